@@ -1,0 +1,1 @@
+"""UPnP eventing (GENA) for Python."""

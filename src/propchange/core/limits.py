@@ -1,0 +1,169 @@
+"""Every bound of propchange, in one frozen value that is passed in.
+
+Each field says its unit, why it is what it is, and which attack or accident it bounds.
+Nothing grows with what a peer sends beyond what stands here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DEFAULT_LIMITS", "Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds for one host or one control point. Make another with ``dataclasses.replace``."""
+
+    # --- HTTP, both roles ---
+
+    header_bytes: int = 16_384
+    """Bytes of one message before its body. A CALLBACK of 6 URLs needs about 7 kB. Bounds the
+    memory of a peer that sends an endless header."""
+
+    header_count: int = 64
+    """Header lines of one message. Peers send up to about 15. Bounds the work per byte."""
+
+    target_bytes: int = 2_048
+    """Bytes of a request target. Our own paths take under 80."""
+
+    body_bytes: int = 1_048_576
+    """Bytes of one body after de-chunking, request or response: a LastChange that holds a
+    playlist's metadata reaches about 200 kB. More is answered 413."""
+
+    pipelined_requests: int = 32
+    """Requests of one connection that are parsed and not yet answered. Bounds the memory of a
+    peer that sends without reading."""
+
+    write_buffer_bytes: int = 2_097_152
+    """Bytes waiting to be written to one peer. One that does not read is cut off there."""
+
+    # --- connections that peers open to us ---
+
+    connections: int = 512
+    """Accepted connections at once; beyond it the longest idle one is closed, else the new one.
+    Half of the usual 1,024 file descriptors."""
+
+    connections_per_address: int = 128
+    """Accepted connections at once from one address, so that one host cannot take them all."""
+
+    idle_seconds: float = 75.0
+    """How long an accepted connection may stay without a request."""
+
+    read_seconds: float = 30.0
+    """How long one request may take from its first byte to its last (slow-loris). The 30 s that
+    UDA gives a response include the transmission (UDA 2.0 §4.1.2)."""
+
+    # --- publisher: subscriptions ---
+
+    subscriptions: int = 4_096
+    """Subscriptions of one publisher, all services together; beyond it 503
+    (UDA 2.0 table 4-4). About 2 kB each."""
+
+    subscriptions_per_address: int = 1_024
+    """Subscriptions whose SUBSCRIBE came from one address; beyond it 503."""
+
+    callback_urls: int = 6
+    """URLs in one CALLBACK; more are refused with 412. Each is a connection the publisher can be
+    made to open (CallStranger, CVE-2020-12695)."""
+
+    callback_url_bytes: int = 1_024
+    """Bytes of one delivery URL. It may not be cut, so a longer one is refused with 412
+    (UDA 2.0 §4.1.2). DLNA needs 256."""
+
+    statevar_names: int = 256
+    """Names in one STATEVAR; a longer list counts as no valid list."""
+
+    sid_bytes: int = 256
+    """Bytes of a SID that a peer sends. ``uuid:`` and a UUID are 41."""
+
+    # --- publisher: deliveries ---
+
+    waiting_messages: int = 16
+    """Messages that wait unmerged for one subscription; later ones are merged into the last.
+    Bounds what a subscriber that does not answer can pile up."""
+
+    fold_keys: int = 4_096
+    """Keys that a folded variable (LastChange, ContainerUpdateIDs) remembers."""
+
+    connections_per_delivery_endpoint: int = 32
+    """Connections to one (address, port) at once; further deliveries to it wait. Bounds a flood
+    of one victim by way of many subscriptions (CallStranger)."""
+
+    delivery_connections: int = 384
+    """Delivery connections at once, all subscribers together; idle ones make room first."""
+
+    delivery_idle_seconds: float = 30.0
+    """How long a delivery connection is kept without use. Peers drop theirs after 15 s to 75 s."""
+
+    connect_seconds: float = 5.0
+    """How long connecting may take: a host that left does not answer at all."""
+
+    attempt_seconds: float = 30.0
+    """How long one NOTIFY may take with its answer (UDA 2.0 §4.3.2)."""
+
+    message_seconds: float = 60.0
+    """How long one message may take over all delivery URLs of a subscription; then it is
+    abandoned and has spent its SEQ."""
+
+    # --- subscriber ---
+
+    held_subscriptions: int = 4_096
+    """Subscriptions of one control point."""
+
+    request_seconds: float = 30.0
+    """How long a SUBSCRIBE or UNSUBSCRIBE may take (UDA 2.0 §4.1.2), or a description."""
+
+    requests_per_device: int = 4
+    """Requests under way at once to one (address, port): small devices have few sockets."""
+
+    initial_event_seconds: float = 5.0
+    """How long after the answer to SUBSCRIBE the initial event may take before the status is
+    DEAF."""
+
+    early_messages: int = 8
+    """Event messages held for one subscription until its SUBSCRIBE is answered."""
+
+    waiting_events: int = 256
+    """Events and status changes that wait for the application per subscription; later events are
+    merged into the last. Bounds the memory of a consumer that stands still."""
+
+    subscribe_burst: int = 3
+    """SUBSCRIBE requests that one subscription may send at once (token bucket)."""
+
+    subscribe_refill_seconds: float = 1.0
+    """Seconds until the bucket has one SUBSCRIBE more."""
+
+    backoff_first_seconds: float = 1.0
+    """Wait after the first failed attempt; it doubles from there."""
+
+    backoff_most_seconds: float = 60.0
+    """Longest wait between attempts at a device that is away."""
+
+    duration_most_seconds: float = 604_800.0
+    """A longer granted duration is renewed as if it were this one (a week)."""
+
+    unsubscribe_seconds: float = 2.0
+    """How long closing waits for the answers to UNSUBSCRIBE."""
+
+    # --- documents ---
+
+    xml_depth: int = 64
+    """Nesting of elements in any document that a peer sends."""
+
+    xml_elements: int = 20_000
+    """Elements in any document that a peer sends. A ContentDirectory SCPD has about 400."""
+
+    redirects: int = 3
+    """307 answers followed in a row for one description or SUBSCRIBE (UDA 2.0 §2.1)."""
+
+    # --- runtime ---
+
+    outcomes: int = 4_096
+    """Outcomes that wait for the runtime; a runtime that drains none loses the oldest."""
+
+    timer_seconds: float = 30.0
+    """Longest time that the runtime's timer waits, so that a suspend is noticed."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,243 @@
+"""What passes between the protocols and a runtime: requests, responses, deliveries.
+
+Header pairs are raw bytes in the order of the wire. Everything that is handed to many
+subscribers is immutable and encoded once; the records made once per message have slots.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = [
+    "Delivery",
+    "DeliveryAddress",
+    "DeliveryFailure",
+    "DeliveryURL",
+    "Endpoint",
+    "EventMessage",
+    "HeaderPairs",
+    "Request",
+    "Response",
+]
+
+HeaderPairs = Sequence[tuple[bytes, bytes]]
+
+
+class Endpoint(NamedTuple):
+    """One end of a TCP connection: an IP literal without brackets or zone, a port, and for a
+    link-local IPv6 address the scope id of its interface (0 elsewhere)."""
+
+    host: str
+    port: int
+    scope: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Request:
+    """An HTTP request, received or to be sent. The core never changes one."""
+
+    __slots__ = (
+        "_fields",
+        "_repeated",
+        "body",
+        "headers",
+        "http_version",
+        "keep_alive",
+        "local",
+        "method",
+        "peer",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: HeaderPairs,
+        body: bytes = b"",
+        *,
+        peer: Endpoint | None = None,
+        local: Endpoint | None = None,
+        http_version: str = "1.1",
+        keep_alive: bool = True,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.peer = peer
+        self.local = local
+        self.http_version = http_version
+        self.keep_alive = keep_alive
+        self._fields: dict[bytes, bytes] | None = None
+        self._repeated: frozenset[bytes] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.target} from {self.peer}>"
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """Lower-case header name -> value without surrounding white space. A name that came
+        more than once has its values joined with ``, `` and stands in :attr:`repeated`."""
+        fields = self._fields
+        if fields is None:
+            fields, self._repeated = _index(self.headers)
+            self._fields = fields
+        return fields
+
+    @property
+    def repeated(self) -> frozenset[bytes]:
+        """The lower-case names that came more than once."""
+        if self._fields is None:
+            self._fields, self._repeated = _index(self.headers)
+        return self._repeated
+
+
+class Response:
+    """An HTTP response, received or to be sent.
+
+    ``close``: the connection ends after this response. ``receipt`` is what the protocol wants
+    back in ``response_sent`` or ``response_lost`` of :class:`PublisherProtocol`; when it is
+    None the protocol needs neither call.
+    """
+
+    __slots__ = ("_fields", "body", "close", "headers", "http_version", "receipt", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: HeaderPairs = (),
+        body: bytes = b"",
+        *,
+        http_version: str = "1.1",
+        close: bool = False,
+        receipt: object | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.http_version = http_version
+        self.close = close
+        self.receipt = receipt
+        self._fields: dict[bytes, bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """Lower-case header name -> value, as :attr:`Request.fields`."""
+        fields = self._fields
+        if fields is None:
+            fields, _ = _index(self.headers)
+            self._fields = fields
+        return fields
+
+
+def _index(headers: HeaderPairs) -> tuple[dict[bytes, bytes], frozenset[bytes]]:
+    fields: dict[bytes, bytes] = {}
+    repeated: set[bytes] | None = None
+    for name, value in headers:
+        key = name.lower()
+        if key in fields:
+            fields[key] = fields[key] + b", " + value.strip()
+            if repeated is None:
+                repeated = set()
+            repeated.add(key)
+        else:
+            fields[key] = value.strip()
+    return fields, frozenset(repeated) if repeated else frozenset()
+
+
+class DeliveryURL(NamedTuple):
+    """One URL of a CALLBACK header, checked and taken apart, not altered (UDA 2.0 §4.1.2).
+
+    ``authority`` is what HOST carries, as the subscriber wrote it; ``target`` the path and
+    query, ``/`` where it wrote none; ``endpoint`` where to connect.
+    """
+
+    url: str
+    endpoint: Endpoint
+    authority: str
+    target: str
+
+
+class EventMessage:
+    """What one or more changes look like on the wire. Shared by all subscriptions.
+
+    ``changes`` are (variable, text) pairs; ``body`` is the encoded propertyset; ``updates``
+    counts the changes of state that were merged into it, 1 when none was. ``framed`` is a
+    place where the ``http`` room keeps the bytes that it makes of it.
+    """
+
+    __slots__ = ("body", "changes", "framed", "updates")
+
+    def __init__(
+        self, changes: tuple[tuple[str, str], ...], body: bytes, *, updates: int = 1
+    ) -> None:
+        self.changes = changes
+        self.body = body
+        self.updates = updates
+        self.framed: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<EventMessage {dict(self.changes)}>"
+
+
+class DeliveryAddress:
+    """Where the messages of one subscription go, by one of its delivery URLs.
+
+    ``source`` is the local address to connect from (its port is not used), None for any.
+    ``head`` is a place where the ``http`` room keeps the bytes that it makes of it.
+    """
+
+    __slots__ = ("head", "sid", "source", "uda", "url")
+
+    def __init__(self, sid: str, url: DeliveryURL, source: Endpoint | None, uda: str) -> None:
+        self.sid = sid
+        self.url = url
+        self.source = source
+        self.uda = uda
+        self.head: bytes | None = None
+
+
+class DeliveryFailure(enum.Enum):
+    """Why an attempt brought no status. The value is the reason in words."""
+
+    CONNECT = "no connection"
+    STALE = "the kept-alive connection was closed before any byte of the answer"
+    BROKEN = "the connection broke, or the answer was not HTTP"
+    TIMED_OUT = "no answer in time"
+
+
+class Delivery:
+    """One attempt to bring one event message to one delivery URL.
+
+    The runtime connects to ``address.url.endpoint`` from ``address.source``, sends what
+    ``propchange.http`` makes of the delivery, and calls ``PublisherProtocol.delivery_ended``.
+    ``fresh``: a connection that has carried a request before must not be used.
+    """
+
+    __slots__ = ("address", "fresh", "message", "seq", "subscription")
+
+    def __init__(
+        self,
+        address: DeliveryAddress,
+        seq: int,
+        message: EventMessage,
+        subscription: object,
+        *,
+        fresh: bool = False,
+    ) -> None:
+        self.address = address
+        self.seq = seq
+        self.message = message
+        self.subscription = subscription
+        self.fresh = fresh
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.address.sid} SEQ {self.seq} to {self.address.url.url}>"
