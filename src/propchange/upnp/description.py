@@ -1,0 +1,367 @@
+"""The device description, both ways (UDA 2.0 §2.3)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from propchange.core.datatypes import shown
+from propchange.core.guarded_xml import Element
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.errors import DescriptionError
+from propchange.upnp.device import Device, PlacedDevice, place_device
+from propchange.upnp.markup import (
+    DECLARATION,
+    child_text,
+    parse_root,
+    spec_version,
+    text_element,
+)
+
+__all__ = [
+    "DeviceDescription",
+    "ServiceDescription",
+    "build_description",
+    "parse_description",
+]
+
+_NAMESPACE = "urn:schemas-upnp-org:device-1-0"
+
+
+# --- writing ---
+
+
+def build_description(
+    device: Device,
+    *,
+    udn: str,
+    uda: str = "1.1",
+    prefix: str = "/",
+    config_id: int | None = None,
+) -> bytes:
+    """The description of a root device, as the architecture ``uda`` ("1.0", "1.1" or "2.0")
+    wants it.
+
+    ``udn`` is that of the root. The URLs of the services are ``prefix`` and the paths of
+    :func:`propchange.upnp.device.place_device`: relative ones (SUB-05), and the eventSubURL of
+    a service without evented variables is empty (SUB-02). ``config_id`` (0 to 16777215) goes
+    into the description from UDA 1.1 on.
+    """
+    if config_id is not None and not 0 <= config_id < 2**24:
+        raise ValueError(f"a configId is from 0 to 16777215, not {config_id}")
+    numbered = config_id is not None and uda != "1.0"
+    parts = [
+        DECLARATION,
+        f'<root xmlns="{_NAMESPACE}"',
+        f' configId="{config_id}">' if numbered else ">",
+        spec_version(uda),
+    ]
+    _add_device(parts, place_device(device, udn), prefix)
+    parts.append("</root>\n")
+    return "".join(parts).encode()
+
+
+def _add_device(parts: list[str], placed: PlacedDevice, prefix: str) -> None:
+    device = placed.device
+    parts.append("<device>")
+    for name, text in (
+        ("deviceType", device.device_type),
+        ("friendlyName", device.friendly_name),
+        ("manufacturer", device.manufacturer),
+        ("manufacturerURL", device.manufacturer_url),
+        ("modelDescription", device.model_description),
+        ("modelName", device.model_name),
+        ("modelNumber", device.model_number),
+        ("modelURL", device.model_url),
+        ("serialNumber", device.serial_number),
+        ("UDN", placed.udn),
+        ("UPC", device.upc),
+    ):
+        if text:
+            parts.append(text_element(name, text))
+    if placed.services:
+        parts.append("<serviceList>")
+        for service in placed.services:
+            event_path = service.event_path
+            parts += (
+                "<service>",
+                text_element("serviceType", service.service.service_type),
+                text_element("serviceId", service.service_id),
+                text_element("SCPDURL", prefix + service.scpd_path),
+                text_element("controlURL", prefix + service.control_path),
+                text_element("eventSubURL", prefix + event_path if event_path else ""),
+                "</service>",
+            )
+        parts.append("</serviceList>")
+    if placed.devices:
+        parts.append("<deviceList>")
+        for embedded in placed.devices:
+            _add_device(parts, embedded, prefix)
+        parts.append("</deviceList>")
+    if device.presentation_url:
+        parts.append(text_element("presentationURL", device.presentation_url))
+    parts.append("</device>")
+
+
+# --- reading ---
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDescription:
+    """A service as its device describes it. The URLs are absolute; ``event_url`` is empty when
+    the service has no eventing (SUB-03), the others when the device gave none. ``udn`` is that
+    of the device that the service belongs to."""
+
+    service_type: str
+    service_id: str
+    scpd_url: str
+    control_url: str
+    event_url: str
+    udn: str = ""
+
+    @property
+    def name(self) -> str:
+        """The short name: what stands between ``service:`` and the version in the type, or the
+        tail of the serviceId when the type is no such URN."""
+        parts = self.service_type.split(":")
+        if len(parts) >= 5 and parts[-3] == "service":
+            return parts[-2]
+        return self.id_tail or self.service_type
+
+    @property
+    def id_tail(self) -> str:
+        """What follows the last colon of the serviceId."""
+        return self.service_id.rpartition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDescription:
+    """A device as it describes itself. Texts that it left out are empty.
+
+    ``url`` is where the description came from, ``uda`` the version in its specVersion,
+    ``problems`` one sentence for each thing that was dropped (of the whole tree, in the root).
+    ``description["Thermometer"]`` is :meth:`service`; iterating gives :meth:`all_services`.
+    """
+
+    url: str
+    udn: str
+    friendly_name: str
+    device_type: str
+    services: tuple[ServiceDescription, ...] = ()
+    devices: tuple[DeviceDescription, ...] = ()
+    manufacturer: str = ""
+    manufacturer_url: str = ""
+    model_description: str = ""
+    model_name: str = ""
+    model_number: str = ""
+    model_url: str = ""
+    serial_number: str = ""
+    presentation_url: str = ""
+    uda: str = ""
+    config_id: int | None = None
+    problems: tuple[str, ...] = ()
+
+    def all_devices(self) -> Iterator[DeviceDescription]:
+        """This device and all that are embedded in it, in the order of the document."""
+        yield self
+        for device in self.devices:
+            yield from device.all_devices()
+
+    def all_services(self) -> Iterator[ServiceDescription]:
+        """The services of :meth:`all_devices`, in the order of the document."""
+        for device in self.all_devices():
+            yield from device.services
+
+    def service(self, name: str) -> ServiceDescription:
+        """The first service of the tree, in the order of the document, that is called so:
+        by its full type, else its serviceId, else the tail of its serviceId, else the short
+        name in its type, else by its full type in a later version, which does all that an
+        earlier one does (UDA 2.0 §2.3).
+
+        Raises ``KeyError`` with the services that there are.
+        """
+        services = list(self.all_services())
+        for service in services:
+            if service.service_type == name:
+                return service
+        for service in services:
+            if service.service_id == name:
+                return service
+        for service in services:
+            if service.id_tail == name:
+                return service
+        for service in services:
+            if service.name == name:
+                return service
+        wanted, version = _split_version(name)
+        for service in services:
+            offered, offered_version = _split_version(service.service_type)
+            if offered == wanted and offered_version > version >= 0:
+                return service
+        known = ", ".join(dict.fromkeys(service.name for service in services)) or "none"
+        raise KeyError(
+            f"{self.friendly_name or self.url} has no service {name!r}; there are: {known}"
+        )
+
+    def __getitem__(self, name: str) -> ServiceDescription:
+        return self.service(name)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return name in tuple(self.all_services())
+        try:
+            self.service(name)
+        except KeyError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[ServiceDescription]:
+        return self.all_services()
+
+
+def parse_description(
+    document: bytes, url: str, limits: Limits = DEFAULT_LIMITS
+) -> DeviceDescription:
+    """Read the description that was fetched from ``url``, liberally: elements may be missing,
+    in any name space, with URLs absolute or relative to ``URLBase`` or to ``url`` (SUB-05).
+
+    What is dropped is told in ``problems``. Raises :exc:`DescriptionError` when there is no
+    device in it at all.
+    """
+    root = parse_root(document, limits, f"the description at {url}", "root")
+    device = root.find("device")
+    if device is None:
+        raise DescriptionError(f"the description at {url} has no device element")
+    reading = _Reading(url)
+    reading.choose_base(child_text(root, "URLBase"))
+    return reading.device(device, root)
+
+
+class _Reading:
+    """One description being read."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.base = url
+        self.problems: list[str] = []
+
+    def choose_base(self, url_base: str) -> None:
+        if not url_base:
+            return
+        try:
+            base = _absolute(url_base, self.url)
+        except ValueError as error:
+            self.problems.append(f"the URLBase was ignored: {error}")
+            return
+        if _is_local(base) and not _is_local(self.url):
+            # Seen in firmware that was built, or started, before it had an address.
+            self.problems.append(f"the URLBase {base} was ignored: it is not reachable from here")
+            return
+        self.base = base
+
+    def device(self, element: Element, root: Element | None = None) -> DeviceDescription:
+        udn = child_text(element, "UDN")
+        services = tuple(
+            service
+            for listing in element.all("serviceList")
+            for child in listing.all("service")
+            if (service := self.service(child, udn)) is not None
+        )
+        devices = tuple(
+            self.device(child)
+            for listing in element.all("deviceList")
+            for child in listing.all("device")
+        )
+        presentation_url = self.absolute(element, "presentationURL", udn)
+        return DeviceDescription(
+            url=self.url,
+            udn=udn,
+            friendly_name=child_text(element, "friendlyName"),
+            device_type=child_text(element, "deviceType"),
+            services=services,
+            devices=devices,
+            manufacturer=child_text(element, "manufacturer"),
+            manufacturer_url=child_text(element, "manufacturerURL"),
+            model_description=child_text(element, "modelDescription"),
+            model_name=child_text(element, "modelName"),
+            model_number=child_text(element, "modelNumber"),
+            model_url=child_text(element, "modelURL"),
+            serial_number=child_text(element, "serialNumber"),
+            presentation_url=presentation_url,
+            uda="" if root is None else _uda(root),
+            config_id=None if root is None else _config_id(root),
+            problems=() if root is None else tuple(self.problems),
+        )
+
+    def service(self, element: Element, udn: str) -> ServiceDescription | None:
+        service_type = child_text(element, "serviceType")
+        service_id = child_text(element, "serviceId")
+        called = service_type or service_id
+        if not called:
+            self.problems.append("a service without a serviceType and a serviceId was dropped")
+            return None
+        return ServiceDescription(
+            service_type=service_type,
+            service_id=service_id,
+            scpd_url=self.absolute(element, "SCPDURL", called),
+            control_url=self.absolute(element, "controlURL", called),
+            event_url=self.absolute(element, "eventSubURL", called),
+            udn=udn,
+        )
+
+    def absolute(self, element: Element, child: str, called: str) -> str:
+        text = child_text(element, child)
+        if not text:
+            return ""
+        try:
+            return _absolute(text, self.base)
+        except ValueError as error:
+            self.problems.append(f"the {child} of {shown(called)} was dropped: {error}")
+            return ""
+
+
+def _absolute(text: str, base: str) -> str:
+    """``text`` as an absolute URL of safe characters. Raises ``ValueError`` saying what is wrong
+    with it."""
+    try:
+        parts = urlsplit(urljoin(base, text))
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{shown(text)} is no URL ({error})") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{shown(text)} is no http URL")
+    if not parts.hostname or port == 0 or not re.fullmatch(r"[!-?A-~]+", parts.netloc):
+        raise ValueError(f"{shown(text)} has no usable host and port")
+    # What stands in the path goes into a request line: no white space, nothing beyond ASCII.
+    path = quote(parts.path or "/", safe="!$%&'()*+,-./:;=@_~")
+    query = quote(parts.query, safe="!$%&'()*+,-./:;=?@_~")
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified
+
+
+def _split_version(service_type: str) -> tuple[str, int]:
+    name, _, version = service_type.rpartition(":")
+    return name, int(version) if re.fullmatch("[0-9]{1,9}", version) else -1
+
+
+def _uda(root: Element) -> str:
+    version = root.find("specVersion")
+    if version is None:
+        return ""
+    return f"{child_text(version, 'major') or '1'}.{child_text(version, 'minor') or '0'}"
+
+
+def _config_id(root: Element) -> int | None:
+    text = root.attributes.get("configId", "").strip()
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None

@@ -1,0 +1,238 @@
+"""A device: its services, its embedded devices, and where each of them stands."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from propchange.upnp.markup import check_text
+from propchange.upnp.service import Service
+
+__all__ = ["Device", "PlacedDevice", "PlacedService", "normal_udn", "place_device"]
+
+_TYPE = re.compile(r"urn:[^:\s]+:device:[^:\s]+:[0-9]+")
+_TEXTS = (
+    "friendly_name",
+    "manufacturer",
+    "manufacturer_url",
+    "model_description",
+    "model_name",
+    "model_number",
+    "model_url",
+    "serial_number",
+    "upc",
+    "presentation_url",
+)
+
+
+class Device:
+    """A device to be hosted: a root device, or one embedded in another.
+
+    ``udn`` is the unique device name, with or without ``uuid:`` in front; it should be the same
+    each time the device starts (UDA 2.0 §1.1.4). Left out, the host makes one, and embedded
+    devices derive theirs from it. The other texts are those of the description (UDA 2.0 §2.3);
+    empty ones are left out of it.
+
+    Raises ``TypeError`` and ``ValueError`` for texts that cannot be sent, and ``ValueError`` when
+    the same service or device is in the tree twice or two services have the same serviceId.
+    """
+
+    def __init__(
+        self,
+        friendly_name: str,
+        *,
+        services: Iterable[Service] = (),
+        devices: Iterable[Device] = (),
+        type: str = "urn:schemas-upnp-org:device:Basic:1",
+        udn: str | None = None,
+        manufacturer: str = "propchange",
+        manufacturer_url: str = "",
+        model_description: str = "",
+        model_name: str = "propchange",
+        model_number: str = "",
+        model_url: str = "",
+        serial_number: str = "",
+        upc: str = "",
+        presentation_url: str = "",
+    ) -> None:
+        if not _TYPE.fullmatch(type):
+            raise ValueError(
+                f"{type!r} is not the type of a device: "
+                "it looks like urn:schemas-upnp-org:device:Basic:1"
+            )
+        self.device_type = type
+        self.udn = None if udn is None else normal_udn(udn)
+        self.friendly_name = friendly_name
+        self.manufacturer = manufacturer
+        self.manufacturer_url = manufacturer_url
+        self.model_description = model_description
+        self.model_name = model_name
+        self.model_number = model_number
+        self.model_url = model_url
+        self.serial_number = serial_number
+        self.upc = upc
+        self.presentation_url = presentation_url
+        for name in _TEXTS:
+            check_text(getattr(self, name), name)
+        for name in ("friendly_name", "manufacturer", "model_name"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"a device needs a {name}")
+        self.services = tuple(services)
+        self.devices = tuple(devices)
+        _check_tree(self)
+
+    def __repr__(self) -> str:
+        return f"<Device {self.friendly_name!r} {self.device_type}>"
+
+    def all_devices(self) -> Iterator[Device]:
+        """This device and all that are embedded in it, in the order of the description."""
+        yield self
+        for device in self.devices:
+            yield from device.all_devices()
+
+    def all_services(self) -> Iterator[Service]:
+        """The services of :meth:`all_devices`, in the order of the description."""
+        for device in self.all_devices():
+            yield from device.services
+
+
+class PlacedService(NamedTuple):
+    """A service with what tells it from all others of its root device.
+
+    The three paths are relative; what they are relative to is up to the host.
+    """
+
+    service: Service
+    service_id: str
+    segment: str
+    udn: str
+
+    @property
+    def scpd_path(self) -> str:
+        """Where the service description is to be had."""
+        return f"{self.segment}/scpd.xml"
+
+    @property
+    def control_path(self) -> str:
+        """Where actions are to be POSTed."""
+        return f"{self.segment}/control"
+
+    @property
+    def event_path(self) -> str:
+        """Where to SUBSCRIBE; empty for a service without evented variables (SUB-02)."""
+        return f"{self.segment}/event" if self.service.evented else ""
+
+
+class PlacedDevice(NamedTuple):
+    """A device with its UDN and those of the devices embedded in it."""
+
+    device: Device
+    udn: str
+    services: tuple[PlacedService, ...]
+    devices: tuple[PlacedDevice, ...]
+
+    def all_devices(self) -> Iterator[PlacedDevice]:
+        """This device and all that are embedded in it, in the order of the description."""
+        yield self
+        for device in self.devices:
+            yield from device.all_devices()
+
+    def all_services(self) -> Iterator[PlacedService]:
+        """The services of :meth:`all_devices`, in the order of the description."""
+        for device in self.all_devices():
+            yield from device.services
+
+
+def normal_udn(udn: str) -> str:
+    """``udn`` with ``uuid:`` in front. Raises ``ValueError`` for what cannot stand in a USN."""
+    bare = udn[5:] if udn[:5].lower() == "uuid:" else udn
+    if not re.fullmatch(r"[!-~]+", bare):
+        raise ValueError(f"{udn!r} is not a UDN: it looks like uuid:<a UUID>")
+    return f"uuid:{bare}"
+
+
+def place_device(device: Device, udn: str) -> PlacedDevice:
+    """Give every device under the root ``device`` its UDN and every service its serviceId and
+    path. The same tree with the same ``udn`` always gives the same.
+
+    ``udn`` is that of the root, whatever ``device.udn`` says. No two services have the same
+    serviceId or path (SUB-04): a serviceId that was given stays, default ones are numbered from
+    the second on. Embedded devices without a UDN get one that follows from ``udn`` and their
+    position. Raises ``ValueError`` when an embedded device has the UDN of the root.
+    """
+    root_udn = normal_udn(udn)
+    if any(embedded.udn == root_udn for embedded in device.all_devices() if embedded is not device):
+        raise ValueError(f"an embedded device of {device!r} has the UDN of the root, {root_udn}")
+    ids = _number_ids(device)
+    segments: dict[str, None] = {}
+
+    def place(device: Device, udn: str, position: str) -> PlacedDevice:
+        services = []
+        for service in device.services:
+            service_id = ids[id(service)]
+            segment = _free(_segment(service_id), segments)
+            segments[segment] = None
+            services.append(PlacedService(service, service_id, segment, udn))
+        devices = []
+        for number, embedded in enumerate(device.devices, 1):
+            place_of_it = f"{position}/{number}"
+            derived = uuid.uuid5(uuid.NAMESPACE_URL, f"{root_udn}{place_of_it}")
+            devices.append(place(embedded, embedded.udn or f"uuid:{derived}", place_of_it))
+        return PlacedDevice(device, udn, tuple(services), tuple(devices))
+
+    return place(device, root_udn, "")
+
+
+def _check_tree(root: Device) -> None:
+    seen: set[int] = set()
+    for device in root.all_devices():
+        for part in (device, *device.services):
+            if id(part) in seen:
+                raise ValueError(f"{part!r} is in the device {root.friendly_name!r} twice")
+            seen.add(id(part))
+    given: set[str] = set()
+    for service in root.all_services():
+        if service.has_own_id:
+            if service.service_id in given:
+                raise ValueError(f"two services have the serviceId {service.service_id}")
+            given.add(service.service_id)
+    udns: set[str] = set()
+    for device in root.all_devices():
+        if device.udn is not None:
+            if device.udn in udns:
+                raise ValueError(f"two devices have the UDN {device.udn}")
+            udns.add(device.udn)
+
+
+def _number_ids(root: Device) -> dict[int, str]:
+    services = list(root.all_services())
+    taken = dict.fromkeys(s.service_id for s in services if s.has_own_id)
+    ids = {id(s): s.service_id for s in services if s.has_own_id}
+    # First everyone who can have the plain id, so that a number never takes another's name.
+    for service in services:
+        if id(service) not in ids and service.service_id not in taken:
+            taken[service.service_id] = None
+            ids[id(service)] = service.service_id
+    for service in services:
+        if id(service) not in ids:
+            numbered = _free(service.service_id, taken)
+            taken[numbered] = None
+            ids[id(service)] = numbered
+    return ids
+
+
+def _free(name: str, taken: dict[str, None]) -> str:
+    number = 1
+    candidate = name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}{number}"
+    return candidate
+
+
+def _segment(service_id: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._~-]", "-", service_id.rpartition(":")[2])
+    # A segment of dots alone would be taken for a step in the path.
+    return plain if plain.strip(".") else "service"

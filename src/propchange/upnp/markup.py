@@ -1,0 +1,78 @@
+"""The XML of device and service descriptions: what both need to write and to read it."""
+
+from __future__ import annotations
+
+import re
+from xml.sax.saxutils import escape
+
+from propchange.core.datatypes import shown
+from propchange.core.guarded_xml import Element, parse_tree
+from propchange.core.limits import Limits
+from propchange.errors import DescriptionError, RemoteProtocolError
+
+__all__ = [
+    "DECLARATION",
+    "check_text",
+    "child_text",
+    "parse_root",
+    "spec_version",
+    "text_element",
+]
+
+DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
+
+_VERSIONS = {"1.0": (1, 0), "1.1": (1, 1), "2.0": (2, 0)}
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def check_text(text: str, what: str) -> str:
+    """Give ``text`` back. Raises ``TypeError`` when it is not a str and ``ValueError`` when it
+    holds a character that XML 1.0 cannot carry; ``what`` names it in the message."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be a str, not {type(text).__name__}")
+    found = _NOT_XML.search(text)
+    if found:
+        raise ValueError(f"{what} holds {found.group()!r}, which XML cannot carry")
+    return text
+
+
+def text_element(name: str, text: str) -> str:
+    """One element with escaped text in it."""
+    return f"<{name}>{escape(text)}</{name}>"
+
+
+def spec_version(uda: str) -> str:
+    """The ``specVersion`` element for "1.0", "1.1" or "2.0"; ``ValueError`` for anything else."""
+    try:
+        major, minor = _VERSIONS[uda]
+    except KeyError:
+        known = ", ".join(_VERSIONS)
+        raise ValueError(f"there is no UPnP Device Architecture {uda!r}; known: {known}") from None
+    return f"<specVersion><major>{major}</major><minor>{minor}</minor></specVersion>"
+
+
+def parse_root(document: bytes, limits: Limits, what: str, name: str) -> Element:
+    """The outermost element, which must be called ``name``. Raises :exc:`DescriptionError` with
+    a sentence about ``what``."""
+    try:
+        root = parse_tree(document, limits)
+    except RemoteProtocolError as error:
+        # Without the clause, which is that of event messages.
+        raise DescriptionError(f"{what} cannot be read: {error.args[0]}") from error
+    if root.name != name:
+        raise DescriptionError(
+            f"{what} is not what it should be: its outermost element is "
+            f"{shown(root.name)}, not {name!r}"
+        )
+    return root
+
+
+def child_text(element: Element, name: str) -> str:
+    """The stripped text of the first child of that local name; "" when there is none. One in
+    the name space of ``element`` goes before those of vendors."""
+    found = None
+    for child in element.all(name):
+        if child.namespace == element.namespace:
+            return child.text.strip()
+        found = found or child
+    return found.text.strip() if found else ""

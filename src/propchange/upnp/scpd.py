@@ -1,0 +1,199 @@
+"""The service description (SCPD): the state variables of a service, both ways (UDA 2.0 §2.5).
+
+Actions are not ours; a document that holds some is served as it came
+(:meth:`propchange.upnp.service.Service.from_scpd`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from propchange.core.datatypes import DATA_TYPES, DataType, shown
+from propchange.core.guarded_xml import Element
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.propertyset import check_variable_name
+from propchange.core.variables import StateVariable
+from propchange.errors import DescriptionError
+from propchange.upnp.markup import (
+    DECLARATION,
+    child_text,
+    parse_root,
+    spec_version,
+    text_element,
+)
+
+if TYPE_CHECKING:
+    from propchange.upnp.service import Service
+
+__all__ = ["ServiceStateTable", "build_scpd", "parse_scpd"]
+
+_NAMESPACE = "urn:schemas-upnp-org:service-1-0"
+_FLAGS = {"yes": True, "1": True, "true": True, "no": False, "0": False, "false": False}
+_BY_LOWER_CASE = {name.lower(): name for name in DATA_TYPES}
+
+
+def build_scpd(service: Service, uda: str = "1.1") -> bytes:
+    """The service description of ``service``, as the architecture ``uda`` ("1.0", "1.1" or
+    "2.0") wants it: the document that the service was made from, else one made of its variables.
+    """
+    if service.document is not None:
+        return service.document
+    parts = [DECLARATION, f'<scpd xmlns="{_NAMESPACE}">', spec_version(uda), "<serviceStateTable>"]
+    evented = frozenset(service.evented)
+    for name, variable in service.variables.items():
+        parts += _variable_parts(variable, name in evented, uda)
+    parts.append("</serviceStateTable></scpd>\n")
+    return "".join(parts).encode()
+
+
+def _variable_parts(variable: StateVariable[Any], evented: bool, uda: str) -> list[str]:
+    multicast = ' multicast="yes"' if evented and variable.multicast and uda != "1.0" else ""
+    parts = [
+        f'<stateVariable sendEvents="{"yes" if evented else "no"}"{multicast}>',
+        text_element("name", variable.name),
+        text_element("dataType", variable.data_type.name),
+    ]
+    default = variable.format(variable.initial)
+    if default:
+        parts.append(text_element("defaultValue", default))
+    if variable.allowed is not None and variable.data_type.name == "string":
+        parts.append("<allowedValueList>")
+        parts += [text_element("allowedValue", variable.format(v)) for v in variable.allowed]
+        parts.append("</allowedValueList>")
+    # The schema has no range with one end only.
+    if variable.minimum is not None and variable.maximum is not None:
+        parts.append("<allowedValueRange>")
+        parts.append(text_element("minimum", variable.format(variable.minimum)))
+        parts.append(text_element("maximum", variable.format(variable.maximum)))
+        if variable.step is not None:
+            parts.append(text_element("step", variable.data_type.format(variable.step)))
+        parts.append("</allowedValueRange>")
+    parts.append("</stateVariable>")
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStateTable:
+    """The state variables that a service description declares, by name, in its order.
+    ``problems`` says in one sentence each what was dropped or taken for something else."""
+
+    variables: Mapping[str, StateVariable[Any]]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def evented(self) -> tuple[str, ...]:
+        """The names of the evented variables."""
+        return tuple(name for name, v in self.variables.items() if v.evented)
+
+    def __getitem__(self, name: str) -> StateVariable[Any]:
+        try:
+            return self.variables[name]
+        except KeyError:
+            known = ", ".join(self.variables) or "none"
+            raise KeyError(f"no state variable {name!r}; there are: {known}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.variables
+
+
+def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceStateTable:
+    """Read the state variables of a service description, liberally.
+
+    A variable without ``sendEvents`` is evented (SCPD-01); yes/no, 1/0 and true/false are read
+    in any case (SCPD-05), and so is the old child element ``sendEventsAttribute`` (SCPD-06). A
+    data type that is not known becomes string; a range, a list or a default value that does not
+    fit the type is dropped, and so is a variable without a usable name or with one that was there
+    before. Raises :exc:`DescriptionError` when the document is not a service description.
+    """
+    root = parse_root(document, limits, "the service description", "scpd")
+    table = root.find("serviceStateTable")
+    if table is None:
+        raise DescriptionError("the service description has no serviceStateTable")
+    variables: dict[str, StateVariable[Any]] = {}
+    problems: list[str] = []
+    for element in table.all("stateVariable"):
+        name = child_text(element, "name")
+        try:
+            check_variable_name(name)
+        except ValueError as error:
+            problems.append(f"a state variable was dropped: {error}")
+            continue
+        if name in variables:
+            problems.append(f"the second state variable {name} was dropped")
+        else:
+            variables[name] = _parse_variable(name, element, problems)
+    return ServiceStateTable(MappingProxyType(variables), tuple(problems))
+
+
+def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVariable[Any]:
+    declared = _parse_data_type(name, child_text(element, "dataType"), problems)
+    evented = _parse_flag(element, "sendEvents")
+    if evented is None:
+        evented = _FLAGS.get(child_text(element, "sendEventsAttribute").lower(), True)
+    basic: dict[str, Any] = {
+        "name": name,
+        "evented": evented,
+        # What is not evented cannot be multicast either (SCPD-04).
+        "multicast": evented and bool(_parse_flag(element, "multicast")),
+    }
+    bounds = _parse_bounds(name, declared, element, problems)
+    default = _parse_value(name, declared, element, "defaultValue", problems)
+    for keywords in ({**bounds, "initial": default}, bounds, {"initial": default}):
+        try:
+            return StateVariable(declared.name, **basic, **keywords)
+        except ValueError as error:
+            problems.append(f"dropped: {error}")
+    return StateVariable(declared.name, **basic)
+
+
+def _parse_data_type(name: str, text: str, problems: list[str]) -> DataType[Any]:
+    found = _BY_LOWER_CASE.get(text.lower())
+    if found is None:
+        problems.append(f"{name}: {shown(text)} is no data type; its values are read as string")
+    return DATA_TYPES[found or "string"]
+
+
+def _parse_flag(element: Element, attribute: str) -> bool | None:
+    return _FLAGS.get(element.attributes.get(attribute, "").strip().lower())
+
+
+def _parse_bounds(
+    name: str, declared: DataType[Any], element: Element, problems: list[str]
+) -> dict[str, Any]:
+    bounds: dict[str, Any] = {}
+    span = element.find("allowedValueRange")
+    if span is not None:
+        if declared.numeric:
+            for bound in ("minimum", "maximum", "step"):
+                bounds[bound] = _parse_value(name, declared, span, bound, problems)
+        else:
+            problems.append(f"{name}: a range of {declared.name} was dropped")
+    listed = element.find("allowedValueList")
+    if listed is not None:
+        allowed = [child.text.strip() for child in listed.all("allowedValue")]
+        if allowed and declared.name == "string":
+            bounds["allowed"] = allowed
+        else:
+            problems.append(f"{name}: a list of {len(allowed)} allowed values was dropped")
+    step = bounds.get("step")
+    if step is not None and step <= 0:
+        # Some devices write 0 for "any".
+        problems.append(f"{name}: the step {step} was dropped")
+        bounds["step"] = None
+    return bounds
+
+
+def _parse_value(
+    name: str, declared: DataType[Any], element: Element, child: str, problems: list[str]
+) -> Any:
+    text = child_text(element, child)
+    if not text:
+        return None
+    try:
+        return declared.parse(text)
+    except ValueError as error:
+        problems.append(f"{name}: the {child} was dropped: {error}")
+        return None

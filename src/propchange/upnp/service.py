@@ -1,0 +1,408 @@
+"""A service: its type, its state variables, their values."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, Self
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Request, Response
+from propchange.core.propertyset import check_variable_name
+from propchange.core.variables import StateVariable
+from propchange.upnp.batch import BROKEN_MESSAGE, Batch, BatchState, enclosing_batches
+from propchange.upnp.scpd import parse_scpd
+
+__all__ = ["OnAction", "Service", "ServiceSink", "default_service_id"]
+
+_TYPE = re.compile(r"urn:([^:\s]+):service:([^:\s]+):[0-9]+")
+
+OnAction = Callable[[Request], Response | Awaitable[Response]]
+
+
+class ServiceSink(Protocol):
+    """Where the changes of a hosted service go."""
+
+    def check_caller(self) -> None:
+        """Raise when called from a thread in which the service must not be changed."""
+
+    def publish(self, changes: dict[str, str]) -> None:
+        """Take variables that have really changed, evented ones only, with their texts for
+        the wire. Must not wait. When it raises, the assignment is undone."""
+
+    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` at the next turn of the loop; the result cancels that."""
+
+
+def default_service_id(service_type: str) -> str:
+    """The serviceId of the only service of that type in a device: ``urn:upnp-org:serviceId:Name``
+    for a standard type and ``urn:<domain>:serviceId:Name`` for a vendor's (UDA 2.0 §2.3).
+    Raises ``ValueError`` when ``service_type`` is not the type of a service."""
+    found = _TYPE.fullmatch(service_type)
+    if found is None:
+        raise ValueError(
+            f"{service_type!r} is not the type of a service: "
+            "it looks like urn:example-org:service:Thermometer:1"
+        )
+    domain, name = found.groups()
+    return f"urn:{'upnp-org' if domain == 'schemas-upnp-org' else domain}:serviceId:{name}"
+
+
+class Service:
+    """A set of state variables that a device publishes.
+
+    Usually a subclass, with the variables as its attributes::
+
+        class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
+            temperature = StateVariable("r4", initial=20.0)
+
+    or made at run time, ``Service(type=…, variables=[StateVariable("r4", name="Temperature")])``
+    or :meth:`from_scpd`; then the values are got and set by ``service["Temperature"]``. Both
+    ways go together: ``variables`` are added to those of the class.
+
+    An assignment raises ``TypeError`` or ``ValueError`` for a value that the variable cannot
+    take, and then nothing has changed. Until the service is hosted an assignment only sets the
+    value; from then on it is one event, unless the value is equal to the one before or the
+    variable is not evented.
+
+    ``id`` is the serviceId; left out it is made of the type, and numbered where a device has
+    several services of that name. ``on_action`` answers the POSTs to the controlURL: a callable
+    or, in a subclass, a method, taking the ``Request`` and returning a ``Response`` or an
+    awaitable of one. None: every action is answered with UPnP error 401.
+
+    Raises ``TypeError`` when there is no type, ``ValueError`` for a type or an id that is none
+    and for variables without a name or with the same one.
+    """
+
+    on_action: OnAction | None = None
+
+    _class_type: ClassVar[str | None] = None
+    _class_id: ClassVar[str | None] = None
+    _class_variables: ClassVar[Mapping[str, StateVariable[Any]]] = MappingProxyType({})
+
+    def __init_subclass__(
+        cls, *, type: str | None = None, id: str | None = None, **keywords: Any
+    ) -> None:
+        super().__init_subclass__(**keywords)
+        if type is not None:
+            default_service_id(type)
+            cls._class_type = type
+        if id is not None:
+            cls._class_id = _check_id(id)
+        cls._class_variables = MappingProxyType(_collect(cls))
+
+    def __init__(
+        self,
+        *,
+        type: str | None = None,
+        variables: Iterable[StateVariable[Any]] = (),
+        id: str | None = None,
+        on_action: OnAction | None = None,
+    ) -> None:
+        service_type = self._class_type if type is None else type
+        if service_type is None:
+            raise TypeError(
+                "a service needs a type: class Thermometer(Service, type=…) or Service(type=…)"
+            )
+        self.__default_id = default_service_id(service_type)
+        self.__type = service_type
+        self.__id = self._class_id if id is None else _check_id(id)
+        self.__variables = dict(self._class_variables)
+        for variable in variables:
+            name = variable.name
+            if not name:
+                raise ValueError("a variable that is no attribute of a class needs a name=")
+            check_variable_name(name)
+            if name in self.__variables:
+                raise ValueError(f"two variables of {service_type} are called {name}")
+            self.__variables[name] = variable
+        self.__evented = {n: v for n, v in self.__variables.items() if _is_evented(v)}
+        self.__values: dict[str, Any] = {n: v.initial for n, v in self.__variables.items()}
+        self.__sink: ServiceSink | None = None
+        self.__batch: Batch | None = None
+        self.__broken_batches = 0
+        self.__document: bytes | None = None
+        if on_action is not None:
+            self.on_action = on_action
+
+    @classmethod
+    def from_scpd(
+        cls,
+        document: bytes,
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        on_action: OnAction | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Self:
+        """A service with the state variables of a service description (SCPD). The document is
+        kept and served as it is, with the actions that stand in it.
+
+        Raises :exc:`DescriptionError` when the document cannot be used."""
+        variables = parse_scpd(document, limits).variables.values()
+        service = cls(type=type, variables=variables, id=id, on_action=on_action)
+        service.__document = document
+        return service
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} {self.__type}>"
+
+    @property
+    def service_type(self) -> str:
+        """``urn:<domain>:service:<name>:<version>``."""
+        return self.__type
+
+    @property
+    def service_id(self) -> str:
+        """The serviceId that was given, else the default of the type. In a device that has
+        several of that name the one of :func:`propchange.upnp.device.place` counts."""
+        return self.__default_id if self.__id is None else self.__id
+
+    @property
+    def has_own_id(self) -> bool:
+        """Whether the serviceId was given, so that it must not be numbered."""
+        return self.__id is not None
+
+    @property
+    def document(self) -> bytes | None:
+        """The service description that the service was made from, or None."""
+        return self.__document
+
+    @property
+    def variables(self) -> Mapping[str, StateVariable[Any]]:
+        """Wire name -> state variable, in the order of their declaration."""
+        return MappingProxyType(self.__variables)
+
+    @property
+    def evented(self) -> tuple[str, ...]:
+        """The wire names of the evented variables; empty when the service has no eventing
+        (SUB-01)."""
+        return tuple(self.__evented)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Wire name -> value as of now: a copy."""
+        return {name: self.read_variable(v) for name, v in self.__variables.items()}
+
+    @property
+    def hosted(self) -> bool:
+        """Whether assignments become events."""
+        return self.__sink is not None
+
+    # --- values ---
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a variable by its wire name; ``KeyError`` when there is none."""
+        return self.read_variable(self.__find(name))
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Assign to a variable by its wire name, as to the attribute."""
+        self.assign_variable(self.__find(name), value)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.__variables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__variables)
+
+    def read_variable(self, variable: StateVariable[Any]) -> Any:
+        """What the attribute of a :class:`StateVariable` reads."""
+        if self.__batch is None or self.__inside():
+            return self.__values[variable.name]
+        return self.__settled(variable.name)
+
+    def assign_variable(self, variable: StateVariable[Any], value: Any) -> None:
+        """What assigning to the attribute of a :class:`StateVariable` does."""
+        sink = self.__sink
+        if sink is not None:
+            sink.check_caller()
+        value = variable.check(value)
+        if self.__batch is not None or self.__broken_batches:
+            self.__check_batch()
+        name = variable.name
+        values = self.__values
+        previous = values[name]
+        if _same(variable, value, previous):
+            return
+        batch = self.__batch
+        if batch is not None:
+            batch.before.setdefault(name, previous)
+            values[name] = value
+        elif sink is None or name not in self.__evented:
+            values[name] = value
+        else:
+            changes = {name: variable.format(value)}
+            values[name] = value
+            try:
+                sink.publish(changes)
+            except BaseException:
+                values[name] = previous
+                raise
+
+    def initial_texts(self) -> dict[str, str]:
+        """The evented variables with their texts for an initial event. What a batch that is
+        still open has assigned is not in it (UDA 2.0 §4.3)."""
+        return {name: v.format(self.__settled(name)) for name, v in self.__evented.items()}
+
+    # --- batches ---
+
+    def batch(self) -> Batch:
+        """``with service.batch():`` makes one event of the assignments inside, sent at the end.
+
+        Reading inside gives the new values. An exception undoes the assignments and sends
+        nothing. A batch in a batch is part of it: it sends nothing itself, and an exception in
+        it undoes what was assigned in it. A value that was changed and changed back sends
+        nothing.
+
+        Not to be held across an ``await``: ``RuntimeError``, and the assignments are undone.
+        """
+        return Batch(self)
+
+    def open_batch(self, batch: Batch) -> None:
+        """For :class:`Batch`: it is being entered."""
+        sink = self.__sink
+        if sink is not None:
+            sink.check_caller()
+        self.__check_batch()
+        if self.__batch is None and sink is not None:
+            batch.cancel_watch = sink.when_turn_ends(self.__break_batch)
+        batch.parent = self.__batch
+        self.__batch = batch
+
+    def close_batch(self, batch: Batch, keep: bool) -> None:
+        """For :class:`Batch`: it is being left; ``keep`` is False after an exception."""
+        if batch.state is BatchState.OPEN and self.__batch is not batch:
+            self.__break_batch()
+        if batch.state is BatchState.BROKEN:
+            self.__broken_batches -= 1
+            if keep:
+                raise RuntimeError(BROKEN_MESSAGE)
+            return
+        parent = self.__batch = batch.parent
+        if batch.cancel_watch is not None:
+            batch.cancel_watch()
+        if not keep:
+            self.__values.update(batch.before)
+        elif parent is not None:
+            for name, value in batch.before.items():
+                parent.before.setdefault(name, value)
+        elif self.__sink is not None:
+            self.__publish_batch(batch, self.__sink)
+
+    def __publish_batch(self, batch: Batch, sink: ServiceSink) -> None:
+        try:
+            changes = {
+                name: variable.format(self.__values[name])
+                for name, before in batch.before.items()
+                if (variable := self.__evented.get(name)) is not None
+                and not _same(variable, self.__values[name], before)
+            }
+            if changes:
+                sink.publish(changes)
+        except BaseException:
+            self.__values.update(batch.before)
+            raise
+
+    def __check_batch(self) -> None:
+        """Break the open batch when the running code is not inside it, and raise when the
+        running code is inside one that is broken already."""
+        if self.__batch is not None and not self.__inside():
+            self.__break_batch()
+        if self.__broken_batches:
+            for batch in enclosing_batches():
+                if batch.owner is self and batch.state is BatchState.BROKEN:
+                    raise RuntimeError(BROKEN_MESSAGE)
+
+    def __inside(self) -> bool:
+        return any(batch is self.__batch for batch in enclosing_batches())
+
+    def __break_batch(self) -> None:
+        batch = self.__batch
+        self.__batch = None
+        while batch is not None:
+            self.__values.update(batch.before)
+            batch.state = BatchState.BROKEN
+            self.__broken_batches += 1
+            if batch.cancel_watch is not None:
+                batch.cancel_watch()
+            batch = batch.parent
+
+    def __settled(self, name: str) -> Any:
+        value = self.__values[name]
+        batch = self.__batch
+        while batch is not None:
+            value = batch.before.get(name, value)
+            batch = batch.parent
+        return value
+
+    # --- hosting ---
+
+    def attach(self, sink: ServiceSink) -> None:
+        """From now on assignments go to ``sink``. Raises ``RuntimeError`` when the service is
+        hosted already: one service is in one device, hosted once."""
+        if self.__sink is not None:
+            raise RuntimeError(f"{self!r} is hosted already")
+        self.__sink = sink
+
+    def detach(self) -> None:
+        """Assignments only set values again. Does nothing when the service is not hosted."""
+        self.__sink = None
+
+    def __find(self, name: str) -> StateVariable[Any]:
+        try:
+            return self.__variables[name]
+        except KeyError:
+            known = ", ".join(self.__variables) or "none"
+            raise KeyError(
+                f"{self.__type} has no state variable {name!r}; there are: {known}"
+            ) from None
+
+
+_RESERVED = frozenset(name for name in dir(Service) if not name.startswith("__"))
+
+
+def _collect(cls: type[Service]) -> dict[str, StateVariable[Any]]:
+    attributes: dict[str, StateVariable[Any]] = {}
+    for ancestor in reversed(cls.__mro__):
+        for attribute, value in vars(ancestor).items():
+            if isinstance(value, StateVariable):
+                if attribute in _RESERVED:
+                    raise TypeError(
+                        f"{attribute!r} is a name of Service itself: call the attribute something "
+                        f"else and give the StateVariable a name="
+                    )
+                attributes[attribute] = value
+            else:
+                attributes.pop(attribute, None)
+    variables: dict[str, StateVariable[Any]] = {}
+    for attribute, variable in attributes.items():
+        check_variable_name(variable.name)
+        if variable.name in variables:
+            raise TypeError(
+                f"two variables of {cls.__name__} are called {variable.name}: "
+                f"give {attribute} another name="
+            )
+        variables[variable.name] = variable
+    return variables
+
+
+def _is_evented(variable: StateVariable[Any]) -> bool:
+    # A variable with evented="LastChange" has no event of its own: it goes out inside the
+    # LastChange variable of its service (LC-01, LC-02).
+    return variable.evented is True
+
+
+def _check_id(service_id: str) -> str:
+    if not re.fullmatch(r"\S+", service_id):
+        raise ValueError(f"{service_id!r} is not a serviceId: it must be a URI")
+    return service_id
+
+
+def _same(variable: StateVariable[Any], value: Any, previous: Any) -> bool:
+    if value != previous:
+        return False
+    # To Python two zoned times are equal when they are the same moment; their texts differ.
+    zoned = isinstance(value, datetime.datetime | datetime.time)
+    return not zoned or variable.format(value) == variable.format(previous)
