@@ -7,13 +7,13 @@ or a single-byte encoding; bounded depth and number of elements. Whatever expat 
 
 from __future__ import annotations
 
+import pyexpat
 import re
 from collections.abc import Iterator
 from typing import NoReturn
 
-import pyexpat
+from propchange.errors import RemoteProtocolError
 
-from ..errors import RemoteProtocolError
 from .limits import Limits
 
 __all__ = ["Element", "local_name", "malformed", "new_parser", "parse_document", "parse_tree"]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import pyexpat
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-
-import pyexpat
 
 from .guarded_xml import local_name, malformed, new_parser, parse_document
 from .limits import Limits

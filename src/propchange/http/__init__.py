@@ -1,0 +1,15 @@
+"""HTTP/1.1 bytes to core messages and back. No sockets."""
+
+from __future__ import annotations
+
+from .encode import encode_delivery, encode_request, encode_response
+from .requests import RequestParser
+from .responses import ResponseParser
+
+__all__ = [
+    "RequestParser",
+    "ResponseParser",
+    "encode_delivery",
+    "encode_request",
+    "encode_response",
+]
