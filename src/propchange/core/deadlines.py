@@ -1,0 +1,65 @@
+"""Deadlines in a heap: set, move and clear in logarithmic time, however many there are."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+__all__ = ["Deadlines"]
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Deadlines(Generic[K]):
+    """One absolute time (seconds, any origin) per key."""
+
+    __slots__ = ("_heap", "_serial", "_when")
+
+    def __init__(self) -> None:
+        self._when: dict[K, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._when)
+
+    def set(self, key: K, when: float) -> None:
+        """Set the deadline of ``key``, in place of the one it had."""
+        self._serial += 1
+        self._when[key] = (when, self._serial)
+        heapq.heappush(self._heap, (when, self._serial, key))
+        # A key that is moved often leaves its old entries behind; without this they would pile up.
+        if len(self._heap) > 2 * len(self._when) + 64:
+            self._heap = [(when, serial, key) for key, (when, serial) in self._when.items()]
+            heapq.heapify(self._heap)
+
+    def clear(self, key: K) -> None:
+        """Forget ``key``; nothing happens when it has no deadline."""
+        self._when.pop(key, None)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._when
+
+    def next(self) -> float | None:
+        """The earliest deadline, None when there is none."""
+        heap, when = self._heap, self._when
+        while heap:
+            time, serial, key = heap[0]
+            if when.get(key) == (time, serial):
+                return time
+            heapq.heappop(heap)
+        return None
+
+    def first(self) -> K | None:
+        """The key with the earliest deadline, None when there is none."""
+        return None if self.next() is None else self._heap[0][2]
+
+    def pop_due(self, now: float) -> K | None:
+        """Take the earliest key whose deadline is not after ``now``; None when there is none."""
+        earliest = self.next()
+        if earliest is None or earliest > now:
+            return None
+        _, _, key = heapq.heappop(self._heap)
+        del self._when[key]
+        return key

@@ -1,0 +1,157 @@
+"""What the publisher keeps per service and per subscription (UDA 2.0 §4.1.2)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from propchange.core.backlog import Accumulate, Backlog, MergeRule, Replace
+from propchange.core.limits import Limits
+from propchange.core.messages import DeliveryAddress, Endpoint, EventMessage
+from propchange.core.moderation import Moderation
+from propchange.core.propertyset import check_variable_name
+from propchange.core.states import PublisherState
+
+__all__ = ["EndpointLoad", "EventedVariable", "PublishedService", "Route", "Subscription"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventedVariable:
+    """An evented state variable as the publisher sees it: texts and rules.
+
+    ``text`` is the value an initial event carries until the first update.
+    ``minimum_interval`` (seconds) and ``minimum_delta`` moderate it (UDA 2.0 §4.3.1).
+    ``merge``: None to replace, or a function of an older and a newer text.
+    """
+
+    text: str
+    minimum_interval: float | None = None
+    minimum_delta: float | None = None
+    merge: Callable[[str, str], str] | None = None
+
+    def rule(self, limits: Limits) -> MergeRule:
+        """The merge rule of this variable, at its first value."""
+        if self.merge is None:
+            return Replace(self.text)
+        return Accumulate(self.text, self.merge, keep=2 * limits.waiting_messages)
+
+    def moderation(self) -> Moderation | None:
+        """The moderation of this variable, None when it has none."""
+        if self.minimum_interval is None and self.minimum_delta is None:
+            return None
+        return Moderation(self.minimum_interval, self.minimum_delta)
+
+
+class PublishedService:
+    """One event URL: its evented variables, its backlog, its subscriptions.
+
+    Raises ValueError when there is no variable, or a name that cannot be an XML element.
+    """
+
+    def __init__(self, path: str, variables: Mapping[str, EventedVariable], limits: Limits) -> None:
+        if not variables:
+            raise ValueError(
+                f"{path}: a service without evented variables has no event URL (UDA 2.0 §4.1.1)"
+            )
+        for name in variables:
+            check_variable_name(name)
+        self.path = path
+        self.texts = {name: variable.text for name, variable in variables.items()}
+        self.replaces = frozenset(name for name, v in variables.items() if v.merge is None)
+        self.moderations = {
+            name: moderation
+            for name, variable in variables.items()
+            if (moderation := variable.moderation()) is not None
+        }
+        self.backlog = Backlog(
+            {name: variable.rule(limits) for name, variable in variables.items()},
+            waiting=limits.waiting_messages,
+        )
+        self.subscriptions: dict[str, Subscription] = {}
+        self.quiet: OrderedDict[Subscription, None] = OrderedDict()
+        """The subscriptions that had been told everything when they were put here."""
+        self.queued = False
+        """Whether ``quiet`` waits to be told of a change."""
+
+
+class EndpointLoad:
+    """The connections in use to one (address, port), and what waits for one to be free."""
+
+    __slots__ = ("in_flight", "users", "waiting")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.users = 0
+        self.waiting: deque[Subscription] = deque()
+
+
+class Route:
+    """One delivery URL of one subscription."""
+
+    __slots__ = ("address", "load")
+
+    def __init__(self, address: DeliveryAddress, load: EndpointLoad) -> None:
+        self.address = address
+        self.load = load
+
+
+class Subscription:
+    """One subscription at the publisher. Read it; only the publisher writes it.
+
+    ``expires`` is in seconds of the runtime's clock, ``seq`` the SEQ of the next message.
+    """
+
+    __slots__ = (
+        "cursor",
+        "duration",
+        "expires",
+        "fresh",
+        "merge_at",
+        "message",
+        "message_deadline",
+        "peer",
+        "route",
+        "routes",
+        "seq",
+        "service",
+        "sid",
+        "state",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        sid: str,
+        service: PublishedService,
+        routes: tuple[Route, ...],
+        *,
+        peer: Endpoint | None,
+        duration: int,
+        expires: float,
+        wanted: frozenset[str] | None,
+    ) -> None:
+        self.sid = sid
+        self.service = service
+        self.routes = routes
+        self.peer = peer
+        self.duration = duration
+        self.expires = expires
+        self.wanted = wanted
+        self.state = PublisherState.ANSWERING
+        self.seq = 0
+        self.cursor = 0
+        self.merge_at: int | None = None
+        # The message being delivered, kept while its attempts go on.
+        self.message: EventMessage | None = None
+        self.message_deadline = 0.0
+        self.route = 0
+        self.fresh = False
+
+    @property
+    def callbacks(self) -> tuple[str, ...]:
+        """The delivery URLs, in the order of CALLBACK."""
+        return tuple(route.address.url.url for route in self.routes)
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.sid} {self.state.name} SEQ {self.seq}>"

@@ -1,0 +1,160 @@
+"""Which subscription a NOTIFY belongs to, and whether it may be believed.
+
+By default each SUBSCRIBE has a path of its own that nobody can guess, so that even an event
+message which overtakes the answer with the SID finds its subscription. On a shared path (one for
+all, as some frameworks need it) the SID alone tells, and early messages are held for whichever
+SUBSCRIBE turns out to be granted that SID.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from propchange.core.held import HeldSubscription
+from propchange.core.limits import Limits
+from propchange.core.messages import Request, Response
+from propchange.core.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
+from propchange.core.propertyset import parse_propertyset
+from propchange.core.rules import (
+    Refusal,
+    SubscriberPolicy,
+    judge_notify,
+    notify_response,
+    refusal_response,
+)
+from propchange.core.states import SubscriberState
+from propchange.errors import RemoteProtocolError
+
+__all__ = ["Received", "Reception"]
+
+_FOREIGN_SOURCES_TOLD = 16
+"""Per subscription: beyond it the list would only feed an attacker's log."""
+
+_SUBSCRIBING = SubscriberState.SUBSCRIBING
+
+
+class Received(NamedTuple):
+    """A propertyset for the SID ``sid``: ``content`` is a hash that tells two bodies apart,
+    ``pairs`` are (variable, text)."""
+
+    sid: str
+    seq: int | None
+    content: int
+    pairs: tuple[tuple[str, str], ...]
+
+
+class Reception:
+    """The paths and SIDs that are listened for. ``report`` takes the outcomes."""
+
+    def __init__(
+        self,
+        policy: SubscriberPolicy,
+        limits: Limits,
+        new_token: Callable[[], str],
+        report: Callable[[SubscriberOutcome], None],
+    ) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._new_token = new_token
+        self._report = report
+        self._paths: dict[str, HeldSubscription] = {}
+        self._sids: dict[str, HeldSubscription] = {}
+        self._subscribing = 0
+        self._early: deque[Received] = deque(maxlen=limits.early_messages)
+
+    def expect(self, held: HeldSubscription) -> None:
+        """``held`` is about to SUBSCRIBE: give it its path."""
+        if self._policy.shared_path is None:
+            held.path = f"/{self._new_token()}"
+            self._paths[held.path] = held
+        else:
+            held.path = self._policy.shared_path
+            self._subscribing += 1
+
+    def grant(self, held: HeldSubscription, sid: str) -> list[Received]:
+        """``held`` has the SID ``sid`` from now on; what had come for it before, in order."""
+        held.sid = sid
+        self._sids[sid] = held
+        early = held.early
+        held.early = []
+        if self._policy.shared_path is not None:
+            early = list(self._early)
+            self._stop_subscribing()
+        return [received for received in early if received.sid == sid]
+
+    def adopt(self, held: HeldSubscription, sid: str) -> None:
+        """A renewal was answered with another SID (REN-12)."""
+        self._sids.pop(held.sid, None)
+        held.sid = sid
+        self._sids[sid] = held
+
+    def forget(self, held: HeldSubscription) -> None:
+        """``held`` is no longer granted, or its SUBSCRIBE has failed: what comes is a stray."""
+        if self._paths.get(held.path) is held:
+            del self._paths[held.path]
+        if self._sids.get(held.sid) is held:
+            del self._sids[held.sid]
+        elif held.path == self._policy.shared_path:
+            self._stop_subscribing()
+        held.path = ""
+        held.early = []
+
+    def _stop_subscribing(self) -> None:
+        self._subscribing -= 1
+        if not self._subscribing:
+            self._early.clear()
+
+    def receive(self, request: Request) -> tuple[Response, HeldSubscription | None, Received]:
+        """The answer to ``request``, and the event message in it for a granted subscription;
+        None where there is nothing to do but to answer."""
+        held = self._paths.get(request.target)
+        verdict = judge_notify(request, self._policy, None if held is None else held.advertised)
+        if isinstance(verdict, Refusal):
+            return self._refuse(request, verdict)
+        sid, seq, body = verdict
+        early = held is not None and held.state is _SUBSCRIBING
+        if held is None and request.target == self._policy.shared_path:
+            held = self._sids.get(sid)
+            early = held is None and self._subscribing > 0
+        if not early and (held is None or held.sid != sid):
+            return self._refuse(
+                request, Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2")
+            )
+        if held is not None and not self._has_expected_source(held, request):
+            return self._refuse(
+                request, Refusal(412, "events are taken from the device's address alone", "")
+            )
+        try:
+            pairs = parse_propertyset(body, self._limits)
+        except RemoteProtocolError as error:
+            return self._refuse(request, Refusal(error.status, str(error.args[0]), error.clause))
+        received = Received(sid, seq, hash(body), pairs)
+        if early:
+            # Matched once the answer has told the SID; more than fit show as a gap then.
+            waiting = self._early if held is None else held.early
+            if len(waiting) < self._limits.early_messages:
+                waiting.append(received)
+            held = None
+        return notify_response(self._policy, request), held, received
+
+    def _has_expected_source(self, held: HeldSubscription, request: Request) -> bool:
+        if held.device_host is None or request.peer is None:
+            return True
+        source = request.peer.host
+        if source == held.device_host:
+            return True
+        refused = self._policy.require_device_source
+        told = held.foreign_sources
+        if source not in told and len(told) < _FOREIGN_SOURCES_TOLD:
+            told.add(source)
+            self._report(ForeignSource(held, source, refused))
+        return not refused
+
+    def _refuse(self, request: Request, refusal: Refusal) -> tuple[Response, None, Received]:
+        self._report(NotifyRefused(request.peer, request.target, refusal.status, refusal.reason))
+        return refusal_response(refusal, self._policy, request), None, _NOTHING
+
+
+_NOTHING = Received("", None, 0, ())
