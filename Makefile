@@ -1,0 +1,123 @@
+# make demo      a simulated device and a control point over real sockets
+# make check     lint, types, layers and the fast suite: no system packages, nothing beyond loopback
+# make test      everything, with the system packages that the interop tests need
+# make help      the other targets
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.runtime-installed
+DEV_STAMP := $(VENV)/.dev-installed
+MUTANTS_STAMP := $(VENV)/.mutants-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+MUTANTS_ARGS ?=
+# Gates; see CONTRIBUTING.md.
+MUTATION_SCORE ?= 85
+
+TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo lint format types layers fast check coverage peers suite test bench mutants \
+	requirements build clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 16
+
+# --- environment ------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'propchange needs Python 3.11 or later: make PYTHON=python3.12 …'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): requirements/runtime.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements/runtime.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(RUN_STAMP) $@
+
+$(MUTANTS_STAMP): requirements/mutants.txt | $(DEV_STAMP)
+	$(PIP) install --quiet --require-hashes -r requirements/mutants.txt
+	@touch $@
+
+venv: $(DEV_STAMP) ## the development environment, in .venv
+
+# --- to use it --------------------------------------------------------------------------
+
+demo: $(RUN_STAMP) ## DEMO_ARGS are passed on
+	$(BIN)/propchange demo $(DEMO_ARGS)
+
+# --- checks -----------------------------------------------------------------------------
+
+lint: $(DEV_STAMP) ## ruff, rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(DEV_STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(DEV_STAMP) ## mypy --strict over the package, tests/typing and the examples
+	$(BIN)/mypy $(TYPED)
+
+layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
+	$(BIN)/lint-imports --no-logo
+
+fast: $(DEV_STAMP) ## every test but interop and the slow ones
+	$(BIN)/python -m pytest -q -m 'not slow' --ignore=tests/interop $(PYTEST_ARGS)
+
+check: lint types layers fast ## before each commit; under a minute
+
+# Each room's own tests cover its every line and branch: tests of other rooms do not count.
+coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http
+	$(BIN)/coverage run --data-file=.coverage.core --source=propchange.core -m pytest -q tests/core
+	$(BIN)/coverage report --data-file=.coverage.core
+	$(BIN)/coverage run --data-file=.coverage.http --source=propchange.http -m pytest -q tests/http
+	$(BIN)/coverage report --data-file=.coverage.http
+
+peers: ## the system packages and the C programs of the interop tests
+	tools/install-peers
+	@! pkg-config --exists libupnp gupnp-1.6 gio-unix-2.0 || $(MAKE) -C tests/interop/peers
+
+suite: $(DEV_STAMP) # what `coverage` has not run already
+	$(BIN)/python -m pytest -q --ignore=tests/core --ignore=tests/http $(PYTEST_ARGS)
+
+test: ## everything
+	$(MAKE) lint types layers
+	$(MAKE) coverage
+	$(MAKE) peers
+	$(MAKE) suite
+
+bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are passed on
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+# mutmut keeps what it found of an unchanged module in mutants/; `make clean` forgets it.
+mutants: $(DEV_STAMP) $(MUTANTS_STAMP) ## mutation tests of the judging modules of core, and their gate
+	$(BIN)/mutmut run $(MUTANTS_ARGS)
+	$(BIN)/python tools/mutation_score.py --at-least $(MUTATION_SCORE)
+
+# --- upkeep -----------------------------------------------------------------------------
+
+PIP_COMPILE := pip-compile --quiet --generate-hashes --no-header --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+requirements: ## pin and hash anew; needs pip-tools and Python 3.11
+	cd requirements && $(PIP_COMPILE) --upgrade --output-file=runtime.txt runtime.in
+	cd requirements && $(PIP_COMPILE) --upgrade --output-file=dev.txt dev.in
+	cd requirements && $(PIP_COMPILE) --upgrade --output-file=mutants.txt mutants.in
+
+build: $(DEV_STAMP) ## sdist and wheel, in dist/
+	$(BIN)/hatchling build
+
+clean: ## all that can be made again, but the environment
+	rm -rf build dist mutants .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+	$(MAKE) -C tests/interop/peers clean

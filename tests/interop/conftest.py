@@ -1,0 +1,268 @@
+"""Runs real peers: C programs on GUPnP and libupnp, and the propchange command, as processes.
+
+All of them speak the same way: command lines in, JSON Lines out. A missing peer skips its
+tests, and fails them with CI=true.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import pytest
+
+PEERS = Path(__file__).parent / "peers"
+WEB = PEERS / "web"
+PATIENCE = 15.0
+"""Seconds to wait for a line or a NOTIFY before the test fails. Peers answer in milliseconds."""
+
+
+def missing(what: str) -> NoReturn:
+    """Skip, or fail where everything must be there."""
+    reason = f"{what} (`make peers`, as root on Debian, installs and builds the peers)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)  # a peer that is not there; never with CI=true
+
+
+class Program:
+    """A running process that writes one JSON object a line.
+
+    Its lines are read as they come; those that nobody asked for yet are kept, in order.
+    """
+
+    def __init__(self, command: list[str], stderr: Path, environment: dict[str, str]) -> None:
+        self._stderr = stderr
+        with stderr.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=os.environ | environment,
+                text=True,
+            )
+        self._name = Path(command[-1] if len(command) == 1 else command[0]).name
+        self._incoming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._kept: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read_lines, daemon=True)
+        self._reader.start()
+
+    def _read_lines(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._incoming.put(line)
+        self._incoming.put(None)
+
+    def read(self, key: str, *, timeout: float = PATIENCE) -> dict[str, Any]:
+        """The next line that has ``key``; fails the test when none comes."""
+        for number, kept in enumerate(self._kept):
+            if key in kept:
+                return self._kept.pop(number)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                line = self._incoming.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                self._give_up(f"no line with {key!r} in {timeout:g} s")
+            if line is None:
+                self._incoming.put(None)
+                self._give_up(f"ended (status {self._process.wait()}) before a line with {key!r}")
+            told = json.loads(line)
+            if "error" in told:
+                self._give_up(f"{told}")
+            if key in told:
+                return told
+            self._kept.append(told)
+
+    def ask(self, command: str, key: str) -> dict[str, Any]:
+        """Send a command line; the answer is the next line that has ``key``."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        return self.read(key)
+
+    def wait(self, *, timeout: float = PATIENCE) -> int:
+        """The exit status of a program that ends by itself."""
+        return self._process.wait(timeout)
+
+    def stop(self) -> None:
+        """End this very process, gently first."""
+        process = self._process
+        with contextlib.suppress(BrokenPipeError):
+            if process.stdin is not None:
+                process.stdin.close()  # the C peers end with their stdin
+        try:
+            process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._reader.join()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _give_up(self, what: str) -> NoReturn:
+        stderr = self._stderr.read_text(errors="replace")
+        pytest.fail(f"{self._name}: {what}\nunread: {self._kept}\nstderr: {stderr}")
+
+
+class Start(Protocol):
+    def __call__(self, *command: str | Path, **environment: str) -> Program: ...
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts programs and ends them, last one first, when the test is over."""
+    with contextlib.ExitStack() as running:
+        count = 0
+
+        def start(*command: str | Path, **environment: str) -> Program:
+            nonlocal count
+            count += 1
+            words = [str(word) for word in command]
+            program = Program(words, tmp_path / f"stderr-{count}.txt", environment)
+            running.callback(program.stop)
+            return program
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def propchange() -> Path:
+    """The propchange command of this environment."""
+    return Path(sys.executable).with_name("propchange")
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now. GUPnP's own choice often fails."""
+    with socket.create_server((host, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+# --- peers on GUPnP ---------------------------------------------------------------------
+
+
+def build(target: str, *packages: str) -> Path:
+    """Build the peers of one stack, once, and give the folder they are in."""
+    for tool in ("make", "pkg-config", "cc"):
+        if shutil.which(tool) is None:
+            missing(f"no {tool} to build the C peers with")
+    if subprocess.run(["pkg-config", "--exists", *packages], check=False).returncode:
+        missing(f"no development files of {' and '.join(packages)}")
+    made = subprocess.run(
+        ["make", "-C", str(PEERS), target], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.fail(f"the {target} peers do not build:\n{made.stdout}{made.stderr}")
+    return PEERS / "bin"
+
+
+@pytest.fixture(scope="session")
+def gupnp_peers() -> Path:
+    return build("gupnp", "gupnp-1.6", "gio-unix-2.0")
+
+
+class Device(NamedTuple):
+    """A peer that publishes: the program, and where its description and events are."""
+
+    program: Program
+    description_url: str
+    event_url: str
+
+    def set(self, value: str) -> None:
+        """Give its only variable, ``Value``, another value: one event."""
+        assert self.program.ask(f"set {value}", "set") == {"set": value}
+
+
+@pytest.fixture
+def gupnp_device(start: Start, gupnp_peers: Path) -> Device:
+    program = start(gupnp_peers / "pub_gupnp", "127.0.0.1", str(free_port()), WEB)
+    ready = program.read("ready")
+    return Device(program, f"{ready['ready']}desc.xml", ready["event_url"])
+
+
+@pytest.fixture
+def gupnp_control_point(start: Start, gupnp_peers: Path) -> Program:
+    program = start(gupnp_peers / "sub_gupnp", "127.0.0.1", str(free_port()))
+    program.read("ready")
+    return program
+
+
+# --- a subscriber of the standard library's, to prove the harness ------------------------
+
+
+class Notify(NamedTuple):
+    """A NOTIFY as it stood on the wire; header names in upper case."""
+
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Recorder:
+    """An HTTP server of the standard library that answers 200 to each NOTIFY and keeps it."""
+
+    def __init__(self, host: str) -> None:
+        received: queue.SimpleQueue[Notify] = queue.SimpleQueue()
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_NOTIFY(self) -> None:
+                headers = {name.upper(): value for name, value in self.headers.items()}
+                body = self.rfile.read(int(headers.get("CONTENT-LENGTH", "0")))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                received.put(Notify(self.path, headers, body))
+
+            def log_message(self, *arguments: object) -> None:
+                """Say nothing."""
+
+        self._received = received
+        self._server = http.server.ThreadingHTTPServer((host, 0), Answer)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://{host}:{self._server.server_port}/"
+
+    def next(self) -> Notify:
+        try:
+            return self._received.get(timeout=PATIENCE)
+        except queue.Empty:
+            pytest.fail(f"no NOTIFY in {PATIENCE:g} s")
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def record() -> Iterator[Callable[[str], Recorder]]:
+    """``record(host)`` opens a recorder there; it is closed when the test is over."""
+    with contextlib.ExitStack() as open_recorders:
+
+        def record(host: str) -> Recorder:
+            recorder = Recorder(host)
+            open_recorders.callback(recorder.close)
+            return recorder
+
+        yield record
