@@ -58,7 +58,11 @@ _short.maxstring = _short.maxother = _short.maxlong = 60
 def shown(value: object) -> str:
     """``value`` as error sentences show it: its repr, cut to about 60 characters, with control
     characters escaped."""
-    return _short.repr(value)
+    try:
+        return _short.repr(value)
+    except ValueError:
+        # Python refuses to write very large ints.
+        return f"a {type(value).__name__} of thousands of digits"
 
 
 class DataType(abc.ABC, Generic[T]):
@@ -121,11 +125,12 @@ class _Integer(DataType[int]):
     # Peers write signs, leading zeros and, from floats, a fraction of nothing.
     _text = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
 
-    def __init__(self, name: str, minimum: int | None, maximum: int | None) -> None:
-        takes = "an int" if minimum is None else f"an int from {minimum} to {maximum}"
-        super().__init__(name, int, takes, 0)
+    def __init__(self, name: str, minimum: int, maximum: int) -> None:
+        super().__init__(name, int, f"an int from {minimum} to {maximum}", 0)
         self.minimum = minimum
         self.maximum = maximum
+        self._lowest = minimum
+        self._highest = maximum
 
     def check(self, value: object) -> int:
         if type(value) is int:
@@ -134,11 +139,7 @@ class _Integer(DataType[int]):
             raise TypeError(self._misfit(value))
         else:
             checked = operator.index(value)  # type: ignore[arg-type]  # it has __index__
-        if (
-            self.minimum is not None
-            and self.maximum is not None
-            and not self.minimum <= checked <= self.maximum
-        ):
+        if not self._lowest <= checked <= self._highest:
             raise ValueError(self._misfit(value))
         return checked
 
@@ -150,6 +151,15 @@ class _Integer(DataType[int]):
         if match is None:
             raise ValueError
         return int(match[1])
+
+
+class _UnboundedInteger(_Integer):
+    def __init__(self) -> None:
+        # UDA names no bound. Python reads and writes up to 4,300 digits, and somebody's mistake
+        # must not pass the check and fail on its way out.
+        super().__init__("int", -(10**1000) + 1, 10**1000 - 1)
+        self.minimum = self.maximum = None
+        self.takes = "an int"
 
 
 class _Float(DataType[float]):
@@ -164,6 +174,7 @@ class _Float(DataType[float]):
         self.minimum = -largest
         self.maximum = largest
         self._smallest = smallest
+        self._largest = largest
 
     def check(self, value: object) -> float:
         if type(value) is not float and (
@@ -172,13 +183,13 @@ class _Float(DataType[float]):
             raise TypeError(self._misfit(value))
         try:
             checked = float(value)
-        except OverflowError:
+        except (OverflowError, ValueError):
             raise ValueError(self._misfit(value)) from None
         magnitude = abs(checked)
         if magnitude < self._smallest:
             # Also -0.0: equal values must have equal texts.
             return 0.0
-        if not magnitude <= self.maximum:  # type: ignore[operator]  # set in __init__; NaN fails
+        if not magnitude <= self._largest:  # NaN too
             raise ValueError(self._misfit(value))
         return checked
 
@@ -340,7 +351,7 @@ def _zone_fits(value: datetime.datetime | datetime.time, zoned: bool) -> bool:
 class _DateTime(DataType[datetime.datetime]):
     def __init__(self, name: str, *, zoned: bool) -> None:
         zone = "with or without a time zone of whole minutes" if zoned else "without a time zone"
-        zero = datetime.datetime.min.replace(year=1970)
+        zero = datetime.datetime.combine(datetime.date(1970, 1, 1), datetime.time())
         super().__init__(name, datetime.datetime, f"a datetime.datetime {zone}", zero)
         self._zoned = zoned
 
@@ -450,7 +461,7 @@ _SMALLEST_DOUBLE = math.ulp(0.0)
 
 _ALL: tuple[DataType[Any], ...] = (
     *_integers(),
-    _Integer("int", None, None),
+    _UnboundedInteger(),
     # The bounds that UDA 2.0 §2.5 prints. What is nearer to zero than r4 can say is zero.
     _Float("r4", 1.17549435e-38, 3.40282347e38),
     _Float("r8", _SMALLEST_DOUBLE, _LARGEST_DOUBLE),

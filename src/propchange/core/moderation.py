@@ -25,9 +25,9 @@ from decimal import Context, Decimal, InvalidOperation
 
 __all__ = ["Moderation"]
 
-# Differences of any two numbers of the data types are exact, or all but; no trap of the program's
-# own decimal context may go off.
-_CONTEXT = Context(prec=60, traps=[InvalidOperation])
+# Enough digits for the exact difference of any two numbers of the data types; no trap of the
+# program's own decimal context may go off.
+_CONTEXT = Context(prec=2_100, traps=[InvalidOperation])
 
 
 class Moderation:
@@ -100,7 +100,10 @@ class Moderation:
         if self._delta is None:
             return self._apart or text != self._known
         try:
-            moved = _CONTEXT.subtract(Decimal(text), Decimal(self._known)).copy_abs()
+            here = _CONTEXT.create_decimal(text)
+            return (
+                _CONTEXT.subtract(here, _CONTEXT.create_decimal(self._known)).copy_abs()
+                >= self._delta
+            )
         except InvalidOperation:
             return text != self._known
-        return moved >= self._delta

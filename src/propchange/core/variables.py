@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -28,12 +29,13 @@ from propchange.core.datatypes import (
 from propchange.core.datatypes import (
     data_type as data_type_named,
 )
-from propchange.core.moderation import Moderation
 
 __all__ = ["HasVariables", "Merge", "StateVariable", "StateVariableOptions", "wire_name"]
 
 T = TypeVar("T")
 V = TypeVar("V")
+
+_LEVEL = re.compile(r"[^\s:/]+:/\S+")
 
 Merge = Callable[[str, str], str]
 """``merge(older, newer) -> text``: the one text that stands for two changes in a row, for a
@@ -299,15 +301,7 @@ class StateVariable(Generic[T]):
         the range, the steps or the allowed values; the sentence names the variable, the value
         and what is allowed.
         """
-        try:
-            checked = self.data_type.check(value)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{self._called()}: {error}") from None
-        if not self._fits(checked):
-            raise ValueError(
-                f"{self._called()}: {shown(value)} is not allowed, only {self._allowance()}"
-            )
-        return checked
+        return self._checked("", value)
 
     def format(self, value: T) -> str:
         """The text on the wire of a value that :meth:`check` has given. Two values are equal to
@@ -326,13 +320,6 @@ class StateVariable(Generic[T]):
         except ValueError as error:
             raise ValueError(f"{self._called()}: {error}") from None
 
-    def moderation(self) -> Moderation | None:
-        """A fresh schedule of the variable's moderation, None when it has none."""
-        if self.minimum_interval is None and self.minimum_delta is None:
-            return None
-        delta = None if self.minimum_delta is None else self.format(self.minimum_delta)
-        return Moderation(self.minimum_interval, delta)
-
     def _called(self) -> str:
         return self.name or "a state variable"
 
@@ -343,13 +330,26 @@ class StateVariable(Generic[T]):
             raise ValueError(
                 f"{self._called()}: {option} is for numeric data types, not {self.data_type.name}"
             )
-        try:
-            checked = self.data_type.check(value)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{self._called()}: {option}: {error}") from None
+        checked = self._typed(f"{option}: ", value)
         if positive and not _number(checked) > 0:
             raise ValueError(f"{self._called()}: {option} is more than 0, not {shown(value)}")
         return checked
+
+    def _checked(self, option: str, value: object) -> T:
+        checked = self._typed(option, value)
+        if not self._fits(checked):
+            raise ValueError(
+                f"{self._called()}: {option}{shown(value)} is not allowed, only {self._allowance()}"
+            )
+        return checked
+
+    def _typed(self, option: str, value: object) -> T:
+        try:
+            return self.data_type.check(value)
+        except TypeError as error:
+            raise TypeError(f"{self._called()}: {option}{error}") from None
+        except ValueError as error:
+            raise ValueError(f"{self._called()}: {option}{error}") from None
 
     def _allowed_values(self, allowed: Iterable[str] | None) -> tuple[T, ...] | None:
         if allowed is None:
@@ -360,7 +360,7 @@ class StateVariable(Generic[T]):
             )
         if isinstance(allowed, str):
             raise TypeError(f"{self._called()}: allowed is a list of str, not {shown(allowed)}")
-        values = tuple(dict.fromkeys(self.data_type.check(value) for value in allowed))
+        values = tuple(dict.fromkeys(self._typed("allowed: ", value) for value in allowed))
         if not values:
             raise ValueError(f"{self._called()}: allowed has no value at all")
         return values
@@ -380,7 +380,7 @@ class StateVariable(Generic[T]):
         return float(interval)
 
     def _check_options(self) -> None:
-        if self.evented not in (True, False, "LastChange"):
+        if not isinstance(self.evented, bool) and self.evented != "LastChange":
             raise ValueError(
                 f"{self._called()}: evented is True, False or 'LastChange', "
                 f"not {shown(self.evented)}"
@@ -398,10 +398,17 @@ class StateVariable(Generic[T]):
             raise ValueError(
                 f"{self._called()}: the minimum {self.minimum} is above the maximum {self.maximum}"
             )
+        if _LEVEL.fullmatch(self.level) is None:
+            raise ValueError(
+                f"{self._called()}: a level is upnp:/ or a domain of yours and :/ with a word, "
+                f"as upnp:/warning, not {shown(self.level)}"
+            )
+        if self.merge is not None and not callable(self.merge):
+            raise TypeError(f"{self._called()}: merge is a function, not {shown(self.merge)}")
 
     def _first_value(self, initial: object) -> T:
         if initial is not None:
-            return self.check(initial)
+            return self._checked("initial: ", initial)
         candidates = [self.data_type.zero, self.minimum, self.maximum, *(self.allowed or ())]
         for candidate in candidates:
             if candidate is not None and self._fits(candidate):
@@ -422,11 +429,14 @@ class StateVariable(Generic[T]):
     def _on_step(self, value: T) -> bool:
         if self.step is None:
             return True
-        step = _number(self.step)
+        step, above, base = _number(self.step), _number(value), _number(self._base())
+        if isinstance(step, int):
+            return not (above - base) % step
         # Exact, whatever the program's decimal context is.
-        above = Fraction(_number(value)) - Fraction(_number(self._base()))
-        off = abs(above - round(above / Fraction(step)) * Fraction(step))
-        return off <= Fraction(step) / 1000 if isinstance(step, float) else not off
+        step = Fraction(step)
+        above = Fraction(above) - Fraction(base)
+        off = abs(above - round(above / step) * step)
+        return bool(off <= step / 1000 if self.data_type.python_type is float else not off)
 
     def _base(self) -> T:
         return self.data_type.zero if self.minimum is None else self.minimum
@@ -434,14 +444,14 @@ class StateVariable(Generic[T]):
     def _allowance(self) -> str:
         if self.allowed is not None:
             return " or ".join(map(repr, self.allowed))
-        words = ["values"]
+        words = "values"
         if self.minimum is not None:
-            words.append(f"from {self.minimum}")
+            words += f" from {self.minimum}"
         if self.maximum is not None:
-            words.append(f"up to {self.maximum}")
+            words += f" to {self.maximum}"
         if self.step is not None:
-            words.append(f"in steps of {self.step} from {self._base()}")
-        return " ".join(words)
+            words += f" in steps of {self.step}"
+        return words
 
 
 def _number(value: object) -> Any:
