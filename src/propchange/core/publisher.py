@@ -326,10 +326,8 @@ class PublisherProtocol:
         self._outcomes.append(
             AttemptFailed(subscription.sid, delivery.seq, delivery.address.url.url, reason)
         )
-        if (
-            subscription.route + 1 < len(subscription.routes)
-            and now < subscription.message_deadline
-        ):
+        has_another = subscription.route + 1 < len(subscription.routes)
+        if has_another and now < subscription.message_deadline:
             subscription.route += 1
             subscription.fresh = False
             self._schedule.enqueue(subscription)

@@ -165,7 +165,7 @@ class DeliverySchedule:
         return True
 
     def _release(self, load: EndpointLoad) -> None:
-        # Whoever does not use a connection that was free passes it on, or the rest would wait for ever.
+        # Whoever does not use a free connection passes it on, or the rest would wait for ever.
         while load.waiting:
             self._waiting -= 1
             subscription = load.waiting.popleft()

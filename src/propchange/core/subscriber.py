@@ -82,9 +82,7 @@ class SubscriberProtocol:
         self._deadlines: Deadlines[tuple[HeldSubscription, _Timer]] = Deadlines()
         self._requests: deque[OutgoingRequest] = deque()
         self._outcomes: deque[SubscriberOutcome] = deque(maxlen=limits.outcomes)
-        self._reception = Reception(
-            self._policy, limits, new_token, lambda outcome: self._outcomes.append(outcome)
-        )
+        self._reception = Reception(self._policy, limits, new_token, self._outcomes.append)
 
     # --- what the application wants ---
 
