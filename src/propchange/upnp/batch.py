@@ -48,11 +48,12 @@ class BatchOwner(Protocol):
 
 
 def enclosing_batches() -> Iterator[Batch]:
-    """The batches that the running code was entered in, innermost first, of all services,
-    ended ones included."""
+    """The batches that the running code was entered in and that have not ended, of all
+    services, innermost first."""
     batch = _innermost.get()
     while batch is not None:
-        yield batch
+        if batch.state is not BatchState.CLOSED:
+            yield batch
         batch = batch.around
 
 
@@ -78,7 +79,7 @@ class Batch:
             raise RuntimeError("a batch can be entered only once: call batch() again")
         self.owner.open_batch(self)
         self.state = BatchState.OPEN
-        self.around = _innermost.get()
+        self.around = next(enclosing_batches(), None)
         _innermost.set(self)
 
     def __exit__(
@@ -87,9 +88,10 @@ class Batch:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Not ContextVar.reset: it raises when an async generator is closed in another context.
-        _innermost.set(self.around)
         try:
             self.owner.close_batch(self, keep=exc_type is None)
         finally:
             self.state = BatchState.CLOSED
+            # Not ContextVar.reset: it raises when an async generator ends in another context.
+            if _innermost.get() is self:
+                _innermost.set(next(enclosing_batches(), None))
