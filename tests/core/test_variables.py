@@ -125,6 +125,7 @@ def test_a_checked_value_has_the_type_that_the_program_reads() -> None:
 def test_the_ends_of_a_range_are_in_it() -> None:
     assert Thermometer.temperature.check(-40) == -40.0
     assert Thermometer.temperature.check(85) == 85.0
+    assert StateVariable("ui1", minimum=5, maximum=5).initial == 5
 
 
 def test_a_range_may_have_one_end() -> None:

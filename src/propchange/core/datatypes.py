@@ -410,7 +410,7 @@ class _Base64(_Binary):
 
     def _read(self, text: str) -> bytes:
         # Broken into lines as in MIME, and without its padding, it is still clear.
-        digits = "".join(text.split()).rstrip("=")
+        digits = "".join(text.split())
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
 
 

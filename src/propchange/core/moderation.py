@@ -34,7 +34,8 @@ class Moderation:
     """The moderation of one variable: ``minimum_interval`` in seconds (UDA's maximumRate),
     ``minimum_delta`` a number; None for a rule that does not apply.
 
-    Call :meth:`changed` with each new text. While :attr:`due` is not None, call :meth:`flush` at
+    Call :meth:`changed` with each new text (of a variable whose waiting changes are merged: with
+    what the merging gave). While :attr:`due` is not None, call :meth:`flush` at
     that time. Texts are those of the wire; ``now`` never goes back.
     """
 
@@ -82,7 +83,6 @@ class Moderation:
         """``text``, the current value, went out to all subscribers at ``now`` by another way than
         :meth:`changed` and :meth:`flush`: the interval starts again, and nothing is held."""
         self._known = text
-        self._text = text
         self._evented_at = now
         self._apart = False
         self.due = None
