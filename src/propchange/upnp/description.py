@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from propchange.core.datatypes import shown
@@ -137,6 +138,9 @@ class ServiceDescription:
         return self.service_id.rpartition(":")[2]
 
 
+_NAMES = tuple(map(attrgetter, ("service_type", "service_id", "id_tail", "name")))
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceDescription:
     """A device as it describes itself. Texts that it left out are empty.
@@ -184,18 +188,10 @@ class DeviceDescription:
         Raises ``KeyError`` with the services that there are.
         """
         services = list(self.all_services())
-        for service in services:
-            if service.service_type == name:
-                return service
-        for service in services:
-            if service.service_id == name:
-                return service
-        for service in services:
-            if service.id_tail == name:
-                return service
-        for service in services:
-            if service.name == name:
-                return service
+        for called in _NAMES:
+            for service in services:
+                if name and called(service) == name:
+                    return service
         wanted, version = _split_version(name)
         for service in services:
             offered, offered_version = _split_version(service.service_type)

@@ -141,12 +141,12 @@ def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVa
     }
     bounds = _parse_bounds(name, declared, element, problems)
     default = _parse_value(name, declared, element, "defaultValue", problems)
-    for keywords in ({**bounds, "initial": default}, bounds, {"initial": default}):
+    for keywords in ({**bounds, "initial": default}, bounds):
         try:
             return StateVariable(declared.name, **basic, **keywords)
         except ValueError as error:
             problems.append(f"dropped: {error}")
-    return StateVariable(declared.name, **basic)
+    return StateVariable(declared.name, **basic, initial=default)
 
 
 def _parse_data_type(name: str, text: str, problems: list[str]) -> DataType[Any]:

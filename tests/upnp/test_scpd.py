@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from propchange.core.datatypes import DATA_TYPES
+from propchange.core.guarded_xml import parse_tree
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.variables import StateVariable
+from propchange.errors import DescriptionError
+from propchange.upnp.scpd import ServiceStateTable, build_scpd, parse_scpd
+from propchange.upnp.service import Service
+
+TYPE = "urn:example-org:service:Thermometer:1"
+
+
+class Thermometer(Service, type=TYPE):
+    temperature = StateVariable(
+        "r4", initial=20.0, minimum=-40.0, maximum=85.0, step=0.5, multicast=True
+    )
+    mode = StateVariable("string", initial="auto", allowed=["auto", "<off>"], evented=False)
+    volume = StateVariable("ui2", evented="LastChange", minimum=3)
+    label = StateVariable("string")
+
+
+def built(service: Service, uda: str = "1.1") -> str:
+    return build_scpd(service, uda).decode()
+
+
+def table(variables: str) -> ServiceStateTable:
+    return parse_scpd(
+        f"<scpd xmlns='urn:schemas-upnp-org:service-1-0'><serviceStateTable>{variables}"
+        "</serviceStateTable></scpd>".encode()
+    )
+
+
+def variable(content: str, attributes: str = "") -> StateVariable[Any]:
+    return table(f"<stateVariable {attributes}><name>A</name>{content}</stateVariable>")["A"]
+
+
+# --- writing ---
+
+
+def test_a_service_description_declares_each_variable() -> None:
+    document = built(Thermometer())
+    assert document.startswith('<?xml version="1.0" encoding="utf-8"?>\n<scpd xmlns="urn:schemas-')
+    assert "<specVersion><major>1</major><minor>1</minor></specVersion>" in document
+    assert (
+        '<stateVariable sendEvents="yes" multicast="yes"><name>Temperature</name>'
+        "<dataType>r4</dataType><defaultValue>20.0</defaultValue><allowedValueRange>"
+        "<minimum>-40.0</minimum><maximum>85.0</maximum><step>0.5</step></allowedValueRange>"
+        "</stateVariable>"
+    ) in document
+    assert (
+        '<stateVariable sendEvents="no"><name>Mode</name><dataType>string</dataType>'
+        "<defaultValue>auto</defaultValue><allowedValueList><allowedValue>auto</allowedValue>"
+        "<allowedValue>&lt;off&gt;</allowedValue></allowedValueList></stateVariable>"
+    ) in document
+
+
+@pytest.mark.clause("LC-01")
+def test_a_variable_evented_through_last_change_is_declared_as_not_evented() -> None:
+    assert '<stateVariable sendEvents="no"><name>Volume</name>' in built(Thermometer())
+
+
+def test_a_range_with_one_end_only_and_an_empty_default_are_left_out() -> None:
+    document = built(Thermometer())
+    assert (
+        "<name>Volume</name><dataType>ui2</dataType><defaultValue>3</defaultValue></stateVariable>"
+    ) in document
+    assert "<name>Label</name><dataType>string</dataType></stateVariable>" in document
+
+
+def test_a_range_without_a_step_has_none() -> None:
+    percent = StateVariable("ui1", name="Percent", minimum=0, maximum=100)
+    document = built(Service(type=TYPE, variables=[percent]))
+    assert "<maximum>100</maximum></allowedValueRange>" in document
+
+
+@pytest.mark.clause("SCPD-03")
+def test_a_1_0_service_description_knows_no_multicast() -> None:
+    assert "multicast" not in built(Thermometer(), "1.0")
+    assert "<minor>0</minor>" in built(Thermometer(), "1.0")
+    assert 'multicast="yes"' in built(Thermometer(), "2.0")
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(ValueError, match="UPnP Device Architecture"):
+        build_scpd(Thermometer(), "1.2")
+
+
+def test_a_service_made_of_a_document_is_described_by_that_document() -> None:
+    document = build_scpd(Thermometer(), "2.0")
+    assert build_scpd(Service.from_scpd(document, type=TYPE), "1.0") == document
+
+
+def test_what_is_written_is_read_again() -> None:
+    read = parse_scpd(build_scpd(Thermometer()))
+    assert list(read.variables) == ["Temperature", "Mode", "Volume", "Label"]
+    assert read.evented == ("Temperature", "Label")
+    assert read.problems == ()
+    temperature = read["Temperature"]
+    assert (temperature.minimum, temperature.maximum, temperature.step) == (-40.0, 85.0, 0.5)
+    assert temperature.initial == 20.0
+    assert temperature.multicast
+    assert read["Mode"].allowed == ("auto", "<off>")
+
+
+@given(st.sampled_from(sorted(DATA_TYPES)))
+def test_every_data_type_is_written_and_read_again(name: str) -> None:
+    service = Service(type=TYPE, variables=[StateVariable(name, name="A")])
+    read = parse_scpd(build_scpd(service))["A"]
+    assert read.data_type is DATA_TYPES[name]
+    assert read.initial == service["A"]
+
+
+# --- reading ---
+
+
+@pytest.mark.clause("SCPD-01")
+def test_without_send_events_a_variable_is_evented() -> None:
+    read = variable("<dataType>i4</dataType>")
+    assert read.evented is True
+    assert read.multicast is False
+
+
+@pytest.mark.clause("SCPD-05")
+@pytest.mark.parametrize(
+    ("text", "evented"),
+    [
+        ("yes", True),
+        ("YES", True),
+        ("1", True),
+        ("True", True),
+        ("no", False),
+        (" No ", False),
+        ("0", False),
+        ("FALSE", False),
+        ("", True),
+        ("maybe", True),
+    ],
+)
+def test_flags_are_read_in_words_or_digits(text: str, evented: bool) -> None:
+    assert variable("", f"sendEvents='{text}'").evented is evented
+
+
+@pytest.mark.clause("SCPD-06")
+@pytest.mark.parametrize(
+    ("attribute", "element", "evented"),
+    [("", "no", False), ("", "yes", True), ("", "?", True), ("sendEvents='yes'", "no", True)],
+)
+def test_the_old_child_element_counts_when_the_attribute_is_absent(
+    attribute: str, element: str, evented: bool
+) -> None:
+    content = f"<sendEventsAttribute>{element}</sendEventsAttribute>"
+    assert variable(content, attribute).evented is evented
+
+
+@pytest.mark.clause("SCPD-04")
+def test_what_is_not_evented_is_not_multicast_either() -> None:
+    assert variable("", "multicast='1'").multicast is True
+    assert variable("", "multicast='no'").multicast is False
+    assert variable("", "multicast='yes' sendEvents='no'").multicast is False
+
+
+@pytest.mark.parametrize(
+    ("written", "data_type"),
+    [("ui4", "ui4"), (" UI4\n", "ui4"), ("datetime.TZ", "dateTime.tz"), ("Boolean", "boolean")],
+)
+def test_the_case_of_a_data_type_does_not_matter(written: str, data_type: str) -> None:
+    assert variable(f"<dataType>{written}</dataType>").data_type.name == data_type
+
+
+@pytest.mark.parametrize("content", ["", "<dataType/>", "<dataType>xs:octet</dataType>"])
+def test_an_unknown_data_type_is_read_as_string(content: str) -> None:
+    read = table(f"<stateVariable><name>A</name>{content}</stateVariable>")
+    assert read["A"].data_type.name == "string"
+    assert len(read.problems) == 1
+    assert "is no data type" in read.problems[0]
+
+
+INT = "<dataType>i4</dataType>"
+
+
+@pytest.mark.parametrize(
+    ("content", "bounds", "initial"),
+    [
+        ("<minimum>1</minimum><maximum>9</maximum><step>2</step>", (1, 9, 2), 1),
+        ("<minimum>1</minimum><maximum>9</maximum><step>0</step>", (1, 9, None), 1),
+        ("<minimum>1</minimum><maximum>9</maximum><step>-1</step>", (1, 9, None), 1),
+        ("<minimum>low</minimum><maximum>9</maximum><step/>", (None, 9, None), 0),
+        ("<minimum>9</minimum><maximum>1</maximum>", (None, None, None), 0),
+        ("", (None, None, None), 0),
+    ],
+)
+def test_of_a_range_what_makes_sense_is_kept(
+    content: str, bounds: tuple[int | None, ...], initial: int
+) -> None:
+    read = variable(f"{INT}<allowedValueRange>{content}</allowedValueRange>")
+    assert (read.minimum, read.maximum, read.step) == bounds
+    assert read.initial == initial
+
+
+def test_a_range_of_a_type_without_numbers_is_dropped() -> None:
+    span = "<allowedValueRange><minimum>1</minimum></allowedValueRange>"
+    read = table(f"<stateVariable><name>A</name><dataType>string</dataType>{span}</stateVariable>")
+    assert read["A"].minimum is None
+    assert read.problems == ("A: a range of string was dropped",)
+
+
+@pytest.mark.parametrize(
+    ("content", "allowed"),
+    [
+        ("<dataType>string</dataType>", ("on", "off")),
+        (INT, None),
+    ],
+)
+def test_a_list_of_allowed_values_is_for_strings(
+    content: str, allowed: tuple[str, ...] | None
+) -> None:
+    listed = (
+        "<allowedValueList><allowedValue>on</allowedValue><allowedValue> off\n</allowedValue>"
+        "</allowedValueList>"
+    )
+    assert variable(content + listed).allowed == allowed
+
+
+def test_an_empty_list_of_allowed_values_is_dropped() -> None:
+    read = table(
+        "<stateVariable><name>A</name><dataType>string</dataType><allowedValueList/>"
+        "</stateVariable>"
+    )
+    assert read["A"].allowed is None
+    assert read.problems == ("A: a list of 0 allowed values was dropped",)
+
+
+@pytest.mark.parametrize(("default", "initial"), [("<defaultValue>7</defaultValue>", 7), ("", 5)])
+def test_the_default_value_is_the_initial_one(default: str, initial: int) -> None:
+    span = "<allowedValueRange><minimum>5</minimum><maximum>9</maximum></allowedValueRange>"
+    assert variable(INT + default + span).initial == initial
+
+
+def test_a_default_value_out_of_the_range_is_dropped_and_the_range_kept() -> None:
+    span = "<allowedValueRange><minimum>5</minimum><maximum>9</maximum></allowedValueRange>"
+    read = variable(f"{INT}<defaultValue>1</defaultValue>{span}")
+    assert (read.minimum, read.initial) == (5, 5)
+
+
+def test_a_range_without_sense_is_dropped_and_the_default_value_kept() -> None:
+    span = "<allowedValueRange><minimum>9</minimum><maximum>5</maximum></allowedValueRange>"
+    read = variable(f"{INT}<defaultValue>1</defaultValue>{span}")
+    assert (read.minimum, read.initial) == (None, 1)
+
+
+def test_a_default_value_that_does_not_fit_the_type_is_dropped() -> None:
+    read = table(
+        f"<stateVariable><name>A</name>{INT}<defaultValue>NOT_IMPLEMENTED</defaultValue>"
+        "</stateVariable>"
+    )
+    assert read["A"].initial == 0
+    assert "NOT_IMPLEMENTED" in read.problems[0]
+
+
+def test_a_range_and_a_default_value_that_no_variable_can_have_are_both_dropped() -> None:
+    span = "<allowedValueRange><minimum>9</minimum><maximum>5</maximum></allowedValueRange>"
+    read = table(
+        f"<stateVariable><name>A</name><dataType>i4</dataType>{span}</stateVariable>"
+        "<stateVariable><name>B</name><dataType>i4</dataType></stateVariable>"
+    )
+    assert read["A"].maximum is None
+    assert read["B"].initial == 0
+    assert any("the minimum 9 is above the maximum 5" in problem for problem in read.problems)
+
+
+@pytest.mark.clause("XML-09")
+def test_variables_without_a_usable_name_and_second_ones_are_dropped() -> None:
+    read = table(
+        "<stateVariable><dataType>i4</dataType></stateVariable>"
+        "<stateVariable><name>two words</name><dataType>i4</dataType></stateVariable>"
+        "<stateVariable><name>A</name><dataType>i4</dataType></stateVariable>"
+        "<stateVariable><name>A</name><dataType>string</dataType></stateVariable>"
+        "<other><name>B</name></other>"
+    )
+    assert list(read.variables) == ["A"]
+    assert read["A"].data_type.name == "i4"
+    assert "A" in read
+    assert "B" not in read
+    assert len(read.problems) == 3
+    assert read.problems[2] == "the second state variable A was dropped"
+
+
+def test_an_unknown_variable_is_a_key_error_that_lists_the_known_ones() -> None:
+    read = table(
+        "<stateVariable><name>A</name><dataType>i4</dataType></stateVariable>"
+        "<stateVariable><name>B</name><dataType>i4</dataType></stateVariable>"
+    )
+    with pytest.raises(KeyError, match="no state variable 'C'; there are: A, B"):
+        read["C"]
+    with pytest.raises(KeyError, match="there are: none"):
+        table("")["C"]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (b"", "the service description cannot be read"),
+        (b"<scpd>", "the service description cannot be read"),
+        (b"<!DOCTYPE scpd []><scpd/>", "document type declaration"),
+        (b"<html><body>404</body></html>", "its outermost element is 'html', not 'scpd'"),
+        (b"<scpd/>", "has no serviceStateTable"),
+    ],
+)
+def test_what_is_no_service_description_is_refused_in_words(document: bytes, words: str) -> None:
+    with pytest.raises(DescriptionError, match=words):
+        parse_scpd(document)
+
+
+def test_the_limits_hold() -> None:
+    with pytest.raises(DescriptionError, match="too many elements"):
+        parse_scpd(build_scpd(Thermometer()), Limits(xml_elements=5))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*DATA_TYPES, "junk"]),
+            st.lists(st.sampled_from(["0", "1", "-1", "9", "x", "", "1e400"]), min_size=5),
+        ),
+        max_size=3,
+    )
+)
+def test_no_service_description_that_is_xml_makes_trouble(
+    declared: list[tuple[str, list[str]]],
+) -> None:
+    parts = []
+    for number, (data_type, texts) in enumerate(declared):
+        default, minimum, maximum, step, allowed = texts[:5]
+        parts.append(
+            f"<stateVariable><name>V{number}</name><dataType>{data_type}</dataType>"
+            f"<defaultValue>{default}</defaultValue><allowedValueRange>"
+            f"<minimum>{minimum}</minimum><maximum>{maximum}</maximum><step>{step}</step>"
+            "</allowedValueRange><allowedValueList>"
+            f"<allowedValue>{allowed}</allowedValue></allowedValueList></stateVariable>"
+        )
+    read = table("".join(parts))
+    service = Service(type=TYPE, variables=read.variables.values())
+    assert len(service.initial_texts()) == len(declared)
+    parse_tree(build_scpd(service), DEFAULT_LIMITS)
