@@ -23,6 +23,12 @@ class Seasonal(datetime.tzinfo):
     def utcoffset(self, moment: datetime.datetime | None, /) -> datetime.timedelta | None:
         return None if moment is None else datetime.timedelta(hours=2 if moment.month == 5 else 1)
 
+    def dst(self, moment: datetime.datetime | None, /) -> datetime.timedelta | None:
+        return None
+
+    def tzname(self, moment: datetime.datetime | None, /) -> str | None:
+        return None
+
 
 UTC = datetime.UTC
 MOMENT = datetime.datetime.fromisoformat("2024-05-06T07:08:09")
