@@ -54,6 +54,11 @@ class Limits:
     """How long one request may take from its first byte to its last (slow-loris). The 30 s that
     UDA gives a response include the transmission (UDA 2.0 §4.1.2)."""
 
+    linger_seconds: float = 2.0
+    """How long a connection that was answered for the last time is still read, so that a reset
+    does not destroy the answer, and how long closing waits for the peers. At most ``body_bytes``
+    are read and dropped."""
+
     # --- publisher: subscriptions ---
 
     subscriptions: int = 4_096

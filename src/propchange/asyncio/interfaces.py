@@ -1,0 +1,184 @@
+"""The addresses of this machine, and sockets' addresses as endpoints."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
+from typing import Any, NamedTuple
+
+import ifaddr
+
+from propchange.asyncio.clock import monotonic
+from propchange.core.callbacks import OnLink
+from propchange.core.messages import Endpoint
+
+__all__ = [
+    "Interfaces",
+    "LocalAddress",
+    "addresses",
+    "default_address",
+    "endpoint_of",
+    "on_link_for",
+    "scoped_host",
+]
+
+REFRESH_SECONDS = 5.0
+"""How old the list of addresses may be. Reading it takes about a millisecond, and a subscriber
+decides how often it is asked for."""
+
+# Nothing is sent there: a datagram socket that is connected learns the address it would send
+# from. The first is SSDP's group, so a multicast route counts; the second stands for the rest
+# of the world (UDA 2.0 §1.1.2; RFC 5737).
+_TOWARDS = ("239.255.255.250", "192.0.2.1")
+
+
+class LocalAddress(NamedTuple):
+    """One address of one interface. ``scope`` is the interface's scope id for a link-local
+    IPv6 address, 0 elsewhere; ``interface_index`` is the interface's number, 0 where unknown."""
+
+    host: str
+    scope: int
+    network: IPv4Network | IPv6Network
+    interface: str
+    interface_index: int
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address as an endpoint with port 0."""
+        return Endpoint(self.host, 0, self.scope)
+
+
+class Interfaces:
+    """What is known of this machine's addresses, read again when older than
+    :data:`REFRESH_SECONDS`.
+
+    ``adapters`` gives what ``ifaddr.get_adapters`` gives, ``source_towards`` the address that a
+    datagram to a given one would leave from, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = monotonic,
+        adapters: Callable[[], Iterable[Any]] | None = None,
+        source_towards: Callable[[str], str | None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._adapters = adapters or ifaddr.get_adapters
+        self._source_towards = source_towards or _source_towards
+        self._read_at: float | None = None
+        self._addresses: tuple[LocalAddress, ...] = ()
+        self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
+
+    def addresses(self) -> tuple[LocalAddress, ...]:
+        """Every address of every interface that is up, loopback included."""
+        now = self._clock()
+        if self._read_at is None or now - self._read_at >= REFRESH_SECONDS:
+            self._read_at = now
+            self._addresses = tuple(_read(self._adapters()))
+            self._links.clear()
+        return self._addresses
+
+    def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:
+        """The prefixes of the interface that has the address ``local``, whatever its port.
+
+        Empty when no interface has it; then nothing but the peer itself can be judged on-link.
+        """
+        known = self.addresses()
+        key = (local.host, local.scope)
+        links = self._links.get(key)
+        if links is None:
+            links = self._links[key] = _links_for(local, known)
+        return links
+
+    def default_address(self) -> str:
+        """The address to advertise: the one that SSDP's multicast leaves from, else that of the
+        default route, else the best that any interface has, else ``127.0.0.1``."""
+        known = self.addresses()
+        hosts = {address.host for address in known}
+        for remote in _TOWARDS:
+            source = self._source_towards(remote)
+            if source is not None and source in hosts:
+                return source
+        return min(known, key=_rank, default=_LOOPBACK).host
+
+
+_LOOPBACK = LocalAddress("127.0.0.1", 0, IPv4Network("127.0.0.0/8"), "lo", 0)
+
+
+def _read(adapters: Iterable[Any]) -> Iterable[LocalAddress]:
+    for adapter in adapters:
+        index = adapter.index or 0
+        for ip in adapter.ips:
+            host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
+            interface = ip_interface(f"{host}/{ip.network_prefix}")
+            scope = 0
+            if interface.version == 6 and interface.is_link_local:
+                scope = ip.ip[2] or index
+            yield LocalAddress(
+                str(interface.ip), scope, interface.network, adapter.nice_name, index
+            )
+
+
+def _links_for(local: Endpoint, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:
+    own = ip_address(local.host)
+    at = next((a for a in known if a.host == str(own) and a.scope == local.scope), None)
+    if at is None:
+        # All of 127.0.0.0/8 is this machine's, though the interface lists one address of it.
+        at = next((a for a in known if own.is_loopback and own in a.network), None)
+    if at is None:
+        return ()
+    # An alias ("eth0:1") is its own adapter with the same index.
+    same = [
+        a
+        for a in known
+        if (a.interface_index and a.interface_index == at.interface_index)
+        or a.interface == at.interface
+    ]
+    networks = {a.network: a.interface_index if a.network.version == 6 else 0 for a in same}
+    return tuple(OnLink(network, scope) for network, scope in networks.items())
+
+
+def _rank(address: LocalAddress) -> int:
+    ip = ip_address(address.host)
+    if ip.is_loopback:
+        return 4 if ip.version == 4 else 5
+    if ip.is_link_local:
+        # A URL cannot say which interface a link-local IPv6 address belongs to (UDA 2.0 §A.4).
+        return 2 if ip.version == 4 else 6
+    return 0 if ip.version == 4 else 1
+
+
+def _source_towards(remote: str) -> str | None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((remote, 1900))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+def endpoint_of(sockaddr: Any) -> Endpoint:
+    """An endpoint from what ``getsockname`` or ``getpeername`` gives for a TCP socket: without
+    zone, an IPv4-mapped address as IPv4, the scope id only where it means something."""
+    host, port = sockaddr[0], sockaddr[1]
+    if ":" not in host:
+        return Endpoint(host, port)
+    address = IPv6Address(host.partition("%")[0])
+    mapped: IPv4Address | None = address.ipv4_mapped
+    if mapped is not None:
+        return Endpoint(str(mapped), port)
+    return Endpoint(str(address), port, sockaddr[3] if address.is_link_local else 0)
+
+
+def scoped_host(endpoint: Endpoint) -> str:
+    """The host as the socket functions want it: with its scope id where it has one."""
+    return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
+
+
+_shared = Interfaces()
+
+addresses = _shared.addresses
+default_address = _shared.default_address
+on_link_for = _shared.on_link_for

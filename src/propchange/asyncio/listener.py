@@ -1,0 +1,180 @@
+"""The TCP listener of either role: takes requests, writes responses."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Callable
+
+from propchange.asyncio.accepted import AcceptedConnections, Respond, Told
+from propchange.asyncio.clock import monotonic
+from propchange.asyncio.interfaces import endpoint_of
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Endpoint, HeaderPairs, Response
+
+__all__ = ["Listener", "Respond", "Told"]
+
+_SAME_PORT_ATTEMPTS = 16
+"""Random ports tried until one is free in both address families."""
+
+_FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def _ignore(response: Response) -> None:
+    pass
+
+
+class Listener:
+    """A TCP server that hands each request to ``respond`` and writes what it returns.
+
+    Made by :meth:`open`; ends with :meth:`close`.
+    """
+
+    def __init__(
+        self,
+        servers: list[asyncio.Server],
+        endpoints: tuple[Endpoint, ...],
+        connections: AcceptedConnections,
+    ) -> None:
+        self._servers = servers
+        self._connections = connections
+        self.endpoints = endpoints
+        """Where it listens; ``0.0.0.0`` and ``::`` stand for all addresses of their family."""
+
+    @classmethod
+    async def open(
+        cls,
+        respond: Respond,
+        *,
+        host: str | None = None,
+        port: int = 0,
+        limits: Limits = DEFAULT_LIMITS,
+        logger: logging.Logger | None = None,
+        sent: Told = _ignore,
+        lost: Told = _ignore,
+        headers: HeaderPairs = (),
+        clock: Callable[[], float] = monotonic,
+    ) -> Listener:
+        """Listen on ``port`` (0: any) of ``host``, None being all addresses of IPv4 and, where
+        there is one, IPv6.
+
+        ``respond`` is called once per request, in the order of each connection, and returns the
+        :class:`Response` or an awaitable of it; an awaitable holds up later requests of its
+        connection only. What it raises is logged and answered 500.
+
+        For a response with a ``receipt``, ``sent`` is called when all its bytes have left this
+        process, and, when the connection ends after it, the FIN too (UDA 2.0 §4.1.1); or else
+        ``lost``, when the connection broke first. ``headers`` go on the answers that the
+        listener makes by itself: to malformed (4xx, 5xx) and overdue (408) requests.
+
+        Raises OSError when the port is taken or the address is not this machine's.
+        """
+        loop = asyncio.get_running_loop()
+        connections = AcceptedConnections(
+            loop,
+            respond,
+            sent=sent,
+            lost=lost,
+            limits=limits,
+            logger=logger or logging.getLogger("propchange.http"),
+            clock=clock,
+            headers=headers,
+        )
+        sockets = await _bind(loop, host, port)
+        endpoints = tuple(endpoint_of(bound.getsockname()) for bound in sockets)
+        servers: list[asyncio.Server] = []
+        try:
+            for bound in sockets:
+                server = await loop.create_server(
+                    connections, sock=bound, backlog=limits.connections
+                )
+                servers.append(server)
+        except BaseException:
+            for server in servers:
+                server.close()
+            for bound in sockets:
+                bound.close()
+            raise
+        return cls(servers, endpoints, connections)
+
+    @property
+    def port(self) -> int:
+        """The TCP port, the same for every address."""
+        return self.endpoints[0].port
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open now."""
+        return len(self._connections.open)
+
+    async def close(self) -> None:
+        """Stop accepting and end every connection. Answers that are written still leave, for
+        ``limits.linger_seconds`` at most; awaited ones are cancelled. Safe to call again."""
+        for server in self._servers:
+            server.close()
+        await self._connections.close()
+        for server in self._servers:
+            await server.wait_closed()
+
+
+async def _bind(
+    loop: asyncio.AbstractEventLoop, host: str | None, port: int
+) -> list[socket.socket]:
+    if host is None:
+        wanted: list[tuple[int, str, int]] = [
+            (socket.AF_INET, "0.0.0.0", 0),
+            (socket.AF_INET6, "::", 0),
+        ]
+    else:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        wanted = [(f, str(a[0]), a[3] if len(a) == 4 else 0) for f, _, _, _, a in found]
+    attempts = 1 if port else _SAME_PORT_ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            return _bind_all(list(dict.fromkeys(wanted)), port)
+        except OSError as error:
+            if not attempts or error.errno != errno.EADDRINUSE:
+                raise
+
+
+def _bind_all(wanted: list[tuple[int, str, int]], port: int) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, host, scope in wanted:
+            try:
+                bound.append(_bind_one(family, host, scope, port))
+            except OSError as error:
+                if error.errno not in _FAMILY_MISSING:
+                    raise
+                missing = error
+            else:
+                port = bound[0].getsockname()[1]
+        if missing is not None and not bound:
+            raise missing
+    except BaseException:
+        for one in bound:
+            one.close()
+        raise
+    return bound
+
+
+def _bind_one(family: int, host: str, scope: int, port: int) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        one.setblocking(False)
+        if sys.platform != "win32":  # there it would let two programs share a port
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind((host, port, 0, scope))
+        else:
+            one.bind((host, port))
+    except BaseException:
+        one.close()
+        raise
+    return one
