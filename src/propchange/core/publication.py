@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from propchange.core.backlog import Accumulate, Backlog, MergeRule, Replace
 from propchange.core.limits import Limits
@@ -27,7 +28,7 @@ class EventedVariable:
 
     text: str
     minimum_interval: float | None = None
-    minimum_delta: float | None = None
+    minimum_delta: Decimal | float | None = None
     merge: Callable[[str, str], str] | None = None
 
     def rule(self, limits: Limits) -> MergeRule:
@@ -58,7 +59,7 @@ class PublishedService:
             check_variable_name(name)
         self.path = path
         self.texts = {name: variable.text for name, variable in variables.items()}
-        self.replaces = frozenset(name for name, v in variables.items() if v.merge is None)
+        self.merges = {name: v.merge for name, v in variables.items() if v.merge is not None}
         self.moderations = {
             name: moderation
             for name, variable in variables.items()
@@ -73,6 +74,15 @@ class PublishedService:
         """The subscriptions that had been told everything when they were put here."""
         self.queued = False
         """Whether ``quiet`` waits to be told of a change."""
+
+    def initial_event(self, wanted: frozenset[str] | None) -> EventMessage:
+        """The initial event for one subscription. Moderation is told of the values in it."""
+        message = self.backlog.initial(wanted)
+        if self.moderations:
+            for name, text in message.changes:
+                if name in self.moderations:
+                    self.moderations[name].told(text)
+        return message
 
 
 class EndpointLoad:
@@ -99,7 +109,8 @@ class Route:
 class Subscription:
     """One subscription at the publisher. Read it; only the publisher writes it.
 
-    ``expires`` is in seconds of the runtime's clock, ``seq`` the SEQ of the next message.
+    ``expires`` is in seconds of the runtime's clock, ``seq`` the SEQ of the next message;
+    ``heard`` tells that the initial event was answered with 2xx.
     """
 
     __slots__ = (
@@ -107,6 +118,7 @@ class Subscription:
         "duration",
         "expires",
         "fresh",
+        "heard",
         "merge_at",
         "message",
         "message_deadline",
@@ -140,6 +152,7 @@ class Subscription:
         self.wanted = wanted
         self.state = PublisherState.ANSWERING
         self.seq = 0
+        self.heard = False
         self.cursor = 0
         self.merge_at: int | None = None
         # The message being delivered, kept while its attempts go on.

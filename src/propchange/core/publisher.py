@@ -111,10 +111,15 @@ class PublisherProtocol:
         service = self._services[path]
         going: dict[str, str] = {}
         for name, text in changes.items():
-            if service.texts[name] == text and name in service.replaces:
-                continue
-            service.texts[name] = text
+            merge = service.merges.get(name)
             moderation = service.moderations.get(name)
+            if merge is None:
+                if service.texts[name] == text:
+                    continue
+            elif moderation is not None and moderation.due is not None:
+                # What is held has been told to nobody yet.
+                text = merge(service.texts[name], text)
+            service.texts[name] = text
             if moderation is None or moderation.changed(text, now):
                 going[name] = text
             else:
@@ -301,6 +306,7 @@ class PublisherProtocol:
             return
         if isinstance(result, int) and 200 <= result < 300:
             if subscription.state in _INITIAL:
+                subscription.heard = True
                 self._outcomes.append(
                     InitialEventDelivered(subscription.sid, subscription.service.path)
                 )

@@ -130,7 +130,7 @@ class DeliverySchedule:
                     self._release(load)
                     return
             else:
-                message = backlog.initial(subscription.wanted)
+                message = subscription.service.initial_event(subscription.wanted)
                 subscription.cursor = backlog.head
             subscription.state = _step(state, _TAKEN)
             subscription.message = message

@@ -93,6 +93,7 @@ class SubscriberProtocol:
         *,
         persistent: bool = True,
         describable: bool = False,
+        describe_first: bool = False,
         device: Hashable = None,
         convert: Convert | None = None,
         duration: int | None = None,
@@ -101,7 +102,7 @@ class SubscriberProtocol:
 
         ``persistent``: keep trying when the first SUBSCRIBE fails; else the status is then
         REFUSED. ``describable``: the runtime can read the description again when the event URL
-        seems to have moved. ``device`` is the key for :meth:`device_gone` and
+        seems to have moved; ``describe_first``: it must, before the first SUBSCRIBE. ``device`` is the key for :meth:`device_gone` and
         :meth:`device_rebooted`. ``convert`` maps the declared variables to what makes a value of
         a text; None leaves texts. ``duration`` in seconds is asked for.
 
@@ -124,6 +125,7 @@ class SubscriberProtocol:
             limits=self._limits,
             now=now,
         )
+        held.must_describe = describe_first
         self._held[held] = None
         self._attempt(held, now)
         return held

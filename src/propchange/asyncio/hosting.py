@@ -1,0 +1,82 @@
+"""What a host serves besides eventing: the description, the service descriptions, control."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from propchange.core.messages import HeaderPairs, Request, Response
+from propchange.core.rules import PublisherPolicy, judge_host, refusal_response
+from propchange.upnp.description import build_description
+from propchange.upnp.device import PlacedDevice
+from propchange.upnp.scpd import build_scpd
+from propchange.upnp.service import Service
+
+__all__ = ["DESCRIPTION_PATH", "Documents"]
+
+DESCRIPTION_PATH = "/description.xml"
+
+_XML = (b"CONTENT-TYPE", b'text/xml; charset="utf-8"')
+
+_INVALID_ACTION = (
+    b'<?xml version="1.0"?>\n'
+    b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+    b's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body><s:Fault>'
+    b"<faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>"
+    b'<UPnPError xmlns="urn:schemas-upnp-org:control-1-0"><errorCode>401</errorCode>'
+    b"<errorDescription>Invalid Action</errorDescription></UPnPError>"
+    b"</detail></s:Fault></s:Body></s:Envelope>\n"
+)
+
+
+class Documents:
+    """The answers to GET, HEAD and POST for one placed device. The documents are made once."""
+
+    def __init__(
+        self, placed: PlacedDevice, policy: PublisherPolicy, date: Callable[[], bytes]
+    ) -> None:
+        self._policy = policy
+        self._date = date
+        self._documents = {
+            DESCRIPTION_PATH: build_description(
+                placed.device, udn=placed.udn, uda=policy.uda, prefix="/"
+            )
+        }
+        self._controls: dict[str, Service] = {}
+        for service in placed.all_services():
+            self._documents[f"/{service.scpd_path}"] = build_scpd(service.service, policy.uda)
+            self._controls[f"/{service.control_path}"] = service.service
+
+    def respond(self, request: Request) -> Response | Awaitable[Response] | None:
+        """The answer, None when the request is not for a document or a controlURL."""
+        path = request.target.partition("?")[0]
+        document = self._documents.get(path)
+        if document is not None:
+            if request.method not in ("GET", "HEAD"):
+                return self._answer(request, 405, ((b"ALLOW", b"GET, HEAD"),))
+            return self._answer(request, 200, (_XML,), document)
+        service = self._controls.get(path)
+        if service is None:
+            return None
+        refusal = judge_host(request, self._policy.hosts)
+        if refusal is not None:
+            return refusal_response(refusal, self._policy, request, date=self._date)
+        if request.method != "POST":
+            return self._answer(request, 405, ((b"ALLOW", b"POST"),))
+        if service.on_action is not None:
+            return service.on_action(request)
+        return self._answer(request, 500, (_XML, (b"EXT", b"")), _INVALID_ACTION)
+
+    def _answer(
+        self, request: Request, status: int, headers: HeaderPairs, body: bytes = b""
+    ) -> Response:
+        return Response(
+            status,
+            (
+                (b"DATE", self._date()),
+                (b"SERVER", self._policy.server.encode("latin-1", "replace")),
+                *headers,
+            ),
+            body,
+            http_version=request.http_version,
+            close=not request.keep_alive,
+        )

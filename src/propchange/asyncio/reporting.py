@@ -1,0 +1,39 @@
+"""Outcomes as log lines: what repeats is told once and then counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+
+__all__ = ["Warnings"]
+
+_KEYS = 256
+"""Different warnings remembered; beyond it the oldest may be told again."""
+
+
+class Warnings:
+    """Warnings on one logger. The first of a kind is logged as a warning, the tenth, hundredth
+    and so on say how many there have been; the others are left to the debug level."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._counts: dict[Hashable, int] = {}
+
+    def warn(self, kind: Hashable, message: str) -> None:
+        """Log ``message``, one of the same ``kind`` as others with an equal key."""
+        count = self._counts.get(kind, 0) + 1
+        if count == 1 and len(self._counts) >= _KEYS:
+            del self._counts[next(iter(self._counts))]
+        self._counts[kind] = count
+        if count == 1:
+            self._logger.warning("%s", message)
+        elif _is_power_of_ten(count):
+            self._logger.warning("%s (%d times so far)", message, count)
+        else:
+            self._logger.debug("%s", message)
+
+
+def _is_power_of_ten(count: int) -> bool:
+    while count % 10 == 0:
+        count //= 10
+    return count == 1
