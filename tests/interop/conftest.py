@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import json
 import os
 import queue
@@ -54,7 +55,7 @@ class Program:
                 env=os.environ | environment,
                 text=True,
             )
-        self._name = Path(command[-1] if len(command) == 1 else command[0]).name
+        self._name = " ".join(command)
         self._incoming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._kept: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read_lines, daemon=True)
@@ -93,6 +94,15 @@ class Program:
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
         return self.read(key)
+
+    def ask_until(self, command: str, key: str, wanted: object) -> None:
+        """Ask again and again until ``key`` of the answer is ``wanted``: for what another
+        process does in its own time."""
+        deadline = time.monotonic() + PATIENCE
+        while (told := self.ask(command, key))[key] != wanted:
+            if time.monotonic() > deadline:
+                self._give_up(f"{told} to {command!r}, and not {wanted!r}")
+            time.sleep(0.01)  # between two questions to another process
 
     def wait(self, *, timeout: float = PATIENCE) -> int:
         """The exit status of a program that ends by itself."""
@@ -144,9 +154,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="session")
-def propchange() -> Path:
+def peers_folder() -> Path:
+    return PEERS
+
+
+@pytest.fixture(scope="session")
+def propchange_command() -> Path:
     """The propchange command of this environment."""
     return Path(sys.executable).with_name("propchange")
+
+
+LIBUPNP_PORTS = itertools.count(49152)
+"""In its namespace nobody else takes one of these."""
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -156,7 +175,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         return port
 
 
-# --- peers on GUPnP ---------------------------------------------------------------------
+# --- the C peers -------------------------------------------------------------------------
 
 
 def build(target: str, *packages: str) -> Path:
@@ -174,12 +193,83 @@ def build(target: str, *packages: str) -> Path:
     return PEERS / "bin"
 
 
+class Stack(NamedTuple):
+    """One C implementation: where its peers run, and how they are started."""
+
+    name: str
+    network: tuple[str, ...]
+    """What a command is prefixed with to run in the network of these peers."""
+    address: str
+    interface: str
+    """What its peers take as their first argument."""
+    device: Path
+    control_point: Path
+
+    def port(self) -> int:
+        """A port for one peer, that no other has had."""
+        # GUPnP's own choice is often taken, and libupnp takes none below 49152.
+        return free_port() if self.name == "gupnp" else next(LIBUPNP_PORTS)
+
+
 @pytest.fixture(scope="session")
-def gupnp_peers() -> Path:
-    return build("gupnp", "gupnp-1.6", "gio-unix-2.0")
+def gupnp() -> Stack:
+    """GUPnP, on the loopback interface."""
+    programs = build("gupnp", "gupnp-1.6", "gio-unix-2.0")
+    address = "127.0.0.1"
+    return Stack("gupnp", (), address, address, programs / "pub_gupnp", programs / "sub_gupnp")
 
 
-class Device(NamedTuple):
+@pytest.fixture(scope="session")
+def libupnp() -> Iterator[Stack]:
+    """libupnp, which refuses the loopback interface, in a network namespace with a veth."""
+    programs = build("pupnp", "libupnp")
+    with network_namespace("10.77.0.1") as network:
+        yield Stack(
+            "libupnp",
+            network,
+            "10.77.0.1",
+            "v0",
+            programs / "pub_pupnp",
+            programs / "sub_pupnp",
+        )
+
+
+@pytest.fixture(params=["gupnp", "libupnp"])
+def stack(request: pytest.FixtureRequest) -> Stack:
+    chosen: Stack = request.getfixturevalue(request.param)
+    return chosen
+
+
+@contextlib.contextmanager
+def network_namespace(address: str) -> Iterator[tuple[str, ...]]:
+    """A namespace of its own with the interface ``v0``; gives the prefix of commands in it."""
+    if shutil.which("ip") is None:
+        missing("no `ip` (iproute2) to make a network namespace with")
+    name = f"propchange-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if made.returncode:
+        missing(f"no network namespace could be made: {made.stderr.strip()}")
+    inside = ("ip", "netns", "exec", name)
+    try:
+        for command in (
+            f"ip -n {name} link set lo up",
+            f"ip -n {name} link add v0 type veth peer name v1",
+            f"ip -n {name} addr add {address}/16 dev v0",
+            # libupnp looks for a usable IPv6 address at once: no duplicate detection.
+            f"{' '.join(inside)} sysctl -qw net.ipv6.conf.v0.accept_dad=0",
+            f"ip -n {name} link set v0 up multicast on",
+            f"ip -n {name} link set v1 up",
+            f"ip -n {name} route add 239.0.0.0/8 dev v0",
+            # libupnp listens from port 49152 on.
+            f"{' '.join(inside)} sysctl -qw net.ipv4.ip_local_port_range=12000\t48000",
+        ):
+            subprocess.run(command.split(" "), check=True)
+        yield inside
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+class PeerDevice(NamedTuple):
     """A peer that publishes: the program, and where its description and events are."""
 
     program: Program
@@ -192,15 +282,15 @@ class Device(NamedTuple):
 
 
 @pytest.fixture
-def gupnp_device(start: Start, gupnp_peers: Path) -> Device:
-    program = start(gupnp_peers / "pub_gupnp", "127.0.0.1", str(free_port()), WEB)
+def peer_device(start: Start, stack: Stack) -> PeerDevice:
+    program = start(*stack.network, stack.device, stack.interface, str(stack.port()), WEB)
     ready = program.read("ready")
-    return Device(program, f"{ready['ready']}desc.xml", ready["event_url"])
+    return PeerDevice(program, f"{ready['ready']}desc.xml", ready["event_url"])
 
 
 @pytest.fixture
-def gupnp_control_point(start: Start, gupnp_peers: Path) -> Program:
-    program = start(gupnp_peers / "sub_gupnp", "127.0.0.1", str(free_port()))
+def peer_control_point(start: Start, stack: Stack) -> Program:
+    program = start(*stack.network, stack.control_point, stack.interface, str(stack.port()))
     program.read("ready")
     return program
 

@@ -8,8 +8,6 @@
 
 #include "lines.h"
 
-typedef void (*LineCallback)(const char *line);
-
 typedef struct {
 	GMainLoop *loop;
 	GString *unread;

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+typedef void (*LineCallback)(const char *line);
+
 static inline long long monotonic_ns(void)
 {
 	struct timespec now;
