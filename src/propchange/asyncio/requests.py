@@ -1,0 +1,274 @@
+"""Requests to devices: SUBSCRIBE, UNSUBSCRIBE, and GET for their documents.
+
+One connection per request, straight to the device: proxies that the environment names are for
+the web, and would send a CALLBACK of this network to another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import string
+from collections.abc import AsyncIterator, Callable, Collection
+from ipaddress import ip_address
+from typing import NamedTuple, cast
+from urllib.parse import quote, urljoin
+
+from propchange.asyncio.interfaces import endpoint_of, scoped_host
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.errors import ConnectionFailed, TimedOut
+from propchange.http import ResponseParser, encode_request
+
+__all__ = ["Answer", "Location", "fetch", "follow", "send"]
+
+REDIRECT = frozenset({307})
+"""The one redirect that a device may answer with (UDA 2.0 §2.1)."""
+
+DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Those that devices do answer with to a GET."""
+
+_URL = re.compile(
+    r"http://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL
+)
+_AUTHORITY = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<zone>[^\[\]%]+))?\]|(?P<host>[A-Za-z0-9._-]+))"
+    r"(?::(?P<port>[0-9]{0,5}))?"
+)
+
+_LINK_LOCAL = re.compile(r"fe[89ab][0-9a-f]:", re.IGNORECASE)
+
+
+class Location(NamedTuple):
+    """An http URL taken apart. ``host`` is a name or an IP literal without brackets and zone;
+    ``authority`` is what HOST carries, never with a zone; ``target`` begins with ``/``."""
+
+    host: str
+    port: int
+    scope: int
+    authority: str
+    target: str
+
+    @classmethod
+    def of(cls, url: str) -> Location:
+        """Take ``url`` apart. What a request line cannot hold is percent-encoded.
+
+        Raises ValueError for anything but an http URL with a usable host and port.
+        """
+        match = _URL.fullmatch(url.strip())
+        authority = match and _AUTHORITY.fullmatch(match["authority"])
+        if not match or not authority:
+            raise ValueError(f"{url!r} is not an http URL with a host")
+        port = int(authority["port"] or 80)
+        if not 0 < port < 65536:
+            raise ValueError(f"{url!r} names no usable port")
+        host, zone = authority["six"] or authority["host"], authority["zone"]
+        if authority["six"]:
+            host = str(ip_address(host))
+        shown = f"[{host}]" if authority["six"] else host
+        target = quote(match["target"], safe=string.punctuation)
+        return cls(
+            host,
+            port,
+            _scope_id(zone) if zone else 0,
+            f"{shown}:{authority['port']}" if authority["port"] else shown,
+            target if target.startswith("/") else "/" + target,
+        )
+
+
+def _scope_id(zone: str) -> int:
+    if zone.isdecimal():
+        return int(zone)
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError:
+        raise ValueError(f"this machine has no interface {zone!r}") from None
+
+
+class Answer(NamedTuple):
+    """A response, the URL that gave it after redirects, and the two ends of the connection."""
+
+    response: Response
+    url: str
+    local: Endpoint
+    peer: Endpoint
+
+
+async def send(
+    build: Callable[[Endpoint], Request],
+    endpoint: Endpoint,
+    *,
+    source: Endpoint | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Response:
+    """Connect to ``endpoint``, from the address of ``source`` when given (its port is not used),
+    send what ``build`` makes for the local end of that connection, and return the response.
+
+    Raises ConnectionFailed without a connection or when it breaks, TimedOut after
+    ``limits.request_seconds``, RemoteProtocolError when the answer is not HTTP, and what
+    ``build`` raises.
+    """
+    async with _time_limit(endpoint, limits):
+        exchange = await _connect(endpoint, source, limits)
+        try:
+            return await exchange.send(build(exchange.local))
+        finally:
+            exchange.end()
+
+
+async def follow(
+    url: str,
+    build: Callable[[Location, Endpoint], Request],
+    *,
+    source: Endpoint | None = None,
+    redirects: Collection[int] = REDIRECT,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Answer:
+    """As :func:`send`, to a URL: ``build`` gets it taken apart, and the local end. Answers with a
+    status in ``redirects`` are followed ``limits.redirects`` times; one more, or one without a
+    usable LOCATION, is returned as it came. A host that is not this machine is not followed
+    to this machine's loopback addresses.
+
+    Raises ValueError for a URL that is not http, and as :func:`send`.
+    """
+    location = Location.of(url)
+    answer: Answer | None = None
+    async with _time_limit(location.authority, limits):
+        for _ in range(limits.redirects + 1):
+            endpoint = Endpoint(location.host, location.port, location.scope)
+            if answer:
+                endpoint = _scoped(endpoint, answer.peer.scope)
+            exchange = await _connect(endpoint, source, limits)
+            try:
+                if answer and _is_loopback(exchange.peer) and not _is_loopback(answer.peer):
+                    return answer
+                response = await exchange.send(build(location, exchange.local))
+            finally:
+                exchange.end()
+            answer = Answer(response, url, exchange.local, exchange.peer)
+            if response.status not in redirects or b"location" not in response.fields:
+                return answer
+            try:
+                url = urljoin(url, response.fields[b"location"].decode("utf-8"))
+                location = Location.of(url)
+            except ValueError:
+                return answer
+    assert answer is not None
+    return answer
+
+
+async def fetch(
+    url: str,
+    *,
+    headers: HeaderPairs = (),
+    source: Endpoint | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Answer:
+    """GET a description or another document; as :func:`follow`, with the redirects that
+    devices do use. ``headers`` are sent beside HOST and CONNECTION."""
+
+    def build(location: Location, local: Endpoint) -> Request:
+        host = (b"HOST", location.authority.encode("ascii"))
+        return Request("GET", location.target, (host, *headers, (b"CONNECTION", b"close")))
+
+    return await follow(url, build, source=source, redirects=DOCUMENT_REDIRECTS, limits=limits)
+
+
+def _scoped(endpoint: Endpoint, scope: int) -> Endpoint:
+    """``endpoint`` with that scope id, if it is link-local and has none."""
+    if endpoint.scope or not scope or not _LINK_LOCAL.match(endpoint.host):
+        return endpoint
+    return endpoint._replace(scope=scope)
+
+
+def _is_loopback(endpoint: Endpoint) -> bool:
+    return ip_address(endpoint.host).is_loopback
+
+
+@contextlib.asynccontextmanager
+async def _time_limit(peer: object, limits: Limits) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(limits.request_seconds):
+            yield
+    except TimeoutError:
+        seconds = f"{limits.request_seconds:g} s"
+        raise TimedOut(f"{peer} did not answer within {seconds}") from None
+
+
+async def _connect(endpoint: Endpoint, source: Endpoint | None, limits: Limits) -> _Exchange:
+    if source is not None:
+        endpoint = _scoped(endpoint, source.scope)
+    try:
+        async with asyncio.timeout(limits.connect_seconds):
+            _, exchange = await asyncio.get_running_loop().create_connection(
+                lambda: _Exchange(endpoint, limits),
+                scoped_host(endpoint),
+                endpoint.port,
+                local_addr=None if source is None else (scoped_host(source), 0),
+            )
+    except (OSError, ValueError) as error:  # a TimeoutError is an OSError
+        reason = str(error) or f"no answer within {limits.connect_seconds:g} s"
+        raise ConnectionFailed(f"no connection to {endpoint}: {reason}") from error
+    return exchange
+
+
+class _Exchange(asyncio.Protocol):
+    """A connection that carries one request. ``local`` and ``peer`` are its ends."""
+
+    def __init__(self, endpoint: Endpoint, limits: Limits) -> None:
+        self._endpoint = endpoint
+        self._parser = ResponseParser(limits)
+        self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport
+        self.local = self.peer = endpoint
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        local = transport.get_extra_info("sockname")
+        peer = transport.get_extra_info("peername")
+        if not local or not peer:  # it has gone again already
+            self._break("was closed at once")
+            return
+        self.local = endpoint_of(local)
+        self.peer = endpoint_of(peer)
+
+    async def send(self, request: Request) -> Response:
+        encoded = encode_request(request)
+        self._parser.expect(request.method)
+        if not self._response.done():
+            self._transport.write(encoded)
+        return await self._response
+
+    def data_received(self, data: bytes) -> None:
+        responses = self._parser.feed(data)
+        if self._response.done():
+            return
+        if responses:
+            self._response.set_result(responses[0])
+        elif self._parser.error is not None:
+            self._response.set_exception(self._parser.error)
+
+    def eof_received(self) -> None:
+        if not self._response.done():
+            response = self._parser.end()
+            if response is not None:
+                self._response.set_result(response)
+            else:
+                self._break("ended before the answer was whole")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._break(f"broke before the answer was whole: {exc}" if exc else "was closed")
+
+    def _break(self, how: str) -> None:
+        if not self._response.done():
+            self._response.set_exception(
+                ConnectionFailed(f"the connection to {self._endpoint} {how}")
+            )
+
+    def end(self) -> None:
+        self._response.cancel()
+        if self._response.done() and not self._response.cancelled():
+            self._response.exception()  # seen, also when nobody came to wait for it
+        self._transport.abort()
