@@ -1,86 +1,111 @@
 """XML that comes from a peer: one expat parser with everything dangerous refused.
 
 No document type declaration, hence no entities of one's own and nothing external; UTF-8, UTF-16
-or a single-byte encoding; bounded depth and number of elements. Whatever expat fails on is a
-:class:`RemoteProtocolError` with status 400.
+or a single-byte encoding; bounded depth and number of elements. Whatever else expat fails on, in
+whichever way, is a :class:`RemoteProtocolError` with status 400 too.
 """
 
 from __future__ import annotations
 
 import pyexpat
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from propchange.errors import RemoteProtocolError
 
 from .limits import Limits
 
-__all__ = ["Element", "local_name", "malformed", "new_parser", "parse_document", "parse_tree"]
+__all__ = ["Element", "forbidden_character", "local_name", "parse_document", "parse_tree"]
 
-_ENCODING = re.compile(
-    r"utf-?8|utf-?16(le|be)?|(us-)?ascii|iso-?8859-?\d{1,2}|latin-?1|(windows-|cp)125\d|koi8-[ru]",
+_ENCODINGS = re.compile(
+    r"utf-8|utf-16(le|be)?|us-ascii|ascii|iso-8859-\d{1,2}|latin-?1|(windows-|cp)125\d|koi8-[ru]",
     re.IGNORECASE,
 )
-_PADDING = b"\0 \t\r\n"
+# Documents that begin so are UTF-8, and their declaration needs no look.
+_PLAIN = (
+    b'<?xml version="1.0"?>',
+    b'<?xml version="1.0" encoding="utf-8"?>',
+    b'<?xml version="1.0" encoding="UTF-8"?>',
+    b"<e:propertyset ",
+)
+# From this size on many calls for pieces of text cost more than expat's buffer for them.
+_BUFFERED_BYTES = 512
+_SPACE = b" \t\r\n"
+_PADDING = b"\0" + _SPACE
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def malformed(message: str) -> RemoteProtocolError:
-    """The error for a document that is answered 400."""
-    return RemoteProtocolError(message, status=400, clause="UDA 2.0 §4.3.2")
+def forbidden_character(text: str) -> str | None:
+    """The first character of ``text`` that XML 1.0 cannot carry, not even escaped; None when all
+    can be written."""
+    found = _FORBIDDEN.search(text)
+    return found[0] if found else None
 
 
 def local_name(name: str) -> str:
-    """``name`` without its namespace prefix: any prefix is as good as another (UDA 2.0 §2.7)."""
-    return name.rpartition(":")[2] if ":" in name else name
+    """``name`` without its prefix: any prefix is as good as another (UDA 2.0 §2.7)."""
+    return name.rpartition(":")[2]
 
 
-def _refuse_doctype(*_: object) -> NoReturn:
-    raise malformed("a document type declaration is not accepted")
+def parse_document(
+    document: bytes,
+    start: Callable[[str, dict[str, str]], object],
+    end: Callable[[str], object],
+    text: Callable[[str], object],
+) -> None:
+    """Run a whole document through a guarded expat.
 
-
-def _judge_declaration(version: str, encoding: str | None, standalone: int) -> None:
-    if encoding is not None and not _ENCODING.fullmatch(encoding):
-        raise malformed(f"the encoding {encoding[:40]!r} is not accepted")
-
-
-def new_parser() -> pyexpat.XMLParserType:
-    """A guarded expat parser for one document. Set the other callbacks, then hand it to
-    :func:`parse_document`."""
-    parser = pyexpat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.XmlDeclHandler = _judge_declaration
-    return parser
-
-
-def parse_document(parser: pyexpat.XMLParserType, document: bytes) -> None:
-    """Run a whole document through ``parser``; trailing NULs and white space around it do not
-    count. Raises RemoteProtocolError with status 400."""
-    if document[-1:] != b">" or document[:1] != b"<":
+    ``start`` gets the name, as written, and the attributes of each element, ``end`` the name,
+    ``text`` the pieces of character data. A BOM, and NULs and white space behind the document, do
+    not count, nor does white space before it. What the three raise comes through; everything that
+    is wrong with the document raises RemoteProtocolError with status 400.
+    """
+    if document[-1:] in _PADDING or document[:1] in _SPACE:
         document = _stripped(document)
+    parser = pyexpat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    if not document.startswith(_PLAIN):
+        parser.XmlDeclHandler = _judge_declaration
+    if len(document) > _BUFFERED_BYTES:
+        parser.buffer_text = True
     try:
         parser.Parse(document, True)
     except (pyexpat.ExpatError, ValueError, LookupError) as error:
-        raise malformed(f"malformed XML: {error}") from None
+        raise RemoteProtocolError(f"malformed XML: {error}", status=400) from None
 
 
 def _stripped(document: bytes) -> bytes:
-    if document[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in document[:2]:
-        # Half of each character may be a NUL there.
-        end = len(document) - len(document) % 2
-        while end and document[end - 2 : end].strip(_PADDING) == b"":
+    """``document`` without what may stand around it; b"" when nothing is left."""
+    if b"\0" in document[:2] or document[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        # UTF-16: half of a character may be a NUL.
+        end = len(document)
+        while end and not document[end - 2 : end].strip(_PADDING):
             end -= 2
-        return document[:end]
-    return document.rstrip(_PADDING).lstrip(b" \t\r\n")
+        return document[: max(end, 0)]
+    return document.rstrip(_PADDING).lstrip(_SPACE)
+
+
+def _refuse_doctype(*_: object) -> NoReturn:
+    raise RemoteProtocolError("a document type declaration is not accepted", status=400)
+
+
+def _judge_declaration(version: str, encoding: str | None, standalone: int) -> None:
+    # Any other name would be looked up among the codecs of Python.
+    if encoding is not None and not _ENCODINGS.fullmatch(encoding):
+        raise RemoteProtocolError(f"the encoding {encoding[:40]!r} is not accepted", status=400)
 
 
 class Element:
     """One element of a parsed document.
 
-    ``name`` is the local name, ``namespace`` the namespace's URI ("" for none, or for a prefix
-    that nothing declares); ``attributes`` maps the names as written, without ``xmlns``; ``text``
-    is the character data directly inside, without that of the children.
+    ``name`` is the local name; ``namespace`` the URI of its namespace, "" for none and for a
+    prefix that nothing declares; ``attributes`` maps names, as written, to values, without the
+    declarations of namespaces; ``text`` is the character data directly inside, without that of
+    the children.
     """
 
     __slots__ = ("attributes", "children", "name", "namespace", "text")
@@ -97,10 +122,7 @@ class Element:
 
     def find(self, name: str) -> Element | None:
         """The first child of that local name."""
-        for child in self.children:
-            if child.name == name:
-                return child
-        return None
+        return next(self.all(name), None)
 
     def all(self, name: str) -> Iterator[Element]:
         """The children of that local name, in order."""
@@ -108,49 +130,43 @@ class Element:
 
 
 def parse_tree(document: bytes, limits: Limits) -> Element:
-    """The root of a whole document. Raises RemoteProtocolError with status 400, also for more
-    than ``limits.xml_depth`` levels or ``limits.xml_elements`` elements and attributes."""
-    root: Element | None = None
-    path: list[Element] = []
-    scopes: list[dict[str, str]] = [{}]
+    """The root of a whole document.
+
+    Raises RemoteProtocolError with status 400; also for more than ``limits.xml_depth`` levels, or
+    more than ``limits.xml_elements`` elements and attributes.
+    """
+    top = Element("", "", {})
+    path = [top]
+    texts: list[list[str]] = [[]]
+    declared: list[dict[str, str]] = [{}]
     count = 0
-    parser = new_parser()
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal root, count
+        nonlocal count
         count += 1 + len(attributes)
         if count > limits.xml_elements:
-            raise malformed("too many elements")
-        if len(path) >= limits.xml_depth:
-            raise malformed("elements nested too deeply")
-        scope = scopes[-1]
-        if attributes:
-            declared = {key[6:]: attributes.pop(key) for key in _declarations(attributes)}
-            if declared:
-                scope = scope | declared
-        scopes.append(scope)
+            raise RemoteProtocolError("too many elements or attributes", status=400)
+        if len(path) > limits.xml_depth:
+            raise RemoteProtocolError("elements nested too deeply", status=400)
+        declarations = {}
+        for key in [key for key in attributes if key.startswith("xmlns")]:
+            declarations[key[6:]] = attributes.pop(key)
+        declared.append(declarations)
         prefix, _, local = name.rpartition(":")
-        element = Element(local, scope.get(prefix, ""), attributes)
-        if path:
-            path[-1].children.append(element)
-        else:
-            root = element
+        # Innermost first. No merged dict per element: copying many declarations for each of
+        # many elements is an attack.
+        found = (names[prefix] for names in reversed(declared) if prefix in names)
+        element = Element(local, next(found, ""), attributes)
+        path[-1].children.append(element)
         path.append(element)
+        texts.append([])
 
     def end(name: str) -> None:
-        path.pop()
-        scopes.pop()
+        path.pop().text = "".join(texts.pop())
+        declared.pop()
 
-    def text(data: str) -> None:
-        path[-1].text += data
+    def text(piece: str) -> None:
+        texts[-1].append(piece)
 
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parse_document(parser, document)
-    assert root is not None  # expat refuses a document without a root
-    return root
-
-
-def _declarations(attributes: dict[str, str]) -> list[str]:
-    return [key for key in attributes if key == "xmlns" or key.startswith("xmlns:")]
+    parse_document(document, start, end, text)
+    return top.children[0]

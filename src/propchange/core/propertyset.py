@@ -3,107 +3,204 @@
 from __future__ import annotations
 
 import pyexpat
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from .guarded_xml import local_name, malformed, new_parser, parse_document
+from propchange.errors import RemoteProtocolError
+
+from .guarded_xml import forbidden_character, local_name, parse_document
 from .limits import Limits
 
 __all__ = ["check_variable_name", "format_propertyset", "parse_propertyset"]
 
+_CLAUSE = "UDA 2.0 §4.3.2"
 _OPEN = '<?xml version="1.0"?>\n<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">\n'
-_CLOSE = "</e:propertyset>\n"
-_MARKUP = re.compile("[&<>\r]")
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CLOSE = "</e:propertyset>"
+_REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
 
 
 def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...]:
-    """The (variable, text) pairs of a propertyset in the order of the document.
+    """The (variable, text) pairs of a propertyset, in the order of the document.
 
-    Read liberally: any prefix or namespace (UDA 2.0 §2.7), several variables in one property,
-    elements that are not known ignored, a value that is XML itself given back as XML text. A
-    variable that comes twice is in the result twice. Raises RemoteProtocolError with status 400.
+    Read liberally: any prefix and any namespace (UDA 2.0 §2.7), several variables in one
+    property, unknown elements beside ``property`` ignored, a value that is XML instead of text
+    given back as the text of that XML. A variable that comes twice is in the result twice.
+
+    Raises RemoteProtocolError with status 400 for anything but a propertyset, and beyond
+    ``limits.xml_depth`` and ``limits.xml_elements``.
     """
     changes: list[tuple[str, str]] = []
     pieces: list[str] = []
     depth = count = 0
     inside = nested = False
-    most = limits.xml_elements
-    parser = new_parser()
+    most_elements = limits.xml_elements
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth, count, inside, nested
         depth += 1
         count += 1
+        if attributes:
+            count += len(attributes)
+        if count > most_elements:
+            raise RemoteProtocolError("too many elements", status=400, clause=_CLAUSE)
         if depth == 3:
             pieces.clear()
         elif depth == 2:
-            inside = local_name(name) == "property"
+            inside = name == "e:property" or local_name(name) == "property"
         elif depth == 1:
             if local_name(name) != "propertyset":
-                raise malformed("the body is no propertyset")
+                raise RemoteProtocolError("not a propertyset", status=400, clause=_CLAUSE)
         else:
             nested = nested or inside
             if depth > limits.xml_depth:
-                raise malformed("elements nested too deeply")
-        if count > most:
-            raise malformed("too many elements")
+                raise RemoteProtocolError("nested too deeply", status=400, clause=_CLAUSE)
 
     def end(name: str) -> None:
         nonlocal depth
         if depth == 3 and inside:
-            changes.append((local_name(name), "".join(pieces)))
+            changes.append((local_name(name) if ":" in name else name, "".join(pieces)))
         depth -= 1
 
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = pieces.append
-    parse_document(parser, body)
+    parse_document(body, start, end, pieces.append)
+    if nested:
+        reader = _NestedValues(limits.body_bytes)
+        parse_document(body, reader.start, reader.end, reader.text)
+        return tuple(reader.changes)
     return tuple(changes)
+
+
+class _NestedValues:
+    """The second reading of a propertyset that the first found well-formed, within the limits,
+    and with elements inside of values: those are written out again as XML text that means the
+    same, alone, as it did in its place.
+
+    ``spare`` characters may be added as declarations of namespaces: one long declaration outside
+    of the values and many short elements inside would be a bomb.
+    """
+
+    __slots__ = ("_declared", "_needed", "_parts", "_path", "_slot", "_spare", "_texts", "changes")
+
+    def __init__(self, spare: int) -> None:
+        self.changes: list[tuple[str, str]] = []
+        self._spare = spare
+        self._path: list[str] = []
+        self._declared: list[dict[str, str]] = []
+        self._texts: list[str] = []  # the value, if it holds no element
+        self._parts: list[str] = []  # the value, if it does
+        self._needed: dict[str, str] = {}
+        self._slot = -1  # where in the parts the declarations go; -1: no element yet
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._path.append(name)
+        self._declared.append(
+            {key[6:]: uri for key, uri in attributes.items() if key.startswith("xmlns")}
+        )
+        depth = len(self._path)
+        if depth == 3:
+            self._texts.clear()
+            self._parts.clear()
+            self._slot = -1
+        elif depth > 3:
+            parts = self._parts
+            parts.append(f"<{name}")
+            if depth == 4:
+                self._needed = {}
+                self._slot = len(parts)
+                parts.append("")
+            self._look_up(name)
+            for key, value in attributes.items():
+                parts.append(f' {key}="{_quoted(value)}"')
+                if ":" in key:
+                    self._look_up(key)
+            parts.append(">")
+
+    def _look_up(self, name: str) -> None:
+        """Note what the prefix of ``name`` stands for, if that is declared outside."""
+        prefix = name.rpartition(":")[0]
+        if not any(prefix in declared for declared in self._declared[3:]):
+            for declared in self._declared[:3]:
+                if prefix in declared:
+                    self._needed[prefix] = declared[prefix]
+
+    def end(self, name: str) -> None:
+        depth = len(self._path)
+        parts = self._parts
+        if depth > 3:
+            # Only a start tag ends so: in text it is escaped.
+            if parts[-1] == ">":
+                parts[-1] = "/>"
+            else:
+                parts.append(f"</{name}>")
+            if depth == 4:
+                self._declare()
+        elif depth == 3 and local_name(self._path[1]) == "property":
+            value = "".join(self._texts if self._slot < 0 else parts)
+            self.changes.append((local_name(name), value))
+        self._path.pop()
+        self._declared.pop()
+
+    def _declare(self) -> None:
+        declarations = "".join(
+            f' {"xmlns:" + prefix if prefix else "xmlns"}="{_quoted(uri)}"'
+            for prefix, uri in self._needed.items()
+        )
+        self._spare -= len(declarations)
+        if self._spare < 0:
+            raise RemoteProtocolError("too much XML in a value", status=400, clause=_CLAUSE)
+        self._parts[self._slot] = declarations
+
+    def text(self, piece: str) -> None:
+        self._texts.append(piece)
+        self._parts.append(_escaped(piece))
 
 
 def format_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
     """The propertyset that carries ``changes``, (variable, text) pairs, in UTF-8.
 
-    Raises ValueError for no change at all, a variable that comes twice, a name that is no XML
-    name, or a text with characters that XML 1.0 cannot carry (UDA 2.0 §4.3.2).
+    Raises ValueError for no change at all, for a variable that comes twice, for a name that
+    cannot be an XML element name, and for a text with characters that XML 1.0 cannot carry.
     """
     parts = [_OPEN]
     names = set()
     for name, text in changes:
         check_variable_name(name)
         if name in names:
-            raise ValueError(f"{name} stands twice in one propertyset")
+            raise ValueError(f"{name} stands twice in one propertyset ({_CLAUSE})")
         names.add(name)
+        forbidden = forbidden_character(text)
+        if forbidden:
+            raise ValueError(f"{name} holds {forbidden!r}, which XML 1.0 cannot carry")
         parts.append(f"<e:property><{name}>{_escaped(text)}</{name}></e:property>\n")
     if not names:
-        raise ValueError("a propertyset carries at least one variable")
+        raise ValueError(f"a propertyset holds at least one variable ({_CLAUSE})")
     parts.append(_CLOSE)
     return "".join(parts).encode()
 
 
 def _escaped(text: str) -> str:
-    unfit = _NOT_XML.search(text)
-    if unfit:
-        raise ValueError(f"XML 1.0 cannot carry the character {unfit[0]!r}")
-    if _MARKUP.search(text):
-        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        # A bare carriage return would be read as a line feed.
-        text = text.replace("\r", "&#13;")
+    # A carriage return that is not a reference would be read as a line feed.
+    for character, reference in _REFERENCES:
+        if character in text:
+            text = text.replace(character, reference)
     return text
+
+
+def _quoted(value: str) -> str:
+    # White space in an attribute that is not a reference would be read as blanks.
+    text = _escaped(value).replace('"', "&quot;")
+    return text.replace("\n", "&#10;").replace("\t", "&#9;")
 
 
 @lru_cache(maxsize=1024)
 def check_variable_name(name: str) -> None:
-    """Raises ValueError when ``name`` cannot be the name of a state variable: it becomes the
-    name of an XML element without a prefix."""
+    """Raises ValueError when ``name`` cannot be the name of a state variable, because it cannot
+    be the name of an XML element in no namespace (UDA 2.0 §4.3.2)."""
     names: list[str] = []
     parser = pyexpat.ParserCreate()
     parser.StartElementHandler = lambda found, _: names.append(found)
     try:
         parser.Parse(f"<{name}/>", True)
-    except (pyexpat.ExpatError, UnicodeEncodeError):
+    except (pyexpat.ExpatError, ValueError):
         names.clear()
     if names != [name] or ":" in name:
-        raise ValueError(f"{name!r} cannot be an XML element name")
+        raise ValueError(f"{name!r} cannot be the name of an XML element")
