@@ -29,10 +29,9 @@ _FORM = "UDA 2.0 §4.1.2"
 _SEGMENT = "UDA 2.0 §4.1.1"
 _FAMILY = "UDA 2.0 §A.7"
 
-_FORBIDDEN = re.compile(r'[^!-~]|["<>\\]')
-_URL = re.compile(
-    r"http://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE
-)
+# Neither has a request line a place for a fragment, nor a URL one for the others (RFC 3986).
+_FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
+_URL = re.compile(r"http://([^/?]*)(.*)", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?:\[(?P<six>[^]]*)\]|(?P<four>[^:]*))(?::(?P<port>[0-9]{0,5}))?")
 
 
@@ -129,13 +128,13 @@ def _take_apart(url: str, limits: Limits) -> tuple[_Address, int, str, str]:
         )
     shown = ascii(url[:100])
     if _FORBIDDEN.search(url):
-        raise _refusal(f"the callback {shown} has characters that no URL may have", _FORM)
+        raise _refusal(
+            f"the callback {shown} has characters that the URL of a request cannot have", _FORM
+        )
     parts = _URL.fullmatch(url)
     if parts is None:
         raise _refusal(f"the callback {shown} does not begin with http://", _FORM)
-    if parts["fragment"] is not None:
-        raise _refusal(f"the callback {shown} has a fragment, which no request can carry", _FORM)
-    authority, target = parts["authority"], parts["target"]
+    authority, target = parts.groups()
     if "@" in authority:
         raise _refusal(f"the callback {shown} has a user name; leave it out", _FORM)
     host = _AUTHORITY.fullmatch(authority)

@@ -110,11 +110,11 @@ def parse_sid(value: bytes, limits: Limits = DEFAULT_LIMITS) -> str:
     """A SID as text, as the peer wrote it; it need not begin with ``uuid:``. Raises
     ``ValueError`` when it is empty, too long, or not printable ASCII."""
     if not value:
-        raise ValueError("the SID is empty")
+        raise ValueError("the SID is missing or empty")
     if len(value) > limits.sid_bytes:
         raise ValueError(f"the SID is longer than {limits.sid_bytes} bytes")
     sid = value.decode("latin-1")
-    if not (sid.isascii() and sid.isprintable()):
+    if not sid.isascii() or not sid.isprintable():
         raise ValueError("the SID has characters that are not printable ASCII")
     return sid
 
@@ -124,13 +124,12 @@ def parse_seq(value: bytes | None) -> int | None:
     absent. Raises ``ValueError`` when it is not a decimal number of 32 bits."""
     if value is None:
         return None
-    if value.isdigit():
-        # Only the digits that count: int() refuses to read thousands of them.
-        digits = value if len(value) <= 10 else value.lstrip(b"0") or b"0"
-        if len(digits) <= 10:
-            seq = int(digits)
-            if seq <= LARGEST_SEQ:
-                return seq
+    # Only the digits that count: int() is slow to read thousands of them, or refuses to.
+    digits = value if len(value) <= 10 else value.lstrip(b"0") or b"0"
+    if digits.isdigit() and len(digits) <= 10:
+        seq = int(digits)
+        if seq <= LARGEST_SEQ:
+            return seq
     raise ValueError(f"SEQ is a decimal number from 0 to {LARGEST_SEQ}")
 
 
@@ -192,9 +191,14 @@ def parse_host(value: bytes) -> tuple[str, int]:
     text = value.decode("latin-1").lower()
     if text.startswith("["):
         literal, bracket, rest = text[1:].partition("]")
-        if not bracket or "%" in literal or (rest and rest[0] != ":"):
-            raise ValueError("HOST has an IPv6 address with a zone, or in no right brackets")
-        host = str(IPv6Address(literal))
+        try:
+            # IPv6Address would take a zone.
+            address = None if "%" in literal else IPv6Address(literal)
+        except ValueError:
+            address = None
+        if address is None or not bracket or not (rest + ":").startswith(":"):
+            raise ValueError("HOST has no IPv6 address without a zone in its brackets")
+        host = str(address)
         port = rest[1:]
     else:
         host, _, port = text.partition(":")
