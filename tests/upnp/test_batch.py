@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.variables import StateVariable
-from propchange.upnp.batch import BatchState, enclosing_batches
+from propchange.upnp.batch import BatchState, enclosing_batch
 from propchange.upnp.service import Service
 
 
@@ -173,6 +173,34 @@ def test_an_exception_in_the_outer_batch_undoes_the_inner_one_too() -> None:
     assert turns.published == []
 
 
+def test_an_exception_in_the_outer_batch_undoes_what_both_batches_assigned() -> None:
+    thermometer, turns = hosted()
+    with pytest.raises(KeyError), thermometer.batch():
+        thermometer.temperature = 30.0
+        with thermometer.batch():
+            thermometer.temperature = 31.0
+        raise KeyError
+    assert thermometer.temperature == 20.0
+    with thermometer.batch():
+        thermometer.temperature = 30.0
+        with thermometer.batch():
+            thermometer.temperature = 20.0
+    assert turns.published == []
+
+
+def test_a_held_batch_of_one_service_does_not_bind_another() -> None:
+    first, first_turns = hosted()
+    second, second_turns = hosted()
+    with second.batch():
+        with pytest.raises(RuntimeError), first.batch():
+            first_turns.take_turn()
+            second.temperature = 31.0
+            with pytest.raises(RuntimeError), second.batch():
+                first.temperature = 30.0
+    assert first_turns.published == []
+    assert second_turns.published == [{"Temperature": "31.0"}]
+
+
 def test_batches_of_two_services_are_apart() -> None:
     first, first_turns = hosted()
     second, second_turns = hosted()
@@ -189,7 +217,7 @@ def test_a_batch_is_entered_once() -> None:
     with batch, pytest.raises(RuntimeError, match="only once"), batch:
         raise AssertionError("not entered")
     assert batch.state is BatchState.CLOSED
-    assert list(enclosing_batches()) == []
+    assert enclosing_batch() is None
 
 
 def test_batches_that_are_left_in_the_wrong_order_are_undone() -> None:
@@ -235,7 +263,7 @@ def test_whatever_is_done_a_follower_of_the_events_knows_the_state(
         assert all(a != b for a, b in zip(turns.published, turns.published[1:], strict=False))
     while stack:
         stack.pop().__exit__(None, None, None)
-    assert list(enclosing_batches()) == []
+    assert enclosing_batch() is None
 
 
 # --- held across an await ---
@@ -312,6 +340,38 @@ def test_other_code_that_opens_a_batch_while_one_is_held_has_its_own() -> None:
         Context().run(elsewhere)
     assert turns.published == [{"Alarm": "1"}]
     assert thermometer.temperature == 20.0
+
+
+def test_other_code_in_a_batch_of_another_service_is_other_code_too() -> None:
+    first, first_turns = hosted()
+    second, second_turns = hosted()
+
+    def elsewhere() -> None:
+        with second.batch():
+            second.temperature = first.temperature + 1.0
+            first.alarm = True
+
+    with pytest.raises(RuntimeError), first.batch():
+        first.temperature = 30.0
+        Context().run(elsewhere)
+    assert first_turns.published == [{"Alarm": "1"}]
+    assert second_turns.published == [{"Temperature": "21.0"}]
+
+
+def test_two_held_batches_bind_each_only_the_code_that_holds_it() -> None:
+    first, first_turns = hosted()
+    second, second_turns = hosted()
+    elsewhere, batch = Context(), second.batch()
+    elsewhere.run(batch.__enter__)
+    second_turns.take_turn()
+    with pytest.raises(RuntimeError), first.batch():
+        first_turns.take_turn()
+        second.temperature = 30.0
+    with pytest.raises(RuntimeError):
+        elsewhere.run(setattr, second, "temperature", 31.0)
+    with pytest.raises(RuntimeError):
+        elsewhere.run(batch.__exit__, None, None, None)
+    assert second_turns.published == [{"Temperature": "30.0"}]
 
 
 def test_other_code_reads_the_values_from_before_an_open_batch() -> None:

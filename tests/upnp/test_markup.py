@@ -28,7 +28,7 @@ def test_an_architecture_that_does_not_exist_is_refused() -> None:
 
 @pytest.mark.clause("XML-04")
 def test_markup_in_a_text_is_escaped() -> None:
-    assert text_element("a", "<&>") == "<a>&lt;&amp;&gt;</a>"
+    assert text_element("a", "<&>\r") == "<a>&lt;&amp;&gt;&#13;</a>"
 
 
 @pytest.mark.parametrize("text", ["", "Küche\t\r\n", "\U0001f321"])

@@ -13,12 +13,12 @@ is open can only do so because the batch was left open across an ``await``; such
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol
 
-__all__ = ["BROKEN_MESSAGE", "Batch", "BatchOwner", "BatchState", "enclosing_batches"]
+__all__ = ["BROKEN_MESSAGE", "Batch", "BatchOwner", "BatchState", "enclosing_batch", "is_inside"]
 
 BROKEN_MESSAGE = (
     "a batch() was left open while other code ran, so its assignments have been undone: "
@@ -47,14 +47,21 @@ class BatchOwner(Protocol):
         """``batch`` is being left; ``keep`` is False after an exception."""
 
 
-def enclosing_batches() -> Iterator[Batch]:
-    """The batches that the running code was entered in and that have not ended, of all
-    services, innermost first."""
+def enclosing_batch() -> Batch | None:
+    """The innermost batch, of whichever service, that the running code was entered in and that
+    has not ended. The next ones follow by ``around``."""
     batch = _innermost.get()
-    while batch is not None:
-        if batch.state is not BatchState.CLOSED:
-            yield batch
+    while batch is not None and batch.state is BatchState.CLOSED:
         batch = batch.around
+    return batch
+
+
+def is_inside(batch: Batch) -> bool:
+    """Whether the running code was entered in ``batch``, which has not ended."""
+    around = _innermost.get()
+    while around is not None and around is not batch:
+        around = around.around
+    return around is not None
 
 
 class Batch:
@@ -79,7 +86,7 @@ class Batch:
             raise RuntimeError("a batch can be entered only once: call batch() again")
         self.owner.open_batch(self)
         self.state = BatchState.OPEN
-        self.around = next(enclosing_batches(), None)
+        self.around = enclosing_batch()
         _innermost.set(self)
 
     def __exit__(
@@ -93,5 +100,4 @@ class Batch:
         finally:
             self.state = BatchState.CLOSED
             # Not ContextVar.reset: it raises when an async generator ends in another context.
-            if _innermost.get() is self:
-                _innermost.set(next(enclosing_batches(), None))
+            _innermost.set(enclosing_batch())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from xml.sax.saxutils import escape
 
 from propchange.core.datatypes import shown
-from propchange.core.guarded_xml import Element, parse_tree
+from propchange.core.guarded_xml import Element, forbidden_character, parse_tree
 from propchange.core.limits import Limits
 from propchange.errors import DescriptionError, RemoteProtocolError
 
@@ -22,7 +21,8 @@ __all__ = [
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 _VERSIONS = {"1.0": (1, 0), "1.1": (1, 1), "2.0": (2, 0)}
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Unless it is a reference, a carriage return is read as a line feed.
+_RETURN = {"\r": "&#13;"}
 
 
 def check_text(text: str, what: str) -> str:
@@ -30,15 +30,15 @@ def check_text(text: str, what: str) -> str:
     holds a character that XML 1.0 cannot carry; ``what`` names it in the message."""
     if not isinstance(text, str):
         raise TypeError(f"{what} must be a str, not {type(text).__name__}")
-    found = _NOT_XML.search(text)
-    if found:
-        raise ValueError(f"{what} holds {found.group()!r}, which XML cannot carry")
+    forbidden = forbidden_character(text)
+    if forbidden is not None:
+        raise ValueError(f"{what} holds {forbidden!r}, which XML cannot carry")
     return text
 
 
 def text_element(name: str, text: str) -> str:
     """One element with escaped text in it."""
-    return f"<{name}>{escape(text)}</{name}>"
+    return f"<{name}>{escape(text, _RETURN)}</{name}>"
 
 
 def spec_version(uda: str) -> str:

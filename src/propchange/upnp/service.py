@@ -12,7 +12,13 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Request, Response
 from propchange.core.propertyset import check_variable_name
 from propchange.core.variables import StateVariable
-from propchange.upnp.batch import BROKEN_MESSAGE, Batch, BatchState, enclosing_batches
+from propchange.upnp.batch import (
+    BROKEN_MESSAGE,
+    Batch,
+    BatchState,
+    enclosing_batch,
+    is_inside,
+)
 from propchange.upnp.scpd import parse_scpd
 
 __all__ = ["OnAction", "Service", "ServiceSink", "default_service_id"]
@@ -209,7 +215,8 @@ class Service:
 
     def read_variable(self, variable: StateVariable[Any]) -> Any:
         """What the attribute of a :class:`StateVariable` reads."""
-        if self.__batch is None or self.__inside():
+        batch = self.__batch
+        if batch is None or is_inside(batch):
             return self.__values[variable.name]
         return self.__settled(variable.name)
 
@@ -308,15 +315,14 @@ class Service:
     def __check_batch(self) -> None:
         """Break the open batch when the running code is not inside it, and raise when the
         running code is inside one that is broken already."""
-        if self.__batch is not None and not self.__inside():
+        if self.__batch is not None and not is_inside(self.__batch):
             self.__break_batch()
         if self.__broken_batches:
-            for batch in enclosing_batches():
+            batch = enclosing_batch()
+            while batch is not None:
                 if batch.owner is self and batch.state is BatchState.BROKEN:
                     raise RuntimeError(BROKEN_MESSAGE)
-
-    def __inside(self) -> bool:
-        return any(batch is self.__batch for batch in enclosing_batches())
+                batch = batch.around
 
     def __break_batch(self) -> None:
         batch = self.__batch
