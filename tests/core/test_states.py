@@ -1,0 +1,170 @@
+"""Both tables, over every state and every input. The expected rows are written out here, so that
+a changed row is noticed, not copied."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from propchange.core.states import (
+    PUBLISHER,
+    SUBSCRIBER,
+    PublisherInput,
+    PublisherState,
+    SubscriberInput,
+    SubscriberState,
+    TransitionTable,
+)
+from propchange.errors import LocalProtocolError
+
+PUBLISHER_ROWS = """
+    ANSWERING            ANSWERED          OWED
+    ANSWERING            ANSWER_LOST       ENDED
+    ANSWERING            RENEWED           ANSWERING
+    ANSWERING            CANCELLED         ANSWERING_CANCELLED
+    ANSWERING            EXPIRED           ENDED
+    OWED                 TAKEN             INITIAL
+    OWED                 RENEWED           OWED
+    OWED                 CANCELLED         OWED_CANCELLED
+    OWED                 EXPIRED           ENDED
+    INITIAL              SETTLED           QUIET
+    INITIAL              DISOWNED          ENDED
+    INITIAL              RENEWED           INITIAL
+    INITIAL              CANCELLED         INITIAL_CANCELLED
+    INITIAL              EXPIRED           ENDED
+    QUIET                TAKEN             SENDING
+    QUIET                RENEWED           QUIET
+    QUIET                CANCELLED         ENDED
+    QUIET                EXPIRED           ENDED
+    SENDING              SETTLED           QUIET
+    SENDING              DISOWNED          ENDED
+    SENDING              RENEWED           SENDING
+    SENDING              CANCELLED         ENDED
+    SENDING              EXPIRED           ENDED
+    ANSWERING_CANCELLED  ANSWERED          OWED_CANCELLED
+    ANSWERING_CANCELLED  ANSWER_LOST       ENDED
+    ANSWERING_CANCELLED  EXPIRED           ENDED
+    OWED_CANCELLED       TAKEN             INITIAL_CANCELLED
+    OWED_CANCELLED       EXPIRED           ENDED
+    INITIAL_CANCELLED    SETTLED           ENDED
+    INITIAL_CANCELLED    DISOWNED          ENDED
+    INITIAL_CANCELLED    EXPIRED           ENDED
+"""
+
+SUBSCRIBER_ROWS = """
+    WAITING      DUE               SUBSCRIBING
+    WAITING      DUE_DESCRIBING    DESCRIBING
+    WAITING      DROPPED           CLOSED
+    DESCRIBING   DESCRIBED         WAITING
+    DESCRIBING   ATTEMPT_FAILED    WAITING
+    DESCRIBING   GIVEN_UP          REFUSED
+    DESCRIBING   DROPPED           CLOSED
+    SUBSCRIBING  GRANT             GRANTED
+    SUBSCRIBING  ATTEMPT_FAILED    WAITING
+    SUBSCRIBING  GIVEN_UP          REFUSED
+    SUBSCRIBING  DROPPED           CLOSED
+    GRANTED      INITIAL_EVENT     ACTIVE
+    GRANTED      INITIAL_OVERDUE   DEAF
+    GRANTED      RENEWED           GRANTED
+    GRANTED      LAPSED            WAITING
+    GRANTED      UNSUBSCRIBE_SENT  CLOSING
+    ACTIVE       GAP               WAITING
+    ACTIVE       RENEWED           ACTIVE
+    ACTIVE       LAPSED            WAITING
+    ACTIVE       UNSUBSCRIBE_SENT  CLOSING
+    DEAF         INITIAL_EVENT     ACTIVE
+    DEAF         RENEWED           DEAF
+    DEAF         LAPSED            WAITING
+    DEAF         UNSUBSCRIBE_SENT  CLOSING
+    CLOSING      UNSUBSCRIBED      CLOSED
+    REFUSED      DROPPED           CLOSED
+"""
+
+PUBLISHER_STATES = (
+    "ANSWERING OWED INITIAL QUIET SENDING "
+    "ANSWERING_CANCELLED OWED_CANCELLED INITIAL_CANCELLED ENDED"
+).split()
+PUBLISHER_INPUTS = "ANSWERED ANSWER_LOST TAKEN SETTLED DISOWNED RENEWED CANCELLED EXPIRED".split()
+SUBSCRIBER_STATES = (
+    "WAITING DESCRIBING SUBSCRIBING GRANTED ACTIVE DEAF CLOSING REFUSED CLOSED".split()
+)
+SUBSCRIBER_INPUTS = (
+    "DUE DUE_DESCRIBING DESCRIBED GRANT ATTEMPT_FAILED GIVEN_UP INITIAL_EVENT INITIAL_OVERDUE "
+    "RENEWED LAPSED GAP UNSUBSCRIBE_SENT DROPPED UNSUBSCRIBED"
+).split()
+
+
+def rows(table: str) -> dict[tuple[str, str], str]:
+    expected = {}
+    for line in table.strip().splitlines():
+        state, given, following = line.split()
+        assert (state, given) not in expected
+        expected[state, given] = following
+    return expected
+
+
+ROLES = [
+    pytest.param(
+        PUBLISHER,
+        PublisherState,
+        PublisherInput,
+        PUBLISHER_STATES,
+        PUBLISHER_INPUTS,
+        rows(PUBLISHER_ROWS),
+        id="publisher",
+    ),
+    pytest.param(
+        SUBSCRIBER,
+        SubscriberState,
+        SubscriberInput,
+        SUBSCRIBER_STATES,
+        SUBSCRIBER_INPUTS,
+        rows(SUBSCRIBER_ROWS),
+        id="subscriber",
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "states", "inputs", "names", "given_names", "expected"), ROLES)
+def test_every_pair_of_state_and_input_leads_where_it_should_or_raises(
+    table, states, inputs, names, given_names, expected
+) -> None:
+    assert [state.name for state in states] == names
+    assert [given.name for given in inputs] == given_names
+    for state, given in itertools.product(states, inputs):
+        following = expected.get((state.name, given.name))
+        assert table.allows(state, given) is (following is not None)
+        if following is None:
+            with pytest.raises(LocalProtocolError) as raised:
+                table.step(state, given)
+            assert str(raised.value) == (
+                f"{given.name} cannot happen to a subscription in {state.name}"
+            )
+        else:
+            assert table.step(state, given) is states[following]
+
+
+@pytest.mark.parametrize(("table", "states", "inputs", "names", "given_names", "expected"), ROLES)
+def test_what_documents_are_drawn_from_has_the_same_rows(
+    table, states, inputs, names, given_names, expected
+) -> None:
+    assert {
+        (state.name, given.name): following.name
+        for (state, given), following in table.transitions.items()
+    } == expected
+
+
+@pytest.mark.parametrize(
+    "members", [PublisherState, PublisherInput, SubscriberState, SubscriberInput]
+)
+def test_states_and_inputs_are_numbered_as_they_stand_in_the_rows(members) -> None:
+    assert [int(member) for member in members] == list(range(len(members)))
+
+
+def test_a_table_does_not_follow_its_mapping_later() -> None:
+    mapping = {(PublisherState.OWED, PublisherInput.TAKEN): PublisherState.INITIAL}
+    table = TransitionTable(PublisherState, PublisherInput, mapping)
+    mapping[PublisherState.QUIET, PublisherInput.TAKEN] = PublisherState.SENDING
+    assert not table.allows(PublisherState.QUIET, PublisherInput.TAKEN)
+    assert len(table.transitions) == 1
