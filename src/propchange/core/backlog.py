@@ -116,6 +116,9 @@ class Backlog:
         self._log: dict[int, EventMessage] = {}
         self._cache: dict[tuple[int, int, frozenset[str] | None], EventMessage | None] = {}
         self._prune_above = 4 * waiting
+        # Subscribers choose what they want (STATEVAR), so they could have any number of messages
+        # made between two changes.
+        self._cache_most = 16 * waiting
 
     @property
     def retained(self) -> int:
@@ -123,13 +126,17 @@ class Backlog:
         return len(self._log)
 
     def record(self, changes: Mapping[str, str]) -> int:
-        """Add a message with ``changes`` (evented variable -> text, at least one); its version."""
-        self.head = version = self.head + 1
-        for name, text in changes.items():
+        """Add a message with ``changes`` (evented variable -> text, at least one); its version.
+
+        Raises ValueError for a text that XML cannot carry; nothing has changed then."""
+        version = self.head + 1
+        items = tuple(changes.items())
+        message = EventMessage(items, format_propertyset(items))
+        for name, text in items:
             self._rules[name].record(text, version)
             self._changed_at[name] = version
-        items = tuple(changes.items())
-        self._log[version] = EventMessage(items, format_propertyset(items))
+        self._log[version] = message
+        self.head = version
         self._cache.clear()
         return version
 
@@ -154,7 +161,7 @@ class Backlog:
                 if wanted is None or name in wanted
             )
             message = EventMessage(changes, format_propertyset(changes))
-            self._cache[key] = message
+            self._keep(key, message)
         return message
 
     def take(self, cursor: int, merge_at: int | None, wanted: frozenset[str] | None) -> Taken:
@@ -182,10 +189,8 @@ class Backlog:
         key = (cursor, until, wanted)
         if key in self._cache:
             return self._cache[key]
-        if until == cursor + 1:
-            changes = self._log[until].changes
-            if wanted is not None:
-                changes = tuple(item for item in changes if item[0] in wanted)
+        if wanted is not None and until == cursor + 1:
+            changes = tuple(item for item in self._log[until].changes if item[0] in wanted)
         else:
             changes = tuple(
                 (name, rule.since(cursor))
@@ -195,8 +200,15 @@ class Backlog:
         message = None
         if changes:
             message = EventMessage(changes, format_propertyset(changes), updates=until - cursor)
-        self._cache[key] = message
+        self._keep(key, message)
         return message
+
+    def _keep(
+        self, key: tuple[int, int, frozenset[str] | None], message: EventMessage | None
+    ) -> None:
+        if len(self._cache) >= self._cache_most:
+            self._cache.clear()
+        self._cache[key] = message
 
     def prune(self, cursors: Callable[[], Iterable[int]]) -> None:
         """Drop the messages that none of ``cursors`` will be sent unmerged. Call it after each
@@ -207,6 +219,9 @@ class Backlog:
             version: self._log[version]
             for cursor in set(cursors())
             for version in range(cursor + 1, min(cursor + self._waiting, self.head) + 1)
+            # Not there: a subscription that is merging will not be sent it by itself, and one
+            # that has not had its initial event will not be sent it at all.
+            if version in self._log
         }
         self._log = kept
         self._prune_above = 2 * len(kept) + 4 * self._waiting

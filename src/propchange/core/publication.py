@@ -11,7 +11,7 @@ from propchange.core.backlog import Accumulate, Backlog, MergeRule, Replace
 from propchange.core.limits import Limits
 from propchange.core.messages import DeliveryAddress, Endpoint, EventMessage
 from propchange.core.moderation import Moderation
-from propchange.core.propertyset import check_variable_name
+from propchange.core.propertyset import check_variable_name, format_propertyset
 from propchange.core.states import PublisherState
 
 __all__ = ["EndpointLoad", "EventedVariable", "PublishedService", "Route", "Subscription"]
@@ -47,7 +47,8 @@ class EventedVariable:
 class PublishedService:
     """One event URL: its evented variables, its backlog, its subscriptions.
 
-    Raises ValueError when there is no variable, or a name that cannot be an XML element.
+    Raises ValueError when there is no variable, for a name that cannot be an XML element, and
+    for a text that XML cannot carry.
     """
 
     def __init__(self, path: str, variables: Mapping[str, EventedVariable], limits: Limits) -> None:
@@ -59,6 +60,7 @@ class PublishedService:
             check_variable_name(name)
         self.path = path
         self.texts = {name: variable.text for name, variable in variables.items()}
+        self.check(self.texts)
         self.merges = {name: v.merge for name, v in variables.items() if v.merge is not None}
         self.moderations = {
             name: moderation
@@ -74,6 +76,16 @@ class PublishedService:
         """The subscriptions that had been told everything when they were put here."""
         self.queued = False
         """Whether ``quiet`` waits to be told of a change."""
+
+    def check(self, changes: Mapping[str, str]) -> None:
+        """Raises KeyError for a variable that this service does not have, and ValueError for a
+        text that XML cannot carry."""
+        for name, text in changes.items():
+            if name not in self.texts:
+                raise KeyError(name)
+            # What is printable is also legal in XML, and isprintable is the quicker look.
+            if not text.isprintable():
+                format_propertyset(((name, text),))
 
     def initial_event(self, wanted: frozenset[str] | None) -> EventMessage:
         """The initial event for one subscription. Moderation is told of the values in it."""
@@ -138,7 +150,7 @@ class Subscription:
         service: PublishedService,
         routes: tuple[Route, ...],
         *,
-        peer: Endpoint | None,
+        peer: Endpoint,
         duration: int,
         expires: float,
         wanted: frozenset[str] | None,

@@ -105,10 +105,12 @@ class PublisherProtocol:
         """The service at ``path`` has these new values (evented variable -> text).
 
         What moderation lets through is one event message; the rest follows when it is due.
-        An equal value is no event (EVT-07). Raises KeyError for what was not added.
+        An equal value is no event (EVT-07). Raises KeyError for what was not added and
+        ValueError for a text that XML cannot carry; nothing has changed then.
         """
         self._now = now
         service = self._services[path]
+        service.check(changes)
         going: dict[str, str] = {}
         for name, text in changes.items():
             merge = service.merges.get(name)
@@ -416,12 +418,12 @@ class PublisherProtocol:
         del service.subscriptions[subscription.sid]
         service.quiet.pop(subscription, None)
         self._expiry.clear(subscription)
-        if subscription.peer is not None:
-            left = self._per_address[subscription.peer.host] - 1
-            if left:
-                self._per_address[subscription.peer.host] = left
-            else:
-                del self._per_address[subscription.peer.host]
+        address = subscription.peer.host
+        left = self._per_address[address] - 1
+        if left:
+            self._per_address[address] = left
+        else:
+            del self._per_address[address]
         for route in subscription.routes:
             self._schedule.leave(route)
 
