@@ -119,6 +119,7 @@ class DeliverySchedule:
             self._waiting += 1
             return
         message = subscription.message
+        is_retry = message is not None
         if message is None:
             backlog = subscription.service.backlog
             if state is _QUIET:
@@ -145,7 +146,7 @@ class DeliverySchedule:
         else:
             self._shortened.set(delivery, subscription.message_deadline)
         taken.append(delivery)
-        if message.updates > 1:
+        if message.updates > 1 and not is_retry:
             merged.append(delivery)
 
     def ended(self, delivery: Delivery) -> bool:
@@ -158,9 +159,8 @@ class DeliverySchedule:
         assert isinstance(subscription, Subscription)
         route = subscription.routes[subscription.route]
         route.load.in_flight -= 1
-        if route.load.waiting:
-            self._release(route.load)
-        elif subscription.state is _ENDED:
+        self._release(route.load)
+        if subscription.state is _ENDED:
             self._drop_unused(route)
         return True
 
@@ -170,7 +170,8 @@ class DeliverySchedule:
             self._waiting -= 1
             subscription = load.waiting.popleft()
             if subscription.state is not _ENDED:
-                self._ready.append(subscription)
+                # Before those that have not waited yet: they might take the connection.
+                self._ready.appendleft(subscription)
                 return
 
     def spend_seq(self, subscription: Subscription) -> None:
