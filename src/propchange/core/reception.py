@@ -61,17 +61,20 @@ class Reception:
         self._report = report
         self._paths: dict[str, HeldSubscription] = {}
         self._sids: dict[str, HeldSubscription] = {}
-        self._subscribing = 0
+        # On a shared path: those whose answer is to come.
+        self._subscribing: set[HeldSubscription] = set()
         self._early: deque[Received] = deque(maxlen=limits.early_messages)
 
     def expect(self, held: HeldSubscription) -> None:
-        """``held`` is about to SUBSCRIBE: give it its path."""
+        """``held`` is about to SUBSCRIBE: give it its path. Which address the device has is not
+        known before the answer."""
+        held.device_host = None
         if self._policy.shared_path is None:
             held.path = f"/{self._new_token()}"
             self._paths[held.path] = held
         else:
             held.path = self._policy.shared_path
-            self._subscribing += 1
+            self._subscribing.add(held)
 
     def grant(self, held: HeldSubscription, sid: str) -> list[Received]:
         """``held`` has the SID ``sid`` from now on; what had come for it before, in order."""
@@ -81,12 +84,12 @@ class Reception:
         held.early = []
         if self._policy.shared_path is not None:
             early = list(self._early)
-            self._stop_subscribing()
+            self._stop_subscribing(held)
         return [received for received in early if received.sid == sid]
 
     def adopt(self, held: HeldSubscription, sid: str) -> None:
         """A renewal was answered with another SID (REN-12)."""
-        self._sids.pop(held.sid, None)
+        self._forget_sid(held)
         held.sid = sid
         self._sids[sid] = held
 
@@ -94,15 +97,18 @@ class Reception:
         """``held`` is no longer granted, or its SUBSCRIBE has failed: what comes is a stray."""
         if self._paths.get(held.path) is held:
             del self._paths[held.path]
-        if self._sids.get(held.sid) is held:
-            del self._sids[held.sid]
-        elif held.path == self._policy.shared_path:
-            self._stop_subscribing()
+        self._forget_sid(held)
+        self._stop_subscribing(held)
         held.path = ""
         held.early = []
 
-    def _stop_subscribing(self) -> None:
-        self._subscribing -= 1
+    def _forget_sid(self, held: HeldSubscription) -> None:
+        # Two devices may grant the same SID: it is then the later one's.
+        if self._sids.get(held.sid) is held:
+            del self._sids[held.sid]
+
+    def _stop_subscribing(self, held: HeldSubscription) -> None:
+        self._subscribing.discard(held)
         if not self._subscribing:
             self._early.clear()
 
@@ -117,7 +123,7 @@ class Reception:
         early = held is not None and held.state is _SUBSCRIBING
         if held is None and request.target == self._policy.shared_path:
             held = self._sids.get(sid)
-            early = held is None and self._subscribing > 0
+            early = held is None and bool(self._subscribing)
         if not early and (held is None or held.sid != sid):
             return self._refuse(
                 request, Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2")
