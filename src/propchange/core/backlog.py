@@ -44,15 +44,19 @@ class Replace:
         self._evented = text
 
     def record(self, text: str, version: int) -> None:
+        """:meth:`MergeRule.record`."""
         self._text = self._evented = text
 
     def since(self, version: int) -> str:
+        """:meth:`MergeRule.since`."""
         return self._evented
 
     def current(self) -> str:
+        """:meth:`MergeRule.current`."""
         return self._text
 
     def set_current(self, text: str) -> None:
+        """:meth:`MergeRule.set_current`."""
         self._text = text
 
 
@@ -72,6 +76,7 @@ class Accumulate:
         self._texts: list[tuple[int, str]] = []
 
     def record(self, text: str, version: int) -> None:
+        """:meth:`MergeRule.record`."""
         self._text = text
         texts = self._texts
         texts.append((version, text))
@@ -80,6 +85,7 @@ class Accumulate:
             texts[:2] = [(newer_version, self._merge(older, newer))]
 
     def since(self, version: int) -> str:
+        """:meth:`MergeRule.since`."""
         merged: str | None = None
         for recorded, text in self._texts:
             if recorded > version:
@@ -87,9 +93,11 @@ class Accumulate:
         return self._text if merged is None else merged
 
     def current(self) -> str:
+        """:meth:`MergeRule.current`."""
         return self._text
 
     def set_current(self, text: str) -> None:
+        """:meth:`MergeRule.set_current`."""
         self._text = text
 
 
