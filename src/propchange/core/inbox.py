@@ -40,10 +40,8 @@ class Inbox:
             else:
                 # Only the last of several status changes says how things are.
                 self._take_last(StatusChange)
+        # One more than the limit stands here at most: the first of its kind.
         queue.append(item)
-        # One kind has crowded out the other: a status is worth more than an old event.
-        if len(queue) > 2 * self._limit:
-            queue.popleft()
 
     def _take_last(self, kind: type[Event] | type[StatusChange]) -> Event | None:
         queue = self._queue
@@ -59,26 +57,29 @@ class Inbox:
         return self._queue.popleft() if self._queue else None
 
 
+def _key(change: Change) -> tuple[str, int | None, str | None]:
+    return change.variable, change.instance, change.channel
+
+
 def merge_events(older: Event, newer: Event) -> Event:
     """One event that leaves the application with the same state as ``older`` then ``newer``."""
-    if newer.is_initial:
-        # The full state as of later: what came before says nothing more.
-        details: tuple[Change, ...] = newer.details
-        changes = dict(newer.changes)
-    else:
-        latest = {(c.variable, c.instance, c.channel): c for c in older.details}
-        for change in newer.details:
-            key = (change.variable, change.instance, change.channel)
-            before = latest.pop(key, None)
-            latest[key] = change if before is None else change._replace(previous=before.previous)
-        details = tuple(latest.values())
-        changes = {**older.changes, **newer.changes}
+    earlier = {_key(change): change for change in older.details}
+    latest: dict[tuple[str, int | None, str | None], Change] = {}
+    for change in newer.details:
+        key = _key(change)
+        before = latest.pop(key, None) or earlier.pop(key, None)
+        latest[key] = change if before is None else change._replace(previous=before.previous)
+    changes = dict(newer.changes)
+    # A full state is all there is to tell: what came before says nothing more.
+    if not newer.is_initial:
+        latest = {**earlier, **latest}
+        changes = {**older.changes, **changes}
     return Event(
         newer.subscription,
         newer.sid,
         newer.seq,
         changes,
-        details,
+        tuple(latest.values()),
         is_initial=older.is_initial or newer.is_initial,
         merged=older.merged + newer.merged + 1,
     )
