@@ -61,7 +61,7 @@ def parse_document(
     not count, nor does white space before it. What the three raise comes through; everything that
     is wrong with the document raises RemoteProtocolError with status 400.
     """
-    if document[-1:] in _PADDING or document[:1] in _SPACE:
+    if not document or document[-1] in _PADDING or document[0] in _SPACE:
         document = _stripped(document)
     parser = pyexpat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse_doctype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from propchange.core.messages import Delivery, DeliveryAddress, HeaderPairs, Request, Response
@@ -10,13 +11,14 @@ from propchange.errors import LocalProtocolError
 __all__ = ["encode_delivery", "encode_request", "encode_response"]
 
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_WORD = re.compile(r"[!-~]+")
 
 
 def encode_delivery(delivery: Delivery) -> bytes:
     """The NOTIFY request of one delivery (UDA 2.0 §4.3.2).
 
-    What does not change is made once: the head per delivery address, the length and body per
-    event message. Raises LocalProtocolError when the address holds what a header cannot.
+    What stays the same is made once: the head per delivery address, the length and the body per
+    event message. Raises LocalProtocolError when the address holds what no header can carry.
     """
     address = delivery.address
     message = delivery.message
@@ -29,56 +31,76 @@ def encode_delivery(delivery: Delivery) -> bytes:
 
 def _delivery_head(address: DeliveryAddress) -> bytes:
     url = address.url
+    for text in (url.target, url.authority, address.sid):
+        _check_word(text)
     content_type = "text/xml" if address.uda == "1.0" else 'text/xml; charset="utf-8"'
-    lines = (
-        f"NOTIFY {url.target} HTTP/1.1",
-        f"HOST: {url.authority}",
-        f"CONTENT-TYPE: {content_type}",
-        "NT: upnp:event",
-        "NTS: upnp:propchange",
-        f"SID: {address.sid}",
-        "SEQ: ",
+    head = (
+        f"NOTIFY {url.target} HTTP/1.1\r\n"
+        f"HOST: {url.authority}\r\n"
+        f"CONTENT-TYPE: {content_type}\r\n"
+        "NT: upnp:event\r\n"
+        "NTS: upnp:propchange\r\n"
+        f"SID: {address.sid}\r\n"
+        "SEQ: "
     )
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) - 1 or not head.isascii():
-        raise LocalProtocolError("the delivery address cannot be written into a header")
     address.head = head.encode("ascii")
     return address.head
 
 
 def encode_request(request: Request) -> bytes:
-    """A request as it goes over the wire. CONTENT-LENGTH is added when there is a body. Raises
-    LocalProtocolError for a line that would break the message."""
-    start = f"{request.method} {request.target} HTTP/{request.http_version}"
-    return _encode(start.encode("ascii"), request.headers, request.body, len(request.body) > 0)
+    """A request as it goes over the wire. CONTENT-LENGTH is added where there is a body and no
+    header that measures it. Raises LocalProtocolError for what would break the message."""
+    _check_word(request.method)
+    _check_word(request.target)
+    lines = [f"{request.method} {request.target} HTTP/{request.http_version}".encode("ascii")]
+    if not _append_headers(lines, request.headers, request.body) and request.body:
+        lines.append(b"CONTENT-LENGTH: %d" % len(request.body))
+    return b"%b\r\n\r\n%b" % (_joined(lines), request.body)
 
 
 def encode_response(response: Response, *, head_only: bool = False) -> bytes:
-    """A response as it goes over the wire, without its body when it answers HEAD
-    (``head_only``). CONTENT-LENGTH is added where it is missing, CONNECTION: close where the
-    response closes. Raises LocalProtocolError for a line that would break the message."""
+    """A response as it goes over the wire; with ``head_only``, the answer to HEAD, without its
+    body.
+
+    Added where they are missing: CONTENT-LENGTH; CONNECTION, ``close`` where the response closes,
+    and ``keep-alive`` where an HTTP/1.0 response does not. Raises LocalProtocolError for what
+    would break the message.
+    """
     status = response.status
-    start = b"HTTP/%b %d %b" % (
-        response.http_version.encode("ascii"),
-        status,
-        _REASONS.get(status, b"Unknown"),
-    )
+    version = response.http_version
     headers = response.headers
-    if response.close and not any(name.lower() == b"connection" for name, _ in headers):
-        headers = (*headers, (b"CONNECTION", b"close"))
-    encoded = _encode(start, headers, response.body, status >= 200 and status != 204)
-    return encoded[: len(encoded) - len(response.body)] if head_only else encoded
+    body = response.body
+    lines = [b"HTTP/%b %d %b" % (version.encode("ascii"), status, _REASONS.get(status, b""))]
+    if not _append_headers(lines, headers, body) and status >= 200 and status != 204:
+        lines.append(b"CONTENT-LENGTH: %d" % len(body))
+    if response.close != (version == "1.0") and b"connection" not in response.fields:
+        lines.append(b"CONNECTION: close" if response.close else b"CONNECTION: keep-alive")
+    return b"%b\r\n\r\n%b" % (_joined(lines), b"" if head_only else body)
 
 
-def _encode(start: bytes, headers: HeaderPairs, body: bytes, measured: bool) -> bytes:
-    parts = [start]
+def _append_headers(lines: list[bytes], headers: HeaderPairs, body: bytes) -> bool:
+    """Write the headers behind the first line; True when one of them measures the body."""
+    measured = False
     for name, value in headers:
-        parts.append(b"%b: %b" % (name, value))
-        if name.lower() in (b"content-length", b"transfer-encoding"):
-            measured = False
-    if measured:
-        parts.append(b"CONTENT-LENGTH: %d" % len(body))
-    head = b"\r\n".join(parts)
-    if head.count(b"\n") != len(parts) - 1 or head.count(b"\r") != len(parts) - 1 or b"\0" in head:
-        raise LocalProtocolError("a header value would break the message")
-    return b"%b\r\n\r\n%b" % (head, body)
+        lines.append(b"%b: %b" % (name, value))
+        key = name.lower()
+        if key == b"content-length":
+            measured = True
+            if value != b"%d" % len(body):
+                raise LocalProtocolError("CONTENT-LENGTH is not the length of the body")
+        elif key == b"transfer-encoding":
+            raise LocalProtocolError("messages are sent with their length, not in chunks")
+    return measured
+
+
+def _joined(lines: list[bytes]) -> bytes:
+    head = b"\r\n".join(lines)
+    ends = len(lines) - 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or 0 in head:
+        raise LocalProtocolError("a header cannot carry line ends or NULs")
+    return head
+
+
+def _check_word(text: str) -> None:
+    if not _WORD.fullmatch(text):
+        raise LocalProtocolError(f"a header cannot carry {text[:80]!r} as one word")

@@ -1,8 +1,27 @@
-"""What requests and responses have in common before their bodies."""
+"""What requests and responses have in common: everything before the body."""
 
 from __future__ import annotations
 
-__all__ = ["HeaderLines"]
+import re
+
+import httptools
+
+__all__ = [
+    "HeaderLines",
+    "is_strict_request_head",
+    "is_transfer_codings",
+    "keeps_alive",
+    "lenient_header_lines",
+    "needs_strict_check",
+]
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NAME = re.compile(_TOKEN)
+_LINE = re.compile(rb"\r?\n")
+_CODINGS = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (_TOKEN, _TOKEN))
+_STRICT_REQUEST_HEAD = re.compile(
+    rb"%b [!-~]+ HTTP/1\.[01]\r\n(?:%b:[\t -~\x80-\xff]*\r\n)*\r\n" % (_TOKEN, _TOKEN)
+)
 
 
 class HeaderLines(list[tuple[bytes, bytes]]):
@@ -13,3 +32,46 @@ class HeaderLines(list[tuple[bytes, bytes]]):
     def on_header(self, name: bytes, value: bytes) -> None:
         """What httptools calls for each line."""
         self.append((name, value))
+
+
+def keeps_alive(connection: bytes | None, http_version: str) -> bool:
+    """Whether a message with that Connection value (None: without one) leaves the connection open
+    for another one (RFC 9112 §9.3)."""
+    if connection is None:
+        return http_version == "1.1"
+    options = [option.strip() for option in connection.lower().split(b",")]
+    return b"close" not in options and (http_version == "1.1" or b"keep-alive" in options)
+
+
+def is_transfer_codings(value: bytes) -> bool:
+    """Whether the value of a Transfer-Encoding is at least well-formed, known or not."""
+    return _CODINGS.fullmatch(value) is not None
+
+
+def is_strict_request_head(head: bytes) -> bool:
+    """Whether ``head`` is a request line and header lines without any liberty."""
+    return _STRICT_REQUEST_HEAD.fullmatch(head) is not None
+
+
+def needs_strict_check() -> bool:
+    """Whether the installed httptools takes liberties with request heads, as 0.6.1 does."""
+    try:
+        httptools.HttpRequestParser(HeaderLines()).feed_data(b"GET / HTTP/1.1\r\nA B: 1\r\n\r\n")
+    except httptools.HttpParserError:
+        return False
+    return True
+
+
+def lenient_header_lines(head: bytes) -> HeaderLines:
+    """The header pairs of a response head that httptools refuses: with bare line feeds, folded
+    lines, or white space before a colon. A line that is no header line is passed over."""
+    pairs = HeaderLines()
+    for line in _LINE.split(head)[1:]:
+        name, colon, value = line.partition(b":")
+        name = name.strip()
+        value = value.strip(b" \t\0")
+        if line[:1] in (b" ", b"\t") and pairs:
+            pairs[-1] = (pairs[-1][0], pairs[-1][1] + b" " + line.strip())
+        elif colon and _NAME.fullmatch(name) and not re.search(rb"[\r\0]", value):
+            pairs.append((name, value))
+    return pairs

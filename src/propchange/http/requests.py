@@ -1,6 +1,8 @@
-"""Requests from bytes. Strict: what is not exactly HTTP/1 is refused."""
+"""Requests from bytes. Strict: what is not exactly HTTP/1.0 or 1.1 is refused."""
 
 from __future__ import annotations
+
+import re
 
 import httptools
 
@@ -9,29 +11,49 @@ from propchange.core.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
 
 from .chunked import ChunkedBody
-from .heads import HeaderLines
+from .heads import (
+    HeaderLines,
+    is_strict_request_head,
+    is_transfer_codings,
+    keeps_alive,
+    needs_strict_check,
+)
 
 __all__ = ["RequestParser"]
 
-_START_LINE_EXTRA = 32  # method, two spaces, version and line end beside the target
-_VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+_NEEDS_STRICT_CHECK = needs_strict_check()
+_OTHER_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]\r")
+_HUGE_LENGTH = re.compile(rb"\ncontent-length:[ \t]*[0-9]{16,}[ \t]*\r", re.IGNORECASE)
+_LENGTH_DIGITS = 15
+# Method, two blanks, version and line end, beside the target.
+_REQUEST_LINE_EXTRA = 64
+# Some clients send one empty line too many behind a body (RFC 9112 §2.2).
+_EMPTY_LINE_BYTES = 4
 
 
 class RequestParser:
-    """The requests of one connection.
+    """The requests that arrive on one connection, for the side that answers them.
 
-    After an error :attr:`error` says what to answer before closing; nothing more is parsed. The
-    same holds, without an error, after a request whose ``keep_alive`` is False.
+    Give it what is received with :meth:`feed`, and call :meth:`end` at the end of the stream.
+    After an error, :attr:`error` holds a RemoteProtocolError whose ``status`` (400, 405, 413, 414,
+    431, 501, 505) is to be answered, after the requests returned so far, before closing. Nothing
+    is parsed behind an error or behind a request whose ``keep_alive`` is False.
+
+    :attr:`expect_continue` is True from a head with ``Expect: 100-continue`` until the first byte
+    of that request's body; who answers it with 100 sets it to False. ``Upgrade`` is ignored. A
+    target in absolute form is taken when it names the same authority as HOST, and becomes its
+    path.
     """
 
     __slots__ = (
+        "_body",
         "_buffer",
         "_chunked",
+        "_empty",
         "_ended",
         "_left",
         "_limits",
         "_local",
-        "_parts",
         "_peer",
         "_request",
         "error",
@@ -42,9 +64,10 @@ class RequestParser:
         self._limits = limits
         self._peer = peer
         self._local = local
-        self._buffer = bytearray()  # an unfinished head
+        self._buffer = bytearray()  # a head that is not whole
+        self._empty = 0  # bytes of empty lines before it
         self._request: Request | None = None  # one whose body is not whole
-        self._parts: list[bytes] = []
+        self._body = bytearray()
         self._left = 0
         self._chunked: ChunkedBody | None = None
         self._ended = False
@@ -53,11 +76,11 @@ class RequestParser:
 
     @property
     def in_message(self) -> bool:
-        """Whether some bytes of an unfinished request are there."""
+        """Whether some bytes of a request that is not whole are there."""
         return bool(self._buffer) or self._request is not None
 
     def feed(self, data: bytes) -> list[Request]:
-        """The requests that ``data`` completes, in order; see :attr:`error` afterwards."""
+        """The requests that ``data`` completes, in order. Look at :attr:`error` afterwards."""
         requests: list[Request] = []
         position = 0
         size = len(data)
@@ -66,7 +89,7 @@ class RequestParser:
                 if self._request is None:
                     position = self._feed_head(data, position, requests)
                 else:
-                    position = self._feed_body(data, position, requests)
+                    position = self._feed_body(self._request, data, position, requests)
         except RemoteProtocolError as error:
             self.error = error
             self._end()
@@ -74,73 +97,85 @@ class RequestParser:
 
     def end(self) -> None:
         """The stream has ended. A request that is not whole becomes an error with status 400."""
-        if self.in_message and not self._ended:
+        if self.in_message:
             self.error = RemoteProtocolError("the request is not whole", status=400)
         self._end()
 
     def _end(self) -> None:
         self._ended = True
         self._buffer.clear()
+        self._body.clear()
         self._request = self._chunked = None
-        self._parts.clear()
+        self.expect_continue = False
 
     def _feed_head(self, data: bytes, position: int, requests: list[Request]) -> int:
         buffer = self._buffer
-        if not buffer:
-            while data[position : position + 1] in (b"\r", b"\n"):
-                position += 1
-        known = len(buffer)
-        if known:
-            buffer += data[position : position + self._limits.header_bytes + 4]
+        if buffer:
+            known = len(buffer)
+            buffer += data[position : position + self._limits.header_bytes]
             end = buffer.find(b"\r\n\r\n", max(0, known - 3)) + 4
             if end > 3:
-                position += end - known
                 head = bytes(buffer[:end])
                 buffer.clear()
-            else:
-                self._bound_head(buffer)
-                return len(data)
+                return self._open(head, data, position + end - known, requests)
         else:
+            if data[position] in b"\r\n":
+                self._empty += 1
+                if self._empty > _EMPTY_LINE_BYTES:
+                    raise RemoteProtocolError("empty lines instead of a request", status=400)
+                return position + 1
             end = data.find(b"\r\n\r\n", position) + 4
             if end > 3:
-                head = data[position:end]
-                position = end
-            else:
-                buffer += data[position : position + self._limits.header_bytes + 4]
-                self._bound_head(buffer)
-                return len(data)
-        self._bound_head(head)
-        return self._open(head, data, position, requests)
+                return self._open(data[position:end], data, end, requests)
+            buffer += data[position : position + self._limits.header_bytes + 1]
+        self._bound(buffer)
+        return len(data)
 
-    def _bound_head(self, head: bytes | bytearray) -> None:
-        limits = self._limits
+    def _bound(self, head: bytes | bytearray) -> None:
+        """Refuse a head, whole or not, that is too long. The result must not depend on how much
+        of it is there already."""
         line = head.find(b"\n")
-        if (line if line >= 0 else len(head)) > limits.target_bytes + _START_LINE_EXTRA:
+        if (line if line >= 0 else len(head)) > self._limits.target_bytes + _REQUEST_LINE_EXTRA:
             raise RemoteProtocolError("the request target is too long", status=414)
-        if len(head) > limits.header_bytes:
+        if len(head) > self._limits.header_bytes:
             raise RemoteProtocolError("the header is too large", status=431)
 
     def _open(self, head: bytes, data: bytes, position: int, requests: list[Request]) -> int:
+        """A head is whole; ``position`` is behind it in ``data``."""
         limits = self._limits
+        self._empty = 0
+        if len(head) > limits.target_bytes:
+            self._bound(head)
         lines = head.count(b"\n") - 2
         if lines > limits.header_count:
             raise RemoteProtocolError("too many header lines", status=431)
         try:
-            method, target, version = head[: head.find(b"\r\n")].split(b" ")
-            http_version = _VERSIONS[version]
-            path = target.decode("ascii")
+            method, target, rest = head.split(b" ", 2)
             name = method.decode("ascii")
-        except (ValueError, KeyError):
+            path = target.decode("ascii")
+        except ValueError:
             raise RemoteProtocolError("the request line is malformed", status=400) from None
+        if rest.startswith(b"HTTP/1.1\r"):
+            http_version = "1.1"
+        elif rest.startswith(b"HTTP/1.0\r"):
+            http_version = "1.0"
+        else:
+            raise RemoteProtocolError(
+                "the request is not HTTP/1.0 or HTTP/1.1",
+                status=505 if _OTHER_VERSION.match(rest) else 400,
+            )
+        if len(path) > limits.target_bytes:
+            raise RemoteProtocolError("the request target is too long", status=414)
         headers = HeaderLines()
         try:
             httptools.HttpRequestParser(headers).feed_data(head)
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as error:
-            raise RemoteProtocolError(f"the header is malformed: {error}", status=400) from None
-        if len(headers) != lines:
-            raise RemoteProtocolError("folded header lines are not accepted", status=400)
+            raise _refusal(error, name, head, headers) from None
+        # A folded line makes fewer pairs than lines.
+        if len(headers) != lines or (_NEEDS_STRICT_CHECK and not is_strict_request_head(head)):
+            raise RemoteProtocolError("the header is malformed", status=400)
         request = Request(
             name,
             path,
@@ -148,42 +183,38 @@ class RequestParser:
             peer=self._peer,
             local=self._local,
             http_version=http_version,
-            keep_alive=http_version == "1.1",
         )
         fields = request.fields
-        connection = fields.get(b"connection")
-        if connection is not None:
-            tokens = [token.strip() for token in connection.lower().split(b",")]
-            request.keep_alive = b"close" not in tokens and (
-                request.keep_alive or b"keep-alive" in tokens
-            )
-        if b"transfer-encoding" in fields:
-            if fields[b"transfer-encoding"].lower() != b"chunked":
-                raise RemoteProtocolError("unknown transfer coding", status=501)
+        request.keep_alive = keeps_alive(fields.get(b"connection"), http_version)
+        if not path.startswith("/") and path != "*":
+            request.target = _origin_form(name, path, fields.get(b"host", b""))
+        if b"content-length" in fields:
+            # httptools has seen that it is one number; Python converts none of very many digits.
+            length = fields[b"content-length"]
+            if len(length) > _LENGTH_DIGITS or int(length) > limits.body_bytes:
+                raise RemoteProtocolError("the body is too large", status=413)
+            left = int(length)
+            end = position + left
+            if end <= len(data):
+                request.body = data[position:end]
+                self._complete(request, requests)
+                return end
+            self._left = left
+        elif b"transfer-encoding" in fields:
+            _judge_transfer_encoding(fields[b"transfer-encoding"], http_version)
             self._chunked = ChunkedBody(limits)
-            self._request = request
         else:
-            length = fields.get(b"content-length")
-            if length is not None and length != b"0":
-                size = int(length)
-                if size > limits.body_bytes:
-                    raise RemoteProtocolError("the body is too large", status=413)
-                end = position + size
-                if end <= len(data):
-                    request.body = data[position:end]
-                    position = end
-                else:
-                    self._request = request
-                    self._left = size
-        if self._request is None:
             self._complete(request, requests)
-        elif b"expect" in fields and http_version == "1.1":
-            self.expect_continue = fields[b"expect"].lower() == b"100-continue"
+            return position
+        self._request = request
+        self.expect_continue = (
+            fields.get(b"expect", b"").lower() == b"100-continue" and http_version == "1.1"
+        )
         return position
 
-    def _feed_body(self, data: bytes, position: int, requests: list[Request]) -> int:
-        request = self._request
-        assert request is not None
+    def _feed_body(
+        self, request: Request, data: bytes, position: int, requests: list[Request]
+    ) -> int:
         self.expect_continue = False
         if self._chunked is not None:
             position = self._chunked.feed(data, position)
@@ -192,17 +223,57 @@ class RequestParser:
                 self._chunked = None
                 self._complete(request, requests)
             return position
-        part = data[position : position + self._left]
-        self._parts.append(part)
-        self._left -= len(part)
+        end = min(len(data), position + self._left)
+        self._body += data[position:end]
+        self._left -= end - position
         if not self._left:
-            request.body = b"".join(self._parts)
-            self._parts.clear()
+            request.body = bytes(self._body)
+            self._body.clear()
             self._complete(request, requests)
-        return position + len(part)
+        return end
 
     def _complete(self, request: Request, requests: list[Request]) -> None:
         self._request = None
         requests.append(request)
         if not request.keep_alive:
             self._end()
+
+
+def _refusal(
+    error: Exception, method: str, head: bytes, headers: HeaderLines
+) -> RemoteProtocolError:
+    """What to answer to a head that httptools refuses."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and method.isalpha():
+        # UDA 2.0 §2.1 asks for 405, where RFC 9110 would have 501.
+        return RemoteProtocolError("unknown method", status=405, clause="UDA 2.0 §2.1")
+    if _HUGE_LENGTH.search(head):
+        return RemoteProtocolError("the body is too large", status=413)
+    names = {name.lower(): value for name, value in headers}
+    coding = names.get(b"transfer-encoding")
+    if coding is not None and b"content-length" not in head.lower():
+        try:
+            _judge_transfer_encoding(coding, "1.1")
+        except RemoteProtocolError as refusal:
+            return refusal
+    return RemoteProtocolError(f"the header is malformed: {error}", status=400)
+
+
+def _judge_transfer_encoding(value: bytes, http_version: str) -> None:
+    if http_version == "1.0":
+        raise RemoteProtocolError("HTTP/1.0 has no Transfer-Encoding", status=400)
+    if value.lower() != b"chunked":
+        raise RemoteProtocolError(
+            "only the transfer coding chunked is known",
+            status=501 if is_transfer_codings(value) else 400,
+        )
+
+
+def _origin_form(method: str, target: str, host: bytes) -> str:
+    """The path of a target in absolute form (RFC 9112 §3.2.2)."""
+    if method == "CONNECT":
+        raise RemoteProtocolError("this is no proxy", status=405, clause="UDA 2.0 §2.1")
+    scheme, _, rest = target.partition("://")
+    authority, slash, path = rest.partition("/")
+    if scheme.lower() != "http" or authority.lower() != host.decode("latin-1").lower():
+        raise RemoteProtocolError("the request target is not a path of this server", status=400)
+    return slash + path if slash else "/"
