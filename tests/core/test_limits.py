@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+
+import pytest
+
+from propchange.core import limits as module
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+
+
+def test_limits_are_a_value_that_cannot_be_changed_only_replaced() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        DEFAULT_LIMITS.connections = 1
+    other = dataclasses.replace(DEFAULT_LIMITS, connections=1)
+    assert other.connections == 1
+    assert Limits() == DEFAULT_LIMITS
+
+
+def test_every_limit_is_more_than_nothing() -> None:
+    assert all(value > 0 for value in dataclasses.asdict(DEFAULT_LIMITS).values())
+
+
+def test_every_limit_says_what_it_is_for() -> None:
+    (tree,) = (
+        node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)
+    )
+    after = zip(tree.body, tree.body[1:], strict=False)
+    explained = {
+        field.target.id
+        for field, text in after
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+    assert explained == {field.name for field in dataclasses.fields(Limits)}
+
+
+@pytest.mark.clause("FAIL-03")
+@pytest.mark.clause("RSP-01")
+def test_the_times_that_uda_gives_are_the_defaults() -> None:
+    assert DEFAULT_LIMITS.attempt_seconds == 30
+    assert DEFAULT_LIMITS.request_seconds == 30
+    assert DEFAULT_LIMITS.message_seconds == 60
+
+
+def test_limits_that_bound_each_other_are_in_order() -> None:
+    limits = DEFAULT_LIMITS
+    assert limits.connections_per_address < limits.connections
+    assert limits.subscriptions_per_address < limits.subscriptions
+    assert limits.connections_per_delivery_endpoint < limits.delivery_connections
+    assert limits.connect_seconds < limits.attempt_seconds < limits.message_seconds
+    assert limits.backoff_first_seconds < limits.backoff_most_seconds
+    # A CALLBACK with every URL at its longest still fits into a header.
+    assert limits.callback_urls * (limits.callback_url_bytes + 2) < limits.header_bytes

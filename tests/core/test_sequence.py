@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from propchange.core.sequence import Sequence, SeqVerdict
+
+V = SeqVerdict
+
+
+def judged(*seqs: int | None, sequence: Sequence | None = None) -> list[SeqVerdict]:
+    """The verdicts on messages of different content."""
+    sequence = sequence or Sequence()
+    return [sequence.judge(seq, content) for content, seq in enumerate(seqs)]
+
+
+@pytest.mark.clause("SEQ-02")
+def test_messages_in_order_are_expected() -> None:
+    assert judged(0, 1, 2, 3) == [V.EXPECTED] * 4
+
+
+@pytest.mark.clause("SEQ-03")
+@pytest.mark.clause("SEQ-04")
+def test_one_follows_the_largest_seq() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 0)
+    sequence.judge(4294967294, 1)
+    assert sequence.judge(4294967295, 2) is V.EXPECTED
+    assert sequence.judge(1, 3) is V.EXPECTED
+
+
+@pytest.mark.clause("SEQ-03")
+def test_zero_after_the_largest_seq_is_not_expected() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 0)
+    sequence.judge(4294967295, 1)
+    assert sequence.judge(0, 2) is V.LATE
+
+
+@pytest.mark.clause("CP-01")
+def test_a_gap_is_a_missed_message() -> None:
+    assert judged(0, 1, 3, 4) == [V.EXPECTED, V.EXPECTED, V.MISSED, V.EXPECTED]
+
+
+def test_a_first_message_other_than_the_initial_event_is_a_gap() -> None:
+    assert judged(1) == [V.MISSED]
+
+
+@pytest.mark.clause("CP-02")
+def test_the_same_message_again_is_a_duplicate_however_often() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 5)
+    sequence.judge(1, 6)
+    assert [sequence.judge(1, 6) for _ in range(4)] == [V.DUPLICATE] * 4
+    assert sequence.judge(2, 7) is V.EXPECTED
+    assert sequence.reliable
+
+
+@pytest.mark.clause("CP-02")
+def test_an_older_message_is_late() -> None:
+    assert judged(0, 1, 2, 1)[-1] is V.LATE
+
+
+@pytest.mark.clause("CP-02")
+def test_a_device_that_always_sends_zero_is_not_believed_after_the_second_repeat() -> None:
+    sequence = Sequence()
+    assert judged(0, 0, 0, 0, 0, sequence=sequence) == [
+        V.EXPECTED,
+        V.REPEATED,
+        V.UNRELIABLE,
+        V.EXPECTED,
+        V.EXPECTED,
+    ]
+    assert not sequence.reliable
+
+
+def test_one_seq_used_twice_is_taken_for_an_accident() -> None:
+    sequence = Sequence()
+    assert judged(0, 1, 1, 2, sequence=sequence) == [V.EXPECTED, V.EXPECTED, V.REPEATED, V.EXPECTED]
+    assert sequence.reliable
+
+
+def test_a_repeat_whose_own_repeat_arrives_is_a_duplicate() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 1)
+    assert sequence.judge(0, 2) is V.REPEATED
+    assert sequence.judge(0, 2) is V.DUPLICATE
+
+
+def test_a_message_without_seq_ends_the_belief_in_seq_at_once() -> None:
+    sequence = Sequence()
+    assert judged(0, None, None, 17, 3, sequence=sequence) == [
+        V.EXPECTED,
+        V.UNRELIABLE,
+        V.EXPECTED,
+        V.EXPECTED,
+        V.EXPECTED,
+    ]
+    assert not sequence.reliable
+
+
+def test_an_unreliable_seq_stays_so_with_the_next_sid() -> None:
+    sequence = Sequence()
+    judged(None, sequence=sequence)
+    sequence.restart()
+    assert judged(5, 5, 1, sequence=sequence) == [V.EXPECTED] * 3
+
+
+def test_after_a_restart_the_initial_event_is_expected() -> None:
+    sequence = Sequence()
+    judged(0, 1, 2, sequence=sequence)
+    sequence.restart()
+    assert judged(0, 1, sequence=sequence) == [V.EXPECTED, V.EXPECTED]
+
+
+def test_a_restart_forgets_what_a_duplicate_looks_like() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 0)
+    sequence.judge(3, 7)
+    sequence.restart()
+    assert sequence.judge(3, 7) is V.MISSED
+
+
+def test_after_three_repairs_in_a_row_that_began_with_a_gap_the_device_cannot_count() -> None:
+    sequence = Sequence()
+    verdicts = []
+    for _ in range(5):
+        verdicts += judged(0, 2, sequence=sequence)
+        sequence.restart()
+    assert verdicts == [V.EXPECTED, V.MISSED] * 3 + [
+        V.EXPECTED,
+        V.UNRELIABLE,
+        V.EXPECTED,
+        V.EXPECTED,
+    ]
+    assert not sequence.reliable
+
+
+def test_messages_in_order_between_repairs_restore_the_belief() -> None:
+    sequence = Sequence()
+    for _ in range(10):
+        assert judged(0, 1, 3, sequence=sequence) == [V.EXPECTED, V.EXPECTED, V.MISSED]
+        sequence.restart()
+    assert sequence.reliable
+
+
+def test_an_initial_event_alone_does_not_restore_the_belief() -> None:
+    sequence = Sequence()
+    for _ in range(3):
+        judged(0, 2, sequence=sequence)
+        sequence.restart()
+    assert judged(1, sequence=sequence) == [V.UNRELIABLE]
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=60))
+def test_while_seq_is_believed_what_passes_as_expected_is_in_order(messages) -> None:
+    sequence = Sequence()
+    last: int | None = None
+    for seq, content in messages:
+        verdict = sequence.judge(seq, content)
+        if not sequence.reliable:
+            break
+        if verdict is V.EXPECTED:
+            assert seq == (0 if last is None else last + 1)
+        elif verdict is V.MISSED:
+            assert seq > (0 if last is None else last + 1) or (last is None and seq)
+        elif verdict is V.LATE:
+            assert seq < last
+        else:
+            assert verdict in (V.DUPLICATE, V.REPEATED)
+            assert seq == last
+            continue
+        last = seq
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 4294967295)), max_size=40))
+def test_once_unreliable_every_message_passes(seqs) -> None:
+    sequence = Sequence()
+    judged(None, sequence=sequence)
+    assert set(judged(*seqs, sequence=sequence)) <= {V.EXPECTED}
+    assert all(
+        sequence.judge(seq, content) is V.EXPECTED for seq, content in itertools.product(seqs, "ab")
+    )
