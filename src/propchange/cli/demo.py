@@ -1,0 +1,144 @@
+"""``propchange demo``: two simulated devices, and a control point that prints their events.
+
+All of it goes over real sockets of this machine; ``propchange watch`` in another terminal can
+join in, with the URLs that the demo prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from propchange.asyncio.control_point import ControlPoint
+from propchange.asyncio.host import HostedDevice, host
+from propchange.cli.following import Follower
+from propchange.cli.lines import Source
+from propchange.cli.watch import output, source_of
+from propchange.core.variables import StateVariable
+from propchange.upnp.device import Device
+from propchange.upnp.service import Service
+
+__all__ = ["Playback", "Simulation", "Thermometer", "demo", "simulations"]
+
+_LOOPBACK = "127.0.0.1"
+
+_ALARM_FROM = 23.0
+
+_TRACKS = (
+    "Clair de lune",
+    "Gymnopédie No. 1",
+    "The Lark Ascending",
+    "Spiegel im Spiegel",
+)
+
+
+class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
+    """A temperature in degrees Celsius, and whether it is too warm."""
+
+    temperature = StateVariable("r4", initial=21.0)
+    alarm = StateVariable("boolean", initial=False)
+
+
+class Playback(Service, type="urn:example-org:service:Playback:1"):
+    """What a media renderer plays, and how loud."""
+
+    transport_state = StateVariable(
+        "string", initial="STOPPED", allowed=("STOPPED", "PLAYING", "PAUSED_PLAYBACK")
+    )
+    current_track = StateVariable("ui4", initial=1)
+    current_track_title = StateVariable("string", initial=_TRACKS[0])
+    volume = StateVariable("ui2", initial=30, minimum=0, maximum=100)
+    mute = StateVariable("boolean", initial=False)
+
+
+class Simulation(NamedTuple):
+    """A device, and what moves its variables: ``step`` is called every ``interval`` seconds."""
+
+    device: Device
+    step: Callable[[], None]
+    interval: float
+
+
+def simulations(randomness: random.Random) -> tuple[Simulation, ...]:
+    """The devices of the demo, at rest."""
+    thermometer, playback = Thermometer(), Playback()
+    return (
+        Simulation(
+            Device("Thermometer", services=[thermometer], model_name="propchange demo"),
+            lambda: move_thermometer(thermometer, randomness),
+            0.6,
+        ),
+        Simulation(
+            Device("Media renderer", services=[playback], model_name="propchange demo"),
+            lambda: move_playback(playback, randomness),
+            0.9,
+        ),
+    )
+
+
+def move_thermometer(thermometer: Thermometer, randomness: random.Random) -> None:
+    """It drifts back to 21.5 °C; alarm and temperature change in one event."""
+    pull = (21.5 - thermometer.temperature) * 0.2
+    with thermometer.batch():
+        thermometer.temperature = round(thermometer.temperature + pull + randomness.gauss(0, 1), 1)
+        thermometer.alarm = thermometer.temperature >= _ALARM_FROM
+
+
+def move_playback(playback: Playback, randomness: random.Random) -> None:
+    """Somebody is at the remote control."""
+    pressed = randomness.choice(("louder", "softer", "mute", "pause", "next"))
+    if playback.transport_state == "STOPPED":
+        playback.transport_state = "PLAYING"
+    elif pressed in ("louder", "softer"):
+        by = randomness.randint(1, 8) * (1 if pressed == "louder" else -1)
+        playback.volume = min(100, max(0, playback.volume + by))
+    elif pressed == "mute":
+        playback.mute = not playback.mute
+    elif pressed == "pause":
+        playing = playback.transport_state == "PLAYING"
+        playback.transport_state = "PAUSED_PLAYBACK" if playing else "PLAYING"
+    else:
+        with playback.batch():
+            playback.current_track = playback.current_track % len(_TRACKS) + 1
+            playback.current_track_title = _TRACKS[playback.current_track - 1]
+            playback.transport_state = "PLAYING"
+
+
+async def demo(seconds: float | None) -> None:
+    """Run the demo for ``seconds``, or for ever."""
+    writer, form = output(sys.stdout, json=False)
+    follower = Follower(writer, form)
+    async with (
+        writer,
+        contextlib.AsyncExitStack() as running,
+        ControlPoint(interface=_LOOPBACK, tap=follower.tap) as control_point,
+    ):
+        for name, service in (("Thermometer", "Thermometer"), ("Media renderer", "Playback")):
+            form.expect(Source(name, service))
+        writer.put(form.begin())
+        wanted = []
+        for simulation in simulations(random.Random())  # noqa: S311 - a simulation:
+            hosted = await running.enter_async_context(host(simulation.device, interface=_LOOPBACK))
+            device = await control_point.device(hosted.description_url)
+            wanted += [(source_of(service), service.subscribe()) for service in device.services]
+            running.push_async_callback(_ended, asyncio.create_task(_simulate(simulation, hosted)))
+            follower.tell(Source(device.friendly_name, ""), "hosted", hosted.description_url)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await follower.follow(wanted)
+
+
+async def _simulate(simulation: Simulation, hosted: HostedDevice) -> None:
+    await hosted.subscribed()
+    while True:
+        await asyncio.sleep(simulation.interval)
+        simulation.step()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

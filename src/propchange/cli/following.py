@@ -1,0 +1,221 @@
+"""Printing what subscriptions tell, until somebody has had enough."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import inf
+
+from propchange.asyncio.subscription import Subscription
+from propchange.cli.lines import EventLine, LineFormat, Source, StatusLine
+from propchange.cli.running import CommandFailed
+from propchange.cli.writing import Writer
+from propchange.core.events import Event, Status, StatusChange
+from propchange.core.held import HeldSubscription
+from propchange.core.messages import Request, Response
+from propchange.core.outcomes import (
+    ForeignSource,
+    Granted,
+    NotifyRefused,
+    RenewalAnswered,
+    RenewalFailed,
+    SeqUnreliable,
+)
+from propchange.errors import PropchangeError, SubscriptionRefused
+
+__all__ = ["Follower"]
+
+_KEPT_BYTES = 4_194_304
+"""Bytes of NOTIFY bodies that are kept for ``--raw`` until their events are printed."""
+
+_REFUSALS_TOLD = 64
+"""Different refused requests that are told; more would be somebody who plays."""
+
+
+class Follower:
+    """Writes the events and statuses of subscriptions with ``form``.
+
+    ``count``: end after so many events. ``keep_messages``: give each event its NOTIFY. The
+    ``tap`` is for the control point.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        form: LineFormat,
+        *,
+        count: int | None = None,
+        keep_messages: bool = False,
+    ) -> None:
+        self._writer = writer
+        self._form = form
+        self._left = inf if count is None else count
+        self._keep_messages = keep_messages
+        self._complete = asyncio.Event()
+        self._sources: dict[Subscription, Source] = {}
+        self._granted: set[HeldSubscription] = set()
+        self._failures: list[tuple[Source, PropchangeError | ValueError]] = []
+        self._lost: set[Source] = set()
+        self._refusals: set[tuple[str, int, str]] = set()
+        self._last_request: Request | None = None
+        self._messages: OrderedDict[tuple[bytes, bytes], Request] = OrderedDict()
+        self._kept_bytes = 0
+
+    async def follow(self, wanted: Sequence[tuple[Source, Subscription]]) -> None:
+        """Enter the subscriptions and print what they tell, until ``count`` events have come or
+        the output has ended.
+
+        Services that cannot be subscribed to are told. When that is all of them, the first one's
+        PropchangeError or ValueError is raised; CommandFailed when the output cannot be
+        written."""
+        self._sources = {subscription: source for source, subscription in wanted}
+        following = asyncio.gather(*(self._follow(*each) for each in wanted))
+        ends = [asyncio.ensure_future(e.wait()) for e in (self._complete, self._writer.ended)]
+        waiting: list[asyncio.Future[object]] = [following, *ends]  # type: ignore[list-item] # only awaited
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
+                if self._failures:
+                    raise self._failures[0][1]
+        finally:
+            for future in waiting:
+                future.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        if self._writer.failure is not None:
+            raise CommandFailed(f"cannot write the output: {self._writer.failure.strerror}")
+
+    async def _follow(self, source: Source, subscription: Subscription) -> None:
+        try:
+            await subscription.__aenter__()
+        except (PropchangeError, ValueError) as error:  # ValueError: not an http:// URL
+            self._failures.append((source, error))
+            self._tell_failures()
+            return
+        try:
+            if subscription.service is not None and subscription.held.convert is None:
+                self._tell(source, "untyped", "no service description: the values are texts")
+            async for update in subscription.updates():
+                if isinstance(update, Event):
+                    self._tell_event(source, update)
+                else:
+                    self._tell_change(source, update)
+                await self._writer.room()
+        finally:
+            await subscription.close()
+
+    # --- what the control point taps ---
+
+    def tap(self, passing: object) -> None:
+        """Take what passes through the control point: statuses that no subscription tells, and
+        messages as received."""
+        match passing:
+            case Request(method="NOTIFY"):
+                self._last_request = passing if self._keep_messages else None
+            case Response(status=200) if self._last_request is not None:
+                self._keep(self._last_request)
+                self._last_request = None
+            case Granted(held, sid, duration):
+                again = held in self._granted
+                self._granted.add(held)
+                status = "resubscribed" if again else "granted"
+                self._tell_granted(held, status, duration, f"{_seconds(duration)}, SID {sid}")
+                self._tell_failures()
+            case RenewalAnswered(held, _, duration):
+                self._tell_granted(held, "renewed", duration, _seconds(duration))
+            case RenewalFailed(held, reason):
+                self._tell(self._source_of(held), "renewal-failed", reason)
+            case SeqUnreliable(held):
+                reason = "the device's SEQ means nothing: missed events cannot be noticed"
+                self._tell(self._source_of(held), "seq-unreliable", reason)
+            case ForeignSource(held, host, refused):
+                what = "are refused" if refused else "are taken"
+                reason = f"events that come from {host}, not from {held.device_host}, {what}"
+                self._tell(self._source_of(held), "foreign-source", reason)
+            case NotifyRefused(peer, _, status, reason):
+                self._tell_refusal(peer.host if peer else "somebody", status, reason)
+
+    def _source_of(self, held: HeldSubscription) -> Source | None:
+        for subscription, source in self._sources.items():
+            with contextlib.suppress(RuntimeError):  # not entered yet
+                if subscription.held is held:
+                    return source
+        return None
+
+    def _keep(self, message: Request) -> None:
+        key = (message.fields.get(b"sid", b""), message.fields.get(b"seq", b""))
+        self._messages[key] = message
+        self._kept_bytes += len(message.body)
+        while self._kept_bytes > _KEPT_BYTES:
+            _, oldest = self._messages.popitem(last=False)
+            self._kept_bytes -= len(oldest.body)
+
+    def _take_message(self, event: Event) -> Request | None:
+        seq = b"" if event.seq is None else str(event.seq).encode("ascii")
+        message = self._messages.pop((event.sid.encode("latin-1"), seq), None)
+        if message is not None:
+            self._kept_bytes -= len(message.body)
+        return None if event.merged else message
+
+    # --- lines ---
+
+    def _tell_event(self, source: Source, event: Event) -> None:
+        if not self._left:
+            return
+        message = self._take_message(event) if self._keep_messages else None
+        self._writer.put(self._form.event(EventLine(_now(), source, event, message)))
+        self._left -= 1
+        if not self._left:
+            self._complete.set()
+
+    def _tell_change(self, source: Source, change: StatusChange) -> None:
+        status = change.status.value
+        if change.status is Status.CLOSED:
+            return
+        if change.status is Status.RESUBSCRIBING and source not in self._lost:
+            self._lost.add(source)
+            status = "lost"
+        elif change.status is Status.ACTIVE:
+            self._lost.discard(source)
+        self._tell(source, status, change.reason)
+
+    def _tell_granted(
+        self, held: HeldSubscription, status: str, duration: float, reason: str
+    ) -> None:
+        until = None if duration == inf else _now() + timedelta(seconds=duration)
+        self._tell(self._source_of(held), status, reason, until)
+
+    def _tell_failures(self) -> None:
+        """Tell which services could not be subscribed to, once another one could."""
+        if self._granted:
+            for source, error in self._failures:
+                status = "refused" if isinstance(error, SubscriptionRefused) else "unreachable"
+                self._tell(source, status, str(error))
+            self._failures.clear()
+
+    def _tell_refusal(self, host: str, status: int, reason: str) -> None:
+        refusal = (host, status, reason)
+        if refusal not in self._refusals and len(self._refusals) < _REFUSALS_TOLD:
+            self._refusals.add(refusal)
+            self._tell(
+                None,
+                "notify-refused",
+                f"a request from {host} was answered with {status}: {reason}",
+            )
+
+    def _tell(
+        self, source: Source | None, status: str, reason: str, until: datetime | None = None
+    ) -> None:
+        if self._left:
+            self._writer.put(self._form.status(StatusLine(_now(), source, status, reason, until)))
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+def _seconds(duration: float) -> str:
+    return "without an end" if duration == inf else f"{duration:g} s"

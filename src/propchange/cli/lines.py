@@ -1,0 +1,80 @@
+"""What the commands tell, before it has a form: events and statuses of named services."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from propchange.core.events import Change, Event
+from propchange.core.messages import Request
+
+__all__ = ["EventLine", "LineFormat", "Source", "StatusLine", "named_changes", "plain_value"]
+
+
+class Source(NamedTuple):
+    """Which service of which device, as its description calls them, or the two halves of an
+    event URL that was given without a description."""
+
+    device: str
+    service: str
+
+
+class EventLine(NamedTuple):
+    """An event, when and where it came from. ``message`` is the NOTIFY as received, where that is
+    wanted and there is one: an event that was merged has several."""
+
+    time: datetime
+    source: Source
+    event: Event
+    message: Request | None = None
+
+
+class StatusLine(NamedTuple):
+    """``source`` is None for what belongs to no subscription; ``until`` is the end of what was
+    granted, None where nothing was or it has no end."""
+
+    time: datetime
+    source: Source | None
+    status: str
+    reason: str
+    until: datetime | None = None
+
+
+class LineFormat(Protocol):
+    """How lines look. Each method returns whole lines, with their ends."""
+
+    def expect(self, source: Source) -> None:
+        """Lines of ``source`` will come."""
+
+    def begin(self) -> str:
+        """What stands before the first line."""
+
+    def event(self, line: EventLine) -> str:
+        """An event message."""
+
+    def status(self, line: StatusLine) -> str:
+        """A change of status."""
+
+
+def named_changes(event: Event) -> Iterator[tuple[str, Change]]:
+    """The changes of ``event`` with names that tell them apart: those of a LastChange that are
+    not of instance 0 and its master channel carry both, ``Volume[0,LF]``."""
+    for change in event.details:
+        name = change.variable
+        if (change.instance or 0) != 0 or change.channel not in (None, "", "Master"):
+            where = f"{change.instance or 0}"
+            if change.channel:
+                where += f",{change.channel}"
+            name += f"[{where}]"
+        yield name, change
+
+
+def plain_value(change: Change) -> str | int | float | bool:
+    """The value, where JSON has a type for it; the text as received otherwise: times, binary
+    data, UUIDs, infinities, and what does not fit its declared type."""
+    value = change.value
+    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return change.text

@@ -1,0 +1,146 @@
+"""``propchange watch``: print the events of a device's services."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, TextIO
+from urllib.parse import urlsplit
+
+from propchange.asyncio.control_point import ControlPoint
+from propchange.asyncio.remote import RemoteDevice, RemoteService
+from propchange.asyncio.subscription import Subscription
+from propchange.cli.following import Follower
+from propchange.cli.jsonlines import JSONLines
+from propchange.cli.lines import LineFormat, Source
+from propchange.cli.running import CommandFailed
+from propchange.cli.terminal import TerminalLines
+from propchange.cli.writing import Writer
+from propchange.errors import (
+    ConnectionFailed,
+    DescriptionError,
+    RemoteProtocolError,
+    SubscriptionRefused,
+)
+
+__all__ = ["WatchOptions", "output", "source_of", "watch"]
+
+Wanted = list[tuple[Source, Subscription]]
+
+
+class WatchOptions(NamedTuple):
+    """The command line of ``propchange watch``."""
+
+    url: str
+    services: Sequence[str] = ()
+    json: bool = False
+    raw: bool = False
+    count: int | None = None
+    callback_host: str | None = None
+    callback_port: int | None = None
+    duration: int = 1800
+
+
+async def watch(options: WatchOptions) -> None:
+    """Print events until ``options.count`` of them have come, or for ever.
+
+    Raises CommandFailed or a PropchangeError with a sentence for the user."""
+    writer, form = output(sys.stdout, json=options.json, raw=options.raw)
+    async with writer:
+        follower = Follower(
+            writer,
+            form,
+            count=options.count,
+            keep_messages=options.raw and isinstance(form, TerminalLines),
+        )
+        async with ControlPoint(
+            port=options.callback_port or 0,
+            callback_host=options.callback_host,
+            callback_port=options.callback_port,
+            duration=options.duration,
+            tap=follower.tap,
+        ) as control_point:
+            await _watch(control_point, follower, writer, form, options)
+
+
+async def _watch(
+    control_point: ControlPoint,
+    follower: Follower,
+    writer: Writer,
+    form: LineFormat,
+    options: WatchOptions,
+) -> None:
+    url = options.url
+    not_a_description: Exception | None = None
+    try:
+        wanted = _of_device(await control_point.device(url), options.services)
+    except ValueError as error:
+        raise CommandFailed(str(error), status=2) from error
+    except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
+        # A connection that was never made is no sign of an event URL. To choose a service takes
+        # a description.
+        if isinstance(error.__cause__, OSError) or options.services:
+            raise
+        not_a_description = error
+        parts = urlsplit(url)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        wanted = [(Source(parts.netloc, path or "/"), control_point.subscribe_url(url))]
+    for source, _ in wanted:
+        form.expect(source)
+    writer.put(form.begin())
+    try:
+        await follower.follow(wanted)
+    except (SubscriptionRefused, ConnectionFailed, ValueError) as error:
+        if not_a_description is None:
+            raise CommandFailed(str(error)) from error
+        tried = str(error)
+        if isinstance(error, SubscriptionRefused):
+            tried = f"SUBSCRIBE was answered with {error.status}"
+        raise CommandFailed(
+            f"{url} is neither the URL of a device description ({not_a_description}) "
+            f"nor an event URL ({tried})"
+        ) from error
+
+
+def _of_device(device: RemoteDevice, names: Sequence[str]) -> Wanted:
+    """Subscriptions to the services that are called so, or to all that send events."""
+    evented = [service for service in device.services if service.event_url]
+    chosen = evented
+    if names:
+        try:
+            chosen = list(dict.fromkeys(device[name] for name in names))
+        except LookupError as error:
+            raise CommandFailed(str(error.args[0])) from error
+        for service in chosen:
+            if service not in evented:
+                others = ", ".join(other.name for other in evented) or "none"
+                raise CommandFailed(
+                    f"{service.name} of {device.friendly_name} sends no events; "
+                    f"services that do: {others}"
+                )
+    if not chosen:
+        there = ", ".join(service.name for service in device.services) or "none"
+        raise CommandFailed(
+            f"no service of {device.friendly_name} sends events; there are: {there}"
+        )
+    return [(source_of(service), service.subscribe()) for service in chosen]
+
+
+def source_of(service: RemoteService) -> Source:
+    """How ``service`` is called in the output: by its short name, or its serviceId when another
+    service of the device has the same short name."""
+    device = service.device
+    alike = sum(other.name == service.name for other in device.services)
+    return Source(
+        device.friendly_name or device.udn or device.url,
+        service.name if alike == 1 else service.service_id,
+    )
+
+
+def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:
+    """What writes to ``stream``, and in which form: JSON Lines when asked for, and wherever it
+    is not a terminal."""
+    if json or stream is None or not stream.isatty():
+        # JSON is UTF-8, whatever the terminal would be.
+        return Writer(stream, encoding="utf-8"), JSONLines(raw=raw)
+    return Writer(stream), TerminalLines(stream, raw=raw)
