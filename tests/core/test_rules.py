@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from propchange.core import rules
 from propchange.core.callbacks import OnLink
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import DeliveryURL, Endpoint, Request, Response
@@ -81,6 +82,11 @@ def unsubscribe(*headers: Header, policy: PublisherPolicy = POLICY) -> object:
 
 def notify(*headers: Header, policy: SubscriberPolicy = LISTENER) -> object:
     return judge_notify(request("NOTIFY", *headers, body=b"<x/>"), policy)
+
+
+@pytest.fixture(autouse=True)
+def no_host_was_judged_before() -> None:
+    rules._judge_authority.cache_clear()
 
 
 def status(verdict: object) -> int:

@@ -106,9 +106,9 @@ def format_timeout(seconds: int) -> bytes:
     return b"Second-%d" % seconds
 
 
-def parse_sid(value: bytes, limits: Limits = DEFAULT_LIMITS) -> str:
+def parse_sid(value: bytes | None, limits: Limits = DEFAULT_LIMITS) -> str:
     """A SID as text, as the peer wrote it; it need not begin with ``uuid:``. Raises
-    ``ValueError`` when it is empty, too long, or not printable ASCII."""
+    ``ValueError`` when it is absent, empty, too long, or not printable ASCII."""
     if not value:
         raise ValueError("the SID is missing or empty")
     if len(value) > limits.sid_bytes:
@@ -170,7 +170,7 @@ def parse_statevar(value: bytes | None, limits: Limits) -> tuple[str, ...] | Non
     if not value or value.count(b",") >= limits.statevar_names:
         return None
     try:
-        names = [name.strip(" \t") for name in value.decode().split(",")]
+        names = [name.strip() for name in value.decode().split(",")]
     except UnicodeDecodeError:
         return None
     return tuple(dict.fromkeys(names)) if all(names) else None

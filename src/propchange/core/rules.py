@@ -298,7 +298,7 @@ def judge_notify(
     if nts != PROPCHANGE_NTS:
         return Refusal(412, "NTS is not upnp:propchange", _NOTIFY)
     try:
-        sid = parse_sid(fields.get(b"sid", b""))
+        sid = parse_sid(fields.get(b"sid"))
     except ValueError as error:
         return Refusal(412, str(error), _NOTIFY)
     # Half the time of Notification(sid, seq, body), which is the same.
@@ -400,7 +400,7 @@ def _repeated(names: Iterable[bytes]) -> Refusal:
 
 def _judge_sid(fields: Mapping[bytes, bytes], clause: str) -> str | Refusal:
     try:
-        return parse_sid(fields.get(b"sid", b""))
+        return parse_sid(fields.get(b"sid"))
     except ValueError as error:
         return Refusal(412, str(error), clause)
 
