@@ -121,7 +121,7 @@ async def demo(seconds: float | None) -> None:
             form.expect(Source(name, service))
         writer.put(form.begin())
         wanted = []
-        for simulation in simulations(random.Random())  # noqa: S311 - a simulation:
+        for simulation in simulations(random.Random()):  # noqa: S311 - a simulation
             hosted = await running.enter_async_context(host(simulation.device, interface=_LOOPBACK))
             device = await control_point.device(hosted.description_url)
             wanted += [(source_of(service), service.subscribe()) for service in device.services]

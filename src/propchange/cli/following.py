@@ -97,7 +97,7 @@ class Follower:
             return
         try:
             if subscription.service is not None and subscription.held.convert is None:
-                self._tell(source, "untyped", "no service description: the values are texts")
+                self.tell(source, "untyped", "no service description: the values are texts")
             async for update in subscription.updates():
                 if isinstance(update, Event):
                     self._tell_event(source, update)
@@ -127,14 +127,14 @@ class Follower:
             case RenewalAnswered(held, _, duration):
                 self._tell_granted(held, "renewed", duration, _seconds(duration))
             case RenewalFailed(held, reason):
-                self._tell(self._source_of(held), "renewal-failed", reason)
+                self.tell(self._source_of(held), "renewal-failed", reason)
             case SeqUnreliable(held):
                 reason = "the device's SEQ means nothing: missed events cannot be noticed"
-                self._tell(self._source_of(held), "seq-unreliable", reason)
+                self.tell(self._source_of(held), "seq-unreliable", reason)
             case ForeignSource(held, host, refused):
                 what = "are refused" if refused else "are taken"
                 reason = f"events that come from {host}, not from {held.device_host}, {what}"
-                self._tell(self._source_of(held), "foreign-source", reason)
+                self.tell(self._source_of(held), "foreign-source", reason)
             case NotifyRefused(peer, _, status, reason):
                 self._tell_refusal(peer.host if peer else "somebody", status, reason)
 
@@ -180,35 +180,36 @@ class Follower:
             status = "lost"
         elif change.status is Status.ACTIVE:
             self._lost.discard(source)
-        self._tell(source, status, change.reason)
+        self.tell(source, status, change.reason)
 
     def _tell_granted(
         self, held: HeldSubscription, status: str, duration: float, reason: str
     ) -> None:
         until = None if duration == inf else _now() + timedelta(seconds=duration)
-        self._tell(self._source_of(held), status, reason, until)
+        self.tell(self._source_of(held), status, reason, until)
 
     def _tell_failures(self) -> None:
         """Tell which services could not be subscribed to, once another one could."""
         if self._granted:
             for source, error in self._failures:
                 status = "refused" if isinstance(error, SubscriptionRefused) else "unreachable"
-                self._tell(source, status, str(error))
+                self.tell(source, status, str(error))
             self._failures.clear()
 
     def _tell_refusal(self, host: str, status: int, reason: str) -> None:
         refusal = (host, status, reason)
         if refusal not in self._refusals and len(self._refusals) < _REFUSALS_TOLD:
             self._refusals.add(refusal)
-            self._tell(
+            self.tell(
                 None,
                 "notify-refused",
-                f"a request from {host} was answered with {status}: {reason}",
+                f"{host} was answered {status}: {reason}",
             )
 
-    def _tell(
+    def tell(
         self, source: Source | None, status: str, reason: str, until: datetime | None = None
     ) -> None:
+        """Print a status."""
         if self._left:
             self._writer.put(self._form.status(StatusLine(_now(), source, status, reason, until)))
 

@@ -10,8 +10,8 @@ a status::
     {"time": …, "device": …, "service": …, "status": …, "reason": …}
 
 ``time`` is ISO 8601 with the offset from UTC. What is granted or renewed says so in ``reason``:
-"until" and a time of the same form, or "without an end". ``device`` and ``service`` are null where the status
-belongs to no subscription. Values are numbers, booleans and strings as the service description
+"until" and a time of the same form, or "without an end". ``device`` and ``service`` are null where
+the status belongs to none. Values are numbers, booleans and strings as the service description
 declares them, and the text as received for every other type.
 """
 
@@ -66,7 +66,7 @@ class JSONLines:
             {
                 "time": line.time.isoformat(timespec="milliseconds"),
                 "device": line.source.device if line.source else None,
-                "service": line.source.service if line.source else None,
+                "service": (line.source.service or None) if line.source else None,
                 "status": line.status,
                 "reason": reason,
             }

@@ -15,7 +15,7 @@ __all__ = ["EventLine", "LineFormat", "Source", "StatusLine", "named_changes", "
 
 class Source(NamedTuple):
     """Which service of which device, as its description calls them, or the two halves of an
-    event URL that was given without a description."""
+    event URL that was given without a description. An empty ``service``: the whole device."""
 
     device: str
     service: str
@@ -32,7 +32,7 @@ class EventLine(NamedTuple):
 
 
 class StatusLine(NamedTuple):
-    """``source`` is None for what belongs to no subscription; ``until`` is the end of what was
+    """``source`` is None for what belongs to no device; ``until`` is the end of what was
     granted, None where nothing was or it has no end."""
 
     time: datetime

@@ -31,6 +31,7 @@ _STYLES = {
     "deaf": "bold red",
     "foreign-source": "yellow",
     "granted": "green",
+    "hosted": "green",
     "lost": "bold red",
     "notify-refused": "yellow",
     "refused": "bold red",
@@ -84,10 +85,7 @@ class TerminalLines:
         seq = "-" if line.event.seq is None else str(line.event.seq)
         start.append(f"  {seq:>3}", "cyan")
         for number, (name, change) in enumerate(named):
-            if number == 0:
-                text = start
-            else:
-                text = Text(" " * start.cell_len)
+            text = start if number == 0 else Text(" " * start.cell_len)
             text.append("  " + _padded(name, self._variable_width), "bold")
             text.append("  ")
             self._append_value(text, change)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, TextIO
+from dataclasses import dataclass
+from typing import TextIO
 from urllib.parse import urlsplit
 
 from propchange.asyncio.control_point import ControlPoint
@@ -28,7 +29,8 @@ __all__ = ["WatchOptions", "output", "source_of", "watch"]
 Wanted = list[tuple[Source, Subscription]]
 
 
-class WatchOptions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
     """The command line of ``propchange watch``."""
 
     url: str
