@@ -1,1 +1,53 @@
-"""UPnP eventing (GENA) for Python."""
+"""UPnP eventing (GENA) for Python: publish state variables, subscribe to them, never be deaf."""
+
+from propchange.asyncio.control_point import ControlPoint
+from propchange.asyncio.host import HostedDevice, host
+from propchange.asyncio.remote import RemoteDevice, RemoteService
+from propchange.asyncio.subscription import Subscription
+from propchange.core.events import Cause, Change, Event, Status, StatusChange
+from propchange.core.limits import Limits
+from propchange.core.variables import StateVariable
+from propchange.errors import (
+    ConnectionFailed,
+    DeliveryError,
+    DescriptionError,
+    LocalProtocolError,
+    PropchangeError,
+    ProtocolError,
+    RemoteProtocolError,
+    SubscriptionError,
+    SubscriptionLost,
+    SubscriptionRefused,
+    TimedOut,
+)
+from propchange.upnp.device import Device
+from propchange.upnp.service import Service
+
+__all__ = [
+    "Cause",
+    "Change",
+    "ConnectionFailed",
+    "ControlPoint",
+    "DeliveryError",
+    "DescriptionError",
+    "Device",
+    "Event",
+    "HostedDevice",
+    "Limits",
+    "LocalProtocolError",
+    "PropchangeError",
+    "ProtocolError",
+    "RemoteDevice",
+    "RemoteProtocolError",
+    "RemoteService",
+    "Service",
+    "StateVariable",
+    "Status",
+    "StatusChange",
+    "Subscription",
+    "SubscriptionError",
+    "SubscriptionLost",
+    "SubscriptionRefused",
+    "TimedOut",
+    "host",
+]

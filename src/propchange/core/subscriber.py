@@ -106,10 +106,12 @@ class SubscriberProtocol:
         :meth:`device_rebooted`. ``convert`` maps the declared variables to what makes a value of
         a text; None leaves texts. ``duration`` in seconds is asked for.
 
-        Raises ValueError for a URL that cannot be subscribed to, LocalProtocolError beyond
-        ``Limits.held_subscriptions``.
+        Raises ValueError for a URL that cannot be subscribed to and for a duration under one
+        second, LocalProtocolError beyond ``Limits.held_subscriptions``.
         """
         http_url(event_url)
+        if duration is not None and duration < 1:
+            raise ValueError(f"a duration is at least 1 second, not {duration}")
         if len(self._held) >= self._limits.held_subscriptions:
             raise LocalProtocolError(
                 f"a control point holds {self._limits.held_subscriptions} subscriptions at most; "
@@ -140,12 +142,23 @@ class SubscriberProtocol:
         if held.state in _GRANTED:
             self._move(held, _I.UNSUBSCRIBE_SENT)
             self._give_back(held, now)
-            self._forget_grant(held)
-            self._clear_timers(held)
+            self._start_afresh(held)
             self._deadlines.set((held, _Timer.REQUEST), now + self._limits.unsubscribe_seconds)
         else:
             self._move(held, _I.DROPPED)
             self._close(held)
+
+    def abandon(self, held: HeldSubscription) -> None:
+        """Close ``held`` at once, whatever is outstanding: the runtime ends. CLOSED follows."""
+        if held.state is _S.CLOSED:
+            return
+        if SUBSCRIBER.allows(held.state, _I.DROPPED):
+            self._move(held, _I.DROPPED)
+        else:
+            if held.state is not _S.CLOSING:
+                self._move(held, _I.UNSUBSCRIBE_SENT)
+            self._move(held, _I.UNSUBSCRIBED)
+        self._close(held)
 
     # --- requests ---
 
@@ -277,18 +290,19 @@ class SubscriberProtocol:
     # --- attempts ---
 
     def _attempt(self, held: HeldSubscription, now: float) -> None:
-        """Send a SUBSCRIBE as soon as the token bucket allows it."""
+        """Send a SUBSCRIBE, or read the description, as soon as the token bucket allows it."""
         ready_at = held.bucket.ready_at(now)
         if ready_at > now:
             self._deadlines.set((held, _Timer.ATTEMPT), ready_at)
             return
         self._deadlines.clear((held, _Timer.ATTEMPT))
         held.attempts += 1
+        # A description costs the device more than a SUBSCRIBE does.
+        held.bucket.spend(now)
         if held.must_describe:
             self._move(held, _I.DUE_DESCRIBING)
             self._send(held, RequestKind.DESCRIBE, now)
             return
-        held.bucket.spend(now)
         self._move(held, _I.DUE)
         self._reception.expect(held)
         self._send(held, RequestKind.SUBSCRIBE, now, builder=partial(self._build_subscribe, held))
@@ -343,6 +357,7 @@ class SubscriberProtocol:
             self._attempt_failed(held, Cause.REFUSED, reason, response.status, now)
             return
         self._move(held, _I.GRANT)
+        held.event_url = request.url
         early = self._reception.grant(held, sid)
         held.sequence.restart()
         held.failures = 0
@@ -421,8 +436,8 @@ class SubscriberProtocol:
             self._limits.backoff_first_seconds * 2 ** min(held.failures - 1, 16),
             self._limits.backoff_most_seconds,
         )
-        if held.expires is not None:
-            delay = max(1.0, min(delay, (held.expires - now) / 2))
+        assert held.expires is not None
+        delay = max(1.0, min(delay, (held.expires - now) / 2))
         self._deadlines.set((held, _Timer.RENEWAL), now + delay)
 
     def _renewal_answered(

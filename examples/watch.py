@@ -1,0 +1,16 @@
+"""Watch it."""
+import asyncio
+import sys
+
+from propchange import ControlPoint
+
+
+async def main(description_url: str) -> None:
+    async with ControlPoint() as control_point:
+        device = await control_point.device(description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            async for event in subscription:  # renews, resubscribes, tells when it cannot
+                print(event.seq, dict(event.changes), subscription.values["Temperature"], flush=True)
+
+
+asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,405 @@
+"""A control point: asyncio around SubscriberProtocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import random
+import secrets
+from collections.abc import Callable
+from typing import Self
+from urllib.parse import urlsplit
+
+from propchange.asyncio.clock import monotonic
+from propchange.asyncio.interfaces import Interfaces
+from propchange.asyncio.listener import Listener
+from propchange.asyncio.remote import RemoteDevice
+from propchange.asyncio.reporting import Warnings
+from propchange.asyncio.requests import REDIRECT, Location, fetch, follow
+from propchange.asyncio.subscription import Subscription
+from propchange.asyncio.timer import Timer
+from propchange.core.events import Event, Status, StatusChange
+from propchange.core.headers import server_token
+from propchange.core.held import Convert, HeldSubscription
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.outcomes import (
+    ForeignSource,
+    Granted,
+    NotifyRefused,
+    RenewalFailed,
+    SeqUnreliable,
+    SubscriberOutcome,
+)
+from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber import SubscriberProtocol
+from propchange.core.subscribing import OutgoingRequest, RequestKind
+from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
+from propchange.upnp.description import parse_description
+
+__all__ = ["ControlPoint"]
+
+PRODUCT = "propchange/0.1"
+
+
+class ControlPoint:
+    """Subscribes to services and hears their events: ``async with ControlPoint() as point``.
+
+    One listener takes the events of all subscriptions. ``interface`` is the name of a network
+    interface or an IP address of this machine to listen on and to subscribe from, None for all;
+    ``port`` 0 takes any free one. ``callback_host`` and ``callback_port`` go into CALLBACK
+    instead of the address of the connection and the listener's port (NAT, containers).
+    ``duration`` in seconds is what subscriptions ask for. ``require_device_source`` refuses
+    events from another address than the device's. ``tap`` is called with each Request and
+    Response and each outcome as it passes.
+    """
+
+    def __init__(
+        self,
+        *,
+        interface: str | None = None,
+        port: int = 0,
+        callback_host: str | None = None,
+        callback_port: int | None = None,
+        duration: int = 1800,
+        uda: str = "1.1",
+        hosts: frozenset[str] = frozenset(),
+        require_device_source: bool = False,
+        friendly_name: str = "propchange",
+        limits: Limits = DEFAULT_LIMITS,
+        tap: Callable[[object], None] | None = None,
+    ) -> None:
+        self._policy = SubscriberPolicy(
+            uda=uda,
+            duration=duration,
+            hosts=hosts,
+            require_device_source=require_device_source,
+            user_agent=server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}"),
+            friendly_name=friendly_name,
+            callback_host=callback_host,
+            callback_port=callback_port,
+        )
+        self.limits = limits
+        self._interface = interface
+        self._wanted_port = port
+        self._tap = tap
+        self._logger = logging.getLogger("propchange.subscriber")
+        self._warnings = Warnings(self._logger)
+        self._interfaces = Interfaces()
+        self._source: Endpoint | None = None
+        self._protocol = SubscriberProtocol(
+            new_token=lambda: secrets.token_urlsafe(16),
+            jitter=random.random,
+            policy=self._policy,
+            limits=limits,
+        )
+        self._subscriptions: dict[HeldSubscription, Subscription] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots: dict[tuple[str, int | None], _Slots] = {}
+        self._listener: Listener | None = None
+        self._timer: Timer
+        self._loop: asyncio.AbstractEventLoop
+        self._drain_queued = False
+        self._entered = False
+        self._closed = False
+
+    # --- what a program calls ---
+
+    @property
+    def port(self) -> int:
+        """The TCP port on which events arrive."""
+        return self._opened().port
+
+    async def device(self, description_url: str) -> RemoteDevice:
+        """Read a device description. Raises DescriptionError when it is none, ConnectionFailed or
+        TimedOut when it cannot be had, ValueError for what is no http:// URL."""
+        self._opened()
+        document, url = await self.fetch(description_url)
+        return RemoteDevice(self, parse_description(document, url, self.limits))
+
+    def subscribe_url(
+        self, event_url: str, *, wait: bool = True, duration: int | None = None
+    ) -> Subscription:
+        """A subscription to an event URL, without a description: values are texts. To be entered
+        with ``async with``."""
+        return Subscription(self, event_url, wait=wait, duration=duration)
+
+    async def fetch(self, url: str) -> tuple[bytes, str]:
+        """The document at ``url`` and where it was found in the end. Raises DescriptionError for
+        another status than 200, ConnectionFailed, TimedOut, and ValueError for no http:// URL."""
+        answer = await fetch(url, limits=self.limits, source=self._source)
+        if answer.response.status != 200:
+            raise DescriptionError(f"{url} was answered with {answer.response.status}")
+        return answer.response.body, answer.url
+
+    # --- entering and leaving ---
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError("a control point is entered once; make another")
+        self._entered = True
+        self._loop = asyncio.get_running_loop()
+        self._timer = Timer(self._loop, self.limits, self._deadline)
+        host = self._interface
+        if host is not None:
+            known = self._interfaces.addresses()
+            found = [a for a in known if host in (a.interface, a.host)]
+            if found:
+                host = found[0].host
+                self._source = found[0].endpoint
+        try:
+            self._listener = await Listener.open(
+                self._respond, host=host, port=self._wanted_port, limits=self.limits
+            )
+        except OSError as error:
+            where = f"{host or 'any address'}, port {self._wanted_port or 'any'}"
+            reason = error.strerror or error
+            raise ConnectionFailed(f"cannot listen on {where}: {reason}") from error
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Safe to
+        call again."""
+        if self._listener is None or self._closed:
+            return
+        for held in tuple(self._protocol.subscriptions):
+            self._protocol.unsubscribe(held, monotonic())
+        self._drain()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=self.limits.unsubscribe_seconds)
+        self._closed = True
+        for held in tuple(self._protocol.subscriptions):
+            self._protocol.abandon(held)
+        self._dispatch()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._timer.close()
+        await self._listener.close()
+
+    def _opened(self) -> Listener:
+        if self._listener is None or self._closed:
+            raise RuntimeError("the control point is not running: use async with ControlPoint()")
+        return self._listener
+
+    # --- for subscriptions ---
+
+    def begin(
+        self,
+        subscription: Subscription,
+        event_url: str,
+        *,
+        convert: Convert | None,
+        wait: bool,
+        duration: int | None,
+    ) -> HeldSubscription:
+        """For :class:`Subscription`: subscribe."""
+        self._opened()
+        service = subscription.service
+        held = self._protocol.subscribe(
+            event_url,
+            monotonic(),
+            persistent=not wait,
+            describable=service is not None,
+            describe_first=service is not None and not wait,
+            device=None if service is None else service.description.udn,
+            convert=convert,
+            duration=duration,
+        )
+        self._subscriptions[held] = subscription
+        self._queue_drain()
+        return held
+
+    def end(self, held: HeldSubscription) -> None:
+        """For :class:`Subscription`: unsubscribe. CLOSED follows."""
+        if held in self._subscriptions:
+            self._protocol.unsubscribe(held, monotonic())
+            self._queue_drain()
+
+    # --- inputs of the protocol ---
+
+    def _respond(self, request: Request) -> Response:
+        if self._tap is not None:
+            self._tap(request)
+        response = self._protocol.receive_notify(request, monotonic())
+        if self._tap is not None:
+            self._tap(response)
+        if not self._drain_queued:
+            self._queue_drain()
+        return response
+
+    def _deadline(self, now: float) -> None:
+        self._protocol.handle_deadline(now)
+        self._drain()
+
+    async def _run(self, request: OutgoingRequest) -> None:
+        try:
+            async with self._slot(request.url):
+                if request.kind is RequestKind.DESCRIBE:
+                    await self._describe(request)
+                else:
+                    await self._send(request)
+        except (PropchangeError, ValueError, LookupError) as error:
+            self._protocol.request_failed(request, _sentence(error), monotonic())
+        self._queue_drain()
+
+    async def _send(self, request: OutgoingRequest) -> None:
+        def build(location: Location, local: Endpoint) -> Request:
+            message = request.build(local._replace(port=self._opened().port))
+            if location.target != message.target or answer_from != location.authority:
+                message = _redirected(message, location)
+            if self._tap is not None:
+                self._tap(message)
+            return message
+
+        answer_from = Location.of(request.url).authority
+        answer = await follow(
+            request.url,
+            build,
+            source=request.source or self._source,
+            redirects=REDIRECT if request.kind is RequestKind.SUBSCRIBE else (),
+            limits=self.limits,
+        )
+        if self._tap is not None:
+            self._tap(answer.response)
+        request.url = answer.url
+        request.remote = answer.peer
+        self._protocol.response_received(request, answer.response, monotonic())
+
+    async def _describe(self, request: OutgoingRequest) -> None:
+        """Read the description again, and find the service in it again."""
+        subscription = self._subscriptions.get(request.subscription)
+        service = None if subscription is None else subscription.service
+        if service is None:
+            raise DescriptionError("the subscription is to a bare event URL")
+        device = await self.device(service.device.url)
+        again = device[service.service_id]
+        if not again.event_url:
+            raise DescriptionError(f"{again.name} sends no events any more")
+        convert = await again.conversions()
+        self._protocol.described(request, again.event_url, convert, monotonic())
+
+    # --- outputs of the protocol ---
+
+    def _queue_drain(self) -> None:
+        """Drain the protocol once per turn of the loop, after the answers have been written."""
+        if not self._drain_queued and not self._closed:
+            self._drain_queued = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._drain_queued = False
+        if self._closed:
+            return
+        self._dispatch()
+        for request in self._protocol.take_requests():
+            task = self._loop.create_task(self._run(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._timer.set(self._protocol.next_deadline())
+
+    def _dispatch(self) -> None:
+        for outcome in self._protocol.take_outcomes():
+            if self._tap is not None:
+                self._tap(outcome)
+            if isinstance(outcome, Event):
+                # Always there: CLOSED is the last outcome of a subscription.
+                self._subscriptions[outcome.subscription].put(outcome)  # type: ignore[index] # a HeldSubscription
+            else:
+                self._report(outcome)
+
+    def _report(self, outcome: SubscriberOutcome) -> None:
+        match outcome:
+            case StatusChange(held, status):
+                assert isinstance(held, HeldSubscription)
+                subscription = self._subscriptions[held]
+                if status is Status.CLOSED:
+                    del self._subscriptions[held]
+                subscription.put(outcome)
+                level = logging.WARNING if status in _BAD else logging.INFO
+                self._logger.log(level, "%s: %s: %s", held.event_url, status.value, outcome.reason)
+            case Granted(held):
+                self._subscriptions[held].grant()
+                self._logger.debug("%s", outcome)
+            case RenewalFailed(held, reason):
+                self._warnings.warn(
+                    (RenewalFailed, held.event_url), f"renewing {held.event_url}: {reason}"
+                )
+            case SeqUnreliable(held):
+                self._logger.warning(
+                    "%s: its SEQ means nothing; missed events cannot be noticed", held.event_url
+                )
+            case ForeignSource(held, source, refused):
+                self._logger.warning(
+                    "an event for %s came from %s, not from %s: %s",
+                    held.event_url,
+                    source,
+                    held.device_host,
+                    "refused" if refused else "taken",
+                )
+            case NotifyRefused(peer, target, status, reason):
+                who = peer.host if peer else "somebody"
+                self._warnings.warn(
+                    (who, status, reason), f"{who} was answered {status} at {target}: {reason}"
+                )
+            case _:
+                self._logger.debug("%s", outcome)
+
+    # --- one device, few connections ---
+
+    def _slot(self, url: str) -> _Slots:
+        parts = urlsplit(url)
+        key = (parts.hostname or "", parts.port)
+        slots = self._slots.get(key)
+        if slots is None:
+            slots = self._slots[key] = _Slots(
+                self.limits.requests_per_device, lambda: self._slots.pop(key, None)
+            )
+        return slots
+
+
+class _Slots:
+    """How many requests may be under way to one (host, port); forgets itself when unused."""
+
+    def __init__(self, number: int, unused: Callable[[], object]) -> None:
+        self._semaphore = asyncio.Semaphore(number)
+        self._unused = unused
+        self._users = 0
+
+    async def __aenter__(self) -> None:
+        self._users += 1
+        try:
+            await self._semaphore.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._semaphore.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._unused()
+
+
+_BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
+
+
+def _redirected(message: Request, location: Location) -> Request:
+    """The same request for where a 307 has led to (UDA 2.0 §2.1)."""
+    headers = [
+        (name, location.authority.encode("ascii") if name.lower() == b"host" else value)
+        for name, value in message.headers
+    ]
+    return Request(message.method, location.target, headers, message.body)
+
+
+def _sentence(error: Exception) -> str:
+    # The text of a KeyError is the repr of its argument.
+    return str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)

@@ -1,0 +1,134 @@
+"""A device somewhere on the network, and its services, as its description tells them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from propchange.asyncio.subscription import Subscription
+from propchange.core.held import Convert
+from propchange.core.variables import StateVariable
+from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
+from propchange.upnp.description import DeviceDescription, ServiceDescription
+from propchange.upnp.scpd import parse_scpd
+
+if TYPE_CHECKING:
+    from propchange.asyncio.control_point import ControlPoint
+
+__all__ = ["RemoteDevice", "RemoteService"]
+
+
+class RemoteDevice:
+    """A root device with all that is embedded in it. Made by ``ControlPoint.device``.
+
+    ``device["Thermometer"]`` is the first of its services that is called so: by type, by
+    serviceId or by the short name in either; LookupError names those there are.
+    """
+
+    def __init__(self, control_point: ControlPoint, description: DeviceDescription) -> None:
+        self.description = description
+        self.services = tuple(
+            RemoteService(control_point, self, service) for service in description.all_services()
+        )
+
+    @property
+    def udn(self) -> str:
+        """The unique device name, ``uuid:…``."""
+        return self.description.udn
+
+    @property
+    def friendly_name(self) -> str:
+        """The name for people."""
+        return self.description.friendly_name
+
+    @property
+    def device_type(self) -> str:
+        """``urn:<domain>:device:<name>:<version>``."""
+        return self.description.device_type
+
+    @property
+    def url(self) -> str:
+        """Where the description came from."""
+        return self.description.url
+
+    def __getitem__(self, name: str) -> RemoteService:
+        found = self.description.service(name)
+        return next(service for service in self.services if service.description is found)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.description
+
+    def __repr__(self) -> str:
+        return f"<RemoteDevice {self.friendly_name!r} {self.udn}>"
+
+
+class RemoteService:
+    """A service of a :class:`RemoteDevice`."""
+
+    def __init__(
+        self, control_point: ControlPoint, device: RemoteDevice, description: ServiceDescription
+    ) -> None:
+        self._control_point = control_point
+        self._variables: Mapping[str, StateVariable[Any]] | None = None
+        self.device = device
+        self.description = description
+
+    @property
+    def service_type(self) -> str:
+        """``urn:<domain>:service:<name>:<version>``."""
+        return self.description.service_type
+
+    @property
+    def service_id(self) -> str:
+        """The serviceId."""
+        return self.description.service_id
+
+    @property
+    def name(self) -> str:
+        """The short name, such as ``AVTransport``."""
+        return self.description.name
+
+    @property
+    def event_url(self) -> str:
+        """Where to subscribe; empty when the service has no eventing (SUB-03)."""
+        return self.description.event_url
+
+    async def variables(self) -> Mapping[str, StateVariable[Any]]:
+        """The state variables that the service description declares. Fetched once.
+
+        Raises DescriptionError, ConnectionFailed or TimedOut."""
+        if self._variables is None:
+            url = self.description.scpd_url
+            if not url:
+                raise DescriptionError(f"{self.name} has no service description")
+            document, _ = await self._control_point.fetch(url)
+            self._variables = parse_scpd(document, self._control_point.limits).variables
+        return self._variables
+
+    async def conversions(self) -> Convert | None:
+        """What makes typed values of texts; None, and a warning, where the service description
+        cannot be had: then values are texts."""
+        try:
+            variables = await self.variables()
+        except (DescriptionError, ConnectionFailed, TimedOut) as error:
+            logging.getLogger("propchange.subscriber").warning(
+                "the values of %s stay texts: %s", self.name, error
+            )
+            return None
+        return {name: variable.parse for name, variable in variables.items()}
+
+    def subscribe(self, *, wait: bool = True, duration: int | None = None) -> Subscription:
+        """A subscription to this service, to be entered with ``async with``. ``duration`` in
+        seconds is what is asked for. Raises DescriptionError when the service has no eventing."""
+        if not self.event_url:
+            raise DescriptionError(
+                f"{self.name} of {self.device.friendly_name} sends no events "
+                "(its eventSubURL is empty)"
+            )
+        return Subscription(
+            self._control_point, self.event_url, service=self, wait=wait, duration=duration
+        )
+
+    def __repr__(self) -> str:
+        return f"<RemoteService {self.name} of {self.device.friendly_name!r}>"

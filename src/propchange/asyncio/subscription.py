@@ -1,0 +1,234 @@
+"""A subscription as a program holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from math import inf
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+from propchange.asyncio.clock import monotonic
+from propchange.core.events import Event, Status, StatusChange
+from propchange.core.inbox import Inbox
+from propchange.errors import ConnectionFailed, SubscriptionRefused
+
+if TYPE_CHECKING:
+    from propchange.asyncio.control_point import ControlPoint
+    from propchange.asyncio.remote import RemoteService
+    from propchange.core.held import HeldSubscription
+
+__all__ = ["Subscription"]
+
+
+class Subscription:
+    """One subscription, kept alive until it is closed.
+
+    Entering it (``async with``) subscribes. With ``wait`` it returns once granted, and raises
+    SubscriptionRefused or ConnectionFailed when it cannot be; without, it returns at once and
+    keeps trying. Iterating gives the events in order and ends when the subscription is closed;
+    :meth:`updates` gives the status changes among them. One task at a time may iterate.
+    Leaving unsubscribes, for two seconds at most.
+
+    Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``; entered once.
+    """
+
+    def __init__(
+        self,
+        control_point: ControlPoint,
+        event_url: str,
+        *,
+        service: RemoteService | None = None,
+        wait: bool,
+        duration: int | None,
+    ) -> None:
+        self._control_point = control_point
+        self._event_url = event_url
+        self._wait = wait
+        self._duration = duration
+        self.service = service
+        """The service, None for a subscription to a bare URL."""
+        self._held: HeldSubscription | None = None
+        self._inbox = Inbox(control_point.limits.waiting_events)
+        self._waiter: asyncio.Future[None] | None = None
+        self._granted: asyncio.Future[None] | None = None
+        self._closed: asyncio.Future[None] | None = None
+
+    # --- reading ---
+
+    @property
+    def held(self) -> HeldSubscription:
+        """What the protocol keeps of it, to be read only. RuntimeError before it is entered."""
+        if self._held is None:
+            raise RuntimeError("not subscribed yet: use async with … as subscription")
+        return self._held
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The current state, live: variable -> typed value, as far as events have told it."""
+        return MappingProxyType(self.held.values)
+
+    @property
+    def status(self) -> Status:
+        """How it is now."""
+        return self.held.status
+
+    @property
+    def sid(self) -> str:
+        """The SID; empty before the first grant."""
+        return self.held.sid
+
+    @property
+    def event_url(self) -> str:
+        """Where it subscribes."""
+        return self._event_url if self._held is None else self._held.event_url
+
+    @property
+    def callback(self) -> str:
+        """The delivery URL that was advertised in CALLBACK; empty before the first SUBSCRIBE."""
+        return self.held.callback
+
+    @property
+    def granted(self) -> float | None:
+        """The granted duration in seconds, ``inf`` for an infinite one, None while none is."""
+        return self.held.duration_granted
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds until it expires unless renewed, None while nothing is granted."""
+        expires = self.held.expires
+        if expires is None or expires == inf:
+            return expires
+        return max(0.0, expires - monotonic())
+
+    @property
+    def last_event_in(self) -> float | None:
+        """Seconds since the last event, None before the first."""
+        last = self.held.last_event_at
+        return None if last is None else monotonic() - last
+
+    @property
+    def last_event_at(self) -> float | None:
+        """When the last event came, in seconds of the runtime's clock; None before the first."""
+        return self.held.last_event_at
+
+    @property
+    def renewals(self) -> int:
+        """How often it was renewed."""
+        return self.held.renewals
+
+    @property
+    def gaps(self) -> int:
+        """How often events were missed and the state was restored by a fresh subscription."""
+        return self.held.gaps
+
+    @property
+    def merged(self) -> int:
+        """How many events were merged into others, since the application was behind."""
+        return self._inbox.merged
+
+    # --- entering and leaving ---
+
+    async def __aenter__(self) -> Self:
+        if self._held is not None:
+            raise RuntimeError("a subscription is entered once; call subscribe() again")
+        loop = asyncio.get_running_loop()
+        self._granted = loop.create_future()
+        self._closed = loop.create_future()
+        convert = None
+        if self.service is not None and self._wait:
+            convert = await self.service.conversions()
+        self._held = self._control_point.begin(
+            self, self._event_url, convert=convert, wait=self._wait, duration=self._duration
+        )
+        if self._wait:
+            try:
+                await self._granted
+            except BaseException:
+                await self.close()
+                raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Unsubscribe and end. Safe to call again, and before it was entered."""
+        if self._held is None or self._closed is None:
+            return
+        self._control_point.end(self._held)
+        await asyncio.shield(self._closed)
+
+    # --- iterating ---
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            item = await self._next()
+            if isinstance(item, Event):
+                return item
+
+    async def updates(self) -> AsyncIterator[Event | StatusChange]:
+        """Events and status changes, in the order in which they happened."""
+        while True:
+            try:
+                item = await self._next()
+            except StopAsyncIteration:
+                return
+            yield item
+
+    async def _next(self) -> Event | StatusChange:
+        self.held  # noqa: B018 - raises before it is entered
+        while True:
+            item = self._inbox.get()
+            if item is not None:
+                return item
+            if self._closed is None or self._closed.done():
+                raise StopAsyncIteration
+            if self._waiter is not None:
+                raise RuntimeError("another task iterates this subscription already")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    # --- what the control point tells ---
+
+    def put(self, item: Event | StatusChange) -> None:
+        """For the control point: an event, or a status change."""
+        self._inbox.put(item)
+        if isinstance(item, StatusChange):
+            self._follow(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def grant(self) -> None:
+        """For the control point: SUBSCRIBE was answered with 200."""
+        if self._granted is not None and not self._granted.done():
+            self._granted.set_result(None)
+
+    def _follow(self, change: StatusChange) -> None:
+        if change.status is Status.CLOSED:
+            if self._closed is not None and not self._closed.done():
+                self._closed.set_result(None)
+            self._fail(ConnectionFailed("the subscription was closed before it was granted"))
+        elif change.status is Status.REFUSED:
+            url = self.event_url
+            if change.http_status:
+                self._fail(
+                    SubscriptionRefused(f"{url}: {change.reason}", status=change.http_status)
+                )
+            else:
+                self._fail(ConnectionFailed(f"{url}: {change.reason}"))
+
+    def _fail(self, error: Exception) -> None:
+        granted = self._granted
+        if granted is None or granted.done():
+            return
+        if self._wait:
+            granted.set_exception(error)
+        else:
+            granted.cancel()
