@@ -484,14 +484,10 @@ def _signature(
 def _response(status: int, request: Request, headers: HeaderPairs) -> Response:
     """An answer in the highest version that the request allows (UDA 2.0 §4.1.2), which ends the
     connection when the request said so."""
-    old = request.http_version == "1.0"
-    if old and request.keep_alive:
-        # Without this word an HTTP/1.0 peer waits for the end of the connection.
-        headers = [*headers, (b"CONNECTION", b"keep-alive")]
     return Response(
         status,
         headers,
-        http_version="1.0" if old else "1.1",
+        http_version="1.0" if request.http_version == "1.0" else "1.1",
         close=not request.keep_alive,
     )
 
