@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -18,4 +19,15 @@ def main() -> None:
         if missing not in _NEEDED:
             raise
         sys.exit(f"propchange: the command needs {missing}: pip install 'propchange[cli]'")
+    _keep_standard_descriptors()
     app()
+
+
+def _keep_standard_descriptors() -> None:
+    """Where the shell has closed one (``>&-``), a socket would take its number, and what is meant
+    for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number

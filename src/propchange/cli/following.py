@@ -24,7 +24,7 @@ from propchange.core.outcomes import (
     RenewalFailed,
     SeqUnreliable,
 )
-from propchange.errors import PropchangeError, SubscriptionRefused
+from propchange.errors import DescriptionError, PropchangeError, SubscriptionRefused
 
 __all__ = ["Follower"]
 
@@ -57,7 +57,7 @@ class Follower:
         self._complete = asyncio.Event()
         self._sources: dict[Subscription, Source] = {}
         self._granted: set[HeldSubscription] = set()
-        self._failures: list[tuple[Source, PropchangeError | ValueError]] = []
+        self._failures: list[tuple[Source, PropchangeError]] = []
         self._lost: set[Source] = set()
         self._refusals: set[tuple[str, int, str]] = set()
         self._last_request: Request | None = None
@@ -69,8 +69,7 @@ class Follower:
         the output has ended.
 
         Services that cannot be subscribed to are told. When that is all of them, the first one's
-        PropchangeError or ValueError is raised; CommandFailed when the output cannot be
-        written."""
+        PropchangeError is raised; CommandFailed when the output cannot be written."""
         self._sources = {subscription: source for source, subscription in wanted}
         following = asyncio.gather(*(self._follow(*each) for each in wanted))
         ends = [asyncio.ensure_future(e.wait()) for e in (self._complete, self._writer.ended)]
@@ -91,9 +90,19 @@ class Follower:
     async def _follow(self, source: Source, subscription: Subscription) -> None:
         try:
             await subscription.__aenter__()
-        except (PropchangeError, ValueError) as error:  # ValueError: not an http:// URL
-            self._failures.append((source, error))
-            self._tell_failures()
+        except SubscriptionRefused as error:
+            if error.status == 412 and subscription.callback:
+                # The most frequent reason is a callback that the device will not call.
+                error = SubscriptionRefused(
+                    f"{error}; events were to go to {subscription.callback}", status=error.status
+                )
+            self._fail(source, error)
+            return
+        except PropchangeError as error:
+            self._fail(source, error)
+            return
+        except ValueError as error:
+            self._fail(source, DescriptionError(f"the event URL of {source.service}: {error}"))
             return
         try:
             if subscription.service is not None and subscription.held.convert is None:
@@ -187,6 +196,10 @@ class Follower:
     ) -> None:
         until = None if duration == inf else _now() + timedelta(seconds=duration)
         self.tell(self._source_of(held), status, reason, until)
+
+    def _fail(self, source: Source, error: PropchangeError) -> None:
+        self._failures.append((source, error))
+        self._tell_failures()
 
     def _tell_failures(self) -> None:
         """Tell which services could not be subscribed to, once another one could."""

@@ -1,9 +1,10 @@
 """Running a command's coroutine: the loop, signals, exit statuses and the one line of an error.
 
 Exit statuses: 0 when the command has done what it was asked for, 1 when the network or the device
-did not let it, 2 when the command line is wrong. SIGINT (Ctrl-C) and SIGTERM unsubscribe first, and
-are the usual end of a command that has no other: 0. A command that was to end by itself and could
-not (``--count``, ``--seconds``) gives 130 and 143. A second signal does not wait for anybody.
+did not let it, 2 when the command line is wrong. SIGINT (Ctrl-C), SIGTERM and
+SIGHUP unsubscribe first, and are the usual end of a command that has no other: 0. A command that
+was to end by itself and could not (``--count``, ``--seconds``) gives 128 and the number of the
+signal: 130, 143. A second signal does not wait for anybody.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from propchange.errors import PropchangeError
 
 __all__ = ["CommandFailed", "complain", "run"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__
+)
 
 
 class CommandFailed(Exception):
@@ -72,12 +77,14 @@ async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
         task.cancel()
 
     def release() -> None:
-        for number in _SIGNALS:
-            with contextlib.suppress(NotImplementedError):
+        with contextlib.suppress(NotImplementedError):
+            for number in _SIGNALS:
                 loop.remove_signal_handler(number)
 
     with contextlib.suppress(NotImplementedError):
         for number in _SIGNALS:
+            if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             loop.add_signal_handler(number, stop, number)
     try:
         await command

@@ -58,6 +58,7 @@ class TerminalLines:
         self._device_width = len("device")
         self._service_width = len("service")
         self._variable_width = len("variable")
+        self._deaf: set[Source | None] = set()
 
     def expect(self, source: Source) -> None:
         """Lines of ``source`` will come: make room for its names."""
@@ -99,7 +100,13 @@ class TerminalLines:
         return self._rendered(lines)
 
     def status(self, line: StatusLine) -> str:
-        """One line."""
+        """One line; none for "active" unless it was deaf: the initial event tells as much."""
+        if line.status == "deaf":
+            self._deaf.add(line.source)
+        elif line.status == "active":
+            if line.source not in self._deaf:
+                return ""
+            self._deaf.discard(line.source)
         text = self._start(line.time, line.source)
         text.append("       " + escape(line.status), _STYLES.get(line.status, ""))
         if line.until is not None:

@@ -20,6 +20,7 @@ from propchange.cli.writing import Writer
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
+    PropchangeError,
     RemoteProtocolError,
     SubscriptionRefused,
 )
@@ -79,10 +80,13 @@ async def _watch(
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
     except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
-        # A connection that was never made is no sign of an event URL. To choose a service takes
-        # a description.
-        if isinstance(error.__cause__, OSError) or options.services:
+        # A connection that was never made is no sign of an event URL.
+        if isinstance(error.__cause__, OSError):
             raise
+        if options.services:
+            raise CommandFailed(
+                f"--service needs the URL of a device description, and {url} is none: {error}"
+            ) from error
         not_a_description = error
         parts = urlsplit(url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
@@ -92,9 +96,9 @@ async def _watch(
     writer.put(form.begin())
     try:
         await follower.follow(wanted)
-    except (SubscriptionRefused, ConnectionFailed, ValueError) as error:
+    except PropchangeError as error:
         if not_a_description is None:
-            raise CommandFailed(str(error)) from error
+            raise
         tried = str(error)
         if isinstance(error, SubscriptionRefused):
             tried = f"SUBSCRIBE was answered with {error.status}"
