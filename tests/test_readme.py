@@ -1,0 +1,75 @@
+"""The README is the front door: what it shows has to be true."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def _start(program: str, path: Path) -> subprocess.Popen[str]:
+    path.write_text(program)
+    return subprocess.Popen(
+        [sys.executable, "-u", str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def test_code_for_both_sides_stands_within_the_first_forty_lines():
+    head = "\n".join(README.splitlines()[:40])
+    assert len(re.findall(r"```python\n(.*?)```", head, re.DOTALL)) == 2
+
+
+def test_the_two_programs_of_the_readme_run_against_each_other(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    device, control_point = (program.replace("8123", port) for program in PROGRAMS)
+    started = [_start(device, tmp_path / "device.py")]
+    try:
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(port))) == 0:
+                    break
+            assert started[0].poll() is None
+        started.append(_start(control_point, tmp_path / "control_point.py"))
+        lines = [started[1].stdout.readline() for _ in range(3)]
+    finally:
+        for process in reversed(started):
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+            process.stdout.close()
+    assert [line.split()[0] for line in lines] == ["0", "1", "2"]
+    assert all("'Temperature': 2" in line for line in lines)
+
+
+def test_the_two_commands_of_the_readme_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(
+        f"make {target} " in README and f"\n{target}:" in makefile for target in ("demo", "test")
+    )
+
+
+def test_the_program_in_the_architecture_notes_runs(tmp_path):
+    notes = (ROOT / "docs" / "architecture.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", notes, re.DOTALL)
+    path = tmp_path / "link.py"
+    path.write_text(program)
+    subprocess.run([sys.executable, str(path)], check=True, timeout=20)
+
+
+def test_every_file_that_the_notes_name_is_there():
+    notes = (ROOT / "docs" / "architecture.md").read_text() + README
+    named = set(re.findall(r"`((?:core|http|upnp|asyncio)/\w+\.py)`", notes))
+    assert named
+    assert not [name for name in named if not (ROOT / "src" / "propchange" / name).exists()]
