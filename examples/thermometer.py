@@ -1,4 +1,5 @@
 """A thermometer on the network."""
+
 import asyncio
 
 from propchange import Device, Service, StateVariable, host

@@ -1,4 +1,5 @@
 """Watch it."""
+
 import asyncio
 import sys
 
@@ -10,7 +11,9 @@ async def main(description_url: str) -> None:
         device = await control_point.device(description_url)
         async with device["Thermometer"].subscribe() as subscription:
             async for event in subscription:  # renews, resubscribes, tells when it cannot
-                print(event.seq, dict(event.changes), subscription.values["Temperature"], flush=True)
+                print(
+                    event.seq, dict(event.changes), subscription.values["Temperature"], flush=True
+                )
 
 
 asyncio.run(main(sys.argv[1]))

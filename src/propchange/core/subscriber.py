@@ -102,8 +102,8 @@ class SubscriberProtocol:
 
         ``persistent``: keep trying when the first SUBSCRIBE fails; else the status is then
         REFUSED. ``describable``: the runtime can read the description again when the event URL
-        seems to have moved; ``describe_first``: it must, before the first SUBSCRIBE. ``device`` is the key for :meth:`device_gone` and
-        :meth:`device_rebooted`. ``convert`` maps the declared variables to what makes a value of
+        seems to have moved; ``describe_first``: it must, before the first SUBSCRIBE. ``device``
+        is the key for :meth:`device_gone` and :meth:`device_rebooted`. ``convert`` maps the declared variables to what makes a value of
         a text; None leaves texts. ``duration`` in seconds is asked for.
 
         Raises ValueError for a URL that cannot be subscribed to and for a duration under one

@@ -34,7 +34,8 @@ class OutgoingRequest:
 
     The runtime connects to ``url`` (from the address ``source`` if given: the interface pair of
     the subscription, REN-03), builds the message with :meth:`build`, sets ``remote`` to the
-    address that answered and ``url`` to where a redirect has led, and calls ``response_received`` or ``request_failed`` with this object.
+    address that answered and ``url`` to where a redirect has led, and calls
+    ``response_received`` or ``request_failed`` with this object.
     """
 
     __slots__ = ("_builder", "kind", "remote", "sent_at", "sid", "source", "subscription", "url")
