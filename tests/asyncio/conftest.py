@@ -94,13 +94,12 @@ class Wire:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         self._sockets.append(sock)
-        sock.setblocking(False)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             sock.bind((source, 0))
-        address = (host, port, 0, scope) if ":" in host else (host, port)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        # The kernel answers this before anyone has accepted, so it blocks nobody.
+        sock.connect((host, port, 0, scope) if ":" in host else (host, port))
         return Peer(sock)
 
     def listen(

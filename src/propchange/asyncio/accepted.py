@@ -252,8 +252,8 @@ class _Accepted(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         shared = self._shared
-        if self._finished:
-            # The loop is not done with this write yet: end the stream after it.
+        # The loop is not done with this write yet: go on after it.
+        if self._finished and not self._transport.is_closing():
             shared.loop.call_soon(self._end_stream)
             return
         self._tell_sent()

@@ -86,12 +86,12 @@ class Listener:
         sockets = await _bind(loop, host, port)
         endpoints = tuple(endpoint_of(bound.getsockname()) for bound in sockets)
         servers: list[asyncio.Server] = []
+        # To the stdlib's loop the backlog is also how often it accepts in a row, and without a
+        # free file descriptor how many failures it reports a second, each with a traceback.
         try:
             for bound in sockets:
-                server = await loop.create_server(
-                    connections, sock=bound, backlog=limits.connections
-                )
-                servers.append(server)
+                servers.append(await loop.create_server(connections, sock=bound, backlog=1))
+                bound.listen(limits.connections)
         except BaseException:
             for server in servers:
                 server.close()
