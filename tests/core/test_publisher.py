@@ -249,6 +249,26 @@ def test_the_initial_event_waits_until_the_answer_has_left() -> None:
 
 
 @pytest.mark.clause("EVT-09")
+def test_the_initial_event_can_be_made_to_wait_behind_the_answer() -> None:
+    device = Device(policy=PublisherPolicy(initial_event_delay=0.5))
+    device.owe()
+    assert device.protocol.take_deliveries(10) == []
+    assert not device.protocol.settled
+    assert device.protocol.next_deadline() == device.now + 0.5
+    device.now += 0.5
+    device.protocol.handle_deadline(device.now)
+    assert device.take_one().seq == 0
+
+
+def test_an_initial_event_that_waits_is_forgotten_with_its_subscription() -> None:
+    device = Device(policy=PublisherPolicy(initial_event_delay=100, minimum_duration=1))
+    device.owe(timeout="Second-2")
+    device.now += 2
+    device.protocol.handle_deadline(device.now)
+    assert device.protocol.next_deadline() is None
+    assert_nothing_is_left(device)
+
+
 def test_changes_before_the_initial_event_are_in_it_and_not_told_again() -> None:
     device = Device()
     device.owe()

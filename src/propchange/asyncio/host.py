@@ -57,6 +57,7 @@ def host(
     minimum_duration: int = 60,
     maximum_duration: int = 86_400,
     dlna: bool = False,
+    initial_event_delay: float = 0.02,
     hosts: frozenset[str] = frozenset(),
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
@@ -68,7 +69,8 @@ def host(
     ``uda`` is "1.0", "1.1" or "2.0". ``callbacks`` says which delivery URLs may be called:
     "on-link", "same-host" or "any" (CallStranger, CLAUSES 8.3); ``lenient_callbacks`` drops the
     bad ones of several instead of refusing. Durations are in seconds; ``dlna`` grants 300
-    always. ``hosts`` are names that HOST may carry besides this machine's addresses.
+    always. ``initial_event_delay`` is how long the initial event waits behind the answer: GUPnP's
+    control points need some milliseconds to learn their SID. ``hosts`` are names that HOST may carry besides this machine's addresses.
 
     Entering raises ConnectionFailed when the port or the interface is not to be had.
     """
@@ -80,6 +82,7 @@ def host(
         minimum_duration=minimum_duration,
         maximum_duration=maximum_duration,
         dlna=dlna,
+        initial_event_delay=initial_event_delay,
         hosts=hosts,
         server=server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}"),
     )

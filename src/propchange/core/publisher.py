@@ -85,6 +85,7 @@ class PublisherProtocol:
         self._subscriptions: dict[str, Subscription] = {}
         self._per_address: dict[str, int] = {}
         self._expiry: Deadlines[Subscription] = Deadlines()
+        self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
         self._schedule = DeliverySchedule(limits)
         self._outcomes: deque[PublisherOutcome] = deque(maxlen=limits.outcomes)
@@ -269,7 +270,10 @@ class PublisherProtocol:
         self._move(subscription, PublisherInput.ANSWERED)
         subscription.expires = now + subscription.duration
         self._expiry.set(subscription, subscription.expires)
-        self._schedule.enqueue(subscription)
+        if self._policy.initial_event_delay > 0:
+            self._owed.set(subscription, now + self._policy.initial_event_delay)
+        else:
+            self._schedule.enqueue(subscription)
 
     def response_lost(self, response: Response, now: float) -> None:
         """The connection died before the answer was out: nobody knows the SID."""
@@ -355,6 +359,8 @@ class PublisherProtocol:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
         self._now = now
         self._expire(now)
+        while (subscription := self._owed.pop_due(now)) is not None:
+            self._schedule.enqueue(subscription)
         while (delivery := self._schedule.pop_timed_out(now)) is not None:
             self._outcomes.append(AttemptTimedOut(delivery))
             self.delivery_ended(delivery, DeliveryFailure.TIMED_OUT, now)
@@ -370,6 +376,7 @@ class PublisherProtocol:
         """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
         times = (
             self._expiry.next(),
+            self._owed.next(),
             self._moderated.next(),
             self._schedule.next_deadline(),
         )
@@ -418,6 +425,7 @@ class PublisherProtocol:
         del service.subscriptions[subscription.sid]
         service.quiet.pop(subscription, None)
         self._expiry.clear(subscription)
+        self._owed.clear(subscription)
         address = subscription.peer.host
         left = self._per_address[address] - 1
         if left:

@@ -67,7 +67,9 @@ class PublisherPolicy:
     """What a publisher grants, and to whom. Durations are whole seconds.
 
     ``callbacks`` is one of ``CALLBACK_POLICIES``; ``lenient_callbacks`` leaves the URLs out that
-    may not be called, instead of refusing all; ``hosts`` are names, with or without a port, that
+    may not be called, instead of refusing all; ``initial_event_delay`` is how many seconds the
+    initial event waits behind the answer, for subscribers that are certain of their SID only some
+    time after they have it (SUB-55; GUPnP drops what comes within 5 ms); ``hosts`` are names, with or without a port, that
     HOST may carry besides the address of the connection; ``server`` is the value of SERVER.
     Raises ``ValueError`` for values that contradict each other.
     """
@@ -79,6 +81,7 @@ class PublisherPolicy:
     minimum_duration: int = 60
     maximum_duration: int = 86_400
     dlna: bool = False
+    initial_event_delay: float = 0.0
     hosts: frozenset[str] = frozenset()
     server: str = ""
 
