@@ -35,7 +35,12 @@ from propchange.core.outcomes import (
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.subscribing import OutgoingRequest, RequestKind
-from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
+from propchange.errors import (
+    ConnectionFailed,
+    DescriptionError,
+    PropchangeError,
+    RemoteProtocolError,
+)
 from propchange.upnp.description import parse_description
 
 __all__ = ["ControlPoint"]
@@ -103,6 +108,8 @@ class ControlPoint:
         self._drain_queued = False
         self._entered = False
         self._closed = False
+        self._closing = asyncio.Lock()
+        self._unread = 0
 
     # --- what a program calls ---
 
@@ -127,8 +134,12 @@ class ControlPoint:
 
     async def fetch(self, url: str) -> tuple[bytes, str]:
         """The document at ``url`` and where it was found in the end. Raises DescriptionError for
-        another status than 200, ConnectionFailed, TimedOut, and ValueError for no http:// URL."""
-        answer = await fetch(url, limits=self.limits, source=self._source)
+        another status than 200 and for what is no HTTP, ConnectionFailed, TimedOut, and
+        ValueError for no http:// URL."""
+        try:
+            answer = await fetch(url, limits=self.limits, source=self._source)
+        except RemoteProtocolError as error:
+            raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
         if answer.response.status != 200:
             raise DescriptionError(f"{url} was answered with {answer.response.status}")
         return answer.response.body, answer.url
@@ -143,11 +154,7 @@ class ControlPoint:
         self._timer = Timer(self._loop, self.limits, self._deadline)
         host = self._interface
         if host is not None:
-            known = self._interfaces.addresses()
-            found = [a for a in known if host in (a.interface, a.host)]
-            if found:
-                host = found[0].host
-                self._source = found[0].endpoint
+            host = self._interfaces.host_of(host)
         try:
             self._listener = await Listener.open(
                 self._respond, host=host, port=self._wanted_port, limits=self.limits
@@ -156,6 +163,9 @@ class ControlPoint:
             where = f"{host or 'any address'}, port {self._wanted_port or 'any'}"
             reason = error.strerror or error
             raise ConnectionFailed(f"cannot listen on {where}: {reason}") from error
+        if host is not None:
+            # Or CALLBACK would name an address that is not listened on.
+            self._source = self._listener.endpoints[0]._replace(port=0)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -164,13 +174,25 @@ class ControlPoint:
     async def close(self) -> None:
         """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Safe to
         call again."""
-        if self._listener is None or self._closed:
-            return
+        async with self._closing:
+            if self._listener is None:
+                return
+            try:
+                await self._give_back()
+            finally:
+                await self._end(self._listener)
+
+    async def _give_back(self) -> None:
         for held in tuple(self._protocol.subscriptions):
             self._protocol.unsubscribe(held, monotonic())
         self._drain()
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=self.limits.unsubscribe_seconds)
+        until = self._loop.time() + self.limits.unsubscribe_seconds
+        # A SUBSCRIBE that is granted only now leaves an UNSUBSCRIBE to be sent.
+        while self._tasks and (left := until - self._loop.time()) > 0:
+            await asyncio.wait(tuple(self._tasks), timeout=left)
+            self._drain()
+
+    async def _end(self, listener: Listener) -> None:
         self._closed = True
         for held in tuple(self._protocol.subscriptions):
             self._protocol.abandon(held)
@@ -179,7 +201,7 @@ class ControlPoint:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._timer.close()
-        await self._listener.close()
+        await listener.close()
 
     def _opened(self) -> Listener:
         if self._listener is None or self._closed:
@@ -230,6 +252,10 @@ class ControlPoint:
             self._tap(response)
         if not self._drain_queued:
             self._queue_drain()
+        # The protocol keeps a number of outcomes, and one turn of the loop may bring more.
+        self._unread += _OUTCOMES_OF_A_NOTIFY
+        if self._unread >= self.limits.outcomes:
+            self._dispatch()
         return response
 
     def _deadline(self, now: float) -> None:
@@ -239,6 +265,8 @@ class ControlPoint:
     async def _run(self, request: OutgoingRequest) -> None:
         try:
             async with self._slot(request.url):
+                if not self._is_wanted(request):
+                    return
                 if request.kind is RequestKind.DESCRIBE:
                     await self._describe(request)
                 else:
@@ -246,6 +274,13 @@ class ControlPoint:
         except (PropchangeError, ValueError, LookupError) as error:
             self._protocol.request_failed(request, _sentence(error), monotonic())
         self._queue_drain()
+
+    @staticmethod
+    def _is_wanted(request: OutgoingRequest) -> bool:
+        # Its time may have been up while it waited for the others to its device.
+        return (
+            request.kind is RequestKind.UNSUBSCRIBE or request.subscription.outstanding is request
+        )
 
     async def _send(self, request: OutgoingRequest) -> None:
         def build(location: Location, local: Endpoint) -> Request:
@@ -280,7 +315,8 @@ class ControlPoint:
         again = device[service.service_id]
         if not again.event_url:
             raise DescriptionError(f"{again.name} sends no events any more")
-        convert = await again.conversions()
+        # Types that were known once are better than none.
+        convert = await again.conversions() or request.subscription.convert
         self._protocol.described(request, again.event_url, convert, monotonic())
 
     # --- outputs of the protocol ---
@@ -303,6 +339,7 @@ class ControlPoint:
         self._timer.set(self._protocol.next_deadline())
 
     def _dispatch(self) -> None:
+        self._unread = 0
         for outcome in self._protocol.take_outcomes():
             if self._tap is not None:
                 self._tap(outcome)
@@ -320,8 +357,11 @@ class ControlPoint:
                 if status is Status.CLOSED:
                     del self._subscriptions[held]
                 subscription.put(outcome)
-                level = logging.WARNING if status in _BAD else logging.INFO
-                self._logger.log(level, "%s: %s: %s", held.event_url, status.value, outcome.reason)
+                line = f"{held.event_url}: {status.value}: {outcome.reason}"
+                if status in _BAD:
+                    self._warnings.warn((held.event_url, status, outcome.cause), line)
+                else:
+                    self._logger.info("%s", line)
             case Granted(held):
                 self._subscriptions[held].grant()
                 self._logger.debug("%s", outcome)
@@ -387,6 +427,9 @@ class _Slots:
         if not self._users:
             self._unused()
 
+
+_OUTCOMES_OF_A_NOTIFY = 5
+"""At most: a foreign source, SEQ found to mean nothing, active, the event, resubscribing."""
 
 _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 

@@ -70,7 +70,8 @@ def host(
     "on-link", "same-host" or "any" (CallStranger, CLAUSES 8.3); ``lenient_callbacks`` drops the
     bad ones of several instead of refusing. Durations are in seconds; ``dlna`` grants 300
     always. ``initial_event_delay`` is how long the initial event waits behind the answer: GUPnP's
-    control points need some milliseconds to learn their SID. ``hosts`` are names that HOST may carry besides this machine's addresses.
+    control points need some milliseconds to learn their SID. ``hosts`` are names that HOST may
+    carry besides this machine's addresses.
 
     Entering raises ConnectionFailed when the port or the interface is not to be had.
     """
@@ -130,6 +131,7 @@ class HostedDevice:
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._entered = False
         self._closed = False
+        self._closing = asyncio.Lock()
 
     # --- what a program reads and calls ---
 
@@ -155,21 +157,22 @@ class HostedDevice:
         return tuple(self._protocol.subscriptions)
 
     async def subscribed(self) -> None:
-        """Wait until a subscriber that is still there has had its initial event."""
+        """Wait until a subscriber that is still there has had its initial event. Raises
+        RuntimeError when the device leaves the network before."""
         self._opened()
-        await self._until(self._has_listener)
+        if not await self._until(self._has_listener):
+            raise RuntimeError("the device has left the network, and nobody had subscribed")
 
     async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the API as decided
         """Wait until every subscriber has been told everything, or cannot be told, or
-        ``timeout`` seconds have passed. True: all is told."""
+        ``timeout`` seconds have passed, or the device leaves the network. True: all is told."""
         self._opened()
         self._pump()
         try:
             async with asyncio.timeout(timeout):
-                await self._until(lambda: self._protocol.settled)
+                return await self._until(lambda: self._protocol.settled)
         except TimeoutError:
             return False
-        return True
 
     # --- entering and leaving ---
 
@@ -178,6 +181,7 @@ class HostedDevice:
             raise RuntimeError("a hosted device is entered once; call host() again")
         self._entered = True
         self._loop = asyncio.get_running_loop()
+        self._timer = Timer(self._loop, self._limits, self._deadline)
         self._documents = Documents(self._placed, self._policy, _http_date)
         self._protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{uuid.uuid4()}",
@@ -189,11 +193,10 @@ class HostedDevice:
         try:
             for placed in self._placed.all_services():
                 self._attach(placed)
-            self._timer = Timer(self._loop, self._limits, self._deadline)
             self._deliveries = Deliveries(self._delivery_ended, limits=self._limits)
             self._listener = await self._listen()
         except BaseException:
-            self._detach()
+            self._stop()
             raise
         return self
 
@@ -203,22 +206,25 @@ class HostedDevice:
     async def close(self) -> None:
         """Leave the network. Events that have not been delivered are not: see :meth:`drain`.
         Safe to call again."""
-        if self._listener is None or self._closed:
-            return
+        async with self._closing:
+            if self._listener is None:
+                return
+            self._stop()
+            await self._deliveries.close()
+            await self._listener.close()
+
+    def _stop(self) -> None:
         self._closed = True
         self._detach()
         self._timer.close()
-        await self._deliveries.close()
-        await self._listener.close()
         for _, future in self._waiters:
-            future.cancel()
+            if not future.done():
+                future.set_result(None)
 
     async def _listen(self) -> Listener:
         wanted = self._interface
         if wanted is not None:
-            addresses = self._interfaces.addresses()
-            by_name = [a.host for a in addresses if a.interface == wanted and not a.scope]
-            wanted = by_name[0] if by_name else wanted
+            wanted = self._interfaces.host_of(wanted)
         signature = ((b"SERVER", self._policy.server.encode("latin-1", "replace")),)
         try:
             return await Listener.open(
@@ -274,8 +280,16 @@ class HostedDevice:
         if response is None:
             response = self._protocol.receive_request(request, monotonic())
             self._queue_pump()
-        if self._tap is not None:
+        if self._tap is None:
+            return response
+        if isinstance(response, Response):
             self._tap(response)
+            return response
+        return self._tapped(response, self._tap)
+
+    async def _tapped(self, answer: Awaitable[Response], tap: Tap) -> Response:
+        response = await answer
+        tap(response)
         return response
 
     def _response_sent(self, response: Response) -> None:
@@ -356,16 +370,19 @@ class HostedDevice:
     def _has_listener(self) -> bool:
         return any(subscription.heard for subscription in self._protocol.subscriptions)
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        if condition():
-            return
-        future: asyncio.Future[None] = self._loop.create_future()
-        entry = (condition, future)
-        self._waiters.append(entry)
-        try:
-            await future
-        finally:
-            self._waiters.remove(entry)
+    async def _until(self, condition: Callable[[], bool]) -> bool:
+        """Wait until ``condition`` is true. False when the device leaves the network before."""
+        while not condition():
+            if self._closed:
+                return False
+            future: asyncio.Future[None] = self._loop.create_future()
+            entry = (condition, future)
+            self._waiters.append(entry)
+            try:
+                await future
+            finally:
+                self._waiters.remove(entry)
+        return True
 
     def _wake(self) -> None:
         for condition, future in self._waiters:

@@ -92,6 +92,14 @@ class Interfaces:
             links = self._links[key] = _links_for(local, known)
         return links
 
+    def host_of(self, interface: str) -> str:
+        """What to listen on for the name of an interface: an address of it, as the socket
+        functions want it, a link-local one only if it has no other. What is no interface's name
+        is returned as it is."""
+        of_it = [address for address in self.addresses() if address.interface == interface]
+        best = min(of_it, key=_rank, default=None)
+        return interface if best is None else scoped_host(best.endpoint)
+
     def default_address(self) -> str:
         """The address to advertise: the one that SSDP's multicast leaves from, else that of the
         default route, else the best that any interface has, else ``127.0.0.1``."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from propchange.asyncio.subscription import Subscription
 from propchange.core.held import Convert
 from propchange.core.variables import StateVariable
-from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
+from propchange.errors import DescriptionError, PropchangeError
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.scpd import parse_scpd
 
@@ -111,7 +111,7 @@ class RemoteService:
         cannot be had: then values are texts."""
         try:
             variables = await self.variables()
-        except (DescriptionError, ConnectionFailed, TimedOut) as error:
+        except (PropchangeError, ValueError) as error:
             logging.getLogger("propchange.subscriber").warning(
                 "the values of %s stay texts: %s", self.name, error
             )

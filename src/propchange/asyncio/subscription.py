@@ -130,7 +130,7 @@ class Subscription:
     # --- entering and leaving ---
 
     async def __aenter__(self) -> Self:
-        if self._held is not None:
+        if self._granted is not None:
             raise RuntimeError("a subscription is entered once; call subscribe() again")
         loop = asyncio.get_running_loop()
         self._granted = loop.create_future()
