@@ -95,14 +95,15 @@ class Program:
         self._process.stdin.flush()
         return self.read(key)
 
-    def ask_until(self, command: str, key: str, wanted: object) -> None:
-        """Ask again and again until ``key`` of the answer is ``wanted``: for what another
-        process does in its own time."""
+    def ask_until(self, command: str, key: str, wanted: object) -> dict[str, Any]:
+        """Ask again and again until ``key`` of the answer is ``wanted``, and give that answer:
+        for what another process does in its own time."""
         deadline = time.monotonic() + PATIENCE
         while (told := self.ask(command, key))[key] != wanted:
             if time.monotonic() > deadline:
                 self._give_up(f"{told} to {command!r}, and not {wanted!r}")
             time.sleep(0.01)  # between two questions to another process
+        return told
 
     def wait(self, *, timeout: float = PATIENCE) -> int:
         """The exit status of a program that ends by itself."""

@@ -43,6 +43,8 @@ def test_a_bare_subscriber_sees_the_initial_event_and_the_next(peer_device, reco
     assert b"<Value>21.5</Value>" in change.body
 
 
+# GUPnP is left out: it loses most of its own initial events, which overtake its own answers.
+@pytest.mark.parametrize("stack", ["libupnp"], indirect=True)
 def test_a_stack_understands_itself(peer_device, peer_control_point):
     parts = urlsplit(peer_device.event_url)
     peer_control_point.ask(f"subscribe http://{parts.netloc}/ {parts.path}", "subscribing")
