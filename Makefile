@@ -78,9 +78,9 @@ check: lint types layers fast ## before each commit; under a minute
 
 # Each room's own tests cover its every line and branch: tests of other rooms do not count.
 coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http
-	$(BIN)/coverage run --data-file=.coverage.core --source=propchange.core -m pytest -q tests/core
+	$(BIN)/coverage run --data-file=.coverage.core --source=src/propchange/core -m pytest -q tests/core
 	$(BIN)/coverage report --data-file=.coverage.core
-	$(BIN)/coverage run --data-file=.coverage.http --source=propchange.http -m pytest -q tests/http
+	$(BIN)/coverage run --data-file=.coverage.http --source=src/propchange/http -m pytest -q tests/http
 	$(BIN)/coverage report --data-file=.coverage.http
 
 peers: ## the system packages and the C programs of the interop tests
