@@ -205,7 +205,7 @@ class Follower:
         """Tell which services could not be subscribed to, once another one could."""
         if self._granted:
             for source, error in self._failures:
-                status = "refused" if isinstance(error, SubscriptionRefused) else "unreachable"
+                status = "refused" if isinstance(error, SubscriptionRefused) else "failed"
                 self.tell(source, status, str(error))
             self._failures.clear()
 

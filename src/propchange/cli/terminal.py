@@ -29,6 +29,7 @@ _WIDEST = 24
 _STYLES = {
     "active": "green",
     "deaf": "bold red",
+    "failed": "bold red",
     "foreign-source": "yellow",
     "granted": "green",
     "hosted": "green",
@@ -85,8 +86,9 @@ class TerminalLines:
         start = self._start(line.time, line.source)
         seq = "-" if line.event.seq is None else str(line.event.seq)
         start.append(f"  {seq:>3}", "cyan")
+        indent = " " * start.cell_len
         for number, (name, change) in enumerate(named):
-            text = start if number == 0 else Text(" " * start.cell_len)
+            text = start if number == 0 else Text(indent)
             text.append("  " + _padded(name, self._variable_width), "bold")
             text.append("  ")
             self._append_value(text, change)

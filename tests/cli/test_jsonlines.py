@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+from propchange.cli.jsonlines import JSONLines
+from propchange.cli.lines import EventLine, Source, StatusLine
+from propchange.core.events import Change, Event
+
+NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
+SOURCE = Source("Workbench", "Thermometer")
+
+
+def event(*details: Change, seq: int | None = 7, initial: bool = False, merged: int = 0) -> Event:
+    changes = {change.variable: change.value for change in details}
+    return Event(None, "uuid:1", seq, changes, details, is_initial=initial, merged=merged)
+
+
+def test_an_event_is_one_object_on_one_line() -> None:
+    told = event(Change("Temperature", 20.5, 20.0, None, None, "20.50"), initial=True, merged=2)
+
+    line = JSONLines().event(EventLine(NOON, SOURCE, told))
+
+    assert line.endswith("}\n")
+    assert list(json.loads(line).items()) == [
+        ("time", "2026-05-01T12:00:00.250+02:00"),
+        ("device", "Workbench"),
+        ("service", "Thermometer"),
+        ("sid", "uuid:1"),
+        ("seq", 7),
+        ("initial", True),
+        ("merged", 2),
+        ("changes", {"Temperature": 20.5}),
+    ]
+
+
+def test_an_event_without_a_seq_has_null() -> None:
+    line = JSONLines().event(EventLine(NOON, SOURCE, event(seq=None)))
+
+    assert json.loads(line)["seq"] is None
+    assert json.loads(line)["changes"] == {}
+
+
+def test_raw_gives_the_texts_of_the_wire() -> None:
+    told = event(
+        Change("Temperature", 20.5, None, None, None, "20.50"),
+        Change("Alarm", True, None, None, None, "yes"),
+    )
+
+    line = JSONLines(raw=True).event(EventLine(NOON, SOURCE, told))
+
+    assert json.loads(line)["changes"] == {"Temperature": "20.50", "Alarm": "yes"}
+
+
+def test_no_value_breaks_the_line_or_reaches_the_terminal() -> None:
+    text = "\x1b[2J\x9b\u2028\r\n\u202e"
+    told = event(Change(text, text, None, None, None, text))
+
+    line = JSONLines().event(EventLine(NOON, Source(text, text), told))
+
+    assert len(line.splitlines()) == 1
+    assert line[:-1].isprintable()
+    assert json.loads(line)["changes"] == {text: text}
+
+
+def test_a_status_is_one_object_on_one_line() -> None:
+    line = JSONLines().status(StatusLine(NOON, SOURCE, "deaf", "no event in 5 s"))
+
+    assert list(json.loads(line).items()) == [
+        ("time", "2026-05-01T12:00:00.250+02:00"),
+        ("device", "Workbench"),
+        ("service", "Thermometer"),
+        ("status", "deaf"),
+        ("reason", "no event in 5 s"),
+    ]
+
+
+def test_a_grant_says_until_when() -> None:
+    until = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)
+
+    line = JSONLines().status(StatusLine(NOON, SOURCE, "granted", "1800 s", until))
+
+    assert json.loads(line)["reason"] == "until 2026-05-01T10:30:00+00:00, 1800 s"
+
+
+def test_what_belongs_to_no_service_or_device_has_null() -> None:
+    form = JSONLines()
+    of_device = json.loads(form.status(StatusLine(NOON, Source("Workbench", ""), "hosted", "")))
+    of_none = json.loads(form.status(StatusLine(NOON, None, "notify-refused", "")))
+
+    assert (of_device["device"], of_device["service"]) == ("Workbench", None)
+    assert (of_none["device"], of_none["service"]) == (None, None)
+
+
+def test_nothing_stands_before_the_first_object() -> None:
+    form = JSONLines()
+    form.expect(SOURCE)
+
+    assert form.begin() == ""

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import io
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from propchange.cli.lines import EventLine, Source, StatusLine
+from propchange.cli.terminal import TerminalLines
+from propchange.core.events import Change, Event
+from propchange.core.messages import Request
+
+NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+SOURCE = Source("Workbench", "Thermometer")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def form(monkeypatch: pytest.MonkeyPatch) -> TerminalLines:
+    """Without colours: what is written is what is read."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    return TerminalLines(io.StringIO())
+
+
+def change(variable: str, value: object, text: str = "as received") -> Change:
+    return Change(variable, value, None, None, None, text)
+
+
+def event(*details: Change, seq: int | None = 7, initial: bool = False, merged: int = 0) -> Event:
+    return Event(None, "uuid:1", seq, {}, details, is_initial=initial, merged=merged)
+
+
+def test_a_line_has_time_device_service_seq_variable_and_value(form: TerminalLines) -> None:
+    line = form.event(EventLine(NOON, SOURCE, event(change("Temperature", 20.5))))
+
+    assert line.split() == ["12:00:00.250", *SOURCE, "7", "Temperature", "20.5"]
+
+
+def test_the_columns_stand_below_their_names(form: TerminalLines) -> None:
+    form.expect(SOURCE)
+    names = form.begin()
+    line = form.event(EventLine(NOON, SOURCE, event(change("Volume", "loud"))))
+
+    for name, text in [("time", "12:"), ("device", "Workb"), ("service", "Therm"), ("SEQ", "  7")]:
+        assert names.index(name) == line.index(text)
+    assert names.index("variable") == line.index("Volume")
+    assert names.index("value") == line.index("loud")
+
+
+def test_each_variable_of_an_event_has_a_line_and_the_first_says_where_from(
+    form: TerminalLines,
+) -> None:
+    told = event(change("Temperature", 31), change("Alarm", True))
+
+    first, second = form.event(EventLine(NOON, SOURCE, told)).splitlines()
+
+    assert second.split() == ["Alarm", "true"]
+    assert first.index("Temperature") == second.index("Alarm")
+    assert first.index("31") == second.index("true")
+
+
+def test_wide_characters_count_twice(form: TerminalLines) -> None:
+    form.expect(Source("温度計", "S"))
+    wide = form.event(EventLine(NOON, Source("温度計", "S"), event(change("V", 1))))
+    narrow = form.event(EventLine(NOON, Source("abcdef", "S"), event(change("V", 1))))
+
+    assert wide.index("V") + 3 == narrow.index("V")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (True, "true"),
+        (False, "false"),
+        (20.5, "20.5"),
+        ("text", "text"),
+        ("", '""'),
+        (b"\x00\x01", "as received"),
+        (None, "as received  (undeclared, or not of its declared type)"),
+    ],
+)
+def test_values_are_shown_as_a_reader_would_write_them(
+    form: TerminalLines, value: object, shown: str
+) -> None:
+    line = form.event(EventLine(NOON, SOURCE, event(change("V", value))))
+
+    assert line.split("V", 1)[1].strip() == shown
+
+
+def test_initial_and_merged_events_are_marked(form: TerminalLines) -> None:
+    told = event(change("A", 1), change("B", 2), initial=True, merged=2)
+
+    first, second = form.event(EventLine(NOON, SOURCE, told)).splitlines()
+
+    assert first.endswith("1  initial  3 events in one")
+    assert second.endswith("2")
+
+
+def test_an_event_without_variables_or_seq_still_has_a_line(form: TerminalLines) -> None:
+    line = form.event(EventLine(NOON, SOURCE, event(seq=None, initial=True)))
+
+    assert line.split() == ["12:00:00.250", *SOURCE, "-", "no", "variables", "initial"]
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_nothing_from_the_network_controls_a_terminal_in_colour(
+    monkeypatch: pytest.MonkeyPatch, raw: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    form = TerminalLines(Terminal(), raw=raw)
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b1m[bold red]x[/] [link=http://e]y[/link] :smile:\r\n\u202e"
+    source = Source(evil, evil)
+    message = Request(
+        "NOTIFY", "/" + evil, [(b"SID", b"\x1b[31m\x9b"), (b"X", b"[b]")], b"\x1b[0m\xff\xc2\x9b"
+    )
+    form.expect(source)
+    shown = (
+        form.begin()
+        + form.event(EventLine(NOON, source, event(Change(evil, evil, 0, 1, evil, evil)), message))
+        + form.status(StatusLine(NOON, source, "deaf", evil))
+    )
+
+    own_colours = re.compile(r"\x1b\[[0-9;]*m")
+    assert own_colours.search(shown)
+    rest = own_colours.sub("", shown)
+    assert all(character.isprintable() or character == "\n" for character in rest)
+    assert "[bold red]x[/] [link=http://e]y[/link] :smile:" in rest
+
+
+def test_raw_shows_the_whole_notify_above_the_event_and_its_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    form = TerminalLines(io.StringIO(), raw=True)
+    message = Request(
+        "NOTIFY", "/x", [(b"Host", b"h"), (b"SEQ", b"7")], b"<a>\r\n \xc3\xa4</a>\r\n"
+    )
+
+    lines = form.event(
+        EventLine(NOON, SOURCE, event(change("V", True, "yes")), message)
+    ).splitlines()
+
+    assert [line.rstrip() for line in lines[:-1]] == [
+        "  | NOTIFY /x HTTP/1.1",
+        "  | Host: h",
+        "  | SEQ: 7",
+        "  |",
+        "  | <a>",
+        "  |  ä</a>",
+    ]
+    assert lines[-1].split()[-2:] == ["V", "yes"]
+
+
+def test_a_long_value_is_not_cut_or_wrapped(form: TerminalLines) -> None:
+    line = form.event(EventLine(NOON, SOURCE, event(change("V", "x" * 5000))))
+
+    assert "x" * 5000 in line
+
+
+def test_a_status_says_why(form: TerminalLines) -> None:
+    line = form.status(StatusLine(NOON, SOURCE, "deaf", "no event in 5 s"))
+
+    assert line.split(maxsplit=3)[3].strip() == "deaf: no event in 5 s"
+
+
+def test_a_grant_says_until_when(form: TerminalLines) -> None:
+    soon = form.status(StatusLine(NOON, SOURCE, "granted", "1800 s", NOON + timedelta(hours=1)))
+    later = form.status(StatusLine(NOON, SOURCE, "granted", "9 d", NOON + timedelta(days=9)))
+
+    assert soon.endswith("granted until 13:00:00 (1800 s)\n")
+    assert later.endswith("granted until 2026-05-10 12:00:00 (9 d)\n")
+
+
+def test_active_is_worth_a_line_only_after_deaf(form: TerminalLines) -> None:
+    active = StatusLine(NOON, SOURCE, "active", "events arrive")
+    deaf = StatusLine(NOON, SOURCE, "deaf", "…")
+
+    lines = [form.status(line) for line in (active, deaf, active, active)]
+
+    assert [bool(line) for line in lines] == [False, True, True, False]

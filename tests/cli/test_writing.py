@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import os
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+
+from propchange.cli import writing
+from propchange.cli.writing import Writer
+
+PATIENCE = 15.0
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    """The end to read, a descriptor, and the end to write, a stream."""
+    read, write = os.pipe()
+    stream = os.fdopen(write, "w", encoding="utf-8")
+    yield read, stream
+    stream.close()
+    try:
+        os.close(read)
+    except OSError as error:
+        assert error.errno == errno.EBADF  # noqa: PT017 - the test has closed it
+
+
+def test_texts_arrive_in_order_and_at_once(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+
+    async def write() -> None:
+        async with Writer(stream) as writer:
+            for text in ("one\n", "", "zwölf\n"):
+                writer.put(text)
+            arrived = b""
+            while arrived != "one\nzwölf\n".encode():
+                arrived += await asyncio.to_thread(os.read, read, 100)
+
+    asyncio.run(asyncio.wait_for(write(), PATIENCE))
+
+
+def test_what_the_streams_encoding_lacks_is_escaped(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+
+    async def write() -> None:
+        async with Writer(stream, encoding="ascii") as writer:
+            writer.put("20 °C")
+
+    asyncio.run(write())
+    assert os.read(read, 100) == rb"20 \xb0C"
+
+
+def test_a_stream_that_is_no_file_is_written_to_as_it_is() -> None:
+    stream = io.StringIO()
+
+    async def write() -> None:
+        async with Writer(stream) as writer:
+            writer.put("text")
+
+    asyncio.run(write())
+    assert stream.getvalue() == "text"
+
+
+def test_a_reader_that_goes_is_noticed_without_writing(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+
+    async def write() -> OSError | None:
+        async with Writer(stream) as writer:
+            assert not writer.ended.is_set()
+            os.close(read)
+            await writer.ended.wait()
+            writer.put("dropped")
+            await writer.room()
+            return writer.failure
+
+    assert asyncio.run(asyncio.wait_for(write(), PATIENCE)) is None
+
+
+def test_a_reader_that_has_gone_is_no_failure(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+    os.close(read)
+
+    async def write() -> OSError | None:
+        async with Writer(stream) as writer:
+            writer.put("text")
+            await writer.ended.wait()
+            return writer.failure
+
+    assert asyncio.run(asyncio.wait_for(write(), PATIENCE)) is None
+
+
+def test_a_full_disk_is_a_failure() -> None:
+    async def write() -> OSError | None:
+        with open("/dev/full", "w") as stream:  # noqa: ASYNC230 - a device
+            async with Writer(stream) as writer:
+                writer.put("text")
+                await writer.ended.wait()
+                return writer.failure
+
+    failure = asyncio.run(asyncio.wait_for(write(), PATIENCE))
+    assert failure is not None
+    assert failure.errno == errno.ENOSPC
+
+
+def test_without_a_stream_it_has_ended_at_once() -> None:
+    async def write() -> bool:
+        async with Writer(None) as writer:
+            writer.put("text")
+            return writer.ended.is_set()
+
+    assert asyncio.run(write())
+
+
+def test_a_reader_that_stalls_holds_up_who_waits_for_room_and_nobody_else(
+    pipe: tuple[int, TextIO],
+) -> None:
+    read, stream = pipe
+    text = "x" * 100_000  # more than a pipe holds
+
+    async def write() -> None:
+        async with Writer(stream) as writer:
+            for _ in range(3):
+                writer.put(text)
+            waiting = asyncio.ensure_future(writer.room())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            taken = 0
+            while taken < 3 * len(text):
+                taken += len(await asyncio.to_thread(os.read, read, 65_536))
+            await waiting
+
+    asyncio.run(asyncio.wait_for(write(), PATIENCE))
+
+
+def test_a_reader_that_stalls_cannot_hold_up_the_end(
+    pipe: tuple[int, TextIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stream = pipe
+    monkeypatch.setattr(writing, "_LAST_SECONDS", 0.05)
+
+    async def write() -> None:
+        async with Writer(stream) as writer:
+            writer.put("x" * 100_000)
+
+    begun = time.monotonic()
+    asyncio.run(write())
+    assert time.monotonic() - begun < PATIENCE / 2
+
+
+def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+    os.set_blocking(stream.fileno(), False)
+
+    async def write() -> None:
+        async with Writer(stream) as writer:
+            writer.put("x" * 200_000)
+            taken = 0
+            while taken < 200_000:
+                taken += len(await asyncio.to_thread(os.read, read, 65_536))
+
+    asyncio.run(asyncio.wait_for(write(), PATIENCE))
