@@ -55,7 +55,8 @@ def parsed(
         found = []
         for start in range(0, len(wire), step):
             found += parser.feed(wire[start : start + step])
-        results.append(([told(r) for r in found], parser.error and parser.error.status))
+        status = parser.error.status if parser.error else None
+        results.append(([told(request) for request in found], status))
     assert all(result == results[0] for result in results)
     return results[0]
 

@@ -19,9 +19,12 @@ from .limits import Limits
 __all__ = ["Element", "forbidden_character", "local_name", "parse_document", "parse_tree"]
 
 _ENCODINGS = re.compile(
-    r"utf-8|utf-16(le|be)?|us-ascii|ascii|iso-8859-\d{1,2}|latin-?1|(windows-|cp)125\d|koi8-[ru]",
+    r"utf-?8|utf-16(le|be)?|(us-)?ascii|"
+    r"iso-8859-([2-9]|1[013-6]?)|latin-?1|(windows-|cp)125[0-8]|koi8-[ru]",
     re.IGNORECASE,
 )
+# Expat does not know this spelling, which devices use.
+_UTF_8_MISSPELT = re.compile(rb"""<\?xml[^>]{1,80}encoding=["']utf8["']""", re.IGNORECASE)
 # Documents that begin so are UTF-8, and their declaration needs no look.
 _PLAIN = (
     b'<?xml version="1.0"?>',
@@ -63,29 +66,29 @@ def parse_document(
     """
     if not document or document[-1] in _PADDING or document[0] in _SPACE:
         document = _stripped(document)
-    parser = pyexpat.ParserCreate()
+    plain = document.startswith(_PLAIN)
+    misspelt = not plain and _UTF_8_MISSPELT.match(document)
+    parser = pyexpat.ParserCreate("utf-8" if misspelt else None)
     parser.StartDoctypeDeclHandler = _refuse_doctype
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
-    if not document.startswith(_PLAIN):
+    if not plain:
         parser.XmlDeclHandler = _judge_declaration
     if len(document) > _BUFFERED_BYTES:
         parser.buffer_text = True
     try:
         parser.Parse(document, True)
-    except (pyexpat.ExpatError, ValueError, LookupError) as error:
+    except (pyexpat.ExpatError, ValueError) as error:
         raise RemoteProtocolError(f"malformed XML: {error}", status=400) from None
 
 
 def _stripped(document: bytes) -> bytes:
     """``document`` without what may stand around it; b"" when nothing is left."""
     if b"\0" in document[:2] or document[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        # UTF-16: half of a character may be a NUL.
-        end = len(document)
-        while end and not document[end - 2 : end].strip(_PADDING):
-            end -= 2
-        return document[: max(end, 0)]
+        # UTF-16: the last byte that is none of those may need the one behind it.
+        end = len(document.rstrip(_PADDING))
+        return document[: end + end % 2]
     return document.rstrip(_PADDING).lstrip(_SPACE)
 
 
