@@ -7,8 +7,10 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -64,6 +66,36 @@ def test_a_signal_before_the_count_is_reached_shows_in_the_status(
 
     assert (watch.returncode, err) == (status, "")
     workbench.requests.wait_for("UNSUBSCRIBE")
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_device(start: Any) -> None:
+    """One that grants, and leaves the UNSUBSCRIBE unanswered."""
+    asked = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answer in (b"405 No", b"200 OK\r\nSID: uuid:1\r\nTIMEOUT: Second-60"):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 0\r\n\r\n")
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                asked.set()
+                connection.recv(65_536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        watch = start("watch", f"http://127.0.0.1:{server.getsockname()[1]}/event")
+        assert json.loads(watch.stdout.readline())["status"] == "granted"
+        watch.send_signal(signal.SIGINT)
+        assert asked.wait(PATIENCE)
+        watch.send_signal(signal.SIGINT)
+        _, err = watch.communicate(timeout=PATIENCE)
+        thread.join(PATIENCE)
+
+    assert (watch.returncode, err) == (130, "")
 
 
 def test_events_are_seen_as_they_happen(workbench: Any, start: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from propchange.asyncio.control_point import ControlPoint
+from propchange.asyncio.remote import RemoteService
 from propchange.cli.following import Follower
 from propchange.cli.lines import EventLine, Source, StatusLine
 from propchange.cli.running import CommandFailed
@@ -218,6 +219,31 @@ def test_a_subscription_that_is_lost_and_made_again_is_told() -> None:
         await form.wait_for("active", "event")
 
     run(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, limits={"backoff_first_seconds": 0.01})
+
+
+def test_a_service_without_its_description_is_told_as_untyped(
+    workbench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(service: RemoteService) -> None:
+        return None
+
+    monkeypatch.setattr(RemoteService, "conversions", nothing)
+
+    async def main() -> list[EventLine | StatusLine]:
+        form = Form()
+        writer = Writer(io.StringIO())
+        async with writer, ControlPoint(interface="127.0.0.1") as control_point:
+            follower = Follower(writer, form, count=1)
+            service = (await control_point.device(workbench.url))["Thermometer"]
+            await follower.follow([(Source("d", "s"), service.subscribe())])
+        return form.lines
+
+    untyped, _, event = asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+    assert isinstance(untyped, StatusLine)
+    assert untyped.status == "untyped"
+    assert isinstance(event, EventLine)
+    assert event.event.changes["Temperature"] == "20.0"
 
 
 def test_a_renewal_is_told() -> None:

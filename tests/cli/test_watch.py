@@ -182,14 +182,18 @@ def test_a_host_that_does_not_exist_is_said(propchange: Any) -> None:
     only_line(ran.err)
 
 
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [("192.0.2.7", "192.0.2.7:"), ("my-host.example", "my-host.example:"), ("[::2]", "[::2]:")],
+)
 def test_a_callback_that_is_refused_is_said_with_its_status(
-    workbench: Any, propchange: Any
+    workbench: Any, propchange: Any, host: str, authority: str
 ) -> None:
-    ran = propchange("watch", workbench.url, "--callback-host", "192.0.2.7")
+    ran = propchange("watch", workbench.url, "--callback-host", host)
 
     assert ran.status == 1
     assert "SUBSCRIBE with 412" in only_line(ran.err)
-    assert "http://192.0.2.7:" in ran.err
+    assert f"http://{authority}" in ran.err
 
 
 def test_neither_a_description_nor_an_event_url_is_said(workbench: Any, propchange: Any) -> None:

@@ -66,7 +66,7 @@ class Follower:
 
     async def follow(self, wanted: Sequence[tuple[Source, Subscription]]) -> None:
         """Enter the subscriptions and print what they tell, until ``count`` events have come or
-        the output has ended.
+        the output has ended. They are left to the control point to close, all at once.
 
         Services that cannot be subscribed to are told. When that is all of them, the first one's
         PropchangeError is raised; CommandFailed when the output cannot be written."""
@@ -104,17 +104,14 @@ class Follower:
         except ValueError as error:
             self._fail(source, DescriptionError(f"the event URL of {source.service}: {error}"))
             return
-        try:
-            if subscription.service is not None and subscription.held.convert is None:
-                self.tell(source, "untyped", "no service description: the values are texts")
-            async for update in subscription.updates():
-                if isinstance(update, Event):
-                    self._tell_event(source, update)
-                else:
-                    self._tell_change(source, update)
-                await self._writer.room()
-        finally:
-            await subscription.close()
+        if subscription.service is not None and subscription.held.convert is None:
+            self.tell(source, "untyped", "no service description: the values are texts")
+        async for update in subscription.updates():
+            if isinstance(update, Event):
+                self._tell_event(source, update)
+            else:
+                self._tell_change(source, update)
+            await self._writer.room()
 
     # --- what the control point taps ---
 

@@ -45,8 +45,8 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
     try:
         with asyncio.Runner(loop_factory=_fast_loop()) as runner:
             received = runner.run(_until_signal(command))
-    except KeyboardInterrupt:  # the second signal, or the first where loops take none (Windows)
-        received = signal.SIGINT
+    except KeyboardInterrupt:  # a second Ctrl-C
+        return 128 + signal.SIGINT
     except CommandFailed as error:
         complain(str(error))
         return error.status
@@ -89,8 +89,8 @@ async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
     try:
         await command
     except asyncio.CancelledError:
-        if not received:
-            raise
+        # Where loops take no signals (Windows) asyncio itself cancels for Ctrl-C.
+        received = received or signal.SIGINT
     finally:
         release()
     return received
