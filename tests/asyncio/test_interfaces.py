@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Callable
 from ipaddress import ip_network
+from typing import Any
 
 import ifaddr
 import pytest
@@ -175,3 +178,38 @@ def test_an_endpoint_has_no_zone_and_no_mapped_address(
 def test_the_socket_functions_are_given_the_scope() -> None:
     assert scoped_host(Endpoint("fe80::1", 80, 7)) == "fe80::1%7"
     assert scoped_host(Endpoint("192.0.2.1", 80)) == "192.0.2.1"
+
+
+def test_the_name_of_an_interface_stands_for_its_best_address() -> None:
+    host_of = Machine(LOOPBACK, ETHERNET, adapter("tun0", 9, ("fe80::9", 64))).interfaces.host_of
+    assert host_of("eth0") == "192.168.1.5"
+    assert host_of("tun0") == "fe80::9%9"
+    assert host_of("192.168.1.5") == "192.168.1.5"
+
+
+@pytest.mark.parametrize("from_source", [True, False])
+def test_a_link_local_endpoint_is_reached_with_its_scope(
+    run: Callable[..., Any], wire: Any, from_source: bool
+) -> None:
+    own = next((address for address in interfaces.addresses() if address.scope), None)
+    if own is None:
+        pytest.skip("no interface of this machine has a link-local IPv6 address")
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport = transport
+
+    async def main() -> None:
+        door = wire.listen(own.host, scope=own.scope)
+        to = Endpoint(own.host, door.port, own.scope)
+        source = own.endpoint if from_source else None
+        protocol = await interfaces.connect(Protocol, to, source)
+        peer = await door.accept()
+        assert peer.sock.getpeername()[3] == own.scope
+        protocol.transport.close()
+        assert await peer.rest() == b""
+        door.close()
+        with pytest.raises(OSError):
+            await interfaces.connect(Protocol, to, source)
+
+    run(main())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from propchange.asyncio import listener as listener_module
+from propchange.asyncio.accepted import AcceptedConnections
 from propchange.asyncio.interfaces import addresses
 from propchange.asyncio.listener import Listener
 from propchange.core.limits import DEFAULT_LIMITS
@@ -96,6 +97,17 @@ def test_it_listens_on_the_host_that_was_named(run: Run, wire: Any) -> None:
         assert listener.endpoints == (Endpoint("::1", listener.port),)
         with pytest.raises(ConnectionRefusedError):
             await wire.dial(listener.port, "127.0.0.1")
+        await listener.close()
+
+    run(main())
+
+
+def test_nobody_needs_to_be_told_of_receipts(run: Run, wire: Any) -> None:
+    async def main() -> None:
+        listener = await Listener.open(lambda request: Response(200, receipt="r"))
+        peer = await wire.dial(listener.port)
+        await peer.send(notify(1))
+        await peer.until(b"\r\n\r\n")
         await listener.close()
 
     run(main())
@@ -484,6 +496,131 @@ def test_a_connection_that_ends_between_requests_or_inside_one_is_forgotten(
     run(main())
 
 
+def test_a_peer_that_ends_its_side_early_gets_the_whole_of_its_last_answer(
+    run: Run, wire: Any, until: Until
+) -> None:
+    size = 9_000_000
+
+    async def main() -> None:
+        async with Host(
+            lambda request: Response(200, (), bytes(size)), write_buffer_bytes=2 * size
+        ) as host:
+            peer = await wire.dial(host.port, receive_buffer=10_000)
+            await peer.send(notify(1, version="1.0"))
+            await until(lambda: host.requests)
+            peer.end()
+            assert len(await peer.rest()) > size
+            await until(lambda: host.listener.connection_count == 0)
+
+    run(main())
+
+
+def test_an_answer_that_is_given_up_ends_its_connection(run: Run, wire: Any, until: Until) -> None:
+    async def main() -> None:
+        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        async with Host(lambda request: ready) as host:
+            peer = await wire.dial(host.port)
+            await peer.send(notify(1))
+            await until(lambda: host.requests)
+            ready.cancel()
+            assert await peer.rest() == b""
+
+    run(main())
+
+
+class Transport:
+    """A transport on which things happen that a real one does seldom."""
+
+    def __init__(self) -> None:
+        self.peername: object = ("127.0.0.1", 5)
+        self.fails = False
+        self.aborted = False
+        self.waits = 0
+
+    def get_extra_info(self, name: str) -> object:
+        return self.peername
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        assert high == 0
+
+    def resume_reading(self) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return self.waits
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def write_eof(self) -> None:
+        if self.fails:
+            raise OSError(errno.ENOTCONN, "not connected")
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def accepted(loop: asyncio.AbstractEventLoop) -> AcceptedConnections:
+    return AcceptedConnections(
+        loop,
+        named,
+        sent=lambda response: None,
+        lost=lambda response: None,
+        limits=DEFAULT_LIMITS,
+        logger=logging.getLogger("propchange.http"),
+        clock=loop.time,
+        headers=(),
+    )
+
+
+def test_a_connection_that_has_gone_before_it_was_accepted_is_forgotten(run: Run) -> None:
+    async def main() -> None:
+        connections = accepted(asyncio.get_running_loop())
+        transport, connection = Transport(), connections()
+        transport.peername = None
+        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+        assert transport.aborted
+        connection.connection_lost(None)
+        assert not connections.open
+
+    run(main())
+
+
+def test_a_connection_that_was_accepted_too_late_is_refused(run: Run) -> None:
+    async def main() -> None:
+        connections = accepted(asyncio.get_running_loop())
+        await connections.close()
+        transport, connection = Transport(), connections()
+        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+        assert transport.aborted
+
+    run(main())
+
+
+def test_a_peer_that_has_gone_when_the_stream_is_to_end_is_dropped(run: Run) -> None:
+    async def main() -> None:
+        connections = accepted(asyncio.get_running_loop())
+        for gone_first in (False, True):
+            transport, connection = Transport(), connections()
+            connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+            transport.fails = True
+            transport.waits = 1
+            connection.data_received(notify(1, version="1.0"))
+            connection.pause_writing()
+            transport.waits = 0
+            connection.resume_writing()
+            if gone_first:
+                connection.drop()
+            await asyncio.sleep(0)
+            assert transport.aborted
+            assert not connections.open
+
+    run(main())
+
+
 # --- receipts ---
 
 
@@ -671,9 +808,24 @@ def test_a_peer_that_sends_too_many_requests_before_an_answer_is_cut_off(
             await peer.send(b"".join(notify(seq) for seq in range(6)))
             await until(lambda: host.requests and not host.listener.connection_count)
             assert len(host.requests) == 1
+            assert host.told == []
             ready.set_result(Response(200, receipt="r"))
             await until(lambda: host.told)
             assert host.told == [("lost", "r")]
+
+    run(main())
+
+
+def test_an_answer_without_a_receipt_may_come_too_late(run: Run, wire: Any, until: Until) -> None:
+    async def main() -> None:
+        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        async with Host(lambda request: ready, pipelined_requests=1) as host:
+            peer = await wire.dial(host.port)
+            await peer.send(notify(1) * 3)
+            await until(lambda: host.requests and not host.listener.connection_count)
+            ready.set_result(OK)
+            await asyncio.sleep(0)
+            assert host.told == []
 
     run(main())
 

@@ -240,11 +240,10 @@ class _Accepted(asyncio.Protocol):
             self._proceed(len(requests) > 0)
 
     def eof_received(self) -> bool:
-        self._ended = True
-        # True: the transport stays, because something is still to be written.
-        if self._finished:
-            return self._paused or bool(self._unsent)
-        return self._blocked
+        # Only what was answered for the last time can have something to write still: whoever
+        # else has, is not read from.
+        self._ended = self._finished and (self._paused or bool(self._unsent))
+        return self._ended
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -321,8 +320,6 @@ class _Accepted(asyncio.Protocol):
                 self._transport.write(_CONTINUE)
             if completed or self._queue is not shared.reading:
                 self._wait_in(shared.reading, shared.limits.read_seconds)
-        elif self._ended:
-            self.end()
         elif self._queue is shared.idle:
             del shared.idle[self]
             shared.idle[self] = shared.clock() + shared.idle_seconds

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
-from propchange.asyncio.interfaces import scoped_host
+from propchange.asyncio.interfaces import connect
 from propchange.asyncio.timer import Timer, expired, first_deadline
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Delivery, DeliveryFailure, Endpoint
@@ -138,24 +138,18 @@ class Deliveries:
         if len(self._connecting) == 1:
             self._watch()
         connection.task = self._loop.create_task(self._establish(connection))
+        connection.task.add_done_callback(connection.established)
 
     async def _establish(self, connection: _Connection) -> None:
         endpoint, source = connection.pool.route
-        try:
-            await self._loop.create_connection(
-                lambda: connection,
-                scoped_host(endpoint),
-                endpoint.port,
-                local_addr=None if source is None else (scoped_host(source), 0),
-            )
-        except (OSError, ValueError, asyncio.CancelledError) as error:
-            self._logger.debug(
-                "no connection to %s: %s", endpoint, str(error) or "no answer in time"
-            )
-            self._fail(connection, DeliveryFailure.CONNECT)
-            self._gone(connection)
-        finally:
-            connection.task = None
+        await connect(lambda: connection, endpoint, source)
+
+    def _not_established(self, connection: _Connection, error: BaseException | None) -> None:
+        """``error`` is None when the time was over, or the delivery aborted."""
+        endpoint = connection.pool.route[0]
+        self._logger.debug("no connection to %s: %s", endpoint, error or "no answer in time")
+        self._fail(connection, DeliveryFailure.CONNECT)
+        self._gone(connection)
 
     def _connected(self, connection: _Connection) -> None:
         self._connecting.pop(connection, None)
@@ -291,6 +285,13 @@ class _Connection(asyncio.Protocol):
         self.connected = False
         self.transport: asyncio.Transport  # once connected
 
+    def established(self, task: asyncio.Task[None]) -> None:
+        self.task = None
+        # Whatever it was, no delivery may be left without its end.
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            self._deliveries._not_established(self, error)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.connected = True
@@ -315,19 +316,17 @@ class _Connection(asyncio.Protocol):
             self.end()
 
     def eof_received(self) -> None:
-        stale = self.used and not self._parser.started
-        response = self._parser.end()
-        if self.delivery is None:
-            self._deliveries._retire(self)
-        elif response is not None:
-            self._deliveries._answered(self, response.status, False)
-        else:
-            self._deliveries._fail(self, DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
+        # No answer to NOTIFY lasts to the end of the stream, so this is the end of the delivery.
+        self._break()
+        self._deliveries._retire(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._break()
+        self._deliveries._gone(self)
+
+    def _break(self) -> None:
         stale = self.used and not self._parser.started
         self._deliveries._fail(self, DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
-        self._deliveries._gone(self)
 
     def pause_writing(self) -> None:
         self._paused = True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import ifaddr
 
@@ -17,11 +19,14 @@ __all__ = [
     "Interfaces",
     "LocalAddress",
     "addresses",
+    "connect",
     "default_address",
     "endpoint_of",
     "on_link_for",
     "scoped_host",
 ]
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 REFRESH_SECONDS = 5.0
 """How old the list of addresses may be. Reading it takes about a millisecond, and a subscriber
@@ -183,6 +188,29 @@ def endpoint_of(sockaddr: Any) -> Endpoint:
 def scoped_host(endpoint: Endpoint) -> str:
     """The host as the socket functions want it: with its scope id where it has one."""
     return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
+
+
+async def connect(protocol: Callable[[], P], endpoint: Endpoint, source: Endpoint | None) -> P:
+    """Open a TCP connection to ``endpoint`` from the address of ``source`` (its port is not
+    used), any for None; returns what ``protocol`` made. Raises OSError, or ValueError for a host
+    that cannot be one."""
+    loop = asyncio.get_running_loop()
+    if not endpoint.scope or source is None:
+        local = None if source is None else (source.host, 0)
+        host = scoped_host(endpoint)
+        _, made = await loop.create_connection(protocol, host, endpoint.port, local_addr=local)
+        return made
+    # uvloop loses the scope id of a local address, and of one that a socket connects to; the
+    # system remembers it for a socket that was bound to it.
+    with contextlib.ExitStack() as stack:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        stack.callback(sock.close)
+        sock.setblocking(False)
+        sock.bind((source.host, 0, 0, endpoint.scope))
+        await loop.sock_connect(sock, (endpoint.host, endpoint.port, 0, endpoint.scope))
+        _, made = await loop.create_connection(protocol, sock=sock)
+        stack.pop_all()
+    return made
 
 
 _shared = Interfaces()

@@ -20,6 +20,9 @@ __all__ = ["Listener", "Respond", "Told"]
 _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
 
+# On Windows it would let two programs share a port.
+_REUSE_ADDRESS = int(sys.platform != "win32")
+
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -167,8 +170,7 @@ def _bind_one(family: int, host: str, scope: int, port: int) -> socket.socket:
     one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         one.setblocking(False)
-        if sys.platform != "win32":  # there it would let two programs share a port
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, _REUSE_ADDRESS)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.bind((host, port, 0, scope))

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import NamedTuple, cast
 from urllib.parse import quote, urljoin
 
-from propchange.asyncio.interfaces import endpoint_of, scoped_host
+from propchange.asyncio.interfaces import connect, endpoint_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.errors import ConnectionFailed, TimedOut
@@ -202,16 +202,10 @@ async def _connect(endpoint: Endpoint, source: Endpoint | None, limits: Limits) 
         endpoint = _scoped(endpoint, source.scope)
     try:
         async with asyncio.timeout(limits.connect_seconds):
-            _, exchange = await asyncio.get_running_loop().create_connection(
-                lambda: _Exchange(endpoint, limits),
-                scoped_host(endpoint),
-                endpoint.port,
-                local_addr=None if source is None else (scoped_host(source), 0),
-            )
+            return await connect(lambda: _Exchange(endpoint, limits), endpoint, source)
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
         reason = str(error) or f"no answer within {limits.connect_seconds:g} s"
         raise ConnectionFailed(f"no connection to {endpoint}: {reason}") from error
-    return exchange
 
 
 class _Exchange(asyncio.Protocol):
