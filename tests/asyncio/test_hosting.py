@@ -1,0 +1,168 @@
+"""The documents and the control URLs of a host, without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import cast
+from xml.etree import ElementTree
+
+import pytest
+
+from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
+from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.rules import PublisherPolicy
+from propchange.core.variables import StateVariable
+from propchange.upnp.device import Device, place_device
+from propchange.upnp.service import Service
+
+LOCAL = Endpoint("10.0.0.1", 8123)
+HOST = (b"HOST", b"10.0.0.1:8123")
+
+
+class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
+    temperature = StateVariable("r4", initial=20.0)
+
+
+@pytest.fixture
+def service() -> Thermometer:
+    return Thermometer()
+
+
+def documents_of(service: Service, *, uda: str = "1.1") -> Documents:
+    placed = place_device(Device("Workbench", services=[service]), "uuid:1")
+    policy = PublisherPolicy(uda=uda, server="os/1 UPnP/1.1 product/1", hosts=frozenset({"nas"}))
+    return Documents(placed, policy, lambda: b"today")
+
+
+def request(
+    method: str,
+    target: str,
+    *,
+    host: bytes = HOST[1],
+    http_version: str = "1.1",
+    keep_alive: bool = True,
+) -> Request:
+    return Request(
+        method,
+        target,
+        [(b"HOST", host)],
+        local=LOCAL,
+        http_version=http_version,
+        keep_alive=keep_alive,
+    )
+
+
+def answer(documents: Documents, request: Request) -> Response:
+    response = documents.respond(request)
+    assert isinstance(response, Response)
+    return response
+
+
+@pytest.mark.parametrize(
+    "target", [DESCRIPTION_PATH, "/Thermometer/scpd.xml", "/description.xml?x"]
+)
+def test_get_and_head_give_a_document(service: Thermometer, target: str) -> None:
+    documents = documents_of(service)
+    got = answer(documents, request("GET", target))
+    assert got.status == 200
+    assert got.fields[b"content-type"] == b'text/xml; charset="utf-8"'
+    assert got.fields[b"server"] == b"os/1 UPnP/1.1 product/1"
+    assert got.fields[b"date"] == b"today"
+    assert ElementTree.fromstring(got.body).tag.endswith(("root", "scpd"))
+    # That the answer to HEAD has no body is up to whoever writes it: its length is told.
+    assert answer(documents, request("HEAD", target)).body == got.body
+
+
+def test_a_document_has_no_other_methods(service: Thermometer) -> None:
+    documents = documents_of(service)
+    for method in ("POST", "SUBSCRIBE", "DELETE"):
+        refused = answer(documents, request(method, DESCRIPTION_PATH))
+        assert (refused.status, refused.body) == (405, b"")
+        assert refused.fields[b"allow"] == b"GET, HEAD"
+
+
+def test_what_is_no_document_is_left_to_eventing(service: Thermometer) -> None:
+    documents = documents_of(service)
+    for target in ("/Thermometer/event", "/", "/description.xml/", "//description.xml", "*"):
+        assert documents.respond(request("GET", target)) is None
+
+
+@pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
+def test_the_documents_follow_the_version_of_the_architecture(
+    service: Thermometer, uda: str
+) -> None:
+    documents = documents_of(service, uda=uda)
+    for target in (DESCRIPTION_PATH, "/Thermometer/scpd.xml"):
+        root = ElementTree.fromstring(answer(documents, request("GET", target)).body)
+        version = root.find("{*}specVersion")
+        assert version is not None
+        assert f"{version.findtext('{*}major')}.{version.findtext('{*}minor')}" == uda
+
+
+def test_an_action_nobody_answers_is_upnp_error_401(service: Thermometer) -> None:
+    fault = answer(documents_of(service), request("POST", "/Thermometer/control"))
+    assert fault.status == 500
+    assert b"EXT" in dict(fault.headers)
+    root = ElementTree.fromstring(fault.body)
+    assert root.findtext(".//faultstring") == "UPnPError"
+    assert root.findtext(".//{urn:schemas-upnp-org:control-1-0}errorCode") == "401"
+
+
+def test_on_action_gets_the_request_and_gives_the_response(service: Thermometer) -> None:
+    seen: list[Request] = []
+    given = Response(200, (), b"<done/>")
+
+    def on_action(action: Request) -> Response:
+        seen.append(action)
+        return given
+
+    service.on_action = on_action
+    action = request("POST", "/Thermometer/control")
+    assert documents_of(service).respond(action) is given
+    assert seen == [action]
+
+
+def test_on_action_may_take_its_time(service: Thermometer) -> None:
+    given = Response(200)
+
+    async def on_action(action: Request) -> Response:
+        await asyncio.sleep(0)
+        return given
+
+    service.on_action = on_action
+    later = documents_of(service).respond(request("POST", "/Thermometer/control"))
+
+    async def wait() -> Response:
+        return await cast(Awaitable[Response], later)
+
+    assert asyncio.run(wait()) is given
+
+
+def test_a_control_url_takes_post_alone(service: Thermometer) -> None:
+    refused = answer(documents_of(service), request("GET", "/Thermometer/control"))
+    assert refused.status == 405
+    assert refused.fields[b"allow"] == b"POST"
+
+
+def test_an_action_from_a_web_page_under_a_name_of_its_own_is_refused(
+    service: Thermometer,
+) -> None:
+    """DNS rebinding: HOST is not this machine's address."""
+    called: list[Request] = []
+    service.on_action = lambda action: called.append(action) or Response(200)
+    documents = documents_of(service)
+    refused = answer(documents, request("POST", "/Thermometer/control", host=b"evil.example:8123"))
+    assert refused.status == 400
+    assert called == []
+    assert answer(documents, request("POST", "/Thermometer/control", host=b"nas")).status == 200
+
+
+def test_old_clients_get_their_version_and_the_end_of_the_connection(
+    service: Thermometer,
+) -> None:
+    old = answer(
+        documents_of(service),
+        request("GET", DESCRIPTION_PATH, http_version="1.0", keep_alive=False),
+    )
+    assert (old.http_version, old.close) == ("1.0", True)
