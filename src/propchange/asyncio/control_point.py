@@ -58,6 +58,9 @@ class ControlPoint:
     ``duration`` in seconds is what subscriptions ask for. ``require_device_source`` refuses
     events from another address than the device's. ``tap`` is called with each Request and
     Response and each outcome as it passes.
+
+    Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
+    the interface is not to be had.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class ControlPoint:
         limits: Limits = DEFAULT_LIMITS,
         tap: Callable[[object], None] | None = None,
     ) -> None:
+        if not 0 <= port <= 65_535:
+            raise ValueError(f"a port is from 0 to 65535, not {port}")
         self._policy = SubscriberPolicy(
             uda=uda,
             duration=duration,

@@ -73,8 +73,11 @@ def host(
     control points need some milliseconds to learn their SID. ``hosts`` are names that HOST may
     carry besides this machine's addresses.
 
-    Entering raises ConnectionFailed when the port or the interface is not to be had.
+    Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
+    the interface is not to be had.
     """
+    if not 0 <= port <= 65_535:
+        raise ValueError(f"a port is from 0 to 65535, not {port}")
     policy = PublisherPolicy(
         uda=uda,
         callbacks=callbacks,
