@@ -216,6 +216,7 @@ class _Exchange(asyncio.Protocol):
         self._parser = ResponseParser(limits)
         self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport
+        self._early: bytes | None = b""  # what came before the request was sent
         self.local = self.peer = endpoint
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -233,9 +234,15 @@ class _Exchange(asyncio.Protocol):
         self._parser.expect(request.method)
         if not self._response.done():
             self._transport.write(encoded)
+        early, self._early = self._early, None
+        if early:
+            self.data_received(early)
         return await self._response
 
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early += data
+            return
         responses = self._parser.feed(data)
         if self._response.done():
             return
