@@ -172,6 +172,7 @@ def test_nobody_at_that_port_is_said(propchange: Any) -> None:
 
     assert ran.status == 1
     assert "127.0.0.1:1" in only_line(ran.err)
+    assert "event URL" not in ran.err
 
 
 def test_a_host_that_does_not_exist_is_said(propchange: Any) -> None:

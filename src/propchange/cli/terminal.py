@@ -54,7 +54,8 @@ class TerminalLines:
     """
 
     def __init__(self, stream: TextIO, *, raw: bool = False) -> None:
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        # It is given Text alone, in which nothing is markup, an emoji code or highlighted.
+        self._console = Console(file=stream)
         self._raw = raw
         self._device_width = len("device")
         self._service_width = len("service")
