@@ -1,0 +1,126 @@
+"""The event dispatcher and the logger that the classes of :mod:`propchange.twisted.event` are.
+
+Their names and manners are those that Cohen3's classes had from the packages they stood on, as
+far as programs use them. An *event* here is a name that listeners are bound to, not a UPnP event.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+__all__ = ["BindError", "EventDispatcher", "Logger"]
+
+Listener = Callable[..., object]
+
+
+# logging.getLogger takes a lock, and some of this is called for every event.
+_loggers: dict[str, logging.Logger] = {}
+
+
+class BindError(Exception):
+    """There is no event of that name, or the listener is not bound to it."""
+
+
+class Logger:
+    """Logs to the standard logger whose name is :attr:`logCategory`."""
+
+    logCategory: ClassVar[str] = "default"
+    """The name of the logger, the same for all objects of a class."""
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of this class."""
+        logger = _loggers.get(self.logCategory)
+        if logger is None:
+            logger = _loggers[self.logCategory] = logging.getLogger(self.logCategory)
+        return logger
+
+    def log(self, level: int, message: object, *args: object, **kwargs: Any) -> None:
+        """Log at ``level``, one of those of :mod:`logging`."""
+        self.logger.log(level, message, *args, **kwargs)
+
+    def debug(self, message: object, *args: object, **kwargs: Any) -> None:
+        """Log at the level of that name."""
+        self.logger.debug(message, *args, **kwargs)
+
+    def info(self, message: object, *args: object, **kwargs: Any) -> None:
+        """Log at the level of that name."""
+        self.logger.info(message, *args, **kwargs)
+
+    def warning(self, message: object, *args: object, **kwargs: Any) -> None:
+        """Log at the level of that name."""
+        self.logger.warning(message, *args, **kwargs)
+
+    def error(self, message: object, *args: object, **kwargs: Any) -> None:
+        """Log at the level of that name."""
+        self.logger.error(message, *args, **kwargs)
+
+    def critical(self, message: object, *args: object, **kwargs: Any) -> None:
+        """Log at the level of that name."""
+        self.logger.critical(message, *args, **kwargs)
+
+    def exception(self, message: object, *args: object, **kwargs: Any) -> None:
+        """Log an error with the exception that is being handled."""
+        self.logger.error(message, *args, **{"exc_info": True, **kwargs})
+
+    msg = info
+    warn = warning
+    fatal = critical
+
+
+class EventDispatcher:
+    """Calls what is bound to the events that were registered.
+
+    A method called ``on_<event>`` is bound from the start. Listeners are called in the order in
+    which they were bound; one that returns something true ends the chain. One that raises is
+    logged and the next is called: a listener never harms whoever dispatches.
+    """
+
+    def __init__(self) -> None:
+        self.event_dispatcher_event_callbacks: dict[str, list[Listener]] = {}
+
+    def register_event(self, *event_names: str) -> None:
+        """Make events that can be bound to. What was bound to one of the same name is dropped."""
+        for name in event_names:
+            own = getattr(self, f"on_{name}", None)
+            self.event_dispatcher_event_callbacks[name] = [] if own is None else [own]
+
+    def bind(self, **listeners: Listener) -> None:
+        """``bind(event=listener)``. Raises :exc:`BindError` for an event that is not there."""
+        for name, listener in listeners.items():
+            self._bound_to(name).append(listener)
+
+    def unbind(self, **listeners: Listener) -> None:
+        """Undo :meth:`bind`. Raises :exc:`BindError` for what is not bound."""
+        for name, listener in listeners.items():
+            try:
+                self._bound_to(name).remove(listener)
+            except ValueError:
+                raise BindError(f"{listener!r} is not bound to {name}") from None
+
+    def unbind_all(self, *event_names: str) -> None:
+        """Drop whatever is bound to these events."""
+        for name in event_names:
+            self._bound_to(name).clear()
+
+    def dispatch_event(self, event: str, *args: object, **kwargs: object) -> None:
+        """Call the listeners of ``event`` with the other arguments. Raises KeyError for an event
+        that was not registered."""
+        listeners = self.event_dispatcher_event_callbacks[event]
+        if not listeners:
+            return
+        for listener in tuple(listeners):  # one of them may unbind itself
+            try:
+                if listener(*args, **kwargs):
+                    break
+            except Exception:
+                category = getattr(self, "logCategory", "event")
+                logging.getLogger(category).exception("a listener of %s raised", event)
+
+    def _bound_to(self, name: str) -> list[Listener]:
+        try:
+            return self.event_dispatcher_event_callbacks[name]
+        except KeyError:
+            raise BindError(f"there is no event called {name}") from None

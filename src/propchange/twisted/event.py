@@ -1,0 +1,498 @@
+"""Events, with the names of Cohen3's ``coherence.upnp.core.event``, on the rules of the core.
+
+:class:`EventServer` takes the NOTIFY requests of a control point and :class:`Event` is what is in
+one; :class:`EventSubscriptionServer` takes the SUBSCRIBE and UNSUBSCRIBE requests of a service;
+:func:`subscribe` and :func:`unsubscribe` send them, over an :class:`EventProtocol`;
+:func:`send_notification` sends events, over a :class:`NotificationProtocol`.
+
+All of it may be used without Cohen3. To put it in the place of Cohen3's, call
+:func:`propchange.twisted.install` before Cohen3 is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, ClassVar
+from urllib.parse import urljoin, urlsplit
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+
+from propchange.core.headers import is_infinite, parse_sid, parse_timeout
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.propertyset import parse_propertyset
+from propchange.core.rules import (
+    Refusal,
+    SubscriberPolicy,
+    judge_notify,
+    notify_response,
+    refusal_response,
+)
+from propchange.core.subscribing import (
+    http_url,
+    renewal_message,
+    subscribe_message,
+    unsubscribe_message,
+)
+from propchange.errors import LocalProtocolError, PropchangeError, RemoteProtocolError
+from propchange.twisted.deliveries import NotificationProtocol
+from propchange.twisted.dispatching import EventDispatcher, Logger
+from propchange.twisted.exchanges import Exchange, connect
+from propchange.twisted.messages import answer, read_body, read_request
+from propchange.twisted.notifying import PeerResponse, send_notification
+from propchange.twisted.reactors import Reactor, default_reactor
+from propchange.twisted.subscriptions import EventSubscriptionServer
+
+__all__ = [
+    "Event",
+    "EventProtocol",
+    "EventServer",
+    "EventSubscriptionServer",
+    "NotificationProtocol",
+    "PeerResponse",
+    "hostname",
+    "send_notification",
+    "subscribe",
+    "unsubscribe",
+    "web_server_port",
+]
+
+hostname: str | None = None
+"""The host that delivery URLs name, as the latest :class:`EventServer` found it."""
+
+web_server_port: int | None = None
+"""The port that delivery URLs name, as the latest :class:`EventServer` found it."""
+
+_server: EventServer | None = None
+
+_POLICY = SubscriberPolicy(shared_path="/events")
+
+_INFINITE_SECONDS = 1800
+"""An infinite grant is renewed as if it were this: else a device that forgot it goes unnoticed."""
+
+_RENEWED_BEFORE = 30
+"""Cohen3's services renew so many seconds before the time that ``set_timeout`` is told."""
+
+
+class Event(dict[str, str], Logger):
+    """An event message: variable -> text.
+
+    ``elements`` is a parsed propertyset, anything with the ``findall`` of ElementTree; ``raw`` its
+    bytes, which are parsed when there are no ``elements``. A SID in bytes becomes a str.
+    Raises RemoteProtocolError when ``raw`` alone is given and is no propertyset.
+    """
+
+    logCategory = "event"
+    ns: ClassVar[str] = "urn:schemas-upnp-org:event-1-0"
+
+    def __init__(
+        self, sid: str | bytes, elements: Any = None, raw: bytes | str | None = None
+    ) -> None:
+        super().__init__()
+        self._sid = sid.decode("latin-1") if isinstance(sid, bytes) else sid
+        self.raw = raw
+        if elements is not None:
+            self.from_elements(elements)
+        elif raw is not None:
+            body = raw.encode() if isinstance(raw, str) else raw
+            self.update(parse_propertyset(body, DEFAULT_LIMITS))
+
+    @classmethod
+    def of(cls, sid: str, raw: bytes, pairs: Iterable[tuple[str, str]]) -> Event:
+        """An event whose ``raw`` has been parsed already."""
+        event = cls(sid)
+        event.raw = raw
+        event.update(pairs)
+        return event
+
+    def get_sid(self) -> str:
+        """The SID, a str."""
+        return self._sid
+
+    def from_elements(self, elements: Any) -> None:
+        """Take over the variables of a parsed propertyset."""
+        properties = elements.findall(f"{{{self.ns}}}property")
+        if not properties:
+            self.warning("an event without properties of the right namespace")
+            properties = elements.findall("property")
+        for one in properties:
+            for variable in one:
+                if isinstance(variable.tag, str):  # neither a comment nor an instruction
+                    self[variable.tag.rpartition("}")[2]] = variable.text or ""
+
+
+class EventServer(EventDispatcher, Resource, Logger):
+    """The web resource that a control point's events arrive at, all on one path.
+
+    Uses ``control_point.coherence``: its ``add_web_resource("events", self)``, ``hostname`` and
+    ``web_server_port``, from which the delivery URL is made. Judges each NOTIFY (200, 400, 412,
+    413 by UDA 2.0 §4.3.2) and gives an :class:`Event` to ``control_point.propagate``.
+
+    A SID is known when :func:`subscribe` has been granted it, or when it stands in the table of
+    Cohen3, for a control point of Cohen3's. A control point that nothing was ever subscribed
+    for is given every event, since there is no table that could tell. An event that comes before
+    the answer to its SUBSCRIBE is held until then.
+
+    Dispatches ``event_server_message_received(command, headers, data)`` for each request:
+    ``command`` is ``{"method": …, "path": …}``, ``headers`` those of the request. What a
+    listener or the control point raises is logged and never changes the answer.
+
+    A control point with a ``receive_notify(request)`` of its own, as
+    :class:`propchange.twisted.ControlPoint` is one, answers by itself.
+    """
+
+    isLeaf = True
+    logCategory = "event_server"
+
+    def __init__(
+        self,
+        control_point: Any,
+        *,
+        policy: SubscriberPolicy = _POLICY,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        global hostname, web_server_port, _server  # noqa: PLW0603 - the API that is carried on
+        Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
+        EventDispatcher.__init__(self)
+        self.register_event("event_server_message_received")
+        self.control_point = control_point
+        self.coherence = control_point.coherence
+        self._policy = policy
+        self._limits = limits
+        self._own = getattr(control_point, "receive_notify", None)
+        self._granted: set[str] = set()
+        self._ever_granted = False
+        self._subscribing = 0
+        self._early: deque[Event] = deque(maxlen=limits.early_messages)
+        self.coherence.add_web_resource("events", self)
+        hostname = self.coherence.hostname
+        web_server_port = self.coherence.web_server_port
+        _server = self
+        self.info("events arrive at %s", _callback())
+
+    def render(self, request: Any) -> bytes:
+        """Answer a request of any method."""
+        body = read_body(request, self._limits)
+        data = body if isinstance(body, bytes) else b""
+        command = {"method": request.method, "path": request.path}
+        self.dispatch_event("event_server_message_received", command, request.requestHeaders, data)
+        message = read_request(request, data)
+        if self._own is not None and isinstance(body, bytes):
+            return answer(request, self._own(message))
+        verdict = body if isinstance(body, Refusal) else self._receive(message)
+        if verdict is None:
+            return answer(request, notify_response(self._policy, message))
+        self.info("%s answered %d: %s", message, verdict.status, verdict.reason)
+        return answer(request, refusal_response(verdict, self._policy, message))
+
+    render_NOTIFY = render
+
+    def _receive(self, message: Request) -> Refusal | None:
+        verdict = judge_notify(message, self._policy, _advertised())
+        if isinstance(verdict, Refusal):
+            return verdict
+        sid = verdict.sid
+        known = self._knows(sid)
+        early = not known and self._subscribing > 0
+        if known is False and not early:
+            return Refusal(412, f"{sid} is no subscription of this control point", _NOTIFY)
+        try:
+            pairs = parse_propertyset(verdict.body, self._limits)
+        except RemoteProtocolError as error:
+            return Refusal(error.status, str(error.args[0]), error.clause)
+        event = Event.of(sid, verdict.body, pairs)
+        if early:
+            if len(self._early) < self._limits.early_messages:
+                self._early.append(event)
+        else:
+            self._propagate(event)
+        return None
+
+    def _propagate(self, event: Event) -> None:
+        if not event:
+            return
+        try:
+            self.control_point.propagate(event)
+        except Exception:  # noqa: BLE001 - an application's fault is not the device's
+            self.exception("the control point failed at an event of %s", event.get_sid())
+
+    def _knows(self, sid: str) -> bool | None:
+        """Whether there is such a subscription; None when there is no table that could tell."""
+        table = _cohen3_table(self.control_point)
+        if table is not None:
+            return sid in table
+        return sid in self._granted if self._ever_granted else None
+
+    # --- what subscribe() tells ---
+
+    def subscribing(self) -> None:
+        """A SUBSCRIBE is on its way: events may overtake its answer."""
+        self._subscribing += 1
+
+    def settled(self) -> None:
+        """A SUBSCRIBE has been answered, or never will be."""
+        self._subscribing -= 1
+        if not self._subscribing:
+            self._early.clear()
+
+    def granted(self, sid: str) -> None:
+        """``sid`` has been granted: here is what came too early."""
+        self._granted.add(sid)
+        self._ever_granted = True
+        early = [event for event in self._early if event.get_sid() == sid]
+        for event in early:
+            self._early.remove(event)
+            self._propagate(event)
+
+    def forget(self, sid: str) -> None:
+        """``sid`` is no longer granted."""
+        self._granted.discard(sid)
+
+
+_NOTIFY = "UDA 2.0 §4.3.2"
+
+
+def _cohen3_table(control_point: Any) -> dict[str, Any] | None:
+    """Cohen3's dict of SID -> service, if ``control_point`` is one of Cohen3's."""
+    module = sys.modules.get("coherence.upnp.devices.control_point")
+    kind = getattr(module, "ControlPoint", None)
+    if kind is None or not isinstance(control_point, kind):
+        return None
+    table: dict[str, Any] = sys.modules["coherence.upnp.core.service"].__dict__["subscribers"]
+    return table
+
+
+def _advertised() -> str | None:
+    if hostname is None or web_server_port is None:
+        return None
+    host = f"[{hostname}]" if ":" in hostname else hostname
+    return f"{host}:{web_server_port}"
+
+
+def _callback() -> str:
+    return f"http://{_advertised()}/events"
+
+
+class EventProtocol(Exchange, Logger):
+    """A connection to the event URL of ``service``, for one request: ``action`` is "subscribe",
+    for new subscriptions and renewals, or "unsubscribe".
+
+    The answer may come in any number of chunks. A grant is told with ``service.set_sid`` and
+    ``service.set_timeout``; any other answer to a SUBSCRIBE with ``service.process_event({})``,
+    which is what Cohen3's services wait for.
+    """
+
+    logCategory = "event_protocol"
+
+    def __init__(
+        self,
+        service: Any,
+        action: str,
+        *,
+        reactor: Reactor | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        Exchange.__init__(self, reactor=reactor, limits=limits)
+        self.service = service
+        self.action = action
+        self.attempt: Deferred[Any] | None = None
+        self.finished: list[Deferred[None]] = []
+
+    def teardown(self) -> None:
+        """End the connection, whatever is under way on it."""
+        attempt, self.attempt = self.attempt, None
+        if self.transport is None and attempt is not None:
+            attempt.cancel()
+        self.end()
+        if getattr(self.service, "event_connection", None) is self:
+            self.service.event_connection = None
+        finished, self.finished = self.finished, []
+        for waiting in finished:
+            waiting.callback(None)
+
+    def answered(self, response: Response) -> None:
+        """The device has answered."""
+        if response.status != 200:
+            self.warning("%s was answered with %d", self.action, response.status)
+        if self.action == "subscribe":
+            try:
+                self._take(response)
+            except Exception:  # noqa: BLE001 - the connection is to be ended all the same
+                self.exception("the service failed at the answer to its SUBSCRIBE")
+        self.done = True
+        self.teardown()
+        super().answered(response)
+
+    def broken(self, error: PropchangeError) -> None:
+        """The device will not answer."""
+        self.debug("%s: %s", self.action, error)
+        self.done = True
+        self.teardown()
+        super().broken(error)
+
+    def _take(self, response: Response) -> None:
+        service = self.service
+        sid = _sid_of(response)
+        if sid is None:
+            service.process_event({})
+            return
+        service.set_sid(sid)
+        timeout = response.fields.get(b"timeout")
+        granted: float | None = _INFINITE_SECONDS
+        if not is_infinite(timeout):
+            granted = parse_timeout(timeout, lenient=True)
+        try:
+            service.set_timeout(_renewable(int(granted or getattr(service, "timeout", 0) or 1800)))
+        finally:
+            if _server is not None:
+                _server.granted(sid)
+
+
+def _sid_of(response: Response) -> str | None:
+    """The SID that ``response`` grants, None when it grants none."""
+    if response.status != 200:
+        return None
+    try:
+        return parse_sid(response.fields.get(b"sid"))
+    except ValueError:
+        return None
+
+
+def _renewable(seconds: int) -> int:
+    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end: it would
+    renew a shorter grant at once, and again at once."""
+    if seconds > _RENEWED_BEFORE:
+        return seconds
+    return _RENEWED_BEFORE + max(seconds // 2, 1)
+
+
+def subscribe(
+    service: Any,
+    action: str = "subscribe",
+    *,
+    reactor: Reactor | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Deferred[PeerResponse | None]:
+    """Send a SUBSCRIBE for ``service``: a renewal when ``get_sid()`` gives a SID, else a new one
+    with the delivery URL ``http://{hostname}:{web_server_port}/events``. With another ``action``
+    send an UNSUBSCRIBE.
+
+    Uses ``service.get_base_url()``, ``get_event_sub_url()``, ``timeout`` (the seconds to ask for,
+    0 for 1800), ``get_sid()``, ``set_sid()``, ``set_timeout()``, ``process_event()`` and
+    ``event_connection``, which is the :class:`EventProtocol` while a SUBSCRIBE is under way; a
+    second one waits for it.
+
+    The Deferred fires with the device's response, a :class:`PeerResponse`, once the service
+    knows of it; with None when there was none, which is logged, and, for a renewal, tried again.
+    A renewal that is refused is followed by a new subscription. Fails with LocalProtocolError
+    when there is no :class:`EventServer` to name, ValueError for what is no http URL.
+    """
+    reactor = reactor or default_reactor()
+    outstanding = getattr(service, "event_connection", None)
+    if action == "subscribe" and isinstance(outstanding, EventProtocol):
+        turn: Deferred[None] = Deferred()
+        outstanding.finished.append(turn)
+        return turn.addCallback(
+            lambda _: subscribe(service, action, reactor=reactor, limits=limits)
+        )
+    sid = service.get_sid()
+    if isinstance(sid, bytes):
+        sid = sid.decode("latin-1")
+    try:
+        url = http_url(urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url())))
+        request = _message(service, action, url, sid)
+    except (ValueError, LocalProtocolError):
+        return fail(Failure())  # type: ignore[no-untyped-call] # Twisted's
+    if request is None:
+        return succeed(None)
+    connection = EventProtocol(service, action, reactor=reactor, limits=limits)
+    server = _server if action == "subscribe" and not sid else None
+    if action == "subscribe":
+        service.event_connection = connection
+    elif _server is not None:
+        _server.forget(sid)
+    if server is not None:
+        server.subscribing()
+    attempt = connect(reactor, _endpoint(url), connection, limits=limits)
+    connection.attempt = attempt
+    done: Deferred[Any] = attempt.addCallback(lambda _: connection.request(request))
+
+    def settled(result: Any) -> Any:
+        if server is not None:
+            server.settled()
+        return result
+
+    def got(response: Response) -> PeerResponse:
+        _retries.pop(service, None)
+        if action == "subscribe" and sid and response.status != 200:
+            _resubscribe(service, sid, reactor)
+        return PeerResponse.of(response)
+
+    def failed(failure: Failure) -> None:
+        connection.teardown()
+        connection.warning("%s to %s: %s", action, url, failure.getErrorMessage())
+        if action == "subscribe" and sid and service.get_sid():
+            _retry(service)
+
+    return done.addBoth(settled).addCallbacks(got, failed)
+
+
+def unsubscribe(
+    service: Any,
+    action: str = "unsubscribe",
+    *,
+    reactor: Reactor | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Deferred[PeerResponse | None]:
+    """Send an UNSUBSCRIBE for the SID of ``service``; as :func:`subscribe`. Without a SID there is
+    nothing to send, and the Deferred has fired with None."""
+    return subscribe(service, action, reactor=reactor, limits=limits)
+
+
+def _message(service: Any, action: str, url: str, sid: str | None) -> Request | None:
+    duration = int(getattr(service, "timeout", 0) or 0) or _POLICY.duration
+    if action != "subscribe":
+        return unsubscribe_message(url, sid, _POLICY) if sid else None
+    if sid:
+        return renewal_message(url, sid, _POLICY, duration=duration)
+    if _advertised() is None:
+        raise LocalProtocolError("no EventServer was made: there is no delivery URL to subscribe")
+    return subscribe_message(url, _callback(), _POLICY, duration=duration)
+
+
+def _text(url: str | bytes) -> str:
+    return url.decode("utf-8") if isinstance(url, bytes) else str(url)
+
+
+def _endpoint(url: str) -> Endpoint:
+    parts = urlsplit(url)
+    host, _, zone = (parts.hostname or "").partition("%")
+    return Endpoint(host, parts.port or 80, int(zone) if zone.isdecimal() else 0)
+
+
+def _resubscribe(service: Any, sid: str, reactor: Reactor) -> None:
+    """The device does not know ``sid`` any more (CP-01)."""
+    if _server is not None:
+        _server.forget(sid)
+        table = _cohen3_table(_server.control_point)
+        if table is not None and table.get(sid) is service:
+            del table[sid]
+    service.set_sid(None)
+    subscribe(service, reactor=reactor)
+
+
+# How many renewals in a row have brought no answer.
+_retries: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+def _retry(service: Any) -> None:
+    """Renew again soon, by way of the service's own timer, which ends with the service."""
+    count = _retries.get(service, 0)
+    _retries[service] = count + 1
+    delay = min(2.0**count, DEFAULT_LIMITS.backoff_most_seconds)
+    service.set_timeout(_RENEWED_BEFORE + int(delay))

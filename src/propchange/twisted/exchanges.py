@@ -1,0 +1,158 @@
+"""One request to a device and its response, over a connection of its own."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import ClientFactory, Protocol
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Endpoint, Request, Response
+from propchange.errors import ConnectionFailed, PropchangeError, TimedOut
+from propchange.http import ResponseParser, encode_request
+from propchange.twisted.addresses import endpoint_of, scoped_host
+from propchange.twisted.reactors import Reactor, default_reactor
+
+__all__ = ["Exchange", "connect"]
+
+
+class Exchange(Protocol):
+    """A connection to a device that carries one request at a time.
+
+    The answer may come in any number of chunks. ``local`` and ``peer`` are the two ends once it
+    is connected, None where the transport has none; ``done`` once there was an answer or will be
+    none.
+    """
+
+    transport: Any
+
+    def __init__(self, *, reactor: Reactor | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._reactor = reactor
+        self._limits = limits
+        self._parser = ResponseParser(limits)
+        self._waiting: Deferred[Response] | None = None
+        self._alarm: Any = None
+        self.told_connected: Deferred[Any] | None = None
+        self.done = False
+        self.local: Endpoint | None = None
+        self.peer: Endpoint | None = None
+
+    def connectionMade(self) -> None:
+        """The connection is there; an answer has ``limits.request_seconds`` to come."""
+        self.local = endpoint_of(self.transport.getHost())
+        self.peer = endpoint_of(self.transport.getPeer())
+        reactor = self._reactor or default_reactor()
+        self._alarm = reactor.callLater(self._limits.request_seconds, self._time_out)
+        connected, self.told_connected = self.told_connected, None
+        if connected is not None:
+            connected.callback(self)
+
+    def request(self, request: Request) -> Deferred[Response]:
+        """Send ``request``. The Deferred fires with the response, or fails with
+        :exc:`~propchange.errors.ConnectionFailed`, TimedOut or RemoteProtocolError."""
+        encoded = encode_request(request)
+        self._parser.expect(request.method)
+        self._waiting = Deferred()
+        self.transport.write(encoded)
+        return self._waiting
+
+    def dataReceived(self, data: bytes) -> None:
+        """Some bytes of the answer."""
+        responses = self._parser.feed(data)
+        if self.done:
+            return
+        if responses:
+            self.answered(responses[0])
+        elif self._parser.error is not None:
+            self.broken(self._parser.error)
+
+    def connectionLost(self, reason: Any = ConnectionDone()) -> None:  # noqa: B008 - Twisted's signature
+        """The connection is gone; an answer that ends with it is whole now."""
+        self._disarm()
+        response = self._parser.end()
+        if self.done:
+            return
+        if response is not None:
+            self.answered(response)
+        else:
+            self.broken(ConnectionFailed(f"{self.peer} ended the connection without an answer"))
+
+    def end(self) -> None:
+        """End the connection now."""
+        self._disarm()
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def answered(self, response: Response) -> None:
+        """The answer is whole."""
+        self._disarm()
+        self.done = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(response)
+
+    def broken(self, error: PropchangeError) -> None:
+        """There will be no answer."""
+        self._disarm()
+        self.done = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(error)
+
+    def _time_out(self) -> None:
+        self._alarm = None
+        self.broken(TimedOut(f"{self.peer} did not answer in {self._limits.request_seconds:g} s"))
+        self.end()
+
+    def _disarm(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None and alarm.active():
+            alarm.cancel()
+
+
+_E = TypeVar("_E", bound=Exchange)
+
+
+class _Factory(ClientFactory):
+    noisy = False
+
+    def __init__(self, connection: Exchange, connected: Deferred[Any], endpoint: Endpoint) -> None:
+        self._connection = connection
+        self._connected = connected
+        self._endpoint = endpoint
+
+    def buildProtocol(self, addr: object) -> Exchange:
+        self._connection.told_connected = self._connected
+        return self._connection
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+        self._connected.errback(
+            ConnectionFailed(f"no connection to {self._endpoint}: {reason.getErrorMessage()}")
+        )
+
+
+def connect(
+    reactor: Reactor,
+    endpoint: Endpoint,
+    connection: _E,
+    *,
+    source: Endpoint | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Deferred[_E]:
+    """Connect ``connection`` to ``endpoint``, whose host may be a name, from the address of
+    ``source`` when given. The Deferred fires with it, or fails with ConnectionFailed; cancelling
+    it ends the attempt."""
+    connector: list[Any] = []
+    connected: Deferred[_E] = Deferred(lambda _: connector[0].disconnect())
+    connector.append(
+        reactor.connectTCP(
+            scoped_host(endpoint),
+            endpoint.port,
+            _Factory(connection, connected, endpoint),
+            timeout=limits.connect_seconds,
+            bindAddress=None if source is None else (scoped_host(source), 0),
+        )
+    )
+    return connected

@@ -1,0 +1,87 @@
+"""Between the requests of ``twisted.web`` and the messages of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from propchange.core.limits import Limits
+from propchange.core.messages import Request, Response
+from propchange.core.rules import Refusal
+from propchange.http.heads import keeps_alive
+from propchange.twisted.addresses import endpoint_of
+from propchange.twisted.reactors import Reactor
+
+__all__ = ["answer", "call_when_left", "read_body", "read_request"]
+
+
+def read_body(request: Any, limits: Limits) -> bytes | Refusal:
+    """The body of a request of ``twisted.web``, from memory or from the file that a large one was
+    put into; a 413 when it is larger than ``limits.body_bytes``."""
+    content = request.content
+    content.seek(0)
+    body: bytes = content.read(limits.body_bytes + 1)
+    content.seek(0)
+    if len(body) > limits.body_bytes:
+        return Refusal(413, "the body is too large", "")
+    return body
+
+
+def read_request(request: Any, body: bytes) -> Request:
+    """What the core is to judge. ``request`` is a ``twisted.web.http.Request``."""
+    headers = [
+        (name, value)
+        for name, values in request.requestHeaders.getAllRawHeaders()
+        for value in values
+    ]
+    version = "1.0" if request.clientproto == b"HTTP/1.0" else "1.1"
+    message = Request(
+        request.method.decode("latin-1"),
+        request.uri.decode("latin-1"),
+        headers,
+        body,
+        peer=endpoint_of(request.getClientAddress()),
+        local=endpoint_of(request.getHost()),
+        http_version=version,
+    )
+    message.keep_alive = keeps_alive(message.fields.get(b"connection"), version)
+    return message
+
+
+def answer(request: Any, response: Response) -> bytes:
+    """Put ``response`` into ``request``, to be returned from ``render``."""
+    request.setResponseCode(response.status)
+    request.defaultContentType = None
+    for name, value in response.headers:
+        request.setHeader(name, value)
+    return response.body
+
+
+def call_when_left(request: Any, reactor: Reactor, told: Callable[[bool], object]) -> None:
+    """Call ``told(True)`` once the answer to ``request`` has left this process, or
+    ``told(False)`` when the connection was lost first.
+
+    What is finished in one turn of the reactor is written before the second turn after it; what
+    the peer is too slow to take is asked for again each turn.
+    """
+
+    def finished(_: object) -> None:
+        reactor.callLater(0, reactor.callLater, 0, look)
+
+    transport = getattr(getattr(request, "channel", None), "transport", None)
+
+    def look() -> None:
+        unwritten = getattr(transport, "dataBuffer", b"") or getattr(
+            transport, "_tempDataBuffer", ()
+        )
+        if not unwritten:
+            told(True)
+        elif getattr(transport, "connected", True):
+            reactor.callLater(_AGAIN_SECONDS, look)
+        else:
+            told(False)
+
+    request.notifyFinish().addCallbacks(finished, lambda _: told(False))
+
+
+_AGAIN_SECONDS = 0.05

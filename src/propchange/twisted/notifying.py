@@ -1,0 +1,299 @@
+"""Notifications of programs that write their propertysets themselves, as Cohen3 does."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred
+
+from propchange.core.headers import next_seq
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.messages import (
+    Delivery,
+    DeliveryAddress,
+    DeliveryFailure,
+    DeliveryURL,
+    Endpoint,
+    EventMessage,
+    Response,
+)
+from propchange.core.subscribing import authority_and_target, http_url
+from propchange.errors import DeliveryError, LocalProtocolError
+from propchange.http import encode_delivery
+from propchange.twisted.deliveries import deliveries_of
+from propchange.twisted.dispatching import Logger
+from propchange.twisted.reactors import Reactor, default_reactor
+
+__all__ = ["PeerResponse", "Subscriber", "hold", "release", "send_notification", "withdraw"]
+
+
+class PeerResponse(NamedTuple):
+    """What the other side has answered: the HTTP status, and its headers by lower-case name."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, response: Response) -> PeerResponse:
+        """The same in the words of this front."""
+        fields = response.fields
+        if not fields:
+            return cls(response.status, _NO_HEADERS)
+        return cls(
+            response.status,
+            {name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items()},
+        )
+
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Subscriber(dict[str, Any]):
+    """The dict of a subscriber: ``sid``, ``callback``, ``seq``, ``timeout``, ``created``.
+
+    Beside what programs read and write in it there are ``urls``, its delivery URLs as they were
+    judged; ``source``, the local address to send from; ``peer``, where its SUBSCRIBE came from;
+    ``expires`` by the reactor's clock, with the ``stamp`` (created, timeout) it belongs to; and
+    ``table``, the dict it stands in.
+    """
+
+    __slots__ = ("expires", "peer", "source", "stamp", "table", "urls")
+
+    def __init__(self, fields: Mapping[str, Any], urls: tuple[DeliveryURL, ...]) -> None:
+        super().__init__(fields)
+        self.urls = urls
+        self.source: Endpoint | None = None
+        self.peer = ""
+        self.table: MutableMapping[str, Any] | None = None
+        self.expires: float | None = None
+        self.stamp: tuple[Any, Any] = (None, None)
+
+
+class _Notification:
+    """One message on its way to one subscriber; ``send_notification`` returns it as its second
+    value. ``deferred`` fires once."""
+
+    __slots__ = (
+        "_deliveries",
+        "_outbox",
+        "address",
+        "at",
+        "deferred",
+        "delivery",
+        "message",
+        "seq",
+    )
+
+    def __init__(self, outbox: _Outbox, deliveries: Any, message: EventMessage, seq: int) -> None:
+        self._outbox = outbox
+        self._deliveries = deliveries
+        self.message = message
+        self.seq = seq
+        self.at = 0  # which of the delivery URLs
+        self.delivery: Delivery | None = None
+        self.deferred: Deferred[PeerResponse] = Deferred(lambda _: self.disconnect())
+
+    def disconnect(self) -> None:
+        """Give the notification up: its Deferred fails with DeliveryError, unless it has fired.
+        Its SEQ is spent."""
+        if self.delivery is not None:
+            self._deliveries.abort(self.delivery)
+        self._outbox.done(self, DeliveryError(f"SEQ {self.seq} was given up"))
+
+    def begin(self, *, fresh: bool = False) -> None:
+        """Make an attempt at the delivery URL whose turn it is."""
+        address = self._outbox.addresses[self.at]
+        self.delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
+        self._deliveries.send(self.delivery, self._ended)
+
+    def _ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
+        self.delivery = None
+        if result is DeliveryFailure.STALE and not delivery.fresh:
+            self.begin(fresh=True)
+            return
+        settled = isinstance(result, Response) and (
+            200 <= result.status < 300 or result.status == 412
+        )
+        if not settled and self.at + 1 < len(self._outbox.addresses):
+            self.at += 1
+            self.begin()
+        elif isinstance(result, Response):
+            self._outbox.done(self, PeerResponse.of(result))
+        else:
+            url = delivery.address.url.url
+            self._outbox.done(self, DeliveryError(f"SEQ {self.seq} to {url}: {result.value}"))
+
+
+class _Outbox:
+    """What waits for one subscriber: one message at a time, in order."""
+
+    __slots__ = ("_current", "_held", "_queue", "addresses", "subscriber")
+
+    def __init__(self, subscriber: MutableMapping[str, Any]) -> None:
+        self.subscriber = subscriber
+        self.addresses = _addresses(subscriber)
+        self._queue: deque[_Notification] = deque()
+        self._current: _Notification | None = None
+        self._held = False
+
+    def push(self, notification: _Notification) -> None:
+        if self._current is None and not self._held:
+            self._current = notification
+            notification.begin()
+        elif len(self._queue) >= DEFAULT_LIMITS.waiting_events:
+            self.done(notification, DeliveryError("the subscriber is too far behind"))
+        else:
+            self._queue.append(notification)
+
+    def done(self, notification: _Notification, result: PeerResponse | DeliveryError) -> None:
+        if notification is self._current:
+            self._current = None
+        elif notification in self._queue:
+            self._queue.remove(notification)
+        if isinstance(result, PeerResponse) and result.status == 412:
+            withdraw(self.subscriber)
+        self._proceed()
+        deferred = notification.deferred
+        if deferred.called:
+            return
+        if isinstance(result, PeerResponse):
+            deferred.callback(result)
+        else:
+            _log.info("%s: %s", self.subscriber.get("sid"), result)
+            deferred.errback(result)
+
+    def hold(self) -> None:
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+        self._proceed()
+
+    def drop(self) -> None:
+        """Fail everything that waits."""
+        self._held = False
+        waiting, self._queue = self._queue, deque()
+        for notification in waiting:
+            self.done(notification, DeliveryError("the subscriber does not know its SID"))
+        if self._current is not None:
+            self._current.disconnect()
+        self._proceed()
+
+    def _proceed(self) -> None:
+        if self._current is None and not self._held:
+            if self._queue:
+                self._current = self._queue.popleft()
+                self._current.begin()
+            else:
+                _outboxes.pop(id(self.subscriber), None)
+
+
+# By the identity of the subscriber, which its outbox keeps alive; gone when nothing waits.
+_outboxes: dict[int, _Outbox] = {}
+
+
+class _NotificationLog(Logger):
+    logCategory = "notification_protocol"
+
+
+_log = _NotificationLog()
+
+
+def _outbox(subscriber: MutableMapping[str, Any]) -> _Outbox:
+    outbox = _outboxes.get(id(subscriber))
+    if outbox is None:
+        outbox = _outboxes[id(subscriber)] = _Outbox(subscriber)
+    return outbox
+
+
+def hold(subscriber: Subscriber) -> None:
+    """Keep what is sent to ``subscriber`` until :func:`release`: its SUBSCRIBE is not answered
+    yet (UDA 2.0 §4.1.2)."""
+    _outbox(subscriber).hold()
+
+
+def release(subscriber: Subscriber, *, lost: bool = False) -> None:
+    """The answer has left; or, ``lost``, it cannot, so that nobody knows the SID."""
+    outbox = _outboxes.get(id(subscriber))
+    if lost:
+        withdraw(subscriber)
+    if outbox is not None:
+        if lost:
+            outbox.drop()
+        else:
+            outbox.release()
+
+
+def withdraw(subscriber: MutableMapping[str, Any]) -> None:
+    """Take ``subscriber`` out of the dict it stands in, if it is known to stand in one."""
+    table = getattr(subscriber, "table", None)
+    if table is not None and table.get(subscriber["sid"]) is subscriber:
+        del table[subscriber["sid"]]
+
+
+def send_notification(
+    s: MutableMapping[str, Any], xml: bytes, *, reactor: Reactor | None = None
+) -> tuple[Deferred[PeerResponse], _Notification]:
+    """Send the propertyset ``xml`` to the subscriber ``s``, a dict with at least ``sid``,
+    ``callback`` and ``seq``. ``s["seq"]`` is spent at once.
+
+    Returns a Deferred and an object whose ``disconnect()`` gives the notification up. The
+    Deferred fires with the subscriber's response, a :class:`PeerResponse`, whatever its status;
+    or fails with :exc:`~propchange.errors.DeliveryError` when there is none. Notifications of
+    one subscriber are sent in the order of the calls, each after the answer to the one before.
+    A subscriber that answers 412 is taken out of its service's dict.
+    """
+    reactor = reactor or default_reactor()
+    seq = int(s["seq"])
+    s["seq"] = next_seq(seq)
+    outbox = _outbox(s)
+    message = EventMessage((), xml)
+    notification = _Notification(outbox, deliveries_of(reactor), message, seq)
+    if not outbox.addresses:
+        error = DeliveryError(f"{s['callback']!r} cannot be called")
+        outbox.done(notification, error)
+    else:
+        outbox.push(notification)
+    return notification.deferred, notification
+
+
+def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, ...]:
+    urls: tuple[DeliveryURL, ...] = getattr(subscriber, "urls", ())
+    callback = subscriber["callback"]
+    if isinstance(callback, bytes):
+        callback = callback.decode("latin-1")
+    if not urls or urls[0].url != callback:
+        url = _delivery_url(callback)
+        urls = () if url is None else (url,)
+    source = getattr(subscriber, "source", None)
+    addresses = (DeliveryAddress(str(subscriber["sid"]), url, source, "1.1") for url in urls)
+    return tuple(address for address in addresses if _can_be_written(address))
+
+
+def _can_be_written(address: DeliveryAddress) -> bool:
+    try:
+        encode_delivery(Delivery(address, 0, _EMPTY, None))
+    except LocalProtocolError:
+        return False
+    return True
+
+
+_EMPTY = EventMessage((), b"")
+
+
+@lru_cache(maxsize=1024)
+def _delivery_url(callback: str) -> DeliveryURL | None:
+    url = callback.strip("<> ")
+    try:
+        parts = urlsplit(http_url(url))
+    except ValueError:
+        return None
+    authority, target = authority_and_target(url)
+    host, _, zone = (parts.hostname or "").partition("%")
+    scope = int(zone) if zone.isdecimal() else 0
+    return DeliveryURL(url, Endpoint(host, parts.port or 80, scope), authority, target)

@@ -1,0 +1,118 @@
+"""What is asked of a reactor, its clock, and one timer for many deadlines."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from twisted.internet.base import ReactorBase
+
+from propchange.core.limits import Limits
+
+__all__ = ["DelayedCall", "Reactor", "Timer", "clock_of", "default_reactor"]
+
+
+class DelayedCall(Protocol):
+    """What ``callLater`` returns."""
+
+    def cancel(self) -> None:
+        """Do not call."""
+
+    def active(self) -> int | bool:
+        """Whether it is still to be called."""
+
+
+class Reactor(Protocol):
+    """The part of ``IReactorTime`` and ``IReactorTCP`` that is used: any reactor of Twisted has
+    it, and ``MemoryReactorClock`` for tests."""
+
+    def seconds(self) -> float:
+        """The reactor's time."""
+
+    def callLater(
+        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
+    ) -> Any:
+        """Call after ``delay`` seconds."""
+
+    def connectTCP(
+        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
+    ) -> Any:
+        """Connect."""
+
+
+def default_reactor() -> Reactor:
+    """The reactor of this process. Not imported before it is needed, so that a program may
+    install the one it wants."""
+    from twisted.internet import reactor
+
+    return cast(Reactor, reactor)
+
+
+def clock_of(reactor: Reactor) -> Callable[[], float]:
+    """The clock of durations: one that counts while the machine sleeps, where there is one, for
+    a reactor that runs; the reactor's own for a ``Clock`` that a test moves."""
+    if isinstance(reactor, ReactorBase) and hasattr(time, "CLOCK_BOOTTIME"):
+        return functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    return reactor.seconds
+
+
+class Timer:
+    """Calls ``callback(now)`` once ``now`` has reached the time that was set, by ``clock``.
+
+    A reactor's delayed call stands still while the machine is suspended, so it never waits longer
+    than ``limits.timer_seconds``. Setting a later time costs nothing.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        limits: Limits,
+        callback: Callable[[float], None],
+        *,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._longest = limits.timer_seconds
+        self._callback = callback
+        self._clock = clock or clock_of(reactor)
+        self._when: float | None = None
+        self._armed_for = 0.0
+        self._call: DelayedCall | None = None
+
+    def set(self, when: float | None) -> None:
+        """Call at ``when`` instead of what was set before; None: not at all."""
+        self._when = when
+        if when is None:
+            self.close()
+        elif self._call is None or when < self._armed_for:
+            self._arm(when)
+
+    def close(self) -> None:
+        """Forget the time and leave nothing with the reactor."""
+        self._when = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _arm(self, when: float) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        now = self._clock()
+        delay = min(max(when - now, 0.0), self._longest)
+        self._armed_for = now + delay
+        self._call = self._reactor.callLater(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._call = None
+        when = self._when
+        if when is None:
+            return
+        now = self._clock()
+        # A delayed call may come a little before its time by this clock.
+        if now < when and when - now > 0.001:
+            self._arm(when)
+            return
+        self._when = None
+        self._callback(max(now, when))

@@ -1,0 +1,265 @@
+"""The device side of Cohen3's events: SUBSCRIBE, renewal, UNSUBSCRIBE and expiry, where the dict
+of subscribers that the service holds is the truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from twisted.web.resource import Resource
+
+from propchange.core.callbacks import OnLink
+from propchange.core.headers import format_timeout, parse_timeout
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.rules import (
+    Cancellation,
+    NewSubscription,
+    PublisherPolicy,
+    Refusal,
+    Renewal,
+    judge_subscribe,
+    judge_unsubscribe,
+    refusal_response,
+    subscribe_response,
+    unsubscribe_response,
+)
+from propchange.twisted.addresses import on_link_for
+from propchange.twisted.dispatching import EventDispatcher, Logger
+from propchange.twisted.messages import answer, call_when_left, read_body, read_request
+from propchange.twisted.notifying import Subscriber, hold, release, withdraw
+from propchange.twisted.reactors import Reactor, Timer, default_reactor
+
+__all__ = ["EventSubscriptionServer"]
+
+
+class EventSubscriptionServer(EventDispatcher, Resource, Logger):
+    """The web resource at the event URL of ``service``.
+
+    Of the service it uses ``get_subscribers()``, the live dict of SID -> subscriber,
+    ``new_subscriber(subscriber)``, which puts one into that dict and sends the initial event,
+    ``id`` and ``backend``. A subscriber is a dict of ``sid`` ("uuid:…"), ``callback`` (the first
+    delivery URL, without < >), ``seq``, ``timeout`` ("Second-300", as granted) and ``created``
+    (seconds since the epoch). Whoever takes one out of the dict has ended the subscription.
+    What is sent to a new subscriber leaves after the answer to its SUBSCRIBE.
+
+    A service with a ``receive_request(request)`` of its own, as
+    :class:`propchange.twisted.Service` is one, answers by itself.
+
+    Dispatches ``event_client_message_received(command, headers, data)`` for each request:
+    ``command`` is ``{"method": …, "path": …}``, ``headers`` those of the request.
+    """
+
+    isLeaf = True
+    logCategory = "event_subscription_server"
+
+    def __init__(
+        self,
+        service: Any,
+        *,
+        policy: PublisherPolicy | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        reactor: Reactor | None = None,
+        on_link: Callable[[Endpoint], Sequence[OnLink]] = on_link_for,
+    ) -> None:
+        Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
+        EventDispatcher.__init__(self)
+        self.register_event("event_client_message_received")
+        self.service = service
+        self.subscribers: MutableMapping[str, Any] = service.get_subscribers()
+        backend = getattr(service, "backend", None)
+        self.backend_name = getattr(backend, "name", backend)
+        self._policy = policy or PublisherPolicy()
+        self._limits = limits
+        self._given_reactor = reactor
+        self._on_link = on_link
+        self._timer: Timer | None = None
+        self._sweep_at: float | None = None
+
+    # --- requests ---
+
+    def render(self, request: Any) -> bytes:
+        """Answer a request of any method."""
+        body = read_body(request, self._limits)
+        data = body if isinstance(body, bytes) else b""
+        command = {"method": request.method, "path": request.path}
+        self.dispatch_event("event_client_message_received", command, request.requestHeaders, data)
+        message = read_request(request, data)
+        if isinstance(body, Refusal):
+            return self._refuse(request, message, body)
+        own = getattr(self.service, "receive_request", None)
+        if own is not None:
+            response: Response = own(message)
+            if response.receipt is not None:
+                call_when_left(
+                    request,
+                    self._reactor,
+                    lambda left: (
+                        self.service.response_sent(response)
+                        if left
+                        else self.service.response_lost(response)
+                    ),
+                )
+            return answer(request, response)
+        if message.method == "SUBSCRIBE":
+            return self._subscribe(request, message)
+        if message.method == "UNSUBSCRIBE":
+            return self._unsubscribe(request, message)
+        refusal = Refusal(405, f"{message.method[:40]} is not for an event URL", "UDA 2.0 §2.1")
+        return self._refuse(request, message, refusal)
+
+    render_SUBSCRIBE = render_UNSUBSCRIBE = render
+
+    def _refuse(self, request: Any, message: Request, refusal: Refusal) -> bytes:
+        self.info(
+            "%s (%s): %s answered %d: %s",
+            self.service.id,
+            self.backend_name,
+            message,
+            refusal.status,
+            refusal.reason,
+        )
+        return answer(request, refusal_response(refusal, self._policy, message))
+
+    def _subscribe(self, request: Any, message: Request) -> bytes:
+        links = () if message.local is None else self._on_link(message.local)
+        if message.local is None or message.peer is None:
+            refusal = Refusal(412, "the request did not come over TCP", "")
+            return self._refuse(request, message, refusal)
+        verdict = judge_subscribe(message, self._policy, self._limits, links)
+        if isinstance(verdict, Refusal):
+            return self._refuse(request, message, verdict)
+        if isinstance(verdict, Renewal):
+            return self._renew(request, message, verdict)
+        return self._add(request, message, verdict)
+
+    def _renew(self, request: Any, message: Request, verdict: Renewal) -> bytes:
+        subscriber = self._find(verdict.sid)
+        if subscriber is None:
+            return self._refuse(request, message, _unknown(verdict.sid))
+        self._keep(subscriber, verdict.duration)
+        self.debug("%s renewed for %d s", verdict.sid, verdict.duration)
+        return answer(
+            request, subscribe_response(verdict.sid, verdict.duration, self._policy, message)
+        )
+
+    def _add(self, request: Any, message: Request, verdict: NewSubscription) -> bytes:
+        refusal = self._judge_room(verdict.peer.host)
+        if refusal is not None:
+            return self._refuse(request, message, refusal)
+        sid = f"uuid:{uuid4()}"
+        subscriber = Subscriber(
+            {"sid": sid, "callback": verdict.urls[0].url, "seq": 0, "timeout": "", "created": 0.0},
+            verdict.urls,
+        )
+        subscriber.source = verdict.local._replace(port=0)
+        subscriber.peer = verdict.peer.host
+        subscriber.table = self.subscribers
+        hold(subscriber)
+        self._keep(subscriber, verdict.duration)
+        try:
+            self.service.new_subscriber(subscriber)
+        except Exception:  # noqa: BLE001 - an application's fault is a 500
+            self.exception("%s did not take a new subscriber", self.service.id)
+            withdraw(subscriber)
+            release(subscriber, lost=True)
+            return self._refuse(request, message, Refusal(500, "the service failed", ""))
+        # Cohen3 forgets the subscribers of a service without evented variables.
+        self.subscribers.setdefault(sid, subscriber)
+        self._watch(verdict.duration)
+        call_when_left(request, self._reactor, lambda left: release(subscriber, lost=not left))
+        self.info("%s (%s): %s subscribed", self.service.id, self.backend_name, verdict.peer)
+        return answer(request, subscribe_response(sid, verdict.duration, self._policy, message))
+
+    def _judge_room(self, address: str) -> Refusal | None:
+        most = min(self._limits.subscriptions, self._limits.subscriptions_per_address)
+        if len(self.subscribers) >= most:
+            self._sweep()
+        if len(self.subscribers) >= self._limits.subscriptions:
+            return Refusal(503, "no room for another subscription", "UDA 2.0 §4.1.2")
+        most = self._limits.subscriptions_per_address
+        if len(self.subscribers) >= most:
+            theirs = sum(getattr(s, "peer", None) == address for s in self.subscribers.values())
+            if theirs >= most:
+                return Refusal(503, f"no room for another subscription from {address}", "")
+        return None
+
+    def _unsubscribe(self, request: Any, message: Request) -> bytes:
+        verdict = judge_unsubscribe(message, self._policy)
+        if isinstance(verdict, Cancellation) and self._find(verdict.sid) is None:
+            verdict = _unknown(verdict.sid)
+        if isinstance(verdict, Refusal):
+            return self._refuse(request, message, verdict)
+        # What is on its way to it, the initial event above all, still goes (SUB-58).
+        del self.subscribers[verdict.sid]
+        if not self.subscribers:
+            self._watch(0)
+        self.info("%s (%s): %s cancelled", self.service.id, self.backend_name, verdict.sid)
+        return answer(request, unsubscribe_response(self._policy, message))
+
+    # --- time ---
+
+    @property
+    def _reactor(self) -> Reactor:
+        if self._given_reactor is None:
+            self._given_reactor = default_reactor()
+        return self._given_reactor
+
+    def _keep(self, subscriber: MutableMapping[str, Any], duration: int) -> None:
+        subscriber["timeout"] = format_timeout(duration).decode("ascii")
+        subscriber["created"] = time.time()
+        if isinstance(subscriber, Subscriber):
+            subscriber.expires = self._reactor.seconds() + duration
+            subscriber.stamp = (subscriber["created"], subscriber["timeout"])
+
+    def _seconds_left(self, subscriber: MutableMapping[str, Any]) -> float:
+        """By the reactor's clock, which no change of the date disturbs; by the date when a
+        program has written another ``created`` or ``timeout``."""
+        if isinstance(subscriber, Subscriber) and subscriber.expires is not None:
+            created, timeout = subscriber.stamp
+            if (subscriber.get("created"), subscriber.get("timeout")) == (created, timeout):
+                return subscriber.expires - self._reactor.seconds()
+        try:
+            duration = parse_timeout(str(subscriber["timeout"]).encode("latin-1"))
+            return float(subscriber["created"]) + (duration or 86_400.0) - time.time()
+        except (KeyError, TypeError, ValueError):
+            return 86_400.0
+
+    def _find(self, sid: str) -> MutableMapping[str, Any] | None:
+        """The subscriber with that SID, unless its time is up."""
+        subscriber: MutableMapping[str, Any] | None = self.subscribers.get(sid)
+        if subscriber is not None and self._seconds_left(subscriber) <= 0:
+            self._sweep()
+            return None
+        return subscriber
+
+    def _sweep(self, now: float = 0.0) -> None:
+        left = self._limits.timer_seconds
+        for sid, subscriber in tuple(self.subscribers.items()):
+            seconds = self._seconds_left(subscriber)
+            if seconds <= 0:
+                self.info("%s (%s): %s expired", self.service.id, self.backend_name, sid)
+                del self.subscribers[sid]
+            else:
+                left = min(left, seconds)
+        self._sweep_at = None
+        self._watch(left)
+
+    def _watch(self, seconds: float) -> None:
+        """Sweep after ``seconds``, if not before."""
+        if self._timer is None:
+            clock = self._reactor.seconds
+            self._timer = Timer(self._reactor, self._limits, self._sweep, clock=clock)
+        when = self._reactor.seconds() + seconds
+        if not self.subscribers:
+            self._sweep_at = None
+            self._timer.close()
+        elif self._sweep_at is None or when < self._sweep_at:
+            self._sweep_at = when
+            self._timer.set(when)
+
+
+def _unknown(sid: str) -> Refusal:
+    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")

@@ -1,0 +1,230 @@
+"""What the tests of the Twisted front share: a reactor whose clock the test owns, a web server in
+memory, and the two ends that the classes of Cohen3's page talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.messages import Response
+from propchange.http import ResponseParser
+from propchange.twisted import event
+
+DEVICE = IPv4Address("TCP", "127.0.0.1", 8080)
+PEER = IPv4Address("TCP", "127.0.0.1", 40000)
+
+
+class Reactor(MemoryReactorClock):
+    """Connects when the test says so, to a transport that the test reads."""
+
+    def accept(self, number: int = -1, peer: Any = DEVICE) -> tuple[Any, StringTransport]:
+        """Make the connection that was asked for with that number."""
+        factory = self.tcpClients[number][2]
+        protocol = factory.buildProtocol(None)
+        transport = Transport(hostAddress=PEER, peerAddress=peer)
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+
+class Transport(StringTransport):
+    protocol: Any = None
+
+    def abortConnection(self) -> None:
+        super().abortConnection()
+        self.loseConnection()
+
+
+class Wire:
+    """One connection to a site in memory."""
+
+    def __init__(self, site: Site, *, peer: Any = PEER, local: Any = DEVICE) -> None:
+        self.transport = Transport(hostAddress=local, peerAddress=peer)
+        self.channel = site.buildProtocol(peer)
+        self.channel.makeConnection(self.transport)
+        self._parser = ResponseParser(DEFAULT_LIMITS)
+
+    def send(self, data: bytes, *, step: int = 0) -> list[Response]:
+        """Send bytes, ``step`` at a time, and give the responses that came."""
+        for start in range(0, len(data), step or len(data)):
+            self.channel.dataReceived(data[start : start + (step or len(data))])
+        return self.read()
+
+    def read(self) -> list[Response]:
+        data = self.transport.value()
+        self.transport.clear()
+        return self._parser.feed(data) if data else []
+
+
+@pytest.fixture
+def reactor() -> Reactor:
+    return Reactor()
+
+
+@pytest.fixture
+def serve(reactor: Reactor) -> Callable[..., Wire]:
+    """``serve(resource, name)`` puts a resource at /name and gives a connection to it."""
+
+    def serve(resource: Resource, name: bytes = b"events", **ends: Any) -> Wire:
+        root = Resource()
+        root.putChild(name, resource)
+        return Wire(Site(root, reactor=reactor), **ends)
+
+    return serve
+
+
+class Coherence:
+    """What stands for Cohen3's central object."""
+
+    hostname = "127.0.0.1"
+    web_server_port = 8080
+
+    def __init__(self) -> None:
+        self.resources: dict[str, Any] = {}
+
+    def add_web_resource(self, name: str, resource: Any) -> None:
+        self.resources[name] = resource
+
+
+class ControlPoint:
+    def __init__(self) -> None:
+        self.coherence = Coherence()
+        self.events: list[event.Event] = []
+
+    def propagate(self, one: event.Event) -> None:
+        self.events.append(one)
+
+
+@pytest.fixture
+def control_point() -> ControlPoint:
+    return ControlPoint()
+
+
+class DeviceService:
+    """What stands for Cohen3's ServiceServer."""
+
+    id = "RenderingControl"
+    backend = None
+
+    def __init__(self) -> None:
+        self.subscribers: dict[str, Any] = {}
+        self.reactor: Any = None
+        self.sent: list[Any] = []
+
+    def get_subscribers(self) -> dict[str, Any]:
+        return self.subscribers
+
+    def new_subscriber(self, subscriber: dict[str, Any]) -> None:
+        if self.reactor is not None:
+            self.sent.append(event.send_notification(subscriber, BODY, reactor=self.reactor))
+        self.subscribers[subscriber["sid"]] = subscriber
+
+
+class ClientService:
+    """What stands for Cohen3's Service at a control point."""
+
+    def __init__(self) -> None:
+        self.sid: str | None = None
+        self.timeout = 0
+        self.told_timeouts: list[int] = []
+        self.processed: list[Any] = []
+        self.event_connection: Any = None
+
+    def get_base_url(self) -> bytes:
+        return b"http://127.0.0.1:8080/"
+
+    def get_event_sub_url(self) -> str:
+        return "http://127.0.0.1:8080/RenderingControl/subscribe"
+
+    def get_sid(self) -> str | None:
+        return self.sid
+
+    def set_sid(self, sid: str | None) -> None:
+        self.sid = sid
+
+    def set_timeout(self, timeout: int) -> None:
+        self.timeout = timeout
+        self.told_timeouts.append(timeout)
+
+    def process_event(self, one: Any) -> None:
+        self.processed.append(one)
+
+
+@pytest.fixture
+def device_service() -> DeviceService:
+    return DeviceService()
+
+
+@pytest.fixture
+def service() -> ClientService:
+    return ClientService()
+
+
+@pytest.fixture(autouse=True)
+def fresh_globals() -> Iterator[None]:
+    """The module's globals are those of a fresh import in each test."""
+    kept = event.hostname, event.web_server_port, event._server
+    event.hostname = event.web_server_port = event._server = None
+    yield
+    event.hostname, event.web_server_port, event._server = kept
+
+
+BODY = (
+    b'<?xml version="1.0"?>\n'
+    b'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">'
+    b"<e:property><Volume>30</Volume></e:property>"
+    b"<e:property><Mute>0</Mute></e:property></e:propertyset>"
+)
+
+
+def notify(body: bytes = BODY, *, path: str = "/events", **changes: str | None) -> bytes:
+    """A NOTIFY; a header is changed or, with None, left out by its name, _ for -."""
+    headers: dict[str, str | None] = {
+        "HOST": "127.0.0.1:8080",
+        "CONTENT-TYPE": 'text/xml; charset="utf-8"',
+        "NT": "upnp:event",
+        "NTS": "upnp:propchange",
+        "SID": "uuid:one",
+        "SEQ": "0",
+        "CONTENT-LENGTH": str(len(body)),
+    }
+    return request("NOTIFY", path, headers, body, changes)
+
+
+def subscribe(path: str = "/events", **changes: str | None) -> bytes:
+    headers: dict[str, str | None] = {
+        "HOST": "127.0.0.1:8080",
+        "CALLBACK": "<http://127.0.0.1:9000/events>",
+        "NT": "upnp:event",
+        "TIMEOUT": "Second-300",
+    }
+    return request("SUBSCRIBE", path, headers, b"", changes)
+
+
+def renew(sid: str, path: str = "/events", **changes: str | None) -> bytes:
+    return subscribe(path, CALLBACK=None, NT=None, SID=sid, **changes)
+
+
+def unsubscribe(sid: str | None, path: str = "/events", **changes: str | None) -> bytes:
+    headers: dict[str, str | None] = {"HOST": "127.0.0.1:8080", "SID": sid}
+    return request("UNSUBSCRIBE", path, headers, b"", changes)
+
+
+def request(
+    method: str,
+    path: str,
+    headers: dict[str, str | None],
+    body: bytes,
+    changes: dict[str, str | None],
+) -> bytes:
+    headers = headers | {name.replace("_", "-"): value for name, value in changes.items()}
+    lines = [f"{method} {path} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
