@@ -105,6 +105,11 @@ def test_unknown_elements_attributes_comments_and_instructions_are_ignored() -> 
     assert parsed(body) == (("V", "xy"),)
 
 
+def test_unknown_elements_beside_a_value_of_xml_are_ignored() -> None:
+    body = inside("<x:y><V><W/></V></x:y><e:property><V><a/></V></e:property><z><V/></z>")
+    assert parsed(body) == (("V", "<a/>"),)
+
+
 def test_a_variable_that_comes_twice_is_given_twice() -> None:
     body = inside("<e:property><V>1</V></e:property><e:property><V>2</V></e:property>")
     assert parsed(body) == (("V", "1"), ("V", "2"))
@@ -225,6 +230,7 @@ def test_xml_instead_of_text_is_given_back_as_its_text(value: str, text: str) ->
         ("<p:a/>", '<p:a xmlns:p="urn:p"/>'),
         ("<p:a><b/></p:a>", '<p:a xmlns:p="urn:p" xmlns="urn:d"><b/></p:a>'),
         ("<p:a xmlns:p='urn:q'><p:b/></p:a>", '<p:a xmlns:p="urn:q"><p:b/></p:a>'),
+        ("<p:a/><b/>", '<p:a xmlns:p="urn:p"/><b xmlns="urn:d"/>'),
         ("<p:a p:x='1'/><p:b/>", '<p:a xmlns:p="urn:p" p:x="1"/><p:b xmlns:p="urn:p"/>'),
         (
             "<e:a><x:b xmlns:x='urn:x' p:c='1'/></e:a>",
@@ -268,7 +274,7 @@ def test_one_long_declaration_for_many_elements_is_400() -> None:
     uri = f' xmlns:p="{"u" * 400}"'
     four = inside("<e:property><V>" + "<p:a/>" * 4 + "</V></e:property>", uri)
     assert len(parsed(four, limits)[0][1]) > 1_600
-    assert "too much" in refusal(four.replace("<p:a/>", "<p:a/><p:a/>"), limits)
+    assert "too much" in refusal(four.replace("<p:a/>", "<p:a/><p:a/>", 1), limits)
 
 
 # --- writing -----------------------------------------------------------------------------

@@ -76,12 +76,18 @@ def test_an_old_httptools_is_recognised_by_what_it_accepts(
         def __init__(self, protocol: object) -> None: ...
         def feed_data(self, data: bytes) -> None: ...
 
+    class FoldingParser(OldParser):
+        def feed_data(self, data: bytes) -> None:
+            if b"\r\n " not in data:
+                raise httptools.HttpParserError
+
     class NewParser(OldParser):
         def feed_data(self, data: bytes) -> None:
             raise httptools.HttpParserError
 
-    monkeypatch.setattr(httptools, "HttpRequestParser", OldParser)
-    assert heads.needs_strict_check()
+    for parser in (OldParser, FoldingParser):
+        monkeypatch.setattr(httptools, "HttpRequestParser", parser)
+        assert heads.needs_strict_check()
     monkeypatch.setattr(httptools, "HttpRequestParser", NewParser)
     assert not heads.needs_strict_check()
 

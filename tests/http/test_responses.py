@@ -76,9 +76,9 @@ def one(wire: bytes, method: str = "") -> Response:
 
 
 def fails(wire: bytes, limits: Limits = DEFAULT_LIMITS) -> bool:
-    found, error = parsed(wire, limits=limits)
+    found, error = parsed(wire, limits=limits, ended=False)
     assert found == []
-    found, _ = parsed(OK + wire, limits=limits)
+    found, _ = parsed(OK + wire, limits=limits, ended=False)
     assert len(found) == 1
     return error
 
@@ -103,6 +103,13 @@ def test_a_body_with_a_length_is_read(wire: bytes, method: str) -> None:
     assert response.body == BODY
     assert b"server" not in response.fields
     assert not response.close
+
+
+def test_each_response_has_its_own_body() -> None:
+    other = WITH_BODY.replace(b"root", b"main")
+    found, error = parsed(WITH_BODY + CHUNKED + other + WITH_BODY)
+    assert not error
+    assert [response[2] for response in found] == [BODY, BODY, b"<main/>\r\n\r\n", BODY]
 
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:

@@ -173,8 +173,7 @@ class RequestParser:
             pass
         except httptools.HttpParserError as error:
             raise _refusal(error, name, head, headers) from None
-        # A folded line makes fewer pairs than lines.
-        if len(headers) != lines or (_NEEDS_STRICT_CHECK and not is_strict_request_head(head)):
+        if _NEEDS_STRICT_CHECK and not is_strict_request_head(head):
             raise RemoteProtocolError("the header is malformed", status=400)
         request = Request(
             name,

@@ -102,7 +102,7 @@ class ResponseParser:
             error.status = 0  # nobody can be told
             self.error = error
             self._end()
-        between = not (self.started or self._ended or self._empty)
+        between = not (self.started or self._ended)
         if fresh and between and len(responses) == 1 and size <= _REMEMBERED_BYTES:
             self._remembered = data
             self._result = responses[0]
