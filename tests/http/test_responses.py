@@ -339,6 +339,15 @@ def test_what_was_an_answer_once_may_be_a_body_now() -> None:
     assert response.body == OK
 
 
+def test_only_a_whole_answer_is_remembered() -> None:
+    parser = ResponseParser(DEFAULT_LIMITS)
+    for _ in range(2):
+        assert parser.feed(OK[:-2]) == []
+        assert len(parser.feed(OK[-2:])) == 1
+    assert parser.feed(OK[-2:]) == []
+    assert not parser.started
+
+
 def test_the_same_answer_may_mean_another_thing_to_another_method() -> None:
     wire = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n"
     parser = ResponseParser(DEFAULT_LIMITS)
