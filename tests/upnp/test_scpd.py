@@ -99,8 +99,8 @@ def test_a_service_made_of_a_document_is_described_by_that_document() -> None:
 
 def test_what_is_written_is_read_again() -> None:
     read = parse_scpd(build_scpd(Thermometer()))
-    assert list(read.variables) == ["Temperature", "Mode", "Volume", "Label"]
-    assert read.evented == ("Temperature", "Label")
+    assert list(read.variables) == ["Temperature", "Mode", "Volume", "Label", "LastChange"]
+    assert read.evented == ("Temperature", "Label", "LastChange")
     assert read.problems == ()
     temperature = read["Temperature"]
     assert (temperature.minimum, temperature.maximum, temperature.step) == (-40.0, 85.0, 0.5)

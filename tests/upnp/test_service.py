@@ -71,7 +71,7 @@ def test_a_service_without_evented_variables_has_no_eventing() -> None:
 @pytest.mark.clause("LC-02")
 def test_a_variable_evented_through_last_change_has_no_event_of_its_own() -> None:
     service = Service(type=TYPE, variables=[StateVariable("i4", name="A", evented="LastChange")])
-    assert service.evented == ()
+    assert service.evented == ("LastChange",)
 
 
 def test_two_instances_do_not_share_values() -> None:

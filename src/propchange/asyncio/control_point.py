@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import platform
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from propchange.core.outcomes import (
     RenewalFailed,
     SeqUnreliable,
     SubscriberOutcome,
+    Unreadable,
 )
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
@@ -91,6 +93,10 @@ class ControlPoint:
             callback_port=callback_port,
         )
         self.limits = limits
+        # Or an unanswered one would hold up the end twice: of its subscription, then of this.
+        self._parting_limits = dataclasses.replace(
+            limits, request_seconds=min(limits.request_seconds, limits.unsubscribe_seconds)
+        )
         self._interface = interface
         self._wanted_port = port
         self._tap = tap
@@ -131,11 +137,16 @@ class ControlPoint:
         return RemoteDevice(self, parse_description(document, url, self.limits))
 
     def subscribe_url(
-        self, event_url: str, *, wait: bool = True, duration: int | None = None
+        self,
+        event_url: str,
+        *,
+        wait: bool = True,
+        duration: int | None = None,
+        variables: Iterable[str] = (),
     ) -> Subscription:
         """A subscription to an event URL, without a description: values are texts. To be entered
-        with ``async with``."""
-        return Subscription(self, event_url, wait=wait, duration=duration)
+        with ``async with``. The rest is as for ``RemoteService.subscribe``."""
+        return Subscription(self, event_url, wait=wait, duration=duration, variables=variables)
 
     async def fetch(self, url: str) -> tuple[bytes, str]:
         """The document at ``url`` and where it was found in the end. Raises DescriptionError for
@@ -223,6 +234,7 @@ class ControlPoint:
         convert: Convert | None,
         wait: bool,
         duration: int | None,
+        variables: tuple[str, ...] = (),
     ) -> HeldSubscription:
         """For :class:`Subscription`: subscribe."""
         self._opened()
@@ -236,6 +248,7 @@ class ControlPoint:
             device=None if service is None else service.description.udn,
             convert=convert,
             duration=duration,
+            variables=variables,
         )
         self._subscriptions[held] = subscription
         self._queue_drain()
@@ -297,12 +310,13 @@ class ControlPoint:
             return message
 
         answer_from = Location.of(request.url).authority
+        parting = request.kind is RequestKind.UNSUBSCRIBE
         answer = await follow(
             request.url,
             build,
             source=request.source or self._source,
             redirects=REDIRECT if request.kind is RequestKind.SUBSCRIBE else (),
-            limits=self.limits,
+            limits=self._parting_limits if parting else self.limits,
         )
         if self._tap is not None:
             self._tap(answer.response)
@@ -378,6 +392,8 @@ class ControlPoint:
                 self._logger.warning(
                     "%s: its SEQ means nothing; missed events cannot be noticed", held.event_url
                 )
+            case Unreadable(held, reason):
+                self._warnings.warn((held.event_url, reason), f"{held.event_url}: {reason}")
             case ForeignSource(held, source, refused):
                 self._logger.warning(
                     "an event for %s came from %s, not from %s: %s",

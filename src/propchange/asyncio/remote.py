@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from propchange.asyncio.subscription import Subscription
@@ -118,16 +118,31 @@ class RemoteService:
             return None
         return {name: variable.parse for name, variable in variables.items()}
 
-    def subscribe(self, *, wait: bool = True, duration: int | None = None) -> Subscription:
+    def subscribe(
+        self,
+        *,
+        wait: bool = True,
+        duration: int | None = None,
+        variables: Iterable[str] = (),
+    ) -> Subscription:
         """A subscription to this service, to be entered with ``async with``. ``duration`` in
-        seconds is what is asked for. Raises DescriptionError when the service has no eventing."""
+        seconds is what is asked for. ``variables`` are the evented ones that are wanted, all when
+        there are none: only with ``uda="2.0"`` is the device asked for that (STATEVAR), and only if
+        it accepts all of them are the others left out, see ``Subscription.accepted``.
+
+        Raises DescriptionError when the service has no eventing."""
         if not self.event_url:
             raise DescriptionError(
                 f"{self.name} of {self.device.friendly_name} sends no events "
                 "(its eventSubURL is empty)"
             )
         return Subscription(
-            self._control_point, self.event_url, service=self, wait=wait, duration=duration
+            self._control_point,
+            self.event_url,
+            service=self,
+            wait=wait,
+            duration=duration,
+            variables=variables,
         )
 
     def __repr__(self) -> str:

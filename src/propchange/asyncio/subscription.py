@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -41,7 +41,9 @@ class Subscription:
         service: RemoteService | None = None,
         wait: bool,
         duration: int | None,
+        variables: Iterable[str] = (),
     ) -> None:
+        self._variables = (variables,) if isinstance(variables, str) else tuple(variables)
         self._control_point = control_point
         self._event_url = event_url
         self._wait = wait
@@ -65,8 +67,22 @@ class Subscription:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The current state, live: variable -> typed value, as far as events have told it."""
+        """The current state, live: variable -> typed value, as far as events have told it. Of
+        what LastChange tells, instance 0 and the channel Master or none; :attr:`state` has all."""
         return MappingProxyType(self.held.values)
+
+    @property
+    def state(self) -> Mapping[tuple[str, int | None, str | None], Any]:
+        """The current state with all instances and channels that LastChange has told, as of now:
+        (variable, instance, channel) -> typed value. Instance and channel are None for what is
+        evented by itself."""
+        return self.held.full_state
+
+    @property
+    def accepted(self) -> tuple[str, ...] | None:
+        """The variables that the device events alone, as it was asked with ``variables=`` (UDA 2.0
+        §4.1.2, ACCEPTED-STATEVAR); None when it events all."""
+        return self.held.accepted
 
     @property
     def status(self) -> Status:
@@ -139,7 +155,12 @@ class Subscription:
         if self.service is not None and self._wait:
             convert = await self.service.conversions()
         self._held = self._control_point.begin(
-            self, self._event_url, convert=convert, wait=self._wait, duration=self._duration
+            self,
+            self._event_url,
+            convert=convert,
+            wait=self._wait,
+            duration=self._duration,
+            variables=self._variables,
         )
         if self._wait:
             try:

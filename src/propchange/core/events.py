@@ -28,7 +28,9 @@ class Change(NamedTuple):
 class Event:
     """One event message, decoded (UDA 2.0 §4.3.2).
 
-    ``changes`` maps variables to typed values; ``details`` has everything. ``is_initial``: this
+    ``changes`` maps variables to typed values, those told by LastChange too: of them, what it
+    tells of InstanceID 0 and the channel Master or none. ``details`` has everything, a LastChange
+    as it came and behind it all that it tells. ``is_initial``: this
     is the full state, after a subscription was granted. ``merged`` counts the events that were
     merged into this one because the application was behind.
     """

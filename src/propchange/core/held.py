@@ -6,18 +6,23 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
 from propchange.core.events import Cause, Change, Event, Status
+from propchange.core.lastchange import MASTER, LastChangeEntry, parse_lastchange
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
 from propchange.core.sequence import Sequence
 from propchange.core.states import SubscriberState
 from propchange.core.subscribing import OutgoingRequest
+from propchange.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
     from propchange.core.reception import Received
 
-__all__ = ["HeldSubscription", "TokenBucket"]
+__all__ = ["Convert", "HeldSubscription", "StateKey", "TokenBucket"]
 
 Convert = Mapping[str, Callable[[str], object]]
+
+StateKey = tuple[str, int | None, str | None]
+"""(variable, instance, channel); both None for what is not told by LastChange."""
 
 
 class TokenBucket:
@@ -52,11 +57,14 @@ class HeldSubscription:
     """One subscription at the subscriber, over all the SIDs it has had. Read it; only the
     protocol writes it.
 
-    ``values`` is the current state, variable -> typed value. ``expires`` is in seconds of the
+    ``values`` is the current state, variable -> typed value; ``instances`` what LastChange has
+    told of it. ``accepted`` are the variables that the device has accepted to event alone
+    (ACCEPTED-STATEVAR), None when it events all. ``expires`` is in seconds of the
     runtime's clock, None while nothing is granted; infinite grants have ``inf``.
     """
 
     __slots__ = (
+        "accepted",
         "advertised",
         "attempts",
         "bucket",
@@ -74,7 +82,9 @@ class HeldSubscription:
         "foreign_sources",
         "gaps",
         "granted_once",
+        "instances",
         "last_event_at",
+        "limits",
         "must_describe",
         "outstanding",
         "path",
@@ -84,8 +94,10 @@ class HeldSubscription:
         "sid",
         "source",
         "state",
+        "statevar",
         "status",
         "status_cause",
+        "unreadable",
         "unreliable_told",
         "values",
     )
@@ -101,8 +113,12 @@ class HeldSubscription:
         duration: int,
         limits: Limits,
         now: float,
+        statevar: tuple[str, ...] = (),
     ) -> None:
         self.event_url = event_url
+        self.limits = limits
+        self.statevar = statevar
+        self.accepted: tuple[str, ...] | None = None
         self.persistent = persistent
         self.describable = describable
         self.device = device
@@ -133,6 +149,10 @@ class HeldSubscription:
         self.gaps = 0
         self.last_event_at: float | None = None
         self.values: dict[str, object] = {}
+        self.instances: dict[StateKey, object] = {}
+        self.unreadable: tuple[str, ...] = ()
+        """What could not be read of the last LastChange, in sentences; whoever tells it empties
+        it."""
 
     def decode(
         self, seq: int | None, pairs: tuple[tuple[str, str], ...], *, initial: bool
@@ -140,7 +160,9 @@ class HeldSubscription:
         """The event that these texts are, with the declared types; ``values`` follows.
 
         A text that does not fit its type, or a variable that is not declared, is in ``details``
-        with the value None and changes nothing else (XML-06).
+        with the value None and changes nothing else (XML-06). A LastChange stands in ``details``
+        as it came and then with all that it tells; ``changes`` has of that what it tells of
+        instance 0, in the channel Master or in none.
         """
         values = self.values
         convert = self.convert
@@ -156,8 +178,67 @@ class HeldSubscription:
                     continue
             details.append(Change(name, value, values.get(name), None, None, text))
             changes[name] = value
+        if "LastChange" in changes:
+            self._expand(changes, details, initial=initial)
         values.update(changes)
         return Event(self, self.sid, seq, changes, tuple(details), is_initial=initial)
+
+    def _expand(self, changes: dict[str, object], details: list[Change], *, initial: bool) -> None:
+        """Put what a LastChange tells into ``changes`` and ``details``, and the raw text of one
+        that can be read out of ``changes``."""
+        text = changes["LastChange"]
+        if not isinstance(text, str) or not text.strip():
+            return  # A vendor's own, or nothing to tell.
+        try:
+            found = parse_lastchange(text, self.limits)
+        except RemoteProtocolError as error:
+            self.unreadable = (f"a LastChange cannot be read: {error.args[0]}",)
+            return
+        self.unreadable = tuple(f"left out of a LastChange: {it}" for it in found.problems)
+        if found.is_log:
+            details.extend(
+                Change(
+                    entry.variable, dict(entry.attributes), None, None, entry.channel, entry.text
+                )
+                for entry in found.entries
+            )
+            return
+        del changes["LastChange"]
+        if initial:
+            # It tells all valid instances (LC-07), and 0 is always one.
+            valid = {0, *(entry.instance for entry in found.entries)}
+            self.instances = {k: v for k, v in self.instances.items() if k[1] in valid}
+        for entry in found.entries:
+            if entry.variable:
+                self._tell(entry, changes, details)
+
+    def _tell(
+        self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
+    ) -> None:
+        instance, name, channel, text, _ = entry
+        key = (name, instance, channel)
+        previous = self.instances.get(key)
+        value: object = text
+        if self.convert is not None:
+            try:
+                value = self.convert[name](text)
+            except (KeyError, ValueError):
+                details.append(Change(name, None, previous, instance, channel, text))
+                return
+        details.append(Change(name, value, previous, instance, channel, text))
+        if key in self.instances or len(self.instances) < self.limits.fold_keys:
+            self.instances[key] = value
+        if instance == 0 and (channel is None or channel.lower() == MASTER.lower()):
+            changes[name] = value
+
+    @property
+    def full_state(self) -> dict[StateKey, object]:
+        """The current state of all instances and channels, a copy."""
+        told = {name for name, instance, _ in self.instances if instance == 0}
+        state: dict[StateKey, object] = {
+            (name, None, None): value for name, value in self.values.items() if name not in told
+        }
+        return {**state, **self.instances}
 
     def __repr__(self) -> str:
         return f"<HeldSubscription {self.event_url} {self.state.name} {self.sid}>"

@@ -30,6 +30,7 @@ __all__ = [
     "SeqUnreliable",
     "Subscribed",
     "SubscriberOutcome",
+    "Unreadable",
     "Unsubscribed",
 ]
 
@@ -202,6 +203,14 @@ class NotifyRefused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Part of an event could not be read, for ``reason``; the rest was taken."""
+
+    subscription: HeldSubscription
+    reason: str
+
+
 SubscriberOutcome = (
     Event
     | StatusChange
@@ -211,4 +220,5 @@ SubscriberOutcome = (
     | SeqUnreliable
     | ForeignSource
     | NotifyRefused
+    | Unreadable
 )

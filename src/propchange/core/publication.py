@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from propchange.core.backlog import Accumulate, Backlog, MergeRule, Replace
+from propchange.core.folds import Fold
 from propchange.core.limits import Limits
 from propchange.core.messages import DeliveryAddress, Endpoint, EventMessage
 from propchange.core.moderation import Moderation
@@ -23,7 +24,8 @@ class EventedVariable:
 
     ``text`` is the value an initial event carries until the first update.
     ``minimum_interval`` (seconds) and ``minimum_delta`` moderate it (UDA 2.0 §4.3.1).
-    ``merge``: None to replace, or a function of an older and a newer text.
+    ``merge``: None to replace, a function of an older and a newer text, or a
+    :class:`~propchange.core.folds.Fold`, which is that and folds by key.
     """
 
     text: str
@@ -35,6 +37,8 @@ class EventedVariable:
         """The merge rule of this variable, at its first value."""
         if self.merge is None:
             return Replace(self.text)
+        if isinstance(self.merge, Fold):
+            return self.merge.rule(self.text, limits)
         return Accumulate(self.text, self.merge, keep=2 * limits.waiting_messages)
 
     def moderation(self) -> Moderation | None:
@@ -60,8 +64,9 @@ class PublishedService:
             check_variable_name(name)
         self.path = path
         self.texts = {name: variable.text for name, variable in variables.items()}
-        self.check(self.texts)
         self.merges = {name: v.merge for name, v in variables.items() if v.merge is not None}
+        self._folds = {n: merge for n, merge in self.merges.items() if isinstance(merge, Fold)}
+        self.check(self.texts)
         self.moderations = {
             name: moderation
             for name, variable in variables.items()
@@ -79,13 +84,16 @@ class PublishedService:
 
     def check(self, changes: Mapping[str, str]) -> None:
         """Raises KeyError for a variable that this service does not have, and ValueError for a
-        text that XML cannot carry."""
+        text that XML cannot carry or that its fold cannot read."""
         for name, text in changes.items():
             if name not in self.texts:
                 raise KeyError(name)
             # What is printable is also legal in XML, and isprintable is the quicker look.
             if not text.isprintable():
                 format_propertyset(((name, text),))
+        if self._folds:
+            for name in self._folds.keys() & changes.keys():
+                self._folds[name].read(changes[name])
 
     def initial_event(self, wanted: frozenset[str] | None) -> EventMessage:
         """The initial event for one subscription. Moderation is told of the values in it."""

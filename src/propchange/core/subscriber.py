@@ -20,7 +20,9 @@ from propchange.core.outcomes import (
     RenewalFailed,
     SeqUnreliable,
     SubscriberOutcome,
+    Unreadable,
 )
+from propchange.core.propertyset import check_variable_name
 from propchange.core.reception import Received, Reception
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.sequence import SeqVerdict
@@ -28,6 +30,7 @@ from propchange.core.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.subscribing import (
     OutgoingRequest,
     RequestKind,
+    accepted_variables,
     http_url,
     renewal_message,
     subscribe_message,
@@ -97,21 +100,28 @@ class SubscriberProtocol:
         device: Hashable = None,
         convert: Convert | None = None,
         duration: int | None = None,
+        variables: Iterable[str] = (),
     ) -> HeldSubscription:
         """Begin a subscription to ``event_url`` (absolute).
 
         ``persistent``: keep trying when the first SUBSCRIBE fails; else the status is then
         REFUSED. ``describable``: the runtime can read the description again when the event URL
         seems to have moved; ``describe_first``: it must, before the first SUBSCRIBE. ``device``
-        is the key for :meth:`device_gone` and :meth:`device_rebooted`. ``convert`` maps the declared variables to what makes a value of
-        a text; None leaves texts. ``duration`` in seconds is asked for.
+        is the key for :meth:`device_gone` and :meth:`device_rebooted`. ``convert`` maps the
+        declared variables to what makes a value of a text; None leaves texts. ``duration`` in
+        seconds is asked for. ``variables`` are those that are wanted, all when there are none:
+        STATEVAR, which needs UDA 2.0, and which a device may ignore (SUB-53).
 
-        Raises ValueError for a URL that cannot be subscribed to and for a duration under one
-        second, LocalProtocolError beyond ``Limits.held_subscriptions``.
+        Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
+        and for a variable that is no name, LocalProtocolError beyond
+        ``Limits.held_subscriptions``.
         """
         http_url(event_url)
         if duration is not None and duration < 1:
             raise ValueError(f"a duration is at least 1 second, not {duration}")
+        statevar = tuple(dict.fromkeys(variables))
+        for name in statevar:
+            check_variable_name(name)
         if len(self._held) >= self._limits.held_subscriptions:
             raise LocalProtocolError(
                 f"a control point holds {self._limits.held_subscriptions} subscriptions at most; "
@@ -126,6 +136,7 @@ class SubscriberProtocol:
             duration=duration or self._policy.duration,
             limits=self._limits,
             now=now,
+            statevar=statevar,
         )
         held.must_describe = describe_first
         self._held[held] = None
@@ -314,7 +325,11 @@ class SubscriberProtocol:
         held.callback = f"http://{held.advertised}{held.path}"
         held.source = Endpoint(local.host, 0, local.scope)
         return subscribe_message(
-            held.event_url, held.callback, self._policy, duration=held.duration_wanted
+            held.event_url,
+            held.callback,
+            self._policy,
+            duration=held.duration_wanted,
+            statevar=held.statevar,
         )
 
     def _send(
@@ -362,6 +377,7 @@ class SubscriberProtocol:
         held.sequence.restart()
         held.failures = 0
         held.granted_once = True
+        held.accepted = accepted_variables(held.statevar, response, self._policy, self._limits)
         held.device_host = None if request.remote is None else request.remote.host
         self._deadlines.set((held, _Timer.INITIAL), now + self._limits.initial_event_seconds)
         duration = self._take_grant(held, request, response, now)
@@ -498,6 +514,9 @@ class SubscriberProtocol:
             held.last_event_at = now
             full = initial and verdict is not SeqVerdict.MISSED
             self._outcomes.append(held.decode(seq, pairs, initial=full))
+            if held.unreadable:
+                self._outcomes.extend(Unreadable(held, reason) for reason in held.unreadable)
+                held.unreadable = ()
         if verdict in (SeqVerdict.MISSED, SeqVerdict.LATE):
             held.gaps += 1
             self._repair(held, seq, now)

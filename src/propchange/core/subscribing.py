@@ -7,15 +7,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from propchange.core.headers import format_timeout
-from propchange.core.messages import Endpoint, Request
+from propchange.core.headers import format_statevar, format_timeout, parse_statevar
+from propchange.core.limits import Limits
+from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.rules import SubscriberPolicy
 from propchange.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from propchange.core.held import HeldSubscription
 
-__all__ = ["OutgoingRequest", "RequestKind", "authority_and_target", "http_url"]
+__all__ = [
+    "OutgoingRequest",
+    "RequestKind",
+    "accepted_variables",
+    "authority_and_target",
+    "http_url",
+]
 
 
 class RequestKind(enum.Enum):
@@ -118,8 +125,21 @@ def subscribe_message(
         (b"TIMEOUT", format_timeout(duration)),
     ]
     if statevar and policy.uda == "2.0":
-        headers.append((b"STATEVAR", ",".join(statevar).encode()))
+        headers.append((b"STATEVAR", format_statevar(statevar)))
     return Request("SUBSCRIBE", target, headers)
+
+
+def accepted_variables(
+    asked: tuple[str, ...], response: Response, policy: SubscriberPolicy, limits: Limits
+) -> tuple[str, ...] | None:
+    """The variables that a grant says are all that will be evented; None when all are, which
+    whoever did not ask for less may rely on (SUB-51, SUB-53). One clause spells the header in two
+    ways, so both are read (AMB-3)."""
+    if not asked or policy.uda != "2.0":
+        return None
+    fields = response.fields
+    value = fields.get(b"accepted-statevar", fields.get(b"accepted_statevar"))
+    return parse_statevar(value, limits)
 
 
 def renewal_message(url: str, sid: str, policy: SubscriberPolicy, *, duration: int) -> Request:

@@ -60,6 +60,7 @@ class StateVariableOptions(TypedDict, total=False):
     multicast: bool
     level: str
     merge: Merge | None
+    channel: str | None
     name: str | None
 
 
@@ -91,6 +92,8 @@ class StateVariable(Generic[T]):
       it has moved that far. See :mod:`propchange.core.moderation`.
     - ``multicast``, ``level``: also evented by multicast (UDA 2.0 §4.3.3), with that LVL.
     - ``merge``: how waiting changes are merged; None replaces the older by the newer.
+    - ``channel``: for a per-channel variable with ``evented="LastChange"``, the channel that the
+      attribute reads and assigns, ``"Master"`` as a rule.
     - ``name``: the name on the wire, by default the CamelCase of the attribute's name.
 
     Raises TypeError or ValueError for options that contradict each other or the data type.
@@ -100,6 +103,7 @@ class StateVariable(Generic[T]):
 
     __slots__ = (
         "allowed",
+        "channel",
         "data_type",
         "evented",
         "initial",
@@ -255,6 +259,7 @@ class StateVariable(Generic[T]):
         multicast: bool = False,
         level: str = "upnp:/general",
         merge: Merge | None = None,
+        channel: str | None = None,
         name: str | None = None,
     ) -> None:
         self.name: str = name or ""
@@ -264,6 +269,7 @@ class StateVariable(Generic[T]):
         self.multicast = multicast
         self.level = level
         self.merge = merge
+        self.channel = channel
         self.minimum: T | None = self._option("minimum", minimum)
         self.maximum: T | None = self._option("maximum", maximum)
         self.step: T | None = self._option("step", step, positive=True)
@@ -387,6 +393,13 @@ class StateVariable(Generic[T]):
             )
         if self.evented is False and not (self.minimum_interval is self.minimum_delta is None):
             raise ValueError(f"{self._called()}: it is not evented, so nothing can be moderated")
+        if self.channel is not None:
+            if not isinstance(self.channel, str):
+                raise TypeError(f"{self._called()}: a channel is a str, not {shown(self.channel)}")
+            if self.evented != "LastChange":
+                raise ValueError(f"{self._called()}: channels are for evented='LastChange'")
+            if not self.channel:
+                raise ValueError(f"{self._called()}: a channel has a name, Master as a rule")
         if self.multicast and self.evented is not True:
             # What goes out by multicast goes out by unicast too (UDA 2.0 §2.5).
             raise ValueError(f"{self._called()}: multicast is for variables with evented=True")

@@ -78,8 +78,17 @@ class Batch:
         self.state = BatchState.NEW
         self.parent: Batch | None = None
         self.around: Batch | None = None
-        self.before: dict[str, Any] = {}
+        self.before: dict[Any, Any] = {}
         self.cancel_watch: Callable[[], None] | None = None
+
+    def has(self, key: Any) -> bool:
+        """Whether the value under ``key`` was assigned in this batch or one around it."""
+        batch: Batch | None = self
+        while batch is not None:
+            if key in batch.before:
+                return True
+            batch = batch.parent
+        return False
 
     def __enter__(self) -> None:
         if self.state is not BatchState.NEW:

@@ -19,6 +19,17 @@ from propchange.upnp.batch import (
     enclosing_batch,
     is_inside,
 )
+from propchange.upnp.instances import (
+    ABSENT,
+    LAST_CHANGE,
+    Key,
+    ServiceInstance,
+    changed_entries,
+    check_number,
+    last_change_text,
+    last_change_variable,
+    state_entries,
+)
 from propchange.upnp.scpd import parse_scpd
 
 __all__ = ["OnAction", "Service", "ServiceSink", "default_service_id"]
@@ -73,6 +84,10 @@ class Service:
     value; from then on it is one event, unless the value is equal to the one before or the
     variable is not evented.
 
+    Variables with ``evented="LastChange"`` go out inside the variable LastChange, which is
+    declared by itself and takes at most one event per 0.2 s; see :meth:`instance`. A subclass
+    leaves inherited variables out with ``without=["Loudness", …]`` in its class line.
+
     ``id`` is the serviceId; left out it is made of the type, and numbered where a device has
     several services of that name. ``on_action`` answers the POSTs to the controlURL: a callable
     or, in a subclass, a method, taking the ``Request`` and returning a ``Response`` or an
@@ -86,10 +101,16 @@ class Service:
 
     _class_type: ClassVar[str | None] = None
     _class_id: ClassVar[str | None] = None
+    _class_without: ClassVar[frozenset[str]] = frozenset()
     _class_variables: ClassVar[Mapping[str, StateVariable[Any]]] = MappingProxyType({})
 
     def __init_subclass__(
-        cls, *, type: str | None = None, id: str | None = None, **keywords: Any
+        cls,
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        without: Iterable[str] = (),
+        **keywords: Any,
     ) -> None:
         super().__init_subclass__(**keywords)
         if type is not None:
@@ -97,7 +118,12 @@ class Service:
             cls._class_type = type
         if id is not None:
             cls._class_id = _check_id(id)
-        cls._class_variables = MappingProxyType(_collect(cls))
+        inherited = cls._class_variables
+        unknown = [name for name in without if name not in inherited]
+        if unknown:
+            raise TypeError(f"{cls.__name__} inherits no {' and no '.join(unknown)} to leave out")
+        cls._class_without = cls._class_without | frozenset(without)
+        cls._class_variables = MappingProxyType(_collect(cls, cls._class_without))
 
     def __init__(
         self,
@@ -124,8 +150,13 @@ class Service:
             if name in self.__variables:
                 raise ValueError(f"two variables of {service_type} are called {name}")
             self.__variables[name] = variable
-        self.__evented = {n: v for n, v in self.__variables.items() if _is_evented(v)}
-        self.__values: dict[str, Any] = {n: v.initial for n, v in self.__variables.items()}
+        self.__indirect = {n: v for n, v in self.__variables.items() if v.evented == LAST_CHANGE}
+        if self.__indirect:
+            self.__variables[LAST_CHANGE] = last_change_variable(
+                service_type, self.__variables.get(LAST_CHANGE)
+            )
+        self.__evented = {n: v for n, v in self.__variables.items() if v.evented is True}
+        self.__values: dict[Key, Any] = {n: v.initial for n, v in self.__variables.items()}
         self.__sink: ServiceSink | None = None
         self.__batch: Batch | None = None
         self.__broken_batches = 0
@@ -235,11 +266,14 @@ class Service:
             return
         batch = self.__batch
         if batch is not None:
+            if variable.merge is not None and batch.has(name):
+                merged = variable.merge(variable.format(previous), variable.format(value))
+                value = variable.check(variable.parse(merged))
             batch.before.setdefault(name, previous)
             values[name] = value
-        elif sink is None or name not in self.__evented:
+        elif sink is None:
             values[name] = value
-        else:
+        elif name in self.__evented:
             changes = {name: variable.format(value)}
             values[name] = value
             try:
@@ -247,11 +281,127 @@ class Service:
             except BaseException:
                 values[name] = previous
                 raise
+        elif name in self.__indirect:
+            self.__write({name: value})
+        else:
+            values[name] = value
 
     def initial_texts(self) -> dict[str, str]:
-        """The evented variables with their texts for an initial event. What a batch that is
-        still open has assigned is not in it (UDA 2.0 §4.3)."""
-        return {name: v.format(self.__settled(name)) for name, v in self.__evented.items()}
+        """The evented variables with their texts for an initial event; LastChange with the full
+        state (LC-07). What a batch that is still open has assigned is not in it (UDA 2.0 §4.3)."""
+        texts = {name: v.format(self.__settled(name)) for name, v in self.__evented.items()}
+        if self.__indirect:
+            settled = dict(self.__values)
+            batch = self.__batch
+            while batch is not None:
+                _put(settled, batch.before)
+                batch = batch.parent
+            entries = list(state_entries(settled, self.__indirect, None))
+            texts[LAST_CHANGE] = last_change_text(self.__variables[LAST_CHANGE], entries)
+        return texts
+
+    # --- instances ---
+
+    @property
+    def instances(self) -> tuple[int, ...]:
+        """The InstanceIDs that are valid: 0, and those that were added."""
+        if not self.__indirect:
+            return ()
+        return (0, *(key[0] for key in self.__values if not isinstance(key, str) and not key[1]))
+
+    def instance(self, number: int) -> ServiceInstance:
+        """The variables of the instance ``number``, which is valid, as a mapping::
+
+            service.instance(0)["Volume", "LF"] = 20  # another channel than the attribute's
+            service.instance(1)["Mute"] = True        # another instance
+
+        Each is told in LastChange. Raises LookupError when there is no such instance, which is
+        every one where no variable is evented through LastChange."""
+        if number not in self.instances:
+            known = ", ".join(map(str, self.instances)) or "none"
+            raise LookupError(f"{self.__type} has no instance {number}; there are: {known}")
+        return ServiceInstance(self, number)
+
+    def add_instance(self, number: int) -> ServiceInstance:
+        """Another instance, in which every variable has its initial value: one event. Raises
+        ValueError when it is there already, or when the service has no instances."""
+        self.__check_instances(check_number(number))
+        if number in self.instances:
+            raise ValueError(f"{self.__type} has an instance {number} already")
+        added: dict[Key, Any] = {(number, "", None): True}
+        for name, variable in self.__variables.items():
+            if variable.evented is not True:
+                added[number, name, variable.channel] = variable.initial
+        self.__write(added)
+        return ServiceInstance(self, number)
+
+    def remove_instance(self, number: int) -> None:
+        """Instance ``number`` is valid no more. Raises ValueError for instance 0, which is always
+        there, and LookupError for one that is not."""
+        self.__check_instances(number)
+        if number == 0:
+            raise ValueError("instance 0 is that of the attributes, and stays")
+        self.instance(number)
+        self.__write(
+            {key: ABSENT for key in self.__values if not isinstance(key, str) and key[0] == number}
+        )
+
+    def read_instance(self, number: int, name: str, channel: str | None) -> Any:
+        """For :class:`ServiceInstance`: a value; KeyError when there is none."""
+        key = self.__key(number, name, channel)
+        batch = self.__batch
+        value = (
+            self.__values.get(key, ABSENT)
+            if batch is None or is_inside(batch)
+            else self.__settled(key)
+        )
+        if value is ABSENT:
+            where = f"channel {channel} of " if channel and number in self.instances else ""
+            raise KeyError(f"there is no {where}instance {number} of {name}")
+        return value
+
+    def assign_instance(self, number: int, name: str, channel: str | None, value: Any) -> None:
+        """For :class:`ServiceInstance`: take a value, as an assignment to the attribute does."""
+        key = self.__key(number, name, channel)
+        variable = self.__variables[name]
+        if isinstance(key, str):
+            self.assign_variable(variable, value)
+            return
+        self.__check_instances(number)
+        if number not in self.instances:
+            raise KeyError(f"there is no instance {number} of {name}")
+        value = variable.check(value)
+        if not _same(variable, value, self.__values.get(key, ABSENT)):
+            self.__write({key: value})
+
+    def __key(self, number: int, name: str, channel: str | None) -> Key:
+        variable = self.__find(name)
+        if variable.evented is True:
+            raise KeyError(f"{name} is not a variable of instances")
+        if channel is None:
+            channel = variable.channel
+        elif variable.channel is None:
+            raise KeyError(f"{name} has no channels")
+        if not number and channel == variable.channel:
+            return name
+        return number, name, channel
+
+    def __check_instances(self, number: int) -> None:
+        if self.__sink is not None:
+            self.__sink.check_caller()
+        if not self.__indirect:
+            raise ValueError(f"{self.__type} has no instances: nothing is evented by LastChange")
+        self.__check_batch()
+
+    def __write(self, changes: Mapping[Key, Any]) -> None:
+        """Set these values, or take them away, in one event."""
+        before = {key: self.__values.get(key, ABSENT) for key in changes}
+        _put(self.__values, changes)
+        if self.__batch is not None:
+            for key, value in before.items():
+                self.__batch.before.setdefault(key, value)
+        elif self.__sink is not None:
+            self.__publish(before, self.__sink)
 
     # --- batches ---
 
@@ -291,25 +441,37 @@ class Service:
         if batch.cancel_watch is not None:
             batch.cancel_watch()
         if not keep:
-            self.__values.update(batch.before)
+            _put(self.__values, batch.before)
         elif parent is not None:
             for name, value in batch.before.items():
                 parent.before.setdefault(name, value)
         elif self.__sink is not None:
-            self.__publish_batch(batch, self.__sink)
+            self.__publish(batch.before, self.__sink)
 
-    def __publish_batch(self, batch: Batch, sink: ServiceSink) -> None:
+    def __publish(self, before: Mapping[Key, Any], sink: ServiceSink) -> None:
+        """One event for what the values are now that were those of ``before``. When it fails,
+        they are that again."""
         try:
-            changes = {
-                name: variable.format(self.__values[name])
-                for name, before in batch.before.items()
-                if (variable := self.__evented.get(name)) is not None
-                and not _same(variable, self.__values[name], before)
-            }
+            changes = {}
+            indirect: list[Key] = []
+            for key, value in before.items():
+                now = self.__values.get(key, ABSENT)
+                variable = self.__variables.get(key if isinstance(key, str) else key[1])
+                if now is ABSENT or variable is None or _same(variable, now, value):
+                    continue
+                if variable.evented is True:
+                    changes[variable.name] = variable.format(now)
+                elif variable.evented:
+                    indirect.append(key)
+            if self.__indirect:
+                entries = changed_entries(before, self.__values, indirect, self.__indirect)
+                if entries:
+                    text = last_change_text(self.__variables[LAST_CHANGE], entries)
+                    changes[LAST_CHANGE] = text
             if changes:
                 sink.publish(changes)
         except BaseException:
-            self.__values.update(batch.before)
+            _put(self.__values, before)
             raise
 
     def __check_batch(self) -> None:
@@ -328,18 +490,18 @@ class Service:
         batch = self.__batch
         self.__batch = None
         while batch is not None:
-            self.__values.update(batch.before)
+            _put(self.__values, batch.before)
             batch.state = BatchState.BROKEN
             self.__broken_batches += 1
             if batch.cancel_watch is not None:
                 batch.cancel_watch()
             batch = batch.parent
 
-    def __settled(self, name: str) -> Any:
-        value = self.__values[name]
+    def __settled(self, key: Key) -> Any:
+        value = self.__values.get(key, ABSENT)
         batch = self.__batch
         while batch is not None:
-            value = batch.before.get(name, value)
+            value = batch.before.get(key, value)
             batch = batch.parent
         return value
 
@@ -369,7 +531,15 @@ class Service:
 _RESERVED = frozenset(name for name in dir(Service) if not name.startswith("__"))
 
 
-def _collect(cls: type[Service]) -> dict[str, StateVariable[Any]]:
+def _put(values: dict[Key, Any], changes: Mapping[Key, Any]) -> None:
+    for key, value in changes.items():
+        if value is ABSENT:
+            values.pop(key, None)
+        else:
+            values[key] = value
+
+
+def _collect(cls: type[Service], without: frozenset[str]) -> dict[str, StateVariable[Any]]:
     attributes: dict[str, StateVariable[Any]] = {}
     for ancestor in reversed(cls.__mro__):
         for attribute, value in vars(ancestor).items():
@@ -384,6 +554,8 @@ def _collect(cls: type[Service]) -> dict[str, StateVariable[Any]]:
                 attributes.pop(attribute, None)
     variables: dict[str, StateVariable[Any]] = {}
     for attribute, variable in attributes.items():
+        if variable.name in without and attribute not in vars(cls):
+            continue
         check_variable_name(variable.name)
         if variable.name in variables:
             raise TypeError(
@@ -392,12 +564,6 @@ def _collect(cls: type[Service]) -> dict[str, StateVariable[Any]]:
             )
         variables[variable.name] = variable
     return variables
-
-
-def _is_evented(variable: StateVariable[Any]) -> bool:
-    # A variable with evented="LastChange" has no event of its own: it goes out inside the
-    # LastChange variable of its service (LC-01, LC-02).
-    return variable.evented is True
 
 
 def _check_id(service_id: str) -> str:

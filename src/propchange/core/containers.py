@@ -1,0 +1,73 @@
+"""ContainerUpdateIDs of ContentDirectory: pairs of a container and its update ID."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from propchange.core.folds import Fold, FoldedChange
+
+__all__ = [
+    "CONTAINERS",
+    "ContainerFold",
+    "format_container_update_ids",
+    "parse_container_update_ids",
+]
+
+_ITEM = re.compile(r"((?:[^,\\]|\\.)*)(?:,|\Z)", re.DOTALL)
+
+
+def parse_container_update_ids(text: str) -> list[tuple[str, str]]:
+    r"""The (container, update ID) pairs in the value of a ContainerUpdateIDs, a list of values
+    divided by commas, in which ``\`` stands before commas and backslashes (ContentDirectory:1
+    §2.5.21). Raises ValueError when it holds no pairs."""
+    if not text:
+        return []
+    items = [re.sub(r"\\(.)", r"\1", item, flags=re.DOTALL).strip() for item in _items(text)]
+    if len(items) % 2:
+        raise ValueError(f"ContainerUpdateIDs holds pairs, not {len(items)} values")
+    return list(zip(items[::2], items[1::2], strict=True))
+
+
+def _items(text: str) -> list[str]:
+    items = []
+    position = 0
+    while position <= len(text):
+        found = _ITEM.match(text, position)
+        if found is None:
+            raise ValueError("ContainerUpdateIDs ends in a backslash")
+        items.append(found[1])
+        if found.end() == len(text) and not found[0].endswith(","):
+            break
+        position = found.end()
+    return items
+
+
+def format_container_update_ids(pairs: Iterable[tuple[str, str]]) -> str:
+    """The value of a ContainerUpdateIDs with these (container, update ID) pairs."""
+    return ",".join(
+        re.sub(r"([\\,])", r"\\\1", item)
+        for container, update in pairs
+        for item in (container, update)
+    )
+
+
+class ContainerFold(Fold):
+    """Folds ContainerUpdateIDs by container; the initial event carries the last list (LC-12)."""
+
+    has_state = False
+
+    def read(self, text: str) -> Sequence[FoldedChange]:
+        """:meth:`Fold.read`."""
+        return [((container,), update) for container, update in parse_container_update_ids(text)]
+
+    def write(self, changes: Iterable[FoldedChange]) -> str:
+        """:meth:`Fold.write`."""
+        return format_container_update_ids((str(key[0]), update) for key, update in changes)
+
+    def __repr__(self) -> str:
+        return "CONTAINERS"
+
+
+CONTAINERS = ContainerFold()
+"""For ``StateVariable(…, merge=CONTAINERS)``."""
