@@ -341,7 +341,9 @@ class RawDevice(Doorkeeper):
         return answer
 
     @staticmethod
-    async def notify(callback: str, sid: str, seq: int, **changes: str) -> Message:
+    async def notify(
+        callback: str, sid: str, seq: int, *, source: str | None = None, **changes: str
+    ) -> Message:
         """The answer to an event message."""
         inside = "".join(
             f"<e:property><{name}>{text}</{name}></e:property>" for name, text in changes.items()
@@ -355,7 +357,7 @@ class RawDevice(Doorkeeper):
             f"NOTIFY {url.path} HTTP/1.1\nHOST: {{host}}\nNT: upnp:event\nNTS: upnp:propchange\n"
             f"SID: {sid}\nSEQ: {seq}"
         )
-        return await ask(url.port, text, host=url.hostname, body=body)
+        return await ask(url.port, text, host=url.hostname, body=body, source=source)
 
 
 DESCRIPTION = b"""<root xmlns="urn:schemas-upnp-org:device-1-0"><device>

@@ -149,7 +149,7 @@ class Limits:
     """A longer granted duration is renewed as if it were this one (a week)."""
 
     unsubscribe_seconds: float = 2.0
-    """How long closing waits for the answers to UNSUBSCRIBE."""
+    """How long an UNSUBSCRIBE may take, and how long closing waits for the answers."""
 
     # --- documents ---
 
