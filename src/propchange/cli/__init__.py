@@ -14,6 +14,8 @@ def main() -> None:
     """The console script. Raises SystemExit with the status."""
     try:
         from propchange.cli.app import app
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _NEEDED:

@@ -4,7 +4,7 @@ Exit statuses: 0 when the command has done what it was asked for, 1 when the net
 did not let it, 2 when the command line is wrong. SIGINT (Ctrl-C), SIGTERM and
 SIGHUP unsubscribe first, and are the usual end of a command that has no other: 0. A command that
 was to end by itself and could not (``--count``, ``--seconds``) gives 128 and the number of the
-signal: 130, 143. A second signal does not wait for anybody.
+signal: 130, 143. A second signal kills at once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
     try:
         with asyncio.Runner(loop_factory=_fast_loop()) as runner:
             received = runner.run(_until_signal(command))
-    except KeyboardInterrupt:  # a second Ctrl-C
+    except KeyboardInterrupt:  # before or after all that could be interrupted
         return 128 + signal.SIGINT
     except CommandFailed as error:
         complain(str(error))
@@ -74,6 +74,8 @@ async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
         nonlocal received
         received = number
         release()
+        # A KeyboardInterrupt would come up in whichever task runs then.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         task.cancel()
 
     def release() -> None:
