@@ -240,6 +240,35 @@ def test_an_answer_may_come_byte_by_byte(run: Run, wire: Any, until: Until) -> N
     run(main())
 
 
+def test_an_answer_that_comes_again_may_come_in_pieces(run: Run, wire: Any, until: Until) -> None:
+    """The second piece looks like the whole answer that came before."""
+
+    async def main() -> None:
+        door = wire.listen()
+        to = Endpoint(door.host, door.port)
+        long = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: %d\r\n\r\n" % len(OK)
+        answers: list[tuple[bytes, ...]] = [(OK,), (OK,), (long, OK), (OK,), (OK[:9], OK[9:])]
+        answers += [(OK.replace(b"200", b"412"),), (OK,), (OK + b"X",)]
+        async with Sender() as sender:
+            sender.send(delivery(to))
+            peer = await door.accept()
+            await peer.until(END)
+            (connection,) = sender.deliveries._open
+            for seq, pieces in enumerate(answers):
+                for piece in pieces[:-1]:
+                    await peer.send(piece)
+                    await until(lambda: connection._parser.started)
+                await peer.send(pieces[-1])
+                await until(lambda seq=seq: len(sender.ended) == seq + 1)
+                if seq + 1 < len(answers):
+                    sender.send(delivery(to, seq + 1))
+                    await peer.until(END)
+            assert [status for _, status in sender.ended] == [200] * 5 + [412, 200, 200]
+            assert await peer.rest() == b""
+
+    run(main())
+
+
 def test_an_answer_before_the_whole_request_ends_the_connection(
     run: Run, wire: Any, until: Until
 ) -> None:
@@ -521,9 +550,6 @@ def test_a_delivery_may_be_aborted_while_it_connects(run: Run, wire: Any, until:
 def test_a_connection_that_is_made_after_all_is_ended(run: Run, until: Until) -> None:
     class Transport:
         aborted = False
-
-        def set_write_buffer_limits(self, high: int) -> None:
-            pass
 
         def abort(self) -> None:
             self.aborted = True

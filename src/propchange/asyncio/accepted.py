@@ -165,6 +165,7 @@ class _Accepted(asyncio.Protocol):
     __slots__ = (
         "_dropped",
         "_ended",
+        "_exact",
         "_finished",
         "_parser",
         "_paused",
@@ -184,6 +185,7 @@ class _Accepted(asyncio.Protocol):
         self._unsent: list[Response] = []
         self._pending: Request | None = None
         self._paused = False
+        self._exact = False  # paused as soon as anything waits
         self._ended = False  # the peer sends no more
         self._finished = False  # nothing more is answered
         self._dropped = 0
@@ -211,8 +213,6 @@ class _Accepted(asyncio.Protocol):
             return
         self._finished = False
         self._parser = RequestParser(shared.limits, peer=self.peer, local=endpoint_of(local))
-        # What a receipt tells is that nothing waits here any more.
-        transport.set_write_buffer_limits(high=0)
         self._wait_in(shared.idle, shared.idle_seconds)
 
     def data_received(self, data: bytes) -> None:
@@ -403,6 +403,11 @@ class _Accepted(asyncio.Protocol):
 
     def _write(self, encoded: bytes) -> None:
         transport = self._transport
+        if not self._exact and (self._finished or self._unsent):
+            # To be told when nothing waits any more. Not for others: uvloop then writes at once
+            # instead of for many connections together, and each write wakes a peer.
+            self._exact = True
+            transport.set_write_buffer_limits(high=0)
         transport.write(encoded)
         if self._finished:
             self._close_after_writing()

@@ -18,6 +18,9 @@ __all__ = ["Deliveries", "Ended"]
 Ended = Callable[[Delivery, int | DeliveryFailure], None]
 """Takes the status that the subscriber answered, or why there is none."""
 
+_USUAL_BYTES = 512
+"""Longest answer that a connection remembers. They are about 100 bytes long."""
+
 _Route = tuple[Endpoint, Endpoint | None]
 
 
@@ -262,9 +265,11 @@ class _Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begun",
         "_deliveries",
         "_parser",
-        "_paused",
+        "_usual",
+        "_usual_status",
         "connected",
         "delivery",
         "pool",
@@ -277,7 +282,9 @@ class _Connection(asyncio.Protocol):
         self._deliveries = deliveries
         self._parser = ResponseParser(deliveries._limits)
         self._parser.expect("NOTIFY")
-        self._paused = False
+        self._begun = False  # some of an answer is there
+        self._usual = b""
+        self._usual_status = 0
         self.pool = pool
         self.delivery: Delivery | None = delivery
         self.used = False
@@ -295,25 +302,42 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.connected = True
-        # So that _paused tells whether the request has left.
-        self.transport.set_write_buffer_limits(high=0)
         self._deliveries._connected(self)
 
     def data_received(self, data: bytes) -> None:
-        parser = self._parser
-        responses = parser.feed(data)
+        deliveries = self._deliveries
         if self.delivery is None:
             # Bytes that nothing was asked for: whose answer would the next ones be?
-            self._deliveries._retire(self)
-        elif responses:
+            deliveries._retire(self)
+            return
+        # An answer to half a request leaves a connection that cannot be used again.
+        reusable = not self.transport.get_write_buffer_size()
+        if data == self._usual:
+            # The very answer that came before, whole: what it says is known.
+            deliveries._answered(self, self._usual_status, reusable)
+            return
+        parser = self._parser
+        responses = parser.feed(data)
+        if responses:
             response = responses[0]
-            reusable = not (response.close or parser.started or self._paused) and (
-                len(responses) == 1 and parser.error is None
+            reusable = (
+                reusable
+                and not response.close
+                and len(responses) == 1
+                and not parser.started
+                and parser.error is None
             )
-            self._deliveries._answered(self, response.status, reusable)
+            if reusable and not self._begun and len(data) <= _USUAL_BYTES:
+                self._usual = data
+                self._usual_status = response.status
+            self._begun = False
+            deliveries._answered(self, response.status, reusable)
         elif parser.error is not None:
-            self._deliveries._fail(self, DeliveryFailure.BROKEN)
+            deliveries._fail(self, DeliveryFailure.BROKEN)
             self.end()
+        else:
+            self._begun = True
+            self._usual = b""
 
     def eof_received(self) -> None:
         # No answer to NOTIFY lasts to the end of the stream, so this is the end of the delivery.
@@ -327,12 +351,6 @@ class _Connection(asyncio.Protocol):
     def _break(self) -> None:
         stale = self.used and not self._parser.started
         self._deliveries._fail(self, DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
 
     def end(self) -> None:
         """End it now, whatever is under way."""
