@@ -550,7 +550,7 @@ def test_a_service_that_has_moved_is_found_again(
     """The device was restarted and has another event URL, and no service description any more."""
 
     async def main() -> None:
-        limits = limited(backoff_first_seconds=0.01)
+        limits = limited(backoff_first_seconds=0.01, subscribe_burst=100)
         async with raw_device() as device, ControlPoint(limits=limits) as point:
             remote = await point.device(device.description_url)
             device.answers["SUBSCRIBE"] = lambda r: device.grant(r, timeout="Second-1")
@@ -601,7 +601,7 @@ def test_a_service_that_is_gone_is_looked_for_again_and_again(
                 assert ("Hygrometer" if broken == "service" else "no events") in change.reason
                 device.documents["/description.xml"] = right
                 await until(lambda: subscription.sid)
-                await updates.aclose()  # type: ignore[attr-defined] # an async generator
+                await updates.aclose()
 
     run(main())
 
