@@ -1,0 +1,78 @@
+"""The front door: what can be imported, and what it needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import propchange
+from propchange import errors
+
+_BLOCKED = (
+    "async_upnp_client",
+    "defusedxml",
+    "lxml",
+    "rich",
+    "twisted",
+    "typer",
+    "uvloop",
+)
+
+_IMPORT = f"""
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {_BLOCKED!r}:
+            raise ImportError("blocked: " + name)
+
+sys.meta_path.insert(0, Blocker())
+before = set(sys.modules)
+import propchange
+known = sys.stdlib_module_names
+new = {{name.partition(".")[0] for name in set(sys.modules) - before}} - known
+print(*sorted(name for name in new if not name.startswith("_")))  # _cython_… is httptools'
+"""
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_every_public_name_is_there_and_none_else() -> None:
+    for name in propchange.__all__:
+        assert getattr(propchange, name) is not None
+    assert propchange.__all__ == sorted(propchange.__all__)
+    public = {name for name in vars(propchange) if not name.startswith("_")}
+    rooms = {"asyncio", "cli", "core", "errors", "http", "testing", "twisted", "upnp"}
+    assert public - rooms == set(propchange.__all__)
+
+
+def test_every_exception_is_public() -> None:
+    assert set(errors.__all__) <= set(propchange.__all__)
+
+
+def test_no_exception_is_a_runtimes() -> None:
+    for name in errors.__all__:
+        for base in getattr(errors, name).__mro__:
+            assert base in (Exception, BaseException, object) or base.__module__ == errors.__name__
+
+
+def test_importing_it_needs_httptools_and_ifaddr_alone() -> None:
+    ran = run_python("-W", "error", "-c", _IMPORT)
+    assert ran.stderr == ""
+    assert ran.stdout.split() == ["httptools", "ifaddr", "propchange"]
+
+
+def test_the_package_asks_for_no_more_than_that() -> None:
+    required = importlib.metadata.requires("propchange") or []
+    plain = {line.split(">")[0] for line in required if "extra ==" not in line}
+    assert plain == {"httptools", "ifaddr"}
+
+
+def test_the_package_is_typed() -> None:
+    assert (Path(propchange.__file__).parent / "py.typed").exists()
