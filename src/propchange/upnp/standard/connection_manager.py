@@ -1,0 +1,47 @@
+"""ConnectionManager:1, which streams a media device can send and take."""
+
+from __future__ import annotations
+
+from propchange.core.variables import StateVariable
+from propchange.upnp.service import Service
+
+__all__ = ["ConnectionManager"]
+
+
+class ConnectionManager(Service, type="urn:schemas-upnp-org:service:ConnectionManager:1"):
+    """ConnectionManager:1. The first three are evented by themselves and unmoderated; there is no
+    LastChange (LC-13).
+
+    They are lists divided by commas: protocolInfos such as ``http-get:*:audio/mpeg:*``, and
+    connection IDs, ``0`` where connections are not prepared.
+    """
+
+    source_protocol_info = StateVariable("string")
+    sink_protocol_info = StateVariable("string")
+    current_connection_ids = StateVariable("string", initial="0", name="CurrentConnectionIDs")
+
+    a_arg_type_connection_status = StateVariable(
+        "string",
+        initial="Unknown",
+        allowed=[
+            "OK",
+            "ContentFormatMismatch",
+            "InsufficientBandwidth",
+            "UnreliableChannel",
+            "Unknown",
+        ],
+        evented=False,
+        name="A_ARG_TYPE_ConnectionStatus",
+    )
+    a_arg_type_connection_manager = StateVariable(
+        "string", evented=False, name="A_ARG_TYPE_ConnectionManager"
+    )
+    a_arg_type_direction = StateVariable(
+        "string", allowed=["Input", "Output"], evented=False, name="A_ARG_TYPE_Direction"
+    )
+    a_arg_type_protocol_info = StateVariable(
+        "string", evented=False, name="A_ARG_TYPE_ProtocolInfo"
+    )
+    a_arg_type_connection_id = StateVariable("i4", evented=False, name="A_ARG_TYPE_ConnectionID")
+    a_arg_type_av_transport_id = StateVariable("i4", evented=False, name="A_ARG_TYPE_AVTransportID")
+    a_arg_type_rcs_id = StateVariable("i4", evented=False, name="A_ARG_TYPE_RcsID")

@@ -1,0 +1,35 @@
+"""SwitchPower:1 and Dimming:1, the services of lights."""
+
+from __future__ import annotations
+
+from propchange.core.variables import StateVariable
+from propchange.upnp.service import Service
+
+__all__ = ["Dimming", "SwitchPower"]
+
+
+class SwitchPower(Service, type="urn:schemas-upnp-org:service:SwitchPower:1"):
+    """SwitchPower:1. ``target`` is what was asked for, ``status``, evented, what is."""
+
+    target = StateVariable("boolean", evented=False)
+    status = StateVariable("boolean")
+
+
+class Dimming(Service, type="urn:schemas-upnp-org:service:Dimming:1"):
+    """Dimming:1. ``load_level_status``, evented, is the level in percent that the load has. Only
+    the two load levels are required."""
+
+    load_level_target = StateVariable("ui1", minimum=0, maximum=100, evented=False)
+    load_level_status = StateVariable("ui1", minimum=0, maximum=100)
+    on_effect_level = StateVariable("ui1", initial=100, minimum=0, maximum=100, evented=False)
+    on_effect = StateVariable(
+        "string",
+        initial="Default",
+        allowed=["OnEffectLevel", "LastSetting", "Default"],
+        evented=False,
+    )
+    step_delta = StateVariable("ui1", minimum=1, maximum=100)
+    ramp_rate = StateVariable("ui1", minimum=0, maximum=100)
+    ramp_time = StateVariable("ui4", evented=False)
+    is_ramping = StateVariable("boolean")
+    ramp_paused = StateVariable("boolean")
