@@ -33,7 +33,8 @@ before = set(sys.modules)
 import propchange
 known = sys.stdlib_module_names
 new = {{name.partition(".")[0] for name in set(sys.modules) - before}} - known
-print(*sorted(name for name in new if not name.startswith("_")))  # _cython_… is httptools'
+# What httptools' compiler puts there has no spec.
+print(*sorted(name for name in new if getattr(sys.modules[name], "__spec__", None)))
 """
 
 
