@@ -14,7 +14,7 @@ __all__ = [
     "parse_container_update_ids",
 ]
 
-_ITEM = re.compile(r"((?:[^,\\]|\\.)*)(?:,|\Z)", re.DOTALL)
+_ITEM = re.compile(r"((?:[^,\\]|\\.)*)(,|\Z)", re.DOTALL)
 
 
 def parse_container_update_ids(text: str) -> list[tuple[str, str]]:
@@ -32,15 +32,14 @@ def parse_container_update_ids(text: str) -> list[tuple[str, str]]:
 def _items(text: str) -> list[str]:
     items = []
     position = 0
-    while position <= len(text):
+    while True:
         found = _ITEM.match(text, position)
         if found is None:
             raise ValueError("ContainerUpdateIDs ends in a backslash")
         items.append(found[1])
-        if found.end() == len(text) and not found[0].endswith(","):
-            break
         position = found.end()
-    return items
+        if not found[2]:
+            return items
 
 
 def format_container_update_ids(pairs: Iterable[tuple[str, str]]) -> str:
