@@ -1,0 +1,192 @@
+"""Runs Cohen3, in an environment of its own: Twisted 21.7 and what else it still runs on.
+
+The environment is built once, from hashed pins, in the cache folder of the user. Where it cannot
+be built the tests skip and say why, and fail with CI=true.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+HERE = Path(__file__).parent
+COHEN3 = HERE / "cohen3"
+SOURCES = HERE.parents[1] / "src"
+PATIENCE = 15.0
+"""Seconds to wait for an answer before the test fails. They take milliseconds."""
+
+# What Python 3.10 took out of `collections`, for the package that Cohen3's events stand on.
+SHIM = """
+import collections
+import collections.abc
+
+for name in collections.abc.__all__:
+    if not hasattr(collections, name):
+        setattr(collections, name, getattr(collections.abc, name))
+"""
+
+
+def missing(why: str) -> NoReturn:
+    reason = f"no environment with Cohen3: {why}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)  # there is no registry here; never with CI=true
+
+
+def python_3_11() -> str:
+    if sys.version_info[:2] == (3, 11):
+        return sys.executable
+    found = shutil.which("python3.11")
+    if found is None:
+        missing("Twisted 21.7 is tested on Python 3.11 only, and there is no python3.11")
+    return found
+
+
+def build(folder: Path) -> None:
+    """Make the environment in ``folder``, or nothing at all."""
+    building = folder.with_name(f"{folder.name}.{os.getpid()}")
+    commands = [
+        [python_3_11(), "-m", "venv", str(building)],
+        [
+            str(building / "bin" / "python"),
+            *("-m", "pip", "--disable-pip-version-check", "install", "--quiet"),
+            *("--require-hashes", "-r", str(COHEN3 / "requirements.txt")),
+        ],
+    ]
+    try:
+        for command in commands:
+            made = subprocess.run(command, capture_output=True, text=True, check=False)
+            if made.returncode:
+                last = (made.stderr.strip() or made.stdout.strip() or "?").splitlines()[-1]
+                missing(last)
+        packages = next((building / "lib").glob("python3.*/site-packages"))
+        (packages / "sitecustomize.py").write_text(SHIM)
+        # A virtual environment keeps working where it is moved, but for its scripts.
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cohen3_python() -> Path:
+    """The Python of an environment that has Cohen3."""
+    pins = (COHEN3 / "requirements.txt").read_bytes() + SHIM.encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "propchange" / f"cohen3-{hashlib.sha256(pins).hexdigest()[:16]}"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        build(folder)
+    return folder / "bin" / "python"
+
+
+class Program:
+    """A process that is told commands and answers with JSON Lines."""
+
+    def __init__(self, command: list[str], stderr: Path) -> None:
+        with stderr.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=os.environ | {"PYTHONPATH": str(SOURCES)},
+                text=True,
+            )
+        self._stderr = stderr
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The next line that has ``key``."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                pytest.fail(f"no line with {key!r}\n{self._stderr.read_text()}")
+            told: dict[str, Any] = json.loads(line)
+            if key in told:
+                return told
+
+    def ask(self, command: str) -> Any:
+        """The answer to a command."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        name = command.partition(" ")[0]
+        return self.read(name)[name]
+
+    def until(self, command: str, right: Callable[[Any], object]) -> Any:
+        """Ask again and again until the answer is right: for what comes in its own time."""
+        deadline = time.monotonic() + PATIENCE
+        while not right(answer := self.ask(command)):
+            if time.monotonic() > deadline:
+                pytest.fail(f"{command}: {answer}\n{self._stderr.read_text()}")
+            time.sleep(0.02)  # between two questions to another process
+        return answer
+
+    def errors(self) -> str:
+        return self._stderr.read_text(errors="replace")
+
+    def stop(self) -> None:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._reader.join()
+        process.stdout.close()
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def start(cohen3_python: Path, tmp_path: Path) -> Iterator[Start]:
+    """``start("renderer", "swapped")`` runs Cohen3 in that role."""
+    with contextlib.ExitStack() as running:
+
+        def start(role: str, which: str) -> Program:
+            command = [
+                *(str(cohen3_python), "-W", "ignore", str(COHEN3 / "programs.py")),
+                *(role, which, str(free_port())),
+            ]
+            program = Program(command, tmp_path / f"{role}.txt")
+            running.callback(program.stop)
+            return program
+
+        yield start
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
