@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.events import Change, Status
 from propchange.core.held import HeldSubscription, TokenBucket
-from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.states import SubscriberState
 
 
-def held_with(convert=None) -> HeldSubscription:
+def held_with(convert=None, limits: Limits = DEFAULT_LIMITS) -> HeldSubscription:
     return HeldSubscription(
         "http://10.0.0.1/evt",
         persistent=True,
@@ -18,7 +20,7 @@ def held_with(convert=None) -> HeldSubscription:
         device=None,
         convert=convert,
         duration=1800,
-        limits=DEFAULT_LIMITS,
+        limits=limits,
         now=0.0,
     )
 
@@ -118,6 +120,150 @@ def test_an_event_keeps_its_changes_when_the_values_go_on() -> None:
     first = held.decode(0, (("A", "1"),), initial=True)
     held.decode(1, (("A", "2"),), initial=False)
     assert first.changes == {"A": "1"}
+
+
+# --- LastChange ---
+
+
+def last_change(*instances: str) -> str:
+    return f'<Event xmlns="urn:x">{"".join(instances)}</Event>'
+
+
+def instance(number: object, **values: object) -> str:
+    inside = "".join(
+        f'<{name.partition("_")[0]} channel="{name.partition("_")[2]}" val="{value}"/>'
+        if "_" in name
+        else f'<{name} val="{value}"/>'
+        for name, value in values.items()
+    )
+    return f'<InstanceID val="{number}">{inside}</InstanceID>'
+
+
+RENDERING = {"LastChange": str, "Volume": int, "Mute": int, "Preset": str}
+
+
+@pytest.mark.clause("LC-03")
+@pytest.mark.clause("LC-04")
+def test_a_last_change_is_expanded_into_its_typed_variables() -> None:
+    held = held_with(RENDERING)
+    text = last_change(
+        instance(0, Volume_Master=20, Volume_LF=5, Preset="A"), instance(1, Volume_Master=7)
+    )
+    event = held.decode(0, (("LastChange", text),), initial=True)
+    assert event.changes == held.values == {"Volume": 20, "Preset": "A"}
+    assert event.details == (
+        Change("LastChange", text, None, None, None, text),
+        Change("Volume", 20, None, 0, "Master", "20"),
+        Change("Volume", 5, None, 0, "LF", "5"),
+        Change("Preset", "A", None, 0, None, "A"),
+        Change("Volume", 7, None, 1, "Master", "7"),
+    )
+    assert held.unreadable == ()
+    later = held.decode(1, (("LastChange", last_change(instance(0, Volume_LF=6))),), initial=False)
+    assert later.changes == {}
+    assert later.details[1] == Change("Volume", 6, 5, 0, "LF", "6")
+    assert held.values == {"Volume": 20, "Preset": "A"}
+
+
+def test_the_full_state_has_every_instance_and_channel_and_what_is_evented_by_itself() -> None:
+    held = held_with()
+    text = last_change(instance(0, Volume_Master=20, Volume_LF=5), instance(1, Volume_Master=7))
+    held.decode(0, (("LastChange", text), ("SystemUpdateID", "3")), initial=True)
+    assert held.full_state == {
+        ("SystemUpdateID", None, None): "3",
+        ("Volume", 0, "Master"): "20",
+        ("Volume", 0, "LF"): "5",
+        ("Volume", 1, "Master"): "7",
+    }
+    assert held.values == {"SystemUpdateID": "3", "Volume": "20"}
+
+
+def test_a_master_channel_in_any_case_is_the_value() -> None:
+    held = held_with()
+    held.decode(0, (("LastChange", last_change(instance(0, Volume_MASTER=3))),), initial=True)
+    assert held.values == {"Volume": "3"}
+
+
+@pytest.mark.clause("XML-10")
+def test_what_does_not_fit_in_a_last_change_arrives_as_text_and_changes_nothing() -> None:
+    held = held_with(RENDERING)
+    held.decode(0, (("LastChange", last_change(instance(0, Volume=1))),), initial=True)
+    text = last_change(instance(0, Volume="loud", Vendor="x", Mute=1))
+    event = held.decode(1, (("LastChange", text),), initial=False)
+    assert event.changes == {"Mute": 1}
+    assert event.details[1:] == (
+        Change("Volume", None, 1, 0, None, "loud"),
+        Change("Vendor", None, None, 0, None, "x"),
+        Change("Mute", 1, None, 0, None, "1"),
+    )
+    assert held.values == {"Volume": 1, "Mute": 1}
+
+
+@pytest.mark.parametrize("text", ["Volume=20", "<Event>", "<Other/>"])
+def test_a_last_change_that_cannot_be_read_arrives_as_text_and_is_told(text) -> None:
+    held = held_with(RENDERING)
+    event = held.decode(1, (("LastChange", text),), initial=False)
+    assert event.changes == {"LastChange": text}
+    assert event.details == (Change("LastChange", text, None, None, None, text),)
+    (reason,) = held.unreadable
+    assert reason.startswith("a LastChange cannot be read: ")
+
+
+@pytest.mark.parametrize(("convert", "text"), [(int, "5"), (str, ""), (str, "  ")])
+def test_a_last_change_of_another_kind_or_without_a_text_is_an_ordinary_value(
+    convert, text
+) -> None:
+    held = held_with({"LastChange": convert})
+    event = held.decode(1, (("LastChange", text),), initial=False)
+    assert event.changes == {"LastChange": convert(text)}
+    assert held.unreadable == ()
+
+
+def test_an_instance_that_is_no_number_is_told_and_the_rest_is_taken() -> None:
+    held = held_with(RENDERING)
+    text = last_change(instance("x", Volume=1), instance(0, Volume=2))
+    assert held.decode(1, (("LastChange", text),), initial=False).changes == {"Volume": 2}
+    assert held.unreadable == ("left out of a LastChange: 'x' is no InstanceID",)
+
+
+@pytest.mark.clause("LC-11")
+def test_what_happened_to_objects_is_in_the_details_with_its_attributes() -> None:
+    held = held_with({"LastChange": str})
+    text = '<StateEvent><objMod objID="7" updateID="3"/></StateEvent>'
+    event = held.decode(1, (("LastChange", text),), initial=False)
+    assert event.changes == {"LastChange": text}
+    assert event.details[1] == Change(
+        "objMod",
+        {"objID": "7", "updateID": "3"},
+        None,
+        None,
+        "7",
+        '<objMod objID="7" updateID="3"/>',
+    )
+    assert held.instances == {}
+
+
+@pytest.mark.clause("LC-07")
+def test_an_initial_event_forgets_the_instances_that_it_does_not_name() -> None:
+    held = held_with()
+    both = last_change(instance(0, A=1), instance(1, A=1), instance(2, A=1))
+    held.decode(0, (("LastChange", both),), initial=True)
+    held.decode(0, (("LastChange", last_change(instance(2), instance(1, A=2))),), initial=True)
+    assert held.instances == {("A", 0, None): "1", ("A", 1, None): "2", ("A", 2, None): "1"}
+    held.decode(1, (("LastChange", last_change(instance(1, A=3))),), initial=False)
+    held.decode(0, (("LastChange", last_change(instance(0, A=4))),), initial=True)
+    assert held.instances == {("A", 0, None): "4"}
+
+
+def test_a_device_cannot_fill_the_memory_with_instances() -> None:
+    held = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=2))
+    for number in range(5):
+        event = held.decode(
+            number, (("LastChange", last_change(instance(number, A=number))),), initial=False
+        )
+        assert event.details[1].instance == number
+    held.decode(5, (("LastChange", last_change(instance(1, A="x"))),), initial=False)
+    assert held.instances == {("A", 0, None): "0", ("A", 1, None): "x"}
 
 
 def test_a_subscription_begins_with_nothing_granted() -> None:

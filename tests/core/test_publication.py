@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from propchange.core.backlog import Accumulate, Replace
+from propchange.core.containers import CONTAINERS
+from propchange.core.folds import FoldRule
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import DeliveryAddress, DeliveryURL, Endpoint
 from propchange.core.publication import (
@@ -50,6 +52,21 @@ def test_changes_are_checked_against_the_variables_and_against_xml() -> None:
         service.check({"B": "1"})
     with pytest.raises(ValueError, match=r"XML 1\.0 cannot carry"):
         service.check({"A": "\ufffe"})
+
+
+def test_a_text_that_its_fold_cannot_read_is_refused() -> None:
+    service = service_of(A=EventedVariable("0"), Pairs=EventedVariable("", merge=CONTAINERS))
+    service.check({"Pairs": "7,1"})
+    with pytest.raises(ValueError, match="holds pairs"):
+        service.check({"A": "1", "Pairs": "7"})
+    with pytest.raises(ValueError, match="holds pairs"):
+        service_of(Pairs=EventedVariable("7", merge=CONTAINERS))
+
+
+def test_a_fold_is_a_merge_rule_of_its_own() -> None:
+    rule = EventedVariable("7,1", merge=CONTAINERS).rule(DEFAULT_LIMITS)
+    assert isinstance(rule, FoldRule)
+    assert rule.current() == "7,1"
 
 
 def test_a_variable_replaces_unless_it_is_given_a_merge_rule() -> None:

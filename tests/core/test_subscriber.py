@@ -21,6 +21,7 @@ from propchange.core.outcomes import (
     RenewalAnswered,
     RenewalFailed,
     SeqUnreliable,
+    Unreadable,
 )
 from propchange.core.propertyset import format_propertyset
 from propchange.core.rules import SubscriberPolicy
@@ -72,8 +73,10 @@ class ControlPoint:
         sid: str | None = "uuid:1",
         timeout: str | None = "Second-1800",
         remote: Endpoint | None = DEVICE,
+        more: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         headers = [(b"SID", sid.encode())] if sid is not None else []
+        headers += more
         headers += [(b"TIMEOUT", timeout.encode())] if timeout is not None else []
         request.remote = remote
         self.protocol.response_received(request, Response(status, headers), self.now)
@@ -1193,3 +1196,62 @@ def test_subscriptions_are_listed_in_the_order_in_which_they_were_wanted() -> No
     wanted = [point.subscribe() for _ in range(5)]
     point.protocol.unsubscribe(wanted.pop(2), point.now)
     assert list(point.protocol.subscriptions) == wanted
+
+
+# --- only some of the variables ---
+
+
+@pytest.mark.clause("SUB-23")
+@pytest.mark.clause("SUB-51")
+@pytest.mark.clause("SUB-53")
+def test_the_variables_that_are_wanted_are_asked_for_each_time() -> None:
+    point = ControlPoint(policy=SubscriberPolicy(uda="2.0"))
+    held = point.subscribe(variables=["A", "B", "A"])
+    request = point.request(RequestKind.SUBSCRIBE)
+    assert request.build(LOCAL).fields[b"statevar"] == b"A,B"
+    point.answer(request, more=((b"ACCEPTED-STATEVAR", b"A,B"),))
+    assert held.accepted == ("A", "B")
+    point.protocol.device_rebooted(None, point.now)
+    request = point.request(RequestKind.SUBSCRIBE)
+    assert request.build(LOCAL).fields[b"statevar"] == b"A,B"
+    point.answer(request, sid="uuid:2")
+    assert held.accepted is None
+
+
+@pytest.mark.clause("SUB-24")
+@pytest.mark.parametrize("uda", ["1.0", "1.1"])
+def test_before_uda_2_nothing_is_asked_for(uda) -> None:
+    point = ControlPoint(policy=SubscriberPolicy(uda=uda))
+    held = point.subscribe(variables=["A"])
+    request = point.request(RequestKind.SUBSCRIBE)
+    assert b"statevar" not in request.build(LOCAL).fields
+    point.answer(request, more=((b"ACCEPTED-STATEVAR", b"A"),))
+    assert held.accepted is None
+
+
+@pytest.mark.parametrize("name", ["", "A,B", "A\r\nX: y", "1st"])
+def test_a_variable_that_is_no_name_raises(name) -> None:
+    point = ControlPoint(policy=SubscriberPolicy(uda="2.0"))
+    with pytest.raises(ValueError, match="cannot be the name"):
+        point.subscribe(variables=["A", name])
+    assert_nothing_is_left(point)
+
+
+# --- LastChange ---
+
+
+def test_a_last_change_that_cannot_be_read_is_told_and_the_stream_goes_on() -> None:
+    point = ControlPoint()
+    held = point.active()
+    assert point.notify(held, 1, LastChange="junk") == 200
+    event, trouble = point.outcomes()
+    assert isinstance(event, Event)
+    assert event.changes == {"LastChange": "junk"}
+    assert isinstance(trouble, Unreadable)
+    assert trouble.subscription is held
+    assert trouble.reason.startswith("a LastChange cannot be read")
+    assert point.notify(held, 2, LastChange="<Event><A val='1'/></Event>") == 200
+    (event,) = point.outcomes()
+    assert isinstance(event, Event)
+    assert event.changes == {"A": "1"}
+    assert held.values == {"A": "1"}

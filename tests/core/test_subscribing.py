@@ -5,11 +5,12 @@ import pytest
 from propchange.core.headers import parse_host
 from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint, Request
+from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscribing import (
     OutgoingRequest,
     RequestKind,
+    accepted_variables,
     authority_and_target,
     http_url,
     renewal_message,
@@ -181,3 +182,30 @@ def test_a_description_is_not_a_message_of_eventing() -> None:
     assert (request.sid, request.source, request.remote, request.sent_at) == ("", None, None, 5.0)
     with pytest.raises(LocalProtocolError, match="a DESCRIBE is made by whoever reads"):
         request.build(Endpoint("10.0.0.2", 9000))
+
+
+@pytest.mark.clause("SUB-51")
+@pytest.mark.clause("SUB-53")
+@pytest.mark.clause("AMB-3")
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        (b"ACCEPTED-STATEVAR", b"A,B", ("A", "B")),
+        (b"Accepted_StateVar", b" A , B ", ("A", "B")),
+        (b"ACCEPTED-STATEVAR", b"A", ("A",)),
+        (b"ACCEPTED-STATEVAR", b"", None),
+        (b"ACCEPTED-STATEVAR", b"A,,B", None),
+        (b"X-OTHER", b"A", None),
+    ],
+)
+def test_what_a_device_accepts_is_read_with_a_hyphen_or_an_underscore(
+    name, value, accepted
+) -> None:
+    response = Response(200, [(name, value)])
+    assert accepted_variables(("A", "B"), response, POLICIES["2.0"], DEFAULT_LIMITS) == accepted
+
+
+@pytest.mark.parametrize(("asked", "uda"), [((), "2.0"), (("A",), "1.0"), (("A",), "1.1")])
+def test_who_did_not_ask_is_told_everything(asked, uda) -> None:
+    response = Response(200, [(b"ACCEPTED-STATEVAR", b"A")])
+    assert accepted_variables(asked, response, POLICIES[uda], DEFAULT_LIMITS) is None

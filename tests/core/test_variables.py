@@ -272,6 +272,12 @@ def test_options_are_kept_as_their_types() -> None:
     )
 
 
+@pytest.mark.clause("LC-04")
+def test_a_variable_of_last_change_may_have_a_channel() -> None:
+    assert StateVariable("ui2", evented="LastChange").channel is None
+    assert StateVariable("ui2", evented="LastChange", channel="Master").channel == "Master"
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "sentence"),
     [
@@ -295,6 +301,8 @@ def test_options_are_kept_as_their_types() -> None:
         ("ui1", {"evented": False, "minimum_delta": 1}, "it is not evented, so nothing can be"),
         ("ui1", {"evented": False, "multicast": True}, "multicast is for variables with evented"),
         ("ui1", {"evented": "LastChange", "multicast": True}, "multicast is for variables with"),
+        ("ui1", {"channel": "Master"}, "channels are for evented='LastChange'"),
+        ("ui1", {"evented": "LastChange", "channel": ""}, "a channel has a name, Master as"),
         ("ui1", {"level": "warning"}, "as upnp:/warning, not 'warning'"),
         ("ui1", {"level": "upnp:/a b"}, "not 'upnp:/a b'"),
     ],
@@ -314,6 +322,7 @@ def test_options_that_contradict_each_other_are_refused(
         ("ui1", {"minimum": 0.5}, "minimum: 0.5 does not fit ui1"),
         ("ui1", {"minimum_interval": "1"}, "minimum_interval is in seconds, not '1'"),
         ("ui1", {"minimum_interval": True}, "minimum_interval is in seconds, not True"),
+        ("ui1", {"evented": "LastChange", "channel": 1}, "a channel is a str, not 1"),
         ("ui1", {"merge": "replace"}, "merge is a function, not 'replace'"),
     ],
 )

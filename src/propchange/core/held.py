@@ -204,6 +204,7 @@ class HeldSubscription:
             )
             return
         del changes["LastChange"]
+        self.values.pop("LastChange", None)
         if initial:
             # It tells all valid instances (LC-07), and 0 is always one.
             valid = {0, *(entry.instance for entry in found.entries)}
