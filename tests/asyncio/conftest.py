@@ -101,6 +101,7 @@ class Wire:
         if source is not None:
             sock.bind((source, 0))
         # The kernel answers this before anyone has accepted, so it blocks nobody.
+        sock.settimeout(10)
         sock.connect((host, port, 0, scope) if ":" in host else (host, port))
         return Peer(sock)
 

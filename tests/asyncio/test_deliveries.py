@@ -246,7 +246,7 @@ def test_an_answer_that_comes_again_may_come_in_pieces(run: Run, wire: Any, unti
     async def main() -> None:
         door = wire.listen()
         to = Endpoint(door.host, door.port)
-        long = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: %d\r\n\r\n" % len(OK)
+        long = b"HTTP/1.1 500 No\r\nCONTENT-LENGTH: %d\r\n\r\n" % len(OK)
         answers: list[tuple[bytes, ...]] = [(OK,), (OK,), (long, OK), (OK,), (OK[:9], OK[9:])]
         answers += [(OK.replace(b"200", b"412"),), (OK,), (OK + b"X",)]
         async with Sender() as sender:
@@ -263,7 +263,16 @@ def test_an_answer_that_comes_again_may_come_in_pieces(run: Run, wire: Any, unti
                 if seq + 1 < len(answers):
                     sender.send(delivery(to, seq + 1))
                     await peer.until(END)
-            assert [status for _, status in sender.ended] == [200] * 5 + [412, 200, 200]
+            assert [status for _, status in sender.ended] == [
+                200,
+                200,
+                500,
+                200,
+                200,
+                412,
+                200,
+                200,
+            ]
             assert await peer.rest() == b""
 
     run(main())
@@ -475,6 +484,24 @@ def test_a_connection_that_ends_while_idle_is_dropped_at_once(
                     peer.reset()
                 await until(lambda: not sender.deliveries.connection_count)
             assert sender.ended == [(0, 200), (0, 200)]
+
+    run(main())
+
+
+def test_a_connection_that_ends_is_not_taken_in_the_same_turn(
+    run: Run, wire: Any, until: Until
+) -> None:
+    async def main() -> None:
+        door = wire.listen()
+        async with Sender() as sender:
+            sender.send(delivery(Endpoint(door.host, door.port)))
+            peer = await door.accept()
+            await peer.until(END)
+            await peer.send(OK)
+            await until(lambda: sender.deliveries.idle_count)
+            (connection,) = sender.deliveries._open
+            connection.eof_received()
+            assert sender.deliveries.idle_count == 0
 
     run(main())
 

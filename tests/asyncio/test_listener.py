@@ -515,6 +515,23 @@ def test_a_peer_that_ends_its_side_early_gets_the_whole_of_its_last_answer(
     run(main())
 
 
+def test_the_end_of_a_peer_is_seen_after_a_last_answer_that_took_long(
+    run: Run, wire: Any, until: Until
+) -> None:
+    async def main() -> None:
+        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        async with Host(lambda request: ready, linger_seconds=1000.0) as host:
+            peer = await wire.dial(host.port)
+            await peer.send(notify(1, version="1.0"))
+            await until(lambda: host.requests)
+            ready.set_result(OK)
+            await peer.rest()
+            peer.close()
+            await until(lambda: host.listener.connection_count == 0)
+
+    run(main())
+
+
 def test_an_answer_that_is_given_up_ends_its_connection(run: Run, wire: Any, until: Until) -> None:
     async def main() -> None:
         ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
@@ -536,18 +553,19 @@ class Transport:
         self.fails = False
         self.aborted = False
         self.waits = 0
+        self.calls: list[tuple[str, object]] = []
 
     def get_extra_info(self, name: str) -> object:
         return self.peername
 
     def set_write_buffer_limits(self, high: int) -> None:
-        assert high == 0
+        self.calls.append(("limits", high))
 
     def resume_reading(self) -> None:
         pass
 
     def write(self, data: bytes) -> None:
-        pass
+        self.calls.append(("write", data[-4:]))
 
     def get_write_buffer_size(self) -> int:
         return self.waits
@@ -574,6 +592,23 @@ def accepted(loop: asyncio.AbstractEventLoop) -> AcceptedConnections:
         clock=loop.time,
         headers=(),
     )
+
+
+def test_the_loop_is_asked_to_tell_when_what_a_receipt_is_for_has_left(run: Run) -> None:
+    async def main() -> None:
+        connections = accepted(asyncio.get_running_loop())
+        answers = [OK, Response(200, (), b"r"), Response(200, (), b"r", receipt="r")]
+        connections.respond = lambda request: answers.pop(0)
+        transport, connection = Transport(), connections()
+        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+        for _ in range(2):
+            connection.data_received(notify(1))
+        assert [call for call, _ in transport.calls] == ["write", "write"]
+        connection.data_received(notify(1))
+        assert transport.calls[2:] == [("limits", 0), ("write", b"\n\r\nr")]
+        connection.drop()
+
+    run(main())
 
 
 def test_a_connection_that_has_gone_before_it_was_accepted_is_forgotten(run: Run) -> None:
@@ -878,6 +913,31 @@ def test_one_address_takes_no_more_than_its_share(run: Run, wire: Any) -> None:
             await second.until(b"/n2")
             await other.send(notify(2))
             await other.until(b"/n2")
+
+    run(main())
+
+
+def test_connections_that_have_ended_count_no_more(run: Run, wire: Any, until: Until) -> None:
+    async def main() -> None:
+        async with Host(connections=2, connections_per_address=2) as host:
+            for _ in range(5):
+                peer = await wire.dial(host.port)
+                await peer.send(notify(1))
+                await peer.until(b"/n1")
+                peer.close()
+                await until(lambda: host.listener.connection_count == 0)
+
+    run(main())
+
+
+def test_many_peers_may_come_at_once(run: Run, wire: Any) -> None:
+    async def main() -> None:
+        async with Host() as host:
+            peers = [await wire.dial(host.port) for _ in range(100)]
+            for peer in peers:
+                await peer.send(notify(1))
+            for peer in peers:
+                await peer.until(b"/n1")
 
     run(main())
 

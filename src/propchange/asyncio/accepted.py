@@ -404,8 +404,7 @@ class _Accepted(asyncio.Protocol):
     def _write(self, encoded: bytes) -> None:
         transport = self._transport
         if not self._exact and (self._finished or self._unsent):
-            # To be told when nothing waits any more. Not for others: uvloop then writes at once
-            # instead of for many connections together, and each write wakes a peer.
+            # To be told when nothing waits any more. Others may leave a little in the buffer.
             self._exact = True
             transport.set_write_buffer_limits(high=0)
         transport.write(encoded)
