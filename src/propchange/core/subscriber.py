@@ -6,11 +6,10 @@ import enum
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
-from math import inf
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.events import Cause, Status, StatusChange
-from propchange.core.headers import is_infinite, parse_sid, parse_timeout
+from propchange.core.headers import parse_sid
 from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
@@ -36,6 +35,7 @@ from propchange.core.subscribing import (
     subscribe_message,
     unsubscribe_message,
 )
+from propchange.core.timing import backoff, grant_times, granted_duration, renewal_retry
 from propchange.errors import LocalProtocolError
 
 __all__ = ["SubscriberProtocol"]
@@ -48,7 +48,6 @@ _EVENT_VERDICTS = (
     SeqVerdict.UNRELIABLE,
     SeqVerdict.MISSED,
 )
-_DEFAULT_GRANT = 1800.0
 
 
 class _Timer(enum.Enum):
@@ -388,28 +387,16 @@ class SubscriberProtocol:
     def _take_grant(
         self, held: HeldSubscription, request: OutgoingRequest, response: Response, now: float
     ) -> float:
-        """Note the granted duration, counted from when the request was sent (CP-14)."""
-        value = response.fields.get(b"timeout")
-        granted: float | None
-        if value is not None and is_infinite(value):
-            granted = inf
-        else:
-            granted = parse_timeout(value, lenient=True)
-        if granted is None:
-            granted = min(float(held.duration_wanted), _DEFAULT_GRANT)
+        """Note what was granted, and when that is to be renewed or lapses."""
+        granted = granted_duration(response.fields.get(b"timeout"), held.duration_wanted)
+        times = grant_times(granted, request.sent_at, self._jitter(), self._limits)
         held.duration_granted = granted
-        # An infinite grant is renewed too: that is the only way to notice a device that forgot it.
-        kept = min(granted, self._limits.duration_most_seconds)
-        if granted == inf:
-            kept = _DEFAULT_GRANT
-            held.expires = inf
+        held.expires = times.expires
+        self._deadlines.set((held, _Timer.RENEWAL), times.renews)
+        if times.lapses is None:
             self._deadlines.clear((held, _Timer.EXPIRY))
         else:
-            held.expires = request.sent_at + kept
-            # A renewal of the shortest grants goes out when they end; its answer tells.
-            self._deadlines.set((held, _Timer.EXPIRY), request.sent_at + max(kept, 2.0))
-        half = kept * (0.5 - 0.1 * self._jitter())
-        self._deadlines.set((held, _Timer.RENEWAL), request.sent_at + max(half, 1.0))
+            self._deadlines.set((held, _Timer.EXPIRY), times.lapses)
         return granted
 
     def _attempt_failed(
@@ -426,11 +413,7 @@ class SubscriberProtocol:
             held.must_describe = held.describable
         self._move(held, _I.ATTEMPT_FAILED)
         self._tell(held, self._wanting(held), cause, reason, status)
-        delay = min(
-            self._limits.backoff_first_seconds * 2 ** min(held.failures - 1, 16),
-            self._limits.backoff_most_seconds,
-        )
-        delay *= 1.0 - 0.25 * self._jitter()
+        delay = backoff(held.failures, self._limits) * (1.0 - 0.25 * self._jitter())
         self._deadlines.set((held, _Timer.ATTEMPT), now + delay)
 
     # --- a granted subscription ---
@@ -448,12 +431,8 @@ class SubscriberProtocol:
 
     def _retry_renewal(self, held: HeldSubscription, now: float) -> None:
         held.failures += 1
-        delay = min(
-            self._limits.backoff_first_seconds * 2 ** min(held.failures - 1, 16),
-            self._limits.backoff_most_seconds,
-        )
         assert held.expires is not None
-        delay = max(1.0, min(delay, (held.expires - now) / 2))
+        delay = renewal_retry(held.failures, held.expires - now, self._limits)
         self._deadlines.set((held, _Timer.RENEWAL), now + delay)
 
     def _renewal_answered(

@@ -1,0 +1,65 @@
+"""When a subscriber renews, retries and gives a grant up: pure numbers, in seconds."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+from propchange.core.headers import is_infinite, parse_timeout
+from propchange.core.limits import Limits
+
+__all__ = ["GrantTimes", "backoff", "grant_times", "granted_duration", "renewal_retry"]
+
+_UNSTATED = 1800.0
+"""What a device that does not say how long it grants is taken to mean: UDA's recommendation."""
+
+_SHORTEST_RENEWAL = 1.0
+"""Renewing more often than once a second would be an attack."""
+
+_SHORTEST_LAPSE = 2.0
+"""Grants under two seconds are renewed when they end; the answer tells whether that was late."""
+
+
+class GrantTimes(NamedTuple):
+    """What follows from a grant. ``expires`` is ``inf`` for an infinite one; ``lapses`` is when
+    to subscribe afresh unless renewed, None for never; ``renews`` when to renew."""
+
+    expires: float
+    lapses: float | None
+    renews: float
+
+
+def granted_duration(timeout: bytes | None, wanted: float) -> float:
+    """What a TIMEOUT from a device means: the duration it states, in whatever form, ``inf`` for
+    an infinite one; and for a missing or unreadable one what was asked for, UDA's recommendation
+    at most (CP-05)."""
+    if timeout is not None and is_infinite(timeout):
+        return inf
+    stated = parse_timeout(timeout, lenient=True)
+    return min(wanted, _UNSTATED) if stated is None else stated
+
+
+def grant_times(granted: float, sent_at: float, jitter: float, limits: Limits) -> GrantTimes:
+    """The times of a grant, counted from when the request was sent, so that this side always
+    expires first (CP-14). Renewal is at half, and up to a tenth of the duration earlier by
+    ``jitter`` in [0, 1), so that there is time to retry (CP-04)."""
+    kept = min(granted, limits.duration_most_seconds)
+    if granted == inf:
+        # Renewed all the same: nothing else shows that the device has forgotten it.
+        kept = _UNSTATED
+    renews = sent_at + max(kept * (0.5 - 0.1 * jitter), _SHORTEST_RENEWAL)
+    if granted == inf:
+        return GrantTimes(inf, None, renews)
+    return GrantTimes(sent_at + kept, sent_at + max(kept, _SHORTEST_LAPSE), renews)
+
+
+def backoff(failures: int, limits: Limits) -> float:
+    """How long to wait after that many failures in a row, jitter apart."""
+    doubled = limits.backoff_first_seconds * 2.0 ** min(failures - 1, 16)
+    return min(doubled, limits.backoff_most_seconds)
+
+
+def renewal_retry(failures: int, left: float, limits: Limits) -> float:
+    """How long to wait before a renewal that got no answer is tried again, when ``left`` seconds
+    of the grant are left: often enough that several attempts fit."""
+    return max(_SHORTEST_RENEWAL, min(backoff(failures, limits), left / 2))
