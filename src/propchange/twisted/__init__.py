@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from propchange.twisted.control_point import ControlPoint, Subscription
 from propchange.twisted.installing import install
+from propchange.twisted.service import Service
+from propchange.twisted.site import Site
 
-__all__ = ["install"]
+__all__ = ["ControlPoint", "Service", "Site", "Subscription", "install"]

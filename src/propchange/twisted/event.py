@@ -55,6 +55,7 @@ __all__ = [
     "EventSubscriptionServer",
     "NotificationProtocol",
     "PeerResponse",
+    "endpoint_of_url",
     "hostname",
     "send_notification",
     "subscribe",
@@ -418,7 +419,7 @@ def subscribe(
         _server.forget(sid)
     if server is not None:
         server.subscribing()
-    attempt = connect(reactor, _endpoint(url), connection, limits=limits)
+    attempt = connect(reactor, endpoint_of_url(url), connection, limits=limits)
     connection.attempt = attempt
     done: Deferred[Any] = attempt.addCallback(lambda _: connection.request(request))
 
@@ -469,7 +470,8 @@ def _text(url: str | bytes) -> str:
     return url.decode("utf-8") if isinstance(url, bytes) else str(url)
 
 
-def _endpoint(url: str) -> Endpoint:
+def endpoint_of_url(url: str) -> Endpoint:
+    """Where to connect to for an http URL; the host may be a name."""
     parts = urlsplit(url)
     host, _, zone = (parts.hostname or "").partition("%")
     return Endpoint(host, parts.port or 80, int(zone) if zone.isdecimal() else 0)

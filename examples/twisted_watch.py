@@ -1,0 +1,26 @@
+"""Watch an event URL, with Twisted. Prints three events, or as many as a second argument says."""
+
+import sys
+
+from twisted.internet import defer, task
+
+from propchange import Event
+from propchange.twisted import ControlPoint
+
+
+async def main(event_url: str, count: int) -> None:
+    enough: defer.Deferred[None] = defer.Deferred()
+
+    def show(event: Event) -> None:
+        print(event.seq, dict(event.changes), subscription.values["Temperature"], flush=True)
+        if event.seq == count - 1:
+            enough.callback(None)
+
+    control_point = ControlPoint()
+    control_point.listen(interface="127.0.0.1")
+    subscription = control_point.subscribe(event_url, show)  # renews, resubscribes, never gives up
+    await enough
+    await control_point.close()
+
+
+task.react(lambda _: defer.ensureDeferred(main(sys.argv[1], int([*sys.argv, "3"][2]))))

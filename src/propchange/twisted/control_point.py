@@ -1,0 +1,409 @@
+"""A control point on a reactor: SubscriberProtocol without Cohen3."""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urljoin
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+
+from propchange.core.events import Event, Status, StatusChange
+from propchange.core.held import Convert, HeldSubscription
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.outcomes import Granted, NotifyRefused, SubscriberOutcome
+from propchange.core.rules import Refusal, SubscriberPolicy, refusal_response
+from propchange.core.subscriber import SubscriberProtocol
+from propchange.core.subscribing import OutgoingRequest, RequestKind, authority_and_target, http_url
+from propchange.errors import ConnectionFailed, SubscriptionRefused
+from propchange.twisted.addresses import endpoint_of
+from propchange.twisted.event import endpoint_of_url
+from propchange.twisted.exchanges import Exchange, connect
+from propchange.twisted.messages import answer, read_body, read_request
+from propchange.twisted.reactors import Reactor, Timer, clock_of, default_reactor
+from propchange.twisted.reporting import Warnings, product
+from propchange.twisted.site import Site
+
+__all__ = ["ControlPoint", "Subscription"]
+
+
+class Subscription:
+    """One subscription, kept alive until it is closed. Made by :meth:`ControlPoint.subscribe`."""
+
+    def __init__(
+        self,
+        control_point: ControlPoint,
+        held: HeldSubscription,
+        on_event: Callable[[Event], object],
+        on_status: Callable[[StatusChange], object] | None,
+    ) -> None:
+        self._control_point = control_point
+        self.held = held
+        """What the protocol keeps of it, to be read only."""
+        self.on_event = on_event
+        self.on_status = on_status
+        self.granted: Deferred[Subscription] | None = None
+        self.closed: Deferred[None] = Deferred()
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The current state, live: variable -> value, as far as events have told it."""
+        return MappingProxyType(self.held.values)
+
+    @property
+    def status(self) -> Status:
+        """How it is now."""
+        return self.held.status
+
+    @property
+    def sid(self) -> str:
+        """The SID; empty before the first grant."""
+        return self.held.sid
+
+    def close(self) -> Deferred[None]:
+        """Unsubscribe. Fires when the device has answered, or after
+        ``Limits.unsubscribe_seconds``. Repeated calls do nothing more."""
+        return self._control_point.end(self)
+
+
+class ControlPoint:
+    """Subscribes to event URLs and hears their events.
+
+    Call :meth:`listen` first, then :meth:`subscribe`, and in the end :meth:`close`. ``reactor``
+    is the reactor to use, None for the installed one. By default each subscription has a
+    delivery path that nobody can guess; ``shared_path`` is one for all, which an
+    :class:`~propchange.twisted.event.EventServer` made for this control point must stand at.
+    ``callback_host`` and ``callback_port`` go into CALLBACK instead of the address of the
+    connection and the port that is listened on (NAT, containers).
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Reactor | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        uda: str = "1.1",
+        duration: int = 1800,
+        hosts: frozenset[str] = frozenset(),
+        require_device_source: bool = False,
+        callback_host: str | None = None,
+        callback_port: int | None = None,
+        shared_path: str | None = None,
+    ) -> None:
+        self._reactor = reactor or default_reactor()
+        self._limits = limits
+        self._clock = clock_of(self._reactor)
+        self._protocol = SubscriberProtocol(
+            new_token=lambda: secrets.token_urlsafe(16),
+            jitter=random.random,
+            policy=SubscriberPolicy(
+                uda=uda,
+                duration=duration,
+                hosts=hosts,
+                require_device_source=require_device_source,
+                user_agent=product(uda),
+                callback_host=callback_host,
+                callback_port=callback_port,
+                shared_path=shared_path,
+            ),
+            limits=limits,
+        )
+        self._policy = SubscriberPolicy(uda=uda)
+        self._timer = Timer(self._reactor, limits, self._deadline, clock=self._clock)
+        self._subscriptions: dict[HeldSubscription, Subscription] = {}
+        self._under_way: dict[Endpoint, int] = {}
+        self._waiting: dict[Endpoint, deque[OutgoingRequest]] = {}
+        self._exchanges: dict[Exchange, None] = {}
+        self._drain_call: Any = None
+        self._port: Any = None
+        self._logger = logging.getLogger("propchange.subscriber")
+        self._warnings = Warnings(self._logger)
+        # What EventServer asks of a control point of Cohen3's.
+        self.coherence = self
+        self.hostname: str | None = callback_host
+        self.web_server_port: int | None = callback_port
+
+    # --- what a program calls ---
+
+    def listen(self, port: int = 0, interface: str = "") -> int:
+        """Listen for events on ``port`` (0: any) of ``interface``, an address, "" for all of IPv4;
+        gives the port. Raises CannotListenError of Twisted."""
+        reactor: Any = self._reactor
+        site = Site(_Receiver(self), limits=self._limits, reactor=self._reactor)
+        self._port = reactor.listenTCP(port, site, interface=interface)
+        here = endpoint_of(self._port.getHost())
+        assert here is not None
+        self.hostname = self.hostname or (here.host if interface else None)
+        self.web_server_port = self.web_server_port or here.port
+        return here.port
+
+    def subscribe(
+        self,
+        event_url: str,
+        on_event: Callable[[Event], object],
+        *,
+        on_status: Callable[[StatusChange], object] | None = None,
+        persistent: bool = True,
+        duration: int | None = None,
+        convert: Convert | None = None,
+        device: Hashable = None,
+    ) -> Subscription:
+        """Subscribe to ``event_url`` and keep it so: renewed, made anew after a gap, an expiry or
+        a restart of the device. ``on_event`` is called with each event, ``on_status`` with each
+        change of the status; what they raise is logged.
+
+        With ``persistent`` it keeps trying also before the first grant; without, ``granted`` of the
+        subscription is a Deferred that fires with it or fails with SubscriptionRefused or
+        ConnectionFailed. ``convert`` maps variables to what makes values of texts, such as
+        ``{name: variable.parse …}``; None leaves texts. ``device`` is the key for
+        :meth:`device_gone` and :meth:`device_rebooted`.
+
+        Raises RuntimeError before :meth:`listen`, and as ``SubscriberProtocol.subscribe``.
+        """
+        if self.web_server_port is None:
+            raise RuntimeError("call listen() first: events need a port to arrive at")
+        held = self._protocol.subscribe(
+            event_url,
+            self._clock(),
+            persistent=persistent,
+            convert=convert,
+            duration=duration,
+            device=device,
+        )
+        subscription = Subscription(self, held, on_event, on_status)
+        if not persistent:
+            subscription.granted = Deferred()
+        self._subscriptions[held] = subscription
+        self._queue_drain()
+        return subscription
+
+    def device_gone(self, device: Hashable) -> None:
+        """The device has said goodbye."""
+        self._protocol.device_gone(device, self._clock())
+        self._queue_drain()
+
+    def device_rebooted(self, device: Hashable) -> None:
+        """The device has restarted: subscribe afresh at once."""
+        self._protocol.device_rebooted(device, self._clock())
+        self._queue_drain()
+
+    def end(self, subscription: Subscription) -> Deferred[None]:
+        """For :class:`Subscription`: unsubscribe."""
+        if subscription.held not in self._subscriptions:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        subscription.closed.addCallback(lambda _: done.callback(None))
+        self._protocol.unsubscribe(subscription.held, self._clock())
+        self._queue_drain()
+        return done
+
+    def close(self) -> Deferred[None]:
+        """Unsubscribe everything and stop listening. Fires when that is done."""
+        ends: Deferred[Any] = DeferredList([self.end(s) for s in self._subscriptions.values()])
+        self._drain()
+
+        def stop(_: object) -> Any:
+            self._timer.close()
+            if self._drain_call is not None and self._drain_call.active():
+                self._drain_call.cancel()
+            for exchange in tuple(self._exchanges):
+                exchange.end()
+            port, self._port = self._port, None
+            if port is not None:
+                return maybeDeferred(port.stopListening)
+            return None
+
+        return ends.addCallback(stop).addCallback(lambda _: None)
+
+    # --- what EventServer talks to ---
+
+    def add_web_resource(self, name: str, resource: Any) -> None:
+        """For :class:`~propchange.twisted.event.EventServer`, which the program puts into a site
+        of its own."""
+
+    def receive_notify(self, message: Request) -> Response:
+        """Judge a NOTIFY. The events in it are told after the answer."""
+        response = self._protocol.receive_notify(message, self._clock())
+        self._queue_drain()
+        return response
+
+    def propagate(self, event: Any) -> None:
+        """What EventServer calls for a control point that cannot judge: this one can."""
+
+    # --- inputs and outputs of the protocol ---
+
+    def _deadline(self, now: float) -> None:
+        self._protocol.handle_deadline(now)
+        self._drain()
+
+    def _queue_drain(self) -> None:
+        if self._drain_call is None:
+            self._drain_call = self._reactor.callLater(0, self._drain)
+
+    def _drain(self) -> None:
+        call, self._drain_call = self._drain_call, None
+        if call is not None and call.active():
+            call.cancel()
+        for outcome in self._protocol.take_outcomes():
+            self._report(outcome)
+        for request in self._protocol.take_requests():
+            endpoint = endpoint_of_url(request.url)
+            if self._under_way.get(endpoint, 0) >= self._limits.requests_per_device:
+                self._waiting.setdefault(endpoint, deque()).append(request)
+            else:
+                self._begin(request, endpoint)
+        self._timer.set(self._protocol.next_deadline())
+
+    def _begin(self, request: OutgoingRequest, endpoint: Endpoint) -> None:
+        self._under_way[endpoint] = self._under_way.get(endpoint, 0) + 1
+        done = self._send(request, self._limits.redirects)
+        done.addBoth(self._sent, request, endpoint)
+
+    def _send(self, request: OutgoingRequest, redirects: int) -> Deferred[Response]:
+        exchange = Exchange(reactor=self._reactor, limits=self._limits)
+        self._exchanges[exchange] = None
+        connected = connect(
+            self._reactor,
+            endpoint_of_url(request.url),
+            exchange,
+            source=request.source,
+            limits=self._limits,
+        )
+
+        def build(_: Exchange) -> Deferred[Response]:
+            port = self.web_server_port
+            if exchange.local is None or port is None:
+                raise ConnectionFailed("the connection has no address that events could come to")
+            message = request.build(exchange.local._replace(port=port))
+            return exchange.request(_for_url(message, request.url))
+
+        def ended(result: Any) -> Any:
+            self._exchanges.pop(exchange, None)
+            exchange.end()
+            return result
+
+        def answered(response: Response) -> Any:
+            request.remote = exchange.peer
+            location = response.fields.get(b"location")
+            if response.status != 307 or request.kind is not RequestKind.SUBSCRIBE or not redirects:
+                return response
+            try:
+                url = http_url(urljoin(request.url, (location or b"").decode("utf-8")))
+            except ValueError:
+                return response
+            if location is None or _leads_inside(url, exchange.peer):
+                return response
+            request.url = url
+            return self._send(request, redirects - 1)
+
+        done: Deferred[Any] = connected.addCallback(build)
+        return done.addBoth(ended).addCallback(answered)
+
+    def _sent(self, result: Any, request: OutgoingRequest, endpoint: Endpoint) -> None:
+        if isinstance(result, Failure):
+            self._protocol.request_failed(request, result.getErrorMessage(), self._clock())
+        else:
+            self._protocol.response_received(request, result, self._clock())
+        left = self._under_way.pop(endpoint) - 1
+        if left:
+            self._under_way[endpoint] = left
+        waiting = self._waiting.get(endpoint)
+        if waiting:
+            following = waiting.popleft()
+            if not waiting:
+                del self._waiting[endpoint]
+            self._begin(following, endpoint)
+        self._drain()
+
+    def _report(self, outcome: SubscriberOutcome) -> None:
+        match outcome:
+            case Event():
+                subscription = self._subscriptions.get(outcome.subscription)  # type: ignore[call-overload] # a HeldSubscription
+                if subscription is not None:
+                    self._tell(subscription.on_event, outcome)
+            case StatusChange(held, status):
+                self._follow(outcome, held, status)
+            case Granted(held):
+                subscription = self._subscriptions.get(held)
+                if subscription is not None and subscription.granted is not None:
+                    granted = subscription.granted
+                    if not granted.called:
+                        granted.callback(subscription)
+            case NotifyRefused(peer, target, status, reason):
+                who = peer.host if peer else "somebody"
+                self._warnings.warn(
+                    (who, status, reason), f"{who} was answered {status} at {target}: {reason}"
+                )
+            case _:
+                self._logger.debug("%s", outcome)
+
+    def _follow(self, change: StatusChange, held: Any, status: Status) -> None:
+        subscription: Subscription | None = self._subscriptions.get(held)
+        if subscription is None:
+            return
+        self._logger.info("%s: %s: %s", held.event_url, status.value, change.reason)
+        if subscription.on_status is not None:
+            self._tell(subscription.on_status, change)
+        granted = subscription.granted
+        if status is Status.CLOSED:
+            del self._subscriptions[held]
+            subscription.closed.callback(None)
+        elif status is Status.REFUSED and granted is not None and not granted.called:
+            reason = f"{held.event_url}: {change.reason}"
+            if change.http_status:
+                granted.errback(SubscriptionRefused(reason, status=change.http_status))
+            else:
+                granted.errback(ConnectionFailed(reason))
+
+    def _tell(self, listener: Callable[[Any], object], told: object) -> None:
+        try:
+            listener(told)
+        except Exception:
+            self._logger.exception("the application failed at %r", told)
+
+
+def _for_url(message: Request, url: str) -> Request:
+    """``message`` with the HOST and the target of ``url``, where a redirect may have led."""
+    authority, target = authority_and_target(url)
+    headers = [
+        (name, authority.encode("ascii") if name.lower() == b"host" else value)
+        for name, value in message.headers
+    ]
+    return Request(message.method, target, headers, message.body)
+
+
+def _leads_inside(url: str, peer: Endpoint | None) -> bool:
+    """Whether a redirect of another host leads to this one's loopback."""
+    host = endpoint_of_url(url).host
+    return _is_loopback(host) and (peer is None or not _is_loopback(peer.host))
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+class _Receiver(Resource):
+    """All paths of the site that events arrive at."""
+
+    isLeaf = True
+
+    def __init__(self, control_point: ControlPoint) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Twisted's
+        self._control_point = control_point
+
+    def render(self, request: Any) -> bytes:
+        point = self._control_point
+        body = read_body(request, point._limits)
+        if isinstance(body, Refusal):
+            return answer(
+                request, refusal_response(body, point._policy, read_request(request, b""))
+            )
+        return answer(request, point.receive_notify(read_request(request, body)))

@@ -1,0 +1,369 @@
+"""A service whose events Twisted sends: PublisherProtocol on a reactor."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.web.resource import Resource
+
+from propchange.core.headers import format_timeout
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Delivery, DeliveryFailure, Request, Response
+from propchange.core.outcomes import (
+    AttemptFailed,
+    AttemptTimedOut,
+    Merged,
+    MessageAbandoned,
+    PublisherOutcome,
+    Refused,
+)
+from propchange.core.propertyset import format_propertyset
+from propchange.core.publication import EventedVariable, Subscription
+from propchange.core.publisher import PublisherProtocol
+from propchange.core.rules import PublisherPolicy
+from propchange.core.variables import StateVariable
+from propchange.twisted.addresses import on_link_for
+from propchange.twisted.deliveries import deliveries_of
+from propchange.twisted.notifying import send_notification
+from propchange.twisted.reactors import Reactor, Timer, clock_of, default_reactor
+from propchange.twisted.reporting import Warnings, product
+from propchange.twisted.site import Site
+from propchange.twisted.subscriptions import EventSubscriptionServer
+from propchange.upnp import service as upnp
+
+__all__ = ["Service"]
+
+_PATH = "/"
+
+
+class Service(upnp.Service):
+    """A :class:`propchange.Service` that publishes through Twisted.
+
+    Its state variables are declared and assigned as there; put :attr:`resource` at the event
+    URL, or an :class:`~propchange.twisted.event.EventSubscriptionServer` made for it, and from
+    then on assignments are events, with everything that the core does for them: moderation,
+    LastChange, merging for who is behind, several delivery URLs, expiry.
+
+    ``reactor`` is the reactor to use, None for the installed one; ``policy`` says what is granted
+    to whom; ``limits`` are the bounds. The other arguments are those of the base class. To be
+    assigned to in the reactor's thread, else RuntimeError.
+    """
+
+    backend = None
+    """What Cohen3's services have there; a service of this class stands for itself."""
+
+    def __init__(
+        self,
+        *,
+        reactor: Reactor | None = None,
+        policy: PublisherPolicy | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(**keywords)
+        self._given_reactor = reactor
+        self._policy = policy or PublisherPolicy(server=product("1.1"))
+        self._limits = limits
+        self._publication: _Publication | None = None
+        self._resource: EventSubscriptionServer | None = None
+        self._listening: list[Any] = []
+
+    @property
+    def id(self) -> str:
+        """The serviceId."""
+        return self.service_id
+
+    @property
+    def resource(self) -> Resource:
+        """The web resource for the event URL; always the same."""
+        if self._resource is None:
+            publication = self._opened()
+            self._resource = EventSubscriptionServer(
+                self, policy=self._policy, limits=self._limits, reactor=publication.reactor
+            )
+        return self._resource
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The subscriptions there are now, oldest first, to be read only."""
+        return tuple(self._opened().protocol.subscriptions)
+
+    def subscribed(self) -> Deferred[None]:
+        """Fires once a subscriber that is still there has had its initial event."""
+        publication = self._opened()
+        return publication.until(lambda: any(s.heard for s in publication.protocol.subscriptions))
+
+    def drained(self) -> Deferred[None]:
+        """Fires once every subscriber has been told everything, or cannot be told."""
+        publication = self._opened()
+        return publication.until(lambda: publication.protocol.settled)
+
+    def listen(self, port: int = 0, interface: str = "") -> int:
+        """Listen on ``port`` (0: any) of ``interface``, an address, "" for all of IPv4, with a
+        :class:`~propchange.twisted.Site` that has :attr:`resource` at every path; gives the port.
+        For a program that has no site of its own. Raises CannotListenError of Twisted."""
+        reactor: Any = self._opened().reactor
+        site = Site(self.resource, limits=self._limits, reactor=reactor)
+        listening = reactor.listenTCP(port, site, interface=interface)
+        self._listening.append(listening)
+        return int(listening.getHost().port)
+
+    def close(self) -> Deferred[None]:
+        """Send no more, and stop listening. Fires when that is done. What has not been delivered
+        is not: see :meth:`drained`."""
+        publication, self._publication = self._publication, None
+        self._resource = None
+        if publication is not None:
+            self.detach()
+            publication.close()
+        listening, self._listening = self._listening, []
+        ends = [maybeDeferred(port.stopListening) for port in listening]
+        return DeferredList(ends).addCallback(lambda _: None)
+
+    # --- what EventSubscriptionServer talks to ---
+
+    def get_subscribers(self) -> Mapping[str, Any]:
+        """SID -> subscriber, as Cohen3's services have them: a live view."""
+        return self._opened().subscribers
+
+    def new_subscriber(self, subscriber: MutableMapping[str, Any]) -> None:
+        """Take a subscriber that was not subscribed by a request here: a dict of ``sid``,
+        ``callback`` and ``seq``. It gets the initial event and every later one, unmoderated, until
+        it answers 412."""
+        self._opened().take(subscriber, self.initial_texts())
+
+    def receive_request(self, request: Request) -> Response:
+        """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
+        :meth:`response_sent` or :meth:`response_lost` once it has left or cannot."""
+        return self._opened().receive_request(request)
+
+    def response_sent(self, response: Response) -> None:
+        """The answer has left: the initial event may go."""
+        self._opened().response_sent(response)
+
+    def response_lost(self, response: Response) -> None:
+        """The connection died before the answer was out."""
+        self._opened().response_lost(response)
+
+    def _opened(self) -> _Publication:
+        if self._publication is None:
+            reactor = self._given_reactor or default_reactor()
+            variables = {
+                name: _evented(self.variables[name], text)
+                for name, text in self.initial_texts().items()
+            }
+            self._publication = _Publication(reactor, self._policy, self._limits, variables)
+            self.attach(self._publication)
+        return self._publication
+
+
+def _evented(variable: StateVariable[Any], text: str) -> EventedVariable:
+    return EventedVariable(
+        text,
+        minimum_interval=variable.minimum_interval,
+        minimum_delta=variable.minimum_delta,
+        merge=variable.merge,
+    )
+
+
+class _Publication:
+    """The driver of one PublisherProtocol, and the sink of its service."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        policy: PublisherPolicy,
+        limits: Limits,
+        variables: Mapping[str, EventedVariable],
+    ) -> None:
+        self.reactor = reactor
+        self._limits = limits
+        self._clock = clock_of(reactor)
+        self.protocol = PublisherProtocol(
+            new_sid=lambda: f"uuid:{uuid.uuid4()}",
+            on_link=on_link_for,
+            policy=policy,
+            limits=limits,
+        )
+        self.protocol.add_service(_PATH, variables)
+        self._deliveries = deliveries_of(reactor)
+        self._timer = Timer(reactor, limits, self._deadline, clock=self._clock)
+        self._thread = threading.get_ident()
+        self._in_flight: dict[Delivery, None] = {}
+        self._pump_call: Any = None
+        self._waiters: list[tuple[Callable[[], bool], Deferred[None]]] = []
+        self._logger = logging.getLogger("propchange.publisher")
+        self._warnings = Warnings(self._logger)
+        self._taken: dict[str, Any] = {}
+        self.subscribers = _Subscribers(self.protocol, self._taken, self._clock)
+
+    def close(self) -> None:
+        self._timer.close()
+        if self._pump_call is not None:
+            self._pump_call.cancel()
+            self._pump_call = None
+        for delivery in self._in_flight:
+            self._deliveries.abort(delivery)
+        self._in_flight.clear()
+        self._taken.clear()
+        waiters, self._waiters = self._waiters, []
+        for _, deferred in waiters:
+            deferred.cancel()
+
+    # --- the sink ---
+
+    def check_caller(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "a service is assigned to in the reactor's thread; from another thread use "
+                "reactor.callFromThread(setattr, service, name, value)"
+            )
+
+    def publish(self, changes: dict[str, str]) -> None:
+        self.protocol.update(_PATH, changes, self._clock())
+        self._queue_pump()
+        if self._taken:
+            self._tell(tuple(self._taken.values()), changes)
+
+    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
+        call = self.reactor.callLater(0, callback)
+
+        def cancel() -> None:
+            if call.active():
+                call.cancel()
+
+        return cancel
+
+    def take(self, subscriber: MutableMapping[str, Any], texts: Mapping[str, str]) -> None:
+        self._taken[str(subscriber["sid"])] = subscriber
+        self._tell((subscriber,), texts)
+
+    def _tell(self, subscribers: Iterable[Any], texts: Mapping[str, str]) -> None:
+        xml = format_propertyset(texts.items())
+        for subscriber in subscribers:
+            told, _ = send_notification(subscriber, xml, reactor=self.reactor)
+            told.addCallbacks(self._disowned, lambda _: None, callbackArgs=(subscriber,))
+
+    def _disowned(self, response: Any, subscriber: Any) -> None:
+        if response.status == 412:
+            self._taken.pop(str(subscriber["sid"]), None)
+
+    # --- inputs ---
+
+    def receive_request(self, request: Request) -> Response:
+        request.target = _PATH  # where the resource stands is for the site to know
+        response = self.protocol.receive_request(request, self._clock())
+        self._queue_pump()
+        return response
+
+    def response_sent(self, response: Response) -> None:
+        self.protocol.response_sent(response, self._clock())
+        self._pump()
+
+    def response_lost(self, response: Response) -> None:
+        self.protocol.response_lost(response, self._clock())
+        self._pump()
+
+    def _delivery_ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
+        self._in_flight.pop(delivery, None)
+        told = result.status if isinstance(result, Response) else result
+        self.protocol.delivery_ended(delivery, told, self._clock())
+        self._queue_pump()
+
+    def _deadline(self, now: float) -> None:
+        self.protocol.handle_deadline(now)
+        self._pump()
+
+    # --- outputs ---
+
+    def _queue_pump(self) -> None:
+        """Drain the protocol once per turn of the reactor, however much has happened in it."""
+        if self._pump_call is None:
+            self._pump_call = self.reactor.callLater(0, self._pump)
+
+    def _pump(self) -> None:
+        call, self._pump_call = self._pump_call, None
+        if call is not None and call.active():
+            call.cancel()
+        protocol = self.protocol
+        # Outcomes first: an attempt that has timed out gives its connection back.
+        for outcome in protocol.take_outcomes():
+            self._report(outcome)
+        free = self._limits.delivery_connections - len(self._in_flight)
+        for delivery in protocol.take_deliveries(free):
+            self._in_flight[delivery] = None
+            self._deliveries.send(delivery, self._delivery_ended)
+        for outcome in protocol.take_outcomes():
+            self._report(outcome)
+        self._timer.set(protocol.next_deadline())
+        for waiter in [waiter for waiter in self._waiters if waiter[0]()]:
+            self._waiters.remove(waiter)
+            waiter[1].callback(None)
+
+    def _report(self, outcome: PublisherOutcome) -> None:
+        match outcome:
+            case AttemptTimedOut(delivery):
+                self._in_flight.pop(delivery, None)
+                self._deliveries.abort(delivery)
+            case Refused(_, peer, status, reason):
+                who = peer.host if peer else "somebody"
+                self._warnings.warn(
+                    (who, status, reason), f"{who} was refused with {status}: {reason}"
+                )
+            case MessageAbandoned(sid, seq, reason):
+                self._warnings.warn(
+                    (MessageAbandoned, sid), f"SEQ {seq} did not reach {sid}: {reason}"
+                )
+            case AttemptFailed(_, seq, url, reason):
+                self._warnings.warn((AttemptFailed, url), f"SEQ {seq} not taken by {url}: {reason}")
+            case Merged(sid, _, updates):
+                self._warnings.warn(
+                    (Merged, sid), f"{sid} is behind: {updates} events were merged for it"
+                )
+            case _:
+                self._logger.debug("%s", outcome)
+
+    def until(self, condition: Callable[[], bool]) -> Deferred[None]:
+        self._pump()
+        if condition():
+            return succeed(None)
+        deferred: Deferred[None] = Deferred()
+        self._waiters.append((condition, deferred))
+        return deferred
+
+
+class _Subscribers(Mapping[str, Any]):
+    """The subscriptions of a protocol as Cohen3's dict of subscribers."""
+
+    def __init__(
+        self, protocol: PublisherProtocol, taken: Mapping[str, Any], clock: Callable[[], float]
+    ) -> None:
+        self._protocol = protocol
+        self._taken = taken
+        self._clock = clock
+
+    def __getitem__(self, sid: str) -> Any:
+        for subscription in self._protocol.subscriptions:
+            if subscription.sid == sid:
+                since = self._clock() - (subscription.expires - subscription.duration)
+                return {
+                    "sid": sid,
+                    "callback": subscription.callbacks[0],
+                    "seq": subscription.seq,
+                    "timeout": format_timeout(subscription.duration).decode("ascii"),
+                    "created": time.time() - since,
+                }
+        return self._taken[sid]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from [subscription.sid for subscription in self._protocol.subscriptions]
+        yield from tuple(self._taken)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

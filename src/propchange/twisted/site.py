@@ -1,0 +1,169 @@
+"""A web server whose caps bind before a resource is asked to render.
+
+``twisted.web`` takes a whole body into memory or a file before anything can refuse it. Here the
+caps of :class:`propchange.core.limits.Limits` hold while a request arrives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from http import HTTPStatus
+from typing import Any
+
+from twisted.web import http, server
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.twisted.reactors import Reactor, default_reactor
+
+__all__ = ["Site"]
+
+# Method, two blanks, version and line end, beside the target.
+_REQUEST_LINE_EXTRA = 64
+_DONE: Any = None
+
+
+class _Request(server.Request):
+    channel: Any
+    _received = 0
+
+    def gotLength(self, length: int | None) -> None:
+        if length is not None and length > self.channel.limits.body_bytes:
+            self.channel.refuse(413)
+        super().gotLength(0 if self.channel.refused else length)  # type: ignore[no-untyped-call]
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > self.channel.limits.body_bytes:
+            self.channel.refuse(413)
+        else:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+
+class _Channel(http.HTTPChannel):
+    """One connection. Once it is refused it is only read, for a while, so that a reset does not
+    destroy the answer."""
+
+    factory: Any
+    site: Any
+    transport: Any
+    limits = DEFAULT_LIMITS
+    refused = False
+    _bytes = 0
+    _lines = 0
+    _dropped = 0
+    _begun: float | None = None
+    _alarm: Any = None
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.refused:
+            self._drop(data)
+            return
+        now = self.site.clock()
+        if self._begun is None:
+            self._begun = now
+        elif now - self._begun > self.limits.read_seconds:
+            self.refuse(408)
+            return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:
+        if self.refused:
+            return
+        self._bytes += len(line) + 2
+        self._lines += 1
+        limits = self.limits
+        if self._lines == 1 and len(line) > limits.target_bytes + _REQUEST_LINE_EXTRA:
+            self.refuse(414)
+        elif self._bytes > limits.header_bytes or self._lines - 2 > limits.header_count:
+            self.refuse(431)
+        else:
+            super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.refuse(431 if self._lines else 414)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if not self.refused:
+            super().rawDataReceived(data)
+
+    def allContentReceived(self) -> None:
+        if not self.refused:
+            self._bytes = self._lines = 0
+            self._begun = None
+            super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any = _DONE) -> None:
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        self.site.forget(self)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def refuse(self, status: int) -> None:
+        """Answer for the last time, to what never became a request."""
+        if self.refused:
+            return
+        self.refused = True
+        phrase = HTTPStatus(status).phrase
+        self.transport.write(
+            f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        self._alarm = self.site.later(self.limits.linger_seconds, self.transport.loseConnection)
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        if self._dropped > self.limits.body_bytes:
+            self.transport.loseConnection()
+
+
+class Site(server.Site):
+    """As ``twisted.web.server.Site``, with caps on headers (431), the request target (414), bodies
+    (413, chunked ones as they come), the time that a request takes (408), idle connections, and
+    the number of connections, all together and from one address."""
+
+    protocol: Any = _Channel
+
+    def __init__(
+        self,
+        resource: Any,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        reactor: Reactor | None = None,
+        **keywords: Any,
+    ) -> None:
+        reactor = reactor or default_reactor()
+        super().__init__(  # type: ignore[no-untyped-call]
+            resource,
+            requestFactory=_Request,
+            reactor=reactor,
+            timeout=int(limits.idle_seconds),
+            **keywords,
+        )
+        self.limits = limits
+        self.clock = reactor.seconds
+        self.later = reactor.callLater
+        self._open: dict[Any, str] = {}
+        self._per_address: Counter[str] = Counter()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """The protocol of a connection that is accepted, None where there is no room for it."""
+        host = str(getattr(addr, "host", ""))
+        limits = self.limits
+        if len(self._open) >= limits.connections or (
+            self._per_address[host] >= limits.connections_per_address
+        ):
+            return None
+        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel.limits = limits
+        channel.MAX_LENGTH = limits.header_bytes
+        channel.totalHeadersSize = 2 * limits.header_bytes  # ours binds first, with its own status
+        self._open[channel] = host
+        self._per_address[host] += 1
+        return channel
+
+    def forget(self, channel: Any) -> None:
+        """For the channel: its connection is gone."""
+        host = self._open.pop(channel, None)
+        if host is not None:
+            self._per_address[host] -= 1
+            if not self._per_address[host]:
+                del self._per_address[host]
