@@ -282,7 +282,7 @@ def test_an_answer_before_the_whole_request_ends_the_connection(
     run: Run, wire: Any, until: Until
 ) -> None:
     async def main() -> None:
-        door = wire.listen(receive_buffer=10_000)
+        door = wire.listen(receive_buffer=200_000)
         async with Sender() as sender:
             sender.send(delivery(Endpoint(door.host, door.port), body=bytes(9_000_000)))
             peer = await door.accept()
@@ -299,7 +299,7 @@ def test_a_long_notify_is_read_as_slowly_as_the_subscriber_likes(
     run: Run, wire: Any, until: Until
 ) -> None:
     async def main() -> None:
-        door = wire.listen(receive_buffer=10_000)
+        door = wire.listen(receive_buffer=200_000)
         to = Endpoint(door.host, door.port)
         async with Sender() as sender:
             sender.send(delivery(to, body=bytes(9_000_000) + END))

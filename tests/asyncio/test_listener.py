@@ -505,7 +505,7 @@ def test_a_peer_that_ends_its_side_early_gets_the_whole_of_its_last_answer(
         async with Host(
             lambda request: Response(200, (), bytes(size)), write_buffer_bytes=2 * size
         ) as host:
-            peer = await wire.dial(host.port, receive_buffer=10_000)
+            peer = await wire.dial(host.port, receive_buffer=200_000)
             await peer.send(notify(1, version="1.0"))
             await until(lambda: host.requests)
             peer.end()
@@ -721,7 +721,7 @@ def test_a_receipt_waits_for_a_peer_that_does_not_read(
 
     async def main() -> None:
         async with Host(respond, write_buffer_bytes=2 * size) as host:
-            peer = await wire.dial(host.port, receive_buffer=10_000)
+            peer = await wire.dial(host.port, receive_buffer=200_000)
             await peer.send(notify(1, version=version))
             await peer.receive(100_000)
             assert host.told == []
@@ -744,7 +744,7 @@ def test_a_receipt_is_lost_with_its_connection(run: Run, wire: Any, until: Until
             lambda request: Response(200, (), bytes(size), receipt="r"),
             write_buffer_bytes=2 * size,
         ) as host:
-            peer = await wire.dial(host.port, receive_buffer=10_000)
+            peer = await wire.dial(host.port, receive_buffer=200_000)
             await peer.send(notify(1))
             await peer.receive(1000)
             peer.reset()
@@ -811,7 +811,7 @@ def test_a_peer_that_does_not_read_is_cut_off_after_a_while(run: Run, wire: Any)
             read_seconds=0.05,
             write_buffer_bytes=90_000_000,
         ) as host:
-            peer = await wire.dial(host.port, receive_buffer=10_000)
+            peer = await wire.dial(host.port, receive_buffer=200_000)
             await peer.send(notify(1))
             while not host.requests or host.listener.connection_count:
                 await asyncio.sleep(0.001)
@@ -826,7 +826,7 @@ def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(
         async with Host(
             lambda request: Response(200, (), bytes(9_000_000)), write_buffer_bytes=10_000
         ) as host:
-            peer = await wire.dial(host.port, receive_buffer=10_000)
+            peer = await wire.dial(host.port, receive_buffer=200_000)
             await peer.send(notify(1))
             await until(lambda: host.requests and not host.listener.connection_count)
 
@@ -868,14 +868,14 @@ def test_an_answer_without_a_receipt_may_come_too_late(run: Run, wire: Any, unti
 def test_a_peer_that_reads_later_gets_all_its_answers(run: Run, wire: Any) -> None:
     async def main() -> None:
         async with Host(
-            lambda request: Response(200, (), bytes(2_000_000)),
+            lambda request: Response(200, (), bytes(6_000_000)),
             pipelined_requests=2,
             write_buffer_bytes=90_000_000,
         ) as host:
-            peer = await wire.dial(host.port, receive_buffer=10_000)
+            peer = await wire.dial(host.port, receive_buffer=200_000)
             await peer.send(notify(0) + notify(1) + notify(2))
             got = 0
-            while got < 3 * 2_000_000:
+            while got < 3 * 6_000_000:
                 got += len(await peer.some())
             assert len(host.requests) == 3
 
@@ -1049,7 +1049,7 @@ def test_closing_lets_written_answers_leave_but_not_for_ever(run: Run, wire: Any
                 write_buffer_bytes=2 * size,
                 linger_seconds=10.0 if reads else 0.05,
             ) as host:
-                peer = await wire.dial(host.port, receive_buffer=10_000)
+                peer = await wire.dial(host.port, receive_buffer=200_000)
                 await peer.send(notify(1))
                 await peer.receive(1000)
                 closing = asyncio.ensure_future(host.listener.close())
