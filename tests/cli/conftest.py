@@ -56,9 +56,6 @@ class Loop:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         return future.result(PATIENCE)
 
-    def call(self, function: Callable[[], object]) -> None:
-        self._loop.call_soon_threadsafe(function)
-
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
@@ -102,27 +99,26 @@ class Workbench(NamedTuple):
     url: str
     hosted: HostedDevice
     thermometer: Thermometer
+    values: Values
     requests: Requests
     run: Callable[[Any], Any]
-    call: Callable[[Callable[[], object]], None]
 
-    def warm(self, *temperatures: float) -> None:
-        """Each is an event of its own: nobody is behind."""
+    def set(self, service: Service, variable: str, value: object) -> None:
+        """Assign in the device's thread; returns when it has."""
 
-        def assign() -> None:
-            for temperature in temperatures:
-                self.thermometer.temperature = temperature
+        async def assign() -> None:
+            service[variable] = value
 
-        self.call(assign)
+        self.run(assign())
 
 
 @pytest.fixture
 def workbench(loop: Loop) -> Iterator[Workbench]:
-    thermometer, requests = Thermometer(), Requests()
-    device = Device("Workbench", services=[thermometer, Values(), Silent()])
+    thermometer, values, requests = Thermometer(), Values(), Requests()
+    device = Device("Workbench", services=[thermometer, values, Silent()])
     hosted = host(device, interface="127.0.0.1", tap=requests.add)
     loop.run(hosted.__aenter__())
-    yield Workbench(hosted.description_url, hosted, thermometer, requests, loop.run, loop.call)
+    yield Workbench(hosted.description_url, hosted, thermometer, values, requests, loop.run)
     loop.run(hosted.close())
 
 
