@@ -154,6 +154,11 @@ class HeldSubscription:
         """What could not be read of the last LastChange, in sentences; whoever tells it empties
         it."""
 
+    @property
+    def wanting(self) -> Status:
+        """The status while a SUBSCRIBE is wanted: whether it is the first, or makes good a loss."""
+        return Status.RESUBSCRIBING if self.granted_once else Status.SUBSCRIBING
+
     def decode(
         self, seq: int | None, pairs: tuple[tuple[str, str], ...], *, initial: bool
     ) -> Event:

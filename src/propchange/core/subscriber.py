@@ -412,7 +412,7 @@ class SubscriberProtocol:
         if held.state is _S.SUBSCRIBING and (status == 0 or status in (404, 405, 410)):
             held.must_describe = held.describable
         self._move(held, _I.ATTEMPT_FAILED)
-        self._tell(held, self._wanting(held), cause, reason, status)
+        self._tell(held, held.wanting, cause, reason, status)
         delay = backoff(held.failures, self._limits) * (1.0 - 0.25 * self._jitter())
         self._deadlines.set((held, _Timer.ATTEMPT), now + delay)
 
@@ -515,7 +515,7 @@ class SubscriberProtocol:
     ) -> None:
         self._move(held, _I.LAPSED)
         self._start_afresh(held)
-        self._tell(held, self._wanting(held), cause, reason, status)
+        self._tell(held, held.wanting, cause, reason, status)
         if cause is Cause.DEVICE_GONE:
             self._deadlines.set((held, _Timer.ATTEMPT), now + self._limits.backoff_most_seconds)
         else:
@@ -584,9 +584,6 @@ class SubscriberProtocol:
             self._deadlines.clear((held, timer))
 
     # --- small things ---
-
-    def _wanting(self, held: HeldSubscription) -> Status:
-        return Status.RESUBSCRIBING if held.granted_once else Status.SUBSCRIBING
 
     def _tell(
         self, held: HeldSubscription, status: Status, cause: Cause, reason: str, http: int = 0
