@@ -147,6 +147,8 @@ class Link:
     def run(self, seconds: float) -> None:
         """Let ``seconds`` go by and do all that is due meanwhile, in order."""
         end = self.now + seconds
+        # A test may have spoken to one of the protocols itself.
+        self._drain()
         while (due := self._next_due()) is not None and due <= end:
             self.now = max(self.now, due)
             if self._wire and self._wire[0][0] <= self.now:
