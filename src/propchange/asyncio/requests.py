@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import socket
 import string
@@ -204,8 +205,17 @@ async def _connect(endpoint: Endpoint, source: Endpoint | None, limits: Limits) 
         async with asyncio.timeout(limits.connect_seconds):
             return await connect(lambda: _Exchange(endpoint, limits), endpoint, source)
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
-        reason = str(error) or f"no answer within {limits.connect_seconds:g} s"
+        reason = _in_words(error) or f"no answer within {limits.connect_seconds:g} s"
         raise ConnectionFailed(f"no connection to {endpoint}: {reason}") from error
+
+
+def _in_words(error: OSError | ValueError) -> str:
+    """What the system calls the error, without asyncio's or errno's additions."""
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error)
 
 
 class _Exchange(asyncio.Protocol):
