@@ -83,3 +83,25 @@ def test_a_request_has_the_defaults_of_http_1_1() -> None:
         None,
     )
     assert response.http_version == "1.1"
+
+
+def test_a_repeated_request_differs_in_what_was_given_anew_alone() -> None:
+    peer, local = Endpoint("10.0.0.1", 5), Endpoint("10.0.0.2", 6)
+    first = Request(
+        "NOTIFY",
+        "/x",
+        [(b"SEQ", b"1"), (b"A", b"1"), (b"A", b"2")],
+        b"old",
+        peer=peer,
+        local=local,
+        http_version="1.0",
+        keep_alive=False,
+    )
+    assert first.head is None
+    assert first.fields == {b"seq": b"1", b"a": b"1, 2"}
+    head = object()
+    again = first.repeat(((b"SEQ", b"2"),), {b"seq": b"2"}, b"new", head)
+    assert (again.headers, again.fields, again.body) == (((b"SEQ", b"2"),), {b"seq": b"2"}, b"new")
+    assert again.head is head
+    for name in ("method", "target", "peer", "local", "http_version", "keep_alive", "repeated"):
+        assert getattr(again, name) == getattr(first, name)

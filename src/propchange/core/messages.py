@@ -38,12 +38,18 @@ class Endpoint(NamedTuple):
 
 
 class Request:
-    """An HTTP request, received or to be sent. The core never changes one."""
+    """An HTTP request, received or to be sent. The core never changes one.
+
+    ``head``, if not None, is one object for all requests of a connection whose heads differ in
+    nothing but the numbers SEQ and CONTENT-LENGTH, each of which they have once, in digits: what
+    was judged of one need not be judged of the next. It is the ``http`` room's.
+    """
 
     __slots__ = (
         "_fields",
         "_repeated",
         "body",
+        "head",
         "headers",
         "http_version",
         "keep_alive",
@@ -73,8 +79,28 @@ class Request:
         self.local = local
         self.http_version = http_version
         self.keep_alive = keep_alive
+        self.head: object | None = None
         self._fields: dict[bytes, bytes] | None = None
         self._repeated: frozenset[bytes] = frozenset()
+
+    def repeat(
+        self, headers: HeaderPairs, fields: dict[bytes, bytes], body: bytes, head: object
+    ) -> Request:
+        """Another request of the same connection with the same ``head``; ``fields`` are those of
+        ``headers``."""
+        request = Request.__new__(Request)
+        request.method = self.method
+        request.target = self.target
+        request.headers = headers
+        request.body = body
+        request.peer = self.peer
+        request.local = self.local
+        request.http_version = self.http_version
+        request.keep_alive = self.keep_alive
+        request.head = head
+        request._fields = fields
+        request._repeated = self._repeated
+        return request
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target} from {self.peer}>"

@@ -18,6 +18,7 @@ from .heads import (
     keeps_alive,
     needs_strict_check,
 )
+from .repeats import RepeatedHead
 
 __all__ = ["RequestParser"]
 
@@ -29,6 +30,8 @@ _LENGTH_DIGITS = 15
 _REQUEST_LINE_EXTRA = 64
 # Some clients send one empty line too many behind a body (RFC 9112 §2.2).
 _EMPTY_LINE_BYTES = 4
+# On one connection: a device whose heads do not repeat shall not cost more for that.
+_LESSONS = 8
 
 
 class RequestParser:
@@ -52,9 +55,11 @@ class RequestParser:
         "_empty",
         "_ended",
         "_left",
+        "_lessons",
         "_limits",
         "_local",
         "_peer",
+        "_repeated",
         "_request",
         "error",
         "expect_continue",
@@ -71,6 +76,8 @@ class RequestParser:
         self._left = 0
         self._chunked: ChunkedBody | None = None
         self._ended = False
+        self._repeated: RepeatedHead | None = None  # what is likely to come next
+        self._lessons = -1  # not from the first head: there may never be another
         self.error: RemoteProtocolError | None = None
         self.expect_continue = False
 
@@ -81,6 +88,11 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order. Look at :attr:`error` afterwards."""
+        if self._repeated is not None and self._request is None and not self._buffer:
+            repeated = self._repeated.match(data)
+            if repeated is not None:
+                self._empty = 0
+                return [repeated]
         requests: list[Request] = []
         position = 0
         size = len(data)
@@ -105,7 +117,7 @@ class RequestParser:
         self._ended = True
         self._buffer.clear()
         self._body.clear()
-        self._request = self._chunked = None
+        self._request = self._chunked = self._repeated = None
         self.expect_continue = False
 
     def _feed_head(self, data: bytes, position: int, requests: list[Request]) -> int:
@@ -196,6 +208,8 @@ class RequestParser:
             end = position + left
             if end <= len(data):
                 request.body = data[position:end]
+                if name == "NOTIFY" and self._lessons < _LESSONS:
+                    self._learn(request, head)
                 self._complete(request, requests)
                 return end
             self._left = left
@@ -210,6 +224,11 @@ class RequestParser:
             fields.get(b"expect", b"").lower() == b"100-continue" and http_version == "1.1"
         )
         return position
+
+    def _learn(self, request: Request, head: bytes) -> None:
+        if self._lessons >= 0:
+            self._repeated = request.head = RepeatedHead.learn(request, head, self._limits)
+        self._lessons += 1
 
     def _feed_body(
         self, request: Request, data: bytes, position: int, requests: list[Request]
