@@ -1,4 +1,5 @@
-"""Runs real peers: C programs on GUPnP and libupnp, and the propchange command, as processes.
+"""Runs real peers in a network namespace: programs on GUPnP, libupnp and async-upnp-client, and
+propchange, each a process.
 
 All of them speak the same way: command lines in, JSON Lines out. A missing peer skips its
 tests, and fails them with CI=true.
@@ -8,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import importlib.util
 import itertools
 import json
 import os
 import queue
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 import pytest
@@ -36,6 +38,21 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)  # a peer that is not there; never with CI=true
+
+
+def load(name: str) -> ModuleType:
+    """A module beside this file: tests are no package."""
+    spec = importlib.util.spec_from_file_location(
+        f"propchange_interop_{name}", Path(__file__).with_name(f"{name}.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+WIRE = load("wire")
 
 
 class Program:
@@ -165,15 +182,71 @@ def propchange_command() -> Path:
     return Path(sys.executable).with_name("propchange")
 
 
-LIBUPNP_PORTS = itertools.count(49152)
-"""In its namespace nobody else takes one of these."""
+# --- the network -------------------------------------------------------------------------
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now. GUPnP's own choice often fails."""
-    with socket.create_server((host, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+class Network(NamedTuple):
+    """A network namespace with one interface, ``v0``."""
+
+    name: str
+    address: str
+    """Of v0."""
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What a command is prefixed with to run in it."""
+        return ("ip", "netns", "exec", self.name)
+
+    def port(self) -> int:
+        """A port that nobody here has had."""
+        return next(PORTS)
+
+
+PORTS = itertools.count(49152)
+"""libupnp takes none below; the namespace gives none of these away by itself."""
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """Where all peers run: nothing of theirs reaches the network of this machine."""
+    if shutil.which("ip") is None:
+        missing("no `ip` (iproute2) to make a network namespace with")
+    network = Network(f"propchange-{os.getpid()}", "10.77.0.1")
+    name = network.name
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if made.returncode:
+        missing(f"no network namespace could be made: {made.stderr.strip()}")
+    try:
+        for command in (
+            f"ip -n {name} link set lo up",
+            f"ip -n {name} link add v0 type veth peer name v1",
+            f"ip -n {name} addr add {network.address}/16 dev v0",
+            # libupnp looks for a usable IPv6 address at once: no duplicate detection.
+            f"{' '.join(network.prefix)} sysctl -qw net.ipv6.conf.v0.accept_dad=0",
+            f"ip -n {name} link set v0 up multicast on",
+            f"ip -n {name} link set v1 up",
+            f"ip -n {name} route add 239.0.0.0/8 dev v0",
+            # libupnp listens from port 49152 on.
+            f"{' '.join(network.prefix)} sysctl -qw net.ipv4.ip_local_port_range=12000\t48000",
+        ):
+            subprocess.run(command.split(" "), check=True)
+        yield network
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.fixture
+def inside_network(network: Network) -> Callable[..., Any]:
+    """``inside_network(call, …)`` makes the call in the namespace."""
+    return lambda call, *args, **more: WIRE.inside(network.name, lambda: call(*args, **more))
+
+
+@pytest.fixture
+def wire(network: Network) -> Iterator[Any]:
+    """All HTTP messages that pass in the namespace during the test: ``wire.Wire``."""
+    seen = WIRE.Wire(network.name)
+    yield seen
+    seen.close()
 
 
 # --- the C peers -------------------------------------------------------------------------
@@ -195,79 +268,65 @@ def build(target: str, *packages: str) -> Path:
 
 
 class Stack(NamedTuple):
-    """One C implementation: where its peers run, and how they are started."""
+    """One implementation of UPnP, and the peers that run on it."""
 
     name: str
     network: tuple[str, ...]
-    """What a command is prefixed with to run in the network of these peers."""
+    """What a command is prefixed with to run in the network of the peers."""
     address: str
-    interface: str
-    """What its peers take as their first argument."""
-    device: Path
-    control_point: Path
-
-    def port(self) -> int:
-        """A port for one peer, that no other has had."""
-        # GUPnP's own choice is often taken, and libupnp takes none below 49152.
-        return free_port() if self.name == "gupnp" else next(LIBUPNP_PORTS)
+    device: tuple[str, ...]
+    """What starts its device; its web directory comes last."""
+    control_point: tuple[str, ...]
+    duration: int
+    """Seconds: granted that, its control point renews within two seconds. 0: it renews when it
+    is asked to."""
 
 
 @pytest.fixture(scope="session")
-def gupnp() -> Stack:
-    """GUPnP, on the loopback interface."""
+def gupnp(network: Network) -> Stack:
     programs = build("gupnp", "gupnp-1.6", "gio-unix-2.0")
-    address = "127.0.0.1"
-    return Stack("gupnp", (), address, address, programs / "pub_gupnp", programs / "sub_gupnp")
+    return Stack(
+        "gupnp",
+        network.prefix,
+        network.address,
+        (str(programs / "pub_gupnp"), network.address),
+        (str(programs / "sub_gupnp"), network.address),
+        duration=4,  # it renews at random in the first half, and after one second at least
+    )
 
 
 @pytest.fixture(scope="session")
-def libupnp() -> Iterator[Stack]:
-    """libupnp, which refuses the loopback interface, in a network namespace with a veth."""
+def libupnp(network: Network) -> Stack:
     programs = build("pupnp", "libupnp")
-    with network_namespace("10.77.0.1") as network:
-        yield Stack(
-            "libupnp",
-            network,
-            "10.77.0.1",
-            "v0",
-            programs / "pub_pupnp",
-            programs / "sub_pupnp",
-        )
+    return Stack(
+        "libupnp",
+        network.prefix,
+        network.address,
+        (str(programs / "pub_pupnp"), "v0"),
+        (str(programs / "sub_pupnp"), "v0"),
+        duration=11,  # it renews ten seconds before the end
+    )
 
 
-@pytest.fixture(params=["gupnp", "libupnp"])
+@pytest.fixture(scope="session")
+def async_upnp_client(network: Network) -> Stack:
+    if importlib.util.find_spec("async_upnp_client") is None:
+        missing("no async-upnp-client in this environment")
+    python = sys.executable
+    return Stack(
+        "async-upnp-client",
+        network.prefix,
+        network.address,
+        (python, str(PEERS / "pub_async_upnp_client.py"), network.address),
+        (python, str(PEERS / "sub_async_upnp_client.py"), network.address),
+        duration=0,
+    )
+
+
+@pytest.fixture(params=["gupnp", "libupnp", "async_upnp_client"])
 def stack(request: pytest.FixtureRequest) -> Stack:
     chosen: Stack = request.getfixturevalue(request.param)
     return chosen
-
-
-@contextlib.contextmanager
-def network_namespace(address: str) -> Iterator[tuple[str, ...]]:
-    """A namespace of its own with the interface ``v0``; gives the prefix of commands in it."""
-    if shutil.which("ip") is None:
-        missing("no `ip` (iproute2) to make a network namespace with")
-    name = f"propchange-{os.getpid()}"
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
-    if made.returncode:
-        missing(f"no network namespace could be made: {made.stderr.strip()}")
-    inside = ("ip", "netns", "exec", name)
-    try:
-        for command in (
-            f"ip -n {name} link set lo up",
-            f"ip -n {name} link add v0 type veth peer name v1",
-            f"ip -n {name} addr add {address}/16 dev v0",
-            # libupnp looks for a usable IPv6 address at once: no duplicate detection.
-            f"{' '.join(inside)} sysctl -qw net.ipv6.conf.v0.accept_dad=0",
-            f"ip -n {name} link set v0 up multicast on",
-            f"ip -n {name} link set v1 up",
-            f"ip -n {name} route add 239.0.0.0/8 dev v0",
-            # libupnp listens from port 49152 on.
-            f"{' '.join(inside)} sysctl -qw net.ipv4.ip_local_port_range=12000\t48000",
-        ):
-            subprocess.run(command.split(" "), check=True)
-        yield inside
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 class PeerDevice(NamedTuple):
@@ -283,15 +342,15 @@ class PeerDevice(NamedTuple):
 
 
 @pytest.fixture
-def peer_device(start: Start, stack: Stack) -> PeerDevice:
-    program = start(*stack.network, stack.device, stack.interface, str(stack.port()), WEB)
+def peer_device(start: Start, stack: Stack, network: Network) -> PeerDevice:
+    program = start(*stack.network, *stack.device, str(network.port()), WEB)
     ready = program.read("ready")
     return PeerDevice(program, f"{ready['ready']}desc.xml", ready["event_url"])
 
 
 @pytest.fixture
-def peer_control_point(start: Start, stack: Stack) -> Program:
-    program = start(*stack.network, stack.control_point, stack.interface, str(stack.port()))
+def peer_control_point(start: Start, stack: Stack, network: Network) -> Program:
+    program = start(*stack.network, *stack.control_point, str(network.port()))
     program.read("ready")
     return program
 
@@ -347,12 +406,12 @@ class Recorder:
 
 
 @pytest.fixture
-def record() -> Iterator[Callable[[str], Recorder]]:
-    """``record(host)`` opens a recorder there; it is closed when the test is over."""
+def record(network: Network) -> Iterator[Callable[[], Recorder]]:
+    """``record()`` opens a recorder in the namespace; it is closed when the test is over."""
     with contextlib.ExitStack() as open_recorders:
 
-        def record(host: str) -> Recorder:
-            recorder = Recorder(host)
+        def record() -> Recorder:
+            recorder: Recorder = WIRE.inside(network.name, lambda: Recorder(network.address))
             open_recorders.callback(recorder.close)
             return recorder
 

@@ -17,7 +17,8 @@ import pytest
 @pytest.fixture
 def hosted(start, stack, peers_folder):
     """The hosted thermometer: Temperature, Alarm and Room."""
-    return start(*stack.network, sys.executable, peers_folder / "pub_propchange.py", stack.address)
+    program = peers_folder / "pub_propchange.py"
+    return start(*stack.network, sys.executable, program, stack.address, str(stack.duration or 60))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def subscribe(stack, hosted, peer_control_point):
         found = re.search(r"<eventSubURL>(.*?)</eventSubURL>", description)
         assert found is not None
         url = urlsplit(urljoin(description_url, found[1]))
-        command = f"subscribe http://{url.netloc}/ {url.path} {count}"
+        command = f"subscribe http://{url.netloc}/ {url.path} {count} {description_url}"
         assert peer_control_point.ask(command, "subscribing")["subscribing"] == count
         return [peer_control_point.read("notify")["changes"] for _ in range(count)]
 
@@ -65,10 +66,36 @@ def test_as_many_events_arrive_as_were_published(hosted, peer_control_point, sub
     assert counted["lost"] == 0
 
 
-def test_after_its_unsubscribe_a_control_point_hears_no_more(hosted, peer_control_point, subscribe):
+def test_a_control_point_renews_and_goes_on_hearing(
+    stack, hosted, peer_control_point, subscribe, wire
+):
+    subscribe()
+    granted = wire.answer(wire.request("SUBSCRIBE", nt="upnp:event"))
+    sid = granted.fields["SID"]
+    for _ in range(2):
+        seen = wire.mark()
+        if not stack.duration:
+            assert peer_control_point.ask("renew", "renewed")["renewed"] == [sid]
+        renewal = wire.request("SUBSCRIBE", after=seen, sid=sid)
+        answer = wire.answer(renewal)
+        assert "CALLBACK" not in renewal.fields
+        assert (answer.status, answer.fields["SID"]) == (200, sid)
+        assert answer.fields["TIMEOUT"] == granted.fields["TIMEOUT"]
+
+    hosted.ask('assign {"temperature": 30}', "drained")
+    assert float(peer_control_point.read("notify")["changes"]["Temperature"]) == 30.0
+    assert wire.request("NOTIFY", sid=sid, seq="1")
+    assert peer_control_point.ask("count", "lost")["lost"] == 0
+
+
+def test_after_its_unsubscribe_a_control_point_hears_no_more(
+    hosted, peer_control_point, subscribe, wire
+):
     subscribe()
     peer_control_point.ask("unsubscribe", "unsubscribed")
     hosted.ask_until("subscriptions", "subscriptions", 0)
     hosted.ask('assign {"temperature": 30}', "drained")
 
     assert peer_control_point.ask("count", "notifies")["notifies"] == 1
+    assert wire.answer(wire.request("UNSUBSCRIBE")).status == 200
+    assert [message.method for message in wire.messages].count("NOTIFY") == 1

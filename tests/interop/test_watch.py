@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_watch_shows_the_initial_event_and_the_changes(
     peer_device, stack, start, propchange_command
@@ -30,6 +32,8 @@ def test_watch_shows_the_initial_event_and_the_changes(
     assert watch.wait() == 0
 
 
+# async-upnp-client is left out: it sends without waiting for the answer, so SEQ overtakes SEQ.
+@pytest.mark.parametrize("stack", ["gupnp", "libupnp"], indirect=True)
 def test_watch_keeps_up_with_a_burst(peer_device, stack, start, propchange_command):
     """All events are seen in order; libupnp keeps ten waiting, so the burst is paced."""
     watch = start(

@@ -1,8 +1,9 @@
 """A propchange device in a process of its own, driven like the C peers.
 
-    python pub_propchange.py IP
+    python pub_propchange.py IP [DURATION]
 
-On start, one line: {"ready": description URL}. Then, a command a line:
+It grants DURATION seconds, whatever is asked for. On start, one line: {"ready": description URL}.
+Then, a command a line:
     assign {"temperature": 31.0, "alarm": true}   one change of state: one event
                                                   {"assigned": how many, "drained": true}
     subscriptions                                 {"subscriptions": how many}
@@ -15,6 +16,8 @@ import asyncio
 import json
 import sys
 
+from command_lines import commands, tell
+
 from propchange import Device, Service, StateVariable, host
 
 
@@ -24,19 +27,18 @@ class Thermometer(Service, type="urn:propchange-test:service:Thermometer:1"):
     room = StateVariable("string", initial="")
 
 
-def tell(**told: object) -> None:
-    print(json.dumps(told), flush=True)
-
-
-async def main(address: str) -> None:
+async def main(address: str, duration: int = 1800) -> None:
     thermometer = Thermometer()
     device = Device("Bench device", services=[thermometer])
-    async with host(device, interface=address) as hosted:
+    async with host(
+        device,
+        interface=address,
+        default_duration=duration,
+        minimum_duration=duration,
+        maximum_duration=duration,
+    ) as hosted:
         tell(ready=hosted.description_url)
-        while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
-            command, _, rest = line.partition(" ")
-            if command == "quit":
-                break
+        async for command, rest in commands():
             if command == "subscriptions":
                 tell(subscriptions=len(hosted.subscriptions))
             elif command == "assign":
@@ -47,7 +49,7 @@ async def main(address: str) -> None:
                 await hosted.drain(timeout=10)
                 tell(assigned=len(values), drained=True)
             else:
-                tell(error="no such command", why=line)
+                tell(error="no such command", why=command)
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))

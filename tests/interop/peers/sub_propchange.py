@@ -1,0 +1,73 @@
+"""A propchange control point in a process of its own, driven like the C peers.
+
+    python sub_propchange.py IP [LONGEST]
+
+It asks for LONGEST seconds (1800) and renews what is granted for longer as if it were that. On
+start, one line: {"ready": port}. Then, a command a line:
+    subscribe DESCRIPTION-URL SERVICE   {"subscribed": SID, "granted": seconds, "service": SERVICE}
+    unsubscribe SERVICE                 {"unsubscribed": SERVICE}
+    quit
+Unasked: {"notify": SEQ, "service": …, "changes": {…}, "initial": …, "details": [[variable,
+instance, channel, value], …]} for each event, {"renewed": SID} for each renewal that the device
+has answered, and {"status": …, "service": …, "why": …}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import replace
+
+from command_lines import commands, tell
+
+from propchange import ControlPoint, Event, Limits, Subscription
+from propchange.core.outcomes import RenewalAnswered
+
+
+def on_outcome(passing: object) -> None:
+    if isinstance(passing, RenewalAnswered):
+        tell(renewed=passing.sid)
+
+
+async def follow(name: str, subscription: Subscription) -> None:
+    async for update in subscription.updates():
+        if isinstance(update, Event):
+            tell(
+                notify=update.seq,
+                service=name,
+                changes={variable: value for variable, value in update.changes.items()},
+                initial=update.is_initial,
+                details=[
+                    [change.variable, change.instance, change.channel, change.value]
+                    for change in update.details
+                ],
+            )
+        else:
+            tell(status=update.status.value, service=name, why=update.reason)
+
+
+async def main(address: str, longest: int = 1800) -> None:
+    limits = replace(Limits(), duration_most_seconds=float(longest))
+    following: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
+    async with ControlPoint(
+        interface=address, duration=longest, limits=limits, tap=on_outcome
+    ) as control_point:
+        tell(ready=control_point.port)
+        async for command, rest in commands():
+            if command == "subscribe":
+                url, name = rest.split(" ")
+                device = await control_point.device(url)
+                subscription = device[name].subscribe()
+                await subscription.__aenter__()
+                tell(subscribed=subscription.sid, granted=subscription.granted, service=name)
+                following[name] = subscription, asyncio.create_task(follow(name, subscription))
+            elif command == "unsubscribe":
+                subscription, task = following.pop(rest)
+                await subscription.close()
+                await task
+                tell(unsubscribed=rest)
+            else:
+                tell(error="no such command", why=command)
+
+
+asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
