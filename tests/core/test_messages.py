@@ -105,3 +105,30 @@ def test_a_repeated_request_differs_in_what_was_given_anew_alone() -> None:
     assert again.head is head
     for name in ("method", "target", "peer", "local", "http_version", "keep_alive", "repeated"):
         assert getattr(again, name) == getattr(first, name)
+
+
+def test_a_repeated_head_gives_a_request_like_the_first_with_its_own_headers_and_body() -> None:
+    first = Request(
+        "NOTIFY",
+        "/e",
+        [(b"SID", b"uuid:1"), (b"SEQ", b"1"), (b"X", b"1"), (b"X", b"2")],
+        b"one",
+        peer=Endpoint("10.0.0.1", 5),
+        local=Endpoint("10.0.0.2", 9000),
+        http_version="1.0",
+        keep_alive=False,
+    )
+    assert first.head is None
+    assert first.repeated == {b"x"}
+    head = object()
+    headers = [(b"SID", b"uuid:1"), (b"SEQ", b"2"), (b"X", b"1"), (b"X", b"2")]
+    fields = Request("NOTIFY", "/e", headers).fields
+    second = first.repeat(headers, fields, b"two", head)
+    assert (second.method, second.target, second.body) == ("NOTIFY", "/e", b"two")
+    assert (second.peer, second.local) == (first.peer, first.local)
+    assert (second.http_version, second.keep_alive) == ("1.0", False)
+    assert second.headers is headers
+    assert second.fields is fields
+    assert second.repeated == {b"x"}
+    assert second.head is head
+    assert first.fields[b"seq"] == b"1"
