@@ -14,7 +14,10 @@ import itertools
 import json
 import os
 import queue
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, NoReturn, Protocol
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -353,6 +357,117 @@ def peer_control_point(start: Start, stack: Stack, network: Network) -> Program:
     program = start(*stack.network, *stack.control_point, str(network.port()))
     program.read("ready")
     return program
+
+
+# --- devices that others have made --------------------------------------------------------
+
+
+class Daemon(NamedTuple):
+    """A device of Debian's, running until the end of the session."""
+
+    description_url: str
+
+    def event_url(self, path: str) -> str:
+        return urljoin(self.description_url, path)
+
+
+@contextlib.contextmanager
+def daemon(
+    network: Network, folder: Path, *command: str, package: str, **environment: str
+) -> Iterator[None]:
+    """A program that serves until it is ended, and all that it has started with it."""
+    wrappers = ("dbus-run-session", "xvfb-run", "--", "-a")
+    program = next(word for word in command if word not in wrappers)
+    for needed in (program, command[0]):
+        if shutil.which(needed) is None:
+            missing(f"no {needed}: package {package}")
+    with (folder / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            [*network.prefix, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)} | environment,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        # The group is this process's own: dbus-run-session and xvfb-run leave theirs behind.
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5.0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def search(network: Network, port: int) -> str:
+    """The LOCATION of the root device that serves on ``port``, by an SSDP search."""
+    message = (
+        "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n"
+        'MAN: "ssdp:discover"\r\nMX: 1\r\nST: upnp:rootdevice\r\n\r\n'
+    )
+
+    def opened() -> socket.socket:
+        searching = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        address = socket.inet_aton(network.address)
+        searching.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address)
+        searching.bind((network.address, 0))
+        searching.settimeout(0.5)  # then it asks again
+        return searching
+
+    with WIRE.inside(network.name, opened) as searching:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            searching.sendto(message.encode(), ("239.255.255.250", 1900))
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    answer = searching.recv(65536).decode("latin-1")
+                    found = re.search(r"(?im)^location: *(\S+)", answer)
+                    if found is not None and urlsplit(found[1]).port == port:
+                        return found[1]
+    pytest.fail(f"no root device on port {port} answers a search in {PATIENCE:g} s")
+
+
+@pytest.fixture(scope="session")
+def rygel(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A media renderer: Rygel on GStreamer."""
+    folder = tmp_path_factory.mktemp("rygel")
+    if not list(Path("/usr/lib").glob("*/rygel-*/plugins/librygel-playbin.so")):
+        missing("no plugin Playbin: package rygel-playbin")
+    port = network.port()
+    others = ("Tracker", "Tracker3", "MediaExport", "LMS", "Mpris", "External")
+    without = [word for other in others for word in ("-d", other)]
+    command = ("dbus-run-session", "--", "rygel", "-n", "v0", "-p", str(port), *without)
+    with daemon(network, folder, *command, package="rygel", GST_REGISTRY_FORK="no"):
+        yield Daemon(search(network, port))
+
+
+@pytest.fixture(scope="session")
+def network_light(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A dimmable light: the program gupnp-network-light of gupnp-tools."""
+    folder = tmp_path_factory.mktemp("network-light")
+    port = network.port()
+    where = ("-i", "v0", "-p", str(port), "-4", "--no-v6")
+    command = ("xvfb-run", "-a", "gupnp-network-light", *where)
+    with daemon(network, folder, *command, package="gupnp-tools"):
+        yield Daemon(search(network, port))
+
+
+@pytest.fixture(scope="session")
+def minidlna(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A media server without any media: MiniDLNA."""
+    folder = tmp_path_factory.mktemp("minidlna")
+    port = network.port()
+    (folder / "media").mkdir()
+    (folder / "minidlna.conf").write_text(
+        f"media_dir={folder}/media\nport={port}\nnetwork_interface=v0\ndb_dir={folder}\n"
+        f"log_dir={folder}\nfriendly_name=MiniDLNA\ninotify=no\n"
+    )
+    where = ("-f", f"{folder}/minidlna.conf", "-P", f"{folder}/minidlna.pid")
+    with daemon(network, folder, "minidlnad", "-d", *where, package="minidlna"):
+        yield Daemon(search(network, port))
 
 
 # --- a subscriber of the standard library's, to prove the harness ------------------------

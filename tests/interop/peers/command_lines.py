@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 
 def tell(**told: object) -> None:
-    print(json.dumps(told), flush=True)
+    print(json.dumps(told, default=str), flush=True)
 
 
 async def commands() -> AsyncIterator[tuple[str, str]]:

@@ -35,7 +35,7 @@ async def follow(name: str, subscription: Subscription) -> None:
             tell(
                 notify=update.seq,
                 service=name,
-                changes={variable: value for variable, value in update.changes.items()},
+                changes=dict(update.changes),
                 initial=update.is_initial,
                 details=[
                     [change.variable, change.instance, change.channel, change.value]

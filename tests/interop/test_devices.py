@@ -1,0 +1,256 @@
+"""propchange's control point on devices as Debian ships them."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import re
+import sys
+import threading
+import urllib.error
+import urllib.request
+import wave
+from urllib.parse import urljoin
+from xml.sax.saxutils import escape
+
+import pytest
+
+
+@pytest.fixture
+def invoke(inside_network):
+    """``invoke(device, service, action, **arguments)`` is a plain SOAP POST by the standard
+    library."""
+
+    def fetch(request: str | urllib.request.Request) -> str:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            pytest.fail(f"{error}: {error.read().decode()}")
+
+    def invoke(device, service, action, **arguments):
+        description = inside_network(fetch, device.description_url)
+        for found in re.findall(r"(?s)<service>.*?</service>", description):
+            (type_,) = re.findall(r"<serviceType>(.*?)</serviceType>", found)
+            if f":{service}:" in type_:
+                break
+        else:
+            pytest.fail(f"no {service} at {device.description_url}")
+        (control_url,) = re.findall(r"<controlURL>(.*?)</controlURL>", found)
+        values = "".join(
+            f"<{name}>{escape(str(value))}</{name}>" for name, value in arguments.items()
+        )
+        body = (
+            '<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+            's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
+            f'<u:{action} xmlns:u="{type_}">{values}</u:{action}></s:Body></s:Envelope>'
+        )
+        headers = {
+            "Content-Type": 'text/xml; charset="utf-8"',
+            "SOAPACTION": f'"{type_}#{action}"',
+        }
+        url = urljoin(device.description_url, control_url)
+        inside_network(fetch, urllib.request.Request(url, body.encode(), headers))
+
+    return invoke
+
+
+@pytest.fixture
+def watch(start, network, propchange_command):
+    """``watch(device, service)`` starts ``propchange watch --json``."""
+
+    def watch(device, *services):
+        chosen = [word for service in services for word in ("--service", service)]
+        command = (propchange_command, "watch", "--json", *chosen, device.description_url)
+        return start(*network.prefix, *command)
+
+    return watch
+
+
+@pytest.fixture
+def control_point(start, network, peers_folder):
+    """Through the API; it renews after one second."""
+    program = peers_folder / "sub_propchange.py"
+    program = start(*network.prefix, sys.executable, program, network.address, "2")
+    program.read("ready")
+    return program
+
+
+@pytest.fixture
+def serve_sound(inside_network, network):
+    """The URL of half a second of silence."""
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as samples:
+        samples.setnchannels(1)
+        samples.setsampwidth(2)
+        samples.setframerate(8000)
+        samples.writeframes(bytes(8000))
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "audio/x-wav")
+            self.send_header("Content-Length", str(len(sound.getvalue())))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(sound.getvalue())
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = inside_network(http.server.ThreadingHTTPServer, (network.address, 0), Answer)
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    yield f"http://{network.address}:{server.server_port}/silence.wav"
+    server.shutdown()
+    server.server_close()
+    serving.join()
+
+
+def read_until(program, variable, value):
+    """The values of ``variable`` that events bring, to the first that is ``value``."""
+    seen = []
+    while not seen or seen[-1] != value:
+        changes = program.read("changes")["changes"]
+        if variable in changes:
+            seen.append(changes[variable])
+    return seen
+
+
+def exchanged(wire, sid):
+    """What a device has done about a subscription, from its own bytes: answers and NOTIFYs."""
+    first = next(
+        message
+        for message in wire.messages
+        if message.method.startswith("HTTP/") and message.fields.get("SID") == sid
+    )
+    renewal = wire.answer(wire.request("SUBSCRIBE", sid=sid))
+    ended = wire.answer(wire.request("UNSUBSCRIBE", sid=sid))
+    notifies = [
+        message
+        for message in wire.messages
+        if message.method == "NOTIFY" and message.fields.get("SID") == sid
+    ]
+    assert [wire.answer(notify).status for notify in notifies] == [200] * len(notifies)
+    return first, renewal, ended, notifies
+
+
+# --- Rygel: a media renderer ---
+
+
+def test_the_volume_of_rygel_is_seen_while_it_moves(rygel, watch, invoke):
+    invoke(rygel, "RenderingControl", "SetVolume", InstanceID=0, Channel="Master", DesiredVolume=20)
+    watching = watch(rygel, "RenderingControl")
+    initial = watching.read("changes")
+    assert initial["initial"] is True
+    assert initial["changes"]["Volume"] == 20
+    assert initial["changes"]["Mute"] is False
+
+    for volume in range(25, 65, 5):
+        invoke(
+            rygel,
+            "RenderingControl",
+            "SetVolume",
+            InstanceID=0,
+            Channel="Master",
+            DesiredVolume=volume,
+        )
+    volumes = read_until(watching, "Volume", 60)
+    assert volumes == sorted(volumes)
+
+
+def test_what_rygel_plays_is_seen(rygel, watch, invoke, serve_sound):
+    watching = watch(rygel, "AVTransport")
+    initial = watching.read("changes")["changes"]
+    assert initial["TransportState"] in ("NO_MEDIA_PRESENT", "STOPPED")
+    assert initial["NumberOfTracks"] in (0, 1)  # ui4, and not its text
+
+    invoke(
+        rygel,
+        "AVTransport",
+        "SetAVTransportURI",
+        InstanceID=0,
+        CurrentURI=serve_sound,
+        CurrentURIMetaData="",
+    )
+    read_until(watching, "AVTransportURI", serve_sound)
+
+
+def test_rygel_renews_and_is_left(rygel, control_point, invoke, wire):
+    ask = f"subscribe {rygel.description_url} RenderingControl"
+    subscribed = control_point.ask(ask, "subscribed")
+    assert subscribed["granted"] == 300.0
+    sid = subscribed["subscribed"]
+    details = control_point.read("notify")["details"]
+    assert ["Mute", 0, "Master", False] in details
+    control_point.read("renewed")
+    invoke(rygel, "RenderingControl", "SetMute", InstanceID=0, Channel="Master", DesiredMute=1)
+    assert ["Mute", 0, "Master", True] in control_point.read("notify")["details"]
+    control_point.ask("unsubscribe RenderingControl", "unsubscribed")
+    invoke(rygel, "RenderingControl", "SetMute", InstanceID=0, Channel="Master", DesiredMute=0)
+
+    first, renewal, ended, notifies = exchanged(wire, sid)
+    assert (first.status, renewal.status, ended.status) == (200, 200, 200)
+    assert [notify.fields["SEQ"] for notify in notifies] == ["0", "1"]
+    assert b"&lt;Event xmlns=" in notifies[0].body
+    assert b"&lt;Mute val=&quot;1&quot; channel=&quot;Master&quot;/&gt;" in notifies[1].body
+
+
+# --- GUPnP's network light ---
+
+
+def test_a_light_is_switched_and_dimmed(network_light, watch, invoke):
+    invoke(network_light, "SwitchPower", "SetTarget", newTargetValue=0)
+    watching = watch(network_light)
+    initial = {}
+    while len(initial) < 2:
+        initial |= watching.read("changes")["changes"]
+    assert initial["Status"] is False
+    assert isinstance(initial["LoadLevelStatus"], int)
+
+    invoke(network_light, "SwitchPower", "SetTarget", newTargetValue=1)
+    assert watching.read("changes")["changes"] == {"Status": True}
+    invoke(network_light, "Dimming", "SetLoadLevelTarget", newLoadlevelTarget=30)
+    assert watching.read("changes")["changes"] == {"LoadLevelStatus": 30}
+
+
+def test_a_light_renews_and_is_left(network_light, control_point, invoke, wire):
+    invoke(network_light, "SwitchPower", "SetTarget", newTargetValue=0)
+    ask = f"subscribe {network_light.description_url} SwitchPower"
+    sid = control_point.ask(ask, "subscribed")["subscribed"]
+    assert control_point.read("notify")["changes"] == {"Status": False}
+    control_point.read("renewed")
+    invoke(network_light, "SwitchPower", "SetTarget", newTargetValue=1)
+    assert control_point.read("notify")["changes"] == {"Status": True}
+    control_point.ask("unsubscribe SwitchPower", "unsubscribed")
+    invoke(network_light, "SwitchPower", "SetTarget", newTargetValue=0)
+
+    first, renewal, ended, notifies = exchanged(wire, sid)
+    assert wire.request("SUBSCRIBE", sid=sid).start == "SUBSCRIBE /SwitchPower/Events HTTP/1.1"
+    assert (first.status, renewal.status, ended.status) == (200, 200, 200)
+    assert [notify.fields["SEQ"] for notify in notifies] == ["0", "1"]
+
+
+# --- MiniDLNA ---
+
+
+def test_minidlna_grants_and_is_deaf(minidlna, watch, control_point, wire):
+    watching = watch(minidlna, "ContentDirectory")
+    assert watching.read("status")["status"] == "granted"
+    ask = f"subscribe {minidlna.description_url} ContentDirectory"
+    sid = control_point.ask(ask, "subscribed")["subscribed"]
+    control_point.read("renewed")
+    deaf = watching.read("status")
+    assert deaf["status"] == "deaf"
+    assert "it never sends" in deaf["reason"]
+    assert control_point.read("status")["status"] == "deaf"
+    control_point.ask("unsubscribe ContentDirectory", "unsubscribed")
+
+    first, renewal, ended, notifies = exchanged(wire, sid)
+    assert (first.status, renewal.status, ended.status) == (200, 200, 200)
+    assert notifies == []
+    callback = re.search(r"http://([0-9.:]+)/", wire.request("SUBSCRIBE").fields["CALLBACK"])
+    assert callback is not None
+    assert callback[1] in {destination for _, destination in wire.opened}  # it did connect
