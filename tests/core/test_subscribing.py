@@ -172,8 +172,22 @@ def test_a_request_is_built_for_the_local_address_of_its_connection() -> None:
             URL, f"http://{local}/p", POLICIES["1.1"], duration=60
         ),
     )
+    request.subscription.outstanding = request
     built = request.build(Endpoint("10.0.0.2", 9000))
     assert built.fields[b"callback"] == b"<http://10.0.0.2:9000/p>"
+
+
+def test_a_request_that_came_too_late_is_not_built() -> None:
+    message = unsubscribe_message(URL, "uuid:1", POLICIES["1.1"])
+    renewal, cancellation = (
+        OutgoingRequest(kind, held(), URL, sent_at=5.0, builder=lambda _: message)
+        for kind in (RequestKind.RENEW, RequestKind.UNSUBSCRIBE)
+    )
+    assert not renewal.wanted
+    with pytest.raises(LocalProtocolError, match="the time for this request is up"):
+        renewal.build(Endpoint("10.0.0.2", 9000))
+    assert cancellation.wanted
+    assert cancellation.build(Endpoint("10.0.0.2", 9000)) is message
 
 
 def test_a_description_is_not_a_message_of_eventing() -> None:

@@ -283,7 +283,7 @@ class ControlPoint:
     async def _run(self, request: OutgoingRequest) -> None:
         try:
             async with self._slot(request.url):
-                if not self._is_wanted(request):
+                if not request.wanted:
                     return
                 if request.kind is RequestKind.DESCRIBE:
                     await self._describe(request)
@@ -292,13 +292,6 @@ class ControlPoint:
         except (PropchangeError, ValueError, LookupError) as error:
             self._protocol.request_failed(request, _sentence(error), monotonic())
         self._queue_drain()
-
-    @staticmethod
-    def _is_wanted(request: OutgoingRequest) -> bool:
-        # Its time may have been up while it waited for the others to its device.
-        return (
-            request.kind is RequestKind.UNSUBSCRIBE or request.subscription.outstanding is request
-        )
 
     async def _send(self, request: OutgoingRequest) -> None:
         def build(location: Location, local: Endpoint) -> Request:

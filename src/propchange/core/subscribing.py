@@ -67,11 +67,20 @@ class OutgoingRequest:
         self.remote: Endpoint | None = None
         self._builder = builder
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the answer is still of use: not once the request has timed out, or the
+        subscription has moved on, while the runtime had not got round to it."""
+        return self.kind is RequestKind.UNSUBSCRIBE or self.subscription.outstanding is self
+
     def build(self, local: Endpoint) -> Request:
         """The message, for a connection whose local address is ``local.host``, with the listener
-        at ``local.port``. Raises LocalProtocolError for DESCRIBE."""
+        at ``local.port``. Raises LocalProtocolError for DESCRIBE, and when it is no longer
+        :attr:`wanted`."""
         if self._builder is None:
             raise LocalProtocolError("a DESCRIBE is made by whoever reads descriptions")
+        if not self.wanted:
+            raise LocalProtocolError("the time for this request is up")
         return self._builder(local)
 
     def __repr__(self) -> str:
