@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyexpat
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -16,7 +17,29 @@ __all__ = ["check_variable_name", "format_propertyset", "parse_propertyset"]
 _CLAUSE = "UDA 2.0 §4.3.2"
 _OPEN = '<?xml version="1.0"?>\n<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">\n'
 _CLOSE = "</e:propertyset>"
+# The plain shape that nearly every device sends can be read at a look. These expressions match
+# nothing that expat would refuse or understand otherwise: ASCII, no markup but the expected tags,
+# no carriage return in a value (it would become a line feed), no > in it (for the sake of ]]>).
+_PLAIN_BYTES = 16_384
+_PLAIN_OPEN = re.compile(
+    rb'(?:<\?xml version="1\.0"(?: encoding="(?:utf-8|UTF-8)")?\?>[ \t\r\n]*)?'
+    rb'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">[ \t\r\n]*'
+)
+_PLAIN_PROPERTY = re.compile(
+    rb"<e:property>[ \t\r\n]*<([A-Za-z_][A-Za-z0-9_.-]*)>"
+    rb"([\t\n -%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[\t\n -%'-;=?-~]*)*)"
+    rb"</\1>[ \t\r\n]*</e:property>[ \t\r\n]*"
+)
+_PLAIN_CLOSE = re.compile(rb"</e:propertyset>[ \t\r\n\0]*")
 _REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
+# The ampersand last, or &amp;lt; would be unescaped twice.
+_NAMED_REFERENCES = (
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", '"'),
+    ("&apos;", "'"),
+    ("&amp;", "&"),
+)
 
 
 def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...]:
@@ -29,6 +52,9 @@ def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...
     Raises RemoteProtocolError with status 400 for anything but a propertyset, and beyond
     ``limits.xml_depth`` and ``limits.xml_elements``.
     """
+    plain = _parse_plain(body, limits)
+    if plain is not None:
+        return plain
     changes: list[tuple[str, str]] = []
     pieces: list[str] = []
     depth = count = 0
@@ -67,6 +93,30 @@ def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...
         parse_document(body, reader.start, reader.end, reader.text)
         return tuple(reader.changes)
     return tuple(changes)
+
+
+def _parse_plain(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...] | None:
+    """What expat would find in a propertyset of the plain shape; None for any other body."""
+    match = _PLAIN_OPEN.match(body)
+    if match is None or len(body) > _PLAIN_BYTES:
+        return None
+    changes: list[tuple[str, str]] = []
+    position = match.end()
+    while match := _PLAIN_PROPERTY.match(body, position):
+        name, text = match.groups()
+        value = text.decode("ascii")
+        changes.append((name.decode("ascii"), _unescaped(value) if "&" in value else value))
+        position = match.end()
+    # The root and its declaration of a prefix count too.
+    if 2 * len(changes) + 2 > limits.xml_elements or not _PLAIN_CLOSE.fullmatch(body, position):
+        return None
+    return tuple(changes)
+
+
+def _unescaped(text: str) -> str:
+    for reference, character in _NAMED_REFERENCES:
+        text = text.replace(reference, character)
+    return text
 
 
 class _NestedValues:
