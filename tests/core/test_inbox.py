@@ -106,6 +106,12 @@ def test_merging_shows_the_value_that_the_application_knew_before_both() -> None
     assert (merged.seq, merged.sid, merged.merged, merged.is_initial) == (5, "uuid:1", 1, False)
 
 
+def test_merging_counts_every_event_that_went_into_it() -> None:
+    first, second = (merge_events(event(seq, A=seq), event(seq + 1, A=seq + 1)) for seq in (1, 3))
+    assert merge_events(first, second).merged == 3
+    assert merge_events(first, second).subscription is SUBSCRIPTION
+
+
 def test_channels_and_instances_are_variables_of_their_own_when_merging() -> None:
     def volume(seq: int, value: int, instance: int, channel: str) -> Event:
         change = Change("Volume", value, None, instance, channel, str(value))
@@ -142,7 +148,7 @@ def test_a_variable_that_comes_twice_in_one_event_is_told_once_when_merged() -> 
         "uuid:1",
         2,
         {"A": 3},
-        (Change("A", 2, 1, None, None, "2"), Change("A", 3, 1, None, None, "3")),
+        (Change("A", 2, 1, None, None, "2"), Change("A", 3, 2, None, None, "3")),
         is_initial=False,
     )
     assert merge_events(event(1, B=1), twice).details[1:] == (Change("A", 3, 1, None, None, "3"),)

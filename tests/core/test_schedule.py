@@ -140,6 +140,36 @@ def test_a_service_half_told_stays_in_its_place() -> None:
     assert desk.take(1) == []
 
 
+def test_a_service_half_told_is_not_queued_again_by_the_next_change() -> None:
+    desk = Desk()
+    for port in (1, 2, 3):
+        desk.quiet(port)
+    desk.change(A="1")
+    desk.take(1)
+    desk.change(A="2")
+    assert len(desk.schedule._ready) == 1
+    assert len(desk.take()) == 2
+
+
+def test_deliveries_say_where_to_what_and_whether_the_connection_must_be_fresh() -> None:
+    desk = Desk()
+    subscription = desk.subscription(1, wanted="B")
+    (delivery,) = desk.take()
+    assert delivery.address is subscription.routes[0].address
+    assert delivery.message.changes == (("B", "0"),)
+    assert delivery.fresh is False
+    assert desk.schedule.ended(delivery)
+    subscription.fresh = True
+    desk.schedule.enqueue(subscription)
+    (delivery,) = desk.take()
+    assert delivery.fresh is True
+    desk.settle(delivery)
+    desk.change(B="1")
+    taken, merged = desk.schedule.take(10, 0.0)
+    assert [delivery.fresh for delivery in taken] == [False]
+    assert merged == []
+
+
 def test_one_with_nothing_to_be_told_is_quiet_again_and_takes_no_turn() -> None:
     desk = Desk()
     choosy = desk.quiet(1, wanted="B")
@@ -252,6 +282,18 @@ def test_an_endpoint_is_remembered_while_a_notify_to_it_is_in_flight() -> None:
     assert desk.schedule.ended(delivery)
     assert desk.schedule._loads == {}
     assert desk.schedule.idle
+
+
+def test_as_many_deliveries_to_a_port_as_it_may_have_connections_go_out_at_once() -> None:
+    desk = Desk(replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=3))
+    for _ in range(5):
+        desk.subscription()
+    taken = desk.take()
+    assert len(taken) == 3
+    assert desk.schedule._waiting == 2
+    desk.settle(taken[0])
+    assert len(desk.take()) == 1
+    assert desk.take() == []
 
 
 def test_those_who_wait_for_a_port_are_served_in_their_order() -> None:

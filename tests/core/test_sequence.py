@@ -147,6 +147,23 @@ def test_messages_in_order_between_repairs_restore_the_belief() -> None:
     assert sequence.reliable
 
 
+def test_after_messages_in_order_three_repairs_are_trusted_again() -> None:
+    sequence = Sequence()
+    for seqs in [(0, 2)] * 3 + [(0, 1, 3)] + [(0, 2)] * 2:
+        assert judged(*seqs, sequence=sequence)[-1] is V.MISSED
+        sequence.restart()
+    assert judged(0, 2, sequence=sequence)[-1] is V.UNRELIABLE
+
+
+@pytest.mark.parametrize("seq", [1, 3])
+def test_the_same_message_again_is_a_duplicate_also_after_one_that_was_late_or_early(seq) -> None:
+    sequence = Sequence()
+    for earlier in (0, 1, 2):
+        sequence.judge(earlier, earlier)
+    assert sequence.judge(seq + (seq > 2), 9) in (V.LATE, V.MISSED)
+    assert sequence.judge(seq + (seq > 2), 9) is V.DUPLICATE
+
+
 def test_an_initial_event_alone_does_not_restore_the_belief() -> None:
     sequence = Sequence()
     for _ in range(3):

@@ -175,3 +175,5 @@ def test_a_table_does_not_follow_its_mapping_later() -> None:
     mapping[PublisherState.QUIET, PublisherInput.TAKEN] = PublisherState.SENDING
     assert not table.allows(PublisherState.QUIET, PublisherInput.TAKEN)
     assert len(table.transitions) == 1
+    assert table.step(PublisherState.OWED, PublisherInput.TAKEN) is PublisherState.INITIAL
+    assert table.allows(PublisherState.OWED, PublisherInput.TAKEN)
