@@ -44,6 +44,11 @@ def missing(what: str) -> NoReturn:
     pytest.skip(reason)  # a peer that is not there; never with CI=true
 
 
+@pytest.fixture(name="missing")
+def missing_fixture() -> Callable[[str], NoReturn]:
+    return missing
+
+
 def load(name: str) -> ModuleType:
     """A module beside this file: tests are no package."""
     spec = importlib.util.spec_from_file_location(

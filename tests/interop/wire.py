@@ -210,10 +210,12 @@ class _Stream:
 
     def _cut(self) -> tuple[str, dict[str, str], bytes, bytes] | None:
         data = self._bytes
+        if data[:1] in b"\r\n":  # libupnp sends some behind its answers
+            data = self._bytes = data.lstrip(b"\r\n")
         end = data.find(b"\r\n\r\n") + 4
         if end < 4:
             return None
-        start, *lines = data[: end - 4].decode("latin-1").lstrip("\r\n").split("\r\n")
+        start, *lines = data[: end - 4].decode("latin-1").split("\r\n")
         fields: dict[str, str] = {}
         for line in lines:
             name, _, value = line.partition(":")
