@@ -72,6 +72,7 @@ class Desk:
         peer: Endpoint | None = DEVICE,
         host: str = "10.0.0.2:9000",
         method: str = "NOTIFY",
+        head: object = None,
     ) -> tuple[Response, HeldSubscription | None, Received]:
         headers = [
             (b"HOST", host.encode()),
@@ -81,6 +82,7 @@ class Desk:
             (b"SEQ", seq.encode()),
         ]
         request = Request(method, path, headers, content or body(A="1"), peer=peer, local=HERE)
+        request.head = head
         return self.reception.receive(request)
 
     def status(self, *arguments, **options) -> int:
@@ -336,3 +338,108 @@ def test_a_device_that_has_moved_may_send_before_its_answer_has_come() -> None:
     held.state = S.SUBSCRIBING
     assert desk.status(held.path, "uuid:2", peer=STRANGER) == 200
     assert seqs(desk.reception.grant(held, "uuid:2")) == [0]
+
+
+# --- heads that repeat ---
+
+
+def test_a_head_that_repeats_brings_events_with_its_new_seq_and_body() -> None:
+    desk = Desk()
+    held = desk.granted()
+    head = object()
+    for seq in ("0", "1", "4294967295"):
+        content = body(A=seq)
+        response, found, received = desk.notify(held.path, seq=seq, content=content, head=head)
+        assert response.status == 200
+        assert found is held
+        assert received == Received("uuid:1", int(seq), hash(content), (("A", seq),))
+    assert desk.reported == []
+
+
+def test_behind_a_head_that_repeats_the_seq_and_the_body_are_judged_as_ever() -> None:
+    desk = Desk()
+    held = desk.granted()
+    for head in (None, object()):
+        desk.notify(held.path, head=head)
+        assert desk.status(held.path, seq="4294967296", head=head) == 400
+        assert desk.status(held.path, content=b"<x>", head=head) == 400
+        assert desk.status(held.path, content=b"<x/>", head=head) == 400
+        assert desk.notify(held.path, seq="1", head=head)[1] is held
+    by_rules, by_head = desk.reported[:3], desk.reported[3:]
+    assert [outcome.reason for outcome in by_rules] == [outcome.reason for outcome in by_head]
+    assert by_rules == by_head
+
+
+def test_a_head_that_was_refused_is_refused_again() -> None:
+    desk = Desk()
+    held = desk.granted()
+    head = object()
+    for _ in range(2):
+        assert desk.status(held.path, "uuid:2", head=head) == 412
+        assert desk.status(held.path, host="evil.example", head=head) == 400
+
+
+def test_a_head_was_judged_for_its_own_subscription_alone() -> None:
+    desk = Desk()
+    first, second = desk.granted("uuid:1"), desk.granted("uuid:2")
+    head = object()
+    desk.notify(first.path, "uuid:1", head=head)
+    assert desk.status(second.path, "uuid:1", head=head) == 412
+    assert desk.status("/elsewhere", "uuid:1", head=head) == 412
+
+
+def test_another_head_is_judged_by_itself() -> None:
+    desk = Desk()
+    held = desk.granted()
+    desk.notify(held.path, head=object())
+    assert desk.status(held.path, "uuid:2", head=object()) == 412
+    assert desk.status(held.path, "uuid:2") == 412
+
+
+def test_a_head_is_judged_anew_when_the_sid_is_another_one() -> None:
+    desk = Desk()
+    held = desk.granted()
+    head = object()
+    desk.notify(held.path, head=head)
+    desk.reception.adopt(held, "uuid:2")
+    assert desk.status(held.path, "uuid:1", head=head) == 412
+
+
+def test_a_head_is_judged_anew_by_a_fresh_subscription() -> None:
+    desk = Desk()
+    held = desk.granted()
+    head = object()
+    desk.notify(held.path, head=head)
+    path = held.path
+    desk.reception.forget(held)
+    assert desk.status(path, head=head) == 412
+    desk.reception.expect(held)
+    held.state = S.SUBSCRIBING
+    assert desk.notify(held.path, head=head)[1] is None
+
+
+def test_a_head_that_came_early_is_judged_again_once_the_device_is_known() -> None:
+    desk = Desk(SubscriberPolicy(require_device_source=True))
+    held = desk.subscribing()
+    head = object()
+    other = Endpoint("10.0.0.9", 1)
+    assert desk.status(held.path, peer=other, head=head) == 200
+    desk.grant(held, "uuid:1")
+    assert desk.status(held.path, seq="1", peer=other, head=head) == 412
+
+
+def test_a_head_from_another_address_is_told_once_and_taken() -> None:
+    desk = Desk()
+    held = desk.granted()
+    head = object()
+    for seq in ("0", "1"):
+        assert desk.notify(held.path, seq=seq, peer=Endpoint("10.0.0.9", 1), head=head)[1] is held
+    assert desk.reported == [ForeignSource(held, "10.0.0.9", refused=False)]
+
+
+def test_a_repeating_head_on_a_shared_path_is_taken() -> None:
+    desk = Desk(SHARED)
+    held = desk.granted()
+    head = object()
+    for seq in ("0", "1"):
+        assert desk.notify("/events", seq=seq, head=head)[1] is held

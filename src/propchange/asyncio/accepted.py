@@ -230,6 +230,12 @@ class _Accepted(asyncio.Protocol):
             answer = self._ask(request)
             if answer is shared.last_response and request.keep_alive and request.method != "HEAD":
                 self._transport.write(shared.last_encoded)
+                parser = self._parser
+                if self._queue is shared.idle and not (parser.in_message or parser.error):
+                    # Nothing behind it: what _proceed() would come to.
+                    del shared.idle[self]
+                    shared.idle[self] = shared.clock() + shared.idle_seconds
+                    return
             elif isinstance(answer, Response):
                 self._write(self._encode(request, answer))
             else:

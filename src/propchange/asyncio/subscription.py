@@ -187,34 +187,34 @@ class Subscription:
 
     async def __anext__(self) -> Event:
         while True:
-            item = await self._next()
+            item = self._inbox.get()
             if isinstance(item, Event):
                 return item
+            if item is None:
+                await self._arrival()
 
     async def updates(self) -> AsyncIterator[Event | StatusChange]:
         """Events and status changes, in the order in which they happened."""
         while True:
-            try:
-                item = await self._next()
-            except StopAsyncIteration:
-                return
-            yield item
-
-    async def _next(self) -> Event | StatusChange:
-        self.held  # noqa: B018 - raises before it is entered
-        while True:
             item = self._inbox.get()
             if item is not None:
-                return item
-            if self._closed is None or self._closed.done():
-                raise StopAsyncIteration
-            if self._waiter is not None:
-                raise RuntimeError("another task iterates this subscription already")
-            self._waiter = asyncio.get_running_loop().create_future()
+                yield item
+                continue
             try:
-                await self._waiter
-            finally:
-                self._waiter = None
+                await self._arrival()
+            except StopAsyncIteration:
+                return
+
+    def _arrival(self) -> asyncio.Future[None]:
+        """Done when there is something in the empty inbox, and raises StopAsyncIteration when
+        there will be nothing any more."""
+        self.held  # noqa: B018 - raises before it is entered
+        if self._closed is None or self._closed.done():
+            raise StopAsyncIteration
+        if self._waiter is not None and not self._waiter.done():
+            raise RuntimeError("another task iterates this subscription already")
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
 
     # --- what the control point tells ---
 
@@ -223,8 +223,9 @@ class Subscription:
         self._inbox.put(item)
         if isinstance(item, StatusChange):
             self._follow(item)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def grant(self) -> None:
         """For the control point: SUBSCRIBE was answered with 200."""

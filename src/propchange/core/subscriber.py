@@ -41,13 +41,15 @@ from propchange.errors import LocalProtocolError
 __all__ = ["SubscriberProtocol"]
 
 _S, _I = SubscriberState, SubscriberInput
-_GRANTED = (_S.GRANTED, _S.ACTIVE, _S.DEAF)
+_ACTIVE = _S.ACTIVE
+_GRANTED = (_S.ACTIVE, _S.GRANTED, _S.DEAF)
 _EVENT_VERDICTS = (
     SeqVerdict.EXPECTED,
     SeqVerdict.REPEATED,
     SeqVerdict.UNRELIABLE,
     SeqVerdict.MISSED,
 )
+_GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
 
 
 class _Timer(enum.Enum):
@@ -471,21 +473,18 @@ class SubscriberProtocol:
             f"{held.advertised}, or it never sends",
         )
 
-    def _receive(
-        self,
-        held: HeldSubscription,
-        received: Received,
-        now: float,
-    ) -> None:
+    def _receive(self, held: HeldSubscription, received: Received, now: float) -> None:
         _, seq, content, pairs = received
-        if held.state not in _GRANTED:
+        state = held.state
+        if state not in _GRANTED:
             return  # A gap among early messages has ended it meanwhile.
-        verdict = held.sequence.judge(seq, content)
-        if not held.sequence.reliable and not held.unreliable_told:
+        sequence = held.sequence
+        verdict = sequence.judge(seq, content)
+        if not (sequence.reliable or held.unreliable_told):
             held.unreliable_told = True
             self._outcomes.append(SeqUnreliable(held))
         if verdict in _EVENT_VERDICTS:
-            initial = held.state is not _S.ACTIVE
+            initial = state is not _ACTIVE
             if initial:
                 self._move(held, _I.INITIAL_EVENT)
                 self._deadlines.clear((held, _Timer.INITIAL))
@@ -496,7 +495,7 @@ class SubscriberProtocol:
             if held.unreadable:
                 self._outcomes.extend(Unreadable(held, reason) for reason in held.unreadable)
                 held.unreadable = ()
-        if verdict in (SeqVerdict.MISSED, SeqVerdict.LATE):
+        if verdict in _GAP_VERDICTS:
             held.gaps += 1
             self._repair(held, seq, now)
 
