@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -57,10 +59,20 @@ class Wire:
             self.channel.dataReceived(data[start : start + (step or len(data))])
         return self.read()
 
+    def close(self) -> None:
+        """The peer ends the connection."""
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
     def read(self) -> list[Response]:
         data = self.transport.value()
         self.transport.clear()
         return self._parser.feed(data) if data else []
+
+
+@pytest.fixture
+def connect() -> type[Wire]:
+    """``connect(site)`` is a connection to it."""
+    return Wire
 
 
 @pytest.fixture
@@ -228,3 +240,18 @@ def request(
     lines = [f"{method} {path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers.items() if value is not None]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+class Messages:
+    """The builders of requests, for tests."""
+
+    body = BODY
+    notify = staticmethod(notify)
+    subscribe = staticmethod(subscribe)
+    renew = staticmethod(renew)
+    unsubscribe = staticmethod(unsubscribe)
+
+
+@pytest.fixture
+def messages() -> type[Messages]:
+    return Messages

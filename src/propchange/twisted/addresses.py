@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_interface
 from typing import Any
 
 import ifaddr
+from twisted.internet.address import IPv4Address
 
 from propchange.core.callbacks import OnLink
 from propchange.core.messages import Endpoint
@@ -21,6 +23,8 @@ REFRESH_SECONDS = 5.0
 def endpoint_of(address: Any) -> Endpoint | None:
     """The endpoint of an ``IPv4Address`` or ``IPv6Address`` of Twisted: without zone, an
     IPv4-mapped address as IPv4. None for any other kind of address."""
+    if type(address) is IPv4Address:
+        return _four(address.host, address.port)
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if not isinstance(host, str) or not isinstance(port, int):
         return None
@@ -32,6 +36,12 @@ def endpoint_of(address: Any) -> Endpoint | None:
         return Endpoint(str(six.ipv4_mapped), port)
     scope = getattr(address, "scopeID", 0) or (int(zone) if zone.isdecimal() else 0)
     return Endpoint(str(six), port, scope if six.is_link_local else 0)
+
+
+# Called twice for every event, with the ends of few connections.
+@lru_cache(maxsize=1024)
+def _four(host: str, port: int) -> Endpoint:
+    return Endpoint(host, port)
 
 
 def scoped_host(endpoint: Endpoint) -> str:

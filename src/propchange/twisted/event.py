@@ -12,15 +12,16 @@ All of it may be used without Cohen3. To put it in the place of Cohen3's, call
 from __future__ import annotations
 
 import sys
-import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import urljoin, urlsplit
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from propchange.core.headers import is_infinite, parse_sid, parse_timeout
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -43,9 +44,10 @@ from propchange.errors import LocalProtocolError, PropchangeError, RemoteProtoco
 from propchange.twisted.deliveries import NotificationProtocol
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.exchanges import Exchange, connect
-from propchange.twisted.messages import answer, read_body, read_request
+from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
 from propchange.twisted.notifying import PeerResponse, send_notification
 from propchange.twisted.reactors import Reactor, default_reactor
+from propchange.twisted.reporting import product
 from propchange.twisted.subscriptions import EventSubscriptionServer
 
 __all__ = [
@@ -71,7 +73,11 @@ web_server_port: int | None = None
 
 _server: EventServer | None = None
 
-_POLICY = SubscriberPolicy(shared_path="/events")
+_RECEIVED = "event_server_message_received"
+
+_NOTIFY = "UDA 2.0 §4.3.2"
+
+_POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
 
 _INFINITE_SECONDS = 1800
 """An infinite grant is renewed as if it were this: else a device that forgot it goes unnoticed."""
@@ -106,9 +112,10 @@ class Event(dict[str, str], Logger):
     @classmethod
     def of(cls, sid: str, raw: bytes, pairs: Iterable[tuple[str, str]]) -> Event:
         """An event whose ``raw`` has been parsed already."""
-        event = cls(sid)
+        event = cls.__new__(cls)
+        dict.__init__(event, pairs)
+        event._sid = sid
         event.raw = raw
-        event.update(pairs)
         return event
 
     def get_sid(self) -> str:
@@ -160,7 +167,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         global hostname, web_server_port, _server  # noqa: PLW0603 - the API that is carried on
         Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
         EventDispatcher.__init__(self)
-        self.register_event("event_server_message_received")
+        self.register_event(_RECEIVED)
         self.control_point = control_point
         self.coherence = control_point.coherence
         self._policy = policy
@@ -176,22 +183,37 @@ class EventServer(EventDispatcher, Resource, Logger):
         _server = self
         self.info("events arrive at %s", _callback())
 
-    def render(self, request: Any) -> bytes:
-        """Answer a request of any method."""
+    def render(self, request: Any) -> bytes | int:
+        """Answer a request of any method, as a site asks for it."""
+        response, message = self._judge(request)
+        # The answer to most events is the same few bytes.
+        usual = response.status == 200 and message.keep_alive and message.http_version == "1.1"
+        if usual and answer_at_once(request, OK):
+            return NOT_DONE_YET
+        return answer(request, response)
+
+    def render_NOTIFY(self, request: Any) -> bytes:
+        """Answer a NOTIFY: the status is in ``request``, the result the empty body."""
+        response, _ = self._judge(request)
+        return answer(request, response)
+
+    def _judge(self, request: Any) -> tuple[Response, Request]:
         body = read_body(request, self._limits)
         data = body if isinstance(body, bytes) else b""
-        command = {"method": request.method, "path": request.path}
-        self.dispatch_event("event_server_message_received", command, request.requestHeaders, data)
+        if self.event_dispatcher_event_callbacks[_RECEIVED]:
+            command = {"method": request.method, "path": request.path}
+            self.dispatch_event(_RECEIVED, command, request.requestHeaders, data)
         message = read_request(request, data)
-        if self._own is not None and isinstance(body, bytes):
-            return answer(request, self._own(message))
-        verdict = body if isinstance(body, Refusal) else self._receive(message)
+        if isinstance(body, Refusal):
+            verdict: Refusal | None = body
+        elif self._own is not None:
+            return self._own(message), message
+        else:
+            verdict = self._receive(message)
         if verdict is None:
-            return answer(request, notify_response(self._policy, message))
+            return notify_response(self._policy, message), message
         self.info("%s answered %d: %s", message, verdict.status, verdict.reason)
-        return answer(request, refusal_response(verdict, self._policy, message))
-
-    render_NOTIFY = render
+        return refusal_response(verdict, self._policy, message), message
 
     def _receive(self, message: Request) -> Refusal | None:
         verdict = judge_notify(message, self._policy, _advertised())
@@ -255,9 +277,6 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._granted.discard(sid)
 
 
-_NOTIFY = "UDA 2.0 §4.3.2"
-
-
 def _cohen3_table(control_point: Any) -> dict[str, Any] | None:
     """Cohen3's dict of SID -> service, if ``control_point`` is one of Cohen3's."""
     module = sys.modules.get("coherence.upnp.devices.control_point")
@@ -269,10 +288,14 @@ def _cohen3_table(control_point: Any) -> dict[str, Any] | None:
 
 
 def _advertised() -> str | None:
-    if hostname is None or web_server_port is None:
+    return _authority(hostname, web_server_port)
+
+
+@lru_cache(maxsize=4)
+def _authority(host: str | None, port: int | None) -> str | None:
+    if host is None or port is None:
         return None
-    host = f"[{hostname}]" if ":" in hostname else hostname
-    return f"{host}:{web_server_port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _callback() -> str:
@@ -303,9 +326,11 @@ class EventProtocol(Exchange, Logger):
         self.action = action
         self.attempt: Deferred[Any] | None = None
         self.finished: list[Deferred[None]] = []
+        self.given_up = False
 
     def teardown(self) -> None:
         """End the connection, whatever is under way on it."""
+        self.given_up = self.given_up or not self.done
         attempt, self.attempt = self.attempt, None
         if self.transport is None and attempt is not None:
             attempt.cancel()
@@ -429,18 +454,23 @@ def subscribe(
         return result
 
     def got(response: Response) -> PeerResponse:
-        _retries.pop(service, None)
+        _retries.pop(id(service), None)
         if action == "subscribe" and sid and response.status != 200:
             _resubscribe(service, sid, reactor)
         return PeerResponse.of(response)
 
     def failed(failure: Failure) -> None:
+        given_up = connection.given_up  # by the service, which may be gone
         connection.teardown()
         connection.warning("%s to %s: %s", action, url, failure.getErrorMessage())
-        if action == "subscribe" and sid and service.get_sid():
+        if action == "subscribe" and sid and service.get_sid() and not given_up:
             _retry(service)
 
-    return done.addBoth(settled).addCallbacks(got, failed)
+    # Its own, which has fired when the answer is there and not before.
+    answered: Deferred[PeerResponse | None] = Deferred(lambda _: connection.teardown())
+    done.addBoth(settled).addCallbacks(got, failed)
+    done.addBoth(lambda result: None if answered.called else answered.callback(result))
+    return answered
 
 
 def unsubscribe(
@@ -488,13 +518,15 @@ def _resubscribe(service: Any, sid: str, reactor: Reactor) -> None:
     subscribe(service, reactor=reactor)
 
 
-# How many renewals in a row have brought no answer.
-_retries: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+# How many renewals in a row have brought no answer, by the identity of the service.
+_retries: OrderedDict[int, int] = OrderedDict()
 
 
 def _retry(service: Any) -> None:
     """Renew again soon, by way of the service's own timer, which ends with the service."""
-    count = _retries.get(service, 0)
-    _retries[service] = count + 1
+    count = _retries.pop(id(service), 0)
+    _retries[id(service)] = count + 1
+    if len(_retries) > DEFAULT_LIMITS.held_subscriptions:
+        _retries.popitem(last=False)
     delay = min(2.0**count, DEFAULT_LIMITS.backoff_most_seconds)
     service.set_timeout(_RENEWED_BEFORE + int(delay))

@@ -73,6 +73,7 @@ class Service(upnp.Service):
         self._publication: _Publication | None = None
         self._resource: EventSubscriptionServer | None = None
         self._listening: list[Any] = []
+        self._closed = False
 
     @property
     def id(self) -> str:
@@ -115,10 +116,11 @@ class Service(upnp.Service):
         return int(listening.getHost().port)
 
     def close(self) -> Deferred[None]:
-        """Send no more, and stop listening. Fires when that is done. What has not been delivered
-        is not: see :meth:`drained`."""
+        """Send no more, for good, and stop listening. Fires when that is done. What has not been
+        delivered is not: see :meth:`drained`. Later requests are answered 503, and what is asked of
+        the service besides its values raises RuntimeError."""
         publication, self._publication = self._publication, None
-        self._resource = None
+        self._closed = True
         if publication is not None:
             self.detach()
             publication.close()
@@ -141,17 +143,23 @@ class Service(upnp.Service):
     def receive_request(self, request: Request) -> Response:
         """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
         :meth:`response_sent` or :meth:`response_lost` once it has left or cannot."""
+        if self._closed:
+            return Response(503, ((b"CONTENT-LENGTH", b"0"),), close=True)
         return self._opened().receive_request(request)
 
     def response_sent(self, response: Response) -> None:
         """The answer has left: the initial event may go."""
-        self._opened().response_sent(response)
+        if self._publication is not None:
+            self._publication.response_sent(response)
 
     def response_lost(self, response: Response) -> None:
         """The connection died before the answer was out."""
-        self._opened().response_lost(response)
+        if self._publication is not None:
+            self._publication.response_lost(response)
 
     def _opened(self) -> _Publication:
+        if self._closed:
+            raise RuntimeError("the service was closed")
         if self._publication is None:
             reactor = self._given_reactor or default_reactor()
             variables = {

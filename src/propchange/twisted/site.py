@@ -27,11 +27,13 @@ class _Request(server.Request):
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)  # type: ignore[no-untyped-call]
         if length is not None and length > self.channel.limits.body_bytes:
             self.channel.refuse(413)
-        super().gotLength(0 if self.channel.refused else length)  # type: ignore[no-untyped-call]
 
     def handleContentChunk(self, data: bytes) -> None:
+        if self.channel.refused:
+            return
         self._received += len(data)
         if self._received > self.channel.limits.body_bytes:
             self.channel.refuse(413)
@@ -103,6 +105,9 @@ class _Channel(http.HTTPChannel):
         if self.refused:
             return
         self.refused = True
+        content = getattr(self.requests[-1], "content", None) if self.requests else None
+        if content is not None:
+            content.close()
         phrase = HTTPStatus(status).phrase
         self.transport.write(
             f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()

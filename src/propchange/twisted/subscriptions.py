@@ -31,6 +31,7 @@ from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
 from propchange.twisted.notifying import Subscriber, hold, release, withdraw
 from propchange.twisted.reactors import Reactor, Timer, default_reactor
+from propchange.twisted.reporting import product
 
 __all__ = ["EventSubscriptionServer"]
 
@@ -71,7 +72,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         self.subscribers: MutableMapping[str, Any] = service.get_subscribers()
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
-        self._policy = policy or PublisherPolicy()
+        self._policy = policy or PublisherPolicy(server=product("1.1"))
         self._limits = limits
         self._given_reactor = reactor
         self._on_link = on_link

@@ -1,0 +1,284 @@
+"""EventProtocol, subscribe() and unsubscribe(): requests to a device and its answers."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from propchange.errors import LocalProtocolError
+from propchange.twisted import event
+
+GRANT = b"HTTP/1.1 200 OK\r\nSID: uuid:granted\r\nTIMEOUT: Second-300\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def delivery_url() -> None:
+    event.hostname, event.web_server_port = "127.0.0.1", 9000
+
+
+def lines(transport: StringTransport) -> list[str]:
+    return transport.value().decode().split("\r\n")
+
+
+def result_of(deferred: Any) -> Any:
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    assert results, "it has not fired"
+    return results[0]
+
+
+# --- the protocol alone ---
+
+
+@pytest.mark.parametrize("step", [1, 5, 1000])
+def test_an_answer_is_read_in_any_number_of_chunks(service: Any, reactor: Any, step: int) -> None:
+    protocol = event.EventProtocol(service, "subscribe", reactor=reactor)
+    service.event_connection = protocol
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    for start in range(0, len(GRANT), step):
+        protocol.dataReceived(GRANT[start : start + step])
+    assert (service.sid, service.told_timeouts) == ("uuid:granted", [300])
+    assert service.event_connection is None
+    assert transport.disconnecting
+    assert reactor.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("timeout", "told"),
+    [
+        ("Second-1800", 1800),
+        ("second-300", 300),
+        ("Second-infinite", 1800),
+        ("infinite", 1800),
+        ("300", 300),
+        ("junk", 1800),
+        ("Second-31", 31),
+        # A service of Cohen3's renews 30 s before the end: at once, and again at once.
+        ("Second-30", 45),
+        ("Second-1", 31),
+    ],
+)
+def test_whatever_is_granted_will_be_renewed(
+    service: Any, reactor: Any, timeout: str, told: int
+) -> None:
+    protocol = event.EventProtocol(service, "subscribe", reactor=reactor)
+    protocol.makeConnection(StringTransport())
+    protocol.dataReceived(GRANT.replace(b"Second-300", timeout.encode()))
+    assert service.told_timeouts == [told]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTIMEOUT: Second-300\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_subscribe_that_is_not_granted_is_told_as_an_empty_event(
+    service: Any, reactor: Any, answer: bytes
+) -> None:
+    protocol = event.EventProtocol(service, "subscribe", reactor=reactor)
+    protocol.makeConnection(StringTransport())
+    protocol.dataReceived(answer)
+    assert (service.sid, service.processed) == (None, [{}])
+
+
+def test_teardown_ends_the_connection(service: Any, reactor: Any) -> None:
+    protocol = service.event_connection = event.EventProtocol(service, "subscribe", reactor=reactor)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    protocol.teardown()
+    protocol.teardown()
+    assert transport.disconnecting
+    assert service.event_connection is None
+    assert reactor.getDelayedCalls() == []
+
+
+def test_a_service_that_fails_is_logged_and_the_connection_ended(
+    service: Any, reactor: Any, caplog: Any
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError("on purpose")
+
+    service.set_sid = broken
+    protocol = event.EventProtocol(service, "subscribe", reactor=reactor)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    with caplog.at_level(logging.ERROR, "event_protocol"):
+        protocol.dataReceived(GRANT)
+    assert transport.disconnecting
+    assert "on purpose" in caplog.text
+
+
+# --- subscribe() ---
+
+
+@pytest.mark.clause("SUB-10")
+def test_a_new_subscription_is_asked_for_and_fires_with_the_answer(
+    service: Any, reactor: Any
+) -> None:
+    deferred = event.subscribe(service, reactor=reactor)
+    assert reactor.tcpClients[0][:2] == ("127.0.0.1", 8080)
+    protocol, transport = reactor.accept()
+    sent = lines(transport)
+    assert sent[0] == "SUBSCRIBE /RenderingControl/subscribe HTTP/1.1"
+    assert {
+        "HOST: 127.0.0.1:8080",
+        "CALLBACK: <http://127.0.0.1:9000/events>",
+        "NT: upnp:event",
+        "TIMEOUT: Second-1800",
+    } <= set(sent)
+    assert service.event_connection is protocol
+    assert not deferred.called
+    for byte in GRANT:
+        protocol.dataReceived(bytes([byte]))
+    response = result_of(deferred)
+    assert response.status == 200
+    assert response.headers["sid"] == "uuid:granted"
+    status, headers = response
+    assert (status, headers["timeout"]) == (200, "Second-300")
+    assert (service.sid, service.timeout, service.event_connection) == ("uuid:granted", 300, None)
+
+
+def test_an_ipv6_host_is_named_in_brackets(service: Any, reactor: Any) -> None:
+    event.hostname = "fd00::1"
+    event.subscribe(service, reactor=reactor)
+    assert "CALLBACK: <http://[fd00::1]:9000/events>" in lines(reactor.accept()[1])
+
+
+@pytest.mark.clause("REN-02")
+def test_with_a_sid_it_is_a_renewal(service: Any, reactor: Any) -> None:
+    service.sid, service.timeout = "uuid:granted", 300
+    deferred = event.subscribe(service, reactor=reactor)
+    protocol, transport = reactor.accept()
+    sent = transport.value().decode()
+    assert "SID: uuid:granted\r\n" in sent
+    assert "TIMEOUT: Second-300\r\n" in sent
+    assert "CALLBACK" not in sent
+    assert "NT:" not in sent
+    protocol.dataReceived(GRANT)
+    assert result_of(deferred).status == 200
+    assert service.told_timeouts == [300]
+
+
+@pytest.mark.clause("REN-12")
+def test_a_renewal_that_is_refused_leads_to_a_new_subscription(service: Any, reactor: Any) -> None:
+    service.sid = "uuid:forgotten"
+    deferred = event.subscribe(service, reactor=reactor)
+    protocol, _ = reactor.accept()
+    protocol.dataReceived(b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n")
+    assert result_of(deferred).status == 412
+    assert service.sid is None
+    protocol, transport = reactor.accept()
+    assert "CALLBACK:" in transport.value().decode()
+    protocol.dataReceived(GRANT)
+    assert service.sid == "uuid:granted"
+
+
+def refuse(reactor: Any) -> None:
+    factory = reactor.tcpClients[-1][2]
+    factory.clientConnectionFailed(reactor.connectors[-1], Failure(ConnectionRefusedError()))
+
+
+def test_without_an_answer_it_fires_with_none_and_says_so(
+    service: Any, reactor: Any, caplog: Any
+) -> None:
+    deferred = event.subscribe(service, reactor=reactor)
+    refuse(reactor)
+    assert result_of(deferred) is None
+    assert service.event_connection is None
+    assert "no connection to 127.0.0.1:8080" in caplog.text
+
+
+def test_a_renewal_without_an_answer_is_tried_again_with_growing_pauses(
+    service: Any, reactor: Any
+) -> None:
+    service.sid = "uuid:granted"
+    for _ in range(8):
+        event.subscribe(service, reactor=reactor)
+        refuse(reactor)
+    assert service.told_timeouts == [31, 32, 34, 38, 46, 62, 90, 90]
+
+
+def test_a_renewal_that_the_service_gave_up_is_not_tried_again(service: Any, reactor: Any) -> None:
+    service.sid = "uuid:granted"
+    deferred = event.subscribe(service, reactor=reactor)
+    protocol, _ = reactor.accept()
+    service.event_connection.teardown()
+    protocol.connectionLost(Failure(ConnectionRefusedError()))
+    assert result_of(deferred) is None
+    assert service.told_timeouts == []
+
+
+def test_no_answer_in_time_counts_as_none(service: Any, reactor: Any) -> None:
+    deferred = event.subscribe(service, reactor=reactor)
+    _, transport = reactor.accept()
+    reactor.advance(31)
+    assert transport.disconnecting
+    assert result_of(deferred) is None
+
+
+def test_a_connection_that_ends_counts_as_none(service: Any, reactor: Any) -> None:
+    deferred = event.subscribe(service, reactor=reactor)
+    protocol, _ = reactor.accept()
+    protocol.dataReceived(b"HTTP/1.1 200")
+    protocol.connectionLost(Failure(ConnectionRefusedError()))
+    assert result_of(deferred) is None
+
+
+def test_a_second_subscribe_waits_for_the_first(service: Any, reactor: Any) -> None:
+    first = event.subscribe(service, reactor=reactor)
+    second = event.subscribe(service, reactor=reactor)
+    assert len(reactor.tcpClients) == 1
+    reactor.accept()[0].dataReceived(GRANT)
+    assert result_of(first).status == 200
+    protocol, transport = reactor.accept()
+    assert "SID: uuid:granted" in lines(transport)
+    protocol.dataReceived(GRANT)
+    assert result_of(second).status == 200
+
+
+def test_it_can_be_torn_down_while_it_connects(service: Any, reactor: Any) -> None:
+    deferred = event.subscribe(service, reactor=reactor)
+    service.event_connection.teardown()
+    assert result_of(deferred) is None
+    assert service.event_connection is None
+
+
+def test_without_an_event_server_there_is_no_delivery_url(service: Any, reactor: Any) -> None:
+    event.hostname = event.web_server_port = None
+    assert result_of(event.subscribe(service, reactor=reactor)).check(LocalProtocolError)
+    assert reactor.tcpClients == []
+
+
+def test_what_is_no_http_url_fails(service: Any, reactor: Any) -> None:
+    service.get_event_sub_url = lambda: b"ftp://127.0.0.1/"
+    assert result_of(event.subscribe(service, reactor=reactor)).check(ValueError)
+
+
+# --- unsubscribe() ---
+
+
+def test_an_unsubscribe_fires_with_the_answer(service: Any, reactor: Any) -> None:
+    service.sid = "uuid:granted"
+    deferred = event.unsubscribe(service, reactor=reactor)
+    protocol, transport = reactor.accept()
+    sent = transport.value().decode()
+    assert sent.startswith("UNSUBSCRIBE /RenderingControl/subscribe HTTP/1.1\r\n")
+    assert "SID: uuid:granted\r\n" in sent
+    assert "CALLBACK" not in sent
+    for byte in b"HTTP/1.1 200 OK\r\n\r\n":
+        protocol.dataReceived(bytes([byte]))
+    assert result_of(deferred).status == 200
+    assert (service.told_timeouts, service.processed) == ([], [])
+
+
+def test_without_a_sid_there_is_nothing_to_unsubscribe(service: Any, reactor: Any) -> None:
+    assert result_of(event.unsubscribe(service, reactor=reactor)) is None
+    assert reactor.tcpClients == []

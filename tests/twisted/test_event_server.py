@@ -1,0 +1,209 @@
+"""EventServer: the rows of a control point's side, over a web server in memory."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from propchange.twisted import event
+
+
+@pytest.fixture
+def server(control_point: Any) -> event.EventServer:
+    return event.EventServer(control_point)
+
+
+@pytest.fixture
+def wire(server: event.EventServer, serve: Any) -> Any:
+    return serve(server)
+
+
+def status(wire: Any, data: bytes, **how: int) -> int:
+    (response,) = wire.send(data, **how)
+    code: int = response.status
+    return code
+
+
+def test_it_registers_itself_and_tells_the_delivery_url(
+    server: event.EventServer, control_point: Any
+) -> None:
+    assert control_point.coherence.resources == {"events": server}
+    assert (event.hostname, event.web_server_port) == ("127.0.0.1", 8080)
+    assert server.logCategory == "event_server"
+
+
+@pytest.mark.parametrize("step", [0, 1, 7])
+def test_an_event_is_answered_200_and_propagated_however_it_comes(
+    wire: Any, control_point: Any, messages: Any, step: int
+) -> None:
+    assert status(wire, messages.notify(), step=step) == 200
+    (one,) = control_point.events
+    assert one == {"Volume": "30", "Mute": "0"}
+    assert one.get_sid() == "uuid:one"
+    assert type(one.get_sid()) is str
+    assert one.raw == messages.body
+
+
+def test_the_connection_is_kept_and_closed_as_the_peer_asks(
+    wire: Any, control_point: Any, messages: Any
+) -> None:
+    assert status(wire, messages.notify()) == 200
+    assert not wire.transport.disconnecting
+    assert status(wire, messages.notify(SEQ="1", CONNECTION="close")) == 200
+    assert wire.transport.disconnecting
+    assert len(control_point.events) == 2
+
+
+@pytest.mark.clause("RSP-03")
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"NT": None}, 400),
+        ({"NTS": None}, 400),
+        ({"NT": "upnp:other"}, 412),
+        ({"NTS": "upnp:other"}, 412),
+        ({"SID": None}, 412),
+        ({"SID": ""}, 412),
+        ({"HOST": None}, 400),
+        ({"HOST": "rebound.example.org:8080"}, 400),
+        ({"SEQ": "one"}, 400),
+        ({"SEQ": None}, 200),
+    ],
+)
+def test_a_notify_is_judged_by_the_clauses(
+    wire: Any, control_point: Any, messages: Any, changes: dict[str, Any], expected: int
+) -> None:
+    assert status(wire, messages.notify(**changes)) == expected
+    assert len(control_point.events) == (expected == 200)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<junk", b"<a/>", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>']
+)
+def test_a_body_that_is_no_propertyset_is_answered_400(
+    wire: Any, control_point: Any, messages: Any, body: bytes
+) -> None:
+    assert status(wire, messages.notify(body)) == 400
+    assert control_point.events == []
+
+
+def test_a_chunked_body_is_read(wire: Any, control_point: Any, messages: Any) -> None:
+    head = messages.notify(b"", CONTENT_LENGTH=None, TRANSFER_ENCODING="chunked")
+    first, second = messages.body[:50], messages.body[50:]
+    chunks = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(first), first, len(second), second)
+    assert status(wire, head + chunks) == 200
+    assert control_point.events[0]["Volume"] == "30"
+
+
+def test_a_large_body_is_read_and_one_beyond_the_cap_is_answered_413(
+    wire: Any, control_point: Any, messages: Any
+) -> None:
+    large = messages.body.replace(b"30", b"x" * 200_000)
+    assert status(wire, messages.notify(large)) == 200
+    assert len(control_point.events[0]["Volume"]) == 200_000
+    assert status(wire, messages.notify(messages.body + b" " * 1_048_576)) == 413
+
+
+def test_another_method_is_answered_405(wire: Any) -> None:
+    (response,) = wire.send(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")
+    assert response.status == 405
+    assert response.fields[b"allow"] == b"NOTIFY"
+
+
+def test_the_signal_carries_the_headers_of_the_request(
+    server: event.EventServer, wire: Any, messages: Any
+) -> None:
+    told: list[Any] = []
+    server.bind(event_server_message_received=lambda *args: told.append(args))
+    wire.send(messages.notify())
+    ((command, headers, data),) = told
+    assert command == {"method": b"NOTIFY", "path": b"/events"}
+    assert headers.getRawHeaders("SID") == ["uuid:one"]
+    assert headers.getRawHeaders(b"nts") == [b"upnp:propchange"]
+    assert data == messages.body
+
+
+def test_listeners_and_control_points_that_raise_change_no_answer(
+    server: event.EventServer, control_point: Any, wire: Any, messages: Any, caplog: Any
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("on purpose")
+
+    server.bind(event_server_message_received=broken)
+    control_point.propagate = broken
+    with caplog.at_level(logging.ERROR, "event_server"):
+        assert status(wire, messages.notify()) == 200
+    assert caplog.text.count("ValueError: on purpose") == 2
+
+
+def test_rendering_directly_gives_the_status_in_the_request(
+    server: event.EventServer, control_point: Any, serve: Any, messages: Any
+) -> None:
+    """As Cohen3's method was called: the empty body comes back."""
+    rendered: list[Any] = []
+
+    def render(request: Any) -> bytes:
+        rendered.append((server.render_NOTIFY(request), request.code))
+        return b""
+
+    server.render = render  # type: ignore[method-assign] # this one server alone
+    serve(server).send(messages.notify())
+    assert rendered == [(b"", 200)]
+    assert len(control_point.events) == 1
+
+
+# --- which SIDs are known ---
+
+
+def grant(reactor: Any, sid: str) -> None:
+    _, transport = reactor.accept()
+    answer = f"HTTP/1.1 200 OK\r\nSID: {sid}\r\nTIMEOUT: Second-300\r\nContent-Length: 0\r\n\r\n"
+    transport.protocol.dataReceived(answer.encode())
+
+
+@pytest.mark.clause("RSP-03")
+def test_an_unknown_sid_is_answered_412(
+    wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
+) -> None:
+    event.subscribe(service, reactor=reactor)
+    grant(reactor, "uuid:granted")
+    assert status(wire, messages.notify(SID="uuid:stray")) == 412
+    assert status(wire, messages.notify(SID="uuid:granted")) == 200
+    assert [one.get_sid() for one in control_point.events] == ["uuid:granted"]
+
+
+@pytest.mark.clause("SUB-59")
+def test_an_event_before_the_answer_to_its_subscribe_is_held(
+    wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
+) -> None:
+    event.subscribe(service, reactor=reactor)
+    assert status(wire, messages.notify(SID="uuid:early")) == 200
+    assert status(wire, messages.notify(SID="uuid:foreign")) == 200
+    assert control_point.events == []
+    grant(reactor, "uuid:early")
+    assert service.sid == "uuid:early"
+    assert [one.get_sid() for one in control_point.events] == ["uuid:early"]
+
+
+def test_events_before_the_answer_are_held_within_bounds(
+    wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
+) -> None:
+    event.subscribe(service, reactor=reactor)
+    for number in range(20):
+        assert status(wire, messages.notify(SID="uuid:early", SEQ=str(number))) == 200
+    grant(reactor, "uuid:early")
+    assert len(control_point.events) == 8
+
+
+def test_a_control_point_that_judges_by_itself_is_asked(
+    control_point: Any, serve: Any, messages: Any
+) -> None:
+    from propchange.core.messages import Response
+
+    asked: list[Any] = []
+    control_point.receive_notify = lambda message: asked.append(message) or Response(412)
+    wire = serve(event.EventServer(control_point))
+    assert status(wire, messages.notify()) == 412
+    assert asked[0].fields[b"sid"] == b"uuid:one"

@@ -1,0 +1,292 @@
+"""EventSubscriptionServer: the rows of the device's side, over a web server in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv6Address
+
+from propchange.core.callbacks import OnLink
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.errors import DeliveryError
+from propchange.twisted import event
+
+
+@pytest.fixture
+def server(device_service: Any, reactor: Any) -> event.EventSubscriptionServer:
+    return event.EventSubscriptionServer(device_service, reactor=reactor)
+
+
+@pytest.fixture
+def wire(server: event.EventSubscriptionServer, serve: Any) -> Any:
+    return serve(server)
+
+
+def only(responses: list[Any]) -> Any:
+    (response,) = responses
+    return response
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_subscription_is_granted_and_registered(
+    wire: Any, device_service: Any, messages: Any, step: int
+) -> None:
+    before = time.time()
+    response = only(wire.send(messages.subscribe(), step=step))
+    assert response.status == 200
+    sid = response.fields[b"sid"].decode()
+    assert re.fullmatch("uuid:[0-9a-f-]{36}", sid)
+    assert response.fields[b"timeout"] == b"Second-300"
+    assert response.fields[b"content-length"] == b"0"
+    assert b"UPnP/" in response.fields[b"server"]
+    subscriber = device_service.subscribers[sid]
+    assert before <= subscriber.pop("created") <= time.time()
+    assert subscriber == {
+        "sid": sid,
+        "callback": "http://127.0.0.1:9000/events",
+        "seq": 0,
+        "timeout": "Second-300",
+    }
+
+
+@pytest.mark.clause("SUB-70")
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"TIMEOUT": None}, (200, b"Second-1800")),
+        ({"TIMEOUT": "banana"}, (200, b"Second-1800")),
+        ({"TIMEOUT": "Second-infinite"}, (200, b"Second-1800")),
+        ({"TIMEOUT": "second-300"}, (200, b"Second-300")),
+        ({"TIMEOUT": "Second-1"}, (200, b"Second-60")),
+        ({"TIMEOUT": "Second-99999999"}, (200, b"Second-86400")),
+        ({"NT": "upnp:other"}, (412, None)),
+        ({"NT": None}, (412, None)),
+        ({"CALLBACK": None}, (412, None)),
+        ({"CALLBACK": None, "NT": None}, (412, None)),
+        ({"SID": "uuid:one"}, (400, None)),
+        ({"CALLBACK": "http://127.0.0.1:9000/"}, (412, None)),
+        ({"CALLBACK": "<ftp://127.0.0.1:9000/>"}, (412, None)),
+        ({"HOST": "rebound.example.org"}, (400, None)),
+        ({"HOST": None}, (400, None)),
+    ],
+)
+def test_a_subscribe_is_judged_by_the_clauses(
+    wire: Any,
+    device_service: Any,
+    messages: Any,
+    changes: dict[str, Any],
+    expected: tuple[int, bytes | None],
+) -> None:
+    response = only(wire.send(messages.subscribe(**changes)))
+    status, timeout = expected
+    assert response.status == status
+    assert response.fields.get(b"timeout") == timeout
+    assert len(device_service.subscribers) == (status == 200)
+
+
+def test_an_address_off_the_link_is_refused(wire: Any, device_service: Any, messages: Any) -> None:
+    """CallStranger: the callback may not lead anywhere else."""
+    for url in ("http://192.0.2.7/", "http://239.255.255.250:1900/", "http://0.0.0.0:80/"):
+        assert only(wire.send(messages.subscribe(CALLBACK=f"<{url}>"))).status == 412
+    assert device_service.subscribers == {}
+
+
+def test_of_two_callbacks_the_first_is_named_and_both_are_kept(
+    wire: Any, device_service: Any, messages: Any
+) -> None:
+    callback = "<http://127.0.0.1:9000/a> <http://127.0.0.1:9001/b>"
+    assert only(wire.send(messages.subscribe(CALLBACK=callback))).status == 200
+    (subscriber,) = device_service.subscribers.values()
+    assert subscriber["callback"] == "http://127.0.0.1:9000/a"
+    assert [url.url for url in subscriber.urls] == [
+        "http://127.0.0.1:9000/a",
+        "http://127.0.0.1:9001/b",
+    ]
+
+
+def test_ipv6_is_subscribed_like_ipv4(
+    device_service: Any, reactor: Any, serve: Any, messages: Any
+) -> None:
+
+    server = event.EventSubscriptionServer(
+        device_service,
+        reactor=reactor,
+        on_link=lambda local: (OnLink(ip_network("fe80::/64"), local.scope),),
+    )
+    wire = serve(
+        server,
+        local=IPv6Address("TCP", "fe80::1%3", 8080, scopeID=3),
+        peer=IPv6Address("TCP", "fe80::2%3", 40000, scopeID=3),
+    )
+    sent = messages.subscribe(HOST="[fe80::1]:8080", CALLBACK="<http://[fe80::2]:9000/>")
+    assert only(wire.send(sent)).status == 200
+    (subscriber,) = device_service.subscribers.values()
+    assert subscriber["callback"] == "http://[fe80::2]:9000/"
+    assert subscriber.urls[0].endpoint.scope == 3
+
+
+def test_a_renewal_is_answered_200_and_renews(
+    wire: Any, device_service: Any, messages: Any
+) -> None:
+    sid = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
+    device_service.subscribers[sid]["seq"] = 7
+    response = only(wire.send(messages.renew(sid, TIMEOUT="Second-600")))
+    assert response.status == 200
+    assert response.fields[b"sid"].decode() == sid
+    assert response.fields[b"timeout"] == b"Second-600"
+    subscriber = device_service.subscribers[sid]
+    assert (subscriber["timeout"], subscriber["seq"]) == ("Second-600", 7)
+
+
+@pytest.mark.clause("REN-08")
+def test_a_renewal_of_an_unknown_sid_is_answered_412(wire: Any, messages: Any) -> None:
+    assert only(wire.send(messages.renew("uuid:unknown"))).status == 412
+
+
+def test_an_unsubscribe_is_answered_200_and_removes(
+    wire: Any, device_service: Any, messages: Any
+) -> None:
+    sid = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
+    assert only(wire.send(messages.unsubscribe(sid))).status == 200
+    assert device_service.subscribers == {}
+    assert only(wire.send(messages.unsubscribe(sid))).status == 412
+    assert only(wire.send(messages.unsubscribe(None))).status == 412
+
+
+def test_whoever_is_taken_out_of_the_dict_is_not_subscribed(
+    wire: Any, device_service: Any, messages: Any
+) -> None:
+    """The dict of the service is the truth, also the other way round."""
+    sid = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
+    device_service.subscribers.clear()
+    assert only(wire.send(messages.renew(sid))).status == 412
+    device_service.subscribers["uuid:own"] = {
+        "sid": "uuid:own",
+        "callback": "http://127.0.0.1:9/",
+        "seq": 0,
+        "timeout": "Second-300",
+        "created": time.time(),
+    }
+    assert only(wire.send(messages.renew("uuid:own"))).status == 200
+
+
+def test_a_subscription_expires_at_its_deadline(
+    wire: Any, device_service: Any, reactor: Any, messages: Any
+) -> None:
+    first = only(wire.send(messages.subscribe(TIMEOUT="Second-60"))).fields[b"sid"].decode()
+    second = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
+    reactor.pump([10] * 5)
+    assert only(wire.send(messages.renew(first, TIMEOUT="Second-60"))).status == 200
+    reactor.pump([10] * 5)
+    assert set(device_service.subscribers) == {first, second}
+    reactor.pump([5, 5])
+    assert set(device_service.subscribers) == {second}
+    reactor.pump([30] * 7)
+    assert device_service.subscribers == {}
+
+
+def test_a_changed_created_counts(wire: Any, device_service: Any, messages: Any) -> None:
+    sid = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
+    device_service.subscribers[sid]["created"] -= 301
+    assert only(wire.send(messages.renew(sid))).status == 412
+    assert device_service.subscribers == {}
+
+
+def test_nothing_stays_with_the_reactor_when_nobody_is_subscribed(
+    wire: Any, reactor: Any, messages: Any
+) -> None:
+    sid = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
+    only(wire.send(messages.unsubscribe(sid)))
+    reactor.pump([0, 0, 0])
+    wire.close()
+    assert reactor.getDelayedCalls() == []
+
+
+def test_the_caps_are_answered_503(
+    device_service: Any, reactor: Any, serve: Any, messages: Any
+) -> None:
+    for limits in (
+        dataclasses.replace(DEFAULT_LIMITS, subscriptions=2),
+        dataclasses.replace(DEFAULT_LIMITS, subscriptions_per_address=2),
+    ):
+        device_service.subscribers.clear()
+        wire = serve(event.EventSubscriptionServer(device_service, limits=limits, reactor=reactor))
+        statuses = [only(wire.send(messages.subscribe())).status for _ in range(3)]
+        assert statuses == [200, 200, 503]
+
+
+def test_the_signal_carries_the_headers_of_the_request(
+    server: event.EventSubscriptionServer, wire: Any, messages: Any
+) -> None:
+    told: list[Any] = []
+    server.bind(event_client_message_received=lambda *args: told.append(args))
+    wire.send(messages.subscribe())
+    ((command, headers, data),) = told
+    assert command == {"method": b"SUBSCRIBE", "path": b"/events"}
+    assert headers.getRawHeaders(b"timeout") == [b"Second-300"]
+    assert data == b""
+
+
+def test_a_service_that_fails_is_answered_500_and_keeps_nobody(
+    wire: Any, device_service: Any, messages: Any
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError("on purpose")
+
+    device_service.new_subscriber = broken
+    assert only(wire.send(messages.subscribe())).status == 500
+    assert device_service.subscribers == {}
+
+
+def test_another_method_is_answered_405(wire: Any) -> None:
+    response = only(wire.send(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"))
+    assert response.status == 405
+
+
+@pytest.mark.clause("SUB-55")
+def test_the_initial_event_leaves_after_the_answer(
+    wire: Any, device_service: Any, reactor: Any, messages: Any
+) -> None:
+    device_service.reactor = reactor
+    assert only(wire.send(messages.subscribe())).status == 200
+    assert reactor.tcpClients == []
+    reactor.pump([0, 0])
+    assert len(reactor.tcpClients) == 1
+    _, transport = reactor.accept()
+    sent = transport.value()
+    assert sent.startswith(b"NOTIFY /events HTTP/1.1\r\nHOST: 127.0.0.1:9000\r\n")
+    assert b"\r\nSEQ: 0\r\n" in sent
+
+
+@pytest.mark.clause("SUB-55")
+def test_the_initial_event_waits_for_a_peer_that_reads_slowly(
+    wire: Any, device_service: Any, reactor: Any, messages: Any
+) -> None:
+    device_service.reactor = reactor
+    wire.transport.dataBuffer = b"unwritten"
+    wire.send(messages.subscribe())
+    reactor.pump([0, 0, 1, 1])
+    assert reactor.tcpClients == []
+    wire.transport.dataBuffer = b""
+    reactor.pump([1])
+    assert len(reactor.tcpClients) == 1
+
+
+def test_an_answer_that_is_lost_leaves_no_subscriber(
+    wire: Any, device_service: Any, reactor: Any, messages: Any
+) -> None:
+    device_service.reactor = reactor
+    wire.transport.dataBuffer = b"unwritten"
+    wire.transport.connected = False
+    wire.send(messages.subscribe())
+    reactor.pump([0, 0, 0])
+    assert device_service.subscribers == {}
+    assert reactor.tcpClients == []
+    failed: list[Any] = []
+    device_service.sent[0][0].addErrback(failed.append)
+    assert failed[0].check(DeliveryError)

@@ -1,0 +1,331 @@
+"""send_notification() and NotificationProtocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.messages import DeliveryURL, Endpoint
+from propchange.errors import DeliveryError
+from propchange.twisted import event
+from propchange.twisted.notifying import Subscriber
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def subscriber(number: int = 1, **changes: Any) -> dict[str, Any]:
+    return {
+        "sid": f"uuid:{number}",
+        "callback": "http://127.0.0.1:9000/events",
+        "seq": 0,
+        "timeout": "Second-300",
+        "created": 1.0,
+    } | changes
+
+
+@pytest.fixture
+def send(reactor: Any, messages: Any) -> Any:
+    """``send(subscriber)`` gives the list that the result comes into, and the connection."""
+
+    def send(s: Any, xml: bytes = messages.body) -> tuple[list[Any], Any]:
+        deferred, connection = event.send_notification(s, xml, reactor=reactor)
+        assert isinstance(hash(deferred), int)
+        results: list[Any] = []
+        deferred.addBoth(results.append)
+        return results, connection
+
+    return send
+
+
+def seqs(transport: StringTransport) -> list[str]:
+    return [
+        line.removeprefix("SEQ: ")
+        for line in transport.value().decode().split("\r\n")
+        if line.startswith("SEQ:")
+    ]
+
+
+def lose(transport: Any) -> None:
+    transport.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+@pytest.mark.parametrize("step", [1, 1000])
+def test_it_fires_with_the_answer_however_it_comes(
+    reactor: Any, send: Any, messages: Any, step: int
+) -> None:
+    s = subscriber(seq=7)
+    results, _ = send(s)
+    assert s["seq"] == 8
+    protocol, transport = reactor.accept()
+    head, _, body = transport.value().partition(b"\r\n\r\n")
+    assert body == messages.body
+    assert set(head.decode().split("\r\n")) == {
+        "NOTIFY /events HTTP/1.1",
+        "HOST: 127.0.0.1:9000",
+        'CONTENT-TYPE: text/xml; charset="utf-8"',
+        "NT: upnp:event",
+        "NTS: upnp:propchange",
+        "SID: uuid:1",
+        "SEQ: 7",
+        f"CONTENT-LENGTH: {len(messages.body)}",
+    }
+    for start in range(0, len(OK), step):
+        assert results == []
+        protocol.dataReceived(OK[start : start + step])
+    assert results[0].status == 200
+    assert results[0].headers == {"content-length": "0"}
+
+
+@pytest.mark.clause("SEQ-03")
+def test_seq_goes_from_the_largest_to_1(reactor: Any, send: Any) -> None:
+    s = subscriber(seq=4_294_967_295)
+    send(s)
+    assert s["seq"] == 1
+
+
+def test_the_connection_is_kept_alive_and_used_again(reactor: Any, send: Any) -> None:
+    s = subscriber()
+    send(s)
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(OK)
+    results, _ = send(s)
+    assert len(reactor.tcpClients) == 1
+    assert seqs(transport) == ["0", "1"]
+    protocol.dataReceived(OK)
+    assert results[0].status == 200
+
+
+def test_a_peer_that_closes_gets_a_connection_for_each(reactor: Any, send: Any) -> None:
+    s = subscriber()
+    send(s)
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(OK.replace(b"Content", b"Connection: close\r\nContent"))
+    assert transport.disconnecting
+    lose(transport)
+    send(s)
+    assert len(reactor.tcpClients) == 2
+
+
+def test_notifications_of_one_subscriber_stay_in_order(reactor: Any, send: Any) -> None:
+    s = subscriber()
+    sent = [send(s)[0] for _ in range(3)]
+    assert s["seq"] == 3
+    protocol, transport = reactor.accept()
+    for number in range(3):
+        assert seqs(transport) == ["0", "1", "2"][: number + 1]
+        protocol.dataReceived(OK)
+        assert [bool(results) for results in sent].count(True) == number + 1
+    assert len(reactor.tcpClients) == 1
+
+
+def test_subscribers_do_not_wait_for_each_other(reactor: Any, send: Any) -> None:
+    send(subscriber(1))
+    results, _ = send(subscriber(2, callback="http://127.0.0.1:9001/"))
+    reactor.accept(1)[0].dataReceived(OK)
+    assert results[0].status == 200
+
+
+def test_an_answer_other_than_200_is_an_answer(reactor: Any, send: Any) -> None:
+    results, _ = send(subscriber())
+    reactor.accept()[0].dataReceived(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+    assert results[0].status == 500
+
+
+@pytest.mark.clause("FAIL-05")
+def test_412_ends_the_subscription(reactor: Any, send: Any) -> None:
+    url = DeliveryURL("http://127.0.0.1:9000/", Endpoint("127.0.0.1", 9000), "127.0.0.1:9000", "/")
+    s = Subscriber(subscriber(callback=url.url), (url,))
+    s.table = {"uuid:1": s}
+    results, _ = send(s)
+    reactor.accept()[0].dataReceived(b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n")
+    assert results[0].status == 412
+    assert s.table == {}
+
+
+def test_without_a_connection_it_fails(reactor: Any, send: Any) -> None:
+    s = subscriber()
+    first, _ = send(s)
+    second, _ = send(s)
+    factory = reactor.tcpClients[0][2]
+    factory.clientConnectionFailed(reactor.connectors[0], Failure(ConnectionRefusedError()))
+    assert first[0].check(DeliveryError)
+    assert second == []
+    assert len(reactor.tcpClients) == 2
+
+
+def test_a_broken_connection_and_junk_fail(reactor: Any, send: Any) -> None:
+    results, _ = send(subscriber())
+    lose(reactor.accept()[1])
+    assert results[0].check(DeliveryError)
+    results, _ = send(subscriber(2))
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(b"not HTTP at all\r\n\r\n")
+    assert results[0].check(DeliveryError)
+    assert transport.disconnecting
+
+
+def test_a_kept_connection_that_was_closed_is_tried_again_once_with_the_same_seq(
+    reactor: Any, send: Any
+) -> None:
+    s = subscriber()
+    send(s)
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(OK)
+    results, _ = send(s)
+    lose(transport)
+    assert results == []
+    protocol, transport = reactor.accept(1)
+    assert seqs(transport) == ["1"]
+    protocol.dataReceived(OK)
+    assert results[0].status == 200
+
+
+def test_no_answer_in_time_fails_and_the_next_goes_on(reactor: Any, send: Any) -> None:
+    s = subscriber()
+    first, _ = send(s)
+    send(s)
+    _, transport = reactor.accept()
+    reactor.advance(31)
+    assert first[0].check(DeliveryError)
+    assert transport.disconnecting
+    lose(transport)
+    assert seqs(reactor.accept(1)[1]) == ["1"]
+
+
+def test_several_delivery_urls_are_tried_in_order(reactor: Any, send: Any) -> None:
+    urls = tuple(
+        DeliveryURL(
+            f"http://127.0.0.1:{port}/", Endpoint("127.0.0.1", port), f"127.0.0.1:{port}", "/"
+        )
+        for port in (9000, 9001)
+    )
+    s = Subscriber(subscriber(callback=urls[0].url), urls)
+    results, _ = send(s)
+    reactor.accept()[0].dataReceived(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+    assert reactor.tcpClients[1][:2] == ("127.0.0.1", 9001)
+    protocol, transport = reactor.accept(1)
+    assert seqs(transport) == ["0"]
+    protocol.dataReceived(OK)
+    assert results[0].status == 200
+
+
+def test_it_can_be_given_up(reactor: Any, send: Any) -> None:
+    s = subscriber()
+    first, connection = send(s)
+    second, waiting = send(s)
+    waiting.disconnect()
+    assert second[0].check(DeliveryError)
+    _, transport = reactor.accept()
+    connection.disconnect()
+    connection.disconnect()
+    assert first[0].check(DeliveryError)
+    assert transport.disconnecting
+    lose(transport)
+    assert reactor.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("callback", ["ftp://127.0.0.1/", "ttp://127.0.0.1", "http://a b/"])
+def test_what_cannot_be_called_fails(reactor: Any, send: Any, callback: str) -> None:
+    results, _ = send(subscriber(callback=callback))
+    assert results[0].check(DeliveryError)
+    assert reactor.tcpClients == []
+
+
+def test_a_sid_that_no_header_can_carry_fails(reactor: Any, send: Any) -> None:
+    results, _ = send(subscriber(sid="uuid:\r\nX: y"))
+    assert results[0].check(DeliveryError)
+
+
+def test_a_callback_in_bytes_or_with_brackets_is_understood(reactor: Any, send: Any) -> None:
+    send(subscriber(callback=b"http://127.0.0.1/"))
+    assert reactor.tcpClients[0][:2] == ("127.0.0.1", 80)
+    send(subscriber(2, callback="<http://[::1]:9000/>"))
+    assert reactor.tcpClients[1][:2] == ("::1", 9000)
+
+
+def test_one_endpoint_gets_few_connections_and_everything_in_the_end(
+    reactor: Any, send: Any
+) -> None:
+    most = DEFAULT_LIMITS.connections_per_delivery_endpoint
+    sent = [send(subscriber(number))[0] for number in range(2 * most)]
+    assert len(reactor.tcpClients) == most
+    protocols = [reactor.accept(number)[0] for number in range(most)]
+    for _ in range(2):
+        for protocol in protocols:
+            protocol.dataReceived(OK)
+    assert all(results[0].status == 200 for results in sent)
+    assert len(reactor.tcpClients) == most
+
+
+def test_a_waiting_notification_is_sent_when_a_connection_ends(reactor: Any, send: Any) -> None:
+    most = DEFAULT_LIMITS.connections_per_delivery_endpoint
+    sent = [send(subscriber(number))[0] for number in range(most + 1)]
+    transport = reactor.accept(0)[1]
+    lose(transport)
+    assert sent[0][0].check(DeliveryError)
+    reactor.accept(most)[0].dataReceived(OK)
+    assert sent[most][0].status == 200
+
+
+def test_what_waits_for_one_subscriber_is_bounded(reactor: Any, send: Any) -> None:
+    s = subscriber()
+    sent = [send(s)[0] for _ in range(DEFAULT_LIMITS.waiting_events + 2)]
+    assert sent[-1][0].check(DeliveryError)
+    assert sent[-2] == []
+
+
+def test_an_idle_connection_is_ended_and_nothing_stays_with_the_reactor(
+    reactor: Any, send: Any
+) -> None:
+    send(subscriber())
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(OK)
+    reactor.advance(31)
+    assert transport.disconnecting
+    lose(transport)
+    assert reactor.getDelayedCalls() == []
+
+
+def test_bytes_that_nobody_asked_for_end_a_connection(reactor: Any, send: Any) -> None:
+    send(subscriber())
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(OK)
+    protocol.dataReceived(b"H")
+    assert transport.disconnecting
+
+
+# --- the protocol alone ---
+
+
+@pytest.mark.parametrize("step", [1, 1000])
+def test_the_protocol_alone_reads_one_answer_and_ends(
+    monkeypatch: pytest.MonkeyPatch, reactor: Any, caplog: Any, step: int
+) -> None:
+    monkeypatch.setattr("propchange.twisted.deliveries.default_reactor", lambda: reactor)
+    protocol = event.NotificationProtocol()
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    answer = b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n"
+    for start in range(0, len(answer), step):
+        assert not transport.disconnecting
+        protocol.dataReceived(answer[start : start + step])
+    assert transport.disconnecting
+    assert "answered with 412" in caplog.text
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert reactor.getDelayedCalls() == []
+
+
+def test_the_protocol_alone_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, reactor: Any
+) -> None:
+    monkeypatch.setattr("propchange.twisted.deliveries.default_reactor", lambda: reactor)
+    protocol = event.NotificationProtocol()
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    reactor.advance(30)
+    assert transport.disconnecting

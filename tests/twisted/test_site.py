@@ -1,0 +1,129 @@
+"""The Site whose caps bind before a resource renders."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.web.resource import Resource
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.twisted import Site
+
+LIMITS = dataclasses.replace(
+    DEFAULT_LIMITS,
+    header_bytes=400,
+    header_count=5,
+    target_bytes=40,
+    body_bytes=100,
+    connections=3,
+    connections_per_address=2,
+)
+
+
+class Echo(Resource):
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rendered: list[bytes] = []
+
+    def render(self, request: Any) -> bytes:
+        self.rendered.append(request.content.read())
+        return b"ok"
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def site(echo: Echo, reactor: Any) -> Site:
+    return Site(echo, limits=LIMITS, reactor=reactor)
+
+
+@pytest.fixture
+def wire(site: Site, connect: Any) -> Any:
+    return connect(site)
+
+
+def post(body: bytes, *lines: str) -> bytes:
+    head = ["POST / HTTP/1.1", "Host: 127.0.0.1", *lines, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def chunked(*chunks: bytes) -> bytes:
+    parts = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b"")]
+    return post(b"".join(parts), "Transfer-Encoding: chunked")
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_what_is_within_the_caps_is_rendered(wire: Any, echo: Echo, step: int) -> None:
+    for _ in range(2):
+        (response,) = wire.send(post(b"a" * 100, "Content-Length: 100"), step=step)
+        assert (response.status, response.body) == (200, b"ok")
+        (response,) = wire.send(chunked(b"b" * 60, b"c" * 40), step=step)
+        assert response.status == 200
+    assert [len(body) for body in echo.rendered] == [100] * 4
+
+
+@pytest.mark.parametrize("step", [0, 1])
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (post(b"", "Content-Length: 101"), 413),
+        (post(b"a" * 300, "Content-Length: 300"), 413),
+        (chunked(b"a" * 60, b"b" * 41), 413),
+        (post(b"", *[f"X{number}: y" for number in range(6)]), 431),
+        (post(b"", "X: " + "y" * 500), 431),
+        (b"GET /" + b"a" * 200 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+    ],
+    ids=["length", "body", "chunks", "lines", "line", "target"],
+)
+def test_what_is_beyond_a_cap_is_refused_before_it_is_rendered(
+    wire: Any, echo: Echo, data: bytes, status: int, step: int
+) -> None:
+    (response,) = wire.send(data, step=step)
+    assert response.status == status
+    assert response.close
+    assert echo.rendered == []
+    assert wire.send(post(b"", "Content-Length: 0")) == []
+
+
+def test_a_refused_peer_is_read_for_a_while_and_not_for_long(wire: Any, reactor: Any) -> None:
+    wire.send(post(b"", "Content-Length: 101"))
+    assert not wire.transport.disconnecting
+    reactor.advance(2)
+    assert wire.transport.disconnecting
+
+
+def test_a_refused_peer_that_goes_on_is_cut_off(wire: Any) -> None:
+    wire.send(post(b"", "Content-Length: 101"))
+    wire.channel.dataReceived(b"x" * 101)
+    assert wire.transport.disconnecting
+
+
+def test_a_request_that_comes_too_slowly_is_answered_408(wire: Any, reactor: Any) -> None:
+    wire.channel.dataReceived(b"POST / HT")
+    reactor.advance(31)
+    (response,) = wire.send(b"T")
+    assert response.status == 408
+
+
+def test_an_idle_connection_is_ended(wire: Any, reactor: Any) -> None:
+    reactor.pump([40, 40])
+    assert wire.transport.disconnecting
+
+
+def test_connections_are_bounded_together_and_from_one_address(site: Site, connect: Any) -> None:
+    peers = [IPv4Address("TCP", f"127.0.0.{host}", 4000) for host in (1, 2, 3)]
+    first = connect(site, peer=peers[0])
+    connect(site, peer=peers[0])
+    assert site.buildProtocol(peers[0]) is None
+    connect(site, peer=peers[1])
+    assert site.buildProtocol(peers[2]) is None
+    first.close()
+    assert site.buildProtocol(peers[0]) is not None
