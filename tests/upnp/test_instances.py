@@ -314,6 +314,7 @@ def test_a_batch_that_fails_leaves_values_channels_and_instances_as_they_were() 
 def test_an_instance_that_goes_and_comes_back_in_a_batch_is_told_anew() -> None:
     rendering, sink = hosted()
     rendering.add_instance(1)["Volume", "LF"] = 1
+    rendering.instance(1)["Volume"] = 2
     sink.published.clear()
     with rendering.batch():
         rendering.remove_instance(1)

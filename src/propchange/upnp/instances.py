@@ -38,12 +38,7 @@ _NAMESPACES = {"AVTransport": AVT, "RenderingControl": RCS}
 _MINIMUM_INTERVAL = 0.2
 
 
-class _Absent:
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT: Final = _Absent()
+ABSENT: Final[Any] = object()
 """In the place of a value: there is none under this key."""
 
 
@@ -158,7 +153,7 @@ def changed_entries(
     variables: Mapping[str, StateVariable[Any]],
 ) -> list[LastChangeEntry]:
     """What LastChange tells when the values under the keys of ``before`` are now those in
-    ``after``; ``changed`` are the keys whose values are not the same."""
+    ``after``; ``changed`` are the keys of ``variables`` whose values are not the same."""
     gone = dict.fromkeys(
         key[0]
         for key, value in before.items()
@@ -171,7 +166,7 @@ def changed_entries(
         entries += state_entries(after, variables, number)
     for key in changed:
         number, name, channel = split_key(key, variables)
-        if number not in gone and name in variables:
+        if number not in gone:
             entries.append(
                 LastChangeEntry(number, name, channel, variables[name].format(after[key]))
             )

@@ -453,18 +453,16 @@ class Service:
         they are that again."""
         try:
             changes = {}
-            indirect: list[Key] = []
+            told: list[Key] = []
             for key, value in before.items():
-                now = self.__values.get(key, ABSENT)
-                variable = self.__variables.get(key if isinstance(key, str) else key[1])
-                if now is ABSENT or variable is None or _same(variable, now, value):
-                    continue
-                if variable.evented is True:
-                    changes[variable.name] = variable.format(now)
-                elif variable.evented:
-                    indirect.append(key)
+                if isinstance(key, str) and (variable := self.__evented.get(key)) is not None:
+                    now = self.__values[key]
+                    if not _same(variable, now, value):
+                        changes[key] = variable.format(now)
+                elif self.__indirect and self.__is_told(key, value):
+                    told.append(key)
             if self.__indirect:
-                entries = changed_entries(before, self.__values, indirect, self.__indirect)
+                entries = changed_entries(before, self.__values, told, self.__indirect)
                 if entries:
                     text = last_change_text(self.__variables[LAST_CHANGE], entries)
                     changes[LAST_CHANGE] = text
@@ -473,6 +471,12 @@ class Service:
         except BaseException:
             _put(self.__values, before)
             raise
+
+    def __is_told(self, key: Key, before: Any) -> bool:
+        """Whether LastChange tells what is under ``key`` now, where ``before`` was."""
+        variable = self.__indirect.get(key if isinstance(key, str) else key[1])
+        now = self.__values.get(key, ABSENT)
+        return variable is not None and now is not ABSENT and not _same(variable, now, before)
 
     def __check_batch(self) -> None:
         """Break the open batch when the running code is not inside it, and raise when the
