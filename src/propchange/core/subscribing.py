@@ -11,6 +11,7 @@ from propchange.core.headers import format_statevar, format_timeout, parse_state
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.rules import SubscriberPolicy
+from propchange.core.tolerance import accepts
 from propchange.errors import LocalProtocolError
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ __all__ = [
     "authority_and_target",
     "http_url",
 ]
+
+
+_ACCEPTED_STATEVAR = (
+    b"accepted-statevar",
+    *((b"accepted_statevar",) if accepts("subscriber", "accepted-statevar-underscore") else ()),
+)
 
 
 class RequestKind(enum.Enum):
@@ -146,9 +153,8 @@ def accepted_variables(
     ways, so both are read (AMB-3)."""
     if not asked or policy.uda != "2.0":
         return None
-    fields = response.fields
-    value = fields.get(b"accepted-statevar", fields.get(b"accepted_statevar"))
-    return parse_statevar(value, limits)
+    found = (response.fields[name] for name in _ACCEPTED_STATEVAR if name in response.fields)
+    return parse_statevar(next(found, None), limits)
 
 
 def renewal_message(url: str, sid: str, policy: SubscriberPolicy, *, duration: int) -> Request:
