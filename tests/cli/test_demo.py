@@ -43,6 +43,30 @@ def test_the_demo_ends_after_the_seconds_that_it_was_given(propchange: Any) -> N
     assert '"initial": true' in ran.out
 
 
+def test_with_lan_the_demo_is_hosted_at_the_address_that_others_reach(
+    propchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("propchange.cli.demo.default_address", lambda: "127.0.0.2")
+    ran = propchange("demo", "--lan", "--seconds", "0.5")
+
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    hosted = [line["reason"] for line in told if line.get("status") == "hosted"]
+    assert (ran.status, ran.err) == (0, "")
+    assert len(hosted) == 2
+    assert all(url.startswith("http://127.0.0.2:") for url in hosted)
+    assert any(line.get("initial") for line in told)
+
+
+def test_lan_on_a_machine_without_a_network_is_told_in_words(
+    propchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("propchange.cli.demo.default_address", lambda: "127.0.0.1")
+    ran = propchange("demo", "--lan", "--seconds", "0.5")
+
+    assert ran.status == 1
+    assert "no address that other machines could reach" in ran.err
+
+
 @pytest.mark.parametrize("seconds", ["-1", "x"])
 def test_seconds_that_cannot_be_are_a_wrong_command_line(propchange: Any, seconds: str) -> None:
     assert propchange("demo", "--seconds", seconds).status == 2

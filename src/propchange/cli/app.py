@@ -67,13 +67,21 @@ def demo(
         float | None,
         typer.Option(min=0, help="End after so many seconds. Without it, Ctrl-C ends the demo."),
     ] = None,
+    lan: Annotated[
+        bool,
+        typer.Option(
+            "--lan",
+            help="Host the devices where other machines can reach them, at the URLs that are "
+            "printed, and not on the loopback interface.",
+        ),
+    ] = False,
 ) -> None:
     """Simulate a thermometer and a media renderer, and print their events.
 
     A control point subscribes to both over real sockets of this machine. Off a terminal it prints
     JSON Lines, as watch does.
     """
-    raise typer.Exit(run(run_demo(seconds), endless=seconds is None))
+    raise typer.Exit(run(run_demo(seconds, lan=lan), endless=seconds is None))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """``propchange demo``: two simulated devices, and a control point that prints their events.
 
-All of it goes over real sockets of this machine; ``propchange watch`` in another terminal can
-join in, with the URLs that the demo prints.
+All of it goes over real sockets of this machine; ``propchange watch`` in another terminal, or
+with ``--lan`` on another machine, can join in, with the URLs that the demo prints.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host
+from propchange.asyncio.interfaces import default_address
 from propchange.cli.following import Follower
 from propchange.cli.lines import Source
+from propchange.cli.running import CommandFailed
 from propchange.cli.watch import output, source_of
 from propchange.core.variables import StateVariable
 from propchange.upnp.device import Device
@@ -108,21 +110,33 @@ def move_playback(playback: Playback, randomness: random.Random) -> None:
             playback.transport_state = "PLAYING"
 
 
-async def demo(seconds: float | None) -> None:
-    """Run the demo for ``seconds``, or for ever."""
+def _address(*, lan: bool) -> str:
+    if not lan:
+        return _LOOPBACK
+    address = default_address()
+    if address == _LOOPBACK:
+        raise CommandFailed("this machine has no address that other machines could reach")
+    return address
+
+
+async def demo(seconds: float | None, *, lan: bool = False) -> None:
+    """Run the demo for ``seconds``, or for ever. ``lan``: where other machines can reach it.
+
+    Raises CommandFailed when there is no such address."""
+    address = _address(lan=lan)
     writer, form = output(sys.stdout, json=False)
     follower = Follower(writer, form)
     async with (
         writer,
         contextlib.AsyncExitStack() as running,
-        ControlPoint(interface=_LOOPBACK, tap=follower.tap) as control_point,
+        ControlPoint(interface=address, tap=follower.tap) as control_point,
     ):
         for name, service in (("Thermometer", "Thermometer"), ("Media renderer", "Playback")):
             form.expect(Source(name, service))
         writer.put(form.begin())
         wanted = []
         for simulation in simulations(random.Random()):  # noqa: S311 - a simulation
-            hosted = await running.enter_async_context(host(simulation.device, interface=_LOOPBACK))
+            hosted = await running.enter_async_context(host(simulation.device, interface=address))
             device = await control_point.device(hosted.description_url)
             wanted += [(source_of(service), service.subscribe()) for service in device.services]
             running.push_async_callback(_ended, asyncio.create_task(_simulate(simulation, hosted)))
