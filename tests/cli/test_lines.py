@@ -40,10 +40,28 @@ def test_any_other_value_is_the_text_as_received(value: object) -> None:
 def test_changes_of_other_instances_and_channels_have_names_of_their_own() -> None:
     details = tuple(
         Change("Volume", 1, None, instance, channel, "1")
-        for instance, channel in [(None, None), (0, "Master"), (0, "LF"), (1, None), (1, "Master")]
+        for instance, channel in [(0, None), (0, "Master"), (0, "LF"), (1, None), (1, "Master")]
     )
     event = Event(None, "uuid:1", 1, {}, details, is_initial=False)
 
     names = [name for name, _ in named_changes(event)]
 
     assert names == ["Volume", "Volume", "Volume[0,LF]", "Volume[1]", "Volume[1,Master]"]
+
+
+def test_a_last_change_is_told_by_what_stands_in_it_or_raw_by_its_text() -> None:
+    details = (
+        Change("LastChange", "<Event/>", None, None, None, "<Event/>"),
+        Change("Volume", 7, None, 0, "Master", "7"),
+    )
+    event = Event(None, "uuid:1", 1, {}, details, is_initial=False)
+
+    assert [name for name, _ in named_changes(event)] == ["Volume"]
+    assert [name for name, _ in named_changes(event, raw=True)] == ["LastChange"]
+
+
+def test_a_last_change_that_was_not_understood_is_shown_as_it_is() -> None:
+    details = (Change("LastChange", "<", None, None, None, "<"),)
+    event = Event(None, "uuid:1", 1, {}, details, is_initial=False)
+
+    assert [name for name, _ in named_changes(event)] == ["LastChange"]

@@ -52,7 +52,7 @@ class JSONLines:
                 "merged": event.merged,
                 "changes": {
                     name: change.text if self._raw else plain_value(change)
-                    for name, change in named_changes(event)
+                    for name, change in named_changes(event, raw=self._raw)
                 },
             }
         )

@@ -58,10 +58,14 @@ class LineFormat(Protocol):
         """A change of status."""
 
 
-def named_changes(event: Event) -> Iterator[tuple[str, Change]]:
+def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Change]]:
     """The changes of ``event`` with names that tell them apart: those of a LastChange that are
-    not of instance 0 and its master channel carry both, ``Volume[0,LF]``."""
+    not of instance 0 and its master channel carry both, ``Volume[0,LF]``. A LastChange that was
+    understood is told by what stands in it, or, with ``raw``, by its own text alone."""
+    expanded = any(change.instance is not None for change in event.details)
     for change in event.details:
+        if expanded and raw == (change.instance is not None):
+            continue
         name = change.variable
         if (change.instance or 0) != 0 or change.channel not in (None, "", "Master"):
             where = f"{change.instance or 0}"

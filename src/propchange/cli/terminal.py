@@ -81,7 +81,9 @@ class TerminalLines:
         lines: list[Text] = []
         if line.message is not None:
             lines += _message_lines(line.message)
-        named = [(escape(name), change) for name, change in named_changes(line.event)]
+        named = [
+            (escape(name), change) for name, change in named_changes(line.event, raw=self._raw)
+        ]
         for name, _ in named:
             self._variable_width = _grown(self._variable_width, name)
         start = self._start(line.time, line.source)

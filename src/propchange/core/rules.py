@@ -69,8 +69,9 @@ class PublisherPolicy:
     ``callbacks`` is one of ``CALLBACK_POLICIES``; ``lenient_callbacks`` leaves the URLs out that
     may not be called, instead of refusing all; ``initial_event_delay`` is how many seconds the
     initial event waits behind the answer, for subscribers that are certain of their SID only some
-    time after they have it (SUB-55; GUPnP drops what comes within 5 ms); ``hosts`` are names, with or without a port, that
-    HOST may carry besides the address of the connection; ``server`` is the value of SERVER.
+    time after they have it (SUB-55; GUPnP drops what comes within 5 ms); ``hosts`` are names, with
+    or without a port, that HOST may carry besides the address of the connection; ``server`` is
+    the value of SERVER.
     Raises ``ValueError`` for values that contradict each other.
     """
 
