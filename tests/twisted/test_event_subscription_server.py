@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv6Address
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 from propchange.core.callbacks import OnLink
 from propchange.core.limits import DEFAULT_LIMITS
@@ -94,6 +96,21 @@ def test_an_address_off_the_link_is_refused(wire: Any, device_service: Any, mess
     for url in ("http://192.0.2.7/", "http://239.255.255.250:1900/", "http://0.0.0.0:80/"):
         assert only(wire.send(messages.subscribe(CALLBACK=f"<{url}>"))).status == 412
     assert device_service.subscribers == {}
+
+
+def test_this_very_listener_may_be_called_where_a_control_point_listens(
+    wire: Any, device_service: Any, control_point: Any, messages: Any
+) -> None:
+    """Cohen3's control point and its devices share one port."""
+    own = "<http://127.0.0.1:8080/events>"
+    assert only(wire.send(messages.subscribe(CALLBACK=own))).status == 412
+    event.EventServer(control_point)
+    assert only(wire.send(messages.subscribe(CALLBACK=own))).status == 200
+    (subscriber,) = device_service.subscribers.values()
+    assert subscriber["callback"] == "http://127.0.0.1:8080/events"
+    elsewhere = "<http://127.0.0.1:8080/other>"
+    assert only(wire.send(messages.subscribe(CALLBACK=elsewhere))).status == 412
+    assert only(wire.send(messages.subscribe(CALLBACK=own, HOST="rebound.example"))).status == 400
 
 
 def test_of_two_callbacks_the_first_is_named_and_both_are_kept(
@@ -188,6 +205,37 @@ def test_a_subscription_expires_at_its_deadline(
     assert set(device_service.subscribers) == {second}
     reactor.pump([30] * 7)
     assert device_service.subscribers == {}
+
+
+def test_cohen3s_loop_for_expiry_works(
+    device_service: Any, reactor: Any, messages: Any, serve: Any
+) -> None:
+    device_service.check_subscribers = lambda: None
+    wire = serve(event.EventSubscriptionServer(device_service, reactor=reactor))
+    sid = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
+    device_service.check_subscribers()
+    assert list(device_service.subscribers) == [sid]
+    device_service.subscribers[sid]["created"] -= 301
+    device_service.check_subscribers()
+    assert device_service.subscribers == {}
+
+
+def test_a_service_of_cohen3s_that_is_released_leaves_nothing_with_the_reactor(
+    device_service: Any, reactor: Any, messages: Any, serve: Any
+) -> None:
+    device_service.reactor = reactor
+    pending = device_service._pending_notifications = {}
+    wire = serve(event.EventSubscriptionServer(device_service, reactor=reactor))
+    wire.send(messages.subscribe())
+    reactor.pump([0, 0])
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    wire.close()
+    for connection in list(pending.values()):
+        connection.disconnect()
+    assert transport.disconnecting
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert reactor.getDelayedCalls() == []
 
 
 def test_a_changed_created_counts(wire: Any, device_service: Any, messages: Any) -> None:

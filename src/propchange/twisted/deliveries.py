@@ -210,6 +210,13 @@ class Deliveries:
         pool = self._pools[delivery.address.url.endpoint, delivery.address.source]
         pool.waiting = deque(item for item in pool.waiting if item[0] is not delivery)
 
+    def leave(self, endpoint: Endpoint) -> None:
+        """Nothing more is to be sent to ``endpoint`` for now: end the idle connections to it."""
+        for route, pool in tuple(self._pools.items()):
+            if route[0] == endpoint:
+                for connection in tuple(pool.idle):
+                    self.retire(connection)
+
     def close(self) -> None:
         """Abort everything and end every connection."""
         for delivery in tuple(self._attempts):

@@ -59,6 +59,7 @@ __all__ = [
     "PeerResponse",
     "endpoint_of_url",
     "hostname",
+    "own_delivery_url",
     "send_notification",
     "subscribe",
     "unsubscribe",
@@ -296,6 +297,11 @@ def _authority(host: str | None, port: int | None) -> str | None:
     if host is None or port is None:
         return None
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def own_delivery_url() -> str | None:
+    """The delivery URL of the latest :class:`EventServer`, None before there is one."""
+    return None if _advertised() is None else _callback()
 
 
 def _callback() -> str:

@@ -92,13 +92,16 @@ class Timer:
     def close(self) -> None:
         """Forget the time and leave nothing with the reactor."""
         self._when = None
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._disarm()
+
+    def _disarm(self) -> None:
+        call, self._call = self._call, None
+        # Somebody may have cleaned the reactor up behind our back, as trial does.
+        if call is not None and call.active():
+            call.cancel()
 
     def _arm(self, when: float) -> None:
-        if self._call is not None:
-            self._call.cancel()
+        self._disarm()
         now = self._clock()
         delay = min(max(when - now, 0.0), self._longest)
         self._armed_for = now + delay

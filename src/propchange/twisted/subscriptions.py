@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from propchange.core.rules import (
     unsubscribe_response,
 )
 from propchange.twisted.addresses import on_link_for
+from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
 from propchange.twisted.notifying import Subscriber, hold, release, withdraw
@@ -76,6 +78,9 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         self._limits = limits
         self._given_reactor = reactor
         self._on_link = on_link
+        if callable(getattr(service, "check_subscribers", None)):
+            # What Cohen3's services call in a loop to this end; their own removes nobody.
+            service.check_subscribers = self.check_subscribers
         self._timer: Timer | None = None
         self._sweep_at: float | None = None
 
@@ -129,12 +134,33 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         if message.local is None or message.peer is None:
             refusal = Refusal(412, "the request did not come over TCP", "")
             return self._refuse(request, message, refusal)
-        verdict = judge_subscribe(message, self._policy, self._limits, links)
+        verdict = judge_subscribe(*self._as_judged(message), self._limits, links)
         if isinstance(verdict, Refusal):
             return self._refuse(request, message, verdict)
         if isinstance(verdict, Renewal):
             return self._renew(request, message, verdict)
         return self._add(request, message, verdict)
+
+    def _as_judged(self, message: Request) -> tuple[Request, PublisherPolicy]:
+        """``message`` and the policy for it.
+
+        A callback to this very listener is refused, since a publisher has nothing to tell itself;
+        but where a control point of this process hears its events on the same port, as Cohen3's
+        does, that one delivery URL is right."""
+        callback = message.fields.get(b"callback")
+        local = message.local
+        if callback is None or local is None or callback != _own_callback():
+            return message, self._policy
+        judged = Request(
+            message.method,
+            message.target,
+            message.headers,
+            peer=message.peer,
+            local=local._replace(port=0),
+            http_version=message.http_version,
+            keep_alive=message.keep_alive,
+        )
+        return judged, replace(self._policy, hosts=self._policy.hosts | {str(local)})
 
     def _renew(self, request: Any, message: Request, verdict: Renewal) -> bytes:
         subscriber = self._find(verdict.sid)
@@ -170,6 +196,9 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         # Cohen3 forgets the subscribers of a service without evented variables.
         self.subscribers.setdefault(sid, subscriber)
         self._watch(verdict.duration)
+        pending = getattr(self.service, "_pending_notifications", None)
+        if isinstance(pending, dict):
+            pending[self] = self
         call_when_left(request, self._reactor, lambda left: release(subscriber, lost=not left))
         self.info("%s (%s): %s subscribed", self.service.id, self.backend_name, verdict.peer)
         return answer(request, subscribe_response(sid, verdict.duration, self._policy, message))
@@ -201,6 +230,21 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         return answer(request, unsubscribe_response(self._policy, message))
 
     # --- time ---
+
+    def check_subscribers(self) -> None:
+        """Take those out of the dict whose time is up. Done at each deadline anyway."""
+        self._sweep()
+
+    def disconnect(self) -> None:
+        """The service ends: leave nothing with the reactor. Cohen3's services call it when they are
+        released, since it stands among their pending notifications."""
+        if self._timer is not None:
+            self._timer.close()
+        self._sweep_at = None
+        deliveries = deliveries_of(self._reactor)
+        for subscriber in self.subscribers.values():
+            for url in getattr(subscriber, "urls", ()):
+                deliveries.leave(url.endpoint)
 
     @property
     def _reactor(self) -> Reactor:
@@ -260,6 +304,14 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         elif self._sweep_at is None or when < self._sweep_at:
             self._sweep_at = when
             self._timer.set(when)
+
+
+def _own_callback() -> bytes | None:
+    """The CALLBACK of the control point in this process, if there is one."""
+    from propchange.twisted import event  # which imports this module
+
+    url = event.own_delivery_url()
+    return None if url is None else f"<{url}>".encode("ascii", "replace")
 
 
 def _unknown(sid: str) -> Refusal:
