@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -22,6 +23,9 @@ _SAME_PORT_ATTEMPTS = 16
 
 # On Windows it would let two programs share a port.
 _REUSE_ADDRESS = int(sys.platform != "win32")
+
+_TURNS_TO_CONNECT = 4
+"""Turns of the loop: the task that accepts, the connection, its refusal, its end."""
 
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -116,11 +120,24 @@ class Listener:
     async def close(self) -> None:
         """Stop accepting and end every connection. Answers that are written still leave, for
         ``limits.linger_seconds`` at most; awaited ones are cancelled. Safe to call again."""
+        self._connections.closing = True
+        await self._settle()
         for server in self._servers:
             server.close()
         await self._connections.close()
         for server in self._servers:
             await server.wait_closed()
+
+    async def _settle(self) -> None:
+        """Accept no more, and let what has been accepted become a connection. asyncio's server
+        breaks when it is closed in between: AssertionError, and a socket that stays open."""
+        loop = asyncio.get_running_loop()
+        for server in self._servers:
+            for listening in server.sockets:
+                with contextlib.suppress(NotImplementedError):  # Windows, which does better
+                    loop.remove_reader(listening.fileno())
+        for _ in range(_TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
 
 
 async def _bind(
