@@ -223,6 +223,11 @@ class Doorkeeper:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # What is just being accepted must be a connection before the server may be closed.
+        for listening in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(4):
+            await asyncio.sleep(0)
         self._server.close()
         for writer in tuple(self._writers):
             writer.transport.abort()

@@ -23,6 +23,9 @@ from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
+on_one_loop = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
+"""For what takes a second, which passes alike on every loop."""
+
 
 def limited(**limits: Any) -> Limits:
     return dataclasses.replace(DEFAULT_LIMITS, **limits)
@@ -170,6 +173,7 @@ def test_a_request_whose_time_is_up_before_its_turn_is_not_sent(
             requests_per_device=1,
             request_seconds=0.1,
             backoff_first_seconds=0.01,
+            subscribe_burst=100,
             unsubscribe_seconds=0.1,
         )
         async with raw_device() as device, ControlPoint(limits=limits) as point:
@@ -544,6 +548,7 @@ def test_a_description_that_cannot_be_had_or_used_is_told(run: Run, raw_device: 
 # --- kept alive ---
 
 
+@on_one_loop
 def test_a_service_that_has_moved_is_found_again(
     run: Run, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:

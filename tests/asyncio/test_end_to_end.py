@@ -34,6 +34,9 @@ from propchange import (
 Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
+on_one_loop = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
+"""For what takes a second, which passes alike on every loop."""
+
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
     temperature = StateVariable("r4", initial=20.0)
@@ -220,6 +223,7 @@ def test_a_device_that_restarts_on_its_port_is_heard_again(run: Run, until: Unti
     run(main())
 
 
+@on_one_loop
 def test_an_outage_is_told_and_survived(run: Run, until: Until) -> None:
     async def main() -> None:
         options = {"minimum_duration": 1, "initial_event_delay": 0}
@@ -277,6 +281,7 @@ def test_without_wait_a_device_may_come_later(run: Run, until: Until) -> None:
     run(main())
 
 
+@on_one_loop
 def test_a_short_subscription_is_renewed(run: Run, until: Until) -> None:
     async def main() -> None:
         thermometer = Thermometer()

@@ -19,6 +19,9 @@ from propchange.errors import ConnectionFailed, SubscriptionRefused
 Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
+on_one_loop = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
+"""For what takes a second, which passes alike on every loop."""
+
 
 def limited(**limits: Any) -> Limits:
     return dataclasses.replace(DEFAULT_LIMITS, **limits)
@@ -398,6 +401,7 @@ def test_a_missed_event_leads_to_a_fresh_subscription_and_the_full_state(
     run(main())
 
 
+@on_one_loop
 def test_it_is_renewed_with_its_sid_alone(run: Run, raw_device: Any, until: Until) -> None:
     async def main() -> None:
         async with raw_device() as device, ControlPoint() as point:
@@ -416,6 +420,7 @@ def test_it_is_renewed_with_its_sid_alone(run: Run, raw_device: Any, until: Unti
     run(main())
 
 
+@on_one_loop
 def test_a_renewal_that_fails_is_told_and_tried_again(
     run: Run, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -435,6 +440,7 @@ def test_a_renewal_that_fails_is_told_and_tried_again(
     assert any("renewing http://" in record.getMessage() for record in caplog.records)
 
 
+@on_one_loop
 def test_a_renewal_that_is_refused_leads_to_a_fresh_subscription(
     run: Run, raw_device: Any, until: Until
 ) -> None:

@@ -1,0 +1,87 @@
+"""The two programs of examples/, as they stand, one against the other."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+PORT = 8123
+"""What the thermometer listens on. It is written there, so only one may run at a time."""
+
+WARNINGS = ("-X", "dev", "-W", "error")
+
+
+@pytest.fixture
+def start():
+    """Starts an example with arguments."""
+    programs: list[tuple[subprocess.Popen[str], threading.Timer]] = []
+
+    def start(name: str, *arguments: str) -> subprocess.Popen[str]:
+        program = subprocess.Popen(
+            [sys.executable, *WARNINGS, str(EXAMPLES / name), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUTF8": "1"},
+        )
+        patience = threading.Timer(20, program.kill)  # or reading what it says would last for ever
+        patience.start()
+        programs.append((program, patience))
+        return program
+
+    yield start
+    for program, patience in programs:
+        patience.cancel()
+        program.kill()
+        program.communicate()
+
+
+def test_the_watcher_prints_what_the_thermometer_does(start):
+    thermometer = start("thermometer.py")
+    url = thermometer.stdout.readline().strip()
+    if not url:
+        pytest.fail(thermometer.communicate(timeout=20)[1])
+    assert re.fullmatch(rf"http://[^/]+:{PORT}/description\.xml", url)
+
+    watcher = start("watch.py", url)
+    lines = [watcher.stdout.readline().strip() for _ in range(3)]
+    # The values are those of now, which may be ahead of the event that is being printed.
+    events, values = zip(*(line.rsplit(" ", 1) for line in lines), strict=True)
+    assert events == (
+        "0 {'Temperature': 20.0, 'Alarm': False}",
+        "1 {'Temperature': 20.5}",
+        "2 {'Temperature': 31.0, 'Alarm': True}",
+    )
+    assert values[-1] == "31.0"
+    # Everything is told: the thermometer leaves by itself, and without a word.
+    rest, complaints = thermometer.communicate(timeout=20)
+    assert (rest, complaints, thermometer.returncode) == ("", "", 0)
+    assert watcher.poll() is None
+
+
+def test_the_watcher_says_when_there_is_no_device(start):
+    watcher = start("watch.py", "http://127.0.0.1:1/description.xml")
+    printed, complaints = watcher.communicate(timeout=20)
+    assert printed == ""
+    assert watcher.returncode == 1
+    assert complaints.splitlines()[-1].startswith("propchange.errors.ConnectionFailed: ")
+
+
+def test_each_example_that_the_readme_prints_is_the_file():
+    """A program in the README that begins as an example does is that example, to the letter."""
+    readme = (ROOT / "README.md").read_text()
+    printed = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert printed
+    for path in EXAMPLES.glob("*.py"):
+        example = path.read_text()
+        docstring = example.splitlines()[0]
+        for program in printed:
+            assert not program.startswith(docstring) or program == example, path.name
