@@ -54,7 +54,6 @@ class Deliveries:
         self._timer = Timer(self._loop, limits, self._sweep, clock=self._clock)
         self._open: set[_Connection] = set()
         self._pools: dict[_Route, _Pool] = {}
-        self._carried_by: dict[Delivery, _Connection] = {}
         self._waiting: dict[Delivery, None] = {}
         self._idle: dict[_Connection, float] = {}
         self._connecting: dict[_Connection, float] = {}
@@ -82,13 +81,15 @@ class Deliveries:
         RuntimeError after :meth:`close`.
         """
         encoded = encode_delivery(delivery)
-        address = delivery.address
-        pool = self._pools.get((address.url.endpoint, address.source))
+        pool: _Pool | None = delivery.address.pool
+        if pool is None or pool.owner is not self:
+            pool = self._pools.get(_route(delivery))
+            delivery.address.pool = pool
         if pool and not delivery.fresh:
             connection = pool.pop()
             del self._idle[connection]
             connection.delivery = delivery
-            self._carried_by[delivery] = connection
+            delivery.carrier = connection
             connection.transport.write(encoded)
         elif self._closing:
             raise RuntimeError("the deliveries are closed")
@@ -106,19 +107,18 @@ class Deliveries:
         if delivery in self._waiting:
             del self._waiting[delivery]
             return
-        connection = self._carried_by.pop(delivery, None)
+        connection: _Connection | None = delivery.carrier
         if connection is not None:
-            connection.delivery = None
+            connection.let_go()
             connection.end()
 
     async def close(self) -> None:
         """Abort everything, and wait until every connection is gone. Safe to call again."""
         self._closing = True
         self._waiting.clear()
-        self._carried_by.clear()
         tasks = []
         for connection in tuple(self._open):
-            connection.delivery = None
+            connection.let_go()
             if connection.task is not None:
                 tasks.append(connection.task)
             self._retire(connection)
@@ -129,14 +129,14 @@ class Deliveries:
     # --- connections come and go ---
 
     def _connect(self, delivery: Delivery) -> None:
-        route = (delivery.address.url.endpoint, delivery.address.source)
+        route = _route(delivery)
         pool = self._pools.get(route)
         if pool is None:
-            pool = self._pools[route] = _Pool(route)
+            pool = self._pools[route] = _Pool(self, route)
         pool.size += 1
         connection = _Connection(self, pool, delivery)
         self._open.add(connection)
-        self._carried_by[delivery] = connection
+        delivery.carrier = connection
         self._connecting[connection] = self._clock() + self._limits.connect_seconds
         if len(self._connecting) == 1:
             self._watch()
@@ -179,6 +179,7 @@ class Deliveries:
             pool.remove(connection)
         pool.size -= 1
         if not pool.size:
+            pool.owner = None
             del self._pools[pool.route]
         while self._waiting and len(self._open) < self._limits.delivery_connections:
             self._connect(self._next_waiting())
@@ -188,8 +189,7 @@ class Deliveries:
     def _answered(self, connection: _Connection, status: int, reusable: bool) -> None:
         delivery = connection.delivery
         assert delivery is not None
-        connection.delivery = None
-        del self._carried_by[delivery]
+        connection.delivery = delivery.carrier = None
         if not reusable:
             connection.end()
         elif self._waiting:
@@ -206,23 +206,19 @@ class Deliveries:
         self._ended(delivery, status)
 
     def _fail(self, connection: _Connection, failure: DeliveryFailure) -> None:
-        delivery = connection.delivery
+        delivery = connection.let_go()
         if delivery is not None:
-            connection.delivery = None
-            del self._carried_by[delivery]
             self._ended(delivery, failure)
 
     def _hand_over(self, connection: _Connection) -> None:
         """Give a free connection to the delivery that has waited longest, or its place."""
         first = next(iter(self._waiting))
-        if first.fresh or (first.address.url.endpoint, first.address.source) != (
-            connection.pool.route
-        ):
+        if first.fresh or _route(first) != connection.pool.route:
             connection.end()
             return
         delivery = self._next_waiting()
         connection.delivery = delivery
-        self._carried_by[delivery] = connection
+        delivery.carrier = connection
         connection.transport.write(encode_delivery(delivery))
 
     def _next_waiting(self) -> Delivery:
@@ -246,13 +242,19 @@ class Deliveries:
         self._watch()
 
 
+def _route(delivery: Delivery) -> _Route:
+    return delivery.address.url.endpoint, delivery.address.source
+
+
 class _Pool(list["_Connection"]):
-    """The idle connections of one route; ``size`` counts the others too."""
+    """The idle connections of one route; ``size`` counts the others too. ``owner`` is None when
+    there are none any more, and the pool is given up."""
 
-    __slots__ = ("route", "size")
+    __slots__ = ("owner", "route", "size")
 
-    def __init__(self, route: _Route) -> None:
+    def __init__(self, owner: Deliveries, route: _Route) -> None:
         super().__init__()
+        self.owner: Deliveries | None = owner
         self.route = route
         self.size = 0
 
@@ -351,6 +353,14 @@ class _Connection(asyncio.Protocol):
     def _break(self) -> None:
         stale = self.used and not self._parser.started
         self._deliveries._fail(self, DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
+
+    def let_go(self) -> Delivery | None:
+        """What it has carried, and carries no more."""
+        delivery = self.delivery
+        if delivery is not None:
+            self.delivery = None
+            delivery.carrier = None
+        return delivery
 
     def end(self) -> None:
         """End it now, whatever is under way."""

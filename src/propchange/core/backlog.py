@@ -178,6 +178,10 @@ class Backlog:
         ``merge_at`` is what the previous call for this subscription gave back, None at first.
         """
         head = self.head
+        if wanted is None and merge_at is None and 0 < head - cursor <= self._waiting:
+            # As below, at half the time: nearly every delivery comes here.
+            cursor += 1
+            return tuple.__new__(Taken, (self._log[cursor], cursor, None))
         while cursor < head:
             if merge_at is None and head - cursor > self._waiting:
                 merge_at = cursor + self._waiting - 1

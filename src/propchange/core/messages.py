@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "Delivery",
@@ -218,10 +218,11 @@ class DeliveryAddress:
     """Where the messages of one subscription go, by one of its delivery URLs.
 
     ``source`` is the local address to connect from (its port is not used), None for any.
-    ``head`` is a place where the ``http`` room keeps the bytes that it makes of it.
+    ``head`` is a place where the ``http`` room keeps the bytes that it makes of it, ``pool`` one
+    where a runtime keeps its connections to there.
     """
 
-    __slots__ = ("head", "sid", "source", "uda", "url")
+    __slots__ = ("head", "pool", "sid", "source", "uda", "url")
 
     def __init__(self, sid: str, url: DeliveryURL, source: Endpoint | None, uda: str) -> None:
         self.sid = sid
@@ -229,6 +230,7 @@ class DeliveryAddress:
         self.source = source
         self.uda = uda
         self.head: bytes | None = None
+        self.pool: Any = None
 
 
 class DeliveryFailure(enum.Enum):
@@ -245,17 +247,18 @@ class Delivery:
 
     The runtime connects to ``address.url.endpoint`` from ``address.source``, sends what
     ``propchange.http`` makes of the delivery, and calls ``PublisherProtocol.delivery_ended``.
-    ``fresh``: a connection that has carried a request before must not be used.
+    ``fresh``: a connection that has carried a request before must not be used. ``carrier`` is a
+    place where a runtime keeps the connection that carries it.
     """
 
-    __slots__ = ("address", "fresh", "message", "seq", "subscription")
+    __slots__ = ("address", "carrier", "fresh", "message", "seq", "subscription")
 
     def __init__(
         self,
         address: DeliveryAddress,
         seq: int,
         message: EventMessage,
-        subscription: object,
+        subscription: Any,
         *,
         fresh: bool = False,
     ) -> None:
@@ -264,6 +267,7 @@ class Delivery:
         self.message = message
         self.subscription = subscription
         self.fresh = fresh
+        self.carrier: Any = None
 
     def __repr__(self) -> str:
         return f"<Delivery {self.address.sid} SEQ {self.seq} to {self.address.url.url}>"

@@ -54,7 +54,8 @@ from propchange.core.states import PUBLISHER, PublisherInput, PublisherState
 __all__ = ["PublisherProtocol"]
 
 _step = PUBLISHER.step
-_INITIAL = (PublisherState.INITIAL, PublisherState.INITIAL_CANCELLED)
+_SENDING = PublisherState.SENDING
+_QUIET = _step(_SENDING, PublisherInput.SETTLED)
 
 
 class PublisherProtocol:
@@ -306,12 +307,12 @@ class PublisherProtocol:
         self._now = now
         if not self._schedule.ended(delivery):
             return
-        subscription = delivery.subscription
-        assert isinstance(subscription, Subscription)
-        if subscription.state is PublisherState.ENDED:
+        subscription: Subscription = delivery.subscription
+        state = subscription.state
+        if state is PublisherState.ENDED:
             return
         if isinstance(result, int) and 200 <= result < 300:
-            if subscription.state in _INITIAL:
+            if state is not _SENDING:
                 subscription.heard = True
                 self._outcomes.append(
                     InitialEventDelivered(subscription.sid, subscription.service.path)
@@ -349,9 +350,13 @@ class PublisherProtocol:
 
     def _settle(self, subscription: Subscription) -> None:
         self._schedule.spend_seq(subscription)
-        self._move(subscription, PublisherInput.SETTLED)
-        if subscription.state is not PublisherState.ENDED:
-            self._schedule.rest(subscription)
+        if subscription.state is _SENDING:
+            subscription.state = _QUIET  # which the table was asked once for all deliveries
+        else:
+            self._move(subscription, PublisherInput.SETTLED)
+            if subscription.state is PublisherState.ENDED:
+                return
+        self._schedule.rest(subscription)
 
     # --- time ---
 
@@ -374,13 +379,12 @@ class PublisherProtocol:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
-        times = (
-            self._expiry.next(),
-            self._owed.next(),
-            self._moderated.next(),
-            self._schedule.next_deadline(),
-        )
-        return min((time for time in times if time is not None), default=None)
+        when = self._schedule.next_deadline()
+        for deadlines in (self._expiry, self._owed, self._moderated):
+            other = deadlines.next()
+            if other is not None and (when is None or other < when):
+                when = other
+        return when
 
     def _expire(self, now: float) -> None:
         while (subscription := self._expiry.pop_due(now)) is not None:

@@ -28,13 +28,16 @@ _step = PUBLISHER.step
 _TAKEN = PublisherInput.TAKEN
 _ENDED = PublisherState.ENDED
 _QUIET = PublisherState.QUIET
+_SENDING = _step(_QUIET, _TAKEN)
 
 
 class DeliverySchedule:
     """The queue of subscriptions that wait, and the attempts in flight with their deadlines."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._most_in_flight = limits.connections_per_delivery_endpoint
+        self._message_seconds = limits.message_seconds
+        self._attempt_seconds = limits.attempt_seconds
         self._ready: deque[Subscription | PublishedService] = deque()
         # Ordinary attempts all have the same time, so they end in the order they began.
         self._in_flight: dict[Delivery, float] = {}
@@ -113,34 +116,34 @@ class DeliverySchedule:
         if state is _ENDED:
             self._release(load)
             return
-        limits = self._limits
-        if load.in_flight >= limits.connections_per_delivery_endpoint:
+        if load.in_flight >= self._most_in_flight:
             load.waiting.append(subscription)
             self._waiting += 1
             return
         message = subscription.message
         is_retry = message is not None
         if message is None:
-            backlog = subscription.service.backlog
+            service = subscription.service
             if state is _QUIET:
-                message, subscription.cursor, subscription.merge_at = backlog.take(
+                message, subscription.cursor, subscription.merge_at = service.backlog.take(
                     subscription.cursor, subscription.merge_at, subscription.wanted
                 )
                 if message is None:
-                    subscription.service.quiet[subscription] = None
+                    service.quiet[subscription] = None
                     self._release(load)
                     return
+                subscription.state = _SENDING
             else:
-                message = subscription.service.initial_event(subscription.wanted)
-                subscription.cursor = backlog.head
-            subscription.state = _step(state, _TAKEN)
+                message = service.initial_event(subscription.wanted)
+                subscription.cursor = service.backlog.head
+                subscription.state = _step(state, _TAKEN)
             subscription.message = message
-            subscription.message_deadline = now + limits.message_seconds
+            subscription.message_deadline = now + self._message_seconds
         load.in_flight += 1
-        delivery = Delivery(
-            route.address, subscription.seq, message, subscription, fresh=subscription.fresh
-        )
-        deadline = now + limits.attempt_seconds
+        delivery = Delivery(route.address, subscription.seq, message, subscription)
+        if subscription.fresh:  # as a keyword it would cost every delivery
+            delivery.fresh = True
+        deadline = now + self._attempt_seconds
         if deadline <= subscription.message_deadline:
             self._in_flight[delivery] = deadline
         else:
@@ -155,11 +158,12 @@ class DeliverySchedule:
             if delivery not in self._shortened:
                 return False
             self._shortened.clear(delivery)
-        subscription = delivery.subscription
-        assert isinstance(subscription, Subscription)
+        subscription: Subscription = delivery.subscription
         route = subscription.routes[subscription.route]
-        route.load.in_flight -= 1
-        self._release(route.load)
+        load = route.load
+        load.in_flight -= 1
+        if load.waiting:
+            self._release(load)
         if subscription.state is _ENDED:
             self._drop_unused(route)
         return True
