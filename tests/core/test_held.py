@@ -275,3 +275,21 @@ def test_a_subscription_begins_with_nothing_granted() -> None:
     )
     assert (held.sid, held.expires, held.duration_granted, held.values) == ("", None, None, {})
     assert repr(held) == "<HeldSubscription http://10.0.0.1/evt WAITING >"
+
+
+def test_a_lastchange_that_the_description_does_not_declare_is_read_all_the_same() -> None:
+    """GMediaRender's ConnectionManager sends one."""
+    held = held_with({"Volume": int})
+    text = last_change(instance(0, Volume_MASTER=3))
+    event = held.decode(0, (("LastChange", text),), initial=True)
+
+    assert event.changes == {"Volume": 3}
+    assert held.values == {"Volume": 3}
+
+
+def test_a_declared_lastchange_that_does_not_fit_its_type_is_left_as_text() -> None:
+    held = held_with({"LastChange": int})
+    event = held.decode(0, (("LastChange", "loud"),), initial=True)
+
+    assert event.details == (Change("LastChange", None, None, None, None, "loud"),)
+    assert event.changes == {}

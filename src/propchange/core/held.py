@@ -170,9 +170,9 @@ class HeldSubscription:
         """The event that these texts are, with the declared types; ``values`` follows.
 
         A text that does not fit its type, or a variable that is not declared, is in ``details``
-        with the value None and changes nothing else (XML-06). A LastChange stands in ``details``
-        as it came and then with all that it tells; ``changes`` has of that what it tells of
-        instance 0, in the channel Master or in none.
+        with the value None and changes nothing else (XML-06). A LastChange, declared or not,
+        stands in ``details`` as it came and then with all that it tells; ``changes`` has of that
+        what it tells of instance 0, in the channel Master or in none.
         """
         values = self.values
         convert = self.convert
@@ -184,8 +184,10 @@ class HeldSubscription:
                 try:
                     value = convert[name](text)
                 except (KeyError, ValueError):
-                    details.append(Change(name, None, values.get(name), None, None, text))
-                    continue
+                    # GMediaRender's ConnectionManager sends a LastChange that it does not declare.
+                    if name != "LastChange" or name in convert:
+                        details.append(Change(name, None, values.get(name), None, None, text))
+                        continue
             # Half the time of Change(…), which is the same.
             details.append(tuple.__new__(Change, (name, value, values.get(name), None, None, text)))
             changes[name] = value
