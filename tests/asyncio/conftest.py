@@ -213,6 +213,11 @@ class Doorkeeper:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
 
+    @property
+    def open(self) -> int:
+        """Connections that are open now."""
+        return len(self._writers)
+
     async def answer(self, request: Message) -> bytes | None:
         """The bytes of the answer; None for silence, empty bytes for the end."""
         raise NotImplementedError

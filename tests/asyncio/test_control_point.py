@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -130,6 +131,8 @@ def test_a_307_is_followed_and_remembered(run: Run, raw_device: Any) -> None:
                 (subscribe,) = device.requests
                 assert subscribe.first == "SUBSCRIBE /elsewhere HTTP/1.1"
                 assert subscribe.fields["host"] == f"127.0.0.1:{device.port}"
+                assert subscribe.fields["callback"] == f"<{subscription.callback}>"
+                assert subscribe.fields["nt"] == "upnp:event"
                 assert subscription.event_url == f"http://127.0.0.1:{device.port}/elsewhere"
             assert [r.method for r in device.requests] == ["SUBSCRIBE", "UNSUBSCRIBE"]
             assert len(moved.requests) == 1
@@ -445,6 +448,21 @@ def test_it_can_be_closed_again_and_by_several_at_once(run: Run, raw_device: Any
             assert first.done()
             await point.close()
             assert len(device.of("UNSUBSCRIBE")) == 1
+
+    run(main())
+
+
+def test_whoever_connects_just_as_it_ends_breaks_nothing(run: Run) -> None:
+    """Accepted, and not yet a connection: asyncio's own server trips over that."""
+
+    async def main() -> None:
+        for turns in range(6):
+            async with ControlPoint() as point:
+                with socket.create_connection(("127.0.0.1", point.port)):
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    await point.close()
+        gc.collect()
 
     run(main())
 

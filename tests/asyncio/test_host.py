@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
-import gc
 import logging
 import socket
 import threading
@@ -438,23 +437,6 @@ def test_it_can_be_closed_again_and_by_several_at_once(
             with pytest.raises(ConnectionRefusedError):
                 await ask(hosted.port, "GET / HTTP/1.1\nHOST: {host}")
             await hosted.close()
-
-    run(main())
-
-
-def test_whoever_connects_just_as_it_leaves_breaks_nothing(
-    run: Run, thermometer: Thermometer, wire: Any
-) -> None:
-    """Accepted, and not yet a connection: asyncio's own server trips over that."""
-
-    async def main() -> None:
-        for turns in range(6):
-            async with hosting(thermometer) as hosted:
-                with socket.create_connection(("127.0.0.1", hosted.port)):
-                    for _ in range(turns):
-                        await asyncio.sleep(0)
-                    await hosted.close()
-        gc.collect()
 
     run(main())
 
@@ -912,6 +894,33 @@ def test_one_that_never_answers_delays_nobody(
     warned = " ".join(r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
     assert "SEQ 0 did not reach" in warned
     assert "events were merged" in warned
+
+
+def test_a_connection_that_brought_no_answer_is_ended_and_makes_room(
+    run: Run, thermometer: Thermometer, raw_subscriber: Any, until: Until
+) -> None:
+    """Two that never answer take all the connections there may be, until their time is up."""
+
+    async def main() -> None:
+        limits = limited(attempt_seconds=0.1, message_seconds=0.1, delivery_connections=2)
+        async with (
+            raw_subscriber(status=None) as mute,
+            raw_subscriber() as subscriber,
+            hosting(thermometer, limits=limits) as hosted,
+        ):
+            for _ in range(2):
+                await mute.subscribe(hosted.port, EVENT)
+                await mute.event()
+            assert mute.open == 2
+            await subscriber.subscribe(hosted.port, EVENT)
+            assert (await subscriber.event())[0] == 0
+            await until(lambda: mute.open == 0)
+            mute.status = 412
+            for value in range(1, 6):
+                thermometer.temperature = value
+                assert await subscriber.event() == (value, {"Temperature": str(value)})
+
+    run(main())
 
 
 def test_412_ends_a_subscription(

@@ -206,7 +206,6 @@ class ControlPoint:
         # A SUBSCRIBE that is granted only now leaves an UNSUBSCRIBE to be sent.
         while self._tasks and (left := until - self._loop.time()) > 0:
             await asyncio.wait(tuple(self._tasks), timeout=left)
-            self._drain()
 
     async def _end(self, listener: Listener) -> None:
         self._closed = True
