@@ -450,6 +450,26 @@ def rygel(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def gmediarender(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A media renderer: GMediaRender on libupnp."""
+    folder = tmp_path_factory.mktemp("gmediarender")
+    port = network.port()
+    where = ("-I", "v0", "-p", str(port), "-f", "GMediaRender", "--gstout-audiosink=fakesink")
+    with daemon(network, folder, "gmediarender", *where, package="gmediarender"):
+        yield Daemon(search(network, port))
+
+
+@pytest.fixture(scope="session")
+def gerbera(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A media server without any media: Gerbera on libupnp."""
+    folder = tmp_path_factory.mktemp("gerbera")
+    port = network.port()
+    where = ("-e", "v0", "-p", str(port), "-m", str(folder), "-f", "gerbera")
+    with daemon(network, folder, "gerbera", *where, package="gerbera"):
+        yield Daemon(search(network, port))
+
+
+@pytest.fixture(scope="session")
 def network_light(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A dimmable light: the program gupnp-network-light of gupnp-tools."""
     folder = tmp_path_factory.mktemp("network-light")

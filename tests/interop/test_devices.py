@@ -198,6 +198,51 @@ def test_rygel_renews_and_is_left(rygel, control_point, invoke, wire):
     assert b"&lt;Mute val=&quot;1&quot; channel=&quot;Master&quot;/&gt;" in notifies[1].body
 
 
+# --- GMediaRender, another renderer, on libupnp ---
+
+
+def test_the_volume_of_gmediarender_is_seen_while_it_moves(gmediarender, watch, invoke):
+    watching = watch(gmediarender, "RenderingControl")
+    initial = watching.read("changes")
+    assert initial["initial"] is True
+    assert isinstance(initial["changes"]["Volume"], int)
+
+    for volume in (11, 22, 33, 44):  # not moderated: each is an event
+        invoke(
+            gmediarender,
+            "RenderingControl",
+            "SetVolume",
+            InstanceID=0,
+            Channel="Master",
+            DesiredVolume=volume,
+        )
+    assert read_until(watching, "Volume", 44) == [11, 22, 33, 44]
+
+
+def test_gmediarender_events_a_lastchange_that_it_does_not_declare(gmediarender, watch, wire):
+    changes = watch(gmediarender, "ConnectionManager").read("changes")["changes"]
+    assert "LastChange" not in changes
+    assert changes["CurrentConnectionIDs"] == "0"
+    assert b"<LastChange>" in wire.request("NOTIFY").body
+
+
+# --- Gerbera ---
+
+
+def test_gerbera_puts_two_variables_into_one_property(gerbera, control_point, wire):
+    ask = f"subscribe {gerbera.description_url} ContentDirectory"
+    sid = control_point.ask(ask, "subscribed")["subscribed"]
+    initial = control_point.read("notify")["changes"]
+    assert initial == {"SystemUpdateID": 0, "ContainerUpdateIDs": "0,0"}
+    control_point.read("renewed")
+    control_point.ask("unsubscribe ContentDirectory", "unsubscribed")
+
+    first, renewal, ended, notifies = exchanged(wire, sid)
+    assert (first.status, renewal.status, ended.status) == (200, 200, 200)
+    assert len(notifies) == 1
+    assert notifies[0].body.count(b"<e:property>") == 1
+
+
 # --- GUPnP's network light ---
 
 
