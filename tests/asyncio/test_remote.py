@@ -206,3 +206,45 @@ def test_a_device_that_has_gone_refuses_with_connection_failed(run: Run, raw_dev
                 await remote["Thermometer"].subscribe().__aenter__()
 
     run(main())
+
+
+def test_a_last_change_is_taken_apart_and_a_malformed_one_is_told(
+    run: Run, raw_device: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    scpd = (
+        b'<scpd xmlns="urn:schemas-upnp-org:service-1-0"><serviceStateTable>'
+        b'<stateVariable sendEvents="yes"><name>LastChange</name><dataType>string</dataType>'
+        b'</stateVariable><stateVariable sendEvents="no"><name>Volume</name>'
+        b"<dataType>ui2</dataType></stateVariable></serviceStateTable></scpd>"
+    )
+
+    def last_change(inside: str) -> str:
+        text = f'<Event xmlns="urn:schemas-upnp-org:metadata-1-0/RCS/">{inside}</Event>'
+        return text.replace("&", "&amp;").replace("<", "&lt;")
+
+    async def main() -> None:
+        async with raw_device() as device, ControlPoint() as point:
+            device.documents["/scpd.xml"] = scpd
+            remote = await point.device(device.description_url)
+            async with remote["Thermometer"].subscribe() as subscription:
+                whole = (
+                    '<InstanceID val="0"><Volume channel="Master" val="7"/>'
+                    '<Volume channel="LF" val="3"/></InstanceID>'
+                )
+                for seq, text in enumerate((last_change(whole), "&lt;Event", "&lt;Event")):
+                    answer = await device.notify(
+                        subscription.callback, subscription.sid, seq, LastChange=text
+                    )
+                    assert answer.status == 200
+                event = await anext(subscription)
+                assert event.changes["Volume"] == 7
+                details = {(c.variable, c.instance, c.channel): c.value for c in event.details}
+                assert details["Volume", 0, "Master"] == 7
+                assert details["Volume", 0, "LF"] == 3
+                assert subscription.values["Volume"] == 7
+                assert subscription.state["Volume", 0, "LF"] == 3
+                assert subscription.accepted is None
+
+    run(main())
+    told = [r for r in caplog.records if r.levelno == logging.WARNING and "/event: " in r.message]
+    assert len(told) == 1
