@@ -39,6 +39,13 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
 # --- what it sends ---
 
 
+@pytest.mark.clause("SUB-10")
+@pytest.mark.clause("SUB-11")
+@pytest.mark.clause("SUB-14")
+@pytest.mark.clause("SUB-18")
+@pytest.mark.clause("SUB-19")
+@pytest.mark.clause("UNS-01")
+@pytest.mark.clause("UNS-02")
 def test_it_subscribes_for_the_address_of_the_very_connection(run: Run, raw_device: Any) -> None:
     async def main() -> None:
         async with raw_device() as device, ControlPoint() as point:
@@ -63,6 +70,9 @@ def test_it_subscribes_for_the_address_of_the_very_connection(run: Run, raw_devi
     run(main())
 
 
+@pytest.mark.clause("SUB-12")
+@pytest.mark.clause("SUB-13")
+@pytest.mark.clause("SUB-20")
 def test_the_version_of_the_architecture_and_the_duration_are_settings(
     run: Run, raw_device: Any
 ) -> None:
@@ -104,6 +114,8 @@ def test_the_address_in_callback_can_be_overridden(run: Run, raw_device: Any, as
     run(main())
 
 
+@pytest.mark.clause("SUB-06")
+@pytest.mark.clause("SUB-17")
 def test_what_is_listened_on_is_subscribed_from(run: Run, raw_device: Any) -> None:
     """Or the device would be told of an address where nobody listens."""
     name = next(address.interface for address in addresses() if address.host == "127.0.0.1")
@@ -122,6 +134,7 @@ def test_what_is_listened_on_is_subscribed_from(run: Run, raw_device: Any) -> No
     run(main())
 
 
+@pytest.mark.clause("SUB-77")
 def test_a_307_is_followed_and_remembered(run: Run, raw_device: Any) -> None:
     async def main() -> None:
         async with raw_device() as moved, raw_device() as device, ControlPoint() as point:
@@ -194,6 +207,10 @@ def test_a_request_whose_time_is_up_before_its_turn_is_not_sent(
 # --- what it takes ---
 
 
+@pytest.mark.clause("RSP-02")
+@pytest.mark.clause("RSP-03")
+@pytest.mark.clause("RSP-04")
+@pytest.mark.clause("RSP-07")
 def test_what_is_no_event_of_ours_is_answered_as_documented(
     run: Run, raw_device: Any, ask: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -245,6 +262,7 @@ def test_what_is_no_event_of_ours_is_answered_as_documented(
     assert any("127.0.0.1 was answered 412 at /events" in line for line in warned(caplog))
 
 
+@pytest.mark.clause("SUB-59")
 def test_an_event_before_the_answer_to_subscribe_is_not_lost(run: Run, raw_device: Any) -> None:
     async def main() -> None:
         async with raw_device() as device, ControlPoint() as point:

@@ -59,6 +59,9 @@ def hosting(
 # --- assignments become events ---
 
 
+@pytest.mark.clause("SEQ-02")
+@pytest.mark.clause("EVT-01")
+@pytest.mark.clause("EVT-08")
 def test_assignments_are_events_in_their_order(
     run: Run, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
@@ -79,6 +82,7 @@ def test_assignments_are_events_in_their_order(
     run(main())
 
 
+@pytest.mark.clause("EVT-05")
 def test_a_batch_is_one_event(run: Run, thermometer: Thermometer, raw_subscriber: Any) -> None:
     async def main() -> None:
         async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
@@ -92,6 +96,7 @@ def test_a_batch_is_one_event(run: Run, thermometer: Thermometer, raw_subscriber
     run(main())
 
 
+@pytest.mark.clause("EVT-07")
 def test_what_is_no_change_sends_nothing(
     run: Run, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
@@ -179,6 +184,7 @@ def test_outside_the_network_assignments_only_set_values(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.clause("MOD-03")
 def test_moderated_values_arrive_with_the_last_one(run: Run, raw_subscriber: Any) -> None:
     service = Service(
         type="urn:example-org:service:Meter:1",
@@ -473,6 +479,9 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any])
 
 
 @pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
+@pytest.mark.clause("SUB-44")
+@pytest.mark.clause("SUB-51")
+@pytest.mark.clause("NOT-04")
 def test_the_version_of_the_architecture_shows_everywhere(
     run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, uda: str
 ) -> None:
@@ -493,6 +502,11 @@ def test_the_version_of_the_architecture_shows_everywhere(
     run(main())
 
 
+@pytest.mark.clause("SUB-22")
+@pytest.mark.clause("SUB-43")
+@pytest.mark.clause("SUB-45")
+@pytest.mark.clause("SUB-46")
+@pytest.mark.clause("SUB-48")
 def test_the_answer_to_subscribe_has_what_the_architecture_asks_for(
     run: Run, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
@@ -511,6 +525,8 @@ def test_the_answer_to_subscribe_has_what_the_architecture_asks_for(
     run(main())
 
 
+@pytest.mark.clause("SUB-75")
+@pytest.mark.clause("SUB-76")
 def test_documents_are_got_and_what_is_not_there_is_404(
     run: Run, thermometer: Thermometer, ask: Any
 ) -> None:
@@ -587,6 +603,9 @@ def test_an_action_that_fails_is_500_and_logged(
     assert logged == ["at once", "later"]
 
 
+@pytest.mark.clause("SUB-71")
+@pytest.mark.clause("SUB-74")
+@pytest.mark.clause("CSX-01")
 def test_a_foreign_delivery_url_is_refused(
     run: Run,
     thermometer: Thermometer,
@@ -646,6 +665,11 @@ def test_a_wrong_host_is_400(run: Run, thermometer: Thermometer, ask: Any) -> No
     run(main())
 
 
+@pytest.mark.clause("SUB-70")
+@pytest.mark.clause("SUB-71")
+@pytest.mark.clause("SUB-72")
+@pytest.mark.clause("REN-08")
+@pytest.mark.clause("UNS-06")
 def test_contradictions_are_answered_as_the_tables_say(
     run: Run, thermometer: Thermometer, ask: Any
 ) -> None:
@@ -668,6 +692,7 @@ def test_contradictions_are_answered_as_the_tables_say(
     run(main())
 
 
+@pytest.mark.clause("SUB-02")
 def test_a_service_without_evented_variables_cannot_be_subscribed_to(
     run: Run, raw_subscriber: Any, ask: Any
 ) -> None:
@@ -686,6 +711,7 @@ def test_a_service_without_evented_variables_cannot_be_subscribed_to(
     run(main())
 
 
+@pytest.mark.clause("SUB-73")
 def test_a_full_table_is_503(run: Run, thermometer: Thermometer, raw_subscriber: Any) -> None:
     async def main() -> None:
         limits = limited(subscriptions=1)
@@ -699,6 +725,8 @@ def test_a_full_table_is_503(run: Run, thermometer: Thermometer, raw_subscriber:
 # --- the initial event ---
 
 
+@pytest.mark.clause("SUB-55")
+@pytest.mark.clause("SUB-56")
 def test_the_initial_event_comes_after_the_answer_and_its_end(
     run: Run, thermometer: Thermometer, wire: Any
 ) -> None:
@@ -727,6 +755,7 @@ def test_the_initial_event_comes_after_the_answer_and_its_end(
     run(main())
 
 
+@pytest.mark.clause("SUB-58")
 def test_an_unsubscribed_subscriber_still_gets_its_initial_event(
     run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
@@ -781,6 +810,9 @@ def test_an_answer_that_is_lost_is_no_subscription(run: Run, wire: Any, until: U
 # --- subscribers of all kinds ---
 
 
+@pytest.mark.clause("FAIL-01")
+@pytest.mark.clause("FAIL-02")
+@pytest.mark.clause("SEQ-08")
 def test_the_first_delivery_url_that_works_gets_every_event(
     run: Run, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
@@ -858,6 +890,11 @@ def test_a_subscriber_that_closes_without_a_word_loses_nothing(
     run(main())
 
 
+@pytest.mark.clause("FAIL-03")
+@pytest.mark.clause("FAIL-04")
+@pytest.mark.clause("FAIL-07")
+@pytest.mark.clause("FAIL-08")
+@pytest.mark.clause("SEQ-07")
 def test_one_that_never_answers_delays_nobody(
     run: Run, thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -923,6 +960,7 @@ def test_a_connection_that_brought_no_answer_is_ended_and_makes_room(
     run(main())
 
 
+@pytest.mark.clause("FAIL-05")
 def test_412_ends_a_subscription(
     run: Run, thermometer: Thermometer, raw_subscriber: Any, until: Until
 ) -> None:
@@ -955,6 +993,10 @@ def test_a_failing_subscriber_is_kept(
     run(main())
 
 
+@pytest.mark.clause("REN-04")
+@pytest.mark.clause("REN-05")
+@pytest.mark.clause("UNS-04")
+@pytest.mark.clause("UNS-06")
 def test_renewal_and_unsubscribe(
     run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
@@ -984,6 +1026,7 @@ def test_renewal_and_unsubscribe(
 
 
 @on_one_loop
+@pytest.mark.clause("REN-11")
 def test_a_subscription_that_is_not_renewed_expires(
     run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_service_description_is_fetched_once_and_gives_the_types(
     run(main())
 
 
+@pytest.mark.clause("XML-06")
 def test_a_value_that_does_not_fit_is_text_in_the_details_and_the_stream_goes_on(
     run: Run, raw_device: Any
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_service_description_that_is_no_http_leaves_texts_too(run: Run, raw_de
     run(main())
 
 
+@pytest.mark.clause("SUB-03")
 def test_a_service_without_events_says_so_at_once(run: Run, raw_device: Any) -> None:
     async def main() -> None:
         async with raw_device() as device, ControlPoint() as point:

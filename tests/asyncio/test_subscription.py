@@ -70,6 +70,7 @@ def test_it_tells_how_it_stands(run: Run, raw_device: Any) -> None:
     run(main())
 
 
+@pytest.mark.clause("CP-05")
 def test_an_infinite_grant_never_expires(run: Run, raw_device: Any) -> None:
     async def main() -> None:
         async with raw_device() as device, ControlPoint() as point:
@@ -320,6 +321,8 @@ def test_a_cancelled_consumer_loses_nothing(run: Run, raw_device: Any) -> None:
     run(main())
 
 
+@pytest.mark.clause("RSP-01")
+@pytest.mark.clause("RSP-06")
 def test_a_consumer_that_stands_still_delays_no_answer_and_ends_with_the_true_state(
     run: Run, raw_device: Any
 ) -> None:
@@ -369,6 +372,7 @@ def test_a_consumer_that_raises_delays_no_answer(run: Run, raw_device: Any) -> N
 # --- being kept ---
 
 
+@pytest.mark.clause("CP-01")
 def test_a_missed_event_leads_to_a_fresh_subscription_and_the_full_state(
     run: Run, raw_device: Any, until: Until
 ) -> None:
@@ -402,6 +406,8 @@ def test_a_missed_event_leads_to_a_fresh_subscription_and_the_full_state(
 
 
 @on_one_loop
+@pytest.mark.clause("REN-01")
+@pytest.mark.clause("REN-02")
 def test_it_is_renewed_with_its_sid_alone(run: Run, raw_device: Any, until: Until) -> None:
     async def main() -> None:
         async with raw_device() as device, ControlPoint() as point:
@@ -421,6 +427,7 @@ def test_it_is_renewed_with_its_sid_alone(run: Run, raw_device: Any, until: Unti
 
 
 @on_one_loop
+@pytest.mark.clause("REN-12")
 def test_a_renewal_that_fails_is_told_and_tried_again(
     run: Run, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -441,6 +448,8 @@ def test_a_renewal_that_fails_is_told_and_tried_again(
 
 
 @on_one_loop
+@pytest.mark.clause("REN-12")
+@pytest.mark.clause("CP-16")
 def test_a_renewal_that_is_refused_leads_to_a_fresh_subscription(
     run: Run, raw_device: Any, until: Until
 ) -> None:
