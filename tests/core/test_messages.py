@@ -85,12 +85,24 @@ def test_a_request_has_the_defaults_of_http_1_1() -> None:
     assert response.http_version == "1.1"
 
 
-def test_a_repeated_request_differs_in_what_was_given_anew_alone() -> None:
+class Head:
+    """A head with a SEQ and a CONTENT-LENGTH that are open."""
+
+    asked = 0
+
+    def headers(self, seq: bytes, length: bytes) -> list[tuple[bytes, bytes]]:
+        self.asked += 1
+        return [(b"SEQ", seq), (b"A", b"1"), (b"A", b"2"), (b"CONTENT-LENGTH", length)]
+
+
+@pytest.mark.parametrize("first_look", ["headers", "fields", "repeated"])
+def test_a_repeated_request_differs_in_its_numbers_and_its_body_alone(first_look: str) -> None:
     peer, local = Endpoint("10.0.0.1", 5), Endpoint("10.0.0.2", 6)
+    head = Head()
     first = Request(
         "NOTIFY",
         "/x",
-        [(b"SEQ", b"1"), (b"A", b"1"), (b"A", b"2")],
+        head.headers(b"1", b"3"),
         b"old",
         peer=peer,
         local=local,
@@ -98,37 +110,14 @@ def test_a_repeated_request_differs_in_what_was_given_anew_alone() -> None:
         keep_alive=False,
     )
     assert first.head is None
-    assert first.fields == {b"seq": b"1", b"a": b"1, 2"}
-    head = object()
-    again = first.repeat(((b"SEQ", b"2"),), {b"seq": b"2"}, b"new", head)
-    assert (again.headers, again.fields, again.body) == (((b"SEQ", b"2"),), {b"seq": b"2"}, b"new")
-    assert again.head is head
-    for name in ("method", "target", "peer", "local", "http_version", "keep_alive", "repeated"):
+    assert first.fields == {b"seq": b"1", b"a": b"1, 2", b"content-length": b"3"}
+    again = first.repeat(head, b"2", b"4", b"newer")
+    assert head.asked == 1
+    getattr(again, first_look)
+    assert again.headers == head.headers(b"2", b"4")
+    assert again.fields == {b"seq": b"2", b"a": b"1, 2", b"content-length": b"4"}
+    assert again.repeated == first.repeated == {b"a"}
+    assert again.headers is again.headers
+    assert (again.head, again.seq, again.body) == (head, b"2", b"newer")
+    for name in ("method", "target", "peer", "local", "http_version", "keep_alive"):
         assert getattr(again, name) == getattr(first, name)
-
-
-def test_a_repeated_head_gives_a_request_like_the_first_with_its_own_headers_and_body() -> None:
-    first = Request(
-        "NOTIFY",
-        "/e",
-        [(b"SID", b"uuid:1"), (b"SEQ", b"1"), (b"X", b"1"), (b"X", b"2")],
-        b"one",
-        peer=Endpoint("10.0.0.1", 5),
-        local=Endpoint("10.0.0.2", 9000),
-        http_version="1.0",
-        keep_alive=False,
-    )
-    assert first.head is None
-    assert first.repeated == {b"x"}
-    head = object()
-    headers = [(b"SID", b"uuid:1"), (b"SEQ", b"2"), (b"X", b"1"), (b"X", b"2")]
-    fields = Request("NOTIFY", "/e", headers).fields
-    second = first.repeat(headers, fields, b"two", head)
-    assert (second.method, second.target, second.body) == ("NOTIFY", "/e", b"two")
-    assert (second.peer, second.local) == (first.peer, first.local)
-    assert (second.http_version, second.keep_alive) == ("1.0", False)
-    assert second.headers is headers
-    assert second.fields is fields
-    assert second.repeated == {b"x"}
-    assert second.head is head
-    assert first.fields[b"seq"] == b"1"

@@ -83,6 +83,7 @@ class Desk:
         ]
         request = Request(method, path, headers, content or body(A="1"), peer=peer, local=HERE)
         request.head = head
+        request.seq = seq.encode()
         return self.reception.receive(request)
 
     def status(self, *arguments, **options) -> int:

@@ -116,7 +116,7 @@ class RemoteService:
                 "the values of %s stay texts: %s", self.name, error
             )
             return None
-        return {name: variable.parse for name, variable in variables.items()}
+        return {name: variable.data_type.parse for name, variable in variables.items()}
 
     def subscribe(
         self,

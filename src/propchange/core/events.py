@@ -45,7 +45,7 @@ class Event:
         changes: Mapping[str, object],
         details: tuple[Change, ...],
         *,
-        is_initial: bool,
+        is_initial: bool = False,
         merged: int = 0,
     ) -> None:
         self.subscription = subscription

@@ -194,7 +194,10 @@ class HeldSubscription:
         if "LastChange" in changes:
             self._expand(changes, details, initial=initial)
         values.update(changes)
-        return Event(self, self.sid, seq, changes, tuple(details), is_initial=initial)
+        event = Event(self, self.sid, seq, changes, tuple(details))
+        if initial:
+            event.is_initial = True  # as a keyword it would cost every event
+        return event
 
     def _expand(self, changes: dict[str, object], details: list[Change], *, initial: bool) -> None:
         """Put what a LastChange tells into ``changes`` and ``details``, and the raw text of one

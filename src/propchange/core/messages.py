@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 __all__ = [
     "Delivery",
@@ -19,6 +19,7 @@ __all__ = [
     "EventMessage",
     "HeaderPairs",
     "Request",
+    "RequestHead",
     "Response",
 ]
 
@@ -37,25 +38,35 @@ class Endpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class RequestHead(Protocol):
+    """What is the same in a request and the next ones of its connection."""
+
+    def headers(self, seq: bytes, length: bytes) -> HeaderPairs:
+        """The header pairs with these values of SEQ and CONTENT-LENGTH."""
+
+
 class Request:
     """An HTTP request, received or to be sent. The core never changes one.
 
     ``head``, if not None, is one object for all requests of a connection whose heads differ in
     nothing but the numbers SEQ and CONTENT-LENGTH, each of which they have once, in digits: what
-    was judged of one need not be judged of the next. It is the ``http`` room's.
+    was judged of one need not be judged of the next. It is the ``http`` room's; ``seq`` is then
+    the value of SEQ.
     """
 
     __slots__ = (
         "_fields",
+        "_headers",
+        "_length",
         "_repeated",
         "body",
         "head",
-        "headers",
         "http_version",
         "keep_alive",
         "local",
         "method",
         "peer",
+        "seq",
         "target",
     )
 
@@ -73,34 +84,43 @@ class Request:
     ) -> None:
         self.method = method
         self.target = target
-        self.headers = headers
+        self._headers: HeaderPairs | None = headers
         self.body = body
         self.peer = peer
         self.local = local
         self.http_version = http_version
         self.keep_alive = keep_alive
-        self.head: object | None = None
+        self.head: RequestHead | None = None
+        self.seq = b""
+        self._length = b""
         self._fields: dict[bytes, bytes] | None = None
         self._repeated: frozenset[bytes] = frozenset()
 
-    def repeat(
-        self, headers: HeaderPairs, fields: dict[bytes, bytes], body: bytes, head: object
-    ) -> Request:
-        """Another request of the same connection with the same ``head``; ``fields`` are those of
-        ``headers``."""
+    def repeat(self, head: RequestHead, seq: bytes, length: bytes, body: bytes) -> Request:
+        """Another request with this ``head``, like the one that the head was made of."""
         request = Request.__new__(Request)
         request.method = self.method
         request.target = self.target
-        request.headers = headers
+        request._headers = None  # made when somebody asks for them
         request.body = body
         request.peer = self.peer
         request.local = self.local
         request.http_version = self.http_version
         request.keep_alive = self.keep_alive
         request.head = head
-        request._fields = fields
-        request._repeated = self._repeated
+        request.seq = seq
+        request._length = length
+        request._fields = None
         return request
+
+    @property
+    def headers(self) -> HeaderPairs:
+        """The header pairs, in the order of the wire."""
+        headers = self._headers
+        if headers is None:
+            assert self.head is not None
+            headers = self._headers = self.head.headers(self.seq, self._length)
+        return headers
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target} from {self.peer}>"

@@ -54,6 +54,7 @@ from propchange.core.states import PUBLISHER, PublisherInput, PublisherState
 __all__ = ["PublisherProtocol"]
 
 _step = PUBLISHER.step
+_ENDED = PublisherState.ENDED
 _SENDING = PublisherState.SENDING
 _QUIET = _step(_SENDING, PublisherInput.SETTLED)
 
@@ -309,7 +310,7 @@ class PublisherProtocol:
             return
         subscription: Subscription = delivery.subscription
         state = subscription.state
-        if state is PublisherState.ENDED:
+        if state is _ENDED:
             return
         if isinstance(result, int) and 200 <= result < 300:
             if state is not _SENDING:
@@ -354,7 +355,7 @@ class PublisherProtocol:
             subscription.state = _QUIET  # which the table was asked once for all deliveries
         else:
             self._move(subscription, PublisherInput.SETTLED)
-            if subscription.state is PublisherState.ENDED:
+            if subscription.state is _ENDED:
                 return
         self._schedule.rest(subscription)
 
@@ -420,7 +421,7 @@ class PublisherProtocol:
 
     def _move(self, subscription: Subscription, given: PublisherInput) -> None:
         subscription.state = _step(subscription.state, given)
-        if subscription.state is PublisherState.ENDED:
+        if subscription.state is _ENDED:
             self._forget(subscription)
 
     def _forget(self, subscription: Subscription) -> None:

@@ -160,7 +160,7 @@ class Reception:
         these and the body are all there is to judge."""
         body = request.body
         try:
-            seq = parse_seq(request.fields[b"seq"])
+            seq = parse_seq(request.seq)
             pairs = parse_propertyset(body, self._limits)
         except ValueError as error:
             return self._refuse(request, Refusal(400, str(error), "UDA 2.0 §4.3.2"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from propchange.core.limits import Limits
-from propchange.core.messages import Request
+from propchange.core.messages import HeaderPairs, Request
 
 __all__ = ["RepeatedHead"]
 
@@ -28,17 +28,13 @@ class RepeatedHead:
     __slots__ = (
         "_begin",
         "_first",
-        "_first_index",
-        "_first_key",
-        "_first_name",
         "_last",
+        "_length_index",
         "_length_is_first",
         "_limit",
         "_middle",
         "_request",
-        "_second_index",
-        "_second_key",
-        "_second_name",
+        "_seq_index",
     )
 
     def __init__(self, request: Request, head: bytes, limits: Limits) -> None:
@@ -49,14 +45,10 @@ class RepeatedHead:
         self._begin = len(self._first)
         self._middle = head[first.end(2) : second.start(2)]
         self._last = head[second.end(2) :]
-        self._first_key = first[1].lower()
-        self._second_key = second[1].lower()
-        self._length_is_first = self._first_key == b"content-length"
-        names = [name for name, _ in request.headers]
-        self._first_index = names.index(first[1])
-        self._first_name = names[self._first_index]
-        self._second_index = names.index(second[1])
-        self._second_name = names[self._second_index]
+        names = [name.lower() for name, _ in request.headers]
+        self._seq_index = names.index(b"seq")
+        self._length_index = names.index(b"content-length")
+        self._length_is_first = self._length_index < self._seq_index
 
     @classmethod
     def learn(cls, request: Request, head: bytes, limits: Limits) -> RepeatedHead | None:
@@ -88,15 +80,16 @@ class RepeatedHead:
         last = self._last
         if not data.startswith(last, end) or not second.isdigit():
             return None
+        seq, length = (second, first) if self._length_is_first else (first, second)
         body = data[end + len(last) :]
-        length = int(first if self._length_is_first else second)
-        if length != len(body) or length > self._limit:
+        size = int(length)
+        if size != len(body) or size > self._limit:
             return None
-        request = self._request
-        headers = list(request.headers)
-        headers[self._first_index] = (self._first_name, first)
-        headers[self._second_index] = (self._second_name, second)
-        fields = request.fields.copy()
-        fields[self._first_key] = first
-        fields[self._second_key] = second
-        return request.repeat(headers, fields, body, self)
+        return self._request.repeat(self, seq, length, body)
+
+    def headers(self, seq: bytes, length: bytes) -> HeaderPairs:
+        """The header pairs of a request with this head and these numbers."""
+        headers = list(self._request.headers)
+        headers[self._seq_index] = (headers[self._seq_index][0], seq)
+        headers[self._length_index] = (headers[self._length_index][0], length)
+        return headers

@@ -228,6 +228,7 @@ class RequestParser:
     def _learn(self, request: Request, head: bytes) -> None:
         if self._lessons >= 0:
             self._repeated = request.head = RepeatedHead.learn(request, head, self._limits)
+            request.seq = request.fields.get(b"seq", b"")
         self._lessons += 1
 
     def _feed_body(
