@@ -589,10 +589,13 @@ def test_an_action_that_fails_is_500_and_logged(
     async def later(request: Request) -> Response:
         raise ZeroDivisionError("later")
 
+    async def nothing(request: Request) -> None:
+        return None
+
     async def main() -> None:
         async with hosting(thermometer) as hosted:
-            for on_action in (at_once, later):
-                thermometer.on_action = on_action
+            for on_action in (at_once, later, lambda request: None, nothing):
+                thermometer.on_action = on_action  # type: ignore[assignment] # that is the test
                 answer = await ask(
                     hosted.port, "POST /Thermometer/control HTTP/1.1\nHOST: {host}", body=b"<a/>"
                 )
@@ -600,7 +603,9 @@ def test_an_action_that_fails_is_500_and_logged(
 
     run(main())
     logged = [str(r.exc_info[1]) for r in caplog.records if r.exc_info]
-    assert logged == ["at once", "later"]
+    assert logged[:2] == ["at once", "later"]
+    assert all("Response" in line and "not None" in line for line in logged[2:])
+    assert len(logged) == 4
 
 
 @pytest.mark.clause("SUB-71")

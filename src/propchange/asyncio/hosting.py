@@ -28,6 +28,23 @@ _INVALID_ACTION = (
 )
 
 
+def _answer_of(given: object) -> Response | Awaitable[Response]:
+    """What ``on_action`` gave, if it is an answer. Anything else would leave the control point
+    waiting."""
+    if isinstance(given, Awaitable):
+        return _awaited(given)
+    if not isinstance(given, Response):
+        raise TypeError(f"on_action gives a Response, or an awaitable of one, not {given!r}")
+    return given
+
+
+async def _awaited(given: Awaitable[object]) -> Response:
+    response = await given
+    if not isinstance(response, Response):
+        raise TypeError(f"what on_action awaits is a Response, not {response!r}")
+    return response
+
+
 class Documents:
     """The answers to GET, HEAD and POST for one placed device. The documents are made once."""
 
@@ -63,7 +80,7 @@ class Documents:
         if request.method != "POST":
             return self._answer(request, 405, ((b"ALLOW", b"POST"),))
         if service.on_action is not None:
-            return service.on_action(request)
+            return _answer_of(service.on_action(request))
         return self._answer(request, 500, (_XML, (b"EXT", b"")), _INVALID_ACTION)
 
     def _answer(
