@@ -762,7 +762,7 @@ def test_a_policy_has_the_values_of_the_design() -> None:
 @pytest.mark.clause("SUB-44")
 @pytest.mark.parametrize("uda", UDA_VERSIONS)
 def test_a_policy_signs_with_its_version_of_the_architecture(uda: str) -> None:
-    signature = f"unknown/0.0 UPnP/{uda} propchange/1.0"
+    signature = f"unknown/0.0 UPnP/{uda} propchange/0.1"
     assert PublisherPolicy(uda=uda).server == signature
     assert SubscriberPolicy(uda=uda).user_agent == signature
 

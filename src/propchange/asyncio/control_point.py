@@ -34,7 +34,7 @@ from propchange.core.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.rules import SubscriberPolicy
+from propchange.core.rules import PRODUCT, SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.subscribing import OutgoingRequest, RequestKind
 from propchange.errors import (
@@ -46,8 +46,6 @@ from propchange.errors import (
 from propchange.upnp.description import parse_description
 
 __all__ = ["ControlPoint"]
-
-PRODUCT = "propchange/0.1"
 
 
 class ControlPoint:
@@ -397,7 +395,7 @@ class ControlPoint:
             case NotifyRefused(peer, target, status, reason):
                 who = peer.host if peer else "somebody"
                 self._warnings.warn(
-                    (who, status, reason), f"{who} was answered {status} at {target}: {reason}"
+                    (who, status), f"{who} was answered {status} at {target}: {reason}"
                 )
             case _:
                 self._logger.debug("%s", outcome)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.deliveries import Deliveries
@@ -31,7 +32,7 @@ from propchange.core.outcomes import (
 )
 from propchange.core.publication import EventedVariable, Subscription
 from propchange.core.publisher import PublisherProtocol
-from propchange.core.rules import PublisherPolicy
+from propchange.core.rules import PRODUCT, PublisherPolicy
 from propchange.core.variables import StateVariable
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device, PlacedService, place_device
@@ -40,8 +41,6 @@ __all__ = ["HostedDevice", "Tap", "host"]
 
 Tap = Callable[[object], None]
 """Called with each Request and Response as it passes, each Delivery, and each outcome."""
-
-PRODUCT = "propchange/0.1"
 
 
 def host(
@@ -67,7 +66,7 @@ def host(
     ``interface`` is the name of a network interface or an IP address of this machine to listen
     on, None for all; ``port`` 0 takes any free one. ``udn`` goes before the device's own.
     ``uda`` is "1.0", "1.1" or "2.0". ``callbacks`` says which delivery URLs may be called:
-    "on-link", "same-host" or "any" (CallStranger, CLAUSES 8.3); ``lenient_callbacks`` drops the
+    "on-link", "same-host" or "any" (CallStranger; UDA 2.0 §4.1.1); ``lenient_callbacks`` drops the
     bad ones of several instead of refusing. Durations are in seconds; ``dlna`` grants 300
     always. ``initial_event_delay`` is how long the initial event waits behind the answer: GUPnP's
     control points need some milliseconds to learn their SID. ``hosts`` are names that HOST may
@@ -350,21 +349,21 @@ class HostedDevice:
             case AttemptTimedOut(delivery):
                 self._in_flight -= 1
                 self._deliveries.abort(delivery)
+            # What a peer can vary at will is in no key, or it could flood the log.
             case Refused(service, peer, status, reason):
                 who = peer.host if peer else "somebody"
                 self._warnings.warn(
-                    (who, status, reason), f"{who} was refused at {service} with {status}: {reason}"
+                    (who, status), f"{who} was refused at {service} with {status}: {reason}"
                 )
             case MessageAbandoned(sid, seq, reason):
-                self._warnings.warn(
-                    (MessageAbandoned, sid), f"SEQ {seq} did not reach {sid}: {reason}"
-                )
+                self._warnings.warn(MessageAbandoned, f"SEQ {seq} did not reach {sid}: {reason}")
             case AttemptFailed(_, seq, url, reason):
-                self._warnings.warn((AttemptFailed, url), f"SEQ {seq} not taken by {url}: {reason}")
-            case Merged(sid, _, updates):
+                host = urlsplit(url).hostname
                 self._warnings.warn(
-                    (Merged, sid), f"{sid} is behind: {updates} events were merged for it"
+                    (AttemptFailed, host), f"SEQ {seq} not taken by {url}: {reason}"
                 )
+            case Merged(sid, _, updates):
+                self._warnings.warn(Merged, f"{sid} is behind: {updates} events were merged for it")
             case _:
                 self._logger.debug("%s", outcome)
 

@@ -21,16 +21,17 @@ _CLOSE = "</e:propertyset>"
 # nothing that expat would refuse or understand otherwise: ASCII, no markup but the expected tags,
 # no carriage return in a value (it would become a line feed), no > in it (for the sake of ]]>).
 _PLAIN_BYTES = 16_384
-_PLAIN_OPEN = re.compile(
-    rb'(?:<\?xml version="1\.0"(?: encoding="(?:utf-8|UTF-8)")?\?>[ \t\r\n]*)?'
-    rb'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">[ \t\r\n]*'
+_PLAIN_PROPERTY = (
+    r"<e:property>[ \t\r\n]*<([A-Za-z_][A-Za-z0-9_.-]*)>"
+    r"([\t\n -%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[\t\n -%'-;=?-~]*)*)"
+    r"</\1>[ \t\r\n]*</e:property>[ \t\r\n]*"
+    r"(</e:propertyset>[ \t\r\n\0]*\Z)?"
 )
-_PLAIN_PROPERTY = re.compile(
-    rb"<e:property>[ \t\r\n]*<([A-Za-z_][A-Za-z0-9_.-]*)>"
-    rb"([\t\n -%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[\t\n -%'-;=?-~]*)*)"
-    rb"</\1>[ \t\r\n]*</e:property>[ \t\r\n]*"
+_PLAIN_FIRST = re.compile(
+    r'(?:<\?xml version="1\.0"(?: encoding="(?:utf-8|UTF-8)")?\?>[ \t\r\n]*)?'
+    r'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">[ \t\r\n]*' + _PLAIN_PROPERTY
 )
-_PLAIN_CLOSE = re.compile(rb"</e:propertyset>[ \t\r\n\0]*")
+_PLAIN_NEXT = re.compile(_PLAIN_PROPERTY)
 _REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
 # The ampersand last, or &amp;lt; would be unescaped twice.
 _NAMED_REFERENCES = (
@@ -97,20 +98,19 @@ def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...
 
 def _parse_plain(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...] | None:
     """What expat would find in a propertyset of the plain shape; None for any other body."""
-    match = _PLAIN_OPEN.match(body)
-    if match is None or len(body) > _PLAIN_BYTES:
+    if len(body) > _PLAIN_BYTES or not body.isascii():
         return None
+    text = body.decode("ascii")
     changes: list[tuple[str, str]] = []
-    position = match.end()
-    while match := _PLAIN_PROPERTY.match(body, position):
-        name, text = match.groups()
-        value = text.decode("ascii")
-        changes.append((name.decode("ascii"), _unescaped(value) if "&" in value else value))
-        position = match.end()
-    # The root and its declaration of a prefix count too.
-    if 2 * len(changes) + 2 > limits.xml_elements or not _PLAIN_CLOSE.fullmatch(body, position):
-        return None
-    return tuple(changes)
+    match = _PLAIN_FIRST.match(text)
+    while match is not None:
+        name, value, close = match.groups()
+        changes.append((name, _unescaped(value) if "&" in value else value))
+        if close is not None:
+            # The root and its declaration of a prefix count too.
+            return tuple(changes) if 2 * len(changes) + 2 <= limits.xml_elements else None
+        match = _PLAIN_NEXT.match(text, match.end())
+    return None
 
 
 def _unescaped(text: str) -> str:

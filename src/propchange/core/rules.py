@@ -34,6 +34,7 @@ from propchange.core.tolerance import accepts
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
+    "PRODUCT",
     "UDA_VERSIONS",
     "Cancellation",
     "NewSubscription",
@@ -58,7 +59,9 @@ UDA_VERSIONS = ("1.0", "1.1", "2.0")
 # What a device of DLNA grants, whatever was asked for (DLNA 7.2.22.1).
 _DLNA_DURATION = 300
 
-_PRODUCT = "propchange/1.0"
+PRODUCT = "propchange/0.1"
+"""The product token of SERVER and USER-AGENT (UDA 2.0 §2.1)."""
+
 _OS = "unknown/0.0"
 
 
@@ -96,7 +99,7 @@ class PublisherPolicy:
                 "and the maximum"
             )
         if not self.server:
-            object.__setattr__(self, "server", server_token(self.uda, _PRODUCT, _OS))
+            object.__setattr__(self, "server", server_token(self.uda, PRODUCT, _OS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ class SubscriberPolicy:
         if self.duration < 1:
             raise ValueError(f"a duration is at least 1 second, not {self.duration}")
         if not self.user_agent:
-            object.__setattr__(self, "user_agent", server_token(self.uda, _PRODUCT, _OS))
+            object.__setattr__(self, "user_agent", server_token(self.uda, PRODUCT, _OS))
 
 
 def _check(uda: str, hosts: frozenset[str]) -> None:

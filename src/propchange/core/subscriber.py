@@ -30,6 +30,7 @@ from propchange.core.subscribing import (
     OutgoingRequest,
     RequestKind,
     accepted_variables,
+    has_literal_host,
     http_url,
     renewal_message,
     subscribe_message,
@@ -154,7 +155,11 @@ class SubscriberProtocol:
         if held.state in _GRANTED:
             self._move(held, _I.UNSUBSCRIBE_SENT)
             self._give_back(held, now)
-            self._start_afresh(held)
+            self._settle(held)
+            self._clear_timers(held)
+            held.expires = held.duration_granted = None
+            # Path and SID stay: what is in flight is no stray, and a 412 would end the
+            # subscription before the device reads its UNSUBSCRIBE.
             self._deadlines.set((held, _Timer.REQUEST), now + self._limits.unsubscribe_seconds)
         else:
             self._move(held, _I.DROPPED)
@@ -364,6 +369,8 @@ class SubscriberProtocol:
     ) -> None:
         if response.status != 200:
             reason = f"the device answered SUBSCRIBE with {response.status}"
+            if response.status == 400 and not has_literal_host(request.url):
+                reason += "; many devices take no names in HOST: try its IP address"
             self._attempt_failed(held, Cause.REFUSED, reason, response.status, now)
             return
         try:

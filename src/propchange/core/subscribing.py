@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -108,6 +109,15 @@ def http_url(url: str) -> str:
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(f"{url!r} has characters that no URL may have")
     return url
+
+
+def has_literal_host(url: str) -> bool:
+    """Whether ``url`` names its host by an IP address."""
+    try:
+        ip_address((urlsplit(url).hostname or "").partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def authority_and_target(url: str) -> tuple[str, str]:

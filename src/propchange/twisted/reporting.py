@@ -7,6 +7,7 @@ import platform
 from collections.abc import Hashable
 
 from propchange.core.headers import server_token
+from propchange.core.rules import PRODUCT
 
 __all__ = ["Warnings", "product"]
 
@@ -16,7 +17,7 @@ _KEYS = 256
 
 def product(uda: str) -> str:
     """The value of SERVER and USER-AGENT."""
-    return server_token(uda, "propchange/0.1", f"{platform.system()}/{platform.release()}")
+    return server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}")
 
 
 class Warnings:

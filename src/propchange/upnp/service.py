@@ -414,6 +414,7 @@ class Service:
         nothing.
 
         Not to be held across an ``await``: ``RuntimeError``, and the assignments are undone.
+        (While the service is not hosted there is no loop whose turns could tell.)
         """
         return Batch(self)
 
