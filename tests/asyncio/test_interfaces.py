@@ -19,6 +19,7 @@ from propchange.asyncio.interfaces import (
 )
 from propchange.core.callbacks import OnLink
 from propchange.core.messages import Endpoint
+from propchange.errors import ConnectionFailed
 
 
 def adapter(name: str, index: int | None, *ips: tuple[str, int]) -> ifaddr.Adapter:
@@ -185,6 +186,8 @@ def test_the_name_of_an_interface_stands_for_its_best_address() -> None:
     assert host_of("eth0") == "192.168.1.5"
     assert host_of("tun0") == "fe80::9%9"
     assert host_of("192.168.1.5") == "192.168.1.5"
+    with pytest.raises(ConnectionFailed, match="no interface 'eth1'; there are: eth0, lo, tun0"):
+        host_of("eth1")
 
 
 @pytest.mark.parametrize("from_source", [True, False])

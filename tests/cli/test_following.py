@@ -334,7 +334,7 @@ def test_each_event_has_its_notify_when_they_are_kept() -> None:
     events = [line for line in lines if isinstance(line, EventLine)]
     for line in events:
         assert line.message is not None
-        assert line.event.changes["V"].encode() in line.message.body  # type: ignore[attr-defined]
+        assert line.event.changes["V"].encode() in line.message.body  # type: ignore[attr-defined] # text here
         assert line.message.fields[b"seq"] == str(line.event.seq).encode()
 
 

@@ -1036,8 +1036,11 @@ def test_news_of_a_restart_many_times_over_does_not_hammer_the_device() -> None:
 
 @pytest.mark.parametrize(
     ("url", "hint"),
-    [("http://localhost:8000/evt", True), ("http://10.0.0.1:8000/evt", False)]
-    + [("http://[fe80::1%2525]:8000/evt", False)],
+    [
+        ("http://localhost:8000/evt", True),
+        ("http://10.0.0.1:8000/evt", False),
+        ("http://[fe80::1%2525]:8000/evt", False),
+    ],
 )
 def test_a_400_to_a_url_with_a_name_says_to_try_the_address(url, hint) -> None:
     point = ControlPoint()

@@ -176,3 +176,10 @@ def test_embedded_devices_without_a_udn_derive_one_that_stays() -> None:
     assert first[4] == "uuid:given"
     assert len({*first, *other}) == 9
     assert all(udn.startswith("uuid:") for udn in first)
+
+
+def test_a_class_where_an_instance_is_meant_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="is not a Service; was an instance meant"):
+        Device("x", services=[Service])
+    with pytest.raises(TypeError, match="is not a Device; was an instance meant"):
+        Device("x", devices=[Device])

@@ -14,6 +14,7 @@ import ifaddr
 from propchange.asyncio.clock import monotonic
 from propchange.core.callbacks import OnLink
 from propchange.core.messages import Endpoint
+from propchange.errors import ConnectionFailed
 
 __all__ = [
     "Interfaces",
@@ -99,11 +100,18 @@ class Interfaces:
 
     def host_of(self, interface: str) -> str:
         """What to listen on for the name of an interface: an address of it, as the socket
-        functions want it, a link-local one only if it has no other. What is no interface's name
-        is returned as it is."""
+        functions want it, a link-local one only if it has no other. An IP address, or the name of
+        a host, is returned as it is.
+
+        Raises ConnectionFailed, naming the interfaces there are, for what can be neither."""
         of_it = [address for address in self.addresses() if address.interface == interface]
         best = min(of_it, key=_rank, default=None)
-        return interface if best is None else scoped_host(best.endpoint)
+        if best is not None:
+            return scoped_host(best.endpoint)
+        if "." not in interface and ":" not in interface and interface != "localhost":
+            known = ", ".join(sorted({address.interface for address in self.addresses()}))
+            raise ConnectionFailed(f"there is no interface {interface!r}; there are: {known}")
+        return interface
 
     def default_address(self) -> str:
         """The address to advertise: the one that SSDP's multicast leaves from, else that of the

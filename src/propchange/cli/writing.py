@@ -122,7 +122,7 @@ class Writer:
 
     def _tell(self, callback: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended without waiting
-            self._loop.call_soon_threadsafe(callback)  # type: ignore[arg-type]
+            self._loop.call_soon_threadsafe(callback)  # type: ignore[arg-type] # callable
 
     # --- in the loop ---
 

@@ -27,7 +27,7 @@ class _Request(server.Request):
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
-        super().gotLength(length)  # type: ignore[no-untyped-call]
+        super().gotLength(length)  # type: ignore[no-untyped-call] # twisted.web is untyped
         if length is not None and length > self.channel.limits.body_bytes:
             self.channel.refuse(413)
 
@@ -38,7 +38,7 @@ class _Request(server.Request):
         if self._received > self.channel.limits.body_bytes:
             self.channel.refuse(413)
         else:
-            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call] # twisted.web is untyped
 
 
 class _Channel(http.HTTPChannel):
@@ -66,7 +66,7 @@ class _Channel(http.HTTPChannel):
         elif now - self._begun > self.limits.read_seconds:
             self.refuse(408)
             return
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        super().dataReceived(data)  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def lineReceived(self, line: bytes) -> None:
         if self.refused:
@@ -79,7 +79,7 @@ class _Channel(http.HTTPChannel):
         elif self._bytes > limits.header_bytes or self._lines - 2 > limits.header_count:
             self.refuse(431)
         else:
-            super().lineReceived(line)  # type: ignore[no-untyped-call]
+            super().lineReceived(line)  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.refuse(431 if self._lines else 414)
@@ -92,13 +92,13 @@ class _Channel(http.HTTPChannel):
         if not self.refused:
             self._bytes = self._lines = 0
             self._begun = None
-            super().allContentReceived()  # type: ignore[no-untyped-call]
+            super().allContentReceived()  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def connectionLost(self, reason: Any = _DONE) -> None:
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
         self.site.forget(self)
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        super().connectionLost(reason)  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def refuse(self, status: int) -> None:
         """Answer for the last time, to what never became a request."""
@@ -136,7 +136,7 @@ class Site(server.Site):
         **keywords: Any,
     ) -> None:
         reactor = reactor or default_reactor()
-        super().__init__(  # type: ignore[no-untyped-call]
+        super().__init__(  # type: ignore[no-untyped-call] # twisted.web is untyped
             resource,
             requestFactory=_Request,
             reactor=reactor,
@@ -157,7 +157,7 @@ class Site(server.Site):
             self._per_address[host] >= limits.connections_per_address
         ):
             return None
-        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call] # twisted.web is untyped
         channel.limits = limits
         channel.MAX_LENGTH = limits.header_bytes
         channel.totalHeadersSize = 2 * limits.header_bytes  # ours binds first, with its own status

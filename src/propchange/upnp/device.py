@@ -81,6 +81,10 @@ class Device:
                 raise ValueError(f"a device needs a {name}")
         self.services = tuple(services)
         self.devices = tuple(devices)
+        for kind, parts in ((Service, self.services), (Device, self.devices)):
+            for part in parts:
+                if not isinstance(part, kind):
+                    raise TypeError(f"{part!r} is not a {kind.__name__}; was an instance meant?")
         _check_tree(self)
 
     def __repr__(self) -> str:

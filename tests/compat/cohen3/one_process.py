@@ -17,11 +17,11 @@ if WHICH == "swapped":
     propchange.twisted.install()
 
 from coherence import base  # noqa: E402 - after install()
-from coherence.backend import Backend  # noqa: E402
-from twisted.internet import defer, reactor, task  # noqa: E402
-from twisted.trial import unittest  # noqa: E402
-from twisted.trial.reporter import TreeReporter  # noqa: E402
-from twisted.trial.runner import TestLoader, TrialRunner  # noqa: E402
+from coherence.backend import Backend  # noqa: E402 - behind install()
+from twisted.internet import defer, reactor, task  # noqa: E402 - behind install()
+from twisted.trial import unittest  # noqa: E402 - behind install()
+from twisted.trial.reporter import TreeReporter  # noqa: E402 - behind install()
+from twisted.trial.runner import TestLoader, TrialRunner  # noqa: E402 - behind install()
 
 
 class FakePlayer(Backend):

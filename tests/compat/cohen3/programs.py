@@ -24,12 +24,12 @@ if WHICH == "swapped":
     propchange.twisted.install()
 
 from coherence import base  # noqa: E402 - after install()
-from coherence.backend import Backend  # noqa: E402
-from coherence.upnp.core import event, service  # noqa: E402
-from coherence.upnp.devices.control_point import ControlPoint  # noqa: E402
-from coherence.upnp.devices.media_renderer import MediaRenderer  # noqa: E402
-from twisted.internet import reactor, stdio  # noqa: E402
-from twisted.protocols.basic import LineReceiver  # noqa: E402
+from coherence.backend import Backend  # noqa: E402 - behind install()
+from coherence.upnp.core import event, service  # noqa: E402 - behind install()
+from coherence.upnp.devices.control_point import ControlPoint  # noqa: E402 - behind install()
+from coherence.upnp.devices.media_renderer import MediaRenderer  # noqa: E402 - behind install()
+from twisted.internet import reactor, stdio  # noqa: E402 - behind install()
+from twisted.protocols.basic import LineReceiver  # noqa: E402 - behind install()
 
 RENDERING_CONTROL = "urn:schemas-upnp-org:service:RenderingControl:2"
 
