@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks import fan_out, receiving
+from benchmarks import fan_out, others, receiving
 from benchmarks.processes import PEER_CPU, TARGET_CPU, Worker
 
 __all__ = ["main"]
@@ -96,10 +96,13 @@ def fan_out_contestants() -> Iterator[Callable[[int, bool, float], tuple[Contest
 
 
 @contextmanager
-def receiving_contestants() -> Iterator[Callable[[float], tuple[Contestant, Contestant]]]:
+def receiving_contestants(
+    control_point: Callable[[], Any],
+) -> Iterator[Callable[[float], tuple[Contestant, Contestant]]]:
+    """As above; ``control_point`` is ours, or whose turn it is."""
     with ExitStack() as stack:
         generator = stack.enter_context(Worker(receiving.generator, PEER_CPU))
-        ours = stack.enter_context(Worker(receiving.propchange_control_point, TARGET_CPU))
+        ours = stack.enter_context(Worker(control_point, TARGET_CPU))
         bare = stack.enter_context(Worker(receiving.bare, TARGET_CPU))
         ours.ask("subscribe", generator.ask("device", "propchange"))
         generator.ask("connect", "bare", bare.ask("port"))
@@ -135,11 +138,14 @@ class Table:
             f"{'per s':>7}{'CPU':>7}{'busy':>8}"
         )
 
-    def row(self, title: str, ours: Figures, bare: Figures) -> None:
+    def row(self, title: str, ours: Figures, bare: Figures, *, judged: bool = True) -> None:
+        """``ours`` has to stand the comparison, if it is ``judged``."""
         by_rate = ours.rate / bare.rate
         by_cpu = bare.cpu / ours.cpu
         verdict = ""
-        if min(by_rate, by_cpu) < REQUIRED:
+        if not judged:
+            verdict = "  for orientation"
+        elif min(by_rate, by_cpu) < REQUIRED:
             self.failed = True
             verdict = "  too slow"
         elif min(by_rate, by_cpu) < AIM:
@@ -178,10 +184,12 @@ def main() -> int:
                 pair = fan_out_pair(burst, dated, options.seconds)
                 table.row(title, *in_turns(pair, options.rounds))
     if options.only != "fan-out":
-        with receiving_contestants() as receiving_pair:
+        title = f"receiving on {receiving.CONNECTIONS} connections"
+        with receiving_contestants(receiving.propchange_control_point) as receiving_pair:
+            table.row(title, *in_turns(receiving_pair(options.seconds), options.rounds))
+        with receiving_contestants(others.async_upnp_client_control_point) as receiving_pair:
             pair = receiving_pair(options.seconds)
-            title = f"receiving on {receiving.CONNECTIONS} connections"
-            table.row(title, *in_turns(pair, options.rounds))
+            table.row("  the same, async-upnp-client", *in_turns(pair, 3), judged=False)
     print(f"\nratio: of bare's speed; {REQUIRED} required, {AIM} aimed at", end="")
     print(f". {time.perf_counter() - began:.0f} s")
     return int(table.failed)
