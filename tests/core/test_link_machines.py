@@ -243,6 +243,8 @@ class LinkMachine(RuleBasedStateMachine):
             assert len(held.early) <= LIMITS.early_messages
             if held.path and held.path != "/events":
                 paths[held.path] = held
+            if held.state is SubscriberState.CLOSING:
+                sids[held.sid] = held
             if held.expires is not None:
                 sids[held.sid] = held
                 assert held.state in (

@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, DeliveryAddress, DeliveryURL, Endpoint
+from propchange.core.messages import (
+    Delivery,
+    DeliveryAddress,
+    DeliveryFailure,
+    DeliveryURL,
+    Endpoint,
+)
 from propchange.core.publication import EventedVariable, PublishedService, Route, Subscription
 from propchange.core.schedule import DeliverySchedule
 from propchange.core.states import PUBLISHER, PublisherInput, PublisherState
@@ -58,7 +64,7 @@ class Desk:
         return self.schedule.take(limit, self.now)[0]
 
     def settle(self, delivery: Delivery) -> None:
-        assert self.schedule.ended(delivery)
+        assert self.schedule.ended(delivery, 200)
         subscription = delivery.subscription
         assert isinstance(subscription, Subscription)
         self.schedule.spend_seq(subscription)
@@ -107,7 +113,7 @@ def test_a_schedule_is_not_idle_during_a_shortened_attempt() -> None:
     (delivery,) = desk.take()
     assert desk.schedule.next_deadline() == 60.0
     assert not desk.schedule.idle
-    assert desk.schedule.ended(delivery)
+    assert desk.schedule.ended(delivery, 200)
     assert desk.schedule.idle
     assert desk.schedule.next_deadline() is None
 
@@ -158,7 +164,7 @@ def test_deliveries_say_where_to_what_and_whether_the_connection_must_be_fresh()
     assert delivery.address is subscription.routes[0].address
     assert delivery.message.changes == (("B", "0"),)
     assert delivery.fresh is False
-    assert desk.schedule.ended(delivery)
+    assert desk.schedule.ended(delivery, 200)
     subscription.fresh = True
     desk.schedule.enqueue(subscription)
     (delivery,) = desk.take()
@@ -203,7 +209,7 @@ def test_a_merged_message_is_pointed_out_at_its_first_attempt_alone() -> None:
     desk.change(A="2")
     taken, merged = desk.schedule.take(10, 0.0)
     assert taken == merged
-    assert desk.schedule.ended(taken[0])
+    assert desk.schedule.ended(taken[0], 200)
     desk.schedule.enqueue(subscription)
     taken, merged = desk.schedule.take(10, 0.0)
     assert (len(taken), merged) == (1, [])
@@ -213,8 +219,8 @@ def test_a_delivery_ends_once() -> None:
     desk = Desk()
     desk.subscription()
     (delivery,) = desk.take()
-    assert desk.schedule.ended(delivery)
-    assert not desk.schedule.ended(delivery)
+    assert desk.schedule.ended(delivery, 200)
+    assert not desk.schedule.ended(delivery, 200)
 
 
 @pytest.mark.clause("FAIL-03")
@@ -230,7 +236,7 @@ def test_attempts_run_out_of_time_in_the_order_in_which_they_began() -> None:
     assert desk.schedule.next_deadline() == 30.0
     assert desk.schedule.pop_timed_out(29.9) is None
     assert desk.schedule.pop_timed_out(30.0) is first
-    desk.schedule.ended(first)
+    desk.schedule.ended(first, 200)
     assert desk.schedule.next_deadline() == 35.0
     assert desk.schedule.pop_timed_out(34.9) is None
     assert desk.schedule.pop_timed_out(35.0) is second
@@ -240,13 +246,13 @@ def test_a_shortened_attempt_may_run_out_before_one_that_began_earlier() -> None
     desk = Desk()
     retried = desk.subscription(1, 2)
     (attempt,) = desk.take()
-    desk.schedule.ended(attempt)
+    desk.schedule.ended(attempt, 200)
     retried.route = 1
     desk.now = 30.0
     desk.schedule.enqueue(retried)
     (attempt,) = desk.take()
     assert desk.schedule.next_deadline() == 60.0
-    desk.schedule.ended(attempt)
+    desk.schedule.ended(attempt, 200)
     desk.now = 40.0
     desk.subscription(3)
     (ordinary,) = desk.take()
@@ -257,7 +263,7 @@ def test_a_shortened_attempt_may_run_out_before_one_that_began_earlier() -> None
     assert desk.schedule.pop_timed_out(59.9) is None
     assert desk.schedule.pop_timed_out(60.0) is shortened
     assert desk.schedule.pop_timed_out(70.0) is ordinary
-    desk.schedule.ended(shortened)
+    desk.schedule.ended(shortened, 200)
     assert desk.schedule.next_deadline() == 70.0
 
 
@@ -279,8 +285,9 @@ def test_an_endpoint_is_remembered_while_a_notify_to_it_is_in_flight() -> None:
     desk.end(ended)
     desk.end(waiting)
     assert desk.schedule._loads
-    assert desk.schedule.ended(delivery)
+    assert desk.schedule.ended(delivery, 200)
     assert desk.schedule._loads == {}
+    assert desk.take() == []
     assert desk.schedule.idle
 
 
@@ -316,3 +323,72 @@ def test_a_service_told_in_part_while_its_subscriptions_end_forgets_none_of_the_
     desk.end(quiet[0])
     told += [delivery.subscription for delivery in desk.take()]
     assert told == [quiet[0], quiet[1], quiet[3], quiet[4]]
+
+
+# --- endpoints that do not answer ---
+
+FEW = replace(DEFAULT_LIMITS, unproven_delivery_connections=2, failing_delivery_connections=1)
+
+
+@pytest.mark.clause("FAIL-08")
+def test_however_many_never_answered_those_that_answer_are_told_at_once() -> None:
+    desk = Desk(FEW)
+    good = desk.quiet(1)
+    for port in range(2, 9):
+        desk.subscription(port)
+    assert len(desk.take()) == 2
+    desk.change(A="1")
+    (delivery,) = desk.take()
+    assert delivery.subscription is good
+
+
+def test_who_waits_to_be_proven_is_tried_when_another_has_answered_or_failed() -> None:
+    desk = Desk(FEW)
+    third, fourth = [desk.subscription(port) for port in range(1, 5)][2:]
+    first, second = desk.take()
+    desk.settle(first)
+    (delivery,) = desk.take()
+    assert delivery.subscription is third
+    assert desk.schedule.ended(second, DeliveryFailure.TIMED_OUT)
+    (delivery,) = desk.take()
+    assert delivery.subscription is fourth
+
+
+def test_an_endpoint_that_failed_has_to_do_with_fewer_connections_until_it_answers() -> None:
+    desk = Desk(FEW)
+    subscriptions = [desk.quiet(port) for port in (1, 2)]
+    desk.change(A="1")
+    for delivery in desk.take():
+        assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT)
+        subscription = delivery.subscription
+        desk.schedule.spend_seq(subscription)
+        subscription.state = PUBLISHER.step(subscription.state, PublisherInput.SETTLED)
+        desk.schedule.rest(subscription)
+    desk.change(A="2")
+    (one,) = desk.take()
+    desk.settle(one)
+    (other,) = desk.take()
+    desk.settle(other)
+    assert {one.subscription, other.subscription} == set(subscriptions)
+    desk.change(A="3")
+    assert len(desk.take()) == 2
+
+
+def test_a_connection_that_was_closed_meanwhile_says_nothing_against_its_endpoint() -> None:
+    desk = Desk(FEW)
+    subscription = desk.quiet(1)
+    desk.change(A="1")
+    (delivery,) = desk.take()
+    assert desk.schedule.ended(delivery, DeliveryFailure.STALE)
+    assert subscription.routes[0].load.lane is None
+
+
+def test_one_that_ended_while_it_waited_passes_its_turn_on() -> None:
+    desk = Desk(FEW)
+    subscriptions = [desk.subscription(port) for port in range(1, 6)]
+    first, _ = desk.take()
+    desk.end(subscriptions[2])
+    desk.settle(first)
+    (delivery,) = desk.take()
+    assert delivery.subscription is subscriptions[3]
+    assert desk.schedule._waiting == 1

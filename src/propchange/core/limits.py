@@ -98,6 +98,13 @@ class Limits:
     delivery_connections: int = 384
     """Delivery connections at once, all subscribers together; idle ones make room first."""
 
+    unproven_delivery_connections: int = 192
+    """Those of them to endpoints that have never answered: the others must not wait behind a
+    flood of subscriptions whose delivery URLs lead to nobody."""
+
+    failing_delivery_connections: int = 64
+    """Those of them to endpoints that failed to answer last time, for up to 30 s each."""
+
     delivery_idle_seconds: float = 30.0
     """How long a delivery connection is kept without use. Peers drop theirs after 15 s to 75 s."""
 

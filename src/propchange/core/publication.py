@@ -15,7 +15,7 @@ from propchange.core.moderation import Moderation
 from propchange.core.propertyset import check_variable_name, format_propertyset
 from propchange.core.states import PublisherState
 
-__all__ = ["EndpointLoad", "EventedVariable", "PublishedService", "Route", "Subscription"]
+__all__ = ["EndpointLoad", "EventedVariable", "Lane", "PublishedService", "Route", "Subscription"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,27 @@ class PublishedService:
         return message
 
 
+class Lane:
+    """A share of the delivery connections: at most ``most`` at once, and what waits for one."""
+
+    __slots__ = ("in_flight", "most", "waiting")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.in_flight = 0
+        self.waiting: deque[Subscription] = deque()
+
+
 class EndpointLoad:
-    """The connections in use to one (address, port), and what waits for one to be free."""
+    """The connections in use to one (address, port), and what waits for one to be free.
+    ``lane`` is the share that it has to do with; None for an endpoint that answers."""
 
-    __slots__ = ("in_flight", "users", "waiting")
+    __slots__ = ("in_flight", "lane", "users", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane | None = None) -> None:
         self.in_flight = 0
         self.users = 0
+        self.lane = lane
         self.waiting: deque[Subscription] = deque()
 
 

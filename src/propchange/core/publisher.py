@@ -306,7 +306,7 @@ class PublisherProtocol:
         ignored.
         """
         self._now = now
-        if not self._schedule.ended(delivery):
+        if not self._schedule.ended(delivery, result):
             return
         subscription: Subscription = delivery.subscription
         state = subscription.state

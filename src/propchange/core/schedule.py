@@ -4,6 +4,9 @@ Nothing here costs more per delivery as subscriptions grow. Subscriptions that h
 everything stand in their service's ``quiet``; a change queues the service, not each of them.
 Those that are behind, or have another attempt to make, stand in the queue themselves, or with
 their delivery URL's endpoint while that has as many connections in use as it may have.
+
+Endpoints that have not answered yet, and those that failed to last time, each have a share of the
+connections and no more: however many there are, those that answer are told without delay.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from collections import deque
 from propchange.core.deadlines import Deadlines
 from propchange.core.headers import next_seq
 from propchange.core.limits import Limits
-from propchange.core.messages import Delivery, Endpoint
+from propchange.core.messages import Delivery, DeliveryFailure, Endpoint
 from propchange.core.publication import (
     EndpointLoad,
+    Lane,
     PublishedService,
     Route,
     Subscription,
@@ -29,6 +33,7 @@ _TAKEN = PublisherInput.TAKEN
 _ENDED = PublisherState.ENDED
 _QUIET = PublisherState.QUIET
 _SENDING = _step(_QUIET, _TAKEN)
+_STALE = DeliveryFailure.STALE
 
 
 class DeliverySchedule:
@@ -44,6 +49,9 @@ class DeliverySchedule:
         self._shortened: Deadlines[Delivery] = Deadlines()
         self._waiting = 0
         self._loads: dict[Endpoint, EndpointLoad] = {}
+        self._unproven = Lane(limits.unproven_delivery_connections)
+        self._failing = Lane(limits.failing_delivery_connections)
+        self._lanes: dict[Delivery, Lane] = {}
 
     @property
     def idle(self) -> bool:
@@ -54,7 +62,7 @@ class DeliverySchedule:
         """The load of ``endpoint``, for a subscription that will send there."""
         load = self._loads.get(endpoint)
         if load is None:
-            load = self._loads[endpoint] = EndpointLoad()
+            load = self._loads[endpoint] = EndpointLoad(self._unproven)
         load.users += 1
         return load
 
@@ -113,11 +121,16 @@ class DeliverySchedule:
         state = subscription.state
         route = subscription.routes[subscription.route]
         load = route.load
+        lane = load.lane
         if state is _ENDED:
-            self._release(load)
+            self._pass_on(load)
             return
         if load.in_flight >= self._most_in_flight:
             load.waiting.append(subscription)
+            self._waiting += 1
+            return
+        if lane is not None and lane.in_flight >= lane.most:
+            lane.waiting.append(subscription)
             self._waiting += 1
             return
         message = subscription.message
@@ -130,7 +143,7 @@ class DeliverySchedule:
                 )
                 if message is None:
                     service.quiet[subscription] = None
-                    self._release(load)
+                    self._pass_on(load)
                     return
                 subscription.state = _SENDING
             else:
@@ -141,6 +154,9 @@ class DeliverySchedule:
             subscription.message_deadline = now + self._message_seconds
         load.in_flight += 1
         delivery = Delivery(route.address, subscription.seq, message, subscription)
+        if lane is not None:
+            lane.in_flight += 1
+            self._lanes[delivery] = lane
         if subscription.fresh:  # as a keyword it would cost every delivery
             delivery.fresh = True
         deadline = now + self._attempt_seconds
@@ -152,7 +168,7 @@ class DeliverySchedule:
         if message.updates > 1 and not is_retry:
             merged.append(delivery)
 
-    def ended(self, delivery: Delivery) -> bool:
+    def ended(self, delivery: Delivery, result: int | DeliveryFailure) -> bool:
         """``delivery`` is over and frees its connection; False when it had been over before."""
         if self._in_flight.pop(delivery, None) is None:
             if delivery not in self._shortened:
@@ -163,20 +179,32 @@ class DeliverySchedule:
         load = route.load
         load.in_flight -= 1
         if load.waiting:
-            self._release(load)
+            self._release(load.waiting)
+        if self._lanes:
+            lane = self._lanes.pop(delivery, None)
+            if lane is not None:
+                lane.in_flight -= 1
+                self._release(lane.waiting)
+        if isinstance(result, int):
+            load.lane = None
+        elif result is not _STALE:
+            load.lane = self._failing
         if subscription.state is _ENDED:
             self._drop_unused(route)
         return True
 
-    def _release(self, load: EndpointLoad) -> None:
+    def _pass_on(self, load: EndpointLoad) -> None:
         # Whoever does not use a free connection passes it on, or the rest would wait for ever.
-        while load.waiting:
+        self._release(load.waiting)
+        if load.lane is not None:
+            self._release(load.lane.waiting)
+
+    def _release(self, waiting: deque[Subscription]) -> None:
+        if waiting:
             self._waiting -= 1
-            subscription = load.waiting.popleft()
-            if subscription.state is not _ENDED:
-                # Before those that have not waited yet: they might take the connection.
-                self._ready.appendleft(subscription)
-                return
+            # Before those that have not waited yet: they might take the connection. One that has
+            # ended meanwhile passes it on when its turn comes.
+            self._ready.appendleft(waiting.popleft())
 
     def spend_seq(self, subscription: Subscription) -> None:
         """The message of ``subscription`` is settled: its SEQ is spent (SEQ-07)."""
