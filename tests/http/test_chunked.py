@@ -105,3 +105,16 @@ def test_a_trailer_may_fill_the_limit() -> None:
 def test_what_is_chunked_comes_back(chunks: list[bytes], step: int) -> None:
     wire = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     assert taken(wire + b"behind", step) == (b"".join(chunks), len(wire))
+
+
+def test_tiny_chunks_are_taken_as_long_as_there_are_not_too_many() -> None:
+    # 2 bytes of chunk data cost 5 bytes of framing; 64 and an eighth of the body are allowed.
+    assert taken(b"1\r\na\r\n" * 12 + b"0\r\n\r\n", 7)[0] == b"a" * 12
+    assert refusal(b"1\r\na\r\n" * 14) == 400
+
+
+def test_chunks_of_an_ordinary_size_are_never_too_small() -> None:
+    body = ChunkedBody(DEFAULT_LIMITS)
+    wire = b"40\r\n" + b"a" * 64 + b"\r\n"
+    body.feed(wire * 8_192 + b"0\r\n\r\n", 0)
+    assert len(body.body) == 64 * 8_192

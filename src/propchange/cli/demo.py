@@ -19,7 +19,7 @@ from propchange.asyncio.interfaces import default_address
 from propchange.cli.following import Follower
 from propchange.cli.lines import Source
 from propchange.cli.running import CommandFailed
-from propchange.cli.watch import output, source_of
+from propchange.cli.watch import output, sources_of
 from propchange.core.variables import StateVariable
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
@@ -138,7 +138,9 @@ async def demo(seconds: float | None, *, lan: bool = False) -> None:
         for simulation in simulations(random.Random()):  # noqa: S311 - a simulation
             hosted = await running.enter_async_context(host(simulation.device, interface=address))
             device = await control_point.device(hosted.description_url)
-            wanted += [(source_of(service), service.subscribe()) for service in device.services]
+            wanted += [
+                (source, service.subscribe()) for service, source in sources_of(device).items()
+            ]
             running.push_async_callback(_ended, asyncio.create_task(_simulate(simulation, hosted)))
             follower.tell(Source(device.friendly_name, ""), "hosted", hosted.description_url)
         with contextlib.suppress(TimeoutError):

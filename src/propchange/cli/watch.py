@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -25,7 +26,7 @@ from propchange.errors import (
     SubscriptionRefused,
 )
 
-__all__ = ["WatchOptions", "output", "source_of", "watch"]
+__all__ = ["WatchOptions", "output", "sources_of", "watch"]
 
 Wanted = list[tuple[Source, Subscription]]
 
@@ -129,18 +130,19 @@ def _of_device(device: RemoteDevice, names: Sequence[str]) -> Wanted:
         raise CommandFailed(
             f"no service of {device.friendly_name} sends events; there are: {there}"
         )
-    return [(source_of(service), service.subscribe()) for service in chosen]
+    sources = sources_of(device)
+    return [(sources[service], service.subscribe()) for service in chosen]
 
 
-def source_of(service: RemoteService) -> Source:
-    """How ``service`` is called in the output: by its short name, or its serviceId when another
-    service of the device has the same short name."""
-    device = service.device
-    alike = sum(other.name == service.name for other in device.services)
-    return Source(
-        device.friendly_name or device.udn or device.url,
-        service.name if alike == 1 else service.service_id,
-    )
+def sources_of(device: RemoteDevice) -> dict[RemoteService, Source]:
+    """How the services of ``device`` are called in the output: by their short name, or their
+    serviceId where another one has the same short name."""
+    alike = Counter(service.name for service in device.services)
+    called = device.friendly_name or device.udn or device.url
+    return {
+        service: Source(called, service.name if alike[service.name] == 1 else service.service_id)
+        for service in device.services
+    }
 
 
 def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:

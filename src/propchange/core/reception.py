@@ -143,10 +143,13 @@ class Reception:
             return self._refuse(request, Refusal(error.status, str(error.args[0]), error.clause))
         received = Received(sid, seq, hash(body), pairs)
         if early:
-            # Matched once the answer has told the SID; more than fit show as a gap then.
+            # Matched once the answer has told the SID. When no more fit, the newest takes the
+            # place of the last: its SEQ then shows that something is missing.
             waiting = self._early if held is None else held.early
             if len(waiting) < self._limits.early_messages:
                 waiting.append(received)
+            elif waiting[-1].sid == sid:
+                waiting[-1] = received
             return notify_response(self._policy, request), None, received
         assert held is not None
         held.head = request.head

@@ -23,7 +23,16 @@ class ChunkedBody:
     """One body as it arrives: feed it until :attr:`done`, then take :attr:`body`. Chunk
     extensions and trailers are read over, within bounds."""
 
-    __slots__ = ("_left", "_limits", "_line", "_state", "_trailer_bytes", "body", "done")
+    __slots__ = (
+        "_framing_bytes",
+        "_left",
+        "_limits",
+        "_line",
+        "_state",
+        "_trailer_bytes",
+        "body",
+        "done",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self.body = bytearray()
@@ -33,6 +42,7 @@ class ChunkedBody:
         self._left = 0  # of the chunk
         self._line = b""  # as far as it is there
         self._trailer_bytes = 0
+        self._framing_bytes = 0
 
     def feed(self, data: bytes, position: int) -> int:
         """Take ``data`` from ``position`` on, to the end of the body or of the data; returns
@@ -77,6 +87,10 @@ class ChunkedBody:
             if not match:
                 raise RemoteProtocolError("the size of a chunk is malformed", status=400)
             self._left = int(match[1], 16)
+            # Each chunk costs as much as kilobytes of data do: a body of tiny ones is an attack.
+            self._framing_bytes += len(line) + 2
+            if self._framing_bytes > self._limits.header_bytes + len(self.body) // 8:
+                raise RemoteProtocolError("the chunks are too small", status=400)
             if self._left + len(self.body) > self._limits.body_bytes:
                 raise RemoteProtocolError("the body is too large", status=413)
             self._state = _DATA if self._left else _TRAILER
