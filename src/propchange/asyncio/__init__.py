@@ -1,0 +1,1 @@
+"""The asyncio runtime: sockets and time around the protocols of the core."""
