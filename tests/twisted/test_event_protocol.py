@@ -58,8 +58,10 @@ def test_an_answer_is_read_in_any_number_of_chunks(service: Any, reactor: Any, s
         ("infinite", 1800),
         ("300", 300),
         ("junk", 1800),
-        ("Second-31", 31),
-        # A service of Cohen3's renews 30 s before the end: at once, and again at once.
+        # A service of Cohen3's renews 30 s before what it is told: at half of a short grant.
+        ("Second-60", 60),
+        ("Second-50", 55),
+        ("Second-31", 45),
         ("Second-30", 45),
         ("Second-1", 31),
     ],
@@ -196,14 +198,115 @@ def test_without_an_answer_it_fires_with_none_and_says_so(
     assert "no connection to 127.0.0.1:8080" in caplog.text
 
 
+def granted(service: Any, reactor: Any, answer: bytes = GRANT) -> StringTransport:
+    """Answer the newest request; what it was is in the transport."""
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(answer)
+    protocol.connectionLost(Failure(ConnectionRefusedError()))
+    return transport
+
+
 def test_a_renewal_without_an_answer_is_tried_again_with_growing_pauses(
     service: Any, reactor: Any
 ) -> None:
     service.sid = "uuid:granted"
-    for _ in range(8):
-        event.subscribe(service, reactor=reactor)
+    event.subscribe(service, reactor=reactor)
+    for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
         refuse(reactor)
-    assert service.told_timeouts == [31, 32, 34, 38, 46, 62, 90, 90]
+        reactor.advance(pause - 0.5)
+        assert len(reactor.tcpClients) == number + 1
+        reactor.advance(0.5)
+        assert len(reactor.tcpClients) == number + 2
+    assert "SID: uuid:granted" in lines(granted(service, reactor))
+    assert service.told_timeouts == [300]
+    assert reactor.getDelayedCalls() == []
+
+
+def test_a_lost_renewal_leaves_the_duration_asked_for_as_it_was(service: Any, reactor: Any) -> None:
+    event.subscribe(service, reactor=reactor)
+    assert "TIMEOUT: Second-1800" in lines(granted(service, reactor))
+    event.subscribe(service, reactor=reactor)
+    refuse(reactor)
+    assert service.told_timeouts == [300]
+    reactor.advance(1)
+    assert "TIMEOUT: Second-1800" in lines(granted(service, reactor))
+
+
+def test_a_service_that_asks_for_another_duration_gets_it(service: Any, reactor: Any) -> None:
+    event.subscribe(service, reactor=reactor)
+    granted(service, reactor)
+    service.timeout = 600
+    event.subscribe(service, reactor=reactor)
+    assert "TIMEOUT: Second-600" in lines(granted(service, reactor))
+
+
+def test_subscribing_by_hand_takes_the_place_of_the_attempt_to_come(
+    service: Any, reactor: Any
+) -> None:
+    service.sid = "uuid:granted"
+    event.subscribe(service, reactor=reactor)
+    refuse(reactor)
+    assert service.event_connection.waiting
+    event.subscribe(service, reactor=reactor)
+    granted(service, reactor)
+    reactor.advance(100)
+    assert len(reactor.tcpClients) == 2
+    assert service.event_connection is None
+
+
+@pytest.mark.clause("REN-12")
+@pytest.mark.parametrize("lost", [True, False])
+def test_after_a_refused_renewal_it_subscribes_until_it_is_granted(
+    service: Any, reactor: Any, lost: bool
+) -> None:
+    service.sid = "uuid:forgotten"
+    event.subscribe(service, reactor=reactor)
+    granted(service, reactor, b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n")
+    for pause in [1, 2, 4]:
+        if lost:
+            refuse(reactor)
+        else:
+            granted(service, reactor, b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        before = len(reactor.tcpClients)
+        reactor.advance(pause)
+        assert len(reactor.tcpClients) == before + 1
+    assert "NT: upnp:event" in lines(granted(service, reactor))
+    assert service.sid == "uuid:granted"
+    assert reactor.getDelayedCalls() == []
+
+
+def test_teardown_ends_the_attempts_to_come(service: Any, reactor: Any) -> None:
+    service.sid = "uuid:granted"
+    event.subscribe(service, reactor=reactor)
+    refuse(reactor)
+    service.event_connection.teardown()
+    assert service.event_connection is None
+    assert reactor.getDelayedCalls() == []
+
+
+def test_unsubscribing_ends_the_attempts_to_come(service: Any, reactor: Any) -> None:
+    service.sid = "uuid:granted"
+    event.subscribe(service, reactor=reactor)
+    refuse(reactor)
+    event.unsubscribe(service, reactor=reactor)
+    reactor.advance(100)
+    assert len(reactor.tcpClients) == 2
+
+
+def test_teardown_gives_up_also_what_waits_for_its_turn(service: Any, reactor: Any) -> None:
+    event.subscribe(service, reactor=reactor)
+    second = event.subscribe(service, reactor=reactor)
+    service.event_connection.teardown()
+    assert result_of(second) is None
+    assert len(reactor.tcpClients) == 1
+
+
+def test_a_renewal_that_is_granted_without_a_sid_keeps_it(service: Any, reactor: Any) -> None:
+    service.sid = b"uuid:granted"
+    event.subscribe(service, reactor=reactor)
+    granted(service, reactor, GRANT.replace(b"SID: uuid:granted\r\n", b""))
+    assert (service.sid, service.told_timeouts) == ("uuid:granted", [300])
+    assert service.processed == []
 
 
 def test_a_renewal_that_the_service_gave_up_is_not_tried_again(service: Any, reactor: Any) -> None:

@@ -187,14 +187,59 @@ def test_an_event_before_the_answer_to_its_subscribe_is_held(
     assert [one.get_sid() for one in control_point.events] == ["uuid:early"]
 
 
-def test_events_before_the_answer_are_held_within_bounds(
+def test_events_before_the_answer_are_held_within_bounds_and_refused_beyond(
     wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
 ) -> None:
     event.subscribe(service, reactor=reactor)
-    for number in range(20):
-        assert status(wire, messages.notify(SID="uuid:early", SEQ=str(number))) == 200
+    answers = [
+        status(wire, messages.notify(SID="uuid:early", SEQ=str(number))) for number in range(20)
+    ]
+    assert answers == [200] * 8 + [412] * 12
     grant(reactor, "uuid:early")
     assert len(control_point.events) == 8
+
+
+def test_each_subscription_that_is_expected_has_room_for_its_early_events(
+    wire: Any, control_point: Any, messages: Any, reactor: Any, service: Any
+) -> None:
+    services = [type(service)() for _ in range(12)]
+    for one in services:
+        event.subscribe(one, reactor=reactor)
+    for number in range(12):
+        assert status(wire, messages.notify(SID=f"uuid:{number}")) == 200
+    for number in range(12):
+        reactor.accept(number)[0].dataReceived(
+            f"HTTP/1.1 200 OK\r\nSID: uuid:{number}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+    assert [one.get_sid() for one in control_point.events] == [f"uuid:{n}" for n in range(12)]
+
+
+def test_events_of_foreigners_do_not_push_out_what_is_held(
+    wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
+) -> None:
+    event.subscribe(service, reactor=reactor)
+    assert status(wire, messages.notify(SID="uuid:early")) == 200
+    answers = [status(wire, messages.notify(SID=f"uuid:{number}")) for number in range(8)]
+    assert answers == [200] * 7 + [412]
+    grant(reactor, "uuid:early")
+    assert [one.get_sid() for one in control_point.events] == ["uuid:early"]
+
+
+def test_a_sid_that_was_replaced_at_a_renewal_is_unknown_from_then_on(
+    wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
+) -> None:
+    for sid in ("uuid:old", "uuid:new"):
+        event.subscribe(service, reactor=reactor)
+        grant(reactor, sid)
+    assert status(wire, messages.notify(SID="uuid:old")) == 412
+    assert status(wire, messages.notify(SID="uuid:new")) == 200
+
+
+def test_a_listener_that_changes_the_headers_does_not_change_the_answer(
+    server: event.EventServer, wire: Any, messages: Any
+) -> None:
+    server.bind(event_server_message_received=lambda c, headers, d: headers.removeHeader(b"sid"))
+    assert status(wire, messages.notify()) == 200
 
 
 def test_a_control_point_that_judges_by_itself_is_asked(

@@ -12,11 +12,12 @@ All of it may be used without Cohen3. To put it in the place of Cohen3's, call
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urljoin, urlsplit
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -40,8 +41,10 @@ from propchange.core.subscribing import (
     subscribe_message,
     unsubscribe_message,
 )
+from propchange.core.timing import backoff
 from propchange.errors import LocalProtocolError, PropchangeError, RemoteProtocolError
 from propchange.twisted.deliveries import NotificationProtocol
+from propchange.twisted.contents import Event
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.exchanges import Exchange, connect
 from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
@@ -87,52 +90,17 @@ _RENEWED_BEFORE = 30
 """Cohen3's services renew so many seconds before the time that ``set_timeout`` is told."""
 
 
-class Event(dict[str, str], Logger):
-    """An event message: variable -> text.
+@dataclass(eq=False, slots=True)
+class _Course:
+    """What is remembered of a service from one SUBSCRIBE to the next. Its ``timeout`` is what it
+    was told last, which says when to renew and not how long to ask for."""
 
-    ``elements`` is a parsed propertyset, anything with the ``findall`` of ElementTree; ``raw`` its
-    bytes, which are parsed when there are no ``elements``. A SID in bytes becomes a str.
-    Raises RemoteProtocolError when ``raw`` alone is given and is no propertyset.
-    """
+    asked: int = 0
+    told: int | None = None
+    failures: int = 0
 
-    logCategory = "event"
-    ns: ClassVar[str] = "urn:schemas-upnp-org:event-1-0"
 
-    def __init__(
-        self, sid: str | bytes, elements: Any = None, raw: bytes | str | None = None
-    ) -> None:
-        super().__init__()
-        self._sid = sid.decode("latin-1") if isinstance(sid, bytes) else sid
-        self.raw = raw
-        if elements is not None:
-            self.from_elements(elements)
-        elif raw is not None:
-            body = raw.encode() if isinstance(raw, str) else raw
-            self.update(parse_propertyset(body, DEFAULT_LIMITS))
-
-    @classmethod
-    def of(cls, sid: str, raw: bytes, pairs: Iterable[tuple[str, str]]) -> Event:
-        """An event whose ``raw`` has been parsed already."""
-        event = cls.__new__(cls)
-        dict.__init__(event, pairs)
-        event._sid = sid
-        event.raw = raw
-        return event
-
-    def get_sid(self) -> str:
-        """The SID, a str."""
-        return self._sid
-
-    def from_elements(self, elements: Any) -> None:
-        """Take over the variables of a parsed propertyset."""
-        properties = elements.findall(f"{{{self.ns}}}property")
-        if not properties:
-            self.warning("an event without properties of the right namespace")
-            properties = elements.findall("property")
-        for one in properties:
-            for variable in one:
-                if isinstance(variable.tag, str):  # neither a comment nor an instruction
-                    self[variable.tag.rpartition("}")[2]] = variable.text or ""
+_courses: WeakKeyDictionary[Any, _Course] = WeakKeyDictionary()
 
 
 class EventServer(EventDispatcher, Resource, Logger):
@@ -177,7 +145,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._granted: set[str] = set()
         self._ever_granted = False
         self._subscribing = 0
-        self._early: deque[Event] = deque(maxlen=limits.early_messages)
+        self._early: list[Event] = []
         self.coherence.add_web_resource("events", self)
         hostname = self.coherence.hostname
         web_server_port = self.coherence.web_server_port
@@ -203,7 +171,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         data = body if isinstance(body, bytes) else b""
         if self.event_dispatcher_event_callbacks[_RECEIVED]:
             command = {"method": request.method, "path": request.path}
-            self.dispatch_event(_RECEIVED, command, request.requestHeaders, data)
+            self.dispatch_event(_RECEIVED, command, request.requestHeaders.copy(), data)
         message = read_request(request, data)
         if isinstance(body, Refusal):
             verdict: Refusal | None = body
@@ -231,11 +199,18 @@ class EventServer(EventDispatcher, Resource, Logger):
             return Refusal(error.status, str(error.args[0]), error.clause)
         event = Event.of(sid, verdict.body, pairs)
         if early:
-            if len(self._early) < self._limits.early_messages:
-                self._early.append(event)
+            if not self._has_room(sid):
+                return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
+            self._early.append(event)
         else:
             self._propagate(event)
         return None
+
+    def _has_room(self, sid: str) -> bool:
+        most = self._limits.early_messages
+        return len(self._early) < most * self._subscribing and (
+            sum(event.get_sid() == sid for event in self._early) < most
+        )
 
     def _propagate(self, event: Event) -> None:
         if not event:
@@ -269,8 +244,8 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._granted.add(sid)
         self._ever_granted = True
         early = [event for event in self._early if event.get_sid() == sid]
+        self._early = [event for event in self._early if event.get_sid() != sid]
         for event in early:
-            self._early.remove(event)
             self._propagate(event)
 
     def forget(self, sid: str) -> None:
@@ -331,12 +306,33 @@ class EventProtocol(Exchange, Logger):
         self.service = service
         self.action = action
         self.attempt: Deferred[Any] | None = None
-        self.finished: list[Deferred[None]] = []
+        self.finished: list[Deferred[bool]] = []
         self.given_up = False
+        self.renewed: str | None = None
+        self._again: Any = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing is under way but a pause until the next attempt."""
+        return self._again is not None
+
+    def wait(self, seconds: float, attempt: Callable[[], object]) -> None:
+        """Call ``attempt`` after ``seconds``, unless torn down before: until then this object is
+        the ``event_connection`` of the service."""
+
+        def begin() -> None:
+            self.teardown()
+            attempt()
+
+        self.service.event_connection = self
+        self._again = (self._reactor or default_reactor()).callLater(seconds, begin)
 
     def teardown(self) -> None:
-        """End the connection, whatever is under way on it."""
+        """End the connection, whatever is under way on it, and the attempts to come."""
         self.given_up = self.given_up or not self.done
+        again, self._again = self._again, None
+        if again is not None and again.active():
+            again.cancel()
         attempt, self.attempt = self.attempt, None
         if self.transport is None and attempt is not None:
             attempt.cancel()
@@ -345,7 +341,7 @@ class EventProtocol(Exchange, Logger):
             self.service.event_connection = None
         finished, self.finished = self.finished, []
         for waiting in finished:
-            waiting.callback(None)
+            waiting.callback(not self.given_up)
 
     def answered(self, response: Response) -> None:
         """The device has answered."""
@@ -370,16 +366,23 @@ class EventProtocol(Exchange, Logger):
     def _take(self, response: Response) -> None:
         service = self.service
         sid = _sid_of(response)
+        if sid is None and response.status == 200 and b"sid" not in response.fields:
+            sid = self.renewed  # a renewal that was granted in few words
         if sid is None:
             service.process_event({})
             return
+        if self.renewed not in (None, sid) and _server is not None:
+            _server.forget(str(self.renewed))
         service.set_sid(sid)
         timeout = response.fields.get(b"timeout")
         granted: float | None = _INFINITE_SECONDS
         if not is_infinite(timeout):
             granted = parse_timeout(timeout, lenient=True)
+        course = _course(service)
+        course.failures = 0
+        course.told = _renewable(int(granted or min(course.asked or 1800, 1800)))
         try:
-            service.set_timeout(_renewable(int(granted or getattr(service, "timeout", 0) or 1800)))
+            service.set_timeout(course.told)
         finally:
             if _server is not None:
                 _server.granted(sid)
@@ -396,9 +399,9 @@ def _sid_of(response: Response) -> str | None:
 
 
 def _renewable(seconds: int) -> int:
-    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end: it would
-    renew a shorter grant at once, and again at once."""
-    if seconds > _RENEWED_BEFORE:
+    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end, so that
+    it renews at half of a short grant: it would renew one below 30 s at once, and again at once."""
+    if seconds >= 2 * _RENEWED_BEFORE:
         return seconds
     return _RENEWED_BEFORE + max(seconds // 2, 1)
 
@@ -421,20 +424,30 @@ def subscribe(
 
     The Deferred fires with the device's response, a :class:`PeerResponse`, once the service
     knows of it; with None when there was none, which is logged, and, for a renewal, tried again.
-    A renewal that is refused is followed by a new subscription. Fails with LocalProtocolError
-    when there is no :class:`EventServer` to name, ValueError for what is no http URL.
+    A renewal that is refused is followed by a new subscription, which is tried until it is granted.
+    Between the attempts ``event_connection`` waits; its ``teardown()`` ends them. Fails with
+    LocalProtocolError when there is no :class:`EventServer` to name, ValueError for what is no http URL.
     """
-    reactor = reactor or default_reactor()
+    return _send(service, action, reactor or default_reactor(), limits)
+
+
+def _send(
+    service: Any, action: str, reactor: Reactor, limits: Limits, *, persistent: bool = False
+) -> Deferred[PeerResponse | None]:
+    """As :func:`subscribe`; ``persistent`` tries a new subscription again, too."""
     outstanding = getattr(service, "event_connection", None)
-    if action == "subscribe" and isinstance(outstanding, EventProtocol):
-        turn: Deferred[None] = Deferred()
+    if isinstance(outstanding, EventProtocol) and outstanding.waiting:
+        persistent = persistent or not service.get_sid()
+        outstanding.teardown()
+    elif action == "subscribe" and isinstance(outstanding, EventProtocol):
+        turn: Deferred[bool] = Deferred()
         outstanding.finished.append(turn)
         return turn.addCallback(
-            lambda _: subscribe(service, action, reactor=reactor, limits=limits)
+            lambda goes_on: (
+                _send(service, action, reactor, limits, persistent=persistent) if goes_on else None
+            )
         )
-    sid = service.get_sid()
-    if isinstance(sid, bytes):
-        sid = sid.decode("latin-1")
+    sid = _sid_known(service)
     try:
         url = http_url(urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url())))
         request = _message(service, action, url, sid)
@@ -445,8 +458,9 @@ def subscribe(
     connection = EventProtocol(service, action, reactor=reactor, limits=limits)
     server = _server if action == "subscribe" and not sid else None
     if action == "subscribe":
+        connection.renewed = sid
         service.event_connection = connection
-    elif _server is not None:
+    elif _server is not None and sid is not None:
         _server.forget(sid)
     if server is not None:
         server.subscribing()
@@ -459,18 +473,31 @@ def subscribe(
             server.settled()
         return result
 
+    def again(wanted_sid: str | None) -> None:
+        # What somebody has asked for meanwhile takes the place of this.
+        outstanding = getattr(service, "event_connection", None)
+        if _sid_known(service) == wanted_sid and outstanding is None:
+            course = _course(service)
+            course.failures += 1
+            connection.wait(
+                backoff(course.failures, limits),
+                lambda: _send(service, action, reactor, limits, persistent=persistent),
+            )
+
     def got(response: Response) -> PeerResponse:
-        _retries.pop(id(service), None)
-        if action == "subscribe" and sid and response.status != 200:
-            _resubscribe(service, sid, reactor)
+        if action == "subscribe" and response.status != 200 and sid:
+            _resubscribe(service, sid, reactor, limits)
+        elif persistent and action == "subscribe" and not sid and not service.get_sid():
+            again(None)
         return PeerResponse.of(response)
 
     def failed(failure: Failure) -> None:
         given_up = connection.given_up  # by the service, which may be gone
+        connection.done = True
         connection.teardown()
         connection.warning("%s to %s: %s", action, url, failure.getErrorMessage())
-        if action == "subscribe" and sid and service.get_sid() and not given_up:
-            _retry(service)
+        if action == "subscribe" and (sid or persistent) and not given_up:
+            again(sid)
 
     # Its own, which has fired when the answer is there and not before.
     answered: Deferred[PeerResponse | None] = Deferred(lambda _: connection.teardown())
@@ -492,7 +519,11 @@ def unsubscribe(
 
 
 def _message(service: Any, action: str, url: str, sid: str | None) -> Request | None:
-    duration = int(getattr(service, "timeout", 0) or 0) or _POLICY.duration
+    course = _course(service)
+    timeout = int(getattr(service, "timeout", 0) or 0)
+    if not course.asked or timeout != course.told:
+        course.asked = timeout or _POLICY.duration
+    duration = course.asked
     if action != "subscribe":
         return unsubscribe_message(url, sid, _POLICY) if sid else None
     if sid:
@@ -513,7 +544,16 @@ def endpoint_of_url(url: str) -> Endpoint:
     return Endpoint(host, parts.port or 80, int(zone) if zone.isdecimal() else 0)
 
 
-def _resubscribe(service: Any, sid: str, reactor: Reactor) -> None:
+def _sid_known(service: Any) -> str | None:
+    sid = service.get_sid()
+    return (sid.decode("latin-1") if isinstance(sid, bytes) else sid) or None
+
+
+def _course(service: Any) -> _Course:
+    return _courses.setdefault(service, _Course())
+
+
+def _resubscribe(service: Any, sid: str, reactor: Reactor, limits: Limits) -> None:
     """The device does not know ``sid`` any more (CP-01)."""
     if _server is not None:
         _server.forget(sid)
@@ -521,18 +561,4 @@ def _resubscribe(service: Any, sid: str, reactor: Reactor) -> None:
         if table is not None and table.get(sid) is service:
             del table[sid]
     service.set_sid(None)
-    subscribe(service, reactor=reactor)
-
-
-# How many renewals in a row have brought no answer, by the identity of the service.
-_retries: OrderedDict[int, int] = OrderedDict()
-
-
-def _retry(service: Any) -> None:
-    """Renew again soon, by way of the service's own timer, which ends with the service."""
-    count = _retries.pop(id(service), 0)
-    _retries[id(service)] = count + 1
-    if len(_retries) > DEFAULT_LIMITS.held_subscriptions:
-        _retries.popitem(last=False)
-    delay = min(2.0**count, DEFAULT_LIMITS.backoff_most_seconds)
-    service.set_timeout(_RENEWED_BEFORE + int(delay))
+    _send(service, "subscribe", reactor, limits, persistent=True)

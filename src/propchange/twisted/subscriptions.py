@@ -91,7 +91,8 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         body = read_body(request, self._limits)
         data = body if isinstance(body, bytes) else b""
         command = {"method": request.method, "path": request.path}
-        self.dispatch_event("event_client_message_received", command, request.requestHeaders, data)
+        headers = request.requestHeaders.copy()  # listeners may do with it as they like
+        self.dispatch_event("event_client_message_received", command, headers, data)
         message = read_request(request, data)
         if isinstance(body, Refusal):
             return self._refuse(request, message, body)
