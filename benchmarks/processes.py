@@ -62,7 +62,7 @@ class Worker:
             raise RuntimeError(f"{self._name} does not answer")
         try:
             is_error, value = self._connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             raise RuntimeError(f"{self._name} has died") from None
         if is_error:
             raise RuntimeError(f"{self._name} failed:\n{value}")
@@ -98,7 +98,7 @@ async def _serve(connection: Connection, program: Callable[[], Any]) -> None:
             readable.clear()
             try:
                 command, arguments = connection.recv()
-            except EOFError:
+            except (EOFError, ConnectionResetError):
                 break
             try:
                 connection.send((False, await commands[command](*arguments)))
