@@ -175,6 +175,54 @@ def test_an_unsubscribe_is_answered_200_and_removes(
     assert only(wire.send(messages.unsubscribe(None))).status == 412
 
 
+@pytest.mark.clause("SUB-58")
+@pytest.mark.parametrize("how", ["cancelled", "expired", "cancelled early", "expired early"])
+def test_who_has_left_is_told_the_initial_event_and_nothing_else(
+    wire: Any, device_service: Any, reactor: Any, messages: Any, how: str
+) -> None:
+    answered = "early" not in how
+    device_service.reactor = reactor
+    sid = only(wire.send(messages.subscribe(TIMEOUT="Second-60"))).fields[b"sid"].decode()
+    reactor.pump([0, 0, 0])
+    s = device_service.subscribers[sid]
+    if answered:
+        protocol, transport = reactor.accept()
+        protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    reactor.advance(20)
+    results: list[Any] = []
+    for _ in range(5):
+        event.send_notification(s, messages.body, reactor=reactor)[0].addErrback(results.append)
+    if "cancelled" in how:
+        assert only(wire.send(messages.unsubscribe(sid))).status == 200
+    else:
+        reactor.advance(9)
+        s["created"] -= 60
+        device_service.reactor = None
+        assert only(wire.send(messages.renew(sid))).status == 412
+    # What was under way already is left to end.
+    assert len(results) == (4 if answered else 5)
+    assert all(failure.check(DeliveryError) for failure in results)
+    if not answered:
+        protocol, transport = reactor.accept(0)
+        assert b"SEQ: 0\r\n" in transport.value()
+    protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert b"SEQ: 2\r\n" not in transport.value()
+
+
+def test_a_service_that_keeps_a_copy_sends_after_the_answer_too(
+    wire: Any, device_service: Any, reactor: Any, messages: Any
+) -> None:
+    def copying(subscriber: dict[str, Any]) -> None:
+        device_service.subscribers[subscriber["sid"]] = copy = dict(subscriber)
+        event.send_notification(copy, messages.body, reactor=reactor)[0].addErrback(print)
+
+    device_service.new_subscriber = copying
+    assert only(wire.send(messages.subscribe())).status == 200
+    assert reactor.tcpClients == []
+    reactor.pump([0, 0, 0])
+    assert len(reactor.tcpClients) == 1
+
+
 def test_whoever_is_taken_out_of_the_dict_is_not_subscribed(
     wire: Any, device_service: Any, messages: Any
 ) -> None:

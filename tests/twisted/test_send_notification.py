@@ -329,3 +329,66 @@ def test_the_protocol_alone_does_not_wait_for_ever(
     protocol.makeConnection(transport)
     reactor.advance(30)
     assert transport.disconnecting
+
+
+# --- who is told, and until when ---
+
+
+def urls(*ports: int) -> tuple[DeliveryURL, ...]:
+    return tuple(
+        DeliveryURL(
+            f"http://127.0.0.1:{port}/", Endpoint("127.0.0.1", port), f"127.0.0.1:{port}", "/"
+        )
+        for port in ports
+    )
+
+
+def test_copies_of_a_subscriber_stay_in_order(reactor: Any, send: Any) -> None:
+    for number in range(3):
+        send(subscriber(seq=number))
+    assert len(reactor.tcpClients) == 1
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(OK)
+    assert seqs(transport) == ["0", "1"]
+
+
+def test_one_message_takes_a_minute_at_most_over_all_delivery_urls(reactor: Any, send: Any) -> None:
+    all_of_them = urls(9000, 9001, 9002, 9003)
+    s = Subscriber(subscriber(callback=all_of_them[0].url), all_of_them)
+    results, _ = send(s)
+    reactor.advance(25)
+    for number in range(2):
+        protocol, _ = reactor.accept(number)
+        protocol.dataReceived(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        reactor.advance(20 if number == 0 else 14)
+        assert results == []
+    reactor.advance(1)
+    assert results[0].check(DeliveryError)
+    assert len(reactor.tcpClients) == 3
+
+
+@pytest.mark.parametrize("answer", [OK, b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n"])
+def test_the_time_of_a_message_ends_with_it(reactor: Any, send: Any, answer: bytes) -> None:
+    s = Subscriber(subscriber(callback=urls(9000)[0].url), urls(9000, 9001))
+    results, connection = send(s)
+    for number, status in enumerate([b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", answer]):
+        protocol, _ = reactor.accept(number)
+        protocol.dataReceived(status)
+    assert results[0].status in (200, 412)
+    connection.disconnect()
+    for _, _, factory, *_ in reactor.tcpClients:
+        lose(factory.buildProtocol(None).transport)
+    reactor.advance(0.01)
+    assert reactor.getDelayedCalls() == []
+
+
+def test_after_the_answer_disconnect_ends_the_kept_connection(reactor: Any, send: Any) -> None:
+    results, connection = send(subscriber())
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(OK)
+    assert not transport.disconnecting
+    connection.disconnect()
+    assert transport.disconnecting
+    lose(transport)
+    assert results[0].status == 200
+    assert reactor.getDelayedCalls() == []

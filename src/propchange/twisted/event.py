@@ -43,8 +43,8 @@ from propchange.core.subscribing import (
 )
 from propchange.core.timing import backoff
 from propchange.errors import LocalProtocolError, PropchangeError, RemoteProtocolError
-from propchange.twisted.deliveries import NotificationProtocol
 from propchange.twisted.contents import Event
+from propchange.twisted.deliveries import NotificationProtocol
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.exchanges import Exchange, connect
 from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
@@ -426,7 +426,8 @@ def subscribe(
     knows of it; with None when there was none, which is logged, and, for a renewal, tried again.
     A renewal that is refused is followed by a new subscription, which is tried until it is granted.
     Between the attempts ``event_connection`` waits; its ``teardown()`` ends them. Fails with
-    LocalProtocolError when there is no :class:`EventServer` to name, ValueError for what is no http URL.
+    LocalProtocolError when there is no :class:`EventServer` to name, ValueError for what is no
+    http URL.
     """
     return _send(service, action, reactor or default_reactor(), limits)
 

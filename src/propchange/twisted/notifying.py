@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
@@ -29,7 +30,7 @@ from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.dispatching import Logger
 from propchange.twisted.reactors import Reactor, default_reactor
 
-__all__ = ["PeerResponse", "Subscriber", "hold", "release", "send_notification", "withdraw"]
+__all__ = ["PeerResponse", "Subscriber", "end", "hold", "release", "send_notification", "withdraw"]
 
 
 class PeerResponse(NamedTuple):
@@ -79,8 +80,11 @@ class _Notification:
     value. ``deferred`` fires once."""
 
     __slots__ = (
+        "_alarm",
+        "_began",
         "_deliveries",
         "_outbox",
+        "_reactor",
         "address",
         "at",
         "deferred",
@@ -89,9 +93,12 @@ class _Notification:
         "seq",
     )
 
-    def __init__(self, outbox: _Outbox, deliveries: Any, message: EventMessage, seq: int) -> None:
+    def __init__(self, outbox: _Outbox, reactor: Reactor, message: EventMessage, seq: int) -> None:
         self._outbox = outbox
-        self._deliveries = deliveries
+        self._reactor = reactor
+        self._deliveries = deliveries_of(reactor)
+        self._alarm: Any = None
+        self._began: float | None = None
         self.message = message
         self.seq = seq
         self.at = 0  # which of the delivery URLs
@@ -100,29 +107,56 @@ class _Notification:
 
     def disconnect(self) -> None:
         """Give the notification up: its Deferred fails with DeliveryError, unless it has fired.
-        Its SEQ is spent."""
-        if self.delivery is not None:
-            self._deliveries.abort(self.delivery)
-        self._outbox.done(self, DeliveryError(f"SEQ {self.seq} was given up"))
+        Its SEQ is spent. Once it has fired, end the connections to that subscriber that are kept
+        for the next one."""
+        if self.deferred.called:
+            for address in self._outbox.addresses[self.at : self.at + 1]:
+                self._deliveries.leave(address.url.endpoint)
+        else:
+            self.fail(f"SEQ {self.seq} was given up")
+
+    def fail(self, reason: str) -> None:
+        """End the attempt, if one is under way, and let the Deferred fail."""
+        delivery, self.delivery = self.delivery, None
+        if delivery is not None:
+            self._deliveries.abort(delivery)
+        self.disarm()
+        self._outbox.done(self, DeliveryError(reason))
+
+    def disarm(self) -> None:
+        """Leave nothing with the reactor."""
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None and alarm.active():
+            alarm.cancel()
 
     def begin(self, *, fresh: bool = False) -> None:
         """Make an attempt at the delivery URL whose turn it is."""
+        if self._began is None:
+            self._began = self._reactor.seconds()
+        elif self._alarm is None:
+            # One attempt is bounded by itself: this is for the second and later ones.
+            left = self._began + DEFAULT_LIMITS.message_seconds - self._reactor.seconds()
+            reason = f"SEQ {self.seq} reached none of the delivery URLs in time"
+            self._alarm = self._reactor.callLater(max(left, 0), self.fail, reason)
         address = self._outbox.addresses[self.at]
         self.delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
         self._deliveries.send(self.delivery, self._ended)
 
     def _ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
         self.delivery = None
-        if result is DeliveryFailure.STALE and not delivery.fresh:
+        goes_on = self._outbox.wants(self)
+        if result is DeliveryFailure.STALE and not delivery.fresh and goes_on:
             self.begin(fresh=True)
             return
         settled = isinstance(result, Response) and (
             200 <= result.status < 300 or result.status == 412
         )
-        if not settled and self.at + 1 < len(self._outbox.addresses):
+        if not settled and goes_on and self.at + 1 < len(self._outbox.addresses):
             self.at += 1
             self.begin()
-        elif isinstance(result, Response):
+            return
+        self.disarm()
+        if isinstance(result, Response):
             self._outbox.done(self, PeerResponse.of(result))
         else:
             url = delivery.address.url.url
@@ -132,9 +166,11 @@ class _Notification:
 class _Outbox:
     """What waits for one subscriber: one message at a time, in order."""
 
-    __slots__ = ("_current", "_held", "_queue", "addresses", "subscriber")
+    __slots__ = ("_current", "_ended", "_held", "_others", "_queue", "addresses", "subscriber")
 
-    def __init__(self, subscriber: MutableMapping[str, Any]) -> None:
+    def __init__(self, others: _Outboxes, subscriber: MutableMapping[str, Any]) -> None:
+        self._others = others
+        self._ended = False
         self.subscriber = subscriber
         self.addresses = _addresses(subscriber)
         self._queue: deque[_Notification] = deque()
@@ -142,7 +178,9 @@ class _Outbox:
         self._held = False
 
     def push(self, notification: _Notification) -> None:
-        if self._current is None and not self._held:
+        if not self.wants(notification):
+            self.done(notification, DeliveryError(_OVER))
+        elif self._current is None and not self._held:
             self._current = notification
             notification.begin()
         elif len(self._queue) >= DEFAULT_LIMITS.waiting_events:
@@ -184,17 +222,34 @@ class _Outbox:
             self._current.disconnect()
         self._proceed()
 
+    def wants(self, notification: _Notification) -> bool:
+        """Whether it may be sent: to who has left, the initial event alone."""
+        return not self._ended or notification.seq == 0
+
+    def end(self) -> None:
+        """The subscription is over: fail what waits, and make no further attempt at what is under
+        way; but the initial event is still owed (UDA 2.0 §4.1.4)."""
+        self._ended = True
+        for notification in tuple(self._queue):
+            if not self.wants(notification):
+                self.done(notification, DeliveryError(_OVER))
+        self._proceed()
+
     def _proceed(self) -> None:
         if self._current is None and not self._held:
             if self._queue:
                 self._current = self._queue.popleft()
                 self._current.begin()
             else:
-                _outboxes.pop(id(self.subscriber), None)
+                self._others.pop(_key(self.subscriber), None)
 
 
-# By the identity of the subscriber, which its outbox keeps alive; gone when nothing waits.
-_outboxes: dict[int, _Outbox] = {}
+_OVER = "the subscription is over"
+
+# Of each reactor, by SID and callback, since a program may keep its own copy of a subscriber, or
+# make a new one each time; gone when nothing waits.
+_Outboxes = dict[tuple[str, str], _Outbox]
+_of_reactor: weakref.WeakKeyDictionary[Any, _Outboxes] = weakref.WeakKeyDictionary()
 
 
 class _NotificationLog(Logger):
@@ -204,36 +259,48 @@ class _NotificationLog(Logger):
 _log = _NotificationLog()
 
 
-def _outbox(subscriber: MutableMapping[str, Any]) -> _Outbox:
-    outbox = _outboxes.get(id(subscriber))
+def _outbox(subscriber: MutableMapping[str, Any], reactor: Reactor) -> _Outbox:
+    outboxes = _of_reactor.get(reactor)
+    if outboxes is None:
+        outboxes = _of_reactor[reactor] = {}
+    key = _key(subscriber)
+    outbox = outboxes.get(key)
     if outbox is None:
-        outbox = _outboxes[id(subscriber)] = _Outbox(subscriber)
+        outbox = outboxes[key] = _Outbox(outboxes, subscriber)
     return outbox
 
 
-def hold(subscriber: Subscriber) -> None:
+def _key(subscriber: MutableMapping[str, Any]) -> tuple[str, str]:
+    return str(subscriber["sid"]), str(subscriber["callback"])
+
+
+def hold(subscriber: Subscriber, reactor: Reactor) -> None:
     """Keep what is sent to ``subscriber`` until :func:`release`: its SUBSCRIBE is not answered
     yet (UDA 2.0 §4.1.2)."""
-    _outbox(subscriber).hold()
+    _outbox(subscriber, reactor).hold()
 
 
-def release(subscriber: Subscriber, *, lost: bool = False) -> None:
+def release(subscriber: Subscriber, reactor: Reactor, *, lost: bool = False) -> None:
     """The answer has left; or, ``lost``, it cannot, so that nobody knows the SID."""
-    outbox = _outboxes.get(id(subscriber))
+    outbox = _outbox(subscriber, reactor)
     if lost:
         withdraw(subscriber)
-    if outbox is not None:
-        if lost:
-            outbox.drop()
-        else:
-            outbox.release()
+        outbox.drop()
+    else:
+        outbox.release()
+
+
+def end(subscriber: MutableMapping[str, Any], reactor: Reactor) -> None:
+    """The subscription is cancelled or has expired: what waits for it fails, the initial event
+    excepted."""
+    _outbox(subscriber, reactor).end()
 
 
 def withdraw(subscriber: MutableMapping[str, Any]) -> None:
     """Take ``subscriber`` out of the dict it stands in, if it is known to stand in one."""
     table = getattr(subscriber, "table", None)
-    if table is not None and table.get(subscriber["sid"]) is subscriber:
-        del table[subscriber["sid"]]
+    if table is not None:
+        table.pop(subscriber["sid"], None)  # it, or the copy of it that a program keeps
 
 
 def send_notification(
@@ -251,9 +318,9 @@ def send_notification(
     reactor = reactor or default_reactor()
     seq = int(s["seq"])
     s["seq"] = next_seq(seq)
-    outbox = _outbox(s)
+    outbox = _outbox(s, reactor)
     message = EventMessage((), xml)
-    notification = _Notification(outbox, deliveries_of(reactor), message, seq)
+    notification = _Notification(outbox, reactor, message, seq)
     if not outbox.addresses:
         error = DeliveryError(f"{s['callback']!r} cannot be called")
         outbox.done(notification, error)

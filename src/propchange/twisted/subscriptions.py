@@ -31,7 +31,7 @@ from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
-from propchange.twisted.notifying import Subscriber, hold, release, withdraw
+from propchange.twisted.notifying import Subscriber, end, hold, release, withdraw
 from propchange.twisted.reactors import Reactor, Timer, default_reactor
 from propchange.twisted.reporting import product
 
@@ -185,14 +185,14 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         subscriber.source = verdict.local._replace(port=0)
         subscriber.peer = verdict.peer.host
         subscriber.table = self.subscribers
-        hold(subscriber)
+        hold(subscriber, self._reactor)
         self._keep(subscriber, verdict.duration)
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500
             self.exception("%s did not take a new subscriber", self.service.id)
             withdraw(subscriber)
-            release(subscriber, lost=True)
+            release(subscriber, self._reactor, lost=True)
             return self._refuse(request, message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
         self.subscribers.setdefault(sid, subscriber)
@@ -200,7 +200,8 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
             pending[self] = self
-        call_when_left(request, self._reactor, lambda left: release(subscriber, lost=not left))
+        reactor = self._reactor
+        call_when_left(request, reactor, lambda left: release(subscriber, reactor, lost=not left))
         self.info("%s (%s): %s subscribed", self.service.id, self.backend_name, verdict.peer)
         return answer(request, subscribe_response(sid, verdict.duration, self._policy, message))
 
@@ -223,8 +224,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
             verdict = _unknown(verdict.sid)
         if isinstance(verdict, Refusal):
             return self._refuse(request, message, verdict)
-        # What is on its way to it, the initial event above all, still goes (SUB-58).
-        del self.subscribers[verdict.sid]
+        end(self.subscribers.pop(verdict.sid), self._reactor)
         if not self.subscribers:
             self._watch(0)
         self.info("%s (%s): %s cancelled", self.service.id, self.backend_name, verdict.sid)
@@ -288,6 +288,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
             if seconds <= 0:
                 self.info("%s (%s): %s expired", self.service.id, self.backend_name, sid)
                 del self.subscribers[sid]
+                end(subscriber, self._reactor)
             else:
                 left = min(left, seconds)
         self._sweep_at = None
