@@ -59,3 +59,10 @@ def test_a_new_subscriber_is_told_the_last_list() -> None:
 
 def test_the_fold_is_shown_by_its_name() -> None:
     assert repr(CONTAINERS) == repr(ContainerFold()) == "CONTAINERS"
+
+
+def test_a_list_that_grows_pair_by_pair_keeps_each_container_once_with_its_newest_place() -> None:
+    text = ""
+    for container, update in [("a", "1"), ("b", "2"), ("a", "3"), ("c,d", "4"), ("e\\", "5")]:
+        text = CONTAINERS(text, format_container_update_ids([(container, update)]))
+    assert parse_container_update_ids(text) == [("b", "2"), ("a", "3"), ("c,d", "4"), ("e\\", "5")]

@@ -255,6 +255,22 @@ def test_an_initial_event_forgets_the_instances_that_it_does_not_name() -> None:
     assert held.instances == {("A", 0, None): "4"}
 
 
+def test_an_instance_that_is_named_with_nothing_to_tell_has_gone() -> None:
+    held = held_with()
+    both = last_change(instance(0, A=1), instance(1, A=1, B_LF=2))
+    held.decode(0, (("LastChange", both),), initial=True)
+    held.decode(1, (("LastChange", last_change(instance(1), instance(0))),), initial=False)
+    assert held.instances == {("A", 0, None): "1"}
+
+
+def test_a_device_cannot_fill_the_memory_with_variables_that_nobody_declares() -> None:
+    held = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=2))
+    held.decode(0, (("A", "1"), ("B", "1")), initial=True)
+    event = held.decode(1, (("C", "1"), ("B", "2")), initial=False)
+    assert event.changes == {"C": "1", "B": "2"}
+    assert held.values == {"A": "1", "B": "2"}
+
+
 def test_a_device_cannot_fill_the_memory_with_instances() -> None:
     held = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=2))
     for number in range(5):

@@ -23,7 +23,11 @@ def parse_container_update_ids(text: str) -> list[tuple[str, str]]:
     §2.5.21). Raises ValueError when it holds no pairs."""
     if not text:
         return []
-    items = [re.sub(r"\\(.)", r"\1", item, flags=re.DOTALL).strip() for item in _items(text)]
+    if "\\" in text:
+        items = [re.sub(r"\\(.)", r"\1", item, flags=re.DOTALL) for item in _items(text)]
+    else:
+        items = text.split(",")
+    items = [item.strip() for item in items]
     if len(items) % 2:
         raise ValueError(f"ContainerUpdateIDs holds pairs, not {len(items)} values")
     return list(zip(items[::2], items[1::2], strict=True))
@@ -44,11 +48,11 @@ def _items(text: str) -> list[str]:
 
 def format_container_update_ids(pairs: Iterable[tuple[str, str]]) -> str:
     """The value of a ContainerUpdateIDs with these (container, update ID) pairs."""
-    return ",".join(
-        re.sub(r"([\\,])", r"\\\1", item)
-        for container, update in pairs
-        for item in (container, update)
-    )
+    items = [item for pair in pairs for item in pair]
+    plain = ",".join(items)
+    if "\\" not in plain and plain.count(",") == len(items) - 1:
+        return plain
+    return ",".join(re.sub(r"([\\,])", r"\\\1", item) for item in items)
 
 
 class ContainerFold(Fold):
@@ -63,6 +67,14 @@ class ContainerFold(Fold):
     def write(self, changes: Iterable[FoldedChange]) -> str:
         """:meth:`Fold.write`."""
         return format_container_update_ids((str(key[0]), update) for key, update in changes)
+
+    def __call__(self, older: str, newer: str) -> str:
+        """:meth:`Fold.__call__`, for lists of thousands that grow by one pair at a time."""
+        pairs = dict(parse_container_update_ids(older))
+        for container, update in parse_container_update_ids(newer):
+            pairs.pop(container, None)
+            pairs[container] = update
+        return format_container_update_ids(pairs.items())
 
     def __repr__(self) -> str:
         return "CONTAINERS"

@@ -193,7 +193,11 @@ class HeldSubscription:
             changes[name] = value
         if "LastChange" in changes:
             self._expand(changes, details, initial=initial)
-        values.update(changes)
+        if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:
+            values.update(changes)
+        else:
+            # No description bounds the names: those that are known are kept up.
+            values.update((name, value) for name, value in changes.items() if name in values)
         event = Event(self, self.sid, seq, changes, tuple(details))
         if initial:
             event.is_initial = True  # as a keyword it would cost every event
@@ -228,6 +232,10 @@ class HeldSubscription:
         for entry in found.entries:
             if entry.variable:
                 self._tell(entry, changes, details)
+            elif entry.instance and not initial:
+                # Named, and nothing told of it: it has gone.
+                gone = entry.instance
+                self.instances = {k: v for k, v in self.instances.items() if k[1] != gone}
 
     def _tell(
         self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
