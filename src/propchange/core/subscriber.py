@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from propchange.core.deadlines import Deadlines
@@ -456,17 +457,10 @@ class SubscriberProtocol:
         held.renewals += 1
         sid = response.fields.get(b"sid")
         if sid is not None and sid != held.sid.encode("latin-1"):
-            self._adopt(held, sid)
+            with suppress(ValueError):  # REN-12, unless it is none
+                self._reception.adopt(held, parse_sid(sid))
         duration = self._take_grant(held, request, response, now)
         self._outcomes.append(RenewalAnswered(held, held.sid, duration))
-
-    def _adopt(self, held: HeldSubscription, value: bytes) -> None:
-        """The device answers a renewal with another SID (REN-12)."""
-        try:
-            sid = parse_sid(value)
-        except ValueError:
-            return
-        self._reception.adopt(held, sid)
 
     def _initial_overdue(self, held: HeldSubscription) -> None:
         self._move(held, _I.INITIAL_OVERDUE)
