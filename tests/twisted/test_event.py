@@ -220,3 +220,18 @@ def test_importing_installs_no_reactor() -> None:
         "print('twisted.internet.reactor' in sys.modules)\n"
     )
     assert run(program) == "False"
+
+
+def test_an_install_that_fails_leaves_the_modules_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from propchange.twisted import installing
+
+    def broken(_: str) -> None:
+        raise AttributeError("on purpose")
+
+    monkeypatch.delitem(sys.modules, installing.REPLACED, raising=False)
+    monkeypatch.setattr("importlib.import_module", broken)
+    with pytest.raises(AttributeError):
+        installing.install()
+    assert installing.REPLACED not in sys.modules

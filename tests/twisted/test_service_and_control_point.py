@@ -226,6 +226,18 @@ def test_a_closed_service_leaves_nothing_with_the_reactor(
         thermometer.drained()
 
 
+def test_closing_a_service_ends_its_delivery_connections(
+    thermometer: Thermometer, serve: Any, reactor: Any, messages: Any
+) -> None:
+    _, transport = subscribed(thermometer, serve, reactor, messages)
+    assert not transport.disconnecting
+    closed = thermometer.close()
+    assert transport.disconnecting
+    assert not closed.called
+    transport.protocol.connectionLost(Failure(ConnectionDone()))
+    assert closed.called
+
+
 # --- the control point ---
 
 
@@ -356,19 +368,43 @@ def test_a_listener_that_raises_is_logged(
 def test_closing_unsubscribes_and_leaves_nothing(point: ControlPoint, reactor: Any) -> None:
     subscription, _, changes, _ = granted(point, reactor)
     port = point._port
-    closed = point.close()
+    closed: list[Any] = []
+    point.close().addCallback(closed.append)
     protocol, transport = reactor.accept()
     assert transport.value().startswith(b"UNSUBSCRIBE /evt HTTP/1.1\r\n")
-    assert not closed.called
+    assert closed == []
     protocol.dataReceived(OK)
-    assert closed.called
     assert not port.listening
-    assert changes[-1].status is Status.CLOSED
-    assert subscription.close().called
+    assert closed == []
     for _, _, factory, *_ in reactor.tcpClients:
         factory.buildProtocol(None).connectionLost(Failure(ConnectionDone()))
+    assert closed == [None]
+    assert changes[-1].status is Status.CLOSED
+    assert subscription.close().called
     reactor.pump([0])
     assert reactor.getDelayedCalls() == []
+
+
+def test_after_closing_it_says_that_it_was_closed(point: ControlPoint) -> None:
+    with pytest.raises(RuntimeError, match="listens already"):
+        point.listen()
+    assert point.close().called
+    with pytest.raises(RuntimeError, match="closed"):
+        point.listen()
+    with pytest.raises(RuntimeError, match="closed"):
+        point.subscribe("http://127.0.0.1/evt", print)
+    assert point.close().called
+
+
+def test_closing_before_a_grant_fails_it(point: ControlPoint, reactor: Any) -> None:
+    subscription = point.subscribe("http://127.0.0.1:8080/evt", print, persistent=False)
+    assert subscription.granted is not None
+    failures: list[Any] = []
+    subscription.granted.addErrback(failures.append)
+    reactor.pump([0])
+    point.close()
+    reactor.pump([1] * 40)
+    assert failures[0].check(ConnectionFailed)
 
 
 def test_a_rebooted_device_is_subscribed_afresh(point: ControlPoint, reactor: Any) -> None:

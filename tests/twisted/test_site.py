@@ -113,6 +113,61 @@ def test_a_request_that_comes_too_slowly_is_answered_408(wire: Any, reactor: Any
     assert response.status == 408
 
 
+def test_a_request_that_stops_halfway_is_answered_408_in_time(wire: Any, reactor: Any) -> None:
+    wire.send(post(b"", "Content-Length: 0"))
+    reactor.advance(20)
+    wire.channel.dataReceived(post(b"a", "Content-Length: 2"))
+    reactor.pump([10, 10, 9])
+    assert wire.read() == []
+    reactor.advance(1)
+    (response,) = wire.read()
+    assert response.status == 408
+    wire.close()
+    assert reactor.getDelayedCalls() == []
+
+
+def test_a_stray_line_end_after_a_body_is_no_request(wire: Any, reactor: Any) -> None:
+    wire.send(post(b"a", "Content-Length: 1") + b"\r\n")
+    wire.channel.dataReceived(b"")
+    reactor.advance(40)
+    (response,) = wire.send(post(b"a", "Content-Length: 1"))
+    assert response.status == 200
+
+
+def test_a_leading_line_end_does_not_lift_the_cap_on_the_target(wire: Any, echo: Echo) -> None:
+    (response,) = wire.send(b"\r\nGET /" + b"a" * 200 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert response.status == 414
+    assert echo.rendered == []
+
+
+def test_a_full_table_ends_the_connection_that_was_idle_for_longest(
+    site: Site, connect: Any, reactor: Any
+) -> None:
+    wires = []
+    for host in (1, 2, 3):
+        wires.append(connect(site, peer=IPv4Address("TCP", f"127.0.0.{host}", 4000)))
+        reactor.advance(1)
+    wires[0].send(post(b"", "Content-Length: 0"))
+    assert site.buildProtocol(IPv4Address("TCP", "127.0.0.4", 4000)) is not None
+    assert [wire.transport.disconnecting for wire in wires] == [False, True, False]
+
+
+def test_closing_ends_the_connections_and_leaves_nothing(
+    site: Site, connect: Any, reactor: Any
+) -> None:
+    wires = [connect(site), connect(site)]
+    wires[0].channel.dataReceived(b"POST ")
+    closed = site.close()
+    left: list[Any] = []
+    closed.addCallback(lambda _: left.extend(reactor.getDelayedCalls()))
+    assert not closed.called
+    for wire in wires:
+        assert wire.transport.disconnecting
+        wire.close()
+    assert closed.called
+    assert left == []
+
+
 def test_an_idle_connection_is_ended(wire: Any, reactor: Any) -> None:
     reactor.pump([40, 40])
     assert wire.transport.disconnecting
@@ -120,10 +175,10 @@ def test_an_idle_connection_is_ended(wire: Any, reactor: Any) -> None:
 
 def test_connections_are_bounded_together_and_from_one_address(site: Site, connect: Any) -> None:
     peers = [IPv4Address("TCP", f"127.0.0.{host}", 4000) for host in (1, 2, 3)]
-    first = connect(site, peer=peers[0])
-    connect(site, peer=peers[0])
+    first, second = connect(site, peer=peers[0]), connect(site, peer=peers[0])
     assert site.buildProtocol(peers[0]) is None
-    connect(site, peer=peers[1])
+    for busy in (first, second, connect(site, peer=peers[1])):
+        busy.channel.dataReceived(b"POST ")
     assert site.buildProtocol(peers[2]) is None
     first.close()
     assert site.buildProtocol(peers[0]) is not None

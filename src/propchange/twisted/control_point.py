@@ -28,7 +28,7 @@ from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.event import endpoint_of_url
 from propchange.twisted.exchanges import Exchange, connect
 from propchange.twisted.messages import answer, read_body, read_request
-from propchange.twisted.reactors import Reactor, Timer, clock_of, default_reactor
+from propchange.twisted.reactors import Reactor, Timer, all_of, clock_of, default_reactor
 from propchange.twisted.reporting import Warnings, product
 from propchange.twisted.site import Site
 
@@ -121,9 +121,12 @@ class ControlPoint:
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
         self._under_way: dict[Endpoint, int] = {}
         self._waiting: dict[Endpoint, deque[OutgoingRequest]] = {}
-        self._exchanges: dict[Exchange, None] = {}
+        self._exchanges: dict[Exchange, Deferred[Exchange]] = {}
+        self._leaving: set[Exchange] = set()
         self._drain_call: Any = None
         self._port: Any = None
+        self._site: Site | None = None
+        self._closed = False
         self._logger = logging.getLogger("propchange.subscriber")
         self._warnings = Warnings(self._logger)
         # What EventServer asks of a control point of Cohen3's.
@@ -135,10 +138,15 @@ class ControlPoint:
 
     def listen(self, port: int = 0, interface: str = "") -> int:
         """Listen for events on ``port`` (0: any) of ``interface``, an address, "" for all of IPv4;
-        gives the port. Raises CannotListenError of Twisted."""
+        gives the port. Raises CannotListenError of Twisted, RuntimeError when it listens already or
+        was closed."""
+        self._check_open()
+        if self._port is not None:
+            raise RuntimeError("this control point listens already")
         reactor: Any = self._reactor
         site = Site(_Receiver(self), limits=self._limits, reactor=self._reactor)
         self._port = reactor.listenTCP(port, site, interface=interface)
+        self._site = site
         here = endpoint_of(self._port.getHost())
         assert here is not None
         self.hostname = self.hostname or (here.host if interface else None)
@@ -166,8 +174,10 @@ class ControlPoint:
         ``{name: variable.parse …}``; None leaves texts. ``device`` is the key for
         :meth:`device_gone` and :meth:`device_rebooted`.
 
-        Raises RuntimeError before :meth:`listen`, and as ``SubscriberProtocol.subscribe``.
+        Raises RuntimeError before :meth:`listen` and after :meth:`close`, and as
+        ``SubscriberProtocol.subscribe``.
         """
+        self._check_open()
         if self.web_server_port is None:
             raise RuntimeError("call listen() first: events need a port to arrive at")
         held = self._protocol.subscribe(
@@ -184,6 +194,10 @@ class ControlPoint:
         self._subscriptions[held] = subscription
         self._queue_drain()
         return subscription
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the control point was closed: make another")
 
     def device_gone(self, device: Hashable) -> None:
         """The device has said goodbye."""
@@ -206,20 +220,25 @@ class ControlPoint:
         return done
 
     def close(self) -> Deferred[None]:
-        """Unsubscribe everything and stop listening. Fires when that is done."""
+        """Unsubscribe everything and stop listening, for good. Fires when that is done."""
+        self._closed = True
         ends: Deferred[Any] = DeferredList([self.end(s) for s in self._subscriptions.values()])
         self._drain()
 
         def stop(_: object) -> Any:
+            for exchange, connected in tuple(self._exchanges.items()):
+                if exchange.transport is None:
+                    connected.cancel()
+                exchange.end()
             self._timer.close()
             if self._drain_call is not None and self._drain_call.active():
                 self._drain_call.cancel()
-            for exchange in tuple(self._exchanges):
-                exchange.end()
+            gone = [exchange.gone for exchange in self._leaving]
             port, self._port = self._port, None
-            if port is not None:
-                return maybeDeferred(port.stopListening)
-            return None
+            site, self._site = self._site, None
+            if port is None or site is None:
+                return all_of(gone)
+            return all_of([maybeDeferred(port.stopListening), site.close(), *gone])
 
         return ends.addCallback(stop).addCallback(lambda _: None)
 
@@ -269,7 +288,6 @@ class ControlPoint:
 
     def _send(self, request: OutgoingRequest, redirects: int) -> Deferred[Response]:
         exchange = Exchange(reactor=self._reactor, limits=self._limits)
-        self._exchanges[exchange] = None
         connected = connect(
             self._reactor,
             endpoint_of_url(request.url),
@@ -278,7 +296,12 @@ class ControlPoint:
             limits=self._limits,
         )
 
+        if not connected.called:
+            self._exchanges[exchange] = connected
+
         def build(_: Exchange) -> Deferred[Response]:
+            self._leaving.add(exchange)
+            exchange.gone.addCallback(lambda _: self._leaving.discard(exchange))
             port = self.web_server_port
             if exchange.local is None or port is None:
                 raise ConnectionFailed("the connection has no address that events could come to")
@@ -355,6 +378,8 @@ class ControlPoint:
         granted = subscription.granted
         if status is Status.CLOSED:
             del self._subscriptions[held]
+            if granted is not None and not granted.called:
+                granted.errback(ConnectionFailed(f"{held.event_url}: closed before it was granted"))
             subscription.closed.callback(None)
         elif status is Status.REFUSED and granted is not None and not granted.called:
             reason = f"{held.event_url}: {change.reason}"

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol
 
@@ -15,7 +16,7 @@ from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Respon
 from propchange.http import ResponseParser, encode_delivery
 from propchange.twisted.addresses import scoped_host
 from propchange.twisted.dispatching import Logger
-from propchange.twisted.reactors import Reactor, Timer, default_reactor
+from propchange.twisted.reactors import Reactor, Timer, all_of, default_reactor
 
 __all__ = ["Deliveries", "Ended", "NotificationProtocol", "deliveries_of"]
 
@@ -160,6 +161,7 @@ class Deliveries:
         # Each in the order of its deadlines, since each has one length of them.
         self._attempts: dict[Delivery, float] = {}
         self._idle: dict[NotificationProtocol, float] = {}
+        self._going: dict[NotificationProtocol, Deferred[None]] = {}
         # Pools that wait for a connection of another pool to end.
         self._starved: dict[_Pool, None] = {}
 
@@ -167,6 +169,11 @@ class Deliveries:
     def connection_count(self) -> int:
         """Connections that are open or being opened."""
         return len(self._open)
+
+    @property
+    def endpoints(self) -> set[Endpoint]:
+        """Where they lead to."""
+        return {route[0] for route in self._pools}
 
     def send(self, delivery: Delivery, ended: Ended) -> None:
         """Send ``delivery``; ``ended`` is called once, unless it is aborted. Raises
@@ -210,12 +217,17 @@ class Deliveries:
         pool = self._pools[delivery.address.url.endpoint, delivery.address.source]
         pool.waiting = deque(item for item in pool.waiting if item[0] is not delivery)
 
-    def leave(self, endpoint: Endpoint) -> None:
-        """Nothing more is to be sent to ``endpoint`` for now: end the idle connections to it."""
-        for route, pool in tuple(self._pools.items()):
-            if route[0] == endpoint:
-                for connection in tuple(pool.idle):
+    def leave(self, *endpoints: Endpoint) -> Deferred[None]:
+        """Nothing more is to be sent to ``endpoints`` for now: end the connections to them that
+        carry nothing. Fires when they are gone."""
+        going: list[Deferred[None]] = []
+        for connection in tuple(self._open):
+            pool = cast(_Pool, connection.pool)
+            if pool.route[0] in endpoints and connection.delivery is None:
+                going.append(self._going.setdefault(connection, Deferred()))
+                if connection in self._idle:
                     self.retire(connection)
+        return all_of(going)
 
     def close(self) -> None:
         """Abort everything and end every connection."""
@@ -272,6 +284,7 @@ class Deliveries:
         if connection not in self._open:
             return
         self._open.remove(connection)
+        going = self._going.pop(connection, None)
         pool = cast(_Pool, connection.pool)
         pool.size -= 1
         if self._idle.pop(connection, None) is not None:
@@ -288,6 +301,8 @@ class Deliveries:
             del self._starved[starved]
         if not self._open and not self._attempts:
             self._timer.close()
+        if going is not None:
+            going.callback(None)
 
     # --- deliveries end ---
 

@@ -23,7 +23,7 @@ class Exchange(Protocol):
 
     The answer may come in any number of chunks. ``local`` and ``peer`` are the two ends once it
     is connected, None where the transport has none; ``done`` once there was an answer or will be
-    none.
+    none; ``gone`` fires when the connection, once made, is no more.
     """
 
     transport: Any
@@ -36,6 +36,7 @@ class Exchange(Protocol):
         self._alarm: Any = None
         self.told_connected: Deferred[Any] | None = None
         self.done = False
+        self.gone: Deferred[None] = Deferred()
         self.local: Endpoint | None = None
         self.peer: Endpoint | None = None
 
@@ -72,12 +73,13 @@ class Exchange(Protocol):
         """The connection is gone; an answer that ends with it is whole now."""
         self._disarm()
         response = self._parser.end()
-        if self.done:
-            return
-        if response is not None:
-            self.answered(response)
-        else:
-            self.broken(ConnectionFailed(f"{self.peer} ended the connection without an answer"))
+        if not self.done:
+            if response is not None:
+                self.answered(response)
+            else:
+                self.broken(ConnectionFailed(f"{self.peer} ended the connection without an answer"))
+        if not self.gone.called:
+            self.gone.callback(None)
 
     def end(self) -> None:
         """End the connection now."""

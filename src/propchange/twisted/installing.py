@@ -33,4 +33,7 @@ def install() -> None:
         parent = importlib.import_module(package)
     except ImportError:
         return  # Cohen3 is not installed
+    except BaseException:
+        sys.modules.pop(REPLACED, None)
+        raise
     setattr(parent, name, event)

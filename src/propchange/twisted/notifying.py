@@ -30,7 +30,16 @@ from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.dispatching import Logger
 from propchange.twisted.reactors import Reactor, default_reactor
 
-__all__ = ["PeerResponse", "Subscriber", "end", "hold", "release", "send_notification", "withdraw"]
+__all__ = [
+    "PeerResponse",
+    "Subscriber",
+    "drop",
+    "end",
+    "hold",
+    "release",
+    "send_notification",
+    "withdraw",
+]
 
 
 class PeerResponse(NamedTuple):
@@ -294,6 +303,13 @@ def end(subscriber: MutableMapping[str, Any], reactor: Reactor) -> None:
     """The subscription is cancelled or has expired: what waits for it fails, the initial event
     excepted."""
     _outbox(subscriber, reactor).end()
+
+
+def drop(subscriber: MutableMapping[str, Any], reactor: Reactor) -> set[Endpoint]:
+    """The service ends: give everything up that waits or is under way. Gives where it went."""
+    outbox = _outbox(subscriber, reactor)
+    outbox.drop()
+    return {address.url.endpoint for address in outbox.addresses}
 
 
 def withdraw(subscriber: MutableMapping[str, Any]) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred, DeferredList
 
 from propchange.core.limits import Limits
 
-__all__ = ["DelayedCall", "Reactor", "Timer", "clock_of", "default_reactor"]
+__all__ = ["DelayedCall", "Reactor", "Timer", "all_of", "clock_of", "default_reactor"]
 
 
 class DelayedCall(Protocol):
@@ -56,6 +57,11 @@ def clock_of(reactor: Reactor) -> Callable[[], float]:
     if isinstance(reactor, ReactorBase) and hasattr(time, "CLOCK_BOOTTIME"):
         return functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
     return reactor.seconds
+
+
+def all_of(ends: Iterable[Deferred[Any]]) -> Deferred[None]:
+    """Fires once all of ``ends`` have, however."""
+    return DeferredList(tuple(ends), consumeErrors=True).addCallback(lambda _: None)
 
 
 class Timer:

@@ -9,12 +9,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.web.resource import Resource
 
 from propchange.core.headers import format_timeout
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, DeliveryFailure, Request, Response
+from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.core.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
@@ -30,8 +30,8 @@ from propchange.core.rules import PublisherPolicy
 from propchange.core.variables import StateVariable
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
-from propchange.twisted.notifying import send_notification
-from propchange.twisted.reactors import Reactor, Timer, clock_of, default_reactor
+from propchange.twisted.notifying import drop, send_notification
+from propchange.twisted.reactors import Reactor, Timer, all_of, clock_of, default_reactor
 from propchange.twisted.reporting import Warnings, product
 from propchange.twisted.site import Site
 from propchange.twisted.subscriptions import EventSubscriptionServer
@@ -112,7 +112,7 @@ class Service(upnp.Service):
         reactor: Any = self._opened().reactor
         site = Site(self.resource, limits=self._limits, reactor=reactor)
         listening = reactor.listenTCP(port, site, interface=interface)
-        self._listening.append(listening)
+        self._listening.append((listening, site))
         return int(listening.getHost().port)
 
     def close(self) -> Deferred[None]:
@@ -121,12 +121,15 @@ class Service(upnp.Service):
         the service besides its values raises RuntimeError."""
         publication, self._publication = self._publication, None
         self._closed = True
+        ends: list[Deferred[Any]] = []
         if publication is not None:
             self.detach()
-            publication.close()
+            ends.append(publication.close())
         listening, self._listening = self._listening, []
-        ends = [maybeDeferred(port.stopListening) for port in listening]
-        return DeferredList(ends).addCallback(lambda _: None)
+        for port, site in listening:
+            ends.append(maybeDeferred(port.stopListening))
+            ends.append(site.close())
+        return all_of(ends)
 
     # --- what EventSubscriptionServer talks to ---
 
@@ -204,6 +207,7 @@ class _Publication:
         self._timer = Timer(reactor, limits, self._deadline, clock=self._clock)
         self._thread = threading.get_ident()
         self._in_flight: dict[Delivery, None] = {}
+        self._called: set[Endpoint] = set()
         self._pump_call: Any = None
         self._waiters: list[tuple[Callable[[], bool], Deferred[None]]] = []
         self._logger = logging.getLogger("propchange.publisher")
@@ -211,7 +215,7 @@ class _Publication:
         self._taken: dict[str, Any] = {}
         self.subscribers = _Subscribers(self.protocol, self._taken, self._clock)
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         self._timer.close()
         if self._pump_call is not None:
             self._pump_call.cancel()
@@ -219,10 +223,14 @@ class _Publication:
         for delivery in self._in_flight:
             self._deliveries.abort(delivery)
         self._in_flight.clear()
+        for subscriber in tuple(self._taken.values()):
+            self._called |= drop(subscriber, self.reactor)
         self._taken.clear()
         waiters, self._waiters = self._waiters, []
         for _, deferred in waiters:
             deferred.cancel()
+        called, self._called = self._called, set()
+        return self._deliveries.leave(*called)
 
     # --- the sink ---
 
@@ -306,7 +314,10 @@ class _Publication:
         free = self._limits.delivery_connections - len(self._in_flight)
         for delivery in protocol.take_deliveries(free):
             self._in_flight[delivery] = None
+            self._called.add(delivery.address.url.endpoint)
             self._deliveries.send(delivery, self._delivery_ended)
+        if len(self._called) > 2 * self._limits.delivery_connections:
+            self._called &= self._deliveries.endpoints
         for outcome in protocol.take_outcomes():
             self._report(outcome)
         self._timer.set(protocol.next_deadline())

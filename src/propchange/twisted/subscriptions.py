@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
 from propchange.core.callbacks import OnLink
@@ -31,7 +32,7 @@ from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
-from propchange.twisted.notifying import Subscriber, end, hold, release, withdraw
+from propchange.twisted.notifying import Subscriber, drop, end, hold, release, withdraw
 from propchange.twisted.reactors import Reactor, Timer, default_reactor
 from propchange.twisted.reporting import product
 
@@ -236,16 +237,17 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         """Take those out of the dict whose time is up. Done at each deadline anyway."""
         self._sweep()
 
-    def disconnect(self) -> None:
-        """The service ends: leave nothing with the reactor. Cohen3's services call it when they are
+    def disconnect(self) -> Deferred[None]:
+        """The service ends: leave nothing with the reactor, and give up what was on its way. Fires
+        when the connections are gone. Cohen3's services call it when they are
         released, since it stands among their pending notifications."""
         if self._timer is not None:
             self._timer.close()
         self._sweep_at = None
-        deliveries = deliveries_of(self._reactor)
-        for subscriber in self.subscribers.values():
-            for url in getattr(subscriber, "urls", ()):
-                deliveries.leave(url.endpoint)
+        endpoints: set[Endpoint] = set()
+        for subscriber in tuple(self.subscribers.values()):
+            endpoints |= drop(subscriber, self._reactor)
+        return deliveries_of(self._reactor).leave(*endpoints)
 
     @property
     def _reactor(self) -> Reactor:
