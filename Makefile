@@ -72,7 +72,7 @@ layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
 	$(BIN)/lint-imports --no-logo
 
 fast: $(DEV_STAMP) ## every test but interop and the slow ones
-	$(BIN)/python -m pytest -q -m 'not slow' --ignore=tests/interop $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' --ignore=tests/interop $(PYTEST_ARGS)
 
 check: lint types layers fast ## before each commit; under a minute
 

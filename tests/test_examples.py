@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("port 8123")
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 PORT = 8123

@@ -11,6 +11,8 @@ import pytest
 
 from propchange.upnp import standard
 
+pytestmark = pytest.mark.slow
+
 TEXT = (Path(__file__).parent.parent / "docs" / "services.md").read_text()
 CHAPTERS = [chapter.partition("\n") for chapter in TEXT.split("\n## ")[1:]]
 PROGRAMS = {

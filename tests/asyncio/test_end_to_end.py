@@ -31,6 +31,8 @@ from propchange import (
     host,
 )
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 

@@ -14,6 +14,8 @@ from propchange.core.lastchange import parse_lastchange
 from propchange.core.variables import StateVariable
 from propchange.upnp.standard import AVTransport, ContentDirectory, RenderingControl
 
+pytestmark = pytest.mark.slow
+
 LOOPBACK = "127.0.0.1"
 
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from propchange.cli.demo import simulations
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 15.0
 
 

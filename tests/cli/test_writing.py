@@ -123,7 +123,10 @@ def test_a_reader_that_stalls_holds_up_who_waits_for_room_and_nobody_else(
 
     async def write() -> None:
         async with Writer(stream) as writer:
-            for _ in range(3):
+            writer.put(text)
+            while writer._waiting_characters:  # until the thread is stuck in the pipe with it
+                await asyncio.sleep(0)
+            for _ in range(2):
                 writer.put(text)
             waiting = asyncio.ensure_future(writer.room())
             for _ in range(10):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 EVENTS = [
     "0 {'Temperature': '20.0', 'Alarm': '0'} 20.0",
