@@ -6,6 +6,8 @@ import pytest
 
 from propchange import ControlPoint, Device, Service, StateVariable, host
 
+pytestmark = pytest.mark.slow
+
 LOOPBACK = "127.0.0.1"
 
 

@@ -16,6 +16,8 @@ from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 

@@ -30,6 +30,8 @@ from propchange.core.outcomes import (
 )
 from propchange.errors import ConnectionFailed, DescriptionError, SubscriptionRefused
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 15.0
 
 

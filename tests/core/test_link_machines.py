@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -29,6 +30,8 @@ from propchange.core.publisher import PublisherProtocol
 from propchange.core.rules import PublisherPolicy, SubscriberPolicy
 from propchange.core.states import SubscriberState
 from propchange.testing import DELIVER, Fate, Link
+
+pytestmark = pytest.mark.slow
 
 LIMITS = replace(
     DEFAULT_LIMITS, waiting_messages=3, connections_per_delivery_endpoint=2, early_messages=3
