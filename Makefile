@@ -15,17 +15,18 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 MUTANTS_ARGS ?=
+PROVE_ARGS ?=
 # Gates; see CONTRIBUTING.md.
 MUTATION_SCORE ?= 85
 
-TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py)
+TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard tools/*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench mutants \
-	requirements build clean
+	prove-clauses requirements build clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 # --- environment ------------------------------------------------------------------------
 
@@ -65,7 +66,7 @@ format: $(DEV_STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(DEV_STAMP) ## mypy --strict over the package, tests/typing and the examples
+types: $(DEV_STAMP) ## mypy --strict over the package, tests/typing, the examples and the tools
 	$(BIN)/mypy $(TYPED)
 
 layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
@@ -82,6 +83,10 @@ coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http
 	$(BIN)/coverage report --data-file=.coverage.core
 	$(BIN)/coverage run --data-file=.coverage.http --source=src/propchange/http -m pytest -q tests/http
 	$(BIN)/coverage report --data-file=.coverage.http
+
+# Also PROVE_ARGS=--all, or the ids of clauses.
+prove-clauses: $(DEV_STAMP) ## take 30 rules out at random; the tests of each must notice
+	$(BIN)/python tools/prove_clauses.py $(PROVE_ARGS)
 
 peers: ## the system packages and the C programs of the interop tests
 	tools/install-peers

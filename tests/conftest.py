@@ -1,10 +1,11 @@
-"""What every suite shares: hypothesis at three depths, and no proxy from the environment."""
+"""What every suite shares: the clause marks, hypothesis at three depths, no proxy from outside."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from clauses import clauses_of, load_clauses
 from hypothesis import HealthCheck, settings
 
 # A machine shared by several builds is slow now and then: no test fails for that.
@@ -16,6 +17,36 @@ settings.register_profile("long", settings.get_profile("ci"), max_examples=5_000
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "check")
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--clause",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only the tests marked with this clause; may be given more than once",
+    )
+
+
+def _unknown(ids: set[str]) -> str:
+    return ", ".join(sorted(ids - load_clauses().keys()))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if unknown := _unknown(set(config.getoption("--clause"))):
+        raise pytest.UsageError(f"--clause: docs/clauses.toml has no {unknown}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A mark of a clause that does not exist would hide that a clause has no test."""
+    marked = {item: set(clauses_of(item)) for item in items}
+    if unknown := _unknown(set().union(*marked.values())):
+        raise pytest.UsageError(f"a test is marked with {unknown}, not in docs/clauses.toml")
+    wanted = set(config.getoption("--clause"))
+    if wanted:
+        config.hook.pytest_deselected(items=[i for i in items if not wanted & marked[i]])
+        items[:] = [item for item in items if wanted & marked[item]]
 
 
 @pytest.fixture(autouse=True)
