@@ -158,6 +158,14 @@ class Limits:
     unsubscribe_seconds: float = 2.0
     """How long an UNSUBSCRIBE may take, and how long closing waits for the answers."""
 
+    callers: int = 256
+    """Addresses whose connections to the listener are remembered for a diagnosis, about 200 bytes
+    each; beyond it the one that has been away longest is forgotten. Bounds a flood of them."""
+
+    diagnosis_seconds: float = 5.0
+    """How long ``diagnose()`` may take: its probes run at once, and what has not answered by then
+    is silent."""
+
     # --- documents ---
 
     xml_depth: int = 64

@@ -1,0 +1,503 @@
+"""Why no events come: facts in, a verdict in words out.
+
+A runtime (or a protocol, with what it knows by itself) makes :class:`Facts`; :func:`diagnose` goes
+through :data:`RULES` in their order, and the first that applies is the verdict. A fact that nobody
+has looked at is None, and no rule takes it for anything: a verdict claims what the facts show.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from propchange.core.diagnosis_words import duration_in_words, refusal_in_words
+from propchange.core.events import Status
+from propchange.core.facts import Facts, Reach
+from propchange.core.surroundings import InterfaceKind, address_of, container_address
+
+__all__ = ["RULES", "Diagnosis", "Rule", "Verdict", "diagnose"]
+
+
+class Verdict(enum.Enum):
+    """What is wrong, for programs. What each means and asks for is in :data:`RULES`."""
+
+    CLOSED = "closed"
+    NAME_UNKNOWN = "name-unknown"
+    NO_ROUTE = "no-route"
+    DEVICE_SILENT = "device-silent"
+    CONNECTION_REFUSED = "connection-refused"
+    EVENTS_ARRIVE = "events-arrive"
+    SUBSCRIBE_REFUSED = "subscribe-refused"
+    NO_ANSWER = "no-answer"
+    PENDING = "pending"
+    NOTIFY_REFUSED = "notify-refused"
+    LISTENER_FULL = "listener-full"
+    CUT_SHORT = "cut-short"
+    NEVER_SENDS = "never-sends"
+    CALLBACK_OVERRIDE = "callback-override"
+    ADDRESS_GONE = "address-gone"
+    NOT_LISTENING = "not-listening"
+    LOCAL_FIREWALL = "local-firewall"
+    LOOPBACK = "loopback"
+    CONTAINER = "container"
+    VPN = "vpn"
+    OTHER_INTERFACE = "other-interface"
+    LINK_LOCAL = "link-local"
+    ROUTER_BETWEEN = "router-between"
+    UNHEARD = "unheard"
+
+
+class Diagnosis(NamedTuple):
+    """``sentence`` says what is wrong, ``advice`` what to do (empty where there is nothing),
+    ``facts`` why. As a string it is sentence and advice."""
+
+    verdict: Verdict
+    sentence: str
+    advice: str
+    facts: Facts
+
+    @property
+    def well(self) -> bool:
+        """Whether events arrive."""
+        return self.verdict is Verdict.EVENTS_ARRIVE
+
+    def __str__(self) -> str:
+        return f"{self.sentence}; {self.advice}" if self.advice else self.sentence
+
+
+class Rule(NamedTuple):
+    """``verdict`` is given when ``applies``; ``says`` makes the sentence. ``meaning`` and
+    ``to_do`` are the same for all facts, and stand in docs/diagnosis.md; ``suggests`` adds to
+    what is to be done what these facts suggest."""
+
+    verdict: Verdict
+    applies: Callable[[Facts], bool]
+    says: Callable[[Facts], str]
+    meaning: str
+    to_do: str = ""
+    suggests: Callable[[Facts], str] = lambda _: ""
+
+
+def diagnose(facts: Facts) -> Diagnosis:
+    """The verdict on ``facts``: that of the first rule that applies. One always does."""
+    rule = next(rule for rule in RULES if rule.applies(facts))
+    return Diagnosis(rule.verdict, rule.says(facts), rule.to_do + rule.suggests(facts), facts)
+
+
+# --- small words ---
+
+
+def _who(facts: Facts) -> str:
+    return facts.device or "the device"
+
+
+def _where(facts: Facts) -> str:
+    return str(facts.advertised) if facts.advertised is not None else "nowhere"
+
+
+def _granted(facts: Facts) -> str:
+    """How every sentence about a deaf subscription begins."""
+    what = "connection" if facts.heard is False and not facts.others_hear else "event"
+    return (
+        f"granted, but no {what} from {_who(facts)} in {duration_in_words(facts.granted_for or 0)}"
+    )
+
+
+def _told(facts: Facts, why: str) -> str:
+    return f"{_granted(facts)}: it was told to send to {_where(facts)}, {why}"
+
+
+def _probed(facts: Facts, *reaches: Reach) -> bool:
+    return facts.device_probe is not None and facts.device_probe.reach in reaches
+
+
+def _self(facts: Facts, *reaches: Reach) -> bool:
+    return facts.self_connect is not None and facts.self_connect.reach in reaches
+
+
+def _device_probe(facts: Facts) -> str:
+    last = ""
+    if facts.last_event_ago is not None:
+        last = f"; the last event came {duration_in_words(facts.last_event_ago)} ago"
+    return f"{facts.device_probe}{last}"
+
+
+def _alternative(facts: Facts) -> str:
+    """An address of this machine that is likelier to be reached than the one in CALLBACK."""
+    advertised = facts.own_advertised
+    for own in facts.usable:
+        shares = own in facts.near
+        if own != advertised and (shares or own.kind is InterfaceKind.ORDINARY):
+            why = "is in the device's network" if shares else "is the likeliest"
+            return f" ({own.host} of {own.interface} {why})"
+    return ""
+
+
+def _not_near(facts: Facts) -> bool:
+    """Whether the address in CALLBACK is one of this machine in whose network the device is not."""
+    own = facts.own_advertised
+    return own is not None and facts.device is not None and own not in facts.near
+
+
+# --- the conditions and sentences that are more than a line ---
+
+
+def _is_pending(facts: Facts) -> bool:
+    if facts.granted_for is not None:
+        return facts.status is not Status.DEAF and facts.granted_for < facts.initial_due
+    return not facts.failure
+
+
+def _pending(facts: Facts) -> str:
+    if facts.granted_for is not None:
+        return (
+            f"granted {duration_in_words(facts.granted_for)} ago: the initial event may take "
+            f"{duration_in_words(facts.initial_due)}"
+        )
+    if facts.asked_for is not None:
+        return f"SUBSCRIBE has been without an answer for {duration_in_words(facts.asked_for)}"
+    return "a SUBSCRIBE is about to be sent"
+
+
+def _arrives(facts: Facts) -> str:
+    assert facts.last_event_ago is not None
+    return (
+        f"events arrive: the last one came {duration_in_words(facts.last_event_ago)} ago, so the "
+        "subscription is quiet and not deaf"
+    )
+
+
+def _refused_subscribe(facts: Facts) -> str:
+    return f"{facts.failure}: {refusal_in_words(facts.failure_status, _where(facts))}"
+
+
+def _refused_notify(facts: Facts) -> str:
+    refused = facts.refused
+    assert refused is not None
+    return (
+        f"granted, and {refused.host} does send, but what it sends was answered "
+        f"{refused.status}: {refused.reason}"
+    )
+
+
+def _override_fails(facts: Facts) -> bool:
+    return facts.overridden and not _self(facts, Reach.ACCEPTED)
+
+
+def _override(facts: Facts) -> str:
+    names = [
+        name
+        for name, value in (
+            ("callback_host", facts.callback_host),
+            ("callback_port", facts.callback_port),
+        )
+        if value is not None
+    ]
+    said = _told(facts, f"as {' and '.join(names)} say{'s' if len(names) == 1 else ''}")
+    if facts.self_connect is None:
+        return said
+    return f"{said}, and from here {facts.self_connect}"
+
+
+def _address_gone(facts: Facts) -> bool:
+    return (
+        facts.advertised is not None
+        and bool(facts.own)
+        and facts.own_advertised is None
+        and address_of(facts.advertised.host) is not None
+        and not ip_address(facts.advertised.host).is_loopback
+        and not facts.overridden
+    )
+
+
+def _is_loopback(facts: Facts) -> bool:
+    address = None if facts.advertised is None else address_of(facts.advertised.host)
+    return address is not None and address.is_loopback
+
+
+def _loopback(facts: Facts) -> str:
+    return _told(
+        facts,
+        "where only programs of this machine, outside of containers, get to; or it never sends",
+    )
+
+
+def _container(facts: Facts) -> str:
+    own = facts.own_advertised
+    assert own is not None
+    is_bridge = own.kind is InterfaceKind.BRIDGE
+    what = f"the bridge {own.interface} to containers" if is_bridge else "a container"
+    return (
+        f"{_granted(facts)}: it cannot reach {_where(facts)}, which looks like an address of {what}"
+    )
+
+
+def _is_container(facts: Facts) -> bool:
+    own = facts.own_advertised
+    return (
+        own is not None
+        and _not_near(facts)
+        and container_address(own, in_container=facts.in_container)
+    )
+
+
+def _vpn(facts: Facts) -> str:
+    own = facts.own_advertised
+    assert own is not None
+    return _told(
+        facts,
+        f"the address of {own.interface}, which looks like a VPN that carries the route to it",
+    )
+
+
+def _is_vpn(facts: Facts) -> bool:
+    own = facts.own_advertised
+    return own is not None and own.kind is InterfaceKind.TUNNEL and _not_near(facts)
+
+
+def _other_interface(facts: Facts) -> str:
+    own, near = facts.own_advertised, facts.near[0]
+    assert own is not None
+    return _told(
+        facts,
+        f"the address of {own.interface}, but it is in the network of {near.interface} "
+        f"({near.network})",
+    )
+
+
+def _is_link_local(facts: Facts) -> bool:
+    address = None if facts.advertised is None else address_of(facts.advertised.host)
+    return address is not None and address.version == 6 and address.is_link_local
+
+
+def _router(facts: Facts) -> str:
+    networks = ", ".join(
+        str(own.network) for own in facts.own if own.kind is not InterfaceKind.LOOPBACK
+    )
+    return _told(
+        facts,
+        f"but it is in none of the networks of this machine ({networks}): a router is between, and "
+        "one that translates addresses (NAT) or filters lets nothing back",
+    )
+
+
+def _unheard(facts: Facts) -> str:
+    listens = ""
+    if _self(facts, Reach.ACCEPTED):
+        listens = f", although the listener answers at {_where(facts)} from here"
+    tried = f" (nor at {', '.join(facts.tried)})" if facts.tried else ""
+    if not facts.near:
+        return f"{_granted(facts)}{tried}{listens}: it cannot reach {_where(facts)}, or never sends"
+    return (
+        f"{_granted(facts)}{tried}{listens}: a firewall drops what it sends to {_where(facts)}, or "
+        "it never sends"
+    )
+
+
+# --- the table ---
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        Verdict.CLOSED,
+        lambda facts: facts.status is Status.CLOSED,
+        lambda _: "the subscription is closed",
+        "The application has ended it.",
+    ),
+    Rule(
+        Verdict.NAME_UNKNOWN,
+        lambda facts: _probed(facts, Reach.UNRESOLVED),
+        _device_probe,
+        "The host in the event URL is a name, and no name service knows it.",
+        "use the device's IP address",
+    ),
+    Rule(
+        Verdict.NO_ROUTE,
+        lambda facts: _probed(facts, Reach.UNREACHABLE),
+        _device_probe,
+        "This machine has no way to the device: no route, a cable or a Wi-Fi that is off, or a "
+        "device that has left its network.",
+        "look whether this machine and the device are in their networks",
+    ),
+    Rule(
+        Verdict.DEVICE_SILENT,
+        lambda facts: _probed(facts, Reach.SILENT),
+        _device_probe,
+        "Nothing answers at the device's address: it is off, asleep or elsewhere, or a firewall "
+        "drops what is sent to it.",
+        "look whether the device is on, and whether it still has this address",
+    ),
+    Rule(
+        Verdict.CONNECTION_REFUSED,
+        lambda facts: _probed(facts, Reach.REFUSED),
+        _device_probe,
+        "The machine is there, and takes no connection on that port: the device's program has "
+        "ended, is starting, or has moved to another port; or a firewall rejects.",
+        "start the device again, or read its description again for the port",
+    ),
+    Rule(
+        Verdict.EVENTS_ARRIVE,
+        lambda facts: facts.status is Status.ACTIVE and facts.last_event_ago is not None,
+        _arrives,
+        "All is well. The time since the last event is told, since between events GENA gives no "
+        "sign of life.",
+    ),
+    Rule(
+        Verdict.SUBSCRIBE_REFUSED,
+        lambda facts: facts.granted_for is None and facts.failure_status != 0,
+        _refused_subscribe,
+        "The device has answered SUBSCRIBE, and not with 200. The sentence says what the status "
+        "means.",
+    ),
+    Rule(
+        Verdict.NO_ANSWER,
+        lambda facts: facts.granted_for is None and bool(facts.failure),
+        lambda facts: f"{_who(facts)} has not granted the subscription: {facts.failure}",
+        "The device takes connections, and SUBSCRIBE brought no answer, or none in HTTP.",
+        "it is tried again; if that does not help, start the device again",
+    ),
+    Rule(
+        Verdict.PENDING,
+        _is_pending,
+        _pending,
+        "It is too early to tell: the answer, or the initial event, is not overdue yet.",
+        "ask again in a few seconds",
+    ),
+    Rule(
+        Verdict.NOTIFY_REFUSED,
+        lambda facts: facts.refused is not None,
+        _refused_notify,
+        "Event messages come, and this side refuses them: another HOST than the one advertised, an "
+        "unknown path or SID, a body that cannot be read, or another address than the device's "
+        "with `require_device_source`.",
+        "a proxy or a second network of the device may be the reason; hosts= admits other HOSTs",
+    ),
+    Rule(
+        Verdict.LISTENER_FULL,
+        lambda facts: facts.turned_away > 0 and facts.heard is not True,
+        lambda facts: (
+            f"{_granted(facts)} that there was room for: {facts.turned_away} were turned away"
+        ),
+        "The device connects, and the listener has as many connections as it may have.",
+        "raise Limits.connections or Limits.connections_per_address",
+    ),
+    Rule(
+        Verdict.CUT_SHORT,
+        lambda facts: facts.empty > 0,
+        lambda facts: (
+            f"granted, and {_who(facts)} connects to {_where(facts)}, but its connections end "
+            "before a whole request has come"
+        ),
+        "Connections come and carry nothing: a firewall or proxy between cuts them, the network "
+        "loses large packets (MTU), or the device fails at sending.",
+        "look for a firewall that resets connections, and at the MTU",
+    ),
+    Rule(
+        Verdict.NEVER_SENDS,
+        lambda facts: facts.others_hear,
+        lambda facts: (
+            f"{_granted(facts)} for this service, although events of its other services arrive "
+            f"at {_where(facts)}"
+        ),
+        "The way is open, since other services of the device use it: this one sends nothing.",
+        "nothing can be mended here: the device does not send the initial event it owes",
+    ),
+    Rule(
+        Verdict.CALLBACK_OVERRIDE,
+        _override_fails,
+        _override,
+        "CALLBACK names what `callback_host` or `callback_port` said, and nothing shows that this "
+        "leads to the listener.",
+        "look at --callback-host and --callback-port, and at what forwards there; some routers let "
+        "nobody inside use it",
+    ),
+    Rule(
+        Verdict.ADDRESS_GONE,
+        _address_gone,
+        lambda facts: _told(facts, "which is no address of this machine any more"),
+        "The address of this machine has changed since the SUBSCRIBE.",
+        "subscribe again; a subscription that is kept does so by itself",
+    ),
+    Rule(
+        Verdict.NOT_LISTENING,
+        lambda facts: _self(facts, Reach.REFUSED, Reach.SOMEBODY_ELSE),
+        lambda facts: f"{_granted(facts)}: from here, {facts.self_connect}",
+        "The address in CALLBACK is this machine's, and not this program answers there: it "
+        "listens on another address, or something forwards the port elsewhere.",
+        "look at interface= and port=, and for rules that reject or redirect this port",
+    ),
+    Rule(
+        Verdict.LOCAL_FIREWALL,
+        lambda facts: _self(facts, Reach.SILENT, Reach.UNREACHABLE),
+        lambda facts: f"{_granted(facts)}: not even from here, {facts.self_connect}",
+        "A connection from this machine to its own listener is dropped, so a firewall of this "
+        "machine drops it.",
+        "open the port in this machine's firewall; --port fixes it to a number or a range",
+    ),
+    Rule(
+        Verdict.LOOPBACK,
+        _is_loopback,
+        _loopback,
+        "The device was asked at a loopback address, so it was told one: a device in a container, "
+        "or behind a forwarder, cannot send there.",
+        "use the device's own address in the URL, or pass --callback-host (callback_host=)",
+    ),
+    Rule(
+        Verdict.CONTAINER,
+        _is_container,
+        _container,
+        "CALLBACK names the address of a container, or of the bridge to the containers of this "
+        "machine. The network outside has no way there.",
+        "pass --callback-host (callback_host=) with the address of the machine and publish the "
+        "port (--port), or run the container in the host's network",
+    ),
+    Rule(
+        Verdict.VPN,
+        _is_vpn,
+        _vpn,
+        "The route to the device goes into a tunnel, so CALLBACK names the tunnel's address, and "
+        "the device has no way there.",
+        "take the device's network out of the VPN, or pass --callback-host (callback_host=) with "
+        "an address that the device can reach",
+        _alternative,
+    ),
+    Rule(
+        Verdict.OTHER_INTERFACE,
+        lambda facts: _not_near(facts) and bool(facts.near),
+        _other_interface,
+        "This machine has several interfaces, and CALLBACK names one in whose network the device "
+        "is not.",
+        "pass --callback-host (callback_host=), or interface=",
+        _alternative,
+    ),
+    Rule(
+        Verdict.LINK_LOCAL,
+        _is_link_local,
+        lambda facts: _told(
+            facts, "a link-local address, which means nothing without an interface"
+        ),
+        "CALLBACK names an IPv6 address (fe80::) that holds on one link alone. A device with "
+        "several interfaces, or without support for it, does not find the way.",
+        "use the device's IPv4 address, or a global IPv6 one, in the URL",
+    ),
+    Rule(
+        Verdict.ROUTER_BETWEEN,
+        lambda facts: facts.own_advertised is not None and _not_near(facts) and not facts.near,
+        _router,
+        "The device is in another network. What it sends has to come back through a router, which "
+        "may translate addresses (NAT), filter, or know no way back.",
+        "forward a port on the router and pass --callback-host and --callback-port, or bring both "
+        "into one network",
+    ),
+    Rule(
+        Verdict.UNHEARD,
+        lambda _: True,
+        _unheard,
+        "The device is in this machine's network and has granted, the listener answers, and "
+        "nothing has come. A firewall, here, there or in a switch or access point (client "
+        "isolation), drops it; or the device never sends: some, such as MiniDLNA, may not.",
+        "open the port in the firewall (--port fixes it to a number or a range), and try another "
+        "control point on this machine",
+    ),
+)

@@ -1,0 +1,39 @@
+"""Spans of time and statuses as a diagnosis words them."""
+
+from __future__ import annotations
+
+__all__ = ["duration_in_words", "refusal_in_words"]
+
+_REFUSALS = {
+    400: "it calls the request malformed; many devices take no names in HOST, so use the device's "
+    "IP address",
+    401: "it wants to know who asks",
+    403: "it does not admit this machine; look for a list of allowed addresses in its settings",
+    404: "nothing is there; the event URL is wrong, or has moved since the description was read",
+    405: "nothing at this URL takes subscriptions; read the event URL from the description again",
+    412: "it will not send events to {callback}; many devices call only addresses of their own "
+    "network",
+    500: "it failed; start the device again if that goes on",
+    501: "it has no eventing at this URL",
+    503: "it has no room for another subscription; close other control points, or start it again",
+}
+"""What SUBSCRIBE's answers mean (UDA 2.0 table 4-4, and what devices do)."""
+
+
+def refusal_in_words(status: int, callback: str) -> str:
+    """What a device means that answers SUBSCRIBE with ``status``."""
+    if status in _REFUSALS:
+        return _REFUSALS[status].format(callback=callback)
+    if status == 200:
+        return "it granted without what a grant needs"
+    if 500 <= status < 600:
+        return _REFUSALS[500]
+    return "it does not want this subscription"
+
+
+def duration_in_words(seconds: float) -> str:
+    """A span of time in the largest unit that leaves at least two."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"

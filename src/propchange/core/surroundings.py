@@ -1,0 +1,149 @@
+"""What a machine's own addresses say about who can reach them. Pure: a runtime does the looking."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from typing import NamedTuple
+
+__all__ = [
+    "InterfaceKind",
+    "OwnAddress",
+    "address_of",
+    "container_address",
+    "interface_kind",
+    "own_address",
+    "sharing_network",
+    "usable_towards",
+]
+
+
+class InterfaceKind(enum.Enum):
+    """What an interface leads to, in the words of a diagnosis."""
+
+    ORDINARY = "a network interface"
+    LOOPBACK = "this machine itself"
+    BRIDGE = "a bridge for containers or virtual machines on this machine"
+    VIRTUAL = "one end of a virtual cable, as containers have"
+    TUNNEL = "a tunnel, as VPNs have"
+
+
+class OwnAddress(NamedTuple):
+    """One address of this machine: an IP literal without zone, its network, the interface's name,
+    what kind of interface it is, and the scope id of a link-local IPv6 address (0 elsewhere)."""
+
+    host: str
+    network: IPv4Network | IPv6Network
+    interface: str
+    kind: InterfaceKind = InterfaceKind.ORDINARY
+    scope: int = 0
+
+
+_NAMES = (
+    (InterfaceKind.LOOPBACK, re.compile(r"lo\d*|Loopback.*", re.IGNORECASE)),
+    (
+        InterfaceKind.BRIDGE,
+        re.compile(
+            r"docker\d+|docker_gwbridge|br-[0-9a-f]{6,}|(cni|podman|lxcbr|lxdbr|virbr)-?\d+"
+        ),
+    ),
+    (InterfaceKind.VIRTUAL, re.compile(r"veth.*|cali[0-9a-f]+")),
+    (
+        InterfaceKind.TUNNEL,
+        re.compile(r"(tun|tap|wg|ppp|utun|ipsec|tailscale|zt|nordlynx|proton)[-_\w]*"),
+    ),
+)
+
+_TUNNEL_TYPES = (512, 65_534, 768, 769, 776, 778)
+"""ARPHRD_ of PPP, of what has no link layer (tun, WireGuard), and of the tunnels of the kernel."""
+
+_CONTAINER_POOLS = (
+    IPv4Network("172.16.0.0/12"),  # Docker: 172.17.0.0/16 and the following
+    IPv4Network("10.88.0.0/16"),  # Podman, CNI
+    IPv4Network("10.42.0.0/16"),  # k3s
+    IPv4Network("10.244.0.0/16"),  # Kubernetes, flannel
+    IPv4Network("10.0.2.0/24"),  # slirp4netns: rootless Podman, QEMU
+    IPv4Network("10.0.3.0/24"),  # LXC
+)
+
+
+def interface_kind(
+    name: str, *, link_type: int | None = None, bridge: bool = False, paired: bool = False
+) -> InterfaceKind:
+    """What an interface is, by what the system says of it and, where that says nothing, by its
+    name. ``link_type`` is Linux' ARPHRD_ number; ``paired``: its other end is another interface,
+    which is no parent of it (veth). A bridge is a container's only if its name says so: many
+    a router and server has an ordinary one."""
+    if link_type == 772:
+        return InterfaceKind.LOOPBACK
+    if link_type in _TUNNEL_TYPES:
+        return InterfaceKind.TUNNEL
+    named = next((kind for kind, names in _NAMES if names.fullmatch(name)), None)
+    if named is not None and (named is not InterfaceKind.BRIDGE or bridge or link_type is None):
+        return named
+    return InterfaceKind.VIRTUAL if paired else InterfaceKind.ORDINARY
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that ``host`` is; None for a name."""
+    try:
+        return ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def own_address(host: str, own: Iterable[OwnAddress]) -> OwnAddress | None:
+    """The one of ``own`` with the address ``host``, None where there is none."""
+    address = address_of(host)
+    return next((o for o in own if address is not None and ip_address(o.host) == address), None)
+
+
+def sharing_network(device: str, own: Iterable[OwnAddress]) -> tuple[OwnAddress, ...]:
+    """Those of ``own`` with the address ``device`` in their network."""
+    address = address_of(device)
+    return tuple(o for o in own if address is not None and address in o.network)
+
+
+def usable_towards(device: str, own: Iterable[OwnAddress]) -> tuple[OwnAddress, ...]:
+    """Those of ``own`` that the device at the address ``device`` could send to, those in its own
+    network first: of its family, and loopback only for a device on loopback."""
+    address = address_of(device)
+    if address is None:
+        return ()
+    found = [
+        o
+        for o in own
+        if (ip := ip_address(o.host)).version == address.version
+        and ip.is_loopback == address.is_loopback
+        and ip.is_link_local <= address.is_link_local
+    ]
+    return tuple(sorted(found, key=lambda o: (address not in o.network, _RANK[o.kind])))
+
+
+_RANK = {
+    InterfaceKind.ORDINARY: 0,
+    InterfaceKind.VIRTUAL: 1,
+    InterfaceKind.TUNNEL: 2,
+    InterfaceKind.BRIDGE: 3,
+    InterfaceKind.LOOPBACK: 4,
+}
+
+
+def container_address(own: OwnAddress, *, in_container: bool | None) -> bool:
+    """Whether ``own`` looks like the address of a container, or of a bridge to the containers of
+    this machine, to which the rest of the network has no way. The number alone proves nothing: some
+    home networks are in 172.16.0.0/12."""
+    if own.kind is InterfaceKind.BRIDGE:
+        return True
+    address = ip_address(own.host)
+    if isinstance(address, IPv6Address) or own.kind is not InterfaceKind.VIRTUAL:
+        return False
+    return in_container is True or any(address in pool for pool in _CONTAINER_POOLS)

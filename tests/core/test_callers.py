@@ -1,0 +1,56 @@
+"""Who has come to the listener is remembered, and bounded."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from propchange.core.callers import Caller, Callers
+from propchange.core.limits import DEFAULT_LIMITS
+
+
+def callers(number: int = 3) -> Callers:
+    return Callers(dataclasses.replace(DEFAULT_LIMITS, callers=number))
+
+
+def test_what_comes_from_an_address_is_counted_with_its_time() -> None:
+    known = callers()
+    known.connected("10.0.0.1", 1.0)
+    known.connected("10.0.0.1", 2.0)
+    known.turned_away("10.0.0.1")
+    known.ended_empty("10.0.0.1", 3.0)
+    known.refused("10.0.0.1", "/path", 412, "no such path", 4.0)
+
+    assert known.of("10.0.0.1") == Caller(
+        connections=2,
+        connected_at=2.0,
+        turned_away=1,
+        empty=1,
+        empty_at=3.0,
+        refusals=1,
+        refused_at=4.0,
+        refused_status=412,
+        refused_target="/path",
+        refused_reason="no such path",
+    )
+    assert known.of("10.0.0.2") is None
+
+
+def test_who_was_refused_at_a_path_is_found_whatever_its_address() -> None:
+    known = callers()
+    known.connected("10.0.0.1", 1.0)
+    known.refused("10.0.0.9", "/path", 412, "another source", 2.0)
+
+    found = known.refused_for("/path")
+    assert found is not None
+    assert (found[0], found[1].refused_status) == ("10.0.0.9", 412)
+    assert known.refused_for("/other") is None
+
+
+def test_a_flood_of_addresses_makes_only_the_one_that_stays_away_forgotten() -> None:
+    known = callers(3)
+    for host in ("a", "b", "c", "a", "d"):
+        known.connected(host, 0.0)
+
+    assert len(known) == 3
+    assert known.of("b") is None
+    assert known.of("a") is not None
