@@ -23,7 +23,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench mutants \
-	prove-clauses requirements build clean
+	conformance prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -83,6 +83,9 @@ coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http
 	$(BIN)/coverage report --data-file=.coverage.core
 	$(BIN)/coverage run --data-file=.coverage.http --source=src/propchange/http -m pytest -q tests/http
 	$(BIN)/coverage report --data-file=.coverage.http
+
+conformance: $(DEV_STAMP) ## write docs/conformance.md from the clauses and the marks
+	$(BIN)/python tools/conformance.py
 
 # Also PROVE_ARGS=--all, or the ids of clauses.
 prove-clauses: $(DEV_STAMP) ## take 30 rules out at random; the tests of each must notice

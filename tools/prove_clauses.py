@@ -55,6 +55,17 @@ class Proof:
     broken: Break
     found: Found
 
+    def __str__(self) -> str:
+        broken, found = self.broken, self.found
+        taken = broken.taken_out
+        taken = taken if len(taken) <= WIDTH else taken[: WIDTH - 1] + "…"
+        where = broken.file.removeprefix("src/propchange/")
+        head = f"{broken.clause:8} {broken.role:10} {where}: {taken}"
+        if found.noticed:
+            return f"{head}\n         noticed by {found.noticed}"
+        told = "".join(f"\n         {line}" for line in found.unusable[:3])
+        return f"{head}\n         NOT NOTICED; {found.passed} tests passed{told}"
+
 
 def _environment(copy: Path) -> dict[str, str]:
     return {
@@ -119,18 +130,6 @@ def fails_anyway(nodes: list[str]) -> str | None:
     return found.noticed or next(iter(found.unusable), None)
 
 
-def _line(proof: Proof) -> str:
-    broken, found = proof.broken, proof.found
-    taken = broken.taken_out
-    taken = taken if len(taken) <= WIDTH else taken[: WIDTH - 1] + "…"
-    where = broken.file.removeprefix("src/propchange/")
-    head = f"{broken.clause:8} {broken.role:10} {where}: {taken}"
-    if found.noticed:
-        return f"{head}\n         noticed by {found.noticed}"
-    told = "".join(f"\n         {line}" for line in found.unusable[:3])
-    return f"{head}\n         NOT NOTICED; {found.passed} tests passed{told}"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Prove that the tests of a clause can fail.")
     parser.add_argument("ids", nargs="*", metavar="CLAUSE", help="these instead of random ones")
@@ -162,7 +161,7 @@ def main() -> int:
     proofs = []
     with ThreadPoolExecutor(chosen.jobs) as pool:
         for proof in pool.map(lambda broken: prove(broken, marked[broken.clause]), work):
-            print(_line(proof), flush=True)
+            print(proof, flush=True)
             proofs.append(proof)
 
     for name in owed:

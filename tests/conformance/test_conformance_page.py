@@ -1,0 +1,46 @@
+"""docs/conformance.md is what tools/conformance.py would write."""
+
+from __future__ import annotations
+
+from clauses import Clause, MarkedTest
+
+from conformance import complaints, page
+
+MUST = Clause(
+    "SUB-70",
+    ("publisher",),
+    {"1.0": "SHOULD", "1.1": "MUST", "2.0": "MUST"},
+    "A | of <URL>.",
+    ("propchange.core.rules:_judge_head", "propchange.core:Anything"),
+    "",
+)
+MAY = Clause("SUB-12", ("subscriber",), {"1.1": "MAY", "2.0": "MAY"}, "May.", ("x:y",), "")
+NONE = Clause("SUB-60", ("publisher",), dict.fromkeys(("1.0", "1.1"), "MUST"), "Is.", (), "why")
+
+
+def _marked(*nodes: str) -> list[MarkedTest]:
+    return [MarkedTest(node, frozenset({"SUB-70"}), slow=False) for node in nodes]
+
+
+def test_a_row_has_level_rule_keepers_and_tests_with_their_cases_counted() -> None:
+    tests = {"SUB-70": _marked("tests/b.py::test_x[2]", "tests/b.py::test_x[1]", "tests/a.py::t")}
+    assert page({"SUB-70": MUST}, tests).splitlines()[-1] == (
+        "| SUB-70 | SHOULD in 1.0; MUST in 1.1, 2.0 | publisher | A \\| of &lt;URL>. "
+        "| [`core.rules:_judge_head`](../src/propchange/core/rules.py)"
+        "<br>[`core:Anything`](../src/propchange/core/__init__.py) "
+        "| [`a.py::t`](../tests/a.py)<br>[`b.py::test_x`](../tests/b.py) (2) |"
+    )
+
+
+def test_a_clause_that_binds_nobody_has_its_reason_instead() -> None:
+    row = page({"SUB-60": NONE}, {}).splitlines()[-1]
+    assert row == "| SUB-60 | MUST in 1.0, 1.1 | publisher | Is. | binds nobody here: why |  |"
+
+
+def test_a_must_without_a_test_and_a_test_of_what_binds_nobody_are_told() -> None:
+    clauses = {clause.id: clause for clause in (MUST, MAY, NONE)}
+    assert list(complaints(clauses, {"SUB-60": _marked("tests/a.py::t")})) == [
+        "SUB-70 binds the publisher, and no test names it",
+        "SUB-60 is said to bind nobody, and tests/a.py::t names it",
+    ]
+    assert not list(complaints({"SUB-70": MUST, "SUB-12": MAY}, {"SUB-70": _marked("x")}))

@@ -1,0 +1,144 @@
+"""Write docs/conformance.md: clause by clause what is kept, by what, and the tests that show it.
+
+    python tools/conformance.py            write it anew
+    python tools/conformance.py --check    end with 1 when it is stale or a clause has no test
+
+The clauses are those of docs/clauses.toml, the tests those that pytest collects with a mark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+
+from clauses import ROOT, VERSIONS, Clause, MarkedTest, collect_marked_tests, load_clauses
+
+PAGE = ROOT / "docs" / "conformance.md"
+
+FAMILIES = {
+    "SUB": "A new subscription",
+    "REN": "Renewal",
+    "UNS": "Cancellation",
+    "NOT": "The event message",
+    "SEQ": "SEQ",
+    "XML": "The propertyset",
+    "EVT": "What is evented, and when",
+    "RSP": "The answer to an event message",
+    "FAIL": "A delivery that fails",
+    "CP": "Recovery, durations, discovery",
+    "SCPD": "Attributes of the service description",
+    "MOD": "Moderation",
+    "LC": "LastChange and other variables of the standard services",
+    "MC": "Multicast events",
+    "V6": "IPv6",
+    "NLS": "Network location signatures",
+    "SEC": "SECURELOCATION",
+    "CSX": "Delivery URLs that may be called (CallStranger)",
+    "AMB": "Ambiguities, as decided",
+}
+
+HEAD = """\
+# Conformance
+
+Clause by clause what the UPnP Device Architecture 1.0, 1.1 and 2.0 (2020) demand of a publisher, a
+subscriber and a receiver of multicast events, what keeps it here, and the tests that show it.
+{counts}
+
+`make conformance` writes this page, from `clauses.toml` and the marks of the tests. The tests of
+one clause are run by `.venv/bin/pytest --clause SUB-70`; `make prove-clauses` takes rules out of
+the sources to see that those tests notice. The ids are the project's own: CONTRIBUTING.md says
+what their letters mean.
+"""
+
+COLUMNS = "| clause | level | whom | rule | kept by | tests |\n|---|---|---|---|---|---|\n"
+
+
+def _level(clause: Clause) -> str:
+    """`MUST`, or `SHOULD in 1.0; MUST in 1.1, 2.0`; with the versions where not all have it."""
+    parts = []
+    for level, versions in groupby(clause.levels.items(), key=lambda pair: pair[1]):
+        named = ", ".join(version for version, _ in versions)
+        parts.append(level if named == ", ".join(VERSIONS) else f"{level} in {named}")
+    return "; ".join(parts)
+
+
+def _kept_by(name: str) -> str:
+    module, _, what = name.partition(":")
+    path = "src/" + module.replace(".", "/")
+    path = f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
+    return f"[`{module.removeprefix('propchange.')}:{what}`](../{path})"
+
+
+def _tests(tests: Iterable[MarkedTest]) -> Iterator[str]:
+    for name, times in sorted(Counter(test.name for test in tests).items()):
+        file, _, function = name.partition("::")
+        shown = f"{file.removeprefix('tests/')}::{function}"
+        yield f"[`{shown}`](../{file})" + (f" ({times})" if times > 1 else "")
+
+
+def _row(clause: Clause, tests: Iterable[MarkedTest]) -> str:
+    if clause.reason:
+        kept, shown = f"binds nobody here: {clause.reason}", ""
+    else:
+        kept = "<br>".join(_kept_by(name) for name in clause.kept_by)
+        shown = "<br>".join(_tests(tests))
+    rule = clause.rule.replace("|", r"\|").replace("<", "&lt;")
+    cells = (clause.id, _level(clause), ", ".join(clause.who), rule, kept, shown)
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def tests_by_clause(tests: Iterable[MarkedTest]) -> Mapping[str, list[MarkedTest]]:
+    by_clause: defaultdict[str, list[MarkedTest]] = defaultdict(list)
+    for test in tests:
+        for name in test.clauses:
+            by_clause[name].append(test)
+    return by_clause
+
+
+def page(clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]) -> str:
+    """The page; sorted, and one line a clause, so that two branches seldom touch one line."""
+    binding = sum(clause.binds for clause in clauses.values())
+    counts = f"Of {len(clauses)} clauses {binding} bind one of them here."
+    parts = [HEAD.format(counts=counts)]
+    for family, rows in groupby(clauses.values(), key=lambda clause: clause.family):
+        parts += [f"\n## {FAMILIES[family]}\n\n", COLUMNS]
+        parts += [_row(clause, tests.get(clause.id, ())) for clause in rows]
+    return "".join(parts)
+
+
+def complaints(
+    clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]
+) -> Iterator[str]:
+    """What is missing: a MUST or a SHOULD that binds us and that no test names, and a test for
+    what is said to bind nobody."""
+    for clause in clauses.values():
+        named = bool(tests.get(clause.id))
+        if clause.is_demand and not named:
+            yield f"{clause.id} binds the {' and the '.join(clause.who)}, and no test names it"
+        if clause.reason and named:
+            yield f"{clause.id} is said to bind nobody, and {tests[clause.id][0].node} names it"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write docs/conformance.md.")
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether it is as it should be"
+    )
+    check: bool = parser.parse_args().check
+    clauses = load_clauses()
+    tests = tests_by_clause(collect_marked_tests())
+    found = list(complaints(clauses, tests))
+    new = page(clauses, tests)
+    if not check:
+        PAGE.write_text(new, "utf-8")
+    elif not PAGE.exists() or PAGE.read_text("utf-8") != new:
+        found.append("docs/conformance.md is stale: `make conformance` writes it anew")
+    print(*found, sep="\n", end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
