@@ -512,7 +512,7 @@ def test_what_cannot_be_listened_on_is_told(run: Run) -> None:
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            with pytest.raises(ConnectionFailed, match=f"127.0.0.1, port {port}"):
+            with pytest.raises(ConnectionFailed, match=f"127.0.0.1: port {port} is taken"):
                 await ControlPoint(interface="127.0.0.1", port=port).__aenter__()
         with pytest.raises(ConnectionFailed, match=r"203\.0\.113\.1, port any"):
             await ControlPoint(interface="203.0.113.1").__aenter__()

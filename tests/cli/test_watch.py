@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -119,6 +120,18 @@ def test_the_callback_can_be_said(workbench: Any, propchange: Any) -> None:
     callback = workbench.requests.wait_for("SUBSCRIBE").fields[b"callback"]
     assert ran.status == 0
     assert callback.startswith(f"<http://127.0.0.1:{port}/".encode())
+
+
+def test_the_port_can_be_said_or_a_range_of_them(workbench: Any, propchange: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = taken.getsockname()[1]
+        ran = propchange("watch", workbench.url, "--count", "1", "--port", f"{first}-{first + 50}")
+
+    callback = workbench.requests.wait_for("SUBSCRIBE").fields[b"callback"]
+    assert ran.status == 0
+    port = urlsplit(callback.decode().strip("<>")).port
+    assert port is not None
+    assert first < port <= first + 50
 
 
 def test_an_event_url_will_do(workbench: Any, propchange: Any) -> None:
@@ -303,6 +316,10 @@ def test_a_device_whose_name_is_hostile_is_escaped_in_the_message(
         ["http://127.0.0.1/", "--count", "x"],
         ["http://127.0.0.1/", "--duration", "0"],
         ["http://127.0.0.1/", "--callback-port", "65536"],
+        ["http://127.0.0.1/", "--port", "65536"],
+        ["http://127.0.0.1/", "--port", "49200-49152"],
+        ["http://127.0.0.1/", "--port", "49152-"],
+        ["http://127.0.0.1/", "--port", "http"],
         ["http://127.0.0.1/", "--callback-host", "0.0.0.0"],
         ["http://127.0.0.1/", "--callback-host", "host:80"],
         ["http://127.0.0.1/", "--callback-host", "fe80::1%eth0"],

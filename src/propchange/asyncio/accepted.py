@@ -16,6 +16,7 @@ from typing import cast
 
 from propchange.asyncio.interfaces import endpoint_of
 from propchange.asyncio.timer import Timer, expired, first_deadline
+from propchange.core.callers import Callers
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.errors import LocalProtocolError
@@ -45,6 +46,7 @@ class AcceptedConnections:
         logger: logging.Logger,
         clock: Callable[[], float],
         headers: HeaderPairs,
+        callers: Callers | None = None,
     ) -> None:
         self.loop = loop
         self.respond = respond
@@ -55,6 +57,7 @@ class AcceptedConnections:
         self.clock = clock
         self.idle_seconds = limits.idle_seconds
         self.headers = headers
+        self.callers = callers
         self.open: set[_Accepted] = set()
         self.per_address: Counter[str] = Counter()
         self.tasks: set[asyncio.Future[Response]] = set()
@@ -77,6 +80,13 @@ class AcceptedConnections:
         """Whether there is room for ``connection``. The longest idle one makes room."""
         if self.closing:
             return False
+        admitted = self._make_room(connection)
+        if self.callers is not None:
+            tell = self.callers.connected if admitted else self.callers.turned_away
+            tell(connection.peer, self.clock())
+        return admitted
+
+    def _make_room(self, connection: _Accepted) -> bool:
         if len(self.open) >= self.limits.connections:
             longest = next(iter(self.idle), None)
             if longest is None:
@@ -97,6 +107,8 @@ class AcceptedConnections:
         if connection not in self.open:
             return
         self.open.remove(connection)
+        if self.callers is not None and not connection.asked and not self.closing:
+            self.callers.ended_empty(connection.peer, self.clock())
         host = connection.peer.host
         self.per_address[host] -= 1
         if not self.per_address[host]:
@@ -175,6 +187,7 @@ class _Accepted(asyncio.Protocol):
         "_transport",
         "_unsent",
         "_waiting",
+        "asked",
         "peer",
     )
 
@@ -189,6 +202,7 @@ class _Accepted(asyncio.Protocol):
         self._ended = False  # the peer sends no more
         self._finished = False  # nothing more is answered
         self._dropped = 0
+        self.asked = False  # a whole request has come, or what is none
         self._transport: asyncio.Transport
         self._parser: RequestParser
         self.peer: Endpoint
@@ -291,7 +305,7 @@ class _Accepted(asyncio.Protocol):
 
     def time_out(self) -> None:
         """A request took too long to come."""
-        self._finish(self._shared.refusal(408))
+        self._refuse(408, "the request did not come whole in time")
 
     # --- requests ---
 
@@ -320,7 +334,7 @@ class _Accepted(asyncio.Protocol):
                 self._wait_in(None, 0)
         elif parser.error is not None:
             shared.logger.debug("%s sent what is no request: %s", self.peer, parser.error)
-            self._finish(shared.refusal(parser.error.status or 400))
+            self._refuse(parser.error.status or 400, str(parser.error))
         elif parser.in_message:
             if parser.expect_continue:
                 self._transport.write(_CONTINUE)
@@ -349,6 +363,7 @@ class _Accepted(asyncio.Protocol):
             self._write(b"".join(encoded))
 
     def _ask(self, request: Request) -> Response | Awaitable[Response]:
+        self.asked = True
         try:
             return self._shared.respond(request)
         except Exception:
@@ -424,9 +439,13 @@ class _Accepted(asyncio.Protocol):
             self._shared.logger.debug("%s does not read; connection ended", self.peer)
             self.drop()
 
-    def _finish(self, response: Response) -> None:
-        self._finished = True
-        self._write(self._shared.encode(response, head_only=False))
+    def _refuse(self, status: int, reason: str) -> None:
+        """The last answer, to what never became a request."""
+        shared = self._shared
+        self.asked = self._finished = True
+        if shared.callers is not None:
+            shared.callers.refused(self.peer, "", status, reason, shared.clock())
+        self._write(shared.encode(shared.refusal(status), head_only=False))
 
     def _close_after_writing(self) -> None:
         self._waiting.clear()

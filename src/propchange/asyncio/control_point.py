@@ -8,13 +8,13 @@ import logging
 import platform
 import random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.interfaces import Interfaces
-from propchange.asyncio.listener import Listener
+from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.reporting import Warnings
 from propchange.asyncio.requests import REDIRECT, Location, fetch, follow
@@ -53,8 +53,10 @@ class ControlPoint:
 
     One listener takes the events of all subscriptions. ``interface`` is the name of a network
     interface or an IP address of this machine to listen on and to subscribe from, None for all;
-    ``port`` 0 takes any free one. ``callback_host`` and ``callback_port`` go into CALLBACK
-    instead of the address of the connection and the listener's port (NAT, containers).
+    ``port`` is the one to listen on, 0 for any that is free, or several, such as
+    ``range(49152, 49200)``, of which the first free one is taken: what a firewall or a container
+    has to let in. ``callback_host`` and ``callback_port`` go into CALLBACK instead of the address
+    of the connection and the listener's port (NAT, containers).
     ``duration`` in seconds is what subscriptions ask for. ``require_device_source`` refuses
     events from another address than the device's. ``tap`` is called with each Request and
     Response and each outcome as it passes.
@@ -67,7 +69,7 @@ class ControlPoint:
         self,
         *,
         interface: str | None = None,
-        port: int = 0,
+        port: int | Sequence[int] = 0,
         callback_host: str | None = None,
         callback_port: int | None = None,
         duration: int = 1800,
@@ -78,8 +80,6 @@ class ControlPoint:
         limits: Limits = DEFAULT_LIMITS,
         tap: Callable[[object], None] | None = None,
     ) -> None:
-        if not 0 <= port <= 65_535:
-            raise ValueError(f"a port is from 0 to 65535, not {port}")
         self._policy = SubscriberPolicy(
             uda=uda,
             duration=duration,
@@ -96,7 +96,7 @@ class ControlPoint:
             limits, request_seconds=min(limits.request_seconds, limits.unsubscribe_seconds)
         )
         self._interface = interface
-        self._wanted_port = port
+        self._ports = ports_of(port)
         self._tap = tap
         self._logger = logging.getLogger("propchange.subscriber")
         self._warnings = Warnings(self._logger)
@@ -171,12 +171,10 @@ class ControlPoint:
             host = self._interfaces.host_of(host)
         try:
             self._listener = await Listener.open(
-                self._respond, host=host, port=self._wanted_port, limits=self.limits
+                self._respond, host=host, port=self._ports, limits=self.limits
             )
         except OSError as error:
-            where = f"{host or 'any address'}, port {self._wanted_port or 'any'}"
-            reason = error.strerror or error
-            raise ConnectionFailed(f"cannot listen on {where}: {reason}") from error
+            raise ConnectionFailed(cannot_listen(host, self._ports, error)) from error
         if host is not None:
             # Or CALLBACK would name an address that is not listened on.
             self._source = self._listener.endpoints[0]._replace(port=0)

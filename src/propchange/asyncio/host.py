@@ -16,7 +16,7 @@ from propchange.asyncio.clock import monotonic
 from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.asyncio.interfaces import Interfaces
-from propchange.asyncio.listener import Listener
+from propchange.asyncio.listener import Listener, cannot_listen
 from propchange.asyncio.reporting import Warnings
 from propchange.asyncio.timer import Timer
 from propchange.core.headers import server_token
@@ -239,10 +239,7 @@ class HostedDevice:
                 headers=signature,
             )
         except OSError as error:
-            where = f"{wanted or 'any address'}, port {self._wanted_port or 'any'}"
-            raise ConnectionFailed(
-                f"cannot listen on {where}: {error.strerror or error}"
-            ) from error
+            raise ConnectionFailed(cannot_listen(wanted, (self._wanted_port,), error)) from error
 
     def _attach(self, placed: PlacedService) -> None:
         service = placed.service

@@ -8,15 +8,16 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from propchange.asyncio.accepted import AcceptedConnections, Respond, Told
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.interfaces import endpoint_of
+from propchange.core.callers import Callers
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Response
 
-__all__ = ["Listener", "Respond", "Told"]
+__all__ = ["Listener", "Respond", "Told", "cannot_listen", "ports_of"]
 
 _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
@@ -27,11 +28,42 @@ _REUSE_ADDRESS = int(sys.platform != "win32")
 _TURNS_TO_CONNECT = 4
 """Turns of the loop: the task that accepts, the connection, its refusal, its end."""
 
+_PORT_TAKEN = (errno.EADDRINUSE, errno.EACCES)
+"""The second for ports that the system reserves: Windows does so with whole ranges of them."""
+
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def _ignore(response: Response) -> None:
     pass
+
+
+def ports_of(port: int | Sequence[int]) -> Sequence[int]:
+    """The ports that ``port`` means: one (0 for any that is free), or several such as a range.
+    Raises ValueError for what cannot be listened on."""
+    ports = (port,) if isinstance(port, int) else port
+    if not ports:
+        raise ValueError("a range of ports holds at least one")
+    for each in (min(ports), max(ports)):
+        if not 0 <= each <= 65_535:
+            raise ValueError(f"a port is from 0 to 65535, not {each}")
+    if len(ports) > 1 and 0 in ports:
+        raise ValueError("port 0 means any port that is free, so it stands alone")
+    return ports
+
+
+def cannot_listen(host: str | None, ports: Sequence[int], error: OSError) -> str:
+    """The sentence for what :meth:`Listener.open` raised for ``ports``."""
+    where = f"on {host or 'any address'}"
+    named = f"port {ports[0] or 'any'}"
+    if len(ports) > 1:
+        named = f"ports {ports[0]} to {ports[-1]}"
+    if error.errno == errno.EADDRINUSE and any(ports):
+        taken = "is taken" if len(ports) == 1 else "are all taken"
+        return f"cannot listen {where}: {named} {taken}; name another, a range, or 0 for any"
+    if error.errno == errno.EACCES:
+        return f"cannot listen {where}: {named}: the system does not allow it; take one above 1023"
+    return f"cannot listen {where}, {named}: {error.strerror or error}"
 
 
 class Listener:
@@ -57,16 +89,17 @@ class Listener:
         respond: Respond,
         *,
         host: str | None = None,
-        port: int = 0,
+        port: int | Sequence[int] = 0,
         limits: Limits = DEFAULT_LIMITS,
         logger: logging.Logger | None = None,
         sent: Told = _ignore,
         lost: Told = _ignore,
         headers: HeaderPairs = (),
         clock: Callable[[], float] = monotonic,
+        callers: Callers | None = None,
     ) -> Listener:
-        """Listen on ``port`` (0: any) of ``host``, None being all addresses of IPv4 and, where
-        there is one, IPv6.
+        """Listen on ``port`` (0: any; several: the first that is free) of ``host``, None being all
+        addresses of IPv4 and of IPv6, as far as there are any: the port is the same in both.
 
         ``respond`` is called once per request, in the order of each connection, and returns the
         :class:`Response` or an awaitable of it; an awaitable holds up later requests of its
@@ -75,9 +108,10 @@ class Listener:
         For a response with a ``receipt``, ``sent`` is called when all its bytes have left this
         process, and, when the connection ends after it, the FIN too (UDA 2.0 §4.1.1); or else
         ``lost``, when the connection broke first. ``headers`` go on the answers that the
-        listener makes by itself: to malformed (4xx, 5xx) and overdue (408) requests.
+        listener makes by itself: to malformed (4xx, 5xx) and overdue (408) requests. ``callers``
+        is told who connects, and what comes to nothing.
 
-        Raises OSError when the port is taken or the address is not this machine's.
+        Raises OSError when every port is taken or the address is not this machine's.
         """
         loop = asyncio.get_running_loop()
         connections = AcceptedConnections(
@@ -89,8 +123,9 @@ class Listener:
             logger=logger or logging.getLogger("propchange.http"),
             clock=clock,
             headers=headers,
+            callers=callers,
         )
-        sockets = await _bind(loop, host, port)
+        sockets = await _bind(loop, host, (port,) if isinstance(port, int) else port)
         endpoints = tuple(endpoint_of(bound.getsockname()) for bound in sockets)
         servers: list[asyncio.Server] = []
         # To the stdlib's loop the backlog is also how often it accepts in a row, and without a
@@ -141,7 +176,7 @@ class Listener:
 
 
 async def _bind(
-    loop: asyncio.AbstractEventLoop, host: str | None, port: int
+    loop: asyncio.AbstractEventLoop, host: str | None, ports: Sequence[int]
 ) -> list[socket.socket]:
     if host is None:
         wanted: list[tuple[int, str, int]] = [
@@ -149,16 +184,19 @@ async def _bind(
             (socket.AF_INET6, "::", 0),
         ]
     else:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
         wanted = [(f, str(a[0]), a[3] if len(a) == 4 else 0) for f, _, _, _, a in found]
-    attempts = 1 if port else _SAME_PORT_ATTEMPTS
-    while True:
-        attempts -= 1
+    wanted = list(dict.fromkeys(wanted))
+    taken: OSError | None = None
+    for port in ports if any(ports) else [0] * _SAME_PORT_ATTEMPTS:
         try:
-            return _bind_all(list(dict.fromkeys(wanted)), port)
+            return _bind_all(wanted, port)
         except OSError as error:
-            if not attempts or error.errno != errno.EADDRINUSE:
+            if error.errno not in _PORT_TAKEN:
                 raise
+            taken = error
+    assert taken is not None
+    raise taken
 
 
 def _bind_all(wanted: list[tuple[int, str, int]], port: int) -> list[socket.socket]:
@@ -193,6 +231,8 @@ def _bind_one(family: int, host: str, scope: int, port: int) -> socket.socket:
             one.bind((host, port, 0, scope))
         else:
             one.bind((host, port))
+        # Two programs can bind one port at the same time, and only one of them can listen.
+        one.listen(1)
     except BaseException:
         one.close()
         raise

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Annotated
 
 import typer
 
+from propchange.asyncio.listener import ports_of
 from propchange.cli.demo import demo as run_demo
 from propchange.cli.running import run
 from propchange.cli.watch import WatchOptions
@@ -49,6 +51,18 @@ def _callback_host(text: str | None) -> str | None:
     if address.is_unspecified or address.is_multicast or getattr(address, "scope_id", None):
         raise typer.BadParameter("an address that the device can connect to")
     return bare
+
+
+def _ports(text: str) -> Sequence[int]:
+    """``P`` or ``P-Q``, as :class:`propchange.ControlPoint` takes them."""
+    first, dash, last = text.partition("-")
+    if not first.isdecimal() or not (last.isdecimal() or not dash):
+        raise typer.BadParameter("a port, or two with a dash between: 49152 or 49152-49200")
+    ports = range(int(first), int(last or first) + 1)
+    try:
+        return ports_of(ports)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 @app.callback()
@@ -111,6 +125,15 @@ def watch(  # noqa: PLR0917 - typer calls it by name
     count: Annotated[
         int | None, typer.Option(min=1, help="End after so many events, of all services together.")
     ] = None,
+    port: Annotated[
+        Sequence[int] | None,
+        typer.Option(
+            metavar="P[-Q]",
+            parser=_ports,
+            help="The port to take events on, or a range of which the first free one is taken: "
+            "what a firewall has to let in. Without it, any free one.",
+        ),
+    ] = None,
     callback_host: Annotated[
         str | None,
         typer.Option(
@@ -126,8 +149,8 @@ def watch(  # noqa: PLR0917 - typer calls it by name
             metavar="P",
             min=1,
             max=65535,
-            help="The port to take events on, here and in what devices are told. Without it, any "
-            "free one.",
+            help="The port that devices are to send events to. Events are taken on it too, unless "
+            "--port says otherwise.",
         ),
     ] = None,
     duration: Annotated[
@@ -151,6 +174,7 @@ def watch(  # noqa: PLR0917 - typer calls it by name
         json=json,
         raw=raw,
         count=count,
+        port=port,
         callback_host=callback_host,
         callback_port=callback_port,
         duration=duration,

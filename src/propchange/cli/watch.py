@@ -40,6 +40,7 @@ class WatchOptions:
     json: bool = False
     raw: bool = False
     count: int | None = None
+    port: Sequence[int] | None = None
     callback_host: str | None = None
     callback_port: int | None = None
     duration: int = 1800
@@ -58,7 +59,7 @@ async def watch(options: WatchOptions) -> None:
             keep_messages=options.raw and isinstance(form, TerminalLines),
         )
         async with ControlPoint(
-            port=options.callback_port or 0,
+            port=options.port or options.callback_port or 0,
             callback_host=options.callback_host,
             callback_port=options.callback_port,
             duration=options.duration,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from propchange.core.limits import Limits
+from propchange.core.messages import Endpoint
 
 __all__ = ["Caller", "Callers"]
 
@@ -19,6 +20,7 @@ class Caller:
     """When the last one was."""
     turned_away: int = 0
     """Connections for which there was no room."""
+    turned_away_at: float | None = None
     empty: int = 0
     """Connections that ended without a whole request."""
     empty_at: float | None = None
@@ -36,34 +38,42 @@ class Callers:
     the one that has not come for the longest time is forgotten, which makes a diagnosis
     poorer and nothing else."""
 
-    __slots__ = ("_callers", "_limit")
+    __slots__ = ("_callers", "_limit", "ours")
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.callers
         self._callers: dict[str, Caller] = {}
+        self.ours: set[int] = set()
+        """The source ports of connections that this program makes to itself, to see whether it can
+        be reached: they are nobody's. Whoever makes one takes it out again."""
 
     def __len__(self) -> int:
         return len(self._callers)
 
-    def connected(self, host: str, now: float) -> None:
-        """A connection from ``host`` was accepted."""
-        caller = self._newest(host)
-        caller.connections += 1
-        caller.connected_at = now
+    def connected(self, peer: Endpoint, now: float) -> None:
+        """A connection from ``peer`` was accepted."""
+        if peer.port not in self.ours:
+            caller = self._newest(peer.host)
+            caller.connections += 1
+            caller.connected_at = now
 
-    def turned_away(self, host: str) -> None:
-        """There was no room for a connection from ``host``."""
-        self._newest(host).turned_away += 1
+    def turned_away(self, peer: Endpoint, now: float) -> None:
+        """There was no room for a connection from ``peer``."""
+        caller = self._newest(peer.host)
+        caller.turned_away += 1
+        caller.turned_away_at = now
 
-    def ended_empty(self, host: str, now: float) -> None:
-        """A connection from ``host`` has ended without a whole request."""
-        caller = self._newest(host)
-        caller.empty += 1
-        caller.empty_at = now
+    def ended_empty(self, peer: Endpoint, now: float) -> None:
+        """A connection from ``peer`` has ended without a whole request."""
+        if peer.port not in self.ours:
+            caller = self._newest(peer.host)
+            caller.empty += 1
+            caller.empty_at = now
 
-    def refused(self, host: str, target: str, status: int, reason: str, now: float) -> None:
-        """A request from ``host`` for ``target`` was answered with ``status``, for ``reason``."""
-        caller = self._newest(host)
+    def refused(self, peer: Endpoint, target: str, status: int, reason: str, now: float) -> None:
+        """A request from ``peer`` for ``target`` (empty where it was none that could be read) was
+        answered with ``status``, for ``reason``."""
+        caller = self._newest(peer.host)
         caller.refusals += 1
         caller.refused_at = now
         caller.refused_status = status
