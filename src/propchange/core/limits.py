@@ -166,6 +166,67 @@ class Limits:
     """How long ``diagnose()`` may take: its probes run at once, and what has not answered by then
     is silent."""
 
+    # --- discovery ---
+
+    ssdp_bytes: int = 8_192
+    """Bytes of one SSDP datagram; a longer one is dropped unread. UDA wants them in one packet,
+    so real ones have 300 to 600 (UDA 2.0 §1.2.2)."""
+
+    ssdp_text_bytes: int = 1_024
+    """Bytes of one value that is kept of an advertisement: a USN, a LOCATION, a type."""
+
+    known_devices: int = 1_024
+    """Devices, embedded ones counted, that are remembered at once without being followed; later
+    ones are not seen until others have left. About 2 kB each. Bounds a host that announces
+    UDNs without end; those that are followed do not count and are never displaced."""
+
+    devices_per_source: int = 128
+    """Devices that were first heard from one address; further ones from it are ignored, so that
+    one hostile host cannot hide the others. Bridges stand for some dozens."""
+
+    followed_devices: int = 1_024
+    """Root devices that a control point holds and looks after by their UDN."""
+
+    types_per_device: int = 128
+    """Device and service types that are remembered of one device with all that is embedded in it;
+    a large one has about 30."""
+
+    locations_per_link: int = 4
+    """Description URLs that are remembered of one device on one link, the latest ones. A host
+    with several addresses announces several in turn."""
+
+    max_age_seconds: float = 1_800.0
+    """How long an advertisement holds that does not say it: UDA's least (UDA 2.0 §1.2.2)."""
+
+    max_age_most_seconds: float = 86_400.0
+    """A longer max-age counts as this one (a day), or what a hostile host announces would stay."""
+
+    max_age_margin_seconds: float = 30.0
+    """How long after its max-age an advertisement still holds: devices that announce themselves
+    just in time are late now and then."""
+
+    settle_seconds: float = 0.25
+    """How long what a device announces is gathered before it is told: a set of advertisements is
+    a burst of some dozens of datagrams, which UDA wants sent three times."""
+
+    byebye_check_seconds: float = 2.0
+    """How long after its byebye a device that is followed is searched for: a forged byebye, or
+    one before a quick restart, must not last. A device takes a second to fall silent."""
+
+    search_burst: int = 3
+    """Searches for one device that may be sent at once (token bucket)."""
+
+    search_refill_seconds: float = 30.0
+    """Seconds until the bucket has one search more; a device whose subscriptions fail is tried
+    again at once when it is heard of, and not more often than that."""
+
+    find_seconds: float = 30.0
+    """How long a device is waited for that is asked for by its UDN."""
+
+    relocation_seconds: float = 1.0
+    """How much longer than a new location the former one may take to answer before the device
+    counts as moved: a host with several addresses has not."""
+
     # --- documents ---
 
     xml_depth: int = 64

@@ -1,0 +1,457 @@
+"""What advertisements mean for the subscriptions to a device. No I/O, no clock.
+
+A device is *present* until it says goodbye or until everything that it announced has expired
+(UDA 2.0 §1.2.2, §1.2.3), separately for each link that it is heard on: a goodbye on one says
+nothing about the others (CP-11). One that is *followed* is remembered when it has gone, and
+what happens to it matters to the subscriptions that are held.
+
+Nothing here is authenticated: anybody on a link can send any of this in anybody's name. A forged
+byebye or BOOTID therefore costs no more than a fresh SUBSCRIBE, and a LOCATION is only ever a
+claim, to be checked by whoever reads the description there.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Hashable, Iterable, Sequence
+
+from propchange.core.advertised import (
+    AdvertisedDevice,
+    AdvertisementIgnored,
+    DeviceAppeared,
+    DeviceChanged,
+    DeviceGone,
+    DeviceMoved,
+    DeviceRebooted,
+    DeviceReturned,
+    GoneBy,
+    Heard,
+    PresenceOutcome,
+    PresenceState,
+    SearchWanted,
+)
+from propchange.core.advertisement import (
+    ROOT_DEVICE,
+    Advertisement,
+    AdvertisementKind,
+    udn_key,
+)
+from propchange.core.callbacks import OnLink
+from propchange.core.deadlines import Deadlines
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.locations import judge_location
+from propchange.core.messages import Endpoint
+from propchange.core.states import TransitionTable
+from propchange.errors import LocalProtocolError
+
+__all__ = ["PRESENCE", "Presence"]
+
+
+class PresenceInput(enum.IntEnum):
+    """What can happen to a device."""
+
+    HEARD = 0
+    """An ssdp:alive, or an answer to a search."""
+    LEFT = 1
+    """An ssdp:byebye, on the last link that it was heard on."""
+    EXPIRED = 2
+    """All that it announced has expired."""
+
+
+_P, _I = PresenceState, PresenceInput
+
+PRESENCE: TransitionTable[PresenceState, PresenceInput] = TransitionTable(
+    PresenceState,
+    PresenceInput,
+    {
+        (_P.EXPECTED, _I.HEARD): _P.PRESENT,
+        (_P.EXPECTED, _I.LEFT): _P.GONE,
+        (_P.PRESENT, _I.HEARD): _P.PRESENT,
+        (_P.PRESENT, _I.LEFT): _P.GONE,
+        (_P.PRESENT, _I.EXPIRED): _P.GONE,
+        (_P.GONE, _I.HEARD): _P.PRESENT,
+        (_P.GONE, _I.LEFT): _P.GONE,
+    },
+)
+
+
+class _Timer(enum.Enum):
+    EXPIRY = enum.auto()
+    SETTLE = enum.auto()
+    SEARCH = enum.auto()
+
+
+class Presence:
+    """Which devices are there (UDA 2.0 §1.2).
+
+    Inputs take ``now``, seconds of one monotonic clock. After each input the runtime drains
+    :meth:`take_outcomes` and reads :meth:`next_deadline`. ``off_link_locations`` accepts a LOCATION
+    with any address or host name, for networks whose SSDP is relayed.
+    """
+
+    def __init__(
+        self, *, off_link_locations: bool = False, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._off_link = off_link_locations
+        self._limits = limits
+        self._devices: dict[str, AdvertisedDevice] = {}
+        self._root_of: dict[str, AdvertisedDevice] = {}
+        self._of_source: dict[str, int] = {}
+        self._followed = 0
+        self._deadlines: Deadlines[tuple[AdvertisedDevice, _Timer]] = Deadlines()
+        self._outcomes: deque[PresenceOutcome] = deque(maxlen=limits.outcomes)
+
+    # --- what the application wants ---
+
+    def follow(self, udn: str, now: float) -> AdvertisedDevice:
+        """Look after the device ``udn``, heard of or not, until :meth:`unfollow`. Each call counts.
+
+        Raises LocalProtocolError beyond ``Limits.followed_devices``."""
+        device = self.device(udn)
+        if device is None or not device.followers:
+            if self._followed >= self._limits.followed_devices:
+                raise LocalProtocolError(
+                    f"a control point follows {self._limits.followed_devices} devices at most; "
+                    "raise Limits.followed_devices"
+                )
+            self._followed += 1
+        if device is None:
+            device = self._devices[udn_key(udn)] = AdvertisedDevice(udn, "", self._limits, now)
+        elif not device.followers:
+            self._count(device, -1)
+        device.followers += 1
+        return device
+
+    def unfollow(self, device: AdvertisedDevice) -> None:
+        """The end of one :meth:`follow`. When it was the last one the device counts among all the
+        others again, and is forgotten if it is not present."""
+        device.followers -= 1
+        if device.followers:
+            return
+        self._followed -= 1
+        device.url = ""
+        device.failed = False
+        self._deadlines.clear((device, _Timer.SEARCH))
+        self._root_of = {k: root for k, root in self._root_of.items() if root is not device}
+        if device.is_present:
+            self._count(device, 1)
+        else:
+            self._forget(device)
+
+    def relocated(self, device: AdvertisedDevice, url: str, embedded: Iterable[str] = ()) -> None:
+        """The followers of ``device`` have its description from ``url``; ``embedded`` are the UDNs
+        in it beside its own. What those announce counts for ``device`` from now on (CP-11)."""
+        device.url = url
+        self._root_of = {k: root for k, root in self._root_of.items() if root is not device}
+        for udn in embedded:
+            key = udn_key(udn)
+            own = self._devices.get(key)
+            if own is device or (own is not None and own.followers):
+                continue
+            if own is not None:
+                self._count(own, -1)
+                self._forget(own)
+            self._root_of[key] = device
+
+    def subscription_failed(self, udn: str, now: float) -> None:
+        """A subscription to ``udn``, followed, could not be made or renewed for want of an answer:
+        it is searched for, as often as the limits allow, and tried again once it is heard of."""
+        device = self.device(udn)
+        if device is None or not device.followers:
+            return
+        device.failed = True
+        if self._search(device, now) and any(url != device.url for url in device.locations):
+            self._outcomes.append(DeviceMoved(device))
+
+    def subscription_granted(self, udn: str) -> None:
+        """A subscription to ``udn`` was granted or renewed: the device answers."""
+        device = self.device(udn)
+        if device is not None:
+            device.failed = False
+
+    # --- what devices say ---
+
+    def receive(
+        self,
+        advertisement: Advertisement,
+        *,
+        link: Hashable,
+        source: Endpoint,
+        on_link: Sequence[OnLink],
+        now: float,
+    ) -> None:
+        """``advertisement`` came from ``source`` on ``link``, a key for the interface and the
+        address family, which has the prefixes ``on_link``."""
+        device = self.device(advertisement.udn)
+        if advertisement.kind is AdvertisementKind.BYEBYE:
+            if device is not None:
+                self._leave(device, link, now)
+            return
+        try:
+            location = judge_location(
+                advertisement.location, source=source, on_link=on_link, off_link=self._off_link
+            )
+        except ValueError as error:
+            self._ignore(source, advertisement, str(error))
+            return
+        if advertisement.kind is AdvertisementKind.UPDATE:
+            if device is not None and device.is_present:
+                self._update(device, link, advertisement, location, now)
+            return
+        if device is None:
+            device = self._admit(advertisement, source, now)
+        if device is not None:
+            device.source = device.source or source.host
+            self._hear(device, link, advertisement, location, now)
+
+    def _admit(
+        self, advertisement: Advertisement, source: Endpoint, now: float
+    ) -> AdvertisedDevice | None:
+        if len(self._devices) - self._followed >= self._limits.known_devices:
+            self._ignore(source, advertisement, "too many devices are known already")
+            return None
+        if self._of_source.get(source.host, 0) >= self._limits.devices_per_source:
+            self._ignore(source, advertisement, "too many devices announce themselves from there")
+            return None
+        device = AdvertisedDevice(advertisement.udn, source.host, self._limits, now)
+        self._devices[device.key] = device
+        self._count(device, 1)
+        return device
+
+    def _count(self, device: AdvertisedDevice, change: int) -> None:
+        """One more, or one less, from the source of ``device`` that nobody follows."""
+        count = self._of_source.get(device.source, 0) + change
+        if count:
+            self._of_source[device.source] = count
+        else:
+            del self._of_source[device.source]
+
+    def _forget(self, device: AdvertisedDevice) -> None:
+        del self._devices[device.key]
+        for timer in _Timer:
+            self._deadlines.clear((device, timer))
+
+    def _ignore(self, source: Endpoint, advertisement: Advertisement, reason: str) -> None:
+        self._outcomes.append(AdvertisementIgnored(source.host, advertisement.udn, reason))
+
+    def _hear(
+        self,
+        device: AdvertisedDevice,
+        link: Hashable,
+        advertisement: Advertisement,
+        location: str,
+        now: float,
+    ) -> None:
+        before = device.state
+        device.state = PRESENCE.step(before, _I.HEARD)
+        heard = device.links.get(link)
+        if heard is None:
+            heard = device.links[link] = Heard()
+        reboot = _reboot(heard, advertisement)
+        if reboot:
+            # It has one BOOTID and one signature, whatever link they are heard on first.
+            for other in device.links.values():
+                other.boot_id = advertisement.boot_id
+                other.nls = advertisement.nls
+            heard.locations.clear()
+        elif advertisement.boot_id is not None:
+            heard.boot_id = advertisement.boot_id
+        if advertisement.nls is not None:
+            heard.nls = advertisement.nls
+        self._extend(device, heard, advertisement, now)
+        news = self._describe(device, advertisement)
+        moved = self._locate(device, heard, location)
+        if news or moved or reboot or before is not _P.PRESENT:
+            self._settle(device, now)
+        self._deadlines.clear((device, _Timer.SEARCH))
+        if reboot:
+            device.failed = False
+            self._outcomes.append(DeviceRebooted(device, reboot))
+        elif before is _P.GONE or (device.failed and now >= device.retry_at):
+            device.failed = False
+            device.retry_at = now + self._limits.search_refill_seconds
+            self._outcomes.append(DeviceReturned(device))
+        elif moved and device.url and location != device.url:
+            self._outcomes.append(DeviceMoved(device))
+
+    def _update(
+        self,
+        device: AdvertisedDevice,
+        link: Hashable,
+        advertisement: Advertisement,
+        location: str,
+        now: float,
+    ) -> None:
+        """The state survives on the link that the update was heard on; on another one the new
+        BOOTID will be one that was not announced (CP-10)."""
+        heard = device.links.get(link)
+        if heard is None:
+            return  # Its alive on that link will say as much.
+        announced = advertisement.next_boot_id
+        # Sent twice or thrice: the next ones tell what has become true already.
+        missed = heard.boot_id != announced and _reboot(heard, advertisement)
+        heard.boot_id = announced
+        if advertisement.nls is not None:
+            heard.nls = advertisement.nls
+        moved = self._locate(device, heard, location)
+        if missed:
+            self._outcomes.append(DeviceRebooted(device, missed))
+        elif moved and device.url and location != device.url:
+            self._outcomes.append(DeviceMoved(device))
+        if moved or missed:
+            self._settle(device, now)
+
+    def _leave(self, device: AdvertisedDevice, link: Hashable, now: float) -> None:
+        """One byebye is for the root, everything embedded and every service (CP-11)."""
+        if device.state is _P.PRESENT:
+            if device.links.pop(link, None) is None:
+                return  # It says nothing about the links that the device was heard on.
+            if device.links:
+                self._set_expiry(device)
+                self._settle(device, now)
+                if device.url and device.url not in device.locations:
+                    self._outcomes.append(DeviceMoved(device))
+                return
+        self._go(device, _I.LEFT, GoneBy.BYEBYE, now)
+
+    def _go(self, device: AdvertisedDevice, given: PresenceInput, by: GoneBy, now: float) -> None:
+        before = device.state
+        device.state = PRESENCE.step(before, given)
+        device.links.clear()
+        device.told = False
+        device.failed = False
+        self._deadlines.clear((device, _Timer.EXPIRY))
+        self._deadlines.clear((device, _Timer.SETTLE))
+        if before is _P.GONE:
+            return
+        self._outcomes.append(DeviceGone(device, by))
+        if device.followers:
+            self._deadlines.set((device, _Timer.SEARCH), now + self._limits.byebye_check_seconds)
+        else:
+            self._count(device, -1)
+            self._forget(device)
+
+    # --- the parts of an advertisement ---
+
+    def _extend(
+        self, device: AdvertisedDevice, heard: Heard, advertisement: Advertisement, now: float
+    ) -> None:
+        max_age = advertisement.max_age
+        if max_age is None:
+            max_age = self._limits.max_age_seconds
+        holds = min(max_age, self._limits.max_age_most_seconds)
+        expires = now + holds + self._limits.max_age_margin_seconds
+        # Gone only when everything has expired (CP-12): the last to expire is what counts.
+        if expires > heard.expires:
+            heard.expires = expires
+            self._set_expiry(device)
+
+    def _describe(self, device: AdvertisedDevice, advertisement: Advertisement) -> bool:
+        """Note what is the same on all links; whether any of it is new."""
+        news = False
+        target = advertisement.target
+        own = udn_key(advertisement.udn) == device.key
+        if target == ROOT_DEVICE:
+            news = own and not device.is_root
+            device.is_root = device.is_root or own
+        elif (
+            udn_key(target) != udn_key(advertisement.udn)
+            and target not in device.types
+            and len(device.types) < self._limits.types_per_device
+        ):
+            device.types[target] = None
+            news = True
+        config_id = advertisement.config_id
+        if config_id is not None and config_id != device.config_id:
+            news = news or device.config_id is not None
+            device.config_id = config_id
+        device.server = advertisement.server or device.server
+        device.secure_location = advertisement.secure_location or device.secure_location
+        return news
+
+    def _locate(self, device: AdvertisedDevice, heard: Heard, location: str) -> bool:
+        """Whether the location is new there."""
+        new = location not in heard.locations
+        heard.locations.pop(location, None)
+        heard.locations[location] = None
+        if len(heard.locations) > self._limits.locations_per_link:
+            del heard.locations[next(iter(heard.locations))]
+        return new
+
+    # --- time ---
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due at ``now``. Early and repeated calls do nothing."""
+        while (due := self._deadlines.pop_due(now)) is not None:
+            device, timer = due
+            if timer is _Timer.SETTLE:
+                self._outcomes.append(
+                    DeviceChanged(device) if device.told else DeviceAppeared(device)
+                )
+                device.told = True
+            elif timer is _Timer.SEARCH:
+                self._search(device, now)
+            else:
+                self._expire(device, now)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
+        return self._deadlines.next()
+
+    def _expire(self, device: AdvertisedDevice, now: float) -> None:
+        expired = [link for link, heard in device.links.items() if heard.expires <= now]
+        if len(expired) == len(device.links):
+            self._go(device, _I.EXPIRED, GoneBy.EXPIRY, now)
+            return
+        for link in expired:
+            self._leave(device, link, now)
+
+    def _set_expiry(self, device: AdvertisedDevice) -> None:
+        earliest = min(heard.expires for heard in device.links.values())
+        self._deadlines.set((device, _Timer.EXPIRY), earliest)
+
+    def _settle(self, device: AdvertisedDevice, now: float) -> None:
+        if (device, _Timer.SETTLE) not in self._deadlines:
+            self._deadlines.set((device, _Timer.SETTLE), now + self._limits.settle_seconds)
+
+    def _search(self, device: AdvertisedDevice, now: float) -> bool:
+        """Search now, or as soon as the bucket allows; whether it is now."""
+        ready_at = device.bucket.ready_at(now)
+        if ready_at > now:
+            self._deadlines.set((device, _Timer.SEARCH), ready_at)
+            return False
+        self._deadlines.clear((device, _Timer.SEARCH))
+        device.bucket.spend(now)
+        self._outcomes.append(SearchWanted(device))
+        return True
+
+    # --- reading ---
+
+    def take_outcomes(self) -> list[PresenceOutcome]:
+        """What has happened since the last call, in order."""
+        outcomes = list(self._outcomes)
+        self._outcomes.clear()
+        return outcomes
+
+    def device(self, udn: str) -> AdvertisedDevice | None:
+        """The device that has the UDN, or in which one with it is embedded; None when nothing is
+        known of it."""
+        key = udn_key(udn)
+        return self._root_of.get(key) or self._devices.get(key)
+
+    @property
+    def devices(self) -> Iterable[AdvertisedDevice]:
+        """Those that have appeared and not gone, in the order in which they were first heard."""
+        return [device for device in self._devices.values() if device.told]
+
+
+def _reboot(heard: Heard, advertisement: Advertisement) -> str:
+    """Why an advertisement tells of a reboot that was not announced; empty when it does not."""
+    boot_id, before = advertisement.boot_id, heard.boot_id
+    if boot_id is not None and before is not None:
+        return f"its BOOTID is {boot_id} and was {before}" if boot_id != before else ""
+    nls = advertisement.nls
+    if boot_id is None and before is None and None not in (nls, heard.nls) and nls != heard.nls:
+        return "its network location signature is another one: its addresses have changed"
+    return ""

@@ -1,0 +1,299 @@
+"""SSDP messages, both ways: what a device announces of itself (UDA 2.0 §1.2, §1.3.3, §A.4).
+
+Reading takes header pairs and is tolerant of what real devices send: what they leave out or
+garble is None, as long as the message still says who has sent it. Formatting follows the version
+of the architecture: BOOTID and its like from 1.1 on, SECURELOCATION in 2.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from propchange.core.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import HeaderPairs
+from propchange.errors import LocalProtocolError, RemoteProtocolError
+from propchange.upnp.device import PlacedDevice
+
+__all__ = ["Announcement", "SSDPMessage", "Target", "announced_targets", "read_advertisement"]
+
+NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
+"""What OPT declares for the network location signature (UDA 2.0 §A.4)."""
+
+IPV4_GROUP = "239.255.255.250:1900"
+"""HOST of what is sent to the group (UDA 2.0 §1.2.2)."""
+
+_MAX_AGE = re.compile(r"\bmax-age\s*=\s*\"?([0-9]{1,10})", re.IGNORECASE)
+_OPT = re.compile(r"\"?(?P<uri>[^\";]+)\"?\s*;\s*ns\s*=\s*\"?(?P<ns>[0-9]{1,4})", re.IGNORECASE)
+_NLS_LENGTH = 64
+_LARGEST = 2**31 - 1
+
+
+# --- reading ---
+
+
+def read_advertisement(
+    headers: HeaderPairs, *, response: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Advertisement:
+    """The NOTIFY that these header pairs are of, or with ``response`` the answer to an M-SEARCH.
+
+    Raises RemoteProtocolError for what announces no device: an NTS that is none of SSDP's, no
+    UDN in USN, no LOCATION where one has to be, no NEXTBOOTID in an update."""
+    fields = {name.lower(): _text(value) for name, value in headers}
+    if response:
+        kind = AdvertisementKind.RESPONSE
+    else:
+        try:
+            kind = AdvertisementKind(fields.get(b"nts", "").lower())
+        except ValueError:
+            raise _refusal(f"NTS is {fields.get(b'nts', '')[:40]!a}", "UDA 2.0 §1.2.2") from None
+        if kind is AdvertisementKind.RESPONSE:
+            raise _refusal("NTS is 'response'", "UDA 2.0 §1.2.2")
+    udn, target = _names(fields, b"st" if response else b"nt", limits)
+    location = fields.get(b"location", "")
+    if kind is not AdvertisementKind.BYEBYE and not 0 < len(location) <= limits.ssdp_text_bytes:
+        raise _refusal("there is no LOCATION, or it is too long", "UDA 2.0 §1.2.2")
+    next_boot_id = _number(fields.get(b"nextbootid.upnp.org"))
+    if kind is AdvertisementKind.UPDATE:
+        if next_boot_id is None:
+            raise _refusal("an ssdp:update names no NEXTBOOTID", "UDA 2.0 §1.2.4")
+    else:
+        next_boot_id = None
+    max_age = _MAX_AGE.search(fields.get(b"cache-control", ""))
+    return Advertisement(
+        kind=kind,
+        udn=udn,
+        target=target,
+        location="" if kind is AdvertisementKind.BYEBYE else location,
+        max_age=float(max_age[1]) if max_age else None,
+        server=_bounded(fields.get(b"server"), limits),
+        boot_id=_number(fields.get(b"bootid.upnp.org")),
+        next_boot_id=next_boot_id,
+        config_id=_number(fields.get(b"configid.upnp.org")),
+        search_port=_number(fields.get(b"searchport.upnp.org")),
+        nls=_nls(fields),
+        secure_location=_bounded(fields.get(b"securelocation.upnp.org"), limits),
+    )
+
+
+def _names(fields: dict[bytes, str], target_name: bytes, limits: Limits) -> tuple[str, str]:
+    """The UDN and the NT or ST. USN is ``uuid:…`` or ``uuid:…::<target>``; where a device leaves
+    out one of the two fields, the other says it."""
+    usn = fields.get(b"usn", "")
+    target = fields.get(target_name, "")
+    if not usn and target[:5].lower() == "uuid:":
+        usn = target
+    udn, _, rest = usn.partition("::")
+    if udn[:5].lower() != "uuid:" or len(udn) == 5:
+        raise _refusal("USN names no UDN", "UDA 2.0 §1.2.2")
+    if len(usn) > limits.ssdp_text_bytes or len(target) > limits.ssdp_text_bytes:
+        raise _refusal("USN or the target is too long", "UDA 2.0 §1.2.2")
+    # ssdp:all is what was searched for; some devices send it back for what they are.
+    if not target or target.lower() == "ssdp:all":
+        target = rest or udn
+    return udn, target
+
+
+def _nls(fields: dict[bytes, str]) -> str | None:
+    """The signature, under the prefix that OPT gives its namespace; 01 where OPT is missing."""
+    prefixes = [
+        match["ns"]
+        for match in _OPT.finditer(fields.get(b"opt", ""))
+        if match["uri"].strip() == NLS_NAMESPACE
+    ]
+    for prefix in prefixes or ["01"]:
+        value = fields.get(f"{prefix}-nls".encode(), "")
+        if 0 < len(value) <= _NLS_LENGTH:
+            return value
+    return None
+
+
+def _number(value: str | None) -> int | None:
+    if value is None or not re.fullmatch(r"[0-9]{1,10}", value):
+        return None
+    number = int(value)
+    return number if number <= _LARGEST else None
+
+
+def _bounded(value: str | None, limits: Limits) -> str | None:
+    return value if value and len(value) <= limits.ssdp_text_bytes else None
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace").strip()
+
+
+def _refusal(reason: str, clause: str) -> RemoteProtocolError:
+    return RemoteProtocolError(f"this is no advertisement: {reason}", clause=clause)
+
+
+# --- formatting ---
+
+
+class Target(NamedTuple):
+    """What one advertisement of a set is for: its NT or ST, and its USN."""
+
+    target: str
+    usn: str
+
+
+def announced_targets(root: PlacedDevice) -> Iterator[Target]:
+    """What a root device announces, in the order of UDA 2.0 tables 1-1 to 1-3: three for the root,
+    two for each embedded device, and one for each service type of each of them."""
+    yield Target(ROOT_DEVICE, f"{root.udn}::{ROOT_DEVICE}")
+    for placed in root.all_devices():
+        yield Target(placed.udn, placed.udn)
+        yield Target(placed.device.device_type, f"{placed.udn}::{placed.device.device_type}")
+        types = dict.fromkeys(each.service.service_type for each in placed.services)
+        for service_type in types:
+            yield Target(service_type, f"{placed.udn}::{service_type}")
+
+
+class SSDPMessage(NamedTuple):
+    """A datagram, taken apart."""
+
+    start_line: str
+    headers: tuple[tuple[str, str], ...]
+
+    def encode(self) -> bytes:
+        """Its bytes."""
+        lines = [self.start_line, *(f"{name}: {value}" for name, value in self.headers)]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """What is the same in all that a root device announces on one link.
+
+    ``location`` is the URL of its description on that link, ``server`` the value of SERVER, ``uda``
+    the version of the architecture. ``boot_id`` and ``config_id`` are of UDA 1.1 and later, and are
+    left out before; so is ``search_port``, which None leaves out. ``nls``, the network location
+    signature, 1 to 64 characters, must change when any address of the device does (NLS-02);
+    BOOTID may serve. ``secure_location`` is of UDA 2.0 alone. ``host`` is the group that it is sent
+    to.
+
+    Raises ``ValueError`` for what cannot be sent.
+    """
+
+    location: str
+    server: str
+    uda: str = "1.1"
+    max_age: int = 1_800
+    boot_id: int = 1
+    config_id: int = 0
+    search_port: int | None = None
+    nls: str | None = None
+    secure_location: str | None = None
+    host: str = IPV4_GROUP
+
+    def __post_init__(self) -> None:
+        """Check what a receiver would not understand."""
+        if self.nls is not None and not re.fullmatch(r"[!-~]{1,64}", self.nls):
+            raise ValueError(f"a network location signature has 1 to 64 characters: {self.nls!r}")
+        if not 0 <= self.boot_id <= _LARGEST:
+            raise ValueError(f"a BOOTID is from 0 to {_LARGEST}, not {self.boot_id}")
+        if not 0 <= self.config_id < 2**24:
+            raise ValueError(f"a CONFIGID is from 0 to 16777215, not {self.config_id}")
+        for text in (self.location, self.server, self.host, self.secure_location or "-"):
+            if not re.fullmatch(r"[ -~]+", text):
+                raise ValueError(f"{text!r} cannot be sent in a header")
+
+    def alive(self, target: Target) -> SSDPMessage:
+        """ssdp:alive for ``target`` (UDA 2.0 §1.2.2)."""
+        return self._notify(
+            "ssdp:alive",
+            target,
+            first=[("CACHE-CONTROL", f"max-age={self.max_age}"), ("LOCATION", self.location)],
+            last=[("SERVER", self.server), *self._identity(), *self._secure(), *self._signature()],
+        )
+
+    def byebye(self, target: Target) -> SSDPMessage:
+        """ssdp:byebye for ``target`` (UDA 2.0 §1.2.3)."""
+        identity = [pair for pair in self._identity() if pair[0] != "SEARCHPORT.UPNP.ORG"]
+        return self._notify("ssdp:byebye", target, last=[*identity, *self._signature()])
+
+    def update(self, target: Target, next_boot_id: int) -> SSDPMessage:
+        """ssdp:update for ``target``: from now on BOOTID is ``next_boot_id`` (UDA 2.0 §1.2.4).
+
+        Raises LocalProtocolError in UDA 1.0, which has none, ValueError for a number that is not
+        higher than BOOTID."""
+        if self.uda == "1.0":
+            raise LocalProtocolError("UDA 1.0 has no ssdp:update", clause="UDA 1.1 §1.2.4")
+        if not self.boot_id < next_boot_id <= _LARGEST:
+            raise ValueError(f"BOOTID rises, and is at most {_LARGEST}: not {next_boot_id}")
+        boot_id, *others = self._identity()
+        return self._notify(
+            "ssdp:update",
+            target,
+            first=[("LOCATION", self.location)],
+            last=[
+                boot_id,
+                ("NEXTBOOTID.UPNP.ORG", str(next_boot_id)),
+                *others,
+                *self._secure(),
+                *self._signature(),
+            ],
+        )
+
+    def search_response(self, target: Target, date: str = "") -> SSDPMessage:
+        """The answer to an M-SEARCH that ``target`` fits (UDA 2.0 §1.3.3). ``date`` is the value of
+        DATE, which is recommended."""
+        return SSDPMessage(
+            "HTTP/1.1 200 OK",
+            (
+                ("CACHE-CONTROL", f"max-age={self.max_age}"),
+                *([("DATE", date)] if date else []),
+                ("EXT", ""),
+                ("LOCATION", self.location),
+                ("SERVER", self.server),
+                ("ST", target.target),
+                ("USN", target.usn),
+                *self._identity(),
+                *self._secure(),
+                *self._signature(),
+            ),
+        )
+
+    def _notify(
+        self,
+        nts: str,
+        target: Target,
+        *,
+        first: Iterable[tuple[str, str]] = (),
+        last: Iterable[tuple[str, str]] = (),
+    ) -> SSDPMessage:
+        return SSDPMessage(
+            "NOTIFY * HTTP/1.1",
+            (
+                ("HOST", self.host),
+                *first,
+                ("NT", target.target),
+                ("NTS", nts),
+                ("USN", target.usn),
+                *last,
+            ),
+        )
+
+    def _identity(self) -> list[tuple[str, str]]:
+        if self.uda == "1.0":
+            return []
+        pairs = [
+            ("BOOTID.UPNP.ORG", str(self.boot_id)),
+            ("CONFIGID.UPNP.ORG", str(self.config_id)),
+        ]
+        if self.search_port is not None:
+            pairs.append(("SEARCHPORT.UPNP.ORG", str(self.search_port)))
+        return pairs
+
+    def _secure(self) -> list[tuple[str, str]]:
+        if self.uda != "2.0" or self.secure_location is None:
+            return []
+        return [("SECURELOCATION.UPNP.ORG", self.secure_location)]
+
+    def _signature(self) -> list[tuple[str, str]]:
+        if self.nls is None:
+            return []
+        return [("OPT", f'"{NLS_NAMESPACE}"; ns=01'), ("01-NLS", self.nls)]

@@ -1,0 +1,350 @@
+"""SSDP messages, both ways."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from propchange.core.advertisement import Advertisement, AdvertisementKind
+from propchange.errors import LocalProtocolError, RemoteProtocolError
+from propchange.upnp.device import Device, place_device
+from propchange.upnp.service import Service
+from propchange.upnp.ssdp import (
+    Announcement,
+    SSDPMessage,
+    Target,
+    announced_targets,
+    read_advertisement,
+)
+
+UDN = "uuid:00000000-0000-0000-0000-00000000000a"
+LOCATION = "http://192.168.1.20:49152/d.xml"
+SERVER = "Linux/6.1 UPnP/1.1 propchange/0.1"
+ROOT = Target("upnp:rootdevice", f"{UDN}::upnp:rootdevice")
+
+
+def pairs(text: str) -> list[tuple[bytes, bytes]]:
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return [
+        (name.encode(), value.strip().encode())
+        for name, _, value in (x.partition(":") for x in lines)
+    ]
+
+
+def read(text: str, **options: Any) -> Advertisement:
+    return read_advertisement(pairs(text), **options)
+
+
+ALIVE = f"""
+    HOST: 239.255.255.250:1900
+    CACHE-CONTROL: max-age = 1800
+    LOCATION: {LOCATION}
+    NT: upnp:rootdevice
+    NTS: ssdp:alive
+    SERVER: {SERVER}
+    USN: {UDN}::upnp:rootdevice
+    BOOTID.UPNP.ORG: 7
+    CONFIGID.UPNP.ORG: 3
+    SEARCHPORT.UPNP.ORG: 50000
+    SECURELOCATION.UPNP.ORG: https://192.168.1.20:443/d.xml
+    OPT: "http://schemas.upnp.org/upnp/1/0/"; ns=01
+    01-NLS: abc
+"""
+
+
+def test_an_alive_with_all_that_uda_knows() -> None:
+    assert read(ALIVE) == Advertisement(
+        kind=AdvertisementKind.ALIVE,
+        udn=UDN,
+        target="upnp:rootdevice",
+        location=LOCATION,
+        max_age=1800.0,
+        server=SERVER,
+        boot_id=7,
+        config_id=3,
+        search_port=50_000,
+        secure_location="https://192.168.1.20:443/d.xml",
+        nls="abc",
+    )
+
+
+def without(name: str) -> str:
+    return "\n".join(line for line in ALIVE.splitlines() if not line.strip().startswith(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        (without("CACHE"), "max_age", None),
+        (ALIVE.replace("max-age = 1800", "MAX-AGE=100"), "max_age", 100.0),
+        (ALIVE.replace("max-age = 1800", "no-cache, max-age=60"), "max_age", 60.0),
+        (ALIVE.replace("max-age = 1800", "max-age=-1"), "max_age", None),
+        (ALIVE.replace("ID.UPNP.ORG: 7", "ID.UPNP.ORG: 007"), "boot_id", 7),
+        (ALIVE.replace("ID.UPNP.ORG: 7", "ID.UPNP.ORG: -7"), "boot_id", None),
+        (ALIVE.replace("ID.UPNP.ORG: 7", "ID.UPNP.ORG: 4294967296"), "boot_id", None),
+        (ALIVE.replace("ID.UPNP.ORG: 7", "ID.UPNP.ORG: seven"), "boot_id", None),
+        (ALIVE.replace("BOOTID", "NEXTBOOTID"), "next_boot_id", None),
+        (ALIVE.replace("LOCATION", "Location"), "location", LOCATION),
+        (ALIVE.replace("ssdp:alive", "SSDP:Alive"), "kind", AdvertisementKind.ALIVE),
+        (ALIVE.replace("SERVER: Linux", "SERVER: " + "x" * 2000), "server", None),
+        (ALIVE.replace("NT: upnp:rootdevice", "NT:"), "target", "upnp:rootdevice"),
+        (without("NT:"), "target", "upnp:rootdevice"),
+        (
+            ALIVE.replace("::upnp:rootdevice", "").replace("NT: upnp:rootdevice", "NT:"),
+            "target",
+            UDN,
+        ),
+        (
+            without("USN").replace("upnp:rootdevice", UDN),
+            "udn",
+            UDN,
+        ),
+    ],
+)
+def test_what_devices_leave_out_or_garble_costs_that_field_alone(
+    text: str, field: str, value: object
+) -> None:
+    assert getattr(read(text), field) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ALIVE.replace("ssdp:alive", "upnp:propchange"), "NTS is"),
+        (ALIVE.replace("ssdp:alive", "response"), "NTS is"),
+        (without("NTS"), "NTS is"),
+        (without("USN"), "no UDN"),
+        (ALIVE.replace("USN: uuid:", "USN: "), "no UDN"),
+        (ALIVE.replace(f"USN: {UDN}", "USN: uuid:"), "no UDN"),
+        (without("LOCATION"), "LOCATION"),
+        (ALIVE.replace("d.xml", "d" * 2000), "LOCATION"),
+        (ALIVE.replace(f"USN: {UDN}", f"USN: {UDN}{'x' * 2000}"), "too long"),
+        (ALIVE.replace("NT: upnp", "NT: upnp" + "x" * 2000), "too long"),
+        (ALIVE.replace("ssdp:alive", "ssdp:update"), "NEXTBOOTID"),
+        ("", "NTS is"),
+    ],
+)
+def test_what_announces_no_device_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=reason):
+        read(text)
+
+
+def test_a_byebye_needs_no_more_than_its_usn() -> None:
+    said = read(f"NTS: ssdp:byebye\nNT: {UDN}\nUSN: {UDN}\nLOCATION: {LOCATION}")
+    assert said == Advertisement(kind=AdvertisementKind.BYEBYE, udn=UDN, target=UDN)
+
+
+def test_an_update_names_the_next_bootid() -> None:
+    text = ALIVE.replace("ssdp:alive", "ssdp:update") + "NEXTBOOTID.UPNP.ORG: 9"
+    assert (read(text).boot_id, read(text).next_boot_id) == (7, 9)
+
+
+def test_a_search_response_says_st_where_a_notify_says_nt() -> None:
+    text = f"ST: upnp:rootdevice\nUSN: {UDN}::upnp:rootdevice\nLOCATION: {LOCATION}\nEXT:"
+    said = read(text, response=True)
+    assert (said.kind, said.target) == (AdvertisementKind.RESPONSE, "upnp:rootdevice")
+    # Some devices send back what was searched for.
+    said = read(text.replace("ST: upnp:rootdevice", "ST: ssdp:all"), response=True)
+    assert said.target == "upnp:rootdevice"
+
+
+@pytest.mark.clause("NLS-01")
+@pytest.mark.parametrize(
+    ("headers", "nls"),
+    [
+        ('OPT: "http://schemas.upnp.org/upnp/1/0/"; ns=35\n35-NLS: x', "x"),
+        ('OPT: "http://schemas.upnp.org/upnp/1/0/";ns=35\n01-NLS: x\n35-NLS: y', "y"),
+        ("OPT: http://schemas.upnp.org/upnp/1/0/; NS=7\n7-nls: x", "x"),
+        ('OPT: "http://other.example/"; ns=35\n35-NLS: x', None),
+        (
+            'OPT: "http://a/"; ns=1, "http://schemas.upnp.org/upnp/1/0/"; ns=2\n1-NLS: a\n2-NLS: b',
+            "b",
+        ),
+        ("01-NLS: x", "x"),
+        ("35-NLS: x", None),
+        ("01-NLS:", None),
+        ("01-NLS: " + "x" * 64, "x" * 64),
+        ("01-NLS: " + "x" * 65, None),
+    ],
+)
+def test_the_signature_is_read_under_the_prefix_that_opt_gives_it(
+    headers: str, nls: str | None
+) -> None:
+    assert read(without("OPT").replace("01-NLS: abc", "") + headers).nls == nls
+
+
+@given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=60))), st.booleans())
+def test_junk_is_refused_or_read_and_never_anything_else(
+    headers: list[tuple[bytes, bytes]], response: bool
+) -> None:
+    for more in ([], pairs(ALIVE)):
+        with contextlib.suppress(RemoteProtocolError):
+            read_advertisement([*more, *headers], response=response)
+
+
+# --- formatting ---
+
+
+def announcement(uda: str, **more: Any) -> Announcement:
+    return Announcement(
+        location=LOCATION,
+        server=SERVER,
+        uda=uda,
+        boot_id=7,
+        config_id=3,
+        search_port=50_000,
+        nls="abc",
+        secure_location="https://192.168.1.20:443/d.xml",
+        **more,
+    )
+
+
+def messages(uda: str) -> dict[str, SSDPMessage]:
+    of = announcement(uda)
+    made = {
+        "alive": of.alive(ROOT),
+        "byebye": of.byebye(ROOT),
+        "response": of.search_response(ROOT),
+    }
+    return made if uda == "1.0" else made | {"update": of.update(ROOT, 9)}
+
+
+def names(message: SSDPMessage) -> set[str]:
+    return {name for name, _ in message.headers}
+
+
+def test_an_alive_on_the_wire() -> None:
+    assert announcement("1.1").alive(ROOT).encode().decode() == (
+        "NOTIFY * HTTP/1.1\r\n"
+        "HOST: 239.255.255.250:1900\r\n"
+        "CACHE-CONTROL: max-age=1800\r\n"
+        f"LOCATION: {LOCATION}\r\n"
+        "NT: upnp:rootdevice\r\n"
+        "NTS: ssdp:alive\r\n"
+        f"USN: {UDN}::upnp:rootdevice\r\n"
+        f"SERVER: {SERVER}\r\n"
+        "BOOTID.UPNP.ORG: 7\r\n"
+        "CONFIGID.UPNP.ORG: 3\r\n"
+        "SEARCHPORT.UPNP.ORG: 50000\r\n"
+        'OPT: "http://schemas.upnp.org/upnp/1/0/"; ns=01\r\n'
+        "01-NLS: abc\r\n"
+        "\r\n"
+    )
+
+
+def test_a_search_response_on_the_wire() -> None:
+    response = Announcement(location=LOCATION, server=SERVER, uda="1.0")
+    date = "Tue, 24 Nov 2026 15:00:00 GMT"
+    assert response.search_response(ROOT, date).encode().decode() == (
+        "HTTP/1.1 200 OK\r\n"
+        "CACHE-CONTROL: max-age=1800\r\n"
+        f"DATE: {date}\r\n"
+        "EXT: \r\n"
+        f"LOCATION: {LOCATION}\r\n"
+        f"SERVER: {SERVER}\r\n"
+        "ST: upnp:rootdevice\r\n"
+        f"USN: {UDN}::upnp:rootdevice\r\n"
+        "\r\n"
+    )
+
+
+@pytest.mark.clause("NLS-01")
+@pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
+def test_every_ssdp_message_of_every_version_carries_the_signature(uda: str) -> None:
+    for kind, message in messages(uda).items():
+        fields = dict(message.headers)
+        assert fields["01-NLS"] == "abc", kind
+        assert fields["OPT"] == '"http://schemas.upnp.org/upnp/1/0/"; ns=01'
+
+
+@pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
+def test_bootid_and_its_like_are_of_1_1_and_later(uda: str) -> None:
+    for kind, message in messages(uda).items():
+        wanted = {"BOOTID.UPNP.ORG", "CONFIGID.UPNP.ORG"} if uda != "1.0" else set()
+        assert names(message) & {"BOOTID.UPNP.ORG", "CONFIGID.UPNP.ORG"} == wanted, kind
+        assert ("SEARCHPORT.UPNP.ORG" in names(message)) == (uda != "1.0" and kind != "byebye")
+        assert ("NEXTBOOTID.UPNP.ORG" in names(message)) == (kind == "update")
+
+
+@pytest.mark.clause("SEC-01")
+@pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
+def test_securelocation_is_of_2_0_alone_and_in_no_byebye(uda: str) -> None:
+    for kind, message in messages(uda).items():
+        there = "SECURELOCATION.UPNP.ORG" in names(message)
+        assert there == (uda == "2.0" and kind != "byebye")
+
+
+@pytest.mark.parametrize("uda", ["1.1", "2.0"])
+def test_what_is_formatted_is_read_as_it_was_meant(uda: str) -> None:
+    for kind, message in messages(uda).items():
+        said = read_advertisement(
+            [(name.encode(), value.encode()) for name, value in message.headers],
+            response=kind == "response",
+        )
+        assert (said.udn, said.target, said.boot_id, said.nls) == (UDN, ROOT.target, 7, "abc")
+        assert said.location == ("" if kind == "byebye" else LOCATION)
+        assert said.next_boot_id == (9 if kind == "update" else None)
+
+
+def test_uda_1_0_has_no_update_and_a_bootid_only_rises() -> None:
+    with pytest.raises(LocalProtocolError, match="no ssdp:update"):
+        announcement("1.0").update(ROOT, 9)
+    for bad in (7, 6, 2**31):
+        with pytest.raises(ValueError, match="BOOTID rises"):
+            announcement("1.1").update(ROOT, bad)
+
+
+@pytest.mark.clause("NLS-02")
+@pytest.mark.parametrize("nls", ["", "x" * 65, "a b", "a\r\nX: y"])
+def test_a_signature_has_1_to_64_characters(nls: str) -> None:
+    assert Announcement(location=LOCATION, server=SERVER, nls="x" * 64)
+    with pytest.raises(ValueError, match="1 to 64 characters"):
+        Announcement(location=LOCATION, server=SERVER, nls=nls)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("boot_id", -1),
+        ("boot_id", 2**31),
+        ("config_id", 2**24),
+        ("location", "http://x/\r\nX: y"),
+        ("server", ""),
+        ("secure_location", "https://x/\n"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"BOOTID|CONFIGID|cannot be sent"):
+        Announcement(**{"location": LOCATION, "server": SERVER, field: value})
+
+
+class Clock(Service, type="urn:example-org:service:Clock:1"):
+    pass
+
+
+def test_a_device_announces_three_two_and_one() -> None:
+    """Three for the root, two per embedded device, one per service type (tables 1-1 to 1-3)."""
+    root = place_device(
+        Device(
+            "Root",
+            services=[Clock(), Clock()],
+            devices=[Device("Inner", services=[Clock()], type="urn:x:device:Inner:1")],
+        ),
+        UDN,
+    )
+    inner = root.devices[0].udn
+    basic = "urn:schemas-upnp-org:device:Basic:1"
+    clock = "urn:example-org:service:Clock:1"
+    assert list(announced_targets(root)) == [
+        ("upnp:rootdevice", f"{UDN}::upnp:rootdevice"),
+        (UDN, UDN),
+        (basic, f"{UDN}::{basic}"),
+        (clock, f"{UDN}::{clock}"),
+        (inner, inner),
+        ("urn:x:device:Inner:1", f"{inner}::urn:x:device:Inner:1"),
+        (clock, f"{inner}::{clock}"),
+    ]
