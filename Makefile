@@ -14,6 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FAULTS_ARGS ?=
 MUTANTS_ARGS ?=
 PROVE_ARGS ?=
 # Gates; see CONTRIBUTING.md.
@@ -22,8 +23,8 @@ MUTATION_SCORE ?= 85
 TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard tools/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo lint format types layers fast check coverage peers suite test bench mutants \
-	conformance prove-clauses requirements build clean
+.PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
+	mutants conformance prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -73,7 +74,7 @@ layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
 	$(BIN)/lint-imports --no-logo
 
 fast: $(DEV_STAMP) ## every test but interop and the slow ones
-	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' --ignore=tests/interop $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' --ignore=tests/interop --ignore=tests/recovery $(PYTEST_ARGS)
 
 check: lint types layers fast ## before each commit; under a minute
 
@@ -106,6 +107,9 @@ test: ## everything
 
 bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are passed on
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+faults: $(DEV_STAMP) peers ## faults against C devices and four control points, measured; as root
+	$(BIN)/python -m lab.faults $(FAULTS_ARGS)
 
 # mutmut keeps what it found of an unchanged module in mutants/; `make clean` forgets it.
 mutants: $(DEV_STAMP) $(MUTANTS_STAMP) ## mutation tests of the judging modules of core, and their gate

@@ -11,7 +11,6 @@ import contextlib
 import http.server
 import importlib.util
 import itertools
-import json
 import os
 import queue
 import re
@@ -30,10 +29,9 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-PEERS = Path(__file__).parent / "peers"
-WEB = PEERS / "web"
-PATIENCE = 15.0
-"""Seconds to wait for a line or a NOTIFY before the test fails. Peers answer in milliseconds."""
+from lab import peers
+from lab.peers import PEERS, WEB
+from lab.programs import PATIENCE, Missing, Program
 
 
 def missing(what: str) -> NoReturn:
@@ -62,101 +60,6 @@ def load(name: str) -> ModuleType:
 
 
 WIRE = load("wire")
-
-
-class Program:
-    """A running process that writes one JSON object a line.
-
-    Its lines are read as they come; those that nobody asked for yet are kept, in order.
-    """
-
-    def __init__(self, command: list[str], stderr: Path, environment: dict[str, str]) -> None:
-        self._stderr = stderr
-        with stderr.open("wb") as errors:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=os.environ | environment,
-                text=True,
-            )
-        self._name = " ".join(command)
-        self._incoming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._kept: list[dict[str, Any]] = []
-        self._reader = threading.Thread(target=self._read_lines, daemon=True)
-        self._reader.start()
-
-    def _read_lines(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._incoming.put(line)
-        self._incoming.put(None)
-
-    def read(self, key: str, *, timeout: float = PATIENCE) -> dict[str, Any]:
-        """The next line that has ``key``; fails the test when none comes."""
-        for number, kept in enumerate(self._kept):
-            if key in kept:
-                return self._kept.pop(number)
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                line = self._incoming.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                self._give_up(f"no line with {key!r} in {timeout:g} s")
-            if line is None:
-                self._incoming.put(None)
-                self._give_up(f"ended (status {self._process.wait()}) before a line with {key!r}")
-            told = json.loads(line)
-            if "error" in told:
-                self._give_up(f"{told}")
-            if key in told:
-                return told
-            self._kept.append(told)
-
-    def ask(self, command: str, key: str) -> dict[str, Any]:
-        """Send a command line; the answer is the next line that has ``key``."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{command}\n")
-        self._process.stdin.flush()
-        return self.read(key)
-
-    def ask_until(self, command: str, key: str, wanted: object) -> dict[str, Any]:
-        """Ask again and again until ``key`` of the answer is ``wanted``, and give that answer:
-        for what another process does in its own time."""
-        deadline = time.monotonic() + PATIENCE
-        while (told := self.ask(command, key))[key] != wanted:
-            if time.monotonic() > deadline:
-                self._give_up(f"{told} to {command!r}, and not {wanted!r}")
-            time.sleep(0.01)  # between two questions to another process
-        return told
-
-    def wait(self, *, timeout: float = PATIENCE) -> int:
-        """The exit status of a program that ends by itself."""
-        return self._process.wait(timeout)
-
-    def stop(self) -> None:
-        """End this very process, gently first."""
-        process = self._process
-        with contextlib.suppress(BrokenPipeError):
-            if process.stdin is not None:
-                process.stdin.close()  # the C peers end with their stdin
-        try:
-            process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            try:
-                process.wait(5.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._reader.join()
-        if process.stdout is not None:
-            process.stdout.close()
-
-    def _give_up(self, what: str) -> NoReturn:
-        stderr = self._stderr.read_text(errors="replace")
-        pytest.fail(f"{self._name}: {what}\nunread: {self._kept}\nstderr: {stderr}")
 
 
 class Start(Protocol):
@@ -263,17 +166,10 @@ def wire(network: Network) -> Iterator[Any]:
 
 def build(target: str, *packages: str) -> Path:
     """Build the peers of one stack, once, and give the folder they are in."""
-    for tool in ("make", "pkg-config", "cc"):
-        if shutil.which(tool) is None:
-            missing(f"no {tool} to build the C peers with")
-    if subprocess.run(["pkg-config", "--exists", *packages], check=False).returncode:
-        missing(f"no development files of {' and '.join(packages)}")
-    made = subprocess.run(
-        ["make", "-C", str(PEERS), target], capture_output=True, text=True, check=False
-    )
-    if made.returncode:
-        pytest.fail(f"the {target} peers do not build:\n{made.stdout}{made.stderr}")
-    return PEERS / "bin"
+    try:
+        return peers.build(target, *packages)
+    except Missing as error:
+        missing(str(error))
 
 
 class Stack(NamedTuple):

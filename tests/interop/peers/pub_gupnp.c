@@ -1,13 +1,15 @@
-/* A GUPnP device whose service has one evented variable, Value (web/).
+/* A GUPnP device whose service has the evented variable Value, and Mark where the service
+ * description in WEB-DIRECTORY declares that too.
  *
  *   pub_gupnp IP PORT WEB-DIRECTORY
  *
  * On start, one line: {"ready": base URL, "event_url": …}. Then, a command a line:
  *   set TEXT             Value = TEXT, one event            {"set": TEXT}
+ *   mark TEXT            Mark = TEXT, one event             {"mark": TEXT}
  *   burst COUNT [PACE]   COUNT events, PACE µs apart, whose value is CLOCK_MONOTONIC in ns
  *                                                           {"fired": COUNT, "seconds": …}
  *   memory               {"resident_kib": …, "failed": NOTIFYs that no callback took}
- *   quit
+ *   quit                 says ssdp:byebye and ends
  */
 #include <libgupnp/gupnp.h>
 #include <stdlib.h>
@@ -17,7 +19,7 @@
 #define SERVICE_TYPE "urn:propchange-test:service:Bench:1"
 
 static GUPnPService *service;
-static char *value;
+static char *value, *mark;
 static long failed;
 static struct {
 	long count, left;
@@ -26,9 +28,9 @@ static struct {
 
 static void on_query(GUPnPService *source, const char *variable, GValue *answer, gpointer data)
 {
-	(void)source, (void)variable, (void)data;
+	(void)source, (void)data;
 	g_value_init(answer, G_TYPE_STRING);
-	g_value_set_string(answer, value);
+	g_value_set_string(answer, strcmp(variable, "Mark") == 0 ? mark : value);
 }
 
 static void on_failed(GUPnPService *source, const GList *callbacks, const GError *error, gpointer data)
@@ -37,11 +39,16 @@ static void on_failed(GUPnPService *source, const GList *callbacks, const GError
 	failed++;
 }
 
+static void set_variable(const char *name, char **variable, const char *text)
+{
+	g_free(*variable);
+	*variable = g_strdup(text);
+	gupnp_service_notify(service, name, G_TYPE_STRING, *variable, NULL);
+}
+
 static void set_value(const char *text)
 {
-	g_free(value);
-	value = g_strdup(text);
-	gupnp_service_notify(service, "Value", G_TYPE_STRING, value, NULL);
+	set_variable("Value", &value, text);
 }
 
 static void set_value_to_now(void)
@@ -81,6 +88,11 @@ static void on_line(const char *line)
 	if ((rest = argument_of(line, "set"))) {
 		set_value(rest);
 		printf("{\"set\":");
+		print_json_string(rest);
+		end_line();
+	} else if ((rest = argument_of(line, "mark"))) {
+		set_variable("Mark", &mark, rest);
+		printf("{\"mark\":");
 		print_json_string(rest);
 		end_line();
 	} else if ((rest = argument_of(line, "burst"))) {
@@ -127,6 +139,7 @@ int main(int argc, char **argv)
 	if (argc != 4)
 		return fail("usage", "pub_gupnp IP PORT WEB-DIRECTORY");
 	value = g_strdup("0");
+	mark = g_strdup("0");
 	context = gupnp_context_new_full(NULL, g_inet_address_new_from_string(argv[1]), atoi(argv[2]),
 					 GSSDP_UDA_VERSION_1_0, &error);
 	if (!context)
@@ -142,5 +155,8 @@ int main(int argc, char **argv)
 	base_url = g_strdup_printf("http://%s:%d/", argv[1], gupnp_context_get_port(context));
 	gupnp_service_info_introspect_async(GUPNP_SERVICE_INFO(service), NULL, on_introspected, base_url);
 	run_until_quit(on_line);
+	g_object_unref(service);
+	g_object_unref(device); /* says goodbye */
+	g_object_unref(context);
 	return 0;
 }

@@ -1,10 +1,10 @@
-/* A libupnp device whose service has one evented variable, Value (web/).
+/* A libupnp device whose service has the evented variable Value, and Mark once that is set.
  *
  *   pub_pupnp INTERFACE PORT WEB-DIRECTORY [QUEUE-LENGTH]
  *
  * libupnp refuses the interface lo and ports below 49152. QUEUE-LENGTH lifts its limit of ten
  * waiting events per subscription. On start, one line: {"ready": base URL, "event_url": …}.
- * Commands and answers are those of pub_gupnp; memory tells
+ * Commands and answers, and the goodbye, are those of pub_gupnp; memory tells
  * {"resident_kib": …, "accepted": subscriptions taken}.
  */
 #include <pthread.h>
@@ -22,7 +22,7 @@ extern void UpnpSetEventQueueLimits(int length, int seconds);
 
 static UpnpDevice_Handle device;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char value[4096] = "0"; /* as XML */
+static char value[4096] = "0", mark[4096]; /* as XML */
 static long accepted;
 
 /* libupnp puts values into its event messages as they are: escaping is ours. */
@@ -48,31 +48,37 @@ static void escape(const char *text, char *xml, size_t size)
 	xml[used] = '\0';
 }
 
-static int notify_all(const char *text)
+static int notify_of(const char *name, char *variable, const char *text)
 {
 	char xml[sizeof value];
-	const char *names[] = { "Value" }, *values[] = { xml };
+	const char *names[] = { name }, *values[] = { xml };
 
 	escape(text, xml, sizeof xml);
 	pthread_mutex_lock(&lock);
-	memcpy(value, xml, sizeof value);
+	memcpy(variable, xml, sizeof xml);
 	pthread_mutex_unlock(&lock);
 	return UpnpNotify(device, UDN, SERVICE_ID, names, values, 1);
 }
 
+static int notify_all(const char *text)
+{
+	return notify_of("Value", value, text);
+}
+
 static int on_event(Upnp_EventType type, const void *event, void *cookie)
 {
-	const char *names[] = { "Value" };
-	char xml[sizeof value];
-	const char *values[] = { xml };
+	const char *names[] = { "Value", "Mark" };
+	char xml[sizeof value], mark_xml[sizeof mark];
+	const char *values[] = { xml, mark_xml };
 
 	(void)cookie;
 	if (type != UPNP_EVENT_SUBSCRIPTION_REQUEST)
 		return 0;
 	pthread_mutex_lock(&lock);
 	memcpy(xml, value, sizeof xml);
+	memcpy(mark_xml, mark, sizeof mark_xml);
 	if (UpnpAcceptSubscription(device, UpnpSubscriptionRequest_get_UDN_cstr(event),
-				   UpnpSubscriptionRequest_get_ServiceId_cstr(event), names, values, 1,
+				   UpnpSubscriptionRequest_get_ServiceId_cstr(event), names, values, *mark ? 2 : 1,
 				   UpnpSubscriptionRequest_get_SID_cstr(event)) == UPNP_E_SUCCESS)
 		accepted++;
 	pthread_mutex_unlock(&lock);
@@ -106,20 +112,27 @@ static void fire(long count, long pace_us)
 	end_line();
 }
 
+static void set(const char *command, const char *name, char *variable, const char *text)
+{
+	int result = notify_of(name, variable, text);
+
+	if (result != UPNP_E_SUCCESS) {
+		fail(command, UpnpGetErrorMessage(result));
+		return;
+	}
+	printf("{\"%s\":", command);
+	print_json_string(text);
+	end_line();
+}
+
 static void on_line(const char *line)
 {
 	const char *rest;
 
 	if ((rest = argument_of(line, "set"))) {
-		int result = notify_all(rest);
-
-		if (result != UPNP_E_SUCCESS) {
-			fail("set", UpnpGetErrorMessage(result));
-			return;
-		}
-		printf("{\"set\":");
-		print_json_string(rest);
-		end_line();
+		set("set", "Value", value, rest);
+	} else if ((rest = argument_of(line, "mark"))) {
+		set("mark", "Mark", mark, rest);
 	} else if ((rest = argument_of(line, "burst"))) {
 		char *pace;
 		long count = strtol(rest, &pace, 10);
@@ -148,6 +161,8 @@ int main(int argc, char **argv)
 	UpnpSetWebServerRootDir(argv[3]);
 	snprintf(url, sizeof url, "http://%s:%d/desc.xml", UpnpGetServerIpAddress(), UpnpGetServerPort());
 	result = UpnpRegisterRootDevice(url, on_event, NULL, &device);
+	if (result == UPNP_E_SUCCESS)
+		result = UpnpSendAdvertisement(device, 1800);
 	if (result != UPNP_E_SUCCESS)
 		return fail("device", UpnpGetErrorMessage(result));
 	printf("{\"ready\":\"http://%s:%d/\",\"event_url\":\"http://%s:%d/Bench/events\"",

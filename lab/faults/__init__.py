@@ -1,0 +1,1 @@
+"""Faults, played against devices on C stacks and the control points that follow them."""
