@@ -118,6 +118,34 @@ class Limits:
     """How long one message may take over all delivery URLs of a subscription; then it is
     abandoned and has spent its SEQ."""
 
+    # --- multicast, both roles ---
+
+    datagram_bytes_ipv4: int = 1_472
+    """Bytes of UDP payload of one multicast event that we send over IPv4: what one Ethernet frame
+    carries. Fragments are lost one by one and found together (UDA 2.0 §4.2, MC-14)."""
+
+    datagram_bytes_ipv6: int = 1_452
+    """The same over IPv6, whose header is longer."""
+
+    waiting_retransmissions: int = 256
+    """Multicast messages that are to be sent again, all services together; beyond it the oldest
+    are not. Each is at most one datagram. Bounds what an application that assigns all the time
+    piles up."""
+
+    received_datagram_bytes: int = 65_535
+    """Bytes of one datagram that we read: UDP carries no more."""
+
+    multicast_services: int = 1_024
+    """Services whose multicast events one control point expects."""
+
+    multicast_window: int = 64
+    """SEQs that are remembered per service to tell a repeated event from a late one; one bit
+    each. What is further behind is refused."""
+
+    multicast_refusals: int = 64
+    """Addresses and reasons for which refused datagrams are told and counted one by one. Bounds
+    the table, and the log, that forged source addresses can fill."""
+
     # --- subscriber ---
 
     held_subscriptions: int = 4_096

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from propchange.core.events import Event, StatusChange
 from propchange.core.held import HeldSubscription
 from propchange.core.messages import Delivery, Endpoint
+from propchange.core.multicast_publication import MulticastMerged, MulticastTooLarge
 
 __all__ = [
     "AttemptFailed",
@@ -21,6 +22,8 @@ __all__ = [
     "InitialEventDelivered",
     "Merged",
     "MessageAbandoned",
+    "MulticastMerged",
+    "MulticastTooLarge",
     "NotifyRefused",
     "PublisherOutcome",
     "Refused",
@@ -144,6 +147,8 @@ PublisherOutcome = (
     | AttemptTimedOut
     | MessageAbandoned
     | Merged
+    | MulticastMerged
+    | MulticastTooLarge
 )
 
 

@@ -12,6 +12,7 @@ from propchange.core.folds import Fold
 from propchange.core.limits import Limits
 from propchange.core.messages import DeliveryAddress, Endpoint, EventMessage
 from propchange.core.moderation import Moderation
+from propchange.core.multicast_publication import MulticastService
 from propchange.core.propertyset import check_variable_name, format_propertyset
 from propchange.core.states import PublisherState
 
@@ -25,13 +26,15 @@ class EventedVariable:
     ``text`` is the value an initial event carries until the first update.
     ``minimum_interval`` (seconds) and ``minimum_delta`` moderate it (UDA 2.0 §4.3.1).
     ``merge``: None to replace, a function of an older and a newer text, or a
-    :class:`~propchange.core.folds.Fold`, which is that and folds by key.
+    :class:`~propchange.core.folds.Fold`, which is that and folds by key. ``level``: it is evented
+    by multicast too, with that LVL (UDA 2.0 §4.3.3); None: by unicast alone.
     """
 
     text: str
     minimum_interval: float | None = None
     minimum_delta: Decimal | float | None = None
     merge: Callable[[str, str], str] | None = None
+    level: str | None = None
 
     def rule(self, limits: Limits) -> MergeRule:
         """The merge rule of this variable, at its first value."""
@@ -76,6 +79,8 @@ class PublishedService:
             {name: variable.rule(limits) for name, variable in variables.items()},
             waiting=limits.waiting_messages,
         )
+        self.multicast: MulticastService | None = None
+        """What is multicast of it, None when nothing is."""
         self.subscriptions: dict[str, Subscription] = {}
         self.quiet: OrderedDict[Subscription, None] = OrderedDict()
         """The subscriptions that had been told everything when they were put here."""

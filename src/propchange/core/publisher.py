@@ -16,6 +16,8 @@ from propchange.core.messages import (
     Request,
     Response,
 )
+from propchange.core.multicast import Datagram, MulticastScope, ServiceIdentity
+from propchange.core.multicast_publication import MulticastPolicy, MulticastPublication
 from propchange.core.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
@@ -63,10 +65,13 @@ class PublisherProtocol:
     """One listener, many services, many subscriptions (UDA 2.0 §4).
 
     Every input takes ``now``, seconds of one monotonic clock. After each input the runtime
-    drains :meth:`take_deliveries` and :meth:`take_outcomes` and reads :meth:`next_deadline`.
+    drains :meth:`take_deliveries`, :meth:`take_datagrams` and :meth:`take_outcomes` and reads
+    :meth:`next_deadline`.
 
     ``new_sid`` makes a SID (``uuid:…``, never the same twice); ``on_link`` gives the prefixes
-    of the interface that has a local address; ``date`` the value of DATE.
+    of the interface that has a local address; ``date`` the value of DATE. ``multicast`` says where
+    multicast events go, ``boot_id`` gives the current BOOTID.UPNP.ORG (0 to 2147483647). Raises
+    ValueError for a scope that ``policy.uda`` does not know.
     """
 
     def __init__(
@@ -77,6 +82,8 @@ class PublisherProtocol:
         policy: PublisherPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
         date: Callable[[], bytes] | None = None,
+        multicast: MulticastPolicy | None = None,
+        boot_id: Callable[[], int] | None = None,
     ) -> None:
         self._new_sid = new_sid
         self._on_link = on_link
@@ -91,18 +98,34 @@ class PublisherProtocol:
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
         self._schedule = DeliverySchedule(limits)
         self._outcomes: deque[PublisherOutcome] = deque(maxlen=limits.outcomes)
+        multicast = multicast or MulticastPolicy()
+        if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:
+            raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
+        self._multicast = MulticastPublication(multicast, limits, boot_id, self._outcomes.append)
         self._now = 0.0
 
     # --- services ---
 
-    def add_service(self, path: str, variables: Mapping[str, EventedVariable]) -> None:
+    def add_service(
+        self,
+        path: str,
+        variables: Mapping[str, EventedVariable],
+        identity: ServiceIdentity | None = None,
+    ) -> None:
         """Take SUBSCRIBE requests at ``path``, which is this service's alone (UDA 2.0 §4.1.1).
 
-        Raises ValueError when the path is taken, and as :class:`PublishedService` does.
+        Variables with a level are evented by multicast too, as those of the service ``identity``;
+        UDA 1.0 has no multicast events, so there the level does not matter. Raises ValueError
+        when the path is taken, for a level without an identity and a boot id, and as
+        :class:`PublishedService` does.
         """
         if path in self._services:
             raise ValueError(f"{path} is the event URL of another service")
-        self._services[path] = PublishedService(path, variables, self._limits)
+        service = PublishedService(path, variables, self._limits)
+        levels = {name: v.level for name, v in variables.items() if v.level is not None}
+        if levels and self._policy.uda != "1.0":
+            service.multicast = self._multicast.service(path, identity, levels, service.merges)
+        self._services[path] = service
 
     def update(self, path: str, changes: Mapping[str, str], now: float) -> None:
         """The service at ``path`` has these new values (evented variable -> text).
@@ -138,6 +161,8 @@ class PublisherProtocol:
 
     def _publish(self, service: PublishedService, changes: Mapping[str, str]) -> None:
         service.backlog.record(changes)
+        if service.multicast is not None:
+            self._multicast.changed(service.multicast, changes)
         service.backlog.prune(lambda: (s.cursor for s in service.subscriptions.values()))
         self._schedule.changed(service)
 
@@ -359,11 +384,17 @@ class PublisherProtocol:
                 return
         self._schedule.rest(subscription)
 
+    def take_datagrams(self) -> list[Datagram]:
+        """The multicast events to send now: each on every interface of its address family, at
+        once on all of them (UDA 2.0 §A.2.3, within 20 ms). ``http`` makes bytes of them."""
+        return self._multicast.take(self._now)
+
     # --- time ---
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
         self._now = now
+        self._multicast.handle_deadline(now)
         self._expire(now)
         while (subscription := self._owed.pop_due(now)) is not None:
             self._schedule.enqueue(subscription)
@@ -381,8 +412,12 @@ class PublisherProtocol:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
         when = self._schedule.next_deadline()
-        for deadlines in (self._expiry, self._owed, self._moderated):
-            other = deadlines.next()
+        for other in (
+            self._expiry.next(),
+            self._owed.next(),
+            self._moderated.next(),
+            self._multicast.next_deadline(),
+        ):
             if other is not None and (when is None or other < when):
                 when = other
         return when

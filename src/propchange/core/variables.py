@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import re
 import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -29,13 +28,12 @@ from propchange.core.datatypes import (
 from propchange.core.datatypes import (
     data_type as data_type_named,
 )
+from propchange.core.multicast import GENERAL, check_level
 
 __all__ = ["HasVariables", "Merge", "StateVariable", "StateVariableOptions", "wire_name"]
 
 T = TypeVar("T")
 V = TypeVar("V")
-
-_LEVEL = re.compile(r"[^\s:/]+:/\S+")
 
 Merge = Callable[[str, str], str]
 """``merge(older, newer) -> text``: the one text that stands for two changes in a row, for a
@@ -58,7 +56,7 @@ class StateVariableOptions(TypedDict, total=False):
     evented: bool | Literal["LastChange"]
     minimum_interval: float | None
     multicast: bool
-    level: str
+    level: str | None
     merge: Merge | None
     channel: str | None
     name: str | None
@@ -90,7 +88,9 @@ class StateVariable(Generic[T]):
     - ``minimum_interval``: seconds; at most one event with this variable per interval (UDA
       calls it maximumRate). ``minimum_delta``: numeric types only; the variable is evented once
       it has moved that far. See :mod:`propchange.core.moderation`.
-    - ``multicast``, ``level``: also evented by multicast (UDA 2.0 §4.3.3), with that LVL.
+    - ``multicast``: evented by multicast beside unicast (UDA 2.0 §4.3.3), with the LVL ``level``:
+      one of :data:`propchange.core.multicast.STANDARD_LEVELS`, by default ``upnp:/general``, or a
+      vendor's own, as ``example.org:/door/``.
     - ``merge``: how waiting changes are merged; None replaces the older by the newer.
     - ``channel``: for a per-channel variable with ``evented="LastChange"``, the channel that the
       attribute reads and assigns, ``"Master"`` as a rule.
@@ -257,7 +257,7 @@ class StateVariable(Generic[T]):
         minimum_interval: float | None = None,
         minimum_delta: Any = None,
         multicast: bool = False,
-        level: str = "upnp:/general",
+        level: str | None = None,
         merge: Merge | None = None,
         channel: str | None = None,
         name: str | None = None,
@@ -267,7 +267,7 @@ class StateVariable(Generic[T]):
         self.data_type: DataType[T] = data_type_named(data_type)
         self.evented = evented
         self.multicast = multicast
-        self.level = level
+        self.level: str = GENERAL if level is None else level
         self.merge = merge
         self.channel = channel
         self.minimum: T | None = self._option("minimum", minimum)
@@ -403,6 +403,8 @@ class StateVariable(Generic[T]):
         if self.multicast and self.evented is not True:
             # What goes out by multicast goes out by unicast too (UDA 2.0 §2.5).
             raise ValueError(f"{self._called()}: multicast is for variables with evented=True")
+        if self.level != GENERAL and not self.multicast:
+            raise ValueError(f"{self._called()}: a level is for variables with multicast=True")
         if (
             self.minimum is not None
             and self.maximum is not None
@@ -411,11 +413,12 @@ class StateVariable(Generic[T]):
             raise ValueError(
                 f"{self._called()}: the minimum {self.minimum} is above the maximum {self.maximum}"
             )
-        if _LEVEL.fullmatch(self.level) is None:
-            raise ValueError(
-                f"{self._called()}: a level is upnp:/ or a domain of yours and :/ with a word, "
-                f"as upnp:/warning, not {shown(self.level)}"
-            )
+        if not isinstance(self.level, str):
+            raise TypeError(f"{self._called()}: a level is a str, not {shown(self.level)}")
+        try:
+            check_level(self.level)
+        except ValueError as error:
+            raise ValueError(f"{self._called()}: {error}") from None
         if self.merge is not None and not callable(self.merge):
             raise TypeError(f"{self._called()}: merge is a function, not {shown(self.merge)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .datagrams import encode_datagram, parse_datagram
 from .encode import encode_delivery, encode_request, encode_response
 from .requests import RequestParser
 from .responses import ResponseParser
@@ -9,7 +10,9 @@ from .responses import ResponseParser
 __all__ = [
     "RequestParser",
     "ResponseParser",
+    "encode_datagram",
     "encode_delivery",
     "encode_request",
     "encode_response",
+    "parse_datagram",
 ]

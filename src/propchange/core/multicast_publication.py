@@ -1,0 +1,280 @@
+"""The multicast events that a publisher sends beside its unicast ones (UDA 2.0 §4.3.1, §4.3.3).
+
+What moderation has let through for a variable that is multicast goes out once more, by UDP. What
+was decided where the architecture leaves it open:
+
+- SEQ counts per service, the changes of all levels together (AMB-8), and only what is sent.
+- The variables of one change that have the same level are one event; each level is an event of
+  its own, since a message has one LVL.
+- What does not fit one datagram on every scope is split, in the order of the change. A single
+  variable that does not fit is told (:class:`MulticastTooLarge`) and goes out by unicast alone.
+- A runtime that takes nothing for a while finds at most ``Limits.waiting_messages`` events per
+  level, the last of them merged, before any of them has a SEQ.
+- A message that is sent again is the same message: SEQ and BOOTID stay, and moderation does not
+  hear of it (MC-24). It is not sent again once the boot id is another, for nobody would take it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from propchange.core.headers import next_seq
+from propchange.core.limits import Limits
+from propchange.core.multicast import (
+    Datagram,
+    MulticastMessage,
+    MulticastScope,
+    ServiceIdentity,
+    check_level,
+)
+from propchange.core.propertyset import format_propertyset
+
+__all__ = [
+    "MulticastMerged",
+    "MulticastPolicy",
+    "MulticastPublication",
+    "MulticastService",
+    "MulticastTooLarge",
+]
+
+_LARGEST_BOOT_ID = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MulticastPolicy:
+    """Where multicast events go and how often.
+
+    ``scopes``: over IPv4, and over IPv6 as far as the device's advertisements go. Every message
+    is sent again ``retransmissions`` times, ``interval`` seconds apart. Raises ValueError for
+    values that make no sense.
+    """
+
+    scopes: tuple[MulticastScope, ...] = (MulticastScope.IPV4,)
+    retransmissions: int = 0
+    interval: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.scopes or len(set(self.scopes)) < len(self.scopes):
+            raise ValueError("multicast events go to at least one scope, and once to each")
+        if not 0 <= self.retransmissions <= 10:
+            raise ValueError(f"a message is sent again 0 to 10 times, not {self.retransmissions}")
+        if not 0 < self.interval < math.inf:
+            raise ValueError(f"an interval is a number of seconds above 0, not {self.interval}")
+
+
+@dataclass(frozen=True, slots=True)
+class MulticastTooLarge:
+    """The new value of ``variable`` went out by unicast alone: its datagram would take
+    ``payload_bytes``, and ``most_bytes`` are allowed (MC-14)."""
+
+    service: str
+    variable: str
+    payload_bytes: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MulticastMerged:
+    """The runtime was behind: ``updates`` changes were merged into the event ``seq``."""
+
+    service: str
+    level: str
+    seq: int
+    updates: int
+
+
+class _Waiting:
+    """One event that has no SEQ yet."""
+
+    __slots__ = ("level", "service", "texts", "updates")
+
+    def __init__(self, service: MulticastService, level: str, texts: dict[str, str]) -> None:
+        self.service = service
+        self.level = level
+        self.texts = texts
+        self.updates = 1
+
+
+class MulticastService:
+    """One service with multicast variables, of which ``levels`` has the levels. ``seq`` is that of
+    its next event. Made by :meth:`MulticastPublication.service`."""
+
+    __slots__ = ("identity", "levels", "merges", "path", "seq", "usn", "waiting")
+
+    def __init__(
+        self,
+        path: str,
+        identity: ServiceIdentity,
+        levels: Mapping[str, str],
+        merges: Mapping[str, Callable[[str, str], str]],
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self.usn = identity.usn
+        self.levels = dict(levels)
+        self.merges = merges
+        self.seq = 0
+        self.waiting: dict[str, deque[_Waiting]] = {level: deque() for level in levels.values()}
+
+
+class _Again:
+    """A message that is sent again at ``due``, and ``times`` times in all."""
+
+    __slots__ = ("due", "message", "times")
+
+    def __init__(self, message: MulticastMessage, times: int, due: float) -> None:
+        self.message = message
+        self.times = times
+        self.due = due
+
+
+class MulticastPublication:
+    """The multicast events of one publisher. ``boot_id`` gives the current BOOTID.UPNP.ORG, None
+    where nothing is multicast; ``report`` takes the outcomes."""
+
+    def __init__(
+        self,
+        policy: MulticastPolicy,
+        limits: Limits,
+        boot_id: Callable[[], int] | None,
+        report: Callable[[MulticastMerged | MulticastTooLarge], None],
+    ) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._boot_id = boot_id
+        self._report = report
+        self._waiting: deque[_Waiting] = deque()
+        # In the order of their deadlines, since the interval is always the same.
+        self._again: deque[_Again] = deque(maxlen=limits.waiting_retransmissions)
+        self._due: deque[MulticastMessage] = deque(maxlen=limits.waiting_retransmissions)
+
+    def service(
+        self,
+        path: str,
+        identity: ServiceIdentity | None,
+        levels: Mapping[str, str],
+        merges: Mapping[str, Callable[[str, str], str]],
+    ) -> MulticastService:
+        """A service whose variables in ``levels`` (variable -> level, at least one) are multicast.
+
+        Raises ValueError when it has no identity, when there is no boot id, and for a level that
+        is none."""
+        if identity is None or self._boot_id is None:
+            raise ValueError(
+                f"{path}: multicast events need the identity of the service and a boot_id "
+                "(UDA 2.0 §4.3.3)"
+            )
+        for level in levels.values():
+            check_level(level)
+        return MulticastService(path, identity, levels, merges)
+
+    def changed(self, service: MulticastService, changes: Mapping[str, str]) -> None:
+        """These variables were evented with these texts; those that are multicast wait now."""
+        by_level: dict[str, dict[str, str]] = {}
+        for name, text in changes.items():
+            level = service.levels.get(name)
+            if level is not None:
+                by_level.setdefault(level, {})[name] = text
+        for level, texts in by_level.items():
+            waiting = service.waiting[level]
+            if len(waiting) < self._limits.waiting_messages:
+                event = _Waiting(service, level, texts)
+                waiting.append(event)
+                self._waiting.append(event)
+                continue
+            last = waiting[-1]
+            last.updates += 1
+            for name, text in texts.items():
+                merge = service.merges.get(name)
+                older = last.texts.get(name)
+                last.texts[name] = text if merge is None or older is None else merge(older, text)
+
+    def take(self, now: float) -> list[Datagram]:
+        """What is to be sent now, in order: all scopes of one message behind each other."""
+        messages = [*self._due]
+        self._due.clear()
+        while self._waiting:
+            event = self._waiting.popleft()
+            event.service.waiting[event.level].popleft()
+            for message in self._messages(event):
+                messages.append(message)
+                self._repeat(message, self._policy.retransmissions, now)
+        return [Datagram(message, scope) for message in messages for scope in self._policy.scopes]
+
+    def _messages(self, event: _Waiting) -> Iterator[MulticastMessage]:
+        """The messages of one event, each with the next SEQ of its service."""
+        service = event.service
+        fitting: MulticastMessage | None = None
+        texts: dict[str, str] = {}
+        for name, text in event.texts.items():
+            texts[name] = text
+            message = self._message(event, texts)
+            if self._excess(message) is None:
+                fitting = message
+                continue
+            if fitting is not None:
+                yield self._numbered(event, fitting)
+            texts = {name: text}
+            fitting = self._message(event, texts)
+            excess = self._excess(fitting)
+            if excess is not None:
+                self._report(MulticastTooLarge(service.path, name, *excess))
+                texts = {}
+                fitting = None
+        if fitting is not None:
+            yield self._numbered(event, fitting)
+
+    def _numbered(self, event: _Waiting, message: MulticastMessage) -> MulticastMessage:
+        event.service.seq = next_seq(message.seq)
+        if event.updates > 1:
+            self._report(
+                MulticastMerged(event.service.path, event.level, message.seq, event.updates)
+            )
+        return message
+
+    def _message(self, event: _Waiting, texts: Mapping[str, str]) -> MulticastMessage:
+        service = event.service
+        return MulticastMessage(
+            service.usn,
+            service.identity.service_id,
+            service.seq,
+            event.level,
+            self._current_boot_id(),
+            format_propertyset(texts.items()),
+        )
+
+    def _excess(self, message: MulticastMessage) -> tuple[int, int] | None:
+        """How many bytes a message takes that does not fit, and how many it may take."""
+        for scope in self._policy.scopes:
+            payload, most = message.payload_bytes(scope), scope.most_bytes(self._limits)
+            if payload > most:
+                return payload, most
+        return None
+
+    def _current_boot_id(self) -> int:
+        assert self._boot_id is not None
+        boot_id = self._boot_id()
+        if not 0 <= boot_id <= _LARGEST_BOOT_ID:
+            raise ValueError(f"BOOTID.UPNP.ORG is from 0 to {_LARGEST_BOOT_ID}, not {boot_id}")
+        return boot_id
+
+    # --- sending again ---
+
+    def _repeat(self, message: MulticastMessage, times: int, now: float) -> None:
+        if times:
+            self._again.append(_Again(message, times, now + self._policy.interval))
+
+    def handle_deadline(self, now: float) -> None:
+        """What is to be sent again at ``now`` goes out with the next :meth:`take`."""
+        while self._again and self._again[0].due <= now:
+            again = self._again.popleft()
+            if again.message.boot_id == self._current_boot_id():
+                self._due.append(again.message)
+                self._repeat(again.message, again.times - 1, now)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_deadline` has something to do; None: never."""
+        return self._again[0].due if self._again else None
