@@ -278,6 +278,20 @@ def test_a_variable_of_last_change_may_have_a_channel() -> None:
     assert StateVariable("ui2", evented="LastChange", channel="Master").channel == "Master"
 
 
+@pytest.mark.clause("SCPD-04")
+@pytest.mark.parametrize("evented", [False, "LastChange"])
+def test_what_is_multicast_is_evented_by_itself(evented: Any) -> None:
+    with pytest.raises(ValueError, match="Door: multicast is for variables with evented=True"):
+        StateVariable("boolean", evented=evented, multicast=True, name="Door")
+
+
+@pytest.mark.clause("MC-10")
+@pytest.mark.parametrize("level", ["upnp:/emergency", "upnp:/debug", "example.org:/door/"])
+def test_a_multicast_variable_has_a_level(level: str) -> None:
+    assert StateVariable("boolean", multicast=True, level=level).level == level
+    assert StateVariable("boolean", multicast=True).level == "upnp:/general"
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "sentence"),
     [
@@ -299,12 +313,20 @@ def test_a_variable_of_last_change_may_have_a_channel() -> None:
         ("ui1", {"evented": 1}, "evented is True, False or 'LastChange', not 1"),
         ("ui1", {"evented": False, "minimum_interval": 1}, "it is not evented, so nothing can be"),
         ("ui1", {"evented": False, "minimum_delta": 1}, "it is not evented, so nothing can be"),
-        ("ui1", {"evented": False, "multicast": True}, "multicast is for variables with evented"),
-        ("ui1", {"evented": "LastChange", "multicast": True}, "multicast is for variables with"),
         ("ui1", {"channel": "Master"}, "channels are for evented='LastChange'"),
         ("ui1", {"evented": "LastChange", "channel": ""}, "a channel has a name, Master as"),
-        ("ui1", {"level": "warning"}, "as upnp:/warning, not 'warning'"),
-        ("ui1", {"level": "upnp:/a b"}, "not 'upnp:/a b'"),
+        (
+            "ui1",
+            {"multicast": True, "level": "warning"},
+            "a level is upnp:/.* 'warning'",
+        ),
+        (
+            "ui1",
+            {"multicast": True, "level": "upnp:/a"},
+            "a level is upnp:/.* 'upnp:/a'",
+        ),
+        ("ui1", {"multicast": True, "level": "a.b:/c\r\nX: y"}, r"not 'a\.b:/c\\r\\nX: y'"),
+        ("ui1", {"level": "upnp:/info"}, "a level is for variables with multicast=True"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(
@@ -323,6 +345,8 @@ def test_options_that_contradict_each_other_are_refused(
         ("ui1", {"minimum_interval": "1"}, "minimum_interval is in seconds, not '1'"),
         ("ui1", {"minimum_interval": True}, "minimum_interval is in seconds, not True"),
         ("ui1", {"evented": "LastChange", "channel": 1}, "a channel is a str, not 1"),
+        ("ui1", {"multicast": "yes"}, "multicast is True or False, not 'yes'"),
+        ("ui1", {"multicast": True, "level": 1}, "a level is a str, not 1"),
         ("ui1", {"merge": "replace"}, "merge is a function, not 'replace'"),
     ],
 )

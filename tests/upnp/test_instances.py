@@ -87,7 +87,7 @@ def test_the_namespace_follows_from_the_type(service_type, namespace) -> None:
     assert parse_lastchange(service.initial_texts()["LastChange"]).namespace == namespace
 
 
-def test_a_declared_last_change_keeps_its_interval_and_its_namespace() -> None:
+def test_a_declared_last_change_keeps_its_interval_its_namespace_and_its_level() -> None:
     fold = LastChangeFold("urn:x")
 
     class Slower(Rendering):
@@ -100,6 +100,14 @@ def test_a_declared_last_change_keeps_its_interval_and_its_namespace() -> None:
         last_change = StateVariable("string")
 
     assert Unmoderated().variables["LastChange"].minimum_interval is None
+    assert Unmoderated().variables["LastChange"].multicast is False
+
+    class Loud(Rendering):
+        last_change = StateVariable("string", multicast=True, level="upnp:/info")
+
+    assert Loud().variables["LastChange"].multicast is True
+    assert Loud().variables["LastChange"].level == "upnp:/info"
+
     assert parse_lastchange(Unmoderated().initial_texts()["LastChange"]).namespace == RCS
 
 

@@ -80,6 +80,12 @@ def test_a_range_without_a_step_has_none() -> None:
     assert "<maximum>100</maximum></allowedValueRange>" in document
 
 
+@pytest.mark.clause("SCPD-04", "SCPD-05")
+def test_a_multicast_variable_is_declared_with_yes_twice_and_others_without() -> None:
+    document = built(Thermometer())
+    assert document.count('sendEvents="yes" multicast="yes"') == document.count("multicast") == 1
+
+
 @pytest.mark.clause("SCPD-03")
 def test_a_1_0_service_description_knows_no_multicast() -> None:
     assert "multicast" not in built(Thermometer(), "1.0")
@@ -127,7 +133,7 @@ def test_without_send_events_a_variable_is_evented() -> None:
     assert read.multicast is False
 
 
-@pytest.mark.clause("SCPD-05")
+@pytest.mark.clause("SCPD-05", "AMB-11")
 @pytest.mark.parametrize(
     ("text", "evented"),
     [
@@ -163,7 +169,37 @@ def test_the_old_child_element_counts_when_the_attribute_is_absent(
 def test_what_is_not_evented_is_not_multicast_either() -> None:
     assert variable("", "multicast='1'").multicast is True
     assert variable("", "multicast='no'").multicast is False
-    assert variable("", "multicast='yes' sendEvents='no'").multicast is False
+    read = table("<stateVariable sendEvents='no' multicast='yes'><name>A</name></stateVariable>")
+    assert (read["A"].evented, read["A"].multicast) == (False, False)
+    assert "A: multicast was dropped, for it is not evented (UDA 2.0 §2.5)" in read.problems
+
+
+@pytest.mark.clause("SCPD-03", "SCPD-04")
+def test_a_table_knows_its_multicast_variables() -> None:
+    read = parse_scpd(build_scpd(Thermometer()))
+    assert read.multicast == ("Temperature",)
+    assert set(read.multicast) < set(read.evented)
+
+
+@pytest.mark.clause("SCPD-05", "SCPD-03", "AMB-11")
+@pytest.mark.parametrize(
+    ("attribute", "multicast"),
+    [
+        ("", False),
+        ("multicast=''", False),
+        ("multicast='maybe'", False),
+        ("multicast='No'", False),
+        ("multicast='0'", False),
+        ("multicast='FALSE'", False),
+        ("multicast=' yes '", True),
+        ("multicast='1'", True),
+        ("multicast='True'", True),
+    ],
+)
+def test_multicast_is_read_in_words_or_digits_and_is_no_by_default(
+    attribute: str, multicast: bool
+) -> None:
+    assert variable("", attribute).multicast is multicast
 
 
 @pytest.mark.parametrize(

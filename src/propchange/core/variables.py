@@ -400,11 +400,13 @@ class StateVariable(Generic[T]):
                 raise ValueError(f"{self._called()}: channels are for evented='LastChange'")
             if not self.channel:
                 raise ValueError(f"{self._called()}: a channel has a name, Master as a rule")
+        if not isinstance(self.multicast, bool):
+            raise TypeError(
+                f"{self._called()}: multicast is True or False, not {shown(self.multicast)}"
+            )
         if self.multicast and self.evented is not True:
             # What goes out by multicast goes out by unicast too (UDA 2.0 §2.5).
             raise ValueError(f"{self._called()}: multicast is for variables with evented=True")
-        if self.level != GENERAL and not self.multicast:
-            raise ValueError(f"{self._called()}: a level is for variables with multicast=True")
         if (
             self.minimum is not None
             and self.maximum is not None
@@ -419,6 +421,8 @@ class StateVariable(Generic[T]):
             check_level(self.level)
         except ValueError as error:
             raise ValueError(f"{self._called()}: {error}") from None
+        if self.level != GENERAL and not self.multicast:
+            raise ValueError(f"{self._called()}: a level is for variables with multicast=True")
         if self.merge is not None and not callable(self.merge):
             raise TypeError(f"{self._called()}: merge is a function, not {shown(self.merge)}")
 

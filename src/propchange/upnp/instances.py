@@ -100,17 +100,20 @@ def last_change_variable(
 ) -> StateVariable[Any]:
     """The LastChange of a service of that type with variables that are evented through it.
 
-    ``declared`` is the one that the service declares itself, or None: its ``minimum_interval``
-    and a :class:`LastChangeFold` in its ``merge``, with another namespace, are kept. By default
+    ``declared`` is the one that the service declares itself, or None: its ``minimum_interval``,
+    ``multicast`` and ``level``, and a :class:`LastChangeFold` in its ``merge``, with another
+    namespace, are kept. By default
     the interval is the 0.2 s of the AV services (LC-01). Raises ValueError when what is declared
     is no evented string.
     """
     fold: LastChangeFold | None = None
     interval: float | None = _MINIMUM_INTERVAL
+    multicast, level = False, None
     if declared is not None:
         if declared.data_type.name != "string" or declared.evented is not True:
             raise ValueError("LastChange is a string, and evented")
         interval = declared.minimum_interval
+        multicast, level = declared.multicast, declared.level
         if isinstance(declared.merge, LastChangeFold):
             fold = declared.merge
         elif declared.merge is not None:
@@ -119,6 +122,8 @@ def last_change_variable(
         "string",
         name=LAST_CHANGE,
         minimum_interval=interval,
+        multicast=multicast,
+        level=level,
         merge=fold or LastChangeFold(_namespace(service_type)),
     )
 

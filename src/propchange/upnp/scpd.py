@@ -88,6 +88,11 @@ class ServiceStateTable:
         """The names of the evented variables."""
         return tuple(name for name, v in self.variables.items() if v.evented)
 
+    @property
+    def multicast(self) -> tuple[str, ...]:
+        """The names of the variables that are evented by multicast too."""
+        return tuple(name for name, v in self.variables.items() if v.multicast)
+
     def __getitem__(self, name: str) -> StateVariable[Any]:
         try:
             return self.variables[name]
@@ -133,12 +138,11 @@ def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVa
     evented = _parse_flag(element, "sendEvents")
     if evented is None:
         evented = _FLAGS.get(child_text(element, "sendEventsAttribute").lower(), True)
-    basic: dict[str, Any] = {
-        "name": name,
-        "evented": evented,
-        # What is not evented cannot be multicast either (SCPD-04).
-        "multicast": evented and bool(_parse_flag(element, "multicast")),
-    }
+    multicast = bool(_parse_flag(element, "multicast"))
+    if multicast and not evented:
+        problems.append(f"{name}: multicast was dropped, for it is not evented (UDA 2.0 §2.5)")
+        multicast = False
+    basic: dict[str, Any] = {"name": name, "evented": evented, "multicast": multicast}
     bounds = _parse_bounds(name, declared, element, problems)
     default = _parse_value(name, declared, element, "defaultValue", problems)
     for keywords in ({**bounds, "initial": default}, bounds):
