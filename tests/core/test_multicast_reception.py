@@ -172,6 +172,16 @@ def test_the_same_seq_again_is_told_once() -> None:
     assert control_point.service.repeats == 2
 
 
+@pytest.mark.clause("MC-16")
+def test_the_same_seq_again_is_a_repetition_whatever_it_says() -> None:
+    control_point = ControlPoint()
+    control_point.receive(0, Temperature="1")
+    control_point.receive(1, Temperature="2")
+    assert control_point.receive(0, Alarm="1") == []
+    assert control_point.receive(1, Alarm="1", Temperature="3") == []
+    assert control_point.service.values == {"Temperature": 2.0}
+
+
 @pytest.mark.clause("MC-19", "MC-16")
 def test_what_comes_over_two_interfaces_from_two_addresses_is_told_once() -> None:
     control_point = ControlPoint()
