@@ -358,7 +358,9 @@ def test_what_cannot_be_listened_on_is_told_and_the_services_are_let_go(
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            with pytest.raises(ConnectionFailed, match=f"127.0.0.1: port {port} is taken") as caught:
+            with pytest.raises(
+                ConnectionFailed, match=f"127.0.0.1: port {port} is taken"
+            ) as caught:
                 await hosting(thermometer, port=port).__aenter__()
             assert isinstance(caught.value.__cause__, OSError)
             assert caught.value.__cause__.errno == errno.EADDRINUSE

@@ -148,14 +148,16 @@ class AcceptedConnections:
             self.empty = self.loop.create_future()
             for connection in tuple(self.open):
                 connection.end()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.limits.linger_seconds):
-                    await self.empty
-            for connection in tuple(self.open):
-                connection.drop()
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.limits.linger_seconds):
+                        await self.empty
+            finally:
+                for connection in tuple(self.open):
+                    connection.drop()
+        self._timer.close()
         # What was dropped tells its transport's end at the next turn of the loop.
         await asyncio.gather(*self.tasks, asyncio.sleep(0), return_exceptions=True)
-        self._timer.close()
 
     def _sweep(self, now: float) -> None:
         for queue in (self.idle, self.reading, self.writing, self.lingering):

@@ -8,7 +8,7 @@ import logging
 import platform
 import random
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from propchange.asyncio.clock import monotonic
 from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.remote import RemoteDevice
-from propchange.asyncio.reporting import Warnings
+from propchange.asyncio.reporting import GuardedTap, Warnings
 from propchange.asyncio.requests import REDIRECT, Location, fetch, follow
 from propchange.asyncio.subscription import Subscription
 from propchange.asyncio.timer import Timer
@@ -97,8 +97,8 @@ class ControlPoint:
         )
         self._interface = interface
         self._ports = ports_of(port)
-        self._tap = tap
         self._logger = logging.getLogger("propchange.subscriber")
+        self._tap = None if tap is None else GuardedTap(tap, self._logger)
         self._warnings = Warnings(self._logger)
         self._interfaces = Interfaces()
         self._source: Endpoint | None = None
@@ -116,8 +116,10 @@ class ControlPoint:
         self._loop: asyncio.AbstractEventLoop
         self._drain_queued = False
         self._entered = False
+        self._leaving = False
         self._closed = False
         self._closing = asyncio.Lock()
+        self._end_of_loop: AsyncGenerator[None, None] | None = None
         self._unread = 0
 
     # --- what a program calls ---
@@ -178,21 +180,36 @@ class ControlPoint:
         if host is not None:
             # Or CALLBACK would name an address that is not listened on.
             self._source = self._listener.endpoints[0]._replace(port=0)
+        self._end_of_loop = self._close_with_the_loop()
+        await anext(self._end_of_loop)
         return self
+
+    async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
+        # asyncio.run() ends the generators that are under way before it closes the loop: so whoever
+        # does without ``async with``, and raises, leaves no socket and no subscription behind.
+        try:
+            yield
+        finally:
+            self._end_of_loop = None
+            if not self._closed:
+                await self.close()
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def close(self) -> None:
         """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Safe to
-        call again."""
+        call again. The loop's end does it too, where asyncio.run() brings it about."""
         async with self._closing:
-            if self._listener is None:
+            if self._listener is None or self._closed:
                 return
+            self._leaving = True
             try:
                 await self._give_back()
             finally:
                 await self._end(self._listener)
+                if self._end_of_loop is not None:
+                    await self._end_of_loop.aclose()
 
     async def _give_back(self) -> None:
         for held in tuple(self._protocol.subscriptions):
@@ -208,11 +225,13 @@ class ControlPoint:
         for held in tuple(self._protocol.subscriptions):
             self._protocol.abandon(held)
         self._dispatch()
+        self._timer.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._timer.close()
-        await listener.close()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            await listener.close()
 
     def _opened(self) -> Listener:
         if self._listener is None or self._closed:
@@ -233,6 +252,8 @@ class ControlPoint:
     ) -> HeldSubscription:
         """For :class:`Subscription`: subscribe."""
         self._opened()
+        if self._leaving:
+            raise RuntimeError("the control point is being closed: it takes no subscription more")
         service = subscription.service
         held = self._protocol.subscribe(
             event_url,

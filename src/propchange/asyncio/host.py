@@ -17,7 +17,7 @@ from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen
-from propchange.asyncio.reporting import Warnings
+from propchange.asyncio.reporting import GuardedTap, Warnings
 from propchange.asyncio.timer import Timer
 from propchange.core.headers import server_token
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -117,9 +117,9 @@ class HostedDevice:
         self._placed = place_device(device, self.udn)
         self.udn = self._placed.udn
         self._limits = limits
-        self._tap = tap
         self._interfaces = Interfaces()
         self._logger = logging.getLogger("propchange.publisher")
+        self._tap: Tap | None = None if tap is None else GuardedTap(tap, self._logger)
         self._warnings = Warnings(self._logger)
         self._documents: Documents
         self._protocol: PublisherProtocol

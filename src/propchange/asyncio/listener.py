@@ -156,10 +156,12 @@ class Listener:
         """Stop accepting and end every connection. Answers that are written still leave, for
         ``limits.linger_seconds`` at most; awaited ones are cancelled. Safe to call again."""
         self._connections.closing = True
-        await self._settle()
-        for server in self._servers:
-            server.close()
-        await self._connections.close()
+        try:
+            await self._settle()
+        finally:
+            for server in self._servers:
+                server.close()
+            await self._connections.close()
         for server in self._servers:
             await server.wait_closed()
 

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
-__all__ = ["Warnings"]
+__all__ = ["GuardedTap", "Warnings"]
 
 _KEYS = 256
 """Different warnings remembered; beyond it the oldest may be told again."""
+
+
+class GuardedTap:
+    """What an application has given as ``tap``: whatever it raises is logged, the first time with
+    its traceback, and changes nothing else."""
+
+    def __init__(self, tap: Callable[[object], None], logger: logging.Logger) -> None:
+        self._tap = tap
+        self._logger = logger
+        self._failures = 0
+
+    def __call__(self, passing: object) -> None:
+        """Show ``passing`` to the application."""
+        try:
+            self._tap(passing)
+        except Exception as error:
+            self._failures += 1
+            if self._failures == 1:
+                self._logger.exception("the tap raised; it is called again all the same")
+            else:
+                self._logger.debug("the tap raised: %r (%d times so far)", error, self._failures)
 
 
 class Warnings:

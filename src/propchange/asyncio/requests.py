@@ -7,13 +7,13 @@ the web, and would send a CALLBACK of this network to another one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import socket
 import string
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
+from types import TracebackType
 from typing import NamedTuple, cast
 from urllib.parse import quote, urljoin
 
@@ -111,7 +111,7 @@ async def send(
     ``limits.request_seconds``, RemoteProtocolError when the answer is not HTTP, and what
     ``build`` raises.
     """
-    async with _time_limit(endpoint, limits):
+    async with _TimeLimit(endpoint, limits):
         exchange = await _connect(endpoint, source, limits)
         try:
             return await exchange.send(build(exchange.local))
@@ -136,7 +136,7 @@ async def follow(
     """
     location = Location.of(url)
     answer: Answer | None = None
-    async with _time_limit(location.authority, limits):
+    async with _TimeLimit(location.authority, limits):
         for _ in range(limits.redirects + 1):
             endpoint = Endpoint(location.host, location.port, location.scope)
             if answer:
@@ -188,14 +188,28 @@ def _is_loopback(endpoint: Endpoint) -> bool:
     return ip_address(endpoint.host).is_loopback
 
 
-@contextlib.asynccontextmanager
-async def _time_limit(peer: object, limits: Limits) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(limits.request_seconds):
-            yield
-    except TimeoutError:
-        seconds = f"{limits.request_seconds:g} s"
-        raise TimedOut(f"{peer} did not answer within {seconds}") from None
+class _TimeLimit:
+    """``async with``: TimedOut after ``limits.request_seconds``. No generator: once a loop has shut
+    those down, one more is a warning, and a control point takes its leave then."""
+
+    def __init__(self, peer: object, limits: Limits) -> None:
+        self._peer = peer
+        self._seconds = limits.request_seconds
+
+    async def __aenter__(self) -> None:
+        self._timeout = asyncio.timeout(self._seconds)
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise TimedOut(f"{self._peer} did not answer within {self._seconds:g} s") from None
 
 
 async def _connect(endpoint: Endpoint, source: Endpoint | None, limits: Limits) -> _Exchange:
@@ -218,6 +232,11 @@ def _in_words(error: OSError | ValueError) -> str:
     return str(error)
 
 
+def _see(response: asyncio.Future[Response]) -> None:
+    if not response.cancelled():
+        response.exception()
+
+
 class _Exchange(asyncio.Protocol):
     """A connection that carries one request. ``local`` and ``peer`` are its ends."""
 
@@ -225,6 +244,8 @@ class _Exchange(asyncio.Protocol):
         self._endpoint = endpoint
         self._parser = ResponseParser(limits)
         self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        # Whoever wanted it may be gone, even before the connection was there.
+        self._response.add_done_callback(_see)
         self._transport: asyncio.Transport
         self._early: bytes | None = b""  # what came before the request was sent
         self.local = self.peer = endpoint
@@ -280,6 +301,4 @@ class _Exchange(asyncio.Protocol):
 
     def end(self) -> None:
         self._response.cancel()
-        if self._response.done() and not self._response.cancelled():
-            self._response.exception()  # seen, also when nobody came to wait for it
         self._transport.abort()
