@@ -61,7 +61,7 @@ class Host:
             limits=self.limits,
             sent=self._sent,
             lost=lambda response: self.told.append(("lost", response.receipt)),
-            headers=((b"SERVER", b"os/1 UPnP/1.1 p/1"),),
+            headers=lambda: ((b"SERVER", b"os/1 UPnP/1.1 p/1"),),
         )
         self.port = self.listener.port
         return self
@@ -590,7 +590,7 @@ def accepted(loop: asyncio.AbstractEventLoop) -> AcceptedConnections:
         limits=DEFAULT_LIMITS,
         logger=logging.getLogger("propchange.http"),
         clock=loop.time,
-        headers=(),
+        headers=tuple,
     )
 
 

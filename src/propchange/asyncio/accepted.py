@@ -45,7 +45,7 @@ class AcceptedConnections:
         limits: Limits,
         logger: logging.Logger,
         clock: Callable[[], float],
-        headers: HeaderPairs,
+        headers: Callable[[], HeaderPairs],
         callers: Callers | None = None,
     ) -> None:
         self.loop = loop
@@ -133,10 +133,10 @@ class AcceptedConnections:
             self.last_encoded = encoded
         return encoded
 
-    def refusal(self, status: int) -> Response:
+    def refusal(self, status: int, http_version: str = "1.1") -> Response:
         """An answer to what never became a request, the last one of its connection."""
-        headers = (*self.headers, (b"CONTENT-LENGTH", b"0"))
-        return Response(status, headers, close=True)
+        headers = (*self.headers(), (b"CONTENT-LENGTH", b"0"))
+        return Response(status, headers, http_version=http_version, close=True)
 
     async def close(self) -> None:
         """End all connections: answers that are written still leave, for
@@ -370,7 +370,7 @@ class _Accepted(asyncio.Protocol):
             return self._shared.respond(request)
         except Exception:
             self._shared.logger.exception("no answer was made to %r", request)
-            return self._shared.refusal(500)
+            return self._shared.refusal(500, request.http_version)
 
     def _await(self, request: Request, answer: Awaitable[Response]) -> None:
         self._pending = request
@@ -390,7 +390,7 @@ class _Accepted(asyncio.Protocol):
         error = task.exception()
         if error is not None:
             shared.logger.error("no answer was made to %r", request, exc_info=error)
-            answer = shared.refusal(500)
+            answer = shared.refusal(500, request.http_version)
         else:
             answer = task.result()
         if self._finished:
@@ -416,7 +416,7 @@ class _Accepted(asyncio.Protocol):
             shared.logger.exception("the answer to %r cannot be written", request)
             if response.receipt is not None:
                 shared.lost(response)
-            response = shared.refusal(500)
+            response = shared.refusal(500, request.http_version)
             encoded = shared.encode(response, head_only=False)
         if response.receipt is not None:
             self._unsent.append(response)
@@ -447,7 +447,8 @@ class _Accepted(asyncio.Protocol):
         self.asked = self._finished = True
         if shared.callers is not None:
             shared.callers.refused(self.peer, "", status, reason, shared.clock())
-        self._write(shared.encode(shared.refusal(status), head_only=False))
+        response = shared.refusal(status, self._parser.http_version)
+        self._write(shared.encode(response, head_only=False))
 
     def _close_after_writing(self) -> None:
         self._waiting.clear()

@@ -67,8 +67,8 @@ def host(
     on, None for all; ``port`` 0 takes any free one. ``udn`` goes before the device's own.
     ``uda`` is "1.0", "1.1" or "2.0". ``callbacks`` says which delivery URLs may be called:
     "on-link", "same-host" or "any" (CallStranger; UDA 2.0 §4.1.1); ``lenient_callbacks`` drops the
-    bad ones of several instead of refusing. Durations are in seconds; ``dlna`` grants 300
-    always. ``initial_event_delay`` is how long the initial event waits behind the answer: GUPnP's
+    bad ones of several instead of refusing. Durations are in seconds, from 1 up; the default one
+    is brought between the other two; ``dlna`` grants 300 always. ``initial_event_delay`` is how long the initial event waits behind the answer: GUPnP's
     control points need some milliseconds to learn their SID. ``hosts`` are names that HOST may
     carry besides this machine's addresses.
 
@@ -227,7 +227,7 @@ class HostedDevice:
         wanted = self._interface
         if wanted is not None:
             wanted = self._interfaces.host_of(wanted)
-        signature = ((b"SERVER", self._policy.server.encode("latin-1", "replace")),)
+        server = (b"SERVER", self._policy.server.encode("latin-1", "replace"))
         try:
             return await Listener.open(
                 self._respond,
@@ -236,7 +236,7 @@ class HostedDevice:
                 limits=self._limits,
                 sent=self._response_sent,
                 lost=self._response_lost,
-                headers=signature,
+                headers=lambda: ((b"DATE", _http_date()), server),
             )
         except OSError as error:
             raise ConnectionFailed(cannot_listen(wanted, (self._wanted_port,), error)) from error

@@ -94,7 +94,7 @@ class Listener:
         logger: logging.Logger | None = None,
         sent: Told = _ignore,
         lost: Told = _ignore,
-        headers: HeaderPairs = (),
+        headers: Callable[[], HeaderPairs] = tuple,
         clock: Callable[[], float] = monotonic,
         callers: Callers | None = None,
     ) -> Listener:
@@ -107,9 +107,9 @@ class Listener:
 
         For a response with a ``receipt``, ``sent`` is called when all its bytes have left this
         process, and, when the connection ends after it, the FIN too (UDA 2.0 §4.1.1); or else
-        ``lost``, when the connection broke first. ``headers`` go on the answers that the
-        listener makes by itself: to malformed (4xx, 5xx) and overdue (408) requests. ``callers``
-        is told who connects, and what comes to nothing.
+        ``lost``, when the connection broke first. What ``headers`` gives goes on the answers that
+        the listener makes by itself: to malformed (4xx, 5xx) and overdue (408) requests.
+        ``callers`` is told who connects, and what comes to nothing.
 
         Raises OSError when every port is taken or the address is not this machine's.
         """

@@ -69,6 +69,7 @@ _OS = "unknown/0.0"
 class PublisherPolicy:
     """What a publisher grants, and to whom. Durations are whole seconds.
 
+    ``default_duration`` is for who asks for none, and brought between the two others;
     ``callbacks`` is one of ``CALLBACK_POLICIES``; ``lenient_callbacks`` leaves the URLs out that
     may not be called, instead of refusing all; ``initial_event_delay`` is how many seconds the
     initial event waits behind the answer, for subscribers that are certain of their SID only some
@@ -93,10 +94,9 @@ class PublisherPolicy:
         _check(self.uda, self.hosts)
         if self.callbacks not in CALLBACK_POLICIES:
             raise ValueError(f"callbacks is one of {', '.join(CALLBACK_POLICIES)}")
-        if not 1 <= self.minimum_duration <= self.default_duration <= self.maximum_duration:
+        if not 1 <= self.minimum_duration <= self.maximum_duration or self.default_duration < 1:
             raise ValueError(
-                "durations are at least 1 second, and the default one lies between the minimum "
-                "and the maximum"
+                "durations are at least 1 second, and the minimum is not above the maximum"
             )
         if not self.server:
             object.__setattr__(self, "server", server_token(self.uda, PRODUCT, _OS))
@@ -415,9 +415,7 @@ def _judge_sid(fields: Mapping[bytes, bytes], clause: str) -> str | Refusal:
 def _duration(fields: Mapping[bytes, bytes], policy: PublisherPolicy) -> int:
     if policy.dlna:
         return _DLNA_DURATION
-    asked = parse_timeout(fields.get(b"timeout"))
-    if asked is None:
-        return policy.default_duration
+    asked = parse_timeout(fields.get(b"timeout")) or policy.default_duration
     return int(min(max(asked, policy.minimum_duration), policy.maximum_duration))
 
 

@@ -23,7 +23,9 @@ from .repeats import RepeatedHead
 __all__ = ["RequestParser"]
 
 _NEEDS_STRICT_CHECK = needs_strict_check()
-_OTHER_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]\r")
+_VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])\r")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _HUGE_LENGTH = re.compile(rb"\ncontent-length:[ \t]*[0-9]{16,}[ \t]*\r", re.IGNORECASE)
 _LENGTH_DIGITS = 15
 # Method, two blanks, version and line end, beside the target.
@@ -41,6 +43,10 @@ class RequestParser:
     After an error, :attr:`error` holds a RemoteProtocolError whose ``status`` (400, 405, 413, 414,
     431, 501, 505) is to be answered, after the requests returned so far, before closing. Nothing
     is parsed behind an error or behind a request whose ``keep_alive`` is False.
+
+    :attr:`http_version` is that of the request line that was read last, for the answer to an error.
+    A minor version that is higher than 1 is taken as 1.1 (RFC 9110 §2.5). A method that nobody
+    knows is one that is not for its target.
 
     :attr:`expect_continue` is True from a head with ``Expect: 100-continue`` until the first byte
     of that request's body; who answers it with 100 sets it to False. ``Upgrade`` is ignored. A
@@ -63,6 +69,7 @@ class RequestParser:
         "_request",
         "error",
         "expect_continue",
+        "http_version",
     )
 
     def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
@@ -80,6 +87,7 @@ class RequestParser:
         self._lessons = -1  # not from the first head: there may never be another
         self.error: RemoteProtocolError | None = None
         self.expect_continue = False
+        self.http_version = "1.1"
 
     @property
     def in_message(self) -> bool:
@@ -122,8 +130,8 @@ class RequestParser:
 
     def _feed_head(self, data: bytes, position: int, requests: list[Request]) -> int:
         buffer = self._buffer
+        known = len(buffer)
         if buffer:
-            known = len(buffer)
             buffer += data[position : position + self._limits.header_bytes]
             end = buffer.find(b"\r\n\r\n", max(0, known - 3)) + 4
             if end > 3:
@@ -140,13 +148,18 @@ class RequestParser:
             if end > 3:
                 return self._open(data[position:end], data, end, requests)
             buffer += data[position : position + self._limits.header_bytes + 1]
-        self._bound(buffer)
+        self._bound(buffer, known)
         return len(data)
 
-    def _bound(self, head: bytes | bytearray) -> None:
-        """Refuse a head, whole or not, that is too long. The result must not depend on how much
-        of it is there already."""
+    def _bound(self, head: bytes | bytearray, known: int = 0) -> None:
+        """Refuse a head, whole or not, that is too long, or has bare line feeds: the end that is
+        waited for might never come. ``known`` bytes of it were looked at before. The result must
+        not depend on how much of it is there already."""
+        if _BARE_LINE_FEED.search(head, known, self._limits.header_bytes):
+            raise RemoteProtocolError("a line does not end with CR LF", status=400)
         line = head.find(b"\n")
+        if head.startswith(b" HTTP/1.0\r", max(line - 10, 0)):
+            self.http_version = "1.0"
         if (line if line >= 0 else len(head)) > self._limits.target_bytes + _REQUEST_LINE_EXTRA:
             raise RemoteProtocolError("the request target is too long", status=414)
         if len(head) > self._limits.header_bytes:
@@ -160,6 +173,7 @@ class RequestParser:
             self._bound(head)
         lines = head.count(b"\n") - 2
         if lines > limits.header_count:
+            self._bound(head)
             raise RemoteProtocolError("too many header lines", status=431)
         try:
             method, target, rest = head.split(b" ", 2)
@@ -172,19 +186,17 @@ class RequestParser:
         elif rest.startswith(b"HTTP/1.0\r"):
             http_version = "1.0"
         else:
-            raise RemoteProtocolError(
-                "the request is not HTTP/1.0 or HTTP/1.1",
-                status=505 if _OTHER_VERSION.match(rest) else 400,
-            )
+            version = _VERSION.match(rest)
+            if version is None or version[1] != b"1":
+                raise RemoteProtocolError(
+                    "the request is not HTTP/1.0 or HTTP/1.1", status=505 if version else 400
+                )
+            http_version = "1.1"
+            head = b"%b %b HTTP/1.1%b" % (method, target, rest[8:])
+        self.http_version = http_version
         if len(path) > limits.target_bytes:
             raise RemoteProtocolError("the request target is too long", status=414)
-        headers = HeaderLines()
-        try:
-            httptools.HttpRequestParser(headers).feed_data(head)
-        except httptools.HttpParserUpgrade:
-            pass
-        except httptools.HttpParserError as error:
-            raise _refusal(error, name, head, headers) from None
+        headers = _header_lines(name, head)
         if _NEEDS_STRICT_CHECK and not is_strict_request_head(head):
             raise RemoteProtocolError("the header is malformed", status=400)
         request = Request(
@@ -258,13 +270,25 @@ class RequestParser:
             self._end()
 
 
-def _refusal(
-    error: Exception, method: str, head: bytes, headers: HeaderLines
-) -> RemoteProtocolError:
+def _header_lines(method: str, head: bytes) -> HeaderLines:
+    headers = HeaderLines()
+    try:
+        httptools.HttpRequestParser(headers).feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserInvalidMethodError:
+        if not _TOKEN.fullmatch(method):
+            raise RemoteProtocolError("the method is malformed", status=400) from None
+        # httptools knows a list of methods, and what the others are worth is not for HTTP to say:
+        # UDA 2.0 §2.1 asks for 405, and that tells which are right there.
+        return _header_lines("GET", b"GET" + head[len(method) :])
+    except httptools.HttpParserError as error:
+        raise _refusal(error, head, headers) from None
+    return headers
+
+
+def _refusal(error: Exception, head: bytes, headers: HeaderLines) -> RemoteProtocolError:
     """What to answer to a head that httptools refuses."""
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and method.isalpha():
-        # UDA 2.0 §2.1 asks for 405, where RFC 9110 would have 501.
-        return RemoteProtocolError("unknown method", status=405, clause="UDA 2.0 §2.1")
     if _HUGE_LENGTH.search(head):
         return RemoteProtocolError("the body is too large", status=413)
     names = {name.lower(): value for name, value in headers}

@@ -1,0 +1,456 @@
+"""The stages over loopback: plain sockets at the test's end, a runtime in a thread at the other."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from publisher_exchanges import Row, Variable
+from publisher_player import Arrived, Message
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.web.resource import Resource
+
+from propchange import Device, Service, StateVariable, host
+from propchange.core.limits import Limits
+from propchange.core.propertyset import format_propertyset
+from propchange.core.rules import PublisherPolicy
+from propchange.twisted import Service as TwistedService
+from propchange.twisted import Site
+from propchange.twisted.event import EventSubscriptionServer, send_notification
+from propchange.twisted.reporting import product
+
+T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds until a test gives up. What is right comes long before."""
+SILENCE = 0.06
+"""Seconds that nothing has to come."""
+
+
+def state_variable(each: Variable) -> StateVariable[Any]:
+    first: Any = each.text if each.type == "string" else int(each.text)
+    return StateVariable(
+        each.type,
+        name=each.name,
+        initial=first,
+        minimum_interval=each.interval,
+        minimum_delta=each.delta,
+    )
+
+
+HUMIDITY = (Variable("Humidity", "50"),)
+
+
+class SocketStage:
+    """See Stage. Subclasses put the publisher on the network, and take it off."""
+
+    has_date = True
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self._family = socket.AF_INET6 if row.ipv6 else socket.AF_INET
+        self.address = "::1" if row.ipv6 else "127.0.0.1"
+        self._asking: socket.socket | None = None
+        self._received = b""
+        self._over = False
+        self._callbacks: dict[str, socket.socket] = {}
+        self._carriers: dict[socket.socket, tuple[str, bytearray]] = {}
+        self.names = {"address": self.address, "peer": self._authority(0).rpartition(":")[0]}
+        for name in ("cb1", "cb2"):
+            listening = socket.create_server((self.address, 0), family=self._family)
+            self._callbacks[name] = listening
+            self.names[name] = self._authority(listening.getsockname()[1])
+        with socket.create_server((self.address, 0), family=self._family) as dead:
+            self.names["dead"] = self._authority(dead.getsockname()[1])
+        self.port = self.open()
+        self.names["host"] = self._authority(self.port)
+        self.names["port"] = str(self.port)
+
+    def _authority(self, port: int) -> str:
+        return f"[::1]:{port}" if self.row.ipv6 else f"127.0.0.1:{port}"
+
+    def open(self) -> int:
+        raise NotImplementedError
+
+    def shut(self) -> None:
+        """Everything is closed."""
+        for sock in (*self._callbacks.values(), *self._carriers):
+            sock.close()
+        self.close()
+
+    def value(self, name: str, text: str) -> str | int:
+        """What an application assigns."""
+        numbers = [each.name for each in self.row.variables if each.type != "string"]
+        return int(text) if name in numbers else text
+
+    # --- asking ---
+
+    def send(self, data: bytes, *, fresh: bool, pieces: bool, ends: bool) -> None:
+        if self._asking is None or fresh or self._over:
+            self.close()
+            self._asking = socket.create_connection((self.address, self.port), PATIENCE)
+            self._asking.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._received = b""
+            self._over = False
+        asking = self._asking
+        step = 1 if pieces else len(data)
+        for start in range(0, len(data), step):
+            try:
+                asking.sendall(data[start : start + step])
+            except OSError:
+                break  # it was answered and closed in the middle
+        if ends:
+            asking.shutdown(socket.SHUT_WR)
+
+    def _receive(self) -> None:
+        assert self._asking is not None
+        data = self._asking.recv(65_536)
+        assert data, f"the stream ended after {self._received!r}"
+        self._received += data
+
+    def read_answer(self) -> Message:
+        while b"\r\n\r\n" not in self._received:
+            self._receive()
+        head, _, self._received = self._received.partition(b"\r\n\r\n")
+        message = Message.of(head, b"")
+        size = int(message.headers.get("CONTENT-LENGTH", 0))
+        while len(self._received) < size:
+            self._receive()
+        message.body, self._received = self._received[:size], self._received[size:]
+        return message
+
+    def ended(self) -> bool:
+        self._over = True
+        assert self._asking is not None
+        if self._received:
+            return False
+        try:
+            return self._asking.recv(1) == b""
+        except (TimeoutError, ConnectionResetError):
+            return False
+
+    def close(self) -> None:
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
+
+    # --- callbacks ---
+
+    def _state_of_asking(self) -> tuple[bool, bool]:
+        """Whether something to read is there, or has been read, and whether the end is."""
+        if self._asking is None:
+            return True, True
+        poll = select.poll()
+        poll.register(self._asking, select.POLLIN | select.POLLRDHUP)
+        events = dict(poll.poll(0)).get(self._asking.fileno(), 0)
+        return bool(events & select.POLLIN), bool(events & select.POLLRDHUP)
+
+    def next_notify(self) -> Arrived:
+        until = time.monotonic() + PATIENCE
+        state = None
+        while True:
+            ready = self._wait(until - time.monotonic())
+            assert ready, "no NOTIFY has come"
+            state = state or self._state_of_asking()
+            for sock in ready:
+                arrived = self._take(sock)
+                if arrived is not None:
+                    arrived.answered, arrived.ended = state
+                    return arrived
+
+    def _wait(self, seconds: float) -> list[socket.socket]:
+        waiting = [*self._callbacks.values(), *self._carriers]
+        return select.select(waiting, [], [], max(seconds, 0))[0]
+
+    def _take(self, sock: socket.socket) -> Arrived | None:
+        for name, listening in self._callbacks.items():
+            if sock is listening:
+                self._carriers[listening.accept()[0]] = (name, bytearray())
+                return None
+        name, buffer = self._carriers[sock]
+        try:
+            data = sock.recv(65_536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            del self._carriers[sock]
+            sock.close()
+            return None
+        buffer += data
+        head, blank, body = bytes(buffer).partition(b"\r\n\r\n")
+        if not blank:
+            return None
+        message = Message.of(head, body)
+        if len(body) < int(message.headers["CONTENT-LENGTH"]):
+            return None
+        buffer.clear()
+        return Arrived(message, name, False, False, sock)
+
+    def is_quiet(self) -> bool:
+        until = time.monotonic() + SILENCE
+        while ready := self._wait(until - time.monotonic()):
+            for sock in ready:
+                if self._take(sock) is not None:
+                    return False
+        return True
+
+    def reply(self, arrived: Arrived, data: bytes) -> None:
+        sock = arrived.carrier
+        if data:
+            sock.sendall(data)
+        else:
+            del self._carriers[sock]
+            sock.close()
+
+    def advance(self, seconds: float) -> None:
+        raise AssertionError("the clock of a runtime is its own")
+
+    def change(self, path: str, values: dict[str, str]) -> None:
+        raise NotImplementedError
+
+    def set_next_seq(self, sid: str, seq: int) -> None:
+        raise NotImplementedError
+
+
+class LoopThread:
+    """An asyncio loop in a thread, for all rows of a module."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(PATIENCE)
+        self.loop.close()
+
+
+class AsyncioStage(SocketStage):
+    """A device that ``propchange.host`` has put on the network."""
+
+    def __init__(self, row: Row, thread: LoopThread) -> None:
+        self._thread = thread
+        super().__init__(row)
+
+    def open(self) -> int:
+        row = self.row
+        services = {
+            "Thermometer": [state_variable(each) for each in row.variables],
+            "Hygrometer": [state_variable(each) for each in HUMIDITY],
+        }
+        self._services = {
+            f"/{name}/event": Service(type=f"urn:example-org:service:{name}:1", variables=variables)
+            for name, variables in services.items()
+        }
+        self.names |= dict(zip(("path", "other"), self._services, strict=True))
+        settings = {"initial_event_delay": 0.0, **row.settings}
+        device = Device("Workbench", services=list(self._services.values()))
+        self._hosted: Any = host(
+            device,
+            interface=self.address,
+            uda=row.uda,
+            limits=Limits(**row.limits),
+            **settings,
+        )
+
+        async def enter() -> int:
+            await self._hosted.__aenter__()
+            return int(self._hosted.port)
+
+        return self._thread.run(enter())
+
+    def shut(self) -> None:
+        super().shut()
+        self._thread.run(self._hosted.close())
+
+    def change(self, path: str, values: dict[str, str]) -> None:
+        async def assign() -> None:
+            service = self._services[path]
+            with service.batch():
+                for name, text in values.items():
+                    service[name] = self.value(name, text)
+
+        self._thread.run(assign())
+
+    def set_next_seq(self, sid: str, seq: int) -> None:
+        async def poke() -> None:
+            for subscription in self._hosted.subscriptions:
+                if subscription.sid == sid:
+                    subscription.seq = seq
+
+        self._thread.run(poke())
+
+
+class ReactorThread:
+    """A reactor of Twisted in a thread, not the process's own, for all rows of a module."""
+
+    def __init__(self) -> None:
+        self.reactor: Any = EPollReactor()
+        self._thread = threading.Thread(
+            target=self.reactor.run, kwargs={"installSignalHandlers": False}, daemon=True
+        )
+        self._thread.start()
+
+    def run(self, function: Callable[[], T]) -> T:
+        result: list[Any] = []
+        done = threading.Event()
+
+        def call() -> None:
+            try:
+                value = function()
+            except BaseException as error:  # noqa: BLE001 - raised in the test's thread
+                result.append(error)
+                done.set()
+                return
+            if isinstance(value, Deferred):
+                value.addBoth(lambda _: done.set())
+            else:
+                done.set()
+            result.append(value)
+
+        self.reactor.callFromThread(call)
+        assert done.wait(PATIENCE), "the reactor does not answer"
+        if isinstance(result[0], BaseException):
+            raise result[0]
+        return result[0]
+
+    def close(self) -> None:
+        self.reactor.callFromThread(self.reactor.stop)
+        self._thread.join(PATIENCE)
+
+
+class TwistedStage(SocketStage):
+    """What Twisted's two stages have in common: two resources on one Site."""
+
+    def __init__(self, row: Row, thread: ReactorThread) -> None:
+        self._thread = thread
+        self._limits = Limits(**row.limits)
+        self._policy = PublisherPolicy(uda=row.uda, server=product(row.uda), **row.settings)
+        super().__init__(row)
+
+    def resources(self) -> dict[str, Resource]:
+        raise NotImplementedError
+
+    def open(self) -> int:
+        def listen() -> int:
+            root = Resource()
+            for path, resource in self.resources().items():
+                root.putChild(path[1:].encode(), resource)
+            reactor = self._thread.reactor
+            self._site = Site(root, limits=self._limits, reactor=reactor)
+            self._port = reactor.listenTCP(0, self._site, interface=self.address)
+            return int(self._port.getHost().port)
+
+        self.names |= {"path": "/evt", "other": "/other"}
+        return self._thread.run(listen)
+
+    def shut(self) -> None:
+        super().shut()
+        self._thread.run(self._port.stopListening)
+        self._thread.run(self._site.close)
+
+
+class ServiceStage(TwistedStage):
+    """``propchange.twisted.Service``."""
+
+    def resources(self) -> dict[str, Resource]:
+        self._services = {
+            path: TwistedService(
+                type=f"urn:example-org:service:{path[1:]}:1",
+                variables=[state_variable(each) for each in variables],
+                reactor=self._thread.reactor,
+                policy=self._policy,
+                limits=self._limits,
+            )
+            for path, variables in (("/evt", self.row.variables), ("/other", HUMIDITY))
+        }
+        return {path: service.resource for path, service in self._services.items()}
+
+    def shut(self) -> None:
+        super().shut()
+        for service in self._services.values():
+            self._thread.run(service.close)
+
+    def change(self, path: str, values: dict[str, str]) -> None:
+        def assign() -> None:
+            service = self._services[path]
+            with service.batch():
+                for name, text in values.items():
+                    service[name] = self.value(name, text)
+
+        self._thread.run(assign)
+
+    def set_next_seq(self, sid: str, seq: int) -> None:
+        for subscription in self._services["/evt"].subscriptions:
+            if subscription.sid == sid:
+                subscription.seq = seq
+
+
+class DictService:
+    """A service as Cohen3's are: its dict of subscribers is the truth, its events its own."""
+
+    backend = None
+
+    def __init__(self, name: str, values: dict[str, str], reactor: Any) -> None:
+        self.id = name
+        self.values = values
+        self._subscribers: dict[str, Any] = {}
+        self._reactor = reactor
+
+    def get_subscribers(self) -> dict[str, Any]:
+        return self._subscribers
+
+    def new_subscriber(self, subscriber: Any) -> None:
+        self._subscribers[subscriber["sid"]] = subscriber
+        self._tell(subscriber, self.values)
+
+    def change(self, values: dict[str, str]) -> None:
+        changed = {name: text for name, text in values.items() if self.values[name] != text}
+        self.values = self.values | changed
+        for subscriber in tuple(self._subscribers.values()) if changed else ():
+            self._tell(subscriber, changed)
+
+    def _tell(self, subscriber: Any, values: dict[str, str]) -> None:
+        sent, _ = send_notification(
+            subscriber, format_propertyset(values.items()), reactor=self._reactor
+        )
+        sent.addErrback(lambda _: None)
+
+
+class DictStage(TwistedStage):
+    """EventSubscriptionServer for a service with a dict."""
+
+    def resources(self) -> dict[str, Resource]:
+        reactor = self._thread.reactor
+        self._services = {
+            path: DictService(path, {each.name: each.text for each in variables}, reactor)
+            for path, variables in (("/evt", self.row.variables), ("/other", HUMIDITY))
+        }
+        self._servers = {
+            path: EventSubscriptionServer(
+                service, policy=self._policy, limits=self._limits, reactor=reactor
+            )
+            for path, service in self._services.items()
+        }
+        return dict(self._servers)
+
+    def shut(self) -> None:
+        super().shut()
+        for server in self._servers.values():
+            self._thread.run(server.disconnect)
+
+    def change(self, path: str, values: dict[str, str]) -> None:
+        self._thread.run(lambda: self._services[path].change(values))
+
+    def set_next_seq(self, sid: str, seq: int) -> None:
+        self._services["/evt"].get_subscribers()[sid]["seq"] = seq

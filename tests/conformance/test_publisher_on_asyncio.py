@@ -1,0 +1,27 @@
+"""The publisher's table against ``propchange.host``, over loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from publisher_exchanges import Row, played_on
+from publisher_player import Player
+from publisher_sockets import AsyncioStage, LoopThread
+from publisher_table import ROWS
+
+
+@pytest.fixture(scope="module")
+def thread() -> Iterator[LoopThread]:
+    thread = LoopThread()
+    yield thread
+    thread.close()
+
+
+@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "asyncio"))
+def test_a_hosted_device_keeps_the_clauses(row: Row, feed: str, thread: LoopThread) -> None:
+    stage = AsyncioStage(row, thread)
+    try:
+        Player(row, stage, feed).play()
+    finally:
+        stage.shut()
