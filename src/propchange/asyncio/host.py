@@ -68,9 +68,9 @@ def host(
     ``uda`` is "1.0", "1.1" or "2.0". ``callbacks`` says which delivery URLs may be called:
     "on-link", "same-host" or "any" (CallStranger; UDA 2.0 §4.1.1); ``lenient_callbacks`` drops the
     bad ones of several instead of refusing. Durations are in seconds, from 1 up; the default one
-    is brought between the other two; ``dlna`` grants 300 always. ``initial_event_delay`` is how long the initial event waits behind the answer: GUPnP's
-    control points need some milliseconds to learn their SID. ``hosts`` are names that HOST may
-    carry besides this machine's addresses.
+    is brought between the other two; ``dlna`` grants 300 always. ``initial_event_delay`` is how
+    long the initial event waits behind the answer: GUPnP's control points need some milliseconds
+    to learn their SID. ``hosts`` are names that HOST may carry besides this machine's addresses.
 
     Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
     the interface is not to be had.
