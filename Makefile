@@ -24,7 +24,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	mutants conformance prove-clauses requirements build clean
+	mutants states conformance prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -84,6 +84,9 @@ coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http
 	$(BIN)/coverage report --data-file=.coverage.core
 	$(BIN)/coverage run --data-file=.coverage.http --source=src/propchange/http -m pytest -q tests/http
 	$(BIN)/coverage report --data-file=.coverage.http
+
+states: $(DEV_STAMP) ## draw docs/states.md from the tables of core/states.py
+	$(BIN)/python tools/states_doc.py
 
 conformance: $(DEV_STAMP) ## write docs/conformance.md from the clauses and the marks
 	$(BIN)/python tools/conformance.py

@@ -98,8 +98,11 @@ class PublisherInput(enum.IntEnum):
     DISOWNED = 4
     """The subscriber answered 412: it does not know the SID."""
     RENEWED = 5
+    """The subscriber has asked for more time, and has it."""
     CANCELLED = 6
+    """The subscriber has sent UNSUBSCRIBE."""
     EXPIRED = 7
+    """The duration has ended without a renewal."""
 
 
 _P, _PI = PublisherState, PublisherInput
