@@ -1,0 +1,78 @@
+"""What Linux says of an interface, and where it says nothing, its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from propchange.asyncio import surroundings
+from propchange.asyncio.surroundings import in_container, kind_of, source_towards
+from propchange.core.messages import Endpoint
+from propchange.core.surroundings import InterfaceKind
+
+
+def interface(
+    sysfs: Path, name: str, index: int, *, link: int | None = None, kind: int = 1
+) -> Path:
+    of_it = sysfs / name
+    of_it.mkdir()
+    (of_it / "ifindex").write_text(f"{index}\n")
+    (of_it / "iflink").write_text(f"{index if link is None else link}\n")
+    (of_it / "type").write_text(f"{kind}\n")
+    return of_it
+
+
+def test_an_interface_is_what_the_system_says(tmp_path: Path) -> None:
+    interface(tmp_path, "eth0", 2)
+    interface(tmp_path, "inside", 3, link=9)
+    (interface(tmp_path, "vlan7", 4, link=2) / "lower_eth0").mkdir()
+    (interface(tmp_path, "docker0", 5) / "bridge").mkdir()
+    interface(tmp_path, "office", 6, kind=65_534)
+    interface(tmp_path, "lo", 1, kind=772)
+
+    kinds = {
+        name: kind_of(name, index, sysfs=tmp_path)
+        for name, index in (
+            ("eth0", 2),
+            ("inside", 3),
+            ("vlan7", 4),
+            ("docker0", 5),
+            ("office", 6),
+            ("lo", 1),
+        )
+    }
+    assert kinds == {
+        "eth0": InterfaceKind.ORDINARY,
+        "inside": InterfaceKind.VIRTUAL,
+        "vlan7": InterfaceKind.ORDINARY,
+        "docker0": InterfaceKind.BRIDGE,
+        "office": InterfaceKind.TUNNEL,
+        "lo": InterfaceKind.LOOPBACK,
+    }
+
+
+def test_another_namespace_s_interface_of_the_same_name_says_nothing(tmp_path: Path) -> None:
+    interface(tmp_path, "eth0", 2, link=9)
+
+    assert kind_of("eth0", 3, sysfs=tmp_path) is InterfaceKind.ORDINARY
+    assert kind_of("wg0", 3, sysfs=tmp_path) is InterfaceKind.TUNNEL
+
+
+def test_a_container_leaves_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / ".dockerenv"
+    monkeypatch.setattr(surroundings, "_CONTAINER_MARKS", (mark,))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    assert not in_container()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert in_container()
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    mark.touch()
+    assert in_container()
+
+
+def test_the_address_that_the_system_would_send_from_is_found() -> None:
+    assert source_towards(Endpoint("127.0.0.1", 80)) == "127.0.0.1"
+    assert source_towards(Endpoint("::1", 0)) == "::1"
+    assert source_towards(Endpoint("fe80::1", 80, 99_999)) is None
