@@ -195,6 +195,11 @@ def test_elements_and_attributes_are_bounded_together() -> None:
 # --- XML as a value ----------------------------------------------------------------------
 
 
+@pytest.mark.clause("XML-05")
+def test_an_element_in_the_text_of_a_value_is_unknown_and_ignored() -> None:
+    assert one("x &lt; y<a b='1'>no<c/></a>&amp;") == "x < y&"
+
+
 @pytest.mark.clause("XML-10")
 @pytest.mark.parametrize(
     ("value", "text"),
@@ -203,7 +208,7 @@ def test_elements_and_attributes_are_bounded_together() -> None:
         ("<a></a>", "<a/>"),
         ("<a> </a>", "<a> </a>"),
         ("\n <a>1</a>\n<b>2</b> ", "\n <a>1</a>\n<b>2</b> "),
-        ("x &lt; y<a/>&amp;", "x &lt; y<a/>&amp;"),
+        ("<a>&lt;</a>&#32;<b/>", "<a>&lt;</a> <b/>"),
         ("<a b='\"'/>", '<a b="&quot;"/>'),
         (
             "<a b='&lt;&amp;&gt;&#10;&#9;&#13;'>&#13;&gt;</a>",

@@ -11,8 +11,11 @@ from propchange.core.subscribing import (
     OutgoingRequest,
     RequestKind,
     accepted_variables,
+    addressed_to,
     authority_and_target,
     http_url,
+    leads_inside,
+    redirect_url,
     renewal_message,
     subscribe_message,
     unsubscribe_message,
@@ -133,7 +136,7 @@ def test_each_uda_version_adds_its_own_headers_to_a_subscribe(uda, extra) -> Non
 @pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
 def test_a_renewal_carries_neither_callback_nor_nt(uda) -> None:
     request = renewal_message(URL, "uuid:1", POLICIES[uda], duration=300)
-    extra = ["USER-AGENT", "CPFN.UPNP.ORG"] if uda == "2.0" else []
+    extra = ["CPFN.UPNP.ORG"] if uda == "2.0" else []
     assert names(request) == ["HOST", "SID", "TIMEOUT", *extra]
     assert (request.method, request.target) == ("SUBSCRIBE", "/evt?x=1")
     assert request.fields[b"sid"] == b"uuid:1"
@@ -144,7 +147,7 @@ def test_a_renewal_carries_neither_callback_nor_nt(uda) -> None:
 @pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
 def test_an_unsubscribe_carries_the_sid_and_no_timeout(uda) -> None:
     request = unsubscribe_message(URL, "uuid:1", POLICIES[uda])
-    extra = ["USER-AGENT", "CPFN.UPNP.ORG"] if uda == "2.0" else []
+    extra = ["CPFN.UPNP.ORG"] if uda == "2.0" else []
     assert names(request) == ["HOST", "SID", *extra]
     assert (request.method, request.target, request.body) == ("UNSUBSCRIBE", "/evt?x=1", b"")
 
@@ -223,3 +226,63 @@ def test_what_a_device_accepts_is_read_with_a_hyphen_or_an_underscore(
 def test_who_did_not_ask_is_told_everything(asked, uda) -> None:
     response = Response(200, [(b"ACCEPTED-STATEVAR", b"A")])
     assert accepted_variables(asked, response, POLICIES[uda], DEFAULT_LIMITS) is None
+
+
+# --- redirects ---
+
+
+def redirect(location: bytes | None, status: int = 307) -> Response:
+    return Response(status, () if location is None else ((b"Location", location),))
+
+
+@pytest.mark.clause("SUB-77")
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        (b"/moved?x=1", "http://10.0.0.1:8000/moved?x=1"),
+        (b"moved", "http://10.0.0.1:8000/moved"),
+        (b"http://10.0.0.2/#part", "http://10.0.0.2/"),
+        ("/m\u00fc d".encode(), "http://10.0.0.1:8000/m%C3%BC%20d"),
+        (b"//10.0.0.2/", "http://10.0.0.2/"),
+    ],
+)
+def test_a_307_leads_to_its_location(location, url) -> None:
+    assert redirect_url(URL, redirect(location)) == url
+
+
+@pytest.mark.clause("SUB-77")
+@pytest.mark.parametrize(
+    "response",
+    [
+        redirect(b"/moved", 302),
+        redirect(b"/moved", 200),
+        redirect(None),
+        redirect(b""),
+        redirect(b"\xff"),
+        redirect(b"https://10.0.0.1/"),
+        redirect(b"http://you@10.0.0.1/"),
+        redirect(b"http://[::1/"),
+    ],
+)
+def test_no_other_answer_leads_anywhere(response) -> None:
+    assert redirect_url(URL, response) is None
+
+
+def test_a_document_may_be_led_on_by_others() -> None:
+    assert redirect_url(URL, redirect(b"/a", 302), (302,)) == "http://10.0.0.1:8000/a"
+
+
+def test_no_other_machine_leads_to_the_loopback_of_this_one() -> None:
+    there, here, six = Endpoint("10.0.0.1", 80), Endpoint("127.0.0.1", 80), Endpoint("::1", 80)
+    assert leads_inside(there, here)
+    assert leads_inside(there, six)
+    assert not leads_inside(here, six)
+    assert not leads_inside(there, Endpoint("10.0.0.2", 80))
+
+
+@pytest.mark.clause("SUB-77")
+def test_a_redirected_request_has_another_host_and_target_alone() -> None:
+    request = Request("SUBSCRIBE", "/evt", ((b"Host", b"a"), (b"NT", b"upnp:event")), b"")
+    led = addressed_to(request, "http://10.0.0.2:81/b?c")
+    assert (led.method, led.target) == ("SUBSCRIBE", "/b?c")
+    assert led.headers == [(b"Host", b"10.0.0.2:81"), (b"NT", b"upnp:event")]

@@ -17,7 +17,7 @@ from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.reporting import GuardedTap, Warnings
-from propchange.asyncio.requests import REDIRECT, Location, fetch, follow
+from propchange.asyncio.requests import fetch, follow
 from propchange.asyncio.subscription import Subscription
 from propchange.asyncio.timer import Timer
 from propchange.core.events import Event, Status, StatusChange
@@ -36,7 +36,7 @@ from propchange.core.outcomes import (
 )
 from propchange.core.rules import PRODUCT, SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import OutgoingRequest, RequestKind
+from propchange.core.subscribing import OutgoingRequest, RequestKind, addressed_to
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -310,21 +310,19 @@ class ControlPoint:
         self._queue_drain()
 
     async def _send(self, request: OutgoingRequest) -> None:
-        def build(location: Location, local: Endpoint) -> Request:
+        def build(url: str, local: Endpoint) -> Request:
             message = request.build(local._replace(port=self._opened().port))
-            if location.target != message.target or answer_from != location.authority:
-                message = _redirected(message, location)
+            if url != request.url:
+                message = addressed_to(message, url)
             if self._tap is not None:
                 self._tap(message)
             return message
 
-        answer_from = Location.of(request.url).authority
         parting = request.kind is RequestKind.UNSUBSCRIBE
         answer = await follow(
             request.url,
             build,
             source=request.source or self._source,
-            redirects=REDIRECT if request.kind is RequestKind.SUBSCRIBE else (),
             limits=self._parting_limits if parting else self.limits,
         )
         if self._tap is not None:
@@ -462,15 +460,6 @@ _OUTCOMES_OF_A_NOTIFY = 5
 """At most: a foreign source, SEQ found to mean nothing, active, the event, resubscribing."""
 
 _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
-
-
-def _redirected(message: Request, location: Location) -> Request:
-    """The same request for where a 307 has led to (UDA 2.0 §2.1)."""
-    headers = [
-        (name, location.authority.encode("ascii") if name.lower() == b"host" else value)
-        for name, value in message.headers
-    ]
-    return Request(message.method, location.target, headers, message.body)
 
 
 def _sentence(error: Exception) -> str:

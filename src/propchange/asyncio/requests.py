@@ -15,18 +15,16 @@ from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from types import TracebackType
 from typing import NamedTuple, cast
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from propchange.asyncio.interfaces import connect, endpoint_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.core.subscribing import REDIRECTS, leads_inside, redirect_url
 from propchange.errors import ConnectionFailed, TimedOut
 from propchange.http import ResponseParser, encode_request
 
 __all__ = ["Answer", "Location", "fetch", "follow", "send"]
-
-REDIRECT = frozenset({307})
-"""The one redirect that a device may answer with (UDA 2.0 §2.1)."""
 
 DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Those that devices do answer with to a GET."""
@@ -121,16 +119,17 @@ async def send(
 
 async def follow(
     url: str,
-    build: Callable[[Location, Endpoint], Request],
+    build: Callable[[str, Endpoint], Request],
     *,
     source: Endpoint | None = None,
-    redirects: Collection[int] = REDIRECT,
+    redirects: Collection[int] = REDIRECTS,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Answer:
-    """As :func:`send`, to a URL: ``build`` gets it taken apart, and the local end. Answers with a
-    status in ``redirects`` are followed ``limits.redirects`` times; one more, or one without a
-    usable LOCATION, is returned as it came. A host that is not this machine is not followed
-    to this machine's loopback addresses.
+    """As :func:`send`, to a URL: ``build`` gets it, or where a redirect has led, and the local
+    end. Answers with a status in ``redirects`` are followed ``limits.redirects`` times; one more,
+    or one that :func:`~propchange.core.subscribing.redirect_url` does not take, is returned as
+    it came, and so is one that
+    :func:`~propchange.core.subscribing.leads_inside`.
 
     Raises ValueError for a URL that is not http, and as :func:`send`.
     """
@@ -143,19 +142,20 @@ async def follow(
                 endpoint = _scoped(endpoint, answer.peer.scope)
             exchange = await _connect(endpoint, source, limits)
             try:
-                if answer and _is_loopback(exchange.peer) and not _is_loopback(answer.peer):
+                if answer and leads_inside(answer.peer, exchange.peer):
                     return answer
-                response = await exchange.send(build(location, exchange.local))
+                response = await exchange.send(build(url, exchange.local))
             finally:
                 exchange.end()
             answer = Answer(response, url, exchange.local, exchange.peer)
-            if response.status not in redirects or b"location" not in response.fields:
+            led_to = redirect_url(url, response, redirects)
+            if led_to is None:
                 return answer
             try:
-                url = urljoin(url, response.fields[b"location"].decode("utf-8"))
-                location = Location.of(url)
-            except ValueError:
+                location = Location.of(led_to)
+            except ValueError:  # a zone that this machine does not have
                 return answer
+            url = led_to
     assert answer is not None
     return answer
 
@@ -170,7 +170,8 @@ async def fetch(
     """GET a description or another document; as :func:`follow`, with the redirects that
     devices do use. ``headers`` are sent beside HOST and CONNECTION."""
 
-    def build(location: Location, local: Endpoint) -> Request:
+    def build(url: str, local: Endpoint) -> Request:
+        location = Location.of(url)
         host = (b"HOST", location.authority.encode("ascii"))
         return Request("GET", location.target, (host, *headers, (b"CONNECTION", b"close")))
 
@@ -182,10 +183,6 @@ def _scoped(endpoint: Endpoint, scope: int) -> Endpoint:
     if endpoint.scope or not scope or not _LINK_LOCAL.match(endpoint.host):
         return endpoint
     return endpoint._replace(scope=scope)
-
-
-def _is_loopback(endpoint: Endpoint) -> bool:
-    return ip_address(endpoint.host).is_loopback
 
 
 class _TimeLimit:

@@ -47,8 +47,9 @@ def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...
     """The (variable, text) pairs of a propertyset, in the order of the document.
 
     Read liberally: any prefix and any namespace (UDA 2.0 §2.7), several variables in one
-    property, unknown elements beside ``property`` ignored, a value that is XML instead of text
-    given back as the text of that XML. A variable that comes twice is in the result twice.
+    property, unknown elements beside ``property`` or in the text of a value ignored, a value that
+    is XML instead of text given back as the text of that XML. A variable that comes twice is in
+    the result twice.
 
     Raises RemoteProtocolError with status 400 for anything but a propertyset, and beyond
     ``limits.xml_depth`` and ``limits.xml_elements``.
@@ -121,8 +122,9 @@ def _unescaped(text: str) -> str:
 
 class _NestedValues:
     """The second reading of a propertyset that the first found well-formed, within the limits,
-    and with elements inside of values: those are written out again as XML text that means the
-    same, alone, as it did in its place.
+    and with elements inside of values. A value that is XML is written out again as XML text that
+    means the same, alone, as it did in its place; in one that has text of its own, elements are
+    unknown ones, which do not count (UDA 2.0 §2.7).
 
     ``spare`` characters may be added as declarations of namespaces: one long declaration outside
     of the values and many short elements inside would be a bomb.
@@ -135,8 +137,8 @@ class _NestedValues:
         self._spare = spare
         self._path: list[str] = []
         self._declared: list[dict[str, str]] = []
-        self._texts: list[str] = []  # the value, if it holds no element
-        self._parts: list[str] = []  # the value, if it does
+        self._texts: list[str] = []  # the value, if it is text
+        self._parts: list[str] = []  # the value, if it is XML
         self._needed: dict[str, str] = {}
         self._slot = -1  # where in the parts the declarations go; -1: no element yet
 
@@ -184,7 +186,8 @@ class _NestedValues:
             if depth == 4:
                 self._declare()
         elif depth == 3 and local_name(self._path[1]) == "property":
-            value = "".join(self._texts if self._slot < 0 else parts)
+            text = "".join(self._texts)
+            value = text if self._slot < 0 or text.strip() else "".join(parts)
             self.changes.append((local_name(name), value))
         self._path.pop()
         self._declared.pop()
@@ -200,7 +203,8 @@ class _NestedValues:
         self._parts[self._slot] = declarations
 
     def text(self, piece: str) -> None:
-        self._texts.append(piece)
+        if len(self._path) == 3:
+            self._texts.append(piece)
         self._parts.append(_escaped(piece))
 
 

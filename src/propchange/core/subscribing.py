@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from propchange.core.headers import format_statevar, format_timeout, parse_statevar
 from propchange.core.limits import Limits
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from propchange.core.held import HeldSubscription
 
 __all__ = [
+    "REDIRECTS",
     "OutgoingRequest",
     "RequestKind",
     "accepted_variables",
+    "addressed_to",
     "authority_and_target",
+    "friendly_name",
     "http_url",
+    "leads_inside",
+    "redirect_url",
 ]
 
+REDIRECTS = frozenset({307})
+"""The one redirect that a device may answer with (UDA 2.0 §2.1)."""
 
 _ACCEPTED_STATEVAR = (
     b"accepted-statevar",
@@ -48,7 +56,9 @@ class OutgoingRequest:
     """A request for the runtime to send.
 
     The runtime connects to ``url`` (from the address ``source`` if given: the interface pair of
-    the subscription, REN-03), builds the message with :meth:`build`, sets ``remote`` to the
+    the subscription, REN-03), builds the message with :meth:`build`, follows what
+    :func:`redirect_url` tells, ``Limits.redirects`` times at most, with the message
+    :func:`addressed_to` there, and unless it :func:`leads_inside`. It sets ``remote`` to the
     address that answered and ``url`` to where a redirect has led, and calls
     ``response_received`` or ``request_failed`` with this object.
     """
@@ -133,6 +143,37 @@ def authority_and_target(url: str) -> tuple[str, str]:
     return authority, target
 
 
+def redirect_url(url: str, response: Response, statuses: Collection[int] = REDIRECTS) -> str | None:
+    """Where the answer of ``url`` leads: the http URL in its LOCATION when its status is one of
+    ``statuses``. None for any other answer, which is then the answer (SUB-77)."""
+    location = response.fields.get(b"location")
+    if response.status not in statuses or not location:
+        return None
+    try:
+        # What a request line cannot hold is percent-encoded.
+        led_to = urljoin(url, quote(location.decode("utf-8"), safe=string.punctuation))
+        http_url(led_to)
+    except ValueError:
+        return None
+    return None if "@" in urlsplit(led_to).netloc else urldefrag(led_to).url
+
+
+def leads_inside(asked: Endpoint, led_to: Endpoint) -> bool:
+    """Whether a redirect of ``asked``, the end that answered, leads from another machine to this
+    one's loopback: who redirects could then ask this machine's own servers."""
+    return ip_address(led_to.host).is_loopback and not ip_address(asked.host).is_loopback
+
+
+def addressed_to(message: Request, url: str) -> Request:
+    """``message`` with the HOST and the target of ``url``, where a redirect has led."""
+    authority, target = authority_and_target(url)
+    headers = [
+        (name, authority.encode("ascii") if name.lower() == b"host" else value)
+        for name, value in message.headers
+    ]
+    return Request(message.method, target, headers, message.body)
+
+
 def subscribe_message(
     url: str,
     callback: str,
@@ -144,7 +185,10 @@ def subscribe_message(
     """A SUBSCRIBE for a new subscription (UDA 2.0 §4.1.2)."""
     authority, target = authority_and_target(url)
     headers = [(b"HOST", authority.encode("ascii"))]
-    headers += _identity(policy)
+    if policy.uda != "1.0" and policy.user_agent:
+        # It says which form of a complex variable can be read (SUB-12, SUB-60).
+        headers.append((b"USER-AGENT", policy.user_agent.encode("latin-1", "replace")))
+    headers += friendly_name(policy)
     headers += [
         (b"CALLBACK", f"<{callback}>".encode("ascii")),
         (b"NT", b"upnp:event"),
@@ -175,25 +219,17 @@ def renewal_message(url: str, sid: str, policy: SubscriberPolicy, *, duration: i
         (b"SID", sid.encode("latin-1")),
         (b"TIMEOUT", format_timeout(duration)),
     ]
-    if policy.uda == "2.0":
-        headers += _identity(policy)
-    return Request("SUBSCRIBE", target, headers)
+    return Request("SUBSCRIBE", target, [*headers, *friendly_name(policy)])
 
 
 def unsubscribe_message(url: str, sid: str, policy: SubscriberPolicy) -> Request:
     """An UNSUBSCRIBE (UDA 2.0 §4.1.4)."""
     authority, target = authority_and_target(url)
     headers = [(b"HOST", authority.encode("ascii")), (b"SID", sid.encode("latin-1"))]
-    if policy.uda == "2.0":
-        headers += _identity(policy)
-    return Request("UNSUBSCRIBE", target, headers)
+    return Request("UNSUBSCRIBE", target, [*headers, *friendly_name(policy)])
 
 
-def _identity(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
-    """USER-AGENT since UDA 1.1 (SUB-12), and the friendly name that 2.0 wants (SUB-13)."""
-    pairs: list[tuple[bytes, bytes]] = []
-    if policy.uda != "1.0" and policy.user_agent:
-        pairs.append((b"USER-AGENT", policy.user_agent.encode("latin-1", "replace")))
-    if policy.uda == "2.0":
-        pairs.append((b"CPFN.UPNP.ORG", policy.friendly_name.encode()))
-    return pairs
+def friendly_name(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
+    """The header that UDA 2.0 §2.1 wants in every request of a control point (SUB-13); none for
+    the versions before."""
+    return [(b"CPFN.UPNP.ORG", policy.friendly_name.encode())] if policy.uda == "2.0" else []

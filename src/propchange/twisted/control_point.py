@@ -6,10 +6,9 @@ import logging
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urljoin
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.python.failure import Failure
@@ -22,7 +21,12 @@ from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.outcomes import Granted, NotifyRefused, SubscriberOutcome
 from propchange.core.rules import Refusal, SubscriberPolicy, refusal_response
 from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import OutgoingRequest, RequestKind, authority_and_target, http_url
+from propchange.core.subscribing import (
+    OutgoingRequest,
+    addressed_to,
+    leads_inside,
+    redirect_url,
+)
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.event import endpoint_of_url
@@ -82,7 +86,8 @@ class ControlPoint:
     delivery path that nobody can guess; ``shared_path`` is one for all, which an
     :class:`~propchange.twisted.event.EventServer` made for this control point must stand at.
     ``callback_host`` and ``callback_port`` go into CALLBACK instead of the address of the
-    connection and the port that is listened on (NAT, containers).
+    connection and the port that is listened on (NAT, containers). ``friendly_name`` tells devices
+    of UDA 2.0 who asks.
     """
 
     def __init__(
@@ -94,6 +99,7 @@ class ControlPoint:
         duration: int = 1800,
         hosts: frozenset[str] = frozenset(),
         require_device_source: bool = False,
+        friendly_name: str = "propchange",
         callback_host: str | None = None,
         callback_port: int | None = None,
         shared_path: str | None = None,
@@ -110,6 +116,7 @@ class ControlPoint:
                 hosts=hosts,
                 require_device_source=require_device_source,
                 user_agent=product(uda),
+                friendly_name=friendly_name,
                 callback_host=callback_host,
                 callback_port=callback_port,
                 shared_path=shared_path,
@@ -163,6 +170,7 @@ class ControlPoint:
         duration: int | None = None,
         convert: Convert | None = None,
         device: Hashable = None,
+        variables: Iterable[str] = (),
     ) -> Subscription:
         """Subscribe to ``event_url`` and keep it so: renewed, made anew after a gap, an expiry or
         a restart of the device. ``on_event`` is called with each event, ``on_status`` with each
@@ -172,7 +180,9 @@ class ControlPoint:
         subscription is a Deferred that fires with it or fails with SubscriptionRefused or
         ConnectionFailed. ``convert`` maps variables to what makes values of texts, such as
         ``{name: variable.parse …}``; None leaves texts. ``device`` is the key for
-        :meth:`device_gone` and :meth:`device_rebooted`.
+        :meth:`device_gone` and :meth:`device_rebooted`. ``variables`` are the evented ones that
+        are wanted, all when there are none: with ``uda="2.0"`` the device is asked for those alone
+        (STATEVAR), and may ignore it.
 
         Raises RuntimeError before :meth:`listen` and after :meth:`close`, and as
         ``SubscriberProtocol.subscribe``.
@@ -187,6 +197,7 @@ class ControlPoint:
             convert=convert,
             duration=duration,
             device=device,
+            variables=(variables,) if isinstance(variables, str) else variables,
         )
         subscription = Subscription(self, held, on_event, on_status)
         if not persistent:
@@ -283,14 +294,19 @@ class ControlPoint:
 
     def _begin(self, request: OutgoingRequest, endpoint: Endpoint) -> None:
         self._under_way[endpoint] = self._under_way.get(endpoint, 0) + 1
-        done = self._send(request, self._limits.redirects)
+        done = self._send(request, request.url, self._limits.redirects)
         done.addBoth(self._sent, request, endpoint)
 
-    def _send(self, request: OutgoingRequest, redirects: int) -> Deferred[Response]:
+    def _send(
+        self, request: OutgoingRequest, url: str, redirects: int, led: Response | None = None
+    ) -> Deferred[Response]:
+        """Send ``request`` to ``url``, where the answer ``led`` has led if there is one, and on
+        to where a redirect leads."""
+        asked = request.remote
         exchange = Exchange(reactor=self._reactor, limits=self._limits)
         connected = connect(
             self._reactor,
-            endpoint_of_url(request.url),
+            endpoint_of_url(url),
             exchange,
             source=request.source,
             limits=self._limits,
@@ -299,33 +315,33 @@ class ControlPoint:
         if not connected.called:
             self._exchanges[exchange] = connected
 
-        def build(_: Exchange) -> Deferred[Response]:
+        def build(_: Exchange) -> Any:
             self._leaving.add(exchange)
             exchange.gone.addCallback(lambda _: self._leaving.discard(exchange))
-            port = self.web_server_port
-            if exchange.local is None or port is None:
+            local, peer, port = exchange.local, exchange.peer, self.web_server_port
+            if local is None or peer is None or port is None:
                 raise ConnectionFailed("the connection has no address that events could come to")
-            message = request.build(exchange.local._replace(port=port))
-            return exchange.request(_for_url(message, request.url))
+            message = request.build(local._replace(port=port))
+            if asked is not None and led is not None:
+                if leads_inside(asked, peer):
+                    return None
+                message = addressed_to(message, url)
+            return exchange.request(message)
 
         def ended(result: Any) -> Any:
             self._exchanges.pop(exchange, None)
             exchange.end()
             return result
 
-        def answered(response: Response) -> Any:
+        def answered(response: Response | None) -> Any:
+            if response is None:
+                return led
             request.remote = exchange.peer
-            location = response.fields.get(b"location")
-            if response.status != 307 or request.kind is not RequestKind.SUBSCRIBE or not redirects:
-                return response
-            try:
-                url = http_url(urljoin(request.url, (location or b"").decode("utf-8")))
-            except ValueError:
-                return response
-            if location is None or _leads_inside(url, exchange.peer):
-                return response
             request.url = url
-            return self._send(request, redirects - 1)
+            led_to = redirect_url(url, response) if redirects else None
+            if led_to is None:
+                return response
+            return self._send(request, led_to, redirects - 1, response)
 
         done: Deferred[Any] = connected.addCallback(build)
         return done.addBoth(ended).addCallback(answered)
@@ -393,26 +409,6 @@ class ControlPoint:
             listener(told)
         except Exception:
             self._logger.exception("the application failed at %r", told)
-
-
-def _for_url(message: Request, url: str) -> Request:
-    """``message`` with the HOST and the target of ``url``, where a redirect may have led."""
-    authority, target = authority_and_target(url)
-    headers = [
-        (name, authority.encode("ascii") if name.lower() == b"host" else value)
-        for name, value in message.headers
-    ]
-    return Request(message.method, target, headers, message.body)
-
-
-def _leads_inside(url: str, peer: Endpoint | None) -> bool:
-    """Whether a redirect of another host leads to this one's loopback."""
-    host = endpoint_of_url(url).host
-    return _is_loopback(host) and (peer is None or not _is_loopback(peer.host))
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 class _Receiver(Resource):

@@ -36,7 +36,10 @@ from propchange.core.rules import (
     refusal_response,
 )
 from propchange.core.subscribing import (
+    addressed_to,
     http_url,
+    leads_inside,
+    redirect_url,
     renewal_message,
     subscribe_message,
     unsubscribe_message,
@@ -178,16 +181,20 @@ class EventServer(EventDispatcher, Resource, Logger):
         elif self._own is not None:
             return self._own(message), message
         else:
-            verdict = self._receive(message)
+            # The delivery URL is this resource itself, and nothing below it or asked of it.
+            exact = not getattr(request, "postpath", ()) and b"?" not in request.uri
+            verdict = self._receive(message, exact)
         if verdict is None:
             return notify_response(self._policy, message), message
         self.info("%s answered %d: %s", message, verdict.status, verdict.reason)
         return refusal_response(verdict, self._policy, message), message
 
-    def _receive(self, message: Request) -> Refusal | None:
+    def _receive(self, message: Request, exact: bool) -> Refusal | None:
         verdict = judge_notify(message, self._policy, _advertised())
         if isinstance(verdict, Refusal):
             return verdict
+        if not exact:
+            return Refusal(412, f"{message.target[:80]!a} is no delivery URL", _NOTIFY)
         sid = verdict.sid
         known = self._knows(sid)
         early = not known and self._subscribing > 0
@@ -309,6 +316,9 @@ class EventProtocol(Exchange, Logger):
         self.finished: list[Deferred[bool]] = []
         self.given_up = False
         self.renewed: str | None = None
+        self.url = ""
+        self.redirects = 0
+        self.led_to: str | None = None
         self._again: Any = None
 
     @property
@@ -343,8 +353,23 @@ class EventProtocol(Exchange, Logger):
         for waiting in finished:
             waiting.callback(not self.given_up)
 
+    def go_on(self, other: EventProtocol) -> None:
+        """``other`` stands for this one from here on: this one's request goes to where
+        :attr:`led_to` says."""
+        other.redirects = self.redirects - 1
+        other.renewed = self.renewed
+        other.finished, self.finished = self.finished, []
+        if getattr(self.service, "event_connection", None) is self:
+            self.service.event_connection = other
+
     def answered(self, response: Response) -> None:
         """The device has answered."""
+        if self.redirects and not self.given_up:
+            self.led_to = redirect_url(self.url, response)
+            if self.led_to is not None:
+                self.end()
+                super().answered(response)
+                return
         if response.status != 200:
             self.warning("%s was answered with %d", self.action, response.status)
         if self.action == "subscribe":
@@ -457,6 +482,7 @@ def _send(
     if request is None:
         return succeed(None)
     connection = EventProtocol(service, action, reactor=reactor, limits=limits)
+    connection.redirects = limits.redirects
     server = _server if action == "subscribe" and not sid else None
     if action == "subscribe":
         connection.renewed = sid
@@ -465,9 +491,40 @@ def _send(
         _server.forget(sid)
     if server is not None:
         server.subscribing()
-    attempt = connect(reactor, endpoint_of_url(url), connection, limits=limits)
-    connection.attempt = attempt
-    done: Deferred[Any] = attempt.addCallback(lambda _: connection.request(request))
+
+    def ask(
+        asking: EventProtocol,
+        url: str,
+        message: Request,
+        led: Response | None = None,
+        asked: Endpoint | None = None,
+    ) -> Deferred[Any]:
+        asking.url = url
+        attempt = connect(reactor, endpoint_of_url(url), asking, limits=limits)
+        asking.attempt = attempt
+
+        def send(_: object) -> Any:
+            if led is not None and asked and asking.peer and leads_inside(asked, asking.peer):
+                asking.redirects = 0
+                asking.answered(led)
+                return led
+            return asking.request(message)
+
+        return attempt.addCallback(send).addCallback(go_on)
+
+    def go_on(response: Response) -> Any:
+        nonlocal connection
+        led_to = connection.led_to
+        if led_to is None:
+            return response
+        before, connection = (
+            connection,
+            EventProtocol(service, action, reactor=reactor, limits=limits),
+        )
+        before.go_on(connection)
+        return ask(connection, led_to, addressed_to(request, led_to), response, before.peer)
+
+    done = ask(connection, url, request)
 
     def settled(result: Any) -> Any:
         if server is not None:
