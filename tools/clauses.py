@@ -82,10 +82,11 @@ class Break:
 
     @property
     def taken_out(self) -> str:
-        """The lines of `old` that `new` does not have, on one line."""
-        kept = {line.strip() for line in self.new.splitlines()}
-        gone = [line.strip() for line in self.old.splitlines() if line.strip() not in kept]
-        return " ".join(gone) or self.old.strip()
+        """The lines of `old` that `new` does not have, on one line; where it has them all, what
+        it adds."""
+        old, new = ([line.strip() for line in text.splitlines()] for text in (self.old, self.new))
+        gone = [line for line in old if line not in new]
+        return " ".join(gone) or "with " + " ".join(line for line in new if line not in old)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,8 @@ def test_deliveries_do_not_wait_for_each_other(run: Run, wire: Any, until: Until
     run(main())
 
 
+@pytest.mark.clause("V6-14")
+@pytest.mark.clause("NOT-11")
 def test_a_notify_leaves_at_once_and_from_the_address_it_should(
     run: Run, wire: Any, until: Until
 ) -> None:

@@ -74,6 +74,7 @@ class Host:
 # --- where it listens ---
 
 
+@pytest.mark.clause("V6-01")
 def test_it_listens_on_all_addresses_of_both_families_at_one_port(run: Run, wire: Any) -> None:
     async def main() -> None:
         listener = await Listener.open(named)

@@ -407,8 +407,6 @@ def test_a_policy_that_does_not_exist_is_an_error_of_the_caller() -> None:
 # --- IPv6 ---
 
 
-@pytest.mark.clause("V6-03")
-@pytest.mark.clause("V6-04")
 @pytest.mark.clause("V6-07")
 @pytest.mark.parametrize("policy", CALLBACK_POLICIES)
 def test_a_link_local_callback_gets_the_scope_of_the_connection(policy: str) -> None:

@@ -13,6 +13,7 @@ from propchange.core.messages import (
 )
 
 
+@pytest.mark.clause("V6-06")
 @pytest.mark.parametrize(
     ("endpoint", "shown"),
     [

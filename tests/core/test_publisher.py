@@ -248,7 +248,7 @@ def test_the_initial_event_waits_until_the_answer_has_left() -> None:
     assert shown(device.take_one()) == (0, {"A": "1", "B": "0"})
 
 
-@pytest.mark.clause("EVT-09")
+@pytest.mark.clause("SUB-55")
 def test_the_initial_event_can_be_made_to_wait_behind_the_answer() -> None:
     device = Device(policy=PublisherPolicy(initial_event_delay=0.5))
     device.owe()
@@ -269,6 +269,7 @@ def test_an_initial_event_that_waits_is_forgotten_with_its_subscription() -> Non
     assert_nothing_is_left(device)
 
 
+@pytest.mark.clause("EVT-09")
 def test_changes_before_the_initial_event_are_in_it_and_not_told_again() -> None:
     device = Device()
     device.owe()
@@ -877,6 +878,7 @@ def moderated(**more: EventedVariable) -> Device:
     return Device(A=EventedVariable("0", minimum_interval=10), **more)
 
 
+@pytest.mark.clause("MOD-01")
 @pytest.mark.clause("MOD-02")
 @pytest.mark.clause("MOD-03")
 @pytest.mark.clause("MOD-04")
@@ -946,6 +948,7 @@ def test_a_value_that_only_an_initial_event_has_told_is_corrected() -> None:
     assert told[late] == (1, {"A": "1"})
 
 
+@pytest.mark.clause("MOD-01")
 @pytest.mark.clause("MOD-05")
 def test_a_variable_with_a_minimum_delta_is_evented_when_it_has_moved_that_far() -> None:
     device = Device(A=EventedVariable("0", minimum_delta=5))

@@ -99,7 +99,6 @@ def status(verdict: object) -> int:
 
 @pytest.mark.clause("SUB-14")
 @pytest.mark.clause("SUB-18")
-@pytest.mark.clause("SUB-33")
 def test_a_good_subscribe_is_a_new_subscription() -> None:
     verdict = judge_subscribe(
         request("SUBSCRIBE", CALLBACK, NT, TIMEOUT), POLICY, DEFAULT_LIMITS, LAN

@@ -173,6 +173,11 @@ def test_a_subscribe_asks_for_events_at_the_address_of_its_own_connection() -> N
     assert point.requests() == []
 
 
+@pytest.mark.clause("V6-05")
+@pytest.mark.clause("V6-02")
+@pytest.mark.clause("V6-03")
+@pytest.mark.clause("V6-04")
+@pytest.mark.clause("V6-07")
 @pytest.mark.clause("SUB-06")
 def test_a_zone_id_is_never_part_of_the_callback_but_of_the_source_of_the_renewal() -> None:
     point = ControlPoint()

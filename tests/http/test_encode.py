@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from propchange.core.callbacks import OnLink
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import (
     Delivery,
@@ -16,6 +19,8 @@ from propchange.core.messages import (
     Request,
     Response,
 )
+from propchange.core.publication import EventedVariable
+from propchange.core.publisher import PublisherProtocol
 from propchange.errors import LocalProtocolError
 from propchange.http import (
     RequestParser,
@@ -40,6 +45,26 @@ def delivery(
 ) -> Delivery:
     url = DeliveryURL(f"http://{authority}{target}", END, authority, target)
     return Delivery(DeliveryAddress(sid, url, None, uda), seq, EventMessage((), body), None)
+
+
+@pytest.mark.clause("SUB-33")
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_subscriber_is_sent_no_chunks_whichever_http_it_spoke(version: str) -> None:
+    publisher = PublisherProtocol(
+        new_sid=lambda: SID, on_link=lambda _: (OnLink(ip_network("192.0.2.0/24")),)
+    )
+    publisher.add_service("/evt", {"A": EventedVariable("1")})
+    parser = RequestParser(DEFAULT_LIMITS, peer=END, local=Endpoint("192.0.2.1", 80))
+    (subscribe,) = parser.feed(
+        f"SUBSCRIBE /evt HTTP/{version}\r\nHOST: 192.0.2.1\r\nNT: upnp:event\r\n"
+        "CALLBACK: <http://192.0.2.7:49152/cb>\r\n\r\n".encode()
+    )
+    publisher.response_sent(publisher.receive_request(subscribe, 0.0), 0.0)
+    (initial,) = publisher.take_deliveries(1)
+    head, _, body = encode_delivery(initial).partition(b"\r\n\r\n")
+    assert b"\r\nCONTENT-LENGTH: %d" % len(body) in head
+    assert b"TRANSFER-ENCODING" not in head.upper()
+    assert body == initial.message.body
 
 
 @pytest.mark.clause("NOT-01")

@@ -125,6 +125,7 @@ def test_a_chunked_request_has_its_body_without_extensions_and_trailers() -> Non
     assert b"nt" not in request.fields
 
 
+@pytest.mark.clause("SUB-30")
 @pytest.mark.parametrize(
     ("start", "connection", "alive"),
     [

@@ -57,6 +57,14 @@ def described(services: str = "", *, base: str = "", more: str = "") -> DeviceDe
 # --- writing ---
 
 
+@pytest.mark.clause("V6-15")
+@pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
+def test_a_description_names_no_address_and_so_is_the_same_over_every_one(uda: str) -> None:
+    text = build_description(Device("Box", services=[Thermometer()]), udn=UDN, uda=uda).decode()
+    assert "URLBase" not in text
+    assert "://" not in text
+
+
 def test_a_description_has_what_upnp_asks_for_in_its_order() -> None:
     device = Device(
         "Küche & <Bad>",

@@ -151,6 +151,28 @@ def test_an_equal_value_is_not_told() -> None:
     assert sink.published == []
 
 
+@pytest.mark.clause("LC-10")
+def test_what_changed_and_changed_back_in_a_batch_is_not_told() -> None:
+    rendering, sink = hosted()
+    with rendering.batch():
+        rendering.volume = 20
+        rendering.preset = "Dialogue"
+        rendering.volume = 10
+    assert sink.take() == [(0, "Preset", None, "Dialogue")]
+
+
+@pytest.mark.clause("LC-09")
+def test_a_variable_of_a_vendor_is_told_like_those_of_the_standard() -> None:
+    class Louder(Rendering):
+        boost = StateVariable("boolean", name="X_Boost", evented="LastChange")
+
+    louder, sink = Louder(), Sink()
+    louder.attach(sink)
+    louder.boost = True
+    assert sink.take() == [(0, "X_Boost", None, "1")]
+    assert (0, "X_Boost", None, "1") in told(louder.initial_texts()["LastChange"])
+
+
 @pytest.mark.clause("LC-02")
 def test_what_is_not_evented_is_not_told() -> None:
     rendering, sink = hosted()

@@ -86,6 +86,14 @@ def test_a_multicast_variable_is_declared_with_yes_twice_and_others_without() ->
     assert document.count('sendEvents="yes" multicast="yes"') == document.count("multicast") == 1
 
 
+@pytest.mark.clause("MOD-01")
+def test_moderation_is_not_declared_in_the_service_description() -> None:
+    plain = StateVariable("i4", name="Level")
+    moderated = StateVariable("i4", name="Level", minimum_interval=2.0, minimum_delta=5)
+    services = [Service(type=TYPE, variables=[variable]) for variable in (plain, moderated)]
+    assert build_scpd(services[0]) == build_scpd(services[1])
+
+
 @pytest.mark.clause("SCPD-03")
 def test_a_1_0_service_description_knows_no_multicast() -> None:
     assert "multicast" not in built(Thermometer(), "1.0")

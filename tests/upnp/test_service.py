@@ -271,11 +271,27 @@ def test_a_hosted_assignment_is_one_event() -> None:
     assert sink.published == [{"Temperature": "21.5"}, {"Alarm": "1"}]
 
 
+@pytest.mark.clause("EVT-07")
 def test_an_equal_value_sends_nothing() -> None:
     thermometer, sink = hosted()
     thermometer.temperature = 20
     thermometer.alarm = False
     assert sink.published == []
+
+
+@pytest.mark.clause("EVT-06")
+def test_a_change_is_told_whatever_made_it() -> None:
+    thermometer, sink = hosted()
+
+    def set_temperature(action: Request) -> Response:
+        thermometer["Temperature"] = float(action.body)
+        return Response(200)
+
+    thermometer.on_action = set_temperature
+    thermometer.temperature = 21.0
+    thermometer["Temperature"] = 22.0
+    thermometer.on_action(Request("POST", "/Thermometer/control", (), b"23"))
+    assert sink.published == [{"Temperature": text} for text in ("21.0", "22.0", "23.0")]
 
 
 def test_the_same_moment_in_another_time_zone_is_another_value() -> None:
