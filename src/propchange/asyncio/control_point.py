@@ -9,15 +9,18 @@ import platform
 import random
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import Self
+from typing import Self, overload
 from urllib.parse import urlsplit
 
 from propchange.asyncio.clock import monotonic
+from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.reporting import GuardedTap, Warnings
 from propchange.asyncio.requests import fetch, follow
+from propchange.asyncio.sightings import Sightings
+from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
 from propchange.asyncio.timer import Timer
 from propchange.core.events import Event, Status, StatusChange
@@ -43,7 +46,7 @@ from propchange.errors import (
     PropchangeError,
     RemoteProtocolError,
 )
-from propchange.upnp.description import parse_description
+from propchange.upnp.description import DeviceDescription, parse_description
 
 __all__ = ["ControlPoint"]
 
@@ -61,8 +64,13 @@ class ControlPoint:
     events from another address than the device's. ``tap`` is called with each Request and
     Response and each outcome as it passes.
 
-    Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
-    the interface is not to be had.
+    ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
+    need it, and with it subscriptions hear of devices that leave, restart and move. It needs the
+    extra ``discovery``. A LOCATION counts if it is on the link it was heard on, or at the address
+    it came from; with ``off_link_locations`` any does.
+
+    Raises ValueError for what makes no sense, ImportError when the extra is missing. Entering
+    raises ConnectionFailed when the port or the interface is not to be had.
     """
 
     def __init__(
@@ -77,6 +85,8 @@ class ControlPoint:
         hosts: frozenset[str] = frozenset(),
         require_device_source: bool = False,
         friendly_name: str = "propchange",
+        discovery: bool = False,
+        off_link_locations: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         tap: Callable[[object], None] | None = None,
     ) -> None:
@@ -90,7 +100,12 @@ class ControlPoint:
             callback_host=callback_host,
             callback_port=callback_port,
         )
+        if discovery:
+            ssdp_library()
         self.limits = limits
+        self._discovers = discovery
+        self._off_link_locations = off_link_locations
+        self._discovery: Discovery | None = None
         # Or an unanswered one would hold up the end twice: of its subscription, then of this.
         self._parting_limits = dataclasses.replace(
             limits, request_seconds=min(limits.request_seconds, limits.unsubscribe_seconds)
@@ -129,12 +144,76 @@ class ControlPoint:
         """The TCP port on which events arrive."""
         return self._opened().port
 
-    async def device(self, description_url: str) -> RemoteDevice:
-        """Read a device description. Raises DescriptionError when it is none, ConnectionFailed or
-        TimedOut when it cannot be had, ValueError for what is no http:// URL."""
+    @overload
+    async def device(self, description_url: str) -> RemoteDevice: ...
+
+    @overload
+    async def device(self, *, udn: str, timeout: float | None = None) -> RemoteDevice: ...  # noqa: ASYNC109 - as below
+
+    async def device(
+        self,
+        description_url: str | None = None,
+        *,
+        udn: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it goes into the error with what was heard
+    ) -> RemoteDevice:
+        """Read a device description, at its URL or, with discovery, of the device that has ``udn``
+        ("uuid:…"): it is searched for, for ``timeout`` seconds, ``limits.find_seconds`` if None.
+        With discovery the device is then followed where it goes, as long as it is held.
+
+        Raises DescriptionError when it is none, ConnectionFailed or TimedOut when it cannot be had,
+        TimedOut when no device with the UDN is found, ValueError for what is no http:// URL and no
+        UDN."""
         self._opened()
-        document, url = await self.fetch(description_url)
-        return RemoteDevice(self, parse_description(document, url, self.limits))
+        if (description_url is None) == (udn is None):
+            raise ValueError("a device has either a description URL or a udn")
+        if udn is not None:
+            if udn[:5].lower() != "uuid:":
+                raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
+            seconds = self.limits.find_seconds if timeout is None else timeout
+            description = await self._discovering().find(udn, seconds)
+        else:
+            assert description_url is not None
+            description = await self._read_description(description_url)
+        device = RemoteDevice(self, description)
+        if self._discovery is not None:
+            self._discovery.follow(device)
+        return device
+
+    def devices(self, type: str | None = None) -> Sightings:
+        """The root devices around, for ``async for``: those that are there, then each that appears,
+        changes or goes, until the control point is closed. With ``type``, the devices, embedded
+        ones too, that have that device or service type or a later version of it:
+        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any.
+
+        Raises RuntimeError without discovery."""
+        return self._discovering().sightings(self, type)
+
+    def search(self, target: str = "ssdp:all") -> None:
+        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
+        up in :meth:`devices`. A control point searches by itself when it starts and wherever an
+        interface appears.
+
+        Raises RuntimeError without discovery, ValueError for what cannot be searched for."""
+        if not target.isascii() or not target.isprintable() or not target:
+            raise ValueError(f"{target!r} is nothing that can be searched for")
+        self._discovering().search(target)
+
+    @property
+    def discovery_links(self) -> tuple[str, ...]:
+        """The addresses from which discovery listens and searches now. Empty where no interface
+        can do multicast, and without discovery."""
+        return () if self._discovery is None else self._discovery.addresses
+
+    async def _read_description(self, url: str) -> DeviceDescription:
+        document, found_at = await self.fetch(url)
+        return parse_description(document, found_at, self.limits)
+
+    def _discovering(self) -> Discovery:
+        self._opened()
+        if self._discovery is None:
+            raise RuntimeError("this needs ControlPoint(discovery=True)")
+        return self._discovery
 
     def subscribe_url(
         self,
@@ -182,6 +261,8 @@ class ControlPoint:
             self._source = self._listener.endpoints[0]._replace(port=0)
         self._end_of_loop = self._close_with_the_loop()
         await anext(self._end_of_loop)
+        if self._discovers:
+            await self._discover(host)
         return self
 
     async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
@@ -193,6 +274,23 @@ class ControlPoint:
             self._end_of_loop = None
             if not self._closed:
                 await self.close()
+
+    async def _discover(self, host: str | None) -> None:
+        self._discovery = Discovery(
+            self._protocol,
+            interfaces=self._interfaces,
+            host=host,
+            read=self._read_description,
+            changed=self._queue_drain,
+            off_link_locations=self._off_link_locations,
+            limits=self.limits,
+            tap=self._tap,
+        )
+        try:
+            await self._discovery.start()
+        except BaseException:
+            await self.close()
+            raise
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
@@ -222,6 +320,8 @@ class ControlPoint:
 
     async def _end(self, listener: Listener) -> None:
         self._closed = True
+        if self._discovery is not None:
+            await self._discovery.close()
         for held in tuple(self._protocol.subscriptions):
             self._protocol.abandon(held)
         self._dispatch()
@@ -307,6 +407,8 @@ class ControlPoint:
                     await self._send(request)
         except (PropchangeError, ValueError, LookupError) as error:
             self._protocol.request_failed(request, _sentence(error), monotonic())
+            if self._discovery is not None and request.subscription.device is not None:
+                self._discovery.subscription_failed(str(request.subscription.device))
         self._queue_drain()
 
     async def _send(self, request: OutgoingRequest) -> None:
@@ -390,6 +492,8 @@ class ControlPoint:
                     self._logger.info("%s", line)
             case Granted(held):
                 self._subscriptions[held].grant()
+                if self._discovery is not None and held.device is not None:
+                    self._discovery.subscription_granted(str(held.device))
                 self._logger.debug("%s", outcome)
             case RenewalFailed(held, reason):
                 self._warnings.warn(

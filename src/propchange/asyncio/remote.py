@@ -27,6 +27,7 @@ class RemoteDevice:
     """
 
     def __init__(self, control_point: ControlPoint, description: DeviceDescription) -> None:
+        self._control_point = control_point
         self.description = description
         self.services = tuple(
             RemoteService(control_point, self, service) for service in description.all_services()
@@ -49,8 +50,22 @@ class RemoteDevice:
 
     @property
     def url(self) -> str:
-        """Where the description came from."""
+        """Where the description came from. With discovery it follows the device."""
         return self.description.url
+
+    def relocate(self, description: DeviceDescription) -> None:
+        """For discovery: the device is described so now, perhaps at another URL. The services stay
+        the same objects."""
+        known = {(each.description.udn, each.service_id): each for each in self.services}
+        services = []
+        for described in description.all_services():
+            service = known.get((described.udn, described.service_id))
+            if service is None:
+                service = RemoteService(self._control_point, self, described)
+            service.description = described
+            services.append(service)
+        self.description = description
+        self.services = tuple(services)
 
     def __getitem__(self, name: str) -> RemoteService:
         found = self.description.service(name)

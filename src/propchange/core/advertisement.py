@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["ROOT_DEVICE", "Advertisement", "AdvertisementKind", "udn_key"]
+__all__ = ["ROOT_DEVICE", "Advertisement", "AdvertisementKind", "type_fits", "udn_key"]
 
 ROOT_DEVICE = "upnp:rootdevice"
 """The NT and ST by which root devices alone announce themselves."""
@@ -49,3 +49,17 @@ def udn_key(udn: str) -> str:
     """What two spellings of one UDN have in common: devices spell theirs in capitals here and in
     small letters there."""
     return udn.strip().lower()
+
+
+def type_fits(announced: str, wanted: str) -> bool:
+    """Whether a device or service type is one that was asked for: the same one, or a later version
+    of it, since those can do all that the former could (UDA 2.0 §1.3.2); or one of that short
+    name, such as ``MediaRenderer``."""
+    if announced == wanted:
+        return True
+    name, _, version = announced.rpartition(":")
+    if ":" not in wanted:
+        return name.rpartition(":")[2] == wanted
+    wanted_name, _, wanted_version = wanted.rpartition(":")
+    numbers = version.isdecimal() and wanted_version.isdecimal()
+    return name == wanted_name and numbers and int(version) >= int(wanted_version)

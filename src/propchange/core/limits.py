@@ -203,6 +203,10 @@ class Limits:
     ssdp_text_bytes: int = 1_024
     """Bytes of one value that is kept of an advertisement: a USN, a LOCATION, a type."""
 
+    discovery_links: int = 64
+    """Interfaces, each address family by itself, on which devices are listened for; two sockets
+    each. A host of many containers has more, and all but a few lead nowhere else."""
+
     known_devices: int = 1_024
     """Devices, embedded ones counted, that are remembered at once without being followed; later
     ones are not seen until others have left. About 2 kB each. Bounds a host that announces
@@ -242,7 +246,8 @@ class Limits:
     one before a quick restart, must not last. A device takes a second to fall silent."""
 
     search_burst: int = 3
-    """Searches for one device that may be sent at once (token bucket)."""
+    """Searches for one device that may be sent at once (token bucket), and as many checks of the
+    locations it claims: each is a connection that anybody on the link can have made."""
 
     search_refill_seconds: float = 30.0
     """Seconds until the bucket has one search more; a device whose subscriptions fail is tried

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
+from propchange.core.advertisement import udn_key
 from propchange.core.datatypes import shown
 from propchange.core.guarded_xml import Element
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -178,6 +179,11 @@ class DeviceDescription:
         """The services of :meth:`all_devices`, in the order of the document."""
         for device in self.all_devices():
             yield from device.services
+
+    def find_device(self, udn: str) -> DeviceDescription | None:
+        """The device of the tree that has this UDN, in whatever letters; None when none has."""
+        key = udn_key(udn)
+        return next((each for each in self.all_devices() if udn_key(each.udn) == key), None)
 
     def service(self, name: str) -> ServiceDescription:
         """The first service of the tree, in the order of the document, that is called so:

@@ -1,0 +1,619 @@
+"""Devices are found, followed, and their subscriptions told: over multicast on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import importlib.util
+import logging
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from propchange import ControlPoint, Device, Service, StateVariable, host
+from propchange.asyncio.discovery import Discovery
+from propchange.asyncio.interfaces import Interfaces
+from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
+from propchange.core.events import Event, Status, StatusChange
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.errors import TimedOut
+
+
+def _announcer() -> Any:
+    spec = importlib.util.spec_from_file_location(
+        "propchange_announcing", Path(__file__).with_name("announcing.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Announcer
+
+
+Announcer: Any = _announcer()
+Run = Callable[..., Any]
+LIMITS = replace(DEFAULT_LIMITS, byebye_check_seconds=0.05, settle_seconds=0.05)
+TYPE = "urn:example-org:device:Workbench:1"
+
+
+class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
+    temperature = StateVariable("r4", initial=20.0)
+
+
+class Lab:
+    """A hosted device, its announcer, and a control point that discovers."""
+
+    def __init__(self) -> None:
+        self.udn = f"uuid:{uuid.uuid4()}"
+        self.thermometer = Thermometer()
+        self.device = self.new_device()
+
+    def new_device(self) -> Device:
+        self.thermometer = Thermometer()
+        return Device("Workbench", services=[self.thermometer], udn=self.udn, type=TYPE)
+
+    @contextlib.asynccontextmanager
+    async def open(self, **options: Any) -> AsyncIterator[ControlPoint]:
+        async with (
+            host(self.device, interface="127.0.0.1") as self.hosted,
+            Announcer(self.device, self.hosted.description_url) as self.announcer,
+            point(**options) as control_point,
+        ):
+            yield control_point
+
+
+def point(**options: Any) -> ControlPoint:
+    return ControlPoint(discovery=True, interface="127.0.0.1", **({"limits": LIMITS} | options))
+
+
+async def within(awaitable: Any, seconds: float = 20.0) -> Any:
+    async with asyncio.timeout(seconds):
+        return await awaitable
+
+
+async def sighting_of(sightings: Sightings, udn: str) -> Sighting:
+    """The next one of that device; other tests announce theirs at the same time."""
+    async with asyncio.timeout(20):
+        async for sighting in sightings:
+            if sighting.udn == udn:
+                return sighting
+    raise AssertionError("the sightings have ended")
+
+
+async def until_initial(updates: AsyncIterator[Event | StatusChange]) -> list[StatusChange]:
+    """The status changes before the next initial event."""
+    changes = []
+    async with asyncio.timeout(20):
+        async for update in updates:
+            if isinstance(update, StatusChange):
+                changes.append(update)
+            elif update.is_initial:
+                return changes
+    raise AssertionError("the updates have ended")
+
+
+# --- seeing ---
+
+
+@pytest.mark.clause("CP-06")
+def test_a_device_appears_changes_and_goes(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            sightings = control_point.devices()
+            lab.announcer.alive()
+            seen = await sighting_of(sightings, lab.udn)
+            assert seen.kind is SightingKind.APPEARED
+            assert seen.description_url == lab.hosted.description_url
+            assert seen.types == (TYPE, "urn:example-org:service:Thermometer:1")
+            assert seen.is_root
+            assert seen.server == "Linux/6 UPnP/1.1 test/1"
+            assert await seen.friendly_name() == "Workbench"
+            lab.announcer.boot_id = 2
+            lab.announcer.alive()
+            assert (await sighting_of(sightings, lab.udn)).kind is SightingKind.CHANGED
+            lab.announcer.byebye()
+            gone = await sighting_of(sightings, lab.udn)
+            assert gone.kind is SightingKind.GONE
+            assert gone.description_url == seen.description_url
+
+    run(main())
+
+
+def test_whoever_comes_late_sees_the_devices_that_are_there(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            lab.announcer.alive()
+            await sighting_of(control_point.devices(), lab.udn)
+            late = await sighting_of(control_point.devices(), lab.udn)
+            assert late.kind is SightingKind.APPEARED
+
+    run(main())
+
+
+def test_devices_can_be_asked_for_by_type(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            others = control_point.devices("MediaRenderer")
+            lab.announcer.alive()
+            for wanted in ("Workbench", TYPE, "urn:example-org:service:Thermometer:1"):
+                assert await sighting_of(control_point.devices(wanted), lab.udn)
+            with pytest.raises(TimeoutError):
+                await within(sighting_of(others, lab.udn), 0.2)
+
+    run(main())
+
+
+def test_a_control_point_searches_when_it_starts(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with (
+            host(lab.device, interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+            point() as control_point,
+        ):
+            assert (await sighting_of(control_point.devices(), lab.udn)).udn == lab.udn
+            assert "ssdp:all" in announcer.searches
+            announcer.searches.clear()
+            control_point.search(TYPE)
+            while TYPE not in announcer.searches:
+                await asyncio.sleep(0.01)
+
+    run(main())
+
+
+def test_the_sightings_end_with_the_control_point(run: Run) -> None:
+    async def main() -> None:
+        async with point() as control_point:
+            sightings = control_point.devices("urn:x:device:NoSuchThing:1")
+
+            async def count() -> int:
+                return len([each async for each in sightings])
+
+            counting = asyncio.create_task(count())
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="another task"):
+                await anext(sightings)
+        assert await within(counting) == 0
+
+    run(main())
+
+
+# --- finding ---
+
+
+def test_a_device_is_found_by_its_udn(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            device = await control_point.device(udn=lab.udn)
+            assert device.udn == lab.udn
+            assert device.url == lab.hosted.description_url
+            # Found by nothing but searching: it has never announced itself.
+            assert {"ssdp:all", device.udn} >= set(lab.announcer.searches)
+
+    run(main())
+
+
+def test_a_device_that_comes_later_is_waited_for(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            lab.announcer.silent = True
+            finding = asyncio.create_task(control_point.device(udn=lab.udn))
+            await asyncio.sleep(0.05)
+            assert not finding.done()
+            lab.announcer.alive()
+            assert (await within(finding)).udn == lab.udn
+
+    run(main())
+
+
+def test_one_that_does_not_come_is_told_with_what_was_heard(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            with pytest.raises(TimedOut, match=r"uuid:nobody.*0\.1 s: nothing was heard.* on lo"):
+                await control_point.device(udn="uuid:nobody", timeout=0.1)
+        async with (
+            host(lab.new_device(), interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url + "/nothing"),
+            point() as control_point,
+        ):
+            with pytest.raises(TimedOut, match="was answered with 404"):
+                await control_point.device(udn=lab.udn, timeout=0.5)
+
+    run(main())
+
+
+def test_a_description_with_another_udn_is_not_taken_for_it(run: Run) -> None:
+    async def main() -> None:
+        lab, other = Lab(), Lab()
+        async with (
+            lab.open() as control_point,
+            Announcer(other.device, lab.hosted.description_url),
+        ):
+            with pytest.raises(TimedOut, match=f"describes {lab.udn}, not {other.udn}"):
+                await control_point.device(udn=other.udn, timeout=0.5)
+
+    run(main())
+
+
+# --- following ---
+
+
+@pytest.mark.clause("CP-08")
+@pytest.mark.clause("CP-09")
+def test_a_reboot_is_one_fresh_subscription(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            device = await control_point.device(udn=lab.udn)
+            async with device["Thermometer"].subscribe() as subscription:
+                updates = subscription.updates()
+                await until_initial(updates)
+                lab.announcer.boot_id = 7
+                lab.announcer.alive()
+                changes = await until_initial(updates)
+                assert [change.status for change in changes] == [
+                    Status.RESUBSCRIBING,
+                    Status.ACTIVE,
+                ]
+                # The old one is not given back: it counts as cancelled (CP-08).
+                assert len(lab.hosted.subscriptions) == 2
+                lab.announcer.update(8)
+                lab.announcer.alive()
+                await asyncio.sleep(0.2)
+                assert len(lab.hosted.subscriptions) == 2
+
+    run(main())
+
+
+@pytest.mark.clause("CP-07")
+def test_byebye_then_alive_is_one_fresh_subscription(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            device = await control_point.device(lab.hosted.description_url)
+            async with device["Thermometer"].subscribe() as subscription:
+                updates = subscription.updates()
+                await until_initial(updates)
+                lab.announcer.silent = True
+                lab.announcer.byebye()
+                while subscription.status is not Status.RESUBSCRIBING:
+                    await asyncio.sleep(0.01)
+                lab.announcer.alive()
+                changes = await until_initial(updates)
+                assert [change.status for change in changes] == [
+                    Status.RESUBSCRIBING,
+                    Status.ACTIVE,
+                ]
+                assert len(lab.hosted.subscriptions) == 2
+
+    run(main())
+
+
+def test_a_forged_byebye_costs_one_fresh_subscription(run: Run) -> None:
+    """The device is still there, and says so when it is searched for."""
+
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            device = await control_point.device(udn=lab.udn)
+            async with device["Thermometer"].subscribe() as subscription:
+                updates = subscription.updates()
+                await until_initial(updates)
+                lab.announcer.byebye()
+                await until_initial(updates)
+                assert subscription.status is Status.ACTIVE
+
+    run(main())
+
+
+@pytest.mark.clause("CP-13")
+@pytest.mark.parametrize("said", ["alive", "byebye first", "new BOOTID"])
+def test_a_device_that_comes_back_at_another_port_is_followed(run: Run, said: str) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with point() as control_point:
+            async with (
+                host(lab.device, interface="127.0.0.1") as hosted,
+                Announcer(lab.device, hosted.description_url) as announcer,
+            ):
+                device = await control_point.device(udn=lab.udn)
+                subscription = device["Thermometer"].subscribe()
+                await subscription.__aenter__()
+                updates = subscription.updates()
+                await until_initial(updates)
+                if said == "byebye first":
+                    announcer.byebye()
+            async with (
+                host(lab.new_device(), interface="127.0.0.1") as hosted,
+                Announcer(
+                    lab.device, hosted.description_url, boot_id=1 + (said == "new BOOTID")
+                ) as announcer,
+            ):
+                assert hosted.description_url != device.url
+                announcer.alive()
+                await until_initial(updates)
+                assert device.url == hosted.description_url
+                assert device["Thermometer"].event_url == subscription.event_url
+                lab.thermometer.temperature = 31.0
+                event = await within(anext(subscription))
+                assert event.changes == {"Temperature": 31.0}
+                await subscription.close()
+
+    run(main())
+
+
+def test_a_device_obtained_by_its_url_is_followed_too(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with point() as control_point:
+            async with host(lab.device, interface="127.0.0.1") as hosted:
+                device = await control_point.device(hosted.description_url)
+            async with (
+                host(lab.new_device(), interface="127.0.0.1") as hosted,
+                Announcer(lab.device, hosted.description_url) as announcer,
+            ):
+                announcer.alive()
+                while device.url != hosted.description_url:
+                    await asyncio.sleep(0.01)
+                async with device["Thermometer"].subscribe() as subscription:
+                    assert (await within(anext(subscription))).is_initial
+
+    run(main())
+
+
+def test_a_subscription_that_fails_searches_for_its_device(run: Run) -> None:
+    """It has moved without a word: nothing but the answer to that search tells where it is."""
+
+    async def main() -> None:
+        lab = Lab()
+        async with point() as control_point:
+            async with host(lab.device, interface="127.0.0.1", minimum_duration=1) as hosted:
+                device = await control_point.device(hosted.description_url)
+                subscription = device["Thermometer"].subscribe(duration=1)
+                await subscription.__aenter__()
+                updates = subscription.updates()
+                await until_initial(updates)
+            async with (
+                host(lab.new_device(), interface="127.0.0.1") as hosted,
+                Announcer(lab.device, hosted.description_url) as announcer,
+            ):
+                announcer.shy = True
+                await until_initial(updates)
+                assert lab.udn in announcer.searches
+                assert device.url == hosted.description_url
+                await subscription.close()
+
+    run(main())
+
+
+def test_a_location_that_is_only_claimed_moves_nobody(run: Run) -> None:
+    """The device still answers where it was: it may have both addresses, or somebody lies."""
+
+    async def main() -> None:
+        lab, other = Lab(), Lab()
+        async with (
+            lab.open() as control_point,
+            host(other.device, interface="127.0.0.1") as elsewhere,
+        ):
+            device = await control_point.device(udn=lab.udn)
+            async with device["Thermometer"].subscribe() as subscription:
+                await within(anext(subscription))
+                lab.announcer.location = elsewhere.description_url
+                lab.announcer.alive()
+                lab.announcer.location = "http://127.0.0.1:9/nothing"
+                lab.announcer.alive()
+                await asyncio.sleep(0.3)
+                assert device.url == lab.hosted.description_url
+                assert subscription.status is Status.ACTIVE
+                assert subscription.renewals == 0
+                assert len(lab.hosted.subscriptions) == 1
+
+    run(main())
+
+
+def test_a_device_that_nobody_holds_any_more_is_followed_no_more(run: Run) -> None:
+    async def main() -> None:
+        import gc
+
+        lab = Lab()
+        async with lab.open() as control_point:
+            device = await control_point.device(udn=lab.udn)
+            discovery = control_point._discovery
+            assert discovery is not None
+            (followed,) = discovery._followed
+            await asyncio.sleep(0)
+            assert followed.followers == 1
+            again = await control_point.device(udn=lab.udn)
+            await asyncio.sleep(0)
+            assert followed.followers == 1
+            del device, again
+            gc.collect()
+            discovery.let_go()
+            assert not discovery._followed
+            assert followed.followers == 0
+
+    run(main())
+
+
+# --- hostile and odd ---
+
+JUNK = (
+    b"",
+    b"\n",
+    b"NOTIFY * HTTP/1.1",
+    b"NOTIFY * HTTP/1.1\r\n\xff\xfe: \xff\r\n\r\n",
+    b"NOTIFY \xff\xff\xff\r\n\r\n",
+    b"NOTIFY * HTTP/1.1\xff\r\nNTS: ssdp:alive\r\n\r\n",
+    b"NOTIFY * HTTP/1.1\r\nno colon here\r\n\r\n",
+    b"NOTIFY * HTTP/1.1\r\nNTS : ssdp:alive\r\n\r\n",
+    b"NOTIFY * HTTP/1.1\r\nNTS: ssdp:alive\r\nUSN: uuid:x\r\nLOCATION: http://[::1\r\n\r\n",
+    b"NOTIFY * HTTP/1.1\r\nNTS: ssdp:alive\r\nUSN: uuid:x\r\nLOCATION: http://x:99999/\r\n\r\n",
+    b"NOTIFY * HTTP/1.1\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+    b"NOTIFY * HTTP/1.1\r\n" + b"X: y\r\n" * 1_200 + b"\r\n",
+    (
+        b"NOTIFY * HTTP/1.1\r\nNTS: ssdp:alive\r\nUSN: uuid:j\r\n"
+        b"CACHE-CONTROL: max-age=99999999999999999999\r\nLOCATION: http://127.0.0.1:1/\r\n\r\n"
+    ),
+    b"HTTP/1.1 200 OK\r\n\r\n",
+    b'M-SEARCH * HTTP/1.1\r\nMAN: "ssdp:discover"\r\n\r\n',
+)
+
+
+def test_odd_datagrams_trouble_nobody(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        lab = Lab()
+        troubles: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: troubles.append(context)
+        )
+        async with lab.open() as control_point:
+            sightings = control_point.devices()
+            lab.announcer.silent = True
+            lab.announcer.send(JUNK, times=2)
+            lab.announcer.alive()
+            assert await sighting_of(sightings, lab.udn)
+        assert troubles == []
+
+    with caplog.at_level(logging.WARNING):
+        run(main())
+    assert [r for r in caplog.records if "Traceback" in (r.exc_text or "")] == []
+
+
+def test_a_location_that_leads_elsewhere_is_not_followed_and_told_once(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            lab.announcer.location = "http://192.0.2.99:80/d"
+            with pytest.raises(TimedOut):
+                await control_point.device(udn=lab.udn, timeout=0.3)
+            lab.announcer.alive()
+            await asyncio.sleep(0.05)
+        told, *again = [r.getMessage() for r in caplog.records if lab.udn in r.getMessage()]
+        assert "not on the link" in told
+        assert all("times so far" in line for line in again)
+
+    with caplog.at_level(logging.WARNING, logger="propchange.discovery"):
+        run(main())
+
+
+@pytest.mark.clause("NLS-01")
+def test_a_search_is_as_uda_wants_it(run: Run) -> None:
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            control_point.search("upnp:rootdevice")
+            while "upnp:rootdevice" not in lab.announcer.searches:
+                await asyncio.sleep(0.01)
+            (datagram,) = {d for d in lab.announcer.datagrams if b"ST:upnp:rootdevice" in d}
+            assert datagram.decode().split("\r\n") == [
+                "M-SEARCH * HTTP/1.1",
+                "HOST:239.255.255.250:1900",
+                'MAN:"ssdp:discover"',
+                "MX:2",
+                "ST:upnp:rootdevice",
+                "",
+                "",
+            ]
+
+    run(main())
+
+
+# --- links ---
+
+
+def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(run: Run) -> None:
+    loopback = SimpleNamespace(
+        nice_name="lo", index=1, ips=[SimpleNamespace(ip="127.0.0.1", network_prefix=8)]
+    )
+    gone = SimpleNamespace(
+        nice_name="gone0", index=9, ips=[SimpleNamespace(ip="192.0.2.77", network_prefix=24)]
+    )
+
+    async def main() -> None:
+        adapters: list[Any] = []
+        clock = iter(range(0, 10_000, 100))
+        discovery = Discovery(
+            None,  # type: ignore[arg-type] # nothing is subscribed
+            interfaces=Interfaces(adapters=lambda: adapters, clock=lambda: next(clock)),
+            host=None,
+            read=None,  # type: ignore[arg-type] # nothing is read
+            changed=lambda: None,
+            off_link_locations=False,
+            limits=LIMITS,
+            tap=None,
+        )
+        await discovery.start()
+        assert discovery.addresses == ()
+        adapters.append(loopback)
+        await discovery.look()
+        await discovery.look()
+        assert discovery.addresses == ("127.0.0.1",)
+        # An address that is none any more when it is to be listened on, and a better interface.
+        adapters.append(gone)
+        await discovery.look()
+        assert discovery.addresses == ()
+        adapters.remove(gone)
+        await discovery.look()
+        assert discovery.addresses == ("127.0.0.1",)
+        await discovery.close()
+        assert discovery.addresses == ()
+
+    run(main())
+
+
+# --- asking for what is not there ---
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **more: Any) -> Any:
+        if name.startswith("async_upnp_client"):
+            raise ImportError(name, name="async_upnp_client")
+        return real(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"pip install 'propchange\[discovery\]'"):
+        ControlPoint(discovery=True)
+
+
+def test_without_discovery_what_needs_it_says_so(run: Run) -> None:
+    async def main() -> None:
+        async with ControlPoint(interface="127.0.0.1") as control_point:
+            for ask in (control_point.devices, control_point.search):
+                with pytest.raises(RuntimeError, match="discovery=True"):
+                    ask()
+            with pytest.raises(RuntimeError, match="discovery=True"):
+                await control_point.device(udn="uuid:x")
+            assert control_point.discovery_links == ()
+
+    run(main())
+
+
+def test_what_is_no_udn_or_target_is_refused(run: Run) -> None:
+    async def main() -> None:
+        async with point() as control_point:
+            with pytest.raises(ValueError, match="either a description URL or a udn"):
+                await control_point.device()  # type: ignore[call-overload] # that is the test
+            with pytest.raises(ValueError, match="no UDN"):
+                await control_point.device(udn="12345")
+            for target in ("", "ssdp:all\r\nX: y", "ü"):
+                with pytest.raises(ValueError, match="searched for"):
+                    control_point.search(target)
+
+    run(main())
