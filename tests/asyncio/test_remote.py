@@ -167,6 +167,13 @@ def test_a_service_without_events_says_so_at_once(run: Run, raw_device: Any) -> 
             remote = await point.device(device.description_url)
             with pytest.raises(DescriptionError, match="Thermometer of Raw sends no events"):
                 remote["Thermometer"].subscribe()
+            device.documents["/description.xml"] = description.replace(
+                b">/event<", b">ftp://192.0.2.7/event<"
+            )
+            remote = await point.device(device.description_url)
+            wrong = r"Thermometer of Raw cannot be subscribed to: the eventSubURL .* is no http"
+            with pytest.raises(DescriptionError, match=wrong):
+                remote["Thermometer"].subscribe()
             assert device.of("SUBSCRIBE") == []
 
     run(main())

@@ -271,6 +271,24 @@ def answer(body: str) -> bytes:
     return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
+@pytest.mark.parametrize("names", [[], ["--service", "X"]])
+def test_an_event_url_that_cannot_be_used_is_told(
+    answering: Any, propchange: Any, names: list[str]
+) -> None:
+    url = answering(
+        answer(
+            '<root xmlns="urn:schemas-upnp-org:device-1-0"><device><friendlyName>Odd</friendlyName>'
+            "<serviceList><service><serviceType>urn:x-org:service:X:1</serviceType>"
+            "<eventSubURL>ftp://192.0.2.7/event</eventSubURL></service></serviceList>"
+            "</device></root>"
+        )
+    )
+    ran = propchange("watch", url, *names)
+
+    assert ran.status == 1
+    assert "'ftp://192.0.2.7/event' is no http URL" in only_line(ran.err)
+
+
 @pytest.mark.parametrize(
     "sent",
     [

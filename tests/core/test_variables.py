@@ -267,15 +267,58 @@ def test_options_are_kept_as_their_types() -> None:
     assert variable.level == "example.org:/door/"
     assert variable.merge is merge
     assert StateVariable("ui4", evented=False).evented is False
-    assert StateVariable("string", evented="LastChange", minimum_interval=0.2).evented == (
-        "LastChange"
-    )
+    assert StateVariable("string", evented="LastChange").evented == "LastChange"
 
 
 @pytest.mark.clause("LC-04")
 def test_a_variable_of_last_change_may_have_a_channel() -> None:
     assert StateVariable("ui2", evented="LastChange").channel is None
     assert StateVariable("ui2", evented="LastChange", channel="Master").channel == "Master"
+
+
+def test_a_data_type_may_be_known_at_run_time_only() -> None:
+    variable = StateVariable.of("ui2", minimum=1, evented=False, name="Volume")
+    assert (variable.name, variable.initial, variable.evented) == ("Volume", 1, False)
+
+
+@pytest.mark.clause("SCPD-02")
+def test_a_variable_that_is_declared_anew_is_evented_as_before() -> None:
+    def merge(older: str, newer: str) -> str:
+        return older + newer
+
+    older = StateVariable(
+        "ui2",
+        minimum_interval=2,
+        minimum_delta=5,
+        merge=merge,
+        multicast=True,
+        level="upnp:/info",
+    )
+    anew = StateVariable("ui2", maximum=31)
+    anew.inherit_eventing(older)
+    assert (anew.evented, anew.multicast, anew.level) == (True, True, "upnp:/info")
+    assert (anew.minimum_interval, anew.minimum_delta, anew.merge) == (2.0, 5, merge)
+    silent = StateVariable("ui2")
+    silent.inherit_eventing(StateVariable("ui2", evented=False))
+    assert silent.evented is False
+
+
+def test_what_is_said_of_eventing_counts_more_than_what_was_before() -> None:
+    older = StateVariable("ui2", minimum_interval=2, minimum_delta=5, merge=max, multicast=True)
+    anew = StateVariable("r4", minimum_interval=3, merge=min, multicast=True, level="upnp:/debug")
+    anew.inherit_eventing(older)
+    assert (anew.minimum_interval, anew.merge, anew.level) == (3.0, min, "upnp:/debug")
+    assert anew.minimum_delta is None  # it was a number of another type
+    explicit = StateVariable("ui2", evented=True)
+    explicit.inherit_eventing(StateVariable("ui2", evented="LastChange", channel="Master"))
+    assert (explicit.evented, explicit.channel) == (True, None)
+    audio = StateVariable("ui2")
+    audio.inherit_eventing(StateVariable("ui2", evented="LastChange", channel="LF"))
+    assert (audio.evented, audio.channel) == ("LastChange", "LF")
+    audio.inherit_eventing(StateVariable("ui2"))  # once is enough
+    assert audio.evented == "LastChange"
+    with pytest.raises(ValueError, match="Volume: LastChange is moderated as a whole"):
+        StateVariable("ui2", minimum_interval=1, name="Volume").inherit_eventing(audio)
 
 
 @pytest.mark.clause("SCPD-04")
@@ -313,6 +356,16 @@ def test_a_multicast_variable_has_a_level(level: str) -> None:
         ("ui1", {"evented": 1}, "evented is True, False or 'LastChange', not 1"),
         ("ui1", {"evented": False, "minimum_interval": 1}, "it is not evented, so nothing can be"),
         ("ui1", {"evented": False, "minimum_delta": 1}, "it is not evented, so nothing can be"),
+        (
+            "ui1",
+            {"evented": "LastChange", "minimum_interval": 1},
+            "LastChange is moderated as a whole",
+        ),
+        (
+            "ui1",
+            {"evented": "LastChange", "minimum_delta": 1},
+            "declare last_change = StateVariable",
+        ),
         ("ui1", {"channel": "Master"}, "channels are for evented='LastChange'"),
         ("ui1", {"evented": "LastChange", "channel": ""}, "a channel has a name, Master as"),
         (

@@ -82,7 +82,19 @@ def test_a_value_of_another_type_is_found_before_the_program_runs() -> None:
 
 def test_a_name_known_at_run_time_only_gives_any() -> None:
     data_type = "ui4"
-    assert_type(StateVariable(data_type, minimum=1, allowed=None), StateVariable[Any])
+    assert_type(StateVariable.of(data_type, minimum=1, allowed=None), StateVariable[Any])
+    assert StateVariable.of(data_type, minimum=1).minimum == 1
+
+
+def test_options_of_another_data_type_are_found_before_the_program_runs() -> None:
+    with pytest.raises(TypeError):
+        StateVariable("ui4", initial="5")  # type: ignore[call-overload]  # the error is the point
+    with pytest.raises(ValueError, match="minimum is for numeric data types"):
+        StateVariable("string", minimum=1)  # type: ignore[call-overload]  # the error is the point
+    with pytest.raises(ValueError, match="is no UPnP data type"):
+        StateVariable("uint4")  # type: ignore[call-overload]  # the error is the point
+    with pytest.raises(TypeError):
+        StateVariable("boolean", multicast="yes")  # type: ignore[call-overload]  # the error is the point
 
 
 def test_anything_with_the_two_methods_has_variables() -> None:

@@ -217,6 +217,12 @@ def test_an_event_url_that_is_none_is_dropped_and_told(event: str, why: str) -> 
     (problem,) = read.problems
     assert problem.startswith(f"the eventSubURL of {TYPE!r} was dropped: ")
     assert why in problem
+    assert read["Thermometer"].event_url_problem == problem
+
+
+@pytest.mark.parametrize("event", ["", "/event"])
+def test_an_event_url_that_is_one_or_empty_is_no_problem(event: str) -> None:
+    assert described(service_xml(event=event))["Thermometer"].event_url_problem == ""
 
 
 @pytest.mark.parametrize(

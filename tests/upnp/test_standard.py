@@ -128,7 +128,7 @@ def test_the_attributes_are_typed() -> None:
 
 def test_what_a_vendor_has_differently_is_declared_anew() -> None:
     class Amplifier(RenderingControl, without=["Brightness", "Contrast", "Sharpness"]):
-        volume = StateVariable("ui2", maximum=31, evented="LastChange", channel="Master")
+        volume = StateVariable("ui2", maximum=31)
         bass = StateVariable("i2", evented="LastChange", name="X_Bass")
 
     amplifier = Amplifier()
@@ -137,6 +137,26 @@ def test_what_a_vendor_has_differently_is_declared_anew() -> None:
         amplifier.volume = 32
     entries = parse_lastchange(amplifier.initial_texts()["LastChange"]).entries
     assert LastChangeEntry(0, "X_Bass", None, "0") in entries
+    assert LastChangeEntry(0, "Volume", "Master", "0") in entries
+
+
+@pytest.mark.clause("SCPD-02")
+def test_a_standard_variable_that_is_declared_anew_stays_evented_as_in_its_standard() -> None:
+    class Shelf(ContentDirectory):
+        system_update_id = StateVariable("ui4", initial=7, name="SystemUpdateID")
+
+    assert Shelf().variables["SystemUpdateID"].minimum_interval == 2.0
+
+    class Amplifier(RenderingControl):
+        mute = StateVariable("boolean", initial=True)
+
+    class Louder(Amplifier):
+        mute = StateVariable("boolean", evented=False)
+
+    assert "Mute" not in Amplifier().evented
+    assert Amplifier().variables["Mute"].channel == "Master"
+    assert RenderingControl().variables["Mute"].initial is False
+    assert Louder().variables["Mute"].evented is False
 
 
 class Sink:

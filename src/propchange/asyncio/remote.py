@@ -145,12 +145,12 @@ class RemoteService:
         there are none: only with ``uda="2.0"`` is the device asked for that (STATEVAR), and only if
         it accepts all of them are the others left out, see ``Subscription.accepted``.
 
-        Raises DescriptionError when the service has no eventing."""
+        Raises DescriptionError when the service has no eventing, or no usable event URL."""
         if not self.event_url:
-            raise DescriptionError(
-                f"{self.name} of {self.device.friendly_name} sends no events "
-                "(its eventSubURL is empty)"
-            )
+            called = f"{self.name} of {self.device.friendly_name}"
+            if problem := self.description.event_url_problem:
+                raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
+            raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
         return Subscription(
             self._control_point,
             self.event_url,

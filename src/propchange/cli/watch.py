@@ -122,14 +122,23 @@ def _of_device(device: RemoteDevice, names: Sequence[str]) -> Wanted:
         for service in chosen:
             if service not in evented:
                 others = ", ".join(other.name for other in evented) or "none"
+                problem = service.description.event_url_problem
                 raise CommandFailed(
-                    f"{service.name} of {device.friendly_name} sends no events; "
+                    f"{service.name} of {device.friendly_name} "
+                    f"{f'cannot be subscribed to: {problem}' if problem else 'sends no events'}; "
                     f"services that do: {others}"
                 )
     if not chosen:
         there = ", ".join(service.name for service in device.services) or "none"
+        problems = [s.description.event_url_problem for s in device.services]
         raise CommandFailed(
-            f"no service of {device.friendly_name} sends events; there are: {there}"
+            "; ".join(
+                (
+                    f"no service of {device.friendly_name} sends events",
+                    f"there are: {there}",
+                    *filter(None, problems),
+                )
+            )
         )
     sources = sources_of(device)
     return [(sources[service], service.subscribe()) for service in chosen]

@@ -53,7 +53,7 @@ class HasVariables(Protocol):
 class StateVariableOptions(TypedDict, total=False):
     """The options that every data type takes; :class:`StateVariable` explains them."""
 
-    evented: bool | Literal["LastChange"]
+    evented: bool | Literal["LastChange"] | None
     minimum_interval: float | None
     multicast: bool
     level: str | None
@@ -84,7 +84,9 @@ class StateVariable(Generic[T]):
       number of steps above ``minimum`` (above zero without one), within a thousandth of a step
       for floats.
     - ``allowed``: the only values, for ``string`` alone.
-    - ``evented``: True, False, or ``"LastChange"`` (evented through that variable).
+    - ``evented``: True, False, or ``"LastChange"`` (evented through that variable). Left out it is
+      True, but where a subclass of a service declares a variable anew: see
+      :meth:`inherit_eventing`.
     - ``minimum_interval``: seconds; at most one event with this variable per interval (UDA
       calls it maximumRate). ``minimum_delta``: numeric types only; the variable is evented once
       it has moved that far. See :mod:`propchange.core.moderation`.
@@ -102,6 +104,7 @@ class StateVariable(Generic[T]):
     """
 
     __slots__ = (
+        "_says_eventing",
         "allowed",
         "channel",
         "data_type",
@@ -230,20 +233,6 @@ class StateVariable(Generic[T]):
         **options: Unpack[StateVariableOptions],
     ) -> None: ...
 
-    @overload
-    def __init__(
-        self: StateVariable[Any],
-        data_type: str,
-        *,
-        initial: Any = None,
-        minimum: Any = None,
-        maximum: Any = None,
-        step: Any = None,
-        allowed: Iterable[str] | None = None,
-        minimum_delta: Any = None,
-        **options: Unpack[StateVariableOptions],
-    ) -> None: ...
-
     def __init__(
         self,
         data_type: str,
@@ -253,7 +242,7 @@ class StateVariable(Generic[T]):
         maximum: Any = None,
         step: Any = None,
         allowed: Iterable[str] | None = None,
-        evented: bool | Literal["LastChange"] = True,
+        evented: bool | Literal["LastChange"] | None = None,
         minimum_interval: float | None = None,
         minimum_delta: Any = None,
         multicast: bool = False,
@@ -265,7 +254,8 @@ class StateVariable(Generic[T]):
         self.name: str = name or ""
         """The name on the wire; empty until the attribute gives it."""
         self.data_type: DataType[T] = data_type_named(data_type)
-        self.evented = evented
+        self._says_eventing = evented is not None
+        self.evented: bool | Literal["LastChange"] = True if evented is None else evented
         self.multicast = multicast
         self.level: str = GENERAL if level is None else level
         self.merge = merge
@@ -278,6 +268,13 @@ class StateVariable(Generic[T]):
         self.minimum_interval = self._seconds(minimum_interval)
         self._check_options()
         self.initial: T = self._first_value(initial)
+
+    @classmethod
+    def of(cls, data_type: str, **options: Any) -> StateVariable[Any]:
+        """A state variable of a data type that is known at run time only: the same, but nothing is
+        found before the program runs."""
+        make: Callable[..., StateVariable[Any]] = cls
+        return make(data_type, **options)
 
     def __repr__(self) -> str:
         return f"<StateVariable {self._called()} {self.data_type.name}>"
@@ -299,6 +296,28 @@ class StateVariable(Generic[T]):
 
     def __set__(self, instance: HasVariables, value: T) -> None:
         instance.assign_variable(self, value)
+
+    def inherit_eventing(self, older: StateVariable[Any]) -> None:
+        """Be evented as ``older``, which this variable is declared anew in place of, unless
+        ``evented`` says otherwise: a standard variable stays evented as its standard wants it
+        (UDA 2.0 §2.5). Then ``channel``, ``merge``, ``minimum_interval``, ``minimum_delta``,
+        ``multicast`` and ``level`` are those of ``older`` too, where nothing is said of them.
+
+        For the class of a service, before the variable is used. Raises ValueError for options
+        that contradict what is inherited."""
+        if self._says_eventing:
+            return
+        self._says_eventing = True
+        self.evented = older.evented
+        self.channel = older.channel if self.channel is None else self.channel
+        self.merge = older.merge if self.merge is None else self.merge
+        if self.minimum_interval is None:
+            self.minimum_interval = older.minimum_interval
+        if self.minimum_delta is None and self.data_type is older.data_type:
+            self.minimum_delta = older.minimum_delta
+        if not self.multicast:
+            self.multicast, self.level = older.multicast, older.level
+        self._check_options()
 
     def check(self, value: object) -> T:
         """``value`` as this variable keeps it, ready for :meth:`format`.
@@ -391,8 +410,16 @@ class StateVariable(Generic[T]):
                 f"{self._called()}: evented is True, False or 'LastChange', "
                 f"not {shown(self.evented)}"
             )
-        if self.evented is False and not (self.minimum_interval is self.minimum_delta is None):
-            raise ValueError(f"{self._called()}: it is not evented, so nothing can be moderated")
+        if not (self.minimum_interval is self.minimum_delta is None):
+            if self.evented is False:
+                raise ValueError(
+                    f"{self._called()}: it is not evented, so nothing can be moderated"
+                )
+            if self.evented == "LastChange":
+                raise ValueError(
+                    f"{self._called()}: LastChange is moderated as a whole: declare "
+                    "last_change = StateVariable('string', minimum_interval=…) instead"
+                )
         if self.channel is not None:
             if not isinstance(self.channel, str):
                 raise TypeError(f"{self._called()}: a channel is a str, not {shown(self.channel)}")

@@ -114,8 +114,9 @@ def _add_device(parts: list[str], placed: PlacedDevice, prefix: str) -> None:
 @dataclass(frozen=True, slots=True)
 class ServiceDescription:
     """A service as its device describes it. The URLs are absolute; ``event_url`` is empty when
-    the service has no eventing (SUB-03), the others when the device gave none. ``udn`` is that
-    of the device that the service belongs to."""
+    the service has no eventing (SUB-03), the others when the device gave none. A URL that cannot
+    be used is empty too; for the event URL ``event_url_problem`` is then a sentence that says why.
+    ``udn`` is that of the device that the service belongs to."""
 
     service_type: str
     service_id: str
@@ -123,6 +124,7 @@ class ServiceDescription:
     control_url: str
     event_url: str
     udn: str = ""
+    event_url_problem: str = ""
 
     @property
     def name(self) -> str:
@@ -305,13 +307,17 @@ class _Reading:
         if not called:
             self.problems.append("a service without a serviceType and a serviceId was dropped")
             return None
+        known = len(self.problems)
+        event_url = self.absolute(element, "eventSubURL", called)
+        problem = self.problems[-1] if len(self.problems) > known else ""
         return ServiceDescription(
             service_type=service_type,
             service_id=service_id,
             scpd_url=self.absolute(element, "SCPDURL", called),
             control_url=self.absolute(element, "controlURL", called),
-            event_url=self.absolute(element, "eventSubURL", called),
+            event_url=event_url,
             udn=udn,
+            event_url_problem=problem,
         )
 
     def absolute(self, element: Element, child: str, called: str) -> str:

@@ -147,10 +147,10 @@ def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVa
     default = _parse_value(name, declared, element, "defaultValue", problems)
     for keywords in ({**bounds, "initial": default}, bounds):
         try:
-            return StateVariable(declared.name, **basic, **keywords)
+            return StateVariable.of(declared.name, **basic, **keywords)
         except ValueError as error:
             problems.append(f"dropped: {error}")
-    return StateVariable(declared.name, **basic, initial=default)
+    return StateVariable.of(declared.name, **basic, initial=default)
 
 
 def _parse_data_type(name: str, text: str, problems: list[str]) -> DataType[Any]:

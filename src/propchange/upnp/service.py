@@ -554,6 +554,9 @@ def _collect(cls: type[Service], without: frozenset[str]) -> dict[str, StateVari
                         f"{attribute!r} is a name of Service itself: call the attribute something "
                         f"else and give the StateVariable a name="
                     )
+                older = attributes.get(attribute)
+                if older is not None and older.name == value.name:
+                    value.inherit_eventing(older)
                 attributes[attribute] = value
             else:
                 attributes.pop(attribute, None)

@@ -3,10 +3,10 @@
 A class here has the state variables of its standard, the optional ones too, with their types,
 allowed values, eventing and moderation. Instantiate it, or make a subclass: ``without=[…]``
 leaves out optional variables that the device does not have, and an attribute of the same name
-declares a variable anew, for a vendor's own range or allowed values::
+declares a variable anew, for a vendor's own range or allowed values; it stays evented as it was::
 
     class Amplifier(RenderingControl, without=["Brightness", "Contrast", "Sharpness"]):
-        volume = StateVariable("ui2", maximum=31, evented="LastChange", channel="Master")
+        volume = StateVariable("ui2", maximum=31)
 
 Where a standard leaves a value to the vendor, what stands here is a choice to begin with.
 """
