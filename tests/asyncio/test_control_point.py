@@ -712,3 +712,17 @@ def test_a_tap_sees_everything_that_passes(run: Run, raw_device: Any) -> None:
             ]
 
     run(main())
+
+
+@pytest.mark.clause("SUB-13")
+@pytest.mark.parametrize("uda", ["1.1", "2.0"])
+def test_a_description_is_asked_for_by_name_where_the_architecture_wants_it(
+    run: Run, raw_device: Any, uda: str
+) -> None:
+    async def main() -> None:
+        async with raw_device() as device, ControlPoint(uda=uda, friendly_name="Hall") as point:
+            await point.device(device.description_url)
+            (request,) = device.of("GET")
+            assert request.fields.get("cpfn.upnp.org") == ("Hall" if uda == "2.0" else None)
+
+    run(main())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from subscriber_exchange import (
+    OK,
     Answers,
     Arrives,
     Closes,
@@ -305,7 +307,7 @@ class _Memory:
             self.connections[step.connection] = parser
         expected = [Got(each) if isinstance(each, int) else each for each in step.answers]
         behind = _BEHIND_NOTIFY.replace(b"{here}", str(self.here).encode())
-        if expected[-1].closes:
+        if expected[-1].closes or step.ends:
             behind = b""
         data = self.words.bytes(step.data)
         if step.rest:
@@ -320,6 +322,8 @@ class _Memory:
                 response = self.protocol.receive_notify(request, self.now)
                 written += encode_response(response)
                 ended = response.close
+        if step.ends:
+            parser.end()
         if parser.error is not None:
             written += encode_response(
                 Response(
@@ -360,7 +364,7 @@ class Front(Protocol):
         """What of ``told`` this front can tell."""
 
     def close(self) -> None:
-        """The application has had enough; returns at once."""
+        """The application has had enough; returns once that has begun."""
 
     def shown(self) -> Mapping[str, Any]:
         """As :func:`shown`, or part of it."""
@@ -416,6 +420,8 @@ class _Device:
         if step.rest:
             assert _receive(connection, 1) == _CONTINUE
             connection.sendall(self.words.bytes(step.rest))
+        if step.ends:
+            connection.shutdown(socket.SHUT_WR)
         answers = split_answers(_receive(connection, len(step.answers)))
         assert len(answers) == len(step.answers), answers
         for want, head in zip(step.answers, answers, strict=True):
@@ -436,6 +442,27 @@ class _Device:
         )
         self.sockets.append(connection)
         return connection
+
+    def see_off(self, front: Front) -> None:
+        """End, and answer what ``front`` still asks: what it would send to a port that is closed
+        could reach the device of another exchange."""
+        for each in self.sockets[1:]:
+            each.close()
+        leaving = threading.Thread(target=self._answer_all, daemon=True)
+        leaving.start()
+        front.end()
+        self.listening.shutdown(socket.SHUT_RDWR)
+        leaving.join(PATIENCE)
+
+    def _answer_all(self) -> None:
+        self.listening.settimeout(None)
+        with suppress(OSError):  # it was shut down
+            while True:
+                connection, _ = self.listening.accept()
+                with connection, suppress(OSError):
+                    connection.settimeout(PATIENCE)
+                    connection.recv(65_536)
+                    connection.sendall(OK)
 
     def close(self) -> None:
         for each in self.sockets:
@@ -462,9 +489,9 @@ def over_sockets(exchange: Exchange, begin: Callable[[Exchange, str], Front]) ->
         assert _nothing_arrives(device), "nobody expects another request"
         assert not front.told, f"nobody expects {front.told}"
     finally:
-        device.close()
         if front is not None:
-            front.end()
+            device.see_off(front)
+        device.close()
 
 
 def _nothing_arrives(device: _Device) -> bool:
@@ -500,7 +527,7 @@ def _step(step: Any, device: _Device, front: Front) -> None:
             known = {key: value for key, value in expected.items() if key in found}
             assert {key: found[key] for key in known} == known
         case Quiet():
-            time.sleep(0.05)
+            time.sleep(0.1)
             assert _nothing_arrives(device)
         case Unsubscribes():
             front.close()

@@ -90,13 +90,15 @@ class Got:
 class Notifies:
     """The device sends ``data``, over a connection of its own, or over the one called
     ``connection``, from the address ``source`` if not its own; and gets these answers. With
-    ``rest`` it waits for ``100 Continue`` before it sends that."""
+    ``rest`` it waits for ``100 Continue`` before it sends that; ``ends``: then it ends its half of
+    the connection."""
 
     data: bytes
     answers: tuple[Got | int, ...] = (200,)
     connection: str = ""
     source: str = ""
     rest: bytes = b""
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class _AsyncioFront:
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._subscription.close(), self._loop)
+        # When this one is done, that one has begun.
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop).result(SECONDS)
 
     def shown(self) -> Mapping[str, Any]:
         return shown(self._subscription.held)
@@ -157,7 +159,7 @@ class _TwistedFront:
         return told
 
     def close(self) -> None:
-        self._reactor.reactor.callFromThread(self._subscription.close)
+        self._reactor.call(lambda: [self._subscription.close()])
 
     def shown(self) -> Mapping[str, Any]:
         return shown(self._subscription.held)
@@ -240,8 +242,8 @@ class _EventFront:
         return tuple(Told(None, each.changes) for each in told if isinstance(each, Told))
 
     def close(self) -> None:
-        self._reactor.reactor.callFromThread(
-            event.unsubscribe, self._service, reactor=self._reactor.reactor
+        self._reactor.call(
+            lambda: [event.unsubscribe(self._service, reactor=self._reactor.reactor)]
         )
 
     def shown(self) -> Mapping[str, Any]:

@@ -348,6 +348,21 @@ _FRAMES = (
         but=_OWN_SITE,
     ),
     Exchange(
+        "a body that is cut off by the end of the stream is answered 400",
+        ("RSP-02",),
+        (
+            *begin(),
+            Notifies(
+                notify(_NEXT[:-5], 1, CONTENT_LENGTH=str(len(_NEXT))),
+                (Got(400, closes=True),),
+                ends=True,
+            ),
+            Notifies(notify(_NEXT, 1)),
+            _TOLD,
+        ),
+        but=_OWN_SITE,
+    ),
+    Exchange(
         "who waits for 100 Continue before the body gets it",
         ("SUB-07",),
         (

@@ -741,6 +741,34 @@ def test_no_headers_make_a_judge_fail(headers: list[Header]) -> None:
 # --- policies ---
 
 
+@pytest.mark.clause("V6-07")
+@pytest.mark.parametrize(
+    "host",
+    ["fe80::1%eth0", "[::1]", "tv.example:80", "0.0.0.0", "::", "", "a b", "http://tv"],
+)
+def test_a_callback_host_is_something_that_a_device_can_call(host: str) -> None:
+    with pytest.raises(ValueError, match="no address or name that a device can call"):
+        SubscriberPolicy(callback_host=host)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "fd00::1", "tv.example", "TV"])
+def test_a_callback_host_is_a_name_or_an_address(host: str) -> None:
+    assert SubscriberPolicy(callback_host=host, callback_port=65_535).callback_host == host
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536])
+def test_a_callback_port_is_a_port(port: int) -> None:
+    with pytest.raises(ValueError, match="a port is from 1 to 65535"):
+        SubscriberPolicy(callback_port=port)
+
+
+@pytest.mark.clause("SUB-13")
+@pytest.mark.parametrize("name", ["", " ", "a\r\nNT: x", "a\0"])
+def test_a_friendly_name_is_what_a_header_can_carry(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name that a header can carry"):
+        SubscriberPolicy(friendly_name=name)
+
+
 def test_a_policy_has_the_values_of_the_design() -> None:
     assert (
         POLICY.uda,

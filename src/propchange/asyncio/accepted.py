@@ -262,6 +262,12 @@ class _Accepted(asyncio.Protocol):
             self._proceed(len(requests) > 0)
 
     def eof_received(self) -> bool:
+        if not self._finished and not self._blocked and self._parser.in_message:
+            # Who has ended its half may still hear what was wrong with it.
+            self._parser.end()
+            self._ended = True
+            self._refuse(400, str(self._parser.error))
+            return not self._transport.is_closing()
         # Only what was answered for the last time can have something to write still: whoever
         # else has, is not read from.
         self._ended = self._finished and (self._paused or bool(self._unsent))

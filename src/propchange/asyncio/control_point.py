@@ -39,7 +39,12 @@ from propchange.core.outcomes import (
 )
 from propchange.core.rules import PRODUCT, SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import OutgoingRequest, RequestKind, addressed_to
+from propchange.core.subscribing import (
+    OutgoingRequest,
+    RequestKind,
+    addressed_to,
+    friendly_name,
+)
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -232,7 +237,12 @@ class ControlPoint:
         another status than 200 and for what is no HTTP, ConnectionFailed, TimedOut, and
         ValueError for no http:// URL."""
         try:
-            answer = await fetch(url, limits=self.limits, source=self._source)
+            answer = await fetch(
+                url,
+                headers=friendly_name(self._policy),
+                limits=self.limits,
+                source=self._source,
+            )
         except RemoteProtocolError as error:
             raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
         if answer.response.status != 200:

@@ -109,8 +109,10 @@ class SubscriberPolicy:
     ``duration`` is what it asks for, in seconds; ``hosts`` as in :class:`PublisherPolicy`;
     ``require_device_source`` refuses events from another address than the device's;
     ``user_agent`` and ``friendly_name`` (CPFN.UPNP.ORG, 2.0 only) go out with its requests.
-    ``callback_host`` and ``callback_port`` override the address in CALLBACK (NAT, containers);
+    ``callback_host`` and ``callback_port`` override the address in CALLBACK (NAT, containers): a
+    name or an address that a device can call, never with a zone (V6-07);
     ``shared_path`` is one path for all subscriptions, None for a secret one each.
+    Raises ``ValueError`` for what no request can carry.
     """
 
     uda: str = "1.1"
@@ -127,8 +129,34 @@ class SubscriberPolicy:
         _check(self.uda, self.hosts)
         if self.duration < 1:
             raise ValueError(f"a duration is at least 1 second, not {self.duration}")
+        if not self.friendly_name.strip() or not self.friendly_name.isprintable():
+            raise ValueError(f"{self.friendly_name!r} is no name that a header can carry")
+        if self.callback_host is not None:
+            _check_callback_host(self.callback_host)
+        if self.callback_port is not None and not 0 < self.callback_port < 65_536:
+            raise ValueError(f"a port is from 1 to 65535, not {self.callback_port}")
         if not self.user_agent:
             object.__setattr__(self, "user_agent", server_token(self.uda, PRODUCT, _OS))
+
+
+def _check_callback_host(host: str) -> None:
+    try:
+        name, _ = parse_host(f"[{host}]".encode() if ":" in host else host.encode())
+        if not _is_unspecified(name):
+            return
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{host!r} as callback_host is no address or name that a device can call; "
+        "give one without a port, a zone or brackets"
+    )
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def _check(uda: str, hosts: frozenset[str]) -> None:
