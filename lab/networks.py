@@ -37,6 +37,9 @@ class _Namespace:
         """Run a command in it and give what it prints. RuntimeError when it fails."""
         return _run(*self.prefix, *words, stdin=stdin)
 
+    def _nft(self, *lines: str) -> None:
+        self.run("nft", "-f", "-", stdin="\n".join(lines))
+
     def ip(self, command: str) -> str:
         """``ip`` with these words."""
         return _run("ip", "-n", self.namespace, *command.split(" "))
@@ -70,11 +73,13 @@ class Host(_Namespace):
     def firewall(self, *rules: str) -> None:
         """Set these rules of nftables for what comes in; the last ones are forgotten. With none,
         the firewall is open."""
-        self._chain("arriving", "input", rules)
+        self._nft(*_chain("inet", "type filter hook input priority 0;", rules))
 
-    def lose(self, *rules: str) -> None:
-        """As :meth:`firewall`, for what goes out, and without a word to the sender."""
-        self._chain("leaving", "output", rules)
+    def lose(self, *rules: str, interface: str = "eth0") -> None:
+        """As :meth:`firewall`, for what the host sends: the switch loses it, nobody is told."""
+        switch, port = self._ports[interface]
+        hook = f"type filter hook ingress device {port} priority 0;"
+        switch._nft(*_chain("netdev", hook, rules))
 
     def translate(self, *rules: str) -> None:
         """Translate addresses of what is forwarded, by these rules of nftables."""
@@ -87,18 +92,10 @@ class Host(_Namespace):
         )
         self.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
 
-    def _chain(self, name: str, hook: str, rules: tuple[str, ...]) -> None:
-        self._nft(
-            f"table inet {name} {{}}",
-            f"delete table inet {name}",
-            f"table inet {name} {{ chain {name} {{ type filter hook {hook} priority 0;",
-            *rules,
-            "}",
-            "}",
-        )
 
-    def _nft(self, *lines: str) -> None:
-        self.run("nft", "-f", "-", stdin="\n".join(lines))
+def _chain(family: str, hook: str, rules: tuple[str, ...]) -> tuple[str, ...]:
+    table = f"table {family} faults"
+    return f"{table} {{}}", f"delete {table}", f"{table} {{ chain rules {{ {hook}", *rules, "}", "}"
 
 
 class Network:

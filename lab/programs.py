@@ -122,7 +122,7 @@ class Program:
     def kill(self) -> None:
         """As a power cut does: at once, and nobody is told."""
         self._process.kill()
-        self._process.wait()
+        self.stop()
 
     def freeze(self) -> None:
         """Let it do nothing, while the system keeps its sockets open."""

@@ -1,53 +1,71 @@
-"""Play the faults: `python -m lab.faults` as root, from the root of the repository."""
+"""Play the faults and print how each control point came through.
+
+    python -m lab.faults [--fault NAME] [--stack NAME] [--control-point NAME] [--write]
+
+As root, from the root of the repository. It takes a few minutes; most of them are waiting.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from lab.faults.measuring import Measured, measure
 from lab.faults.plays import FAULTS, Fault
+from lab.faults.table import side_by_side, told
 from lab.peers import C_DEVICES, CANNOT, CONTROL_POINTS
 from lab.programs import Missing
 
+PAGE = Path(__file__).parents[2] / "docs" / "recovery.md"
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m lab.faults", description=__doc__)
+    description, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.faults",
+        description=description,
+        epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     names = {fault.__name__: fault for fault in FAULTS}
     parser.add_argument("--fault", action="append", choices=names, help="this one; repeatable")
     parser.add_argument("--stack", action="append", choices=C_DEVICES)
     parser.add_argument("--control-point", action="append", choices=CONTROL_POINTS)
-    parser.add_argument("--duration", type=int, default=8, help="seconds asked for")
-    parser.add_argument("--patience", type=float, default=13.0, help="seconds to watch")
-    parser.add_argument("--jobs", type=int, default=4, help="faults that are played at once")
-    arguments = parser.parse_args()
-    plays = [
-        (names[name], stack)
-        for name in arguments.fault or names
-        for stack in arguments.stack or C_DEVICES
-    ]
+    parser.add_argument("--duration", type=int, default=8, help="seconds asked for: 8")
+    parser.add_argument("--patience", type=float, default=13.0, help="seconds to watch: 13")
+    parser.add_argument("--jobs", type=int, default=4, help="faults played at once: 4")
+    parser.add_argument("--write", action="store_true", help="put the tables into the docs")
+    wanted = parser.parse_args()
+    faults = [names[name] for name in wanted.fault or names]
+    plays = [(fault, stack) for fault in faults for stack in wanted.stack or C_DEVICES]
 
     def play(fault: Fault, stack: str) -> list[Measured]:
-        able = [
-            each
-            for each in arguments.control_point or CONTROL_POINTS
-            if (stack, each) not in CANNOT
-        ]
-        return measure(fault, stack, able, duration=arguments.duration, patience=arguments.patience)
+        able = wanted.control_point or list(CONTROL_POINTS)
+        able = [each for each in able if (stack, each) not in CANNOT]
+        return measure(fault, stack, able, duration=wanted.duration, patience=wanted.patience)
 
-    with ThreadPoolExecutor(arguments.jobs) as jobs:
-        for played in [jobs.submit(play, *each) for each in plays]:
+    began = time.monotonic()
+    played: list[Measured] = []
+    with ThreadPoolExecutor(wanted.jobs) as jobs:
+        for job in [jobs.submit(play, *each) for each in plays]:
             try:
-                told = played.result()
+                played += job.result()
             except Missing as error:
                 jobs.shutdown(cancel_futures=True)
                 sys.exit(str(error))
-            for measured in told:
-                print(measured[:4])
-                for told in measured.told:
-                    print("     ", *told)
-            sys.stdout.flush()
+            print(".", end="", file=sys.stderr, flush=True)
+    print(f" {len(plays)} faults in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    tables = [*side_by_side(faults, played), "", *told(played, "propchange"), ""]
+    print("\n".join(tables))
+    if wanted.write:
+        page = PAGE.read_text(encoding="utf-8")
+        before, _, rest = page.partition(BEGIN)
+        _, _, after = rest.partition(END)
+        PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(tables) + f"\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":

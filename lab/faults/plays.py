@@ -148,6 +148,50 @@ def our_address(bench: Bench) -> None:
         bench.change()
 
 
+def lossy(bench: Bench) -> None:
+    """Every third packet is lost both ways for longer than the duration, while the state changes"""
+    with bench.fault():
+        for host in (bench.host, bench.device_host):
+            host.lose("numgen random mod 3 == 0 drop")
+        bench.change()
+        bench.wait(LONGER * bench.duration)
+        for host in (bench.host, bench.device_host):
+            host.lose()
+
+
+def large_packets(bench: Bench) -> None:
+    """The device restarts where packets above 250 bytes are lost without a word (an MTU hole)"""
+    with bench.fault():
+        bench.device_host.lose("meta length > 250 drop")
+        bench.device.kill()
+        bench.start_device()
+        bench.change()
+        bench.wait(LONGER * bench.duration)
+        bench.device_host.lose()
+
+
+def no_route(bench: Bench) -> None:
+    """The control point's host has no route to the device for longer than the duration"""
+    with bench.fault():
+        bench.host.ip(f"route add unreachable {DEVICE}/32")
+        bench.change()
+        bench.wait(LONGER * bench.duration)
+        bench.host.ip(f"route del unreachable {DEVICE}/32")
+
+
+def interface_down(bench: Bench) -> None:
+    """The control point's interface is off for 3 s, has no address, and comes back renamed"""
+    with bench.fault():
+        bench.host.ip("link set eth0 down")
+        bench.host.ip(f"addr del {SUBSCRIBER}/24 dev eth0")
+        bench.host.ip("link set eth0 name lan0")
+        bench.change()
+        bench.wait(3)
+        bench.host.ip(f"addr add {SUBSCRIBER}/24 dev lan0")
+        bench.host.ip("link set lan0 up")
+        bench.host.ip("route replace 239.0.0.0/8 dev lan0")
+
+
 FAULTS: tuple[Fault, ...] = (
     restart,
     away,
@@ -163,4 +207,8 @@ FAULTS: tuple[Fault, ...] = (
     firewall,
     rejecting_firewall,
     our_address,
+    lossy,
+    large_packets,
+    no_route,
+    interface_down,
 )

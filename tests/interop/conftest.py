@@ -24,27 +24,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 
 from lab import peers
+from lab.fixtures import Start, missing, missing_fixture, start_fixture  # noqa: F401 - fixtures
 from lab.peers import PEERS, WEB
 from lab.programs import PATIENCE, Missing, Program
-
-
-def missing(what: str) -> NoReturn:
-    """Skip, or fail where everything must be there."""
-    reason = f"{what} (`make peers`, as root on Debian, installs and builds the peers)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)  # a peer that is not there; never with CI=true
-
-
-@pytest.fixture(name="missing")
-def missing_fixture() -> Callable[[str], NoReturn]:
-    return missing
 
 
 def load(name: str) -> ModuleType:
@@ -60,27 +48,6 @@ def load(name: str) -> ModuleType:
 
 
 WIRE = load("wire")
-
-
-class Start(Protocol):
-    def __call__(self, *command: str | Path, **environment: str) -> Program: ...
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts programs and ends them, last one first, when the test is over."""
-    with contextlib.ExitStack() as running:
-        count = 0
-
-        def start(*command: str | Path, **environment: str) -> Program:
-            nonlocal count
-            count += 1
-            words = [str(word) for word in command]
-            program = Program(words, tmp_path / f"stderr-{count}.txt", environment)
-            running.callback(program.stop)
-            return program
-
-        yield start
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +136,7 @@ def build(target: str, *packages: str) -> Path:
     try:
         return peers.build(target, *packages)
     except Missing as error:
-        missing(str(error))
+        missing(error)
 
 
 class Stack(NamedTuple):

@@ -152,7 +152,8 @@ int main(int argc, char **argv)
 	g_signal_connect(service, "notify-failed", G_CALLBACK(on_failed), NULL);
 	gupnp_root_device_set_available(device, TRUE);
 
-	base_url = g_strdup_printf("http://%s:%d/", argv[1], gupnp_context_get_port(context));
+	base_url = g_strdup_printf(strchr(argv[1], ':') ? "http://[%s]:%d/" : "http://%s:%d/", argv[1],
+				   gupnp_context_get_port(context));
 	gupnp_service_info_introspect_async(GUPNP_SERVICE_INFO(service), NULL, on_introspected, base_url);
 	run_until_quit(on_line);
 	g_object_unref(service);

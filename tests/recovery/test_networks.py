@@ -1,0 +1,90 @@
+"""Networks in which events cannot come, or only one way: they flow all the same, or what is wrong
+is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab import peers
+from lab.programs import Missing
+
+pytestmark = pytest.mark.slow
+
+SOON = 1.0
+"""Seconds after which a subscription without an initial event is deaf, here."""
+
+
+@pytest.fixture
+def device(start, missing):
+    """``device(host, address)`` starts one on GUPnP and gives it and its description's URL."""
+
+    def device(host, address, interface="eth0", stack="libupnp"):
+        try:
+            command = peers.device(stack, address, interface, 49152)
+        except Missing as error:
+            missing(error)
+        program = start(*host.prefix, *command)
+        return program, f"{program.read('ready')['ready']}desc.xml"
+
+    return device
+
+
+@pytest.fixture
+def two_networks(network):
+    """A device in one network, a control point in another, a router that translates between them:
+    the device does not know the way back."""
+    home, office = network.switch("home"), network.switch("office")
+    device_host, control, router = map(network.host, ("device", "control", "router"))
+    network.plug(device_host, home, "eth0", "10.77.0.2/24")
+    network.plug(router, home, "eth0", "10.77.0.1/24")
+    network.plug(router, office, "eth1", "172.17.0.1/16")
+    network.plug(control, office, "eth0", "172.17.0.2/16")
+    control.ip("route add default via 172.17.0.1")
+    router.translate('oifname "eth0" masquerade')
+    return home, device_host, control, router
+
+
+def statuses(follower):
+    return [told.status for told in follower.told()]
+
+
+def test_behind_a_translation_of_addresses_it_is_deaf_and_says_so(two_networks, device, follow):
+    _, device_host, control, _ = two_networks
+    _, url = device(device_host, "10.77.0.2")
+    follower = follow(control, url, initial_event_seconds=SOON)
+    told = follower.program.read("status")
+    assert (told["status"], told["cause"]) == ("deaf", "no-initial-event")
+    assert "no event from 10.77.0.2 in 1 s" in told["why"]
+    assert "it cannot reach 172.17.0.2:" in told["why"]
+
+
+def test_behind_a_translation_of_addresses_a_forwarded_port_lets_events_through(
+    two_networks, device, follow
+):
+    _, device_host, control, router = two_networks
+    router.run(
+        "nft",
+        "add chain ip nat in { type nat hook prerouting priority dstnat; }; "
+        "add rule ip nat in tcp dport 5000 dnat to 172.17.0.2:5000",
+    )
+    program, url = device(device_host, "10.77.0.2")
+    follower = follow(control, url, port=5000, callback_host="10.77.0.1")
+    assert follower.program.read("event")["event"]["Value"] == "0"
+    program.ask("set 1", "set")
+    assert follower.program.read("event")["event"] == {"Value": "1"}
+    assert set(statuses(follower)) == {"active"}
+
+
+def test_link_local_ipv6_alone_is_enough(network, device, follow):
+    switch = network.switch()
+    device_host, control = network.host("device"), network.host("control")
+    network.plug(device_host, switch, "eth0")
+    network.plug(control, switch, "eth0")
+    address = device_host.ip("-6 -o addr show dev eth0").split()[3].partition("/")[0]
+    assert address.startswith("fe80:")
+    program, url = device(device_host, address, stack="gupnp")  # libupnp has no such thing
+    follower = follow(control, url.replace("]", "%eth0]"))
+    assert follower.program.read("event")["event"]["Value"] == "0"
+    program.ask("set 1", "set")
+    assert follower.program.read("event")["event"] == {"Value": "1"}
+    assert statuses(follower) == ["active"]

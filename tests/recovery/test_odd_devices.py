@@ -1,0 +1,221 @@
+"""Devices that do what no device should: the events come back all the same, and nothing is asked
+of the device more often than the token bucket allows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from lab.scripted import ScriptedDevice, granted
+from propchange import ControlPoint, Event, Limits
+from propchange.core.events import Status
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
+
+BRIEF = replace(
+    Limits(),
+    duration_most_seconds=2.0,
+    initial_event_seconds=0.5,
+    connect_seconds=1.0,
+    backoff_first_seconds=0.2,
+)
+"""Everything is renewed after a second, and what takes long does so in seconds."""
+
+
+class Following:
+    """A subscription, and what it has told."""
+
+    def __init__(self, subscription):
+        self.subscription = subscription
+        self.updates = []
+
+    async def collect(self):
+        async for update in self.subscription.updates():
+            self.updates.append(update)
+
+    @property
+    def values(self):
+        return [each.changes["Value"] for each in self.updates if isinstance(each, Event)]
+
+    @property
+    def statuses(self):
+        return [each.status for each in self.updates if not isinstance(each, Event)]
+
+    async def until(self, happens, seconds=10.0):
+        async with asyncio.timeout(seconds):
+            while not happens(self):
+                await asyncio.sleep(0.01)
+
+    async def has(self, value, seconds=10.0):
+        await self.until(lambda self: self.values[-1:] == [value], seconds)
+
+
+def follow(play, *, script=None, timeout="Second-300", limits=BRIEF):
+    """Run ``play(device, following)`` with a subscription to a scripted device."""
+
+    async def run():
+        async with ScriptedDevice(script, timeout) as device, ControlPoint(limits=limits) as point:
+            async with point.subscribe_url(device.event_url, wait=False) as subscription:
+                following = Following(subscription)
+                task = asyncio.create_task(following.collect())
+                await play(device, following)
+            await task
+
+    asyncio.run(run())
+
+
+def test_seq_that_is_always_0_loses_no_event():
+    async def play(device, following):
+        await following.has("0")
+        for value in ("1", "2", "3"):
+            assert await device.notify(value, seq=0) == 200
+            await following.has(value)
+        assert len(device.subscribes()) <= 2  # the first repeat may be a restart of the device
+
+    follow(play)
+
+
+def test_an_event_that_comes_twice_is_told_once():
+    async def play(device, following):
+        await following.has("0")
+        assert await device.notify("1") == 200
+        assert await device.notify("1", seq=1) == 200
+        await device.notify("2")
+        await following.has("2")
+        assert following.values == ["0", "1", "2"]
+        assert len(device.subscribes()) == 1
+
+    follow(play)
+
+
+def test_a_grant_of_a_second_is_kept_and_not_hammered():
+    async def play(device, following):
+        await following.has("0")
+        began = asyncio.get_running_loop().time()
+        await following.until(lambda _: len(device.renewals()) >= 3)
+        assert asyncio.get_running_loop().time() - began > 2
+        await device.notify("1")
+        await following.has("1")
+
+    follow(play, timeout="Second-1")
+
+
+@pytest.mark.parametrize("timeout", ["Second-0", "Second--1", "300", "Second-infinite", "soon", ""])
+def test_a_strange_duration_is_survived(timeout):
+    async def play(device, following):
+        await following.has("0")
+        await asyncio.sleep(1.5)
+        await device.notify("1")
+        await following.has("1")
+        assert len([each for each in device.asked if each.method == "SUBSCRIBE"]) <= 5
+
+    follow(play, timeout=timeout)
+
+
+def test_a_renewal_answered_with_another_sid_goes_on_under_that_one():
+    async def play(device, following):
+        def rename(asked):
+            if asked.is_renewal:
+                device.sid = "uuid:renamed"
+                return granted(device.sid)
+            return device.behave(asked)
+
+        device.script = rename
+        await following.has("0")
+        await following.until(lambda _: device.sid == "uuid:renamed")
+        await asyncio.sleep(0.1)
+        assert await device.notify("1") == 200
+        await following.has("1")
+        assert following.statuses == [Status.ACTIVE]
+
+    follow(play)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 404 Not Found\r\nCONTENT-LENGTH: 0\r\n\r\n",
+        b"HTTP/1.1 500 Internal Server Error\r\nCONTENT-LENGTH: 0\r\n\r\n",
+        b"HTTP/1.1 503 Service Unavailable\r\nCONTENT-LENGTH: 0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",  # and no SID at all
+        b"HTTP/1.1 200 OK\r\nSID: \r\nCONTENT-LENGTH: 0\r\n\r\n",
+        b"<html>busy</html>",
+        b"HTTP/1.1 200 OK\r\nSID",  # and closed
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 3,
+        b"X: " + b"x" * 100_000,
+        None,
+    ],
+    ids=lambda answer: repr(answer)[:30],
+)
+def test_whatever_a_device_answers_while_it_is_ill_events_are_back_once_it_is_well(answer):
+    async def play(device, following):
+        ill = True
+
+        def script(asked):
+            return answer if ill and asked.method == "SUBSCRIBE" else device.behave(asked)
+
+        await following.has("0")
+        device.script = script
+        device.sid = ""
+        before = len(device.asked)
+        await following.until(lambda _: len(device.asked) >= before + 2)
+        await asyncio.sleep(1)
+        asked = len(device.asked) - before
+        ill = False
+        device.value = "well"
+        await following.has("well", 2 + 5)
+        assert asked <= 6
+
+    follow(play)
+
+
+def test_a_device_that_closes_every_connection_at_first_is_tried_again():
+    async def play(device, following):
+        await following.until(lambda _: len(device.subscribes()) >= 3)
+        device.script = device.behave
+        await following.has("0")
+
+    follow(play, script=lambda asked: None)
+
+
+def test_a_deaf_subscription_is_active_with_the_first_event_that_comes():
+    async def play(device, following):
+        def silent(asked):
+            if asked.is_renewal or asked.method == "UNSUBSCRIBE":
+                return device.behave(asked)
+            device.begin(asked)
+            return granted(device.sid)
+
+        device.script = silent
+        await following.until(lambda each: Status.DEAF in each.statuses)
+        device.script = device.behave
+        await device.notify("late")
+        await following.has("late")
+        assert following.subscription.status is Status.ACTIVE
+
+    follow(play)
+
+
+def test_a_connection_that_is_half_open_does_not_hold_up_the_recovery():
+    """The device accepts the renewal and never answers it; whoever asks it again is answered."""
+
+    async def play(device, following):
+        await following.has("0")
+        stuck = 0
+
+        def script(asked):
+            nonlocal stuck
+            if asked.method == "SUBSCRIBE" and not stuck:
+                stuck += 1
+                device.sid = ""
+                return asyncio.Event().wait()
+            return device.behave(asked)
+
+        device.script = script
+        await following.until(lambda _: stuck)
+        device.value = "new"
+        await following.has("new", 2 + 5)
+
+    follow(play)
