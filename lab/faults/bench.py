@@ -103,30 +103,28 @@ class Bench:
         self.followers: dict[str, Follower] = {}
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            self.network = stack.enter_context(Network())
+        with self._exit:
+            folder = tempfile.TemporaryDirectory()
+            self._folder = Path(self._exit.enter_context(folder))
+            self.network = self._exit.enter_context(Network())
             self.switch = self.network.switch()
             self.device_host = self.network.host("device")
             self.host = self.network.host("control")
             self.network.plug(self.device_host, self.switch, "eth0", f"{DEVICE}/24")
             self.network.plug(self.host, self.switch, "eth0", f"{SUBSCRIBER}/24")
             self.start_device()
-            stack.callback(self._stop_device)
             for name in self._names:
                 command = peers.control_point(name, self.description_url, self.duration)
                 if name == "propchange":
                     command.append(json.dumps(self._options))
-                program = self._start(self.host.prefix, command)
-                stack.callback(program.stop)
-                self.followers[name] = Follower(name, program)
+                self.followers[name] = Follower(name, self._start(self.host.prefix, command))
             for follower in self.followers.values():
                 follower.program.read("ready")
             self.change()
             if not self.all_know(self.state, 10):
                 heard = {each.name: each.program.lines for each in self.followers.values()}
                 raise AssertionError(f"not all follow, though nothing is wrong yet: {heard}")
-            self._exit = stack.pop_all()
+            self._exit = self._exit.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -137,8 +135,10 @@ class Bench:
         return f"http://{self.address}:{self.port}/desc.xml"
 
     def _start(self, prefix: Sequence[str], command: list[str]) -> Program:
-        number = next(self._programs)
-        return Program([*prefix, *command], self._folder / f"stderr-{number}.txt")
+        stderr = self._folder / f"stderr-{next(self._programs)}.txt"
+        program = Program([*prefix, *command], stderr)
+        self._exit.callback(program.stop)
+        return program
 
     # --- the device ---
 
@@ -168,9 +168,6 @@ class Bench:
         """Whether all control points have this state, in ``seconds`` at most."""
         followers = self.followers.values()
         return self.wait_until(lambda: all(each.state == state for each in followers), seconds)
-
-    def _stop_device(self) -> None:
-        self.device.stop()  # the one that runs by then
 
     # --- the fault ---
 
