@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import shutil
 import subprocess
@@ -50,9 +51,12 @@ def build(target: str, *packages: str) -> Path:
             raise Missing(f"no {tool} to build the C peers with")
     if subprocess.run(["pkg-config", "--exists", *packages], check=False).returncode:
         raise Missing(f"no development files of {' and '.join(packages)}")
-    made = subprocess.run(
-        ["make", "-C", str(PEERS), target], capture_output=True, text=True, check=False
-    )
+    # One at a time: several tests may want them at once, and none runs what is half written.
+    with (PEERS / "Makefile").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(
+            ["make", "-C", str(PEERS), target], capture_output=True, text=True, check=False
+        )
     assert not made.returncode, f"the {target} peers do not build:\n{made.stdout}{made.stderr}"
     return PEERS / "bin"
 
