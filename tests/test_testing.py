@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -21,6 +22,7 @@ from propchange.testing import DELIVER, Fate, Link, Message
 
 LOST = Fate((), told=True)
 SILENCE = Fate((), told=False)
+PATIENT = replace(DEFAULT_LIMITS, initial_event_seconds=60.0)
 
 
 class Wire:
@@ -143,7 +145,7 @@ def test_the_sender_of_a_lost_event_learns_of_it_at_once_or_waits() -> None:
     link.run(0)
     assert isinstance(link.publisher_outcomes[-1], MessageAbandoned)
 
-    link = link_of(Wire(NOTIFY=SILENCE))
+    link = link_of(Wire(NOTIFY=SILENCE), limits=PATIENT)
     link.subscribe("/evt")
     link.run(29.9)
     assert not any(isinstance(outcome, AttemptTimedOut) for outcome in link.publisher_outcomes)
@@ -153,7 +155,7 @@ def test_the_sender_of_a_lost_event_learns_of_it_at_once_or_waits() -> None:
 
 def test_an_answer_to_an_event_that_comes_after_the_time_is_up_is_nobodys() -> None:
     wire = Wire(NOTIFY=Fate((31.0,)))
-    link = link_of(wire)
+    link = link_of(wire, limits=PATIENT)
     held = link.subscribe("/evt", duration=600)
     link.run(40)
     assert isinstance(link.publisher_outcomes[-1], MessageAbandoned)
@@ -243,7 +245,7 @@ def test_a_description_can_get_lost_too() -> None:
 def test_an_event_for_an_address_that_is_not_the_subscribers_finds_nobody() -> None:
     link = link_of(subscriber_policy=SubscriberPolicy(callback_host="10.0.0.77"))
     held = link.subscribe("/evt")
-    link.run(10)
+    link.run(9)
     assert held.state is SubscriberState.DEAF
     failed = [o for o in link.publisher_outcomes if isinstance(o, AttemptFailed)]
     assert [(outcome.url, outcome.reason) for outcome in failed] == [

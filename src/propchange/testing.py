@@ -20,11 +20,12 @@ import heapq
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
-from typing import Any, Literal
+from ipaddress import ip_interface, ip_network
+from typing import Any, Literal, TypeVar
 
 from propchange.core.callbacks import OnLink
 from propchange.core.events import Event, StatusChange
+from propchange.core.failures import Failure
 from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
@@ -32,8 +33,13 @@ from propchange.core.outcomes import AttemptTimedOut, PublisherOutcome, Subscrib
 from propchange.core.publication import EventedVariable
 from propchange.core.publisher import PublisherProtocol
 from propchange.core.rules import PublisherPolicy, SubscriberPolicy
+from propchange.core.sources import LocalAddress
 from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import OutgoingRequest, RequestKind
+from propchange.core.subscribing import (
+    OutgoingRequest,
+    RequestKind,
+    authority_and_target,
+)
 from propchange.http import (
     RequestParser,
     ResponseParser,
@@ -42,7 +48,9 @@ from propchange.http import (
     encode_response,
 )
 
-__all__ = ["DELIVER", "Fate", "Link", "Message"]
+__all__ = ["DELIVER", "REFUSED", "SILENT", "UNREACHABLE", "Fate", "Link", "Message"]
+
+M = TypeVar("M", Request, Response)
 
 Message = Literal["SUBSCRIBE", "UNSUBSCRIBE", "DESCRIBE", "NOTIFY", "answer"]
 
@@ -51,20 +59,28 @@ Message = Literal["SUBSCRIBE", "UNSUBSCRIBE", "DESCRIBE", "NOTIFY", "answer"]
 class Fate:
     """What the wire does to one message: each number in ``arrivals`` is a delay in seconds after
     which a copy arrives; none means that it is lost. ``told``: the sender of a lost message learns
-    of it at once (a connection refused or reset) instead of waiting in silence."""
+    of it at once (``failure``: a connection refused, broken, …) instead of waiting in silence."""
 
     arrivals: tuple[float, ...] = (0.0,)
     told: bool = True
+    failure: Failure = Failure.SILENCE
 
 
 DELIVER = Fate()
+REFUSED = Fate((), failure=Failure.REFUSED)
+"""Nothing listens at the other end."""
+UNREACHABLE = Fate((), failure=Failure.UNREACHABLE)
+SILENT = Fate((), told=False)
+"""Nothing comes back at all."""
 
 
 class Link:
     """One publisher, one subscriber, the wire between them and the time.
 
     ``fate`` decides what happens to each message. ``publisher_host`` and ``subscriber_host`` are
-    their addresses.
+    their addresses. What else may be wrong is set on it: ``deaf`` are addresses of the subscriber's
+    that the publisher cannot reach; ``answers`` may answer a SUBSCRIBE in the publisher's stead,
+    with a status; ``timeout`` and ``seq`` replace what the publisher says.
     """
 
     def __init__(
@@ -98,9 +114,17 @@ class Link:
         self.subscriber_outcomes: list[SubscriberOutcome] = []
         self.described_at: dict[HeldSubscription, str] = {}
         """Where a description that is read again says the event URL is; absent: it fails."""
+        self.deaf: set[str] = set()
+        self.answers: Callable[[Request], int | None] = lambda request: None
+        self.timeout: bytes | None = None
+        self.seq: Callable[[int], int] = lambda seq: seq
+        self.subscribes: list[tuple[float, str]] = []
+        """When a SUBSCRIBE or DESCRIBE was sent, and the SID that it renews, if it does."""
         self._serial = itertools.count()
         self._wire: list[tuple[float, int, Callable[[], None]]] = []
         self._waiting: set[Delivery] = set()
+        self._asleep = False
+        self.have_addresses(subscriber_host)
 
     def _new_publisher(self) -> PublisherProtocol:
         return PublisherProtocol(
@@ -144,6 +168,30 @@ class Link:
         for path, variables in self._services.items():
             self.publisher.add_service(path, variables)
 
+    def move_publisher(self, endpoint: Endpoint) -> None:
+        """The device is at another address or port from now on, and has lost its memory."""
+        self.publisher_end = endpoint
+        self.restart_publisher()
+
+    def have_addresses(self, *hosts: str) -> None:
+        """The subscriber's machine has these addresses from now on, each in a network of 256; the
+        system chooses the first. NOTIFYs to others are lost."""
+        self.subscriber_end = Endpoint(hosts[0], self.subscriber_end.port)
+        self._addresses = tuple(
+            LocalAddress(host, 0, ip_interface(f"{host}/24").network, "eth0", 1) for host in hosts
+        )
+        self.subscriber.addresses_changed(self._addresses, self.now)
+        self._drain()
+
+    def suspend(self, seconds: float) -> None:
+        """The subscriber's machine stands still for ``seconds``, and wakes up. What is sent to it
+        meanwhile is lost in silence."""
+        self._asleep = True
+        self.run(seconds)
+        self._asleep = False
+        self.subscriber.clock_jumped(seconds, self.now)
+        self._drain()
+
     def run(self, seconds: float) -> None:
         """Let ``seconds`` go by and do all that is due meanwhile, in order."""
         end = self.now + seconds
@@ -156,7 +204,8 @@ class Link:
                 arrive()
             else:
                 self.publisher.handle_deadline(self.now)
-                self.subscriber.handle_deadline(self.now)
+                if not self._asleep:
+                    self.subscriber.handle_deadline(self.now)
             self._drain()
         self.now = end
 
@@ -179,7 +228,9 @@ class Link:
     # --- the wire ---
 
     def _next_due(self) -> float | None:
-        times = [self.publisher.next_deadline(), self.subscriber.next_deadline()]
+        times = [self.publisher.next_deadline()]
+        if not self._asleep:
+            times.append(self.subscriber.next_deadline())
         if self._wire:
             times.append(self._wire[0][0])
         return min((time for time in times if time is not None), default=None)
@@ -201,54 +252,79 @@ class Link:
                 self._waiting.discard(outcome.delivery)
 
     def _carry(
-        self, message: Message, arrive: Callable[[], None], lost: Callable[[], None]
+        self,
+        message: Message,
+        arrive: Callable[[], None],
+        lost: Callable[[Failure], None],
+        *,
+        fate: Fate | None = None,
     ) -> None:
         """Put ``message`` on the wire; ``lost`` tells the sender."""
-        fate = self.fate(message)
+        fate = fate or self.fate(message)
         for delay in fate.arrivals:
-            heapq.heappush(self._wire, (self.now + delay, next(self._serial), arrive))
+            self._at(self.now + delay, arrive)
         if not fate.arrivals and fate.told:
-            heapq.heappush(self._wire, (self.now, next(self._serial), lost))
+            self._at(self.now, lambda: lost(fate.failure))
+
+    def _at(self, when: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._wire, (when, next(self._serial), act))
 
     def _send_request(self, outgoing: OutgoingRequest) -> None:
-        def lost() -> None:
-            self.subscriber.request_failed(outgoing, "the wire is cut", self.now)
+        def lost(failure: Failure) -> None:
+            self.subscriber.request_failed(outgoing, _WORDS[failure], self.now, failure)
 
+        if outgoing.kind is not RequestKind.UNSUBSCRIBE:
+            self.subscribes.append((self.now, "" if outgoing.kind is _SUBSCRIBE else outgoing.sid))
         if outgoing.kind is RequestKind.DESCRIBE:
             self._carry("DESCRIBE", lambda: self._describe(outgoing), lost)
             return
-        data = encode_request(outgoing.build(self.subscriber_end))
+        local = self.subscriber_end
+        if outgoing.source is not None:
+            local = outgoing.source._replace(port=local.port)
+        if local.host not in self._hosts:
+            self._at(self.now, lambda: lost(Failure.NO_SOURCE))
+            return
+        data = encode_request(outgoing.build(local))
         message: Message = (
             "UNSUBSCRIBE" if outgoing.kind is RequestKind.UNSUBSCRIBE else "SUBSCRIBE"
         )
 
         def arrive() -> None:
-            request = _parse_request(data, self.subscriber_end, self.publisher_end, self.limits)
-            publisher = self.publisher
-            response = publisher.receive_request(request, self.now)
+            remote = self.publisher_end
+            request = _parse_request(data, local, remote, self.limits)
+            status = self.answers(request)
+            if status is None:
+                response = self.publisher.receive_request(request, self.now)
+            else:
+                response = Response(status)
             answer = encode_response(response)
             if response.receipt is not None:
-                publisher.response_sent(response, self.now)
-            self._carry("answer", lambda: answered(answer), lost)
+                self.publisher.response_sent(response, self.now)
+            self._carry("answer", lambda: answered(answer, remote), lost)
 
-        def answered(answer: bytes) -> None:
+        def answered(answer: bytes, remote: Endpoint) -> None:
             (response,) = ResponseParser(self.limits).feed(answer)
-            outgoing.remote = self.publisher_end
+            outgoing.remote = remote
+            if self.timeout is not None and b"timeout" in response.fields:
+                response = _with(response, b"TIMEOUT", self.timeout)
             self.subscriber.response_received(outgoing, response, self.now)
 
-        self._carry(message, arrive, lost)
+        at_device = authority_and_target(outgoing.url)[0] == str(self.publisher_end)
+        self._carry(message, arrive, lost, fate=None if at_device else REFUSED)
 
     def _describe(self, outgoing: OutgoingRequest) -> None:
         held = outgoing.subscription
         url = self.described_at.get(held)
         if url is None:
-            self.subscriber.request_failed(outgoing, "no description", self.now)
+            reason = "no description"
+            self.subscriber.request_failed(outgoing, reason, self.now, Failure.DESCRIPTION)
         else:
             self.subscriber.described(outgoing, url, held.convert, self.now)
 
     def _send_delivery(self, delivery: Delivery) -> None:
         data = encode_delivery(delivery)
-        publisher = self.publisher
+        publisher, remote = self.publisher, self.publisher_end
+        to = delivery.address.url.endpoint
         self._waiting.add(delivery)
 
         def ended(result: int | DeliveryFailure) -> None:
@@ -256,11 +332,16 @@ class Link:
                 self._waiting.discard(delivery)
                 publisher.delivery_ended(delivery, result, self.now)
 
-        def lost() -> None:
+        def lost(_: Failure) -> None:
             ended(DeliveryFailure.CONNECT)
 
         def arrive() -> None:
-            request = _parse_request(data, self.publisher_end, self.subscriber_end, self.limits)
+            if self._asleep:
+                return
+            request = _parse_request(data, remote, to, self.limits)
+            seq = self.seq(delivery.seq)
+            if seq != delivery.seq:
+                request = _with(request, b"SEQ", b"%d" % seq)
             answer = encode_response(self.subscriber.receive_notify(request, self.now))
             self._carry("answer", lambda: answered(answer), lost)
 
@@ -269,12 +350,42 @@ class Link:
             (response,) = ResponseParser(self.limits).feed(answer)
             ended(response.status)
 
-        if delivery.address.url.endpoint == self.subscriber_end:
-            self._carry("NOTIFY", arrive, lost)
-        else:
-            heapq.heappush(self._wire, (self.now, next(self._serial), lost))
+        reached = to.host in self._hosts and to.host not in self.deaf
+        fits = reached and to.port == self.subscriber_end.port
+        self._carry("NOTIFY", arrive, lost, fate=None if fits else UNREACHABLE)
+
+    @property
+    def _hosts(self) -> set[str]:
+        return {address.host for address in self._addresses}
+
+
+_SUBSCRIBE = RequestKind.SUBSCRIBE
+
+_WORDS = {
+    Failure.SILENCE: "the wire is cut",
+    Failure.BROKEN: "the connection broke",
+    Failure.REFUSED: "connection refused",
+    Failure.UNREACHABLE: "no route to host",
+    Failure.NO_SOURCE: "cannot assign requested address",
+    Failure.DESCRIPTION: "no description",
+}
 
 
 def _parse_request(data: bytes, peer: Endpoint, local: Endpoint, limits: Limits) -> Request:
     (request,) = RequestParser(limits, peer=peer, local=local).feed(data)
     return request
+
+
+def _with(message: M, header: bytes, value: bytes) -> M:
+    """``message`` with another value of ``header``."""
+    headers = [(name, value if name.upper() == header else text) for name, text in message.headers]
+    if isinstance(message, Request):
+        return Request(
+            message.method,
+            message.target,
+            headers,
+            message.body,
+            peer=message.peer,
+            local=message.local,
+        )
+    return Response(message.status, headers, message.body)

@@ -39,6 +39,7 @@ from subscriber_exchange import (
 )
 
 from propchange.core.events import Event, Status, StatusChange
+from propchange.core.failures import Failure
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import Endpoint, Response
 from propchange.core.rules import SubscriberPolicy
@@ -254,7 +255,7 @@ class _Memory:
                 self.answer(self.words.bytes(data))
             case Closes():
                 assert self.current is not None
-                self.protocol.request_failed(self.current[0], "closed", self.now)
+                self.protocol.request_failed(self.current[0], "closed", self.now, Failure.BROKEN)
             case Notifies():
                 self.notify(step)
             case Sees(told):

@@ -254,6 +254,7 @@ class LinkMachine(RuleBasedStateMachine):
                     SubscriberState.GRANTED,
                     SubscriberState.ACTIVE,
                     SubscriberState.DEAF,
+                    SubscriberState.UNANSWERED,
                 )
             if held.path == "/events" and held.state is SubscriberState.SUBSCRIBING:
                 subscribing.add(held)
@@ -318,6 +319,7 @@ class LinkMachine(RuleBasedStateMachine):
         assert all(held.state is SubscriberState.CLOSED for held in self.everything)
         assert not list(link.subscriber.subscriptions)
         assert not len(link.subscriber._deadlines)
+        assert not link.subscriber._reception._late
         assert link.subscriber.next_deadline() is None
         assert not list(link.publisher.subscriptions)
         assert not link.publisher._per_address

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.timing import backoff, grant_times, granted_duration, renewal_retry
+from propchange.core.timing import backoff, grant_times, granted_duration, patience, renewal_retry
 
 
 @pytest.mark.clause("CP-05")
@@ -61,8 +61,33 @@ def test_backoff_doubles_up_to_its_longest(failures):
     assert wait == (2.0 ** (failures - 1) if failures < 7 else 60.0)
 
 
+@pytest.mark.parametrize(("longest", "wait"), [(20.0, 20.0), (0.5, 1.0), (600.0, 60.0)])
+def test_backoff_is_never_longer_than_it_may_be_nor_shorter_than_its_first(longest, wait):
+    assert backoff(9, DEFAULT_LIMITS, longest) == wait
+
+
 @pytest.mark.parametrize(
-    ("failures", "left", "wait"), [(1, 900, 1.0), (9, 900, 60.0), (9, 20, 10.0), (9, 0.5, 1.0)]
+    ("failures", "left", "longest", "wait"),
+    [(1, 900, 900, 1.0), (9, 900, 900, 60.0), (9, 900, 30, 30), (9, 20, 9, 9), (9, 0.5, 9, 1.0)],
 )
-def test_a_renewal_is_tried_again_several_times_before_the_grant_ends(failures, left, wait):
-    assert renewal_retry(failures, left, DEFAULT_LIMITS) == wait
+def test_a_renewal_is_tried_again_several_times_before_the_grant_ends(
+    failures, left, longest, wait
+):
+    assert renewal_retry(failures, left, longest, DEFAULT_LIMITS) == wait
+
+
+@pytest.mark.parametrize(
+    ("rounds", "interval", "kept"),
+    [
+        (0, 900, 5),
+        (1, 900, 10),
+        (2, 900, 20),
+        (3, 900, 40),
+        (4, 900, 60),
+        (99, inf, 60),
+        (3, 15, 15),
+        (3, 1, 5),
+    ],
+)
+def test_patience_grows_up_to_a_minute_and_ends_with_the_next_renewal(rounds, interval, kept):
+    assert patience(rounds, interval, DEFAULT_LIMITS) == kept

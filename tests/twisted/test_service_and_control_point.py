@@ -279,9 +279,11 @@ def test_it_subscribes_and_hears_events(
 
 
 def test_it_renews_and_subscribes_afresh_when_the_device_forgot(
-    point: ControlPoint, reactor: Any
+    point: ControlPoint, reactor: Any, connect: Any, messages: Any
 ) -> None:
-    subscription, _, changes, _ = granted(point, reactor)
+    subscription, _, changes, path = granted(point, reactor)
+    wire = listening(point, connect)
+    wire.send(messages.notify(path=path, SID="uuid:granted", HOST="127.0.0.1:9000"))
     while len(reactor.tcpClients) == 1:
         reactor.advance(10)
     assert 110 <= reactor.seconds() <= 160  # the grant was 300 s

@@ -10,7 +10,6 @@ import random
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Self, overload
-from urllib.parse import urlsplit
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.discovery import Discovery
@@ -18,8 +17,9 @@ from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.reporting import GuardedTap, Warnings
-from propchange.asyncio.requests import fetch, follow
+from propchange.asyncio.requests import failure_of, fetch, follow
 from propchange.asyncio.sightings import Sightings
+from propchange.asyncio.slots import RequestSlots
 from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
 from propchange.asyncio.timer import Timer
@@ -130,7 +130,7 @@ class ControlPoint:
         )
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots: dict[tuple[str, int | None], _Slots] = {}
+        self._slots = RequestSlots(limits.requests_per_device)
         self._listener: Listener | None = None
         self._timer: Timer
         self._loop: asyncio.AbstractEventLoop
@@ -141,6 +141,7 @@ class ControlPoint:
         self._closing = asyncio.Lock()
         self._end_of_loop: AsyncGenerator[None, None] | None = None
         self._unread = 0
+        self._addresses_due: float | None = None
 
     # --- what a program calls ---
 
@@ -256,7 +257,7 @@ class ControlPoint:
             raise RuntimeError("a control point is entered once; make another")
         self._entered = True
         self._loop = asyncio.get_running_loop()
-        self._timer = Timer(self._loop, self.limits, self._deadline)
+        self._timer = Timer(self._loop, self.limits, self._deadline, jumped=self._jumped)
         host = self._interface
         if host is not None:
             host = self._interfaces.host_of(host)
@@ -377,6 +378,8 @@ class ControlPoint:
             variables=variables,
         )
         self._subscriptions[held] = subscription
+        if self._addresses_due is None:
+            self._look_at_addresses(monotonic())
         self._queue_drain()
         return held
 
@@ -403,12 +406,36 @@ class ControlPoint:
         return response
 
     def _deadline(self, now: float) -> None:
+        if self._addresses_due is not None and now >= self._addresses_due:
+            self._look_at_addresses(now)
         self._protocol.handle_deadline(now)
         self._drain()
 
+    def _jumped(self, seconds: float, now: float) -> None:
+        self._logger.warning("the clock jumped by about %.0f s: subscribing afresh", seconds)
+        self._look_at_addresses(now)
+        self._protocol.clock_jumped(seconds, now)
+        self._drain()
+
+    def _look_at_addresses(self, now: float) -> None:
+        """Tell the protocol the addresses that are listened on, while there is anyone to care."""
+        if not self._subscriptions:
+            self._addresses_due = None
+            return
+        self._addresses_due = now + self.limits.address_seconds
+        try:
+            addresses = self._interfaces.refresh()
+        except OSError as error:
+            self._warnings.warn("addresses", f"the addresses of this machine: {error}")
+            return
+        if self._source is not None:
+            host = self._source.host
+            addresses = tuple(address for address in addresses if address.host == host)
+        self._protocol.addresses_changed(addresses, now)
+
     async def _run(self, request: OutgoingRequest) -> None:
         try:
-            async with self._slot(request.url):
+            async with self._slots.of(request.url):
                 if not request.wanted:
                     return
                 if request.kind is RequestKind.DESCRIBE:
@@ -416,7 +443,8 @@ class ControlPoint:
                 else:
                     await self._send(request)
         except (PropchangeError, ValueError, LookupError) as error:
-            self._protocol.request_failed(request, _sentence(error), monotonic())
+            failure = failure_of(error, request.source)
+            self._protocol.request_failed(request, _sentence(error), monotonic(), failure)
             if self._discovery is not None and request.subscription.device is not None:
                 self._discovery.subscription_failed(str(request.subscription.device))
         self._queue_drain()
@@ -449,8 +477,8 @@ class ControlPoint:
         service = None if subscription is None else subscription.service
         if service is None:
             raise DescriptionError("the subscription is to a bare event URL")
-        device = await self.device(service.device.url)
-        again = device[service.service_id]
+        description = await self._read_description(service.device.url)
+        again = RemoteDevice(self, description).same_service(service)
         if not again.event_url:
             raise DescriptionError(f"{again.name} sends no events any more")
         # Types that were known once are better than none.
@@ -474,7 +502,8 @@ class ControlPoint:
             task = self._loop.create_task(self._run(request))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        self._timer.set(self._protocol.next_deadline())
+        deadlines = (self._protocol.next_deadline(), self._addresses_due)
+        self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
     def _dispatch(self) -> None:
         self._unread = 0
@@ -530,44 +559,6 @@ class ControlPoint:
                 )
             case _:
                 self._logger.debug("%s", outcome)
-
-    # --- one device, few connections ---
-
-    def _slot(self, url: str) -> _Slots:
-        parts = urlsplit(url)
-        key = (parts.hostname or "", parts.port)
-        slots = self._slots.get(key)
-        if slots is None:
-            slots = self._slots[key] = _Slots(
-                self.limits.requests_per_device, lambda: self._slots.pop(key, None)
-            )
-        return slots
-
-
-class _Slots:
-    """How many requests may be under way to one (host, port); forgets itself when unused."""
-
-    def __init__(self, number: int, unused: Callable[[], object]) -> None:
-        self._semaphore = asyncio.Semaphore(number)
-        self._unused = unused
-        self._users = 0
-
-    async def __aenter__(self) -> None:
-        self._users += 1
-        try:
-            await self._semaphore.acquire()
-        except BaseException:
-            self._leave()
-            raise
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self._semaphore.release()
-        self._leave()
-
-    def _leave(self) -> None:
-        self._users -= 1
-        if not self._users:
-            self._unused()
 
 
 _OUTCOMES_OF_A_NOTIFY = 5

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
-from typing import Any, NamedTuple, TypeVar
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface
+from typing import Any, TypeVar
 
 import ifaddr
 
 from propchange.asyncio.clock import monotonic
 from propchange.core.callbacks import OnLink
 from propchange.core.messages import Endpoint
+from propchange.core.sources import LocalAddress
 from propchange.errors import ConnectionFailed
 
 __all__ = [
@@ -37,22 +38,6 @@ decides how often it is asked for."""
 # from. The first is SSDP's group, so a multicast route counts; the second stands for the rest
 # of the world (UDA 2.0 §1.1.2; RFC 5737).
 _TOWARDS = ("239.255.255.250", "192.0.2.1")
-
-
-class LocalAddress(NamedTuple):
-    """One address of one interface. ``scope`` is the interface's scope id for a link-local
-    IPv6 address, 0 elsewhere; ``interface_index`` is the interface's number, 0 where unknown."""
-
-    host: str
-    scope: int
-    network: IPv4Network | IPv6Network
-    interface: str
-    interface_index: int
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The address as an endpoint with port 0."""
-        return Endpoint(self.host, 0, self.scope)
 
 
 class Interfaces:
@@ -81,9 +66,14 @@ class Interfaces:
         """Every address of every interface that is up, loopback included."""
         now = self._clock()
         if self._read_at is None or now - self._read_at >= REFRESH_SECONDS:
-            self._read_at = now
-            self._addresses = tuple(_read(self._adapters()))
-            self._links.clear()
+            self.refresh()
+        return self._addresses
+
+    def refresh(self) -> tuple[LocalAddress, ...]:
+        """The same, read now."""
+        self._read_at = self._clock()
+        self._addresses = tuple(_read(self._adapters()))
+        self._links.clear()
         return self._addresses
 
     def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:

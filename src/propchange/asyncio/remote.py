@@ -71,6 +71,24 @@ class RemoteDevice:
         found = self.description.service(name)
         return next(service for service in self.services if service.description is found)
 
+    def same_service(self, service: RemoteService) -> RemoteService:
+        """The service that ``service``, of a description that was read earlier, is here: the same
+        serviceId of the same device (UDN). DescriptionError when there is none, or when this is
+        another device."""
+        udn, service_id = service.description.udn, service.service_id
+        udns = [device.udn for device in self.description.all_devices()]
+        if udn and udn not in udns:
+            raise DescriptionError(
+                f"{self.url} is the description of another device now: {self.udn}, not {udn}"
+            )
+        for found in self.services:
+            if found.service_id == service_id and udn in ("", found.description.udn):
+                return found
+        known = ", ".join(found.service_id for found in self.services) or "none"
+        raise DescriptionError(
+            f"{self.friendly_name} has no service {service_id} any more; there are: {known}"
+        )
+
     def __contains__(self, name: object) -> bool:
         return name in self.description
 

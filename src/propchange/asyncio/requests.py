@@ -18,13 +18,14 @@ from typing import NamedTuple, cast
 from urllib.parse import quote
 
 from propchange.asyncio.interfaces import connect, endpoint_of
+from propchange.core.failures import Failure, failure_of_errno
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.subscribing import REDIRECTS, leads_inside, redirect_url
-from propchange.errors import ConnectionFailed, TimedOut
+from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 from propchange.http import ResponseParser, encode_request
 
-__all__ = ["Answer", "Location", "fetch", "follow", "send"]
+__all__ = ["Answer", "Location", "failure_of", "fetch", "follow", "send"]
 
 DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Those that devices do answer with to a GET."""
@@ -218,6 +219,21 @@ async def _connect(endpoint: Endpoint, source: Endpoint | None, limits: Limits) 
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
         reason = _in_words(error) or f"no answer within {limits.connect_seconds:g} s"
         raise ConnectionFailed(f"no connection to {endpoint}: {reason}") from error
+
+
+def failure_of(error: Exception, source: Endpoint | None = None) -> Failure:
+    """What an exception of :func:`send` and its like means for a subscription; ``source`` is
+    what was given to it."""
+    if isinstance(error, DescriptionError):
+        return Failure.DESCRIPTION
+    if not isinstance(error, ConnectionFailed):
+        return Failure.SILENCE if isinstance(error, TimedOut) else Failure.BROKEN
+    cause = error.__cause__
+    if not isinstance(cause, OSError):
+        return Failure.BROKEN
+    if isinstance(cause, TimeoutError) and cause.errno is None:
+        return Failure.UNREACHABLE  # A host that is there answers a SYN, or refuses it.
+    return failure_of_errno(cause.errno, bound=source is not None)
 
 
 def _in_words(error: OSError | ValueError) -> str:

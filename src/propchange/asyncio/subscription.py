@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from propchange.asyncio.clock import monotonic
-from propchange.core.events import Event, Status, StatusChange
+from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.inbox import Inbox
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
@@ -86,8 +86,18 @@ class Subscription:
 
     @property
     def status(self) -> Status:
-        """How it is now."""
+        """How it is now. Each change of it is in :meth:`updates`, one per cause."""
         return self.held.status
+
+    @property
+    def status_cause(self) -> Cause | None:
+        """Why the status is what it is, for programs; None before its first change."""
+        return self.held.status_cause
+
+    @property
+    def status_reason(self) -> str:
+        """Why the status is what it is, in words; empty before its first change."""
+        return self.held.status_reason
 
     @property
     def sid(self) -> str:

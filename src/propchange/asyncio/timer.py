@@ -23,9 +23,24 @@ class Timer:
     Times are those of ``clock``. The loop's own timer stands still while the machine is
     suspended, so it never waits longer than ``limits.timer_seconds`` at a time. Setting a later
     time costs nothing: the loop's timer is left alone, and armed again when it fires.
+
+    ``jumped(seconds, now)`` is called when the loop's timer is ``limits.jump_seconds`` late or
+    more, by about ``seconds``: the machine was suspended, the process stopped, or something
+    blocked the loop. It is called before ``callback``, and only while a time is set.
     """
 
-    __slots__ = ("_armed_for", "_callback", "_clock", "_handle", "_longest", "_loop", "_when")
+    __slots__ = (
+        "_armed_for",
+        "_callback",
+        "_clock",
+        "_handle",
+        "_jump",
+        "_jumped",
+        "_longest",
+        "_loop",
+        "_stood_still",
+        "_when",
+    )
 
     def __init__(
         self,
@@ -34,9 +49,13 @@ class Timer:
         callback: Callable[[float], None],
         *,
         clock: Callable[[], float] = monotonic,
+        jumped: Callable[[float, float], None] | None = None,
     ) -> None:
         self._loop = loop
         self._callback = callback
+        self._jumped = jumped
+        self._jump = limits.jump_seconds
+        self._stood_still = 0.0
         self._longest = limits.timer_seconds
         self._clock = clock
         self._when: float | None = None
@@ -66,21 +85,34 @@ class Timer:
             self._handle = None
 
     def _arm(self, when: float) -> None:
+        now = self._clock()
         if self._handle is not None:
             self._handle.cancel()
-        now = self._clock()
+            # Something else has woken the loop up first.
+            self._notice(now)
         delay = min(max(when - now, _SHORTEST), self._longest)
         self._armed_for = now + delay
         self._handle = self._loop.call_later(delay, self._fire)
 
+    def _notice(self, now: float) -> None:
+        self._stood_still = max(self._stood_still, now - self._armed_for)
+
     def _fire(self) -> None:
         self._handle = None
+        if self._when is None:
+            return
+        now = self._clock()
+        self._notice(now)
+        seconds, self._stood_still = self._stood_still, 0.0
+        if self._jumped is not None and seconds >= self._jump:
+            self._jumped(seconds, now)
         when = self._when
         if when is None:
             return
-        now = self._clock()
         if now < when:
-            self._arm(when)
+            # Not if ``jumped`` has set another time, which is armed already.
+            if self._handle is None:
+                self._arm(when)
             return
         self._when = None
         self._callback(now)

@@ -69,9 +69,11 @@ class Status(enum.Enum):
     ACTIVE = "active"
     """Granted, and events arrive."""
     DEAF = "deaf"
-    """Granted, and the initial event has not come: the device probably cannot reach us."""
+    """Granted, and the initial event has not come: the device probably cannot reach us. Other
+    addresses of this machine are tried, and the same ones again, until an event arrives."""
     RESUBSCRIBING = "resubscribing"
-    """It was active; a fresh subscription is being made."""
+    """It was granted; the device is away, or a fresh subscription is being made. ``values`` may
+    be out of date until the status is ACTIVE again."""
     REFUSED = "refused"
     """The device said no to the first SUBSCRIBE."""
     CLOSED = "closed"
@@ -82,19 +84,41 @@ class Cause(enum.Enum):
     """Why a status changed, for programs. The words are in ``StatusChange.reason``."""
 
     INITIAL_EVENT = "initial-event"
+    """ACTIVE: the initial event has come, and with it the full state."""
     NO_INITIAL_EVENT = "no-initial-event"
+    """DEAF: granted, and ``Limits.initial_event_seconds`` later no event has come."""
     REFUSED = "refused"
+    """The device answered SUBSCRIBE, and not with a grant."""
     UNREACHABLE = "unreachable"
+    """No connection to the device, or no answer from it."""
+    DESCRIPTION = "description"
+    """The description cannot be used to find the event URL again: it cannot be read, has not the
+    service any more, or is another device's."""
     RENEWAL_REFUSED = "renewal-refused"
+    """The device answered the renewal, and not with 200: it has forgotten the SID."""
     EXPIRED = "expired"
+    """The granted duration ended without an answer to a renewal."""
     MISSED_EVENT = "missed-event"
+    """A gap in SEQ."""
+    OUTAGE = "outage"
+    """Renewals had no answer for a while, so events may have been missed."""
+    SUSPENDED = "suspended"
+    """This machine or process stood still, so events may have been missed."""
+    ADDRESS_LOST = "address-lost"
+    """The address that events were sent to is no longer one of this machine's."""
     DEVICE_GONE = "device-gone"
+    """ssdp:byebye, or its advertisements have expired."""
     DEVICE_REBOOTED = "device-rebooted"
+    """Another BOOTID, or alive after a byebye."""
+    DEVICE_MOVED = "device-moved"
+    """Its description is at another URL."""
     CLOSED = "closed"
+    """The application has closed it."""
 
 
 class StatusChange(NamedTuple):
-    """A subscription has the status ``status`` from here on. ``http_status`` is what the device
+    """A subscription has the status ``status`` from here on. ``reason`` says why in words, for
+    people; ``cause`` for programs. ``http_status`` is what the device
     answered, 0 where it did not or where that is not the cause."""
 
     subscription: object

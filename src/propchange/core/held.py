@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 from propchange.core.events import Cause, Change, Event, Status
@@ -10,6 +11,7 @@ from propchange.core.lastchange import MASTER, LastChangeEntry, parse_lastchange
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, Response
 from propchange.core.sequence import Sequence
+from propchange.core.sources import Sources
 from propchange.core.states import SubscriberState
 from propchange.core.subscribing import OutgoingRequest
 from propchange.errors import RemoteProtocolError
@@ -58,7 +60,8 @@ class HeldSubscription:
     protocol writes it.
 
     ``values`` is the current state, variable -> typed value; ``instances`` what LastChange has
-    told of it. ``accepted`` are the variables that the device has accepted to event alone
+    told of it. ``status``, ``status_cause`` and ``status_reason`` are those of the last status
+    change. ``accepted`` are the variables that the device has accepted to event alone
     (ACCEPTED-STATEVAR), None when it events all. ``expires`` is in seconds of the
     runtime's clock, None while nothing is granted; infinite grants have ``inf``.
     """
@@ -66,6 +69,7 @@ class HeldSubscription:
     __slots__ = (
         "accepted",
         "advertised",
+        "announced_at",
         "answer",
         "attempts",
         "bucket",
@@ -79,26 +83,36 @@ class HeldSubscription:
         "early",
         "event_url",
         "expires",
+        "failed_at",
+        "failed_since",
         "failures",
         "foreign_sources",
         "gaps",
+        "granted_at",
         "granted_once",
         "head",
         "instances",
+        "interval",
         "last_event_at",
+        "late_sids",
         "limits",
         "must_describe",
+        "outage",
         "outstanding",
         "path",
         "persistent",
+        "remote",
         "renewals",
         "sequence",
         "sid",
+        "slow",
         "source",
+        "sources",
         "state",
         "statevar",
         "status",
         "status_cause",
+        "status_reason",
         "unreadable",
         "unreliable_told",
         "values",
@@ -130,13 +144,22 @@ class HeldSubscription:
         self.state = SubscriberState.WAITING
         self.status = Status.SUBSCRIBING
         self.status_cause: Cause | None = None
+        self.status_reason = ""
         self.sid = ""
         self.path = ""
         self.callback = ""
         self.advertised: str | None = None
+        # Where the SUBSCRIBE of the grant left from, and what is to be tried next.
         self.source: Endpoint | None = None
+        self.sources = Sources()
+        # An initial event came after the SID had been given up for lack of it.
+        self.slow = False
+        self.late_sids: list[str] = []
+        self.remote: Endpoint | None = None
         self.device_host: str | None = None
         self.expires: float | None = None
+        # Between renewals, as last granted: how soon an outage may be over unnoticed.
+        self.interval = inf
         self.bucket = TokenBucket(limits.subscribe_burst, limits.subscribe_refill_seconds, now)
         self.sequence = Sequence()
         self.unreliable_told = False
@@ -147,8 +170,13 @@ class HeldSubscription:
         self.answer: Response
         self.outstanding: OutgoingRequest | None = None
         self.failures = 0
+        self.failed_since: float | None = None
+        self.failed_at = 0.0
+        self.outage = False
+        self.announced_at: float | None = None
         self.attempts = 0
         self.must_describe = False
+        self.granted_at: float | None = None
         self.granted_once = False
         self.renewals = 0
         self.gaps = 0

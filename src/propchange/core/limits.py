@@ -178,7 +178,27 @@ class Limits:
     """Wait after the first failed attempt; it doubles from there."""
 
     backoff_most_seconds: float = 60.0
-    """Longest wait between attempts at a device that is away."""
+    """Longest wait between attempts at a device that is away, and longest patience with one that
+    grants and sends nothing. For a subscription that is renewed more often it is the time between
+    renewals, so that events are back that soon after the device is."""
+
+    renewal_failures: int = 3
+    """Renewals in a row without an answer, and no event meanwhile, after which the SID is given
+    up: the device may be at another port, which only a fresh SUBSCRIBE finds out. Bounds how long
+    an infinite grant of a device that is gone is believed."""
+
+    announcement_seconds: float = 3.0
+    """How long after the news that a device is gone or back the same news is taken for a repeat:
+    devices send their announcements up to three times (UDA 2.0 §1.2.2). Bounds the SUBSCRIBE
+    requests that a forged stream of announcements causes."""
+
+    jump_seconds: float = 10.0
+    """How much later than it was set a timer must fire for a suspend, or a process that was
+    stopped, to be the reason."""
+
+    spread_seconds: float = 2.0
+    """Over how long the fresh subscriptions after a jump are spread: all of them at once would
+    be a burst at every device of the network."""
 
     duration_most_seconds: float = 604_800.0
     """A longer granted duration is renewed as if it were this one (a week)."""
@@ -278,6 +298,10 @@ class Limits:
 
     timer_seconds: float = 30.0
     """Longest time that the runtime's timer waits, so that a suspend is noticed."""
+
+    address_seconds: float = 3.0
+    """How often a control point with subscriptions reads the addresses of this machine, which
+    takes about a millisecond: so soon it is noticed that events are sent to an old one."""
 
 
 DEFAULT_LIMITS = Limits()

@@ -33,6 +33,9 @@ __all__ = ["Received", "Reception"]
 _FOREIGN_SOURCES_TOLD = 16
 """Per subscription: beyond it the list would only feed an attacker's log."""
 
+_LATE_SIDS = 16
+"""Per subscription: a device may be a minute late, and another SID is tried every five seconds."""
+
 _SUBSCRIBING = SubscriberState.SUBSCRIBING
 
 
@@ -65,6 +68,8 @@ class Reception:
         # On a shared path: those whose answer is to come.
         self._subscribing: set[HeldSubscription] = set()
         self._early: deque[Received] = deque(maxlen=limits.early_messages)
+        # SIDs that were given back before anything came, the last ones of each subscription.
+        self._late: dict[str, HeldSubscription] = {}
 
     def expect(self, held: HeldSubscription) -> None:
         """``held`` is about to SUBSCRIBE: give it its path. Which address the device has is not
@@ -105,6 +110,20 @@ class Reception:
         held.head = None
         held.early = []
 
+    def give_up(self, held: HeldSubscription) -> None:
+        """No initial event has come under the SID of ``held``, which is given back. Should it
+        come yet, then the device is not deaf but slow, and that is noted."""
+        held.late_sids.append(held.sid)
+        self._late[held.sid] = held
+        if len(held.late_sids) > _LATE_SIDS:
+            self._late.pop(held.late_sids.pop(0), None)
+
+    def stop_waiting(self, held: HeldSubscription) -> None:
+        """It does not matter any more whether it comes."""
+        for sid in held.late_sids:
+            self._late.pop(sid, None)
+        held.late_sids.clear()
+
     def _forget_sid(self, held: HeldSubscription) -> None:
         # Two devices may grant the same SID: it is then the later one's.
         if self._sids.get(held.sid) is held:
@@ -130,6 +149,10 @@ class Reception:
             held = self._sids.get(sid)
             early = held is None and bool(self._subscribing)
         if not early and (held is None or held.sid != sid):
+            if sid in self._late:
+                slow = self._late[sid]
+                slow.slow = True
+                self.stop_waiting(slow)
             return self._refuse(
                 request, Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2")
             )

@@ -11,7 +11,9 @@ NOTIFY is in flight. *Settled* means answered or abandoned: either way its SEQ i
 
 **Subscriber** (UDA 2.0 §4.1.2 to §4.1.4). A wanted subscription is never given up unless it was
 refused at its very beginning by a caller who asked for that, or closed. Whatever ends a granted
-one leads to ``WAITING`` and from there to a fresh SUBSCRIBE.
+one leads to ``WAITING`` and from there to a fresh SUBSCRIBE: either its SID is no longer good
+(*lapsed*), or it may be, and is given back because another one restores what this one has missed
+(*replaced*). Which address it comes from is no state: ``core.sources`` has that.
 """
 
 from __future__ import annotations
@@ -163,11 +165,14 @@ class SubscriberState(enum.IntEnum):
     """Granted, and events have come."""
     DEAF = 5
     """Granted, and no initial event came in time."""
-    CLOSING = 6
+    UNANSWERED = 6
+    """Granted, events have come, and nobody is there for the renewal: the device may be gone, or
+    come back with the SID still good."""
+    CLOSING = 7
     """The UNSUBSCRIBE is out."""
-    REFUSED = 7
+    REFUSED = 8
     """The first SUBSCRIBE failed, and the caller did not want to keep trying."""
-    CLOSED = 8
+    CLOSED = 9
 
 
 class SubscriberInput(enum.IntEnum):
@@ -187,21 +192,24 @@ class SubscriberInput(enum.IntEnum):
     INITIAL_EVENT = 6
     INITIAL_OVERDUE = 7
     RENEWED = 8
-    LAPSED = 9
-    """The SID is no longer good: refused, expired, the device gone or rebooted."""
-    GAP = 10
-    """An event was missed (UDA 2.0 §4.3.1)."""
-    UNSUBSCRIBE_SENT = 11
+    UNREACHED = 9
+    """A renewal found nobody: no connection, or no answer again and again."""
+    LAPSED = 10
+    """The SID is no longer good: refused, expired, the device gone, moved or rebooted."""
+    REPLACED = 11
+    """The SID may be good, and is given back for a fresh one: an event was missed (UDA 2.0 §4.3.1),
+    or may have been, or none ever came."""
+    UNSUBSCRIBE_SENT = 12
     """Closing, with a SID to give back."""
-    DROPPED = 12
+    DROPPED = 13
     """Closing, with none."""
-    UNSUBSCRIBED = 13
+    UNSUBSCRIBED = 14
     """The UNSUBSCRIBE was answered, or failed: nothing more can be done."""
 
 
 _S, _SI = SubscriberState, SubscriberInput
 
-_GRANTED_STATES = (_S.GRANTED, _S.ACTIVE, _S.DEAF)
+_GRANTED_STATES = (_S.GRANTED, _S.ACTIVE, _S.DEAF, _S.UNANSWERED)
 
 SUBSCRIBER: TransitionTable[SubscriberState, SubscriberInput] = TransitionTable(
     SubscriberState,
@@ -217,11 +225,16 @@ SUBSCRIBER: TransitionTable[SubscriberState, SubscriberInput] = TransitionTable(
         (_S.SUBSCRIBING, _SI.GIVEN_UP): _S.REFUSED,
         (_S.GRANTED, _SI.INITIAL_EVENT): _S.ACTIVE,
         (_S.GRANTED, _SI.INITIAL_OVERDUE): _S.DEAF,
-        # A device that cannot keep order can leave a gap behind its initial event only.
-        (_S.ACTIVE, _SI.GAP): _S.WAITING,
         (_S.DEAF, _SI.INITIAL_EVENT): _S.ACTIVE,
-        **{(state, _SI.RENEWED): state for state in _GRANTED_STATES},
+        (_S.ACTIVE, _SI.UNREACHED): _S.UNANSWERED,
+        (_S.UNANSWERED, _SI.UNREACHED): _S.UNANSWERED,
+        (_S.GRANTED, _SI.RENEWED): _S.GRANTED,
+        (_S.ACTIVE, _SI.RENEWED): _S.ACTIVE,
+        (_S.DEAF, _SI.RENEWED): _S.DEAF,
+        # And replaced at once: a device that was away has given events up meanwhile.
+        (_S.UNANSWERED, _SI.RENEWED): _S.ACTIVE,
         **{(state, _SI.LAPSED): _S.WAITING for state in _GRANTED_STATES},
+        **{(state, _SI.REPLACED): _S.WAITING for state in _GRANTED_STATES},
         **{(state, _SI.UNSUBSCRIBE_SENT): _S.CLOSING for state in _GRANTED_STATES},
         **{
             (state, _SI.DROPPED): _S.CLOSED

@@ -55,11 +55,11 @@ class RequestKind(enum.Enum):
 class OutgoingRequest:
     """A request for the runtime to send.
 
-    The runtime connects to ``url`` (from the address ``source`` if given: the interface pair of
-    the subscription, REN-03), builds the message with :meth:`build`, follows what
-    :func:`redirect_url` tells, ``Limits.redirects`` times at most, with the message
-    :func:`addressed_to` there, and unless it :func:`leads_inside`. It sets ``remote`` to the
-    address that answered and ``url`` to where a redirect has led, and calls
+    The runtime connects to ``url``, from the address ``source`` if given: the interface pair of
+    the subscription (REN-03), or the address that events are wanted at. It builds the message with
+    :meth:`build`, follows what :func:`redirect_url` tells, ``Limits.redirects`` times at most, with
+    the message :func:`addressed_to` there, and unless it :func:`leads_inside`. It sets ``remote``
+    to the address that answered and ``url`` to where a redirect has led, and calls
     ``response_received`` or ``request_failed`` with this object.
     """
 

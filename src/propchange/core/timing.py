@@ -8,7 +8,14 @@ from typing import NamedTuple
 from propchange.core.headers import is_infinite, parse_timeout
 from propchange.core.limits import Limits
 
-__all__ = ["GrantTimes", "backoff", "grant_times", "granted_duration", "renewal_retry"]
+__all__ = [
+    "GrantTimes",
+    "backoff",
+    "grant_times",
+    "granted_duration",
+    "patience",
+    "renewal_retry",
+]
 
 _UNSTATED = 1800.0
 """What a device that does not say how long it grants is taken to mean: UDA's recommendation."""
@@ -53,13 +60,25 @@ def grant_times(granted: float, sent_at: float, jitter: float, limits: Limits) -
     return GrantTimes(sent_at + kept, sent_at + max(kept, _SHORTEST_LAPSE), renews)
 
 
-def backoff(failures: int, limits: Limits) -> float:
-    """How long to wait after that many failures in a row, jitter apart."""
+def backoff(failures: int, limits: Limits, longest: float = inf) -> float:
+    """How long to wait after that many failures in a row, jitter apart: ``longest`` or
+    ``Limits.backoff_most_seconds`` at most, but not under ``Limits.backoff_first_seconds``."""
     doubled = limits.backoff_first_seconds * 2.0 ** min(failures - 1, 16)
-    return min(doubled, limits.backoff_most_seconds)
+    most = max(min(longest, limits.backoff_most_seconds), limits.backoff_first_seconds)
+    return min(doubled, most)
 
 
-def renewal_retry(failures: int, left: float, limits: Limits) -> float:
+def patience(rounds: int, interval: float, limits: Limits) -> float:
+    """How long a grant without an initial event is kept when all addresses have been tried that
+    many times: 5, 10, 20, 40, 60 seconds, so that a device which takes its time is heard; and not
+    beyond the time of the next renewal, ``interval`` seconds after the grant, since it could not
+    be told from a device that has given the message up."""
+    first = limits.initial_event_seconds
+    doubled = first * 2.0 ** min(rounds, 16)
+    return max(first, min(doubled, limits.backoff_most_seconds, interval))
+
+
+def renewal_retry(failures: int, left: float, longest: float, limits: Limits) -> float:
     """How long to wait before a renewal that got no answer is tried again, when ``left`` seconds
-    of the grant are left: often enough that several attempts fit."""
-    return max(_SHORTEST_RENEWAL, min(backoff(failures, limits), left / 2))
+    of the grant are left: often enough that several attempts fit, ``longest`` at most."""
+    return max(_SHORTEST_RENEWAL, min(backoff(failures, limits, longest), left / 2))

@@ -30,7 +30,7 @@ from propchange.core.subscribing import (
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.event import endpoint_of_url
-from propchange.twisted.exchanges import Exchange, connect
+from propchange.twisted.exchanges import Exchange, connect, failure_of
 from propchange.twisted.messages import answer, read_body, read_request
 from propchange.twisted.reactors import Reactor, Timer, all_of, clock_of, default_reactor
 from propchange.twisted.reporting import Warnings, product
@@ -348,7 +348,8 @@ class ControlPoint:
 
     def _sent(self, result: Any, request: OutgoingRequest, endpoint: Endpoint) -> None:
         if isinstance(result, Failure):
-            self._protocol.request_failed(request, result.getErrorMessage(), self._clock())
+            failure = failure_of(result.value, request.source)
+            self._protocol.request_failed(request, result.getErrorMessage(), self._clock(), failure)
         else:
             self._protocol.response_received(request, result, self._clock())
         left = self._under_way.pop(endpoint) - 1

@@ -6,16 +6,18 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import ClientFactory, Protocol
 
+from propchange.core.failures import Failure, failure_of_errno
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
-from propchange.errors import ConnectionFailed, PropchangeError, TimedOut
+from propchange.errors import ConnectionFailed, PropchangeError, RemoteProtocolError, TimedOut
 from propchange.http import ResponseParser, encode_request
 from propchange.twisted.addresses import endpoint_of, scoped_host
 from propchange.twisted.reactors import Reactor, default_reactor
 
-__all__ = ["Exchange", "connect"]
+__all__ = ["Exchange", "connect", "failure_of"]
 
 
 class Exchange(Protocol):
@@ -130,9 +132,23 @@ class _Factory(ClientFactory):
         return self._connection
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        self._connected.errback(
-            ConnectionFailed(f"no connection to {self._endpoint}: {reason.getErrorMessage()}")
-        )
+        error = ConnectionFailed(f"no connection to {self._endpoint}: {reason.getErrorMessage()}")
+        error.__cause__ = reason.value
+        self._connected.errback(error)
+
+
+def failure_of(error: BaseException | None, source: Endpoint | None = None) -> Failure:
+    """What a failed :func:`connect` or :meth:`Exchange.request` means for a subscription;
+    ``source`` is what was given to it."""
+    if not isinstance(error, ConnectionFailed):
+        return Failure.BROKEN if isinstance(error, RemoteProtocolError) else Failure.SILENCE
+    cause = error.__cause__
+    if cause is None:
+        return Failure.BROKEN
+    if isinstance(cause, ConnectTimeout):
+        return Failure.UNREACHABLE  # A host that is there answers a SYN, or refuses it.
+    number = getattr(cause, "osError", None)
+    return failure_of_errno(number, bound=source is not None)
 
 
 def connect(
