@@ -155,6 +155,23 @@ def test_an_answer_to_a_search_counts_as_an_advertisement_does() -> None:
     assert lan.known == [UDN]
 
 
+def test_a_location_that_needs_a_zone_is_the_last_choice() -> None:
+    lan = LAN()
+    lan.presence.receive(
+        Advertisement(
+            kind=AdvertisementKind.ALIVE, udn=UDN, target=UDN, location="http://[fe80::1]/d"
+        ),
+        link="eth0/6",
+        source=Endpoint("fe80::1", 1900, 3),
+        on_link=(),
+        now=lan.now,
+    )
+    lan.say(link="eth0/4")
+    device = lan.presence.device(UDN)
+    assert device is not None
+    assert device.locations == (URL, "http://[fe80::1%3]/d")
+
+
 def test_what_is_announced_later_changes_it_once() -> None:
     lan = LAN()
     lan.announce(config_id=1, server="Linux/6 UPnP/1.1 x/1", secure_location="https://h/d")

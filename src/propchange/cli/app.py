@@ -12,6 +12,8 @@ import typer
 
 from propchange.asyncio.listener import ports_of
 from propchange.cli.demo import demo as run_demo
+from propchange.cli.discover import DiscoverOptions
+from propchange.cli.discover import discover as run_discover
 from propchange.cli.running import run
 from propchange.cli.watch import WatchOptions
 from propchange.cli.watch import watch as run_watch
@@ -99,10 +101,43 @@ def demo(
 
 
 @app.command()
+def discover(
+    seconds: Annotated[
+        float, typer.Option(min=0, help="How long to listen; 0: until Ctrl-C.")
+    ] = 5.0,
+    type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="Only devices with this device or service type, embedded ones too: a whole type, "
+            "or a short name such as MediaRenderer.",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON Lines, as always off a terminal.")
+    ] = False,
+    interface: Annotated[
+        str | None,
+        typer.Option(metavar="I", help="The one interface, or address of it, to search from."),
+    ] = None,
+) -> None:
+    """Search for devices and print them as they appear, with the services that send events.
+
+    Status 1 when there are none.
+    """
+    options = DiscoverOptions(seconds=seconds or None, type=type, json=json, interface=interface)
+    raise typer.Exit(run(run_discover(options), endless=not seconds))
+
+
+@app.command()
 def watch(  # noqa: PLR0917 - typer calls it by name
     url: Annotated[
         str,
-        typer.Argument(help="A device description, or an event URL.", show_default=False),
+        typer.Argument(
+            help="A device description, an event URL, or the UDN of a device (uuid:…), which is "
+            "searched for and followed.",
+            show_default=False,
+        ),
     ],
     service: Annotated[
         list[str] | None,

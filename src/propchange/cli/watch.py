@@ -58,13 +58,18 @@ async def watch(options: WatchOptions) -> None:
             count=options.count,
             keep_messages=options.raw and isinstance(form, TerminalLines),
         )
-        async with ControlPoint(
-            port=options.port or options.callback_port or 0,
-            callback_host=options.callback_host,
-            callback_port=options.callback_port,
-            duration=options.duration,
-            tap=follower.tap,
-        ) as control_point:
+        try:
+            made = ControlPoint(
+                port=options.port or options.callback_port or 0,
+                callback_host=options.callback_host,
+                callback_port=options.callback_port,
+                duration=options.duration,
+                discovery=_is_udn(options.url),
+                tap=follower.tap,
+            )
+        except ImportError as error:
+            raise CommandFailed(str(error)) from error
+        async with made as control_point:
             await _watch(control_point, follower, writer, form, options)
 
 
@@ -78,7 +83,11 @@ async def _watch(
     url = options.url
     not_a_description: Exception | None = None
     try:
-        wanted = _of_device(await control_point.device(url), options.services)
+        if _is_udn(url):
+            device = await control_point.device(udn=url)
+        else:
+            device = await control_point.device(url)
+        wanted = _of_device(device, options.services)
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
     except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
@@ -108,6 +117,10 @@ async def _watch(
             f"{url} is neither the URL of a device description ({not_a_description}) "
             f"nor an event URL ({tried})"
         ) from error
+
+
+def _is_udn(url: str) -> bool:
+    return url[:5].lower() == "uuid:"
 
 
 def _of_device(device: RemoteDevice, names: Sequence[str]) -> Wanted:

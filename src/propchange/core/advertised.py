@@ -104,9 +104,10 @@ class AdvertisedDevice:
     @property
     def locations(self) -> tuple[str, ...]:
         """Where its description is to be had, as it has announced: link by link in the order in
-        which it was heard on them, the latest of each first. Empty while it is not present."""
+        which it was heard on them, the latest of each first, and last those that need a zone.
+        Empty while it is not present."""
         found = (url for heard in self.links.values() for url in reversed(heard.locations))
-        return tuple(dict.fromkeys(found))
+        return tuple(sorted(dict.fromkeys(found), key=lambda url: "%" in url))
 
     @property
     def location(self) -> str:

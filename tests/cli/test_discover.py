@@ -1,0 +1,206 @@
+"""``propchange discover`` and ``watch uuid:…``, with a device that announces itself on loopback."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import io
+import json
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from propchange import Device, Service, StateVariable, host
+from propchange.asyncio.sightings import Sighting, SightingKind
+from propchange.cli.discover import DiscoverOptions, Found, _nothing, _now, _TerminalLines
+from propchange.upnp.description import DeviceDescription, ServiceDescription
+
+TYPE = "urn:example-org:device:Bench:1"
+HOSTILE = "Bench\x85[bold]\u202e"
+
+
+class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
+    temperature = StateVariable("r4", initial=20.0)
+
+
+class Silent(Service, type="urn:example-org:service:Silent:1"):
+    level = StateVariable("ui1", evented=False)
+
+
+def announcer() -> Any:
+    path = Path(__file__).parents[1] / "asyncio" / "announcing.py"
+    spec = importlib.util.spec_from_file_location("propchange_announcing_for_cli", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Announcer
+
+
+@pytest.fixture
+def bench(loop: Any) -> Iterator[Any]:
+    """A device that answers searches on the loopback interface."""
+    device = Device(
+        HOSTILE, services=[Thermometer(), Silent()], udn=f"uuid:{uuid.uuid4()}", type=TYPE
+    )
+    hosting = host(device, interface="127.0.0.1")
+    hosted = loop.run(hosting.__aenter__())
+    announcing = announcer()(device, hosted.description_url)
+    loop.run(announcing.__aenter__())
+    yield SimpleNamespace(udn=device.udn, url=hosted.description_url, announcer=announcing)
+    loop.run(announcing.__aexit__())
+    loop.run(hosting.__aexit__(None, None, None))
+
+
+def of(bench: Any, out: str) -> list[dict[str, Any]]:
+    return [told for told in map(json.loads, out.splitlines()) if told["udn"] == bench.udn]
+
+
+def test_a_device_is_found_with_the_services_that_send_events(bench: Any, propchange: Any) -> None:
+    ran = propchange("discover", "--interface", "127.0.0.1", "--seconds", "1")
+
+    (found,) = of(bench, ran.out)
+    assert (ran.status, ran.err) == (0, "")
+    assert found.pop("time")
+    assert found == {
+        "kind": "appeared",
+        "udn": bench.udn,
+        "friendly_name": HOSTILE,
+        "device_type": TYPE,
+        "description_url": bench.url,
+        "evented": ["Thermometer"],
+        "types": [
+            TYPE,
+            "urn:example-org:service:Thermometer:1",
+            "urn:example-org:service:Silent:1",
+        ],
+        "error": None,
+    }
+    # Nothing that a terminal would act on has left as it came.
+    assert "\x85" not in ran.out
+    assert "\u202e" not in ran.out
+
+
+def test_a_type_is_searched_for_and_others_are_left_out(bench: Any, propchange: Any) -> None:
+    words = ("discover", "--interface", "127.0.0.1", "--seconds", "0.8", "--type")
+    assert of(bench, propchange(*words, TYPE).out)
+    assert TYPE in bench.announcer.searches
+    ran = propchange(*words, "urn:example-org:device:NoSuchThing:1")
+    assert (ran.status, ran.out) == (1, "")
+    assert "no device with the type urn:example-org:device:NoSuchThing:1 has answered" in ran.err
+    assert "searched from 127.0.0.1" in ran.err
+
+
+def test_a_description_that_cannot_be_had_is_said(bench: Any, propchange: Any) -> None:
+    bench.announcer.location = bench.url + "/nothing"
+    ran = propchange("discover", "--interface", "127.0.0.1", "--seconds", "0.8")
+
+    (found,) = of(bench, ran.out)
+    assert found["friendly_name"] is None
+    assert "was answered with 404" in found["error"]
+
+
+def test_without_an_interface_for_multicast_that_is_said() -> None:
+    assert "no interface of this machine" in _nothing(DiscoverOptions(), ())
+    endless = _nothing(DiscoverOptions(seconds=None), ("192.0.2.1",))
+    assert endless.startswith("no device has answered (searched from 192.0.2.1)")
+
+
+def test_without_the_extra_that_is_said(propchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **more: Any) -> Any:
+        if name.startswith("async_upnp_client"):
+            raise ImportError(name, name="async_upnp_client")
+        return real(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    for words in (("discover",), ("watch", "uuid:x")):
+        ran = propchange(*words)
+        assert (ran.status, ran.out) == (1, "")
+        assert "pip install 'propchange[discovery]'" in ran.err
+
+
+def sighting(kind: SightingKind, **more: Any) -> Sighting:
+    fields: dict[str, Any] = {
+        "udn": "uuid:a",
+        "types": (TYPE,),
+        "locations": ("http://192.0.2.9/d",),
+        "is_root": True,
+        "server": None,
+        "_control_point": None,
+    }
+    return Sighting(kind, **(fields | more))
+
+
+DESCRIBED = DeviceDescription(
+    "http://192.0.2.9/d",
+    "uuid:a",
+    HOSTILE,
+    TYPE,
+    services=(ServiceDescription("urn:x:service:A:1", "urn:x:serviceId:A", "", "", "http://e/"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "description", "error", "lines"),
+    [
+        (
+            SightingKind.APPEARED,
+            DESCRIBED,
+            None,
+            [
+                "Bench\\x85[bold]\\u202e  Bench:1",
+                "    http://192.0.2.9/d",
+                "    uuid:a",
+                "    sends events: A",
+            ],
+        ),
+        (
+            SightingKind.CHANGED,
+            None,
+            "no connection\x1b",
+            [
+                "changed: uuid:a  Bench:1",
+                "    http://192.0.2.9/d",
+                "    uuid:a",
+                "    its description cannot be had: no connection\\x1b",
+            ],
+        ),
+        (SightingKind.GONE, DESCRIBED, None, ["gone: Bench\\x85[bold]\\u202e  Bench:1"]),
+        (
+            SightingKind.APPEARED,
+            DeviceDescription("http://192.0.2.9/d", "uuid:a", "", TYPE),
+            None,
+            ["uuid:a  Bench:1", "    http://192.0.2.9/d", "    uuid:a", "    sends no events"],
+        ),
+    ],
+)
+def test_a_terminal_gets_lines_for_people(
+    kind: SightingKind,
+    description: DeviceDescription | None,
+    error: str | None,
+    lines: list[str],
+) -> None:
+    form = _TerminalLines(io.StringIO())
+    assert form.line(Found(_now(), sighting(kind), description, error)).splitlines() == lines
+
+
+def test_watch_takes_a_udn(bench: Any, propchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searched for on the interfaces that there are; here on the one that the tests may use."""
+    from propchange.cli import watch
+
+    real = watch.ControlPoint
+    monkeypatch.setattr(
+        watch, "ControlPoint", lambda **options: real(**options, interface="127.0.0.1")
+    )
+    ran = propchange("watch", bench.udn, "--service", "Thermometer", "--count", "1")
+
+    (event,) = [told for told in map(json.loads, ran.out.splitlines()) if "changes" in told]
+    assert (ran.status, ran.err) == (0, "")
+    assert event["changes"] == {"Temperature": 20.0}
