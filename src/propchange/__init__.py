@@ -3,6 +3,7 @@
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.remote import RemoteDevice, RemoteService
+from propchange.asyncio.sightings import Sighting, SightingKind
 from propchange.asyncio.subscription import Subscription
 from propchange.core.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.limits import Limits
@@ -41,6 +42,8 @@ __all__ = [
     "RemoteProtocolError",
     "RemoteService",
     "Service",
+    "Sighting",
+    "SightingKind",
     "StateVariable",
     "Status",
     "StatusChange",
