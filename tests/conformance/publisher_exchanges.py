@@ -239,8 +239,11 @@ def subscribed(answer: Answer | None = None, **changes: Any) -> tuple[Step, Step
 # --- for pytest ---
 
 
-def played_on(rows: tuple[Row, ...], front: str) -> list[Any]:
-    """The rows of ``front`` as parameters, each in each way of feeding, with its marks."""
+def played_on(
+    rows: tuple[Row, ...], front: str, thoroughly: tuple[Row, ...] | None = None
+) -> list[Any]:
+    """The rows of ``front`` as parameters, with their marks: each in each way of feeding, or, when
+    it is not among those to be played ``thoroughly``, in one of them, which goes round."""
     return [
         pytest.param(
             each,
@@ -248,7 +251,11 @@ def played_on(rows: tuple[Row, ...], front: str) -> list[Any]:
             id=f"{each.name}, {feed}",
             marks=[pytest.mark.clause(clause) for clause in each.clauses],
         )
-        for each in rows
+        for number, each in enumerate(rows)
         if front not in each.not_on
-        for feed in each.feeds
+        for feed in (
+            each.feeds
+            if thoroughly is None or each in thoroughly
+            else (each.feeds[number % len(each.feeds)],)
+        )
     ]

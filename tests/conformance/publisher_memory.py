@@ -130,8 +130,9 @@ class MemoryStage:
                 self._protocol.delivery_ended(delivery, DeliveryFailure.CONNECT, self._now)
                 self._drain()
 
-    def next_notify(self) -> Arrived:
-        arrived = self._notifies.pop(0)
+    def next_notify(self, callback: str) -> Arrived:
+        arrived = next(each for each in self._notifies if each.callback == callback)
+        self._notifies.remove(arrived)
         # Nothing is sent before an answer is written; whether the stream ended is known now.
         arrived.ended = self._ended
         return arrived

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from publisher_exchanges import (
     BAD_REQUEST,
     CANCELLED,
@@ -25,6 +27,9 @@ from publisher_exchanges import (
     unsubscribe,
 )
 
+TOO_LARGE = f"413 {HTTPStatus(413).phrase}"
+TOO_LONG = f"414 {HTTPStatus(414).phrase}"
+OTHERS = dict.fromkeys(("service", "dict"), "what else a site has is the program's own")
 NOT_FOUND = refused("404 Not Found")
 LAST_412 = refused("412 Precondition Failed", version="1.0", ends=True)
 LAST_404 = refused("404 Not Found", version="1.0", ends=True)
@@ -95,7 +100,6 @@ VERSIONS: tuple[Row, ...] = (
         "SUB-32 SUB-56",
         ask(subscribe(version="1.0", NT=None), LAST_412),
         ask(unsubscribe("uuid:x", version="1.0"), LAST_412),
-        ask(subscribe(version="1.0", path="/nothing"), LAST_404),
         ask(subscribe(NT=None, CONNECTION="close"), refused("412 Precondition Failed", ends=True)),
         ask(
             subscribe(version="1.0", extra=(CHUNKED,), body="0\r\n\r\n"),
@@ -118,7 +122,7 @@ CONNECTIONS: tuple[Row, ...] = (
         "requests that come in one piece are answered in their order",
         "SUB-30 SUB-07",
         Ask(
-            (subscribe(), subscribe(NT=None), unsubscribe("uuid:x"), subscribe("/nothing")),
+            (subscribe(), subscribe(NT=None), unsubscribe("uuid:x"), subscribe("{path}/x")),
             (granted(), PRECONDITION_FAILED, PRECONDITION_FAILED, NOT_FOUND),
         ),
         INITIAL,
@@ -199,11 +203,11 @@ BODIES: tuple[Row, ...] = (
         "AMB-13",
         ask(
             subscribe(CONTENT_LENGTH="2000000"),
-            refused("413 Request Entity Too Large", ends=True),
+            refused(TOO_LARGE, ends=True),
         ),
         ask(
             subscribe(CONTENT_LENGTH="9" * 30),
-            refused("413 Request Entity Too Large", ends=True),
+            refused(TOO_LARGE, ends=True),
         ),
         Quiet(),
     ),
@@ -212,7 +216,7 @@ BODIES: tuple[Row, ...] = (
         "AMB-13 SUB-30",
         ask(
             subscribe(EXPECT="100-continue", CONTENT_LENGTH="2000000"),
-            refused("413 Request Entity Too Large", ends=True),
+            refused(TOO_LARGE, ends=True),
         ),
     ),
     *(
@@ -250,10 +254,18 @@ TARGETS: tuple[Row, ...] = (
         ask(subscribe("/nothing"), NOT_FOUND),
         ask(renew("uuid:x", "/nothing"), NOT_FOUND),
         ask(unsubscribe("uuid:x", "/nothing"), NOT_FOUND),
-        ask(subscribe("{path}/below"), NOT_FOUND),
-        ask(subscribe("{path}/"), NOT_FOUND),
         ask(subscribe("{path}x"), NOT_FOUND),
         ask(subscribe("/"), NOT_FOUND),
+        Quiet(),
+        not_on=OTHERS,
+    ),
+    row(
+        "a path below an event URL is none",
+        "SUB-76 SUB-04",
+        ask(subscribe("{path}/below"), NOT_FOUND),
+        ask(subscribe("{path}/"), NOT_FOUND),
+        ask(renew("uuid:x", "{path}/below"), NOT_FOUND),
+        ask(subscribe(version="1.0", path="{path}/below"), LAST_404),
         Quiet(),
     ),
     row(
@@ -393,7 +405,7 @@ JUNK: tuple[Row, ...] = (
     row(
         "a request target beyond the cap is answered 414",
         "SUB-75",
-        ask(subscribe("/" + "a" * 3000), refused("414 Request-URI Too Long", ends=True)),
+        ask(subscribe("/" + "a" * 3000), refused(TOO_LONG, ends=True)),
         feeds=("whole",),
     ),
     row(

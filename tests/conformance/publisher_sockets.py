@@ -59,6 +59,7 @@ class SocketStage:
         self._asking: socket.socket | None = None
         self._received = b""
         self._over = False
+        self._early: list[Arrived] = []
         self._callbacks: dict[str, socket.socket] = {}
         self._carriers: dict[socket.socket, tuple[str, bytearray]] = {}
         self.names = {"address": self.address, "peer": self._authority(0).rpartition(":")[0]}
@@ -151,10 +152,14 @@ class SocketStage:
         events = dict(poll.poll(0)).get(self._asking.fileno(), 0)
         return bool(events & select.POLLIN), bool(events & select.POLLRDHUP)
 
-    def next_notify(self) -> Arrived:
+    def next_notify(self, callback: str) -> Arrived:
         until = time.monotonic() + PATIENCE
         state = None
         while True:
+            for early in self._early:
+                if early.callback == callback:
+                    self._early.remove(early)
+                    return early
             ready = self._wait(until - time.monotonic())
             assert ready, "no NOTIFY has come"
             state = state or self._state_of_asking()
@@ -162,7 +167,7 @@ class SocketStage:
                 arrived = self._take(sock)
                 if arrived is not None:
                     arrived.answered, arrived.ended = state
-                    return arrived
+                    self._early.append(arrived)
 
     def _wait(self, seconds: float) -> list[socket.socket]:
         waiting = [*self._callbacks.values(), *self._carriers]
@@ -194,6 +199,8 @@ class SocketStage:
 
     def is_quiet(self) -> bool:
         until = time.monotonic() + SILENCE
+        if self._early:
+            return False
         while ready := self._wait(until - time.monotonic()):
             for sock in ready:
                 if self._take(sock) is not None:
@@ -284,6 +291,7 @@ class AsyncioStage(SocketStage):
 
     def set_next_seq(self, sid: str, seq: int) -> None:
         async def poke() -> None:
+            await self._hosted.drain()
             for subscription in self._hosted.subscriptions:
                 if subscription.sid == sid:
                     subscription.seq = seq
@@ -347,7 +355,8 @@ class TwistedStage(SocketStage):
             for path, resource in self.resources().items():
                 root.putChild(path[1:].encode(), resource)
             reactor = self._thread.reactor
-            self._site = Site(root, limits=self._limits, reactor=reactor)
+            server = self._policy.server
+            self._site = Site(root, limits=self._limits, reactor=reactor, server=server)
             self._port = reactor.listenTCP(0, self._site, interface=self.address)
             return int(self._port.getHost().port)
 
@@ -391,6 +400,7 @@ class ServiceStage(TwistedStage):
         self._thread.run(assign)
 
     def set_next_seq(self, sid: str, seq: int) -> None:
+        self._thread.run(self._services["/evt"].drained)
         for subscription in self._services["/evt"].subscriptions:
             if subscription.sid == sid:
                 subscription.seq = seq

@@ -8,7 +8,7 @@ import pytest
 from publisher_exchanges import Row, played_on
 from publisher_player import Player
 from publisher_sockets import AsyncioStage, LoopThread
-from publisher_table import ROWS
+from publisher_table import HTTP, ROWS
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def thread() -> Iterator[LoopThread]:
     thread.close()
 
 
-@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "asyncio"))
+@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "asyncio", thoroughly=HTTP))
 def test_a_hosted_device_keeps_the_clauses(row: Row, feed: str, thread: LoopThread) -> None:
     stage = AsyncioStage(row, thread)
     try:

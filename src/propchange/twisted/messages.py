@@ -35,6 +35,9 @@ def read_body(request: Any, limits: Limits) -> bytes | Refusal:
 
 def read_request(request: Any, body: bytes) -> Request:
     """What the core is to judge. ``request`` is a ``twisted.web.http.Request``."""
+    received: Request | None = getattr(request, "received", None)
+    if received is not None:  # our own Site has read it
+        return received
     headers: list[tuple[bytes, bytes]] = []
     for name, values in request.requestHeaders.getAllRawHeaders():
         for value in values:
@@ -88,20 +91,27 @@ def call_when_left(request: Any, reactor: Reactor, told: Callable[[bool], object
     """Call ``told(True)`` once the answer to ``request`` has left this process, or
     ``told(False)`` when the connection was lost first.
 
-    What is finished in one turn of the reactor is written before the second turn after it; what
-    the peer is too slow to take is asked for again each turn.
+    An answer that ends its connection has left with the end of the stream. What is finished in
+    one turn of the reactor is written before the second turn after it; what the peer is too slow
+    to take is asked for again.
     """
+    channel = getattr(request, "channel", None)
+    transport = getattr(channel, "transport", None)
+    goes_on = getattr(channel, "persistent", True)
 
     def finished(_: object) -> None:
-        reactor.callLater(0, reactor.callLater, 0, look)
-
-    transport = getattr(getattr(request, "channel", None), "transport", None)
+        if not goes_on and hasattr(channel, "call_when_ended"):
+            channel.call_when_ended(told)
+        else:
+            reactor.callLater(0, reactor.callLater, 0, look)
 
     def look() -> None:
         unwritten = getattr(transport, "dataBuffer", b"") or getattr(
             transport, "_tempDataBuffer", ()
         )
-        if not unwritten:
+        if not goes_on and getattr(transport, "connected", False):
+            reactor.callLater(_AGAIN_SECONDS, look)
+        elif not unwritten:
             told(True)
         elif getattr(transport, "connected", True):
             reactor.callLater(_AGAIN_SECONDS, look)
@@ -111,4 +121,4 @@ def call_when_left(request: Any, reactor: Reactor, told: Callable[[bool], object
     request.notifyFinish().addCallbacks(finished, lambda _: told(False))
 
 
-_AGAIN_SECONDS = 0.05
+_AGAIN_SECONDS = 0.02

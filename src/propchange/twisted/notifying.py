@@ -68,17 +68,19 @@ class Subscriber(dict[str, Any]):
 
     Beside what programs read and write in it there are ``urls``, its delivery URLs as they were
     judged; ``source``, the local address to send from; ``peer``, where its SUBSCRIBE came from;
+    ``uda``, the version of UDA that its messages follow;
     ``expires`` by the reactor's clock, with the ``stamp`` (created, timeout) it belongs to; and
     ``table``, the dict it stands in.
     """
 
-    __slots__ = ("expires", "peer", "source", "stamp", "table", "urls")
+    __slots__ = ("expires", "peer", "source", "stamp", "table", "uda", "urls")
 
     def __init__(self, fields: Mapping[str, Any], urls: tuple[DeliveryURL, ...]) -> None:
         super().__init__(fields)
         self.urls = urls
         self.source: Endpoint | None = None
         self.peer = ""
+        self.uda = "1.1"
         self.table: MutableMapping[str, Any] | None = None
         self.expires: float | None = None
         self.stamp: tuple[Any, Any] = (None, None)
@@ -204,6 +206,8 @@ class _Outbox:
             self._queue.remove(notification)
         if isinstance(result, PeerResponse) and result.status == 412:
             withdraw(self.subscriber)
+            for waiting in tuple(self._queue):
+                self.done(waiting, DeliveryError(_OVER))
         self._proceed()
         deferred = notification.deferred
         if deferred.called:
@@ -354,7 +358,8 @@ def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, .
         url = _delivery_url(callback)
         urls = () if url is None else (url,)
     source = getattr(subscriber, "source", None)
-    addresses = (DeliveryAddress(str(subscriber["sid"]), url, source, "1.1") for url in urls)
+    uda = getattr(subscriber, "uda", "1.1")
+    addresses = (DeliveryAddress(str(subscriber["sid"]), url, source, uda) for url in urls)
     return tuple(address for address in addresses if _can_be_written(address))
 
 

@@ -110,7 +110,7 @@ class Service(upnp.Service):
         :class:`~propchange.twisted.Site` that has :attr:`resource` at every path; gives the port.
         For a program that has no site of its own. Raises CannotListenError of Twisted."""
         reactor: Any = self._opened().reactor
-        site = Site(self.resource, limits=self._limits, reactor=reactor)
+        site = Site(self.resource, limits=self._limits, reactor=reactor, server=self._policy.server)
         listening = reactor.listenTCP(port, site, interface=interface)
         self._listening.append((listening, site))
         return int(listening.getHost().port)

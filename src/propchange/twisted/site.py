@@ -1,80 +1,132 @@
-"""A web server whose caps bind before a resource is asked to render.
+"""A web server whose requests are read by the ``http`` room, with its strictness and its caps.
 
-``twisted.web`` takes a whole body into memory or a file before anything can refuse it. Here the
-caps of :class:`propchange.core.limits.Limits` hold while a request arrives.
+``twisted.web`` takes a whole body into memory or a file before anything can refuse it, answers in
+versions of HTTP that there are not, and ends a connection with a reset when something it has not
+read is left. Here a request is parsed as everywhere in propchange, and rendered as in Twisted.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from http import HTTPStatus
+from collections import Counter, deque
+from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web import http, server
+from zope.interface import implementer
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.messages import Request, Response
+from propchange.http import RequestParser, encode_response
+from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.reactors import Reactor, all_of, default_reactor
+from propchange.twisted.reporting import product
 
 __all__ = ["Site"]
 
-# Method, two blanks, version and line end, beside the target.
-_REQUEST_LINE_EXTRA = 64
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DONE: Any = None
 
 
 class _Request(server.Request):
-    channel: Any
-    _received = 0
-
-    def gotLength(self, length: int | None) -> None:
-        super().gotLength(length)  # type: ignore[no-untyped-call] # twisted.web is untyped
-        if length is not None and length > self.channel.limits.body_bytes:
-            self.channel.refuse(413)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        if self.channel.refused:
-            return
-        self._received += len(data)
-        if self._received > self.channel.limits.body_bytes:
-            self.channel.refuse(413)
-        else:
-            super().handleContentChunk(data)  # type: ignore[no-untyped-call] # twisted.web is untyped
+    received: Request
+    """The same as the core reads it."""
 
 
+@implementer(IHalfCloseableProtocol)
 class _Channel(http.HTTPChannel):
-    """One connection. Once it is refused it is only read, for a while, so that a reset does not
-    destroy the answer."""
+    """One connection. Once it is answered for the last time it is only read, for a while, so that
+    a reset does not destroy the answer."""
 
     factory: Any
     site: Any
     transport: Any
     limits = DEFAULT_LIMITS
+    heard = 0.0
     refused = False
-    _bytes = 0
-    _lines = 0
+    """Nothing more is answered."""
+    _parser: RequestParser
+    _waiting: deque[Request]
+    _proceeding = False
+    _paused = False
+    _peer_ended = False
+    _left = False
+    """The last answer has left, and the end of the stream behind it."""
     _dropped = 0
     _begun: float | None = None
     _alarm: Any = None
     _read_alarm: Any = None
-    heard = 0.0
+
+    def connectionMade(self) -> None:
+        super().connectionMade()  # type: ignore[no-untyped-call] # twisted.web is untyped
+        peer, local = endpoint_of(self.transport.getPeer()), endpoint_of(self.transport.getHost())
+        self._parser = RequestParser(self.limits, peer=peer, local=local)
+        self._waiting = deque()
+        self._when_left: list[Callable[[bool], object]] = []
 
     @property
     def idle(self) -> bool:
         """Whether no request is under way."""
         return self.transport is not None and self._begun is None and not self.requests
 
+    # --- reading ---
+
     def dataReceived(self, data: bytes) -> None:
         if self.refused:
-            self._drop(data)
+            self._dropped += len(data)
+            if self._dropped > self.limits.body_bytes:
+                self.transport.loseConnection()
             return
-        self.heard = now = self.site.clock()
-        super().dataReceived(data)  # type: ignore[no-untyped-call] # twisted.web is untyped
-        # Most requests come in one piece and need no clock.
-        if not self._lines and not getattr(self, "_buffer", b""):
+        self.heard = self.site.clock()
+        self.resetTimeout()  # type: ignore[no-untyped-call] # twisted.web is untyped
+        self._waiting.extend(self._parser.feed(data))
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """Render what can be, then see what is to be waited for."""
+        if self._proceeding:
+            return
+        self._proceeding = True
+        try:
+            while self._waiting and not self._handlingRequest and not self.refused:
+                self._render(self._waiting.popleft())
+        finally:
+            self._proceeding = False
+        if self.refused:
+            return
+        parser = self._parser
+        if self._handlingRequest:
+            self._wait_for_answer()
+        elif parser.error is not None:
+            self.refuse(parser.error.status)
+        elif self._peer_ended:
+            self.loseConnection()
+        else:
+            if self._paused and not self._waitingForTransport:
+                self._paused = False
+                self.transport.resumeProducing()
+            if parser.expect_continue:
+                parser.expect_continue = False
+                self.transport.write(_CONTINUE)
+            self._wait_for_rest()
+
+    def _wait_for_answer(self) -> None:
+        self._begun = None
+        if len(self._waiting) > self.limits.pipelined_requests:
+            self.refused = True
+            self.transport.loseConnection()
+        elif self._waiting and not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()
+
+    def _wait_for_rest(self) -> None:
+        if not self._parser.in_message:
             self._begun = None
-        elif self._begun is None and not self.refused:
-            self._begun = now
+        elif self._begun is None:
+            self._begun = self.heard
             if self._read_alarm is None:
                 self._read_alarm = self.site.later(self.limits.read_seconds, self._look)
 
@@ -89,68 +141,132 @@ class _Channel(http.HTTPChannel):
         else:
             self.refuse(408)
 
-    def lineReceived(self, line: bytes) -> None:
-        if self.refused:
+    # --- answering ---
+
+    def _render(self, received: Request) -> None:
+        self._handlingRequest = True
+        self.persistent = received.keep_alive
+        if self.timeOut:
+            self._savedTimeOut = self.setTimeout(None)  # type: ignore[no-untyped-call] # twisted.web is untyped
+        request: Any = self.requestFactory(self)
+        request.received = received
+        self.requests.append(request)
+        add = request.requestHeaders.addRawHeader
+        for name, value in received.headers:
+            add(name, value.strip(b" \t"))
+        request.parseCookies()
+        body = received.body
+        request.gotLength(len(body))
+        if body:
+            request.handleContentChunk(body)
+        if not received.keep_alive:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        elif received.http_version == "1.0":
+            request.responseHeaders.setRawHeaders(b"Connection", [b"keep-alive"])
+        request.requestReceived(
+            received.method.encode("ascii"),
+            received.target.encode("ascii"),
+            b"HTTP/1.0" if received.http_version == "1.0" else b"HTTP/1.1",
+        )
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        """Write the head of an answer. One of HTTP/1.0 without a length lasts to the end of the
+        stream."""
+        if version == b"HTTP/1.0":
+            if not headers.hasHeader(b"Content-Length"):
+                self.persistent = False
+            if not self.persistent:
+                headers.removeHeader(b"Connection")
+        super().writeHeaders(version, code, reason, headers)  # type: ignore[no-untyped-call] # twisted.web is untyped
+
+    def requestDone(self, request: Any) -> None:
+        """For the request: its answer is written."""
+        self.requests.remove(request)
+        self._handlingRequest = False
+        if not self.persistent:
+            self._end_stream()
             return
-        if not line and not self._lines:
-            # An empty line before a request is none of its lines.
-            super().lineReceived(line)  # type: ignore[no-untyped-call] # twisted.web is untyped
-            return
-        self._bytes += len(line) + 2
-        self._lines += 1
-        limits = self.limits
-        if self._lines == 1 and len(line) > limits.target_bytes + _REQUEST_LINE_EXTRA:
-            self.refuse(414)
-        elif self._bytes > limits.header_bytes or self._lines - 2 > limits.header_count:
-            self.refuse(431)
-        else:
-            super().lineReceived(line)  # type: ignore[no-untyped-call] # twisted.web is untyped
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self.refuse(431 if self._lines else 414)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        if not self.refused:
-            super().rawDataReceived(data)
-
-    def allContentReceived(self) -> None:
-        if not self.refused:
-            self._bytes = self._lines = 0
-            self._begun = None
-            super().allContentReceived()  # type: ignore[no-untyped-call] # twisted.web is untyped
-
-    def connectionLost(self, reason: Any = _DONE) -> None:
-        if self._alarm is not None and self._alarm.active():
-            self._alarm.cancel()
-        if self._read_alarm is not None and self._read_alarm.active():
-            self._read_alarm.cancel()
-        super().connectionLost(reason)  # type: ignore[no-untyped-call] # twisted.web is untyped
-        self.site.forget(self)  # last: who waits for this finds nothing left with the reactor
+        if self._savedTimeOut:
+            self.setTimeout(self._savedTimeOut)  # type: ignore[no-untyped-call] # twisted.web is untyped
+        self._proceed()
 
     def refuse(self, status: int) -> None:
         """Answer for the last time, to what never became a request."""
         if self.refused:
             return
-        self.refused = True
-        content = getattr(self.requests[-1], "content", None) if self.requests else None
-        if content is not None:
-            content.close()
-        phrase = HTTPStatus(status).phrase
-        self.transport.write(
-            f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        headers = (
+            (b"DATE", formatdate(usegmt=True).encode("ascii")),
+            (b"SERVER", self.site.server.encode("latin-1", "replace")),
+            (b"CONTENT-LENGTH", b"0"),
         )
+        version = self._parser.http_version
+        self.transport.write(
+            encode_response(Response(status, headers, http_version=version, close=True))
+        )
+        self._end_stream(linger=True)
+
+    # --- ending ---
+
+    def _end_stream(self, *, linger: bool = False) -> None:
+        """What is written is the last. Without a way to end this half alone the connection goes
+        at once, or, with ``linger``, once it was read for a while."""
+        self.refused = True
+        self._begun = None
+        self._waiting.clear()
+        end_half = getattr(self.transport, "loseWriteConnection", None)
+        if self._peer_ended or (end_half is None and not linger):
+            self.transport.loseConnection()
+            return
+        if end_half is not None:
+            self._networkProducer.unregisterProducer()
+            end_half()
+            if self._paused:
+                self.transport.resumeProducing()  # to see the peer's end
         self._alarm = self.site.later(self.limits.linger_seconds, self.transport.loseConnection)
 
-    def _drop(self, data: bytes) -> None:
-        self._dropped += len(data)
-        if self._dropped > self.limits.body_bytes:
+    def call_when_ended(self, told: Callable[[bool], object]) -> None:
+        """Call ``told(True)`` once the end of the stream has left, ``told(False)`` when the
+        connection was lost before."""
+        if self._left or self.transport is None:
+            told(self._left)
+        else:
+            self._when_left.append(told)
+
+    def _tell_left(self, left: bool) -> None:
+        self._left = left
+        waiting, self._when_left = self._when_left, []
+        for told in waiting:
+            told(left)
+
+    def writeConnectionLost(self) -> None:
+        """For the transport: this end of the stream is out."""
+        self._tell_left(True)
+        if self._peer_ended:
             self.transport.loseConnection()
+
+    def readConnectionLost(self) -> None:
+        """For the transport: the peer sends no more. What it has asked is answered."""
+        self._peer_ended = True
+        if self._left or not (self.refused or self._handlingRequest):
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Any = _DONE) -> None:
+        for alarm in (self._alarm, self._read_alarm):
+            if alarm is not None and alarm.active():
+                alarm.cancel()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call] # twisted.web is untyped
+        done = reason is not _DONE and reason.check(ConnectionDone) is not None
+        self._tell_left(self._left or (self.refused and done))
+        self.site.forget(self)  # last: who waits for this finds nothing left with the reactor
 
 
 class Site(server.Site):
-    """As ``twisted.web.server.Site``, with caps on headers (431), the request target (414), bodies
-    (413, chunked ones as they come), the time that a request takes (408), idle connections, and
-    the number of connections, all together and from one address."""
+    """As ``twisted.web.server.Site``, with requests read strictly (400), and caps on headers (431),
+    the request target (414), bodies (413, chunked ones as they come), the time that a request takes
+    (408), idle connections, and the number of connections, all together and from one address.
+
+    ``server`` is the value of SERVER where no resource gives one: in answers to what is no
+    request."""
 
     protocol: Any = _Channel
 
@@ -160,6 +276,7 @@ class Site(server.Site):
         *,
         limits: Limits = DEFAULT_LIMITS,
         reactor: Reactor | None = None,
+        server: str = "",
         **keywords: Any,
     ) -> None:
         reactor = reactor or default_reactor()
@@ -171,6 +288,7 @@ class Site(server.Site):
             **keywords,
         )
         self.limits = limits
+        self.server = server or product("1.1")
         self.clock = reactor.seconds
         self.later = reactor.callLater
         self._open: dict[Any, str] = {}
@@ -187,8 +305,6 @@ class Site(server.Site):
             return None
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call] # twisted.web is untyped
         channel.limits = limits
-        channel.MAX_LENGTH = limits.header_bytes
-        channel.totalHeadersSize = 2 * limits.header_bytes  # ours binds first, with its own status
         channel.heard = self.clock()
         self._open[channel] = host
         self._per_address[host] += 1

@@ -97,6 +97,9 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         message = read_request(request, data)
         if isinstance(body, Refusal):
             return self._refuse(request, message, body)
+        if request.prepath and request.postpath:
+            # A site has this resource at one path; one that is nothing else has it at all.
+            return self._refuse(request, message, Refusal(404, "no service has this event URL", ""))
         own = getattr(self.service, "receive_request", None)
         if own is not None:
             response: Response = own(message)
@@ -185,6 +188,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         )
         subscriber.source = verdict.local._replace(port=0)
         subscriber.peer = verdict.peer.host
+        subscriber.uda = self._policy.uda
         subscriber.table = self.subscribers
         hold(subscriber, self._reactor)
         self._keep(subscriber, verdict.duration)

@@ -1,0 +1,38 @@
+"""The publisher's table against both services of the Twisted front, over loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from publisher_exchanges import Row, played_on
+from publisher_player import Player
+from publisher_sockets import DictStage, ReactorThread, ServiceStage
+from publisher_table import HTTP, ROWS
+
+
+@pytest.fixture(scope="module")
+def thread() -> Iterator[ReactorThread]:
+    thread = ReactorThread()
+    yield thread
+    thread.close()
+
+
+@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "service", thoroughly=HTTP))
+def test_a_service_of_twisted_keeps_the_clauses(row: Row, feed: str, thread: ReactorThread) -> None:
+    stage = ServiceStage(row, thread)
+    try:
+        Player(row, stage, feed).play()
+    finally:
+        stage.shut()
+
+
+@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "dict", thoroughly=HTTP))
+def test_a_service_with_its_own_dict_keeps_the_clauses(
+    row: Row, feed: str, thread: ReactorThread
+) -> None:
+    stage = DictStage(row, thread)
+    try:
+        Player(row, stage, feed).play()
+    finally:
+        stage.shut()
