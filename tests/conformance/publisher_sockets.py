@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds until a test gives up. What is right comes long before."""
-SILENCE = 0.06
+SILENCE = 0.02
 """Seconds that nothing has to come."""
 
 

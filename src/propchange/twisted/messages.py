@@ -95,7 +95,7 @@ def call_when_left(request: Any, reactor: Reactor, told: Callable[[bool], object
     one turn of the reactor is written before the second turn after it; what the peer is too slow
     to take is asked for again.
     """
-    channel = getattr(request, "channel", None)
+    channel: Any = getattr(request, "channel", None)
     transport = getattr(channel, "transport", None)
     goes_on = getattr(channel, "persistent", True)
 

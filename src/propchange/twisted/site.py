@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web import http, server
-from zope.interface import implementer
+from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Request, Response
@@ -62,7 +62,9 @@ class _Channel(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[no-untyped-call] # twisted.web is untyped
-        peer, local = endpoint_of(self.transport.getPeer()), endpoint_of(self.transport.getHost())
+        # None where the transport is not TCP, which the core never judges.
+        peer: Any = endpoint_of(self.transport.getPeer())
+        local: Any = endpoint_of(self.transport.getHost())
         self._parser = RequestParser(self.limits, peer=peer, local=local)
         self._waiting = deque()
         self._when_left: list[Callable[[bool], object]] = []
@@ -103,7 +105,7 @@ class _Channel(http.HTTPChannel):
         elif parser.error is not None:
             self.refuse(parser.error.status)
         elif self._peer_ended:
-            self.loseConnection()
+            self.transport.loseConnection()
         else:
             if self._paused and not self._waitingForTransport:
                 self._paused = False
