@@ -192,3 +192,99 @@ def test_expired_stops_at_the_first_deadline_to_come() -> None:
 def test_the_first_deadline_is_that_of_any_queue() -> None:
     assert first_deadline({}, {}) is None
     assert first_deadline({"a": 2.0, "b": 3.0}, {}, {"c": 1.0}) == 1.0
+
+
+# --- a clock that jumps ---
+
+
+@pytest.fixture
+def jumps() -> list[tuple[float, float]]:
+    return []
+
+
+@pytest.fixture
+def jumping(loop: Loop, called: list[float], jumps: list[tuple[float, float]]) -> Timer:
+    return Timer(
+        cast(asyncio.AbstractEventLoop, loop),
+        DEFAULT_LIMITS,
+        called.append,
+        clock=lambda: loop.now,
+        jumped=lambda seconds, now: jumps.append((seconds, now)),
+    )
+
+
+def test_a_suspend_is_told_before_what_is_due_by_it(
+    loop: Loop, jumping: Timer, called: list[float], jumps: list[tuple[float, float]]
+) -> None:
+    jumping.set(1020.0)
+    loop.run_to(10.0)
+    loop.slept = 3600.0
+    loop.run_to(30.0)
+    assert jumps == [(3600.0, 4620.0)]
+    assert called == [4620.0]
+
+
+def test_a_loop_that_is_a_little_late_has_not_jumped(
+    loop: Loop, jumping: Timer, called: list[float], jumps: list[tuple[float, float]]
+) -> None:
+    jumping.set(1020.0)
+    loop.run_to(10.0)
+    loop.slept = 9.0
+    loop.run_to(30.0)
+    assert jumps == []
+    assert called == [1029.0]
+
+
+def test_a_suspend_is_told_although_nothing_is_due_yet(
+    loop: Loop, jumping: Timer, called: list[float], jumps: list[tuple[float, float]]
+) -> None:
+    jumping.set(9000.0)
+    loop.run_to(10.0)
+    loop.slept = 60.0
+    loop.run_to(40.0)
+    assert jumps == [(60.0, 1090.0)]
+    assert called == []
+    assert len(loop.armed) == 1
+
+
+def test_a_suspend_is_told_although_something_else_woke_the_loop_up_first(
+    loop: Loop, jumping: Timer, jumps: list[tuple[float, float]]
+) -> None:
+    jumping.set(1020.0)
+    loop.run_to(10.0)
+    loop.slept = 60.0
+    jumping.set(1015.0)
+    loop.run_to(11.0)
+    assert [round(seconds) for seconds, _ in jumps] == [50]
+
+
+def test_what_is_told_of_a_suspend_may_set_another_time(loop: Loop, called: list[float]) -> None:
+    timer = Timer(
+        cast(asyncio.AbstractEventLoop, loop),
+        DEFAULT_LIMITS,
+        called.append,
+        clock=lambda: loop.now,
+        jumped=lambda seconds, now: timer.set(now + 5.0),
+    )
+    timer.set(1020.0)
+    loop.slept = 60.0
+    loop.run_to(20.0)
+    assert called == []
+    assert len(loop.armed) == 1
+    loop.run_to(25.0)
+    assert called == [1085.0]
+
+
+def test_what_is_told_of_a_suspend_may_take_the_time_back(loop: Loop, called: list[float]) -> None:
+    timer = Timer(
+        cast(asyncio.AbstractEventLoop, loop),
+        DEFAULT_LIMITS,
+        called.append,
+        clock=lambda: loop.now,
+        jumped=lambda seconds, now: timer.set(None),
+    )
+    timer.set(1020.0)
+    loop.slept = 60.0
+    loop.run_to(100.0)
+    assert called == []
+    assert loop.armed == []

@@ -320,7 +320,7 @@ class Discovery:
                     for remote in tuple(followed.remotes):
                         remote.relocate(description)
                     self._presence.relocated(device, description.url, _udns(description))
-                    tell = tell or self._protocol.device_rebooted
+                    tell = tell or self._protocol.device_moved
                 if tell is not None:
                     self._tell(device, tell)
         finally:

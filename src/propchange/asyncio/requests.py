@@ -224,7 +224,7 @@ async def _connect(endpoint: Endpoint, source: Endpoint | None, limits: Limits) 
 def failure_of(error: Exception, source: Endpoint | None = None) -> Failure:
     """What an exception of :func:`send` and its like means for a subscription; ``source`` is
     what was given to it."""
-    if isinstance(error, DescriptionError):
+    if isinstance(error, (DescriptionError, ValueError, LookupError)):
         return Failure.DESCRIPTION
     if not isinstance(error, ConnectionFailed):
         return Failure.SILENCE if isinstance(error, TimedOut) else Failure.BROKEN
