@@ -388,6 +388,14 @@ def test_a_refusal_is_told_once_per_address_and_reason_and_counted() -> None:
     }
 
 
+def test_what_a_stranger_sent_is_told_cut() -> None:
+    control_point = ControlPoint()
+    control_point.receive(0, svcid="x", usn="u" * 200)
+    control_point.receive(0, source="10.0.0.9", svcid="x", usn="u" * 201)
+    details = [o.detail for o in control_point.outcomes]  # type: ignore[union-attr] # all refused
+    assert details == ["u" * 200, "u" * 199 + "…"]
+
+
 def test_any_number_of_forged_addresses_fills_neither_the_table_nor_the_log() -> None:
     control_point = ControlPoint(limits=replace(DEFAULT_LIMITS, multicast_refusals=3))
     for host in range(50):

@@ -43,6 +43,9 @@ __all__ = [
 
 _Key = tuple[str, str]
 
+_LONGEST_DETAIL = 200
+"""Characters of the detail of a refusal: enough for a USN and a number."""
+
 
 class NotBelieved(enum.Enum):
     """Why a datagram was refused. The value is the reason in words."""
@@ -385,7 +388,7 @@ class MulticastReception:
         count = self._refusals.get(key, 0) + 1
         self._refusals[key] = count
         if count == 1:
-            self._report(MulticastRefused(source, reason, detail))
+            self._report(MulticastRefused(source, reason, _cut(detail)))
 
 
 def _key(usn: str, svcid: str) -> _Key:
@@ -393,6 +396,11 @@ def _key(usn: str, svcid: str) -> _Key:
     # hyphens of the dots in its vendor's domain.
     udn, _, service_type = usn.partition("::")
     return f"{udn.lower()}::{hyphenated(service_type)}", svcid
+
+
+def _cut(detail: str) -> str:
+    # It holds what a stranger sent.
+    return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[: _LONGEST_DETAIL - 1]}…"
 
 
 def _addresses(sources: Iterable[str]) -> frozenset[str]:
