@@ -79,7 +79,7 @@ def test_a_device_is_found_with_the_services_that_send_events(bench: Any, propch
             "urn:example-org:service:Thermometer:1",
             "urn:example-org:service:Silent:1",
         ],
-        "error": None,
+        "problem": None,
     }
     # Nothing that a terminal would act on has left as it came.
     assert "\x85" not in ran.out
@@ -102,7 +102,7 @@ def test_a_description_that_cannot_be_had_is_said(bench: Any, propchange: Any) -
 
     (found,) = of(bench, ran.out)
     assert found["friendly_name"] is None
-    assert "was answered with 404" in found["error"]
+    assert "was answered with 404" in found["problem"]
 
 
 def test_without_an_interface_for_multicast_that_is_said() -> None:

@@ -1002,6 +1002,31 @@ def test_a_device_that_is_back_is_not_kept_waiting() -> None:
     assert point.requests() == []
 
 
+@pytest.mark.clause("CP-07")
+def test_a_device_that_is_heard_of_again_is_tried_at_once() -> None:
+    point = ControlPoint()
+    held = point.active(device="d", describable=True)
+    point.protocol.device_gone("d", point.now)
+    point.at(10)
+    point.protocol.device_returned("d", point.now)
+    assert held.failures == 0
+    request = point.request(RequestKind.DESCRIBE)
+    # Its advertisements come in bursts, and the answer is on its way.
+    point.protocol.device_returned("d", point.now)
+    assert point.requests() == []
+    # Or it never will be: the request went to where the device was before.
+    point.at(20)
+    point.protocol.device_returned("d", point.now)
+    assert point.request(RequestKind.DESCRIBE) is not request
+
+
+def test_a_device_that_is_heard_of_again_keeps_the_subscriptions_that_it_has_granted() -> None:
+    point = ControlPoint()
+    held = point.active(device="d")
+    point.protocol.device_returned("d", point.now)
+    assert (held.state, point.requests(), point.outcomes()) == (S.ACTIVE, [], [])
+
+
 def test_news_of_a_restart_many_times_over_does_not_hammer_the_device() -> None:
     point = ControlPoint()
     point.active(device="d", describable=True)

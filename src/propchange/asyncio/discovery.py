@@ -229,7 +229,7 @@ class Discovery:
                 self._settle(device, self._protocol.device_rebooted)
             case DeviceReturned(device):
                 self._logger.info("%s is back", device.udn)
-                self._settle(device, self._protocol.device_rebooted)
+                self._settle(device, self._protocol.device_returned)
             case DeviceMoved(device):
                 self._settle(device, None)
             case SearchWanted(device):
@@ -320,7 +320,7 @@ class Discovery:
                     for remote in tuple(followed.remotes):
                         remote.relocate(description)
                     self._presence.relocated(device, description.url, _udns(description))
-                    tell = tell or self._protocol.device_moved
+                    tell = self._protocol.device_moved
                 if tell is not None:
                     self._tell(device, tell)
         finally:

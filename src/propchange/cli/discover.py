@@ -3,10 +3,10 @@
 JSON Lines, one object for each that appears or goes::
 
     {"time": …, "kind": "appeared", "udn": …, "friendly_name": …, "device_type": …,
-     "description_url": …, "evented": [service, …], "types": [type, …], "error": …}
+     "description_url": …, "evented": [service, …], "types": [type, …], "problem": …}
 
 ``kind`` is "appeared", "changed" or "gone". ``evented`` are the services that send events, by the
-short name that ``watch --service`` takes. Where the description cannot be had, ``error`` says why,
+short name that ``watch --service`` takes. If the description cannot be had, ``problem`` says why,
 and ``friendly_name``, ``device_type`` and ``evented`` are null.
 """
 
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     time: datetime
     sighting: Sighting
     description: DeviceDescription | None
-    error: str | None
+    problem: str | None
 
 
 class Form(Protocol):
@@ -136,18 +136,18 @@ class _Devices:
 
     async def _read(self, sighting: Sighting) -> None:
         description: DeviceDescription | None = None
-        error: str | None = None
+        problem: str | None = None
         async with self._readers:
             for url in sighting.locations:
                 try:
                     whole = (await self._control_point.device(url)).description
-                except (PropchangeError, ValueError) as problem:
-                    error = error or str(problem)
+                except (PropchangeError, ValueError) as error:
+                    problem = problem or str(error)
                 else:
-                    description, error = whole.find_device(sighting.udn) or whole, None
+                    description, problem = whole.find_device(sighting.udn) or whole, None
                     self._descriptions[sighting.udn] = description
                     break
-        self._put(Found(_now(), sighting, description, error))
+        self._put(Found(_now(), sighting, description, problem))
 
     def _put(self, found: Found) -> None:
         self._writer.put(self._form.line(found))
@@ -187,7 +187,7 @@ class _JSONLines:
                         "description_url": found.sighting.description_url,
                         "evented": description and _evented(description),
                         "types": list(found.sighting.types),
-                        "error": found.error,
+                        "problem": found.problem,
                     },
                     ensure_ascii=False,
                 )
@@ -218,9 +218,9 @@ class _TerminalLines:
                 Text(f"    {escape(sighting.description_url)}"),
                 Text(f"    {escape(sighting.udn)}", "dim"),
             ]
-            if found.error is not None:
+            if found.problem is not None:
                 lines.append(
-                    Text(f"    its description cannot be had: {escape(found.error)}", "red")
+                    Text(f"    its description cannot be had: {escape(found.problem)}", "red")
                 )
             elif description is not None:
                 names = ", ".join(dict.fromkeys(_evented(description)))

@@ -260,12 +260,18 @@ class SubscriberProtocol:
         for held in self._of_device(device):
             if held.state in _GRANTED and self._is_repeat(held, now):
                 continue
-            attempt = held.outstanding
-            # One that was sent to the device as it was before may never be answered.
-            stale = attempt and now - attempt.sent_at > self._limits.announcement_seconds
             held.announced_at = now
             reason = "the device has restarted"
-            self._begin_anew(held, Cause.DEVICE_REBOOTED, reason, now, overtaken=bool(stale))
+            overtaken = self._is_overtaken(held, now)
+            self._begin_anew(held, Cause.DEVICE_REBOOTED, reason, now, overtaken=overtaken)
+
+    def device_returned(self, device: Hashable, now: float) -> None:
+        """It is heard of again, after it had gone or did not answer: subscriptions that are wanted
+        are tried at once. One that is granted stays as it is."""
+        for held in self._of_device(device):
+            if held.state not in _GRANTED:
+                overtaken = self._is_overtaken(held, now)
+                self._begin_anew(held, Cause.DEVICE_REBOOTED, "", now, overtaken=overtaken)
 
     def device_moved(self, device: Hashable, now: float) -> None:
         """Its description is at another URL (CP-13): read it there, and subscribe afresh at once.
@@ -286,6 +292,11 @@ class SubscriberProtocol:
             self._attempts.begin(held, now)
         elif overtaken and held.state in _ATTEMPTING:
             self._attempts.begin_again(held, now)
+
+    def _is_overtaken(self, held: HeldSubscription, now: float) -> bool:
+        """Whether a request was sent to the device as it was before: it may never be answered."""
+        attempt = held.outstanding
+        return attempt is not None and now - attempt.sent_at > self._limits.announcement_seconds
 
     def _is_repeat(self, held: HeldSubscription, now: float) -> bool:
         """Whether this was acted on just now. If not, the next renewal finds out: it is made as

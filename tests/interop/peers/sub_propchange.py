@@ -1,8 +1,9 @@
 """A propchange control point in a process of its own, driven like the C peers.
 
-    python sub_propchange.py IP [LONGEST]
+    python sub_propchange.py IP [LONGEST [discovery]]
 
-It asks for LONGEST seconds (1800) and renews what is granted for longer as if it were that. On
+It asks for LONGEST seconds (1800) and renews what is granted for longer as if it were that. With
+discovery, a UDN (uuid:…) does for a DESCRIPTION-URL, and devices are followed. On
 start, one line: {"ready": port}. Then, a command a line:
     subscribe DESCRIPTION-URL SERVICE   {"subscribed": SID, "granted": seconds, "service": SERVICE}
     unsubscribe SERVICE                 {"unsubscribed": SERVICE}
@@ -46,17 +47,25 @@ async def follow(name: str, subscription: Subscription) -> None:
             tell(status=update.status.value, service=name, why=update.reason)
 
 
-async def main(address: str, longest: int = 1800) -> None:
-    limits = replace(Limits(), duration_most_seconds=float(longest))
+async def main(address: str, longest: str = "1800", discovery: str = "") -> None:
+    seconds = int(longest)
+    limits = replace(Limits(), duration_most_seconds=float(seconds))
     following: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
     async with ControlPoint(
-        interface=address, duration=longest, limits=limits, tap=on_outcome
+        interface=address,
+        duration=seconds,
+        discovery=discovery == "discovery",
+        limits=limits,
+        tap=on_outcome,
     ) as control_point:
         tell(ready=control_point.port)
         async for command, rest in commands():
             if command == "subscribe":
                 url, name = rest.split(" ")
-                device = await control_point.device(url)
+                if url.startswith("uuid:"):
+                    device = await control_point.device(udn=url)
+                else:
+                    device = await control_point.device(url)
                 subscription = device[name].subscribe()
                 await subscription.__aenter__()
                 tell(subscribed=subscription.sid, granted=subscription.granted, service=name)
@@ -70,4 +79,4 @@ async def main(address: str, longest: int = 1800) -> None:
                 tell(error="no such command", why=command)
 
 
-asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
+asyncio.run(main(*sys.argv[1:]))
