@@ -24,7 +24,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	mutants states conformance prove-clauses requirements build clean
+	mutants states conformance conformance-check prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -91,6 +91,9 @@ states: $(DEV_STAMP) ## draw docs/states.md from the tables of core/states.py
 conformance: $(DEV_STAMP) ## write docs/conformance.md from the clauses and the marks
 	$(BIN)/python tools/conformance.py
 
+conformance-check: $(DEV_STAMP) # fails when the page is stale, or a MUST or SHOULD has no test
+	$(BIN)/python tools/conformance.py --check
+
 # Also PROVE_ARGS=--all, or the ids of clauses.
 prove-clauses: $(DEV_STAMP) ## take 30 rules out at random; the tests of each must notice
 	$(BIN)/python tools/prove_clauses.py $(PROVE_ARGS)
@@ -103,7 +106,7 @@ suite: $(DEV_STAMP) # what `coverage` has not run already
 	$(BIN)/python -m pytest -q --ignore=tests/core --ignore=tests/http $(PYTEST_ARGS)
 
 test: ## everything
-	$(MAKE) lint types layers
+	$(MAKE) lint types layers conformance-check
 	$(MAKE) coverage
 	$(MAKE) peers
 	$(MAKE) suite

@@ -102,6 +102,11 @@ class MarkedTest:
         """`file::function`, without parameters."""
         return self.node.partition("[")[0]
 
+    @property
+    def case(self) -> str:
+        """The parameters, "" where there are none."""
+        return self.node.partition("[")[2].removesuffix("]")
+
 
 def _clause(name: str, row: Mapping[str, Any]) -> Clause:
     level, versions = row["level"], row["versions"]

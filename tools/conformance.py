@@ -9,14 +9,21 @@ The clauses are those of docs/clauses.toml, the tests those that pytest collects
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from clauses import ROOT, VERSIONS, Clause, MarkedTest, collect_marked_tests, load_clauses
 
 PAGE = ROOT / "docs" / "conformance.md"
+
+# How many cases of a table are told for one clause, and the way of feeding that ends their names.
+SENTENCES = 3
+FEED = re.compile(
+    r"(?:, (?:whole|bytes|followed)|-(?:whole|byte by byte|with the next message behind it))$"
+)
 
 FAMILIES = {
     "SUB": "A new subscription",
@@ -73,10 +80,29 @@ def _kept_by(name: str) -> str:
 
 
 def _tests(tests: Iterable[MarkedTest]) -> Iterator[str]:
-    for name, times in sorted(Counter(test.name for test in tests).items()):
+    """Each test function once, with the number of its cases; of a table of sentences the first
+    few, where no other function has told them."""
+    cases: defaultdict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        cases[test.name].append(test.case)
+    told: set[str] = set()
+    for name, found in sorted(cases.items()):
         file, _, function = name.partition("::")
-        shown = f"{file.removeprefix('tests/')}::{function}"
-        yield f"[`{shown}`](../{file})" + (f" ({times})" if times > 1 else "")
+        shown = f"[`{file.removeprefix('tests/')}::{function}`](../{file})"
+        if len(found) > 1:
+            shown += f" ({len(found)})"
+        sentences = {FEED.sub("", case) for case in found if " " in case} - told
+        told |= sentences
+        if sentences:
+            shown += ": " + "; ".join(_escaped(it) for it in sorted(sentences)[:SENTENCES])
+            shown += f"; and {left} more" if (left := len(sentences) - SENTENCES) > 0 else ""
+        yield shown
+
+
+def _escaped(text: str) -> str:
+    for character, reference in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("*", "\\*")):
+        text = text.replace(character, reference)
+    return text
 
 
 def _row(clause: Clause, tests: Iterable[MarkedTest]) -> str:
@@ -85,8 +111,8 @@ def _row(clause: Clause, tests: Iterable[MarkedTest]) -> str:
     else:
         kept = "<br>".join(_kept_by(name) for name in clause.kept_by)
         shown = "<br>".join(_tests(tests))
-    rule = clause.rule.replace("|", r"\|").replace("<", "&lt;")
-    cells = (clause.id, _level(clause), ", ".join(clause.who), rule, kept, shown)
+    whom = ", ".join(clause.who)
+    cells = (clause.id, _level(clause), whom, _escaped(clause.rule), kept, shown)
     return "| " + " | ".join(cells) + " |\n"
 
 

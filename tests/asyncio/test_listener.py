@@ -206,6 +206,21 @@ def test_what_was_bound_is_let_go_when_listening_fails(
     run(main())
 
 
+@pytest.mark.clause("SUB-41", "SUB-42", "V6-14")
+def test_an_answer_goes_back_to_who_asked_from_the_address_that_was_asked(
+    run: Run, wire: Any
+) -> None:
+    async def main() -> None:
+        listener = await Listener.open(named)
+        peers = [await wire.dial(listener.port, host) for host in ("127.0.0.1", "::1")]
+        for number, peer in reversed(list(enumerate(peers))):
+            await peer.send(notify(number))
+            assert (await peer.until(b"/n%d" % number)).startswith(b"HTTP/1.1 200")
+        await listener.close()
+
+    run(main())
+
+
 def test_requests_carry_both_ends_of_the_connection(run: Run, wire: Any) -> None:
     async def main() -> None:
         async with Host() as host:

@@ -115,7 +115,7 @@ ACCEPTED: tuple[Row, ...] = (
     ),
     row(
         "who subscribes twice is told twice",
-        "SUB-50 NOT-12 AMB-1",
+        "SUB-50 AMB-1",
         *subscribed(),
         ask(subscribe(CALLBACK="<http://{cb2}/cb>"), granted()),
         Notify(0, STATE, to="cb2"),

@@ -1,0 +1,68 @@
+"""Which address discovery speaks from on each link, on machines that the test makes up."""
+
+from __future__ import annotations
+
+import ifaddr
+import pytest
+
+from propchange.asyncio.discovery import Discovery
+from propchange.asyncio.interfaces import Interfaces
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.subscriber import SubscriberProtocol
+from propchange.upnp.description import DeviceDescription
+
+
+def adapter(name: str, index: int, *hosts: str) -> ifaddr.Adapter:
+    return ifaddr.Adapter(
+        name,
+        name,
+        [
+            ifaddr.IP((host, 0, index if host.startswith("fe80") else 0), 64, name)
+            if ":" in host
+            else ifaddr.IP(host, 24, name)
+            for host in hosts
+        ],
+        index,
+    )
+
+
+async def never(url: str) -> DeviceDescription:
+    raise AssertionError(f"{url} is read")
+
+
+@pytest.fixture
+def spoken_from(run):
+    """The addresses that a control point on this machine would search from."""
+
+    def ask(*adapters: ifaddr.Adapter) -> list[str]:
+        async def main() -> list[str]:
+            discovery = Discovery(
+                SubscriberProtocol(new_token=lambda: "x", jitter=lambda: 0.0),
+                interfaces=Interfaces(adapters=lambda: adapters, source_towards=lambda _: None),
+                host=None,
+                read=never,
+                changed=lambda: None,
+                off_link_locations=False,
+                limits=DEFAULT_LIMITS,
+                tap=None,
+            )
+            links = discovery._wanted_links()
+            await discovery.close()
+            return [address.host for address in links.values()]
+
+        return run(main())
+
+    return ask
+
+
+@pytest.mark.clause("V6-10")
+def test_what_goes_to_the_link_leaves_from_the_link_local_address(spoken_from) -> None:
+    lan = adapter("eth0", 2, "192.168.1.5", "2001:db8::5", "fd00::5", "fe80::5", "fe80::6")
+    assert spoken_from(lan) == ["192.168.1.5", "fe80::5"]
+
+
+@pytest.mark.clause("V6-10")
+def test_a_link_without_a_link_local_address_is_not_spoken_to_over_ipv6(spoken_from) -> None:
+    assert spoken_from(adapter("eth0", 2, "192.168.1.5", "2001:db8::5", "fd00::5")) == [
+        "192.168.1.5"
+    ]
