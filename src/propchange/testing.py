@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_interface, ip_network
 from typing import Any, Literal, TypeVar
 
@@ -29,6 +30,8 @@ from propchange.core.failures import Failure
 from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.core.multicast import Datagram, ServiceIdentity
+from propchange.core.multicast_publication import MulticastPolicy
 from propchange.core.outcomes import AttemptTimedOut, PublisherOutcome, SubscriberOutcome
 from propchange.core.publication import EventedVariable
 from propchange.core.publisher import PublisherProtocol
@@ -43,16 +46,18 @@ from propchange.core.subscribing import (
 from propchange.http import (
     RequestParser,
     ResponseParser,
+    encode_datagram,
     encode_delivery,
     encode_request,
     encode_response,
+    parse_datagram,
 )
 
 __all__ = ["DELIVER", "REFUSED", "SILENT", "UNREACHABLE", "Fate", "Link", "Message"]
 
 M = TypeVar("M", Request, Response)
 
-Message = Literal["SUBSCRIBE", "UNSUBSCRIBE", "DESCRIBE", "NOTIFY", "answer"]
+Message = Literal["SUBSCRIBE", "UNSUBSCRIBE", "DESCRIBE", "NOTIFY", "answer", "datagram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,9 @@ class Link:
     their addresses. What else may be wrong is set on it: ``deaf`` are addresses of the subscriber's
     that the publisher cannot reach; ``answers`` may answer a SUBSCRIBE in the publisher's stead,
     with a status; ``timeout`` and ``seq`` replace what the publisher says.
+
+    Multicast events go where ``multicast`` says, from each of the addresses ``multicast_from``,
+    with the BOOTID ``boot_id``; expect them with ``link.subscriber.multicast``.
     """
 
     def __init__(
@@ -93,6 +101,8 @@ class Link:
         jitter: Callable[[], float] = lambda: 0.0,
         publisher_host: str = "10.0.0.1",
         subscriber_host: str = "10.0.0.2",
+        multicast: MulticastPolicy | None = None,
+        multicast_from: Sequence[str] = ("10.0.0.1",),
     ) -> None:
         self.fate = fate
         self.now = 0.0
@@ -100,7 +110,10 @@ class Link:
         self.publisher_end = Endpoint(publisher_host, 8000)
         self.subscriber_end = Endpoint(subscriber_host, 9000)
         self._publisher_policy = publisher_policy
-        self._services: dict[str, Mapping[str, EventedVariable]] = {}
+        self._multicast = multicast
+        self.multicast_from = tuple(multicast_from)
+        self.boot_id = 1
+        self._services: dict[str, tuple[Mapping[str, EventedVariable], ServiceIdentity | None]] = {}
         self._sids = (f"uuid:{number:08d}" for number in itertools.count(1))
         tokens = (f"path-{number}" for number in itertools.count(1))
         self.subscriber = SubscriberProtocol(
@@ -132,14 +145,21 @@ class Link:
             on_link=lambda _: (OnLink(ip_network("10.0.0.0/24"), 0),),
             policy=self._publisher_policy,
             limits=self.limits,
+            multicast=self._multicast,
+            boot_id=lambda: self.boot_id,
         )
 
     # --- what a test does ---
 
-    def add_service(self, path: str, variables: Mapping[str, EventedVariable]) -> None:
+    def add_service(
+        self,
+        path: str,
+        variables: Mapping[str, EventedVariable],
+        identity: ServiceIdentity | None = None,
+    ) -> None:
         """As :meth:`PublisherProtocol.add_service`."""
-        self._services[path] = variables
-        self.publisher.add_service(path, variables)
+        self._services[path] = (variables, identity)
+        self.publisher.add_service(path, variables, identity)
 
     def url(self, path: str) -> str:
         """The event URL of the service at ``path``."""
@@ -165,8 +185,8 @@ class Link:
     def restart_publisher(self) -> None:
         """The device loses its memory: same services at their first values, no subscription."""
         self.publisher = self._new_publisher()
-        for path, variables in self._services.items():
-            self.publisher.add_service(path, variables)
+        for path, (variables, identity) in self._services.items():
+            self.publisher.add_service(path, variables, identity)
 
     def move_publisher(self, endpoint: Endpoint) -> None:
         """The device is at another address or port from now on, and has lost its memory."""
@@ -245,6 +265,9 @@ class Link:
             for delivery in self.publisher.take_deliveries(self.limits.delivery_connections):
                 self._send_delivery(delivery)
                 moved = True
+            for datagram in self.publisher.take_datagrams():
+                self._send_datagram(datagram)
+                moved = True
         self.subscriber_outcomes += self.subscriber.take_outcomes()
         for outcome in self.publisher.take_outcomes():
             self.publisher_outcomes.append(outcome)
@@ -265,6 +288,19 @@ class Link:
             self._at(self.now + delay, arrive)
         if not fate.arrivals and fate.told:
             self._at(self.now, lambda: lost(fate.failure))
+
+    def _send_datagram(self, datagram: Datagram) -> None:
+        data = encode_datagram(datagram)
+
+        def arrive(source: str) -> None:
+            peer = Endpoint(source, 49_152)
+            request = parse_datagram(data, self.limits, peer=peer, local=datagram.scope.group)
+            if not self._asleep:
+                self.subscriber.receive_datagram(request)
+
+        for host in self.multicast_from:
+            # Nobody learns that a datagram is lost.
+            self._carry("datagram", partial(arrive, host), lambda failure: None)
 
     def _at(self, when: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._wire, (when, next(self._serial), act))

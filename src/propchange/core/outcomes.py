@@ -11,6 +11,11 @@ from propchange.core.events import Event, StatusChange
 from propchange.core.held import HeldSubscription
 from propchange.core.messages import Delivery, Endpoint
 from propchange.core.multicast_publication import MulticastMerged, MulticastTooLarge
+from propchange.core.multicast_reception import (
+    MulticastEvent,
+    MulticastMissed,
+    MulticastRefused,
+)
 
 __all__ = [
     "AttemptFailed",
@@ -22,7 +27,10 @@ __all__ = [
     "InitialEventDelivered",
     "Merged",
     "MessageAbandoned",
+    "MulticastEvent",
     "MulticastMerged",
+    "MulticastMissed",
+    "MulticastRefused",
     "MulticastTooLarge",
     "NotifyRefused",
     "PublisherOutcome",
@@ -226,4 +234,7 @@ SubscriberOutcome = (
     | ForeignSource
     | NotifyRefused
     | Unreadable
+    | MulticastEvent
+    | MulticastMissed
+    | MulticastRefused
 )

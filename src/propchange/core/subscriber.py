@@ -12,6 +12,7 @@ from propchange.core.headers import parse_sid
 from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Request, Response
+from propchange.core.multicast_reception import MulticastReception
 from propchange.core.outbox import Outbox, Timer
 from propchange.core.outcomes import SeqUnreliable, SubscriberOutcome, Unreadable
 from propchange.core.propertyset import check_variable_name
@@ -70,6 +71,8 @@ class SubscriberProtocol:
         self._requests = outbox.requests
         self._outcomes = outbox.outcomes
         self._reception = Reception(policy, limits, new_token, outbox.outcomes.append)
+        self.multicast = MulticastReception(limits, outbox.outcomes.append)
+        """The services whose multicast events are expected."""
         self._attempts = Attempts(
             outbox, self._reception, policy=policy, limits=limits, jitter=jitter
         )
@@ -242,6 +245,11 @@ class SubscriberProtocol:
         if held is not None:
             self._receive(held, received, now)
         return response
+
+    def receive_datagram(self, request: Request) -> None:
+        """A multicast event, as the ``http`` room parses it: judged by what :attr:`multicast`
+        expects (UDA 2.0 §4.3.3). Where it cannot be parsed call ``multicast.unreadable``."""
+        self.multicast.receive(request)
 
     def device_gone(self, device: Hashable, now: float) -> None:
         """ssdp:byebye, or all advertisements have expired: the subscriptions to ``device`` count
