@@ -36,13 +36,13 @@ from propchange.core.outcomes import AttemptTimedOut, PublisherOutcome, Subscrib
 from propchange.core.publication import EventedVariable
 from propchange.core.publisher import PublisherProtocol
 from propchange.core.rules import PublisherPolicy, SubscriberPolicy
-from propchange.core.sources import LocalAddress
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.subscribing import (
     OutgoingRequest,
     RequestKind,
     authority_and_target,
 )
+from propchange.core.surroundings import LocalAddress
 from propchange.http import (
     RequestParser,
     ResponseParser,

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import ip_network
+from ipaddress import ip_interface
 from math import inf
 from typing import Any
 
 import pytest
 
 from propchange.core.diagnosis import RULES, Diagnosis, Verdict, diagnose
+from propchange.core.diagnosis_words import refusal_in_words
 from propchange.core.events import Status
 from propchange.core.facts import Facts, Probe, Reach, RefusedNotify
 from propchange.core.messages import Endpoint
-from propchange.core.surroundings import InterfaceKind, OwnAddress
+from propchange.core.surroundings import InterfaceKind, LocalAddress, interface_kind
 
 DEVICE = "192.168.1.20"
-LO = OwnAddress("127.0.0.1", ip_network("127.0.0.0/8"), "lo", InterfaceKind.LOOPBACK)
-ETH0 = OwnAddress("192.168.1.5", ip_network("192.168.1.0/24"), "eth0")
-ETH1 = OwnAddress("10.1.0.5", ip_network("10.1.0.0/24"), "eth1")
-WG0 = OwnAddress("10.8.0.2", ip_network("10.8.0.2/32"), "wg0", InterfaceKind.TUNNEL)
-DOCKER0 = OwnAddress("172.17.0.1", ip_network("172.17.0.0/16"), "docker0", InterfaceKind.BRIDGE)
-INSIDE = OwnAddress("172.17.0.2", ip_network("172.17.0.0/16"), "eth0", InterfaceKind.VIRTUAL)
-LINK = OwnAddress("fe80::5", ip_network("fe80::/64"), "eth0", scope=2)
+
+
+def own(text: str, interface: str, *, scope: int = 0) -> LocalAddress:
+    address = ip_interface(text)
+    kind = interface_kind(interface)
+    return LocalAddress(str(address.ip), scope, address.network, interface, 1, kind)
+
+
+LO = own("127.0.0.1/8", "lo")
+ETH0 = own("192.168.1.5/24", "eth0")
+ETH1 = own("10.1.0.5/24", "eth1")
+WG0 = own("10.8.0.2/32", "wg0")
+DOCKER0 = own("172.17.0.1/16", "docker0")
+INSIDE = own("172.17.0.2/16", "eth0")._replace(kind=InterfaceKind.VIRTUAL)
+LINK = own("fe80::5/64", "eth0", scope=2)
 
 
 def facts(**more: Any) -> Facts:
@@ -98,9 +107,9 @@ SHAPES = {
         "the last one came 30 s ago, so the subscription is quiet and not deaf",
     ),
     "a device that refuses": (
-        ungranted(failure="the device answered SUBSCRIBE with 412", failure_status=412),
+        ungranted(failure="the device answered SUBSCRIBE with 412: why", failure_status=412),
         Verdict.SUBSCRIBE_REFUSED,
-        "with 412: it will not send events to 192.168.1.5:41234",
+        "the device answered SUBSCRIBE with 412: why",
     ),
     "a device that does not answer": (
         ungranted(failure="192.168.1.20:49152 did not answer within 30 s"),
@@ -117,6 +126,11 @@ SHAPES = {
         facts(status=Status.SUBSCRIBING, granted_for=0.5),
         Verdict.PENDING,
         "granted 0.5 s ago: the initial event may take 5 s",
+    ),
+    "a device that is slow": (
+        facts(slow=True, connections=1, refused=RefusedNotify(DEVICE, 412, "late")),
+        Verdict.SLOW,
+        "192.168.1.20 does send, but its initial event comes later than 5 s after the grant",
     ),
     "event messages that are refused": (
         facts(
@@ -279,7 +293,7 @@ def test_a_container_next_to_the_device_is_not_blamed() -> None:
 
 
 def test_a_peer_inside_the_vpn_is_not_blamed_on_it() -> None:
-    inside = WG0._replace(network=ip_network("10.8.0.0/24"))
+    inside = own("10.8.0.2/24", "wg0")
     verdict = diagnose(from_here("10.8.0.2", own=(LO, inside), device="10.8.0.9")).verdict
 
     assert verdict is Verdict.UNHEARD
@@ -319,13 +333,14 @@ def test_addresses_that_were_tried_before_are_told() -> None:
 
 
 def test_what_a_status_means_is_told_for_every_status() -> None:
-    def told(status: int) -> str:
-        return diagnose(ungranted(failure=f"{status}", failure_status=status)).sentence
+    def told(status: int, *, named: bool = False) -> str:
+        return refusal_in_words(status, "192.168.1.5:41234", named=named)
 
-    assert "take no names in HOST" in told(400)
+    assert told(400) == "it calls the request malformed"
+    assert "take no names in HOST" in told(400, named=True)
+    assert told(412, named=True).startswith("it will not send events to 192.168.1.5:41234;")
     assert "no room for another" in told(503)
-    assert told(599).removeprefix("599") == told(500).removeprefix("500")
-    assert "without what a grant needs" in told(200)
+    assert told(599) == told(500)
     assert "does not want this subscription" in told(302)
 
 
@@ -377,7 +392,7 @@ def line(what: str, **more: Any) -> str | None:
 
 
 def test_the_line_of_callback_says_why_this_address() -> None:
-    v6 = OwnAddress("2001:db8::5", ip_network("2001:db8::/64"), "eth0")
+    v6 = own("2001:db8::5/64", "eth0")
 
     assert line("CALLBACK", advertised=None) is None
     assert line("CALLBACK", own=()) == (

@@ -7,12 +7,14 @@ from ipaddress import ip_interface
 import pytest
 
 from propchange.core.messages import Endpoint
-from propchange.core.sources import LocalAddress, Sources, is_held, usable_sources
+from propchange.core.sources import Sources, is_held, usable_sources
+from propchange.core.surroundings import LocalAddress, interface_kind
 
 
 def local(text: str, interface: str = "eth0", *, scope: int = 0) -> LocalAddress:
     address = ip_interface(text)
-    return LocalAddress(str(address.ip), scope, address.network, interface, scope or 1)
+    kind = interface_kind(interface)
+    return LocalAddress(str(address.ip), scope, address.network, interface, scope or 1, kind)
 
 
 ADDRESSES = (

@@ -526,7 +526,14 @@ def test_a_short_grant_that_is_not_renewed_in_time_lapses() -> None:
 @pytest.mark.parametrize(
     ("status", "cause", "reason"),
     [
-        (503, Cause.REFUSED, "the device answered SUBSCRIBE with 503"),
+        (
+            503,
+            Cause.REFUSED,
+            (
+                "the device answered SUBSCRIBE with 503: it has no room for another subscription; "
+                "close other control points, or start it again"
+            ),
+        ),
         (0, Cause.UNREACHABLE, "no route"),
     ],
 )
@@ -779,21 +786,18 @@ def test_without_an_initial_event_in_5_seconds_a_subscription_is_deaf() -> None:
     assert held.state is S.GRANTED
     assert point.deadline() == 5
     point.at(5)
-    assert point.outcomes() == [
-        StatusChange(
-            held,
-            Status.DEAF,
-            Cause.NO_INITIAL_EVENT,
-            "granted, but no event from 10.0.0.1 in 5 s: it cannot reach 10.0.0.2:9000, or it "
-            "never sends",
-        )
-    ]
+    (change,) = point.outcomes()
+    assert change[:3] == (held, Status.DEAF, Cause.NO_INITIAL_EVENT)
+    assert change.reason.startswith(
+        "granted, but no event from 10.0.0.1 in 5 s: it cannot reach 10.0.0.2:9000, or never "
+        "sends; "
+    )
     assert held.state is S.DEAF
 
 
 def test_the_diagnosis_does_without_the_address_of_the_device_if_it_must() -> None:
     point = ControlPoint()
-    point.subscribe()
+    point.protocol.subscribe("http://thermometer:8000/evt", point.now)
     point.answer(point.request(RequestKind.SUBSCRIBE), remote=None)
     point.at(5)
     assert "no event from the device in 5 s" in point.outcomes()[-1].reason
@@ -1053,7 +1057,7 @@ def test_a_400_to_a_url_with_a_name_says_to_try_the_address(url, hint) -> None:
     point.answer(point.request(RequestKind.SUBSCRIBE), 400)
     (change,) = point.outcomes()
     assert change.http_status == 400
-    assert change.reason.endswith("try its IP address") is hint
+    assert change.reason.endswith("use its IP address") is hint
 
 
 # --- closing ---

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 import pytest
 
 from propchange.core.surroundings import (
     InterfaceKind,
-    OwnAddress,
+    LocalAddress,
     address_of,
     container_address,
     interface_kind,
@@ -70,12 +70,19 @@ def test_what_the_system_says_counts_more_than_the_name(
     assert interface_kind(name, **system) is kind
 
 
-LO = OwnAddress("127.0.0.1", ip_network("127.0.0.0/8"), "lo", K.LOOPBACK)
-ETH = OwnAddress("192.168.1.5", ip_network("192.168.1.0/24"), "eth0")
-WLAN = OwnAddress("10.1.0.5", ip_network("10.1.0.0/24"), "wlan0")
-VPN = OwnAddress("10.8.0.2", ip_network("10.8.0.2/32"), "wg0", K.TUNNEL)
-LINK = OwnAddress("fe80::5", ip_network("fe80::/64"), "eth0", scope=2)
-SIX = OwnAddress("2001:db8::5", ip_network("2001:db8::/64"), "eth0")
+def own(
+    text: str, interface: str, kind: InterfaceKind = K.ORDINARY, *, scope: int = 0
+) -> LocalAddress:
+    address = ip_interface(text)
+    return LocalAddress(str(address.ip), scope, address.network, interface, 2, kind)
+
+
+LO = own("127.0.0.1/8", "lo", K.LOOPBACK)
+ETH = own("192.168.1.5/24", "eth0")
+WLAN = own("10.1.0.5/24", "wlan0")
+VPN = own("10.8.0.2/32", "wg0", K.TUNNEL)
+LINK = own("fe80::5/64", "eth0", scope=2)
+SIX = own("2001:db8::5/64", "eth0")
 ALL = (LO, VPN, WLAN, ETH, LINK, SIX)
 
 
@@ -108,7 +115,9 @@ def test_the_usable_addresses_have_the_device_s_family_and_its_network_first() -
         ("172.17.0.1", "172.17.0.0/16", K.BRIDGE, None, True),
         ("172.17.0.2", "172.17.0.0/16", K.VIRTUAL, None, True),
         ("10.88.0.7", "10.88.0.0/16", K.VIRTUAL, False, True),
-        ("192.168.50.2", "192.168.50.0/24", K.VIRTUAL, True, True),
+        ("192.168.16.2", "192.168.16.0/20", K.VIRTUAL, True, True),
+        ("192.168.16.2", "192.168.16.0/20", K.VIRTUAL, False, False),
+        ("192.168.50.2", "192.168.50.0/24", K.VIRTUAL, True, False),
         ("192.168.50.2", "192.168.50.0/24", K.VIRTUAL, False, False),
         ("172.17.0.2", "172.17.0.0/16", K.ORDINARY, None, False),
         ("172.17.0.2", "172.17.0.0/16", K.ORDINARY, True, False),
@@ -118,6 +127,6 @@ def test_the_usable_addresses_have_the_device_s_family_and_its_network_first() -
 def test_a_container_is_known_by_its_interface_and_not_by_its_number_alone(
     host: str, network: str, kind: InterfaceKind, in_container: bool | None, looks: bool
 ) -> None:
-    own = OwnAddress(host, ip_network(network), "eth0", kind)
+    address = LocalAddress(host, 0, ip_network(network), "eth0", 2, kind)
 
-    assert container_address(own, in_container=in_container) is looks
+    assert container_address(address, in_container=in_container) is looks

@@ -12,9 +12,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Self, overload
 
 from propchange.asyncio.clock import monotonic
+from propchange.asyncio.diagnosing import look
 from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
+from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.reporting import GuardedTap, Warnings
 from propchange.asyncio.requests import failure_of, fetch, follow
@@ -23,6 +25,8 @@ from propchange.asyncio.slots import RequestSlots
 from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
 from propchange.asyncio.timer import Timer
+from propchange.core.callers import Callers
+from propchange.core.diagnosis import Diagnosis
 from propchange.core.events import Event, Status, StatusChange
 from propchange.core.headers import server_token
 from propchange.core.held import Convert, HeldSubscription
@@ -45,6 +49,7 @@ from propchange.core.subscribing import (
     addressed_to,
     friendly_name,
 )
+from propchange.core.surroundings import LocalAddress
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -122,11 +127,14 @@ class ControlPoint:
         self._warnings = Warnings(self._logger)
         self._interfaces = Interfaces()
         self._source: Endpoint | None = None
+        self._callers = Callers(limits)
+        self._probes = SelfProbes(self._callers, limits)
         self._protocol = SubscriberProtocol(
             new_token=lambda: secrets.token_urlsafe(16),
             jitter=random.random,
             policy=self._policy,
             limits=limits,
+            callers=self._callers,
         )
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -263,7 +271,11 @@ class ControlPoint:
             host = self._interfaces.host_of(host)
         try:
             self._listener = await Listener.open(
-                self._respond, host=host, port=self._ports, limits=self.limits
+                self._respond,
+                host=host,
+                port=self._ports,
+                limits=self.limits,
+                callers=self._callers,
             )
         except OSError as error:
             raise ConnectionFailed(cannot_listen(host, self._ports, error)) from error
@@ -389,9 +401,22 @@ class ControlPoint:
             self._protocol.unsubscribe(held, monotonic())
             self._queue_drain()
 
+    async def diagnose(self, held: HeldSubscription) -> Diagnosis:
+        """For :class:`Subscription`: say how ``held`` is, and why."""
+        return await look(
+            lambda: self._protocol.facts(held, monotonic()),
+            probes=self._probes,
+            listening=() if self._listener is None else self._listener.endpoints,
+            own=self._interfaces.addresses,
+            source=self._source,
+            limits=self.limits,
+        )
+
     # --- inputs of the protocol ---
 
     def _respond(self, request: Request) -> Response:
+        if (probed := self._probes.answer(request)) is not None:
+            return probed
         if self._tap is not None:
             self._tap(request)
         response = self._protocol.receive_notify(request, monotonic())
@@ -428,10 +453,12 @@ class ControlPoint:
         except OSError as error:
             self._warnings.warn("addresses", f"the addresses of this machine: {error}")
             return
+        others: tuple[LocalAddress, ...] = ()
         if self._source is not None:
             host = self._source.host
+            others = tuple(address for address in addresses if address.host != host)
             addresses = tuple(address for address in addresses if address.host == host)
-        self._protocol.addresses_changed(addresses, now)
+        self._protocol.addresses_changed(addresses, now, others=others)
 
     async def _run(self, request: OutgoingRequest) -> None:
         try:

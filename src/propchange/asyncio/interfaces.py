@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface
 from typing import Any, TypeVar
 
 import ifaddr
 
 from propchange.asyncio.clock import monotonic
+from propchange.asyncio.surroundings import kind_of
 from propchange.core.callbacks import OnLink
 from propchange.core.messages import Endpoint
-from propchange.core.sources import LocalAddress
+from propchange.core.surroundings import InterfaceKind, LocalAddress
 from propchange.errors import ConnectionFailed
 
 __all__ = [
@@ -45,7 +46,8 @@ class Interfaces:
     :data:`REFRESH_SECONDS`.
 
     ``adapters`` gives what ``ifaddr.get_adapters`` gives, ``source_towards`` the address that a
-    datagram to a given one would leave from, or None.
+    datagram to a given one would leave from, or None, ``kind_of`` what kind of interface has a
+    name and number.
     """
 
     def __init__(
@@ -54,10 +56,13 @@ class Interfaces:
         clock: Callable[[], float] = monotonic,
         adapters: Callable[[], Iterable[Any]] | None = None,
         source_towards: Callable[[str], str | None] | None = None,
+        kind_of: Callable[[str, int], InterfaceKind] = kind_of,
     ) -> None:
         self._clock = clock
         self._adapters = adapters or ifaddr.get_adapters
         self._source_towards = source_towards or _source_towards
+        self._kind_of = kind_of
+        self._kinds: dict[tuple[str, int], InterfaceKind] = {}
         self._read_at: float | None = None
         self._addresses: tuple[LocalAddress, ...] = ()
         self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
@@ -72,9 +77,24 @@ class Interfaces:
     def refresh(self) -> tuple[LocalAddress, ...]:
         """The same, read now."""
         self._read_at = self._clock()
-        self._addresses = tuple(_read(self._adapters()))
+        self._addresses = tuple(self._read(self._adapters()))
         self._links.clear()
         return self._addresses
+
+    def _read(self, adapters: Iterable[Any]) -> Iterator[LocalAddress]:
+        before, self._kinds = self._kinds, {}
+        for adapter in adapters:
+            name, index = adapter.nice_name, adapter.index or 0
+            kind = before.get((name, index)) or self._kind_of(name, index)
+            self._kinds[name, index] = kind
+            for ip in adapter.ips:
+                host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
+                interface = ip_interface(f"{host}/{ip.network_prefix}")
+                scope = 0
+                if interface.version == 6 and interface.is_link_local:
+                    scope = ip.ip[2] or index
+                own = str(interface.ip)
+                yield LocalAddress(own, scope, interface.network, name, index, kind)
 
     def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:
         """The prefixes of the interface that has the address ``local``, whatever its port.
@@ -116,20 +136,6 @@ class Interfaces:
 
 
 _LOOPBACK = LocalAddress("127.0.0.1", 0, IPv4Network("127.0.0.0/8"), "lo", 0)
-
-
-def _read(adapters: Iterable[Any]) -> Iterable[LocalAddress]:
-    for adapter in adapters:
-        index = adapter.index or 0
-        for ip in adapter.ips:
-            host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
-            interface = ip_interface(f"{host}/{ip.network_prefix}")
-            scope = 0
-            if interface.version == 6 and interface.is_link_local:
-                scope = ip.ip[2] or index
-            yield LocalAddress(
-                str(interface.ip), scope, interface.network, adapter.nice_name, index
-            )
 
 
 def _links_for(local: Endpoint, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:

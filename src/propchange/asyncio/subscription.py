@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from propchange.asyncio.clock import monotonic
+from propchange.core.diagnosis import Diagnosis
 from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.inbox import Inbox
 from propchange.errors import ConnectionFailed, SubscriptionRefused
@@ -152,6 +153,14 @@ class Subscription:
     def merged(self) -> int:
         """How many events were merged into others, since the application was behind."""
         return self._inbox.merged
+
+    async def diagnose(self) -> Diagnosis:
+        """Why no events come, or that they do: a verdict, what to do, and the facts, among them
+        whether the device accepts connections and whether the listener answers at the address
+        that the device was told. Takes ``Limits.diagnosis_seconds`` at most and changes nothing.
+
+        RuntimeError before it is entered."""
+        return await self._control_point.diagnose(self.held)
 
     # --- entering and leaving ---
 

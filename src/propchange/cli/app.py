@@ -160,6 +160,14 @@ def watch(  # noqa: PLR0917 - typer calls it by name
     count: Annotated[
         int | None, typer.Option(min=1, help="End after so many events, of all services together.")
     ] = None,
+    diagnose: Annotated[
+        bool,
+        typer.Option(
+            "--diagnose",
+            help="Say whether events arrive and, if not, why and what to do, with the facts; then "
+            "end, with status 0 if they do.",
+        ),
+    ] = False,
     port: Annotated[
         Sequence[int] | None,
         typer.Option(
@@ -209,9 +217,10 @@ def watch(  # noqa: PLR0917 - typer calls it by name
         json=json,
         raw=raw,
         count=count,
+        diagnose=diagnose,
         port=port,
         callback_host=callback_host,
         callback_port=callback_port,
         duration=duration,
     )
-    raise typer.Exit(run(run_watch(options), endless=count is None))
+    raise typer.Exit(run(run_watch(options), endless=count is None and not diagnose))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from math import inf
 
 from propchange.asyncio.subscription import Subscription
-from propchange.cli.lines import EventLine, LineFormat, Source, StatusLine
+from propchange.cli.lines import DiagnosisLine, EventLine, LineFormat, Source, StatusLine
 from propchange.cli.running import CommandFailed
 from propchange.cli.writing import Writer
 from propchange.core.events import Event, Status, StatusChange
@@ -60,6 +60,7 @@ class Follower:
         self._failures: list[tuple[Source, PropchangeError]] = []
         self._lost: set[Source] = set()
         self._refusals: set[tuple[str, int, str]] = set()
+        self._diagnosing: set[asyncio.Task[None]] = set()
         self._last_request: Request | None = None
         self._messages: OrderedDict[tuple[bytes, bytes], Request] = OrderedDict()
         self._kept_bytes = 0
@@ -81,6 +82,7 @@ class Follower:
                 if self._failures:
                     raise self._failures[0][1]
         finally:
+            waiting += self._diagnosing  # type: ignore[arg-type] # only cancelled and awaited
             for future in waiting:
                 future.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
@@ -111,7 +113,21 @@ class Follower:
                 self._tell_event(source, update)
             else:
                 self._tell_change(source, update)
+                if update.status is Status.DEAF:
+                    self._diagnose(source, subscription)
             await self._writer.room()
+
+    def _diagnose(self, source: Source, subscription: Subscription) -> None:
+        """Say why it is deaf, beside what it goes on to tell."""
+
+        async def diagnose() -> None:
+            line = DiagnosisLine(_now(), source, await subscription.diagnose())
+            if self._left:
+                self._writer.put(self._form.diagnosis(line._replace(time=_now())))
+
+        task = asyncio.create_task(diagnose())
+        self._diagnosing.add(task)
+        task.add_done_callback(self._diagnosing.discard)
 
     # --- what the control point taps ---
 

@@ -9,6 +9,11 @@ a status::
 
     {"time": …, "device": …, "service": …, "status": …, "reason": …}
 
+and a diagnosis, once a subscription is deaf::
+
+    {"time": …, "device": …, "service": …, "diagnosis": {"verdict": …, "well": …, "sentence": …,
+     "advice": …, "facts": {what: how, …}}}
+
 ``time`` is ISO 8601 with the offset from UTC. What is granted or renewed says so in ``reason``:
 "until" and a time of the same form, or "without an end". ``device`` and ``service`` are null where
 the status belongs to none. Values are numbers, booleans and strings as the service description
@@ -20,7 +25,15 @@ from __future__ import annotations
 import json
 
 from propchange.cli.escaping import escape_json
-from propchange.cli.lines import EventLine, Source, StatusLine, named_changes, plain_value
+from propchange.cli.lines import (
+    DiagnosisLine,
+    EventLine,
+    Source,
+    StatusLine,
+    diagnosis_object,
+    named_changes,
+    plain_value,
+)
 
 __all__ = ["JSONLines"]
 
@@ -69,6 +82,17 @@ class JSONLines:
                 "service": (line.source.service or None) if line.source else None,
                 "status": line.status,
                 "reason": reason,
+            }
+        )
+
+    def diagnosis(self, line: DiagnosisLine) -> str:
+        """One object for the diagnosis."""
+        return _line(
+            {
+                "time": line.time.isoformat(timespec="milliseconds"),
+                "device": line.source.device,
+                "service": line.source.service or None,
+                "diagnosis": diagnosis_object(line.diagnosis),
             }
         )
 

@@ -7,10 +7,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from propchange.core.diagnosis import Diagnosis
 from propchange.core.events import Change, Event
 from propchange.core.messages import Request
 
-__all__ = ["EventLine", "LineFormat", "Source", "StatusLine", "named_changes", "plain_value"]
+__all__ = [
+    "DiagnosisLine",
+    "EventLine",
+    "LineFormat",
+    "Source",
+    "StatusLine",
+    "diagnosis_object",
+    "named_changes",
+    "plain_value",
+]
 
 
 class Source(NamedTuple):
@@ -42,6 +52,14 @@ class StatusLine(NamedTuple):
     until: datetime | None = None
 
 
+class DiagnosisLine(NamedTuple):
+    """What was found out about a subscription that hears nothing, and when."""
+
+    time: datetime
+    source: Source
+    diagnosis: Diagnosis
+
+
 class LineFormat(Protocol):
     """How lines look. Each method returns whole lines, with their ends."""
 
@@ -56,6 +74,20 @@ class LineFormat(Protocol):
 
     def status(self, line: StatusLine) -> str:
         """A change of status."""
+
+    def diagnosis(self, line: DiagnosisLine) -> str:
+        """A diagnosis, with its facts."""
+
+
+def diagnosis_object(diagnosis: Diagnosis) -> dict[str, object]:
+    """A diagnosis as JSON has it."""
+    return {
+        "verdict": diagnosis.verdict.value,
+        "well": diagnosis.well,
+        "sentence": diagnosis.sentence,
+        "advice": diagnosis.advice,
+        "facts": dict(diagnosis.facts.lines()),
+    }
 
 
 def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Change]]:

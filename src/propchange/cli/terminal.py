@@ -11,6 +11,7 @@ from rich.text import Text
 
 from propchange.cli.escaping import escape
 from propchange.cli.lines import (
+    DiagnosisLine,
     EventLine,
     Source,
     StatusLine,
@@ -120,6 +121,20 @@ class TerminalLines:
         else:
             text.append(f": {escape(line.reason)}")
         return self._rendered([text])
+
+    def diagnosis(self, line: DiagnosisLine) -> str:
+        """The sentence, and the facts below it."""
+        text = self._start(line.time, line.source)
+        text.append("       diagnosis", "green" if line.diagnosis.well else "bold red")
+        text.append(f": {escape(str(line.diagnosis))}")
+        facts = line.diagnosis.facts.lines()
+        width = max(cell_len(escape(what)) for what, _ in facts)
+        lines = [text]
+        for what, how in facts:
+            fact = Text("  | " + _padded(escape(what), width), "dim")
+            fact.append(f"  {escape(how)}")
+            lines.append(fact)
+        return self._rendered(lines)
 
     def _start(self, time: datetime, source: Source | None) -> Text:
         if source is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.remote import RemoteDevice, RemoteService
 from propchange.asyncio.subscription import Subscription
+from propchange.cli.diagnosing import diagnose_all, write_diagnoses
 from propchange.cli.following import Follower
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import LineFormat, Source
@@ -44,12 +45,17 @@ class WatchOptions:
     callback_host: str | None = None
     callback_port: int | None = None
     duration: int = 1800
+    diagnose: bool = False
 
 
 async def watch(options: WatchOptions) -> None:
-    """Print events until ``options.count`` of them have come, or for ever.
+    """Print events until ``options.count`` of them have come, or for ever; or, with
+    ``options.diagnose``, whether events come and why not.
 
     Raises CommandFailed or a PropchangeError with a sentence for the user."""
+    if options.diagnose:
+        await _diagnose(options)
+        return
     writer, form = output(sys.stdout, json=options.json, raw=options.raw)
     async with writer:
         follower = Follower(
@@ -58,19 +64,53 @@ async def watch(options: WatchOptions) -> None:
             count=options.count,
             keep_messages=options.raw and isinstance(form, TerminalLines),
         )
-        try:
-            made = ControlPoint(
-                port=options.port or options.callback_port or 0,
-                callback_host=options.callback_host,
-                callback_port=options.callback_port,
-                duration=options.duration,
-                discovery=_is_udn(options.url),
-                tap=follower.tap,
-            )
-        except ImportError as error:
-            raise CommandFailed(str(error)) from error
-        async with made as control_point:
+        async with _control_point(options, follower.tap) as control_point:
             await _watch(control_point, follower, writer, form, options)
+
+
+def _control_point(
+    options: WatchOptions, tap: Callable[[object], None] | None = None
+) -> ControlPoint:
+    try:
+        return ControlPoint(
+            port=options.port or options.callback_port or 0,
+            callback_host=options.callback_host,
+            callback_port=options.callback_port,
+            duration=options.duration,
+            discovery=_is_udn(options.url),
+            tap=tap,
+        )
+    except ImportError as error:
+        raise CommandFailed(str(error)) from error
+
+
+async def _device(control_point: ControlPoint, url: str) -> RemoteDevice:
+    return await (control_point.device(udn=url) if _is_udn(url) else control_point.device(url))
+
+
+async def _diagnose(options: WatchOptions) -> None:
+    url = options.url
+    async with _control_point(options) as control_point:
+        try:
+            device = await _device(control_point, url)
+            wanted = _of_device(device, options.services, wait=False)
+        except ValueError as error:
+            raise CommandFailed(str(error), status=2) from error
+        except PropchangeError:
+            if _is_udn(url):
+                raise
+            # Whatever is the matter with it, a subscription to it finds out.
+            wanted = [(_source_of(url), control_point.subscribe_url(url, wait=False))]
+        found = await diagnose_all(control_point, wanted)
+    as_json = options.json or not is_terminal(sys.stdout)
+    write_diagnoses(sys.stdout, url, found, as_json=as_json)
+
+
+def _source_of(url: str) -> Source:
+    """How an event URL without a description is called: by its two halves."""
+    parts = urlsplit(url)
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    return Source(parts.netloc, path or "/")
 
 
 async def _watch(
@@ -83,11 +123,7 @@ async def _watch(
     url = options.url
     not_a_description: Exception | None = None
     try:
-        if _is_udn(url):
-            device = await control_point.device(udn=url)
-        else:
-            device = await control_point.device(url)
-        wanted = _of_device(device, options.services)
+        wanted = _of_device(await _device(control_point, url), options.services)
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
     except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
@@ -99,9 +135,7 @@ async def _watch(
                 f"--service needs the URL of a device description, and {url} is none: {error}"
             ) from error
         not_a_description = error
-        parts = urlsplit(url)
-        path = parts.path + (f"?{parts.query}" if parts.query else "")
-        wanted = [(Source(parts.netloc, path or "/"), control_point.subscribe_url(url))]
+        wanted = [(_source_of(url), control_point.subscribe_url(url))]
     for source, _ in wanted:
         form.expect(source)
     writer.put(form.begin())
@@ -123,7 +157,7 @@ def _is_udn(url: str) -> bool:
     return url[:5].lower() == "uuid:"
 
 
-def _of_device(device: RemoteDevice, names: Sequence[str]) -> Wanted:
+def _of_device(device: RemoteDevice, names: Sequence[str], *, wait: bool = True) -> Wanted:
     """Subscriptions to the services that are called so, or to all that send events."""
     evented = [service for service in device.services if service.event_url]
     chosen = evented
@@ -154,7 +188,7 @@ def _of_device(device: RemoteDevice, names: Sequence[str]) -> Wanted:
             )
         )
     sources = sources_of(device)
-    return [(sources[service], service.subscribe()) for service in chosen]
+    return [(sources[service], service.subscribe(wait=wait)) for service in chosen]
 
 
 def sources_of(device: RemoteDevice) -> dict[RemoteService, Source]:
@@ -168,10 +202,15 @@ def sources_of(device: RemoteDevice) -> dict[RemoteService, Source]:
     }
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody looks at ``stream``."""
+    return stream is not None and stream.isatty()
+
+
 def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:
     """What writes to ``stream``, and in which form: JSON Lines when asked for, and wherever it
     is not a terminal."""
-    if json or stream is None or not stream.isatty():
+    if json or stream is None or not is_terminal(stream):
         # JSON is UTF-8, whatever the terminal would be.
         return Writer(stream, encoding="utf-8"), JSONLines(raw=raw)
     return Writer(stream), TerminalLines(stream, raw=raw)

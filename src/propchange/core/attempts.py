@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from propchange.core.diagnosis_words import refusal_in_words
 from propchange.core.events import Cause, Status
 from propchange.core.headers import parse_sid
 from propchange.core.held import HeldSubscription
@@ -13,7 +14,7 @@ from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.outbox import Outbox, Timer
 from propchange.core.reception import Reception
 from propchange.core.rules import SubscriberPolicy
-from propchange.core.sources import LocalAddress, usable_sources
+from propchange.core.sources import usable_sources
 from propchange.core.states import SubscriberInput, SubscriberState
 from propchange.core.subscribing import (
     OutgoingRequest,
@@ -21,6 +22,7 @@ from propchange.core.subscribing import (
     has_literal_host,
     subscribe_message,
 )
+from propchange.core.surroundings import LocalAddress
 from propchange.core.timing import backoff
 
 __all__ = ["Attempts"]
@@ -101,9 +103,10 @@ class Attempts:
         failure."""
         if response.status != 200:
             reason = f"the device answered SUBSCRIBE with {response.status}"
-            if response.status == 400 and not has_literal_host(request.url):
-                reason += "; many devices take no names in HOST: try its IP address"
-            self.failed(held, Cause.REFUSED, reason, now, response.status)
+            means = refusal_in_words(
+                response.status, held.advertised, named=not has_literal_host(request.url)
+            )
+            self.failed(held, Cause.REFUSED, f"{reason}: {means}", now, response.status)
             return None
         try:
             return parse_sid(response.fields.get(b"sid", b""))
@@ -128,6 +131,7 @@ class Attempts:
         self._reception.forget(held)
         if not held.persistent and not held.granted_once:
             held.failures += 1
+            held.failure, held.failure_status = reason, status
             outbox.move(held, _I.GIVEN_UP)
             outbox.tell(held, Status.REFUSED, cause, reason, status)
             return
@@ -139,6 +143,7 @@ class Attempts:
             self.begin(held, now)
             return
         held.failures += 1
+        held.failure, held.failure_status = reason, status
         if subscribing:
             sources.bound = None
             # The event URL may be another one since the device restarted.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from propchange.core.diagnosis_words import duration_in_words, refusal_in_words
+from propchange.core.diagnosis_words import duration_in_words
 from propchange.core.events import Status
 from propchange.core.facts import Facts, Reach
 from propchange.core.surroundings import InterfaceKind, address_of, container_address
@@ -32,6 +32,7 @@ class Verdict(enum.Enum):
     SUBSCRIBE_REFUSED = "subscribe-refused"
     NO_ANSWER = "no-answer"
     PENDING = "pending"
+    SLOW = "slow"
     NOTIFY_REFUSED = "notify-refused"
     LISTENER_FULL = "listener-full"
     CUT_SHORT = "cut-short"
@@ -167,10 +168,6 @@ def _arrives(facts: Facts) -> str:
         f"events arrive: the last one came {duration_in_words(facts.last_event_ago)} ago, so the "
         "subscription is quiet and not deaf"
     )
-
-
-def _refused_subscribe(facts: Facts) -> str:
-    return f"{facts.failure}: {refusal_in_words(facts.failure_status, _where(facts))}"
 
 
 def _refused_notify(facts: Facts) -> str:
@@ -346,7 +343,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Verdict.SUBSCRIBE_REFUSED,
         lambda facts: facts.granted_for is None and facts.failure_status != 0,
-        _refused_subscribe,
+        lambda facts: facts.failure,
         "The device has answered SUBSCRIBE, and not with 200. The sentence says what the status "
         "means.",
     ),
@@ -363,6 +360,16 @@ RULES: tuple[Rule, ...] = (
         _pending,
         "It is too early to tell: the answer, or the initial event, is not overdue yet.",
         "ask again in a few seconds",
+    ),
+    Rule(
+        Verdict.SLOW,
+        lambda facts: facts.slow,
+        lambda facts: (
+            f"granted, and {_who(facts)} does send, but its initial event comes later than "
+            f"{duration_in_words(facts.initial_due)} after the grant"
+        ),
+        "The way is open, and the device takes long for its first event. It is given more time.",
+        "wait; Limits.initial_event_seconds says how long is too long",
     ),
     Rule(
         Verdict.NOTIFY_REFUSED,

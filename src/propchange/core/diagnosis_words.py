@@ -5,8 +5,7 @@ from __future__ import annotations
 __all__ = ["duration_in_words", "refusal_in_words"]
 
 _REFUSALS = {
-    400: "it calls the request malformed; many devices take no names in HOST, so use the device's "
-    "IP address",
+    400: "it calls the request malformed",
     401: "it wants to know who asks",
     403: "it does not admit this machine; look for a list of allowed addresses in its settings",
     404: "nothing is there; the event URL is wrong, or has moved since the description was read",
@@ -20,12 +19,13 @@ _REFUSALS = {
 """What SUBSCRIBE's answers mean (UDA 2.0 table 4-4, and what devices do)."""
 
 
-def refusal_in_words(status: int, callback: str) -> str:
-    """What a device means that answers SUBSCRIBE with ``status``."""
+def refusal_in_words(status: int, callback: str | None, *, named: bool) -> str:
+    """What a device means that answers SUBSCRIBE with ``status``. ``callback`` is the address that
+    it was told; ``named``: HOST was a name."""
+    if status == 400 and named:
+        return f"{_REFUSALS[400]}; many devices take no names in HOST, so use its IP address"
     if status in _REFUSALS:
         return _REFUSALS[status].format(callback=callback)
-    if status == 200:
-        return "it granted without what a grant needs"
     if 500 <= status < 600:
         return _REFUSALS[500]
     return "it does not want this subscription"

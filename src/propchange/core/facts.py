@@ -9,7 +9,7 @@ from typing import NamedTuple
 from propchange.core.diagnosis_words import duration_in_words
 from propchange.core.events import Status
 from propchange.core.messages import Endpoint
-from propchange.core.surroundings import OwnAddress, own_address, sharing_network, usable_towards
+from propchange.core.surroundings import LocalAddress, own_address, sharing_network, usable_towards
 
 __all__ = ["Facts", "Probe", "Reach", "RefusedNotify"]
 
@@ -77,8 +77,6 @@ class Facts:
 
     # --- the address in CALLBACK ---
     advertised: Endpoint | None = None
-    advertised_host: str | None = None
-    """The host in CALLBACK as it was written there: a name, where ``callback_host`` is one."""
     callback_host: str | None = None
     callback_port: int | None = None
     """The overrides."""
@@ -89,7 +87,7 @@ class Facts:
     """Connecting to the address in CALLBACK, from here."""
 
     # --- this machine ---
-    own: tuple[OwnAddress, ...] = ()
+    own: tuple[LocalAddress, ...] = ()
     in_container: bool | None = None
     source: str | None = None
     """The address from which the system would send to the device."""
@@ -108,22 +106,24 @@ class Facts:
     refused: RefusedNotify | None = None
     """The last request since the SUBSCRIBE, from the device or for the subscription's path, that
     was refused."""
+    slow: bool = False
+    """Whether it is known to send the initial event later than that is waited for."""
     last_event_ago: float | None = None
     others_hear: bool = False
     """Whether another subscription has events from this device at this very address."""
 
     @property
-    def own_advertised(self) -> OwnAddress | None:
+    def own_advertised(self) -> LocalAddress | None:
         """The address of this machine that CALLBACK names, None where it names none."""
         return None if self.advertised is None else own_address(self.advertised.host, self.own)
 
     @property
-    def near(self) -> tuple[OwnAddress, ...]:
+    def near(self) -> tuple[LocalAddress, ...]:
         """The addresses of this machine in whose network the device is."""
         return () if self.device is None else sharing_network(self.device, self.own)
 
     @property
-    def usable(self) -> tuple[OwnAddress, ...]:
+    def usable(self) -> tuple[LocalAddress, ...]:
         """The addresses of this machine to which the device could send, the likeliest first."""
         return () if self.device is None else usable_towards(self.device, self.own)
 

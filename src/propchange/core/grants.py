@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 
 from propchange.core.attempts import Attempts
+from propchange.core.diagnosis import diagnose
 from propchange.core.events import Cause, Status
+from propchange.core.facts import Facts
 from propchange.core.failures import Failure
 from propchange.core.headers import parse_sid
-from propchange.core.held import HeldSubscription
+from propchange.core.held import Deafness, HeldSubscription
 from propchange.core.limits import Limits
 from propchange.core.messages import Response
 from propchange.core.outbox import Outbox, Timer
@@ -40,7 +43,8 @@ _FAILURES_THAT_TELL = 2
 
 
 class Grants:
-    """The subscriptions that are granted. ``jitter`` gives a number in [0, 1)."""
+    """The subscriptions that are granted. ``jitter`` gives a number in [0, 1), ``facts`` what is
+    known of one now."""
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Grants:
         policy: SubscriberPolicy,
         limits: Limits,
         jitter: Callable[[], float],
+        facts: Callable[[HeldSubscription, float], Facts],
     ) -> None:
         self._outbox = outbox
         self._reception = reception
@@ -58,6 +63,7 @@ class Grants:
         self._policy = policy
         self._limits = limits
         self._jitter = jitter
+        self._facts = facts
 
     def begin(
         self,
@@ -75,6 +81,8 @@ class Grants:
         held.failures = 0
         held.failed_since = None
         held.outage = False
+        held.failure, held.failure_status = "", 0
+        held.asked_at = request.sent_at
         held.granted_once = True
         held.granted_at = now
         held.accepted = accepted_variables(held.statevar, response, self._policy, self._limits)
@@ -206,14 +214,7 @@ class Grants:
             return
         self._outbox.move(held, _I.INITIAL_OVERDUE)
         first = self._limits.initial_event_seconds
-        device = held.device_host or "the device"
-        self._outbox.tell(
-            held,
-            Status.DEAF,
-            Cause.NO_INITIAL_EVENT,
-            f"granted, but no event from {device} in {first:g} s: it cannot reach "
-            f"{held.advertised}, or it never sends",
-        )
+        self._tell_deaf(held, now)
         sources, usable = held.sources, self._attempts.usable(held)
         assert held.source is not None  # since SUBSCRIBE was built
         sources.tried(held.source)
@@ -226,6 +227,16 @@ class Grants:
             self._outbox.deadlines.set((held, Timer.INITIAL), now + more)
         else:
             self._replace_deaf(held, now)
+
+    def _tell_deaf(self, held: HeldSubscription, now: float) -> None:
+        if held.status is Status.DEAF and held.deafness is not None:
+            return
+        advertised = held.advertised_endpoint
+        assert advertised is not None  # since SUBSCRIBE was built
+        assert held.granted_at is not None
+        held.deafness = Deafness(held.asked_at, held.granted_at, advertised)
+        known = replace(self._facts(held, now), status=Status.DEAF)
+        self._outbox.tell(held, Status.DEAF, Cause.NO_INITIAL_EVENT, str(diagnose(known)))
 
     def try_next_address(self, held: HeldSubscription, now: float) -> None:
         """There is a new address: do not wait for the end of the patience with the others."""

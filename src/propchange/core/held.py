@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from propchange.core.events import Cause, Change, Event, Status
 from propchange.core.lastchange import MASTER, LastChangeEntry, parse_lastchange
@@ -19,7 +19,7 @@ from propchange.errors import RemoteProtocolError
 if TYPE_CHECKING:
     from propchange.core.reception import Received
 
-__all__ = ["Convert", "HeldSubscription", "StateKey", "TokenBucket"]
+__all__ = ["Convert", "Deafness", "HeldSubscription", "StateKey", "TokenBucket"]
 
 Convert = Mapping[str, Callable[[str], object]]
 
@@ -55,6 +55,15 @@ class TokenBucket:
         self._stamp = now
 
 
+class Deafness(NamedTuple):
+    """The first of the grants in a row under which nothing came: when its SUBSCRIBE was sent and
+    when it was granted, and the address that was in CALLBACK."""
+
+    asked_at: float
+    granted_at: float
+    advertised: Endpoint
+
+
 class HeldSubscription:
     """One subscription at the subscriber, over all the SIDs it has had. Read it; only the
     protocol writes it.
@@ -71,10 +80,12 @@ class HeldSubscription:
         "advertised",
         "announced_at",
         "answer",
+        "asked_at",
         "attempts",
         "bucket",
         "callback",
         "convert",
+        "deafness",
         "describable",
         "device",
         "device_host",
@@ -85,6 +96,8 @@ class HeldSubscription:
         "expires",
         "failed_at",
         "failed_since",
+        "failure",
+        "failure_status",
         "failures",
         "foreign_sources",
         "gaps",
@@ -170,6 +183,12 @@ class HeldSubscription:
         self.answer: Response
         self.outstanding: OutgoingRequest | None = None
         self.failures = 0
+        # How the last attempt failed, in words, and its HTTP status; empty and 0 once granted.
+        self.failure = ""
+        self.failure_status = 0
+        # When the SUBSCRIBE of the grant was sent.
+        self.asked_at = now
+        self.deafness: Deafness | None = None
         self.failed_since: float | None = None
         self.failed_at = 0.0
         self.outage = False
@@ -186,6 +205,18 @@ class HeldSubscription:
         self.unreadable: tuple[str, ...] = ()
         """What could not be read of the last LastChange, in sentences; whoever tells it empties
         it."""
+
+    @property
+    def advertised_endpoint(self) -> Endpoint | None:
+        """``advertised`` as an endpoint, whose host may be a name; None before the first
+        SUBSCRIBE."""
+        if self.advertised is None:
+            return None
+        host, _, port = self.advertised.rpartition(":")
+        host = host.strip("[]")
+        source = self.source
+        scope = source.scope if source is not None and source.host == host else 0
+        return Endpoint(host, int(port), scope)
 
     @property
     def wanting(self) -> Status:

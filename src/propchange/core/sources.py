@@ -9,42 +9,21 @@ and the events do not, and the other addresses are tried in turn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import NamedTuple
+from ipaddress import ip_address
 
 from propchange.core.messages import Endpoint
-from propchange.core.surroundings import OwnAddress, interface_kind, usable_towards
+from propchange.core.surroundings import LocalAddress, usable_towards
 
-__all__ = ["LocalAddress", "Sources", "is_held", "usable_sources"]
-
-
-class LocalAddress(NamedTuple):
-    """One address of one interface. ``scope`` is the interface's scope id for a link-local
-    IPv6 address, 0 elsewhere; ``interface_index`` is the interface's number, 0 where unknown."""
-
-    host: str
-    scope: int
-    network: IPv4Network | IPv6Network
-    interface: str
-    interface_index: int
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The address as an endpoint with port 0."""
-        return Endpoint(self.host, 0, self.scope)
+__all__ = ["Sources", "is_held", "usable_sources"]
 
 
 def usable_sources(device: Endpoint, addresses: Sequence[LocalAddress]) -> tuple[Endpoint, ...]:
     """Those of ``addresses``, of this machine, that events from ``device`` could come to, the
     likeliest first (``surroundings.usable_towards``), and link-local ones only on the device's own
     link: a URL has no zone (V6-07). The ports are 0."""
-    own = (
-        OwnAddress(a.host, a.network, a.interface, interface_kind(a.interface), a.scope)
-        for a in addresses
-    )
     return tuple(
-        Endpoint(address.host, 0, address.scope)
-        for address in usable_towards(device.host, own)
+        address.endpoint
+        for address in usable_towards(device.host, addresses)
         if address.scope in (0, device.scope)
     )
 

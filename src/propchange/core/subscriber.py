@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from propchange.core.attempts import Attempts
+from propchange.core.callers import Callers
 from propchange.core.events import Cause, Status
+from propchange.core.facts import Facts
 from propchange.core.failures import Failure
 from propchange.core.grants import Grants
 from propchange.core.headers import parse_sid
 from propchange.core.held import Convert, HeldSubscription
+from propchange.core.known import known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Request, Response
 from propchange.core.multicast_reception import MulticastReception
 from propchange.core.outbox import Outbox, Timer
-from propchange.core.outcomes import SeqUnreliable, SubscriberOutcome, Unreadable
+from propchange.core.outcomes import NotifyRefused, SeqUnreliable, SubscriberOutcome, Unreadable
 from propchange.core.propertyset import check_variable_name
 from propchange.core.reception import Received, Reception
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.sequence import SeqVerdict
-from propchange.core.sources import LocalAddress, is_held
+from propchange.core.sources import is_held
 from propchange.core.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.subscribing import OutgoingRequest, RequestKind, http_url
+from propchange.core.surroundings import LocalAddress
 from propchange.core.timing import backoff
 from propchange.errors import LocalProtocolError
 
@@ -50,7 +54,8 @@ class SubscriberProtocol:
     drains :meth:`take_requests` and :meth:`take_outcomes` and reads :meth:`next_deadline`.
 
     ``new_token`` makes an unguessable path segment, never the same twice; ``jitter`` gives a
-    number in [0, 1).
+    number in [0, 1). ``callers`` is what a listener that tells who connects fills: with it a
+    diagnosis knows whether a device has come at all.
     """
 
     def __init__(
@@ -60,7 +65,10 @@ class SubscriberProtocol:
         jitter: Callable[[], float],
         policy: SubscriberPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        callers: Callers | None = None,
     ) -> None:
+        self._callers = callers
+        self._own: tuple[LocalAddress, ...] = ()
         self._jitter = jitter
         self._policy = policy = policy or SubscriberPolicy()
         self._limits = limits
@@ -77,7 +85,13 @@ class SubscriberProtocol:
             outbox, self._reception, policy=policy, limits=limits, jitter=jitter
         )
         self._grants = Grants(
-            outbox, self._reception, self._attempts, policy=policy, limits=limits, jitter=jitter
+            outbox,
+            self._reception,
+            self._attempts,
+            policy=policy,
+            limits=limits,
+            jitter=jitter,
+            facts=self.facts,
         )
 
     # --- what the application wants ---
@@ -242,6 +256,10 @@ class SubscriberProtocol:
         process stop (RSP-03, RSP-07).
         """
         response, held, received = self._reception.receive(request)
+        if self._callers is not None and response.status != 200 and request.peer is not None:
+            refused = self._outcomes[-1]
+            assert isinstance(refused, NotifyRefused)  # what a refusal has just reported
+            self._callers.refused(request.peer, request.target, refused.status, refused.reason, now)
         if held is not None:
             self._receive(held, received, now)
         return response
@@ -322,14 +340,22 @@ class SubscriberProtocol:
 
     # --- what the runtime sees of this machine ---
 
-    def addresses_changed(self, addresses: Sequence[LocalAddress], now: float) -> None:
-        """The addresses of this machine that events may come to: tell them before the first
-        subscription and whenever they may have changed; the same again does nothing.
+    def addresses_changed(
+        self,
+        addresses: Sequence[LocalAddress],
+        now: float,
+        *,
+        others: Sequence[LocalAddress] = (),
+    ) -> None:
+        """The addresses of this machine that events may come to, and the ``others`` that it has:
+        tell them before the first subscription and whenever they may have changed; the same again
+        does nothing.
 
         A subscription whose events go to an address that is no longer there is made afresh, by
         the system's choice. With a new address, devices that are away or cannot reach this
         machine are tried at once."""
         before, known = self._attempts.addresses, tuple(addresses)
+        self._own = (*known, *others)
         if known == before or not known:
             return
         self._attempts.addresses = known
@@ -397,6 +423,19 @@ class SubscriberProtocol:
         self._outcomes.clear()
         return outcomes
 
+    def facts(self, held: HeldSubscription, now: float) -> Facts:
+        """What is known of ``held``, for :func:`~propchange.core.diagnosis.diagnose`; a runtime
+        adds what it finds by connecting."""
+        return known_facts(
+            held,
+            now,
+            policy=self._policy,
+            limits=self._limits,
+            addresses=self._own,
+            callers=self._callers,
+            others=self._held,
+        )
+
     @property
     def subscriptions(self) -> Iterable[HeldSubscription]:
         """The subscriptions that are not closed, in the order in which they were wanted."""
@@ -420,6 +459,7 @@ class SubscriberProtocol:
                 self._outbox.move(held, _I.INITIAL_EVENT)
                 self._deadlines.clear((held, Timer.INITIAL))
                 held.sources.worked()
+                held.deafness = None
                 self._outbox.tell(held, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
             held.last_event_at = now
             full = initial and verdict is not SeqVerdict.MISSED

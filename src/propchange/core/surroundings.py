@@ -14,9 +14,11 @@ from ipaddress import (
 )
 from typing import NamedTuple
 
+from propchange.core.messages import Endpoint
+
 __all__ = [
     "InterfaceKind",
-    "OwnAddress",
+    "LocalAddress",
     "address_of",
     "container_address",
     "interface_kind",
@@ -36,15 +38,22 @@ class InterfaceKind(enum.Enum):
     TUNNEL = "a tunnel, as VPNs have"
 
 
-class OwnAddress(NamedTuple):
-    """One address of this machine: an IP literal without zone, its network, the interface's name,
-    what kind of interface it is, and the scope id of a link-local IPv6 address (0 elsewhere)."""
+class LocalAddress(NamedTuple):
+    """One address of one interface of this machine, an IP literal without zone. ``scope`` is the
+    interface's scope id for a link-local IPv6 address, 0 elsewhere; ``interface_index`` is the
+    interface's number, 0 where unknown."""
 
     host: str
+    scope: int
     network: IPv4Network | IPv6Network
     interface: str
+    interface_index: int
     kind: InterfaceKind = InterfaceKind.ORDINARY
-    scope: int = 0
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address as an endpoint with port 0."""
+        return Endpoint(self.host, 0, self.scope)
 
 
 _NAMES = (
@@ -74,6 +83,10 @@ _CONTAINER_POOLS = (
     IPv4Network("10.0.3.0/24"),  # LXC
 )
 
+_CONTAINER_PREFIXES = (16, 20, 32)
+"""Those of the networks that Docker makes without being told how, and of a Kubernetes pod. Hardly
+a home network has one of them."""
+
 
 def interface_kind(
     name: str, *, link_type: int | None = None, bridge: bool = False, paired: bool = False
@@ -100,19 +113,19 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def own_address(host: str, own: Iterable[OwnAddress]) -> OwnAddress | None:
+def own_address(host: str, own: Iterable[LocalAddress]) -> LocalAddress | None:
     """The one of ``own`` with the address ``host``, None where there is none."""
     address = address_of(host)
     return next((o for o in own if address is not None and ip_address(o.host) == address), None)
 
 
-def sharing_network(device: str, own: Iterable[OwnAddress]) -> tuple[OwnAddress, ...]:
+def sharing_network(device: str, own: Iterable[LocalAddress]) -> tuple[LocalAddress, ...]:
     """Those of ``own`` with the address ``device`` in their network."""
     address = address_of(device)
     return tuple(o for o in own if address is not None and address in o.network)
 
 
-def usable_towards(device: str, own: Iterable[OwnAddress]) -> tuple[OwnAddress, ...]:
+def usable_towards(device: str, own: Iterable[LocalAddress]) -> tuple[LocalAddress, ...]:
     """Those of ``own`` that the device at the address ``device`` could send to, those in its own
     network first: of its family, and loopback only for a device on loopback."""
     address = address_of(device)
@@ -137,13 +150,16 @@ _RANK = {
 }
 
 
-def container_address(own: OwnAddress, *, in_container: bool | None) -> bool:
+def container_address(own: LocalAddress, *, in_container: bool | None) -> bool:
     """Whether ``own`` looks like the address of a container, or of a bridge to the containers of
-    this machine, to which the rest of the network has no way. The number alone proves nothing: some
-    home networks are in 172.16.0.0/12."""
+    this machine, to which the rest of the network has no way. Neither the number alone proves it
+    (some home networks are in 172.16.0.0/12) nor a container around the program, which may have
+    been given an address of the network outside."""
     if own.kind is InterfaceKind.BRIDGE:
         return True
     address = ip_address(own.host)
     if isinstance(address, IPv6Address) or own.kind is not InterfaceKind.VIRTUAL:
         return False
-    return in_container is True or any(address in pool for pool in _CONTAINER_POOLS)
+    if in_container and own.network.prefixlen in _CONTAINER_PREFIXES:
+        return True
+    return any(address in pool for pool in _CONTAINER_POOLS)

@@ -1,0 +1,62 @@
+"""Finding out why a subscription hears nothing, by what its protocol knows and by connecting."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from propchange.asyncio.probes import SelfProbes, probe_device
+from propchange.asyncio.surroundings import in_container, source_towards
+from propchange.core.diagnosis import Diagnosis, diagnose
+from propchange.core.events import Status
+from propchange.core.facts import Facts
+from propchange.core.limits import Limits
+from propchange.core.messages import Endpoint
+from propchange.core.surroundings import LocalAddress
+
+__all__ = ["look"]
+
+
+async def look(
+    known: Callable[[], Facts],
+    *,
+    probes: SelfProbes,
+    listening: Sequence[Endpoint],
+    own: Callable[[], tuple[LocalAddress, ...]],
+    source: Endpoint | None,
+    limits: Limits,
+) -> Diagnosis:
+    """The verdict on a subscription: ``known`` gives what its protocol knows, ``own`` the addresses
+    of this machine; ``listening`` is where its listener listens, ``source`` the address that
+    everything is sent from, None for the system's choice.
+
+    Connects to the device and to the address in CALLBACK, both at once, for
+    ``limits.diagnosis_seconds`` at most."""
+    before = known()
+    if before.status is Status.CLOSED:
+        return diagnose(before)
+    advertised = before.advertised
+    if advertised is None:
+        self_connect = None
+        device_probe = await probe_device(before.event_url, source, limits)
+    else:
+        device_probe, self_connect = await asyncio.gather(
+            probe_device(before.event_url, source, limits), probes.probe(advertised)
+        )
+    facts = known()
+    towards = None
+    if facts.device is not None:
+        towards = source_towards(Endpoint(facts.device, 0, 0 if source is None else source.scope))
+    return diagnose(
+        dataclasses.replace(
+            facts,
+            device_probe=device_probe,
+            # Meanwhile another address may have been tried.
+            self_connect=self_connect if facts.advertised == advertised else None,
+            listening=tuple(listening),
+            own=own(),
+            in_container=in_container(),
+            source=towards if source is None else source.host,
+        )
+    )
