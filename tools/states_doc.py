@@ -1,4 +1,4 @@
-"""Draw the tables of `core/states.py`: `python tools/states_doc.py` writes docs/states.md anew.
+"""Draw the tables of `core`: `python tools/states_doc.py` writes docs/states.md anew.
 
 One diagram per table. Several inputs that lead the same way share an arrow, one that leads to the
 same state from wherever there is a way on is a sentence, and so is one that changes nothing.
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from propchange.core import states
+from propchange.core import presence, states
 from propchange.core.states import TransitionTable
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
@@ -24,10 +24,10 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
 _WIDTH = 34  # of the words in a box, in characters
 
 _OPENING = """\
-# The states of a subscription
+# The states of a subscription, and of a device
 
-`make states` draws this page from the tables and docstrings of `src/propchange/core/states.py`,
-which are what the protocols ask. What is not drawn cannot happen.
+`make states` draws this page from the tables and docstrings of `src/propchange/core/states.py` and
+`presence.py`, which are what the protocols ask. What is not drawn cannot happen.
 """
 
 Table = TransitionTable[Any, Any]
@@ -141,10 +141,15 @@ def _plain(text: str) -> str:
     return sentence.replace(";", ",").replace(":", ",").replace("`", "").replace('"', "'")
 
 
-def page(module: Any = states) -> str:
+def page(*modules: Any) -> str:
     """The whole page."""
     parts = [_OPENING]
-    for name, table in tables(module).items():
+    found = [
+        (module, name, table)
+        for module in modules or (states, presence)
+        for name, table in tables(module).items()
+    ]
+    for module, name, table in found:
         drawing = Drawing(table)
         parts.append(f"## {name.capitalize()}\n")
         if text := paragraph(name, module):

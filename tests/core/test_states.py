@@ -157,9 +157,7 @@ def test_every_pair_of_state_and_input_leads_where_it_should_or_raises(role: Rol
         if following is None:
             with pytest.raises(LocalProtocolError) as raised:
                 table.step(state, given)
-            assert str(raised.value) == (
-                f"{given.name} cannot happen to a subscription in {state.name}"
-            )
+            assert str(raised.value) == (f"{given.name} cannot happen in the state {state.name}")
         else:
             assert table.step(state, given) is states[following]
 

@@ -153,6 +153,7 @@ def test_a_search_response_says_st_where_a_notify_says_nt() -> None:
 
 
 @pytest.mark.clause("NLS-01")
+@pytest.mark.clause("NLS-02")
 @pytest.mark.parametrize(
     ("headers", "nls"),
     [
@@ -290,6 +291,7 @@ def test_what_is_formatted_is_read_as_it_was_meant(uda: str) -> None:
         assert said.next_boot_id == (9 if kind == "update" else None)
 
 
+@pytest.mark.clause("CP-13")
 def test_uda_1_0_has_no_update_and_a_bootid_only_rises() -> None:
     with pytest.raises(LocalProtocolError, match="no ssdp:update"):
         announcement("1.0").update(ROOT, 9)

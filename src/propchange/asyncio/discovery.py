@@ -292,7 +292,7 @@ class Discovery:
         followed = self._followed.get(device)
         if followed is None:
             return
-        if tell is not None and device.locations == (device.url,):
+        if tell is not None and device.url in device.locations:
             self._tell(device, tell)
             return
         followed.tell = tell or followed.tell

@@ -1,7 +1,7 @@
 """What advertisements mean for the subscriptions to a device. No I/O, no clock.
 
-A device is *present* until it says goodbye or until everything that it announced has expired
-(UDA 2.0 §1.2.2, §1.2.3), separately for each link that it is heard on: a goodbye on one says
+**Presence** (UDA 2.0 §1.2.2, §1.2.3). A device is *present* until it says goodbye or until all that
+it announced has expired, separately for each link that it is heard on: a goodbye on one says
 nothing about the others (CP-11). One that is *followed* is remembered when it has gone, and
 what happens to it matters to the subscriptions that are held.
 

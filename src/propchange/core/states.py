@@ -53,9 +53,7 @@ class TransitionTable(Generic[S, I]):
         """The state that follows. Raises LocalProtocolError for a pair that is not in the table."""
         following = self._rows[state][given]
         if following is None:
-            raise LocalProtocolError(
-                f"{given.name} cannot happen to a subscription in {state.name}"
-            )
+            raise LocalProtocolError(f"{given.name} cannot happen in the state {state.name}")
         return following
 
     def allows(self, state: S, given: I) -> bool:
