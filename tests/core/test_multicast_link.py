@@ -161,5 +161,5 @@ def test_whatever_the_wire_does_nothing_is_heard_twice_or_takes_a_value_back(
     assert service.values == counters
     unheard = sum(counters.values()) - len(seqs)
     missed = sum(o.count for o in link.subscriber_outcomes if isinstance(o, MulticastMissed))
-    lost_before_the_first = min(seqs)
-    assert missed + lost_before_the_first >= unheard
+    before_the_first = seqs[0]  # whatever came of those
+    assert missed + before_the_first >= unheard
