@@ -157,7 +157,8 @@ Step = Ask | Notify | Reply | Change | Advance | Quiet | Close | NextSeq
 @dataclass(frozen=True)
 class Row:
     """One exchange. ``settings`` are fields of PublisherPolicy, ``limits`` of Limits; ``ipv6``
-    plays it over IPv6; ``not_on``: front -> why it is not played there."""
+    plays it over IPv6; ``address``: the one of this host that the publisher has; ``not_on``: front
+    -> why it is not played there."""
 
     name: str
     clauses: tuple[str, ...]
@@ -167,6 +168,7 @@ class Row:
     limits: Mapping[str, Any] = field(default_factory=dict)
     variables: tuple[Variable, ...] = THERMOMETER
     ipv6: bool = False
+    address: str | None = None
     feeds: tuple[str, ...] = ("whole", "bytes", "followed")
     not_on: Mapping[str, str] = field(default_factory=dict)
 

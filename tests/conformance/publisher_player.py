@@ -49,11 +49,12 @@ class Message:
 
 @dataclass
 class Arrived:
-    """A NOTIFY at a callback. ``answered``: the answer to the SUBSCRIBE was there before it;
-    ``ended``: and the end of that connection too."""
+    """A NOTIFY at a callback, from the address ``source``. ``answered``: the answer to the SUBSCRIBE
+    was there before it; ``ended``: and the end of that connection too."""
 
     message: Message
     callback: str
+    source: str
     answered: bool
     ended: bool
     carrier: Any
@@ -174,6 +175,7 @@ class Player:
         arrived = self._ahead or self._stage.next_notify(expected.to)
         self._ahead = None
         message = arrived.message
+        assert arrived.source == self._stage.names["address"]
         assert message.first_line == f"NOTIFY {expected.target} HTTP/1.1"
         assert message.headers == {
             "HOST": self._stage.names[expected.to],

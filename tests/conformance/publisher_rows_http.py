@@ -149,6 +149,15 @@ CONNECTIONS: tuple[Row, ...] = (
         feeds=("whole",),
     ),
     row(
+        "of several addresses the publisher uses the one that was asked",
+        "SUB-41 SUB-42 NOT-11",
+        *subscribed(),
+        Change({"Alarm": "1"}),
+        Notify(1, {"Alarm": "1"}),
+        address="127.0.0.2",
+        not_on={"memory": "there each host has one address"},
+    ),
+    row(
         "the end of the connection ends no subscription",
         "SUB-42 FAIL-04",
         *subscribed(),

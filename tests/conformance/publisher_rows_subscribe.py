@@ -28,7 +28,7 @@ UUID = "uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 ACCEPTED: tuple[Row, ...] = (
     row(
         "a SUBSCRIBE is granted, and the initial event follows its answer",
-        "SUB-01 SUB-10 SUB-14 SUB-18 SUB-40 SUB-42 SUB-43 SUB-44 SUB-45 SUB-46 SUB-48 SUB-49"
+        "SUB-01 SUB-10 SUB-14 SUB-18 SUB-40 SUB-41 SUB-42 SUB-43 SUB-44 SUB-45 SUB-46 SUB-48 SUB-49"
         " SUB-50 SUB-55 SUB-57 EVT-01 NOT-01 NOT-03 NOT-04 NOT-05 NOT-07 NOT-08 NOT-09 XML-01"
         " XML-02 SEQ-02",
         ask(subscribe(), granted(headers={"SID": UUID})),

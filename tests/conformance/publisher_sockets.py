@@ -18,6 +18,7 @@ from twisted.web.resource import Resource
 
 from propchange import Device, Service, StateVariable, host
 from propchange.core.limits import Limits
+from propchange.core.messages import Endpoint
 from propchange.core.propertyset import format_propertyset
 from propchange.core.rules import PublisherPolicy
 from propchange.twisted import Service as TwistedService
@@ -44,6 +45,11 @@ def state_variable(each: Variable) -> StateVariable[Any]:
     )
 
 
+def _authority(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return str(Endpoint(host, port))
+
+
 HUMIDITY = (Variable("Humidity", "50"),)
 
 
@@ -55,26 +61,24 @@ class SocketStage:
     def __init__(self, row: Row) -> None:
         self.row = row
         self._family = socket.AF_INET6 if row.ipv6 else socket.AF_INET
-        self.address = "::1" if row.ipv6 else "127.0.0.1"
+        peer = "::1" if row.ipv6 else "127.0.0.1"
+        self.address = row.address or peer
         self._asking: socket.socket | None = None
         self._received = b""
         self._over = False
         self._early: list[Arrived] = []
         self._callbacks: dict[str, socket.socket] = {}
         self._carriers: dict[socket.socket, tuple[str, bytearray]] = {}
-        self.names = {"address": self.address, "peer": self._authority(0).rpartition(":")[0]}
+        self.names = {"address": self.address, "peer": "[::1]" if row.ipv6 else peer}
         for name in ("cb1", "cb2"):
-            listening = socket.create_server((self.address, 0), family=self._family)
+            listening = socket.create_server((peer, 0), family=self._family)
             self._callbacks[name] = listening
-            self.names[name] = self._authority(listening.getsockname()[1])
-        with socket.create_server((self.address, 0), family=self._family) as dead:
-            self.names["dead"] = self._authority(dead.getsockname()[1])
+            self.names[name] = _authority(listening)
+        with socket.create_server((peer, 0), family=self._family) as dead:
+            self.names["dead"] = _authority(dead)
         self.port = self.open()
-        self.names["host"] = self._authority(self.port)
+        self.names["host"] = str(Endpoint(self.address, self.port))
         self.names["port"] = str(self.port)
-
-    def _authority(self, port: int) -> str:
-        return f"[::1]:{port}" if self.row.ipv6 else f"127.0.0.1:{port}"
 
     def open(self) -> int:
         raise NotImplementedError
@@ -195,7 +199,7 @@ class SocketStage:
         if len(body) < int(message.headers["CONTENT-LENGTH"]):
             return None
         buffer.clear()
-        return Arrived(message, name, False, False, sock)
+        return Arrived(message, name, sock.getpeername()[0], False, False, sock)
 
     def is_quiet(self) -> bool:
         until = time.monotonic() + SILENCE
