@@ -49,7 +49,7 @@ class Message:
 
 @dataclass
 class Arrived:
-    """A NOTIFY at a callback, from the address ``source``. ``answered``: the answer to the SUBSCRIBE
+    """A NOTIFY at a callback, from the address ``source``. ``answered``: the answer to SUBSCRIBE
     was there before it; ``ended``: and the end of that connection too."""
 
     message: Message
