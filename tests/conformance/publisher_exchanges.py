@@ -101,7 +101,8 @@ class Notify:
     """A NOTIFY arrives, complete and with nothing else in its header than what UDA names.
 
     ``values``: variable -> text; ``to`` and ``target``: which callback, what of it; ``reply``: the
-    bytes that answer it, None for none yet (see :class:`Reply`), "" for the end of the connection.
+    bytes that answer it, None for none yet (see :class:`Reply`), "" for the end of the connection;
+    ``hangs_up``: that comes behind the answer.
     """
 
     seq: int
@@ -110,6 +111,7 @@ class Notify:
     to: str = "cb1"
     sid: str = "{sid}"
     reply: str | None = OK
+    hangs_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,13 @@ class Advance:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """So little time goes by that a test can wait for it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Quiet:
     """No NOTIFY arrives."""
 
@@ -151,7 +160,7 @@ class NextSeq:
     seq: int
 
 
-Step = Ask | Notify | Reply | Change | Advance | Quiet | Close | NextSeq
+Step = Ask | Notify | Reply | Change | Advance | Wait | Quiet | Close | NextSeq
 
 
 @dataclass(frozen=True)

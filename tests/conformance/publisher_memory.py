@@ -67,6 +67,7 @@ class MemoryStage:
         self._ended = False
         self._notifies: list[Arrived] = []
         self._timed_out: set[Any] = set()
+        self._answered: set[Any] = set()
 
     def send(self, data: bytes, *, fresh: bool, pieces: bool, ends: bool) -> None:
         if self._parser is None or fresh or self._ended:
@@ -149,6 +150,9 @@ class MemoryStage:
     def reply(self, arrived: Arrived, data: bytes) -> None:
         if arrived.carrier in self._timed_out:
             return
+        if not data and arrived.carrier in self._answered:
+            return  # there is no connection that could end
+        self._answered.add(arrived.carrier)
         parser = ResponseParser(self._limits)
         parser.expect("NOTIFY")
         responses = parser.feed(data)

@@ -25,6 +25,9 @@ from publisher_exchanges import (
 
 NOT_FOUND = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 FAILED = "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n"
+ELSEWHERE = (
+    "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{cb2}/c\r\nContent-Length: 0\r\n\r\n"
+)
 TWO = "<http://{cb1}/a><http://{cb2}/b>"
 
 
@@ -58,6 +61,16 @@ def abandons(name: str, reply: str, clauses: str = "FAIL-02 FAIL-04 SEQ-07") -> 
 
 
 SETTLED: tuple[Row, ...] = (
+    row(
+        "200, and the end of the connection behind it, settles the message",
+        "RSP-01 RSP-05 FAIL-02",
+        ask(subscribe(CALLBACK=TWO), granted()),
+        Notify(0, STATE, target="/a", hangs_up=True),
+        Change({"Alarm": "1"}),
+        Notify(1, {"Alarm": "1"}, target="/a", hangs_up=True),
+        Change({"Alarm": "0"}),
+        Notify(2, {"Alarm": "0"}, target="/a"),
+    ),
     settles("200", OK),
     settles("200 without a length", "HTTP/1.1 200 OK\r\n\r\n"),
     settles("200 without a reason", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"),
@@ -177,6 +190,15 @@ SEVERAL_URLS: tuple[Row, ...] = (
         Notify(0, STATE, target="/b", to="cb2"),
         Change({"Alarm": "1"}),
         Notify(1, {"Alarm": "1"}, target="/b", to="cb2"),
+    ),
+    row(
+        "a redirect is no success: the next delivery URL is tried, and not where it leads",
+        "SUB-77 FAIL-01 FAIL-02",
+        ask(subscribe(CALLBACK=TWO), granted()),
+        Notify(0, STATE, target="/a", reply=ELSEWHERE),
+        Notify(0, STATE, target="/b", to="cb2", reply=ELSEWHERE),
+        Quiet(),
+        feeds=("whole",),
     ),
     row(
         "when all fail the message is abandoned, and the next has the next SEQ",

@@ -220,7 +220,7 @@ class SocketStage:
             sock.close()
 
     def advance(self, seconds: float) -> None:
-        raise AssertionError("the clock of a runtime is its own")
+        time.sleep(seconds)
 
     def change(self, path: str, values: dict[str, str]) -> None:
         raise NotImplementedError

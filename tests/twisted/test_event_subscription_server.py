@@ -386,3 +386,31 @@ def test_an_answer_that_is_lost_leaves_no_subscriber(
     failed: list[Any] = []
     device_service.sent[0][0].addErrback(failed.append)
     assert failed[0].check(DeliveryError)
+
+
+@pytest.mark.clause("SUB-76")
+def test_a_path_below_the_event_url_is_none(
+    wire: Any, server: event.EventSubscriptionServer, device_service: Any, messages: Any
+) -> None:
+    """But where the resource is all that a site has, it is the event URL at every path."""
+    for path in ("/events/", "/events/below"):
+        assert only(wire.send(messages.subscribe(path))).status == 404
+    assert device_service.subscribers == {}
+
+
+@pytest.mark.parametrize(
+    ("connection", "version", "ends"),
+    [
+        ("close,TE", b"HTTP/1.1", True),
+        ("TE", b"HTTP/1.1", False),
+        (None, b"HTTP/1.0", True),
+    ],
+)
+@pytest.mark.clause("SUB-32", "SUB-56")
+def test_a_stock_site_of_twisted_ends_what_is_to_end(
+    wire: Any, messages: Any, connection: str | None, version: bytes, ends: bool
+) -> None:
+    ask = messages.subscribe(CONNECTION=connection).replace(b"HTTP/1.1", version, 1)
+    wire.channel.dataReceived(ask)
+    assert wire.transport.value().startswith(version + b" 200 OK\r\n")
+    assert wire.transport.disconnecting is ends

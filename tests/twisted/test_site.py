@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.twisted import Site
@@ -182,3 +183,69 @@ def test_connections_are_bounded_together_and_from_one_address(site: Site, conne
     assert site.buildProtocol(peers[2]) is None
     first.close()
     assert site.buildProtocol(peers[0]) is not None
+
+
+class Later(Resource):
+    """Answers when it is told to, without a length."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Any] = []
+
+    def render(self, request: Any) -> int:
+        self.requests.append(request)
+        return NOT_DONE_YET
+
+    def answer(self, number: int) -> None:
+        self.requests[number].write(b"ok")
+        self.requests[number].finish()
+
+
+def test_an_http_1_0_peer_may_keep_its_connection_where_the_answer_has_a_length(
+    wire: Any, site: Site, connect: Any, reactor: Any
+) -> None:
+    ask = b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"
+    for _ in range(2):
+        (response,) = wire.send(ask)
+        assert (response.http_version, response.close, response.body) == ("1.0", False, b"ok")
+    later = Later()
+    wire = connect(Site(later, reactor=reactor))
+    assert wire.send(ask) == []
+    later.answer(0)
+    assert b"keep-alive" not in wire.transport.value().lower()
+    assert wire.transport.disconnecting
+
+
+def test_requests_wait_for_the_answer_before_them_and_not_without_bound(
+    connect: Any, reactor: Any
+) -> None:
+    later = Later()
+    ask = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    wire = connect(Site(later, reactor=reactor))
+    assert wire.send(ask * 3) == []
+    assert len(later.requests) == 1
+    for number in range(3):
+        later.answer(number)
+    assert len(wire.read()) == 3
+    assert wire.send(ask) == []  # it reads on
+    assert not wire.transport.disconnecting
+    wire.send(ask * 40)
+    assert wire.transport.disconnecting
+
+
+def test_what_asks_first_is_told_to_go_on_unless_it_asks_for_too_much(wire: Any) -> None:
+    wire.channel.dataReceived(post(b"", "Content-Length: 2", "Expect: 100-continue"))
+    assert wire.transport.value() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    (response,) = wire.send(b"hi")
+    assert response.status == 200
+    wire.channel.dataReceived(post(b"", "Content-Length: 200", "Expect: 100-continue"))
+    assert wire.transport.value().startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_answer_to_what_is_no_request_names_the_server(wire: Any) -> None:
+    (response,) = wire.send(b"banana\r\n\r\n")
+    assert response.status == 400
+    assert b" UPnP/1.1 propchange/" in response.fields[b"server"]
+    assert response.fields[b"date"].endswith(b" GMT")

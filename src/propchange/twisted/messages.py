@@ -55,6 +55,11 @@ def read_request(request: Any, body: bytes) -> Request:
     connection = message.fields.get(b"connection")
     if connection is not None or version == "1.0":
         message.keep_alive = keeps_alive(connection, version)
+        channel: Any = getattr(request, "channel", None)
+        if not message.keep_alive and getattr(channel, "persistent", False):
+            # Twisted takes "close,TE" for one word.
+            channel.persistent = False
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
     return message
 
 
