@@ -19,6 +19,7 @@ from propchange.upnp.ssdp import (
     Target,
     announced_targets,
     read_advertisement,
+    read_datagram,
 )
 
 UDN = "uuid:00000000-0000-0000-0000-00000000000a"
@@ -176,6 +177,62 @@ def test_the_signature_is_read_under_the_prefix_that_opt_gives_it(
     headers: str, nls: str | None
 ) -> None:
     assert read(without("OPT").replace("01-NLS: abc", "") + headers).nls == nls
+
+
+def datagram(text: str = ALIVE, first: str = "NOTIFY * HTTP/1.1") -> bytes:
+    lines = [first, *(line.strip() for line in text.strip().splitlines())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        datagram(),
+        datagram().replace(b"\r\n", b"\n"),
+        datagram().rstrip(),
+        datagram(first="NOTIFY * HTTP/1.0"),
+        datagram(first="notify  *  http/1.1"),
+        datagram() + b"NTS: ssdp:byebye\r\n",  # behind the empty line
+        datagram("no header at all\n" + ALIVE.strip()),
+        datagram("X:\n:\nÄ\x01: \x7f\n" + ALIVE.strip()),
+        datagram(ALIVE.replace("NTS:", "NTS :")),
+        datagram(ALIVE).replace(b"NT: upnp", b"X: y\r\n\tNT: folded\r\nNT: upnp"),
+    ],
+)
+def test_a_datagram_is_read_although_some_of_its_lines_are_odd(data: bytes) -> None:
+    assert read_datagram(data) == read(ALIVE)
+
+
+def test_a_response_is_read_from_its_datagram_and_a_search_is_nothing() -> None:
+    text = f"ST: {UDN}\nUSN: {UDN}\nLOCATION: {LOCATION}"
+    for first in ("HTTP/1.1 200 OK", "HTTP/1.0 200", "http/1.1  200 fine"):
+        said = read_datagram(datagram(text, first))
+        assert said is not None
+        assert said.kind is AdvertisementKind.RESPONSE
+    assert read_datagram(datagram("ST: ssdp:all", "M-SEARCH * HTTP/1.1")) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "begins with ''"),
+        (b"\xff\xfe\r\n", r"begins with '\\xff\\xfe"),
+        (datagram(first="HTTP/1.1 404 Not Found"), "begins with 'HTTP/1.1 404"),
+        (datagram(first="HTTP/1.1 2000 OK"), "begins with 'HTTP/1.1 2000"),
+        (datagram(first="NOTIFY /evt HTTP/1.1"), "begins with 'NOTIFY /evt"),
+        (datagram("X: y\n" * 64 + ALIVE.strip()), "NTS"),
+        (datagram("X: " + "y" * 9_000 + "\n" + ALIVE), "more than 8192 bytes"),
+    ],
+)
+def test_a_datagram_that_is_none_of_ssdp_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=reason):
+        read_datagram(data)
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_no_bytes_are_more_than_refused(junk: bytes, behind: bool) -> None:
+    with contextlib.suppress(RemoteProtocolError):
+        read_datagram(b"NOTIFY * HTTP/1.1\r\n" * behind + junk)
 
 
 @given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=60))), st.booleans())

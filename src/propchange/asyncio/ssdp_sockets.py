@@ -1,4 +1,4 @@
-"""The SSDP sockets of one link: async-upnp-client's, and what keeps its errors away from the loop.
+"""The SSDP sockets of one link: async-upnp-client's.
 
 A link is an interface and an address family. Each has two sockets, since an answer to a search
 goes to the port that the search came from, and port 1900 is shared with every other program here
@@ -20,7 +20,7 @@ from propchange.core.advertisement import Advertisement
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
 from propchange.errors import RemoteProtocolError
-from propchange.upnp.ssdp import read_advertisement
+from propchange.upnp.ssdp import read_datagram
 
 __all__ = ["Link", "LinkSockets", "ssdp_library"]
 
@@ -187,24 +187,14 @@ class LinkSockets:
     # --- datagrams ---
 
     def _take(self, data: bytes, sockaddr: Any) -> None:
-        if data.startswith(b"M-SEARCH") or len(data) > self._limits.ssdp_bytes:
-            return
         source = endpoint_of(sockaddr)
-        ssdp = ssdp_library()
         try:
-            if not ssdp.is_valid_ssdp_packet(data):
-                return
-            line, headers = ssdp.decode_ssdp_packet(data, None, sockaddr)
-            advertisement = read_advertisement(
-                _pairs(headers), response=line.startswith("HTTP/"), limits=self._limits
-            )
+            advertisement = read_datagram(data, self._limits)
         except RemoteProtocolError as error:
             self._ignored(source, str(error))
             return
-        except Exception as error:  # noqa: BLE001 - whatever the library makes of odd bytes
-            self._ignored(source, f"its datagram cannot be read: {type(error).__name__}")
-            return
-        self._received(self.link, source, advertisement)
+        if advertisement is not None:
+            self._received(self.link, source, advertisement)
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -216,18 +206,3 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """An ICMP error for a search: nobody there is no news."""
-
-
-def _pairs(headers: Any) -> list[tuple[bytes, bytes]]:
-    """The header pairs as they came, without what the library has added, which begins with _."""
-    fields = {**headers.as_dict()}
-    # The library writes a zone into LOCATION; which one is right is for core to say.
-    original = fields.pop("_location_original", None)
-    return [
-        (name.encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
-        for name, value in (
-            (name, original if original and name.lower() == "location" else value)
-            for name, value in fields.items()
-            if not name.startswith("_") and isinstance(value, str)
-        )
-    ]

@@ -217,7 +217,7 @@ class Limits:
     # --- discovery ---
 
     ssdp_bytes: int = 8_192
-    """Bytes of one SSDP datagram; a longer one is dropped unread. UDA wants them in one packet,
+    """Bytes of one SSDP datagram; a longer one is refused unread. UDA wants them in one packet,
     so real ones have 300 to 600 (UDA 2.0 §1.2.2)."""
 
     ssdp_text_bytes: int = 1_024

@@ -18,7 +18,14 @@ from propchange.core.messages import HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
 
-__all__ = ["Announcement", "SSDPMessage", "Target", "announced_targets", "read_advertisement"]
+__all__ = [
+    "Announcement",
+    "SSDPMessage",
+    "Target",
+    "announced_targets",
+    "read_advertisement",
+    "read_datagram",
+]
 
 NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
 """What OPT declares for the network location signature (UDA 2.0 §A.4)."""
@@ -32,7 +39,36 @@ _NLS_LENGTH = 64
 _LARGEST = 2**31 - 1
 
 
+_NOTIFY = re.compile(rb"NOTIFY[ \t]+\*[ \t]+HTTP/1\.[0-9]", re.IGNORECASE)
+_RESPONSE = re.compile(rb"HTTP/1\.[0-9][ \t]+200(?![0-9])", re.IGNORECASE)
+_SEARCH = re.compile(rb"M-SEARCH\b", re.IGNORECASE)
+
+
 # --- reading ---
+
+
+def read_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Advertisement | None:
+    """What a datagram announces; None for the searches of others, which come to the group too.
+
+    Lines may end in LF alone, and one that is no header costs itself alone, since devices make odd
+    ones. Raises RemoteProtocolError as :func:`read_advertisement`, and for what is no SSDP at all.
+    """
+    if len(data) > limits.ssdp_bytes:
+        raise _refusal(f"it has more than {limits.ssdp_bytes} bytes", "UDA 2.0 §1.2.2")
+    first, *lines = data.split(b"\n", limits.header_count + 1)
+    response = _RESPONSE.match(first) is not None
+    if not response and not _NOTIFY.match(first):
+        if _SEARCH.match(first):
+            return None
+        raise _refusal(f"it begins with {first[:40].decode('latin-1')!a}", "UDA 2.0 §1.2.2")
+    pairs = []
+    for line in lines[: limits.header_count]:
+        name, colon, value = line.partition(b":")
+        if not line.strip():
+            break
+        if colon and name[:1] not in b" \t":
+            pairs.append((name.strip(), value.strip()))
+    return read_advertisement(pairs, response=response, limits=limits)
 
 
 def read_advertisement(
