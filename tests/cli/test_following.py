@@ -14,7 +14,7 @@ import pytest
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.remote import RemoteService
 from propchange.cli.following import Follower
-from propchange.cli.lines import EventLine, Source, StatusLine
+from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine
 from propchange.cli.running import CommandFailed
 from propchange.cli.writing import Writer
 from propchange.core.events import Event
@@ -39,7 +39,7 @@ class Form:
     """Keeps the lines as they are."""
 
     def __init__(self) -> None:
-        self.lines: list[EventLine | StatusLine] = []
+        self.lines: list[EventLine | StatusLine | DiagnosisLine] = []
         self._grown = asyncio.Event()
 
     def expect(self, source: Source) -> None: ...
@@ -53,14 +53,18 @@ class Form:
     def status(self, line: StatusLine) -> str:
         return self._keep(line)
 
-    def _keep(self, line: EventLine | StatusLine) -> str:
+    def diagnosis(self, line: DiagnosisLine) -> str:
+        return self._keep(line)
+
+    def _keep(self, line: EventLine | StatusLine | DiagnosisLine) -> str:
         self.lines.append(line)
         self._grown.set()
         return "."
 
     @property
     def told(self) -> list[str]:
-        return [line.status if isinstance(line, StatusLine) else "event" for line in self.lines]
+        names = {EventLine: "event", DiagnosisLine: "diagnosis"}
+        return [getattr(line, "status", "") or names[type(line)] for line in self.lines]
 
     def line(self, status: str) -> StatusLine:
         return next(x for x in self.lines if isinstance(x, StatusLine) and x.status == status)
@@ -199,10 +203,14 @@ def test_a_grant_without_an_end_has_none() -> None:
 
 def test_a_device_that_cannot_reach_us_is_told_as_deaf_and_then_as_active() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
-        await form.wait_for("deaf")
+        await form.wait_for("deaf", "diagnosis")
         assert "127.0.0.1" in form.line("deaf").reason
+        told = form.lines[-1]
+        assert isinstance(told, DiagnosisLine)
+        assert told.diagnosis.facts.device_probe is not None
+        assert told.source == form.line("deaf").source
         await device.notify("uuid:1", 0, "late")
-        await form.wait_for("deaf", "active", "event")
+        await form.wait_for("diagnosis", "active", "event")
 
     run(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, limits={"initial_event_seconds": 0.05})
 
@@ -265,7 +273,7 @@ def test_the_only_refusal_is_raised() -> None:
 
 
 def test_a_refused_callback_is_named() -> None:
-    with pytest.raises(SubscriptionRefused, match=r"412; events were to go to http://127\.0\.0\.1"):
+    with pytest.raises(SubscriptionRefused, match=r"412: it will not send events to 127\.0\.0\.1:"):
         run(until_it_ends, {"SUBSCRIBE": ["412 Precondition Failed"]})
 
 

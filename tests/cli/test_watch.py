@@ -207,7 +207,7 @@ def test_a_callback_that_is_refused_is_said_with_its_status(
 
     assert ran.status == 1
     assert "SUBSCRIBE with 412" in only_line(ran.err)
-    assert f"http://{authority}" in ran.err
+    assert f"it will not send events to {authority}" in ran.err
 
 
 def test_neither_a_description_nor_an_event_url_is_said(workbench: Any, propchange: Any) -> None:

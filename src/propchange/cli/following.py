@@ -92,14 +92,6 @@ class Follower:
     async def _follow(self, source: Source, subscription: Subscription) -> None:
         try:
             await subscription.__aenter__()
-        except SubscriptionRefused as error:
-            if error.status == 412 and subscription.callback:
-                # The most frequent reason is a callback that the device will not call.
-                error = SubscriptionRefused(
-                    f"{error}; events were to go to {subscription.callback}", status=error.status
-                )
-            self._fail(source, error)
-            return
         except PropchangeError as error:
             self._fail(source, error)
             return
