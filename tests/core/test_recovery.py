@@ -464,6 +464,26 @@ def test_a_device_whose_seq_is_always_0_costs_no_fresh_subscription() -> None:
     assert net.news() == []
 
 
+def test_a_device_that_was_cut_off_too_often_is_believed_again_and_its_state_is_restored() -> None:
+    net = Net()
+    held = net.subscribed()
+    for number in range(1, 5):
+        net.weather = {"NOTIFY": LOST}
+        net.update("/evt", {"A": str(number)})
+        net.heal()
+        net.update("/evt", {"B": str(number)})
+        net.run(2)
+    assert any(isinstance(outcome, SeqUnreliable) for outcome in net.subscriber_outcomes)
+    assert held.values["A"] == "3"
+    fresh = net.fresh
+    for number in range(10):
+        net.update("/evt", {"B": str(number)})
+        net.run(1)
+    net.assert_full_state()
+    assert held.values["A"] == "4"
+    assert net.fresh == fresh + 1
+
+
 # --- this machine ---
 
 

@@ -193,11 +193,70 @@ def test_while_seq_is_believed_what_passes_as_expected_is_in_order(messages) -> 
         last = seq
 
 
-@given(st.lists(st.one_of(st.none(), st.integers(0, 4294967295)), max_size=40))
-def test_once_unreliable_every_message_passes(seqs) -> None:
+@given(st.lists(st.one_of(st.none(), st.integers(0, 2**31).map(lambda n: 2 * n)), max_size=40))
+def test_while_a_device_does_not_count_every_message_passes(seqs) -> None:
     sequence = Sequence()
     judged(None, sequence=sequence)
     assert set(judged(*seqs, sequence=sequence)) <= {V.EXPECTED}
     assert all(
         sequence.judge(seq, content) is V.EXPECTED for seq, content in itertools.product(seqs, "ab")
     )
+
+
+def test_a_device_that_counts_again_is_believed_again() -> None:
+    sequence = Sequence()
+    judged(0, None, *range(20, 28), sequence=sequence)
+    assert not sequence.reliable
+    # What was lost meanwhile nobody knows.
+    assert judged(28, sequence=sequence) == [V.MISSED]
+    assert sequence.reliable
+    assert judged(29, 31, sequence=sequence) == [V.EXPECTED, V.MISSED]
+
+
+def test_a_fresh_sid_begins_the_count_anew() -> None:
+    sequence = Sequence()
+    judged(None, *range(8), sequence=sequence)
+    sequence.restart()
+    judged(*range(8), sequence=sequence)
+    assert not sequence.reliable
+    judged(8, sequence=sequence)
+    assert sequence.reliable
+
+
+def test_a_message_out_of_order_begins_the_count_anew() -> None:
+    sequence = Sequence()
+    judged(None, *range(8), 20, *range(21, 28), sequence=sequence)
+    assert not sequence.reliable
+    judged(28, sequence=sequence)
+    assert sequence.reliable
+
+
+def test_the_wrap_is_in_order_also_for_a_device_that_was_not_believed() -> None:
+    sequence = Sequence()
+    judged(None, *range(4294967290, 4294967296), 1, 2, 3, sequence=sequence)
+    assert sequence.reliable
+
+
+def test_who_loses_count_again_and_again_is_believed_ever_later() -> None:
+    sequence = Sequence()
+    needed = []
+    for _ in range(12):
+        judged(None, 0, sequence=sequence)
+        count = 0
+        while not sequence.reliable:
+            count += 1
+            sequence.judge(count, count)
+        needed.append(count)
+    assert needed == [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 4096, 4096]
+
+
+def test_who_is_believed_again_is_trusted_as_much_as_at_first() -> None:
+    sequence = Sequence()
+    judged(0, 0, 0, *range(9), sequence=sequence)
+    assert sequence.reliable
+    assert judged(8, sequence=sequence) == [V.REPEATED]
+    for _ in range(3):
+        sequence.restart()
+        assert judged(0, 2, sequence=sequence)[-1] is V.MISSED
+    sequence.restart()
+    assert judged(0, 2, sequence=sequence)[-1] is V.UNRELIABLE

@@ -15,6 +15,13 @@ _TRUSTED_REPAIRS = 3
 """Fresh subscriptions in a row that began with a gap again: the device cannot count."""
 
 
+_TRUSTING_RUN = 8
+"""Messages in order after which a device that could not count is believed again; twice as many
+each time, so that one which loses count again and again costs ever fewer fresh subscriptions."""
+
+_LONGEST_RUN = 4_096
+
+
 class SeqVerdict(enum.Enum):
     """What a message is, by its SEQ."""
 
@@ -26,7 +33,8 @@ class SeqVerdict(enum.Enum):
     UNRELIABLE = enum.auto()
     """REPEATED, or without SEQ: the point where SEQ is no longer believed. An event."""
     MISSED = enum.auto()
-    """Messages are missing before this one. An event, and the state has to be repaired."""
+    """Messages are missing before this one, or may have been since SEQ was no longer believed. An
+    event, and the state has to be repaired."""
     LATE = enum.auto()
     """Older than the message before. Not an event: its values may be stale; repair."""
 
@@ -34,14 +42,24 @@ class SeqVerdict(enum.Enum):
 class Sequence:
     """The SEQs of one subscription, over all its SIDs."""
 
-    __slots__ = ("_content", "_expected", "_last", "_repairs", "_repeats", "reliable")
+    __slots__ = (
+        "_content",
+        "_expected",
+        "_last",
+        "_needed",
+        "_repairs",
+        "_repeats",
+        "_run",
+        "reliable",
+    )
 
     def __init__(self) -> None:
         self.reliable = True
         """False once the device has shown that its SEQ means nothing; then every message is an
-        event and gaps are not repaired."""
+        event and gaps are not repaired, until enough of them have come in order."""
         self._repairs = 0
         self._repeats = 0
+        self._needed = _TRUSTING_RUN
         self.restart()
 
     def restart(self) -> None:
@@ -49,12 +67,12 @@ class Sequence:
         self._expected = 0
         self._last: int | None = None
         self._content = 0
+        self._run = 0
 
     def judge(self, seq: int | None, content: int) -> SeqVerdict:
         """Judge a message by its SEQ (None: it had none) and a hash of its content."""
         if not self.reliable:
-            self._last, self._content = seq, content
-            return SeqVerdict.EXPECTED
+            return self._follow(seq, content)
         if seq == self._expected:
             if seq:
                 self._repairs = 0
@@ -80,6 +98,20 @@ class Sequence:
         late = self._last is not None and seq < self._last
         self._advance(seq, content)
         return SeqVerdict.LATE if late else SeqVerdict.MISSED
+
+    def _follow(self, seq: int | None, content: int) -> SeqVerdict:
+        """Count the messages in order: a device that lost count once, or that was cut off too
+        often, may be one that counts. Then what it had lost meanwhile is worth a repair."""
+        in_order = seq is not None and self._last is not None and seq == next_seq(self._last)
+        self._run = self._run + 1 if in_order else 0
+        if seq is None or self._run < self._needed:
+            self._last, self._content = seq, content
+            return SeqVerdict.EXPECTED
+        self.reliable = True
+        self._repairs = self._repeats = 0
+        self._needed = min(2 * self._needed, _LONGEST_RUN)
+        self._advance(seq, content)
+        return SeqVerdict.MISSED
 
     def _advance(self, seq: int, content: int) -> None:
         self._last = seq
