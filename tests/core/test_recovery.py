@@ -420,6 +420,24 @@ def test_a_device_that_said_goodbye_and_is_still_there_is_heard_again() -> None:
     net.assert_full_state()
 
 
+def test_a_device_that_is_heard_of_again_is_asked_again_to_renew() -> None:
+    net = Net(seconds=1800)
+    net.held = net.subscribe("/evt", duration=1800, device=DEVICE)
+    net.run(1)
+    net.news()
+    net.subscriber.device_returned(DEVICE, net.now)
+    assert net.fresh == len(net.subscribes) == 1
+    net.run(898.5)
+    net.cut()
+    net.run(1)
+    assert net.held.state is S.UNANSWERED
+    net.heal()
+    net.subscriber.device_returned(DEVICE, net.now)
+    net.run(0.1)
+    net.assert_full_state()
+    assert net.news() == [(RESUBSCRIBING, Cause.UNREACHABLE), AGAIN]
+
+
 def test_the_news_of_a_restart_overtakes_an_attempt_that_the_old_device_never_answers() -> None:
     net = Net()
     held = net.subscribed()

@@ -293,9 +293,12 @@ class SubscriberProtocol:
 
     def device_returned(self, device: Hashable, now: float) -> None:
         """It is heard of again, after it had gone or did not answer: subscriptions that are wanted
-        are tried at once. One that is granted stays as it is."""
+        are tried at once, and renewals that failed. One that is granted stays as it is."""
         for held in self._of_device(device):
-            if held.state not in _GRANTED:
+            if held.state in _GRANTED:
+                if held.failures:
+                    self._grants.renew(held, now)
+            else:
                 overtaken = self._is_overtaken(held, now)
                 self._begin_anew(held, Cause.DEVICE_REBOOTED, "", now, overtaken=overtaken)
 
