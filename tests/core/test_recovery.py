@@ -817,6 +817,17 @@ def test_a_renewal_that_is_out_when_a_deaf_subscription_is_replaced_is_nobodys()
     net.assert_full_state()
 
 
+def test_a_renewal_that_is_overtaken_before_it_is_sent_is_not_sent() -> None:
+    net = Net(seconds=10, hosts=("10.0.0.2",), jitter=lambda: 0.99)
+    net.deaf = {"10.0.0.2"}
+    net.held = net.subscribe("/evt", duration=10)
+    net.run(0)
+    # The renewal was due, then patience was at its end, and the runtime comes late to both.
+    net.subscriber.handle_deadline(6.0)
+    kinds = [request.kind.name for request in net.subscriber.take_requests()]
+    assert kinds == ["UNSUBSCRIBE", "SUBSCRIBE"]
+
+
 # --- nobody is hammered ---
 
 

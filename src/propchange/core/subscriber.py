@@ -187,7 +187,8 @@ class SubscriberProtocol:
     def take_requests(self) -> list[OutgoingRequest]:
         """The requests to send now, each ending in :meth:`response_received`,
         :meth:`request_failed` or, for DESCRIBE, :meth:`described`."""
-        requests = list(self._requests)
+        # One step may have overtaken what an earlier one of the same input wanted.
+        requests = [request for request in self._requests if request.wanted]
         self._requests.clear()
         return requests
 
