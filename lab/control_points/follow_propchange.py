@@ -1,5 +1,5 @@
-"""propchange on asyncio; see telling.py. Behind DURATION it takes an object in JSON with fields of
-Limits and arguments of ControlPoint."""
+"""propchange on asyncio, with discovery; see telling.py. Behind DURATION it takes an object in JSON
+with fields of Limits and arguments of ControlPoint."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ async def follow(subscription: Subscription) -> None:
 async def main(description_url: str, duration: int, options: dict[str, Any]) -> None:
     bounds = {each.name: options.pop(each.name) for each in fields(Limits) if each.name in options}
     limits = replace(Limits(), duration_most_seconds=float(duration), **bounds)
+    options = {"discovery": True} | options
     async with ControlPoint(duration=duration, limits=limits, **options) as control_point:
         device = await control_point.device(description_url)
         async with device["Bench"].subscribe(wait=False) as subscription:

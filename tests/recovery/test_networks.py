@@ -75,6 +75,23 @@ def test_behind_a_translation_of_addresses_a_forwarded_port_lets_events_through(
     assert set(statuses(follower)) == {"active"}
 
 
+def test_of_two_interfaces_the_one_with_a_way_back_is_found(two_networks, network, device, follow):
+    """The system reaches the device by the router, from an address that the device has no route
+    to; the other interface is in the device's own network."""
+    home, device_host, control, _ = two_networks
+    network.plug(control, home, "eth1", "10.77.0.3/24")
+    control.ip("route add 10.77.0.2/32 via 172.17.0.1")
+    # What is sent from an address leaves by its interface, as on any host with two of them.
+    control.ip("rule add from 10.77.0.3 lookup 100")
+    control.ip("route add 10.77.0.0/24 dev eth1 table 100")
+    program, url = device(device_host, "10.77.0.2")
+    follower = follow(control, url, initial_event_seconds=SOON)
+    assert follower.program.read("event")["event"]["Value"] == "0"
+    program.ask("set 1", "set")
+    assert follower.program.read("event")["event"] == {"Value": "1"}
+    assert statuses(follower) == ["deaf", "active"]
+
+
 def test_link_local_ipv6_alone_is_enough(network, device, follow):
     switch = network.switch()
     device_host, control = network.host("device"), network.host("control")

@@ -193,6 +193,25 @@ def test_a_device_that_closes_every_connection_at_first_is_tried_again():
     follow(play, script=lambda asked: None)
 
 
+def test_a_device_that_grants_and_never_sends_is_deaf_and_not_hammered():
+    async def play(device, following):
+        def silent(asked):
+            if asked.is_renewal or asked.method == "UNSUBSCRIBE":
+                return device.behave(asked)
+            device.begin(asked)
+            return granted(device.sid)
+
+        device.script = silent
+        await following.until(lambda each: Status.DEAF in each.statuses)
+        await asyncio.sleep(3)
+        assert following.statuses == [Status.DEAF]
+        assert len(device.subscribes()) <= 5
+        device.script = device.behave
+        await following.has("0")
+
+    follow(play)
+
+
 def test_a_deaf_subscription_is_active_with_the_first_event_that_comes():
     async def play(device, following):
         def silent(asked):
@@ -230,5 +249,19 @@ def test_a_connection_that_is_half_open_does_not_hold_up_the_recovery():
         await following.until(lambda _: stuck)
         device.value = "new"
         await following.has("new", 2 + 5)
+
+    follow(play)
+
+
+def test_a_device_that_restarts_on_its_port_is_followed():
+    async def play(device, following):
+        await following.has("0")
+        port = device.port
+        await device.stop()
+        await following.until(lambda each: Status.RESUBSCRIBING in each.statuses)
+        device.value = "again"
+        await device.start(port)
+        await following.has("again", 2 + 5)
+        assert following.statuses.count(Status.RESUBSCRIBING) == 1
 
     follow(play)
