@@ -37,11 +37,17 @@ def main() -> None:
     parser.add_argument("--control-point", action="append", choices=CONTROL_POINTS)
     parser.add_argument("--duration", type=int, default=8, help="seconds asked for: 8")
     parser.add_argument("--patience", type=float, default=13.0, help="seconds to watch: 13")
+    parser.add_argument("--times", type=int, default=1, help="how often each is played: 1")
     parser.add_argument("--jobs", type=int, default=4, help="faults played at once: 4")
     parser.add_argument("--write", action="store_true", help="put the tables into the docs")
     wanted = parser.parse_args()
     faults = [names[name] for name in wanted.fault or names]
-    plays = [(fault, stack) for fault in faults for stack in wanted.stack or C_DEVICES]
+    plays = [
+        (fault, stack)
+        for fault in faults
+        for stack in wanted.stack or C_DEVICES
+        for _ in range(wanted.times)
+    ]
 
     def play(fault: Fault, stack: str) -> list[Measured]:
         able = wanted.control_point or list(CONTROL_POINTS)
@@ -59,7 +65,13 @@ def main() -> None:
                 sys.exit(str(error))
             print(".", end="", file=sys.stderr, flush=True)
     print(f" {len(plays)} faults in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    tables = [*side_by_side(faults, played), "", *told(played, "propchange"), ""]
+    # What is told differs little from one time to the next: the first is enough for people.
+    once = [
+        each
+        for number, each in enumerate(played)
+        if each.fault_and_ends not in {before.fault_and_ends for before in played[:number]}
+    ]
+    tables = [*side_by_side(faults, played), "", *told(once, "propchange"), ""]
     print("\n".join(tables))
     if wanted.write:
         page = PAGE.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,11 +120,14 @@ class Bench:
                     command.append(json.dumps(self._options))
                 self.followers[name] = Follower(name, self._start(self.host.prefix, command))
             for follower in self.followers.values():
-                follower.program.read("ready")
+                follower.program.read("ready", timeout=60)  # several start at once
             self.change()
             if not self.all_know(self.state, 10):
                 heard = {each.name: each.program.lines for each in self.followers.values()}
                 raise AssertionError(f"not all follow, though nothing is wrong yet: {heard}")
+            # A device announces itself for a while, which a fault is not to be mixed with; and no
+            # control point is always about to renew when a fault begins.
+            self.wait(2 + random.uniform(0, self.duration / 2))
             self._exit = self._exit.pop_all()
         return self
 

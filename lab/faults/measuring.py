@@ -26,6 +26,11 @@ class Measured(NamedTuple):
     back_after: float | None
     told: tuple[Told, ...]
 
+    @property
+    def fault_and_ends(self) -> tuple[str, str, str]:
+        """Which of several plays of it this is not told apart from."""
+        return self.fault, self.stack, self.control_point
+
 
 def measure(
     fault: Fault,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lab.faults.measuring import Measured
 from lab.faults.plays import Fault
@@ -20,32 +20,44 @@ _TITLES = {
 }
 
 
-def side_by_side(faults: Sequence[Fault], played: Iterable[Measured]) -> Iterator[str]:
+def side_by_side(faults: Sequence[Fault], played: Sequence[Measured]) -> Iterator[str]:
     """A line of Markdown for each fault and device: when each control point was back."""
-    found = {(each.fault, each.stack, each.control_point): each for each in played}
     yield "| fault | device | " + " | ".join(_TITLES[each] for each in CONTROL_POINTS) + " |"
     yield "|---|---|" + "---|" * len(CONTROL_POINTS)
     for fault in faults:
         title = f"**{fault.__name__}**: {fault.__doc__}"
         for stack in C_DEVICES:
-            cells = [_cell(found, fault.__name__, stack, each) for each in CONTROL_POINTS]
+            cells = [
+                "cannot run"
+                if (stack, control_point) in CANNOT
+                else _cell(
+                    [
+                        each
+                        for each in played
+                        if (each.fault, each.stack, each.control_point)
+                        == (fault.__name__, stack, control_point)
+                    ]
+                )
+                for control_point in CONTROL_POINTS
+            ]
             if any(cells):
                 yield f"| {title} | {_TITLES[stack]} | " + " | ".join(cells) + " |"
                 title = ""
 
 
-def _cell(
-    found: Mapping[tuple[str, str, str], Measured], fault: str, stack: str, control_point: str
-) -> str:
-    measured = found.get((fault, stack, control_point))
-    if measured is None:
-        return "cannot run" if (stack, control_point) in CANNOT else ""
-    bad = [each for each in measured.told if each.status != "active"]
-    if measured.back_after is not None:
-        back = f"{measured.back_after:.1f} s"
-        lost = any(each.status == "lost" for each in bad)
-        return f"{back}, and renews no more" if lost else back
-    return f"**never**, told after {bad[0].after:.1f} s" if bad else "**never**, told nothing"
+def _cell(plays: Sequence[Measured]) -> str:
+    """The longest time of several plays, and how often it was not back at all."""
+    back = [each.back_after for each in plays if each.back_after is not None]
+    words = [f"{max(back):.1f} s"] if back else []
+    lost = [each for each in plays if each.back_after is None]
+    if lost:
+        often = f" {len(lost)} of {len(plays)} times" if len(plays) > 1 and back else ""
+        untold = sum(not any(t.status != "active" for t in each.told) for each in lost)
+        silent = {0: "told", len(lost): "told nothing"}.get(untold, "not always told")
+        words.append(f"**never**{often}, {silent}")
+    elif any(told.status == "lost" for each in plays for told in each.told):
+        words.append("and renews no more")
+    return ", ".join(words)
 
 
 def told(played: Iterable[Measured], control_point: str) -> Iterator[str]:

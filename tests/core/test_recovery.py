@@ -664,6 +664,29 @@ def test_a_subscription_that_hears_nothing_is_made_again_from_the_next_address()
     assert net.news() == [(RESUBSCRIBING, Cause.DEVICE_REBOOTED), AGAIN]
 
 
+@pytest.mark.parametrize("status", [403, 412])
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_delivery_url_that_the_device_takes_not_is_followed_by_the_next(
+    status, persistent
+) -> None:
+    net = Net(hosts=("172.17.0.2", "10.0.0.3"))
+    net.answers = lambda request: status if request.peer.host == "172.17.0.2" else None
+    held = net.subscribed(persistent=persistent)
+    assert held.callback.startswith("http://10.0.0.3:9000/")
+
+
+def test_when_all_delivery_urls_are_refused_it_is_told_and_tried_again_slowly() -> None:
+    net = Net(hosts=("172.17.0.2", "172.17.0.3"))
+    net.answers = lambda request: 412
+    net.subscribed(active=False)
+    net.run(19)
+    (reason,) = net.reasons()
+    assert reason.startswith("the device answered SUBSCRIBE with 412: ")
+    assert "172.17.0.3:9000" in reason
+    assert net.news() == [(Status.SUBSCRIBING, Cause.REFUSED)]
+    assert 4 <= net.fresh <= 8
+
+
 def test_where_an_address_is_given_for_callback_there_is_no_other_to_try() -> None:
     policy = SubscriberPolicy(callback_host="10.0.0.77")
     net = Net(hosts=("10.0.0.2", "10.0.0.3"), subscriber_policy=policy)

@@ -41,7 +41,12 @@ def two_networks(network):
     network.plug(control, office, "eth0", "172.17.0.2/16")
     control.ip("route add default via 172.17.0.1")
     router.translate('oifname "eth0" masquerade')
-    return home, device_host, control, router
+
+    def second_interface():
+        """The control point's host joins the device's network too."""
+        network.plug(control, home, "eth1", "10.77.0.3/24")
+
+    return device_host, control, router, second_interface
 
 
 def statuses(follower):
@@ -49,7 +54,7 @@ def statuses(follower):
 
 
 def test_behind_a_translation_of_addresses_it_is_deaf_and_says_so(two_networks, device, follow):
-    _, device_host, control, _ = two_networks
+    device_host, control, *_ = two_networks
     _, url = device(device_host, "10.77.0.2")
     follower = follow(control, url, initial_event_seconds=SOON)
     told = follower.program.read("status")
@@ -58,10 +63,21 @@ def test_behind_a_translation_of_addresses_it_is_deaf_and_says_so(two_networks, 
     assert "it cannot reach 172.17.0.2:" in told["why"]
 
 
+def test_a_device_that_takes_no_delivery_url_of_another_network_is_told_as_that(
+    two_networks, device, follow
+):
+    device_host, control, *_ = two_networks
+    _, url = device(device_host, "10.77.0.2", stack="gupnp")
+    told = follow(control, url).program.read("status")
+    assert (told["status"], told["cause"]) == ("subscribing", "refused")
+    assert "answered SUBSCRIBE with 412" in told["why"]
+    assert "172.17.0.2:" in told["why"]
+
+
 def test_behind_a_translation_of_addresses_a_forwarded_port_lets_events_through(
     two_networks, device, follow
 ):
-    _, device_host, control, router = two_networks
+    device_host, control, router, _ = two_networks
     router.run(
         "nft",
         "add chain ip nat in { type nat hook prerouting priority dstnat; }; "
@@ -75,21 +91,30 @@ def test_behind_a_translation_of_addresses_a_forwarded_port_lets_events_through(
     assert set(statuses(follower)) == {"active"}
 
 
-def test_of_two_interfaces_the_one_with_a_way_back_is_found(two_networks, network, device, follow):
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        ("libupnp", ["deaf", "active"]),
+        ("gupnp", ["active"]),  # it refuses the first delivery URL instead
+    ],
+)
+def test_of_two_interfaces_the_one_with_a_way_back_is_found(
+    stack, told, two_networks, device, follow
+):
     """The system reaches the device by the router, from an address that the device has no route
     to; the other interface is in the device's own network."""
-    home, device_host, control, _ = two_networks
-    network.plug(control, home, "eth1", "10.77.0.3/24")
+    device_host, control, _, second_interface = two_networks
+    second_interface()
     control.ip("route add 10.77.0.2/32 via 172.17.0.1")
     # What is sent from an address leaves by its interface, as on any host with two of them.
     control.ip("rule add from 10.77.0.3 lookup 100")
     control.ip("route add 10.77.0.0/24 dev eth1 table 100")
-    program, url = device(device_host, "10.77.0.2")
+    program, url = device(device_host, "10.77.0.2", stack=stack)
     follower = follow(control, url, initial_event_seconds=SOON)
     assert follower.program.read("event")["event"]["Value"] == "0"
     program.ask("set 1", "set")
     assert follower.program.read("event")["event"] == {"Value": "1"}
-    assert statuses(follower) == ["deaf", "active"]
+    assert statuses(follower) == told
 
 
 def test_link_local_ipv6_alone_is_enough(network, device, follow):

@@ -32,6 +32,10 @@ _S, _I = SubscriberState, SubscriberInput
 _MOVED = (404, 405, 410)
 """Answers to SUBSCRIBE that say that the event URL is none (any more)."""
 
+_GUARDED = (403, 412)
+"""Answers to SUBSCRIBE that may mean the delivery URL: devices that guard against CallStranger
+take none on another network than their own (CSX-04)."""
+
 
 class Attempts:
     """The subscriptions that are not granted. ``jitter`` gives a number in [0, 1)."""
@@ -101,6 +105,7 @@ class Attempts:
     ) -> str | None:
         """The SID that ``response`` to SUBSCRIBE grants; None when it grants none, which is a
         failure."""
+        held.remote = request.remote
         if response.status != 200:
             reason = f"the device answered SUBSCRIBE with {response.status}"
             means = refusal_in_words(
@@ -129,6 +134,11 @@ class Attempts:
         outbox, sources = self._outbox, held.sources
         subscribing = held.state is _S.SUBSCRIBING
         self._reception.forget(held)
+        if status in _GUARDED and self._has_another(held):
+            outbox.move(held, _I.ATTEMPT_FAILED)
+            sources.move_on(self.usable(held))
+            self.begin(held, now)
+            return
         if not held.persistent and not held.granted_once:
             held.failures += 1
             held.failure, held.failure_status = reason, status
@@ -152,6 +162,13 @@ class Attempts:
         outbox.tell(held, held.wanting, cause, reason, status)
         delay = backoff(held.failures, self._limits, held.interval)
         self.begin_later(held, now + delay * (1.0 - 0.25 * self._jitter()))
+
+    def _has_another(self, held: HeldSubscription) -> bool:
+        """Whether there is an address that the device has not refused yet."""
+        if held.source is None:  # No connection was made.
+            return False
+        held.sources.tried(held.source)
+        return held.sources.has_untried(self.usable(held))
 
     def _build(self, held: HeldSubscription, local: Endpoint) -> Request:
         host = self._policy.callback_host or local.host

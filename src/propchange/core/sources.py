@@ -72,6 +72,10 @@ class Sources:
         """Whether there is anything in ``usable`` but the system's choice."""
         return any(source != self._own_choice for source in usable)
 
+    def has_untried(self, usable: Sequence[Endpoint]) -> bool:
+        """Whether there is anything in ``usable`` that was not tried."""
+        return self._untried(usable) is not None
+
     def move_on(self, usable: Sequence[Endpoint]) -> None:
         """Take the next address, the one that is :attr:`bound` having been tried."""
         following = self._untried(usable)
