@@ -546,10 +546,15 @@ def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(run: 
 
     async def main() -> None:
         adapters: list[Any] = []
-        clock = iter(range(0, 10_000, 100))
+
+        def read() -> list[Any]:
+            if None in adapters:
+                raise OSError("the system says no")
+            return adapters
+
         discovery = Discovery(
             None,  # type: ignore[arg-type] # nothing is subscribed
-            interfaces=Interfaces(adapters=lambda: adapters, clock=lambda: next(clock)),
+            interfaces=Interfaces(adapters=read),
             host=None,
             read=None,  # type: ignore[arg-type] # nothing is read
             changed=lambda: None,
@@ -568,6 +573,8 @@ def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(run: 
         await discovery.look()
         assert discovery.addresses == ()
         adapters.remove(gone)
+        await discovery.look()
+        adapters.append(None)
         await discovery.look()
         assert discovery.addresses == ("127.0.0.1",)
         await discovery.close()

@@ -130,9 +130,16 @@ class Discovery:
 
     async def look(self) -> None:
         """Listen on the links that have come, and on those no more that have gone."""
-        wanted = self._wanted_links()
-        for link in [link for link, s in self._links.items() if wanted.get(link) != s.address]:
-            self._links.pop(link).close()
+        try:
+            known = self._interfaces.refresh()
+        except OSError as error:
+            self._warnings.warn("addresses", f"the addresses of this machine: {error}")
+            return
+        wanted = self._wanted_links(known)
+        for link, sockets in tuple(self._links.items()):
+            if link not in wanted or wanted[link].endpoint != sockets.address.endpoint:
+                del self._links[link]
+                sockets.close()
         for link, address in wanted.items():
             if link in self._links:
                 continue
@@ -154,9 +161,8 @@ class Discovery:
             self._logger.info("discovery on %s from %s", link.interface, address.host)
             sockets.search(EVERYTHING)
 
-    def _wanted_links(self) -> dict[Link, LocalAddress]:
+    def _wanted_links(self, known: tuple[LocalAddress, ...]) -> dict[Link, LocalAddress]:
         """One address for each link: for IPv6 the link-local one, as its group is link-local."""
-        known = self._interfaces.addresses()
         if self._host is not None:
             own = self._host.partition("%")[0]
             at = [address for address in known if address.host == own]
@@ -176,7 +182,10 @@ class Discovery:
             if version == 6 and not address.scope:
                 continue
             link = Link(address.interface, address.interface_index, version)
-            if len(links) < self._limits.discovery_links:
+            held = self._links.get(link)
+            if held is not None and held.address.endpoint == address.endpoint:
+                links[link] = address  # it need not be the first one to stay
+            elif len(links) < self._limits.discovery_links:
                 links.setdefault(link, address)
         return links
 

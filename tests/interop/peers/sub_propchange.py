@@ -2,8 +2,8 @@
 
     python sub_propchange.py IP [LONGEST [discovery]]
 
-It asks for LONGEST seconds (1800) and renews what is granted for longer as if it were that. With
-discovery, a UDN (uuid:…) does for a DESCRIPTION-URL, and devices are followed. On
+IP may be "any". It asks for LONGEST seconds (1800) and renews what is granted for longer as if it
+were that. With discovery, a UDN (uuid:…) does for a DESCRIPTION-URL, and devices are followed. On
 start, one line: {"ready": port}. Then, a command a line:
     subscribe DESCRIPTION-URL SERVICE   {"subscribed": SID, "granted": seconds, "service": SERVICE}
     unsubscribe SERVICE                 {"unsubscribed": SERVICE}
@@ -52,7 +52,7 @@ async def main(address: str, longest: str = "1800", discovery: str = "") -> None
     limits = replace(Limits(), duration_most_seconds=float(seconds))
     following: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
     async with ControlPoint(
-        interface=address,
+        interface=None if address == "any" else address,
         duration=seconds,
         discovery=discovery == "discovery",
         limits=limits,
