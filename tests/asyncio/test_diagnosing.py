@@ -129,7 +129,7 @@ def test_connections_that_end_without_a_request_are_told(
                 await asyncio.sleep(0.001)
             connection.reset()
             change = await until(subscription, Status.DEAF)
-            assert "its connections end before a whole request has come" in change.reason
+            assert "but no whole request comes over its connections" in change.reason
             assert (await subscription.diagnose()).verdict is Verdict.CUT_SHORT
 
     run(main())

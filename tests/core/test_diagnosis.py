@@ -145,11 +145,11 @@ SHAPES = {
         "4 were turned away",
     ),
     "a firewall that resets connections": (
-        facts(heard=True, connections=2, empty=2),
+        facts(heard=True, connections=2),
         Verdict.CUT_SHORT,
         (
-            "192.168.1.20 connects to 192.168.1.5:41234, but its connections end before a whole "
-            "request has come"
+            "192.168.1.20 connects to 192.168.1.5:41234, but no whole request comes over its "
+            "connections"
         ),
     ),
     "a service that never sends, of a device that does": (

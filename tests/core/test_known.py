@@ -127,7 +127,7 @@ def test_a_device_that_connects_and_says_nothing_is_cut_short() -> None:
     point.callers.connected(DEVICE, 1.0)
     point.callers.ended_empty(DEVICE, 2.0)
 
-    assert "its connections end before a whole request has come" in point.deaf().reason
+    assert "but no whole request comes over its connections" in point.deaf().reason
     facts = point.protocol.facts(held, 7.0)
     assert (facts.connections, facts.connected_ago, facts.heard, facts.empty) == (1, 6.0, True, 1)
 

@@ -59,7 +59,7 @@ def test_behind_a_translation_of_addresses_it_is_deaf_and_says_so(two_networks, 
     follower = follow(control, url, initial_event_seconds=SOON)
     told = follower.program.read("status")
     assert (told["status"], told["cause"]) == ("deaf", "no-initial-event")
-    assert "no event from 10.77.0.2 in 1 s" in told["why"]
+    assert "no connection from 10.77.0.2 in 1 s" in told["why"]
     assert "it cannot reach 172.17.0.2:" in told["why"]
 
 

@@ -35,8 +35,8 @@ class Verdict(enum.Enum):
     SLOW = "slow"
     NOTIFY_REFUSED = "notify-refused"
     LISTENER_FULL = "listener-full"
-    CUT_SHORT = "cut-short"
     NEVER_SENDS = "never-sends"
+    CUT_SHORT = "cut-short"
     CALLBACK_OVERRIDE = "callback-override"
     ADDRESS_GONE = "address-gone"
     NOT_LISTENING = "not-listening"
@@ -390,17 +390,6 @@ RULES: tuple[Rule, ...] = (
         "raise Limits.connections or Limits.connections_per_address",
     ),
     Rule(
-        Verdict.CUT_SHORT,
-        lambda facts: facts.empty > 0,
-        lambda facts: (
-            f"granted, and {_who(facts)} connects to {_where(facts)}, but its connections end "
-            "before a whole request has come"
-        ),
-        "Connections come and carry nothing: a firewall or proxy between cuts them, the network "
-        "loses large packets (MTU), or the device fails at sending.",
-        "look for a firewall that resets connections, and at the MTU",
-    ),
-    Rule(
         Verdict.NEVER_SENDS,
         lambda facts: facts.others_hear,
         lambda facts: (
@@ -409,6 +398,17 @@ RULES: tuple[Rule, ...] = (
         ),
         "The way is open, since other services of the device use it: this one sends nothing.",
         "nothing can be mended here: the device does not send the initial event it owes",
+    ),
+    Rule(
+        Verdict.CUT_SHORT,
+        lambda facts: facts.heard is True,
+        lambda facts: (
+            f"granted, and {_who(facts)} connects to {_where(facts)}, but no whole request comes "
+            "over its connections"
+        ),
+        "Connections come and carry nothing: a firewall or proxy between cuts them, the network "
+        "loses large packets (MTU), or the device fails at sending.",
+        "look for a firewall that resets connections, and at the MTU",
     ),
     Rule(
         Verdict.CALLBACK_OVERRIDE,
