@@ -10,6 +10,7 @@ from publisher_exchanges import (
     INITIAL,
     MALFORMED,
     PRECONDITION_FAILED,
+    STATE,
     Ask,
     Change,
     Close,
@@ -128,6 +129,16 @@ CONNECTIONS: tuple[Row, ...] = (
         INITIAL,
     ),
     row(
+        "two subscriptions in one piece are two subscriptions",
+        "SUB-30 SUB-45 SUB-55",
+        Ask(
+            (subscribe(), subscribe(CALLBACK="<http://{cb2}/b>"), renew("uuid:x")),
+            (granted(), granted(), PRECONDITION_FAILED),
+        ),
+        Notify(0, STATE, sid="{sid1}"),
+        Notify(0, STATE, sid="{sid2}", to="cb2", target="/b"),
+    ),
+    row(
         "what follows a request that ends the connection is not answered",
         "SUB-30 SUB-56",
         ask(subscribe(CONNECTION="close") + subscribe(), granted(ends=True)),
@@ -206,6 +217,13 @@ BODIES: tuple[Row, ...] = (
             continues=True,
         ),
         INITIAL,
+    ),
+    row(
+        "who asks whether to send no body is answered at once",
+        "SUB-30",
+        ask(subscribe(EXPECT="100-continue"), granted()),
+        INITIAL,
+        ask(renew(EXPECT="100-continue", CONTENT_LENGTH="0"), granted()),
     ),
     row(
         "a body beyond the cap is answered 413",

@@ -244,8 +244,22 @@ def test_what_asks_first_is_told_to_go_on_unless_it_asks_for_too_much(wire: Any)
     assert wire.transport.value().startswith(b"HTTP/1.1 413 ")
 
 
-def test_an_answer_to_what_is_no_request_names_the_server(wire: Any) -> None:
-    (response,) = wire.send(b"banana\r\n\r\n")
-    assert response.status == 400
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        (b"banana\r\n\r\n", 400),
+        (b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        (b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+    ],
+)
+@pytest.mark.clause("SUB-44")
+@pytest.mark.filterwarnings("ignore:twisted.web.resource._UnsafeNoResource")  # Twisted's own 404
+def test_every_answer_names_the_server(
+    connect: Any, echo: Echo, reactor: Any, ask: bytes, status: int
+) -> None:
+    root = Resource()
+    root.putChild(b"echo", echo)
+    (response,) = connect(Site(root, reactor=reactor)).send(ask)
+    assert response.status == status
     assert b" UPnP/1.1 propchange/" in response.fields[b"server"]
     assert response.fields[b"date"].endswith(b" GMT")

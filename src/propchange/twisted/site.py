@@ -32,8 +32,15 @@ _DONE: Any = None
 
 
 class _Request(server.Request):
+    site: Any
     received: Request
     """The same as the core reads it."""
+
+    def render(self, resrc: Any) -> None:
+        """Let ``resrc`` answer, which may name another server."""
+        server = self.site.server.encode("latin-1", "replace")
+        self.responseHeaders.setRawHeaders(b"Server", [server])
+        super().render(resrc)  # type: ignore[no-untyped-call] # twisted.web is untyped
 
 
 @implementer(IHalfCloseableProtocol)
@@ -267,8 +274,7 @@ class Site(server.Site):
     the request target (414), bodies (413, chunked ones as they come), the time that a request takes
     (408), idle connections, and the number of connections, all together and from one address.
 
-    ``server`` is the value of SERVER where no resource gives one: in answers to what is no
-    request."""
+    ``server`` is the value of SERVER where no resource gives one."""
 
     protocol: Any = _Channel
 
