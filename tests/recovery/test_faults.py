@@ -98,4 +98,4 @@ def test_it_is_told_why(fault, causes, played):
 )
 def test_events_that_a_firewall_keeps_away_are_told_as_that(play, played):
     deaf = next(told for told in played[play].told if told.status == "deaf")
-    assert "it cannot reach 10.77.0.3:" in deaf.why
+    assert "a firewall drops what it sends to 10.77.0.3:" in deaf.why
