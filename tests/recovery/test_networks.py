@@ -59,8 +59,8 @@ def test_behind_a_translation_of_addresses_it_is_deaf_and_says_so(two_networks, 
     follower = follow(control, url, initial_event_seconds=SOON)
     told = follower.program.read("status")
     assert (told["status"], told["cause"]) == ("deaf", "no-initial-event")
-    assert "no connection from 10.77.0.2 in 1 s" in told["why"]
-    assert "it cannot reach 172.17.0.2:" in told["why"]
+    assert "no connection from 10.77.0.2 in 1 s: it cannot reach 172.17.0.2:" in told["why"]
+    assert "looks like an address of a container" in told["why"]
 
 
 def test_a_device_that_takes_no_delivery_url_of_another_network_is_told_as_that(
