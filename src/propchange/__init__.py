@@ -5,6 +5,7 @@ from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.remote import RemoteDevice, RemoteService
 from propchange.asyncio.sightings import Sighting, SightingKind
 from propchange.asyncio.subscription import Subscription
+from propchange.core.diagnosis import Diagnosis, Verdict
 from propchange.core.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.limits import Limits
 from propchange.core.variables import StateVariable
@@ -32,6 +33,7 @@ __all__ = [
     "DeliveryError",
     "DescriptionError",
     "Device",
+    "Diagnosis",
     "Event",
     "HostedDevice",
     "Limits",
@@ -52,5 +54,6 @@ __all__ = [
     "SubscriptionLost",
     "SubscriptionRefused",
     "TimedOut",
+    "Verdict",
     "host",
 ]

@@ -415,8 +415,8 @@ class ControlPoint:
     # --- inputs of the protocol ---
 
     def _respond(self, request: Request) -> Response:
-        if (probed := self._probes.answer(request)) is not None:
-            return probed
+        if request.target in self._probes.targets:
+            return self._probes.answer(request)
         if self._tap is not None:
             self._tap(request)
         response = self._protocol.receive_notify(request, monotonic())

@@ -61,11 +61,11 @@ class SelfProbes:
         self._callers = callers
         self._limits = limits
         self._seen: dict[str, bool] = {}
+        self.targets = self._seen.keys()
+        """The targets of the probes that are under way."""
 
-    def answer(self, request: Request) -> Response | None:
-        """For the listener: the answer if ``request`` is a probe, else None."""
-        if request.target not in self._seen:
-            return None
+    def answer(self, request: Request) -> Response:
+        """For the listener: the answer to a request for one of :attr:`targets`."""
         self._seen[request.target] = True
         return Response(200, ((b"CONTENT-LENGTH", b"0"),), close=True)
 
