@@ -42,7 +42,10 @@ _FIRST_EVENT: tuple[Step, ...] = (
 _REQUESTS = (
     Exchange(
         "a SUBSCRIBE of UDA 1.1 has HOST, USER-AGENT, CALLBACK, NT and TIMEOUT and nothing else",
-        tuple(f"SUB-{number}" for number in (10, 11, 12, 14, 15, 17, 18, 19, 20, 21, 30, 31)),
+        (
+            "SUB-06",
+            *(f"SUB-{number}" for number in (10, 11, 12, 14, 15, 17, 18, 19, 20, 21, 30, 31)),
+        ),
         (subscribe(), grant(), *_FIRST_EVENT),
     ),
     Exchange(

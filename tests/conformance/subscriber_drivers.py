@@ -104,6 +104,7 @@ class Words:
         self.here = ""
         self.callback = ""
         self.path = ""
+        self.asker = ""
 
     def told(self, callback: str) -> None:
         self.callback = callback
@@ -125,8 +126,9 @@ class Words:
         return self.fill(expected) == value
 
 
-def check_request(step: Arrives, data: bytes, words: Words) -> None:
-    """``data`` is exactly the request of ``step``."""
+def check_request(step: Arrives, data: bytes, words: Words, asker: str) -> None:
+    """``data`` is exactly the request of ``step``; it came from the address ``asker``, which is
+    that of the whole subscription."""
     head = Head.of(data)
     assert head.line == words.fill(step.line)
     assert head.body == b"", "the request has a body"
@@ -136,6 +138,10 @@ def check_request(step: Arrives, data: bytes, words: Words) -> None:
         inside = re.fullmatch(r"<(http://[^<>\s]+)>", callback)
         assert inside, callback
         words.told(inside[1])
+        words.asker = asker
+        if step.headers["CALLBACK"] == "<{callback}>":
+            assert urlsplit(words.callback).hostname == asker, "events cannot come to there"
+    assert asker == words.asker, "not the pair of interfaces of the subscription"
     for name, expected in step.headers.items():
         assert words.match(expected, head.fields[name]), f"{name}: {head.fields[name]}"
 
@@ -250,7 +256,10 @@ class _Memory:
                 assert self.requests, f"{step.line} did not come within {step.within} s"
                 assert self.now - since >= step.earliest, "too soon"
                 self.current = self.requests.popleft()
-                check_request(step, self.current[2], self.words)
+                source = self.current[0].source
+                assert source is not None or b"\r\nSID:" not in self.current[2]
+                asker = self.here.host if source is None else source.host
+                check_request(step, self.current[2], self.words, asker)
             case Answers(data):
                 self.answer(self.words.bytes(data))
             case Closes():
@@ -509,7 +518,8 @@ def _step(step: Any, device: _Device, front: Front) -> None:
         case Arrives():
             data = device.accept(step.within + PATIENCE)
             assert data is not None, f"{step.line} did not come"
-            check_request(step, data, device.words)
+            assert device.current is not None
+            check_request(step, data, device.words, device.current.getpeername()[0])
         case Answers():
             device.answer(step)
         case Closes():

@@ -64,7 +64,7 @@ def _again(sid: str = "uuid:two") -> tuple[Step, ...]:
 _RENEWALS = (
     Exchange(
         "a renewal has HOST, SID and TIMEOUT and nothing else, and goes to the same URL in time",
-        ("REN-01", "REN-02", "CP-04"),
+        ("REN-01", "REN-02", "REN-03", "CP-04"),
         (
             *_granted("Second-2"),
             renewal(earliest=0.5, within=1.5),
@@ -267,7 +267,7 @@ _RENEWALS = (
 _CANCELLATIONS = (
     Exchange(
         "an UNSUBSCRIBE has HOST and SID and nothing else",
-        ("UNS-01", "UNS-02"),
+        ("UNS-01", "UNS-02", "UNS-03"),
         (*_granted("Second-1800"), Unsubscribes(), unsubscribe(), Answers(OK), Quiet(2000)),
     ),
     Exchange(

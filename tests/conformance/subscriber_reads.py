@@ -147,7 +147,7 @@ _EXTERNAL = _BOMB.replace('a "aaaaaaaaaa"', 'b SYSTEM "file:///etc/passwd"')
 _MALFORMED = tuple(
     Exchange(
         f"{words} is answered 400, and no event",
-        ("RSP-02",),
+        ("RSP-02", "XML-01") if "root" in words else ("RSP-02",),
         (
             *begin(),
             Notifies(notify(body if isinstance(body, bytes) else body.encode(), 1), (400,)),
