@@ -490,7 +490,7 @@ class SubscriberProtocol:
             return
         held = request.subscription
         if sid != held.sid:
-            self._outbox.unsubscribe(held, request.url, sid, request.source, now)
+            self._outbox.unsubscribe(held, request.url, sid, request.local, now)
 
     def _unsubscribed(self, request: OutgoingRequest) -> None:
         held = request.subscription

@@ -63,7 +63,17 @@ class OutgoingRequest:
     ``response_received`` or ``request_failed`` with this object.
     """
 
-    __slots__ = ("_builder", "kind", "remote", "sent_at", "sid", "source", "subscription", "url")
+    __slots__ = (
+        "_builder",
+        "kind",
+        "local",
+        "remote",
+        "sent_at",
+        "sid",
+        "source",
+        "subscription",
+        "url",
+    )
 
     def __init__(
         self,
@@ -82,6 +92,8 @@ class OutgoingRequest:
         self.sid = sid
         self.source = source
         self.sent_at = sent_at
+        self.local: Endpoint | None = None
+        """Where it was sent from, its port left out; None before it is built."""
         self.remote: Endpoint | None = None
         self._builder = builder
 
@@ -99,6 +111,7 @@ class OutgoingRequest:
             raise LocalProtocolError("a DESCRIBE is made by whoever reads descriptions")
         if not self.wanted:
             raise LocalProtocolError("the time for this request is up")
+        self.local = local._replace(port=0)
         return self._builder(local)
 
     def __repr__(self) -> str:
