@@ -57,7 +57,11 @@ _LIBERAL = (
         _IS_21),
     _read("unknown elements beside the properties are ignored with what is in them",
         ("XML-05", "XML-08"),
-        _inside(f"<x><e:property><No>1</No></e:property></x>{_P}<e:extension>1</e:extension>"),
+        _inside(f"<x><No>1</No></x>{_P}<e:extension>1</e:extension>"),
+        _IS_21),
+    _read("unknown elements beside the properties are ignored with properties in them",
+        ("XML-05", "XML-08"),
+        _inside(f"<x><e:property><No>1</No></e:property></x>{_P}"),
         _IS_21),
     _read("an unknown element inside of a value is ignored with what is in it", ("XML-05",),
         _inside('<e:property><Temperature>21<note unit="C">hot<b/></note></Temperature>'
