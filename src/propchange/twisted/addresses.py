@@ -13,8 +13,9 @@ from twisted.internet.address import IPv4Address
 
 from propchange.core.callbacks import OnLink
 from propchange.core.messages import Endpoint
+from propchange.core.surroundings import LocalAddress
 
-__all__ = ["Links", "endpoint_of", "on_link_for", "scoped_host"]
+__all__ = ["Links", "endpoint_of", "local_addresses", "on_link_for", "scoped_host"]
 
 REFRESH_SECONDS = 5.0
 """How old the list of networks may be: a subscriber decides how often it is asked for."""
@@ -93,6 +94,24 @@ def _read(adapters: Iterable[Any]) -> Iterable[list[tuple[str, OnLink]]]:
             scope = (adapter.index or 0) if interface.version == 6 else 0
             links.append((str(interface.ip), OnLink(interface.network, scope)))
     return by_index.values()
+
+
+def local_addresses(
+    adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters,
+) -> tuple[LocalAddress, ...]:
+    """Every address of every interface that is up, read now. Raises OSError when they cannot be
+    read."""
+    found = []
+    for adapter in adapters():
+        index = adapter.index or 0
+        for ip in adapter.ips:
+            host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
+            address = ip_interface(f"{host}/{ip.network_prefix}")
+            scope = index if address.version == 6 and address.is_link_local else 0
+            found.append(
+                LocalAddress(str(address.ip), scope, address.network, adapter.nice_name, index)
+            )
+    return tuple(found)
 
 
 _shared = Links()

@@ -6,7 +6,8 @@ import logging
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succee
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from propchange.core.events import Event, Status, StatusChange
+from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
@@ -27,8 +28,9 @@ from propchange.core.subscribing import (
     leads_inside,
     redirect_url,
 )
+from propchange.core.surroundings import LocalAddress
 from propchange.errors import ConnectionFailed, SubscriptionRefused
-from propchange.twisted.addresses import endpoint_of
+from propchange.twisted.addresses import endpoint_of, local_addresses
 from propchange.twisted.event import endpoint_of_url
 from propchange.twisted.exchanges import Exchange, connect, failure_of
 from propchange.twisted.messages import answer, read_body, read_request
@@ -68,9 +70,62 @@ class Subscription:
         return self.held.status
 
     @property
+    def status_cause(self) -> Cause | None:
+        """Why the status is what it is, for programs; None before its first change."""
+        return self.held.status_cause
+
+    @property
+    def status_reason(self) -> str:
+        """Why the status is what it is, in words; empty before its first change."""
+        return self.held.status_reason
+
+    @property
     def sid(self) -> str:
         """The SID; empty before the first grant."""
         return self.held.sid
+
+    @property
+    def event_url(self) -> str:
+        """Where it subscribes."""
+        return self.held.event_url
+
+    @property
+    def callback(self) -> str:
+        """The delivery URL that was advertised in CALLBACK; empty before the first SUBSCRIBE."""
+        return self.held.callback
+
+    @property
+    def accepted(self) -> tuple[str, ...] | None:
+        """The variables that the device events alone, as it was asked with ``variables=``
+        (ACCEPTED-STATEVAR); None when it events all."""
+        return self.held.accepted
+
+    @property
+    def duration(self) -> float | None:
+        """The granted duration in seconds, ``inf`` for an infinite one, None while none is."""
+        return self.held.duration_granted
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds until it expires unless renewed, None while nothing is granted."""
+        expires = self.held.expires
+        return None if expires is None else max(0.0, expires - self._control_point.now)
+
+    @property
+    def last_event_at(self) -> float | None:
+        """When the last event came, in seconds of :attr:`ControlPoint.now`; None before the
+        first."""
+        return self.held.last_event_at
+
+    @property
+    def renewals(self) -> int:
+        """How often it was renewed."""
+        return self.held.renewals
+
+    @property
+    def gaps(self) -> int:
+        """How often events were missed and the state was restored by a fresh subscription."""
+        return self.held.gaps
 
     def close(self) -> Deferred[None]:
         """Unsubscribe. Fires when the device has answered, or after
@@ -87,7 +142,8 @@ class ControlPoint:
     :class:`~propchange.twisted.event.EventServer` made for this control point must stand at.
     ``callback_host`` and ``callback_port`` go into CALLBACK instead of the address of the
     connection and the port that is listened on (NAT, containers). ``friendly_name`` tells devices
-    of UDA 2.0 who asks.
+    of UDA 2.0 who asks. ``addresses`` gives those of this machine, every
+    ``Limits.address_seconds`` while there are subscriptions.
     """
 
     def __init__(
@@ -103,7 +159,11 @@ class ControlPoint:
         callback_host: str | None = None,
         callback_port: int | None = None,
         shared_path: str | None = None,
+        addresses: Callable[[], Sequence[LocalAddress]] = local_addresses,
     ) -> None:
+        self._addresses = addresses
+        self._addresses_due: float | None = None
+        self._source: Endpoint | None = None
         self._reactor = reactor or default_reactor()
         self._limits = limits
         self._clock = clock_of(self._reactor)
@@ -124,7 +184,9 @@ class ControlPoint:
             limits=limits,
         )
         self._policy = SubscriberPolicy(uda=uda)
-        self._timer = Timer(self._reactor, limits, self._deadline, clock=self._clock)
+        self._timer = Timer(
+            self._reactor, limits, self._deadline, clock=self._clock, jumped=self._jumped
+        )
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
         self._under_way: dict[Endpoint, int] = {}
         self._waiting: dict[Endpoint, deque[OutgoingRequest]] = {}
@@ -158,7 +220,15 @@ class ControlPoint:
         assert here is not None
         self.hostname = self.hostname or (here.host if interface else None)
         self.web_server_port = self.web_server_port or here.port
+        if not ip_address(here.host).is_unspecified:
+            # Or CALLBACK would name an address that is not listened on.
+            self._source = here._replace(port=0)
         return here.port
+
+    @property
+    def now(self) -> float:
+        """The time of this control point's clock, in seconds; its origin means nothing."""
+        return self._clock()
 
     def subscribe(
         self,
@@ -203,6 +273,8 @@ class ControlPoint:
         if not persistent:
             subscription.granted = Deferred()
         self._subscriptions[held] = subscription
+        if self._addresses_due is None:
+            self._look_at_addresses(self._clock())
         self._queue_drain()
         return subscription
 
@@ -218,6 +290,11 @@ class ControlPoint:
     def device_rebooted(self, device: Hashable) -> None:
         """The device has restarted: subscribe afresh at once."""
         self._protocol.device_rebooted(device, self._clock())
+        self._queue_drain()
+
+    def device_returned(self, device: Hashable) -> None:
+        """The device is heard of again: what failed is tried at once."""
+        self._protocol.device_returned(device, self._clock())
         self._queue_drain()
 
     def end(self, subscription: Subscription) -> Deferred[None]:
@@ -271,8 +348,29 @@ class ControlPoint:
     # --- inputs and outputs of the protocol ---
 
     def _deadline(self, now: float) -> None:
+        if self._addresses_due is not None and now >= self._addresses_due:
+            self._look_at_addresses(now)
         self._protocol.handle_deadline(now)
         self._drain()
+
+    def _jumped(self, seconds: float, now: float) -> None:
+        self._logger.warning("the clock jumped by about %.0f s: subscribing afresh", seconds)
+        self._look_at_addresses(now)
+        self._protocol.clock_jumped(seconds, now)
+        self._drain()
+
+    def _look_at_addresses(self, now: float) -> None:
+        """Tell the protocol the addresses that are listened on."""
+        self._addresses_due = now + self._limits.address_seconds
+        try:
+            addresses = self._addresses()
+        except OSError as error:
+            self._warnings.warn("addresses", f"the addresses of this machine: {error}")
+            return
+        here = self._source
+        self._protocol.addresses_changed(
+            [a for a in addresses if here is None or a.host == here.host], now
+        )
 
     def _queue_drain(self) -> None:
         if self._drain_call is None:
@@ -290,7 +388,10 @@ class ControlPoint:
                 self._waiting.setdefault(endpoint, deque()).append(request)
             else:
                 self._begin(request, endpoint)
-        self._timer.set(self._protocol.next_deadline())
+        if not self._subscriptions:
+            self._addresses_due = None
+        deadlines = (self._protocol.next_deadline(), self._addresses_due)
+        self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
     def _begin(self, request: OutgoingRequest, endpoint: Endpoint) -> None:
         self._under_way[endpoint] = self._under_way.get(endpoint, 0) + 1
@@ -308,7 +409,7 @@ class ControlPoint:
             self._reactor,
             endpoint_of_url(url),
             exchange,
-            source=request.source,
+            source=request.source or self._source,
             limits=self._limits,
         )
 

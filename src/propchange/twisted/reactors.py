@@ -69,6 +69,10 @@ class Timer:
 
     A reactor's delayed call stands still while the machine is suspended, so it never waits longer
     than ``limits.timer_seconds``. Setting a later time costs nothing.
+
+    ``jumped(seconds, now)`` is called before ``callback`` when the delayed call is
+    ``limits.jump_seconds`` late or more, by about ``seconds``: the machine was suspended, the
+    process stopped, or something blocked the reactor.
     """
 
     def __init__(
@@ -78,8 +82,12 @@ class Timer:
         callback: Callable[[float], None],
         *,
         clock: Callable[[], float] | None = None,
+        jumped: Callable[[float, float], None] | None = None,
     ) -> None:
         self._reactor = reactor
+        self._jumped = jumped
+        self._jump = limits.jump_seconds
+        self._stood_still = 0.0
         self._longest = limits.timer_seconds
         self._callback = callback
         self._clock = clock or clock_of(reactor)
@@ -107,21 +115,35 @@ class Timer:
             call.cancel()
 
     def _arm(self, when: float) -> None:
-        self._disarm()
         now = self._clock()
+        if self._call is not None:
+            # Something else has woken the reactor up first.
+            self._notice(now)
+        self._disarm()
         delay = min(max(when - now, 0.0), self._longest)
         self._armed_for = now + delay
         self._call = self._reactor.callLater(delay, self._fire)
 
+    def _notice(self, now: float) -> None:
+        self._stood_still = max(self._stood_still, now - self._armed_for)
+
     def _fire(self) -> None:
         self._call = None
+        if self._when is None:
+            return
+        now = self._clock()
+        self._notice(now)
+        seconds, self._stood_still = self._stood_still, 0.0
+        if self._jumped is not None and seconds >= self._jump:
+            self._jumped(seconds, now)
         when = self._when
         if when is None:
             return
-        now = self._clock()
         # A delayed call may come a little before its time by this clock.
         if now < when and when - now > 0.001:
-            self._arm(when)
+            # Not if ``jumped`` has set another time, which is armed already.
+            if self._call is None:
+                self._arm(when)
             return
         self._when = None
         self._callback(max(now, when))

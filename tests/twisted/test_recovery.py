@@ -1,0 +1,303 @@
+"""What the Twisted control point notices of this machine and of the way to a device."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from twisted.internet import error
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure as Failed
+
+from propchange.core.events import Cause, Status
+from propchange.core.failures import Failure
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.messages import Endpoint, Request
+from propchange.core.propertyset import format_propertyset
+from propchange.core.surroundings import LocalAddress
+from propchange.errors import ConnectionFailed, RemoteProtocolError, TimedOut
+from propchange.twisted import ControlPoint
+from propchange.twisted.addresses import local_addresses
+from propchange.twisted.exchanges import failure_of
+from propchange.twisted.reactors import Timer
+
+DEVICE = IPv4Address("TCP", "10.0.0.1", 8000)
+
+
+def address(host: str) -> LocalAddress:
+    return LocalAddress(host, 0, ip_network("10.0.0.0/24"), "eth0", 2)
+
+
+class Machine:
+    """A control point on a machine with addresses that the test says, and a device that the test
+    answers for."""
+
+    def __init__(self, reactor: Any, *hosts: str, interface: str = "") -> None:
+        self.reactor = reactor
+        self.hosts: list[str] = list(hosts)
+        self.fails = False
+        self.point = ControlPoint(reactor=reactor, addresses=self.addresses)
+        host = interface or "0.0.0.0"
+        port = SimpleNamespace(getHost=lambda: IPv4Address("TCP", host, 9000))
+        reactor.listenTCP = lambda *_, **__: port
+        self.point.listen(interface=interface)
+        self.told: list[tuple[Status, Cause]] = []
+
+    def addresses(self) -> list[LocalAddress]:
+        if self.fails:
+            raise OSError("no netlink here")
+        return [address(host) for host in self.hosts]
+
+    def subscribe(self) -> Any:
+        subscription = self.point.subscribe(
+            "http://10.0.0.1:8000/evt",
+            lambda event: None,
+            on_status=lambda change: self.told.append((change.status, change.cause)),
+        )
+        self.reactor.pump([0])
+        return subscription
+
+    def connected(self) -> tuple[Any, Any]:
+        """Make the connection of the last request."""
+        bound = self.reactor.tcpClients[-1][4]
+        source = bound[0] if bound else "10.0.0.2"
+        factory = self.reactor.tcpClients[-1][2]
+        protocol = factory.buildProtocol(None)
+        here = IPv4Address("TCP", source, 40_000)
+        transport = StringTransport(hostAddress=here, peerAddress=DEVICE)
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def grant(self, sid: str) -> str:
+        """Answer the SUBSCRIBE that is waiting; gives CALLBACK."""
+        protocol, transport = self.connected()
+        callback = transport.value().decode().partition("CALLBACK: <")[2].partition(">")[0]
+        assert callback
+        head = f"HTTP/1.1 200 OK\r\nSID: {sid}\r\nTIMEOUT: Second-300\r\nCONTENT-LENGTH: 0\r\n\r\n"
+        protocol.dataReceived(head.encode())
+        self.reactor.pump([0])
+        return callback
+
+    def hear(self, subscription: Any, seq: int = 0) -> None:
+        path = "/" + subscription.callback.partition("//")[2].partition("/")[2]
+        host = subscription.callback.partition("//")[2].partition("/")[0]
+        headers = [
+            (b"HOST", host.encode()),
+            (b"NT", b"upnp:event"),
+            (b"NTS", b"upnp:propchange"),
+            (b"SID", subscription.sid.encode()),
+            (b"SEQ", b"%d" % seq),
+        ]
+        request = Request(
+            "NOTIFY",
+            path,
+            headers,
+            format_propertyset([("A", "1")]),
+            peer=Endpoint("10.0.0.1", 5),
+            local=Endpoint(host.partition(":")[0], 9000),
+        )
+        assert self.point.receive_notify(request).status == 200
+        self.reactor.pump([0])
+
+
+def test_a_subscription_that_hears_nothing_is_made_again_from_another_address(reactor: Any) -> None:
+    machine = Machine(reactor, "10.0.0.2", "10.0.0.3")
+    subscription = machine.subscribe()
+    assert machine.grant("uuid:1").startswith("http://10.0.0.2:9000/")
+    reactor.advance(5)
+    assert subscription.status is Status.DEAF
+    assert subscription.status_cause is Cause.NO_INITIAL_EVENT
+    assert "10.0.0.2:9000" in subscription.status_reason
+    assert [client[4] for client in reactor.tcpClients[1:]] == [("10.0.0.2", 0), ("10.0.0.3", 0)]
+    assert machine.grant("uuid:2").startswith("http://10.0.0.3:9000/")
+    machine.hear(subscription)
+    assert machine.told == [
+        (Status.DEAF, Cause.NO_INITIAL_EVENT),
+        (Status.ACTIVE, Cause.INITIAL_EVENT),
+    ]
+
+
+def test_what_listens_on_one_address_subscribes_from_it_and_from_no_other(reactor: Any) -> None:
+    machine = Machine(reactor, "10.0.0.2", "10.0.0.3", interface="10.0.0.3")
+    machine.subscribe()
+    assert reactor.tcpClients[0][4] == ("10.0.0.3", 0)
+    assert machine.grant("uuid:1").startswith("http://10.0.0.3:9000/")
+    for _ in range(12):
+        reactor.advance(5)
+    assert {client[4] for client in reactor.tcpClients} == {("10.0.0.3", 0)}
+
+
+def test_an_address_that_this_machine_has_no_longer_is_noticed(reactor: Any) -> None:
+    machine = Machine(reactor, "10.0.0.2")
+    subscription = machine.subscribe()
+    machine.grant("uuid:1")
+    machine.hear(subscription)
+    machine.hosts = ["10.0.0.9"]
+    reactor.advance(3)
+    assert subscription.status is Status.RESUBSCRIBING
+    assert subscription.status_cause is Cause.ADDRESS_LOST
+    assert [client[4] for client in reactor.tcpClients[1:]] == [None, None]
+
+
+def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
+    reactor: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine(reactor, "10.0.0.2")
+    machine.fails = True
+    machine.subscribe()
+    assert "no netlink here" in caplog.text
+    machine.fails = False
+    reactor.advance(3)
+    assert machine.point._protocol._attempts.addresses == (address("10.0.0.2"),)
+
+
+def test_after_a_suspend_everything_is_subscribed_afresh(reactor: Any) -> None:
+    machine = Machine(reactor, "10.0.0.2")
+    subscription = machine.subscribe()
+    machine.grant("uuid:1")
+    machine.hear(subscription)
+    reactor.advance(7_200)
+    assert subscription.status_cause is Cause.SUSPENDED
+    assert subscription.status_reason == "this machine or process stood still for 7197 s"
+    reactor.advance(2)
+    machine.grant("uuid:2")
+    machine.hear(subscription)
+    assert machine.told[1:] == [
+        (Status.RESUBSCRIBING, Cause.SUSPENDED),
+        (Status.ACTIVE, Cause.INITIAL_EVENT),
+    ]
+
+
+def test_a_renewal_that_is_refused_a_connection_is_told_at_once(reactor: Any) -> None:
+    machine = Machine(reactor, "10.0.0.2")
+    subscription = machine.subscribe()
+    machine.grant("uuid:1")
+    machine.hear(subscription)
+    while len(reactor.tcpClients) == 1:
+        reactor.advance(3)
+    reactor.tcpClients[-1][2].clientConnectionFailed(
+        None, Failed(error.ConnectionRefusedError(111, "Connection refused"))
+    )
+    assert machine.told[1:] == [(Status.RESUBSCRIBING, Cause.UNREACHABLE)]
+    assert subscription.sid == "uuid:1"
+    machine.point.device_returned(None)
+    reactor.pump([0])
+    assert len(reactor.tcpClients) == 3
+
+
+def test_a_subscription_tells_how_it_stands(reactor: Any) -> None:
+    machine = Machine(reactor, "10.0.0.2")
+    subscription = machine.subscribe()
+    assert (subscription.status_cause, subscription.status_reason) == (None, "")
+    assert (subscription.duration, subscription.expires_in) == (None, None)
+    assert subscription.event_url == "http://10.0.0.1:8000/evt"
+    machine.grant("uuid:1")
+    assert subscription.callback.startswith("http://10.0.0.2:9000/")
+    reactor.advance(1)
+    assert (subscription.duration, subscription.expires_in) == (300, 299)
+    assert (subscription.last_event_at, subscription.accepted) == (None, None)
+    machine.hear(subscription)
+    assert subscription.last_event_at == machine.point.now
+    assert (subscription.renewals, subscription.gaps) == (0, 0)
+
+
+# --- the timer ---
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def timer_of(clock: Clock, jumps: list[Any], called: list[float], **how: Any) -> Timer:
+    how.setdefault("jumped", lambda seconds, now: jumps.append((seconds, now)))
+    return Timer(clock, DEFAULT_LIMITS, called.append, clock=clock.seconds, **how)  # type: ignore[arg-type] # a Clock has no TCP
+
+
+def test_a_jump_is_told_before_what_is_due_by_it(clock: Clock) -> None:
+    jumps: list[Any] = []
+    called: list[float] = []
+    timer = timer_of(clock, jumps, called)
+    timer.set(20)
+    clock.advance(100)
+    assert (jumps, called) == ([(80, 100)], [100])
+    timer.set(110)
+    clock.advance(19)
+    assert (len(jumps), called) == (1, [100, 119])
+
+
+def test_a_jump_is_told_although_nothing_is_due_yet(clock: Clock) -> None:
+    jumps: list[Any] = []
+    called: list[float] = []
+    timer = timer_of(clock, jumps, called)
+    timer.set(1_000)
+    clock.advance(90)
+    assert (jumps, called) == ([(60, 90)], [])
+
+
+def test_a_jump_is_told_although_something_else_woke_the_reactor_up_first(clock: Clock) -> None:
+    jumps: list[Any] = []
+    timer = timer_of(clock, jumps, [])
+    timer.set(20)
+    clock.rightNow = 100.0
+    timer.set(15)
+    clock.advance(0.1)
+    assert [round(seconds) for seconds, _ in jumps] == [80]
+
+
+@pytest.mark.parametrize("when", [105.0, None])
+def test_what_is_told_of_a_jump_may_set_another_time(clock: Clock, when: float | None) -> None:
+    called: list[float] = []
+    timer = timer_of(clock, [], called, jumped=lambda seconds, now: timer.set(when))
+    timer.set(20)
+    clock.advance(100)
+    assert called == []
+    clock.advance(5)
+    assert called == ([105.0] if when else [])
+
+
+# --- what went wrong ---
+
+
+def no_connection(cause: Exception) -> ConnectionFailed:
+    failed = ConnectionFailed("no connection")
+    failed.__cause__ = cause
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("cause", "failure"),
+    [
+        (no_connection(error.ConnectionRefusedError(111, "")), Failure.REFUSED),
+        (no_connection(error.NoRouteError(113, "")), Failure.UNREACHABLE),
+        (no_connection(error.TimeoutError()), Failure.UNREACHABLE),
+        (no_connection(error.ConnectBindError(99, "")), Failure.NO_SOURCE),
+        (no_connection(error.DNSLookupError()), Failure.SILENCE),
+        (ConnectionFailed("it ended without an answer"), Failure.BROKEN),
+        (RemoteProtocolError("no HTTP"), Failure.BROKEN),
+        (TimedOut("no answer"), Failure.SILENCE),
+        (None, Failure.SILENCE),
+    ],
+)
+def test_what_went_wrong_is_known_by_the_errors_of_twisted(cause: Any, failure: Failure) -> None:
+    assert failure_of(cause, Endpoint("10.0.0.2", 0)) is failure
+
+
+def test_the_addresses_of_this_machine_are_read_with_their_networks() -> None:
+    ips = [
+        SimpleNamespace(ip="192.168.1.5", network_prefix=24),
+        SimpleNamespace(ip=("fe80::5", 0, 2), network_prefix=64),
+        SimpleNamespace(ip=("fd00::5", 0, 0), network_prefix=64),
+    ]
+    adapters = [SimpleNamespace(nice_name="eth0", index=2, ips=ips)]
+    found = local_addresses(lambda: adapters)
+    assert [(each.host, each.scope, str(each.network)) for each in found] == [
+        ("192.168.1.5", 0, "192.168.1.0/24"),
+        ("fe80::5", 2, "fe80::/64"),
+        ("fd00::5", 0, "fd00::/64"),
+    ]
+    assert any(each.host == "127.0.0.1" for each in local_addresses())
