@@ -19,10 +19,12 @@ import pytest
 
 from propchange import ControlPoint, Device, Service, StateVariable, host
 from propchange.asyncio.discovery import Discovery
+from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
 from propchange.core.events import Event, Status, StatusChange
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.rules import SubscriberPolicy
 from propchange.errors import TimedOut
 
 
@@ -200,6 +202,23 @@ def test_a_device_is_found_by_its_udn(run: Run) -> None:
             assert device.url == lab.hosted.description_url
             # Found by nothing but searching: it has never announced itself.
             assert {"ssdp:all", device.udn} >= set(lab.announcer.searches)
+
+    run(main())
+
+
+def test_where_a_redirect_leads_has_not_been_judged(run: Run, raw_device: Any) -> None:
+    """Whoever announces a location on the link could aim this host at any other by a redirect."""
+
+    async def main() -> None:
+        lab = Lab()
+        async with (
+            raw_device() as device,
+            Announcer(lab.device, device.description_url),
+            point() as control_point,
+        ):
+            device.answers["GET"] = lambda _: device.reply(302, "LOCATION: /elsewhere\r\n")
+            with pytest.raises(TimedOut, match="was answered with 302"):
+                await control_point.device(udn=lab.udn, timeout=0.3)
 
     run(main())
 
@@ -556,7 +575,7 @@ def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(run: 
             None,  # type: ignore[arg-type] # nothing is subscribed
             interfaces=Interfaces(adapters=read),
             host=None,
-            read=None,  # type: ignore[arg-type] # nothing is read
+            documents=Documents(SubscriberPolicy(), LIMITS),
             changed=lambda: None,
             off_link_locations=False,
             limits=LIMITS,

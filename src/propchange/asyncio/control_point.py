@@ -14,13 +14,14 @@ from typing import Self, overload
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.diagnosing import look
 from propchange.asyncio.discovery import Discovery
+from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.reporting import GuardedTap, Warnings
-from propchange.asyncio.requests import failure_of, fetch, follow
-from propchange.asyncio.sightings import Sightings
+from propchange.asyncio.requests import failure_of, follow
+from propchange.asyncio.sightings import Sighting, Sightings
 from propchange.asyncio.slots import RequestSlots
 from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
@@ -47,16 +48,14 @@ from propchange.core.subscribing import (
     OutgoingRequest,
     RequestKind,
     addressed_to,
-    friendly_name,
 )
 from propchange.core.surroundings import LocalAddress
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
     PropchangeError,
-    RemoteProtocolError,
 )
-from propchange.upnp.description import DeviceDescription, parse_description
+from propchange.upnp.description import DeviceDescription
 
 __all__ = ["ControlPoint"]
 
@@ -113,6 +112,7 @@ class ControlPoint:
         if discovery:
             ssdp_library()
         self.limits = limits
+        self._documents = Documents(self._policy, limits)
         self._discovers = discovery
         self._off_link_locations = off_link_locations
         self._discovery: Discovery | None = None
@@ -188,7 +188,7 @@ class ControlPoint:
             description = await self._discovering().find(udn, seconds)
         else:
             assert description_url is not None
-            description = await self._read_description(description_url)
+            description = await self._documents.description(description_url)
         device = RemoteDevice(self, description)
         if self._discovery is not None:
             self._discovery.follow(device)
@@ -219,9 +219,9 @@ class ControlPoint:
         can do multicast, and without discovery."""
         return () if self._discovery is None else self._discovery.addresses
 
-    async def _read_description(self, url: str) -> DeviceDescription:
-        document, found_at = await self.fetch(url)
-        return parse_description(document, found_at, self.limits)
+    async def describe(self, sighting: Sighting) -> DeviceDescription:
+        """For :class:`Sighting`: the description of its device."""
+        return await self._discovering().describe(sighting.udn, sighting.locations)
 
     def _discovering(self) -> Discovery:
         self._opened()
@@ -245,18 +245,7 @@ class ControlPoint:
         """The document at ``url`` and where it was found in the end. Raises DescriptionError for
         another status than 200 and for what is no HTTP, ConnectionFailed, TimedOut, and
         ValueError for no http:// URL."""
-        try:
-            answer = await fetch(
-                url,
-                headers=friendly_name(self._policy),
-                limits=self.limits,
-                source=self._source,
-            )
-        except RemoteProtocolError as error:
-            raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
-        if answer.response.status != 200:
-            raise DescriptionError(f"{url} was answered with {answer.response.status}")
-        return answer.response.body, answer.url
+        return await self._documents.read(url)
 
     # --- entering and leaving ---
 
@@ -282,6 +271,7 @@ class ControlPoint:
         if host is not None:
             # Or CALLBACK would name an address that is not listened on.
             self._source = self._listener.endpoints[0]._replace(port=0)
+            self._documents.source = self._source
         self._end_of_loop = self._close_with_the_loop()
         await anext(self._end_of_loop)
         if self._discovers:
@@ -303,7 +293,7 @@ class ControlPoint:
             self._protocol,
             interfaces=self._interfaces,
             host=host,
-            read=self._read_description,
+            documents=self._documents,
             changed=self._queue_drain,
             off_link_locations=self._off_link_locations,
             limits=self.limits,
@@ -504,7 +494,7 @@ class ControlPoint:
         service = None if subscription is None else subscription.service
         if service is None:
             raise DescriptionError("the subscription is to a bare event URL")
-        description = await self._read_description(service.device.url)
+        description = await self._documents.description(service.device.url)
         again = RemoteDevice(self, description).same_service(service)
         if not again.event_url:
             raise DescriptionError(f"{again.name} sends no events any more")

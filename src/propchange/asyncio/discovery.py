@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from propchange.asyncio.clock import monotonic
+from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import (
     REFRESH_SECONDS,
     Interfaces,
@@ -40,7 +41,13 @@ from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
 from propchange.core.presence import Presence
 from propchange.core.subscriber import SubscriberProtocol
-from propchange.errors import DescriptionError, LocalProtocolError, PropchangeError, TimedOut
+from propchange.errors import (
+    ConnectionFailed,
+    DescriptionError,
+    LocalProtocolError,
+    PropchangeError,
+    TimedOut,
+)
 from propchange.upnp.description import DeviceDescription
 
 if TYPE_CHECKING:
@@ -60,7 +67,7 @@ _LONGEST_WAIT = 8.0
 class Discovery:
     """Listens to SSDP for one control point.
 
-    ``host`` is the one address to do so from, None for all. ``read`` reads a description.
+    ``host`` is the one address to do so from, None for all.
     ``protocol`` is told what happens to the devices of its subscriptions, and ``changed`` is called
     when it has been. ``tap`` gets each outcome.
     """
@@ -71,7 +78,7 @@ class Discovery:
         *,
         interfaces: Interfaces,
         host: str | None,
-        read: Callable[[str], Awaitable[DeviceDescription]],
+        documents: Documents,
         changed: Callable[[], None],
         off_link_locations: bool,
         limits: Limits,
@@ -80,7 +87,8 @@ class Discovery:
         self._protocol = protocol
         self._interfaces = interfaces
         self._host = host
-        self._read = read
+        read = documents.description if off_link_locations else documents.announced_description
+        self._read: Callable[[str], Awaitable[DeviceDescription]] = read
         self._changed = changed
         self._limits = limits
         self._tap = tap
@@ -384,6 +392,19 @@ class Discovery:
                 del self._waiting[device]
             # Whoever got the description follows the device before this.
             asyncio.get_running_loop().call_soon(self._presence.unfollow, device)
+
+    async def describe(self, udn: str, urls: Sequence[str]) -> DeviceDescription:
+        """The description of the device itself, from the first of ``urls`` that has it. Raises what
+        reading the first one did."""
+        failures: list[Exception] = []
+        for url in urls:
+            try:
+                description = await self._read_of(udn, url)
+            except (PropchangeError, ValueError) as error:
+                failures.append(error)
+            else:
+                return description.find_device(udn) or description
+        raise failures[0] if failures else ConnectionFailed(f"{udn} is nowhere any more")
 
     async def _read_of(self, udn: str, url: str) -> DeviceDescription:
         description = await self._read(url)

@@ -166,6 +166,7 @@ async def fetch(
     *,
     headers: HeaderPairs = (),
     source: Endpoint | None = None,
+    redirects: Collection[int] = DOCUMENT_REDIRECTS,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Answer:
     """GET a description or another document; as :func:`follow`, with the redirects that
@@ -176,7 +177,7 @@ async def fetch(
         host = (b"HOST", location.authority.encode("ascii"))
         return Request("GET", location.target, (host, *headers, (b"CONNECTION", b"close")))
 
-    return await follow(url, build, source=source, redirects=DOCUMENT_REDIRECTS, limits=limits)
+    return await follow(url, build, source=source, redirects=redirects, limits=limits)
 
 
 def _scoped(endpoint: Endpoint, scope: int) -> Endpoint:

@@ -14,6 +14,7 @@ from propchange.core.advertisement import type_fits
 if TYPE_CHECKING:
     from propchange.asyncio.control_point import ControlPoint
     from propchange.asyncio.remote import RemoteDevice
+    from propchange.upnp.description import DeviceDescription
 
 __all__ = ["Sighting", "SightingKind", "Sightings"]
 
@@ -52,13 +53,18 @@ class Sighting:
         return next(iter(self.locations), "")
 
     async def device(self) -> RemoteDevice:
-        """Read its description, as ``ControlPoint.device(udn=…)`` does, and raise as that does."""
+        """The device, to subscribe to its services, and followed from now on: as
+        ``ControlPoint.device(udn=…)`` gives it, and with its errors."""
         return await self._control_point.device(udn=self.udn)
 
+    async def description(self) -> DeviceDescription:
+        """Its description, read now: of one that is embedded, its own part of it. Raises
+        DescriptionError, ConnectionFailed or TimedOut when it cannot be had."""
+        return await self._control_point.describe(self)
+
     async def friendly_name(self) -> str:
-        """Its name for people, which stands in its description. Raises as :meth:`device`."""
-        description = (await self.device()).description
-        return (description.find_device(self.udn) or description).friendly_name
+        """Its name for people, which stands in its description. Raises as :meth:`description`."""
+        return (await self.description()).friendly_name
 
 
 class Sightings(AsyncIterator[Sighting]):

@@ -138,15 +138,12 @@ class _Devices:
         description: DeviceDescription | None = None
         problem: str | None = None
         async with self._readers:
-            for url in sighting.locations:
-                try:
-                    whole = (await self._control_point.device(url)).description
-                except (PropchangeError, ValueError) as error:
-                    problem = problem or str(error)
-                else:
-                    description, problem = whole.find_device(sighting.udn) or whole, None
-                    self._descriptions[sighting.udn] = description
-                    break
+            try:
+                description = await sighting.description()
+            except (PropchangeError, ValueError) as error:
+                problem = str(error)
+            else:
+                self._descriptions[sighting.udn] = description
         self._put(Found(_now(), sighting, description, problem))
 
     def _put(self, found: Found) -> None:
