@@ -8,6 +8,8 @@ from math import inf
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from propchange.core.diagnosis import RULES, Diagnosis, Verdict, diagnose
 from propchange.core.diagnosis_words import refusal_in_words
@@ -111,10 +113,27 @@ SHAPES = {
         Verdict.SUBSCRIBE_REFUSED,
         "the device answered SUBSCRIBE with 412: why",
     ),
+    "a device that does not answer renewals": (
+        facts(
+            status=Status.RESUBSCRIBING,
+            reason="the device cannot be asked to renew: no answer within 30 s",
+            last_event_ago=300.0,
+            heard=True,
+        ),
+        Verdict.NO_ANSWER,
+        "192.168.1.20 does not answer as it should: the device cannot be asked to renew",
+    ),
+    "events that arrive, and one that was refused": (
+        facts(
+            status=Status.ACTIVE, last_event_ago=3.0, refused=RefusedNotify(DEVICE, 400, "no XML")
+        ),
+        Verdict.EVENTS_ARRIVE,
+        "quiet and not deaf; one message was answered 400: no XML",
+    ),
     "a device that does not answer": (
         ungranted(failure="192.168.1.20:49152 did not answer within 30 s"),
         Verdict.NO_ANSWER,
-        "192.168.1.20 has not granted the subscription: 192.168.1.20:49152 did not answer",
+        "192.168.1.20 does not answer as it should: 192.168.1.20:49152 did not answer",
     ),
     "a SUBSCRIBE is out": (
         ungranted(asked_for=2.0),
@@ -316,7 +335,7 @@ def test_what_nobody_has_looked_at_is_not_claimed() -> None:
     nowhere = dataclasses.replace(
         known, device=None, advertised=None, granted_for=None, failure="x"
     )
-    assert diagnose(nowhere).sentence == "the device has not granted the subscription: x"
+    assert diagnose(nowhere).sentence == "the device does not answer as it should: x"
     assert "send to nowhere" not in diagnose(dataclasses.replace(known, advertised=None)).sentence
 
 
@@ -342,6 +361,73 @@ def test_what_a_status_means_is_told_for_every_status() -> None:
     assert "no room for another" in told(503)
     assert told(599) == told(500)
     assert "does not want this subscription" in told(302)
+
+
+@st.composite
+def any_facts(draw: st.DrawFn) -> Facts:
+    """Facts in every combination, also those that no subscription has."""
+
+    def maybe(strategy: st.SearchStrategy[Any]) -> Any:
+        return draw(st.none() | strategy)
+
+    hosts = st.sampled_from(["192.168.1.5", "10.8.0.2", "127.0.0.1", "fe80::5", "nas.example"])
+    spans = st.sampled_from([0.0, 4.9, 5.0, 3600.0])
+    probes = st.builds(Probe, st.just("x:1"), st.sampled_from(Reach))
+    failure, failure_status = draw(st.sampled_from([("", 0), ("it failed", 0), ("no", 412)]))
+    return Facts(
+        event_url="http://x/",
+        status=draw(st.sampled_from(Status)),
+        reason=draw(st.sampled_from(["", "why"])),
+        device=maybe(hosts.filter(lambda host: host != "nas.example")),
+        device_probe=maybe(probes),
+        asked_for=maybe(spans),
+        failure=failure,
+        failure_status=failure_status,
+        granted_for=maybe(spans),
+        duration=maybe(st.just(1800.0)),
+        advertised=maybe(st.builds(Endpoint, hosts, st.just(41234))),
+        callback_host=maybe(hosts),
+        tried=draw(st.sampled_from([(), ("10.1.0.5:1",)])),
+        self_connect=maybe(probes),
+        own=tuple(draw(st.sets(st.sampled_from([LO, ETH0, ETH1, WG0, DOCKER0, INSIDE, LINK])))),
+        in_container=maybe(st.booleans()),
+        connections=maybe(st.integers(0, 3)),
+        heard=maybe(st.booleans()),
+        turned_away=draw(st.integers(0, 1)),
+        refused=maybe(st.just(RefusedNotify(DEVICE, 412, "why"))),
+        slow=draw(st.booleans()),
+        last_event_ago=maybe(spans),
+        others_hear=draw(st.booleans()),
+    )
+
+
+@given(any_facts())
+def test_whatever_is_known_there_is_a_verdict_and_it_claims_no_more(known: Facts) -> None:
+    diagnosis = diagnose(known)
+
+    told = str(diagnosis)
+    assert diagnosis.sentence
+    assert "None" not in told
+    assert "None" not in str(known.lines())
+    if known.heard is not False:
+        assert "no connection from" not in told
+    if known.self_connect is None:
+        assert "from here" not in told
+    if known.device_probe is None:
+        assert diagnosis.verdict not in (
+            Verdict.NAME_UNKNOWN,
+            Verdict.NO_ROUTE,
+            Verdict.DEVICE_SILENT,
+            Verdict.CONNECTION_REFUSED,
+        )
+    if not known.own:
+        assert diagnosis.verdict not in (
+            Verdict.CONTAINER,
+            Verdict.VPN,
+            Verdict.OTHER_INTERFACE,
+            Verdict.ROUTER_BETWEEN,
+            Verdict.ADDRESS_GONE,
+        )
 
 
 # --- the facts as lines ---
@@ -418,6 +504,7 @@ def test_the_lines_tell_none_from_unknown() -> None:
     assert line("connections from 192.168.1.20", connections=None) is None
     assert line("connections from the device", device=None) == "none"
     assert line("last event") == "none"
+    assert line("status", reason="why") == "deaf: why"
 
 
 @pytest.mark.parametrize(

@@ -162,11 +162,22 @@ def _pending(facts: Facts) -> str:
     return "a SUBSCRIBE is about to be sent"
 
 
+def _unanswered(facts: Facts) -> str:
+    """How the request failed that the subscription waits for, empty where it waits for none. After
+    events have come, a grant may be held and not be believed any more."""
+    if facts.status is Status.RESUBSCRIBING and facts.granted_for is not None:
+        return facts.reason
+    return facts.failure if facts.granted_for is None else ""
+
+
 def _arrives(facts: Facts) -> str:
     assert facts.last_event_ago is not None
+    refused = ""
+    if facts.refused is not None:
+        refused = f"; one message was answered {facts.refused.status}: {facts.refused.reason}"
     return (
         f"events arrive: the last one came {duration_in_words(facts.last_event_ago)} ago, so the "
-        "subscription is quiet and not deaf"
+        f"subscription is quiet and not deaf{refused}"
     )
 
 
@@ -349,9 +360,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.NO_ANSWER,
-        lambda facts: facts.granted_for is None and bool(facts.failure),
-        lambda facts: f"{_who(facts)} has not granted the subscription: {facts.failure}",
-        "The device takes connections, and SUBSCRIBE brought no answer, or none in HTTP.",
+        lambda facts: bool(_unanswered(facts)),
+        lambda facts: f"{_who(facts)} does not answer as it should: {_unanswered(facts)}",
+        "The device takes connections, and SUBSCRIBE or the renewal brought no answer, or none in "
+        "HTTP.",
         "it is tried again; if that does not help, start the device again",
     ),
     Rule(

@@ -56,6 +56,8 @@ class Facts:
 
     event_url: str
     status: Status
+    reason: str = ""
+    """Why it has this status, in words."""
     device: str | None = None
     device_probe: Probe | None = None
     """Connecting to the device, now."""
@@ -147,7 +149,7 @@ def _lines(facts: Facts) -> tuple[tuple[str, str], ...]:
         if how not in (None, "", ()):
             lines.append((what, str(how)))
 
-    add("status", facts.status.value)
+    add("status", f"{facts.status.value}: {facts.reason}" if facts.reason else facts.status.value)
     add("device", facts.device)
     add("connecting to the device", facts.device_probe)
     if facts.granted_for is not None:

@@ -46,6 +46,8 @@ def known_facts(
     return Facts(
         event_url=held.event_url,
         status=held.status,
+        # That of DEAF is a diagnosis itself.
+        reason="" if held.status is Status.DEAF else held.status_reason,
         device=device,
         asked_for=None if held.outstanding is None else now - held.outstanding.sent_at,
         failure="" if granted else held.failure,
