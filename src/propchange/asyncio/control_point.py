@@ -19,7 +19,7 @@ from propchange.asyncio.interfaces import Interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
-from propchange.asyncio.reporting import GuardedTap, Warnings
+from propchange.asyncio.reporting import GuardedTap, Warnings, report
 from propchange.asyncio.requests import failure_of, follow
 from propchange.asyncio.sightings import Sighting, Sightings
 from propchange.asyncio.slots import RequestSlots
@@ -33,15 +33,7 @@ from propchange.core.headers import server_token
 from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
-from propchange.core.outcomes import (
-    ForeignSource,
-    Granted,
-    NotifyRefused,
-    RenewalFailed,
-    SeqUnreliable,
-    SubscriberOutcome,
-    Unreadable,
-)
+from propchange.core.outcomes import Granted, SubscriberOutcome
 from propchange.core.rules import PRODUCT, SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.subscribing import (
@@ -534,6 +526,7 @@ class ControlPoint:
                 self._report(outcome)
 
     def _report(self, outcome: SubscriberOutcome) -> None:
+        report(outcome, self._warnings)
         match outcome:
             case StatusChange(held, status):
                 assert isinstance(held, HeldSubscription)
@@ -541,47 +534,14 @@ class ControlPoint:
                 if status is Status.CLOSED:
                     del self._subscriptions[held]
                 subscription.put(outcome)
-                line = f"{held.event_url}: {status.value}: {outcome.reason}"
-                if status in _BAD:
-                    self._warnings.warn((held.event_url, status, outcome.cause), line)
-                else:
-                    self._logger.info("%s", line)
             case Granted(held):
                 self._subscriptions[held].grant()
                 if self._discovery is not None and held.device is not None:
                     self._discovery.subscription_granted(str(held.device))
-                self._logger.debug("%s", outcome)
-            case RenewalFailed(held, reason):
-                self._warnings.warn(
-                    (RenewalFailed, held.event_url), f"renewing {held.event_url}: {reason}"
-                )
-            case SeqUnreliable(held):
-                self._logger.warning(
-                    "%s: its SEQ means nothing; missed events cannot be noticed", held.event_url
-                )
-            case Unreadable(held, reason):
-                self._warnings.warn((held.event_url, reason), f"{held.event_url}: {reason}")
-            case ForeignSource(held, source, refused):
-                self._logger.warning(
-                    "an event for %s came from %s, not from %s: %s",
-                    held.event_url,
-                    source,
-                    held.device_host,
-                    "refused" if refused else "taken",
-                )
-            case NotifyRefused(peer, target, status, reason):
-                who = peer.host if peer else "somebody"
-                self._warnings.warn(
-                    (who, status), f"{who} was answered {status} at {target}: {reason}"
-                )
-            case _:
-                self._logger.debug("%s", outcome)
 
 
 _OUTCOMES_OF_A_NOTIFY = 5
 """At most: a foreign source, SEQ found to mean nothing, active, the event, resubscribing."""
-
-_BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 
 
 def _sentence(error: Exception) -> str:

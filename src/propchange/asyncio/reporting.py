@@ -5,7 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 
-__all__ = ["GuardedTap", "Warnings"]
+from propchange.core.events import Status, StatusChange
+from propchange.core.held import HeldSubscription
+from propchange.core.outcomes import (
+    ForeignSource,
+    NotifyRefused,
+    RenewalFailed,
+    SeqUnreliable,
+    SubscriberOutcome,
+    Unreadable,
+)
+
+__all__ = ["GuardedTap", "Warnings", "report"]
 
 _KEYS = 256
 """Different warnings remembered; beyond it the oldest may be told again."""
@@ -37,7 +48,7 @@ class Warnings:
     and so on say how many there have been; the others are left to the debug level."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
+        self.logger = logger
         self._counts: dict[Hashable, int] = {}
 
     def warn(self, kind: Hashable, message: str) -> None:
@@ -47,14 +58,50 @@ class Warnings:
             del self._counts[next(iter(self._counts))]
         self._counts[kind] = count
         if count == 1:
-            self._logger.warning("%s", message)
+            self.logger.warning("%s", message)
         elif _is_power_of_ten(count):
-            self._logger.warning("%s (%d times so far)", message, count)
+            self.logger.warning("%s (%d times so far)", message, count)
         else:
-            self._logger.debug("%s", message)
+            self.logger.debug("%s", message)
 
 
 def _is_power_of_ten(count: int) -> bool:
     while count % 10 == 0:
         count //= 10
     return count == 1
+
+
+_BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
+
+
+def report(outcome: SubscriberOutcome, warnings: Warnings) -> None:
+    """Log what a subscriber's protocol reports: what a person should see as a warning."""
+    match outcome:
+        case StatusChange(held, status, cause, reason):
+            assert isinstance(held, HeldSubscription)
+            line = f"{held.event_url}: {status.value}: {reason}"
+            if status in _BAD:
+                warnings.warn((held.event_url, status, cause), line)
+            else:
+                warnings.logger.info("%s", line)
+        case RenewalFailed(held, reason):
+            warnings.warn((RenewalFailed, held.event_url), f"renewing {held.event_url}: {reason}")
+        case SeqUnreliable(held):
+            warnings.logger.warning(
+                "%s: its SEQ means nothing; missed events cannot be noticed", held.event_url
+            )
+        case Unreadable(held, reason):
+            warnings.warn((held.event_url, reason), f"{held.event_url}: {reason}")
+        case ForeignSource(held, source, refused):
+            warnings.logger.warning(
+                "an event for %s came from %s, not from %s: %s",
+                held.event_url,
+                source,
+                held.device_host,
+                "refused" if refused else "taken",
+            )
+        case NotifyRefused(peer, target, status, reason):
+            who = peer.host if peer else "somebody"
+            warnings.warn((who, status), f"{who} was answered {status} at {target}: {reason}")
+        case _:
+            warnings.logger.debug("%s", outcome)
