@@ -6,10 +6,11 @@ import ifaddr
 import pytest
 
 from propchange.asyncio.discovery import Discovery
+from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import Interfaces
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
-from propchange.upnp.description import DeviceDescription
 
 
 def adapter(name: str, index: int, *hosts: str) -> ifaddr.Adapter:
@@ -26,27 +27,24 @@ def adapter(name: str, index: int, *hosts: str) -> ifaddr.Adapter:
     )
 
 
-async def never(url: str) -> DeviceDescription:
-    raise AssertionError(f"{url} is read")
-
-
 @pytest.fixture
 def spoken_from(run):
     """The addresses that a control point on this machine would search from."""
 
     def ask(*adapters: ifaddr.Adapter) -> list[str]:
         async def main() -> list[str]:
+            interfaces = Interfaces(adapters=lambda: adapters, source_towards=lambda _: None)
             discovery = Discovery(
                 SubscriberProtocol(new_token=lambda: "x", jitter=lambda: 0.0),
-                interfaces=Interfaces(adapters=lambda: adapters, source_towards=lambda _: None),
+                interfaces=interfaces,
                 host=None,
-                read=never,
+                documents=Documents(SubscriberPolicy(), DEFAULT_LIMITS),
                 changed=lambda: None,
                 off_link_locations=False,
                 limits=DEFAULT_LIMITS,
                 tap=None,
             )
-            links = discovery._wanted_links()
+            links = discovery._wanted_links(interfaces.addresses())
             await discovery.close()
             return [address.host for address in links.values()]
 
