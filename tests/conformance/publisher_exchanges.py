@@ -102,7 +102,8 @@ class Notify:
 
     ``values``: variable -> text; ``to`` and ``target``: which callback, what of it; ``reply``: the
     bytes that answer it, None for none yet (see :class:`Reply`), "" for the end of the connection;
-    ``hangs_up``: that comes behind the answer.
+    ``hangs_up``: that comes behind the answer; ``host``: HOST, where it is not the callback's
+    authority in the usual form.
     """
 
     seq: int
@@ -112,6 +113,7 @@ class Notify:
     sid: str = "{sid}"
     reply: str | None = OK
     hangs_up: bool = False
+    host: str | None = None
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,9 @@ class MemoryStage:
         for start in range(0, len(data), step):
             if not self._ended:
                 self._feed(self._parser, data[start : start + step])
+        if ends and not self._ended:
+            self._parser.end()
+            self._feed(self._parser, b"")
 
     def _feed(self, parser: RequestParser, data: bytes) -> None:
         for request in parser.feed(data):

@@ -179,7 +179,7 @@ class Player:
         assert arrived.source == self._stage.names["address"]
         assert message.first_line == f"NOTIFY {expected.target} HTTP/1.1"
         assert message.headers == {
-            "HOST": self._stage.names[expected.to],
+            "HOST": self._filled(expected.host or f"{{{expected.to}}}").decode(),
             "CONTENT-TYPE": 'text/xml; charset="utf-8"' if self._row.uda != "1.0" else "text/xml",
             "NT": "upnp:event",
             "NTS": "upnp:propchange",

@@ -169,6 +169,26 @@ CONNECTIONS: tuple[Row, ...] = (
         not_on={"memory": "there each host has one address"},
     ),
     row(
+        "a request that its sender ends half-way is answered 400",
+        "SUB-75",
+        ask(subscribe()[:-2], MALFORMED, ends_stream=True),
+        ask(subscribe(CONTENT_LENGTH="5", body="hell"), MALFORMED, ends_stream=True),
+        Quiet(),
+    ),
+    row(
+        "a request that does not come whole in time is answered 408",
+        "SUB-75",
+        ask(subscribe()[:-2], refused("408 Request Timeout", ends=True)),
+        ask(
+            subscribe(version="1.0", CONTENT_LENGTH="5", body="hell"),
+            refused("408 Request Timeout", version="1.0", ends=True),
+        ),
+        Quiet(),
+        limits={"read_seconds": 0.2},
+        feeds=("whole",),
+        not_on={"memory": "that is the listener's to see"},
+    ),
+    row(
         "the end of the connection ends no subscription",
         "SUB-42 FAIL-04",
         *subscribed(),
@@ -317,7 +337,7 @@ TARGETS: tuple[Row, ...] = (
             ask(subscribe().replace("SUBSCRIBE", method, 1), NOT_ALLOWED),
             Quiet(),
         )
-        for method in ("GET", "POST", "NOTIFY", "DELETE", "M-SEARCH", "OPTIONS")
+        for method in ("GET", "HEAD", "POST", "NOTIFY", "DELETE", "M-SEARCH", "OPTIONS")
     ),
     *(
         row(
@@ -454,6 +474,19 @@ IPV6: tuple[Row, ...] = (
         ask(renew(), granted()),
         ask(unsubscribe(), CANCELLED),
         ipv6=True,
+    ),
+    row(
+        "an IPv6 address is the same in each of its forms, and called as it was written",
+        "V6-06 NOT-01 NOT-03",
+        ask(
+            subscribe(
+                HOST="[0:0:0:0:0:0:0:1]:{port}", CALLBACK="<http://[0:0:0:0:0:0:0:1]:{cb1_port}/cb>"
+            ),
+            granted(),
+        ),
+        Notify(0, STATE, host="[0:0:0:0:0:0:0:1]:{cb1_port}"),
+        ipv6=True,
+        not_on={"memory": "there no address is ::1"},
     ),
     row(
         "the callback of an IPv6 SUBSCRIBE is of IPv6",

@@ -74,6 +74,7 @@ class SocketStage:
             listening = socket.create_server((peer, 0), family=self._family)
             self._callbacks[name] = listening
             self.names[name] = _authority(listening)
+            self.names[f"{name}_port"] = self.names[name].rpartition(":")[2]
         with socket.create_server((peer, 0), family=self._family) as dead:
             self.names["dead"] = _authority(dead)
         self.port = self.open()

@@ -73,6 +73,8 @@ def answer(request: Any, response: Response) -> bytes:
             request.setHeader(name, value)
     if body:
         request.defaultContentType = None
+    elif request.method == b"HEAD":
+        request.setHeader(b"Content-Length", b"0")  # for which twisted.web does not count
     return body
 
 

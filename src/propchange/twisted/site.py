@@ -256,8 +256,11 @@ class _Channel(http.HTTPChannel):
     def readConnectionLost(self) -> None:
         """For the transport: the peer sends no more. What it has asked is answered."""
         self._peer_ended = True
-        if self._left or not (self.refused or self._handlingRequest):
+        if self._left:
             self.transport.loseConnection()
+        elif not (self.refused or self._handlingRequest):
+            self._parser.end()
+            self._proceed()
 
     def connectionLost(self, reason: Any = _DONE) -> None:
         for alarm in (self._alarm, self._read_alarm):
