@@ -92,6 +92,8 @@ def without(name: str) -> str:
         (ALIVE.replace("LOCATION", "Location"), "location", LOCATION),
         (ALIVE.replace("ssdp:alive", "SSDP:Alive"), "kind", AdvertisementKind.ALIVE),
         (ALIVE.replace("SERVER: Linux", "SERVER: " + "x" * 2000), "server", None),
+        (ALIVE.replace("SERVER: Linux", "SERVER: \x07"), "server", None),
+        (ALIVE.replace("NLS: abc", "NLS: \x07"), "nls", None),
         (ALIVE.replace("NT: upnp:rootdevice", "NT:"), "target", "upnp:rootdevice"),
         (without("NT:"), "target", "upnp:rootdevice"),
         (
@@ -126,6 +128,8 @@ def test_what_devices_leave_out_or_garble_costs_that_field_alone(
         (ALIVE.replace(f"USN: {UDN}", f"USN: {UDN}{'x' * 2000}"), "too long"),
         (ALIVE.replace("NT: upnp", "NT: upnp" + "x" * 2000), "too long"),
         (ALIVE.replace("ssdp:alive", "ssdp:update"), "NEXTBOOTID"),
+        (ALIVE.replace(f"USN: {UDN}", f"USN: {UDN}\x1b[2J"), "control characters"),
+        (ALIVE.replace("NT: upnp", "NT: \u202eupnp"), "control characters"),
         ("", "NTS is"),
     ],
 )

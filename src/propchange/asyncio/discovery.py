@@ -59,6 +59,9 @@ __all__ = ["Discovery"]
 EVERYTHING = "ssdp:all"
 """What all devices answer to (UDA 2.0 §1.3.2)."""
 
+_DOUBTFUL_SOURCES = 16
+"""Hosts of which it is told one by one that their advertisements count for nothing."""
+
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 8.0
 # Seconds between searches for a device that is waited for.
@@ -101,6 +104,7 @@ class Discovery:
         self._logger = logging.getLogger("propchange.discovery")
         self._warnings = Warnings(self._logger)
         self._timer = Timer(asyncio.get_running_loop(), limits, self._deadline)
+        self._doubtful: set[str] = set()
         self._closed = False
 
     @property
@@ -252,7 +256,12 @@ class Discovery:
             case SearchWanted(device):
                 self.search(device.udn)
             case AdvertisementIgnored(source, udn, reason):
-                self._warnings.warn((source, reason[:40]), f"{udn} from {source}: {reason}")
+                # Sources are easily made up: past a few of them, all are one.
+                if source in self._doubtful or len(self._doubtful) < _DOUBTFUL_SOURCES:
+                    self._doubtful.add(source)
+                else:
+                    source = "elsewhere"
+                self._warnings.warn(("ignored", source), f"{udn} from {source}: {reason}")
 
     def search(self, target: str = EVERYTHING) -> None:
         """Search on all links for a UDN, a device type, a service type, or everything."""

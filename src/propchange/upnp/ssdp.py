@@ -127,6 +127,8 @@ def _names(fields: dict[bytes, str], target_name: bytes, limits: Limits) -> tupl
         raise _refusal("USN names no UDN", "UDA 2.0 §1.2.2")
     if len(usn) > limits.ssdp_text_bytes or len(target) > limits.ssdp_text_bytes:
         raise _refusal("USN or the target is too long", "UDA 2.0 §1.2.2")
+    if not (usn + target).isprintable():
+        raise _refusal("USN or the target has control characters", "UDA 2.0 §1.2.2")
     # ssdp:all is what was searched for; some devices send it back for what they are.
     if not target or target.lower() == "ssdp:all":
         target = rest or udn
@@ -142,7 +144,7 @@ def _nls(fields: dict[bytes, str]) -> str | None:
     ]
     for prefix in prefixes or ["01"]:
         value = fields.get(f"{prefix}-nls".encode(), "")
-        if 0 < len(value) <= _NLS_LENGTH:
+        if 0 < len(value) <= _NLS_LENGTH and value.isprintable():
             return value
     return None
 
@@ -155,7 +157,8 @@ def _number(value: str | None) -> int | None:
 
 
 def _bounded(value: str | None, limits: Limits) -> str | None:
-    return value if value and len(value) <= limits.ssdp_text_bytes else None
+    fits = value and len(value) <= limits.ssdp_text_bytes and value.isprintable()
+    return value if fits else None
 
 
 def _text(value: bytes) -> str:
