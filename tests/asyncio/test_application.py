@@ -398,3 +398,44 @@ def test_a_program_that_ends_with_everything_open_takes_leave_and_leaves_no_warn
             assert {m.fields["sid"] for m in device.of("UNSUBSCRIBE")} == granted
 
     asyncio.run(main())
+
+
+# --- diagnoses ---
+
+
+def test_a_diagnosis_that_is_cancelled_or_overtaken_by_the_end_leaves_nothing(
+    run: Run, raw_device: Any
+) -> None:
+    async def main() -> None:
+        async with raw_device() as device:
+            for turns in range(0, 24, 3):
+                async with nothing_left():
+                    point = await ControlPoint().__aenter__()
+                    subscription = await point.subscribe_url(device.event_url).__aenter__()
+                    cancelled, overtaken = (
+                        asyncio.create_task(subscription.diagnose()) for _ in range(2)
+                    )
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    cancelled.cancel()
+                    await point.close()
+                    await asyncio.gather(cancelled, return_exceptions=True)
+                    assert str(await overtaken)
+                    assert not point._callers.ours
+                    assert not point._probes.targets
+
+    run(main())
+
+
+def test_a_hundred_diagnoses_at_once_delay_no_answer(run: Run, raw_device: Any) -> None:
+    async def main() -> None:
+        async with nothing_left(), raw_device() as device, ControlPoint() as point:
+            subscription = await point.subscribe_url(device.event_url).__aenter__()
+            undisturbed = await answer_times(device, subscription, 0, 50)
+            diagnosing = [asyncio.create_task(subscription.diagnose()) for _ in range(100)]
+            disturbed = await answer_times(device, subscription, 50, 50)
+            found = await asyncio.gather(*diagnosing)
+            assert all(each.well for each in found)
+            assert statistics.median(disturbed) < _PATIENCE * statistics.median(undisturbed)
+
+    run(main())

@@ -32,31 +32,39 @@ async def look(
     everything is sent from, None for the system's choice.
 
     Connects to the device and to the address in CALLBACK, both at once, for
-    ``limits.diagnosis_seconds`` at most."""
-    before = known()
-    if before.status is Status.CLOSED:
-        return diagnose(before)
-    advertised = before.advertised
-    if advertised is None:
-        self_connect = None
-        device_probe = await probe_device(before.event_url, source, limits)
-    else:
-        device_probe, self_connect = await asyncio.gather(
-            probe_device(before.event_url, source, limits), probes.probe(advertised)
-        )
-    facts = known()
+    ``limits.diagnosis_seconds`` at most once its turn has come: ``limits.diagnoses`` of one
+    control point are made at a time."""
+    if (closed := known()).status is Status.CLOSED:
+        return diagnose(closed)
+    async with probes.turns:
+        facts = await _connected(known, probes, source, limits)
     towards = None
     if facts.device is not None:
         towards = source_towards(Endpoint(facts.device, 0, 0 if source is None else source.scope))
     return diagnose(
         dataclasses.replace(
             facts,
-            device_probe=device_probe,
-            # Meanwhile another address may have been tried.
-            self_connect=self_connect if facts.advertised == advertised else None,
             listening=tuple(listening),
             own=own(),
             in_container=in_container(),
             source=towards if source is None else source.host,
         )
     )
+
+
+async def _connected(
+    known: Callable[[], Facts], probes: SelfProbes, source: Endpoint | None, limits: Limits
+) -> Facts:
+    """What is known after connecting, with what that came to."""
+    before = known()
+    self_connect = None
+    if before.advertised is None:
+        device_probe = await probe_device(before.event_url, source, limits)
+    else:
+        device_probe, self_connect = await asyncio.gather(
+            probe_device(before.event_url, source, limits), probes.probe(before.advertised)
+        )
+    facts = known()
+    if facts.advertised != before.advertised:
+        self_connect = None  # Meanwhile another address has been tried.
+    return dataclasses.replace(facts, device_probe=device_probe, self_connect=self_connect)

@@ -61,6 +61,8 @@ class SelfProbes:
         self._callers = callers
         self._limits = limits
         self._seen: dict[str, bool] = {}
+        self.turns = asyncio.Semaphore(limits.diagnoses)
+        """To be held while a diagnosis is made."""
         self.targets = self._seen.keys()
         """The targets of the probes that are under way."""
 

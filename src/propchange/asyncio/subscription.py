@@ -157,7 +157,8 @@ class Subscription:
     async def diagnose(self) -> Diagnosis:
         """Why no events come, or that they do: a verdict, what to do, and the facts, among them
         whether the device accepts connections and whether the listener answers at the address
-        that the device was told. Takes ``Limits.diagnosis_seconds`` at most and changes nothing.
+        that the device was told. Takes ``Limits.diagnosis_seconds`` at most and changes nothing;
+        ``Limits.diagnoses`` are made at a time.
 
         RuntimeError before it is entered."""
         return await self._control_point.diagnose(self.held)

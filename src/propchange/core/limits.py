@@ -210,6 +210,10 @@ class Limits:
     """Addresses whose connections to the listener are remembered for a diagnosis, about 200 bytes
     each; beyond it the one that has been away longest is forgotten. Bounds a flood of them."""
 
+    diagnoses: int = 16
+    """Diagnoses of one control point at once; others wait. Each opens two connections, and an
+    application may ask for all its subscriptions when the network fails."""
+
     diagnosis_seconds: float = 5.0
     """How long ``diagnose()`` may take: its probes run at once, and what has not answered by then
     is silent."""
