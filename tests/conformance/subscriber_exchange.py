@@ -170,7 +170,8 @@ class Exchange:
     ``limits`` what differs from the default ones. ``event_url`` is where to subscribe, ``host`` the
     device's address; ``ends`` replaces the two addresses in memory (device, listener).
     ``persistent``: keep trying when the first SUBSCRIBE fails. ``but`` says why it is not played on
-    a front: ``memory``, ``asyncio``, ``twisted``, or ``event`` (EventServer and subscribe()).
+    a front: ``memory``, ``asyncio``, ``twisted``, ``event`` (EventServer and subscribe()), or
+    ``plain site``, which is ``event`` in a site of Twisted's own.
     """
 
     name: str

@@ -15,12 +15,11 @@ from subscriber_exchange import Exchange, Told, status
 from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.threads import blockingCallFromThread
 from twisted.web.resource import Resource
-from twisted.web.server import Site
 
 from propchange import ConnectionFailed, ControlPoint, SubscriptionRefused
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.twisted import ControlPoint as TwistedControlPoint
-from propchange.twisted import event
+from propchange.twisted import Site, event
 
 __all__ = ["AsyncioFronts", "EventFronts", "TwistedFronts"]
 
@@ -172,15 +171,16 @@ class _TwistedFront:
 
 
 class EventFronts:
-    """``propchange.twisted.event``: an EventServer in a site of Twisted's own, and subscribe()
-    for a service such as Cohen3 has them. One at a time: the module has globals."""
+    """``propchange.twisted.event``: an EventServer in a ``site``, and subscribe() for a service
+    such as Cohen3 has them. One at a time: the module has globals."""
 
-    def __init__(self) -> None:
+    def __init__(self, site: Any) -> None:
+        self._site = site
         self._reactor = _Reactor()
         self._globals = event.hostname, event.web_server_port, event._server
 
     def __call__(self, exchange: Exchange, event_url: str) -> _EventFront:
-        return _EventFront(self._reactor, exchange, event_url)
+        return _EventFront(self._reactor, self._site, exchange, event_url)
 
     def close(self) -> None:
         event.hostname, event.web_server_port, event._server = self._globals
@@ -216,23 +216,27 @@ class _Service:
 
 
 class _EventFront:
-    def __init__(self, reactor: _Reactor, exchange: Exchange, event_url: str) -> None:
+    def __init__(self, reactor: _Reactor, site: Any, exchange: Exchange, event_url: str) -> None:
         self.told: list[Told | status] = []
         self._reactor = reactor
+        self._site = site
         self._service = _Service(event_url, exchange.subscription.get("duration", 0))
         reactor.call(self._begin, exchange)
 
     def _begin(self, exchange: Exchange) -> None:
         root = Resource()
-        self._site = Site(root, reactor=self._reactor.reactor)
-        self._port = self._reactor.reactor.listenTCP(0, self._site, interface=exchange.host)
+        limits = replace(DEFAULT_LIMITS, **exchange.limits)
+        site = self._site(root, reactor=self._reactor.reactor)
+        if self._site is Site:
+            site = Site(root, reactor=self._reactor.reactor, limits=limits)
+        self._port = self._reactor.reactor.listenTCP(0, site, interface=exchange.host)
         coherence = SimpleNamespace(
             hostname=exchange.host,
             web_server_port=self._port.getHost().port,
             add_web_resource=lambda name, resource: root.putChild(name.encode(), resource),
         )
         control_point = SimpleNamespace(coherence=coherence, propagate=self._propagate)
-        event.EventServer(control_point, limits=replace(DEFAULT_LIMITS, **exchange.limits))
+        event.EventServer(control_point, limits=limits)
         event.subscribe(self._service, reactor=self._reactor.reactor)
 
     def _propagate(self, one: event.Event) -> None:

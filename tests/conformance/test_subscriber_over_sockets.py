@@ -15,6 +15,9 @@ from subscriber_drivers import over_sockets
 from subscriber_exchange import Exchange
 from subscriber_exchanges import rows
 from subscriber_fronts import AsyncioFronts, EventFronts, TwistedFronts
+from twisted.web.server import Site as PlainSite
+
+from propchange.twisted import Site
 
 Played = Callable[[Exchange], None]
 
@@ -54,7 +57,14 @@ def on_twisted(request: pytest.FixtureRequest) -> Iterator[Played]:
 @pytest.fixture(scope="module")
 def on_event(request: pytest.FixtureRequest) -> Iterator[Played]:
     test = "test_an_exchange_with_the_event_module"
-    with playing(EventFronts(), 1, test, request.session) as played:
+    with playing(EventFronts(Site), 1, test, request.session) as played:
+        yield played
+
+
+@pytest.fixture(scope="module")
+def on_a_plain_site(request: pytest.FixtureRequest) -> Iterator[Played]:
+    test = "test_an_exchange_with_the_event_module_in_a_site_of_twisted"
+    with playing(EventFronts(PlainSite), 1, test, request.session) as played:
         yield played
 
 
@@ -74,3 +84,11 @@ def test_an_exchange_with_twisted(exchange: Exchange, on_twisted: Played) -> Non
 @pytest.mark.parametrize("exchange", rows("event"))
 def test_an_exchange_with_the_event_module(exchange: Exchange, on_event: Played) -> None:
     on_event(exchange)
+
+
+@pytest.mark.xdist_group("subscriber-event")
+@pytest.mark.parametrize("exchange", rows("plain site"))
+def test_an_exchange_with_the_event_module_in_a_site_of_twisted(
+    exchange: Exchange, on_a_plain_site: Played
+) -> None:
+    on_a_plain_site(exchange)

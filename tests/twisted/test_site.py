@@ -263,3 +263,21 @@ def test_every_answer_names_the_server(
     assert response.status == status
     assert b" UPnP/1.1 propchange/" in response.fields[b"server"]
     assert response.fields[b"date"].endswith(b" GMT")
+
+
+@pytest.mark.clause("RSP-02")
+def test_who_ends_its_half_inside_of_a_request_is_answered_400(wire: Any, echo: Echo) -> None:
+    wire.channel.dataReceived(post(b"ab", "Content-Length: 3"))
+    wire.channel.readConnectionLost()
+    (response,) = wire.read()
+    assert (response.status, response.close) == (400, True)
+    assert wire.transport.disconnecting
+    assert echo.rendered == []
+
+
+def test_what_is_asked_of_the_whole_server_is_for_the_root_to_judge(wire: Any, echo: Echo) -> None:
+    (response,) = wire.send(b"NOTIFY * HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\n\r\na")
+    assert response.status == 200
+    assert echo.rendered == [b"a"]
+    (response,) = wire.send(b"OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert (response.status, response.body) == (200, b"")

@@ -42,6 +42,14 @@ class _Request(server.Request):
         self.responseHeaders.setRawHeaders(b"Server", [server])
         super().render(resrc)  # type: ignore[no-untyped-call] # twisted.web is untyped
 
+    def _handleStar(self) -> None:
+        # twisted.web answers 405 to whatever is asked of * but OPTIONS: here the root judges.
+        if self.method == b"OPTIONS":
+            super()._handleStar()  # type: ignore[no-untyped-call] # twisted.web is untyped
+        else:
+            self.postpath = []
+            self.render(self.site.resource)
+
 
 @implementer(IHalfCloseableProtocol)
 class _Channel(http.HTTPChannel):
