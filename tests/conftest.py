@@ -6,7 +6,7 @@ import os
 
 import pytest
 from clauses import clauses_of, load_clauses
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # A machine shared by several builds is slow now and then: no test fails for that.
 settings.register_profile(
@@ -14,6 +14,14 @@ settings.register_profile(
 )
 settings.register_profile("ci", settings.get_profile("check"), max_examples=200, print_blob=True)
 settings.register_profile("long", settings.get_profile("ci"), max_examples=5_000)
+# For tools/prove_clauses.py a failure is enough: not to be shrunk, and the same each time.
+settings.register_profile(
+    "prove",
+    settings.get_profile("check"),
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "check")
 )

@@ -72,6 +72,7 @@ def _environment(copy: Path) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": str(copy / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_PROFILE": "prove",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(copy / "hypothesis"),
     }
 

@@ -41,7 +41,6 @@ def test_what_is_written_is_read_again(pairs) -> None:
     assert parse_container_update_ids(format_container_update_ids(pairs)) == pairs
 
 
-@pytest.mark.clause("LC-12")
 def test_lists_are_folded_by_container() -> None:
     assert CONTAINERS("7,1,8,1", "7,2,9,1") == "8,1,7,2,9,1"
 
