@@ -335,6 +335,7 @@ def test_a_service_without_events_says_so(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.clause("V6-01")
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
 def test_ipv6_from_end_to_end(run: Run) -> None:
     async def main() -> None:

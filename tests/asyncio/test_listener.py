@@ -166,6 +166,7 @@ def test_a_random_port_that_one_family_has_taken_is_given_up(
     run(main())
 
 
+@pytest.mark.clause("V6-01")
 def test_a_machine_without_ipv6_listens_on_ipv4(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     Binds(monkeypatch, fail={socket.AF_INET6: [errno.EAFNOSUPPORT]})
 

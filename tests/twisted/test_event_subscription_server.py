@@ -56,25 +56,27 @@ def test_a_subscription_is_granted_and_registered(
     }
 
 
-@pytest.mark.clause("SUB-70")
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"TIMEOUT": None}, (200, b"Second-1800")),
-        ({"TIMEOUT": "banana"}, (200, b"Second-1800")),
-        ({"TIMEOUT": "Second-infinite"}, (200, b"Second-1800")),
-        ({"TIMEOUT": "second-300"}, (200, b"Second-300")),
-        ({"TIMEOUT": "Second-1"}, (200, b"Second-60")),
-        ({"TIMEOUT": "Second-99999999"}, (200, b"Second-86400")),
-        ({"NT": "upnp:other"}, (412, None)),
-        ({"NT": None}, (412, None)),
-        ({"CALLBACK": None}, (412, None)),
-        ({"CALLBACK": None, "NT": None}, (412, None)),
-        ({"SID": "uuid:one"}, (400, None)),
-        ({"CALLBACK": "http://127.0.0.1:9000/"}, (412, None)),
-        ({"CALLBACK": "<ftp://127.0.0.1:9000/>"}, (412, None)),
-        ({"HOST": "rebound.example.org"}, (400, None)),
-        ({"HOST": None}, (400, None)),
+        pytest.param(changes, expected, marks=pytest.mark.clause(*clauses.split()))
+        for clauses, changes, expected in (
+            ("SUB-20", {"TIMEOUT": None}, (200, b"Second-1800")),
+            ("AMB-7", {"TIMEOUT": "banana"}, (200, b"Second-1800")),
+            ("SUB-22", {"TIMEOUT": "Second-infinite"}, (200, b"Second-1800")),
+            ("SUB-46", {"TIMEOUT": "second-300"}, (200, b"Second-300")),
+            ("AMB-16", {"TIMEOUT": "Second-1"}, (200, b"Second-60")),
+            ("AMB-16", {"TIMEOUT": "Second-99999999"}, (200, b"Second-86400")),
+            ("SUB-72", {"NT": "upnp:other"}, (412, None)),
+            ("SUB-72", {"NT": None}, (412, None)),
+            ("SUB-71", {"CALLBACK": None}, (412, None)),
+            ("AMB-6", {"CALLBACK": None, "NT": None}, (412, None)),
+            ("SUB-70 AMB-5", {"SID": "uuid:one"}, (400, None)),
+            ("SUB-71", {"CALLBACK": "http://127.0.0.1:9000/"}, (412, None)),
+            ("SUB-71", {"CALLBACK": "<ftp://127.0.0.1:9000/>"}, (412, None)),
+            ("SUB-07", {"HOST": "rebound.example.org"}, (400, None)),
+            ("SUB-07", {"HOST": None}, (400, None)),
+        )
     ],
 )
 def test_a_subscribe_is_judged_by_the_clauses(
