@@ -20,7 +20,7 @@ import pytest
 from propchange import ControlPoint, Device, Service, StateVariable, host
 from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
-from propchange.asyncio.interfaces import Interfaces
+from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
 from propchange.core.events import Event, Status, StatusChange
 from propchange.core.limits import DEFAULT_LIMITS
@@ -573,7 +573,7 @@ def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(run: 
 
         discovery = Discovery(
             None,  # type: ignore[arg-type] # nothing is subscribed
-            interfaces=Interfaces(adapters=read),
+            interfaces=own_interfaces(adapters=read),
             host=None,
             documents=Documents(SubscriberPolicy(), LIMITS),
             changed=lambda: None,

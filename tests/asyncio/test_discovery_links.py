@@ -7,7 +7,7 @@ import pytest
 
 from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
-from propchange.asyncio.interfaces import Interfaces
+from propchange.asyncio.interfaces import own_interfaces
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
@@ -33,7 +33,7 @@ def spoken_from(run):
 
     def ask(*adapters: ifaddr.Adapter) -> list[str]:
         async def main() -> list[str]:
-            interfaces = Interfaces(adapters=lambda: adapters, source_towards=lambda _: None)
+            interfaces = own_interfaces(adapters=lambda: adapters)
             discovery = Discovery(
                 SubscriberProtocol(new_token=lambda: "x", jitter=lambda: 0.0),
                 interfaces=interfaces,

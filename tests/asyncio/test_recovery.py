@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from propchange.asyncio.control_point import ControlPoint
-from propchange.asyncio.interfaces import Interfaces
+from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.requests import failure_of, fetch, send
 from propchange.core.events import Cause, Status, StatusChange
 from propchange.core.failures import Failure
@@ -37,7 +37,7 @@ def having(point: ControlPoint, *hosts: str) -> None:
     """Have ``point`` see these addresses and no others."""
     ips = [SimpleNamespace(ip=host, network_prefix=8) for host in hosts]
     adapters = [SimpleNamespace(nice_name="eth0", index=7, ips=ips)]
-    point._interfaces = Interfaces(adapters=lambda: adapters)
+    point._interfaces = own_interfaces(adapters=lambda: adapters)
 
 
 def causes(subscription: Any) -> list[Cause]:
@@ -113,7 +113,7 @@ def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
     async def main() -> None:
         limits = limited(address_seconds=0.05)
         async with raw_device() as device, ControlPoint(limits=limits) as point:
-            point._interfaces = Interfaces(adapters=fails)
+            point._interfaces = own_interfaces(adapters=fails)
             async with point.subscribe_url(device.event_url):
                 await until(lambda: "no netlink here" in caplog.text)
                 having(point, "127.0.0.1")

@@ -61,7 +61,7 @@ def test_another_namespace_s_interface_of_the_same_name_says_nothing(tmp_path: P
 
 def test_a_container_leaves_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / ".dockerenv"
-    monkeypatch.setattr(surroundings, "_CONTAINER_MARKS", (mark,))
+    monkeypatch.setattr(surroundings, "CONTAINER_MARKS", (str(mark),))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     assert not in_container()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure as Failed
 
@@ -19,11 +18,12 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import Endpoint, Request
 from propchange.core.propertyset import format_propertyset
 from propchange.core.surroundings import LocalAddress
+from propchange.core.timer import Timer
 from propchange.errors import ConnectionFailed, RemoteProtocolError, TimedOut
 from propchange.twisted import ControlPoint
-from propchange.twisted.addresses import local_addresses
+from propchange.twisted.addresses import local_addresses, own_interfaces
 from propchange.twisted.exchanges import failure_of
-from propchange.twisted.reactors import Timer
+from propchange.twisted.reactors import later_of
 
 DEVICE = IPv4Address("TCP", "10.0.0.1", 8000)
 
@@ -205,59 +205,17 @@ def test_a_subscription_tells_how_it_stands(reactor: Any) -> None:
     assert (subscription.renewals, subscription.gaps) == (0, 0)
 
 
-# --- the timer ---
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def timer_of(clock: Clock, jumps: list[Any], called: list[float], **how: Any) -> Timer:
-    how.setdefault("jumped", lambda seconds, now: jumps.append((seconds, now)))
-    return Timer(clock, DEFAULT_LIMITS, called.append, clock=clock.seconds, **how)  # type: ignore[arg-type] # a Clock has no TCP
-
-
-def test_a_jump_is_told_before_what_is_due_by_it(clock: Clock) -> None:
-    jumps: list[Any] = []
+def test_a_timer_outlives_who_cleans_its_reactor_up(reactor: Any) -> None:
     called: list[float] = []
-    timer = timer_of(clock, jumps, called)
+    timer = Timer(later_of(reactor), DEFAULT_LIMITS, called.append, clock=reactor.seconds)
     timer.set(20)
-    clock.advance(100)
-    assert (jumps, called) == ([(80, 100)], [100])
-    timer.set(110)
-    clock.advance(19)
-    assert (len(jumps), called) == (1, [100, 119])
-
-
-def test_a_jump_is_told_although_nothing_is_due_yet(clock: Clock) -> None:
-    jumps: list[Any] = []
-    called: list[float] = []
-    timer = timer_of(clock, jumps, called)
-    timer.set(1_000)
-    clock.advance(90)
-    assert (jumps, called) == ([(60, 90)], [])
-
-
-def test_a_jump_is_told_although_something_else_woke_the_reactor_up_first(clock: Clock) -> None:
-    jumps: list[Any] = []
-    timer = timer_of(clock, jumps, [])
-    timer.set(20)
-    clock.rightNow = 100.0
-    timer.set(15)
-    clock.advance(0.1)
-    assert [round(seconds) for seconds, _ in jumps] == [80]
-
-
-@pytest.mark.parametrize("when", [105.0, None])
-def test_what_is_told_of_a_jump_may_set_another_time(clock: Clock, when: float | None) -> None:
-    called: list[float] = []
-    timer = timer_of(clock, [], called, jumped=lambda seconds, now: timer.set(when))
-    timer.set(20)
-    clock.advance(100)
-    assert called == []
-    clock.advance(5)
-    assert called == ([105.0] if when else [])
+    for call in reactor.getDelayedCalls():
+        call.cancel()
+    timer.set(10)
+    reactor.advance(10)
+    assert called == [10]
+    timer.set(None)
+    assert reactor.getDelayedCalls() == []
 
 
 # --- what went wrong ---
@@ -294,7 +252,7 @@ def test_the_addresses_of_this_machine_are_read_with_their_networks() -> None:
         SimpleNamespace(ip=("fd00::5", 0, 0), network_prefix=64),
     ]
     adapters = [SimpleNamespace(nice_name="eth0", index=2, ips=ips)]
-    found = local_addresses(lambda: adapters)
+    found = own_interfaces(adapters=lambda: adapters).refresh()
     assert [(each.host, each.scope, str(each.network)) for each in found] == [
         ("192.168.1.5", 0, "192.168.1.0/24"),
         ("fe80::5", 2, "fe80::/64"),

@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from propchange.asyncio.interfaces import endpoint_of
-from propchange.asyncio.timer import Timer, expired, first_deadline
 from propchange.core.callers import Callers
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.core.timer import Timer, expired, first_deadline
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser, encode_response
 
@@ -68,7 +68,7 @@ class AcceptedConnections:
         self.lingering: dict[_Accepted, float] = {}
         self.closing = False
         self.empty: asyncio.Future[None] | None = None
-        self._timer = Timer(loop, limits, self._sweep, clock=clock)
+        self._timer = Timer(loop.call_later, limits, self._sweep, clock=clock)
         self.last_response: Response | None = None
         self.last_encoded = b""
 

@@ -15,17 +15,15 @@ from propchange.asyncio.clock import monotonic
 from propchange.asyncio.diagnosing import look
 from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
-from propchange.asyncio.interfaces import Interfaces
+from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.listener import Listener, cannot_listen, ports_of
 from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
-from propchange.asyncio.reporting import GuardedTap, Warnings, report
 from propchange.asyncio.requests import failure_of, follow
 from propchange.asyncio.sightings import Sighting, Sightings
 from propchange.asyncio.slots import RequestSlots
 from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
-from propchange.asyncio.timer import Timer
 from propchange.core.callers import Callers
 from propchange.core.diagnosis import Diagnosis
 from propchange.core.events import Event, Status, StatusChange
@@ -34,6 +32,7 @@ from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.outcomes import Granted, SubscriberOutcome
+from propchange.core.reporting import GuardedTap, Warnings, report
 from propchange.core.rules import PRODUCT, SubscriberPolicy
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.subscribing import (
@@ -42,6 +41,7 @@ from propchange.core.subscribing import (
     addressed_to,
 )
 from propchange.core.surroundings import LocalAddress
+from propchange.core.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -117,7 +117,7 @@ class ControlPoint:
         self._logger = logging.getLogger("propchange.subscriber")
         self._tap = None if tap is None else GuardedTap(tap, self._logger)
         self._warnings = Warnings(self._logger)
-        self._interfaces = Interfaces()
+        self._interfaces = own_interfaces()
         self._source: Endpoint | None = None
         self._callers = Callers(limits)
         self._probes = SelfProbes(self._callers, limits)
@@ -246,7 +246,9 @@ class ControlPoint:
             raise RuntimeError("a control point is entered once; make another")
         self._entered = True
         self._loop = asyncio.get_running_loop()
-        self._timer = Timer(self._loop, self.limits, self._deadline, jumped=self._jumped)
+        self._timer = Timer(
+            self._loop.call_later, self.limits, self._deadline, clock=monotonic, jumped=self._jumped
+        )
         host = self._interface
         if host is not None:
             host = self._interfaces.host_of(host)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import cast
 
 from propchange.asyncio.interfaces import connect
-from propchange.asyncio.timer import Timer, expired, first_deadline
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Delivery, DeliveryFailure, Endpoint
+from propchange.core.timer import Timer, expired, first_deadline
 from propchange.http import ResponseParser, encode_delivery
 
 __all__ = ["Deliveries", "Ended"]
@@ -51,7 +51,7 @@ class Deliveries:
         # The loop's own time is the cheapest, and nothing here outlives a suspend.
         self._clock = clock or self._loop.time
         self._idle_seconds = limits.delivery_idle_seconds
-        self._timer = Timer(self._loop, limits, self._sweep, clock=self._clock)
+        self._timer = Timer(self._loop.call_later, limits, self._sweep, clock=self._clock)
         self._open: set[_Connection] = set()
         self._pools: dict[_Route, _Pool] = {}
         self._waiting: dict[Delivery, None] = {}

@@ -12,17 +12,9 @@ from typing import TYPE_CHECKING
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.documents import Documents
-from propchange.asyncio.interfaces import (
-    REFRESH_SECONDS,
-    Interfaces,
-    LocalAddress,
-    scoped_host,
-)
 from propchange.asyncio.relocation import find_description
-from propchange.asyncio.reporting import Warnings
 from propchange.asyncio.sightings import Sightings
 from propchange.asyncio.ssdp_sockets import Link, LinkSockets
-from propchange.asyncio.timer import Timer
 from propchange.core.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,
@@ -37,10 +29,14 @@ from propchange.core.advertised import (
 )
 from propchange.core.advertisement import Advertisement
 from propchange.core.held import TokenBucket
+from propchange.core.interfaces import REFRESH_SECONDS, Interfaces, scoped_host
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
 from propchange.core.presence import Presence
+from propchange.core.reporting import Warnings
 from propchange.core.subscriber import SubscriberProtocol
+from propchange.core.surroundings import LocalAddress
+from propchange.core.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -103,7 +99,9 @@ class Discovery:
         self._tasks: set[asyncio.Task[None]] = set()
         self._logger = logging.getLogger("propchange.discovery")
         self._warnings = Warnings(self._logger)
-        self._timer = Timer(asyncio.get_running_loop(), limits, self._deadline)
+        self._timer = Timer(
+            asyncio.get_running_loop().call_later, limits, self._deadline, clock=monotonic
+        )
         self._doubtful: set[str] = set()
         self._closed = False
 

@@ -15,10 +15,8 @@ from urllib.parse import urlsplit
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
-from propchange.asyncio.interfaces import Interfaces
+from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.listener import Listener, cannot_listen
-from propchange.asyncio.reporting import GuardedTap, Warnings
-from propchange.asyncio.timer import Timer
 from propchange.core.headers import server_token
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
@@ -32,7 +30,9 @@ from propchange.core.outcomes import (
 )
 from propchange.core.publication import EventedVariable, Subscription
 from propchange.core.publisher import PublisherProtocol
+from propchange.core.reporting import GuardedTap, Warnings
 from propchange.core.rules import PRODUCT, PublisherPolicy
+from propchange.core.timer import Timer
 from propchange.core.variables import StateVariable
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device, PlacedService, place_device
@@ -117,7 +117,7 @@ class HostedDevice:
         self._placed = place_device(device, self.udn)
         self.udn = self._placed.udn
         self._limits = limits
-        self._interfaces = Interfaces()
+        self._interfaces = own_interfaces()
         self._logger = logging.getLogger("propchange.publisher")
         self._tap: Tap | None = None if tap is None else GuardedTap(tap, self._logger)
         self._warnings = Warnings(self._logger)
@@ -183,7 +183,7 @@ class HostedDevice:
             raise RuntimeError("a hosted device is entered once; call host() again")
         self._entered = True
         self._loop = asyncio.get_running_loop()
-        self._timer = Timer(self._loop, self._limits, self._deadline)
+        self._timer = Timer(self._loop.call_later, self._limits, self._deadline, clock=monotonic)
         self._documents = Documents(self._placed, self._policy, _http_date)
         self._protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{uuid.uuid4()}",

@@ -5,175 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
 import ifaddr
 
 from propchange.asyncio.clock import monotonic
-from propchange.asyncio.surroundings import kind_of
-from propchange.core.callbacks import OnLink
+from propchange.asyncio.surroundings import kind_of, source_towards
+from propchange.core.interfaces import Interfaces, scoped_host
 from propchange.core.messages import Endpoint
-from propchange.core.surroundings import InterfaceKind, LocalAddress
-from propchange.errors import ConnectionFailed
 
 __all__ = [
-    "Interfaces",
-    "LocalAddress",
     "addresses",
     "connect",
     "default_address",
     "endpoint_of",
     "on_link_for",
-    "scoped_host",
+    "own_interfaces",
 ]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-REFRESH_SECONDS = 5.0
-"""How old the list of addresses may be. Reading it takes about a millisecond, and a subscriber
-decides how often it is asked for."""
 
-# Nothing is sent there: a datagram socket that is connected learns the address it would send
-# from. The first is SSDP's group, so a multicast route counts; the second stands for the rest
-# of the world (UDA 2.0 §1.1.2; RFC 5737).
-_TOWARDS = ("239.255.255.250", "192.0.2.1")
-
-
-class Interfaces:
-    """What is known of this machine's addresses, read again when older than
-    :data:`REFRESH_SECONDS`.
-
-    ``adapters`` gives what ``ifaddr.get_adapters`` gives, ``source_towards`` the address that a
-    datagram to a given one would leave from, or None, ``kind_of`` what kind of interface has a
-    name and number.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], float] = monotonic,
-        adapters: Callable[[], Iterable[Any]] | None = None,
-        source_towards: Callable[[str], str | None] | None = None,
-        kind_of: Callable[[str, int], InterfaceKind] = kind_of,
-    ) -> None:
-        self._clock = clock
-        self._adapters = adapters or ifaddr.get_adapters
-        self._source_towards = source_towards or _source_towards
-        self._kind_of = kind_of
-        self._kinds: dict[tuple[str, int], InterfaceKind] = {}
-        self._read_at: float | None = None
-        self._addresses: tuple[LocalAddress, ...] = ()
-        self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
-
-    def addresses(self) -> tuple[LocalAddress, ...]:
-        """Every address of every interface that is up, loopback included."""
-        now = self._clock()
-        if self._read_at is None or now - self._read_at >= REFRESH_SECONDS:
-            self.refresh()
-        return self._addresses
-
-    def refresh(self) -> tuple[LocalAddress, ...]:
-        """The same, read now."""
-        self._read_at = self._clock()
-        self._addresses = tuple(self._read(self._adapters()))
-        self._links.clear()
-        return self._addresses
-
-    def _read(self, adapters: Iterable[Any]) -> Iterator[LocalAddress]:
-        before, self._kinds = self._kinds, {}
-        for adapter in adapters:
-            name, index = adapter.nice_name, adapter.index or 0
-            kind = before.get((name, index)) or self._kind_of(name, index)
-            self._kinds[name, index] = kind
-            for ip in adapter.ips:
-                host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
-                interface = ip_interface(f"{host}/{ip.network_prefix}")
-                scope = 0
-                if interface.version == 6 and interface.is_link_local:
-                    scope = ip.ip[2] or index
-                own = str(interface.ip)
-                yield LocalAddress(own, scope, interface.network, name, index, kind)
-
-    def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:
-        """The prefixes of the interface that has the address ``local``, whatever its port.
-
-        Empty when no interface has it; then nothing but the peer itself can be judged on-link.
-        """
-        known = self.addresses()
-        key = (local.host, local.scope)
-        links = self._links.get(key)
-        if links is None:
-            links = self._links[key] = _links_for(local, known)
-        return links
-
-    def host_of(self, interface: str) -> str:
-        """What to listen on for the name of an interface: an address of it, as the socket
-        functions want it, a link-local one only if it has no other. An IP address, or the name of
-        a host, is returned as it is.
-
-        Raises ConnectionFailed, naming the interfaces there are, for what can be neither."""
-        of_it = [address for address in self.addresses() if address.interface == interface]
-        best = min(of_it, key=_rank, default=None)
-        if best is not None:
-            return scoped_host(best.endpoint)
-        if "." not in interface and ":" not in interface and interface != "localhost":
-            known = ", ".join(sorted({address.interface for address in self.addresses()}))
-            raise ConnectionFailed(f"there is no interface {interface!r}; there are: {known}")
-        return interface
-
-    def default_address(self) -> str:
-        """The address to advertise: the one that SSDP's multicast leaves from, else that of the
-        default route, else the best that any interface has, else ``127.0.0.1``."""
-        known = self.addresses()
-        hosts = {address.host for address in known}
-        for remote in _TOWARDS:
-            source = self._source_towards(remote)
-            if source is not None and source in hosts:
-                return source
-        return min(known, key=_rank, default=_LOOPBACK).host
-
-
-_LOOPBACK = LocalAddress("127.0.0.1", 0, IPv4Network("127.0.0.0/8"), "lo", 0)
-
-
-def _links_for(local: Endpoint, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:
-    own = ip_address(local.host)
-    at = next((a for a in known if a.host == str(own) and a.scope == local.scope), None)
-    if at is None:
-        # All of 127.0.0.0/8 is this machine's, though the interface lists one address of it.
-        at = next((a for a in known if own.is_loopback and own in a.network), None)
-    if at is None:
-        return ()
-    # An alias ("eth0:1") is its own adapter with the same index.
-    same = [
-        a
-        for a in known
-        if (a.interface_index and a.interface_index == at.interface_index)
-        or a.interface == at.interface
-    ]
-    networks = {a.network: a.interface_index if a.network.version == 6 else 0 for a in same}
-    return tuple(OnLink(network, scope) for network, scope in networks.items())
-
-
-def _rank(address: LocalAddress) -> int:
-    ip = ip_address(address.host)
-    if ip.is_loopback:
-        return 4 if ip.version == 4 else 5
-    if ip.is_link_local:
-        # A URL cannot say which interface a link-local IPv6 address belongs to (UDA 2.0 §A.4).
-        return 2 if ip.version == 4 else 6
-    return 0 if ip.version == 4 else 1
-
-
-def _source_towards(remote: str) -> str | None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((remote, 1900))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
+def own_interfaces(*, adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters) -> Interfaces:
+    """What is known of this machine's addresses, by ifaddr and the system."""
+    return Interfaces(
+        clock=monotonic, adapters=adapters, source_towards=source_towards, kind_of=kind_of
+    )
 
 
 def endpoint_of(sockaddr: Any) -> Endpoint:
@@ -187,11 +46,6 @@ def endpoint_of(sockaddr: Any) -> Endpoint:
     if mapped is not None:
         return Endpoint(str(mapped), port)
     return Endpoint(str(address), port, sockaddr[3] if address.is_link_local else 0)
-
-
-def scoped_host(endpoint: Endpoint) -> str:
-    """The host as the socket functions want it: with its scope id where it has one."""
-    return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
 
 
 async def connect(protocol: Callable[[], P], endpoint: Endpoint, source: Endpoint | None) -> P:
@@ -217,7 +71,7 @@ async def connect(protocol: Callable[[], P], endpoint: Endpoint, source: Endpoin
     return made
 
 
-_shared = Interfaces()
+_shared = own_interfaces()
 
 addresses = _shared.addresses
 default_address = _shared.default_address

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
-from propchange.asyncio.interfaces import LocalAddress, endpoint_of
+from propchange.asyncio.interfaces import endpoint_of
 from propchange.core.advertisement import Advertisement
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
+from propchange.core.surroundings import LocalAddress
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import read_datagram
 

@@ -7,45 +7,32 @@ import socket
 from pathlib import Path
 
 from propchange.core.messages import Endpoint
-from propchange.core.surroundings import InterfaceKind, interface_kind
+from propchange.core.surroundings import (
+    CONTAINER_MARKS,
+    CONTAINER_VARIABLE,
+    SYSFS,
+    SYSFS_FILES,
+    InterfaceKind,
+    interface_kind_by_sysfs,
+)
 
 __all__ = ["in_container", "kind_of", "source_towards"]
 
-_SYSFS = Path("/sys/class/net")
 
-_CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
-"""What Docker and Podman leave in the root of a container."""
-
-
-def kind_of(interface: str, index: int, *, sysfs: Path = _SYSFS) -> InterfaceKind:
+def kind_of(interface: str, index: int, *, sysfs: Path = Path(SYSFS)) -> InterfaceKind:
     """What kind of interface it is, by what Linux says of it, and elsewhere by its name."""
     of_it = sysfs / interface
-    number = _number(of_it / "ifindex")
-    if number is None or number != index:
-        # Not Linux, or /sys shows another network namespace.
-        return interface_kind(interface)
-    link = _number(of_it / "iflink")
-    return interface_kind(
-        interface,
-        link_type=_number(of_it / "type"),
-        bridge=(of_it / "bridge").exists(),
-        # The other end of a VLAN or a MACVLAN is its parent, and stands there by its name.
-        paired=link != number and not any(of_it.glob("lower_*")),
-    )
-
-
-def _number(path: Path) -> int | None:
     try:
-        return int(path.read_text("ascii"))
+        entries = os.listdir(of_it)
+        files = {name: (of_it / name).read_text("ascii") for name in SYSFS_FILES}
     except (OSError, ValueError):
-        return None
+        entries, files = [], {}
+    return interface_kind_by_sysfs(interface, index, files, entries)
 
 
 def in_container() -> bool:
     """Whether this program seems to run in a container: its files say so, or Kubernetes does."""
-    return any(mark.exists() for mark in _CONTAINER_MARKS) or (
-        "KUBERNETES_SERVICE_HOST" in os.environ
-    )
+    return any(map(os.path.exists, CONTAINER_MARKS)) or CONTAINER_VARIABLE in os.environ
 
 
 def source_towards(device: Endpoint) -> str | None:

@@ -1,24 +1,38 @@
-"""Twisted's addresses as endpoints, and the networks that this machine is on."""
+"""Twisted's addresses as endpoints, and what this machine's own are."""
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_interface
+from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
 import ifaddr
 from twisted.internet.address import IPv4Address
 
-from propchange.core.callbacks import OnLink
+from propchange.core.interfaces import Interfaces
 from propchange.core.messages import Endpoint
-from propchange.core.surroundings import LocalAddress
+from propchange.core.surroundings import (
+    CONTAINER_MARKS,
+    CONTAINER_VARIABLE,
+    SYSFS,
+    SYSFS_FILES,
+    InterfaceKind,
+    interface_kind_by_sysfs,
+)
 
-__all__ = ["Links", "endpoint_of", "local_addresses", "on_link_for", "scoped_host"]
-
-REFRESH_SECONDS = 5.0
-"""How old the list of networks may be: a subscriber decides how often it is asked for."""
+__all__ = [
+    "endpoint_of",
+    "in_container",
+    "local_addresses",
+    "on_link_for",
+    "own_interfaces",
+    "source_towards",
+]
 
 
 def endpoint_of(address: Any) -> Endpoint | None:
@@ -45,74 +59,46 @@ def _four(host: str, port: int) -> Endpoint:
     return Endpoint(host, port)
 
 
-def scoped_host(endpoint: Endpoint) -> str:
-    """The host as a reactor wants it: with its scope id where it has one."""
-    return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
-
-
-class Links:
-    """The prefixes of this machine's interfaces, read again when older than
-    :data:`REFRESH_SECONDS`. ``adapters`` gives what ``ifaddr.get_adapters`` gives."""
-
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters,
-    ) -> None:
-        self._clock = clock
-        self._adapters = adapters
-        self._read_at: float | None = None
-        self._interfaces: list[list[tuple[str, OnLink]]] = []
-
-    def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:
-        """The prefixes of the interface that has the address ``local``, whatever its port; empty
-        when none has it."""
-        now = self._clock()
-        if self._read_at is None or now - self._read_at >= REFRESH_SECONDS:
-            self._read_at = now
-            self._interfaces = list(_read(self._adapters()))
-        own = ip_address(local.host)
-        for interface in self._interfaces:
-            if any(host == str(own) and link.scope in (0, local.scope) for host, link in interface):
-                return tuple(link for _, link in interface)
-        for interface in self._interfaces:
-            # All of 127.0.0.0/8 is this machine's, though the interface lists one address of it.
-            if own.is_loopback and any(own in link.network for _, link in interface):
-                return tuple(link for _, link in interface)
-        return ()
-
-
-def _read(adapters: Iterable[Any]) -> Iterable[list[tuple[str, OnLink]]]:
-    # An alias ("eth0:1") is its own adapter with the same index.
-    by_index: dict[object, list[tuple[str, OnLink]]] = {}
-    for adapter in adapters:
-        links = by_index.setdefault(adapter.index or adapter.nice_name, [])
-        for ip in adapter.ips:
-            host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
-            interface = ip_interface(f"{host}/{ip.network_prefix}")
-            scope = (adapter.index or 0) if interface.version == 6 else 0
-            links.append((str(interface.ip), OnLink(interface.network, scope)))
-    return by_index.values()
-
-
-def local_addresses(
+def own_interfaces(
+    *,
+    clock: Callable[[], float] = time.monotonic,
     adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters,
-) -> tuple[LocalAddress, ...]:
-    """Every address of every interface that is up, read now. Raises OSError when they cannot be
-    read."""
-    found = []
-    for adapter in adapters():
-        index = adapter.index or 0
-        for ip in adapter.ips:
-            host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
-            address = ip_interface(f"{host}/{ip.network_prefix}")
-            scope = index if address.version == 6 and address.is_link_local else 0
-            found.append(
-                LocalAddress(str(address.ip), scope, address.network, adapter.nice_name, index)
-            )
-    return tuple(found)
+) -> Interfaces:
+    """What is known of this machine's addresses, by ifaddr and the system."""
+    return Interfaces(
+        clock=clock, adapters=adapters, source_towards=source_towards, kind_of=kind_of
+    )
 
 
-_shared = Links()
+def kind_of(interface: str, index: int) -> InterfaceKind:
+    """What kind of interface it is, by what Linux says of it, and elsewhere by its name."""
+    of_it = Path(SYSFS, interface)
+    try:
+        entries = os.listdir(of_it)
+        files = {name: (of_it / name).read_text("ascii") for name in SYSFS_FILES}
+    except (OSError, ValueError):
+        entries, files = [], {}
+    return interface_kind_by_sysfs(interface, index, files, entries)
+
+
+def in_container() -> bool:
+    """Whether this program seems to run in a container."""
+    return any(map(os.path.exists, CONTAINER_MARKS)) or CONTAINER_VARIABLE in os.environ
+
+
+def source_towards(device: Endpoint) -> str | None:
+    """The address that the system would send from to ``device``, an address; None without a route.
+    Nothing is sent: a datagram socket that is connected learns it."""
+    family = socket.AF_INET6 if ":" in device.host else socket.AF_INET
+    scope = (0, device.scope) if ":" in device.host else ()
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((device.host, device.port or 1900, *scope))
+            return str(probe.getsockname()[0]).partition("%")[0]
+    except OSError:
+        return None
+
+
+_shared = own_interfaces()
 on_link_for = _shared.on_link_for
+local_addresses = _shared.refresh

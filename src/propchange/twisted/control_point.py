@@ -20,6 +20,7 @@ from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.outcomes import Granted, NotifyRefused, SubscriberOutcome
+from propchange.core.reporting import Warnings
 from propchange.core.rules import Refusal, SubscriberPolicy, refusal_response
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.subscribing import (
@@ -29,13 +30,14 @@ from propchange.core.subscribing import (
     redirect_url,
 )
 from propchange.core.surroundings import LocalAddress
+from propchange.core.timer import Timer
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 from propchange.twisted.addresses import endpoint_of, local_addresses
 from propchange.twisted.event import endpoint_of_url
 from propchange.twisted.exchanges import Exchange, connect, failure_of
 from propchange.twisted.messages import answer, read_body, read_request
-from propchange.twisted.reactors import Reactor, Timer, all_of, clock_of, default_reactor
-from propchange.twisted.reporting import Warnings, product
+from propchange.twisted.reactors import Reactor, all_of, clock_of, default_reactor, later_of
+from propchange.twisted.reporting import product
 from propchange.twisted.site import Site
 
 __all__ = ["ControlPoint", "Subscription"]
@@ -185,7 +187,7 @@ class ControlPoint:
         )
         self._policy = SubscriberPolicy(uda=uda)
         self._timer = Timer(
-            self._reactor, limits, self._deadline, clock=self._clock, jumped=self._jumped
+            later_of(self._reactor), limits, self._deadline, clock=self._clock, jumped=self._jumped
         )
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
         self._under_way: dict[Endpoint, int] = {}

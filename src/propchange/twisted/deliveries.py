@@ -11,12 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol
 
+from propchange.core.interfaces import scoped_host
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Response
+from propchange.core.timer import Timer
 from propchange.http import ResponseParser, encode_delivery
-from propchange.twisted.addresses import scoped_host
 from propchange.twisted.dispatching import Logger
-from propchange.twisted.reactors import Reactor, Timer, all_of, default_reactor
+from propchange.twisted.reactors import Reactor, all_of, default_reactor, later_of
 
 __all__ = ["Deliveries", "Ended", "NotificationProtocol", "deliveries_of"]
 
@@ -154,7 +155,7 @@ class Deliveries:
         self._reactor = reactor
         self.limits = limits
         self._clock = reactor.seconds
-        self._timer = Timer(reactor, limits, self._sweep, clock=self._clock)
+        self._timer = Timer(later_of(reactor), limits, self._sweep, clock=self._clock)
         self._pools: dict[_Route, _Pool] = {}
         self._open: set[NotificationProtocol] = set()
         self._carried_by: dict[Delivery, NotificationProtocol] = {}

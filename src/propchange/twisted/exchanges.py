@@ -10,11 +10,12 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import ClientFactory, Protocol
 
 from propchange.core.failures import Failure, failure_of_errno
+from propchange.core.interfaces import scoped_host
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
 from propchange.errors import ConnectionFailed, PropchangeError, RemoteProtocolError, TimedOut
 from propchange.http import ResponseParser, encode_request
-from propchange.twisted.addresses import endpoint_of, scoped_host
+from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.reactors import Reactor, default_reactor
 
 __all__ = ["Exchange", "connect", "failure_of"]

@@ -1,4 +1,4 @@
-"""What is asked of a reactor, its clock, and one timer for many deadlines."""
+"""What is asked of a reactor, its clock and its timer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Protocol, cast
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, DeferredList
 
-from propchange.core.limits import Limits
+from propchange.core.timer import Armed, Later
 
-__all__ = ["DelayedCall", "Reactor", "Timer", "all_of", "clock_of", "default_reactor"]
+__all__ = ["DelayedCall", "Reactor", "all_of", "clock_of", "default_reactor", "later_of"]
 
 
 class DelayedCall(Protocol):
@@ -54,8 +54,11 @@ def default_reactor() -> Reactor:
 def clock_of(reactor: Reactor) -> Callable[[], float]:
     """The clock of durations: one that counts while the machine sleeps, where there is one, for
     a reactor that runs; the reactor's own for a ``Clock`` that a test moves."""
-    if isinstance(reactor, ReactorBase) and hasattr(time, "CLOCK_BOOTTIME"):
-        return functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if isinstance(reactor, ReactorBase):
+        # The first is Linux's; on macOS the second counts through sleep.
+        for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+            if hasattr(time, name):
+                return functools.partial(time.clock_gettime, getattr(time, name))
     return reactor.seconds
 
 
@@ -64,86 +67,22 @@ def all_of(ends: Iterable[Deferred[Any]]) -> Deferred[None]:
     return DeferredList(tuple(ends), consumeErrors=True).addCallback(lambda _: None)
 
 
-class Timer:
-    """Calls ``callback(now)`` once ``now`` has reached the time that was set, by ``clock``.
+def later_of(reactor: Reactor) -> Later:
+    """How ``reactor`` calls something later, for a :class:`~propchange.core.timer.Timer`."""
 
-    A reactor's delayed call stands still while the machine is suspended, so it never waits longer
-    than ``limits.timer_seconds``. Setting a later time costs nothing.
+    def later(delay: float, call: Callable[[], None]) -> Armed:
+        return _Armed(reactor.callLater(delay, call))
 
-    ``jumped(seconds, now)`` is called before ``callback`` when the delayed call is
-    ``limits.jump_seconds`` late or more, by about ``seconds``: the machine was suspended, the
-    process stopped, or something blocked the reactor.
-    """
+    return later
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        limits: Limits,
-        callback: Callable[[float], None],
-        *,
-        clock: Callable[[], float] | None = None,
-        jumped: Callable[[float, float], None] | None = None,
-    ) -> None:
-        self._reactor = reactor
-        self._jumped = jumped
-        self._jump = limits.jump_seconds
-        self._stood_still = 0.0
-        self._longest = limits.timer_seconds
-        self._callback = callback
-        self._clock = clock or clock_of(reactor)
-        self._when: float | None = None
-        self._armed_for = 0.0
-        self._call: DelayedCall | None = None
 
-    def set(self, when: float | None) -> None:
-        """Call at ``when`` instead of what was set before; None: not at all."""
-        self._when = when
-        if when is None:
-            self.close()
-        elif self._call is None or when < self._armed_for:
-            self._arm(when)
+class _Armed:
+    __slots__ = ("_call",)
 
-    def close(self) -> None:
-        """Forget the time and leave nothing with the reactor."""
-        self._when = None
-        self._disarm()
+    def __init__(self, call: DelayedCall) -> None:
+        self._call = call
 
-    def _disarm(self) -> None:
-        call, self._call = self._call, None
+    def cancel(self) -> None:
         # Somebody may have cleaned the reactor up behind our back, as trial does.
-        if call is not None and call.active():
-            call.cancel()
-
-    def _arm(self, when: float) -> None:
-        now = self._clock()
-        if self._call is not None:
-            # Something else has woken the reactor up first.
-            self._notice(now)
-        self._disarm()
-        delay = min(max(when - now, 0.0), self._longest)
-        self._armed_for = now + delay
-        self._call = self._reactor.callLater(delay, self._fire)
-
-    def _notice(self, now: float) -> None:
-        self._stood_still = max(self._stood_still, now - self._armed_for)
-
-    def _fire(self) -> None:
-        self._call = None
-        if self._when is None:
-            return
-        now = self._clock()
-        self._notice(now)
-        seconds, self._stood_still = self._stood_still, 0.0
-        if self._jumped is not None and seconds >= self._jump:
-            self._jumped(seconds, now)
-        when = self._when
-        if when is None:
-            return
-        # A delayed call may come a little before its time by this clock.
-        if now < when and when - now > 0.001:
-            # Not if ``jumped`` has set another time, which is armed already.
-            if self._call is None:
-                self._arm(when)
-            return
-        self._when = None
-        self._callback(max(now, when))
+        if self._call.active():
+            self._call.cancel()

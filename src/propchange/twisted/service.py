@@ -26,13 +26,15 @@ from propchange.core.outcomes import (
 from propchange.core.propertyset import format_propertyset
 from propchange.core.publication import EventedVariable, Subscription
 from propchange.core.publisher import PublisherProtocol
+from propchange.core.reporting import Warnings
 from propchange.core.rules import PublisherPolicy
+from propchange.core.timer import Timer
 from propchange.core.variables import StateVariable
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.notifying import drop, send_notification
-from propchange.twisted.reactors import Reactor, Timer, all_of, clock_of, default_reactor
-from propchange.twisted.reporting import Warnings, product
+from propchange.twisted.reactors import Reactor, all_of, clock_of, default_reactor, later_of
+from propchange.twisted.reporting import product
 from propchange.twisted.site import Site
 from propchange.twisted.subscriptions import EventSubscriptionServer
 from propchange.upnp import service as upnp
@@ -204,7 +206,7 @@ class _Publication:
         )
         self.protocol.add_service(_PATH, variables)
         self._deliveries = deliveries_of(reactor)
-        self._timer = Timer(reactor, limits, self._deadline, clock=self._clock)
+        self._timer = Timer(later_of(reactor), limits, self._deadline, clock=self._clock)
         self._thread = threading.get_ident()
         self._in_flight: dict[Delivery, None] = {}
         self._called: set[Endpoint] = set()

@@ -28,12 +28,13 @@ from propchange.core.rules import (
     subscribe_response,
     unsubscribe_response,
 )
+from propchange.core.timer import Timer
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
 from propchange.twisted.notifying import Subscriber, drop, end, hold, release, withdraw
-from propchange.twisted.reactors import Reactor, Timer, default_reactor
+from propchange.twisted.reactors import Reactor, default_reactor, later_of
 from propchange.twisted.reporting import product
 
 __all__ = ["EventSubscriptionServer"]
@@ -304,7 +305,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         """Sweep after ``seconds``, if not before."""
         if self._timer is None:
             clock = self._reactor.seconds
-            self._timer = Timer(self._reactor, self._limits, self._sweep, clock=clock)
+            self._timer = Timer(later_of(self._reactor), self._limits, self._sweep, clock=clock)
         when = self._reactor.seconds() + seconds
         if not self.subscribers:
             self._sweep_at = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
 
 from propchange.core.events import Status, StatusChange
 from propchange.core.held import HeldSubscription
@@ -15,6 +15,9 @@ from propchange.core.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["GuardedTap", "Warnings", "report"]
 
@@ -49,6 +52,7 @@ class Warnings:
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
+        """Where all of it goes."""
         self._counts: dict[Hashable, int] = {}
 
     def warn(self, kind: Hashable, message: str) -> None:
@@ -75,7 +79,7 @@ _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 
 
 def report(outcome: SubscriberOutcome, warnings: Warnings) -> None:
-    """Log what a subscriber's protocol reports: what a person should see as a warning."""
+    """Tell an outcome of a subscriber, whatever the runtime does with it beside."""
     match outcome:
         case StatusChange(held, status, cause, reason):
             assert isinstance(held, HeldSubscription)
@@ -87,18 +91,18 @@ def report(outcome: SubscriberOutcome, warnings: Warnings) -> None:
         case RenewalFailed(held, reason):
             warnings.warn((RenewalFailed, held.event_url), f"renewing {held.event_url}: {reason}")
         case SeqUnreliable(held):
-            warnings.logger.warning(
-                "%s: its SEQ means nothing; missed events cannot be noticed", held.event_url
+            warnings.warn(
+                (SeqUnreliable, held.event_url),
+                f"{held.event_url}: its SEQ means nothing; missed events cannot be noticed",
             )
         case Unreadable(held, reason):
             warnings.warn((held.event_url, reason), f"{held.event_url}: {reason}")
         case ForeignSource(held, source, refused):
-            warnings.logger.warning(
-                "an event for %s came from %s, not from %s: %s",
-                held.event_url,
-                source,
-                held.device_host,
-                "refused" if refused else "taken",
+            what = "refused" if refused else "taken"
+            warnings.warn(
+                (ForeignSource, held.event_url, source),
+                f"an event for {held.event_url} came from {source}, "
+                f"not from {held.device_host}: {what}",
             )
         case NotifyRefused(peer, target, status, reason):
             who = peer.host if peer else "somebody"

@@ -1,57 +1,66 @@
-"""One timer for many deadlines."""
+"""One timer of a runtime for many deadlines, and a clock that jumps noticed by it."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from propchange.asyncio.clock import monotonic
 from propchange.core.limits import Limits
 
-__all__ = ["Timer", "expired", "first_deadline"]
+__all__ = ["Armed", "Later", "Timer", "expired", "first_deadline"]
 
 T = TypeVar("T")
 
-# An event loop's timer may fire a little before its time by the runtime's clock.
+# A runtime's own timer may fire a little before its time by the clock.
 _SHORTEST = 0.001
+
+
+class Armed(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> object:
+        """Do not call."""
+
+
+Later = Callable[[float, Callable[[], None]], Armed]
+"""How a runtime calls something after some seconds, more than 0, and never from inside."""
 
 
 class Timer:
     """Calls ``callback(now)`` once ``now`` has reached the time that was set.
 
-    Times are those of ``clock``. The loop's own timer stands still while the machine is
-    suspended, so it never waits longer than ``limits.timer_seconds`` at a time. Setting a later
-    time costs nothing: the loop's timer is left alone, and armed again when it fires.
+    Times are those of ``clock``. The runtime's own timer, ``later``, stands still while the machine
+    is suspended, so it never waits longer than ``limits.timer_seconds`` at a time. Setting a later
+    time costs nothing: what is armed is left alone, and armed again when it fires.
 
-    ``jumped(seconds, now)`` is called when the loop's timer is ``limits.jump_seconds`` late or
+    ``jumped(seconds, now)`` is called when the runtime's timer is ``limits.jump_seconds`` late or
     more, by about ``seconds``: the machine was suspended, the process stopped, or something
     blocked the loop. It is called before ``callback``, and only while a time is set.
     """
 
     __slots__ = (
+        "_armed",
         "_armed_for",
         "_callback",
         "_clock",
-        "_handle",
         "_jump",
         "_jumped",
+        "_later",
         "_longest",
-        "_loop",
         "_stood_still",
         "_when",
     )
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        later: Later,
         limits: Limits,
         callback: Callable[[float], None],
         *,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float],
         jumped: Callable[[float, float], None] | None = None,
     ) -> None:
-        self._loop = loop
+        self._later = later
         self._callback = callback
         self._jumped = jumped
         self._jump = limits.jump_seconds
@@ -59,7 +68,7 @@ class Timer:
         self._longest = limits.timer_seconds
         self._clock = clock
         self._when: float | None = None
-        self._handle: asyncio.TimerHandle | None = None
+        self._armed: Armed | None = None
         self._armed_for = 0.0
 
     @property
@@ -68,39 +77,39 @@ class Timer:
         return self._when
 
     def set(self, when: float | None) -> None:
-        """Call at ``when`` instead of what was set before; None: not at all.
+        """Call at ``when`` instead of what was set before; None: not at all, and nothing is left
+        with the runtime.
 
-        A time that has passed already is called at the next turn of the loop, never from here.
+        A time that has passed already is called soon, never from here.
         """
         self._when = when
-        if when is None or (self._handle is not None and self._armed_for <= when):
-            return
-        self._arm(when)
+        if when is None:
+            self.close()
+        elif self._armed is None or when < self._armed_for:
+            self._arm(when)
 
     def close(self) -> None:
-        """Forget the time and let go of the loop."""
+        """Forget the time and leave nothing with the runtime."""
         self._when = None
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self._armed is not None:
+            self._armed.cancel()
+            self._armed = None
 
     def _arm(self, when: float) -> None:
         now = self._clock()
-        if self._handle is not None:
-            self._handle.cancel()
-            # Something else has woken the loop up first.
+        if self._armed is not None:
+            self._armed.cancel()
+            # Something else has woken the runtime up first.
             self._notice(now)
         delay = min(max(when - now, _SHORTEST), self._longest)
         self._armed_for = now + delay
-        self._handle = self._loop.call_later(delay, self._fire)
+        self._armed = self._later(delay, self._fire)
 
     def _notice(self, now: float) -> None:
         self._stood_still = max(self._stood_still, now - self._armed_for)
 
     def _fire(self) -> None:
-        self._handle = None
-        if self._when is None:
-            return
+        self._armed = None
         now = self._clock()
         self._notice(now)
         seconds, self._stood_still = self._stood_still, 0.0
@@ -109,13 +118,13 @@ class Timer:
         when = self._when
         if when is None:
             return
-        if now < when:
+        if when - now > _SHORTEST:
             # Not if ``jumped`` has set another time, which is armed already.
-            if self._handle is None:
+            if self._armed is None:
                 self._arm(when)
             return
         self._when = None
-        self._callback(now)
+        self._callback(max(now, when))
 
 
 def expired(deadlines: Mapping[T, float], now: float) -> list[T]:
