@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds until a test gives up. What is right comes long before."""
-SILENCE = 0.02
+SILENCE = 0.01
 """Seconds that nothing has to come."""
 
 
@@ -233,8 +233,10 @@ class SocketStage:
 class LoopThread:
     """An asyncio loop in a thread, for all rows of a module."""
 
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+    def __init__(
+        self, factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    ) -> None:
+        self.loop = factory()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import uvloop
 from publisher_exchanges import Row, played_on
 from publisher_player import Player
 from publisher_sockets import AsyncioStage, LoopThread
@@ -18,6 +19,13 @@ def thread() -> Iterator[LoopThread]:
     thread.close()
 
 
+@pytest.fixture(scope="module")
+def uvloop_thread() -> Iterator[LoopThread]:
+    thread = LoopThread(uvloop.new_event_loop)
+    yield thread
+    thread.close()
+
+
 @pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "asyncio", thoroughly=HTTP))
 def test_a_hosted_device_keeps_the_clauses(row: Row, feed: str, thread: LoopThread) -> None:
     stage = AsyncioStage(row, thread)
@@ -25,3 +33,8 @@ def test_a_hosted_device_keeps_the_clauses(row: Row, feed: str, thread: LoopThre
         Player(row, stage, feed).play()
     finally:
         stage.shut()
+
+
+@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "asyncio", thoroughly=()))
+def test_and_on_uvloop(row: Row, feed: str, uvloop_thread: LoopThread) -> None:
+    test_a_hosted_device_keeps_the_clauses(row, feed, uvloop_thread)

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.web.resource import Resource
@@ -332,21 +333,19 @@ class _Publication:
             case AttemptTimedOut(delivery):
                 self._in_flight.pop(delivery, None)
                 self._deliveries.abort(delivery)
+            # What a peer can vary at will is in no key, or it could flood the log.
             case Refused(_, peer, status, reason):
                 who = peer.host if peer else "somebody"
-                self._warnings.warn(
-                    (who, status, reason), f"{who} was refused with {status}: {reason}"
-                )
+                self._warnings.warn((who, status), f"{who} was refused with {status}: {reason}")
             case MessageAbandoned(sid, seq, reason):
-                self._warnings.warn(
-                    (MessageAbandoned, sid), f"SEQ {seq} did not reach {sid}: {reason}"
-                )
+                self._warnings.warn(MessageAbandoned, f"SEQ {seq} did not reach {sid}: {reason}")
             case AttemptFailed(_, seq, url, reason):
-                self._warnings.warn((AttemptFailed, url), f"SEQ {seq} not taken by {url}: {reason}")
-            case Merged(sid, _, updates):
+                host = urlsplit(url).hostname
                 self._warnings.warn(
-                    (Merged, sid), f"{sid} is behind: {updates} events were merged for it"
+                    (AttemptFailed, host), f"SEQ {seq} not taken by {url}: {reason}"
                 )
+            case Merged(sid, _, updates):
+                self._warnings.warn(Merged, f"{sid} is behind: {updates} events were merged for it")
             case _:
                 self._logger.debug("%s", outcome)
 
