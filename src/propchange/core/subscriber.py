@@ -67,7 +67,7 @@ class SubscriberProtocol:
         limits: Limits = DEFAULT_LIMITS,
         callers: Callers | None = None,
     ) -> None:
-        self._callers = callers
+        self.callers = callers
         self._own: tuple[LocalAddress, ...] = ()
         self._jitter = jitter
         self._policy = policy = policy or SubscriberPolicy()
@@ -257,10 +257,10 @@ class SubscriberProtocol:
         process stop (RSP-03, RSP-07).
         """
         response, held, received = self._reception.receive(request)
-        if self._callers is not None and response.status != 200 and request.peer is not None:
+        if self.callers is not None and response.status != 200 and request.peer is not None:
             refused = self._outcomes[-1]
             assert isinstance(refused, NotifyRefused)  # what a refusal has just reported
-            self._callers.refused(request.peer, request.target, refused.status, refused.reason, now)
+            self.callers.refused(request.peer, request.target, refused.status, refused.reason, now)
         if held is not None:
             self._receive(held, received, now)
         return response
@@ -436,7 +436,7 @@ class SubscriberProtocol:
             policy=self._policy,
             limits=self._limits,
             addresses=self._own,
-            callers=self._callers,
+            callers=self.callers,
             others=self._held,
         )
 

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succee
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
+from propchange.core.callers import Callers
 from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -215,7 +216,15 @@ class ControlPoint:
         if self._port is not None:
             raise RuntimeError("this control point listens already")
         reactor: Any = self._reactor
-        site = Site(_Receiver(self), limits=self._limits, reactor=self._reactor)
+        # Whoever serves the events on a site of their own tells of no connections.
+        self._protocol.callers = Callers(self._limits)
+        site = Site(
+            _Receiver(self),
+            limits=self._limits,
+            reactor=self._reactor,
+            callers=self._protocol.callers,
+            clock=self._clock,
+        )
         self._port = reactor.listenTCP(port, site, interface=interface)
         self._site = site
         here = endpoint_of(self._port.getHost())
@@ -370,8 +379,9 @@ class ControlPoint:
             self._warnings.warn("addresses", f"the addresses of this machine: {error}")
             return
         here = self._source
+        others = [] if here is None else [a for a in addresses if a.host != here.host]
         self._protocol.addresses_changed(
-            [a for a in addresses if here is None or a.host == here.host], now
+            [a for a in addresses if a not in others], now, others=others
         )
 
     def _queue_drain(self) -> None:

@@ -18,8 +18,9 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web import http, server
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
+from propchange.core.callers import Callers
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Request, Response
+from propchange.core.messages import Endpoint, Request, Response
 from propchange.http import RequestParser, encode_response
 from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.reactors import Reactor, all_of, default_reactor
@@ -63,6 +64,9 @@ class _Channel(http.HTTPChannel):
     heard = 0.0
     refused = False
     """Nothing more is answered."""
+    asked = False
+    """A whole request has come."""
+    peer: Endpoint | None = None
     _parser: RequestParser
     _waiting: deque[Request]
     _proceeding = False
@@ -80,6 +84,7 @@ class _Channel(http.HTTPChannel):
         # None where the transport is not TCP, which the core never judges.
         peer: Any = endpoint_of(self.transport.getPeer())
         local: Any = endpoint_of(self.transport.getHost())
+        self.peer = peer
         self._parser = RequestParser(self.limits, peer=peer, local=local)
         self._waiting = deque()
         self._when_left: list[Callable[[bool], object]] = []
@@ -161,7 +166,7 @@ class _Channel(http.HTTPChannel):
     # --- answering ---
 
     def _render(self, received: Request) -> None:
-        self._handlingRequest = True
+        self._handlingRequest = self.asked = True
         self.persistent = received.keep_alive
         if self.timeOut:
             self._savedTimeOut = self.setTimeout(None)  # type: ignore[no-untyped-call] # twisted.web is untyped
@@ -211,6 +216,9 @@ class _Channel(http.HTTPChannel):
         """Answer for the last time, to what never became a request."""
         if self.refused:
             return
+        if self.site.callers is not None and self.peer is not None:
+            reason = str(self._parser.error or "the request did not come whole in time")
+            self.site.callers.refused(self.peer, "", status, reason, self.site.clock())
         headers = (
             (b"DATE", formatdate(usegmt=True).encode("ascii")),
             (b"SERVER", self.site.server.encode("latin-1", "replace")),
@@ -274,6 +282,8 @@ class _Channel(http.HTTPChannel):
         for alarm in (self._alarm, self._read_alarm):
             if alarm is not None and alarm.active():
                 alarm.cancel()
+        if not self.asked and not self.refused and self.site.callers is not None and self.peer:
+            self.site.callers.ended_empty(self.peer, self.site.clock())
         super().connectionLost(reason)  # type: ignore[no-untyped-call] # twisted.web is untyped
         done = reason is not _DONE and reason.check(ConnectionDone) is not None
         self._tell_left(self._left or (self.refused and done))
@@ -285,7 +295,8 @@ class Site(server.Site):
     the request target (414), bodies (413, chunked ones as they come), the time that a request takes
     (408), idle connections, and the number of connections, all together and from one address.
 
-    ``server`` is the value of SERVER where no resource gives one."""
+    ``server`` is the value of SERVER where no resource gives one. ``callers`` is told who connects
+    and what comes to nothing, in the time of ``clock``, the reactor's by default."""
 
     protocol: Any = _Channel
 
@@ -296,6 +307,8 @@ class Site(server.Site):
         limits: Limits = DEFAULT_LIMITS,
         reactor: Reactor | None = None,
         server: str = "",
+        callers: Callers | None = None,
+        clock: Callable[[], float] | None = None,
         **keywords: Any,
     ) -> None:
         reactor = reactor or default_reactor()
@@ -308,7 +321,8 @@ class Site(server.Site):
         )
         self.limits = limits
         self.server = server or product("1.1")
-        self.clock = reactor.seconds
+        self.clock = clock or reactor.seconds
+        self.callers = callers
         self.later = reactor.callLater
         self._open: dict[Any, str] = {}
         self._per_address: Counter[str] = Counter()
@@ -318,9 +332,14 @@ class Site(server.Site):
         """The protocol of a connection that is accepted, None where there is no room for it."""
         host = str(getattr(addr, "host", ""))
         limits = self.limits
-        if self._per_address[host] >= limits.connections_per_address:
-            return None
-        if len(self._open) >= limits.connections and not self._make_room():
+        full = self._per_address[host] >= limits.connections_per_address or (
+            len(self._open) >= limits.connections and not self._make_room()
+        )
+        peer = endpoint_of(addr)
+        if self.callers is not None and peer is not None:
+            tell = self.callers.turned_away if full else self.callers.connected
+            tell(peer, self.clock())
+        if full:
             return None
         channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call] # twisted.web is untyped
         channel.limits = limits
