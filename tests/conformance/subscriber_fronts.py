@@ -138,7 +138,7 @@ class _TwistedFront:
             limits=replace(DEFAULT_LIMITS, **exchange.limits),
             **exchange.control_point,
         )
-        self._point.listen(interface=exchange.host if ":" in exchange.host else "")
+        self._point.listen()
         self._subscription = self._point.subscribe(
             event_url,
             self._tell,

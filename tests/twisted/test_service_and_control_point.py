@@ -242,7 +242,7 @@ def test_closing_a_service_ends_its_delivery_connections(
 
 
 def listening(point: ControlPoint, connect: Any) -> Any:
-    return connect(point._port.site, local=_Port(None).getHost())
+    return connect(point._ports[0].site, local=_Port(None).getHost())
 
 
 def granted(point: ControlPoint, reactor: Any, **how: Any) -> tuple[Any, list[Any], list[Any], str]:
@@ -369,7 +369,7 @@ def test_a_listener_that_raises_is_logged(
 
 def test_closing_unsubscribes_and_leaves_nothing(point: ControlPoint, reactor: Any) -> None:
     subscription, _, changes, _ = granted(point, reactor)
-    port = point._port
+    (port,) = point._ports
     closed: list[Any] = []
     point.close().addCallback(closed.append)
     protocol, transport = reactor.accept()

@@ -36,6 +36,7 @@ from propchange.errors import ConnectionFailed, SubscriptionRefused
 from propchange.twisted.addresses import endpoint_of, local_addresses
 from propchange.twisted.event import endpoint_of_url
 from propchange.twisted.exchanges import Exchange, connect, failure_of
+from propchange.twisted.listening import listen
 from propchange.twisted.messages import answer, read_body, read_request
 from propchange.twisted.reactors import Reactor, all_of, clock_of, default_reactor, later_of
 from propchange.twisted.reporting import product
@@ -196,7 +197,7 @@ class ControlPoint:
         self._exchanges: dict[Exchange, Deferred[Exchange]] = {}
         self._leaving: set[Exchange] = set()
         self._drain_call: Any = None
-        self._port: Any = None
+        self._ports: list[Any] = []
         self._site: Site | None = None
         self._closed = False
         self._logger = logging.getLogger("propchange.subscriber")
@@ -209,13 +210,12 @@ class ControlPoint:
     # --- what a program calls ---
 
     def listen(self, port: int = 0, interface: str = "") -> int:
-        """Listen for events on ``port`` (0: any) of ``interface``, an address, "" for all of IPv4;
-        gives the port. Raises CannotListenError of Twisted, RuntimeError when it listens already or
-        was closed."""
+        """Listen for events on ``port`` (0: any) of ``interface``, an address, "" for all of IPv4
+        and, where there is one, IPv6; gives the port. Raises CannotListenError of Twisted,
+        RuntimeError when it listens already or was closed."""
         self._check_open()
-        if self._port is not None:
+        if self._ports:
             raise RuntimeError("this control point listens already")
-        reactor: Any = self._reactor
         # Whoever serves the events on a site of their own tells of no connections.
         self._protocol.callers = Callers(self._limits)
         site = Site(
@@ -225,9 +225,9 @@ class ControlPoint:
             callers=self._protocol.callers,
             clock=self._clock,
         )
-        self._port = reactor.listenTCP(port, site, interface=interface)
+        self._ports = listen(self._reactor, port, site, interface)
         self._site = site
-        here = endpoint_of(self._port.getHost())
+        here = endpoint_of(self._ports[0].getHost())
         assert here is not None
         self.hostname = self.hostname or (here.host if interface else None)
         self.web_server_port = self.web_server_port or here.port
@@ -333,11 +333,10 @@ class ControlPoint:
             if self._drain_call is not None and self._drain_call.active():
                 self._drain_call.cancel()
             gone = [exchange.gone for exchange in self._leaving]
-            port, self._port = self._port, None
+            ports, self._ports = self._ports, []
             site, self._site = self._site, None
-            if port is None or site is None:
-                return all_of(gone)
-            return all_of([maybeDeferred(port.stopListening), site.close(), *gone])
+            closed = [] if site is None else [site.close()]
+            return all_of([*(maybeDeferred(port.stopListening) for port in ports), *closed, *gone])
 
         return ends.addCallback(stop).addCallback(lambda _: None)
 
