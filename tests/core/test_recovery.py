@@ -582,6 +582,26 @@ def test_a_renewal_that_cannot_leave_from_its_address_says_the_same() -> None:
     assert net.news() == [(RESUBSCRIBING, Cause.ADDRESS_LOST), AGAIN]
 
 
+def test_when_the_one_address_that_is_listened_on_goes_and_comes_back_that_is_noticed() -> None:
+    net = Net(seconds=1800)
+    net.held = net.subscribe("/evt", duration=1800)
+    net.run(1)
+    net.news()
+    (address,) = net._addresses
+    other = LocalAddress("10.9.9.9", 0, ip_network("10.9.9.0/24"), "tun0", 2)
+    net._addresses = ()
+    net.subscriber.addresses_changed((), net.now, others=(other,))
+    net.run(300)
+    assert net.news() == [
+        (RESUBSCRIBING, Cause.ADDRESS_LOST),
+        (RESUBSCRIBING, Cause.UNREACHABLE),
+    ]
+    net._addresses = (address,)
+    net.subscriber.addresses_changed((address,), net.now, others=(other,))
+    net.run(0.5)
+    net.assert_full_state()
+
+
 def test_a_second_address_leaves_what_works_alone() -> None:
     net = Net()
     net.subscribed()

@@ -359,11 +359,13 @@ class SubscriberProtocol:
         the system's choice. With a new address, devices that are away or cannot reach this
         machine are tried at once."""
         before, known = self._attempts.addresses, tuple(addresses)
+        first = not self._own
         self._own = (*known, *others)
-        if known == before or not known:
+        # A machine without any address has told nothing; loopback is always there.
+        if known == before or not self._own:
             return
         self._attempts.addresses = known
-        more = bool(before) and not set(known) <= set(before)
+        more = not (first or set(known) <= set(before))
         for held in tuple(self._held):
             bound = held.sources.bound
             if bound is not None and not is_held(bound, known):
