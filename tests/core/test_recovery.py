@@ -294,6 +294,19 @@ def test_a_subscribe_that_is_refused_again_and_again_is_repeated_less_and_less_o
     assert net.news() == [(RESUBSCRIBING, Cause.RENEWAL_REFUSED), (RESUBSCRIBING, Cause.REFUSED)]
 
 
+def test_a_grant_that_was_longer_under_way_than_it_lasts_is_renewed_and_kept() -> None:
+    net = Net(seconds=30)
+    net.timeout = b"Second-8"
+    net.weather = {"answer": Fate((12.0,))}
+    net.held = net.subscribe("/evt", duration=30)
+    net.run(11.9)
+    net.heal()
+    net.run(30)
+    net.assert_full_state()
+    assert net.fresh == 1
+    assert net.news() == [AGAIN]
+
+
 # --- it comes back elsewhere ---
 
 

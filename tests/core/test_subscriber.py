@@ -814,16 +814,16 @@ def test_a_late_initial_event_ends_deafness() -> None:
     assert event.is_initial
 
 
-def test_another_event_than_the_initial_one_ends_deafness_and_is_repaired() -> None:
+def test_another_event_than_the_initial_one_ends_deafness_by_a_repair() -> None:
     point = ControlPoint()
     held = point.granted()
     point.at(5)
     point.outcomes()
     point.notify(held, 1, A="1")
-    active, event, repair = point.outcomes()
-    assert active.status is Status.ACTIVE
+    event, repair = point.outcomes()
     assert not event.is_initial
     assert (repair.status, repair.cause) == (Status.RESUBSCRIBING, Cause.MISSED_EVENT)
+    assert held.state is S.SUBSCRIBING
 
 
 # --- SEQ ---

@@ -36,23 +36,28 @@ def test_an_unstated_duration_is_never_taken_for_more_than_half_an_hour():
 @pytest.mark.clause("CP-04")
 @pytest.mark.parametrize(("jitter", "renews"), [(0.0, 1150.0), (0.5, 1135.0)])
 def test_renewal_is_at_half_or_a_little_earlier(jitter, renews):
-    times = grant_times(300, 1000.0, jitter, DEFAULT_LIMITS)
+    times = grant_times(300, 1000.0, 1000.0, jitter, DEFAULT_LIMITS)
     assert times == (1300.0, 1300.0, renews)
 
 
 @pytest.mark.parametrize(("granted", "lapses"), [(1, 2.0), (1.5, 2.0), (3, 3.0)])
 def test_the_shortest_grants_are_renewed_once_a_second_and_lapse_behind_the_answer(granted, lapses):
-    times = grant_times(granted, 0.0, 0.9, DEFAULT_LIMITS)
+    times = grant_times(granted, 0.0, 0.0, 0.9, DEFAULT_LIMITS)
     assert (times.expires, times.lapses) == (granted, lapses)
     assert times.renews == pytest.approx(max(1.0, granted * 0.41))
 
 
+def test_a_grant_whose_answer_was_long_under_way_is_worth_a_renewal():
+    times = grant_times(8, 100.0, 117.0, 0.0, DEFAULT_LIMITS)
+    assert times == (108.0, 119.0, 104.0)
+
+
 def test_an_infinite_grant_never_lapses_and_is_renewed_all_the_same():
-    assert grant_times(inf, 0.0, 0.0, DEFAULT_LIMITS) == (inf, None, 900.0)
+    assert grant_times(inf, 0.0, 0.0, 0.0, DEFAULT_LIMITS) == (inf, None, 900.0)
 
 
 def test_a_very_long_grant_is_kept_as_if_it_were_a_week():
-    assert grant_times(10.0**9, 0.0, 0.0, DEFAULT_LIMITS).expires == 604_800
+    assert grant_times(10.0**9, 0.0, 0.0, 0.0, DEFAULT_LIMITS).expires == 604_800
 
 
 @given(st.integers(1, 10_000))

@@ -89,14 +89,16 @@ class Grants:
         held.remote = request.remote
         held.device_host = None if request.remote is None else request.remote.host
         self._outbox.deadlines.set((held, Timer.INITIAL), now + self._limits.initial_event_seconds)
-        duration = self._take(held, request, response)
+        duration = self._take(held, request, response, now)
         self._outbox.outcomes.append(Granted(held, sid, duration))
         return early
 
-    def _take(self, held: HeldSubscription, request: OutgoingRequest, response: Response) -> float:
+    def _take(
+        self, held: HeldSubscription, request: OutgoingRequest, response: Response, now: float
+    ) -> float:
         """Note what was granted, and when that is to be renewed or lapses."""
         granted = granted_duration(response.fields.get(b"timeout"), held.duration_wanted)
-        times = grant_times(granted, request.sent_at, self._jitter(), self._limits)
+        times = grant_times(granted, request.sent_at, now, self._jitter(), self._limits)
         held.duration_granted = granted
         held.expires = times.expires
         held.interval = times.renews - request.sent_at
@@ -185,7 +187,7 @@ class Grants:
         if sid is not None and sid != held.sid.encode("latin-1"):
             with suppress(ValueError):  # REN-12, unless it is none
                 self._reception.adopt(held, parse_sid(sid))
-        duration = self._take(held, request, response)
+        duration = self._take(held, request, response, now)
         self._outbox.outcomes.append(RenewalAnswered(held, held.sid, duration))
         failed_since, held.failed_since = held.failed_since, None
         outage, held.outage = held.outage, False

@@ -384,12 +384,14 @@ class SubscriberProtocol:
     def clock_jumped(self, seconds: float, now: float) -> None:
         """This machine or this process stood still for about ``seconds`` until ``now``: whatever
         was sent meanwhile may have been given up, so everything is subscribed afresh, spread over
-        ``Limits.spread_seconds``. Call it before :meth:`handle_deadline`."""
+        ``Limits.spread_seconds`` if that is much. Call it before :meth:`handle_deadline`."""
         reason = f"this machine or process stood still for {seconds:.0f} s"
+        few = len(self._held) <= self._limits.requests_per_device
+        spread = 0.0 if few else self._limits.spread_seconds
         for held in tuple(self._held):
             if held.state not in _GRANTED:
                 continue
-            wait = self._limits.spread_seconds * self._jitter()
+            wait = spread * self._jitter()
             assert held.expires is not None
             if held.expires > now:
                 self._grants.replace(held, Cause.SUSPENDED, reason, now, wait=wait)
@@ -462,14 +464,15 @@ class SubscriberProtocol:
         if verdict in _EVENT_VERDICTS:
             initial = state is not _ACTIVE and state is not _UNANSWERED
             if initial:
-                self._outbox.move(held, _I.INITIAL_EVENT)
-                self._deadlines.clear((held, Timer.INITIAL))
                 held.sources.worked()
                 held.deafness = None
+                initial = verdict is not SeqVerdict.MISSED
+            if initial:
+                self._outbox.move(held, _I.INITIAL_EVENT)
+                self._deadlines.clear((held, Timer.INITIAL))
                 self._outbox.tell(held, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
             held.last_event_at = now
-            full = initial and verdict is not SeqVerdict.MISSED
-            self._outcomes.append(held.decode(seq, pairs, initial=full))
+            self._outcomes.append(held.decode(seq, pairs, initial=initial))
             if held.unreadable:
                 self._outcomes.extend(Unreadable(held, reason) for reason in held.unreadable)
                 held.unreadable = ()

@@ -24,7 +24,8 @@ _SHORTEST_RENEWAL = 1.0
 """Renewing more often than once a second would be an attack."""
 
 _SHORTEST_LAPSE = 2.0
-"""Grants under two seconds are renewed when they end; the answer tells whether that was late."""
+"""How long after its answer a grant is kept at least. Those under two seconds are renewed when they
+end, and so is one whose answer was long under way; the answer tells whether that was late."""
 
 
 class GrantTimes(NamedTuple):
@@ -46,10 +47,13 @@ def granted_duration(timeout: bytes | None, wanted: float) -> float:
     return min(wanted, _UNSTATED) if stated is None else stated
 
 
-def grant_times(granted: float, sent_at: float, jitter: float, limits: Limits) -> GrantTimes:
+def grant_times(
+    granted: float, sent_at: float, answered_at: float, jitter: float, limits: Limits
+) -> GrantTimes:
     """The times of a grant, counted from when the request was sent, so that this side always
-    expires first (CP-14). Renewal is at half, and up to a tenth of the duration earlier by
-    ``jitter`` in [0, 1), so that there is time to retry (CP-04)."""
+    expires first (CP-14); but an answer that took longer than what it grants may be renewed all the
+    same. Renewal is at half, and up to a tenth of the duration earlier by ``jitter`` in [0, 1), so
+    that there is time to retry (CP-04)."""
     kept = min(granted, limits.duration_most_seconds)
     if granted == inf:
         # Renewed all the same: nothing else shows that the device has forgotten it.
@@ -57,7 +61,8 @@ def grant_times(granted: float, sent_at: float, jitter: float, limits: Limits) -
     renews = sent_at + max(kept * (0.5 - 0.1 * jitter), _SHORTEST_RENEWAL)
     if granted == inf:
         return GrantTimes(inf, None, renews)
-    return GrantTimes(sent_at + kept, sent_at + max(kept, _SHORTEST_LAPSE), renews)
+    lapses = max(sent_at + kept, answered_at + _SHORTEST_LAPSE)
+    return GrantTimes(sent_at + kept, lapses, renews)
 
 
 def backoff(failures: int, limits: Limits, longest: float = inf) -> float:
