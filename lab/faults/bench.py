@@ -157,6 +157,13 @@ class Bench:
         for variable in self.state:
             self._set(variable)
 
+    def start_another(self, web: Path) -> Program:
+        """Start another device, described in ``web``, where this one was; give the program."""
+        *command, _ = peers.device(self.stack, self.address, "eth0", self.port)
+        another = self._start(self.device_host.prefix, [*command, str(web)])
+        another.read("ready")
+        return another
+
     def change(self, variable: str = "Mark") -> State:
         """Change a variable of the device; gives the state."""
         self.state = self.state | {variable: str(next(self._values))}

@@ -351,6 +351,22 @@ def test_a_move_that_becomes_known_while_the_old_address_is_asked_is_not_waited_
     net.assert_full_state()
 
 
+def test_whoever_has_forgotten_the_sid_may_be_another_device_at_the_same_address() -> None:
+    net = Net()
+    held = net.subscribed(describable=True)
+    net.restart_publisher()
+    net.run(100)
+    assert list(net.publisher.subscriptions) == []
+    assert net.news() == [
+        (RESUBSCRIBING, Cause.RENEWAL_REFUSED),
+        (RESUBSCRIBING, Cause.DESCRIPTION),
+    ]
+    net.described_at[held] = net.url("/evt")
+    net.update("/evt", {"A": "7"})
+    net.run(60)
+    net.assert_full_state()
+
+
 def test_a_description_that_is_another_devices_is_told_and_not_subscribed_to() -> None:
     net = Net()
     held = net.subscribed(describable=True)

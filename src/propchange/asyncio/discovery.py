@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.documents import Documents
@@ -331,10 +332,13 @@ class Discovery:
                 await asyncio.sleep(followed.bucket.ready_at(monotonic()) - monotonic())
                 followed.bucket.spend(monotonic())
                 followed.again = False
+                former = urlsplit(device.url).netloc
+                # What it announces itself, where that is on the same server as what is known.
+                announced = (url for url in device.locations if urlsplit(url).netloc == former)
                 description = await find_description(
                     device.udn,
-                    former=device.url,
-                    others=device.locations,
+                    former=next(announced, device.url),
+                    others=(device.url, *device.locations),
                     read=self._read,
                     grace=self._limits.relocation_seconds,
                 )

@@ -153,7 +153,6 @@ class Grants:
         # One that answers no renewals and goes on sending events is there all the same.
         silent = held.last_event_at is None or held.last_event_at < held.failed_since
         if silent and held.failures >= limits.renewal_failures:
-            held.must_describe = held.describable
             self.lapse(held, Cause.UNREACHABLE, f"the device is away: {reason}", now)
             return
         again = held.outage and held.failures >= _FAILURES_THAT_TELL
@@ -266,7 +265,10 @@ class Grants:
         *,
         wait: float = 0.0,
     ) -> None:
-        """The SID is no longer good: subscribe afresh, ``wait`` seconds from now."""
+        """The SID is no longer good: subscribe afresh, ``wait`` seconds from now. The description
+        is read again before, where that can be done: the device has begun anew, maybe with
+        another event URL, or its address is another device's by now."""
+        held.must_describe = held.describable
         self._outbox.move(held, _I.LAPSED)
         self._start_afresh(held)
         self._outbox.tell(held, held.wanting, cause, reason, status)

@@ -269,11 +269,11 @@ class Limits:
     """How long after its byebye a device that is followed is searched for: a forged byebye, or
     one before a quick restart, must not last. A device takes a second to fall silent."""
 
-    search_burst: int = 3
+    search_burst: int = 5
     """Searches for one device that may be sent at once (token bucket), and as many checks of the
     locations it claims: each is a connection that anybody on the link can have made."""
 
-    search_refill_seconds: float = 30.0
+    search_refill_seconds: float = 5.0
     """Seconds until the bucket has one search more; a device whose subscriptions fail is tried
     again at once when it is heard of, and not more often than that."""
 
