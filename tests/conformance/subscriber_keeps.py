@@ -418,7 +418,7 @@ _SEQUENCES = (
             subscribe(),
             grant(),
             _next(1, "21"),
-            Sees((ACTIVE, _told(1, "21"), _MISSED)),
+            Sees((_told(1, "21"), _MISSED)),
             *_REPAIR,
             Has({"gaps": 1}),
         ),
