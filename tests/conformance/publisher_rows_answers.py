@@ -34,7 +34,7 @@ TWO = "<http://{cb1}/a><http://{cb2}/b>"
 def settles(name: str, reply: str) -> Row:
     return row(
         f"{name} settles the message",
-        "RSP-01 FAIL-02 RSP-05",
+        "FAIL-02",
         ask(subscribe(CALLBACK=TWO), granted()),
         Notify(0, STATE, target="/a", reply=reply),
         Change({"Alarm": "1"}),
@@ -63,7 +63,7 @@ def abandons(name: str, reply: str, clauses: str = "FAIL-02 FAIL-04 SEQ-07") -> 
 SETTLED: tuple[Row, ...] = (
     row(
         "200, and the end of the connection behind it, settles the message",
-        "RSP-01 RSP-05 FAIL-02",
+        "FAIL-02",
         ask(subscribe(CALLBACK=TWO), granted()),
         Notify(0, STATE, target="/a", hangs_up=True),
         Change({"Alarm": "1"}),
@@ -110,7 +110,7 @@ DISOWNED: tuple[Row, ...] = (
     *(
         row(
             f"412 to the {name} ends the subscription",
-            "FAIL-05 AMB-15 RSP-03 RSP-07",
+            "FAIL-05 AMB-15",
             *before,
             Change({"Alarm": "1"}),
             Quiet(),

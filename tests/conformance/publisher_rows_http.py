@@ -202,7 +202,7 @@ CONNECTIONS: tuple[Row, ...] = (
 BODIES: tuple[Row, ...] = (
     row(
         "a SUBSCRIBE with a body is as good as one without",
-        "AMB-13 SUB-10",
+        "AMB-13",
         ask(subscribe(CONTENT_LENGTH="5", body="hello"), granted()),
         INITIAL,
         ask(renew(CONTENT_LENGTH="5", body="again"), granted()),
@@ -317,7 +317,7 @@ TARGETS: tuple[Row, ...] = (
     ),
     row(
         "a request target in absolute form is its path",
-        "SUB-10 SUB-30",
+        "SUB-30",
         ask(subscribe("http://{host}{path}"), granted()),
         INITIAL,
         ask(renew(path="HTTP://{host}{path}"), granted()),
@@ -325,7 +325,7 @@ TARGETS: tuple[Row, ...] = (
     ),
     row(
         "a request target on another server is answered 400",
-        "SUB-75 SUB-10",
+        "SUB-75",
         ask(subscribe("http://192.0.2.1{path}"), MALFORMED),
         ask(subscribe("https://{host}{path}"), MALFORMED),
         Quiet(),
@@ -353,7 +353,7 @@ TARGETS: tuple[Row, ...] = (
 HOSTS: tuple[Row, ...] = (
     row(
         "HOST is missing: 400, over HTTP/1.0 too",
-        "SUB-11 SUB-75",
+        "SUB-75",
         ask(subscribe(HOST=None), BAD_REQUEST),
         ask(renew("uuid:x", HOST=None), BAD_REQUEST),
         ask(unsubscribe("uuid:x", HOST=None), BAD_REQUEST),
@@ -366,7 +366,7 @@ HOSTS: tuple[Row, ...] = (
     *(
         row(
             f"HOST {value!r} is not this connection's: 400",
-            "SUB-11 SUB-75",
+            "SUB-75",
             *subscribed(),
             ask(subscribe(HOST=value), BAD_REQUEST),
             ask(renew(HOST=value), BAD_REQUEST),
@@ -394,7 +394,7 @@ HOSTS: tuple[Row, ...] = (
     ),
     row(
         "a name that the device was told is taken, and no other",
-        "SUB-11",
+        "SUB-07",
         *subscribed(HOST="thermometer.local:{port}"),
         ask(renew(HOST="THERMOMETER.local"), granted()),
         ask(renew(HOST="hygrometer.local"), BAD_REQUEST),
@@ -402,7 +402,7 @@ HOSTS: tuple[Row, ...] = (
     ),
     row(
         "HOST is judged before the subscription is touched",
-        "SUB-11 REN-08",
+        "REN-08",
         *subscribed(),
         ask(unsubscribe(HOST="rebound.example"), BAD_REQUEST),
         Change({"Alarm": "1"}),
@@ -527,7 +527,7 @@ IPV6: tuple[Row, ...] = (
     ),
     row(
         "a link-local callback without a link is answered 412",
-        "V6-03 V6-07",
+        "V6-07",
         ask(subscribe(CALLBACK="<http://[fe80::1]:9/cb>"), PRECONDITION_FAILED),
         ipv6=True,
         not_on=only_in_memory("whether there is a link depends on the machine"),

@@ -28,7 +28,7 @@ UUID = "uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 ACCEPTED: tuple[Row, ...] = (
     row(
         "a SUBSCRIBE is granted, and the initial event follows its answer",
-        "SUB-01 SUB-10 SUB-14 SUB-18 SUB-40 SUB-41 SUB-42 SUB-43 SUB-44 SUB-45 SUB-46 SUB-48 SUB-49"
+        "SUB-01 SUB-40 SUB-41 SUB-42 SUB-43 SUB-44 SUB-45 SUB-46 SUB-48 SUB-49"
         " SUB-50 SUB-55 SUB-57 EVT-01 NOT-01 NOT-03 NOT-04 NOT-05 NOT-07 NOT-08 NOT-09 XML-01"
         " XML-02 SEQ-02",
         ask(subscribe(), granted(headers={"SID": UUID})),
@@ -57,7 +57,7 @@ ACCEPTED: tuple[Row, ...] = (
     ),
     row(
         "a publisher of UDA 2.0 does not insist on CPFN.UPNP.ORG, and takes it",
-        "SUB-13 SUB-12",
+        "SUB-13",
         *subscribed(),
         ask(
             subscribe(
@@ -91,7 +91,7 @@ ACCEPTED: tuple[Row, ...] = (
     ),
     row(
         "header fields that nobody knows are ignored",
-        "SUB-07 SUB-12",
+        "SUB-07",
         ask(
             subscribe(
                 USER_AGENT="Linux/6 UPnP/1.1 point/1",
@@ -193,7 +193,7 @@ GRANTED: tuple[Row, ...] = (
     *(
         row(
             f"TIMEOUT {'missing' if asked is None else asked[:24]!r} is granted {seconds} s",
-            "SUB-20 SUB-21 SUB-22 SUB-46 SUB-47 AMB-7 AMB-16",
+            "SUB-20 SUB-22 SUB-46 SUB-47 AMB-7 AMB-16",
             ask(subscribe(TIMEOUT=asked), granted(str(seconds))),
             INITIAL,
             feeds=("whole",),
@@ -203,7 +203,7 @@ GRANTED: tuple[Row, ...] = (
     *(
         row(
             f"a publisher of UDA {uda} never grants an infinite duration",
-            "SUB-21 SUB-22 SUB-46",
+            "SUB-22 SUB-46",
             ask(subscribe(TIMEOUT="Second-infinite"), granted("1800")),
             INITIAL,
             ask(renew(TIMEOUT="Second-infinite"), granted("1800")),
@@ -240,19 +240,19 @@ GRANTED: tuple[Row, ...] = (
 REFUSED: tuple[Row, ...] = (
     row(
         "a SUBSCRIBE with SID and NT is answered 400",
-        "SUB-70 SUB-19 REN-07 AMB-5",
+        "SUB-70 REN-07 AMB-5",
         ask(subscribe(CALLBACK=None, SID="uuid:x"), BAD_REQUEST),
         Quiet(),
     ),
     row(
         "a SUBSCRIBE with SID and CALLBACK is answered 400",
-        "SUB-70 SUB-19 REN-07 AMB-5",
+        "SUB-70 REN-07 AMB-5",
         ask(subscribe(NT=None, SID="uuid:x"), BAD_REQUEST),
         Quiet(),
     ),
     row(
         "a SUBSCRIBE with SID, NT and CALLBACK is answered 400, before anything else is judged",
-        "SUB-70 SUB-19 REN-07 AMB-5",
+        "SUB-70 REN-07 AMB-5",
         ask(subscribe(SID="uuid:x"), BAD_REQUEST),
         ask(subscribe(SID="uuid:x", NT="upnp:banana", CALLBACK="banana"), BAD_REQUEST),
         ask(subscribe(SID=""), BAD_REQUEST),
@@ -316,7 +316,7 @@ REFUSED: tuple[Row, ...] = (
 STATEVARS: tuple[Row, ...] = (
     row(
         "an accepted STATEVAR is confirmed, and nothing else is evented",
-        "SUB-23 SUB-51 SUB-53 EVT-01 AMB-3",
+        "SUB-51 EVT-01 AMB-3",
         ask(subscribe(STATEVAR="Alarm"), granted(headers={"ACCEPTED-STATEVAR": "Alarm"})),
         Notify(0, {"Alarm": "0"}),
         Change({"Temperature": "21"}),
@@ -340,7 +340,7 @@ STATEVARS: tuple[Row, ...] = (
     *(
         row(
             f"STATEVAR {names!r} is no list of evented variables: all are evented",
-            "SUB-52 SUB-53 AMB-4",
+            "SUB-52 AMB-4",
             ask(subscribe(STATEVAR=names), granted(without=("ACCEPTED-STATEVAR",))),
             INITIAL,
             Change({"Alarm": "1"}),

@@ -123,7 +123,6 @@ def test_several_urls_keep_their_order() -> None:
 
 
 @pytest.mark.clause("SUB-71")
-@pytest.mark.clause("SUB-15")
 @pytest.mark.parametrize("policy", CALLBACK_POLICIES)
 @pytest.mark.parametrize(
     ("url", "reason"),

@@ -243,7 +243,6 @@ def test_what_happened_to_objects_is_in_the_details_with_its_attributes() -> Non
     assert held.instances == {}
 
 
-@pytest.mark.clause("LC-07")
 def test_an_initial_event_forgets_the_instances_that_it_does_not_name() -> None:
     held = held_with()
     both = last_change(instance(0, A=1), instance(1, A=1), instance(2, A=1))

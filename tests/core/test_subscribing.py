@@ -201,7 +201,6 @@ def test_a_description_is_not_a_message_of_eventing() -> None:
         request.build(Endpoint("10.0.0.2", 9000))
 
 
-@pytest.mark.clause("SUB-51")
 @pytest.mark.clause("SUB-53")
 @pytest.mark.clause("AMB-3")
 @pytest.mark.parametrize(
