@@ -10,7 +10,7 @@ import pytest
 
 from propchange.asyncio import requests as requests_module
 from propchange.asyncio.interfaces import addresses
-from propchange.asyncio.requests import Location, fetch, follow, send
+from propchange.asyncio.requests import fetch, follow, locate, send
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import Endpoint, Request
 from propchange.errors import (
@@ -312,7 +312,7 @@ def test_a_document_that_has_moved_is_followed(run: Run, wire: Any, status: int)
 @pytest.mark.clause("SUB-77")
 def test_a_subscribe_is_followed_by_307_only(run: Run, wire: Any) -> None:
     def build(url: str, local: Endpoint) -> Request:
-        return Request("SUBSCRIBE", Location.of(url).target, ((b"HOST", b"there"),))
+        return Request("SUBSCRIBE", locate(url).target, ((b"HOST", b"there"),))
 
     async def main() -> None:
         async with answering(wire, redirect(b"/new"), OK) as (port, requests):
@@ -406,48 +406,3 @@ def test_a_link_local_device_is_reached_on_its_link_and_not_told_of_it(run: Run,
             assert found.peer == Endpoint(own.host, door.port, own.scope)
 
     run(main())
-
-
-# --- URLs ---
-
-
-@pytest.mark.parametrize(
-    ("url", "location"),
-    [
-        ("http://192.0.2.1/", Location("192.0.2.1", 80, 0, "192.0.2.1", "/")),
-        ("HTTP://device.local:8080", Location("device.local", 8080, 0, "device.local:8080", "/")),
-        ("http://192.0.2.1:/x", Location("192.0.2.1", 80, 0, "192.0.2.1", "/x")),
-        ("http://192.0.2.1?a=b#c", Location("192.0.2.1", 80, 0, "192.0.2.1", "/?a=b")),
-        (" http://a/%C3%A4/ä\r\n ", Location("a", 80, 0, "a", "/%C3%A4/%C3%A4")),
-        ("http://a/b\r\nc", Location("a", 80, 0, "a", "/b%0D%0Ac")),
-        ("http://[2001:DB8::1]:99/", Location("2001:db8::1", 99, 0, "[2001:db8::1]:99", "/")),
-        ("http://[fe80::1%257]/", Location("fe80::1", 80, 7, "[fe80::1]", "/")),
-        ("http://[fe80::1%7]/", Location("fe80::1", 80, 7, "[fe80::1]", "/")),
-    ],
-)
-def test_a_url_is_taken_apart(url: str, location: Location) -> None:
-    assert Location.of(url) == location
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "192.0.2.1/",
-        "https://a/",
-        "http:///x",
-        "http://a:0/",
-        "http://a:65536/",
-        "http://a:1:2/",
-        "http://a b/",
-        "http://u:p@a/",
-        "http://[::1/",
-        "http://[::1]x/",
-        "http://[1.2.3.4]x/",
-        "http://[:::]/",
-        "http://[fe80::1%nosuchif0]/",
-    ],
-)
-def test_what_is_no_usable_url_is_told(url: str) -> None:
-    with pytest.raises(ValueError, match=r"URL|port|interface|address"):
-        Location.of(url)

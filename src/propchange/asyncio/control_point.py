@@ -490,8 +490,6 @@ class ControlPoint:
             raise DescriptionError("the subscription is to a bare event URL")
         description = await self._documents.description(service.device.url)
         again = RemoteDevice(self, description).same_service(service)
-        if not again.event_url:
-            raise DescriptionError(f"{again.name} sends no events any more")
         # Types that were known once are better than none.
         convert = await again.conversions() or request.subscription.convert
         self._protocol.described(request, again.event_url, convert, monotonic())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from propchange.asyncio.requests import DOCUMENT_REDIRECTS, fetch
+from propchange.asyncio.requests import fetch
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscribing import friendly_name
-from propchange.errors import DescriptionError, RemoteProtocolError
+from propchange.errors import RemoteProtocolError
 from propchange.upnp.description import DeviceDescription, parse_description
+from propchange.upnp.documents import DOCUMENT_REDIRECTS, document_of, no_document
 
 __all__ = ["Documents"]
 
@@ -39,10 +40,8 @@ class Documents:
                 limits=self._limits,
             )
         except RemoteProtocolError as error:
-            raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
-        if answer.response.status != 200:
-            raise DescriptionError(f"{url} was answered with {answer.response.status}")
-        return answer.response.body, answer.url
+            raise no_document(url, error) from error
+        return document_of(url, answer.response), answer.url
 
     async def description(
         self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from propchange.asyncio.requests import Location
+from propchange.asyncio.requests import locate
 from propchange.core.callers import Callers
 from propchange.core.facts import Probe, Reach
 from propchange.core.limits import Limits
@@ -30,8 +30,8 @@ async def probe_device(url: str, source: Endpoint | None, limits: Limits) -> Pro
     the connection at once. Takes ``limits.diagnosis_seconds`` at most.
 
     Raises ValueError for what is no http URL."""
-    location = Location.of(url)
-    where = Endpoint(location.host, location.port, location.scope)
+    location = locate(url)
+    where = location.endpoint
     scope = location.scope or (0 if source is None else source.scope)
 
     async def attempt() -> Probe:

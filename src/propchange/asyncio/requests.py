@@ -8,83 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
-import string
 from collections.abc import Callable, Collection
-from ipaddress import ip_address
 from types import TracebackType
 from typing import NamedTuple, cast
-from urllib.parse import quote
 
 from propchange.asyncio.interfaces import connect, endpoint_of
 from propchange.core.failures import Failure, failure_of_errno
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.subscribing import REDIRECTS, leads_inside, redirect_url
+from propchange.core.urls import Location, scoped
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 from propchange.http import ResponseParser, encode_request
+from propchange.upnp.documents import DOCUMENT_REDIRECTS, document_request
 
-__all__ = ["Answer", "Location", "failure_of", "fetch", "follow", "send"]
-
-DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""Those that devices do answer with to a GET."""
-
-_URL = re.compile(
-    r"http://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL
-)
-_AUTHORITY = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<zone>[^\[\]%]+))?\]|(?P<host>[A-Za-z0-9._-]+))"
-    r"(?::(?P<port>[0-9]{0,5}))?"
-)
-
-_LINK_LOCAL = re.compile(r"fe[89ab][0-9a-f]:", re.IGNORECASE)
+__all__ = ["Answer", "failure_of", "fetch", "follow", "locate", "send"]
 
 
-class Location(NamedTuple):
-    """An http URL taken apart. ``host`` is a name or an IP literal without brackets and zone;
-    ``authority`` is what HOST carries, never with a zone; ``target`` begins with ``/``."""
-
-    host: str
-    port: int
-    scope: int
-    authority: str
-    target: str
-
-    @classmethod
-    def of(cls, url: str) -> Location:
-        """Take ``url`` apart. What a request line cannot hold is percent-encoded.
-
-        Raises ValueError for anything but an http URL with a usable host and port.
-        """
-        match = _URL.fullmatch(url.strip())
-        authority = match and _AUTHORITY.fullmatch(match["authority"])
-        if not match or not authority:
-            raise ValueError(f"{url!r} is not an http URL with a host")
-        port = int(authority["port"] or 80)
-        if not 0 < port < 65536:
-            raise ValueError(f"{url!r} names no usable port")
-        host, zone = authority["six"] or authority["host"], authority["zone"]
-        if authority["six"]:
-            host = str(ip_address(host))
-        shown = f"[{host}]" if authority["six"] else host
-        target = quote(match["target"], safe=string.punctuation)
-        return cls(
-            host,
-            port,
-            _scope_id(zone) if zone else 0,
-            f"{shown}:{authority['port']}" if authority["port"] else shown,
-            target if target.startswith("/") else "/" + target,
-        )
-
-
-def _scope_id(zone: str) -> int:
-    if zone.isdecimal():
-        return int(zone)
-    try:
-        return socket.if_nametoindex(zone)
-    except OSError:
-        raise ValueError(f"this machine has no interface {zone!r}") from None
+def locate(url: str) -> Location:
+    """``url`` taken apart. Raises ValueError for anything but an http URL."""
+    return Location.of(url, socket.if_nametoindex)
 
 
 class Answer(NamedTuple):
@@ -134,13 +78,13 @@ async def follow(
 
     Raises ValueError for a URL that is not http, and as :func:`send`.
     """
-    location = Location.of(url)
+    location = locate(url)
     answer: Answer | None = None
     async with _TimeLimit(location.authority, limits):
         for _ in range(limits.redirects + 1):
-            endpoint = Endpoint(location.host, location.port, location.scope)
+            endpoint = location.endpoint
             if answer:
-                endpoint = _scoped(endpoint, answer.peer.scope)
+                endpoint = scoped(endpoint, answer.peer.scope)
             exchange = await _connect(endpoint, source, limits)
             try:
                 if answer and leads_inside(answer.peer, exchange.peer):
@@ -153,7 +97,7 @@ async def follow(
             if led_to is None:
                 return answer
             try:
-                location = Location.of(led_to)
+                location = locate(led_to)
             except ValueError:  # a zone that this machine does not have
                 return answer
             url = led_to
@@ -173,18 +117,9 @@ async def fetch(
     devices do use. ``headers`` are sent beside HOST and CONNECTION."""
 
     def build(url: str, local: Endpoint) -> Request:
-        location = Location.of(url)
-        host = (b"HOST", location.authority.encode("ascii"))
-        return Request("GET", location.target, (host, *headers, (b"CONNECTION", b"close")))
+        return document_request(locate(url), headers)
 
     return await follow(url, build, source=source, redirects=redirects, limits=limits)
-
-
-def _scoped(endpoint: Endpoint, scope: int) -> Endpoint:
-    """``endpoint`` with that scope id, if it is link-local and has none."""
-    if endpoint.scope or not scope or not _LINK_LOCAL.match(endpoint.host):
-        return endpoint
-    return endpoint._replace(scope=scope)
 
 
 class _TimeLimit:
@@ -213,7 +148,7 @@ class _TimeLimit:
 
 async def _connect(endpoint: Endpoint, source: Endpoint | None, limits: Limits) -> _Exchange:
     if source is not None:
-        endpoint = _scoped(endpoint, source.scope)
+        endpoint = scoped(endpoint, source.scope)
     try:
         async with asyncio.timeout(limits.connect_seconds):
             return await connect(lambda: _Exchange(endpoint, limits), endpoint, source)
