@@ -75,6 +75,15 @@ def test_a_status_is_one_object_on_one_line() -> None:
     ]
 
 
+def test_a_status_change_has_its_cause_for_programs() -> None:
+    line = StatusLine(NOON, SOURCE, "deaf", "no event in 5 s", cause="no-initial-event")
+
+    assert list(json.loads(JSONLines().status(line)).items())[-2:] == [
+        ("reason", "no event in 5 s"),
+        ("cause", "no-initial-event"),
+    ]
+
+
 def test_a_grant_says_until_when() -> None:
     until = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)
 

@@ -56,6 +56,7 @@ def test_the_status_lines_say_that_it_was_granted_and_until_when(
     granted, active = objects(ran.out, "status")
     assert list(granted) == ["time", "device", "service", "status", "reason"]
     assert (granted["status"], active["status"]) == ("granted", "active")
+    assert active["cause"] == "initial-event"
     until = datetime.fromisoformat(granted["reason"].split(",")[0].removeprefix("until "))
     granted_for = until - datetime.fromisoformat(granted["time"])
     assert 1790 < granted_for.total_seconds() <= 1801

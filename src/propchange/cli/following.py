@@ -194,7 +194,7 @@ class Follower:
             status = "lost"
         elif change.status is Status.ACTIVE:
             self._lost.discard(source)
-        self.tell(source, status, change.reason)
+        self.tell(source, status, change.reason, cause=change.cause.value)
 
     def _tell_granted(
         self, held: HeldSubscription, status: str, duration: float, reason: str
@@ -225,11 +225,18 @@ class Follower:
             )
 
     def tell(
-        self, source: Source | None, status: str, reason: str, until: datetime | None = None
+        self,
+        source: Source | None,
+        status: str,
+        reason: str,
+        until: datetime | None = None,
+        *,
+        cause: str = "",
     ) -> None:
         """Print a status."""
         if self._left:
-            self._writer.put(self._form.status(StatusLine(_now(), source, status, reason, until)))
+            line = StatusLine(_now(), source, status, reason, until, cause)
+            self._writer.put(self._form.status(line))
 
 
 def _now() -> datetime:

@@ -82,6 +82,7 @@ class JSONLines:
                 "service": (line.source.service or None) if line.source else None,
                 "status": line.status,
                 "reason": reason,
+                **({"cause": line.cause} if line.cause else {}),
             }
         )
 

@@ -43,13 +43,15 @@ class EventLine(NamedTuple):
 
 class StatusLine(NamedTuple):
     """``source`` is None for what belongs to no device; ``until`` is the end of what was
-    granted, None where nothing was or it has no end."""
+    granted, None where nothing was or it has no end. ``cause`` is that of a status change, for
+    programs; empty for what is none."""
 
     time: datetime
     source: Source | None
     status: str
     reason: str
     until: datetime | None = None
+    cause: str = ""
 
 
 class DiagnosisLine(NamedTuple):

@@ -197,8 +197,8 @@ class Limits:
     stopped, to be the reason."""
 
     spread_seconds: float = 2.0
-    """Over how long the fresh subscriptions after a jump are spread: all of them at once would
-    be a burst at every device of the network."""
+    """Over how long the fresh subscriptions after a jump are spread, where there are more than
+    ``requests_per_device``: all at once would be a burst at every device of the network."""
 
     duration_most_seconds: float = 604_800.0
     """A longer granted duration is renewed as if it were this one (a week)."""
