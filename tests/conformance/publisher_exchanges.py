@@ -27,7 +27,6 @@ subscribers is the truth, as Cohen3's is."""
 CLOCK = "the clock is moved by more than a test can wait"
 STATEVAR = "a service that writes its propertysets itself sends each to everybody"
 OWN_EVENTS = "what such a service sends, and when, it decides itself"
-OWN_SETTINGS = "this stage has no such setting"
 
 OK = "HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
 UNKNOWN_SID = "HTTP/1.1 412 Precondition Failed\r\nCONTENT-LENGTH: 0\r\n\r\n"

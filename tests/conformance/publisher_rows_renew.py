@@ -7,7 +7,7 @@ from publisher_exchanges import (
     CANCELLED,
     INITIAL,
     OK,
-    OWN_SETTINGS,
+    OWN_EVENTS,
     PRECONDITION_FAILED,
     STATE,
     UNKNOWN_SID,
@@ -237,7 +237,7 @@ CANCELLATIONS: tuple[Row, ...] = (
         Change({"Alarm": "0"}),
         Quiet(),
         settings={"initial_event_delay": 0.3},
-        not_on={"memory": "the same with a clock follows", "dict": OWN_SETTINGS},
+        not_on={"memory": "the same with a clock follows", "dict": OWN_EVENTS},
     ),
     row(
         "who cancels before the initial event gets it all the same, once, by the clock",

@@ -15,13 +15,17 @@ from twisted.python.failure import Failure
 
 from propchange.core.callbacks import OnLink
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.rules import PublisherPolicy
 from propchange.errors import DeliveryError
 from propchange.twisted import event
+
+AT_ONCE = PublisherPolicy()
+"""The initial event follows its answer as soon as that has left."""
 
 
 @pytest.fixture
 def server(device_service: Any, reactor: Any) -> event.EventSubscriptionServer:
-    return event.EventSubscriptionServer(device_service, reactor=reactor)
+    return event.EventSubscriptionServer(device_service, reactor=reactor, policy=AT_ONCE)
 
 
 @pytest.fixture
@@ -261,7 +265,7 @@ def test_cohen3s_loop_for_expiry_works(
     device_service: Any, reactor: Any, messages: Any, serve: Any
 ) -> None:
     device_service.check_subscribers = lambda: None
-    wire = serve(event.EventSubscriptionServer(device_service, reactor=reactor))
+    wire = serve(event.EventSubscriptionServer(device_service, reactor=reactor, policy=AT_ONCE))
     sid = only(wire.send(messages.subscribe())).fields[b"sid"].decode()
     device_service.check_subscribers()
     assert list(device_service.subscribers) == [sid]
@@ -275,7 +279,7 @@ def test_a_service_of_cohen3s_that_is_released_leaves_nothing_with_the_reactor(
 ) -> None:
     device_service.reactor = reactor
     pending = device_service._pending_notifications = {}
-    wire = serve(event.EventSubscriptionServer(device_service, reactor=reactor))
+    wire = serve(event.EventSubscriptionServer(device_service, reactor=reactor, policy=AT_ONCE))
     wire.send(messages.subscribe())
     reactor.pump([0, 0])
     protocol, transport = reactor.accept()
@@ -416,3 +420,19 @@ def test_a_stock_site_of_twisted_ends_what_is_to_end(
     wire.channel.dataReceived(ask)
     assert wire.transport.value().startswith(version + b" 200 OK\r\n")
     assert wire.transport.disconnecting is ends
+
+
+@pytest.mark.clause("SUB-55")
+def test_the_initial_event_waits_for_who_is_slow_to_know_its_sid(
+    serve: Any, device_service: Any, messages: Any, reactor: Any
+) -> None:
+    """GUPnP's control points drop what comes within some 5 ms of the answer."""
+    device_service.reactor = reactor
+    server = event.EventSubscriptionServer(device_service, reactor=reactor)
+    wire = serve(server)
+    for _ in range(2):
+        assert only(wire.send(messages.subscribe())).status == 200
+    reactor.pump([0, 0, 0.01, 0])
+    assert reactor.tcpClients == []
+    reactor.pump([0.01, 0])
+    assert len(reactor.tcpClients) == 2

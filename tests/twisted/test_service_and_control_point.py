@@ -64,7 +64,7 @@ def subscribed(thermometer: Service, serve: Any, reactor: Any, messages: Any) ->
     wire = serve(thermometer.resource)
     response = only(wire.send(messages.subscribe()))
     assert response.status == 200
-    reactor.pump([0] * 4)
+    reactor.pump([0, 0, 0.02, 0])
     protocol, transport = reactor.accept()
     protocol.dataReceived(OK)
     reactor.pump([0] * 2)

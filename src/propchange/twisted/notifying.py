@@ -177,7 +177,16 @@ class _Notification:
 class _Outbox:
     """What waits for one subscriber: one message at a time, in order."""
 
-    __slots__ = ("_current", "_ended", "_held", "_others", "_queue", "addresses", "subscriber")
+    __slots__ = (
+        "_alarm",
+        "_current",
+        "_ended",
+        "_held",
+        "_others",
+        "_queue",
+        "addresses",
+        "subscriber",
+    )
 
     def __init__(self, others: _Outboxes, subscriber: MutableMapping[str, Any]) -> None:
         self._others = others
@@ -187,6 +196,7 @@ class _Outbox:
         self._queue: deque[_Notification] = deque()
         self._current: _Notification | None = None
         self._held = False
+        self._alarm: Any = None
 
     def push(self, notification: _Notification) -> None:
         if not self.wants(notification):
@@ -225,9 +235,14 @@ class _Outbox:
         self._held = False
         self._proceed()
 
+    def release_later(self, reactor: Reactor, seconds: float) -> None:
+        self._alarm = reactor.callLater(seconds, self.release)
+
     def drop(self) -> None:
         """Fail everything that waits."""
         self._held = False
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
         waiting, self._queue = self._queue, deque()
         for notification in waiting:
             self.done(notification, DeliveryError("the subscriber does not know its SID"))
@@ -293,12 +308,17 @@ def hold(subscriber: Subscriber, reactor: Reactor) -> None:
     _outbox(subscriber, reactor).hold()
 
 
-def release(subscriber: Subscriber, reactor: Reactor, *, lost: bool = False) -> None:
-    """The answer has left; or, ``lost``, it cannot, so that nobody knows the SID."""
+def release(
+    subscriber: Subscriber, reactor: Reactor, *, lost: bool = False, after: float = 0.0
+) -> None:
+    """The answer has left, and the initial event may ``after`` so many seconds; or, ``lost``, it
+    cannot, so that nobody knows the SID."""
     outbox = _outbox(subscriber, reactor)
     if lost:
         withdraw(subscriber)
         outbox.drop()
+    elif after > 0:
+        outbox.release_later(reactor, after)
     else:
         outbox.release()
 

@@ -1,13 +1,19 @@
-"""What this front calls itself."""
+"""What this front calls itself, and what it does when it is told nothing else."""
 
 from __future__ import annotations
 
 import platform
 
 from propchange.core.headers import server_token
-from propchange.core.rules import PRODUCT
+from propchange.core.rules import PRODUCT, PublisherPolicy
 
-__all__ = ["product"]
+__all__ = ["default_policy", "product"]
+
+
+def default_policy() -> PublisherPolicy:
+    """What a publisher follows that was given no policy: UDA 1.1, and an initial event 20 ms
+    behind the answer, because GUPnP drops what comes within 5 ms."""
+    return PublisherPolicy(server=product("1.1"), initial_event_delay=0.02)
 
 
 def product(uda: str) -> str:

@@ -35,7 +35,7 @@ from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.notifying import drop, send_notification
 from propchange.twisted.reactors import Reactor, all_of, clock_of, default_reactor, later_of
-from propchange.twisted.reporting import product
+from propchange.twisted.reporting import default_policy
 from propchange.twisted.site import Site
 from propchange.twisted.subscriptions import EventSubscriptionServer
 from propchange.upnp import service as upnp
@@ -71,7 +71,7 @@ class Service(upnp.Service):
     ) -> None:
         super().__init__(**keywords)
         self._given_reactor = reactor
-        self._policy = policy or PublisherPolicy(server=product("1.1"))
+        self._policy = policy or default_policy()
         self._limits = limits
         self._publication: _Publication | None = None
         self._resource: EventSubscriptionServer | None = None

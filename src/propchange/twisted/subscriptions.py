@@ -35,7 +35,7 @@ from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
 from propchange.twisted.notifying import Subscriber, drop, end, hold, release, withdraw
 from propchange.twisted.reactors import Reactor, default_reactor, later_of
-from propchange.twisted.reporting import product
+from propchange.twisted.reporting import default_policy
 
 __all__ = ["EventSubscriptionServer"]
 
@@ -76,7 +76,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         self.subscribers: MutableMapping[str, Any] = service.get_subscribers()
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
-        self._policy = policy or PublisherPolicy(server=product("1.1"))
+        self._policy = policy or default_policy()
         self._limits = limits
         self._given_reactor = reactor
         self._on_link = on_link
@@ -207,7 +207,12 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         if isinstance(pending, dict):
             pending[self] = self
         reactor = self._reactor
-        call_when_left(request, reactor, lambda left: release(subscriber, reactor, lost=not left))
+        after = self._policy.initial_event_delay
+        call_when_left(
+            request,
+            reactor,
+            lambda left: release(subscriber, reactor, lost=not left, after=after),
+        )
         self.info("%s (%s): %s subscribed", self.service.id, self.backend_name, verdict.peer)
         return answer(request, subscribe_response(sid, verdict.duration, self._policy, message))
 
