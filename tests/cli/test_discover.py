@@ -6,6 +6,7 @@ import builtins
 import importlib.util
 import io
 import json
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -204,3 +205,18 @@ def test_watch_takes_a_udn(bench: Any, propchange: Any, monkeypatch: pytest.Monk
     (event,) = [told for told in map(json.loads, ran.out.splitlines()) if "changes" in told]
     assert (ran.status, ran.err) == (0, "")
     assert event["changes"] == {"Temperature": 20.0}
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_gone_is_no_device_that_is_missing() -> None:
+    command = Path(sys.executable).with_name("propchange")
+    words = ("discover", "--interface", "127.0.0.1", "--seconds", "30", "--type", "NoSuchThing")
+    discovering = subprocess.Popen(
+        [command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert discovering.stdout is not None
+    discovering.stdout.close()
+    assert discovering.stderr is not None
+    assert discovering.stderr.read() == ""
+    assert discovering.wait(20) == 0
+    discovering.stderr.close()

@@ -165,7 +165,8 @@ class ControlPoint:
     ) -> RemoteDevice:
         """Read a device description, at its URL or, with discovery, of the device that has ``udn``
         ("uuid:…"): it is searched for, for ``timeout`` seconds, ``limits.find_seconds`` if None.
-        With discovery the device is then followed where it goes, as long as it is held.
+        With discovery the device is then followed where it goes, as long as it is held. Of an
+        embedded device, the root device that it belongs to is given.
 
         Raises DescriptionError when it is none, ConnectionFailed or TimedOut when it cannot be had,
         TimedOut when no device with the UDN is found, ValueError for what is no http:// URL and no

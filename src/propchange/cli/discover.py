@@ -95,7 +95,7 @@ async def discover(options: DiscoverOptions) -> None:
         await devices.finish()
         if writer.failure is not None:
             raise CommandFailed(f"cannot write the output: {writer.failure.strerror}")
-        if not devices.number:
+        if not devices.number and not writer.ended.is_set():
             raise CommandFailed(_nothing(options, control_point.discovery_links))
 
 
