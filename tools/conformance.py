@@ -19,7 +19,9 @@ from clauses import ROOT, VERSIONS, Clause, MarkedTest, collect_marked_tests, lo
 
 PAGE = ROOT / "docs" / "conformance.md"
 
-# How many cases of a table are told for one clause, and the way of feeding that ends their names.
+# Where the cases of a test are exchanges, each called by a sentence.
+TABLES = "tests/conformance/"
+# How many of them are told for one clause, and the way of feeding that their names end with.
 SENTENCES = 3
 FEED = re.compile(
     r"(?:, (?:whole|bytes|followed)|-(?:whole|byte by byte|with the next message behind it))$"
@@ -91,7 +93,8 @@ def _tests(tests: Iterable[MarkedTest]) -> Iterator[str]:
         shown = f"[`{file.removeprefix('tests/')}::{function}`](../{file})"
         if len(found) > 1:
             shown += f" ({len(found)})"
-        sentences = {FEED.sub("", case) for case in found if " " in case} - told
+        sentences = {FEED.sub("", case) for case in found if case and file.startswith(TABLES)}
+        sentences -= told
         told |= sentences
         if sentences:
             shown += ": " + "; ".join(_escaped(it) for it in sorted(sentences)[:SENTENCES])

@@ -32,6 +32,16 @@ def test_a_row_has_level_rule_keepers_and_tests_with_their_cases_counted() -> No
     )
 
 
+def test_of_a_table_of_exchanges_the_first_few_sentences_are_told_once() -> None:
+    cases = ("d", "c", "b | e, whole", "b | e, bytes", "a <x>")
+    table = [f"tests/conformance/x.py::t[{case}]" for case in cases]
+    row = page({"SUB-70": MUST}, {"SUB-70": _marked(*table, "tests/conformance/y.py::t[c]")})
+    assert row.splitlines()[-1].endswith(
+        "| [`conformance/x.py::t`](../tests/conformance/x.py) (5): "
+        "a &lt;x>; b \\| e; c; and 1 more<br>[`conformance/y.py::t`](../tests/conformance/y.py) |"
+    )
+
+
 def test_a_clause_that_binds_nobody_has_its_reason_instead() -> None:
     row = page({"SUB-60": NONE}, {}).splitlines()[-1]
     assert row == "| SUB-60 | MUST in 1.0, 1.1 | publisher | Is. | binds nobody here: why |  |"
