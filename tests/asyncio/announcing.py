@@ -38,7 +38,7 @@ class Announcer(asyncio.DatagramProtocol):
         sock.setblocking(False)
         sock.bind(("", 1900))
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
+        await loop.create_datagram_endpoint(lambda: self, sock=sock)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -69,6 +69,10 @@ class Announcer(asyncio.DatagramProtocol):
     def update(self, next_boot_id: int) -> None:
         self.send([self.announcement.update(target, next_boot_id) for target in self.targets])
         self.boot_id = next_boot_id
+
+    def connection_made(self, transport: Any) -> None:
+        # The first search may come before the endpoint is told.
+        self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if not data.startswith(b"M-SEARCH") or b"ST:" not in data:
