@@ -349,7 +349,10 @@ from propchange import ControlPoint
 
 async def main():
     asyncio.get_running_loop().slow_callback_duration = 60  # this machine may be busy
-    point = await ControlPoint().__aenter__()
+    options = {"discovery": True, "interface": "127.0.0.1"} if sys.argv[2] == "discovers" else {}
+    point = await ControlPoint(**options).__aenter__()
+    if options:
+        watching = asyncio.create_task(anext(point.devices()))
     subscription = await point.subscribe_url(sys.argv[1]).__aenter__()
     consumer = asyncio.create_task(anext(subscription.updates()))
     await point.subscribe_url(sys.argv[1], wait=False).__aenter__()
@@ -378,7 +381,7 @@ with asyncio.Runner(loop_factory=factory) as runner:
 """
 
 
-@pytest.mark.parametrize("how", ["returns", "raises", "is cancelled"])
+@pytest.mark.parametrize("how", ["returns", "raises", "is cancelled", "discovers"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_program_that_ends_with_everything_open_takes_leave_and_leaves_no_warning(
     how: str, loop: str, raw_device: Any

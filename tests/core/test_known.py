@@ -190,6 +190,20 @@ def test_a_service_that_never_sends_is_known_by_another_that_does() -> None:
     assert point.verdict(first) is Verdict.EVENTS_ARRIVE
 
 
+def test_another_address_that_is_tried_meanwhile_does_not_hide_that_it_never_sends() -> None:
+    point = Point()
+    point.tell_addresses(own("10.0.0.2/24"), own("10.0.0.3/24", "eth1"))
+    first, second = point.granted(), point.granted("http://10.0.0.1:8000/other")
+    point.callers.connected(DEVICE, 0.0)
+    point.notify(first)
+    point.deaf()
+    (again,) = [each for each in point.requests() if each.kind is RequestKind.SUBSCRIBE]
+    point.grant(again, Endpoint("10.0.0.3", 9000))
+    assert second.advertised == "10.0.0.3:9000"
+
+    assert point.verdict(second) is Verdict.NEVER_SENDS
+
+
 def test_a_deaf_subscription_goes_on_being_about_the_address_that_was_tried_first() -> None:
     point = Point()
     point.tell_addresses(own("10.0.0.2/24"), own("10.0.0.3/24", "eth1"))

@@ -75,7 +75,7 @@ def known_facts(
             other is not held
             and other.status is Status.ACTIVE
             and other.device_host == device
-            and other.advertised == held.advertised
+            and other.advertised_endpoint == advertised
             for other in others
         ),
     )
