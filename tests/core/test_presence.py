@@ -38,7 +38,7 @@ URL = f"http://{DEVICE}:8123/d.xml"
 OTHER_URL = f"http://{DEVICE}:9999/d.xml"
 RENDERER = "urn:schemas-upnp-org:device:MediaRenderer:1"
 SERVICE = "urn:schemas-upnp-org:service:AVTransport:1"
-ON_LINK = (OnLink(ip_network("192.168.0.0/16")),)
+ON_LINK = (OnLink(ip_network("192.168.0.0/16")), OnLink(ip_network("2001:db8::/64"), 2))
 BYEBYE = AdvertisementKind.BYEBYE
 
 
@@ -307,6 +307,57 @@ def test_another_bootid_that_was_not_announced_is_a_reboot(boot_id: int) -> None
     assert kinds(outcomes) == ["DeviceRebooted", "DeviceChanged"]
     assert f"BOOTID is {boot_id} and was 7" in str(outcomes[0])
     assert lan.announce(boot_id=boot_id) == []
+
+
+@pytest.mark.clause("CP-09")
+def test_another_bootid_from_another_address_is_a_reboot_too() -> None:
+    lan = LAN()
+    lan.announce(boot_id=7)
+    elsewhere = "http://192.168.1.21/d"
+    assert "DeviceRebooted" in kinds(lan.announce(boot_id=8, location=elsewhere))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({"boot_id": 7}, {"boot_id": 8}), ({"nls": "a"}, {"nls": "b"})],
+    ids=["BOOTID", "NLS"],
+)
+def test_a_device_with_a_stack_per_address_does_not_reboot_all_the_time(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """Each of the two has a BOOTID, or a signature, of its own, as no device should."""
+    lan = LAN()
+    elsewhere = "http://192.168.1.21:8123/d?x"
+    reboots = []
+    for _ in range(5):
+        reboots.append(kinds(lan.announce(**first)).count("DeviceRebooted"))
+        reboots.append(kinds(lan.announce(**second, location=elsewhere)).count("DeviceRebooted"))
+    assert sum(reboots) == 1
+    # It does reboot now, which is heard from both.
+    outcomes = lan.announce(boot_id=20) + lan.announce(boot_id=30, location=elsewhere)
+    assert kinds(outcomes).count("DeviceRebooted") == ("boot_id" in first)
+
+
+@pytest.mark.clause("CP-10")
+def test_an_update_from_one_address_is_for_those_with_the_same_bootid() -> None:
+    lan = LAN()
+    same, other = "http://192.168.1.21/d", "http://192.168.1.22/d"
+    for boot_id, location in ((7, URL), (7, same), (8, other), (7, URL), (7, same)):
+        lan.announce(boot_id=boot_id, location=location)
+    lan.say(AdvertisementKind.UPDATE, boot_id=7, next_boot_id=9)
+    for boot_id, location in ((9, URL), (9, same), (8, other)):
+        assert "DeviceRebooted" not in kinds(lan.announce(boot_id=boot_id, location=location))
+
+
+def test_few_addresses_are_remembered_per_link() -> None:
+    lan = LAN()
+    for number in range(1, 30):
+        lan.say(boot_id=number, location=f"http://[2001:db8::{number}]", link="eth0/6")
+        lan.say(boot_id=1, location=f"http://192.168.1.{number}")
+    device = lan.presence.device(UDN)
+    assert device is not None
+    limit = lan.limits.locations_per_link
+    assert all(len(heard.identities) <= limit for heard in device.links.values())
 
 
 @pytest.mark.clause("CP-13")

@@ -22,6 +22,7 @@ __all__ = [
     "DeviceReturned",
     "GoneBy",
     "Heard",
+    "Identity",
     "PresenceOutcome",
     "PresenceState",
     "SearchWanted",
@@ -38,17 +39,30 @@ class PresenceState(enum.IntEnum):
     """It is followed, and has gone. One that is not followed is forgotten instead."""
 
 
+class Identity:
+    """What a device was known by when it announced a location: None is not known."""
+
+    __slots__ = ("boot_id", "nls")
+
+    def __init__(self) -> None:
+        self.boot_id: int | None = None
+        self.nls: str | None = None
+
+    def forget(self) -> None:
+        """Take whatever comes next."""
+        self.boot_id = self.nls = None
+
+
 class Heard:
     """What one link has told of a device. Locations are in the order in which they were last
-    heard."""
+    heard; ``identities`` are by the host in them."""
 
-    __slots__ = ("boot_id", "expires", "locations", "nls")
+    __slots__ = ("expires", "identities", "locations")
 
     def __init__(self) -> None:
         self.expires = 0.0
         self.locations: dict[str, None] = {}
-        self.boot_id: int | None = None
-        self.nls: str | None = None
+        self.identities: dict[str, Identity] = {}
 
 
 class AdvertisedDevice:

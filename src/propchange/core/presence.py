@@ -27,6 +27,7 @@ from propchange.core.advertised import (
     DeviceReturned,
     GoneBy,
     Heard,
+    Identity,
     PresenceOutcome,
     PresenceState,
     SearchWanted,
@@ -248,17 +249,18 @@ class Presence:
         heard = device.links.get(link)
         if heard is None:
             heard = device.links[link] = Heard()
-        reboot = _reboot(heard, advertisement)
+        reboot = _reboot(heard, _host(location), advertisement)
         if reboot:
-            # It has one BOOTID and one signature, whatever link they are heard on first.
+            # What it announces on other links, and from its other addresses, is no second one.
             for other in device.links.values():
-                other.boot_id = advertisement.boot_id
-                other.nls = advertisement.nls
+                for identity in other.identities.values():
+                    identity.forget()
             heard.locations.clear()
-        elif advertisement.boot_id is not None:
-            heard.boot_id = advertisement.boot_id
+        identity = self._identity(heard, _host(location))
+        if advertisement.boot_id is not None:
+            identity.boot_id = advertisement.boot_id
         if advertisement.nls is not None:
-            heard.nls = advertisement.nls
+            identity.nls = advertisement.nls
         self._extend(device, heard, advertisement, now)
         news = self._describe(device, advertisement)
         moved = self._locate(device, heard, location)
@@ -290,10 +292,15 @@ class Presence:
             return  # Its alive on that link will say as much.
         announced = advertisement.next_boot_id
         # Sent twice or thrice: the next ones tell what has become true already.
-        missed = heard.boot_id != announced and _reboot(heard, advertisement)
-        heard.boot_id = announced
+        own = heard.identities.get(_host(location))
+        known = own is not None and own.boot_id == announced
+        missed = "" if known else _reboot(heard, _host(location), advertisement)
+        own = self._identity(heard, _host(location))
+        for identity in heard.identities.values():
+            if identity is own or identity.boot_id == advertisement.boot_id:
+                identity.boot_id = announced
         if advertisement.nls is not None:
-            heard.nls = advertisement.nls
+            own.nls = advertisement.nls
         moved = self._locate(device, heard, location)
         if missed:
             self._outcomes.append(DeviceRebooted(device, missed))
@@ -369,6 +376,14 @@ class Presence:
         device.server = advertisement.server or device.server
         device.secure_location = advertisement.secure_location or device.secure_location
         return news
+
+    def _identity(self, heard: Heard, host: str) -> Identity:
+        identity = heard.identities.get(host)
+        if identity is None:
+            identity = heard.identities[host] = Identity()
+            if len(heard.identities) > self._limits.locations_per_link:
+                del heard.identities[next(iter(heard.identities))]
+        return identity
 
     def _locate(self, device: AdvertisedDevice, heard: Heard, location: str) -> bool:
         """Whether the location is new there."""
@@ -446,12 +461,29 @@ class Presence:
         return [device for device in self._devices.values() if device.told]
 
 
-def _reboot(heard: Heard, advertisement: Advertisement) -> str:
-    """Why an advertisement tells of a reboot that was not announced; empty when it does not."""
-    boot_id, before = advertisement.boot_id, heard.boot_id
-    if boot_id is not None and before is not None:
-        return f"its BOOTID is {boot_id} and was {before}" if boot_id != before else ""
-    nls = advertisement.nls
-    if boot_id is None and before is None and None not in (nls, heard.nls) and nls != heard.nls:
+def _host(location: str) -> str:
+    """The host in a location that has been judged, brackets and all."""
+    authority = location[len("http://") :].partition("/")[0].partition("?")[0]
+    return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
+
+
+def _reboot(heard: Heard, host: str, advertisement: Advertisement) -> str:
+    """Why an advertisement tells of a reboot that was not announced; empty when it does not.
+
+    BOOTID is one for the whole device. There are those all the same that run a stack per address,
+    each with its own: what was known at that address counts, if anything was.
+    """
+    own = heard.identities.get(host)
+    known = heard.identities.values() if own is None else (own,)
+    befores = [each.boot_id for each in known if each.boot_id is not None]
+    boot_id, nls = advertisement.boot_id, advertisement.nls
+    if boot_id is not None and befores:
+        if boot_id in befores:
+            return ""
+        return f"its BOOTID is {boot_id} and was {befores[-1]}"
+    signatures = [each.nls for each in known if each.nls is not None]
+    if boot_id is None and not befores and nls is not None and signatures:
+        if nls in signatures:
+            return ""
         return "its network location signature is another one: its addresses have changed"
     return ""
