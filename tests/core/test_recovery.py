@@ -322,6 +322,24 @@ def test_a_device_that_is_back_on_another_port_is_found_by_its_description() -> 
     assert net.news() == [(RESUBSCRIBING, Cause.UNREACHABLE), AGAIN]
 
 
+def test_a_device_whose_description_alone_cannot_be_had_is_tried_at_its_old_event_url() -> None:
+    net = Net()
+    held = net.subscribed(describable=True)
+    net.restart_publisher()
+    net.update("/evt", {"A": "7"})
+    net.weather = {"DESCRIBE": REFUSED}
+    net.subscriber.device_rebooted(DEVICE, net.now)
+    net.run(0.5)
+    assert held.state is S.WAITING
+    net.run(1)
+    net.assert_full_state()
+    assert net.news() == [
+        (RESUBSCRIBING, Cause.DEVICE_REBOOTED),
+        (RESUBSCRIBING, Cause.UNREACHABLE),
+        AGAIN,
+    ]
+
+
 @pytest.mark.clause("CP-13")
 def test_a_device_that_has_moved_to_another_address_is_followed_at_once() -> None:
     net = Net()

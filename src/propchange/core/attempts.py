@@ -159,6 +159,9 @@ class Attempts:
             # The event URL may be another one since the device restarted.
             if status == 0 or status in _MOVED:
                 held.must_describe = held.describable
+        elif cause is Cause.UNREACHABLE and held.granted_once:
+            # Whatever serves descriptions may be away alone: then the event URL is the old one.
+            held.must_describe = False
         outbox.tell(held, held.wanting, cause, reason, status)
         delay = backoff(held.failures, self._limits, held.interval)
         self.begin_later(held, now + delay * (1.0 - 0.25 * self._jitter()))
