@@ -412,6 +412,35 @@ _SEQUENCES = (
         but=_SEQ_IS_NOT_JUDGED,
     ),
     Exchange(
+        "a fresh SUBSCRIBE waits for the answer to the UNSUBSCRIBE",
+        ("CP-01",),
+        (
+            *begin(),
+            _next(2, "22"),
+            Sees((_told(2, "22"), _MISSED)),
+            unsubscribe(),
+            Quiet(1.0),
+            Answers(OK),
+            *_again(),
+        ),
+        but=_SEQ_IS_NOT_JUDGED,
+    ),
+    Exchange(
+        "a fresh SUBSCRIBE does not wait for ever",
+        ("CP-01",),
+        (
+            *begin(),
+            _next(2, "22"),
+            Sees((_told(2, "22"), _MISSED)),
+            unsubscribe(),
+            subscribe(earliest=0.2, within=0.4),
+            grant("uuid:two"),
+            Has({"sid": "uuid:two"}),
+        ),
+        limits={"unsubscribe_seconds": 0.3},
+        but=_SEQ_IS_NOT_JUDGED,
+    ),
+    Exchange(
         "a missed initial event is made good in the same way",
         ("CP-01",),
         (

@@ -270,10 +270,11 @@ def test_a_gap_among_the_early_events_is_repaired_and_the_rest_of_them_is_droppe
         point.notify(held, seq, sid="uuid:9", A=str(seq))
     point.answer(request, sid="uuid:9")
     assert [event.seq for event in point.events()] == [0, 2]
-    unsubscribe, subscribe = point.requests()
-    assert (unsubscribe.kind, unsubscribe.sid) == (RequestKind.UNSUBSCRIBE, "uuid:9")
-    assert subscribe.kind is RequestKind.SUBSCRIBE
+    unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
+    assert unsubscribe.sid == "uuid:9"
     assert held.state is S.SUBSCRIBING
+    point.answer(unsubscribe, sid=None)
+    point.request(RequestKind.SUBSCRIBE)
 
 
 @pytest.mark.clause("SUB-77")
@@ -840,17 +841,15 @@ def test_a_missed_event_leads_to_unsubscribe_and_a_fresh_subscription() -> None:
     assert change == StatusChange(
         held, Status.RESUBSCRIBING, Cause.MISSED_EVENT, "events before SEQ 3 were missed"
     )
-    unsubscribe, subscribe = point.requests()
-    assert (unsubscribe.kind, unsubscribe.sid) == (RequestKind.UNSUBSCRIBE, "uuid:1")
+    unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
+    assert unsubscribe.sid == "uuid:1"
     assert unsubscribe.source == Endpoint("10.0.0.2", 0)
     assert unsubscribe.build(LOCAL).method == "UNSUBSCRIBE"
-    assert subscribe.kind is RequestKind.SUBSCRIBE
     assert (held.gaps, held.state) == (1, S.SUBSCRIBING)
     assert point.notify(held, 4, path=path) == 412
     point.answer(unsubscribe, 412, sid=None)
     assert held.state is S.SUBSCRIBING
-    subscribe.build(LOCAL)
-    point.answer(subscribe, sid="uuid:2")
+    point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:2")
     point.notify(held, 0, A="9")
     assert held.state is S.ACTIVE
     assert point.events()[-1].is_initial
@@ -866,7 +865,36 @@ def test_a_late_event_is_not_told_and_leads_to_a_fresh_subscription() -> None:
     assert point.notify(held, 1, A="old") == 200
     assert point.statuses() == [(Status.RESUBSCRIBING, Cause.MISSED_EVENT)]
     assert held.values == {"A": "2"}
-    assert len(point.requests()) == 2
+    point.request(RequestKind.UNSUBSCRIBE)
+
+
+@pytest.mark.clause("CP-01")
+def test_a_fresh_subscribe_waits_two_seconds_at_most_for_the_unsubscribe_before_it() -> None:
+    point = ControlPoint()
+    held = point.active()
+    point.notify(held, 2)
+    unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
+    asked = point.now - 1_000.0
+    point.at(asked + 1.9)
+    assert point.requests() == []
+    point.at(asked + 2.0)
+    point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:2")
+    # The answer that comes after all changes nothing any more.
+    point.answer(unsubscribe, sid=None)
+    assert (held.state, held.sid) == (S.GRANTED, "uuid:2")
+    assert point.requests() == []
+
+
+@pytest.mark.clause("CP-01")
+def test_a_subscribe_that_waits_is_not_sent_when_nobody_wants_it_any_more() -> None:
+    point = ControlPoint()
+    held = point.active()
+    point.notify(held, 2)
+    unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
+    point.protocol.unsubscribe(held, point.now)
+    point.answer(unsubscribe, sid=None)
+    assert point.requests() == []
+    assert_nothing_is_left(point)
 
 
 @pytest.mark.clause("CP-02")

@@ -112,8 +112,10 @@ class HeldSubscription:
         "must_describe",
         "outage",
         "outstanding",
+        "parting",
         "path",
         "persistent",
+        "postponed",
         "remote",
         "renewals",
         "sequence",
@@ -182,6 +184,9 @@ class HeldSubscription:
         self.head: object | None = None
         self.answer: Response
         self.outstanding: OutgoingRequest | None = None
+        # An UNSUBSCRIBE that is out, and the SUBSCRIBE that waits for its answer.
+        self.parting: OutgoingRequest | None = None
+        self.postponed: OutgoingRequest | None = None
         self.failures = 0
         # How the last attempt failed, in words, and its HTTP status; empty and 0 once granted.
         self.failure = ""

@@ -24,6 +24,8 @@ class Timer(enum.Enum):
 
     ATTEMPT = enum.auto()
     """The next SUBSCRIBE or DESCRIBE."""
+    PARTING = enum.auto()
+    """The answer to the UNSUBSCRIBE that goes before the SUBSCRIBE that is due."""
     REQUEST = enum.auto()
     """The answer to the request that is out."""
     INITIAL = enum.auto()
@@ -82,7 +84,9 @@ class Outbox:
         source: Endpoint | None = None,
         builder: Callable[[Endpoint], Request] | None = None,
     ) -> None:
-        """Have a request sent, whose answer is waited for."""
+        """Have a request sent, whose answer is waited for. A SUBSCRIBE goes out once an UNSUBSCRIBE
+        before it was answered, which is waited for no longer than at the end: a device may have
+        no room for both subscriptions (CP-01)."""
         request = OutgoingRequest(
             kind,
             held,
@@ -93,8 +97,12 @@ class Outbox:
             builder=builder,
         )
         held.outstanding = request
-        self.requests.append(request)
         self.deadlines.set((held, Timer.REQUEST), now + self._limits.request_seconds)
+        if kind is RequestKind.SUBSCRIBE and held.parting is not None:
+            held.postponed = request
+            self.deadlines.set((held, Timer.PARTING), now + self._limits.unsubscribe_seconds)
+        else:
+            self.requests.append(request)
 
     def settle(self, held: HeldSubscription) -> None:
         """No answer is waited for any more."""
@@ -106,17 +114,24 @@ class Outbox:
     ) -> None:
         """Have an UNSUBSCRIBE sent for ``sid``, which need not be the current one of ``held``."""
         message = unsubscribe_message(url, sid, self._policy)
-        self.requests.append(
-            OutgoingRequest(
-                RequestKind.UNSUBSCRIBE,
-                held,
-                url,
-                sid=sid,
-                source=source,
-                sent_at=now,
-                builder=lambda _: message,
-            )
+        held.parting = OutgoingRequest(
+            RequestKind.UNSUBSCRIBE,
+            held,
+            url,
+            sid=sid,
+            source=source,
+            sent_at=now,
+            builder=lambda _: message,
         )
+        self.requests.append(held.parting)
+
+    def parted(self, held: HeldSubscription) -> None:
+        """No UNSUBSCRIBE is waited for any more."""
+        held.parting = None
+        self.deadlines.clear((held, Timer.PARTING))
+        postponed, held.postponed = held.postponed, None
+        if postponed is not None and postponed.wanted:
+            self.requests.append(postponed)
 
     def clear_timers(self, held: HeldSubscription) -> None:
         """Wait for nothing any more."""

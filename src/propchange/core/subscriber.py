@@ -404,7 +404,9 @@ class SubscriberProtocol:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
         while (due := self._deadlines.pop_due(now)) is not None:
             held, timer = due
-            if timer is Timer.ATTEMPT:
+            if timer is Timer.PARTING:
+                self._outbox.parted(held)
+            elif timer is Timer.ATTEMPT:
                 self._attempts.begin(held, now)
             elif timer is Timer.RENEWAL:
                 self._grants.renew(held, now)
@@ -499,6 +501,8 @@ class SubscriberProtocol:
 
     def _unsubscribed(self, request: OutgoingRequest) -> None:
         held = request.subscription
+        if held.parting is request:
+            self._outbox.parted(held)
         # Not every UNSUBSCRIBE is the end: a repair sends one as well.
         if held.state is _S.CLOSING and request.sid == held.sid:
             self._outbox.move(held, _I.UNSUBSCRIBED)
