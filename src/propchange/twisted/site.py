@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web import http, server
+from twisted.web.http_headers import Headers
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
 from propchange.core.callers import Callers
@@ -195,10 +196,15 @@ class _Channel(http.HTTPChannel):
         """Write the head of an answer. One of HTTP/1.0 without a length lasts to the end of the
         stream."""
         if version == b"HTTP/1.0":
-            if not headers.hasHeader(b"Content-Length"):
+            # The channel's headers are a list in older versions of Twisted.
+            pairs = headers.getAllRawHeaders() if isinstance(headers, Headers) else headers
+            names = {name.lower() for name, _ in pairs}
+            if b"content-length" not in names:
                 self.persistent = False
-            if not self.persistent:
+            if not self.persistent and isinstance(headers, Headers):
                 headers.removeHeader(b"Connection")
+            elif not self.persistent:
+                headers = [pair for pair in headers if pair[0].lower() != b"connection"]
         super().writeHeaders(version, code, reason, headers)  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def requestDone(self, request: Any) -> None:
