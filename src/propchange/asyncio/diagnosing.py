@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Sequence
 
 from propchange.asyncio.probes import SelfProbes, probe_device
@@ -13,6 +12,7 @@ from propchange.core.events import Status
 from propchange.core.facts import Facts
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
+from propchange.core.probing import with_probes, with_surroundings
 from propchange.core.surroundings import LocalAddress
 
 __all__ = ["look"]
@@ -38,16 +38,14 @@ async def look(
         return diagnose(closed)
     async with probes.turns:
         facts = await _connected(known, probes, source, limits)
-    towards = None
-    if facts.device is not None:
-        towards = source_towards(Endpoint(facts.device, 0, 0 if source is None else source.scope))
     return diagnose(
-        dataclasses.replace(
+        with_surroundings(
             facts,
-            listening=tuple(listening),
+            listening=listening,
             own=own(),
             in_container=in_container(),
-            source=towards if source is None else source.host,
+            source=source,
+            source_towards=source_towards,
         )
     )
 
@@ -64,7 +62,4 @@ async def _connected(
         device_probe, self_connect = await asyncio.gather(
             probe_device(before.event_url, source, limits), probes.probe(before.advertised)
         )
-    facts = known()
-    if facts.advertised != before.advertised:
-        self_connect = None  # Meanwhile another address has been tried.
-    return dataclasses.replace(facts, device_probe=device_probe, self_connect=self_connect)
+    return with_probes(before, known(), device_probe, self_connect)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import secrets
 import socket
@@ -15,14 +14,10 @@ from propchange.asyncio.requests import locate
 from propchange.core.callers import Callers
 from propchange.core.facts import Probe, Reach
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.messages import Endpoint
+from propchange.core.probing import OwnProbes, failed_probe
 
 __all__ = ["SelfProbes", "probe_device"]
-
-_REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED)
-
-_ABSENT = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
-"""There is a way, and nobody at its end: on the own link the answer to ARP is missing."""
 
 
 async def probe_device(url: str, source: Endpoint | None, limits: Limits) -> Probe:
@@ -60,27 +55,23 @@ class SelfProbes:
     def __init__(self, callers: Callers, limits: Limits) -> None:
         self._callers = callers
         self._limits = limits
-        self._seen: dict[str, bool] = {}
+        self._own = OwnProbes(lambda: secrets.token_urlsafe(16))
         self.turns = asyncio.Semaphore(limits.diagnoses)
         """To be held while a diagnosis is made."""
-        self.targets = self._seen.keys()
+        self.targets = self._own.targets
         """The targets of the probes that are under way."""
-
-    def answer(self, request: Request) -> Response:
+        self.answer = self._own.answer
         """For the listener: the answer to a request for one of :attr:`targets`."""
-        self._seen[request.target] = True
-        return Response(200, ((b"CONTENT-LENGTH", b"0"),), close=True)
 
     async def probe(self, advertised: Endpoint) -> Probe:
         """See whether the listener answers at ``advertised``, whose host may be a name. Takes
         ``limits.diagnosis_seconds`` at most."""
         where = str(advertised)
-        target = f"/{secrets.token_urlsafe(16)}"
-        self._seen[target] = False
+        target = self._own.begin()
         try:
             return await _bounded(where, self._limits, self._attempt(advertised, target))
         finally:
-            del self._seen[target]
+            self._own.end(target)
 
     async def _attempt(self, advertised: Endpoint, target: str) -> Probe:
         loop = asyncio.get_running_loop()
@@ -105,7 +96,7 @@ class SelfProbes:
                         async with asyncio.timeout(self._limits.diagnosis_seconds / 2):
                             await loop.sock_sendall(sock, head.encode("latin-1"))
                             await loop.sock_recv(sock, 1)
-                    if self._seen[target]:
+                    if self._own.has_come(target):
                         return Probe(where, Reach.ACCEPTED)
                     failed = Probe(where, Reach.SOMEBODY_ELSE)
                 finally:
@@ -152,8 +143,4 @@ def _failed(where: str, error: OSError | UnicodeError) -> Probe:
         return Probe(where, Reach.UNRESOLVED, getattr(error, "strerror", "") or str(error))
     assert isinstance(error, OSError)
     words = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in _REFUSED:
-        return Probe(where, Reach.REFUSED, "" if error.errno == errno.ECONNREFUSED else words)
-    if error.errno in _ABSENT:
-        return Probe(where, Reach.SILENT, words)
-    return Probe(where, Reach.UNREACHABLE, words)
+    return failed_probe(where, error.errno, words)
