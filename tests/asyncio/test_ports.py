@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from propchange import ConnectionFailed, ControlPoint
-from propchange.asyncio.listener import cannot_listen, ports_of
+from propchange.asyncio.listener import cannot_listen
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -85,11 +85,6 @@ def test_ports_that_make_no_sense_are_refused_at_once(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         ControlPoint(port=ports)
-
-
-def test_one_port_is_several_of_one() -> None:
-    assert ports_of(0) == (0,)
-    assert ports_of((49152, 49200)) == (49152, 49200)
 
 
 def test_what_the_system_does_not_allow_is_told_in_words() -> None:

@@ -146,8 +146,8 @@ class _TwistedFront:
             persistent=exchange.persistent,
             **exchange.subscription,
         )
-        if self._subscription.granted is not None:
-            self._subscription.granted.addErrback(lambda _: None)  # told as a status too
+        if self._subscription.when_granted is not None:
+            self._subscription.when_granted.addErrback(lambda _: None)  # told as a status too
 
     def _tell(self, outcome: object) -> None:
         told = told_of(outcome)

@@ -8,7 +8,7 @@ import ifaddr
 import pytest
 
 from propchange.core.callbacks import OnLink
-from propchange.core.interfaces import REFRESH_SECONDS, Interfaces, scoped_host
+from propchange.core.interfaces import REFRESH_SECONDS, Interfaces, ports_of, scoped_host
 from propchange.core.messages import Endpoint
 from propchange.core.surroundings import LocalAddress, interface_kind
 from propchange.errors import ConnectionFailed
@@ -151,3 +151,17 @@ def test_the_name_of_an_interface_stands_for_its_best_address() -> None:
     assert host_of("192.168.1.5") == "192.168.1.5"
     with pytest.raises(ConnectionFailed, match="no interface 'eth1'; there are: eth0, lo, tun0"):
         host_of("eth1")
+
+
+def test_one_port_is_several_of_one() -> None:
+    assert ports_of(0) == (0,)
+    assert ports_of((49152, 49200)) == (49152, 49200)
+
+
+@pytest.mark.parametrize(
+    ("ports", "problem"),
+    [((), "at least one"), (-1, "not -1"), (65_536, "not 65536"), ((80, 0), "stands alone")],
+)
+def test_what_cannot_be_listened_on_is_told(ports: int | tuple[int, ...], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ports_of(ports)

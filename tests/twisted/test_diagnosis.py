@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import socket
+from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    DNSLookupError,
+    NoRouteError,
+    TimeoutError,
+)
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from propchange.core.callers import Callers
+from propchange.core.diagnosis import Verdict
+from propchange.core.facts import Reach
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.surroundings import LocalAddress
 from propchange.twisted import ControlPoint
+from propchange.twisted.diagnosing import Surroundings, free_port
 from propchange.twisted.site import Site
+from tests.twisted.devices import Device
 
 DEVICE = IPv4Address("TCP", "10.0.0.1", 50_000)
 
@@ -114,3 +127,132 @@ def test_the_reason_of_deaf_says_whether_the_device_has_come(
     reactor.pump([0, 5.1])
 
     assert words in reasons[0]
+
+
+# --- diagnose() ---
+
+
+def outside(reactor: Any, **how: Any) -> Device:
+    """A control point on a machine that looks as the test says, and a device."""
+    own = LocalAddress("10.0.0.2", 0, ip_network("10.0.0.0/24"), "eth0", 2)
+    how.setdefault("in_container", lambda: False)
+    surroundings = Surroundings(
+        source_towards=lambda device: "10.0.0.2", free_port=lambda host: 50_007, **how
+    )
+    device = Device(reactor, addresses=lambda: [own], surroundings=surroundings)
+    # Its own listener, as a peer reaches it.
+    device.put("10.0.0.2:9000")
+    return device
+
+
+def test_a_subscription_that_is_well_says_so(reactor: Any) -> None:
+    device = outside(reactor)
+    subscription, _, _ = device.subscribe()
+    device.notify(subscription, Temperature="20")
+    device.run(60)
+    diagnosis = device.result(subscription.diagnose())
+    assert diagnosis.verdict is Verdict.EVENTS_ARRIVE
+    told = dict(diagnosis.facts.lines())
+    assert told["connecting to the device"] == "10.0.0.1:8000 accepts connections"
+    assert told["source address"] == "10.0.0.2"
+    assert told["listening on"] == "0.0.0.0:9000"
+    assert "address 10.0.0.2/24" in told
+    assert told["last event"].startswith("60 s ago") or "ago" in told["last event"]
+
+
+def test_the_listener_is_asked_whether_it_can_be_reached_and_does_not_count_itself(
+    reactor: Any,
+) -> None:
+    device = outside(reactor)
+    subscription, _, _ = device.subscribe()
+    found: list[Any] = []
+    subscription.diagnose().addCallback(found.append)
+    reactor.pump([0])
+    host, port, factory, _, bound = reactor.tcpClients.pop()
+    assert (host, port, bound) == ("10.0.0.2", 9000, ("0.0.0.0", 50_007))
+    # The connection comes in at the listener, from the port it left from.
+    client = factory.buildProtocol(None)
+    transport = StringTransport(peerAddress=IPv4Address("TCP", "10.0.0.2", 9000))
+    us = IPv4Address("TCP", "10.0.0.2", 50_007)
+    channel = device.sites[0].buildProtocol(us)
+    answer = StringTransport(peerAddress=us, hostAddress=IPv4Address("TCP", "10.0.0.2", 9000))
+    channel.makeConnection(answer)
+    client.makeConnection(transport)
+    channel.dataReceived(transport.value())
+    assert answer.value().startswith(b"HTTP/1.1 200 ")
+    client.dataReceived(answer.value())
+    device.run()
+    (diagnosis,) = found
+    assert dict(diagnosis.facts.lines())["connecting to ourselves"] == (
+        "10.0.0.2:9000 accepts connections"
+    )
+    assert diagnosis.facts.connections == 0
+    assert device.point._probes.callers.of("10.0.0.2") is None
+    stray = StringTransport(peerAddress=us, hostAddress=us)
+    channel = device.sites[0].buildProtocol(us)
+    channel.makeConnection(stray)
+    channel.dataReceived(transport.value())
+    assert stray.value().startswith(b"HTTP/1.1 405 ")
+
+
+def test_somebody_else_at_the_advertised_address_is_told(reactor: Any) -> None:
+    device = outside(reactor)
+    subscription, _, _ = device.subscribe()
+    diagnosis = device.result(subscription.diagnose())
+    assert diagnosis.facts.self_connect.reach is Reach.SOMEBODY_ELSE
+
+
+def test_a_device_that_has_gone_and_a_listener_that_is_not_reached_are_told(reactor: Any) -> None:
+    device = outside(reactor)
+    subscription, _, _ = device.subscribe()
+    device.remove("10.0.0.1:8000")
+    device.remove("10.0.0.2:9000")
+    diagnosis = device.result(subscription.diagnose())
+    assert diagnosis.facts.device_probe.reach is Reach.REFUSED
+    assert diagnosis.facts.self_connect.reach is Reach.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TimeoutError(), "10.0.0.1:8000 does not answer (for 5 s)"),
+        (DNSLookupError(), "10.0.0.1:8000 is a name that does not resolve"),
+        (NoRouteError(113, "no route"), "10.0.0.1:8000 does not answer (No route to host)"),
+        (ConnectError(101, "none"), "10.0.0.1:8000 cannot be reached (Network is unreachable)"),
+    ],
+)
+def test_what_connecting_to_the_device_comes_to_is_told(
+    reactor: Any, error: Exception, told: str
+) -> None:
+    device = outside(reactor)
+    subscription, _, _ = device.subscribe()
+    found: list[Any] = []
+    subscription.diagnose().addCallback(found.append)
+    reactor.tcpClients[-2][2].clientConnectionFailed(None, Failure(error))
+    device.answered += 1
+    device.run()
+    assert dict(found[0].facts.lines())["connecting to the device"] == told
+
+
+def test_a_subscription_that_is_closed_is_not_looked_into(reactor: Any) -> None:
+    device = outside(reactor)
+    subscription, _, _ = device.subscribe()
+    device.result(subscription.close())
+    asked = len(reactor.tcpClients)
+    assert device.result(subscription.diagnose()).verdict is Verdict.CLOSED
+    assert len(reactor.tcpClients) == asked
+
+
+def test_addresses_that_cannot_be_read_hinder_no_diagnosis(reactor: Any) -> None:
+    def fails() -> Any:
+        raise OSError("no netlink here")
+
+    device = Device(reactor, addresses=fails, surroundings=Surroundings(free_port=lambda _: 1))
+    subscription, _, _ = device.subscribe()
+    assert device.result(subscription.diagnose()).facts.own == ()
+
+
+def test_the_port_that_is_connected_from_is_free() -> None:
+    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        with socket.socket(family) as sock:
+            sock.bind((host, free_port(host)))

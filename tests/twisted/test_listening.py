@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import pytest
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.selectreactor import SelectReactor
 
@@ -35,9 +36,12 @@ class Sockets(SelectReactor):
 
     def __init__(self, *numbers: int) -> None:
         self.numbers = list(numbers)
+        self.taken: tuple[int, ...] = ()
         self.four: list[Port] = []
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        if port in self.taken:
+            raise CannotListenError(interface, port, OSError("in use"))
         self.four.append(Port(port or self.numbers.pop(0)))
         return self.four[-1]
 
@@ -95,3 +99,14 @@ def test_a_machine_without_ipv6_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(listening, "_listen_on_six", none)
     reactor = Sockets(5000)
     assert listen(reactor, 0, Factory(), "") == reactor.four
+
+
+def test_the_first_free_port_of_a_range_is_taken() -> None:
+    reactor = Sockets()
+    reactor.taken = (5000, 5001)
+    (port,) = listen(reactor, range(5000, 5003), Factory(), "127.0.0.1")
+    assert port.number == 5002
+    with pytest.raises(CannotListenError):
+        listen(reactor, range(5000, 5002), Factory(), "127.0.0.1")
+    with pytest.raises(ValueError, match="65536"):
+        listen(reactor, 65_536, Factory(), "127.0.0.1")

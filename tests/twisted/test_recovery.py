@@ -193,12 +193,12 @@ def test_a_subscription_tells_how_it_stands(reactor: Any) -> None:
     machine = Machine(reactor, "10.0.0.2")
     subscription = machine.subscribe()
     assert (subscription.status_cause, subscription.status_reason) == (None, "")
-    assert (subscription.duration, subscription.expires_in) == (None, None)
+    assert (subscription.granted, subscription.expires_in) == (None, None)
     assert subscription.event_url == "http://10.0.0.1:8000/evt"
     machine.grant("uuid:1")
     assert subscription.callback.startswith("http://10.0.0.2:9000/")
     reactor.advance(1)
-    assert (subscription.duration, subscription.expires_in) == (300, 299)
+    assert (subscription.granted, subscription.expires_in) == (300, 299)
     assert (subscription.last_event_at, subscription.accepted) == (None, None)
     machine.hear(subscription)
     assert subscription.last_event_at == machine.point.now

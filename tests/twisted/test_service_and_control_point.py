@@ -302,8 +302,8 @@ def test_it_renews_and_subscribes_afresh_when_the_device_forgot(
 def test_a_refusal_is_told_to_who_does_not_persist(point: ControlPoint, reactor: Any) -> None:
     subscription = point.subscribe("http://127.0.0.1:8080/evt", print, persistent=False)
     failed: list[Any] = []
-    assert subscription.granted is not None
-    subscription.granted.addErrback(failed.append)
+    assert subscription.when_granted is not None
+    subscription.when_granted.addErrback(failed.append)
     reactor.pump([0])
     reactor.accept()[0].dataReceived(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
     assert failed[0].check(SubscriptionRefused)
@@ -313,8 +313,8 @@ def test_a_refusal_is_told_to_who_does_not_persist(point: ControlPoint, reactor:
 def test_a_device_that_is_away_is_told_or_tried_again(point: ControlPoint, reactor: Any) -> None:
     once = point.subscribe("http://127.0.0.1:8080/evt", print, persistent=False)
     failed: list[Any] = []
-    assert once.granted is not None
-    once.granted.addErrback(failed.append)
+    assert once.when_granted is not None
+    once.when_granted.addErrback(failed.append)
     reactor.pump([0])
     refuse(reactor)
     assert failed[0].check(ConnectionFailed)
@@ -400,9 +400,9 @@ def test_after_closing_it_says_that_it_was_closed(point: ControlPoint) -> None:
 
 def test_closing_before_a_grant_fails_it(point: ControlPoint, reactor: Any) -> None:
     subscription = point.subscribe("http://127.0.0.1:8080/evt", print, persistent=False)
-    assert subscription.granted is not None
+    assert subscription.when_granted is not None
     failures: list[Any] = []
-    subscription.granted.addErrback(failures.append)
+    subscription.when_granted.addErrback(failures.append)
     reactor.pump([0])
     point.close()
     reactor.pump([1] * 40)

@@ -16,7 +16,7 @@ from propchange.asyncio.diagnosing import look
 from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import own_interfaces
-from propchange.asyncio.listener import Listener, cannot_listen, ports_of
+from propchange.asyncio.listener import Listener, cannot_listen
 from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.requests import failure_of, follow
@@ -29,6 +29,7 @@ from propchange.core.diagnosis import Diagnosis
 from propchange.core.events import Event, Status, StatusChange
 from propchange.core.headers import server_token
 from propchange.core.held import Convert, HeldSubscription
+from propchange.core.interfaces import ports_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.outcomes import Granted, SubscriberOutcome

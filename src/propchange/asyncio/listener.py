@@ -17,7 +17,7 @@ from propchange.core.callers import Callers
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, HeaderPairs, Response
 
-__all__ = ["Listener", "Respond", "Told", "cannot_listen", "ports_of"]
+__all__ = ["Listener", "Respond", "Told", "cannot_listen"]
 
 _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
@@ -36,20 +36,6 @@ _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 def _ignore(response: Response) -> None:
     pass
-
-
-def ports_of(port: int | Sequence[int]) -> Sequence[int]:
-    """The ports that ``port`` means: one (0 for any that is free), or several such as a range.
-    Raises ValueError for what cannot be listened on."""
-    ports = (port,) if isinstance(port, int) else port
-    if not ports:
-        raise ValueError("a range of ports holds at least one")
-    for each in (min(ports), max(ports)):
-        if not 0 <= each <= 65_535:
-            raise ValueError(f"a port is from 0 to 65535, not {each}")
-    if len(ports) > 1 and 0 in ports:
-        raise ValueError("port 0 means any port that is free, so it stands alone")
-    return ports
 
 
 def cannot_listen(host: str | None, ports: Sequence[int], error: OSError) -> str:

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from propchange.asyncio.listener import ports_of
 from propchange.cli.demo import demo as run_demo
 from propchange.cli.discover import DiscoverOptions
 from propchange.cli.discover import discover as run_discover
 from propchange.cli.running import run
 from propchange.cli.watch import WatchOptions
 from propchange.cli.watch import watch as run_watch
+from propchange.core.interfaces import ports_of
 
 __all__ = ["app"]
 

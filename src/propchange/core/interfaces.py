@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, ip_address, ip_interface
 from typing import Any
 
@@ -11,7 +11,7 @@ from propchange.core.messages import Endpoint
 from propchange.core.surroundings import InterfaceKind, LocalAddress
 from propchange.errors import ConnectionFailed
 
-__all__ = ["REFRESH_SECONDS", "Interfaces", "scoped_host"]
+__all__ = ["REFRESH_SECONDS", "Interfaces", "ports_of", "scoped_host"]
 
 REFRESH_SECONDS = 5.0
 """How old the list of addresses may be. Reading it takes about a millisecond, and a subscriber
@@ -26,6 +26,20 @@ _TOWARDS = (Endpoint("239.255.255.250", 1900), Endpoint("192.0.2.1", 1900))
 def scoped_host(endpoint: Endpoint) -> str:
     """The host as the system's functions want it: with its scope id where it has one."""
     return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
+
+
+def ports_of(port: int | Sequence[int]) -> Sequence[int]:
+    """The ports that ``port`` means: one (0 for any that is free), or several such as a range.
+    Raises ValueError for what cannot be listened on."""
+    ports = (port,) if isinstance(port, int) else port
+    if not ports:
+        raise ValueError("a range of ports holds at least one")
+    for each in (min(ports), max(ports)):
+        if not 0 <= each <= 65_535:
+            raise ValueError(f"a port is from 0 to 65535, not {each}")
+    if len(ports) > 1 and 0 in ports:
+        raise ValueError("port 0 means any port that is free, so it stands alone")
+    return ports
 
 
 class Interfaces:

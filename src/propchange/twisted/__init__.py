@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from propchange.twisted.control_point import ControlPoint, Subscription
+from propchange.twisted.control_point import ControlPoint
 from propchange.twisted.installing import install
+from propchange.twisted.remote import RemoteDevice, RemoteService
 from propchange.twisted.service import Service
 from propchange.twisted.site import Site
+from propchange.twisted.subscribed import Subscription
 
-__all__ = ["ControlPoint", "Service", "Site", "Subscription", "install"]
+__all__ = [
+    "ControlPoint",
+    "RemoteDevice",
+    "RemoteService",
+    "Service",
+    "Site",
+    "Subscription",
+    "install",
+]

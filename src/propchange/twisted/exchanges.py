@@ -13,7 +13,13 @@ from propchange.core.failures import Failure, failure_of_errno
 from propchange.core.interfaces import scoped_host
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
-from propchange.errors import ConnectionFailed, PropchangeError, RemoteProtocolError, TimedOut
+from propchange.errors import (
+    ConnectionFailed,
+    DescriptionError,
+    PropchangeError,
+    RemoteProtocolError,
+    TimedOut,
+)
 from propchange.http import ResponseParser, encode_request
 from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.reactors import Reactor, default_reactor
@@ -141,6 +147,8 @@ class _Factory(ClientFactory):
 def failure_of(error: BaseException | None, source: Endpoint | None = None) -> Failure:
     """What a failed :func:`connect` or :meth:`Exchange.request` means for a subscription;
     ``source`` is what was given to it."""
+    if isinstance(error, (DescriptionError, ValueError, LookupError)):
+        return Failure.DESCRIPTION
     if not isinstance(error, ConnectionFailed):
         return Failure.BROKEN if isinstance(error, RemoteProtocolError) else Failure.SILENCE
     cause = error.__cause__
@@ -158,11 +166,12 @@ def connect(
     connection: _E,
     *,
     source: Endpoint | None = None,
+    source_port: int = 0,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Deferred[_E]:
     """Connect ``connection`` to ``endpoint``, whose host may be a name, from the address of
-    ``source`` when given. The Deferred fires with it, or fails with ConnectionFailed; cancelling
-    it ends the attempt."""
+    ``source`` when given, and from ``source_port`` there, 0 for any. The Deferred fires with it, or
+    fails with ConnectionFailed; cancelling it ends the attempt."""
     connector: list[Any] = []
     connected: Deferred[_E] = Deferred(lambda _: connector[0].disconnect())
     connector.append(
@@ -171,7 +180,7 @@ def connect(
             endpoint.port,
             _Factory(connection, connected, endpoint),
             timeout=limits.connect_seconds,
-            bindAddress=None if source is None else (scoped_host(source), 0),
+            bindAddress=None if source is None else (scoped_host(source), source_port),
         )
     )
     return connected

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+
+from propchange.core.interfaces import ports_of
 
 __all__ = ["listen"]
 
@@ -18,11 +23,20 @@ _SAME_PORT_ATTEMPTS = 8
 """A port that the system has chosen for IPv4 may be taken for IPv6."""
 
 
-def listen(reactor: Any, port: int, factory: Any, interface: str) -> list[Any]:
-    """The ports that listen on ``port`` (0: any) of ``interface``, an address; "" is all addresses
-    of IPv4 and, where the machine and the reactor have it, of IPv6 under the same number.
+def listen(reactor: Any, port: int | Sequence[int], factory: Any, interface: str) -> list[Any]:
+    """The ports that listen on ``port`` (0: any), or the first free one of several, of
+    ``interface``, an address; "" is all addresses of IPv4 and, where the machine and the reactor
+    have it, of IPv6 under the same number.
 
-    Raises CannotListenError of Twisted."""
+    Raises CannotListenError of Twisted, ValueError for what is no port."""
+    *others, last = ports_of(port)
+    for other in others:
+        with suppress(CannotListenError):
+            return _listen(reactor, other, factory, interface)
+    return _listen(reactor, last, factory, interface)
+
+
+def _listen(reactor: Any, port: int, factory: Any, interface: str) -> list[Any]:
     attempts = 1 if port else _SAME_PORT_ATTEMPTS
     while True:
         attempts -= 1
