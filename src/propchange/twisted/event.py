@@ -445,7 +445,7 @@ def subscribe(
     Uses ``service.get_base_url()``, ``get_event_sub_url()``, ``timeout`` (the seconds to ask for,
     0 for 1800), ``get_sid()``, ``set_sid()``, ``set_timeout()``, ``process_event()`` and
     ``event_connection``, which is the :class:`EventProtocol` while a SUBSCRIBE is under way; a
-    second one waits for it.
+    second one waits for it. A 307 is followed (UDA 2.0 §2.1).
 
     The Deferred fires with the device's response, a :class:`PeerResponse`, once the service
     knows of it; with None when there was none, which is logged, and, for a renewal, tried again.
