@@ -82,6 +82,13 @@ class Machine:
         self.reactor.pump([0])
         return callback
 
+    def part(self) -> None:
+        """Answer the UNSUBSCRIBE that is waiting."""
+        protocol, transport = self.connected()
+        assert transport.value().startswith(b"UNSUBSCRIBE ")
+        protocol.dataReceived(b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n")
+        self.reactor.pump([0])
+
     def hear(self, subscription: Any, seq: int = 0) -> None:
         path = "/" + subscription.callback.partition("//")[2].partition("/")[2]
         host = subscription.callback.partition("//")[2].partition("/")[0]
@@ -112,6 +119,7 @@ def test_a_subscription_that_hears_nothing_is_made_again_from_another_address(re
     assert subscription.status is Status.DEAF
     assert subscription.status_cause is Cause.NO_INITIAL_EVENT
     assert "10.0.0.2:9000" in subscription.status_reason
+    machine.part()
     assert [client[4] for client in reactor.tcpClients[1:]] == [("10.0.0.2", 0), ("10.0.0.3", 0)]
     assert machine.grant("uuid:2").startswith("http://10.0.0.3:9000/")
     machine.hear(subscription)
@@ -140,6 +148,7 @@ def test_an_address_that_this_machine_has_no_longer_is_noticed(reactor: Any) -> 
     reactor.advance(3)
     assert subscription.status is Status.RESUBSCRIBING
     assert subscription.status_cause is Cause.ADDRESS_LOST
+    machine.part()
     assert [client[4] for client in reactor.tcpClients[1:]] == [None, None]
 
 

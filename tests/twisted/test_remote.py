@@ -174,7 +174,8 @@ def test_a_device_that_was_away_for_an_hour_is_found_again(device: Device) -> No
     device.run(3_600)
     assert subscription.status is Status.RESUBSCRIBING
     device.put(HOME, DESCRIPTION.replace("/event<", "/other<"), event="/other")
-    device.run(400)
+    before = device.sids
+    device.run_until(lambda: device.sids > before)
     device.notify(subscription, Temperature="22")
     assert events[-1].is_initial
     assert subscription.status is Status.ACTIVE
