@@ -128,8 +128,17 @@ def firewall(bench: Bench) -> None:
         bench.host.firewall()
 
 
+def firewall_later(bench: Bench) -> None:
+    """A firewall begins to drop the device's connections to us; renewals pass, the state changes"""
+    with bench.fault():
+        bench.host.firewall("tcp flags & (syn | ack) == syn drop")
+        bench.change()
+        bench.wait(LONGER * bench.duration)
+        bench.host.firewall()
+
+
 def rejecting_firewall(bench: Bench) -> None:
-    """The same, with a firewall that resets them"""
+    """The device restarts behind a firewall that resets its connections to us, opened later"""
     with bench.fault():
         bench.host.firewall("tcp flags & (syn | ack) == syn reject with tcp reset")
         bench.device.kill()
@@ -205,6 +214,7 @@ FAULTS: tuple[Fault, ...] = (
     one_way_out,
     one_way_in,
     firewall,
+    firewall_later,
     rejecting_firewall,
     our_address,
     lossy,
