@@ -705,6 +705,57 @@ def test_a_renewal_that_is_out_when_an_address_comes_is_not_sent_twice() -> None
     assert len(net.subscribes) == sent
 
 
+# --- quiet ---
+
+
+def test_after_an_hour_without_an_event_an_initial_event_shows_that_they_still_come() -> None:
+    net = Net(seconds=1800)
+    net.held = net.subscribe("/evt", duration=1800)
+    net.run(1)
+    net.news()
+    net.run(3 * 3600)
+    assert net.fresh == 1 + 3
+    assert net.held.renewals >= 6
+    assert net.news() == []  # for nothing was wrong
+    assert len(list(net.publisher.subscriptions)) == 1
+
+
+def test_events_that_come_are_proof_enough() -> None:
+    net = Net(seconds=1800)
+    net.held = net.subscribe("/evt", duration=1800)
+    for number in range(20):
+        net.update("/evt", {"A": str(number)})
+        net.run(900)
+    assert net.fresh == 1
+
+
+def test_a_device_that_renews_what_it_has_forgotten_is_found_out() -> None:
+    net = Net(seconds=1800)
+    net.held = net.subscribe("/evt", duration=1800)
+    net.run(1)
+    net.restart_publisher()
+    net.answers = lambda request: 200 if b"sid" in request.fields else None
+    net.update("/evt", {"A": "7"})
+    net.run(3600 + 900)
+    net.assert_full_state()
+    assert net.held.values["A"] == "7"
+
+
+def test_a_firewall_that_closed_in_silence_is_told_as_deafness() -> None:
+    net = Net(seconds=1800)
+    net.held = net.subscribe("/evt", duration=1800)
+    net.run(1)
+    net.news()
+    net.weather = {"NOTIFY": LOST}
+    net.update("/evt", {"A": "7"})
+    net.run(3600 + 900 + 5)
+    assert net.news() == [(DEAF, Cause.NO_INITIAL_EVENT)]
+    net.heal()
+    net.run(120)
+    net.assert_full_state()
+    assert net.held.values["A"] == "7"
+
+
 # --- deaf ---
 
 

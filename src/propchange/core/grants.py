@@ -120,6 +120,9 @@ class Grants:
             return
         if held.outstanding is not None:
             return
+        if self._is_quiet(held, now):
+            self._prove(held, now)
+            return
         ready_at = held.bucket.ready_at(now)
         if ready_at > now:
             self.renew_at(held, ready_at)
@@ -131,6 +134,20 @@ class Grants:
         self._outbox.send(
             held, RequestKind.RENEW, now, source=held.source, builder=lambda _: message
         )
+
+    def _is_quiet(self, held: HeldSubscription, now: float) -> bool:
+        heard_at = held.last_event_at
+        if held.state is not _S.ACTIVE or heard_at is None:
+            return False
+        return now - heard_at >= self._limits.quiet_seconds
+
+    def _prove(self, held: HeldSubscription, now: float) -> None:
+        """Subscribe afresh instead of renewing. Nothing is known to be wrong, so nothing is told
+        unless no initial event comes."""
+        self.give_back(held, now)
+        self._outbox.move(held, _I.REPLACED)
+        self._start_afresh(held)
+        self._attempts.begin(held, now)
 
     def renew_at(self, held: HeldSubscription, when: float) -> None:
         """Renew at ``when`` instead of when it was due."""

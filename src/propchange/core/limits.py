@@ -161,6 +161,12 @@ class Limits:
     """How long after the answer to SUBSCRIBE the initial event may take before the status is
     DEAF."""
 
+    quiet_seconds: float = 3_600.0
+    """After so long without an event a subscription is made afresh when it is to be renewed: only
+    an initial event shows that events still come, since a device may renew what it has forgotten,
+    and a firewall lets renewals pass. Bounds how long the state may be out of date unnoticed;
+    ``inf`` renews always."""
+
     early_messages: int = 8
     """Event messages held for one subscription until its SUBSCRIBE is answered."""
 
