@@ -197,6 +197,9 @@ def test_another_address_that_is_tried_meanwhile_does_not_hide_that_it_never_sen
     point.callers.connected(DEVICE, 0.0)
     point.notify(first)
     point.deaf()
+    for request in point.requests():
+        if request.kind is RequestKind.UNSUBSCRIBE:  # which the fresh SUBSCRIBE waits for
+            point.protocol.request_failed(request, "no answer", point.now)
     (again,) = [each for each in point.requests() if each.kind is RequestKind.SUBSCRIBE]
     point.grant(again, Endpoint("10.0.0.3", 9000))
     assert second.advertised == "10.0.0.3:9000"
