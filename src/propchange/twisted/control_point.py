@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import random
 import secrets
+import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +29,8 @@ from propchange.core.subscribing import OutgoingRequest, RequestKind, addressed_
 from propchange.core.surroundings import LocalAddress
 from propchange.core.timer import Timer
 from propchange.errors import DescriptionError
-from propchange.twisted.addresses import endpoint_of, local_addresses
+from propchange.twisted.addresses import endpoint_of, local_addresses, on_link_for
+from propchange.twisted.announcements import Announcements
 from propchange.twisted.diagnosing import Probes, Surroundings
 from propchange.twisted.documents import Documents
 from propchange.twisted.exchanges import failure_of
@@ -56,7 +58,8 @@ class ControlPoint:
     connection and the port that is listened on (NAT, containers). ``friendly_name`` tells devices
     of UDA 2.0 who asks. ``addresses`` gives those of this machine, every
     ``Limits.address_seconds`` while there are subscriptions; what else is seen of the machine for a
-    diagnosis is in ``surroundings``.
+    diagnosis is in ``surroundings``. ``search`` is called with the UDN of a device that does not
+    answer, by a program that can search (SSDP); see :meth:`receive_ssdp`.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class ControlPoint:
         shared_path: str | None = None,
         addresses: Callable[[], Sequence[LocalAddress]] = local_addresses,
         surroundings: Surroundings = Surroundings(),  # noqa: B008 - a frozen value
+        search: Callable[[str], object] | None = None,
     ) -> None:
         self._addresses = addresses
         self._addresses_due: float | None = None
@@ -102,6 +106,9 @@ class ControlPoint:
         self._timer = Timer(
             later_of(self._reactor), limits, self._deadline, clock=self._clock, jumped=self._jumped
         )
+        self._search = search
+        self._announcements: Announcements | None = None
+        self._devices: weakref.WeakSet[RemoteDevice] = weakref.WeakSet()
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
         self._under_way: dict[str, int] = {}
         self._waiting: dict[str, deque[OutgoingRequest]] = {}
@@ -159,9 +166,44 @@ class ControlPoint:
         or TimedOut when it cannot be had, ValueError for what is no http:// URL. Raises
         RuntimeError after :meth:`close`."""
         self._check_open()
-        return self.documents.description(description_url).addCallback(
-            lambda description: RemoteDevice(self, description)
-        )
+
+        def found(description: DeviceDescription) -> RemoteDevice:
+            device = RemoteDevice(self, description)
+            self._devices.add(device)
+            if self._announcements is not None:
+                self._announcements.follow(device)
+            return device
+
+        return self.documents.description(description_url).addCallback(found)
+
+    def receive_ssdp(
+        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
+    ) -> None:
+        """For a program that hears SSDP: what a device has announced, or answered to a search, as a
+        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
+        address of the interface that it came to, empty if that is not known.
+
+        From then on subscriptions to services of a :meth:`device` hear of byebye, restarts (BOOTID)
+        and moves, and the device is followed to where it is. A LOCATION counts if it is at
+        ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and what cannot be read,
+        are passed over.
+        """
+        if self._closed:
+            return
+        if self._announcements is None:
+            self._announcements = Announcements(
+                self._protocol,
+                read=self.documents.announced_description,
+                on_link_for=on_link_for,
+                search=self._search,
+                changed=self._queue_drain,
+                later=later_of(self._reactor),
+                clock=self._clock,
+                limits=self.limits,
+            )
+            for device in self._devices:
+                self._announcements.follow(device)
+        self._announcements.receive(message, source, local)
 
     def subscribe(
         self,
@@ -273,6 +315,8 @@ class ControlPoint:
         self._drain()
 
         def stop(_: object) -> Any:
+            if self._announcements is not None:
+                self._announcements.close()
             gone = self._requests.end()
             self._timer.close()
             if self._drain_call is not None and self._drain_call.active():
@@ -402,6 +446,9 @@ class ControlPoint:
     def _failed(self, failure: Failure, request: OutgoingRequest) -> None:
         why = failure_of(failure.value, request.source)
         self._protocol.request_failed(request, failure.getErrorMessage(), self._clock(), why)
+        device = request.subscription.device
+        if self._announcements is not None and device is not None:
+            self._announcements.subscription_failed(str(device))
 
     def _ended(self, _: object, authority: str) -> None:
         left = self._under_way.pop(authority) - 1
@@ -438,6 +485,8 @@ class ControlPoint:
                 subscription = self._subscriptions.get(held)
                 if subscription is not None:
                     subscription.grant()
+                if self._announcements is not None and held.device is not None:
+                    self._announcements.subscription_granted(str(held.device))
 
     def _tell(self, listener: Callable[[Any], object], told: object) -> None:
         try:
