@@ -38,7 +38,6 @@ def test_every_limit_says_what_it_is_for() -> None:
 
 
 @pytest.mark.clause("FAIL-03")
-@pytest.mark.clause("RSP-01")
 def test_the_times_that_uda_gives_are_the_defaults() -> None:
     assert DEFAULT_LIMITS.attempt_seconds == 30
     assert DEFAULT_LIMITS.request_seconds == 30

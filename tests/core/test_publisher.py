@@ -555,7 +555,6 @@ def test_no_more_deliveries_begin_than_were_asked_for() -> None:
 FAILURES = [500, 404, 400, 301, 100, *DeliveryFailure]
 
 
-@pytest.mark.clause("NOT-01")
 @pytest.mark.clause("FAIL-01")
 @pytest.mark.clause("SEQ-08")
 @pytest.mark.parametrize("failure", FAILURES)

@@ -360,7 +360,6 @@ def test_a_device_of_dlna_grants_300(timeout: bytes) -> None:
 # --- SUBSCRIBE, renewal; UNSUBSCRIBE ---
 
 
-@pytest.mark.clause("REN-02")
 def test_a_sid_alone_is_a_renewal() -> None:
     verdict = subscribe(SID, TIMEOUT)
     assert verdict == Renewal("uuid:1", 300)
@@ -388,7 +387,6 @@ def test_a_sid_that_nobody_gave_out_is_answered_412(value: bytes, reason: str) -
     assert unsubscribe((b"SID", value)) == Refusal(412, reason, "UDA 2.0 §4.1.4")
 
 
-@pytest.mark.clause("UNS-02")
 def test_an_unsubscribe_with_a_sid_is_a_cancellation() -> None:
     verdict = unsubscribe(SID)
     assert verdict == Cancellation("uuid:1")
@@ -632,8 +630,6 @@ def test_the_advertised_authority_is_accepted(
 # --- NOTIFY ---
 
 
-@pytest.mark.clause("NOT-07")
-@pytest.mark.clause("RSP-01")
 def test_a_good_event_is_a_notification() -> None:
     verdict = notify(NT, NTS, SID, SEQ)
     assert verdict == Notification(sid="uuid:1", seq=7, body=b"<x/>")

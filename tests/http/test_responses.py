@@ -121,7 +121,6 @@ def test_a_body_without_a_length_ends_with_the_connection() -> None:
 
 @pytest.mark.parametrize("method", ["NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE"])
 @pytest.mark.clause("SUB-49")
-@pytest.mark.clause("RSP-01")
 def test_an_answer_without_a_length_does_not_wait_for_the_end_of_the_connection(
     method: str,
 ) -> None:
