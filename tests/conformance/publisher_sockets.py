@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import threading
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds until a test gives up. What is right comes long before."""
+HERE = "127.{}.{}.1".format(*divmod(os.getpid() % 50_000, 250))
+"""An address of this process alone: ports of loopback go from one to another quickly, and with them
+what is still on its way there."""
 SILENCE = 0.01
 """Seconds that nothing has to come."""
 
@@ -61,7 +65,8 @@ class SocketStage:
     def __init__(self, row: Row) -> None:
         self.row = row
         self._family = socket.AF_INET6 if row.ipv6 else socket.AF_INET
-        peer = "::1" if row.ipv6 else "127.0.0.1"
+        peer = "::1" if row.ipv6 else HERE
+        self._peer = peer
         self.address = row.address or peer
         self._asking: socket.socket | None = None
         self._received = b""
@@ -75,8 +80,10 @@ class SocketStage:
             self._callbacks[name] = listening
             self.names[name] = _authority(listening)
             self.names[f"{name}_port"] = self.names[name].rpartition(":")[2]
-        with socket.create_server((peer, 0), family=self._family) as dead:
-            self.names["dead"] = _authority(dead)
+        # Bound and not listening: nobody else gets the port.
+        self._dead = socket.socket(self._family)
+        self._dead.bind((peer, 0))
+        self.names["dead"] = _authority(self._dead)
         self.port = self.open()
         self.names["host"] = str(Endpoint(self.address, self.port))
         self.names["port"] = str(self.port)
@@ -84,9 +91,13 @@ class SocketStage:
     def open(self) -> int:
         raise NotImplementedError
 
+    def take_down(self) -> None:
+        raise NotImplementedError
+
     def shut(self) -> None:
-        """Everything is closed."""
-        for sock in (*self._callbacks.values(), *self._carriers):
+        """Close everything: first the publisher, lest it sends to whoever has the port then."""
+        self.take_down()
+        for sock in (self._dead, *self._callbacks.values(), *self._carriers):
             sock.close()
         self.close()
 
@@ -100,7 +111,9 @@ class SocketStage:
     def send(self, data: bytes, *, fresh: bool, pieces: bool, ends: bool) -> None:
         if self._asking is None or fresh or self._over:
             self.close()
-            self._asking = socket.create_connection((self.address, self.port), PATIENCE)
+            self._asking = socket.create_connection(
+                (self.address, self.port), PATIENCE, source_address=(self._peer, 0)
+            )
             self._asking.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._received = b""
             self._over = False
@@ -283,8 +296,7 @@ class AsyncioStage(SocketStage):
 
         return self._thread.run(enter())
 
-    def shut(self) -> None:
-        super().shut()
+    def take_down(self) -> None:
         self._thread.run(self._hosted.close())
 
     def change(self, path: str, values: dict[str, str]) -> None:
@@ -323,6 +335,7 @@ class ReactorThread:
         def call() -> None:
             try:
                 value = function()
+                result.append(value)
             except BaseException as error:  # noqa: BLE001 - raised in the test's thread
                 result.append(error)
                 done.set()
@@ -331,7 +344,6 @@ class ReactorThread:
                 value.addBoth(lambda _: done.set())
             else:
                 done.set()
-            result.append(value)
 
         self.reactor.callFromThread(call)
         assert done.wait(PATIENCE), "the reactor does not answer"
@@ -370,8 +382,7 @@ class TwistedStage(SocketStage):
         self.names |= {"path": "/evt", "other": "/other"}
         return self._thread.run(listen)
 
-    def shut(self) -> None:
-        super().shut()
+    def take_down(self) -> None:
         self._thread.run(self._port.stopListening)
         self._thread.run(self._site.close)
 
@@ -392,8 +403,8 @@ class ServiceStage(TwistedStage):
         }
         return {path: service.resource for path, service in self._services.items()}
 
-    def shut(self) -> None:
-        super().shut()
+    def take_down(self) -> None:
+        super().take_down()
         for service in self._services.values():
             self._thread.run(service.close)
 
@@ -461,8 +472,8 @@ class DictStage(TwistedStage):
         }
         return dict(self._servers)
 
-    def shut(self) -> None:
-        super().shut()
+    def take_down(self) -> None:
+        super().take_down()
         for server in self._servers.values():
             self._thread.run(server.disconnect)
 
