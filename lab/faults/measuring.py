@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lab.faults.bench import Bench, Told
+from lab.faults.bench import Bench, State, Told
 from lab.faults.plays import Fault
 
 __all__ = ["Measured", "measure"]
@@ -46,7 +46,7 @@ def measure(
     with Bench(stack, control_points, duration, options=options) as bench:
         fault(bench)
         # The state goes on changing: once a second there is an event.
-        states = []
+        states: list[State] = []
         followers = bench.followers.values()
 
         def all_are_back() -> bool:

@@ -21,12 +21,11 @@ MUCH = (
     plays.restart,
     plays.another_port,
     plays.another_port,
-    plays.lost_events,
     plays.our_address,
     plays.another_port,
     plays.another_address,
-    plays.restart,
 )
+"""More moves than the checks of claimed locations that may be made at once."""
 
 
 @pytest.fixture
