@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from propchange.core import presence, states
+from propchange.core import states
+from propchange.core.discovery import presence
 from propchange.core.states import TransitionTable
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"

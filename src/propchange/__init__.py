@@ -5,7 +5,7 @@ from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.remote import RemoteDevice, RemoteService
 from propchange.asyncio.sightings import Sighting, SightingKind
 from propchange.asyncio.subscription import Subscription
-from propchange.core.diagnosis import Diagnosis, Verdict
+from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.limits import Limits
 from propchange.core.variables import StateVariable

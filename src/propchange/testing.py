@@ -30,8 +30,8 @@ from propchange.core.failures import Failure
 from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
-from propchange.core.multicast import Datagram, ServiceIdentity
-from propchange.core.multicast_publication import MulticastPolicy
+from propchange.core.multicast.message import Datagram, ServiceIdentity
+from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.outcomes import AttemptTimedOut, PublisherOutcome, SubscriberOutcome
 from propchange.core.publication import EventedVariable
 from propchange.core.publisher import PublisherProtocol

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from propchange import ControlPoint, Limits, Subscription
-from propchange.core.diagnosis import Diagnosis, Verdict
+from propchange.core.diagnosis.facts import Reach
+from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.events import Status, StatusChange
-from propchange.core.facts import Reach
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -22,7 +22,7 @@ from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
-from propchange.core.advertised import AdvertisementIgnored
+from propchange.core.discovery.advertised import AdvertisementIgnored
 from propchange.core.events import Event, Status, StatusChange
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.rules import SubscriberPolicy

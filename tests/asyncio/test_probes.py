@@ -17,7 +17,7 @@ from propchange import Limits
 from propchange.asyncio.listener import Listener
 from propchange.asyncio.probes import SelfProbes, probe_device
 from propchange.core.callers import Callers
-from propchange.core.facts import Probe, Reach
+from propchange.core.diagnosis.facts import Probe, Reach
 from propchange.core.messages import Endpoint, Request, Response
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

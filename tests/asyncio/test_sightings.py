@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
-from propchange.core.advertised import AdvertisedDevice
+from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS
 
 Run = Callable[..., Any]

@@ -15,9 +15,9 @@ from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import DiagnosisLine, Source
 from propchange.cli.running import CommandFailed
 from propchange.cli.terminal import TerminalLines
-from propchange.core.diagnosis import Diagnosis, diagnose
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.events import Status
-from propchange.core.facts import Facts
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 EVIL = "\x1b[2J\r\n\u202e"

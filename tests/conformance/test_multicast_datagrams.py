@@ -13,9 +13,9 @@ import pytest
 from propchange.core.datatypes import data_type
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import Endpoint
-from propchange.core.multicast import MulticastScope, ServiceIdentity
-from propchange.core.multicast_publication import MulticastPolicy
-from propchange.core.multicast_reception import (
+from propchange.core.multicast.message import MulticastScope, ServiceIdentity
+from propchange.core.multicast.publication import MulticastPolicy
+from propchange.core.multicast.reception import (
     MulticastEvent,
     MulticastMissed,
     MulticastOutcome,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from propchange.core.advertisement import type_fits, udn_key
+from propchange.core.discovery.advertisement import type_fits, udn_key
 
 RENDERER = "urn:schemas-upnp-org:device:MediaRenderer:2"
 

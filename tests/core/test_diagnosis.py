@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.diagnosis import RULES, Diagnosis, Verdict, diagnose
-from propchange.core.diagnosis_words import refusal_in_words
+from propchange.core.diagnosis.facts import Facts, Probe, Reach, RefusedNotify
+from propchange.core.diagnosis.verdicts import RULES, Diagnosis, Verdict, diagnose
+from propchange.core.diagnosis.words import refusal_in_words
 from propchange.core.events import Status
-from propchange.core.facts import Facts, Probe, Reach, RefusedNotify
 from propchange.core.messages import Endpoint
 from propchange.core.surroundings import InterfaceKind, LocalAddress, interface_kind
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from propchange.core.callers import Callers
-from propchange.core.diagnosis import Verdict, diagnose
+from propchange.core.diagnosis.facts import RefusedNotify
+from propchange.core.diagnosis.verdicts import Verdict, diagnose
 from propchange.core.events import Status, StatusChange
-from propchange.core.facts import RefusedNotify
 from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import Endpoint, Request, Response

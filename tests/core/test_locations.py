@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from propchange.core.callbacks import OnLink
-from propchange.core.locations import judge_location
+from propchange.core.discovery.locations import judge_location
 from propchange.core.messages import Endpoint
 
 LINK = (

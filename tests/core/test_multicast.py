@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.messages import Endpoint, Request
-from propchange.core.multicast import (
+from propchange.core.multicast.message import (
     STANDARD_LEVELS,
     MulticastMessage,
     MulticastScope,

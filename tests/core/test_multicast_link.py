@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.multicast import MulticastScope, ServiceIdentity
-from propchange.core.multicast_publication import MulticastPolicy
-from propchange.core.multicast_reception import (
+from propchange.core.multicast.message import MulticastScope, ServiceIdentity
+from propchange.core.multicast.publication import MulticastPolicy
+from propchange.core.multicast.reception import (
     ExpectedService,
     MulticastEvent,
     MulticastMissed,

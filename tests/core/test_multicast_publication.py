@@ -14,8 +14,13 @@ from propchange.core.callbacks import OnLink
 from propchange.core.headers import LARGEST_SEQ
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request
-from propchange.core.multicast import Datagram, MulticastMessage, MulticastScope, ServiceIdentity
-from propchange.core.multicast_publication import (
+from propchange.core.multicast.message import (
+    Datagram,
+    MulticastMessage,
+    MulticastScope,
+    ServiceIdentity,
+)
+from propchange.core.multicast.publication import (
     MulticastMerged,
     MulticastPolicy,
     MulticastTooLarge,

@@ -14,8 +14,8 @@ from propchange.core.events import Change
 from propchange.core.headers import LARGEST_SEQ, next_seq
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request
-from propchange.core.multicast import MulticastMessage, MulticastScope, ServiceIdentity
-from propchange.core.multicast_reception import (
+from propchange.core.multicast.message import MulticastMessage, MulticastScope, ServiceIdentity
+from propchange.core.multicast.reception import (
     ExpectedService,
     MulticastEvent,
     MulticastMissed,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.headers import LARGEST_SEQ, next_seq
-from propchange.core.multicast_sequence import Numbering
+from propchange.core.multicast.sequence import Numbering
 
 
 def seen(*indexes: int, window: int = 8) -> Numbering:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.advertised import (
+from propchange.core.callbacks import OnLink
+from propchange.core.discovery.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,
     DeviceAppeared,
@@ -24,11 +25,10 @@ from propchange.core.advertised import (
     PresenceState,
     SearchWanted,
 )
-from propchange.core.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
-from propchange.core.callbacks import OnLink
+from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
+from propchange.core.discovery.presence import PRESENCE, Presence, PresenceInput
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint
-from propchange.core.presence import PRESENCE, Presence, PresenceInput
 from propchange.errors import LocalProtocolError
 
 UDN = "uuid:00000000-0000-0000-0000-00000000000a"

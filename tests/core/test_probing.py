@@ -7,8 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from propchange.core.diagnosis.facts import Facts, Probe, Reach
 from propchange.core.events import Status
-from propchange.core.facts import Facts, Probe, Reach
 from propchange.core.messages import Endpoint, Request
 from propchange.core.probing import OwnProbes, failed_probe, with_probes, with_surroundings
 from propchange.core.surroundings import LocalAddress

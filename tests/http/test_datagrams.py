@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request
-from propchange.core.multicast import Datagram, MulticastMessage, MulticastScope, read_multicast
+from propchange.core.multicast.message import (
+    Datagram,
+    MulticastMessage,
+    MulticastScope,
+    read_multicast,
+)
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.http import encode_datagram, parse_datagram
 

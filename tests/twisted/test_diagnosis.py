@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from propchange.core.callers import Callers
-from propchange.core.diagnosis import Verdict
-from propchange.core.facts import Reach
+from propchange.core.diagnosis.facts import Reach
+from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.surroundings import LocalAddress
 from propchange.twisted import ControlPoint

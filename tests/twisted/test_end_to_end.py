@@ -12,7 +12,7 @@ from twisted.internet.selectreactor import SelectReactor
 from twisted.web.resource import Resource
 
 from propchange import StateVariable, Status
-from propchange.core.diagnosis import Verdict
+from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.events import Cause
 from propchange.twisted import ControlPoint, Service, Site
 from tests.twisted.devices import DESCRIPTION, SCPD

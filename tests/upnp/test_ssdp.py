@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.advertisement import Advertisement, AdvertisementKind
+from propchange.core.discovery.advertisement import Advertisement, AdvertisementKind
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service

@@ -25,7 +25,7 @@ from propchange.asyncio.slots import RequestSlots
 from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
 from propchange.core.callers import Callers
-from propchange.core.diagnosis import Diagnosis
+from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.events import Event, Status, StatusChange
 from propchange.core.headers import server_token
 from propchange.core.held import Convert, HeldSubscription

@@ -16,7 +16,7 @@ from propchange.asyncio.documents import Documents
 from propchange.asyncio.relocation import find_description
 from propchange.asyncio.sightings import Sightings
 from propchange.asyncio.ssdp_sockets import Link, LinkSockets
-from propchange.core.advertised import (
+from propchange.core.discovery.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,
     DeviceAppeared,
@@ -28,12 +28,12 @@ from propchange.core.advertised import (
     PresenceOutcome,
     SearchWanted,
 )
-from propchange.core.advertisement import Advertisement
+from propchange.core.discovery.advertisement import Advertisement
+from propchange.core.discovery.presence import Presence
 from propchange.core.held import TokenBucket
 from propchange.core.interfaces import REFRESH_SECONDS, Interfaces, scoped_host
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
-from propchange.core.presence import Presence
 from propchange.core.reporting import Warnings
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.surroundings import LocalAddress

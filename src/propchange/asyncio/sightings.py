@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from propchange.core.advertised import AdvertisedDevice
-from propchange.core.advertisement import type_fits
+from propchange.core.discovery.advertised import AdvertisedDevice
+from propchange.core.discovery.advertisement import type_fits
 
 if TYPE_CHECKING:
     from propchange.asyncio.control_point import ControlPoint

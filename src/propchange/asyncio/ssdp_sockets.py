@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from propchange.asyncio.interfaces import endpoint_of
-from propchange.core.advertisement import Advertisement
+from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
 from propchange.core.surroundings import LocalAddress

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from propchange.asyncio.clock import monotonic
-from propchange.core.diagnosis import Diagnosis
+from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.inbox import Inbox
 from propchange.errors import ConnectionFailed, SubscriptionRefused

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from propchange.core.diagnosis import Diagnosis
+from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.events import Change, Event
 from propchange.core.messages import Request
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from propchange.core.diagnosis_words import refusal_in_words
+from propchange.core.diagnosis.words import refusal_in_words
 from propchange.core.events import Cause, Status
 from propchange.core.headers import parse_sid
 from propchange.core.held import HeldSubscription

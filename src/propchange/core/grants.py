@@ -11,9 +11,9 @@ from dataclasses import replace
 from math import inf
 
 from propchange.core.attempts import Attempts
-from propchange.core.diagnosis import diagnose
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.events import Cause, Status
-from propchange.core.facts import Facts
 from propchange.core.failures import Failure
 from propchange.core.headers import parse_sid
 from propchange.core.held import Deafness, HeldSubscription

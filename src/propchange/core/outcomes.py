@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from propchange.core.events import Event, StatusChange
 from propchange.core.held import HeldSubscription
 from propchange.core.messages import Delivery, Endpoint
-from propchange.core.multicast_publication import MulticastMerged, MulticastTooLarge
-from propchange.core.multicast_reception import (
+from propchange.core.multicast.publication import MulticastMerged, MulticastTooLarge
+from propchange.core.multicast.reception import (
     MulticastEvent,
     MulticastMissed,
     MulticastRefused,

@@ -6,7 +6,7 @@ import dataclasses
 import errno
 from collections.abc import Callable, Sequence
 
-from propchange.core.facts import Facts, Probe, Reach
+from propchange.core.diagnosis.facts import Facts, Probe, Reach
 from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.surroundings import LocalAddress
 

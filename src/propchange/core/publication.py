@@ -12,7 +12,7 @@ from propchange.core.folds import Fold
 from propchange.core.limits import Limits
 from propchange.core.messages import DeliveryAddress, Endpoint, EventMessage
 from propchange.core.moderation import Moderation
-from propchange.core.multicast_publication import MulticastService
+from propchange.core.multicast.publication import MulticastService
 from propchange.core.propertyset import check_variable_name, format_propertyset
 from propchange.core.states import PublisherState
 

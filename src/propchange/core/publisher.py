@@ -16,8 +16,8 @@ from propchange.core.messages import (
     Request,
     Response,
 )
-from propchange.core.multicast import Datagram, MulticastScope, ServiceIdentity
-from propchange.core.multicast_publication import MulticastPolicy, MulticastPublication
+from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
+from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
 from propchange.core.outcomes import (
     AttemptFailed,
     AttemptTimedOut,

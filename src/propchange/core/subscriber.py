@@ -6,16 +6,16 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from propchange.core.attempts import Attempts
 from propchange.core.callers import Callers
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.known import known_facts
 from propchange.core.events import Cause, Status
-from propchange.core.facts import Facts
 from propchange.core.failures import Failure
 from propchange.core.grants import Grants
 from propchange.core.headers import parse_sid
 from propchange.core.held import Convert, HeldSubscription
-from propchange.core.known import known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Request, Response
-from propchange.core.multicast_reception import MulticastReception
+from propchange.core.multicast.reception import MulticastReception
 from propchange.core.outbox import Outbox, Timer
 from propchange.core.outcomes import NotifyRefused, SeqUnreliable, SubscriberOutcome, Unreadable
 from propchange.core.propertyset import check_variable_name
@@ -434,7 +434,7 @@ class SubscriberProtocol:
         return outcomes
 
     def facts(self, held: HeldSubscription, now: float) -> Facts:
-        """What is known of ``held``, for :func:`~propchange.core.diagnosis.diagnose`; a runtime
+        """What is known of ``held``, for :func:`.diagnose`; a runtime
         adds what it finds by connecting."""
         return known_facts(
             held,

@@ -28,7 +28,7 @@ from propchange.core.datatypes import (
 from propchange.core.datatypes import (
     data_type as data_type_named,
 )
-from propchange.core.multicast import GENERAL, check_level
+from propchange.core.multicast.message import GENERAL, check_level
 
 __all__ = ["HasVariables", "Merge", "StateVariable", "StateVariableOptions", "wire_name"]
 
@@ -91,7 +91,7 @@ class StateVariable(Generic[T]):
       calls it maximumRate). ``minimum_delta``: numeric types only; the variable is evented once
       it has moved that far. See :mod:`propchange.core.moderation`.
     - ``multicast``: evented by multicast beside unicast (UDA 2.0 §4.3.3), with the LVL ``level``:
-      one of :data:`propchange.core.multicast.STANDARD_LEVELS`, by default ``upnp:/general``, or a
+      one of :data:`.STANDARD_LEVELS`, by default ``upnp:/general``, or a
       vendor's own, as ``example.org:/door/``.
     - ``merge``: how waiting changes are merged; None replaces the older by the newer.
     - ``channel``: for a per-channel variable with ``evented="LastChange"``, the channel that the

@@ -6,7 +6,7 @@ import re
 
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, Request
-from propchange.core.multicast import Datagram
+from propchange.core.multicast.message import Datagram
 from propchange.errors import RemoteProtocolError
 from propchange.http.encode import encode_request
 

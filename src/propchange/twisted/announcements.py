@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 
-from propchange.core.advertised import (
+from propchange.core.callbacks import OnLink
+from propchange.core.discovery.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,
     DeviceGone,
@@ -20,12 +21,11 @@ from propchange.core.advertised import (
     PresenceOutcome,
     SearchWanted,
 )
-from propchange.core.advertisement import Advertisement
-from propchange.core.callbacks import OnLink
+from propchange.core.discovery.advertisement import Advertisement
+from propchange.core.discovery.presence import Presence
 from propchange.core.held import TokenBucket
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
-from propchange.core.presence import Presence
 from propchange.core.reporting import Warnings
 from propchange.core.subscriber import SubscriberProtocol
 from propchange.core.timer import Armed, Later, Timer

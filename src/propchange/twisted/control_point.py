@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succee
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from propchange.core.diagnosis import Diagnosis
+from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.events import Event, Status, StatusChange
 from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits

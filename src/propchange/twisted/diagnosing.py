@@ -14,9 +14,9 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
 
 from propchange.core.callers import Callers
-from propchange.core.diagnosis import Diagnosis, diagnose
+from propchange.core.diagnosis.facts import Facts, Probe, Reach
+from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.events import Status
-from propchange.core.facts import Facts, Probe, Reach
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, Request
 from propchange.core.probing import OwnProbes, failed_probe, with_probes, with_surroundings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from propchange.core.diagnosis import Diagnosis
+from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.held import HeldSubscription
 from propchange.errors import ConnectionFailed, SubscriptionRefused

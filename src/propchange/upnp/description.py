@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-from propchange.core.advertisement import udn_key
 from propchange.core.datatypes import shown
+from propchange.core.discovery.advertisement import udn_key
 from propchange.core.guarded_xml import Element
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.errors import DescriptionError

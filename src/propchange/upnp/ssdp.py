@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from propchange.core.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
+from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError

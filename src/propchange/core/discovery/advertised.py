@@ -1,4 +1,4 @@
-"""Devices as they advertise themselves, and what :class:`~propchange.core.presence.Presence` tells
+"""Devices as they advertise themselves, and what :class:`.Presence` tells
 of them."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ import enum
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from propchange.core.advertisement import udn_key
+from propchange.core.discovery.advertisement import udn_key
 from propchange.core.held import TokenBucket
 from propchange.core.limits import Limits
 

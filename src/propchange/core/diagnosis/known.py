@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from propchange.core.callers import Caller, Callers
+from propchange.core.diagnosis.facts import Facts, RefusedNotify
 from propchange.core.events import Status
-from propchange.core.facts import Facts, RefusedNotify
 from propchange.core.held import HeldSubscription
 from propchange.core.limits import Limits
 from propchange.core.rules import SubscriberPolicy

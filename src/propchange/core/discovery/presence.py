@@ -16,7 +16,9 @@ import enum
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 
-from propchange.core.advertised import (
+from propchange.core.callbacks import OnLink
+from propchange.core.deadlines import Deadlines
+from propchange.core.discovery.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,
     DeviceAppeared,
@@ -32,16 +34,14 @@ from propchange.core.advertised import (
     PresenceState,
     SearchWanted,
 )
-from propchange.core.advertisement import (
+from propchange.core.discovery.advertisement import (
     ROOT_DEVICE,
     Advertisement,
     AdvertisementKind,
     udn_key,
 )
-from propchange.core.callbacks import OnLink
-from propchange.core.deadlines import Deadlines
+from propchange.core.discovery.locations import judge_location
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.locations import judge_location
 from propchange.core.messages import Endpoint
 from propchange.core.states import TransitionTable
 from propchange.errors import LocalProtocolError

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from propchange.core.diagnosis_words import duration_in_words
+from propchange.core.diagnosis.facts import Facts, Reach
+from propchange.core.diagnosis.words import duration_in_words
 from propchange.core.events import Status
-from propchange.core.facts import Facts, Reach
 from propchange.core.surroundings import InterfaceKind, address_of, container_address
 
 __all__ = ["RULES", "Diagnosis", "Rule", "Verdict", "diagnose"]

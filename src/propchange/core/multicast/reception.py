@@ -21,13 +21,13 @@ from types import MappingProxyType
 from propchange.core.events import Change
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, Request
-from propchange.core.multicast import (
+from propchange.core.multicast.message import (
     MulticastMessage,
     ServiceIdentity,
     hyphenated,
     read_multicast,
 )
-from propchange.core.multicast_sequence import Numbering
+from propchange.core.multicast.sequence import Numbering
 from propchange.core.propertyset import parse_propertyset
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 

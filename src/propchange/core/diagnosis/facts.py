@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from propchange.core.diagnosis_words import duration_in_words
+from propchange.core.diagnosis.words import duration_in_words
 from propchange.core.events import Status
 from propchange.core.messages import Endpoint
 from propchange.core.surroundings import LocalAddress, own_address, sharing_network, usable_towards

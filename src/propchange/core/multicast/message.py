@@ -2,7 +2,7 @@
 (UDA 2.0 §4.3.3).
 
 It looks like a NOTIFY and is none: one UDP datagram, no SID, no answer. :mod:`propchange.core
-.multicast_publication` is the side that sends, :mod:`propchange.core.multicast_reception` the
+.multicast_publication` is the side that sends, :mod:`propchange.core.multicast.reception` the
 side that receives.
 """
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from propchange.core.headers import next_seq
 from propchange.core.limits import Limits
-from propchange.core.multicast import (
+from propchange.core.multicast.message import (
     Datagram,
     MulticastMessage,
     MulticastScope,

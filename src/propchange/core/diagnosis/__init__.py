@@ -1,0 +1,1 @@
+"""Why a subscription hears nothing: facts in, a verdict in words out."""
