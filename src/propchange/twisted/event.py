@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
-from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -47,6 +45,7 @@ from propchange.core.subscribing import (
 from propchange.core.timing import backoff
 from propchange.errors import LocalProtocolError, PropchangeError, RemoteProtocolError
 from propchange.twisted.contents import Event
+from propchange.twisted.courses import course_of, renewable
 from propchange.twisted.deliveries import NotificationProtocol
 from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.exchanges import Exchange, connect
@@ -88,22 +87,6 @@ _POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
 
 _INFINITE_SECONDS = 1800
 """An infinite grant is renewed as if it were this: else a device that forgot it goes unnoticed."""
-
-_RENEWED_BEFORE = 30
-"""Cohen3's services renew so many seconds before the time that ``set_timeout`` is told."""
-
-
-@dataclass(eq=False, slots=True)
-class _Course:
-    """What is remembered of a service from one SUBSCRIBE to the next. Its ``timeout`` is what it
-    was told last, which says when to renew and not how long to ask for."""
-
-    asked: int = 0
-    told: int | None = None
-    failures: int = 0
-
-
-_courses: WeakKeyDictionary[Any, _Course] = WeakKeyDictionary()
 
 
 class EventServer(EventDispatcher, Resource, Logger):
@@ -403,9 +386,9 @@ class EventProtocol(Exchange, Logger):
         granted: float | None = _INFINITE_SECONDS
         if not is_infinite(timeout):
             granted = parse_timeout(timeout, lenient=True)
-        course = _course(service)
+        course = course_of(service)
         course.failures = 0
-        course.told = _renewable(int(granted or min(course.asked or 1800, 1800)))
+        course.told = renewable(int(granted or min(course.asked or 1800, 1800)))
         try:
             service.set_timeout(course.told)
         finally:
@@ -421,14 +404,6 @@ def _sid_of(response: Response) -> str | None:
         return parse_sid(response.fields.get(b"sid"))
     except ValueError:
         return None
-
-
-def _renewable(seconds: int) -> int:
-    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end, so that
-    it renews at half of a short grant: it would renew one below 30 s at once, and again at once."""
-    if seconds >= 2 * _RENEWED_BEFORE:
-        return seconds
-    return _RENEWED_BEFORE + max(seconds // 2, 1)
 
 
 def subscribe(
@@ -535,7 +510,7 @@ def _send(
         # What somebody has asked for meanwhile takes the place of this.
         outstanding = getattr(service, "event_connection", None)
         if _sid_known(service) == wanted_sid and outstanding is None:
-            course = _course(service)
+            course = course_of(service)
             course.failures += 1
             connection.wait(
                 backoff(course.failures, limits),
@@ -577,7 +552,7 @@ def unsubscribe(
 
 
 def _message(service: Any, action: str, url: str, sid: str | None) -> Request | None:
-    course = _course(service)
+    course = course_of(service)
     timeout = int(getattr(service, "timeout", 0) or 0)
     if not course.asked or timeout != course.told:
         course.asked = timeout or _POLICY.duration
@@ -605,10 +580,6 @@ def endpoint_of_url(url: str) -> Endpoint:
 def _sid_known(service: Any) -> str | None:
     sid = service.get_sid()
     return (sid.decode("latin-1") if isinstance(sid, bytes) else sid) or None
-
-
-def _course(service: Any) -> _Course:
-    return _courses.setdefault(service, _Course())
 
 
 def _resubscribe(service: Any, sid: str, reactor: Reactor, limits: Limits) -> None:
