@@ -293,7 +293,6 @@ def test_after_a_redirect_the_subscription_is_where_it_was_granted() -> None:
 
 
 @pytest.mark.clause("CP-05")
-@pytest.mark.clause("SUB-21")
 @pytest.mark.parametrize(
     ("timeout", "granted", "renewal"),
     [
