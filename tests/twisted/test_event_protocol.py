@@ -170,12 +170,16 @@ def test_with_a_sid_it_is_a_renewal(service: Any, reactor: Any) -> None:
 
 
 @pytest.mark.clause("REN-12")
-def test_a_renewal_that_is_refused_leads_to_a_new_subscription(service: Any, reactor: Any) -> None:
+def test_a_renewal_that_is_refused_leads_to_a_new_subscription(
+    service: Any, reactor: Any, caplog: Any
+) -> None:
     service.sid = "uuid:forgotten"
     deferred = event.subscribe(service, reactor=reactor)
     protocol, _ = reactor.accept()
     protocol.dataReceived(b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n")
     assert result_of(deferred).status == 412
+    assert "subscribe was answered with 412" in caplog.text
+    assert "has forgotten uuid:forgotten: subscribing afresh" in caplog.text
     assert service.sid is None
     protocol, transport = reactor.accept()
     assert "CALLBACK:" in transport.value().decode()
@@ -207,8 +211,9 @@ def granted(service: Any, reactor: Any, answer: bytes = GRANT) -> StringTranspor
 
 
 def test_a_renewal_without_an_answer_is_tried_again_with_growing_pauses(
-    service: Any, reactor: Any
+    service: Any, reactor: Any, caplog: Any
 ) -> None:
+    caplog.set_level(logging.INFO, "event_protocol")
     service.sid = "uuid:granted"
     event.subscribe(service, reactor=reactor)
     for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
@@ -217,6 +222,7 @@ def test_a_renewal_without_an_answer_is_tried_again_with_growing_pauses(
         assert len(reactor.tcpClients) == number + 1
         reactor.advance(0.5)
         assert len(reactor.tcpClients) == number + 2
+    assert "/RenderingControl/subscribe is asked again in 32 s" in caplog.text
     assert "SID: uuid:granted" in lines(granted(service, reactor))
     assert service.told_timeouts == [300]
     assert reactor.getDelayedCalls() == []
