@@ -8,9 +8,14 @@ from ipaddress import ip_network
 import pytest
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach
+from propchange.core.diagnosis.probing import (
+    OwnProbes,
+    failed_probe,
+    with_probes,
+    with_surroundings,
+)
 from propchange.core.events import Status
 from propchange.core.messages import Endpoint, Request
-from propchange.core.probing import OwnProbes, failed_probe, with_probes, with_surroundings
 from propchange.core.surroundings import LocalAddress
 
 HERE = Endpoint("192.0.2.5", 9000)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from propchange.asyncio.probes import SelfProbes, probe_device
 from propchange.asyncio.surroundings import in_container, source_towards
 from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.probing import with_probes, with_surroundings
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.events import Status
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
-from propchange.core.probing import with_probes, with_surroundings
 from propchange.core.surroundings import LocalAddress
 
 __all__ = ["look"]

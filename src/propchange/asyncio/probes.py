@@ -13,9 +13,9 @@ from typing import Any
 from propchange.asyncio.requests import locate
 from propchange.core.callers import Callers
 from propchange.core.diagnosis.facts import Probe, Reach
+from propchange.core.diagnosis.probing import OwnProbes, failed_probe
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint
-from propchange.core.probing import OwnProbes, failed_probe
 
 __all__ = ["SelfProbes", "probe_device"]
 

@@ -15,11 +15,16 @@ from twisted.python.failure import Failure
 
 from propchange.core.callers import Callers
 from propchange.core.diagnosis.facts import Facts, Probe, Reach
+from propchange.core.diagnosis.probing import (
+    OwnProbes,
+    failed_probe,
+    with_probes,
+    with_surroundings,
+)
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.events import Status
 from propchange.core.limits import Limits
 from propchange.core.messages import Endpoint, Request
-from propchange.core.probing import OwnProbes, failed_probe, with_probes, with_surroundings
 from propchange.core.surroundings import LocalAddress
 from propchange.core.urls import scoped
 from propchange.twisted.addresses import in_container, source_towards
