@@ -24,6 +24,7 @@ from propchange.twisted import ControlPoint
 from propchange.twisted.addresses import local_addresses, own_interfaces
 from propchange.twisted.exchanges import failure_of
 from propchange.twisted.reactors import later_of
+from tests.twisted.devices import Device, reply
 
 DEVICE = IPv4Address("TCP", "10.0.0.1", 8000)
 
@@ -225,6 +226,71 @@ def test_a_timer_outlives_who_cleans_its_reactor_up(reactor: Any) -> None:
     assert called == [10]
     timer.set(None)
     assert reactor.getDelayedCalls() == []
+
+
+# --- odd devices ---
+
+
+def test_a_missed_event_is_made_good_by_a_fresh_subscription(reactor: Any) -> None:
+    device = Device(reactor)
+    subscription, events, changes = device.subscribe()
+    device.notify(subscription, Temperature="20")
+    device.notify(subscription, seq=2, Temperature="22")
+    device.run(1)
+    assert subscription.sid == "uuid:2"
+    device.notify(subscription, Temperature="23")
+    assert [event.is_initial for event in events] == [True, False, True]
+    assert subscription.gaps == 1
+    assert [(change.status, change.cause) for change in changes[1:]] == [
+        (Status.RESUBSCRIBING, Cause.MISSED_EVENT),
+        (Status.ACTIVE, Cause.INITIAL_EVENT),
+    ]
+
+
+def test_a_device_whose_seq_is_always_0_is_heard_all_the_same(
+    reactor: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = Device(reactor)
+    subscription, events, _ = device.subscribe()
+    for degrees in range(20, 26):
+        device.notify(subscription, seq=0, Temperature=str(degrees))
+    assert subscription.values == {"Temperature": 25.0}
+    assert len(events) == 6
+    assert caplog.text.count("its SEQ means nothing") == 1
+    assert device.sids == 1
+
+
+def test_a_grant_of_one_second_is_renewed_and_no_more_often_than_once_a_second(
+    reactor: Any,
+) -> None:
+    device = Device(reactor)
+    short = reply(200, more="SID: uuid:1\r\nTIMEOUT: Second-1\r\n")
+    device.answers["10.0.0.1:8000", "SUBSCRIBE", "/event"] = short
+    subscription, _, _ = device.subscribe()
+    device.notify(subscription, Temperature="20")
+    device.run(60)
+    asked = [method for _, method, _ in device.asked].count("SUBSCRIBE")
+    assert 30 <= asked <= 64
+    assert subscription.granted == 1
+
+
+def test_what_an_application_raises_hinders_no_other_subscription(
+    reactor: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = Device(reactor)
+    subscription, events, _ = device.subscribe()
+
+    def fails(_: object) -> None:
+        raise ValueError("on purpose")
+
+    remote = device.device()
+    other = remote["Thermometer"].subscribe(fails, on_status=fails)
+    device.run()
+    for each in (other, subscription):
+        assert device.notify(each, Temperature="20") == 200
+    assert other.status is subscription.status is Status.ACTIVE
+    assert len(events) == 1
+    assert "on purpose" in caplog.text
 
 
 # --- what went wrong ---
