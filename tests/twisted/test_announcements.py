@@ -77,6 +77,7 @@ def test_a_device_that_is_back_on_another_port_is_found_there(near: Neighbourhoo
     ]
 
 
+@pytest.mark.clause("CP-08")
 def test_a_device_that_has_restarted_is_subscribed_to_at_once(near: Neighbourhood) -> None:
     subscription, events, changes = near.active()
     near.announce()
@@ -87,6 +88,7 @@ def test_a_device_that_has_restarted_is_subscribed_to_at_once(near: Neighbourhoo
     assert causes(changes)[0] == (Status.RESUBSCRIBING, Cause.DEVICE_REBOOTED)
 
 
+@pytest.mark.clause("CP-07")
 def test_a_device_that_has_said_goodbye_is_waited_for(near: Neighbourhood) -> None:
     subscription, events, changes = near.active()
     near.announce()
@@ -94,6 +96,7 @@ def test_a_device_that_has_said_goodbye_is_waited_for(near: Neighbourhood) -> No
     near.announce(nts="ssdp:byebye")
     near.run(120)
     assert causes(changes) == [(Status.RESUBSCRIBING, Cause.DEVICE_GONE)]
+    assert all(method != "UNSUBSCRIBE" for _, method, _ in near.asked)
     assert near.searched.count("uuid:workbench") >= 1
     near.put("10.0.0.1:8000")
     near.announce(boot_id=2)
@@ -139,6 +142,7 @@ def test_a_datagram_may_be_handed_over_as_it_came(near: Neighbourhood) -> None:
     assert subscription.status_cause is Cause.DEVICE_REBOOTED
 
 
+@pytest.mark.clause("CP-10")
 def test_an_update_that_was_announced_changes_nothing(near: Neighbourhood) -> None:
     subscription, _, changes = near.active()
     near.announce()
