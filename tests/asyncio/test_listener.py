@@ -568,6 +568,7 @@ class Transport:
     def __init__(self) -> None:
         self.peername: object = ("127.0.0.1", 5)
         self.fails = False
+        self.resets = False
         self.aborted = False
         self.waits = 0
         self.calls: list[tuple[str, object]] = []
@@ -583,6 +584,7 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         self.calls.append(("write", data[-4:]))
+        self.aborted = self.resets
 
     def get_write_buffer_size(self) -> int:
         return self.waits
@@ -626,6 +628,25 @@ def test_the_loop_is_asked_to_tell_when_what_a_receipt_is_for_has_left(run: Run)
         connection.drop()
 
     run(main())
+
+
+@pytest.mark.clause("SUB-55")
+def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(run: Run) -> None:
+    told: list[tuple[str, object]] = []
+
+    async def main() -> None:
+        connections = accepted(asyncio.get_running_loop())
+        connections.respond = lambda request: Response(200, receipt="r")
+        connections.sent = lambda response: told.append(("sent", response.receipt))
+        connections.lost = lambda response: told.append(("lost", response.receipt))
+        transport, connection = Transport(), connections()
+        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+        transport.resets = True
+        connection.data_received(notify(1))
+        connection.connection_lost(ConnectionResetError())
+
+    run(main())
+    assert told == [("lost", "r")]
 
 
 def test_a_connection_that_has_gone_before_it_was_accepted_is_forgotten(run: Run) -> None:

@@ -439,7 +439,7 @@ class _Accepted(asyncio.Protocol):
         transport.write(encoded)
         if self._finished:
             self._close_after_writing()
-        elif self._unsent and not transport.get_write_buffer_size():
+        elif self._unsent and not (transport.get_write_buffer_size() or transport.is_closing()):
             self._tell_sent()
         if self._paused and (
             transport.get_write_buffer_size() > self._shared.limits.write_buffer_bytes
