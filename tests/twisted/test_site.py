@@ -153,6 +153,18 @@ def test_a_full_table_ends_the_connection_that_was_idle_for_longest(
     assert [wire.transport.disconnecting for wire in wires] == [False, True, False]
 
 
+def test_one_address_with_too_many_connections_loses_its_own_that_was_idle_for_longest(
+    site: Site, connect: Any, reactor: Any
+) -> None:
+    wires = []
+    for host in (1, 2, 2):
+        wires.append(connect(site, peer=IPv4Address("TCP", f"127.0.0.{host}", 4000)))
+        reactor.advance(1)
+    site.limits = dataclasses.replace(LIMITS, connections=9)
+    assert site.buildProtocol(IPv4Address("TCP", "127.0.0.2", 4000)) is not None
+    assert [wire.transport.disconnecting for wire in wires] == [False, True, False]
+
+
 def test_closing_ends_the_connections_and_leaves_nothing(
     site: Site, connect: Any, reactor: Any
 ) -> None:
@@ -177,9 +189,10 @@ def test_an_idle_connection_is_ended(wire: Any, reactor: Any) -> None:
 def test_connections_are_bounded_together_and_from_one_address(site: Site, connect: Any) -> None:
     peers = [IPv4Address("TCP", f"127.0.0.{host}", 4000) for host in (1, 2, 3)]
     first, second = connect(site, peer=peers[0]), connect(site, peer=peers[0])
-    assert site.buildProtocol(peers[0]) is None
-    for busy in (first, second, connect(site, peer=peers[1])):
+    for busy in (first, second):
         busy.channel.dataReceived(b"POST ")
+    assert site.buildProtocol(peers[0]) is None
+    connect(site, peer=peers[1]).channel.dataReceived(b"POST ")
     assert site.buildProtocol(peers[2]) is None
     first.close()
     assert site.buildProtocol(peers[0]) is not None

@@ -45,7 +45,8 @@ class Limits:
     Half of the usual 1,024 file descriptors."""
 
     connections_per_address: int = 128
-    """Accepted connections at once from one address, so that one host cannot take them all."""
+    """Accepted connections at once from one address, so that one host cannot take them all;
+    beyond it its own longest idle one is closed, else the new one."""
 
     idle_seconds: float = 75.0
     """How long an accepted connection may stay without a request."""

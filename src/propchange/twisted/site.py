@@ -338,8 +338,8 @@ class Site(server.Site):
         """The protocol of a connection that is accepted, None where there is no room for it."""
         host = str(getattr(addr, "host", ""))
         limits = self.limits
-        full = self._per_address[host] >= limits.connections_per_address or (
-            len(self._open) >= limits.connections and not self._make_room()
+        full = (len(self._open) >= limits.connections and not self._make_room()) or (
+            self._per_address[host] >= limits.connections_per_address and not self._make_room(host)
         )
         peer = endpoint_of(addr)
         if self.callers is not None and peer is not None:
@@ -354,8 +354,13 @@ class Site(server.Site):
         self._per_address[host] += 1
         return channel
 
-    def _make_room(self) -> bool:
-        idle = [channel for channel in self._open if channel.idle and not channel.refused]
+    def _make_room(self, host: str | None = None) -> bool:
+        """End the longest idle connection, of those from ``host`` if it is one that is full."""
+        idle = [
+            channel
+            for channel, peer in self._open.items()
+            if channel.idle and not channel.refused and host in (None, peer)
+        ]
         if not idle:
             return False
         longest = min(idle, key=lambda channel: channel.heard)
