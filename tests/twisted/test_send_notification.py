@@ -32,7 +32,7 @@ def subscriber(number: int = 1, **changes: Any) -> dict[str, Any]:
 def send(reactor: Any, messages: Any) -> Any:
     """``send(subscriber)`` gives the list that the result comes into, and the connection."""
 
-    def send(s: Any, xml: bytes = messages.body) -> tuple[list[Any], Any]:
+    def send(s: Any, xml: bytes | str = messages.body) -> tuple[list[Any], Any]:
         deferred, connection = event.send_notification(s, xml, reactor=reactor)
         assert isinstance(hash(deferred), int)
         results: list[Any] = []
@@ -79,6 +79,15 @@ def test_it_fires_with_the_answer_however_it_comes(
         protocol.dataReceived(OK[start : start + step])
     assert results[0].status == 200
     assert results[0].headers == {"content-length": "0"}
+
+
+@pytest.mark.clause("NOT-10")
+def test_text_is_sent_as_utf_8(reactor: Any, send: Any) -> None:
+    send(subscriber(), "<e>\u00e9</e>")
+    _, transport = reactor.accept()
+    head, _, body = transport.value().partition(b"\r\n\r\n")
+    assert body == b"<e>\xc3\xa9</e>"
+    assert b"CONTENT-LENGTH: 9" in head.split(b"\r\n")
 
 
 @pytest.mark.clause("SEQ-03")

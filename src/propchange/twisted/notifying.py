@@ -344,10 +344,10 @@ def withdraw(subscriber: MutableMapping[str, Any]) -> None:
 
 
 def send_notification(
-    s: MutableMapping[str, Any], xml: bytes, *, reactor: Reactor | None = None
+    s: MutableMapping[str, Any], xml: bytes | str, *, reactor: Reactor | None = None
 ) -> tuple[Deferred[PeerResponse], _Notification]:
-    """Send the propertyset ``xml`` to the subscriber ``s``, a dict with at least ``sid``,
-    ``callback`` and ``seq``. ``s["seq"]`` is spent at once.
+    """Send the propertyset ``xml``, text as UTF-8, to the subscriber ``s``, a dict with at least
+    ``sid``, ``callback`` and ``seq``. ``s["seq"]`` is spent at once.
 
     Returns a Deferred and an object whose ``disconnect()`` gives the notification up. The
     Deferred fires with the subscriber's response, a :class:`PeerResponse`, whatever its status;
@@ -356,10 +356,10 @@ def send_notification(
     A subscriber that answers 412 is taken out of its service's dict.
     """
     reactor = reactor or default_reactor()
+    message = EventMessage((), xml.encode() if isinstance(xml, str) else xml)
     seq = int(s["seq"])
     s["seq"] = next_seq(seq)
     outbox = _outbox(s, reactor)
-    message = EventMessage((), xml)
     notification = _Notification(outbox, reactor, message, seq)
     if not outbox.addresses:
         error = DeliveryError(f"{s['callback']!r} cannot be called")
