@@ -47,6 +47,13 @@ def test_a_bucket_that_was_left_alone_holds_no_more_than_the_burst() -> None:
     assert bucket.ready_at(1_000.0) == 1_001.0
 
 
+def test_a_wait_that_is_not_to_earn_anything_earns_nothing() -> None:
+    bucket = TokenBucket(1, 1.0, 0.0)
+    bucket.spend(0.0)
+    bucket.pause(0.75)
+    assert bucket.ready_at(0.75) == 1.75
+
+
 @given(
     st.integers(1, 5),
     st.floats(0.1, 10),

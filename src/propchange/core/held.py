@@ -50,6 +50,10 @@ class TokenBucket:
         self._fill(now)
         self._tokens -= 1.0
 
+    def pause(self, now: float) -> None:
+        """Earn nothing for the time since the last call."""
+        self._stamp = now
+
     def _fill(self, now: float) -> None:
         self._tokens = min(self._burst, self._tokens + (now - self._stamp) / self._refill)
         self._stamp = now

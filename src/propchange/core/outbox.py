@@ -125,12 +125,14 @@ class Outbox:
         )
         self.requests.append(held.parting)
 
-    def parted(self, held: HeldSubscription) -> None:
+    def parted(self, held: HeldSubscription, now: float) -> None:
         """No UNSUBSCRIBE is waited for any more."""
         held.parting = None
         self.deadlines.clear((held, Timer.PARTING))
         postponed, held.postponed = held.postponed, None
         if postponed is not None and postponed.wanted:
+            # It leaves only now: the wait must not have earned the next one.
+            held.bucket.pause(now)
             self.requests.append(postponed)
 
     def clear_timers(self, held: HeldSubscription) -> None:

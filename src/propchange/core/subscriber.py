@@ -196,7 +196,7 @@ class SubscriberProtocol:
         """``response`` answers ``request``; set ``request.remote`` before."""
         held = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
-            self._unsubscribed(request)
+            self._unsubscribed(request, now)
             return
         if held.outstanding is not request:
             self._give_back_late_grant(request, response, now)
@@ -220,7 +220,7 @@ class SubscriberProtocol:
         """``request`` has brought no answer, for ``reason``, a sentence."""
         held = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
-            self._unsubscribed(request)
+            self._unsubscribed(request, now)
             return
         if held.outstanding is not request:
             return
@@ -405,7 +405,7 @@ class SubscriberProtocol:
         while (due := self._deadlines.pop_due(now)) is not None:
             held, timer = due
             if timer is Timer.PARTING:
-                self._outbox.parted(held)
+                self._outbox.parted(held, now)
             elif timer is Timer.ATTEMPT:
                 self._attempts.begin(held, now)
             elif timer is Timer.RENEWAL:
@@ -499,10 +499,10 @@ class SubscriberProtocol:
         if sid != held.sid:
             self._outbox.unsubscribe(held, request.url, sid, request.local, now)
 
-    def _unsubscribed(self, request: OutgoingRequest) -> None:
+    def _unsubscribed(self, request: OutgoingRequest, now: float) -> None:
         held = request.subscription
         if held.parting is request:
-            self._outbox.parted(held)
+            self._outbox.parted(held, now)
         # Not every UNSUBSCRIBE is the end: a repair sends one as well.
         if held.state is _S.CLOSING and request.sid == held.sid:
             self._outbox.move(held, _I.UNSUBSCRIBED)
