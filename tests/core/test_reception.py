@@ -10,7 +10,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.outcomes import ForeignSource, NotifyRefused
 from propchange.core.propertyset import format_propertyset
-from propchange.core.reception import Received, Reception
+from propchange.core.reception import Received, Reception, may_be_early
 from propchange.core.rules import SubscriberPolicy
 from propchange.core.states import SubscriberState as S
 
@@ -243,6 +243,18 @@ def test_on_a_shared_path_early_messages_are_held_for_whoever_gets_their_sid() -
         assert (response.status, found) == (200, None)
     assert seqs(desk.grant(first, "uuid:1")) == [0]
     assert seqs(desk.grant(second, "uuid:2")) == [0, 1]
+
+
+@pytest.mark.clause("SUB-59", "RSP-03", "RSP-07")
+def test_on_a_shared_path_a_stray_in_the_middle_of_its_count_is_not_early() -> None:
+    desk = Desk(SHARED)
+    held = desk.subscribing()
+    assert desk.status("/events", "uuid:stray", "57") == 412
+    assert desk.status("/events", "uuid:9", "1") == 412  # its initial event would come first
+    assert desk.status("/events", "uuid:9", "0") == 200
+    assert desk.status("/events", "uuid:9", "1") == 200
+    assert seqs(desk.grant(held, "uuid:9")) == [0, 1]
+    assert may_be_early("uuid:9", None, ())  # a device that does not count
 
 
 def test_on_a_shared_path_nothing_is_held_when_no_subscribe_is_out() -> None:

@@ -187,6 +187,18 @@ def test_an_event_before_the_answer_to_its_subscribe_is_held(
     assert [one.get_sid() for one in control_point.events] == ["uuid:early"]
 
 
+@pytest.mark.clause("SUB-59", "RSP-03", "RSP-07")
+def test_a_stray_in_the_middle_of_its_count_is_answered_412_while_a_subscribe_is_out(
+    wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
+) -> None:
+    event.subscribe(service, reactor=reactor)
+    assert status(wire, messages.notify(SID="uuid:stray", SEQ="57")) == 412
+    assert status(wire, messages.notify(SID="uuid:early")) == 200
+    assert status(wire, messages.notify(SID="uuid:early", SEQ="1")) == 200
+    grant(reactor, "uuid:early")
+    assert [one.get_sid() for one in control_point.events] == ["uuid:early"] * 2
+
+
 def test_events_before_the_answer_are_held_within_bounds_and_refused_beyond(
     wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
 ) -> None:

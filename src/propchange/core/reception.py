@@ -9,7 +9,7 @@ SUBSCRIBE turns out to be granted that SID.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from propchange.core.headers import parse_seq
@@ -28,7 +28,7 @@ from propchange.core.rules import (
 from propchange.core.states import SubscriberState
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["Received", "Reception"]
+__all__ = ["Received", "Reception", "may_be_early"]
 
 _FOREIGN_SOURCES_TOLD = 16
 """Per subscription: beyond it the list would only feed an attacker's log."""
@@ -47,6 +47,13 @@ class Received(NamedTuple):
     seq: int | None
     content: int
     pairs: tuple[tuple[str, str], ...]
+
+
+def may_be_early(sid: str, seq: int | None, held: Iterable[str]) -> bool:
+    """Whether a message for the unknown ``sid``, on a path that is shared, may have overtaken the
+    answer that tells of it: it is an initial event, has no SEQ, or comes after one for that SID,
+    which is among ``held``. Others are strays, and 412 stops their publisher (SUB-59, RSP-07)."""
+    return not seq or sid in held
 
 
 class Reception:
@@ -147,7 +154,11 @@ class Reception:
         early = held is not None and held.state is _SUBSCRIBING
         if held is None and request.target == self._policy.shared_path:
             held = self._sids.get(sid)
-            early = held is None and bool(self._subscribing)
+            early = (
+                held is None
+                and bool(self._subscribing)
+                and may_be_early(sid, seq, (one.sid for one in self._early))
+            )
         if not early and (held is None or held.sid != sid):
             if sid in self._late:
                 slow = self._late[sid]

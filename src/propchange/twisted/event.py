@@ -21,6 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.messages import Request, Response
 from propchange.core.propertyset import parse_propertyset
+from propchange.core.reception import may_be_early
 from propchange.core.rules import (
     Refusal,
     SubscriberPolicy,
@@ -157,7 +158,12 @@ class EventServer(EventDispatcher, Resource, Logger):
         sid = verdict.sid
         known = self._knows(sid)
         early = not known and self._subscribing > 0
-        if known is False and not early:
+        if early:
+            held = (event.get_sid() for event in self._early)
+            stray = not may_be_early(sid, verdict.seq, held)
+        else:
+            stray = known is False
+        if stray:
             return Refusal(412, f"{sid} is no subscription of this control point", _NOTIFY)
         try:
             pairs = parse_propertyset(verdict.body, self._limits)
