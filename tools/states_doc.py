@@ -1,7 +1,7 @@
 """Draw the tables of `core`: `python tools/states_doc.py` writes docs/states.md anew.
 
 One diagram per table. Several inputs that lead the same way share an arrow, one that leads to the
-same state from wherever there is a way on is a sentence, and so is one that changes nothing.
+end from wherever there is a way on is a sentence, and so is one that changes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _OPENING = """\
 # The states of a subscription, and of a device
 
 `make states` draws this page from the tables and docstrings of `src/propchange/core/states.py` and
-`presence.py`, which are what the protocols ask. What is not drawn cannot happen.
+`src/propchange/core/discovery/presence.py`, which are what the protocols ask. What is neither drawn
+nor named below its drawing cannot happen.
 """
 
 Table = TransitionTable[Any, Any]
@@ -98,7 +99,7 @@ class Drawing:
         for given in self.inputs:
             ends = {steps.get((state, given)) for state in sources}
             end = ends.pop()
-            if not ends and end is not None and len(sources) > 1:
+            if not ends and end in self.last and len(sources) > 1:
                 yield given, end
 
     def diagram(self) -> Iterator[str]:

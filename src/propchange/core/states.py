@@ -181,6 +181,7 @@ class SubscriberInput(enum.IntEnum):
     DUE_DESCRIBING = 1
     """The same, and the description has to be read again first."""
     DESCRIBED = 2
+    """The description has been read, and says where the event URL is."""
     GRANT = 3
     """200 to SUBSCRIBE, with a SID."""
     ATTEMPT_FAILED = 4
@@ -188,8 +189,11 @@ class SubscriberInput(enum.IntEnum):
     GIVEN_UP = 5
     """The same for the first attempt of a caller who does not want to wait."""
     INITIAL_EVENT = 6
+    """The first event of the subscription has come."""
     INITIAL_OVERDUE = 7
+    """None has come in time."""
     RENEWED = 8
+    """200 to the renewal."""
     UNREACHED = 9
     """A renewal found nobody: no connection, or no answer again and again."""
     LAPSED = 10
