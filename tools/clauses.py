@@ -30,7 +30,8 @@ DEMANDS = MUSTS | {"SHOULD", "SHOULD NOT"}
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One clause; `levels` is by version, `reason` says why it binds nobody here."""
+    """One clause; `levels` is by version, `reason` says why it binds nobody here, `later` what is
+    missing where it binds and is not kept yet."""
 
     id: str
     who: tuple[str, ...]
@@ -38,24 +39,25 @@ class Clause:
     rule: str
     kept_by: tuple[str, ...]
     reason: str
+    later: str = ""
 
     @property
     def family(self) -> str:
         return self.id.rpartition("-")[0]
 
     @property
-    def binds(self) -> bool:
-        return not self.reason
+    def kept(self) -> bool:
+        return not (self.reason or self.later)
 
     @property
     def is_must(self) -> bool:
-        """Whether it binds us with a MUST in any version, and so needs a break."""
-        return self.binds and not MUSTS.isdisjoint(self.levels.values())
+        """Whether it is kept and a MUST in any version, and so needs a break."""
+        return self.kept and not MUSTS.isdisjoint(self.levels.values())
 
     @property
     def is_demand(self) -> bool:
-        """Whether it binds us with a MUST or a SHOULD in any version, and so needs a test."""
-        return self.binds and not DEMANDS.isdisjoint(self.levels.values())
+        """Whether it is kept and a MUST or a SHOULD in any version, and so needs a test."""
+        return self.kept and not DEMANDS.isdisjoint(self.levels.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,14 @@ def _clause(name: str, row: Mapping[str, Any]) -> Clause:
     levels = dict(level) if isinstance(level, dict) else dict.fromkeys(versions, level)
     if list(levels) != versions:
         raise ValueError(f"{name}: level and versions do not agree")
-    reason = row.get("reason", "")
     return Clause(
-        name, tuple(row["who"]), levels, row["rule"], tuple(row.get("kept_by", ())), reason
+        name,
+        tuple(row["who"]),
+        levels,
+        row["rule"],
+        tuple(row.get("kept_by", ())),
+        row.get("reason", ""),
+        row.get("later", ""),
     )
 
 

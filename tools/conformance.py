@@ -111,6 +111,8 @@ def _escaped(text: str) -> str:
 def _row(clause: Clause, tests: Iterable[MarkedTest]) -> str:
     if clause.reason:
         kept, shown = f"binds nobody here: {clause.reason}", ""
+    elif clause.later:
+        kept, shown = f"not kept yet: {clause.later}", ""
     else:
         kept = "<br>".join(_kept_by(name) for name in clause.kept_by)
         shown = "<br>".join(_tests(tests))
@@ -129,8 +131,12 @@ def tests_by_clause(tests: Iterable[MarkedTest]) -> Mapping[str, list[MarkedTest
 
 def page(clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]) -> str:
     """The page; sorted, and one line a clause, so that two branches seldom touch one line."""
-    binding = sum(clause.binds for clause in clauses.values())
-    counts = f"Of {len(clauses)} clauses {binding} bind one of them here."
+    kept = sum(clause.kept for clause in clauses.values())
+    later = sum(bool(clause.later) for clause in clauses.values())
+    counts = (
+        f"Of {len(clauses)} clauses {kept} are kept here, {later} bind us and are not kept yet,\n"
+        f"and {len(clauses) - kept - later} bind nobody here; each of these says why."
+    )
     parts = [HEAD.format(counts=counts)]
     for family, rows in groupby(clauses.values(), key=lambda clause: clause.family):
         parts += [f"\n## {FAMILIES[family]}\n\n", COLUMNS]
@@ -141,14 +147,16 @@ def page(clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]) -
 def complaints(
     clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]
 ) -> Iterator[str]:
-    """What is missing: a MUST or a SHOULD that binds us and that no test names, and a test for
-    what is said to bind nobody."""
+    """What is missing: a MUST or a SHOULD that is kept and that no test names, and a test for
+    what is said to bind nobody or not to be kept."""
     for clause in clauses.values():
         named = bool(tests.get(clause.id))
         if clause.is_demand and not named:
             yield f"{clause.id} binds the {' and the '.join(clause.who)}, and no test names it"
         if clause.reason and named:
             yield f"{clause.id} is said to bind nobody, and {tests[clause.id][0].node} names it"
+        if clause.later and named:
+            yield f"{clause.id} is said not to be kept yet, and {tests[clause.id][0].node} names it"
 
 
 def main() -> int:

@@ -202,12 +202,14 @@ async def ask(
 
 class Doorkeeper:
     """A server of which the test says every answer. ``requests`` are those that came,
-    ``arrived`` the same as a queue, ``connections`` how many there were."""
+    ``peers`` where each came from, ``arrived`` the same as a queue, ``connections`` how many
+    there were."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.host = host
         self.port = port
         self.requests: list[Message] = []
+        self.peers: list[str] = []
         self.arrived: asyncio.Queue[Message] = asyncio.Queue()
         self.connections = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -247,6 +249,7 @@ class Doorkeeper:
             while True:
                 request = await read_message(reader)
                 self.requests.append(request)
+                self.peers.append(writer.get_extra_info("peername")[0])
                 self.arrived.put_nowait(request)
                 answer = await self.answer(request)
                 if answer == b"":

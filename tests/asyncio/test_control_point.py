@@ -134,6 +134,24 @@ def test_what_is_listened_on_is_subscribed_from(run: Run, raw_device: Any) -> No
     run(main())
 
 
+@pytest.mark.clause("SUB-06")
+def test_the_description_is_read_from_where_its_event_url_is_subscribed_to(
+    run: Run, raw_device: Any
+) -> None:
+    async def main() -> None:
+        async with raw_device() as device, ControlPoint(interface="127.0.0.2") as point:
+            described = await point.device(device.description_url)
+            (service,) = described.services
+            async with service.subscribe() as subscription:
+                assert urlsplit(subscription.callback).hostname == "127.0.0.2"
+            methods = [request.method for request in device.requests]
+            assert methods[0] == "GET"
+            assert methods[-2:] == ["SUBSCRIBE", "UNSUBSCRIBE"]
+            assert set(device.peers) == {"127.0.0.2"}
+
+    run(main())
+
+
 @pytest.mark.clause("SUB-77")
 def test_a_307_is_followed_and_remembered(run: Run, raw_device: Any) -> None:
     async def main() -> None:

@@ -26,10 +26,10 @@ def test_a_break_changes_one_place_of_the_sources(broken: Break) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({b.clause for b in BREAKS}))
-def test_a_break_is_of_a_clause_that_binds_somebody_and_in_the_file_of_its_family(
+def test_a_break_is_of_a_clause_that_is_kept_and_in_the_file_of_its_family(
     name: str,
 ) -> None:
-    assert CLAUSES[name].binds
+    assert CLAUSES[name].kept
     files = {b.source for b in BREAKS if b.clause == name}
     assert files == {f"{CLAUSES[name].family}.toml"}
 

@@ -16,6 +16,7 @@ MUST = Clause(
 )
 MAY = Clause("SUB-12", ("subscriber",), {"1.1": "MAY", "2.0": "MAY"}, "May.", ("x:y",), "")
 NONE = Clause("SUB-60", ("publisher",), dict.fromkeys(("1.0", "1.1"), "MUST"), "Is.", (), "why")
+LATER = Clause("MC-18", ("receiver",), {"1.1": "MUST"}, "Joins.", (), "", "no sockets")
 
 
 def _marked(*nodes: str) -> list[MarkedTest]:
@@ -45,6 +46,17 @@ def test_of_a_table_of_exchanges_the_first_few_sentences_are_told_once() -> None
 def test_a_clause_that_binds_nobody_has_its_reason_instead() -> None:
     row = page({"SUB-60": NONE}, {}).splitlines()[-1]
     assert row == "| SUB-60 | MUST in 1.0, 1.1 | publisher | Is. | binds nobody here: why |  |"
+
+
+def test_a_clause_that_is_not_kept_yet_says_so_and_is_counted_apart() -> None:
+    whole = page({"SUB-60": NONE, "SUB-70": MUST, "MC-18": LATER}, {})
+    assert whole.splitlines()[-1] == (
+        "| MC-18 | MUST in 1.1 | receiver | Joins. | not kept yet: no sockets |  |"
+    )
+    assert "Of 3 clauses 1 are kept here, 1 bind us and are not kept yet,\nand 1 bind" in whole
+    assert list(complaints({"MC-18": LATER}, {"MC-18": _marked("tests/a.py::t")})) == [
+        "MC-18 is said not to be kept yet, and tests/a.py::t names it"
+    ]
 
 
 def test_a_must_without_a_test_and_a_test_of_what_binds_nobody_are_told() -> None:
