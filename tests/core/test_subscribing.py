@@ -60,6 +60,7 @@ def test_http_urls_can_be_subscribed_to(url) -> None:
         ("http://10.0.0.1:99999/evt", "is not a URL"),
         ("http://10.0.0.1:x/evt", "is not a URL"),
         ("http://[::1/evt", "is not a URL"),
+        ("http://user:secret@10.0.0.1/evt", "has a user name; leave it out"),
         ("http://10.0.0.1/a b", "has characters that no URL may have"),
         ("http://10.0.0.1/ä", "has characters that no URL may have"),
         ("http://10.0.0.1/\x7f", "has characters that no URL may have"),

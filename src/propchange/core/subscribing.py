@@ -129,6 +129,8 @@ def http_url(url: str) -> str:
         raise ValueError(f"{url!r} is not an http:// URL")
     if not parts.hostname or port == 0:
         raise ValueError(f"{url!r} names no host and port to connect to")
+    if "@" in parts.netloc:
+        raise ValueError(f"{url!r} has a user name; leave it out")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(f"{url!r} has characters that no URL may have")
     return url
@@ -168,7 +170,7 @@ def redirect_url(url: str, response: Response, statuses: Collection[int] = REDIR
         http_url(led_to)
     except ValueError:
         return None
-    return None if "@" in urlsplit(led_to).netloc else urldefrag(led_to).url
+    return urldefrag(led_to).url
 
 
 def leads_inside(asked: Endpoint, led_to: Endpoint) -> bool:
