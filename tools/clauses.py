@@ -31,7 +31,7 @@ DEMANDS = MUSTS | {"SHOULD", "SHOULD NOT"}
 @dataclass(frozen=True, slots=True)
 class Clause:
     """One clause; `levels` is by version, `reason` says why it binds nobody here, `later` what is
-    missing where it binds and is not kept yet."""
+    still missing where it binds and is not kept yet, or only in part."""
 
     id: str
     who: tuple[str, ...]
@@ -47,7 +47,7 @@ class Clause:
 
     @property
     def kept(self) -> bool:
-        return not (self.reason or self.later)
+        return bool(self.kept_by)
 
     @property
     def is_must(self) -> bool:

@@ -111,10 +111,11 @@ def _escaped(text: str) -> str:
 def _row(clause: Clause, tests: Iterable[MarkedTest]) -> str:
     if clause.reason:
         kept, shown = f"binds nobody here: {clause.reason}", ""
-    elif clause.later:
+    elif not clause.kept:
         kept, shown = f"not kept yet: {clause.later}", ""
     else:
         kept = "<br>".join(_kept_by(name) for name in clause.kept_by)
+        kept += f"<br>not yet: {clause.later}" if clause.later else ""
         shown = "<br>".join(_tests(tests))
     whom = ", ".join(clause.who)
     cells = (clause.id, _level(clause), whom, _escaped(clause.rule), kept, shown)
@@ -132,10 +133,12 @@ def tests_by_clause(tests: Iterable[MarkedTest]) -> Mapping[str, list[MarkedTest
 def page(clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]) -> str:
     """The page; sorted, and one line a clause, so that two branches seldom touch one line."""
     kept = sum(clause.kept for clause in clauses.values())
-    later = sum(bool(clause.later) for clause in clauses.values())
+    in_part = sum(clause.kept and bool(clause.later) for clause in clauses.values())
+    nobody = sum(bool(clause.reason) for clause in clauses.values())
     counts = (
-        f"Of {len(clauses)} clauses {kept} are kept here, {later} bind us and are not kept yet,\n"
-        f"and {len(clauses) - kept - later} bind nobody here; each of these says why."
+        f"Of {len(clauses)} clauses {kept} are kept here ({in_part} of them in part so far), "
+        f"{len(clauses) - kept - nobody} bind us and are\n"
+        f"not kept yet, and {nobody} bind nobody here; each of these says what is missing, or why."
     )
     parts = [HEAD.format(counts=counts)]
     for family, rows in groupby(clauses.values(), key=lambda clause: clause.family):
@@ -155,7 +158,7 @@ def complaints(
             yield f"{clause.id} binds the {' and the '.join(clause.who)}, and no test names it"
         if clause.reason and named:
             yield f"{clause.id} is said to bind nobody, and {tests[clause.id][0].node} names it"
-        if clause.later and named:
+        if clause.later and not clause.kept and named:
             yield f"{clause.id} is said not to be kept yet, and {tests[clause.id][0].node} names it"
 
 

@@ -178,7 +178,7 @@ _REQUESTS = (
     ),
     Exchange(
         "another address for CALLBACK is sent, and taken in HOST",
-        ("SUB-17", "SUB-06"),
+        ("SUB-17",),
         (
             subscribe(CALLBACK=r"~<http://192\.0\.2\.7:4000/.+>"),
             grant(),

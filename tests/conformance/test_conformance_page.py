@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clauses import Clause, MarkedTest
 
 from conformance import complaints, page
@@ -53,10 +55,28 @@ def test_a_clause_that_is_not_kept_yet_says_so_and_is_counted_apart() -> None:
     assert whole.splitlines()[-1] == (
         "| MC-18 | MUST in 1.1 | receiver | Joins. | not kept yet: no sockets |  |"
     )
-    assert "Of 3 clauses 1 are kept here, 1 bind us and are not kept yet,\nand 1 bind" in whole
+    assert (
+        "Of 3 clauses 1 are kept here (0 of them in part so far), 1 bind us and are\n"
+        "not kept yet, and 1 bind nobody here"
+    ) in whole
     assert list(complaints({"MC-18": LATER}, {"MC-18": _marked("tests/a.py::t")})) == [
         "MC-18 is said not to be kept yet, and tests/a.py::t names it"
     ]
+
+
+def test_a_clause_that_is_kept_in_part_has_its_tests_and_what_is_missing() -> None:
+    tests = {"SUB-70": _marked("tests/a.py::t")}
+    in_part = {"SUB-70": replace(MUST, later="the sockets")}
+    assert (
+        page(in_part, tests)
+        .splitlines()[-1]
+        .endswith(
+            "(../src/propchange/core/__init__.py)<br>not yet: the sockets | [`a.py::t`](../tests/a.py) |"
+        )
+    )
+    assert "1 are kept here (1 of them in part so far), 0 bind us" in page(in_part, tests)
+    assert not list(complaints(in_part, tests))
+    assert list(complaints(in_part, {}))
 
 
 def test_a_must_without_a_test_and_a_test_of_what_binds_nobody_are_told() -> None:
