@@ -241,6 +241,19 @@ def test_closing_a_service_ends_its_delivery_connections(
 # --- the control point ---
 
 
+@pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
+def test_answers_to_events_name_the_version_that_the_control_point_speaks(
+    uda: str, reactor: Any, connect: Any, messages: Any
+) -> None:
+    point = ControlPoint(reactor=reactor, uda=uda)
+    sites: list[Any] = []
+    reactor.listenTCP = lambda port, site, interface="": sites.append(site) or _Port(site)
+    point.listen()
+    response = only(connect(sites[0]).send(messages.notify()))
+    assert response.status == 412
+    assert f" UPnP/{uda} ".encode() in response.fields[b"server"]
+
+
 def listening(point: ControlPoint, connect: Any) -> Any:
     return connect(point._ports[0].site, local=_Port(None).getHost())
 

@@ -141,6 +141,7 @@ class ControlPoint:
             reactor=self._reactor,
             callers=self._probes.callers,
             clock=self._clock,
+            server=product(self._policy.uda),
         )
         self._ports = listen(self._reactor, port, site, interface)
         self._site = site
