@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -196,6 +197,39 @@ def test_connections_are_bounded_together_and_from_one_address(site: Site, conne
     assert site.buildProtocol(peers[2]) is None
     first.close()
     assert site.buildProtocol(peers[0]) is not None
+
+
+@pytest.mark.clause("SUB-75")
+@pytest.mark.parametrize("method", ["SUBSCRIBE", "FOO", "PUT", "POST"])
+def test_a_resource_without_the_method_is_a_405_that_tells_which_it_has(
+    connect: Any, reactor: Any, method: str
+) -> None:
+    page = type("Page", (Resource,), {"isLeaf": True, "render_GET": lambda *_: b"page"})
+    wire = connect(Site(page(), limits=LIMITS, reactor=reactor))
+    (response,) = wire.send(post(b"", "Content-Length: 0").replace(b"POST", method.encode()))
+    assert response.status == 405
+    assert {name.strip() for name in response.fields[b"allow"].split(b",")} == {b"GET", b"HEAD"}
+    (response,) = wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (response.status, response.body) == (200, b"page")
+
+
+def test_a_resource_that_has_only_get_is_asked_for_that_at_a_head(
+    connect: Any, reactor: Any
+) -> None:
+    class Only(Resource):
+        isLeaf = True
+
+        def render(self, request: Any) -> bytes:
+            if request.method == b"GET":
+                return b"page"
+            raise UnsupportedMethod([b"GET"])
+
+    wire = connect(Site(Only(), limits=LIMITS, reactor=reactor))
+    wire.channel.dataReceived(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+    head, _, body = wire.transport.value().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"content-length: 4" in head.lower()
+    assert body == b""
 
 
 class Later(Resource):

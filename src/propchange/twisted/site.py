@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.web import http, server
+from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
@@ -42,7 +43,7 @@ class _Request(server.Request):
         """Let ``resrc`` answer, which may name another server."""
         server = self.site.server.encode("latin-1", "replace")
         self.responseHeaders.setRawHeaders(b"Server", [server])
-        super().render(resrc)  # type: ignore[no-untyped-call] # twisted.web is untyped
+        super().render(_Methods(resrc))  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def _handleStar(self) -> None:
         # twisted.web answers 405 to whatever is asked of * but OPTIONS: here the root judges.
@@ -51,6 +52,24 @@ class _Request(server.Request):
         else:
             self.postpath = []
             self.render(self.site.resource)
+
+
+class _Methods:
+    """A resource that answers 405 to the methods it does not have (UDA 2.0 §2.1). ``twisted.web``
+    answers 501 to all but three, which says that no resource here has them."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    def render(self, request: Any) -> Any:
+        try:
+            return self._resource.render(request)
+        except UnsupportedMethod as unsupported:
+            if request.method == b"HEAD":  # of GET, says the request itself
+                raise
+            request.setResponseCode(405)
+            request.setHeader(b"Allow", b", ".join(unsupported.allowedMethods))
+            return b""
 
 
 @implementer(IHalfCloseableProtocol)
