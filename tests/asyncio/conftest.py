@@ -249,7 +249,8 @@ class Doorkeeper:
             while True:
                 request = await read_message(reader)
                 self.requests.append(request)
-                self.peers.append(writer.get_extra_info("peername")[0])
+                # None when it has gone before it was accepted.
+                self.peers.append((writer.get_extra_info("peername") or ("",))[0])
                 self.arrived.put_nowait(request)
                 answer = await self.answer(request)
                 if answer == b"":
