@@ -444,6 +444,28 @@ def test_a_location_that_is_only_claimed_moves_nobody(run: Run) -> None:
     run(main())
 
 
+def test_another_url_of_the_same_description_has_moved_nobody(run: Run) -> None:
+    """GUPnP announces one by its UDN, whichever URL of it the application was given."""
+
+    async def main() -> None:
+        lab = Lab()
+        async with lab.open() as control_point:
+            device = await control_point.device(lab.hosted.description_url)
+            async with device["Thermometer"].subscribe() as subscription:
+                await within(anext(subscription))
+                sid = subscription.sid
+                lab.announcer.location = other = f"{lab.hosted.description_url}?again"
+                lab.announcer.alive()
+                async with asyncio.timeout(20):
+                    while device.url != other:
+                        await asyncio.sleep(0.01)
+                lab.thermometer.temperature = 31.0
+                assert not (await within(anext(subscription))).is_initial
+                assert (subscription.sid, subscription.status) == (sid, Status.ACTIVE)
+
+    run(main())
+
+
 def test_a_device_that_nobody_holds_any_more_is_followed_no_more(run: Run) -> None:
     async def main() -> None:
         import gc

@@ -14,7 +14,7 @@ from propchange.errors import ConnectionFailed
 from propchange.twisted.reactors import later_of
 from propchange.twisted.relocation import find_description
 from propchange.upnp.description import DeviceDescription, parse_description
-from tests.twisted.devices import DESCRIPTION, Device
+from tests.twisted.devices import DESCRIPTION, Device, reply
 
 HOME = "http://10.0.0.1:8000/description.xml"
 THERE = "http://10.0.0.1:8001/description.xml"
@@ -75,6 +75,18 @@ def test_a_device_that_is_back_on_another_port_is_found_there(near: Neighbourhoo
         (Status.RESUBSCRIBING, Cause.DEVICE_MOVED),
         (Status.ACTIVE, Cause.INITIAL_EVENT),
     ]
+
+
+def test_another_url_of_the_same_description_has_moved_nobody(near: Neighbourhood) -> None:
+    """GUPnP announces one by its UDN, whichever URL of it the application was given."""
+    subscription, _, changes = near.active()
+    other = "http://10.0.0.1:8000/workbench.xml"
+    near.answers["10.0.0.1:8000", "GET", "/workbench.xml"] = reply(200, DESCRIPTION)
+    near.announce(other)
+    near.run(3)
+    assert subscription.service.device.url == other
+    assert subscription.sid == "uuid:1"
+    assert causes(changes) == []
 
 
 @pytest.mark.clause("CP-08")

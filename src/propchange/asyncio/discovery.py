@@ -345,10 +345,16 @@ class Discovery:
                 tell, followed.tell = followed.tell, None
                 if description is not None and description.url != device.url:
                     self._logger.info("%s is at %s now", device.udn, description.url)
+                    moved = False
                     for remote in tuple(followed.remotes):
+                        moved |= not description.has_event_urls_of(remote.description)
                         remote.relocate(description)
                     self._presence.relocated(device, description.url, _udns(description))
-                    tell = self._protocol.device_moved
+                    if moved:
+                        tell = self._protocol.device_moved
+                    elif tell is None:
+                        # The same place by another URL: what is granted there stays.
+                        tell = self._protocol.device_returned
                 if tell is not None:
                     self._tell(device, tell)
         finally:

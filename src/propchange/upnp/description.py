@@ -187,6 +187,11 @@ class DeviceDescription:
         key = udn_key(udn)
         return next((each for each in self.all_devices() if udn_key(each.udn) == key), None)
 
+    def has_event_urls_of(self, other: DeviceDescription) -> bool:
+        """Whether its services have the event URLs that they have in ``other``, wherever the two
+        descriptions came from: then a subscription that was made by one is good by the other."""
+        return _event_urls(self) == _event_urls(other)
+
     def service(self, name: str) -> ServiceDescription:
         """The first service of the tree, in the order of the document, that is called so:
         by its full type, else its serviceId, else the tail of its serviceId, else the short
@@ -373,3 +378,10 @@ def _uda(root: Element) -> str:
 def _config_id(root: Element) -> int | None:
     text = root.attributes.get("configId", "").strip()
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+def _event_urls(description: DeviceDescription) -> set[tuple[str, str, str]]:
+    return {
+        (udn_key(service.udn), service.service_id, service.event_url)
+        for service in description.all_services()
+    }
