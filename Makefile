@@ -102,8 +102,13 @@ peers: ## the system packages and the C programs of the interop tests
 	tools/install-peers
 	@! pkg-config --exists libupnp gupnp-1.6 gio-unix-2.0 || $(MAKE) -C tests/interop/peers
 
-suite: $(DEV_STAMP) # what `coverage` has not run already
-	$(BIN)/python -m pytest -q --ignore=tests/core --ignore=tests/http $(PYTEST_ARGS)
+# What `coverage` has not run already: first what runs side by side, then what has the machine,
+# its network namespaces and the peers in them to itself.
+ALONE := tests/interop tests/recovery tests/compat
+suite: $(DEV_STAMP)
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup --ignore=tests/core --ignore=tests/http \
+		$(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS)
 
 test: ## everything
 	$(MAKE) lint types layers conformance-check

@@ -21,6 +21,8 @@ from propchange import ConnectionFailed, ControlPoint, Limits, Subscription
 from propchange.core.events import Status
 from propchange.core.outcomes import Granted
 
+pytestmark = pytest.mark.slow  # each counts what is left behind, at many moments
+
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 _PATIENCE = 10

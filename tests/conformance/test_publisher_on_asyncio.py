@@ -11,6 +11,8 @@ from publisher_player import Player
 from publisher_sockets import AsyncioStage, LoopThread
 from publisher_table import HTTP, ROWS
 
+pytestmark = pytest.mark.slow  # many seconds in all; `make check` plays the tables in memory
+
 
 @pytest.fixture(scope="module")
 def thread() -> Iterator[LoopThread]:

@@ -19,6 +19,8 @@ from twisted.web.server import Site as PlainSite
 
 from propchange.twisted import Site
 
+pytestmark = pytest.mark.slow  # many seconds in all; `make check` plays the tables in memory
+
 Played = Callable[[Exchange], None]
 
 

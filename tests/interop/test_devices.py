@@ -289,7 +289,8 @@ def test_minidlna_grants_and_is_deaf(minidlna, watch, control_point, wire):
     control_point.read("renewed")
     deaf = watching.read("status")
     assert deaf["status"] == "deaf"
-    assert "it never sends" in deaf["reason"]
+    assert "no whole request comes over its connections" in deaf["reason"]
+    assert "the device never writes its events" in deaf["reason"]
     assert control_point.read("status")["status"] == "deaf"
     control_point.ask("unsubscribe ContentDirectory", "unsubscribed")
 

@@ -419,8 +419,10 @@ RULES: tuple[Rule, ...] = (
             "over its connections"
         ),
         "Connections come and carry nothing: a firewall or proxy between cuts them, the network "
-        "loses large packets (MTU), or the device fails at sending.",
-        "look for a firewall that resets connections, and at the MTU",
+        "loses large packets (MTU), or the device fails at sending: some, such as "
+        "MiniDLNA, connect and write nothing.",
+        "look for a firewall that resets connections, and at the MTU; or the device never writes "
+        "its events, which only its maker can mend",
     ),
     Rule(
         Verdict.CALLBACK_OVERRIDE,
@@ -515,7 +517,7 @@ RULES: tuple[Rule, ...] = (
         _unheard,
         "The device is in this machine's network and has granted, the listener answers, and "
         "nothing has come. A firewall, here, there or in a switch or access point (client "
-        "isolation), drops it; or the device never sends: some, such as MiniDLNA, may not.",
+        "isolation), drops it; or the device never sends: some never do.",
         "open the port in the firewall (--port fixes it to a number or a range), and try another "
         "control point on this machine",
     ),
