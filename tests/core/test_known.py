@@ -64,6 +64,16 @@ class Point:
         headers = ((b"SID", next(self.sids).encode()), (b"TIMEOUT", b"Second-1800"))
         self.protocol.response_received(request, Response(200, headers), self.now)
 
+    def next_subscribe(self) -> OutgoingRequest:
+        """The SUBSCRIBE that follows once the UNSUBSCRIBE before it is answered."""
+        (request,) = self.requests()
+        if request.kind is RequestKind.UNSUBSCRIBE:
+            request.build(HERE)
+            self.protocol.response_received(request, Response(200, ()), self.now)
+            (request,) = self.requests()
+        assert request.kind is RequestKind.SUBSCRIBE
+        return request
+
     def granted(self, url: str = URL) -> HeldSubscription:
         held = self.subscribe(url)
         (request,) = self.requests()
@@ -130,6 +140,36 @@ def test_a_device_that_connects_and_says_nothing_is_cut_short() -> None:
     assert "but no whole request comes over its connections" in point.deaf().reason
     facts = point.protocol.facts(held, 7.0)
     assert (facts.connections, facts.connected_ago, facts.heard, facts.empty) == (1, 6.0, True, 1)
+
+
+def test_what_comes_to_the_next_address_says_nothing_of_the_first() -> None:
+    point = Point()
+    point.tell_addresses(own("10.9.0.5/24", "tun0"), own("10.0.0.2/24"))
+    held = point.subscribe()
+    (request,) = point.requests()
+    point.grant(request, Endpoint("10.9.0.5", 9000))
+    assert "which looks like a VPN" in point.deaf().reason
+
+    point.next_subscribe().build(HERE)
+    point.callers.connected(DEVICE, point.now)
+    point.callers.ended_empty(DEVICE, point.now)
+    point.callers.turned_away(DEVICE, point.now)
+
+    assert point.verdict(held) is Verdict.VPN
+    facts = point.protocol.facts(held, point.now)
+    assert (facts.heard, facts.empty, facts.turned_away) == (False, 0, 0)
+
+
+def test_what_came_to_the_first_address_is_remembered_while_the_next_is_tried() -> None:
+    point = Point()
+    point.tell_addresses(own("10.0.0.2/24"), own("10.0.1.2/24", "eth1"))
+    held = point.granted()
+    point.callers.connected(DEVICE, 1.0)
+    point.callers.ended_empty(DEVICE, 1.0)
+    assert "no whole request" in point.deaf().reason
+
+    point.next_subscribe().build(Endpoint("10.0.1.2", 9000))
+    assert point.verdict(held) is Verdict.CUT_SHORT
 
 
 def test_what_came_before_the_subscribe_says_nothing_of_it() -> None:

@@ -252,8 +252,15 @@ class Grants:
         advertised = held.advertised_endpoint
         assert advertised is not None  # since SUBSCRIBE was built
         assert held.granted_at is not None
-        held.deafness = Deafness(held.asked_at, held.granted_at, advertised)
         known = replace(self._facts(held, now), status=Status.DEAF)
+        held.deafness = Deafness(
+            held.asked_at,
+            held.granted_at,
+            advertised,
+            bool(known.heard),
+            known.empty,
+            known.turned_away,
+        )
         self._outbox.tell(held, Status.DEAF, Cause.NO_INITIAL_EVENT, str(diagnose(known)))
 
     def try_next_address(self, held: HeldSubscription, now: float) -> None:

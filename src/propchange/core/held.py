@@ -61,11 +61,15 @@ class TokenBucket:
 
 class Deafness(NamedTuple):
     """The first of the grants in a row under which nothing came: when its SUBSCRIBE was sent and
-    when it was granted, and the address that was in CALLBACK."""
+    when it was granted, the address that was in CALLBACK; and of the device until then, whether it
+    had connected, how many connections of it were empty and how many turned away."""
 
     asked_at: float
     granted_at: float
     advertised: Endpoint
+    heard: bool
+    empty: int
+    turned_away: int
 
 
 class HeldSubscription:

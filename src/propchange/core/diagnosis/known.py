@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from urllib.parse import urlsplit
 
 from propchange.core.callers import Caller, Callers
@@ -33,8 +34,11 @@ def known_facts(
     that the system has chosen."""
     asked_at, granted_at = held.asked_at, held.granted_at
     advertised = held.advertised_endpoint
+    since, heard, empty, turned_away = asked_at, False, 0, 0
     if held.status is Status.DEAF and held.deafness is not None:
-        asked_at, granted_at, advertised = held.deafness
+        asked_at, granted_at, advertised, heard, empty, turned_away = held.deafness
+        # What comes to another address, while that is tried, says nothing of the first.
+        since = held.asked_at if held.advertised_endpoint == advertised else inf
     granted = granted_at is not None
     device = _device(held)
     caller = None if callers is None or device is None else callers.of(device) or Caller()
@@ -63,10 +67,10 @@ def known_facts(
         own=addresses,
         connections=None if caller is None else caller.connections,
         connected_ago=_ago(now, None if caller is None else caller.connected_at),
-        heard=None if caller is None else _since(caller.connected_at, asked_at),
-        empty=caller.empty if caller and _since(caller.empty_at, asked_at) else 0,
+        heard=None if caller is None else heard or _since(caller.connected_at, since),
+        empty=caller.empty if caller and _since(caller.empty_at, since) else empty,
         turned_away=(
-            caller.turned_away if caller and _since(caller.turned_away_at, asked_at) else 0
+            caller.turned_away if caller and _since(caller.turned_away_at, since) else turned_away
         ),
         refused=_refused(held, callers, device, asked_at),
         slow=held.slow,
