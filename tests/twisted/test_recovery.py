@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from propchange.core.timer import Timer
 from propchange.errors import ConnectionFailed, RemoteProtocolError, TimedOut
 from propchange.twisted import ControlPoint
 from propchange.twisted.addresses import local_addresses, own_interfaces
-from propchange.twisted.exchanges import failure_of
+from propchange.twisted.exchanges import Exchange, connect, failure_of
 from propchange.twisted.reactors import later_of
 from tests.twisted.devices import Device, reply
 
@@ -334,3 +335,21 @@ def test_the_addresses_of_this_machine_are_read_with_their_networks() -> None:
         ("fd00::5", 0, "fd00::/64"),
     ]
     assert any(each.host == "127.0.0.1" for each in local_addresses())
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (error.getConnectError((113, "")), os.strerror(113)),
+        (error.TimeoutError(), "no answer within 5 s"),
+        (error.DNSLookupError("nas.local"), "DNS lookup failed: nas.local."),
+    ],
+)
+def test_a_connection_that_fails_is_told_in_plain_words(
+    reactor: Any, cause: Exception, words: str
+) -> None:
+    connected = connect(reactor, Endpoint("10.0.0.1", 8000), Exchange(reactor=reactor))
+    reactor.tcpClients[-1][2].clientConnectionFailed(None, Failed(cause))
+    failed: list[Any] = []
+    connected.addErrback(failed.append)
+    assert failed[0].getErrorMessage() == f"no connection to 10.0.0.1:8000: {words}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -129,17 +130,26 @@ _E = TypeVar("_E", bound=Exchange)
 class _Factory(ClientFactory):
     noisy = False
 
-    def __init__(self, connection: Exchange, connected: Deferred[Any], endpoint: Endpoint) -> None:
+    def __init__(
+        self, connection: Exchange, connected: Deferred[Any], endpoint: Endpoint, seconds: float
+    ) -> None:
         self._connection = connection
         self._connected = connected
         self._endpoint = endpoint
+        self._seconds = seconds
 
     def buildProtocol(self, addr: object) -> Exchange:
         self._connection.told_connected = self._connected
         return self._connection
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        error = ConnectionFailed(f"no connection to {self._endpoint}: {reason.getErrorMessage()}")
+        # Twisted's own words say the same thrice, with the number.
+        words: str = reason.getErrorMessage()
+        if isinstance(number := getattr(reason.value, "osError", None), int):
+            words = os.strerror(number)
+        elif isinstance(reason.value, ConnectTimeout):
+            words = f"no answer within {self._seconds:g} s"
+        error = ConnectionFailed(f"no connection to {self._endpoint}: {words}")
         error.__cause__ = reason.value
         self._connected.errback(error)
 
@@ -178,7 +188,7 @@ def connect(
         reactor.connectTCP(
             scoped_host(endpoint),
             endpoint.port,
-            _Factory(connection, connected, endpoint),
+            _Factory(connection, connected, endpoint, limits.connect_seconds),
             timeout=limits.connect_seconds,
             bindAddress=None if source is None else (scoped_host(source), source_port),
         )
