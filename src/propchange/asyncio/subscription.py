@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from math import inf
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Self
 
 from propchange.asyncio.clock import monotonic
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Cause, Event, Status, StatusChange
+from propchange.core.events import Event, Status, StatusChange
 from propchange.core.inbox import Inbox
+from propchange.core.standing import Standing
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 
-class Subscription:
+class Subscription(Standing):
     """One subscription, kept alive until it is closed.
 
     Entering it (``async with``) subscribes. With ``wait`` it returns once granted, and raises
@@ -66,88 +65,13 @@ class Subscription:
             raise RuntimeError("not subscribed yet: use async with … as subscription")
         return self._held
 
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The current state, live: variable -> typed value, as far as events have told it. Of
-        what LastChange tells, instance 0 and the channel Master or none; :attr:`state` has all."""
-        return MappingProxyType(self.held.values)
-
-    @property
-    def state(self) -> Mapping[tuple[str, int | None, str | None], Any]:
-        """The current state with all instances and channels that LastChange has told, as of now:
-        (variable, instance, channel) -> typed value. Instance and channel are None for what is
-        evented by itself."""
-        return self.held.full_state
-
-    @property
-    def accepted(self) -> tuple[str, ...] | None:
-        """The variables that the device events alone, as it was asked with ``variables=`` (UDA 2.0
-        §4.1.2, ACCEPTED-STATEVAR); None when it events all."""
-        return self.held.accepted
-
-    @property
-    def status(self) -> Status:
-        """How it is now. Each change of it is in :meth:`updates`, one per cause."""
-        return self.held.status
-
-    @property
-    def status_cause(self) -> Cause | None:
-        """Why the status is what it is, for programs; None before its first change."""
-        return self.held.status_cause
-
-    @property
-    def status_reason(self) -> str:
-        """Why the status is what it is, in words; empty before its first change."""
-        return self.held.status_reason
-
-    @property
-    def sid(self) -> str:
-        """The SID; empty before the first grant."""
-        return self.held.sid
+    def _now(self) -> float:
+        return monotonic()
 
     @property
     def event_url(self) -> str:
-        """Where it subscribes."""
+        """Where it subscribes, or will when it is entered."""
         return self._event_url if self._held is None else self._held.event_url
-
-    @property
-    def callback(self) -> str:
-        """The delivery URL that was advertised in CALLBACK; empty before the first SUBSCRIBE."""
-        return self.held.callback
-
-    @property
-    def granted(self) -> float | None:
-        """The granted duration in seconds, ``inf`` for an infinite one, None while none is."""
-        return self.held.duration_granted
-
-    @property
-    def expires_in(self) -> float | None:
-        """Seconds until it expires unless renewed, None while nothing is granted."""
-        expires = self.held.expires
-        if expires is None or expires == inf:
-            return expires
-        return max(0.0, expires - monotonic())
-
-    @property
-    def last_event_in(self) -> float | None:
-        """Seconds since the last event, None before the first."""
-        last = self.held.last_event_at
-        return None if last is None else monotonic() - last
-
-    @property
-    def last_event_at(self) -> float | None:
-        """When the last event came, in seconds of the runtime's clock; None before the first."""
-        return self.held.last_event_at
-
-    @property
-    def renewals(self) -> int:
-        """How often it was renewed."""
-        return self.held.renewals
-
-    @property
-    def gaps(self) -> int:
-        """How often events were missed and the state was restored by a fresh subscription."""
-        return self.held.gaps
 
     @property
     def merged(self) -> int:

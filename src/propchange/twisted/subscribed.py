@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Cause, Event, Status, StatusChange
+from propchange.core.events import Event, Status, StatusChange
 from propchange.core.held import HeldSubscription
+from propchange.core.standing import Standing
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 
-class Subscription:
+class Subscription(Standing):
     """One subscription, kept alive until it is closed. Made by :meth:`ControlPoint.subscribe`."""
 
     def __init__(
@@ -32,8 +32,7 @@ class Subscription:
         service: RemoteService | None,
     ) -> None:
         self._control_point = control_point
-        self.held = held
-        """What the protocol keeps of it, to be read only."""
+        self._held = held
         self.on_event = on_event
         self.on_status = on_status
         self.service = service
@@ -43,79 +42,12 @@ class Subscription:
         self.closed: Deferred[None] = Deferred()
 
     @property
-    def values(self) -> Mapping[str, Any]:
-        """The current state, live: variable -> value, as far as events have told it."""
-        return MappingProxyType(self.held.values)
+    def held(self) -> HeldSubscription:
+        """What the protocol keeps of it, to be read only."""
+        return self._held
 
-    @property
-    def status(self) -> Status:
-        """How it is now."""
-        return self.held.status
-
-    @property
-    def status_cause(self) -> Cause | None:
-        """Why the status is what it is, for programs; None before its first change."""
-        return self.held.status_cause
-
-    @property
-    def status_reason(self) -> str:
-        """Why the status is what it is, in words; empty before its first change."""
-        return self.held.status_reason
-
-    @property
-    def sid(self) -> str:
-        """The SID; empty before the first grant."""
-        return self.held.sid
-
-    @property
-    def event_url(self) -> str:
-        """Where it subscribes."""
-        return self.held.event_url
-
-    @property
-    def callback(self) -> str:
-        """The delivery URL that was advertised in CALLBACK; empty before the first SUBSCRIBE."""
-        return self.held.callback
-
-    @property
-    def accepted(self) -> tuple[str, ...] | None:
-        """The variables that the device events alone, as it was asked with ``variables=``
-        (ACCEPTED-STATEVAR); None when it events all."""
-        return self.held.accepted
-
-    @property
-    def state(self) -> Mapping[tuple[str, int | None, str | None], Any]:
-        """The current state with all instances and channels that LastChange has told, as of now:
-        (variable, instance, channel) -> value. Instance and channel are None for what is evented by
-        itself."""
-        return self.held.full_state
-
-    @property
-    def granted(self) -> float | None:
-        """The granted duration in seconds, ``inf`` for an infinite one, None while none is."""
-        return self.held.duration_granted
-
-    @property
-    def expires_in(self) -> float | None:
-        """Seconds until it expires unless renewed, None while nothing is granted."""
-        expires = self.held.expires
-        return None if expires is None else max(0.0, expires - self._control_point.now)
-
-    @property
-    def last_event_at(self) -> float | None:
-        """When the last event came, in seconds of :attr:`ControlPoint.now`; None before the
-        first."""
-        return self.held.last_event_at
-
-    @property
-    def renewals(self) -> int:
-        """How often it was renewed."""
-        return self.held.renewals
-
-    @property
-    def gaps(self) -> int:
-        """How often events were missed and the state was restored by a fresh subscription."""
-        return self.held.gaps
+    def _now(self) -> float:
+        return self._control_point.now
 
     @property
     def merged(self) -> int:
