@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.documents import Documents
@@ -46,6 +45,7 @@ from propchange.errors import (
     TimedOut,
 )
 from propchange.upnp.description import DeviceDescription
+from propchange.upnp.following import places_of, relocate, udns_of
 
 if TYPE_CHECKING:
     from propchange.asyncio.control_point import ControlPoint
@@ -285,7 +285,7 @@ class Discovery:
         else:
             self._presence.unfollow(device)
         followed.remotes.add(remote)
-        self._presence.relocated(device, remote.url, _udns(remote.description))
+        self._presence.relocated(device, remote.url, udns_of(remote.description))
         self._drain()
 
     def let_go(self) -> None:
@@ -306,7 +306,7 @@ class Discovery:
 
     def _tell(self, device: AdvertisedDevice, tell: Callable[[str, float], None]) -> None:
         now = monotonic()
-        udns = {udn for r in self._followed[device].remotes for udn in _udns(r.description)}
+        udns = {udn for r in self._followed[device].remotes for udn in udns_of(r.description)}
         for udn in udns:
             tell(udn, now)
         self._changed()
@@ -332,28 +332,20 @@ class Discovery:
                 await asyncio.sleep(followed.bucket.ready_at(monotonic()) - monotonic())
                 followed.bucket.spend(monotonic())
                 followed.again = False
-                former = urlsplit(device.url).netloc
-                # What it announces itself, where that is on the same server as what is known.
-                announced = (url for url in device.locations if urlsplit(url).netloc == former)
+                former, others = places_of(device)
                 description = await find_description(
                     device.udn,
-                    former=next(announced, device.url),
-                    others=(device.url, *device.locations),
+                    former=former,
+                    others=others,
                     read=self._read,
                     grace=self._limits.relocation_seconds,
                 )
                 tell, followed.tell = followed.tell, None
                 if description is not None and description.url != device.url:
                     self._logger.info("%s is at %s now", device.udn, description.url)
-                    moved = False
-                    for remote in tuple(followed.remotes):
-                        moved |= not description.has_event_urls_of(remote.description)
-                        remote.relocate(description)
-                    self._presence.relocated(device, description.url, _udns(description))
-                    if moved:
+                    if relocate(device, description, followed.remotes, self._presence):
                         tell = self._protocol.device_moved
                     elif tell is None:
-                        # The same place by another URL: what is granted there stays.
                         tell = self._protocol.device_returned
                 if tell is not None:
                     self._tell(device, tell)
@@ -451,7 +443,3 @@ class _Followed:
         self.task: asyncio.Task[None] | None = None
         self.again = False
         self.tell: Callable[[str, float], None] | None = None
-
-
-def _udns(description: DeviceDescription) -> list[str]:
-    return [device.udn for device in description.all_devices() if device.udn]

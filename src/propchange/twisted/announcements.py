@@ -6,7 +6,6 @@ import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 
@@ -33,6 +32,7 @@ from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.twisted.relocation import find_description
 from propchange.twisted.remote import RemoteDevice
 from propchange.upnp.description import DeviceDescription
+from propchange.upnp.following import places_of, relocate, udns_of
 from propchange.upnp.ssdp import read_advertisement, read_datagram
 
 __all__ = ["Announcements"]
@@ -116,7 +116,7 @@ class Announcements:
         else:
             self._presence.unfollow(device)
         followed.remotes.add(remote)
-        self._presence.relocated(device, remote.url, _udns(remote.description))
+        self._presence.relocated(device, remote.url, udns_of(remote.description))
         self._drain()
 
     def _let_go(self) -> None:
@@ -173,7 +173,7 @@ class Announcements:
                 self._warnings.warn("ignored", f"{udn} from {source}: {reason}")
 
     def _tell(self, device: AdvertisedDevice, tell: Callable[[str, float], None]) -> None:
-        for udn in {u for r in self._followed[device].remotes for u in _udns(r.description)}:
+        for udn in {u for r in self._followed[device].remotes for u in udns_of(r.description)}:
             tell(udn, self._clock())
         self._changed()
 
@@ -209,15 +209,9 @@ class Announcements:
             tell, followed.tell = followed.tell, None
             if description is not None and description.url != device.url:
                 self._logger.info("%s is at %s now", device.udn, description.url)
-                moved = False
-                for remote in tuple(followed.remotes):
-                    moved |= not description.has_event_urls_of(remote.description)
-                    remote.relocate(description)
-                self._presence.relocated(device, description.url, _udns(description))
-                if moved:
+                if relocate(device, description, followed.remotes, self._presence):
                     tell = self._protocol.device_moved
                 elif tell is None:
-                    # The same place by another URL: what is granted there stays.
                     tell = self._protocol.device_returned
             if tell is not None:
                 self._tell(device, tell)
@@ -225,13 +219,11 @@ class Announcements:
             if followed.again:
                 self._relocate_soon(device, followed)
 
-        server = urlsplit(device.url).netloc
-        # What it announces itself, where that is on the same server as what is known.
-        announced = (url for url in device.locations if urlsplit(url).netloc == server)
+        former, others = places_of(device)
         find_description(
             device.udn,
-            former=next(announced, device.url),
-            others=(device.url, *device.locations),
+            former=former,
+            others=others,
             read=self._read,
             later=self._later,
             grace=self._limits.relocation_seconds,
@@ -267,7 +259,3 @@ def _endpoint(address: str) -> Endpoint:
     """The endpoint of an address, perhaps with a numeric zone."""
     host, _, zone = address.partition("%")
     return Endpoint(str(ip_address(host)) if host else "", 0, int(zone) if zone else 0)
-
-
-def _udns(description: DeviceDescription) -> list[str]:
-    return [device.udn for device in description.all_devices() if device.udn]
