@@ -885,6 +885,28 @@ def test_a_fresh_subscribe_waits_two_seconds_at_most_for_the_unsubscribe_before_
     assert point.requests() == []
 
 
+def test_a_subscribe_that_waits_for_an_unsubscribe_does_not_earn_another_meanwhile() -> None:
+    point = ControlPoint()
+    held = point.active(device="d")
+    point.at(10)
+    point.notify(held, 2)
+    point.request(RequestKind.UNSUBSCRIBE)  # never answered
+    point.at(12)
+    sent = 0
+    for sid in ("uuid:2", "uuid:3"):
+        point.answer(point.request(RequestKind.SUBSCRIBE), sid=sid)
+        sent += 1
+        point.notify(held, 2)
+        point.answer(point.request(RequestKind.UNSUBSCRIBE), sid=None)
+    point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:4")
+    sent += 1
+    assert sent == DEFAULT_LIMITS.subscribe_burst
+    point.protocol.device_rebooted("d", point.now)
+    assert point.requests() == []
+    point.at(13)
+    point.request(RequestKind.SUBSCRIBE)
+
+
 @pytest.mark.clause("CP-01")
 def test_a_subscribe_that_waits_is_not_sent_when_nobody_wants_it_any_more() -> None:
     point = ControlPoint()

@@ -45,7 +45,7 @@ from propchange.errors import (
     TimedOut,
 )
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.following import places_of, relocate, udns_of
+from propchange.upnp.following import Tell, places_of, relocate, udns_of
 
 if TYPE_CHECKING:
     from propchange.asyncio.control_point import ControlPoint
@@ -304,14 +304,14 @@ class Discovery:
         """A subscription to the device was granted or renewed."""
         self._presence.subscription_granted(udn)
 
-    def _tell(self, device: AdvertisedDevice, tell: Callable[[str, float], None]) -> None:
+    def _tell(self, device: AdvertisedDevice, tell: Tell) -> None:
         now = monotonic()
         udns = {udn for r in self._followed[device].remotes for udn in udns_of(r.description)}
         for udn in udns:
             tell(udn, now)
         self._changed()
 
-    def _settle(self, device: AdvertisedDevice, tell: Callable[[str, float], None] | None) -> None:
+    def _settle(self, device: AdvertisedDevice, tell: Tell | None) -> None:
         """Find out where ``device`` is now, unless it says that it is where it was, and tell its
         subscriptions."""
         followed = self._followed.get(device)
@@ -340,13 +340,15 @@ class Discovery:
                     read=self._read,
                     grace=self._limits.relocation_seconds,
                 )
-                tell, followed.tell = followed.tell, None
-                if description is not None and description.url != device.url:
-                    self._logger.info("%s is at %s now", device.udn, description.url)
-                    if relocate(device, description, followed.remotes, self._presence):
-                        tell = self._protocol.device_moved
-                    elif tell is None:
-                        tell = self._protocol.device_returned
+                before, followed.tell = followed.tell, None
+                tell = relocate(
+                    device,
+                    description,
+                    followed.remotes,
+                    presence=self._presence,
+                    protocol=self._protocol,
+                    tell=before,
+                )
                 if tell is not None:
                     self._tell(device, tell)
         finally:
@@ -442,4 +444,4 @@ class _Followed:
         self.remotes: weakref.WeakSet[RemoteDevice] = weakref.WeakSet()
         self.task: asyncio.Task[None] | None = None
         self.again = False
-        self.tell: Callable[[str, float], None] | None = None
+        self.tell: Tell | None = None

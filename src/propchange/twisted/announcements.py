@@ -32,7 +32,7 @@ from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.twisted.relocation import find_description
 from propchange.twisted.remote import RemoteDevice
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.following import places_of, relocate, udns_of
+from propchange.upnp.following import Tell, places_of, relocate, udns_of
 from propchange.upnp.ssdp import read_advertisement, read_datagram
 
 __all__ = ["Announcements"]
@@ -172,12 +172,12 @@ class Announcements:
                 # Sources are easily made up, so all of them are one.
                 self._warnings.warn("ignored", f"{udn} from {source}: {reason}")
 
-    def _tell(self, device: AdvertisedDevice, tell: Callable[[str, float], None]) -> None:
+    def _tell(self, device: AdvertisedDevice, tell: Tell) -> None:
         for udn in {u for r in self._followed[device].remotes for u in udns_of(r.description)}:
             tell(udn, self._clock())
         self._changed()
 
-    def _settle(self, device: AdvertisedDevice, tell: Callable[[str, float], None] | None) -> None:
+    def _settle(self, device: AdvertisedDevice, tell: Tell | None) -> None:
         """Find out where ``device`` is now, unless it says that it is where it was, and tell its
         subscriptions."""
         followed = self._followed.get(device)
@@ -206,13 +206,15 @@ class Announcements:
         def found(description: DeviceDescription | None) -> None:
             if self._closed:
                 return
-            tell, followed.tell = followed.tell, None
-            if description is not None and description.url != device.url:
-                self._logger.info("%s is at %s now", device.udn, description.url)
-                if relocate(device, description, followed.remotes, self._presence):
-                    tell = self._protocol.device_moved
-                elif tell is None:
-                    tell = self._protocol.device_returned
+            before, followed.tell = followed.tell, None
+            tell = relocate(
+                device,
+                description,
+                followed.remotes,
+                presence=self._presence,
+                protocol=self._protocol,
+                tell=before,
+            )
             if tell is not None:
                 self._tell(device, tell)
             followed.moving = followed.again
@@ -239,7 +241,7 @@ class _Followed:
         self.pause: Armed | None = None
         self.moving = False
         self.again = False
-        self.tell: Callable[[str, float], None] | None = None
+        self.tell: Tell | None = None
 
 
 def _read(message: Mapping[str, str] | str | bytes, limits: Limits) -> Advertisement | None:

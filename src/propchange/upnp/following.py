@@ -3,16 +3,21 @@ means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.presence import Presence
+from propchange.core.subscriber import SubscriberProtocol
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.remote import DescribedDevice
 
-__all__ = ["places_of", "relocate", "udns_of"]
+__all__ = ["Tell", "places_of", "relocate", "udns_of"]
+
+Tell = Callable[[str, float], None]
+"""An input of SubscriberProtocol that takes a UDN and the time."""
 
 
 def udns_of(description: DeviceDescription) -> list[str]:
@@ -30,16 +35,25 @@ def places_of(device: AdvertisedDevice) -> tuple[str, tuple[str, ...]]:
 
 def relocate(
     device: AdvertisedDevice,
-    description: DeviceDescription,
+    description: DeviceDescription | None,
     remotes: Iterable[DescribedDevice[Any]],
+    *,
     presence: Presence,
-) -> bool:
-    """``description`` is that of ``device`` now, and of the ``remotes`` that stand for it. Whether
-    its event URLs are others, so that it has moved; else it is the same place by another URL, and
-    what is granted there stays."""
+    protocol: SubscriberProtocol,
+    tell: Tell | None,
+) -> Tell | None:
+    """What to tell the subscriptions to ``device``, None for nothing, once its ``description`` was
+    looked for; ``tell`` is what there was to tell before that.
+
+    A description at another URL is that of ``remotes`` from now on. Only where its event URLs are
+    others too has the device moved: else it is the same place by another URL, and what is granted
+    there stays."""
+    if description is None or description.url == device.url:
+        return tell
+    logging.getLogger("propchange.discovery").info("%s is at %s now", device.udn, description.url)
     moved = False
     for remote in tuple(remotes):
         moved |= not description.has_event_urls_of(remote.description)
         remote.relocate(description)
     presence.relocated(device, description.url, udns_of(description))
-    return moved
+    return protocol.device_moved if moved else tell or protocol.device_returned
