@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import timeit
 from typing import Any
 
 import pytest
@@ -359,6 +360,15 @@ def test_uda_1_0_has_no_update_and_a_bootid_only_rises() -> None:
     for bad in (7, 6, 2**31):
         with pytest.raises(ValueError, match="BOOTID rises"):
             announcement("1.1").update(ROOT, bad)
+
+
+def test_reading_opt_costs_in_proportion_to_its_length() -> None:
+    def seconds(count: int) -> float:
+        headers = ALIVE + "OPT: a" + " " * count + "b\n"
+        return min(timeit.repeat(lambda: read(headers), number=1, repeat=3))
+
+    # Four times the length costs four times the time, never sixty-four times.
+    assert seconds(4_000) < 16 * seconds(1_000)
 
 
 @pytest.mark.clause("NLS-02")

@@ -34,8 +34,8 @@ IPV4_GROUP = "239.255.255.250:1900"
 """HOST of what is sent to the group (UDA 2.0 §1.2.2)."""
 
 _MAX_AGE = re.compile(r"\bmax-age\s*=\s*\"?([0-9]{1,10})", re.IGNORECASE)
-_OPT = re.compile(r"\"?(?P<uri>[^\";]+)\"?\s*;\s*ns\s*=\s*\"?(?P<ns>[0-9]{1,4})", re.IGNORECASE)
 _NLS_LENGTH = 64
+_NLS_PREFIX = re.compile("[0-9]{1,4}")
 _LARGEST = 2**31 - 1
 
 
@@ -137,16 +137,30 @@ def _names(fields: dict[bytes, str], target_name: bytes, limits: Limits) -> tupl
 
 def _nls(fields: dict[bytes, str]) -> str | None:
     """The signature, under the prefix that OPT gives its namespace; 01 where OPT is missing."""
-    prefixes = [
-        match["ns"]
-        for match in _OPT.finditer(fields.get(b"opt", ""))
-        if match["uri"].strip() == NLS_NAMESPACE
-    ]
-    for prefix in prefixes or ["01"]:
+    for prefix in _nls_prefixes(fields.get(b"opt", "")) or ["01"]:
         value = fields.get(f"{prefix}-nls".encode(), "")
         if 0 < len(value) <= _NLS_LENGTH and value.isprintable():
             return value
     return None
+
+
+def _nls_prefixes(opt: str) -> list[str]:
+    """The prefixes that OPT gives the namespace of the signature.
+
+    OPT is a list such as ``"http://a/"; ns=01, "http://b/"; ns=02``. It is split, not matched: an
+    expression with optional white space at several places would backtrack, and one datagram
+    would occupy the receiver for seconds."""
+    prefixes = []
+    for declaration in opt.split(","):
+        uri, *parameters = [part.strip() for part in declaration.split(";")]
+        if uri.strip('" \t') != NLS_NAMESPACE:
+            continue
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            prefix = value.strip('" \t')
+            if name.strip().lower() == "ns" and _NLS_PREFIX.fullmatch(prefix):
+                prefixes.append(prefix)
+    return prefixes
 
 
 def _number(value: str | None) -> int | None:
