@@ -272,7 +272,7 @@ class LinkMachine(RuleBasedStateMachine):
         assert sum(len(service.subscriptions) for service in services) == len(
             publisher._subscriptions
         )
-        in_flight = [*schedule._in_flight, *schedule._shortened._when]
+        in_flight = list(schedule._in_flight)
         assert set(in_flight) == publisher.in_flight
         assert sum(load.in_flight for load in schedule._loads.values()) == len(in_flight)
         assert schedule._waiting == sum(len(load.waiting) for load in schedule._loads.values())

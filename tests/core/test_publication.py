@@ -10,6 +10,7 @@ from propchange.core.messages import DeliveryAddress, DeliveryURL, Endpoint
 from propchange.core.publication import (
     EndpointLoad,
     EventedVariable,
+    Lane,
     PublishedService,
     Route,
     Subscription,
@@ -116,7 +117,7 @@ def test_a_subscription_begins_before_its_initial_event() -> None:
         for port in (1, 2)
     ]
     routes = tuple(
-        Route(DeliveryAddress("uuid:1", url, None, "1.1"), EndpointLoad()) for url in urls
+        Route(DeliveryAddress("uuid:1", url, None, "1.1"), EndpointLoad(Lane(1))) for url in urls
     )
     subscription = Subscription(
         "uuid:1",

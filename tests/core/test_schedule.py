@@ -64,7 +64,7 @@ class Desk:
         return self.schedule.take(limit, self.now)[0]
 
     def settle(self, delivery: Delivery) -> None:
-        assert self.schedule.ended(delivery, 200)
+        assert self.schedule.ended(delivery, 200, self.now)
         subscription = delivery.subscription
         assert isinstance(subscription, Subscription)
         self.schedule.spend_seq(subscription)
@@ -113,7 +113,7 @@ def test_a_schedule_is_not_idle_during_a_shortened_attempt() -> None:
     (delivery,) = desk.take()
     assert desk.schedule.next_deadline() == 60.0
     assert not desk.schedule.idle
-    assert desk.schedule.ended(delivery, 200)
+    assert desk.schedule.ended(delivery, 200, desk.now)
     assert desk.schedule.idle
     assert desk.schedule.next_deadline() is None
 
@@ -164,7 +164,7 @@ def test_deliveries_say_where_to_what_and_whether_the_connection_must_be_fresh()
     assert delivery.address is subscription.routes[0].address
     assert delivery.message.changes == (("B", "0"),)
     assert delivery.fresh is False
-    assert desk.schedule.ended(delivery, 200)
+    assert desk.schedule.ended(delivery, 200, desk.now)
     subscription.fresh = True
     desk.schedule.enqueue(subscription)
     (delivery,) = desk.take()
@@ -209,7 +209,7 @@ def test_a_merged_message_is_pointed_out_at_its_first_attempt_alone() -> None:
     desk.change(A="2")
     taken, merged = desk.schedule.take(10, 0.0)
     assert taken == merged
-    assert desk.schedule.ended(taken[0], 200)
+    assert desk.schedule.ended(taken[0], 200, desk.now)
     desk.schedule.enqueue(subscription)
     taken, merged = desk.schedule.take(10, 0.0)
     assert (len(taken), merged) == (1, [])
@@ -219,8 +219,8 @@ def test_a_delivery_ends_once() -> None:
     desk = Desk()
     desk.subscription()
     (delivery,) = desk.take()
-    assert desk.schedule.ended(delivery, 200)
-    assert not desk.schedule.ended(delivery, 200)
+    assert desk.schedule.ended(delivery, 200, desk.now)
+    assert not desk.schedule.ended(delivery, 200, desk.now)
 
 
 @pytest.mark.clause("FAIL-03")
@@ -236,7 +236,7 @@ def test_attempts_run_out_of_time_in_the_order_in_which_they_began() -> None:
     assert desk.schedule.next_deadline() == 30.0
     assert desk.schedule.pop_timed_out(29.9) is None
     assert desk.schedule.pop_timed_out(30.0) is first
-    desk.schedule.ended(first, 200)
+    desk.schedule.ended(first, 200, desk.now)
     assert desk.schedule.next_deadline() == 35.0
     assert desk.schedule.pop_timed_out(34.9) is None
     assert desk.schedule.pop_timed_out(35.0) is second
@@ -246,13 +246,13 @@ def test_a_shortened_attempt_may_run_out_before_one_that_began_earlier() -> None
     desk = Desk()
     retried = desk.subscription(1, 2)
     (attempt,) = desk.take()
-    desk.schedule.ended(attempt, 200)
+    desk.schedule.ended(attempt, 200, desk.now)
     retried.route = 1
     desk.now = 30.0
     desk.schedule.enqueue(retried)
     (attempt,) = desk.take()
     assert desk.schedule.next_deadline() == 60.0
-    desk.schedule.ended(attempt, 200)
+    desk.schedule.ended(attempt, 200, desk.now)
     desk.now = 40.0
     desk.subscription(3)
     (ordinary,) = desk.take()
@@ -263,7 +263,7 @@ def test_a_shortened_attempt_may_run_out_before_one_that_began_earlier() -> None
     assert desk.schedule.pop_timed_out(59.9) is None
     assert desk.schedule.pop_timed_out(60.0) is shortened
     assert desk.schedule.pop_timed_out(70.0) is ordinary
-    desk.schedule.ended(shortened, 200)
+    desk.schedule.ended(shortened, 200, desk.now)
     assert desk.schedule.next_deadline() == 70.0
 
 
@@ -285,7 +285,7 @@ def test_an_endpoint_is_remembered_while_a_notify_to_it_is_in_flight() -> None:
     desk.end(ended)
     desk.end(waiting)
     assert desk.schedule._loads
-    assert desk.schedule.ended(delivery, 200)
+    assert desk.schedule.ended(delivery, 200, desk.now)
     assert desk.schedule._loads == {}
     assert desk.take() == []
     assert desk.schedule.idle
@@ -349,7 +349,7 @@ def test_who_waits_to_be_proven_is_tried_when_another_has_answered_or_failed() -
     desk.settle(first)
     (delivery,) = desk.take()
     assert delivery.subscription is third
-    assert desk.schedule.ended(second, DeliveryFailure.TIMED_OUT)
+    assert desk.schedule.ended(second, DeliveryFailure.TIMED_OUT, desk.now)
     (delivery,) = desk.take()
     assert delivery.subscription is fourth
 
@@ -359,7 +359,7 @@ def test_an_endpoint_that_failed_has_to_do_with_fewer_connections_until_it_answe
     subscriptions = [desk.quiet(port) for port in (1, 2)]
     desk.change(A="1")
     for delivery in desk.take():
-        assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT)
+        assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT, desk.now)
         subscription = delivery.subscription
         desk.schedule.spend_seq(subscription)
         subscription.state = PUBLISHER.step(subscription.state, PublisherInput.SETTLED)
@@ -379,7 +379,7 @@ def test_a_connection_that_was_closed_meanwhile_says_nothing_against_its_endpoin
     subscription = desk.quiet(1)
     desk.change(A="1")
     (delivery,) = desk.take()
-    assert desk.schedule.ended(delivery, DeliveryFailure.STALE)
+    assert desk.schedule.ended(delivery, DeliveryFailure.STALE, desk.now)
     assert subscription.routes[0].load.lane is None
 
 
@@ -392,3 +392,56 @@ def test_one_that_ended_while_it_waited_passes_its_turn_on() -> None:
     (delivery,) = desk.take()
     assert delivery.subscription is subscriptions[3]
     assert desk.schedule._waiting == 1
+
+
+def test_those_that_wait_for_a_lane_leave_it_with_their_endpoint() -> None:
+    desk = Desk(FEW)
+    subscriptions = [desk.subscription(1) for _ in range(4)]
+    other = desk.subscription(2)
+    first, _ = desk.take()
+    desk.settle(first)
+    assert {delivery.subscription for delivery in desk.take()} == {*subscriptions[2:], other}
+
+
+def test_waiting_subscriptions_go_along_when_their_endpoint_fails() -> None:
+    desk = Desk(FEW)
+    subscriptions = [desk.subscription(1) for _ in range(4)]
+    first, second = desk.take()
+    for delivery in (first, second):
+        assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT, desk.now)
+    (delivery,) = desk.take()
+    assert delivery.subscription is subscriptions[2]
+    desk.settle(delivery)
+    (delivery,) = desk.take()
+    assert delivery.subscription is subscriptions[3]
+
+
+@pytest.mark.parametrize(("answered", "fails"), [(6.0, False), (5.0, True), (4.0, True)])
+def test_an_endpoint_fails_when_nothing_was_answered_since_the_failing_attempt_began(
+    answered: float, fails: bool
+) -> None:
+    desk = Desk()
+    desk.subscription(1)
+    desk.subscription(1)
+    (answer,) = desk.take(1)
+    desk.now = 5.0
+    (failing,) = desk.take()
+    desk.now = answered
+    desk.settle(answer)
+    desk.now = 35.0
+    assert desk.schedule.ended(failing, DeliveryFailure.TIMED_OUT, desk.now)
+    load = failing.subscription.routes[0].load
+    assert load.lane is (desk.schedule._failing if fails else None)
+
+
+def test_nobody_waits_for_an_endpoint_that_all_its_subscriptions_have_left() -> None:
+    desk = Desk(FEW)
+    for port in (1, 2):
+        desk.subscription(port)
+    gone = [desk.subscription(3) for _ in range(2)]
+    assert len(desk.take()) == 2
+    for subscription in gone:
+        desk.end(subscription)
+    assert desk.schedule._waiting == 0
+    assert Endpoint("10.0.0.2", 3) not in desk.schedule._loads
+    assert not desk.schedule._unproven.queue

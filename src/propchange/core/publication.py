@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from math import inf
 
 from propchange.core.backlog import Accumulate, Backlog, MergeRule, Replace
 from propchange.core.folds import Fold
@@ -111,26 +112,36 @@ class PublishedService:
 
 
 class Lane:
-    """A share of the delivery connections: at most ``most`` at once, and what waits for one."""
+    """A share of the delivery connections: at most ``most`` attempts at once.
 
-    __slots__ = ("in_flight", "most", "waiting")
+    Endpoints that have waiting subscriptions queue for it and take turns, one attempt each, so
+    that an endpoint with many subscriptions does not delay the others.
+    """
+
+    __slots__ = ("in_flight", "most", "queue")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.in_flight = 0
-        self.waiting: deque[Subscription] = deque()
+        self.queue: OrderedDict[EndpointLoad, None] = OrderedDict()
 
 
 class EndpointLoad:
-    """The connections in use to one (address, port), and what waits for one to be free.
-    ``lane`` is the share that it has to do with; None for an endpoint that answers."""
+    """The attempts in flight to one (address, port), and the subscriptions that wait for a turn.
 
-    __slots__ = ("in_flight", "lane", "users", "waiting")
+    ``lane`` is the share of an endpoint that has not answered yet, or failed last; None for an
+    endpoint that answers. It stands in ``queue`` while subscriptions wait and it may have another
+    attempt. ``answered`` is the time of its last answer.
+    """
 
-    def __init__(self, lane: Lane | None = None) -> None:
+    __slots__ = ("answered", "in_flight", "lane", "queue", "users", "waiting")
+
+    def __init__(self, lane: Lane) -> None:
         self.in_flight = 0
         self.users = 0
-        self.lane = lane
+        self.lane: Lane | None = lane
+        self.queue = lane.queue
+        self.answered = -inf
         self.waiting: deque[Subscription] = deque()
 
 

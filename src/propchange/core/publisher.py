@@ -331,7 +331,7 @@ class PublisherProtocol:
         ignored.
         """
         self._now = now
-        if not self._schedule.ended(delivery, result):
+        if not self._schedule.ended(delivery, result, now):
             return
         subscription: Subscription = delivery.subscription
         state = subscription.state

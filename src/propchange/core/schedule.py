@@ -6,12 +6,15 @@ Those that are behind, or have another attempt to make, stand in the queue thems
 their delivery URL's endpoint while that has as many connections in use as it may have.
 
 Endpoints that have not answered yet, and those that failed to last time, each have a share of the
-connections and no more: however many there are, those that answer are told without delay.
+connections and no more: however many there are, those that answer are told without delay. Endpoints
+queue for a share, each with its waiting subscriptions. An endpoint that answers or fails changes
+queues, and its waiting subscriptions go along. :meth:`DeliverySchedule.take` looks for free places
+itself: nothing waits for a share that is idle.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.headers import next_seq
@@ -44,19 +47,22 @@ class DeliverySchedule:
         self._message_seconds = limits.message_seconds
         self._attempt_seconds = limits.attempt_seconds
         self._ready: deque[Subscription | PublishedService] = deque()
-        # Ordinary attempts all have the same time, so they end in the order they began.
+        # When each attempt ends at the latest, in the order they began. Those that end sooner,
+        # since the time for their message is up, stand in both.
         self._in_flight: dict[Delivery, float] = {}
         self._shortened: Deadlines[Delivery] = Deadlines()
         self._waiting = 0
         self._loads: dict[Endpoint, EndpointLoad] = {}
+        self._answering: OrderedDict[EndpointLoad, None] = OrderedDict()
         self._unproven = Lane(limits.unproven_delivery_connections)
         self._failing = Lane(limits.failing_delivery_connections)
+        # An attempt keeps its place in the lane that it began in, wherever its endpoint moves.
         self._lanes: dict[Delivery, Lane] = {}
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in flight."""
-        return not (self._ready or self._in_flight or self._waiting or len(self._shortened))
+        return not (self._ready or self._in_flight or self._waiting)
 
     def use(self, endpoint: Endpoint) -> EndpointLoad:
         """The load of ``endpoint``, for a subscription that will send there."""
@@ -72,8 +78,15 @@ class DeliverySchedule:
         self._drop_unused(route)
 
     def _drop_unused(self, route: Route) -> None:
+        load = route.load
+        if load.users:
+            return
+        if load.waiting:  # They have all ended.
+            self._waiting -= len(load.waiting)
+            load.waiting.clear()
+            load.queue.pop(load, None)
         # Not while a NOTIFY is in flight: whoever cancels and subscribes again keeps their cap.
-        if not route.load.users and not route.load.in_flight:
+        if not load.in_flight:
             self._loads.pop(route.address.url.endpoint, None)
 
     def changed(self, service: PublishedService) -> None:
@@ -98,6 +111,9 @@ class DeliverySchedule:
         """At most ``limit`` deliveries to begin, and those of them that carry merged changes."""
         taken: list[Delivery] = []
         merged: list[Delivery] = []
+        # Before those that have not waited yet: they might take the places.
+        if self._waiting:
+            self._take_waiting(limit, now, taken, merged)
         ready = self._ready
         while ready and len(taken) < limit:
             item = ready.popleft()
@@ -115,23 +131,45 @@ class DeliverySchedule:
                 self._begin(quiet.popitem(last=False)[0], now, taken, merged)
         return taken, merged
 
+    def _take_waiting(
+        self, limit: int, now: float, taken: list[Delivery], merged: list[Delivery]
+    ) -> None:
+        answering, most = self._answering, self._most_in_flight
+        while answering and len(taken) < limit:
+            load = next(iter(answering))
+            waiting = load.waiting
+            while waiting and load.in_flight < most and len(taken) < limit:
+                self._waiting -= 1
+                self._begin(waiting.popleft(), now, taken, merged)
+            if not waiting or load.in_flight >= most:
+                del answering[load]
+        for lane in (self._unproven, self._failing):
+            queue = lane.queue
+            while queue and lane.in_flight < lane.most and len(taken) < limit:
+                load = queue.popitem(last=False)[0]
+                self._waiting -= 1
+                self._begin(load.waiting.popleft(), now, taken, merged)
+                if load.waiting and load.in_flight < most:
+                    queue[load] = None
+
     def _begin(
         self, subscription: Subscription, now: float, taken: list[Delivery], merged: list[Delivery]
     ) -> None:
         state = subscription.state
+        if state is _ENDED:
+            return
         route = subscription.routes[subscription.route]
         load = route.load
         lane = load.lane
-        if state is _ENDED:
-            self._pass_on(load)
-            return
         if load.in_flight >= self._most_in_flight:
+            # It does not queue at its own cap: the end of any of its attempts queues it.
             load.waiting.append(subscription)
             self._waiting += 1
             return
         if lane is not None and lane.in_flight >= lane.most:
-            lane.waiting.append(subscription)
+            load.waiting.append(subscription)
             self._waiting += 1
+            load.queue[load] = None
             return
         message = subscription.message
         is_retry = message is not None
@@ -143,7 +181,6 @@ class DeliverySchedule:
                 )
                 if message is None:
                     service.quiet[subscription] = None
-                    self._pass_on(load)
                     return
                 subscription.state = _SENDING
             else:
@@ -159,52 +196,48 @@ class DeliverySchedule:
             self._lanes[delivery] = lane
         if subscription.fresh:  # as a keyword it would cost every delivery
             delivery.fresh = True
-        deadline = now + self._attempt_seconds
-        if deadline <= subscription.message_deadline:
-            self._in_flight[delivery] = deadline
-        else:
+        self._in_flight[delivery] = deadline = now + self._attempt_seconds
+        if deadline > subscription.message_deadline:
             self._shortened.set(delivery, subscription.message_deadline)
         taken.append(delivery)
         if message.updates > 1 and not is_retry:
             merged.append(delivery)
 
-    def ended(self, delivery: Delivery, result: int | DeliveryFailure) -> bool:
+    def ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> bool:
         """``delivery`` is over and frees its connection; False when it had been over before."""
-        if self._in_flight.pop(delivery, None) is None:
-            if delivery not in self._shortened:
-                return False
-            self._shortened.clear(delivery)
+        deadline = self._in_flight.pop(delivery, None)
+        if deadline is None:
+            return False
         subscription: Subscription = delivery.subscription
+        if deadline > subscription.message_deadline:
+            self._shortened.clear(delivery)
         route = subscription.routes[subscription.route]
         load = route.load
         load.in_flight -= 1
-        if load.waiting:
-            self._release(load.waiting)
         if self._lanes:
             lane = self._lanes.pop(delivery, None)
             if lane is not None:
                 lane.in_flight -= 1
-                self._release(lane.waiting)
         if isinstance(result, int):
-            load.lane = None
-        elif result is not _STALE:
-            load.lane = self._failing
+            load.answered = now
+            if load.lane is not None:
+                self._move(load, None)
+        # Not when the endpoint has answered another attempt since this one began.
+        elif result is not _STALE and load.answered + self._attempt_seconds <= deadline:
+            self._move(load, self._failing)
+        if load.waiting:
+            load.queue[load] = None
         if subscription.state is _ENDED:
             self._drop_unused(route)
         return True
 
-    def _pass_on(self, load: EndpointLoad) -> None:
-        # Whoever does not use a free connection passes it on, or the rest would wait for ever.
-        self._release(load.waiting)
-        if load.lane is not None:
-            self._release(load.lane.waiting)
-
-    def _release(self, waiting: deque[Subscription]) -> None:
-        if waiting:
-            self._waiting -= 1
-            # Before those that have not waited yet: they might take the connection. One that has
-            # ended meanwhile passes it on when its turn comes.
-            self._ready.appendleft(waiting.popleft())
+    def _move(self, load: EndpointLoad, lane: Lane | None) -> None:
+        """``load`` belongs to ``lane`` from now on, None when it answers. :meth:`ended` queues
+        its waiting subscriptions there."""
+        if load.waiting:
+            load.queue.pop(load, None)
+        load.lane = lane
+        load.queue = self._answering if lane is None else lane.queue
 
     def spend_seq(self, subscription: Subscription) -> None:
         """The message of ``subscription`` is settled: its SEQ is spent (SEQ-07)."""
