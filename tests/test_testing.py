@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import pytest
 
-from propchange.core.events import Cause, Status
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.outcomes import (
     AttemptFailed,
@@ -15,9 +14,10 @@ from propchange.core.outcomes import (
     InitialEventDelivered,
     MessageAbandoned,
 )
-from propchange.core.publication import EventedVariable
+from propchange.core.publisher.records import EventedVariable
 from propchange.core.rules import PublisherPolicy, SubscriberPolicy
 from propchange.core.states import SubscriberState
+from propchange.core.subscriber.events import Cause, Status
 from propchange.testing import DELIVER, Fate, Link, Message
 
 LOST = Fate((), told=True)

@@ -11,7 +11,7 @@ from twisted.internet import reactor, stdio
 from twisted.internet.protocol import Protocol
 
 from propchange import Event, Limits
-from propchange.core.events import StatusChange
+from propchange.core.subscriber.events import StatusChange
 from propchange.twisted import ControlPoint
 from propchange.upnp.description import parse_description
 

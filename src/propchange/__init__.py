@@ -6,9 +6,9 @@ from propchange.asyncio.remote import RemoteDevice, RemoteService
 from propchange.asyncio.sightings import Sighting, SightingKind
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
-from propchange.core.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.limits import Limits
-from propchange.core.variables import StateVariable
+from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
+from propchange.core.values.state_variables import StateVariable
 from propchange.errors import (
     ConnectionFailed,
     DeliveryError,

@@ -24,25 +24,25 @@ from functools import partial
 from ipaddress import ip_interface, ip_network
 from typing import Any, Literal, TypeVar
 
-from propchange.core.callbacks import OnLink
-from propchange.core.events import Event, StatusChange
-from propchange.core.failures import Failure
-from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.message import Datagram, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.outcomes import AttemptTimedOut, PublisherOutcome, SubscriberOutcome
-from propchange.core.publication import EventedVariable
-from propchange.core.publisher import PublisherProtocol
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
 from propchange.core.rules import PublisherPolicy, SubscriberPolicy
-from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import (
+from propchange.core.subscriber.events import Event, StatusChange
+from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
     authority_and_target,
 )
-from propchange.core.surroundings import LocalAddress
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.http import (
     RequestParser,
     ResponseParser,

@@ -12,7 +12,7 @@ from propchange.asyncio import deliveries as deliveries_module
 from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.interfaces import addresses
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import (
+from propchange.core.wire.messages import (
     Delivery,
     DeliveryAddress,
     DeliveryFailure,

@@ -12,7 +12,7 @@ import pytest
 from propchange import ControlPoint, Limits, Subscription
 from propchange.core.diagnosis.facts import Reach
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
-from propchange.core.events import Status, StatusChange
+from propchange.core.subscriber.events import Status, StatusChange
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

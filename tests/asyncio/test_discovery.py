@@ -23,9 +23,9 @@ from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
 from propchange.core.discovery.advertised import AdvertisementIgnored
-from propchange.core.events import Event, Status, StatusChange
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.errors import TimedOut
 
 

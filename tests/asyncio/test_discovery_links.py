@@ -10,7 +10,7 @@ from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.rules import SubscriberPolicy
-from propchange.core.subscriber import SubscriberProtocol
+from propchange.core.subscriber.protocol import SubscriberProtocol
 
 
 def adapter(name: str, index: int, *hosts: str) -> ifaddr.Adapter:

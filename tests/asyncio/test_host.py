@@ -18,10 +18,10 @@ import pytest
 from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.interfaces import addresses
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, Request, Response
 from propchange.core.outcomes import InitialEventDelivered, MessageAbandoned, Subscribed
-from propchange.core.publication import Subscription
-from propchange.core.variables import StateVariable
+from propchange.core.publisher.records import Subscription
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Delivery, Request, Response
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service

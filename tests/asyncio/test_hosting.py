@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
-from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.rules import PublisherPolicy
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service
 

@@ -9,8 +9,8 @@ import pytest
 
 from propchange.asyncio import interfaces
 from propchange.asyncio.interfaces import endpoint_of
-from propchange.core.callbacks import OnLink
-from propchange.core.messages import Endpoint
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.wire.messages import Endpoint
 
 
 def test_this_machine_has_addresses() -> None:

@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 import pytest
 
 from propchange import Change, ControlPoint, Device, Event, Limits, Subscription, host
-from propchange.core.lastchange import parse_lastchange
-from propchange.core.variables import StateVariable
+from propchange.core.values.lastchange import parse_lastchange
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.standard import AVTransport, ContentDirectory, RenderingControl
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from propchange.asyncio.accepted import AcceptedConnections
 from propchange.asyncio.interfaces import addresses
 from propchange.asyncio.listener import Listener
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.wire.messages import Endpoint, Request, Response
 
 OK = Response(200, ((b"CONTENT-LENGTH", b"0"),))
 OK_BYTES = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"

@@ -16,9 +16,9 @@ import pytest
 from propchange import Limits
 from propchange.asyncio.listener import Listener
 from propchange.asyncio.probes import SelfProbes, probe_device
-from propchange.core.callers import Callers
 from propchange.core.diagnosis.facts import Probe, Reach
-from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.wire.messages import Endpoint, Request, Response
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -16,10 +16,10 @@ import pytest
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.requests import failure_of, fetch, send
-from propchange.core.events import Cause, Status, StatusChange
-from propchange.core.failures import Failure
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request
+from propchange.core.subscriber.events import Cause, Status, StatusChange
+from propchange.core.subscriber.failures import Failure
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 
 Run = Callable[..., Any]

@@ -12,7 +12,7 @@ from propchange.asyncio import requests as requests_module
 from propchange.asyncio.interfaces import addresses
 from propchange.asyncio.requests import fetch, follow, locate, send
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint, Request
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import (
     ConnectionFailed,
     LocalProtocolError,

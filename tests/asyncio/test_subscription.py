@@ -12,8 +12,8 @@ import pytest
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.subscription import Subscription
-from propchange.core.events import Cause, Event, Status, StatusChange
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 pytestmark = pytest.mark.slow

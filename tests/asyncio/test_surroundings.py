@@ -8,8 +8,8 @@ import pytest
 
 from propchange.asyncio import surroundings
 from propchange.asyncio.surroundings import in_container, kind_of, source_towards
-from propchange.core.messages import Endpoint
-from propchange.core.surroundings import InterfaceKind
+from propchange.core.local_addresses import InterfaceKind
+from propchange.core.wire.messages import Endpoint
 
 
 def interface(

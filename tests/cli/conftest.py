@@ -17,7 +17,7 @@ import pytest
 
 from propchange import Device, HostedDevice, Service, StateVariable, host
 from propchange.cli import main
-from propchange.core.messages import Request
+from propchange.core.wire.messages import Request
 
 PATIENCE = 15.0
 """Seconds before a test that waits for another thread or process fails. It takes milliseconds."""

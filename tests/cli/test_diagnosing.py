@@ -17,7 +17,7 @@ from propchange.cli.running import CommandFailed
 from propchange.cli.terminal import TerminalLines
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
-from propchange.core.events import Status
+from propchange.core.subscriber.events import Status
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 EVIL = "\x1b[2J\r\n\u202e"

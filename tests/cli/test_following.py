@@ -17,10 +17,7 @@ from propchange.cli.following import Follower
 from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine
 from propchange.cli.running import CommandFailed
 from propchange.cli.writing import Writer
-from propchange.core.events import Event
-from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.outcomes import (
     ForeignSource,
     Granted,
@@ -28,6 +25,9 @@ from propchange.core.outcomes import (
     RenewalFailed,
     SeqUnreliable,
 )
+from propchange.core.subscriber.events import Event
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import ConnectionFailed, DescriptionError, SubscriptionRefused
 
 pytestmark = pytest.mark.slow

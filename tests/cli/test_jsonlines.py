@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import EventLine, Source, StatusLine
-from propchange.core.events import Change, Event
+from propchange.core.subscriber.events import Change, Event
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
 SOURCE = Source("Workbench", "Thermometer")

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from propchange.cli.lines import named_changes, plain_value
-from propchange.core.events import Change, Event
+from propchange.core.subscriber.events import Change, Event
 
 
 def change(value: object, text: str = "as received") -> Change:

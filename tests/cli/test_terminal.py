@@ -8,8 +8,8 @@ import pytest
 
 from propchange.cli.lines import EventLine, Source, StatusLine
 from propchange.cli.terminal import TerminalLines
-from propchange.core.events import Change, Event
-from propchange.core.messages import Request
+from propchange.core.subscriber.events import Change, Event
+from propchange.core.wire.messages import Request
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 SOURCE = Source("Workbench", "Thermometer")

@@ -9,13 +9,13 @@ from typing import Any
 from publisher_exchanges import Row, Variable
 from publisher_player import Arrived, Message
 
-from propchange.core.callbacks import OnLink
 from propchange.core.limits import Limits
-from propchange.core.messages import DeliveryFailure, Endpoint, Response
 from propchange.core.outcomes import AttemptTimedOut
-from propchange.core.publication import EventedVariable
-from propchange.core.publisher import PublisherProtocol
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
 from propchange.core.rules import PublisherPolicy
+from propchange.core.wire.messages import DeliveryFailure, Endpoint, Response
 from propchange.http import RequestParser, ResponseParser, encode_delivery, encode_response
 
 DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"

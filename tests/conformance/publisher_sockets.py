@@ -19,9 +19,9 @@ from twisted.web.resource import Resource
 
 from propchange import Device, Service, StateVariable, host
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint
-from propchange.core.propertyset import format_propertyset
 from propchange.core.rules import PublisherPolicy
+from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.propertyset import format_propertyset
 from propchange.twisted import Service as TwistedService
 from propchange.twisted import Site
 from propchange.twisted.event import EventSubscriptionServer, send_notification

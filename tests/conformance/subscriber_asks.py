@@ -24,7 +24,7 @@ from subscriber_exchange import (
     unsubscribe,
 )
 
-from propchange.core.messages import Endpoint
+from propchange.core.wire.messages import Endpoint
 
 __all__ = ["EXCHANGES"]
 

@@ -38,13 +38,13 @@ from subscriber_exchange import (
     status,
 )
 
-from propchange.core.events import Event, Status, StatusChange
-from propchange.core.failures import Failure
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint, Response
 from propchange.core.rules import SubscriberPolicy
-from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import OutgoingRequest, addressed_to, redirect_url
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.requests import OutgoingRequest, addressed_to, redirect_url
+from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_request, encode_response
 

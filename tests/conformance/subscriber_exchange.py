@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from propchange.core.messages import Endpoint
+from propchange.core.wire.messages import Endpoint
 
 __all__ = [
     "ACTIVE",

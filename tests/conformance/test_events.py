@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from propchange.core.publication import EventedVariable
+from propchange.core.publisher.records import EventedVariable
 from propchange.testing import Link
 
 

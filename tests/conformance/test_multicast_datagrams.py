@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from propchange.core.datatypes import data_type
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint
 from propchange.core.multicast.message import MulticastScope, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.multicast.reception import (
@@ -22,9 +20,11 @@ from propchange.core.multicast.reception import (
     MulticastReception,
     MulticastRefused,
 )
-from propchange.core.publication import EventedVariable
-from propchange.core.publisher import PublisherProtocol
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
 from propchange.core.rules import PublisherPolicy
+from propchange.core.values.data_types import data_type
+from propchange.core.wire.messages import Endpoint
 from propchange.errors import RemoteProtocolError
 from propchange.http import encode_datagram, parse_datagram
 

@@ -20,15 +20,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from propchange.core.events import Event
-from propchange.core.held import HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Delivery, DeliveryFailure, Response
 from propchange.core.outcomes import SeqUnreliable
-from propchange.core.publication import EventedVariable
-from propchange.core.publisher import PublisherProtocol
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
 from propchange.core.rules import PublisherPolicy, SubscriberPolicy
 from propchange.core.states import SubscriberState
+from propchange.core.subscriber.events import Event
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Response
 from propchange.testing import DELIVER, Fate, Link
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core import rules
-from propchange.core.callbacks import OnLink
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import DeliveryURL, Endpoint, Request, Response
+from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.rules import (
     UDA_VERSIONS,
     Cancellation,
@@ -31,6 +30,7 @@ from propchange.core.rules import (
     subscribe_response,
     unsubscribe_response,
 )
+from propchange.core.wire.messages import DeliveryURL, Endpoint, Request, Response
 from propchange.errors import LocalProtocolError
 
 PEER = Endpoint("192.168.1.9", 50000)

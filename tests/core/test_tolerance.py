@@ -6,9 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from propchange.core.headers import is_infinite, parse_seq, parse_sid, parse_timeout
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint, Request
 from propchange.core.rules import (
     PublisherPolicy,
     Refusal,
@@ -17,6 +15,8 @@ from propchange.core.rules import (
     judge_subscribe,
 )
 from propchange.core.tolerance import TOLERANCES, Role, Tolerance, accepts
+from propchange.core.wire.headers import is_infinite, parse_seq, parse_sid, parse_timeout
+from propchange.core.wire.messages import Endpoint, Request
 
 ROWS = list(TOLERANCES.values())
 

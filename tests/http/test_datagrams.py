@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request
 from propchange.core.multicast.message import (
     Datagram,
     MulticastMessage,
     MulticastScope,
     read_multicast,
 )
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.http import encode_datagram, parse_datagram
 

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.callbacks import OnLink
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import (
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
+from propchange.core.wire.messages import (
     Delivery,
     DeliveryAddress,
     DeliveryURL,
@@ -19,8 +21,6 @@ from propchange.core.messages import (
     Request,
     Response,
 )
-from propchange.core.publication import EventedVariable
-from propchange.core.publisher import PublisherProtocol
 from propchange.errors import LocalProtocolError
 from propchange.http import (
     RequestParser,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request
 from propchange.core.tolerance import accepts
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.http import RequestParser, requests
 
 PEER = Endpoint("192.0.2.7", 50_000)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Response
 from propchange.core.tolerance import accepts
+from propchange.core.wire.messages import Response
 from propchange.http import ResponseParser, responses
 
 OK = b"HTTP/1.1 200 OK\r\nSERVER: x UPnP/1.0 y\r\nCONTENT-LENGTH: 0\r\n\r\n"

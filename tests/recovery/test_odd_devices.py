@@ -10,7 +10,7 @@ import pytest
 
 from lab.scripted import ScriptedDevice, granted
 from propchange import ControlPoint, Event, Limits
-from propchange.core.events import Status
+from propchange.core.subscriber.events import Status
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
 

@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Response
+from propchange.core.wire.messages import Response
 from propchange.http import ResponseParser
 from propchange.twisted import event
 

@@ -11,8 +11,8 @@ from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from propchange.core.messages import Endpoint, Request
-from propchange.core.propertyset import format_propertyset
+from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.propertyset import format_propertyset
 from propchange.http import RequestParser
 from propchange.twisted import ControlPoint
 

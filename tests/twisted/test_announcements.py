@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from propchange.core.events import Cause, Status
-from propchange.core.timer import Later
+from propchange.core.subscriber.events import Cause, Status
+from propchange.driver.timer import Later
 from propchange.errors import ConnectionFailed
 from propchange.twisted.reactors import later_of
 from propchange.twisted.relocation import find_description

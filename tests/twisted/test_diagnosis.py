@@ -20,11 +20,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from propchange.core.callers import Callers
 from propchange.core.diagnosis.facts import Reach
 from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.surroundings import LocalAddress
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.subscriber.connection_history import Callers
 from propchange.twisted import ControlPoint
 from propchange.twisted.diagnosing import Surroundings, free_port
 from propchange.twisted.site import Site

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 
 from propchange import StateVariable, Status
 from propchange.core.diagnosis.verdicts import Verdict
-from propchange.core.events import Cause
+from propchange.core.subscriber.events import Cause
 from propchange.twisted import ControlPoint, Service, Site
 from tests.twisted.devices import DESCRIPTION, SCPD
 

@@ -257,7 +257,7 @@ def test_a_listener_that_changes_the_headers_does_not_change_the_answer(
 def test_a_control_point_that_judges_by_itself_is_asked(
     control_point: Any, serve: Any, messages: Any
 ) -> None:
-    from propchange.core.messages import Response
+    from propchange.core.wire.messages import Response
 
     asked: list[Any] = []
     control_point.receive_notify = lambda message: asked.append(message) or Response(412)

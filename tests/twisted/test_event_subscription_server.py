@@ -13,8 +13,8 @@ from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from propchange.core.callbacks import OnLink
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.rules import PublisherPolicy
 from propchange.errors import DeliveryError
 from propchange.twisted import event

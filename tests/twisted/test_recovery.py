@@ -13,13 +13,13 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure as Failed
 
-from propchange.core.events import Cause, Status
-from propchange.core.failures import Failure
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Endpoint, Request
-from propchange.core.propertyset import format_propertyset
-from propchange.core.surroundings import LocalAddress
-from propchange.core.timer import Timer
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.subscriber.events import Cause, Status
+from propchange.core.subscriber.failures import Failure
+from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.propertyset import format_propertyset
+from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed, RemoteProtocolError, TimedOut
 from propchange.twisted import ControlPoint
 from propchange.twisted.addresses import local_addresses, own_interfaces

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from propchange.core.events import Cause, Status
+from propchange.core.subscriber.events import Cause, Status
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,

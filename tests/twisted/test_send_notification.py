@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import DeliveryURL, Endpoint
+from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.errors import DeliveryError
 from propchange.twisted import event
 from propchange.twisted.notifying import Subscriber

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, assert_type
 
 import pytest
 
-from propchange.core.variables import HasVariables, StateVariable
+from propchange.core.values.state_variables import HasVariables, StateVariable
 
 V = TypeVar("V")
 

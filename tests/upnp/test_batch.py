@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.batch import BatchState, enclosing_batch
 from propchange.upnp.service import Service
 

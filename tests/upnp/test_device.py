@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.device import Device, normal_udn, place_device
 from propchange.upnp.service import Service
 

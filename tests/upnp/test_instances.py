@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from propchange.core.lastchange import RCS, LastChangeEntry, LastChangeFold, parse_lastchange
-from propchange.core.variables import StateVariable
+from propchange.core.values.lastchange import RCS, LastChangeEntry, LastChangeFold, parse_lastchange
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.scpd import build_scpd, parse_scpd
 from propchange.upnp.service import Service
 

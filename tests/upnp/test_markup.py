@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from propchange.core.guarded_xml import parse_tree
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.wire.xml import parse_tree
 from propchange.errors import DescriptionError
 from propchange.upnp.markup import check_text, child_text, parse_root, spec_version, text_element
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.datatypes import DATA_TYPES
-from propchange.core.guarded_xml import parse_tree
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.variables import StateVariable
+from propchange.core.values.data_types import DATA_TYPES
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.xml import parse_tree
 from propchange.errors import DescriptionError
 from propchange.upnp.scpd import ServiceStateTable, build_scpd, parse_scpd
 from propchange.upnp.service import Service

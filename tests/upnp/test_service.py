@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from propchange.core.messages import Request, Response
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError
 from propchange.upnp.service import Service, default_service_id
 

@@ -6,8 +6,8 @@ from typing import Any, assert_type
 
 import pytest
 
-from propchange.core.lastchange import AVT, RCS, LastChangeEntry, parse_lastchange
-from propchange.core.variables import StateVariable
+from propchange.core.values.lastchange import AVT, RCS, LastChangeEntry, parse_lastchange
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp import standard
 from propchange.upnp.scpd import build_scpd, parse_scpd
 from propchange.upnp.service import Service, default_service_id

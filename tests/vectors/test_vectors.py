@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
-from propchange.core.callbacks import OnLink
-from propchange.core.datatypes import data_type
-from propchange.core.events import Event
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import Delivery, DeliveryFailure, Endpoint
 from propchange.core.outcomes import AttemptTimedOut, MessageAbandoned, Renewed, Subscribed
-from propchange.core.publication import EventedVariable
-from propchange.core.publisher import PublisherProtocol
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
 from propchange.core.rules import PublisherPolicy, SubscriberPolicy
-from propchange.core.subscriber import SubscriberProtocol
+from propchange.core.subscriber.events import Event
+from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.tolerance import TOLERANCES
+from propchange.core.values.data_types import data_type
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
 from propchange.http import RequestParser, ResponseParser, encode_delivery, encode_response
 
 VECTORS = Path(__file__).parent

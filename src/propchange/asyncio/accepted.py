@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from propchange.asyncio.interfaces import endpoint_of
-from propchange.core.callers import Callers
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
-from propchange.core.timer import Timer, expired, first_deadline
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.driver.timer import Timer, expired, first_deadline
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser, encode_response
 

@@ -24,25 +24,25 @@ from propchange.asyncio.sightings import Sighting, Sightings
 from propchange.asyncio.slots import RequestSlots
 from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
-from propchange.core.callers import Callers
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Event, Status, StatusChange
-from propchange.core.headers import server_token
-from propchange.core.held import Convert, HeldSubscription
-from propchange.core.interfaces import ports_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.outcomes import Granted, SubscriberOutcome
-from propchange.core.reporting import GuardedTap, Warnings, report
 from propchange.core.rules import PRODUCT, SubscriberPolicy
-from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import (
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.record import Convert, HeldSubscription
+from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
     addressed_to,
 )
-from propchange.core.surroundings import LocalAddress
-from propchange.core.timer import Timer
+from propchange.core.wire.headers import server_token
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.interfaces import ports_of
+from propchange.driver.reporting import GuardedTap, Warnings, report
+from propchange.driver.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,

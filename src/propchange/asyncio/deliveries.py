@@ -9,8 +9,8 @@ from typing import cast
 
 from propchange.asyncio.interfaces import connect
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, DeliveryFailure, Endpoint
-from propchange.core.timer import Timer, expired, first_deadline
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
+from propchange.driver.timer import Timer, expired, first_deadline
 from propchange.http import ResponseParser, encode_delivery
 
 __all__ = ["Deliveries", "Ended"]

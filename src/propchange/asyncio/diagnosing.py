@@ -10,10 +10,10 @@ from propchange.asyncio.surroundings import in_container, source_towards
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.probing import with_probes, with_surroundings
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
-from propchange.core.events import Status
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint
-from propchange.core.surroundings import LocalAddress
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.subscriber.events import Status
+from propchange.core.wire.messages import Endpoint
 
 __all__ = ["look"]
 

@@ -29,14 +29,14 @@ from propchange.core.discovery.advertised import (
 )
 from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.discovery.presence import Presence
-from propchange.core.held import TokenBucket
-from propchange.core.interfaces import REFRESH_SECONDS, Interfaces, scoped_host
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint
-from propchange.core.reporting import Warnings
-from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.surroundings import LocalAddress
-from propchange.core.timer import Timer
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.record import TokenBucket
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.interfaces import REFRESH_SECONDS, Interfaces, scoped_host
+from propchange.driver.reporting import Warnings
+from propchange.driver.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from propchange.asyncio.requests import fetch
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint
 from propchange.core.rules import SubscriberPolicy
-from propchange.core.subscribing import friendly_name
+from propchange.core.subscriber.requests import friendly_name
+from propchange.core.wire.messages import Endpoint
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.description import DeviceDescription, parse_description
 from propchange.upnp.documents import DOCUMENT_REDIRECTS, document_of, no_document

@@ -17,9 +17,7 @@ from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.listener import Listener, cannot_listen
-from propchange.core.headers import server_token
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.core.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
@@ -28,12 +26,14 @@ from propchange.core.outcomes import (
     PublisherOutcome,
     Refused,
 )
-from propchange.core.publication import EventedVariable, Subscription
-from propchange.core.publisher import PublisherProtocol
-from propchange.core.reporting import GuardedTap, Warnings
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable, Subscription
 from propchange.core.rules import PRODUCT, PublisherPolicy
-from propchange.core.timer import Timer
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.headers import server_token
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.driver.reporting import GuardedTap, Warnings
+from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device, PlacedService, place_device
 

@@ -13,8 +13,8 @@ import ifaddr
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.surroundings import kind_of, source_towards
-from propchange.core.interfaces import Interfaces, scoped_host
-from propchange.core.messages import Endpoint
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.interfaces import Interfaces, scoped_host
 
 __all__ = [
     "addresses",

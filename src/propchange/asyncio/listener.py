@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from propchange.asyncio.accepted import AcceptedConnections, Respond, Told
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.interfaces import endpoint_of
-from propchange.core.callers import Callers
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, HeaderPairs, Response
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.wire.messages import Endpoint, HeaderPairs, Response
 
 __all__ = ["Listener", "Respond", "Told", "cannot_listen"]
 

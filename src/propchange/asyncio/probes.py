@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from propchange.asyncio.requests import locate
-from propchange.core.callers import Callers
 from propchange.core.diagnosis.facts import Probe, Reach
 from propchange.core.diagnosis.probing import OwnProbes, failed_probe
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.wire.messages import Endpoint
 
 __all__ = ["SelfProbes", "probe_device"]
 

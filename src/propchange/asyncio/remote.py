@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from propchange.asyncio.subscription import Subscription
-from propchange.core.held import Convert
-from propchange.core.variables import StateVariable
+from propchange.core.subscriber.record import Convert
+from propchange.core.values.state_variables import StateVariable
 from propchange.errors import PropchangeError
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.remote import DescribedDevice, DescribedService, conversions_by

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import NamedTuple, cast
 
 from propchange.asyncio.interfaces import connect, endpoint_of
-from propchange.core.failures import Failure, failure_of_errno
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, HeaderPairs, Request, Response
-from propchange.core.subscribing import REDIRECTS, leads_inside, redirect_url
-from propchange.core.urls import Location, scoped
+from propchange.core.subscriber.failures import Failure, failure_of_errno
+from propchange.core.subscriber.requests import REDIRECTS, leads_inside, redirect_url
+from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.core.wire.urls import Location, scoped
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 from propchange.http import ResponseParser, encode_request
 from propchange.upnp.documents import DOCUMENT_REDIRECTS, document_request
@@ -72,9 +72,8 @@ async def follow(
 ) -> Answer:
     """As :func:`send`, to a URL: ``build`` gets it, or where a redirect has led, and the local
     end. Answers with a status in ``redirects`` are followed ``limits.redirects`` times; one more,
-    or one that :func:`~propchange.core.subscribing.redirect_url` does not take, is returned as
-    it came, and so is one that
-    :func:`~propchange.core.subscribing.leads_inside`.
+    or one that :func:`.redirect_url` does not take, is returned as it came, and so is one that
+    :func:`.leads_inside`.
 
     Raises ValueError for a URL that is not http, and as :func:`send`.
     """

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, cast
 from propchange.asyncio.interfaces import endpoint_of
 from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint
-from propchange.core.surroundings import LocalAddress
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.wire.messages import Endpoint
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import read_datagram
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 from propchange.asyncio.clock import monotonic
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Event, Status, StatusChange
-from propchange.core.inbox import Inbox
-from propchange.core.standing import Standing
+from propchange.core.subscriber.event_queue import Inbox
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.view import Standing
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 if TYPE_CHECKING:
     from propchange.asyncio.control_point import ControlPoint
     from propchange.asyncio.remote import RemoteService
-    from propchange.core.held import HeldSubscription
+    from propchange.core.subscriber.record import HeldSubscription
 
 __all__ = ["Subscription"]
 

@@ -6,8 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from propchange.core.messages import Endpoint
-from propchange.core.surroundings import (
+from propchange.core.local_addresses import (
     CONTAINER_MARKS,
     CONTAINER_VARIABLE,
     SYSFS,
@@ -15,6 +14,7 @@ from propchange.core.surroundings import (
     InterfaceKind,
     interface_kind_by_sysfs,
 )
+from propchange.core.wire.messages import Endpoint
 
 __all__ = ["in_container", "kind_of", "source_towards"]
 

@@ -16,7 +16,7 @@ from propchange.cli.discover import discover as run_discover
 from propchange.cli.running import run
 from propchange.cli.watch import WatchOptions
 from propchange.cli.watch import watch as run_watch
-from propchange.core.interfaces import ports_of
+from propchange.driver.interfaces import ports_of
 
 __all__ = ["app"]
 

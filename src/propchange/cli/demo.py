@@ -20,7 +20,7 @@ from propchange.cli.following import Follower
 from propchange.cli.lines import Source
 from propchange.cli.running import CommandFailed
 from propchange.cli.watch import output, sources_of
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
 

@@ -14,7 +14,7 @@ from propchange.cli.escaping import escape, escape_json
 from propchange.cli.lines import Source, diagnosis_object
 from propchange.cli.running import CommandFailed
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Status, StatusChange
+from propchange.core.subscriber.events import Status, StatusChange
 
 __all__ = ["Diagnosed", "diagnose_all", "write_diagnoses"]
 

@@ -13,9 +13,6 @@ from propchange.asyncio.subscription import Subscription
 from propchange.cli.lines import DiagnosisLine, EventLine, LineFormat, Source, StatusLine
 from propchange.cli.running import CommandFailed
 from propchange.cli.writing import Writer
-from propchange.core.events import Event, Status, StatusChange
-from propchange.core.held import HeldSubscription
-from propchange.core.messages import Request, Response
 from propchange.core.outcomes import (
     ForeignSource,
     Granted,
@@ -24,6 +21,9 @@ from propchange.core.outcomes import (
     RenewalFailed,
     SeqUnreliable,
 )
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError, PropchangeError, SubscriptionRefused
 
 __all__ = ["Follower"]

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Change, Event
-from propchange.core.messages import Request
+from propchange.core.subscriber.events import Change, Event
+from propchange.core.wire.messages import Request
 
 __all__ = [
     "DiagnosisLine",

@@ -18,8 +18,8 @@ from propchange.cli.lines import (
     named_changes,
     plain_value,
 )
-from propchange.core.events import Change
-from propchange.core.messages import Request
+from propchange.core.subscriber.events import Change
+from propchange.core.wire.messages import Request
 
 __all__ = ["TerminalLines"]
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from propchange.core.events import Event, StatusChange
-from propchange.core.held import HeldSubscription
-from propchange.core.messages import Delivery, Endpoint
 from propchange.core.multicast.publication import MulticastMerged, MulticastTooLarge
 from propchange.core.multicast.reception import (
     MulticastEvent,
     MulticastMissed,
     MulticastRefused,
 )
+from propchange.core.subscriber.events import Event, StatusChange
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.wire.messages import Delivery, Endpoint
 
 __all__ = [
     "AttemptFailed",

@@ -14,8 +14,10 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
-from propchange.core.callbacks import CALLBACK_POLICIES, OnLink, judge_callbacks
-from propchange.core.headers import (
+from propchange.core.limits import Limits
+from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, OnLink, judge_callbacks
+from propchange.core.tolerance import accepts
+from propchange.core.wire.headers import (
     EVENT_NT,
     PROPCHANGE_NTS,
     format_statevar,
@@ -28,9 +30,7 @@ from propchange.core.headers import (
     parse_timeout,
     server_token,
 )
-from propchange.core.limits import Limits
-from propchange.core.messages import DeliveryURL, Endpoint, HeaderPairs, Request, Response
-from propchange.core.tolerance import accepts
+from propchange.core.wire.messages import DeliveryURL, Endpoint, HeaderPairs, Request, Response
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [

@@ -13,7 +13,7 @@ NOTIFY is in flight. *Settled* means answered or abandoned: either way its SEQ i
 refused at its very beginning by a caller who asked for that, or closed. Whatever ends a granted
 one leads to ``WAITING`` and from there to a fresh SUBSCRIBE: either its SID is no longer good
 (*lapsed*), or it may be, and is given back because another one restores what this one has missed
-(*replaced*). Which address it comes from is no state: ``core.sources`` has that.
+(*replaced*). Which address it comes from is no state: see ``callback_address``.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .datagrams import encode_datagram, parse_datagram
-from .encode import encode_delivery, encode_request, encode_response
-from .requests import RequestParser
-from .responses import ResponseParser
+from propchange.http.datagrams import encode_datagram, parse_datagram
+from propchange.http.encode import encode_delivery, encode_request, encode_response
+from propchange.http.requests import RequestParser
+from propchange.http.responses import ResponseParser
 
 __all__ = [
     "RequestParser",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, Request
 from propchange.core.multicast.message import Datagram
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
 from propchange.http.encode import encode_request
 

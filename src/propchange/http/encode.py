@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from propchange.core.messages import Delivery, DeliveryAddress, HeaderPairs, Request, Response
+from propchange.core.wire.messages import Delivery, DeliveryAddress, HeaderPairs, Request, Response
 from propchange.errors import LocalProtocolError
 
 __all__ = ["encode_delivery", "encode_request", "encode_response"]

@@ -7,18 +7,17 @@ import re
 import httptools
 
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, Request
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
-
-from .chunked import ChunkedBody
-from .heads import (
+from propchange.http.chunked import ChunkedBody
+from propchange.http.message_head import (
     HeaderLines,
     is_strict_request_head,
     is_transfer_codings,
     keeps_alive,
     needs_strict_check,
 )
-from .repeats import RepeatedHead
+from propchange.http.repeated_heads import RepeatedHead
 
 __all__ = ["RequestParser"]
 

@@ -7,11 +7,15 @@ import re
 import httptools
 
 from propchange.core.limits import Limits
-from propchange.core.messages import Response
+from propchange.core.wire.messages import Response
 from propchange.errors import RemoteProtocolError
-
-from .chunked import ChunkedBody
-from .heads import HeaderLines, keeps_alive, lenient_header_lines, needs_strict_check
+from propchange.http.chunked import ChunkedBody
+from propchange.http.message_head import (
+    HeaderLines,
+    keeps_alive,
+    lenient_header_lines,
+    needs_strict_check,
+)
 
 __all__ = ["ResponseParser"]
 

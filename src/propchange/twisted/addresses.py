@@ -14,9 +14,7 @@ from typing import Any
 import ifaddr
 from twisted.internet.address import IPv4Address
 
-from propchange.core.interfaces import Interfaces
-from propchange.core.messages import Endpoint
-from propchange.core.surroundings import (
+from propchange.core.local_addresses import (
     CONTAINER_MARKS,
     CONTAINER_VARIABLE,
     SYSFS,
@@ -24,6 +22,8 @@ from propchange.core.surroundings import (
     InterfaceKind,
     interface_kind_by_sysfs,
 )
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.interfaces import Interfaces
 
 __all__ = [
     "endpoint_of",

@@ -9,7 +9,6 @@ from ipaddress import ip_address
 
 from twisted.internet.defer import Deferred
 
-from propchange.core.callbacks import OnLink
 from propchange.core.discovery.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,
@@ -22,12 +21,13 @@ from propchange.core.discovery.advertised import (
 )
 from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.discovery.presence import Presence
-from propchange.core.held import TokenBucket
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint
-from propchange.core.reporting import Warnings
-from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.timer import Armed, Later, Timer
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.record import TokenBucket
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.reporting import Warnings
+from propchange.driver.timer import Armed, Later, Timer
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.twisted.relocation import find_description
 from propchange.twisted.remote import RemoteDevice

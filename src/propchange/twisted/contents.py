@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.propertyset import parse_propertyset
+from propchange.core.wire.propertyset import parse_propertyset
 from propchange.twisted.dispatching import Logger
 
 __all__ = ["Event"]

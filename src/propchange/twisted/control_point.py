@@ -17,17 +17,17 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Event, Status, StatusChange
-from propchange.core.held import Convert, HeldSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.outcomes import Granted, SubscriberOutcome
-from propchange.core.reporting import Warnings, report
 from propchange.core.rules import Refusal, SubscriberPolicy, refusal_response
-from propchange.core.subscriber import SubscriberProtocol
-from propchange.core.subscribing import OutgoingRequest, RequestKind, addressed_to
-from propchange.core.surroundings import LocalAddress
-from propchange.core.timer import Timer
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.record import Convert, HeldSubscription
+from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.reporting import Warnings, report
+from propchange.driver.timer import Timer
 from propchange.errors import DescriptionError
 from propchange.twisted.addresses import endpoint_of, local_addresses, on_link_for
 from propchange.twisted.announcements import Announcements

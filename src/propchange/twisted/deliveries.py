@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol
 
-from propchange.core.interfaces import scoped_host
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Response
-from propchange.core.timer import Timer
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Response
+from propchange.driver.interfaces import scoped_host
+from propchange.driver.timer import Timer
 from propchange.http import ResponseParser, encode_delivery
 from propchange.twisted.dispatching import Logger
 from propchange.twisted.reactors import Reactor, all_of, default_reactor, later_of

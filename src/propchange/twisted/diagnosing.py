@@ -13,7 +13,6 @@ from twisted.internet.error import DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
 
-from propchange.core.callers import Callers
 from propchange.core.diagnosis.facts import Facts, Probe, Reach
 from propchange.core.diagnosis.probing import (
     OwnProbes,
@@ -22,11 +21,12 @@ from propchange.core.diagnosis.probing import (
     with_surroundings,
 )
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
-from propchange.core.events import Status
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, Request
-from propchange.core.surroundings import LocalAddress
-from propchange.core.urls import scoped
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.events import Status
+from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.urls import scoped
 from propchange.twisted.addresses import in_container, source_towards
 from propchange.twisted.exchanges import Exchange
 from propchange.twisted.requests import Requests, locate

@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, Request
 from propchange.core.rules import SubscriberPolicy
-from propchange.core.subscribing import friendly_name
+from propchange.core.subscriber.requests import friendly_name
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
 from propchange.twisted.requests import Answer, Requests, locate
 from propchange.upnp.description import DeviceDescription, parse_description

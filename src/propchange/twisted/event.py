@@ -19,9 +19,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Request, Response
-from propchange.core.propertyset import parse_propertyset
-from propchange.core.reception import may_be_early
 from propchange.core.rules import (
     Refusal,
     SubscriberPolicy,
@@ -29,6 +26,9 @@ from propchange.core.rules import (
     notify_response,
     refusal_response,
 )
+from propchange.core.subscriber.notify_routing import may_be_early
+from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.propertyset import parse_propertyset
 from propchange.errors import RemoteProtocolError
 from propchange.twisted.contents import Event
 from propchange.twisted.deliveries import NotificationProtocol

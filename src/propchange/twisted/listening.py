@@ -12,7 +12,7 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 
-from propchange.core.interfaces import ports_of
+from propchange.driver.interfaces import ports_of
 
 __all__ = ["listen"]
 

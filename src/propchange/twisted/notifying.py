@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 
-from propchange.core.headers import next_seq
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.messages import (
+from propchange.core.subscriber.requests import authority_and_target, http_url
+from propchange.core.wire.headers import next_seq
+from propchange.core.wire.messages import (
     Delivery,
     DeliveryAddress,
     DeliveryFailure,
@@ -23,7 +24,6 @@ from propchange.core.messages import (
     EventMessage,
     Response,
 )
-from propchange.core.subscribing import authority_and_target, http_url
 from propchange.errors import DeliveryError, LocalProtocolError
 from propchange.http import encode_delivery
 from propchange.twisted.deliveries import deliveries_of

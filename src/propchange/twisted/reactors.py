@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, DeferredList
 
-from propchange.core.timer import Armed, Later
+from propchange.driver.timer import Armed, Later
 
 __all__ = ["DelayedCall", "Reactor", "all_of", "clock_of", "default_reactor", "later_of"]
 
@@ -68,7 +68,7 @@ def all_of(ends: Iterable[Deferred[Any]]) -> Deferred[None]:
 
 
 def later_of(reactor: Reactor) -> Later:
-    """How ``reactor`` calls something later, for a :class:`~propchange.core.timer.Timer`."""
+    """How ``reactor`` calls something later, for a :class:`~propchange.driver.timer.Timer`."""
 
     def later(delay: float, call: Callable[[], None]) -> Armed:
         return _Armed(reactor.callLater(delay, call))

@@ -8,7 +8,7 @@ from functools import partial
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from propchange.core.timer import Armed, Later
+from propchange.driver.timer import Armed, Later
 from propchange.upnp.description import DeviceDescription
 
 __all__ = ["find_description"]

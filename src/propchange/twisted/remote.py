@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from propchange.core.events import Event, StatusChange
-from propchange.core.held import Convert
-from propchange.core.variables import StateVariable
+from propchange.core.subscriber.events import Event, StatusChange
+from propchange.core.subscriber.record import Convert
+from propchange.core.values.state_variables import StateVariable
 from propchange.errors import PropchangeError
 from propchange.twisted.subscribed import Subscription
 from propchange.upnp.description import DeviceDescription, ServiceDescription

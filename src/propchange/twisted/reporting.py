@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from propchange.core.headers import server_token
 from propchange.core.rules import PRODUCT, PublisherPolicy
+from propchange.core.wire.headers import server_token
 
 __all__ = ["default_policy", "product"]
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, Request, Response
-from propchange.core.subscribing import REDIRECTS, leads_inside, redirect_url
-from propchange.core.urls import Location, scoped
+from propchange.core.subscriber.requests import REDIRECTS, leads_inside, redirect_url
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.urls import Location, scoped
 from propchange.errors import ConnectionFailed
 from propchange.twisted.exchanges import Exchange, connect
 from propchange.twisted.reactors import Reactor
@@ -105,7 +105,7 @@ class Requests:
         """Send what ``build`` makes of ``url``, or of where a redirect has led, and of the local
         end. Answers with a status in ``redirects`` are followed ``limits.redirects`` times; one
         more, or one that cannot be followed, or that
-        :func:`~propchange.core.subscribing.leads_inside`, is given as it came.
+        :func:`~propchange.core.subscriber.requests.leads_inside`, is given as it came.
 
         Fails with ValueError for a URL that is not http, ConnectionFailed, TimedOut,
         RemoteProtocolError, and with what ``build`` raises."""

@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.web.resource import Resource
 
-from propchange.core.headers import format_timeout
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.core.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
@@ -24,13 +22,15 @@ from propchange.core.outcomes import (
     PublisherOutcome,
     Refused,
 )
-from propchange.core.propertyset import format_propertyset
-from propchange.core.publication import EventedVariable, Subscription
-from propchange.core.publisher import PublisherProtocol
-from propchange.core.reporting import Warnings
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable, Subscription
 from propchange.core.rules import PublisherPolicy
-from propchange.core.timer import Timer
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.headers import format_timeout
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.core.wire.propertyset import format_propertyset
+from propchange.driver.reporting import Warnings
+from propchange.driver.timer import Timer
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.notifying import drop, send_notification

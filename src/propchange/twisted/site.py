@@ -20,9 +20,9 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
-from propchange.core.callers import Callers
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.http import RequestParser, encode_response
 from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.reactors import Reactor, all_of, default_reactor

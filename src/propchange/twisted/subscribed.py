@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.events import Event, Status, StatusChange
-from propchange.core.held import HeldSubscription
-from propchange.core.standing import Standing
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.view import Standing
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 if TYPE_CHECKING:

@@ -15,11 +15,9 @@ from urllib.parse import urljoin
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from propchange.core.headers import is_infinite, parse_sid, parse_timeout
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request, Response
 from propchange.core.rules import SubscriberPolicy
-from propchange.core.subscribing import (
+from propchange.core.subscriber.requests import (
     addressed_to,
     http_url,
     leads_inside,
@@ -28,7 +26,9 @@ from propchange.core.subscribing import (
     subscribe_message,
     unsubscribe_message,
 )
-from propchange.core.timing import backoff
+from propchange.core.subscriber.timing import backoff
+from propchange.core.wire.headers import is_infinite, parse_sid, parse_timeout
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.twisted.courses import course_of, renewable
 from propchange.twisted.dispatching import Logger

@@ -12,10 +12,8 @@ from uuid import uuid4
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
-from propchange.core.callbacks import OnLink
-from propchange.core.headers import format_timeout, parse_timeout
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint, Request, Response
+from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.rules import (
     Cancellation,
     NewSubscription,
@@ -28,7 +26,9 @@ from propchange.core.rules import (
     subscribe_response,
     unsubscribe_response,
 )
-from propchange.core.timer import Timer
+from propchange.core.wire.headers import format_timeout, parse_timeout
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.timer import Timer
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.dispatching import EventDispatcher, Logger

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-from propchange.core.datatypes import shown
 from propchange.core.discovery.advertisement import udn_key
-from propchange.core.guarded_xml import Element
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.values.data_types import shown
+from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
 from propchange.upnp.device import Device, PlacedDevice, place_device
 from propchange.upnp.markup import (

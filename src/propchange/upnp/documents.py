@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from propchange.core.messages import HeaderPairs, Request, Response
-from propchange.core.urls import Location
+from propchange.core.wire.messages import HeaderPairs, Request, Response
+from propchange.core.wire.urls import Location
 from propchange.errors import DescriptionError, RemoteProtocolError
 
 __all__ = ["DOCUMENT_REDIRECTS", "document_of", "document_request", "no_document"]

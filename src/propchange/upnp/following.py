@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.presence import Presence
-from propchange.core.subscriber import SubscriberProtocol
+from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.remote import DescribedDevice
 

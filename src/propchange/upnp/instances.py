@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
-from propchange.core.datatypes import DATA_TYPES
-from propchange.core.lastchange import AVT, RCS, LastChangeEntry, LastChangeFold, format_lastchange
-from propchange.core.variables import StateVariable
+from propchange.core.values.data_types import DATA_TYPES
+from propchange.core.values.lastchange import (
+    AVT,
+    RCS,
+    LastChangeEntry,
+    LastChangeFold,
+    format_lastchange,
+)
+from propchange.core.values.state_variables import StateVariable
 
 __all__ = [
     "ABSENT",

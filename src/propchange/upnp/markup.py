@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from propchange.core.datatypes import shown
-from propchange.core.guarded_xml import Element, forbidden_character, parse_tree
 from propchange.core.limits import Limits
+from propchange.core.values.data_types import shown
+from propchange.core.wire.xml import Element, forbidden_character, parse_tree
 from propchange.errors import DescriptionError, RemoteProtocolError
 
 __all__ = [

@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from propchange.core.held import Convert
 from propchange.core.limits import Limits
-from propchange.core.variables import StateVariable
+from propchange.core.subscriber.record import Convert
+from propchange.core.values.state_variables import StateVariable
 from propchange.errors import DescriptionError
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.scpd import parse_scpd

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from propchange.core.datatypes import DATA_TYPES, DataType, shown
-from propchange.core.guarded_xml import Element
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.propertyset import check_variable_name
-from propchange.core.variables import StateVariable
+from propchange.core.values.data_types import DATA_TYPES, DataType, shown
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.propertyset import check_variable_name
+from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
 from propchange.upnp.markup import (
     DECLARATION,

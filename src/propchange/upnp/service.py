@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Request, Response
-from propchange.core.propertyset import check_variable_name
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.propertyset import check_variable_name
 from propchange.upnp.batch import (
     BROKEN_MESSAGE,
     Batch,

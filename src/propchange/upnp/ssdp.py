@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import HeaderPairs
+from propchange.core.wire.messages import HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
 

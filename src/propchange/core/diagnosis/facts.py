@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from propchange.core.diagnosis.words import duration_in_words
-from propchange.core.events import Status
-from propchange.core.messages import Endpoint
-from propchange.core.surroundings import LocalAddress, own_address, sharing_network, usable_towards
+from propchange.core.local_addresses import (
+    LocalAddress,
+    own_address,
+    sharing_network,
+    usable_towards,
+)
+from propchange.core.subscriber.events import Status
+from propchange.core.wire.messages import Endpoint
 
 __all__ = ["Facts", "Probe", "Reach", "RefusedNotify"]
 

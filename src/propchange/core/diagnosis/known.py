@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from math import inf
 from urllib.parse import urlsplit
 
-from propchange.core.callers import Caller, Callers
 from propchange.core.diagnosis.facts import Facts, RefusedNotify
-from propchange.core.events import Status
-from propchange.core.held import HeldSubscription
 from propchange.core.limits import Limits
+from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.rules import SubscriberPolicy
-from propchange.core.surroundings import LocalAddress, address_of
+from propchange.core.subscriber.connection_history import Caller, Callers
+from propchange.core.subscriber.events import Status
+from propchange.core.subscriber.record import HeldSubscription
 
 __all__ = ["known_facts"]
 

@@ -7,8 +7,8 @@ import errno
 from collections.abc import Callable, Sequence
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach
-from propchange.core.messages import Endpoint, Request, Response
-from propchange.core.surroundings import LocalAddress
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.wire.messages import Endpoint, Request, Response
 
 __all__ = ["OwnProbes", "failed_probe", "with_probes", "with_surroundings"]
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from propchange.core.diagnosis.facts import Facts, Reach
 from propchange.core.diagnosis.words import duration_in_words
-from propchange.core.events import Status
-from propchange.core.surroundings import InterfaceKind, address_of, container_address
+from propchange.core.local_addresses import InterfaceKind, address_of, container_address
+from propchange.core.subscriber.events import Status
 
 __all__ = ["RULES", "Diagnosis", "Rule", "Verdict", "diagnose"]
 

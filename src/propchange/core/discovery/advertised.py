@@ -8,8 +8,8 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import udn_key
-from propchange.core.held import TokenBucket
 from propchange.core.limits import Limits
+from propchange.core.subscriber.record import TokenBucket
 
 __all__ = [
     "AdvertisedDevice",

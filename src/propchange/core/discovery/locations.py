@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from propchange.core.callbacks import OnLink
-from propchange.core.messages import Endpoint
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.wire.messages import Endpoint
 
 __all__ = ["judge_location"]
 

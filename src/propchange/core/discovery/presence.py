@@ -16,7 +16,6 @@ import enum
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 
-from propchange.core.callbacks import OnLink
 from propchange.core.deadlines import Deadlines
 from propchange.core.discovery.advertised import (
     AdvertisedDevice,
@@ -42,8 +41,9 @@ from propchange.core.discovery.advertisement import (
 )
 from propchange.core.discovery.locations import judge_location
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.messages import Endpoint
+from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.states import TransitionTable
+from propchange.core.wire.messages import Endpoint
 from propchange.errors import LocalProtocolError
 
 __all__ = ["PRESENCE", "Presence"]

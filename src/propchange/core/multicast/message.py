@@ -13,16 +13,16 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from propchange.core.datatypes import shown
-from propchange.core.headers import (
+from propchange.core.limits import Limits
+from propchange.core.values.data_types import shown
+from propchange.core.wire.headers import (
     EVENT_NT,
     LARGEST_SEQ,
     PROPCHANGE_NTS,
     format_seq,
     parse_seq,
 )
-from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, HeaderPairs, Request
+from propchange.core.wire.messages import Endpoint, HeaderPairs, Request
 from propchange.errors import RemoteProtocolError
 
 __all__ = [

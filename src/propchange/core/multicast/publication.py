@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from propchange.core.headers import next_seq
 from propchange.core.limits import Limits
 from propchange.core.multicast.message import (
     Datagram,
@@ -30,7 +29,8 @@ from propchange.core.multicast.message import (
     ServiceIdentity,
     check_level,
 )
-from propchange.core.propertyset import format_propertyset
+from propchange.core.wire.headers import next_seq
+from propchange.core.wire.propertyset import format_propertyset
 
 __all__ = [
     "MulticastMerged",

@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
 
-from propchange.core.events import Change
 from propchange.core.limits import Limits
-from propchange.core.messages import Endpoint, Request
 from propchange.core.multicast.message import (
     MulticastMessage,
     ServiceIdentity,
@@ -28,7 +26,9 @@ from propchange.core.multicast.message import (
     read_multicast,
 )
 from propchange.core.multicast.sequence import Numbering
-from propchange.core.propertyset import parse_propertyset
+from propchange.core.subscriber.events import Change
+from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.propertyset import parse_propertyset
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [

@@ -1,12 +1,12 @@
 """SEQ as a receiver of multicast events sees it (UDA 2.0 §4.3.3).
 
 Datagrams are repeated, overtake each other and get lost, and nobody can be asked again. So, other
-than in :mod:`propchange.core.sequence`, what has been seen is remembered one by one.
+than in :mod:`propchange.core.subscriber.seq`, what has been seen is remembered one by one.
 """
 
 from __future__ import annotations
 
-from propchange.core.headers import LARGEST_SEQ
+from propchange.core.wire.headers import LARGEST_SEQ
 
 __all__ = ["Numbering"]
 

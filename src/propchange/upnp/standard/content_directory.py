@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from propchange.core.containers import CONTAINERS, format_container_update_ids
-from propchange.core.variables import StateVariable
+from propchange.core.values.container_update_ids import CONTAINERS, format_container_update_ids
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.service import Service
 
 __all__ = ["ContentDirectory"]

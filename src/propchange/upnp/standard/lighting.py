@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from propchange.core.variables import StateVariable
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.service import Service
 
 __all__ = ["Dimming", "SwitchPower"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from propchange.core.lastchange import MASTER
-from propchange.core.variables import StateVariable
+from propchange.core.values.lastchange import MASTER
+from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.service import Service
 
 __all__ = ["RenderingControl"]

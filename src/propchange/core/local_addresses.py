@@ -1,0 +1,205 @@
+"""What a machine's own addresses say about who can reach them. Pure: a runtime does the looking."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+from typing import NamedTuple
+
+from propchange.core.wire.messages import Endpoint
+
+__all__ = [
+    "CONTAINER_MARKS",
+    "CONTAINER_VARIABLE",
+    "SYSFS",
+    "SYSFS_FILES",
+    "InterfaceKind",
+    "LocalAddress",
+    "address_of",
+    "container_address",
+    "interface_kind",
+    "interface_kind_by_sysfs",
+    "own_address",
+    "sharing_network",
+    "usable_towards",
+]
+
+
+class InterfaceKind(enum.Enum):
+    """What an interface leads to, in the words of a diagnosis."""
+
+    ORDINARY = "a network interface"
+    LOOPBACK = "this machine itself"
+    BRIDGE = "a bridge for containers or virtual machines on this machine"
+    VIRTUAL = "one end of a virtual cable, as containers have"
+    TUNNEL = "a tunnel, as VPNs have"
+
+
+class LocalAddress(NamedTuple):
+    """One address of one interface of this machine, an IP literal without zone. ``scope`` is the
+    interface's scope id for a link-local IPv6 address, 0 elsewhere; ``interface_index`` is the
+    interface's number, 0 where unknown."""
+
+    host: str
+    scope: int
+    network: IPv4Network | IPv6Network
+    interface: str
+    interface_index: int
+    kind: InterfaceKind = InterfaceKind.ORDINARY
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address as an endpoint with port 0."""
+        return Endpoint(self.host, 0, self.scope)
+
+
+_NAMES = (
+    (InterfaceKind.LOOPBACK, re.compile(r"lo\d*|Loopback.*", re.IGNORECASE)),
+    (
+        InterfaceKind.BRIDGE,
+        re.compile(
+            r"docker\d+|docker_gwbridge|br-[0-9a-f]{6,}|(cni|podman|lxcbr|lxdbr|virbr)-?\d+"
+        ),
+    ),
+    (InterfaceKind.VIRTUAL, re.compile(r"veth.*|cali[0-9a-f]+")),
+    (
+        InterfaceKind.TUNNEL,
+        re.compile(r"(tun|tap|wg|ppp|utun|ipsec|tailscale|zt|nordlynx|proton)[-_\w]*"),
+    ),
+)
+
+_TUNNEL_TYPES = (512, 65_534, 768, 769, 776, 778)
+"""ARPHRD_ of PPP, of what has no link layer (tun, WireGuard), and of the tunnels of the kernel."""
+
+_CONTAINER_POOLS = (
+    IPv4Network("172.16.0.0/12"),  # Docker: 172.17.0.0/16 and the following
+    IPv4Network("10.88.0.0/16"),  # Podman, CNI
+    IPv4Network("10.42.0.0/16"),  # k3s
+    IPv4Network("10.244.0.0/16"),  # Kubernetes, flannel
+    IPv4Network("10.0.2.0/24"),  # slirp4netns: rootless Podman, QEMU
+    IPv4Network("10.0.3.0/24"),  # LXC
+)
+
+_CONTAINER_PREFIXES = (16, 20, 32)
+"""Those of the networks that Docker makes without being told how, and of a Kubernetes pod. Hardly
+a home network has one of them."""
+
+
+def interface_kind(
+    name: str, *, link_type: int | None = None, bridge: bool = False, paired: bool = False
+) -> InterfaceKind:
+    """What an interface is, by what the system says of it and, where that says nothing, by its
+    name. ``link_type`` is Linux' ARPHRD_ number; ``paired``: its other end is another interface,
+    which is no parent of it (veth). A bridge is a container's only if its name says so: many
+    a router and server has an ordinary one."""
+    if link_type == 772:
+        return InterfaceKind.LOOPBACK
+    if link_type in _TUNNEL_TYPES:
+        return InterfaceKind.TUNNEL
+    named = next((kind for kind, names in _NAMES if names.fullmatch(name)), None)
+    if named is not None and (named is not InterfaceKind.BRIDGE or bridge or link_type is None):
+        return named
+    return InterfaceKind.VIRTUAL if paired else InterfaceKind.ORDINARY
+
+
+SYSFS = "/sys/class/net"
+"""Where Linux has a folder for each interface."""
+
+SYSFS_FILES = ("ifindex", "iflink", "type")
+"""Those files in it that say what it is."""
+
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+"""What Docker and Podman leave in the root of a container."""
+
+CONTAINER_VARIABLE = "KUBERNETES_SERVICE_HOST"
+"""The environment variable that Kubernetes sets."""
+
+
+def interface_kind_by_sysfs(
+    name: str, index: int, files: Mapping[str, str], entries: Iterable[str]
+) -> InterfaceKind:
+    """What an interface is, by what Linux says of it and elsewhere by its name. ``files`` are the
+    contents of :data:`SYSFS_FILES`, ``entries`` the names of all that is in its folder; empty where
+    that is not to be had."""
+    numbers = {each: int(text) for each, text in files.items() if text.strip().isdecimal()}
+    number = numbers.get("ifindex")
+    if number is None or number != index:
+        # Not Linux, or /sys shows another network namespace.
+        return interface_kind(name)
+    entries = tuple(entries)
+    return interface_kind(
+        name,
+        link_type=numbers.get("type"),
+        bridge="bridge" in entries,
+        # The other end of a VLAN or a MACVLAN is its parent, and stands there by its name.
+        paired=numbers.get("iflink") != number
+        and not any(entry.startswith("lower_") for entry in entries),
+    )
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that ``host`` is; None for a name."""
+    try:
+        return ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def own_address(host: str, own: Iterable[LocalAddress]) -> LocalAddress | None:
+    """The one of ``own`` with the address ``host``, None where there is none."""
+    address = address_of(host)
+    return next((o for o in own if address is not None and ip_address(o.host) == address), None)
+
+
+def sharing_network(device: str, own: Iterable[LocalAddress]) -> tuple[LocalAddress, ...]:
+    """Those of ``own`` with the address ``device`` in their network."""
+    address = address_of(device)
+    return tuple(o for o in own if address is not None and address in o.network)
+
+
+def usable_towards(device: str, own: Iterable[LocalAddress]) -> tuple[LocalAddress, ...]:
+    """Those of ``own`` that the device at the address ``device`` could send to, those in its own
+    network first: of its family, and loopback only for a device on loopback."""
+    address = address_of(device)
+    if address is None:
+        return ()
+    found = [
+        o
+        for o in own
+        if (ip := ip_address(o.host)).version == address.version
+        and ip.is_loopback == address.is_loopback
+        and ip.is_link_local <= address.is_link_local
+    ]
+    return tuple(sorted(found, key=lambda o: (address not in o.network, _RANK[o.kind])))
+
+
+_RANK = {
+    InterfaceKind.ORDINARY: 0,
+    InterfaceKind.VIRTUAL: 1,
+    InterfaceKind.TUNNEL: 2,
+    InterfaceKind.BRIDGE: 3,
+    InterfaceKind.LOOPBACK: 4,
+}
+
+
+def container_address(own: LocalAddress, *, in_container: bool | None) -> bool:
+    """Whether ``own`` looks like the address of a container, or of a bridge to the containers of
+    this machine, to which the rest of the network has no way. Neither the number alone proves it
+    (some home networks are in 172.16.0.0/12) nor a container around the program, which may have
+    been given an address of the network outside."""
+    if own.kind is InterfaceKind.BRIDGE:
+        return True
+    address = ip_address(own.host)
+    if isinstance(address, IPv6Address) or own.kind is not InterfaceKind.VIRTUAL:
+        return False
+    if in_container and own.network.prefixlen in _CONTAINER_PREFIXES:
+        return True
+    return any(address in pool for pool in _CONTAINER_POOLS)

@@ -1,0 +1,1 @@
+"""The device side: subscriptions in, event messages out."""

@@ -1,0 +1,235 @@
+"""Which delivery URLs a publisher may call.
+
+A publisher sends to any address that a SUBSCRIBE names, so without a check anyone can aim it
+at anyone (CallStranger, CVE-2020-12695). UDA 2.0 §4.1.1 allows only the network segment that
+the subscriber came from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
+
+from propchange.core.limits import Limits
+from propchange.core.wire.messages import DeliveryURL, Endpoint
+from propchange.errors import RemoteProtocolError
+
+__all__ = ["CALLBACK_POLICIES", "OnLink", "judge_callbacks"]
+
+CALLBACK_POLICIES = ("on-link", "same-host", "any")
+"""``on-link``: addresses on the network that the SUBSCRIBE came in from. ``same-host``: only the
+address that it came from. ``any``: every unicast address, for networks that are safe otherwise.
+"""
+
+_Address = IPv4Address | IPv6Address
+
+_FORM = "UDA 2.0 §4.1.2"
+_SEGMENT = "UDA 2.0 §4.1.1"
+_FAMILY = "UDA 2.0 §A.7"
+
+# Neither has a request line a place for a fragment, nor a URL one for the others (RFC 3986).
+_FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
+_URL = re.compile(r"http://([^/?]*)(.*)", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?:\[(?P<six>[^]]*)\]|(?P<four>[^:]*))(?::(?P<port>[0-9]{0,5}))?")
+
+
+class OnLink(NamedTuple):
+    """A prefix of the interface that a SUBSCRIBE came in on, with the scope id of that
+    interface (0 for IPv4)."""
+
+    network: IPv4Network | IPv6Network
+    scope: int = 0
+
+
+def judge_callbacks(
+    urls: tuple[str, ...],
+    *,
+    peer: Endpoint,
+    local: Endpoint,
+    on_link: Sequence[OnLink],
+    policy: str,
+    lenient: bool,
+    limits: Limits,
+) -> tuple[DeliveryURL, ...]:
+    """The URLs of a CALLBACK, checked and taken apart, in their order (UDA 2.0 §4.1.1).
+
+    ``peer`` and ``local`` are the ends of the connection that carried the SUBSCRIBE, ``on_link``
+    the prefixes of its interface, ``policy`` one of :data:`CALLBACK_POLICIES`. With ``lenient``
+    the URLs that may not be called are left out; otherwise one of them condemns all.
+
+    Raises :class:`RemoteProtocolError` with status 412 when a URL may not be called, or none is
+    left; ``ValueError`` for a policy that does not exist.
+    """
+    if policy not in CALLBACK_POLICIES:
+        raise ValueError(f"the callback policy is one of {', '.join(CALLBACK_POLICIES)}")
+    connection = _Connection(
+        _unmapped(peer.host), _unmapped(local.host), local.port, local.scope or peer.scope, on_link
+    )
+    accepted: list[DeliveryURL] = []
+    refused = _refusal("CALLBACK names no URL", _FORM)
+    for url in urls:
+        try:
+            accepted.append(_judge(url, connection, policy, limits))
+        except RemoteProtocolError as error:
+            if not lenient:
+                raise
+            refused = error
+    if not accepted:
+        raise refused
+    return tuple(accepted)
+
+
+class _Connection(NamedTuple):
+    peer: _Address
+    local: _Address
+    local_port: int
+    scope: int
+    on_link: Sequence[OnLink]
+
+
+def _refusal(reason: str, clause: str) -> RemoteProtocolError:
+    return RemoteProtocolError(reason, status=412, clause=clause)
+
+
+def _unmapped(host: str) -> _Address:
+    # A socket that serves both families shows IPv4 peers as ::ffff:a.b.c.d.
+    address = ip_address(host)
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _judge(url: str, connection: _Connection, policy: str, limits: Limits) -> DeliveryURL:
+    address, port, authority, target = _take_apart(url, limits)
+    _refuse_unusable(address, port, connection)
+    scope = _scope_of(address, connection)
+    if policy == "same-host" and address != connection.peer:
+        raise _refusal(
+            f"the callback leads to {address}, and this device calls back only the address that "
+            f"a SUBSCRIBE came from, here {connection.peer}",
+            _SEGMENT,
+        )
+    if policy == "on-link" and not _is_on_link(address, connection):
+        raise _refusal(
+            f"the callback leads to {address}, which is not on the network that the SUBSCRIBE "
+            f"came in from ({connection.peer}); subscribe over the network of the callback",
+            _SEGMENT,
+        )
+    return DeliveryURL(url, Endpoint(str(address), port, scope), authority, target)
+
+
+def _take_apart(url: str, limits: Limits) -> tuple[_Address, int, str, str]:
+    """Address, port, authority and target of an absolute http URL with a literal address."""
+    if len(url) > limits.callback_url_bytes:
+        raise _refusal(
+            f"a callback URL has {len(url)} bytes, and this device keeps at most "
+            f"{limits.callback_url_bytes} and may not cut it",
+            _FORM,
+        )
+    shown = ascii(url[:100])
+    if _FORBIDDEN.search(url):
+        raise _refusal(
+            f"the callback {shown} has characters that the URL of a request cannot have", _FORM
+        )
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise _refusal(f"the callback {shown} does not begin with http://", _FORM)
+    authority, target = parts.groups()
+    if "@" in authority:
+        raise _refusal(f"the callback {shown} has a user name; leave it out", _FORM)
+    host = _AUTHORITY.fullmatch(authority)
+    if host is None:
+        raise _refusal(f"the callback {shown} has no address[:port] that can be read", _FORM)
+    port = int(host["port"] or 80)
+    if not 1 <= port <= 65_535:
+        raise _refusal(f"the port of the callback {shown} is not from 1 to 65535", _FORM)
+    return (
+        _literal(host["six"], host["four"], shown),
+        port,
+        authority,
+        target if target.startswith("/") else f"/{target}",
+    )
+
+
+def _literal(six: str | None, four: str, shown: str) -> _Address:
+    try:
+        if six is None:
+            return IPv4Address(four)
+        # A zone means nothing outside of the host that wrote it.
+        address = None if "%" in six else IPv6Address(six)
+    except ValueError:
+        address = None
+    if address is None:
+        raise _refusal(
+            f"the callback {shown} does not name its host by a literal IP address without a zone",
+            _SEGMENT,
+        )
+    return address
+
+
+def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> None:
+    """Refuse what no policy allows."""
+    if address.version != connection.peer.version or getattr(address, "ipv4_mapped", None):
+        raise _refusal(
+            f"the callback leads to {address}, and the SUBSCRIBE came over "
+            f"IPv{connection.peer.version}; both have to be of the same family",
+            _FAMILY,
+        )
+    if not _is_unicast(address, connection.on_link):
+        raise _refusal(f"the callback leads to {address}, which is no single host", _SEGMENT)
+    if address.is_loopback and not connection.peer.is_loopback:
+        raise _refusal(
+            f"the callback leads to {address}, the device itself; name an address of the "
+            "subscriber that the device can reach",
+            _SEGMENT,
+        )
+    if (address, port) == (connection.local, connection.local_port):
+        raise _refusal(
+            f"the callback leads to {address} port {port}, the device's own listener", _SEGMENT
+        )
+
+
+def _is_unicast(address: _Address, on_link: Sequence[OnLink]) -> bool:
+    if address.is_multicast or address.is_unspecified:
+        return False
+    if isinstance(address, IPv6Address):
+        return True
+    # 0/8 is "this network", 240/4 reserved with 255.255.255.255 as its last address.
+    if address.is_reserved or address.packed[0] == 0:
+        return False
+    return not any(
+        address in (network.broadcast_address, network.network_address)
+        for network, _ in on_link
+        if network.prefixlen < 31
+    )
+
+
+def _is_link_local_6(address: _Address) -> bool:
+    return address.version == 6 and address.is_link_local
+
+
+def _scope_of(address: _Address, connection: _Connection) -> int:
+    """The scope id to connect to ``address`` with: that of the connection, or of its interface
+    when the connection itself is not link-local."""
+    if not _is_link_local_6(address):
+        return 0
+    scopes = [
+        connection.scope,
+        *(scope for network, scope in connection.on_link if address in network),
+    ]
+    scope = next(filter(None, scopes), 0)
+    if not scope:
+        raise _refusal(
+            f"the callback leads to {address}, and the SUBSCRIBE did not come over a link where "
+            "that address has a meaning",
+            _FAMILY,
+        )
+    return scope
+
+
+def _is_on_link(address: _Address, connection: _Connection) -> bool:
+    # Loopback peers are the only ones that get here with a loopback address, and a link-local
+    # one that has a scope is on the link of the connection whatever its prefix.
+    if address.is_loopback or _is_link_local_6(address):
+        return True
+    return any(address in network for network, _ in connection.on_link)

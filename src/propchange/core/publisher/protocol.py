@@ -1,0 +1,480 @@
+"""The device side: subscriptions in, event messages out. No I/O, no clock, no randomness."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from propchange.core.deadlines import Deadlines
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
+from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
+from propchange.core.outcomes import (
+    AttemptFailed,
+    AttemptTimedOut,
+    Disowned,
+    Expired,
+    InitialEventDelivered,
+    Merged,
+    MessageAbandoned,
+    PublisherOutcome,
+    Refused,
+    Renewed,
+    Subscribed,
+    Unsubscribed,
+)
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.delivery_queue import DeliverySchedule
+from propchange.core.publisher.records import (
+    EventedVariable,
+    PublishedService,
+    Route,
+    Subscription,
+)
+from propchange.core.rules import (
+    Cancellation,
+    NewSubscription,
+    PublisherPolicy,
+    Refusal,
+    Renewal,
+    judge_subscribe,
+    judge_unsubscribe,
+    refusal_response,
+    subscribe_response,
+    unsubscribe_response,
+)
+from propchange.core.states import PUBLISHER, PublisherInput, PublisherState
+from propchange.core.wire.messages import (
+    Delivery,
+    DeliveryAddress,
+    DeliveryFailure,
+    Endpoint,
+    Request,
+    Response,
+)
+
+__all__ = ["PublisherProtocol"]
+
+_step = PUBLISHER.step
+_ENDED = PublisherState.ENDED
+_SENDING = PublisherState.SENDING
+_QUIET = _step(_SENDING, PublisherInput.SETTLED)
+
+
+class PublisherProtocol:
+    """One listener, many services, many subscriptions (UDA 2.0 §4).
+
+    Every input takes ``now``, seconds of one monotonic clock. After each input the runtime
+    drains :meth:`take_deliveries`, :meth:`take_datagrams` and :meth:`take_outcomes` and reads
+    :meth:`next_deadline`.
+
+    ``new_sid`` makes a SID (``uuid:…``, never the same twice); ``on_link`` gives the prefixes
+    of the interface that has a local address; ``date`` the value of DATE. ``multicast`` says where
+    multicast events go, ``boot_id`` gives the current BOOTID.UPNP.ORG (0 to 2147483647). Raises
+    ValueError for a scope that ``policy.uda`` does not know.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_sid: Callable[[], str],
+        on_link: Callable[[Endpoint], Sequence[OnLink]],
+        policy: PublisherPolicy | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        date: Callable[[], bytes] | None = None,
+        multicast: MulticastPolicy | None = None,
+        boot_id: Callable[[], int] | None = None,
+    ) -> None:
+        self._new_sid = new_sid
+        self._on_link = on_link
+        self._policy = policy or PublisherPolicy()
+        self._limits = limits
+        self._date = date
+        self._services: dict[str, PublishedService] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._per_address: dict[str, int] = {}
+        self._expiry: Deadlines[Subscription] = Deadlines()
+        self._owed: Deadlines[Subscription] = Deadlines()
+        self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
+        self._schedule = DeliverySchedule(limits)
+        self._outcomes: deque[PublisherOutcome] = deque(maxlen=limits.outcomes)
+        multicast = multicast or MulticastPolicy()
+        if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:
+            raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
+        self._multicast = MulticastPublication(multicast, limits, boot_id, self._outcomes.append)
+        self._now = 0.0
+
+    # --- services ---
+
+    def add_service(
+        self,
+        path: str,
+        variables: Mapping[str, EventedVariable],
+        identity: ServiceIdentity | None = None,
+    ) -> None:
+        """Take SUBSCRIBE requests at ``path``, which is this service's alone (UDA 2.0 §4.1.1).
+
+        Variables with a level are evented by multicast too, as those of the service ``identity``;
+        UDA 1.0 has no multicast events, so there the level does not matter. Raises ValueError
+        when the path is taken, for a level without an identity and a boot id, and as
+        :class:`PublishedService` does.
+        """
+        if path in self._services:
+            raise ValueError(f"{path} is the event URL of another service")
+        service = PublishedService(path, variables, self._limits)
+        levels = {name: v.level for name, v in variables.items() if v.level is not None}
+        if levels and self._policy.uda != "1.0":
+            service.multicast = self._multicast.service(path, identity, levels, service.merges)
+        self._services[path] = service
+
+    def update(self, path: str, changes: Mapping[str, str], now: float) -> None:
+        """The service at ``path`` has these new values (evented variable -> text).
+
+        What moderation lets through is one event message; the rest follows when it is due.
+        An equal value is no event (EVT-07). Raises KeyError for what was not added and
+        ValueError for a text that XML cannot carry; nothing has changed then.
+        """
+        self._now = now
+        service = self._services[path]
+        service.check(changes)
+        going: dict[str, str] = {}
+        for name, text in changes.items():
+            merge = service.merges.get(name)
+            moderation = service.moderations.get(name)
+            if merge is None:
+                if service.texts[name] == text:
+                    continue
+            elif moderation is not None and moderation.due is not None:
+                # What is held has been told to nobody yet.
+                text = merge(service.texts[name], text)
+            service.texts[name] = text
+            if moderation is None or moderation.changed(text, now):
+                going[name] = text
+            else:
+                service.backlog.set_current(name, text)
+                if moderation.due is not None:
+                    self._moderated.set((service, name), moderation.due)
+                else:
+                    self._moderated.clear((service, name))
+        if going:
+            self._publish(service, going)
+
+    def _publish(self, service: PublishedService, changes: Mapping[str, str]) -> None:
+        service.backlog.record(changes)
+        if service.multicast is not None:
+            self._multicast.changed(service.multicast, changes)
+        service.backlog.prune(lambda: (s.cursor for s in service.subscriptions.values()))
+        self._schedule.changed(service)
+
+    # --- requests ---
+
+    def receive_request(self, request: Request, now: float) -> Response:
+        """Judge a SUBSCRIBE or UNSUBSCRIBE and give the answer.
+
+        If the answer has a ``receipt``, call :meth:`response_sent` or :meth:`response_lost`
+        once it has left or cannot. 404 for a path that is no event URL, 405 for another method.
+        """
+        self._now = now
+        self._expire(now)
+        service = self._services.get(request.target.partition("?")[0])
+        if service is None:
+            return self._refuse(request, Refusal(404, "no service has this event URL", ""))
+        if request.method == "SUBSCRIBE":
+            verdict = judge_subscribe(
+                request, self._policy, self._limits, self._links_of(request.local)
+            )
+            if isinstance(verdict, NewSubscription):
+                return self._subscribe(service, request, verdict, now)
+            if isinstance(verdict, Renewal):
+                return self._renew(service, request, verdict, now)
+            return self._refuse(request, verdict)
+        if request.method == "UNSUBSCRIBE":
+            cancellation = judge_unsubscribe(request, self._policy)
+            if isinstance(cancellation, Cancellation):
+                return self._cancel(service, request, cancellation)
+            return self._refuse(request, cancellation)
+        return self._refuse(
+            request, Refusal(405, f"{request.method} is not for an event URL", "UDA 2.0 §2.1")
+        )
+
+    def _links_of(self, local: Endpoint | None) -> Sequence[OnLink]:
+        return () if local is None else self._on_link(local)
+
+    def _refuse(self, request: Request, refusal: Refusal) -> Response:
+        self._outcomes.append(Refused(request.target, request.peer, refusal.status, refusal.reason))
+        return refusal_response(refusal, self._policy, request, date=self._date)
+
+    def _subscribe(
+        self, service: PublishedService, request: Request, verdict: NewSubscription, now: float
+    ) -> Response:
+        address = verdict.peer.host
+        if len(self._subscriptions) >= self._limits.subscriptions:
+            return self._refuse(request, Refusal(503, "no room for another subscription", ""))
+        if self._per_address.get(address, 0) >= self._limits.subscriptions_per_address:
+            return self._refuse(
+                request, Refusal(503, f"no room for another subscription from {address}", "")
+            )
+        sid = self._new_sid()
+        wanted = self._accept_statevar(service, verdict.statevar)
+        subscription = Subscription(
+            sid,
+            service,
+            tuple(
+                Route(
+                    DeliveryAddress(sid, url, verdict.local, self._policy.uda),
+                    self._schedule.use(url.endpoint),
+                )
+                for url in verdict.urls
+            ),
+            peer=verdict.peer,
+            duration=verdict.duration,
+            expires=now + verdict.duration,
+            wanted=wanted,
+        )
+        self._subscriptions[sid] = subscription
+        service.subscriptions[sid] = subscription
+        self._per_address[address] = self._per_address.get(address, 0) + 1
+        self._expiry.set(subscription, subscription.expires)
+        self._outcomes.append(
+            Subscribed(sid, service.path, subscription.callbacks, verdict.peer, verdict.duration)
+        )
+        response = subscribe_response(
+            sid,
+            verdict.duration,
+            self._policy,
+            request,
+            accepted_statevar=verdict.statevar if wanted is not None else None,
+            date=self._date,
+        )
+        response.receipt = subscription
+        return response
+
+    def _accept_statevar(
+        self, service: PublishedService, statevar: tuple[str, ...] | None
+    ) -> frozenset[str] | None:
+        """All or nothing, and UDA 2.0 alone (SUB-51, SUB-52, AMB-4)."""
+        if self._policy.uda != "2.0" or not statevar:
+            return None
+        wanted = frozenset(statevar)
+        return wanted if wanted <= service.texts.keys() else None
+
+    def _renew(
+        self, service: PublishedService, request: Request, verdict: Renewal, now: float
+    ) -> Response:
+        subscription = service.subscriptions.get(verdict.sid)
+        if subscription is None or not PUBLISHER.allows(subscription.state, PublisherInput.RENEWED):
+            return self._refuse(request, _unknown_sid(verdict.sid))
+        subscription.state = _step(subscription.state, PublisherInput.RENEWED)
+        subscription.duration = verdict.duration
+        subscription.expires = now + verdict.duration
+        self._expiry.set(subscription, subscription.expires)
+        self._outcomes.append(Renewed(verdict.sid, verdict.duration))
+        return subscribe_response(
+            verdict.sid, verdict.duration, self._policy, request, date=self._date
+        )
+
+    def _cancel(
+        self, service: PublishedService, request: Request, verdict: Cancellation
+    ) -> Response:
+        subscription = service.subscriptions.get(verdict.sid)
+        if subscription is None or not PUBLISHER.allows(
+            subscription.state, PublisherInput.CANCELLED
+        ):
+            return self._refuse(request, _unknown_sid(verdict.sid))
+        self._move(subscription, PublisherInput.CANCELLED)
+        self._outcomes.append(Unsubscribed(verdict.sid))
+        return unsubscribe_response(self._policy, request, date=self._date)
+
+    def response_sent(self, response: Response, now: float) -> None:
+        """The answer is out: the write buffer is empty, or the FIN has left where the answer
+        closes the connection (SUB-55, SUB-56). The initial event may go."""
+        self._now = now
+        subscription = response.receipt
+        if not isinstance(subscription, Subscription):
+            return
+        if not PUBLISHER.allows(subscription.state, PublisherInput.ANSWERED):
+            return  # Expired or removed while the answer was on its way.
+        self._move(subscription, PublisherInput.ANSWERED)
+        subscription.expires = now + subscription.duration
+        self._expiry.set(subscription, subscription.expires)
+        if self._policy.initial_event_delay > 0:
+            self._owed.set(subscription, now + self._policy.initial_event_delay)
+        else:
+            self._schedule.enqueue(subscription)
+
+    def response_lost(self, response: Response, now: float) -> None:
+        """The connection died before the answer was out: nobody knows the SID."""
+        self._now = now
+        subscription = response.receipt
+        if isinstance(subscription, Subscription) and PUBLISHER.allows(
+            subscription.state, PublisherInput.ANSWER_LOST
+        ):
+            self._move(subscription, PublisherInput.ANSWER_LOST)
+            self._outcomes.append(Expired(subscription.sid))
+
+    # --- deliveries ---
+
+    def take_deliveries(self, limit: int) -> list[Delivery]:
+        """At most ``limit`` deliveries to begin now. Each ends in :meth:`delivery_ended`."""
+        taken, merged = self._schedule.take(limit, self._now)
+        for delivery in merged:
+            self._outcomes.append(
+                Merged(delivery.address.sid, delivery.seq, delivery.message.updates)
+            )
+        return taken
+
+    def delivery_ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> None:
+        """``delivery`` was answered with the status ``result``, or failed.
+
+        2xx settles the message, 412 ends the subscription, anything else goes on to the next
+        delivery URL (FAIL-01, FAIL-02, FAIL-05). A call for a delivery that had timed out is
+        ignored.
+        """
+        self._now = now
+        if not self._schedule.ended(delivery, result, now):
+            return
+        subscription: Subscription = delivery.subscription
+        state = subscription.state
+        if state is _ENDED:
+            return
+        if isinstance(result, int) and 200 <= result < 300:
+            if state is not _SENDING:
+                subscription.heard = True
+                self._outcomes.append(
+                    InitialEventDelivered(subscription.sid, subscription.service.path)
+                )
+            self._settle(subscription)
+        elif result == 412:
+            self._move(subscription, PublisherInput.DISOWNED)
+            self._outcomes.append(Disowned(subscription.sid))
+        elif result is DeliveryFailure.STALE and not delivery.fresh:
+            # Not an attempt that failed: the peer had closed before it was made.
+            subscription.fresh = True
+            self._schedule.enqueue(subscription)
+        else:
+            self._attempt_failed(subscription, delivery, result, now)
+
+    def _attempt_failed(
+        self,
+        subscription: Subscription,
+        delivery: Delivery,
+        result: int | DeliveryFailure,
+        now: float,
+    ) -> None:
+        reason = result.value if isinstance(result, DeliveryFailure) else f"answered with {result}"
+        self._outcomes.append(
+            AttemptFailed(subscription.sid, delivery.seq, delivery.address.url.url, reason)
+        )
+        has_another = subscription.route + 1 < len(subscription.routes)
+        if has_another and now < subscription.message_deadline:
+            subscription.route += 1
+            subscription.fresh = False
+            self._schedule.enqueue(subscription)
+            return
+        self._outcomes.append(MessageAbandoned(subscription.sid, delivery.seq, reason))
+        self._settle(subscription)
+
+    def _settle(self, subscription: Subscription) -> None:
+        self._schedule.spend_seq(subscription)
+        if subscription.state is _SENDING:
+            subscription.state = _QUIET  # which the table was asked once for all deliveries
+        else:
+            self._move(subscription, PublisherInput.SETTLED)
+            if subscription.state is _ENDED:
+                return
+        self._schedule.rest(subscription)
+
+    def take_datagrams(self) -> list[Datagram]:
+        """The multicast events to send now: each on every interface of its address family, at
+        once on all of them (UDA 2.0 §A.2.3, within 20 ms). ``http`` makes bytes of them."""
+        return self._multicast.take(self._now)
+
+    # --- time ---
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due at ``now``. Early and repeated calls do nothing."""
+        self._now = now
+        self._multicast.handle_deadline(now)
+        self._expire(now)
+        while (subscription := self._owed.pop_due(now)) is not None:
+            self._schedule.enqueue(subscription)
+        while (delivery := self._schedule.pop_timed_out(now)) is not None:
+            self._outcomes.append(AttemptTimedOut(delivery))
+            self.delivery_ended(delivery, DeliveryFailure.TIMED_OUT, now)
+        due: dict[PublishedService, dict[str, str]] = {}
+        while (key := self._moderated.pop_due(now)) is not None:
+            service, name = key
+            if service.moderations[name].flush(now):
+                due.setdefault(service, {})[name] = service.texts[name]
+        for service, changes in due.items():
+            self._publish(service, changes)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
+        when = self._schedule.next_deadline()
+        for other in (
+            self._expiry.next(),
+            self._owed.next(),
+            self._moderated.next(),
+            self._multicast.next_deadline(),
+        ):
+            if other is not None and (when is None or other < when):
+                when = other
+        return when
+
+    def _expire(self, now: float) -> None:
+        while (subscription := self._expiry.pop_due(now)) is not None:
+            self._move(subscription, PublisherInput.EXPIRED)
+            self._outcomes.append(Expired(subscription.sid))
+
+    # --- reading ---
+
+    def take_outcomes(self) -> list[PublisherOutcome]:
+        """What has happened since the last call, in order."""
+        outcomes = list(self._outcomes)
+        self._outcomes.clear()
+        return outcomes
+
+    @property
+    def subscriptions(self) -> Iterable[Subscription]:
+        """The subscriptions there are, in the order of their SUBSCRIBE."""
+        return self._subscriptions.values()
+
+    @property
+    def settled(self) -> bool:
+        """Whether every subscriber has been told everything, or cannot be told."""
+        return (
+            self._schedule.idle
+            and not len(self._moderated)
+            and all(
+                subscription.state is PublisherState.QUIET
+                for subscription in self._subscriptions.values()
+            )
+        )
+
+    # --- the table of subscriptions ---
+
+    def _move(self, subscription: Subscription, given: PublisherInput) -> None:
+        subscription.state = _step(subscription.state, given)
+        if subscription.state is _ENDED:
+            self._forget(subscription)
+
+    def _forget(self, subscription: Subscription) -> None:
+        del self._subscriptions[subscription.sid]
+        service = subscription.service
+        del service.subscriptions[subscription.sid]
+        service.quiet.pop(subscription, None)
+        self._expiry.clear(subscription)
+        self._owed.clear(subscription)
+        address = subscription.peer.host
+        left = self._per_address[address] - 1
+        if left:
+            self._per_address[address] = left
+        else:
+            del self._per_address[address]
+        for route in subscription.routes:
+            self._schedule.leave(route)
+
+
+def _unknown_sid(sid: str) -> Refusal:
+    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")

@@ -1,0 +1,219 @@
+"""What the publisher keeps per service and per subscription (UDA 2.0 §4.1.2)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from math import inf
+
+from propchange.core.limits import Limits
+from propchange.core.multicast.publication import MulticastService
+from propchange.core.publisher.backlog import Accumulate, Backlog, MergeRule, Replace
+from propchange.core.publisher.moderation import Moderation
+from propchange.core.states import PublisherState
+from propchange.core.values.merging import Fold
+from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessage
+from propchange.core.wire.propertyset import check_variable_name, format_propertyset
+
+__all__ = ["EndpointLoad", "EventedVariable", "Lane", "PublishedService", "Route", "Subscription"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventedVariable:
+    """An evented state variable as the publisher sees it: texts and rules.
+
+    ``text`` is the value an initial event carries until the first update.
+    ``minimum_interval`` (seconds) and ``minimum_delta`` moderate it (UDA 2.0 §4.3.1).
+    ``merge``: None to replace, a function of an older and a newer text, or a
+    :class:`.Fold`, which is that and folds by key. ``level``: it is evented
+    by multicast too, with that LVL (UDA 2.0 §4.3.3); None: by unicast alone.
+    """
+
+    text: str
+    minimum_interval: float | None = None
+    minimum_delta: Decimal | float | None = None
+    merge: Callable[[str, str], str] | None = None
+    level: str | None = None
+
+    def rule(self, limits: Limits) -> MergeRule:
+        """The merge rule of this variable, at its first value."""
+        if self.merge is None:
+            return Replace(self.text)
+        if isinstance(self.merge, Fold):
+            return self.merge.rule(self.text, limits)
+        return Accumulate(self.text, self.merge, keep=2 * limits.waiting_messages)
+
+    def moderation(self) -> Moderation | None:
+        """The moderation of this variable, None when it has none."""
+        if self.minimum_interval is None and self.minimum_delta is None:
+            return None
+        return Moderation(self.minimum_interval, self.minimum_delta)
+
+
+class PublishedService:
+    """One event URL: its evented variables, its backlog, its subscriptions.
+
+    Raises ValueError when there is no variable, for a name that cannot be an XML element, and
+    for a text that XML cannot carry.
+    """
+
+    def __init__(self, path: str, variables: Mapping[str, EventedVariable], limits: Limits) -> None:
+        if not variables:
+            raise ValueError(
+                f"{path}: a service without evented variables has no event URL (UDA 2.0 §4.1.1)"
+            )
+        for name in variables:
+            check_variable_name(name)
+        self.path = path
+        self.texts = {name: variable.text for name, variable in variables.items()}
+        self.merges = {name: v.merge for name, v in variables.items() if v.merge is not None}
+        self._folds = {n: merge for n, merge in self.merges.items() if isinstance(merge, Fold)}
+        self.check(self.texts)
+        self.moderations = {
+            name: moderation
+            for name, variable in variables.items()
+            if (moderation := variable.moderation()) is not None
+        }
+        self.backlog = Backlog(
+            {name: variable.rule(limits) for name, variable in variables.items()},
+            waiting=limits.waiting_messages,
+        )
+        self.multicast: MulticastService | None = None
+        """What is multicast of it, None when nothing is."""
+        self.subscriptions: dict[str, Subscription] = {}
+        self.quiet: OrderedDict[Subscription, None] = OrderedDict()
+        """The subscriptions that had been told everything when they were put here."""
+        self.queued = False
+        """Whether ``quiet`` waits to be told of a change."""
+
+    def check(self, changes: Mapping[str, str]) -> None:
+        """Raises KeyError for a variable that this service does not have, and ValueError for a
+        text that XML cannot carry or that its fold cannot read."""
+        for name, text in changes.items():
+            if name not in self.texts:
+                raise KeyError(name)
+            # What is printable is also legal in XML, and isprintable is the quicker look.
+            if not text.isprintable():
+                format_propertyset(((name, text),))
+        if self._folds:
+            for name in self._folds.keys() & changes.keys():
+                self._folds[name].read(changes[name])
+
+    def initial_event(self, wanted: frozenset[str] | None) -> EventMessage:
+        """The initial event for one subscription. Moderation is told of the values in it."""
+        message = self.backlog.initial(wanted)
+        if self.moderations:
+            for name, text in message.changes:
+                if name in self.moderations:
+                    self.moderations[name].told(text)
+        return message
+
+
+class Lane:
+    """A share of the delivery connections: at most ``most`` attempts at once.
+
+    Endpoints that have waiting subscriptions queue for it and take turns, one attempt each, so
+    that an endpoint with many subscriptions does not delay the others.
+    """
+
+    __slots__ = ("in_flight", "most", "queue")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.in_flight = 0
+        self.queue: OrderedDict[EndpointLoad, None] = OrderedDict()
+
+
+class EndpointLoad:
+    """The attempts in flight to one (address, port), and the subscriptions that wait for a turn.
+
+    ``lane`` is the share of an endpoint that has not answered yet, or failed last; None for an
+    endpoint that answers. It stands in ``queue`` while subscriptions wait and it may have another
+    attempt. ``answered`` is the time of its last answer.
+    """
+
+    __slots__ = ("answered", "in_flight", "lane", "queue", "users", "waiting")
+
+    def __init__(self, lane: Lane) -> None:
+        self.in_flight = 0
+        self.users = 0
+        self.lane: Lane | None = lane
+        self.queue = lane.queue
+        self.answered = -inf
+        self.waiting: deque[Subscription] = deque()
+
+
+class Route:
+    """One delivery URL of one subscription."""
+
+    __slots__ = ("address", "load")
+
+    def __init__(self, address: DeliveryAddress, load: EndpointLoad) -> None:
+        self.address = address
+        self.load = load
+
+
+class Subscription:
+    """One subscription at the publisher. Read it; only the publisher writes it.
+
+    ``expires`` is in seconds of the runtime's clock, ``seq`` the SEQ of the next message;
+    ``heard`` tells that the initial event was answered with 2xx.
+    """
+
+    __slots__ = (
+        "cursor",
+        "duration",
+        "expires",
+        "fresh",
+        "heard",
+        "merge_at",
+        "message",
+        "message_deadline",
+        "peer",
+        "route",
+        "routes",
+        "seq",
+        "service",
+        "sid",
+        "state",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        sid: str,
+        service: PublishedService,
+        routes: tuple[Route, ...],
+        *,
+        peer: Endpoint,
+        duration: int,
+        expires: float,
+        wanted: frozenset[str] | None,
+    ) -> None:
+        self.sid = sid
+        self.service = service
+        self.routes = routes
+        self.peer = peer
+        self.duration = duration
+        self.expires = expires
+        self.wanted = wanted
+        self.state = PublisherState.ANSWERING
+        self.seq = 0
+        self.heard = False
+        self.cursor = 0
+        self.merge_at: int | None = None
+        # The message being delivered, kept while its attempts go on.
+        self.message: EventMessage | None = None
+        self.message_deadline = 0.0
+        self.route = 0
+        self.fresh = False
+
+    @property
+    def callbacks(self) -> tuple[str, ...]:
+        """The delivery URLs, in the order of CALLBACK."""
+        return tuple(route.address.url.url for route in self.routes)
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.sid} {self.state.name} SEQ {self.seq}>"

@@ -1,0 +1,1 @@
+"""The control point side: subscriptions kept, event messages in."""

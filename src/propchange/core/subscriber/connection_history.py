@@ -1,0 +1,105 @@
+"""Who has come to the listener, by address: what a diagnosis needs to tell deaf from quiet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from propchange.core.limits import Limits
+from propchange.core.wire.messages import Endpoint
+
+__all__ = ["Caller", "Callers"]
+
+
+@dataclass(slots=True)
+class Caller:
+    """What has come from one address. Times are those of the runtime's clock, None: never."""
+
+    connections: int = 0
+    """Connections that were accepted."""
+    connected_at: float | None = None
+    """When the last one was."""
+    turned_away: int = 0
+    """Connections for which there was no room."""
+    turned_away_at: float | None = None
+    empty: int = 0
+    """Connections that ended without a whole request."""
+    empty_at: float | None = None
+    refusals: int = 0
+    """Requests that were answered with another status than 200."""
+    refused_at: float | None = None
+    refused_status: int = 0
+    refused_target: str = ""
+    refused_reason: str = ""
+    """Status, target and reason of the last of them."""
+
+
+class Callers:
+    """What is remembered of the addresses that connect, ``Limits.callers`` of them: beyond that
+    the one that has not come for the longest time is forgotten, which makes a diagnosis
+    poorer and nothing else."""
+
+    __slots__ = ("_callers", "_limit", "ours")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.callers
+        self._callers: dict[str, Caller] = {}
+        self.ours: set[int] = set()
+        """The source ports of connections that this program makes to itself, to see whether it can
+        be reached: they are nobody's. Whoever makes one takes it out again."""
+
+    def __len__(self) -> int:
+        return len(self._callers)
+
+    def connected(self, peer: Endpoint, now: float) -> None:
+        """A connection from ``peer`` was accepted."""
+        if peer.port not in self.ours:
+            caller = self._newest(peer.host)
+            caller.connections += 1
+            caller.connected_at = now
+
+    def turned_away(self, peer: Endpoint, now: float) -> None:
+        """There was no room for a connection from ``peer``."""
+        caller = self._newest(peer.host)
+        caller.turned_away += 1
+        caller.turned_away_at = now
+
+    def ended_empty(self, peer: Endpoint, now: float) -> None:
+        """A connection from ``peer`` has ended without a whole request."""
+        if peer.port not in self.ours:
+            caller = self._newest(peer.host)
+            caller.empty += 1
+            caller.empty_at = now
+
+    def refused(self, peer: Endpoint, target: str, status: int, reason: str, now: float) -> None:
+        """A request from ``peer`` for ``target`` (empty where it was none that could be read) was
+        answered with ``status``, for ``reason``."""
+        caller = self._newest(peer.host)
+        caller.refusals += 1
+        caller.refused_at = now
+        caller.refused_status = status
+        caller.refused_target = target
+        caller.refused_reason = reason
+
+    def of(self, host: str) -> Caller | None:
+        """What has come from ``host``, None if nothing has."""
+        return self._callers.get(host)
+
+    def refused_for(self, target: str) -> tuple[str, Caller] | None:
+        """Whose last refused request was for ``target``, whatever its address."""
+        return next(
+            (
+                (host, caller)
+                for host, caller in self._callers.items()
+                if caller.refusals and caller.refused_target == target
+            ),
+            None,
+        )
+
+    def _newest(self, host: str) -> Caller:
+        caller = self._callers.pop(host, None)
+        if caller is None:
+            caller = Caller()
+            if len(self._callers) >= self._limit:
+                del self._callers[next(iter(self._callers))]
+        self._callers[host] = caller
+        return caller

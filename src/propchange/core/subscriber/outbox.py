@@ -1,0 +1,141 @@
+"""What a subscriber has for its runtime: requests, outcomes, and when to come back."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable
+
+from propchange.core.deadlines import Deadlines
+from propchange.core.limits import Limits
+from propchange.core.outcomes import SubscriberOutcome
+from propchange.core.rules import SubscriberPolicy
+from propchange.core.states import SUBSCRIBER, SubscriberInput
+from propchange.core.subscriber.events import Cause, Status, StatusChange
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, unsubscribe_message
+from propchange.core.wire.messages import Endpoint, Request
+
+__all__ = ["Outbox", "Timer"]
+
+
+class Timer(enum.Enum):
+    """What a subscription waits for."""
+
+    ATTEMPT = enum.auto()
+    """The next SUBSCRIBE or DESCRIBE."""
+    PARTING = enum.auto()
+    """The answer to the UNSUBSCRIBE that goes before the SUBSCRIBE that is due."""
+    REQUEST = enum.auto()
+    """The answer to the request that is out."""
+    INITIAL = enum.auto()
+    """The initial event; once it is overdue, the end of the patience with that."""
+    RENEWAL = enum.auto()
+    EXPIRY = enum.auto()
+
+
+_AWAY = frozenset({Cause.UNREACHABLE, Cause.EXPIRED, Cause.DEVICE_GONE})
+_SAYS_NO = frozenset({Cause.REFUSED, Cause.DESCRIPTION})
+
+
+def _is_news(before: Cause | None, cause: Cause) -> bool:
+    """Whether ``cause`` says more than ``before`` did, the status being the same: one fault is
+    told once. That the device is away, or that it says no, is more than that a fresh subscription
+    is being made for whatever reason; the reverse is not."""
+    for kind in (_AWAY, _SAYS_NO):
+        if cause in kind:
+            return before not in kind
+    return before is None
+
+
+class Outbox:
+    """The queues of one subscriber, and the words that go into them."""
+
+    __slots__ = ("_limits", "_policy", "deadlines", "outcomes", "requests")
+
+    def __init__(self, policy: SubscriberPolicy, limits: Limits) -> None:
+        self._policy = policy
+        self._limits = limits
+        self.deadlines: Deadlines[tuple[HeldSubscription, Timer]] = Deadlines()
+        self.requests: deque[OutgoingRequest] = deque()
+        self.outcomes: deque[SubscriberOutcome] = deque(maxlen=limits.outcomes)
+
+    def move(self, held: HeldSubscription, given: SubscriberInput) -> None:
+        """Step the state of ``held``."""
+        held.state = SUBSCRIBER.step(held.state, given)
+
+    def tell(
+        self, held: HeldSubscription, status: Status, cause: Cause, reason: str, http: int = 0
+    ) -> None:
+        """Tell a status change, unless it is none."""
+        if held.status is status and not _is_news(held.status_cause, cause):
+            return
+        held.status = status
+        held.status_cause = cause
+        held.status_reason = reason
+        self.outcomes.append(StatusChange(held, status, cause, reason, http))
+
+    def send(
+        self,
+        held: HeldSubscription,
+        kind: RequestKind,
+        now: float,
+        *,
+        source: Endpoint | None = None,
+        builder: Callable[[Endpoint], Request] | None = None,
+    ) -> None:
+        """Have a request sent, whose answer is waited for. A SUBSCRIBE goes out once an UNSUBSCRIBE
+        before it was answered, which is waited for no longer than at the end: a device may have
+        no room for both subscriptions (CP-01)."""
+        request = OutgoingRequest(
+            kind,
+            held,
+            held.event_url,
+            sid=held.sid,
+            source=source,
+            sent_at=now,
+            builder=builder,
+        )
+        held.outstanding = request
+        self.deadlines.set((held, Timer.REQUEST), now + self._limits.request_seconds)
+        if kind is RequestKind.SUBSCRIBE and held.parting is not None:
+            held.postponed = request
+            self.deadlines.set((held, Timer.PARTING), now + self._limits.unsubscribe_seconds)
+        else:
+            self.requests.append(request)
+
+    def settle(self, held: HeldSubscription) -> None:
+        """No answer is waited for any more."""
+        held.outstanding = None
+        self.deadlines.clear((held, Timer.REQUEST))
+
+    def unsubscribe(
+        self, held: HeldSubscription, url: str, sid: str, source: Endpoint | None, now: float
+    ) -> None:
+        """Have an UNSUBSCRIBE sent for ``sid``, which need not be the current one of ``held``."""
+        message = unsubscribe_message(url, sid, self._policy)
+        held.parting = OutgoingRequest(
+            RequestKind.UNSUBSCRIBE,
+            held,
+            url,
+            sid=sid,
+            source=source,
+            sent_at=now,
+            builder=lambda _: message,
+        )
+        self.requests.append(held.parting)
+
+    def parted(self, held: HeldSubscription, now: float) -> None:
+        """No UNSUBSCRIBE is waited for any more."""
+        held.parting = None
+        self.deadlines.clear((held, Timer.PARTING))
+        postponed, held.postponed = held.postponed, None
+        if postponed is not None and postponed.wanted:
+            # It leaves only now: the wait must not have earned the next one.
+            held.bucket.pause(now)
+            self.requests.append(postponed)
+
+    def clear_timers(self, held: HeldSubscription) -> None:
+        """Wait for nothing any more."""
+        for timer in Timer:
+            self.deadlines.clear((held, timer))

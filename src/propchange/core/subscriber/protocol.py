@@ -1,0 +1,517 @@
+"""The control-point side: subscriptions that are kept. No I/O, no clock, no randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.known import known_facts
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.multicast.reception import MulticastReception
+from propchange.core.outcomes import NotifyRefused, SeqUnreliable, SubscriberOutcome, Unreadable
+from propchange.core.rules import SubscriberPolicy
+from propchange.core.states import SUBSCRIBER, SubscriberInput, SubscriberState
+from propchange.core.subscriber.attempts import Attempts
+from propchange.core.subscriber.callback_address import is_held
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.events import Cause, Status
+from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.notify_routing import Received, Reception
+from propchange.core.subscriber.outbox import Outbox, Timer
+from propchange.core.subscriber.record import Convert, HeldSubscription
+from propchange.core.subscriber.renewal import Grants
+from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, http_url
+from propchange.core.subscriber.seq import SeqVerdict
+from propchange.core.subscriber.timing import backoff
+from propchange.core.wire.headers import parse_sid
+from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.propertyset import check_variable_name
+from propchange.errors import LocalProtocolError
+
+__all__ = ["SubscriberProtocol"]
+
+_S, _I = SubscriberState, SubscriberInput
+_ACTIVE, _UNANSWERED = _S.ACTIVE, _S.UNANSWERED
+_GRANTED = (_S.ACTIVE, _S.GRANTED, _S.DEAF, _S.UNANSWERED)
+_ATTEMPTING = (_S.SUBSCRIBING, _S.DESCRIBING)
+_EVENT_VERDICTS = (
+    SeqVerdict.EXPECTED,
+    SeqVerdict.REPEATED,
+    SeqVerdict.UNRELIABLE,
+    SeqVerdict.MISSED,
+)
+_GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
+
+_LONG_AWAY = 17
+"""From so many failures on, backoff is at its longest."""
+
+
+class SubscriberProtocol:
+    """One listener, many subscriptions (UDA 2.0 §4.1.2 to §4.3.2).
+
+    Every input takes ``now``, seconds of one monotonic clock. After each input the runtime
+    drains :meth:`take_requests` and :meth:`take_outcomes` and reads :meth:`next_deadline`.
+
+    ``new_token`` makes an unguessable path segment, never the same twice; ``jitter`` gives a
+    number in [0, 1). ``callers`` is what a listener that tells who connects fills: with it a
+    diagnosis knows whether a device has come at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        new_token: Callable[[], str],
+        jitter: Callable[[], float],
+        policy: SubscriberPolicy | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        callers: Callers | None = None,
+    ) -> None:
+        self.callers = callers
+        self._own: tuple[LocalAddress, ...] = ()
+        self._jitter = jitter
+        self._policy = policy = policy or SubscriberPolicy()
+        self._limits = limits
+        # A dict for its order.
+        self._held: dict[HeldSubscription, None] = {}
+        self._outbox = outbox = Outbox(policy, limits)
+        self._deadlines = outbox.deadlines
+        self._requests = outbox.requests
+        self._outcomes = outbox.outcomes
+        self._reception = Reception(policy, limits, new_token, outbox.outcomes.append)
+        self.multicast = MulticastReception(limits, outbox.outcomes.append)
+        """The services whose multicast events are expected."""
+        self._attempts = Attempts(
+            outbox, self._reception, policy=policy, limits=limits, jitter=jitter
+        )
+        self._grants = Grants(
+            outbox,
+            self._reception,
+            self._attempts,
+            policy=policy,
+            limits=limits,
+            jitter=jitter,
+            facts=self.facts,
+        )
+
+    # --- what the application wants ---
+
+    def subscribe(
+        self,
+        event_url: str,
+        now: float,
+        *,
+        persistent: bool = True,
+        describable: bool = False,
+        describe_first: bool = False,
+        device: Hashable = None,
+        convert: Convert | None = None,
+        duration: int | None = None,
+        variables: Iterable[str] = (),
+    ) -> HeldSubscription:
+        """Begin a subscription to ``event_url`` (absolute).
+
+        ``persistent``: keep trying when the first SUBSCRIBE fails; else the status is then
+        REFUSED. ``describable``: the runtime can read the description again when the event URL
+        seems to have moved; ``describe_first``: it must, before the first SUBSCRIBE. ``device``
+        is the key for :meth:`device_gone` and its like. ``convert`` maps the
+        declared variables to what makes a value of a text; None leaves texts. ``duration`` in
+        seconds is asked for. ``variables`` are those that are wanted, all when there are none:
+        STATEVAR, which needs UDA 2.0, and which a device may ignore (SUB-53).
+
+        Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
+        and for a variable that is no name, LocalProtocolError beyond
+        ``Limits.held_subscriptions``.
+        """
+        http_url(event_url)
+        if duration is not None and duration < 1:
+            raise ValueError(f"a duration is at least 1 second, not {duration}")
+        statevar = tuple(dict.fromkeys(variables))
+        for name in statevar:
+            check_variable_name(name)
+        if len(self._held) >= self._limits.held_subscriptions:
+            raise LocalProtocolError(
+                f"a control point holds {self._limits.held_subscriptions} subscriptions at most; "
+                "raise Limits.held_subscriptions"
+            )
+        held = HeldSubscription(
+            event_url,
+            persistent=persistent,
+            describable=describable,
+            device=device,
+            convert=convert,
+            duration=duration or self._policy.duration,
+            limits=self._limits,
+            now=now,
+            statevar=statevar,
+        )
+        held.must_describe = describe_first
+        self._held[held] = None
+        self._attempts.begin(held, now)
+        return held
+
+    def unsubscribe(self, held: HeldSubscription, now: float) -> None:
+        """Close ``held``: its SID is given back if it has one. Repeated calls do nothing.
+
+        The status CLOSED follows once the device has answered, or
+        ``Limits.unsubscribe_seconds`` later."""
+        if held.state in (_S.CLOSING, _S.CLOSED):
+            return
+        if held.state in _GRANTED:
+            self._outbox.move(held, _I.UNSUBSCRIBE_SENT)
+            self._grants.give_back(held, now)
+            self._outbox.settle(held)
+            self._outbox.clear_timers(held)
+            held.expires = held.duration_granted = None
+            # Path and SID stay: what is in flight is no stray, and a 412 would end the
+            # subscription before the device reads its UNSUBSCRIBE.
+            self._deadlines.set((held, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
+        else:
+            self._outbox.move(held, _I.DROPPED)
+            self._close(held)
+
+    def abandon(self, held: HeldSubscription) -> None:
+        """Close ``held`` at once, whatever is outstanding: the runtime ends. CLOSED follows."""
+        if held.state is _S.CLOSED:
+            return
+        if SUBSCRIBER.allows(held.state, _I.DROPPED):
+            self._outbox.move(held, _I.DROPPED)
+        else:
+            if held.state is not _S.CLOSING:
+                self._outbox.move(held, _I.UNSUBSCRIBE_SENT)
+            self._outbox.move(held, _I.UNSUBSCRIBED)
+        self._close(held)
+
+    # --- requests ---
+
+    def take_requests(self) -> list[OutgoingRequest]:
+        """The requests to send now, each ending in :meth:`response_received`,
+        :meth:`request_failed` or, for DESCRIBE, :meth:`described`."""
+        # One step may have overtaken what an earlier one of the same input wanted.
+        requests = [request for request in self._requests if request.wanted]
+        self._requests.clear()
+        return requests
+
+    def response_received(self, request: OutgoingRequest, response: Response, now: float) -> None:
+        """``response`` answers ``request``; set ``request.remote`` before."""
+        held = request.subscription
+        if request.kind is RequestKind.UNSUBSCRIBE:
+            self._unsubscribed(request, now)
+            return
+        if held.outstanding is not request:
+            self._give_back_late_grant(request, response, now)
+            return
+        self._outbox.settle(held)
+        if request.kind is RequestKind.RENEW:
+            self._grants.renewal_answered(held, request, response, now)
+            return
+        sid = self._attempts.answered(held, request, response, now)
+        if sid is not None:
+            for received in self._grants.begin(held, sid, request, response, now):
+                self._receive(held, received, now)
+
+    def request_failed(
+        self,
+        request: OutgoingRequest,
+        reason: str,
+        now: float,
+        failure: Failure = Failure.SILENCE,
+    ) -> None:
+        """``request`` has brought no answer, for ``reason``, a sentence."""
+        held = request.subscription
+        if request.kind is RequestKind.UNSUBSCRIBE:
+            self._unsubscribed(request, now)
+            return
+        if held.outstanding is not request:
+            return
+        self._outbox.settle(held)
+        if request.kind is RequestKind.RENEW:
+            self._grants.renewal_failed(held, failure, reason, now)
+        else:
+            by_description = failure is Failure.DESCRIPTION
+            cause = Cause.DESCRIPTION if by_description else Cause.UNREACHABLE
+            self._attempts.failed(held, cause, reason, now)
+
+    def described(
+        self, request: OutgoingRequest, event_url: str, convert: Convert | None, now: float
+    ) -> None:
+        """The description was read again: the service is at ``event_url`` and has these types.
+        It must be the same device's (UDN): another one at the old URL is a failure.
+
+        Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
+        held = request.subscription
+        http_url(event_url)
+        if held.outstanding is not request:
+            return
+        self._outbox.settle(held)
+        held.event_url = event_url
+        held.convert = convert
+        self._attempts.described(held, now)
+
+    # --- what the device says ---
+
+    def receive_notify(self, request: Request, now: float) -> Response:
+        """Judge a NOTIFY and give the answer, which never waits for the application.
+
+        404 for nothing: an unknown path or SID is answered 412, so that strays of a former
+        process stop (RSP-03, RSP-07).
+        """
+        response, held, received = self._reception.receive(request)
+        if self.callers is not None and response.status != 200 and request.peer is not None:
+            refused = self._outcomes[-1]
+            assert isinstance(refused, NotifyRefused)  # what a refusal has just reported
+            self.callers.refused(request.peer, request.target, refused.status, refused.reason, now)
+        if held is not None:
+            self._receive(held, received, now)
+        return response
+
+    def receive_datagram(self, request: Request) -> None:
+        """A multicast event, as the ``http`` room parses it: judged by what :attr:`multicast`
+        expects (UDA 2.0 §4.3.3). Where it cannot be parsed call ``multicast.unreadable``."""
+        self.multicast.receive(request)
+
+    def device_gone(self, device: Hashable, now: float) -> None:
+        """ssdp:byebye, or all advertisements have expired: the subscriptions to ``device`` count
+        as cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
+        for held in self._of_device(device):
+            if held.state in _GRANTED and not self._is_repeat(held, now):
+                held.announced_at = now
+                held.failures = _LONG_AWAY
+                wait = backoff(held.failures, self._limits, held.interval)
+                reason = "the device has said goodbye"
+                self._grants.lapse(held, Cause.DEVICE_GONE, reason, now, wait=wait)
+
+    def device_rebooted(self, device: Hashable, now: float) -> None:
+        """A BOOTID that was not announced, or a device that is back: subscribe afresh at once
+        (CP-08, CP-09). The same news within ``Limits.announcement_seconds`` is a repeat."""
+        for held in self._of_device(device):
+            if held.state in _GRANTED and self._is_repeat(held, now):
+                continue
+            held.announced_at = now
+            reason = "the device has restarted"
+            overtaken = self._is_overtaken(held, now)
+            self._begin_anew(held, Cause.DEVICE_REBOOTED, reason, now, overtaken=overtaken)
+
+    def device_returned(self, device: Hashable, now: float) -> None:
+        """It is heard of again, after it had gone or did not answer: subscriptions that are wanted
+        are tried at once, and renewals that failed. One that is granted stays as it is."""
+        for held in self._of_device(device):
+            if held.state in _GRANTED:
+                if held.failures:
+                    self._grants.renew(held, now)
+            else:
+                overtaken = self._is_overtaken(held, now)
+                self._begin_anew(held, Cause.DEVICE_REBOOTED, "", now, overtaken=overtaken)
+
+    def device_moved(self, device: Hashable, now: float) -> None:
+        """Its description is at another URL (CP-13): read it there, and subscribe afresh at once.
+        A subscription that is not ``describable`` is tried at its old event URL."""
+        for held in self._of_device(device):
+            reason = "the device has moved to another address"
+            self._begin_anew(held, Cause.DEVICE_MOVED, reason, now, overtaken=True)
+
+    def _begin_anew(
+        self, held: HeldSubscription, cause: Cause, reason: str, now: float, *, overtaken: bool
+    ) -> None:
+        held.failures = 0
+        held.must_describe = held.describable
+        held.sources.worked()
+        if held.state in _GRANTED:
+            self._grants.lapse(held, cause, reason, now)
+        elif held.state is _S.WAITING:
+            self._attempts.begin(held, now)
+        elif overtaken and held.state in _ATTEMPTING:
+            self._attempts.begin_again(held, now)
+
+    def _is_overtaken(self, held: HeldSubscription, now: float) -> bool:
+        """Whether a request was sent to the device as it was before: it may never be answered."""
+        attempt = held.outstanding
+        return attempt is not None and now - attempt.sent_at > self._limits.announcement_seconds
+
+    def _is_repeat(self, held: HeldSubscription, now: float) -> bool:
+        """Whether this was acted on just now. If not, the next renewal finds out: it is made as
+        soon as repeats have come to their end."""
+        if held.announced_at is None:
+            return False
+        settled_at = held.announced_at + self._limits.announcement_seconds
+        if now >= settled_at:
+            return False
+        self._grants.renew_at(held, settled_at)
+        return True
+
+    def _of_device(self, device: Hashable) -> list[HeldSubscription]:
+        return [held for held in self._held if held.device == device]
+
+    # --- what the runtime sees of this machine ---
+
+    def addresses_changed(
+        self,
+        addresses: Sequence[LocalAddress],
+        now: float,
+        *,
+        others: Sequence[LocalAddress] = (),
+    ) -> None:
+        """The addresses of this machine that events may come to, and the ``others`` that it has:
+        tell them before the first subscription and whenever they may have changed; the same again
+        does nothing.
+
+        A subscription whose events go to an address that is no longer there is made afresh, by
+        the system's choice. With a new address, devices that are away or cannot reach this
+        machine are tried at once."""
+        before, known = self._attempts.addresses, tuple(addresses)
+        first = not self._own
+        self._own = (*known, *others)
+        # A machine without any address has told nothing; loopback is always there.
+        if known == before or not self._own:
+            return
+        self._attempts.addresses = known
+        more = not (first or set(known) <= set(before))
+        for held in tuple(self._held):
+            bound = held.sources.bound
+            if bound is not None and not is_held(bound, known):
+                held.sources.reset()
+            if held.state in _GRANTED:
+                if held.source is not None and not is_held(held.source, known):
+                    self._grants.address_lost(held, now)
+                elif more and held.failures:
+                    self._grants.renew(held, now)
+                elif more:
+                    self._grants.try_next_address(held, now)
+            elif more and held.state is _S.WAITING:
+                held.failures = 0
+                self._attempts.begin(held, now)
+
+    def clock_jumped(self, seconds: float, now: float) -> None:
+        """This machine or this process stood still for about ``seconds`` until ``now``: whatever
+        was sent meanwhile may have been given up, so everything is subscribed afresh, spread over
+        ``Limits.spread_seconds`` if that is much. Call it before :meth:`handle_deadline`."""
+        reason = f"this machine or process stood still for {seconds:.0f} s"
+        few = len(self._held) <= self._limits.requests_per_device
+        spread = 0.0 if few else self._limits.spread_seconds
+        for held in tuple(self._held):
+            if held.state not in _GRANTED:
+                continue
+            wait = spread * self._jitter()
+            assert held.expires is not None
+            if held.expires > now:
+                self._grants.replace(held, Cause.SUSPENDED, reason, now, wait=wait)
+            else:
+                self._grants.lapse(held, Cause.SUSPENDED, reason, now, wait=wait)
+
+    # --- time ---
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due at ``now``. Early and repeated calls do nothing."""
+        while (due := self._deadlines.pop_due(now)) is not None:
+            held, timer = due
+            if timer is Timer.PARTING:
+                self._outbox.parted(held, now)
+            elif timer is Timer.ATTEMPT:
+                self._attempts.begin(held, now)
+            elif timer is Timer.RENEWAL:
+                self._grants.renew(held, now)
+            elif timer is Timer.INITIAL:
+                self._grants.overdue(held, now)
+            elif timer is Timer.EXPIRY:
+                reason = "no renewal was answered in time"
+                self._grants.lapse(held, Cause.EXPIRED, reason, now)
+            elif held.outstanding is not None:
+                self.request_failed(held.outstanding, "no answer in time", now)
+            else:
+                self._outbox.move(held, _I.UNSUBSCRIBED)
+                self._close(held)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
+        return self._deadlines.next()
+
+    # --- reading ---
+
+    def take_outcomes(self) -> list[SubscriberOutcome]:
+        """What has happened since the last call, in order."""
+        outcomes = list(self._outcomes)
+        self._outcomes.clear()
+        return outcomes
+
+    def facts(self, held: HeldSubscription, now: float) -> Facts:
+        """What is known of ``held``, for :func:`.diagnose`; a runtime
+        adds what it finds by connecting."""
+        return known_facts(
+            held,
+            now,
+            policy=self._policy,
+            limits=self._limits,
+            addresses=self._own,
+            callers=self.callers,
+            others=self._held,
+        )
+
+    @property
+    def subscriptions(self) -> Iterable[HeldSubscription]:
+        """The subscriptions that are not closed, in the order in which they were wanted."""
+        return self._held.keys()
+
+    # --- an event message ---
+
+    def _receive(self, held: HeldSubscription, received: Received, now: float) -> None:
+        _, seq, content, pairs = received
+        state = held.state
+        if state not in _GRANTED:
+            return  # A gap among early messages has ended it meanwhile.
+        sequence = held.sequence
+        verdict = sequence.judge(seq, content)
+        if not (sequence.reliable or held.unreliable_told):
+            held.unreliable_told = True
+            self._outcomes.append(SeqUnreliable(held))
+        if verdict in _EVENT_VERDICTS:
+            initial = state is not _ACTIVE and state is not _UNANSWERED
+            if initial:
+                held.sources.worked()
+                held.deafness = None
+                initial = verdict is not SeqVerdict.MISSED
+            if initial:
+                self._outbox.move(held, _I.INITIAL_EVENT)
+                self._deadlines.clear((held, Timer.INITIAL))
+                self._outbox.tell(held, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
+            held.last_event_at = now
+            self._outcomes.append(held.decode(seq, pairs, initial=initial))
+            if held.unreadable:
+                self._outcomes.extend(Unreadable(held, reason) for reason in held.unreadable)
+                held.unreadable = ()
+        if verdict in _GAP_VERDICTS:
+            held.gaps += 1
+            reason = f"events before SEQ {seq} were missed"
+            self._grants.replace(held, Cause.MISSED_EVENT, reason, now)
+
+    # --- the end ---
+
+    def _give_back_late_grant(
+        self, request: OutgoingRequest, response: Response, now: float
+    ) -> None:
+        """A grant nobody waits for any more would be events for nobody until it expires."""
+        if request.kind is not RequestKind.SUBSCRIBE or response.status != 200:
+            return
+        try:
+            sid = parse_sid(response.fields.get(b"sid", b""))
+        except ValueError:
+            return
+        held = request.subscription
+        if sid != held.sid:
+            self._outbox.unsubscribe(held, request.url, sid, request.local, now)
+
+    def _unsubscribed(self, request: OutgoingRequest, now: float) -> None:
+        held = request.subscription
+        if held.parting is request:
+            self._outbox.parted(held, now)
+        # Not every UNSUBSCRIBE is the end: a repair sends one as well.
+        if held.state is _S.CLOSING and request.sid == held.sid:
+            self._outbox.move(held, _I.UNSUBSCRIBED)
+            self._close(held)
+
+    def _close(self, held: HeldSubscription) -> None:
+        self._outbox.settle(held)
+        self._grants.forget(held)
+        self._reception.stop_waiting(held)
+        self._outbox.clear_timers(held)
+        del self._held[held]
+        self._outbox.tell(held, Status.CLOSED, Cause.CLOSED, "closed")

@@ -1,0 +1,341 @@
+"""What the subscriber keeps per subscription (UDA 2.0 §4.1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from propchange.core.limits import Limits
+from propchange.core.states import SubscriberState
+from propchange.core.subscriber.callback_address import Sources
+from propchange.core.subscriber.events import Cause, Change, Event, Status
+from propchange.core.subscriber.requests import OutgoingRequest
+from propchange.core.subscriber.seq import Sequence
+from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_lastchange
+from propchange.core.wire.messages import Endpoint, Response
+from propchange.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from propchange.core.subscriber.notify_routing import Received
+
+__all__ = ["Convert", "Deafness", "HeldSubscription", "StateKey", "TokenBucket"]
+
+Convert = Mapping[str, Callable[[str], object]]
+
+StateKey = tuple[str, int | None, str | None]
+"""(variable, instance, channel); both None for what is not told by LastChange."""
+
+
+class TokenBucket:
+    """How often something may happen: ``burst`` times at once, then once per ``refill`` seconds."""
+
+    __slots__ = ("_burst", "_refill", "_stamp", "_tokens")
+
+    def __init__(self, burst: int, refill: float, now: float) -> None:
+        self._burst = float(burst)
+        self._refill = refill
+        self._tokens = self._burst
+        self._stamp = now
+
+    def ready_at(self, now: float) -> float:
+        """The earliest time at which :meth:`spend` may be called; ``now`` when at once."""
+        self._fill(now)
+        if self._tokens >= 1.0:
+            return now
+        return now + (1.0 - self._tokens) * self._refill
+
+    def spend(self, now: float) -> None:
+        """Take one token."""
+        self._fill(now)
+        self._tokens -= 1.0
+
+    def pause(self, now: float) -> None:
+        """Earn nothing for the time since the last call."""
+        self._stamp = now
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self._burst, self._tokens + (now - self._stamp) / self._refill)
+        self._stamp = now
+
+
+class Deafness(NamedTuple):
+    """The first of the grants in a row under which nothing came: when its SUBSCRIBE was sent and
+    when it was granted, the address that was in CALLBACK; and of the device until then, whether it
+    had connected, how many connections of it were empty and how many turned away."""
+
+    asked_at: float
+    granted_at: float
+    advertised: Endpoint
+    heard: bool
+    empty: int
+    turned_away: int
+
+
+class HeldSubscription:
+    """One subscription at the subscriber, over all the SIDs it has had. Read it; only the
+    protocol writes it.
+
+    ``values`` is the current state, variable -> typed value; ``instances`` what LastChange has
+    told of it. ``status``, ``status_cause`` and ``status_reason`` are those of the last status
+    change. ``accepted`` are the variables that the device has accepted to event alone
+    (ACCEPTED-STATEVAR), None when it events all. ``expires`` is in seconds of the
+    runtime's clock, None while nothing is granted; infinite grants have ``inf``.
+    """
+
+    __slots__ = (
+        "accepted",
+        "advertised",
+        "announced_at",
+        "answer",
+        "asked_at",
+        "attempts",
+        "bucket",
+        "callback",
+        "convert",
+        "deafness",
+        "describable",
+        "device",
+        "device_host",
+        "duration_granted",
+        "duration_wanted",
+        "early",
+        "event_url",
+        "expires",
+        "failed_at",
+        "failed_since",
+        "failure",
+        "failure_status",
+        "failures",
+        "foreign_sources",
+        "gaps",
+        "granted_at",
+        "granted_once",
+        "head",
+        "instances",
+        "interval",
+        "last_event_at",
+        "late_sids",
+        "limits",
+        "must_describe",
+        "outage",
+        "outstanding",
+        "parting",
+        "path",
+        "persistent",
+        "postponed",
+        "remote",
+        "renewals",
+        "sequence",
+        "sid",
+        "slow",
+        "source",
+        "sources",
+        "state",
+        "statevar",
+        "status",
+        "status_cause",
+        "status_reason",
+        "unreadable",
+        "unreliable_told",
+        "values",
+    )
+
+    def __init__(
+        self,
+        event_url: str,
+        *,
+        persistent: bool,
+        describable: bool,
+        device: Hashable,
+        convert: Convert | None,
+        duration: int,
+        limits: Limits,
+        now: float,
+        statevar: tuple[str, ...] = (),
+    ) -> None:
+        self.event_url = event_url
+        self.limits = limits
+        self.statevar = statevar
+        self.accepted: tuple[str, ...] | None = None
+        self.persistent = persistent
+        self.describable = describable
+        self.device = device
+        self.convert = convert
+        self.duration_wanted = duration
+        self.duration_granted: float | None = None
+        self.state = SubscriberState.WAITING
+        self.status = Status.SUBSCRIBING
+        self.status_cause: Cause | None = None
+        self.status_reason = ""
+        self.sid = ""
+        self.path = ""
+        self.callback = ""
+        self.advertised: str | None = None
+        # Where the SUBSCRIBE of the grant left from, and what is to be tried next.
+        self.source: Endpoint | None = None
+        self.sources = Sources()
+        # An initial event came after the SID had been given up for lack of it.
+        self.slow = False
+        self.late_sids: list[str] = []
+        self.remote: Endpoint | None = None
+        self.device_host: str | None = None
+        self.expires: float | None = None
+        # Between renewals, as last granted: how soon an outage may be over unnoticed.
+        self.interval = inf
+        self.bucket = TokenBucket(limits.subscribe_burst, limits.subscribe_refill_seconds, now)
+        self.sequence = Sequence()
+        self.unreliable_told = False
+        self.foreign_sources: set[str] = set()
+        self.early: list[Received] = []
+        # The head of the last message that was accepted, and its answer.
+        self.head: object | None = None
+        self.answer: Response
+        self.outstanding: OutgoingRequest | None = None
+        # An UNSUBSCRIBE that is out, and the SUBSCRIBE that waits for its answer.
+        self.parting: OutgoingRequest | None = None
+        self.postponed: OutgoingRequest | None = None
+        self.failures = 0
+        # How the last attempt failed, in words, and its HTTP status; empty and 0 once granted.
+        self.failure = ""
+        self.failure_status = 0
+        # When the SUBSCRIBE of the grant was sent.
+        self.asked_at = now
+        self.deafness: Deafness | None = None
+        self.failed_since: float | None = None
+        self.failed_at = 0.0
+        self.outage = False
+        self.announced_at: float | None = None
+        self.attempts = 0
+        self.must_describe = False
+        self.granted_at: float | None = None
+        self.granted_once = False
+        self.renewals = 0
+        self.gaps = 0
+        self.last_event_at: float | None = None
+        self.values: dict[str, object] = {}
+        self.instances: dict[StateKey, object] = {}
+        self.unreadable: tuple[str, ...] = ()
+        """What could not be read of the last LastChange, in sentences; whoever tells it empties
+        it."""
+
+    @property
+    def advertised_endpoint(self) -> Endpoint | None:
+        """``advertised`` as an endpoint, whose host may be a name; None before the first
+        SUBSCRIBE."""
+        if self.advertised is None:
+            return None
+        host, _, port = self.advertised.rpartition(":")
+        host = host.strip("[]")
+        source = self.source
+        scope = source.scope if source is not None and source.host == host else 0
+        return Endpoint(host, int(port), scope)
+
+    @property
+    def wanting(self) -> Status:
+        """The status while a SUBSCRIBE is wanted: whether it is the first, or makes good a loss."""
+        return Status.RESUBSCRIBING if self.granted_once else Status.SUBSCRIBING
+
+    def decode(
+        self, seq: int | None, pairs: tuple[tuple[str, str], ...], *, initial: bool
+    ) -> Event:
+        """The event that these texts are, with the declared types; ``values`` follows.
+
+        A text that does not fit its type, or a variable that is not declared, is in ``details``
+        with the value None and changes nothing else (XML-06). A LastChange, declared or not,
+        stands in ``details`` as it came and then with all that it tells; ``changes`` has of that
+        what it tells of instance 0, in the channel Master or in none.
+        """
+        values = self.values
+        convert = self.convert
+        changes: dict[str, object] = {}
+        details: list[Change] = []
+        for name, text in pairs:
+            value: object = text
+            if convert is not None:
+                try:
+                    value = convert[name](text)
+                except (KeyError, ValueError):
+                    # GMediaRender's ConnectionManager sends a LastChange that it does not declare.
+                    if name != "LastChange" or name in convert:
+                        details.append(Change(name, None, values.get(name), None, None, text))
+                        continue
+            # Half the time of Change(…), which is the same.
+            details.append(tuple.__new__(Change, (name, value, values.get(name), None, None, text)))
+            changes[name] = value
+        if "LastChange" in changes:
+            self._expand(changes, details, initial=initial)
+        if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:
+            values.update(changes)
+        else:
+            # No description bounds the names: those that are known are kept up.
+            values.update((name, value) for name, value in changes.items() if name in values)
+        event = Event(self, self.sid, seq, changes, tuple(details))
+        if initial:
+            event.is_initial = True  # as a keyword it would cost every event
+        return event
+
+    def _expand(self, changes: dict[str, object], details: list[Change], *, initial: bool) -> None:
+        """Put what a LastChange tells into ``changes`` and ``details``, and the raw text of one
+        that can be read out of ``changes``."""
+        text = changes["LastChange"]
+        if not isinstance(text, str) or not text.strip():
+            return  # A vendor's own, or nothing to tell.
+        try:
+            found = parse_lastchange(text, self.limits)
+        except RemoteProtocolError as error:
+            self.unreadable = (f"a LastChange cannot be read: {error.args[0]}",)
+            return
+        self.unreadable = tuple(f"left out of a LastChange: {it}" for it in found.problems)
+        if found.is_log:
+            details.extend(
+                Change(
+                    entry.variable, dict(entry.attributes), None, None, entry.channel, entry.text
+                )
+                for entry in found.entries
+            )
+            return
+        del changes["LastChange"]
+        self.values.pop("LastChange", None)
+        if initial:
+            # It tells all valid instances (LC-07), and 0 is always one.
+            valid = {0, *(entry.instance for entry in found.entries)}
+            self.instances = {k: v for k, v in self.instances.items() if k[1] in valid}
+        for entry in found.entries:
+            if entry.variable:
+                self._tell(entry, changes, details)
+            elif entry.instance and not initial:
+                # Named, and nothing told of it: it has gone.
+                gone = entry.instance
+                self.instances = {k: v for k, v in self.instances.items() if k[1] != gone}
+
+    def _tell(
+        self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
+    ) -> None:
+        instance, name, channel, text, _ = entry
+        key = (name, instance, channel)
+        previous = self.instances.get(key)
+        value: object = text
+        if self.convert is not None:
+            try:
+                value = self.convert[name](text)
+            except (KeyError, ValueError):
+                details.append(Change(name, None, previous, instance, channel, text))
+                return
+        details.append(Change(name, value, previous, instance, channel, text))
+        if key in self.instances or len(self.instances) < self.limits.fold_keys:
+            self.instances[key] = value
+        if instance == 0 and (channel is None or channel.lower() == MASTER.lower()):
+            changes[name] = value
+
+    @property
+    def full_state(self) -> dict[StateKey, object]:
+        """The current state of all instances and channels, a copy."""
+        told = {name for name, instance, _ in self.instances if instance == 0}
+        state: dict[StateKey, object] = {
+            (name, None, None): value for name, value in self.values.items() if name not in told
+        }
+        return {**state, **self.instances}
+
+    def __repr__(self) -> str:
+        return f"<HeldSubscription {self.event_url} {self.state.name} {self.sid}>"

@@ -1,0 +1,250 @@
+"""The requests that a subscriber sends (UDA 2.0 §4.1.2 to §4.1.4)."""
+
+from __future__ import annotations
+
+import enum
+import string
+from collections.abc import Callable, Collection
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
+
+from propchange.core.limits import Limits
+from propchange.core.rules import SubscriberPolicy
+from propchange.core.tolerance import accepts
+from propchange.core.wire.headers import format_statevar, format_timeout, parse_statevar
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from propchange.core.subscriber.record import HeldSubscription
+
+__all__ = [
+    "REDIRECTS",
+    "OutgoingRequest",
+    "RequestKind",
+    "accepted_variables",
+    "addressed_to",
+    "authority_and_target",
+    "friendly_name",
+    "http_url",
+    "leads_inside",
+    "redirect_url",
+]
+
+REDIRECTS = frozenset({307})
+"""The one redirect that a device may answer with (UDA 2.0 §2.1)."""
+
+_ACCEPTED_STATEVAR = (
+    b"accepted-statevar",
+    *((b"accepted_statevar",) if accepts("subscriber", "accepted-statevar-underscore") else ()),
+)
+
+
+class RequestKind(enum.Enum):
+    """What an outgoing request is for."""
+
+    SUBSCRIBE = enum.auto()
+    RENEW = enum.auto()
+    UNSUBSCRIBE = enum.auto()
+    DESCRIBE = enum.auto()
+    """Not a message of eventing: the runtime reads the device's description again and calls
+    ``SubscriberProtocol.described``."""
+
+
+class OutgoingRequest:
+    """A request for the runtime to send.
+
+    The runtime connects to ``url``, from the address ``source`` if given: the interface pair of
+    the subscription (REN-03), or the address that events are wanted at. It builds the message with
+    :meth:`build`, follows what :func:`redirect_url` tells, ``Limits.redirects`` times at most, with
+    the message :func:`addressed_to` there, and unless it :func:`leads_inside`. It sets ``remote``
+    to the address that answered and ``url`` to where a redirect has led, and calls
+    ``response_received`` or ``request_failed`` with this object.
+    """
+
+    __slots__ = (
+        "_builder",
+        "kind",
+        "local",
+        "remote",
+        "sent_at",
+        "sid",
+        "source",
+        "subscription",
+        "url",
+    )
+
+    def __init__(
+        self,
+        kind: RequestKind,
+        subscription: HeldSubscription,
+        url: str,
+        *,
+        sid: str = "",
+        source: Endpoint | None = None,
+        sent_at: float,
+        builder: Callable[[Endpoint], Request] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.subscription = subscription
+        self.url = url
+        self.sid = sid
+        self.source = source
+        self.sent_at = sent_at
+        self.local: Endpoint | None = None
+        """Where it was sent from, its port left out; None before it is built."""
+        self.remote: Endpoint | None = None
+        self._builder = builder
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the answer is still of use: not once the request has timed out, or the
+        subscription has moved on, while the runtime had not got round to it."""
+        return self.kind is RequestKind.UNSUBSCRIBE or self.subscription.outstanding is self
+
+    def build(self, local: Endpoint) -> Request:
+        """The message, for a connection whose local address is ``local.host``, with the listener
+        at ``local.port``. Raises LocalProtocolError for DESCRIBE, and when it is no longer
+        :attr:`wanted`."""
+        if self._builder is None:
+            raise LocalProtocolError("a DESCRIBE is made by whoever reads descriptions")
+        if not self.wanted:
+            raise LocalProtocolError("the time for this request is up")
+        self.local = local._replace(port=0)
+        return self._builder(local)
+
+    def __repr__(self) -> str:
+        return f"<OutgoingRequest {self.kind.name} {self.url}>"
+
+
+def http_url(url: str) -> str:
+    """``url`` if it can be subscribed to. Raises ValueError with the reason otherwise."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    if parts.scheme.lower() != "http":
+        raise ValueError(f"{url!r} is not an http:// URL")
+    if not parts.hostname or port == 0:
+        raise ValueError(f"{url!r} names no host and port to connect to")
+    if "@" in parts.netloc:
+        raise ValueError(f"{url!r} has a user name; leave it out")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"{url!r} has characters that no URL may have")
+    return url
+
+
+def has_literal_host(url: str) -> bool:
+    """Whether ``url`` names its host by an IP address."""
+    try:
+        ip_address((urlsplit(url).hostname or "").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def authority_and_target(url: str) -> tuple[str, str]:
+    """What HOST and the request line carry for ``url``: no zone, no credentials (V6-07)."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").partition("%")[0]
+    if ":" in host:
+        host = f"[{host}]"
+    authority = host if parts.port is None else f"{host}:{parts.port}"
+    target = parts.path or "/"
+    if parts.query:
+        target += f"?{parts.query}"
+    return authority, target
+
+
+def redirect_url(url: str, response: Response, statuses: Collection[int] = REDIRECTS) -> str | None:
+    """Where the answer of ``url`` leads: the http URL in its LOCATION when its status is one of
+    ``statuses``. None for any other answer, which is then the answer (SUB-77)."""
+    location = response.fields.get(b"location")
+    if response.status not in statuses or not location:
+        return None
+    try:
+        # What a request line cannot hold is percent-encoded.
+        led_to = urljoin(url, quote(location.decode("utf-8"), safe=string.punctuation))
+        http_url(led_to)
+    except ValueError:
+        return None
+    return urldefrag(led_to).url
+
+
+def leads_inside(asked: Endpoint, led_to: Endpoint) -> bool:
+    """Whether a redirect of ``asked``, the end that answered, leads from another machine to this
+    one's loopback: who redirects could then ask this machine's own servers."""
+    return ip_address(led_to.host).is_loopback and not ip_address(asked.host).is_loopback
+
+
+def addressed_to(message: Request, url: str) -> Request:
+    """``message`` with the HOST and the target of ``url``, where a redirect has led."""
+    authority, target = authority_and_target(url)
+    headers = [
+        (name, authority.encode("ascii") if name.lower() == b"host" else value)
+        for name, value in message.headers
+    ]
+    return Request(message.method, target, headers, message.body)
+
+
+def subscribe_message(
+    url: str,
+    callback: str,
+    policy: SubscriberPolicy,
+    *,
+    duration: int,
+    statevar: tuple[str, ...] = (),
+) -> Request:
+    """A SUBSCRIBE for a new subscription (UDA 2.0 §4.1.2)."""
+    authority, target = authority_and_target(url)
+    headers = [(b"HOST", authority.encode("ascii"))]
+    if policy.uda != "1.0" and policy.user_agent:
+        # It says which form of a complex variable can be read (SUB-12, SUB-60).
+        headers.append((b"USER-AGENT", policy.user_agent.encode("latin-1", "replace")))
+    headers += friendly_name(policy)
+    headers += [
+        (b"CALLBACK", f"<{callback}>".encode("ascii")),
+        (b"NT", b"upnp:event"),
+        (b"TIMEOUT", format_timeout(duration)),
+    ]
+    if statevar and policy.uda == "2.0":
+        headers.append((b"STATEVAR", format_statevar(statevar)))
+    return Request("SUBSCRIBE", target, headers)
+
+
+def accepted_variables(
+    asked: tuple[str, ...], response: Response, policy: SubscriberPolicy, limits: Limits
+) -> tuple[str, ...] | None:
+    """The variables that a grant says are all that will be evented; None when all are, which
+    whoever did not ask for less may rely on (SUB-51, SUB-53). One clause spells the header in two
+    ways, so both are read (AMB-3)."""
+    if not asked or policy.uda != "2.0":
+        return None
+    found = (response.fields[name] for name in _ACCEPTED_STATEVAR if name in response.fields)
+    return parse_statevar(next(found, None), limits)
+
+
+def renewal_message(url: str, sid: str, policy: SubscriberPolicy, *, duration: int) -> Request:
+    """A SUBSCRIBE that renews: neither CALLBACK nor NT (REN-02)."""
+    authority, target = authority_and_target(url)
+    headers = [
+        (b"HOST", authority.encode("ascii")),
+        (b"SID", sid.encode("latin-1")),
+        (b"TIMEOUT", format_timeout(duration)),
+    ]
+    return Request("SUBSCRIBE", target, [*headers, *friendly_name(policy)])
+
+
+def unsubscribe_message(url: str, sid: str, policy: SubscriberPolicy) -> Request:
+    """An UNSUBSCRIBE (UDA 2.0 §4.1.4)."""
+    authority, target = authority_and_target(url)
+    headers = [(b"HOST", authority.encode("ascii")), (b"SID", sid.encode("latin-1"))]
+    return Request("UNSUBSCRIBE", target, [*headers, *friendly_name(policy)])
+
+
+def friendly_name(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
+    """The header that UDA 2.0 §2.1 wants in every request of a control point (SUB-13); none for
+    the versions before."""
+    return [(b"CPFN.UPNP.ORG", policy.friendly_name.encode())] if policy.uda == "2.0" else []

@@ -1,0 +1,108 @@
+"""How a subscription stands, as a program reads it in either runtime."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from propchange.core.subscriber.events import Cause, Status
+from propchange.core.subscriber.record import HeldSubscription, StateKey
+
+__all__ = ["Standing"]
+
+
+class Standing(ABC):
+    """What is known of a subscription, live. A runtime says which one and what time it is."""
+
+    @property
+    @abstractmethod
+    def held(self) -> HeldSubscription:
+        """What the protocol keeps of it, to be read only."""
+
+    @abstractmethod
+    def _now(self) -> float:
+        """Seconds of the runtime's clock."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The current state, live: variable -> typed value, as far as events have told it. Of
+        what LastChange tells, instance 0 and the channel Master or none; :attr:`state` has all."""
+        return MappingProxyType(self.held.values)
+
+    @property
+    def state(self) -> Mapping[StateKey, Any]:
+        """The current state with all instances and channels that LastChange has told, as of now:
+        (variable, instance, channel) -> typed value. Instance and channel are None for what is
+        evented by itself."""
+        return self.held.full_state
+
+    @property
+    def accepted(self) -> tuple[str, ...] | None:
+        """The variables that the device events alone, as it was asked with ``variables=`` (UDA 2.0
+        §4.1.2, ACCEPTED-STATEVAR); None when it events all."""
+        return self.held.accepted
+
+    @property
+    def status(self) -> Status:
+        """How it is now. Each change of it is told, one per cause."""
+        return self.held.status
+
+    @property
+    def status_cause(self) -> Cause | None:
+        """Why the status is what it is, for programs; None before its first change."""
+        return self.held.status_cause
+
+    @property
+    def status_reason(self) -> str:
+        """Why the status is what it is, in words; empty before its first change."""
+        return self.held.status_reason
+
+    @property
+    def sid(self) -> str:
+        """The SID; empty before the first grant."""
+        return self.held.sid
+
+    @property
+    def event_url(self) -> str:
+        """Where it subscribes."""
+        return self.held.event_url
+
+    @property
+    def callback(self) -> str:
+        """The delivery URL that was advertised in CALLBACK; empty before the first SUBSCRIBE."""
+        return self.held.callback
+
+    @property
+    def granted(self) -> float | None:
+        """The granted duration in seconds, ``inf`` for an infinite one, None while none is."""
+        return self.held.duration_granted
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds until it expires unless renewed, ``inf`` for never, None while nothing is
+        granted."""
+        expires = self.held.expires
+        return None if expires is None else max(0.0, expires - self._now())
+
+    @property
+    def last_event_at(self) -> float | None:
+        """When the last event came, in seconds of the runtime's clock; None before the first."""
+        return self.held.last_event_at
+
+    @property
+    def last_event_in(self) -> float | None:
+        """Seconds since the last event, None before the first."""
+        last = self.held.last_event_at
+        return None if last is None else self._now() - last
+
+    @property
+    def renewals(self) -> int:
+        """How often it was renewed."""
+        return self.held.renewals
+
+    @property
+    def gaps(self) -> int:
+        """How often events were missed and the state was restored by a fresh subscription."""
+        return self.held.gaps

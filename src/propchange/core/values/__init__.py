@@ -1,0 +1,1 @@
+"""Values of state variables: data types, declarations, LastChange, merging."""

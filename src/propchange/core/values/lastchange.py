@@ -1,0 +1,258 @@
+"""LastChange, the variable through which the AV services event all others, both ways.
+
+AVTransport and RenderingControl (AVTransport:1 §5, RenderingControl:1 §5)::
+
+    <Event xmlns="urn:schemas-upnp-org:metadata-1-0/RCS/">
+      <InstanceID val="0"><Volume channel="Master" val="20"/></InstanceID>
+    </Event>
+
+ContentDirectory:3 has the same name for something else, a log of what happened to objects::
+
+    <StateEvent xmlns="urn:schemas-upnp-org:av:cds-event">
+      <objMod objID="7" updateID="31" stUpdate="0"/>
+    </StateEvent>
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+from xml.sax.saxutils import unescape
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.values.data_types import DATA_TYPES, shown
+from propchange.core.values.merging import Fold, FoldedChange
+from propchange.core.wire.propertyset import check_variable_name
+from propchange.core.wire.xml import Element, forbidden_character, parse_tree
+from propchange.errors import RemoteProtocolError
+
+__all__ = [
+    "AVT",
+    "CDS_EVENT",
+    "MASTER",
+    "RCS",
+    "LastChange",
+    "LastChangeEntry",
+    "LastChangeFold",
+    "format_lastchange",
+    "parse_lastchange",
+]
+
+AVT = "urn:schemas-upnp-org:metadata-1-0/AVT/"
+"""The namespace of AVTransport's LastChange."""
+RCS = "urn:schemas-upnp-org:metadata-1-0/RCS/"
+"""The namespace of RenderingControl's LastChange."""
+CDS_EVENT = "urn:schemas-upnp-org:av:cds-event"
+"""The namespace of ContentDirectory's LastChange."""
+
+MASTER = "Master"
+"""The channel that stands for all of them."""
+
+_PROBLEMS = 8
+_DECLARATION = re.compile(r"<\?xml[^>]*>\s*")
+_BARE_AMPERSAND = re.compile(r"&(?!(?:#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);)")
+_QUOTES = {"&quot;": '"', "&apos;": "'"}
+# In an attribute, white space that is no reference would be read as blanks.
+_REFERENCES = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        '"': "&quot;",
+        "\t": "&#9;",
+        "\n": "&#10;",
+        "\r": "&#13;",
+    }
+)
+# What we have written ourselves may be as long as it is.
+_OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
+
+
+class LastChangeEntry(NamedTuple):
+    """One variable of one instance: ``text`` is its value, ``channel`` that of a per-channel
+    variable such as Volume (LC-04).
+
+    An entry with an empty ``variable`` is an instance in which nothing is told. In the
+    ContentDirectory form ``instance`` is None, ``variable`` is objAdd, objMod, objDel or stDone,
+    ``channel`` the objID, ``attributes`` has all attributes, and ``text`` is the element as XML.
+    """
+
+    instance: int | None
+    variable: str
+    channel: str | None
+    text: str
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+class LastChange(NamedTuple):
+    """What a LastChange says. ``is_log``: it has the ContentDirectory form. ``problems`` has a
+    sentence for each thing that was left out, the first few of them."""
+
+    namespace: str
+    is_log: bool
+    entries: tuple[LastChangeEntry, ...]
+    problems: tuple[str, ...] = ()
+
+
+def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
+    """Read the value of a LastChange.
+
+    Read liberally: any namespace and prefix (LC-03), ``val`` and ``channel`` in any case, a
+    value that stands as text in the element, variables that stand in no InstanceID (they are
+    of instance 0), one escaping too many, and ``&`` that is not escaped. An InstanceID that is no
+    number is left out. What comes twice is in the result twice: the later one counts.
+
+    Raises RemoteProtocolError with status 400 when it is neither form.
+    """
+    root = _parse(text, limits)
+    entries: list[LastChangeEntry] = []
+    problems: list[str] = []
+    if root.name == "StateEvent":
+        for child in root.children:
+            attributes = tuple(child.attributes.items())
+            identity = _attribute(child, "objid") or ""
+            written = _element(child.name, attributes)
+            entries.append(LastChangeEntry(None, child.name, identity, written, attributes))
+    elif root.name == "Event":
+        for child in root.children:
+            if child.name.lower() != "instanceid":
+                _read_variable(0, child, entries)
+                continue
+            number = _attribute(child, "val") or ""
+            try:
+                instance = DATA_TYPES["ui4"].parse(number)
+            except ValueError:
+                if len(problems) < _PROBLEMS:
+                    problems.append(f"{shown(number)} is no InstanceID")
+                continue
+            if not child.children:
+                entries.append(LastChangeEntry(instance, "", None, ""))
+            for variable in child.children:
+                _read_variable(instance, variable, entries)
+    else:
+        raise RemoteProtocolError(f"{shown(root.name)} is no LastChange", status=400)
+    is_log = root.name == "StateEvent"
+    return LastChange(root.namespace, is_log, tuple(entries), tuple(problems))
+
+
+def _parse(text: str, limits: Limits) -> Element:
+    text = text.strip(" \t\r\n\0")
+    if text.startswith("&lt;"):
+        text = unescape(text, _QUOTES)
+    # It is text by now, whatever encoding it says it has.
+    text = _DECLARATION.sub("", text, count=1) if text.startswith("<?xml") else text
+    try:
+        return parse_tree(text.encode("utf-8", "surrogatepass"), limits)
+    except RemoteProtocolError:
+        mended = _BARE_AMPERSAND.sub("&amp;", text)
+        if mended == text:
+            raise
+        return parse_tree(mended.encode("utf-8", "surrogatepass"), limits)
+
+
+def _read_variable(instance: int, element: Element, entries: list[LastChangeEntry]) -> None:
+    value = _attribute(element, "val")
+    entries.append(
+        LastChangeEntry(
+            instance,
+            element.name,
+            _attribute(element, "channel"),
+            element.text.strip() if value is None else value,
+        )
+    )
+
+
+def _attribute(element: Element, name: str) -> str | None:
+    attributes = element.attributes
+    if name in attributes:
+        return attributes[name]
+    return next((value for key, value in attributes.items() if key.lower() == name), None)
+
+
+def format_lastchange(namespace: str, entries: Iterable[LastChangeEntry]) -> str:
+    """The value of a LastChange: the ContentDirectory form when ``namespace`` is
+    :data:`CDS_EVENT`, else the other, with one element per instance (LC-03).
+
+    Raises ValueError for a variable that cannot be an XML element and for a text with characters
+    that XML 1.0 cannot carry.
+    """
+    if namespace == CDS_EVENT:
+        inside = "".join(_element(entry.variable, entry.attributes) for entry in entries)
+        return f'<StateEvent xmlns="{CDS_EVENT}">{inside}</StateEvent>'
+    instances: list[tuple[int | None, list[str]]] = []
+    parts_of: dict[int | None, list[str]] = {}
+    for instance, variable, channel, text, _ in entries:
+        parts = parts_of.get(instance)
+        if parts is None or not variable:
+            # An instance that has gone and come back has two elements, the first an empty one.
+            parts = parts_of[instance] = []
+            instances.append((instance, parts))
+        if variable:
+            attributes = [] if channel is None else [("channel", channel)]
+            attributes.append(("val", text))
+            parts.append(_element(variable, attributes))
+        else:
+            del parts_of[instance]
+    inside = "".join(
+        f'<InstanceID val="{instance}">{"".join(parts)}</InstanceID>'
+        for instance, parts in instances
+    )
+    return f'<Event xmlns="{_quoted("namespace", namespace)}">{inside}</Event>'
+
+
+def _element(name: str, attributes: Iterable[tuple[str, str]]) -> str:
+    check_variable_name(name)
+    inside = "".join(f' {key}="{_quoted(name, value)}"' for key, value in attributes)
+    return f"<{name}{inside}/>"
+
+
+def _quoted(name: str, text: str) -> str:
+    forbidden = forbidden_character(text)
+    if forbidden is not None:
+        raise ValueError(f"{name} holds {forbidden!r}, which XML 1.0 cannot carry")
+    return text.translate(_REFERENCES)
+
+
+class LastChangeFold(Fold):
+    """Folds LastChange by (instance, name, channel), in ``namespace``; with :data:`CDS_EVENT` by
+    what happened and the object. The initial event is the state of all instances (LC-07).
+
+    A text that holds an InstanceID without variables says that this instance has gone.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.has_state = namespace != CDS_EVENT
+        self._read: tuple[str, Sequence[FoldedChange]] = ("", ())
+
+    def read(self, text: str) -> Sequence[FoldedChange]:
+        """:meth:`Fold.read`."""
+        # Every text is asked for several times in a row.
+        known, changes = self._read
+        if text != known:
+            try:
+                found = parse_lastchange(text, _OWN)
+            except RemoteProtocolError as error:
+                raise ValueError(f"not a LastChange: {error.args[0]}") from None
+            changes = [
+                (entry[:3], entry) if entry.variable else ((entry.instance,), None)
+                for entry in found.entries
+            ]
+            self._read = (text, changes)
+        return changes
+
+    def write(self, changes: Iterable[FoldedChange]) -> str:
+        """:meth:`Fold.write`."""
+        return format_lastchange(
+            self.namespace,
+            (
+                LastChangeEntry(key[0], "", None, "") if entry is None else entry  # type: ignore[arg-type] # the instance
+                for key, entry in changes
+            ),
+        )
+
+    def __repr__(self) -> str:
+        return f"LastChangeFold({self.namespace!r})"

@@ -1,0 +1,117 @@
+"""Merge rules for variables whose text is a list of changes, each with a key.
+
+Two such texts in a row are one text with the later change of every key. Nothing is lost by
+that, whatever the number of changes, and what a subscription has to be told is exactly what
+changed since it was told last.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+from propchange.core.limits import Limits
+
+__all__ = ["Fold", "FoldRule", "FoldedChange"]
+
+FoldedChange = tuple[tuple[Hashable, ...], Any]
+"""A key, and what the text says of it; None: all keys that begin with that key have gone."""
+
+
+class Fold(ABC):
+    """What a text of changes consists of. As ``merge`` of a ``StateVariable`` or an
+    ``EventedVariable`` it folds by key: calling it with an older and a newer text gives the one
+    text that stands for both."""
+
+    has_state: bool
+    """What an initial event carries: the sum of all changes, or the last text."""
+
+    @abstractmethod
+    def read(self, text: str) -> Sequence[FoldedChange]:
+        """The changes in ``text``, in its order. Raises ValueError when it is not such a text."""
+
+    @abstractmethod
+    def write(self, changes: Iterable[FoldedChange]) -> str:
+        """The text for ``changes``."""
+
+    def __call__(self, older: str, newer: str) -> str:
+        """The one text for both."""
+        folded: dict[tuple[Hashable, ...], Any] = {}
+        for text in (older, newer):
+            for key, content in self.read(text):
+                _forget(folded, key, content)
+                folded[key] = content
+        return self.write(folded.items())
+
+    def rule(self, text: str, limits: Limits) -> FoldRule:
+        """The merge rule of a variable whose first text is ``text``."""
+        return FoldRule(self, text, most=limits.fold_keys)
+
+
+class FoldRule:
+    """The merge rule (:class:`propchange.core.publisher.backlog.MergeRule`) of a :class:`Fold`.
+
+    The ``most`` keys that changed last are known with their versions. A subscription so far
+    behind that others have changed since is told the whole state, or, where the fold has none,
+    those.
+    """
+
+    __slots__ = ("_exact_from", "_fold", "_most", "_state", "_text", "_told")
+
+    def __init__(self, fold: Fold, text: str, *, most: int) -> None:
+        self._fold = fold
+        self._most = most
+        self._text = text
+        self._state: dict[tuple[Hashable, ...], Any] = {}
+        # The key that changed last stands last.
+        self._told: dict[tuple[Hashable, ...], tuple[int, Any]] = {}
+        self._exact_from = 0
+        self.set_current(text)
+
+    def record(self, text: str, version: int) -> None:
+        """:meth:`MergeRule.record`."""
+        self.set_current(text)
+        told = self._told
+        for key, content in self._fold.read(text):
+            _forget(told, key, content)
+            told[key] = (version, content)
+        while len(told) > self._most:
+            self._exact_from = told.pop(next(iter(told)))[0]
+
+    def since(self, version: int) -> str:
+        """:meth:`MergeRule.since`."""
+        if version < self._exact_from and self._fold.has_state:
+            return self.current()
+        changes = []
+        for key, (recorded, content) in reversed(self._told.items()):
+            if recorded <= version:
+                break
+            changes.append((key, content))
+        return self._fold.write(reversed(changes))
+
+    def current(self) -> str:
+        """:meth:`MergeRule.current`."""
+        return self._fold.write(self._state.items()) if self._fold.has_state else self._text
+
+    def set_current(self, text: str) -> None:
+        """:meth:`MergeRule.set_current`."""
+        if not self._fold.has_state:
+            self._text = text
+            return
+        state = self._state
+        for key, content in self._fold.read(text):
+            if content is None:
+                _forget(state, key, content)
+            else:
+                # In its place, so that the order of the state does not change with it.
+                state[key] = content
+
+
+def _forget(changes: dict[tuple[Hashable, ...], Any], key: tuple[Hashable, ...], it: Any) -> None:
+    """Make room for the newest change of ``key``, behind all others."""
+    if it is None:
+        for gone in [known for known in changes if known[: len(key)] == key]:
+            del changes[gone]
+    else:
+        changes.pop(key, None)

@@ -1,0 +1,506 @@
+"""State variables: a name, a data type, what values are allowed, and how changes are evented."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import uuid
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+
+from propchange.core.multicast.message import GENERAL, check_level
+from propchange.core.values.data_types import (
+    BinaryName,
+    BooleanName,
+    DataType,
+    DateName,
+    DateTimeName,
+    FixedName,
+    FloatName,
+    IntegerName,
+    StringName,
+    TextName,
+    TimeName,
+    UUIDName,
+    shown,
+)
+from propchange.core.values.data_types import (
+    data_type as data_type_named,
+)
+
+__all__ = ["HasVariables", "Merge", "StateVariable", "StateVariableOptions", "wire_name"]
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+Merge = Callable[[str, str], str]
+"""``merge(older, newer) -> text``: the one text that stands for two changes in a row, for a
+subscriber that is behind. It must be pure."""
+
+
+class HasVariables(Protocol):
+    """What an object needs to have state variables as attributes: a service."""
+
+    def read_variable(self, variable: StateVariable[V], /) -> V:
+        """The current value."""
+
+    def assign_variable(self, variable: StateVariable[V], value: V, /) -> None:
+        """Take a new value, after ``variable.check``."""
+
+
+class StateVariableOptions(TypedDict, total=False):
+    """The options that every data type takes; :class:`StateVariable` explains them."""
+
+    evented: bool | Literal["LastChange"] | None
+    minimum_interval: float | None
+    multicast: bool
+    level: str | None
+    merge: Merge | None
+    channel: str | None
+    name: str | None
+
+
+def wire_name(attribute: str) -> str:
+    """The CamelCase of an attribute's name: ``current_track`` gives ``CurrentTrack``; capitals
+    that are there stay. Raises ValueError when nothing is left."""
+    name = "".join(part[0].upper() + part[1:] for part in attribute.split("_") if part)
+    if not name:
+        raise ValueError(f"the attribute {attribute!r} gives no variable name; say name=")
+    return name
+
+
+class StateVariable(Generic[T]):
+    """A state variable of a service (UDA 2.0 §2.5), declared as a class attribute or passed to
+    a service made at run time.
+
+    ``data_type`` is one of the names in :data:`.DATA_TYPES`; the rest
+    is keyword-only:
+
+    - ``initial``: the first value; by default the zero of the type, or where that is not
+      allowed the ``minimum``, the ``maximum`` or the first of ``allowed``.
+    - ``minimum``, ``maximum``, ``step``: numeric types only; inclusive. A value lies a whole
+      number of steps above ``minimum`` (above zero without one), within a thousandth of a step
+      for floats.
+    - ``allowed``: the only values, for ``string`` alone.
+    - ``evented``: True, False, or ``"LastChange"`` (evented through that variable). Left out it is
+      True, but where a subclass of a service declares a variable anew: see
+      :meth:`inherit_eventing`.
+    - ``minimum_interval``: seconds; at most one event with this variable per interval (UDA
+      calls it maximumRate). ``minimum_delta``: numeric types only; the variable is evented once
+      it has moved that far. See :mod:`propchange.core.publisher.moderation`.
+    - ``multicast``: evented by multicast beside unicast (UDA 2.0 §4.3.3), with the LVL ``level``:
+      one of :data:`.STANDARD_LEVELS`, by default ``upnp:/general``, or a
+      vendor's own, as ``example.org:/door/``.
+    - ``merge``: how waiting changes are merged; None replaces the older by the newer.
+    - ``channel``: for a per-channel variable with ``evented="LastChange"``, the channel that the
+      attribute reads and assigns, ``"Master"`` as a rule.
+    - ``name``: the name on the wire, by default the CamelCase of the attribute's name.
+
+    Raises TypeError or ValueError for options that contradict each other or the data type.
+    On an instance the attribute reads and assigns the value; on the class it is the
+    StateVariable. Do not change its attributes.
+    """
+
+    __slots__ = (
+        "_says_eventing",
+        "allowed",
+        "channel",
+        "data_type",
+        "evented",
+        "initial",
+        "level",
+        "maximum",
+        "merge",
+        "minimum",
+        "minimum_delta",
+        "minimum_interval",
+        "multicast",
+        "name",
+        "step",
+    )
+
+    @overload
+    def __init__(
+        self: StateVariable[int],
+        data_type: IntegerName,
+        *,
+        initial: int | None = None,
+        minimum: int | None = None,
+        maximum: int | None = None,
+        step: int | None = None,
+        minimum_delta: int | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[float],
+        data_type: FloatName,
+        *,
+        initial: float | None = None,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        step: float | None = None,
+        minimum_delta: float | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[Decimal],
+        data_type: FixedName,
+        *,
+        initial: Decimal | int | None = None,
+        minimum: Decimal | int | None = None,
+        maximum: Decimal | int | None = None,
+        step: Decimal | int | None = None,
+        minimum_delta: Decimal | int | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[str],
+        data_type: StringName,
+        *,
+        initial: str | None = None,
+        allowed: Iterable[str] | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[str],
+        data_type: TextName,
+        *,
+        initial: str | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[bool],
+        data_type: BooleanName,
+        *,
+        initial: bool | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[bytes],
+        data_type: BinaryName,
+        *,
+        initial: bytes | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[datetime.date],
+        data_type: DateName,
+        *,
+        initial: datetime.date | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[datetime.datetime],
+        data_type: DateTimeName,
+        *,
+        initial: datetime.datetime | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[datetime.time],
+        data_type: TimeName,
+        *,
+        initial: datetime.time | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: StateVariable[uuid.UUID],
+        data_type: UUIDName,
+        *,
+        initial: uuid.UUID | None = None,
+        **options: Unpack[StateVariableOptions],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        data_type: str,
+        *,
+        initial: Any = None,
+        minimum: Any = None,
+        maximum: Any = None,
+        step: Any = None,
+        allowed: Iterable[str] | None = None,
+        evented: bool | Literal["LastChange"] | None = None,
+        minimum_interval: float | None = None,
+        minimum_delta: Any = None,
+        multicast: bool = False,
+        level: str | None = None,
+        merge: Merge | None = None,
+        channel: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name: str = name or ""
+        """The name on the wire; empty until the attribute gives it."""
+        self.data_type: DataType[T] = data_type_named(data_type)
+        self._says_eventing = evented is not None
+        self.evented: bool | Literal["LastChange"] = True if evented is None else evented
+        self.multicast = multicast
+        self.level: str = GENERAL if level is None else level
+        self.merge = merge
+        self.channel = channel
+        self.minimum: T | None = self._option("minimum", minimum)
+        self.maximum: T | None = self._option("maximum", maximum)
+        self.step: T | None = self._option("step", step, positive=True)
+        self.minimum_delta: T | None = self._option("minimum_delta", minimum_delta, positive=True)
+        self.allowed = self._allowed_values(allowed)
+        self.minimum_interval = self._seconds(minimum_interval)
+        self._check_options()
+        self.initial: T = self._first_value(initial)
+
+    @classmethod
+    def of(cls, data_type: str, **options: Any) -> StateVariable[Any]:
+        """A state variable of a data type that is known at run time only: the same, but nothing is
+        found before the program runs."""
+        make: Callable[..., StateVariable[Any]] = cls
+        return make(data_type, **options)
+
+    def __repr__(self) -> str:
+        return f"<StateVariable {self._called()} {self.data_type.name}>"
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        if not self.name:
+            self.name = wire_name(attribute)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: HasVariables, owner: type) -> T: ...
+
+    def __get__(self, instance: HasVariables | None, owner: type) -> Self | T:
+        if instance is None:
+            return self
+        return instance.read_variable(self)
+
+    def __set__(self, instance: HasVariables, value: T) -> None:
+        instance.assign_variable(self, value)
+
+    def inherit_eventing(self, older: StateVariable[Any]) -> None:
+        """Be evented as ``older``, which this variable is declared anew in place of, unless
+        ``evented`` says otherwise: a standard variable stays evented as its standard wants it
+        (UDA 2.0 §2.5). Then ``channel``, ``merge``, ``minimum_interval``, ``minimum_delta``,
+        ``multicast`` and ``level`` are those of ``older`` too, where nothing is said of them.
+
+        For the class of a service, before the variable is used. Raises ValueError for options
+        that contradict what is inherited."""
+        if self._says_eventing:
+            return
+        self._says_eventing = True
+        self.evented = older.evented
+        self.channel = older.channel if self.channel is None else self.channel
+        self.merge = older.merge if self.merge is None else self.merge
+        if self.minimum_interval is None:
+            self.minimum_interval = older.minimum_interval
+        if self.minimum_delta is None and self.data_type is older.data_type:
+            self.minimum_delta = older.minimum_delta
+        if not self.multicast:
+            self.multicast, self.level = older.multicast, older.level
+        self._check_options()
+
+    def check(self, value: object) -> T:
+        """``value`` as this variable keeps it, ready for :meth:`format`.
+
+        Raises TypeError for a value of another kind, ValueError for one out of the data type,
+        the range, the steps or the allowed values; the sentence names the variable, the value
+        and what is allowed.
+        """
+        return self._checked("", value)
+
+    def format(self, value: T) -> str:
+        """The text on the wire of a value that :meth:`check` has given. Two values are equal to
+        eventing when their texts are. Raises as ``DataType.check``."""
+        return self.data_type.format(value)
+
+    def parse(self, text: str) -> T:
+        """The value of a text that a peer sent. Raises ValueError, naming the variable, when it
+        does not fit the data type.
+
+        Range, steps and allowed values are not looked at: devices break their own, and the
+        value is what it is.
+        """
+        try:
+            return self.data_type.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{self._called()}: {error}") from None
+
+    def _called(self) -> str:
+        return self.name or "a state variable"
+
+    def _option(self, option: str, value: object, *, positive: bool = False) -> T | None:
+        if value is None:
+            return None
+        if not self.data_type.numeric:
+            raise ValueError(
+                f"{self._called()}: {option} is for numeric data types, not {self.data_type.name}"
+            )
+        checked = self._typed(f"{option}: ", value)
+        if positive and not _number(checked) > 0:
+            raise ValueError(f"{self._called()}: {option} is more than 0, not {shown(value)}")
+        return checked
+
+    def _checked(self, option: str, value: object) -> T:
+        checked = self._typed(option, value)
+        if not self._fits(checked):
+            raise ValueError(
+                f"{self._called()}: {option}{shown(value)} is not allowed, only {self._allowance()}"
+            )
+        return checked
+
+    def _typed(self, option: str, value: object) -> T:
+        try:
+            return self.data_type.check(value)
+        except TypeError as error:
+            raise TypeError(f"{self._called()}: {option}{error}") from None
+        except ValueError as error:
+            raise ValueError(f"{self._called()}: {option}{error}") from None
+
+    def _allowed_values(self, allowed: Iterable[str] | None) -> tuple[T, ...] | None:
+        if allowed is None:
+            return None
+        if self.data_type.name != "string":
+            raise ValueError(
+                f"{self._called()}: allowed is for the data type string, not {self.data_type.name}"
+            )
+        if isinstance(allowed, str):
+            raise TypeError(f"{self._called()}: allowed is a list of str, not {shown(allowed)}")
+        values = tuple(dict.fromkeys(self._typed("allowed: ", value) for value in allowed))
+        if not values:
+            raise ValueError(f"{self._called()}: allowed has no value at all")
+        return values
+
+    def _seconds(self, interval: object) -> float | None:
+        if interval is None:
+            return None
+        if isinstance(interval, bool) or not isinstance(interval, int | float):
+            raise TypeError(
+                f"{self._called()}: minimum_interval is in seconds, not {shown(interval)}"
+            )
+        if not 0 < interval < math.inf:
+            raise ValueError(
+                f"{self._called()}: minimum_interval is a finite number of seconds above 0, "
+                f"not {shown(interval)}"
+            )
+        return float(interval)
+
+    def _check_options(self) -> None:
+        if not isinstance(self.evented, bool) and self.evented != "LastChange":
+            raise ValueError(
+                f"{self._called()}: evented is True, False or 'LastChange', "
+                f"not {shown(self.evented)}"
+            )
+        if not (self.minimum_interval is self.minimum_delta is None):
+            if self.evented is False:
+                raise ValueError(
+                    f"{self._called()}: it is not evented, so nothing can be moderated"
+                )
+            if self.evented == "LastChange":
+                raise ValueError(
+                    f"{self._called()}: LastChange is moderated as a whole: declare "
+                    "last_change = StateVariable('string', minimum_interval=…) instead"
+                )
+        if self.channel is not None:
+            if not isinstance(self.channel, str):
+                raise TypeError(f"{self._called()}: a channel is a str, not {shown(self.channel)}")
+            if self.evented != "LastChange":
+                raise ValueError(f"{self._called()}: channels are for evented='LastChange'")
+            if not self.channel:
+                raise ValueError(f"{self._called()}: a channel has a name, Master as a rule")
+        if not isinstance(self.multicast, bool):
+            raise TypeError(
+                f"{self._called()}: multicast is True or False, not {shown(self.multicast)}"
+            )
+        if self.multicast and self.evented is not True:
+            # What goes out by multicast goes out by unicast too (UDA 2.0 §2.5).
+            raise ValueError(f"{self._called()}: multicast is for variables with evented=True")
+        if (
+            self.minimum is not None
+            and self.maximum is not None
+            and _number(self.minimum) > _number(self.maximum)
+        ):
+            raise ValueError(
+                f"{self._called()}: the minimum {self.minimum} is above the maximum {self.maximum}"
+            )
+        if not isinstance(self.level, str):
+            raise TypeError(f"{self._called()}: a level is a str, not {shown(self.level)}")
+        try:
+            check_level(self.level)
+        except ValueError as error:
+            raise ValueError(f"{self._called()}: {error}") from None
+        if self.level != GENERAL and not self.multicast:
+            raise ValueError(f"{self._called()}: a level is for variables with multicast=True")
+        if self.merge is not None and not callable(self.merge):
+            raise TypeError(f"{self._called()}: merge is a function, not {shown(self.merge)}")
+
+    def _first_value(self, initial: object) -> T:
+        if initial is not None:
+            return self._checked("initial: ", initial)
+        candidates = [self.data_type.zero, self.minimum, self.maximum, *(self.allowed or ())]
+        for candidate in candidates:
+            if candidate is not None and self._fits(candidate):
+                return candidate
+        raise ValueError(f"{self._called()}: say initial=, only {self._allowance()}")
+
+    def _fits(self, value: T) -> bool:
+        return self._listed(value) and self._in_range(value) and self._on_step(value)
+
+    def _listed(self, value: T) -> bool:
+        return self.allowed is None or value in self.allowed
+
+    def _in_range(self, value: T) -> bool:
+        return (self.minimum is None or _number(self.minimum) <= _number(value)) and (
+            self.maximum is None or _number(value) <= _number(self.maximum)
+        )
+
+    def _on_step(self, value: T) -> bool:
+        if self.step is None:
+            return True
+        step, above, base = _number(self.step), _number(value), _number(self._base())
+        if isinstance(step, int):
+            return not (above - base) % step
+        # Exact, whatever the program's decimal context is.
+        step = Fraction(step)
+        above = Fraction(above) - Fraction(base)
+        off = abs(above - round(above / step) * step)
+        return bool(off <= step / 1000 if self.data_type.python_type is float else not off)
+
+    def _base(self) -> T:
+        return self.data_type.zero if self.minimum is None else self.minimum
+
+    def _allowance(self) -> str:
+        if self.allowed is not None:
+            return " or ".join(map(repr, self.allowed))
+        words = "values"
+        if self.minimum is not None:
+            words += f" from {self.minimum}"
+        if self.maximum is not None:
+            words += f" to {self.maximum}"
+        if self.step is not None:
+            words += f" in steps of {self.step}"
+        return words
+
+
+def _number(value: object) -> Any:
+    """``value`` as the number that it is known to be where ranges and steps are given."""
+    return value

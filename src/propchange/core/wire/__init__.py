@@ -1,0 +1,1 @@
+"""What both sides read and write: messages, headers, propertysets, XML, URLs."""

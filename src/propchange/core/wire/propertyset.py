@@ -1,0 +1,259 @@
+"""The body of an event message, both ways (UDA 2.0 §4.3.2)."""
+
+from __future__ import annotations
+
+import pyexpat
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from propchange.core.limits import Limits
+from propchange.core.wire.xml import forbidden_character, local_name, parse_document
+from propchange.errors import RemoteProtocolError
+
+__all__ = ["check_variable_name", "format_propertyset", "parse_propertyset"]
+
+_CLAUSE = "UDA 2.0 §4.3.2"
+_OPEN = '<?xml version="1.0"?>\n<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">\n'
+_CLOSE = "</e:propertyset>"
+# The plain shape that nearly every device sends can be read at a look. These expressions match
+# nothing that expat would refuse or understand otherwise: ASCII, no markup but the expected tags,
+# no carriage return in a value (it would become a line feed), no > in it (for the sake of ]]>).
+_PLAIN_BYTES = 16_384
+_PLAIN_PROPERTY = (
+    r"<e:property>[ \t\r\n]*<([A-Za-z_][A-Za-z0-9_.-]*)>"
+    r"([\t\n -%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[\t\n -%'-;=?-~]*)*)"
+    r"</\1>[ \t\r\n]*</e:property>[ \t\r\n]*"
+    r"(</e:propertyset>[ \t\r\n\0]*\Z)?"
+)
+_PLAIN_FIRST = re.compile(
+    r'(?:<\?xml version="1\.0"(?: encoding="(?:utf-8|UTF-8)")?\?>[ \t\r\n]*)?'
+    r'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">[ \t\r\n]*' + _PLAIN_PROPERTY
+)
+_PLAIN_NEXT = re.compile(_PLAIN_PROPERTY)
+_REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
+# The ampersand last, or &amp;lt; would be unescaped twice.
+_NAMED_REFERENCES = (
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", '"'),
+    ("&apos;", "'"),
+    ("&amp;", "&"),
+)
+
+
+def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...]:
+    """The (variable, text) pairs of a propertyset, in the order of the document.
+
+    Read liberally: any prefix and any namespace (UDA 2.0 §2.7), several variables in one
+    property, unknown elements beside ``property`` or in the text of a value ignored, a value that
+    is XML instead of text given back as the text of that XML. A variable that comes twice is in
+    the result twice.
+
+    Raises RemoteProtocolError with status 400 for anything but a propertyset, and beyond
+    ``limits.xml_depth`` and ``limits.xml_elements``.
+    """
+    plain = _parse_plain(body, limits)
+    if plain is not None:
+        return plain
+    changes: list[tuple[str, str]] = []
+    pieces: list[str] = []
+    depth = count = 0
+    inside = nested = False
+    most_elements = limits.xml_elements
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, count, inside, nested
+        depth += 1
+        count += 1
+        if attributes:
+            count += len(attributes)
+        if count > most_elements:
+            raise RemoteProtocolError("too many elements", status=400, clause=_CLAUSE)
+        if depth == 3:
+            pieces.clear()
+        elif depth == 2:
+            inside = name == "e:property" or local_name(name) == "property"
+        elif depth == 1:
+            if local_name(name) != "propertyset":
+                raise RemoteProtocolError("not a propertyset", status=400, clause=_CLAUSE)
+        else:
+            nested = nested or inside
+            if depth > limits.xml_depth:
+                raise RemoteProtocolError("nested too deeply", status=400, clause=_CLAUSE)
+
+    def end(name: str) -> None:
+        nonlocal depth
+        if depth == 3 and inside:
+            changes.append((local_name(name) if ":" in name else name, "".join(pieces)))
+        depth -= 1
+
+    parse_document(body, start, end, pieces.append)
+    if nested:
+        reader = _NestedValues(limits.body_bytes)
+        parse_document(body, reader.start, reader.end, reader.text)
+        return tuple(reader.changes)
+    return tuple(changes)
+
+
+def _parse_plain(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...] | None:
+    """What expat would find in a propertyset of the plain shape; None for any other body."""
+    if len(body) > _PLAIN_BYTES or not body.isascii():
+        return None
+    text = body.decode("ascii")
+    changes: list[tuple[str, str]] = []
+    match = _PLAIN_FIRST.match(text)
+    while match is not None:
+        name, value, close = match.groups()
+        changes.append((name, _unescaped(value) if "&" in value else value))
+        if close is not None:
+            # The root and its declaration of a prefix count too.
+            return tuple(changes) if 2 * len(changes) + 2 <= limits.xml_elements else None
+        match = _PLAIN_NEXT.match(text, match.end())
+    return None
+
+
+def _unescaped(text: str) -> str:
+    for reference, character in _NAMED_REFERENCES:
+        text = text.replace(reference, character)
+    return text
+
+
+class _NestedValues:
+    """The second reading of a propertyset that the first found well-formed, within the limits,
+    and with elements inside of values. A value that is XML is written out again as XML text that
+    means the same, alone, as it did in its place; in one that has text of its own, elements are
+    unknown ones, which do not count (UDA 2.0 §2.7).
+
+    ``spare`` characters may be added as declarations of namespaces: one long declaration outside
+    of the values and many short elements inside would be a bomb.
+    """
+
+    __slots__ = ("_declared", "_needed", "_parts", "_path", "_slot", "_spare", "_texts", "changes")
+
+    def __init__(self, spare: int) -> None:
+        self.changes: list[tuple[str, str]] = []
+        self._spare = spare
+        self._path: list[str] = []
+        self._declared: list[dict[str, str]] = []
+        self._texts: list[str] = []  # the value, if it is text
+        self._parts: list[str] = []  # the value, if it is XML
+        self._needed: dict[str, str] = {}
+        self._slot = -1  # where in the parts the declarations go; -1: no element yet
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._path.append(name)
+        self._declared.append(
+            {key[6:]: uri for key, uri in attributes.items() if key.startswith("xmlns")}
+        )
+        depth = len(self._path)
+        if depth == 3:
+            self._texts.clear()
+            self._parts.clear()
+            self._slot = -1
+        elif depth > 3:
+            parts = self._parts
+            parts.append(f"<{name}")
+            if depth == 4:
+                self._needed = {}
+                self._slot = len(parts)
+                parts.append("")
+            self._look_up(name)
+            for key, value in attributes.items():
+                parts.append(f' {key}="{_quoted(value)}"')
+                if ":" in key:
+                    self._look_up(key)
+            parts.append(">")
+
+    def _look_up(self, name: str) -> None:
+        """Note what the prefix of ``name`` stands for, if that is declared outside."""
+        prefix = name.rpartition(":")[0]
+        if not any(prefix in declared for declared in self._declared[3:]):
+            for declared in self._declared[:3]:
+                if prefix in declared:
+                    self._needed[prefix] = declared[prefix]
+
+    def end(self, name: str) -> None:
+        depth = len(self._path)
+        parts = self._parts
+        if depth > 3:
+            # Only a start tag ends so: in text it is escaped.
+            if parts[-1] == ">":
+                parts[-1] = "/>"
+            else:
+                parts.append(f"</{name}>")
+            if depth == 4:
+                self._declare()
+        elif depth == 3 and local_name(self._path[1]) == "property":
+            text = "".join(self._texts)
+            value = text if self._slot < 0 or text.strip() else "".join(parts)
+            self.changes.append((local_name(name), value))
+        self._path.pop()
+        self._declared.pop()
+
+    def _declare(self) -> None:
+        declarations = "".join(
+            f' {"xmlns:" + prefix if prefix else "xmlns"}="{_quoted(uri)}"'
+            for prefix, uri in self._needed.items()
+        )
+        self._spare -= len(declarations)
+        if self._spare < 0:
+            raise RemoteProtocolError("too much XML in a value", status=400, clause=_CLAUSE)
+        self._parts[self._slot] = declarations
+
+    def text(self, piece: str) -> None:
+        if len(self._path) == 3:
+            self._texts.append(piece)
+        self._parts.append(_escaped(piece))
+
+
+def format_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
+    """The propertyset that carries ``changes``, (variable, text) pairs, in UTF-8.
+
+    Raises ValueError for no change at all, for a variable that comes twice, for a name that
+    cannot be an XML element name, and for a text with characters that XML 1.0 cannot carry.
+    """
+    parts = [_OPEN]
+    names = set()
+    for name, text in changes:
+        check_variable_name(name)
+        if name in names:
+            raise ValueError(f"{name} stands twice in one propertyset ({_CLAUSE})")
+        names.add(name)
+        forbidden = forbidden_character(text)
+        if forbidden:
+            raise ValueError(f"{name} holds {forbidden!r}, which XML 1.0 cannot carry")
+        parts.append(f"<e:property><{name}>{_escaped(text)}</{name}></e:property>\n")
+    if not names:
+        raise ValueError(f"a propertyset holds at least one variable ({_CLAUSE})")
+    parts.append(_CLOSE)
+    return "".join(parts).encode()
+
+
+def _escaped(text: str) -> str:
+    # A carriage return that is not a reference would be read as a line feed.
+    for character, reference in _REFERENCES:
+        if character in text:
+            text = text.replace(character, reference)
+    return text
+
+
+def _quoted(value: str) -> str:
+    # White space in an attribute that is not a reference would be read as blanks.
+    text = _escaped(value).replace('"', "&quot;")
+    return text.replace("\n", "&#10;").replace("\t", "&#9;")
+
+
+@lru_cache(maxsize=1024)
+def check_variable_name(name: str) -> None:
+    """Raises ValueError when ``name`` cannot be the name of a state variable, because it cannot
+    be the name of an XML element in no namespace (UDA 2.0 §4.3.2)."""
+    names: list[str] = []
+    parser = pyexpat.ParserCreate()
+    parser.StartElementHandler = lambda found, _: names.append(found)
+    try:
+        parser.Parse(f"<{name}/>", True)
+    except (pyexpat.ExpatError, ValueError):
+        names.clear()
+    if names != [name] or ":" in name:
+        raise ValueError(f"{name!r} cannot be the name of an XML element")

@@ -1,0 +1,83 @@
+"""The URLs of devices, taken apart."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import quote
+
+from propchange.core.wire.messages import Endpoint
+
+__all__ = ["Location", "scoped"]
+
+_URL = re.compile(
+    r"http://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL
+)
+_AUTHORITY = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<zone>[^\[\]%]+))?\]|(?P<host>[A-Za-z0-9._-]+))"
+    r"(?::(?P<port>[0-9]{0,5}))?"
+)
+
+_LINK_LOCAL = re.compile(r"fe[89ab][0-9a-f]:", re.IGNORECASE)
+
+
+class Location(NamedTuple):
+    """An http URL taken apart. ``host`` is a name or an IP literal without brackets and zone;
+    ``authority`` is what HOST carries, never with a zone; ``target`` begins with ``/``."""
+
+    host: str
+    port: int
+    scope: int
+    authority: str
+    target: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where to connect to."""
+        return Endpoint(self.host, self.port, self.scope)
+
+    @classmethod
+    def of(cls, url: str, scope_of: Callable[[str], int]) -> Location:
+        """Take ``url`` apart. What a request line cannot hold is percent-encoded. ``scope_of``
+        gives the scope id of an interface by its name, and raises OSError where there is none.
+
+        Raises ValueError for anything but an http URL with a usable host and port.
+        """
+        match = _URL.fullmatch(url.strip())
+        authority = match and _AUTHORITY.fullmatch(match["authority"])
+        if not match or not authority:
+            raise ValueError(f"{url!r} is not an http URL with a host")
+        port = int(authority["port"] or 80)
+        if not 0 < port < 65536:
+            raise ValueError(f"{url!r} names no usable port")
+        host, zone = authority["six"] or authority["host"], authority["zone"]
+        if authority["six"]:
+            host = str(ip_address(host))
+        shown = f"[{host}]" if authority["six"] else host
+        target = quote(match["target"], safe=string.punctuation)
+        return cls(
+            host,
+            port,
+            _scope_id(zone, scope_of) if zone else 0,
+            f"{shown}:{authority['port']}" if authority["port"] else shown,
+            target if target.startswith("/") else "/" + target,
+        )
+
+
+def _scope_id(zone: str, scope_of: Callable[[str], int]) -> int:
+    if zone.isdecimal():
+        return int(zone)
+    try:
+        return scope_of(zone)
+    except OSError:
+        raise ValueError(f"this machine has no interface {zone!r}") from None
+
+
+def scoped(endpoint: Endpoint, scope: int) -> Endpoint:
+    """``endpoint`` with that scope id, if it is link-local and has none."""
+    if endpoint.scope or not scope or not _LINK_LOCAL.match(endpoint.host):
+        return endpoint
+    return endpoint._replace(scope=scope)

@@ -1,0 +1,174 @@
+"""XML that comes from a peer: one expat parser with everything dangerous refused.
+
+No document type declaration, hence no entities of one's own and nothing external; UTF-8, UTF-16
+or a single-byte encoding; bounded depth and number of elements. Whatever else expat fails on, in
+whichever way, is a :class:`RemoteProtocolError` with status 400 too.
+"""
+
+from __future__ import annotations
+
+import pyexpat
+import re
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from propchange.core.limits import Limits
+from propchange.errors import RemoteProtocolError
+
+__all__ = ["Element", "forbidden_character", "local_name", "parse_document", "parse_tree"]
+
+_ENCODINGS = re.compile(
+    r"utf-?8|utf-16(le|be)?|(us-)?ascii|"
+    r"iso-8859-([2-9]|1[013-6]?)|latin-?1|(windows-|cp)125[0-8]|koi8-[ru]",
+    re.IGNORECASE,
+)
+# Expat does not know this spelling, which devices use.
+_UTF_8_MISSPELT = re.compile(rb"""<\?xml[^>]{1,80}encoding=["']utf8["']""", re.IGNORECASE)
+# Documents that begin so are UTF-8, and their declaration needs no look.
+_PLAIN = (
+    b'<?xml version="1.0"?>',
+    b'<?xml version="1.0" encoding="utf-8"?>',
+    b'<?xml version="1.0" encoding="UTF-8"?>',
+    b"<e:propertyset ",
+)
+# From this size on many calls for pieces of text cost more than expat's buffer for them.
+_BUFFERED_BYTES = 512
+_SPACE = b" \t\r\n"
+_PADDING = b"\0" + _SPACE
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def forbidden_character(text: str) -> str | None:
+    """The first character of ``text`` that XML 1.0 cannot carry, not even escaped; None when all
+    can be written."""
+    found = _FORBIDDEN.search(text)
+    return found[0] if found else None
+
+
+def local_name(name: str) -> str:
+    """``name`` without its prefix: any prefix is as good as another (UDA 2.0 §2.7)."""
+    return name.rpartition(":")[2]
+
+
+def parse_document(
+    document: bytes,
+    start: Callable[[str, dict[str, str]], object],
+    end: Callable[[str], object],
+    text: Callable[[str], object],
+) -> None:
+    """Run a whole document through a guarded expat.
+
+    ``start`` gets the name, as written, and the attributes of each element, ``end`` the name,
+    ``text`` the pieces of character data. A BOM, and NULs and white space behind the document, do
+    not count, nor does white space before it. What the three raise comes through; everything that
+    is wrong with the document raises RemoteProtocolError with status 400.
+    """
+    if not document or document[-1] in _PADDING or document[0] in _SPACE:
+        document = _stripped(document)
+    plain = document.startswith(_PLAIN)
+    misspelt = not plain and _UTF_8_MISSPELT.match(document)
+    parser = pyexpat.ParserCreate("utf-8" if misspelt else None)
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    if not plain:
+        parser.XmlDeclHandler = _judge_declaration
+    if len(document) > _BUFFERED_BYTES:
+        parser.buffer_text = True
+    try:
+        parser.Parse(document, True)
+    except (pyexpat.ExpatError, ValueError) as error:
+        raise RemoteProtocolError(f"malformed XML: {error}", status=400) from None
+
+
+def _stripped(document: bytes) -> bytes:
+    """``document`` without what may stand around it; b"" when nothing is left."""
+    if b"\0" in document[:2] or document[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        # UTF-16: the last byte that is none of those may need the one behind it.
+        end = len(document.rstrip(_PADDING))
+        return document[: end + end % 2]
+    return document.rstrip(_PADDING).lstrip(_SPACE)
+
+
+def _refuse_doctype(*_: object) -> NoReturn:
+    raise RemoteProtocolError("a document type declaration is not accepted", status=400)
+
+
+def _judge_declaration(version: str, encoding: str | None, standalone: int) -> None:
+    # Any other name would be looked up among the codecs of Python.
+    if encoding is not None and not _ENCODINGS.fullmatch(encoding):
+        raise RemoteProtocolError(f"the encoding {encoding[:40]!r} is not accepted", status=400)
+
+
+class Element:
+    """One element of a parsed document.
+
+    ``name`` is the local name; ``namespace`` the URI of its namespace, "" for none and for a
+    prefix that nothing declares; ``attributes`` maps names, as written, to values, without the
+    declarations of namespaces; ``text`` is the character data directly inside, without that of
+    the children.
+    """
+
+    __slots__ = ("attributes", "children", "name", "namespace", "text")
+
+    def __init__(self, name: str, namespace: str, attributes: dict[str, str]) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.attributes = attributes
+        self.children: list[Element] = []
+        self.text = ""
+
+    def __repr__(self) -> str:
+        return f"<Element {self.name}>"
+
+    def find(self, name: str) -> Element | None:
+        """The first child of that local name."""
+        return next(self.all(name), None)
+
+    def all(self, name: str) -> Iterator[Element]:
+        """The children of that local name, in order."""
+        return (child for child in self.children if child.name == name)
+
+
+def parse_tree(document: bytes, limits: Limits) -> Element:
+    """The root of a whole document.
+
+    Raises RemoteProtocolError with status 400; also for more than ``limits.xml_depth`` levels, or
+    more than ``limits.xml_elements`` elements and attributes.
+    """
+    top = Element("", "", {})
+    path = [top]
+    texts: list[list[str]] = [[]]
+    declared: list[dict[str, str]] = [{}]
+    count = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal count
+        count += 1 + len(attributes)
+        if count > limits.xml_elements:
+            raise RemoteProtocolError("too many elements or attributes", status=400)
+        if len(path) > limits.xml_depth:
+            raise RemoteProtocolError("elements nested too deeply", status=400)
+        declarations = {}
+        for key in [key for key in attributes if key.startswith("xmlns")]:
+            declarations[key[6:]] = attributes.pop(key)
+        declared.append(declarations)
+        prefix, _, local = name.rpartition(":")
+        # Innermost first. No merged dict per element: copying many declarations for each of
+        # many elements is an attack.
+        found = (names[prefix] for names in reversed(declared) if prefix in names)
+        element = Element(local, next(found, ""), attributes)
+        path[-1].children.append(element)
+        path.append(element)
+        texts.append([])
+
+    def end(name: str) -> None:
+        path.pop().text = "".join(texts.pop())
+        declared.pop()
+
+    def text(piece: str) -> None:
+        texts[-1].append(piece)
+
+    parse_document(document, start, end, text)
+    return top.children[0]

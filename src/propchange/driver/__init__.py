@@ -1,0 +1,1 @@
+"""Everything between the protocols and a runtime, written once for all runtimes."""

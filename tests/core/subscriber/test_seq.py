@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from propchange.core.subscriber.seq import Sequence, SeqVerdict
+
+V = SeqVerdict
+
+
+def judged(*seqs: int | None, sequence: Sequence | None = None) -> list[SeqVerdict]:
+    """The verdicts on messages of different content."""
+    sequence = sequence or Sequence()
+    return [sequence.judge(seq, content) for content, seq in enumerate(seqs)]
+
+
+def test_messages_in_order_are_expected() -> None:
+    assert judged(0, 1, 2, 3) == [V.EXPECTED] * 4
+
+
+@pytest.mark.clause("SEQ-04")
+def test_one_follows_the_largest_seq() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 0)
+    sequence.judge(4294967294, 1)
+    assert sequence.judge(4294967295, 2) is V.EXPECTED
+    assert sequence.judge(1, 3) is V.EXPECTED
+
+
+@pytest.mark.clause("SEQ-04")
+def test_zero_after_the_largest_seq_is_not_expected() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 0)
+    sequence.judge(4294967295, 1)
+    assert sequence.judge(0, 2) is V.LATE
+
+
+@pytest.mark.clause("CP-01")
+def test_a_gap_is_a_missed_message() -> None:
+    assert judged(0, 1, 3, 4) == [V.EXPECTED, V.EXPECTED, V.MISSED, V.EXPECTED]
+
+
+def test_a_first_message_other_than_the_initial_event_is_a_gap() -> None:
+    assert judged(1) == [V.MISSED]
+
+
+@pytest.mark.clause("CP-02")
+def test_the_same_message_again_is_a_duplicate_however_often() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 5)
+    sequence.judge(1, 6)
+    assert [sequence.judge(1, 6) for _ in range(4)] == [V.DUPLICATE] * 4
+    assert sequence.judge(2, 7) is V.EXPECTED
+    assert sequence.reliable
+
+
+@pytest.mark.clause("CP-02")
+def test_an_older_message_is_late() -> None:
+    assert judged(0, 1, 2, 1)[-1] is V.LATE
+
+
+@pytest.mark.clause("CP-02")
+def test_a_device_that_always_sends_zero_is_not_believed_after_the_second_repeat() -> None:
+    sequence = Sequence()
+    assert judged(0, 0, 0, 0, 0, sequence=sequence) == [
+        V.EXPECTED,
+        V.REPEATED,
+        V.UNRELIABLE,
+        V.EXPECTED,
+        V.EXPECTED,
+    ]
+    assert not sequence.reliable
+
+
+def test_one_seq_used_twice_is_taken_for_an_accident() -> None:
+    sequence = Sequence()
+    assert judged(0, 1, 1, 2, sequence=sequence) == [V.EXPECTED, V.EXPECTED, V.REPEATED, V.EXPECTED]
+    assert sequence.reliable
+
+
+def test_a_repeat_whose_own_repeat_arrives_is_a_duplicate() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 1)
+    assert sequence.judge(0, 2) is V.REPEATED
+    assert sequence.judge(0, 2) is V.DUPLICATE
+
+
+def test_a_message_without_seq_ends_the_belief_in_seq_at_once() -> None:
+    sequence = Sequence()
+    assert judged(0, None, None, 17, 3, sequence=sequence) == [
+        V.EXPECTED,
+        V.UNRELIABLE,
+        V.EXPECTED,
+        V.EXPECTED,
+        V.EXPECTED,
+    ]
+    assert not sequence.reliable
+
+
+def test_an_unreliable_seq_stays_so_with_the_next_sid() -> None:
+    sequence = Sequence()
+    judged(None, sequence=sequence)
+    sequence.restart()
+    assert judged(5, 5, 1, sequence=sequence) == [V.EXPECTED] * 3
+
+
+def test_after_a_restart_the_initial_event_is_expected() -> None:
+    sequence = Sequence()
+    judged(0, 1, 2, sequence=sequence)
+    sequence.restart()
+    assert judged(0, 1, sequence=sequence) == [V.EXPECTED, V.EXPECTED]
+
+
+def test_a_restart_forgets_what_a_duplicate_looks_like() -> None:
+    sequence = Sequence()
+    sequence.judge(0, 0)
+    sequence.judge(3, 7)
+    sequence.restart()
+    assert sequence.judge(3, 7) is V.MISSED
+
+
+def test_after_three_repairs_in_a_row_that_began_with_a_gap_the_device_cannot_count() -> None:
+    sequence = Sequence()
+    verdicts = []
+    for _ in range(5):
+        verdicts += judged(0, 2, sequence=sequence)
+        sequence.restart()
+    assert verdicts == [V.EXPECTED, V.MISSED] * 3 + [
+        V.EXPECTED,
+        V.UNRELIABLE,
+        V.EXPECTED,
+        V.EXPECTED,
+    ]
+    assert not sequence.reliable
+
+
+def test_messages_in_order_between_repairs_restore_the_belief() -> None:
+    sequence = Sequence()
+    for _ in range(10):
+        assert judged(0, 1, 3, sequence=sequence) == [V.EXPECTED, V.EXPECTED, V.MISSED]
+        sequence.restart()
+    assert sequence.reliable
+
+
+def test_after_messages_in_order_three_repairs_are_trusted_again() -> None:
+    sequence = Sequence()
+    for seqs in [(0, 2)] * 3 + [(0, 1, 3)] + [(0, 2)] * 2:
+        assert judged(*seqs, sequence=sequence)[-1] is V.MISSED
+        sequence.restart()
+    assert judged(0, 2, sequence=sequence)[-1] is V.UNRELIABLE
+
+
+@pytest.mark.parametrize("seq", [1, 3])
+def test_the_same_message_again_is_a_duplicate_also_after_one_that_was_late_or_early(seq) -> None:
+    sequence = Sequence()
+    for earlier in (0, 1, 2):
+        sequence.judge(earlier, earlier)
+    assert sequence.judge(seq + (seq > 2), 9) in (V.LATE, V.MISSED)
+    assert sequence.judge(seq + (seq > 2), 9) is V.DUPLICATE
+
+
+def test_an_initial_event_alone_does_not_restore_the_belief() -> None:
+    sequence = Sequence()
+    for _ in range(3):
+        judged(0, 2, sequence=sequence)
+        sequence.restart()
+    assert judged(1, sequence=sequence) == [V.UNRELIABLE]
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=60))
+def test_while_seq_is_believed_what_passes_as_expected_is_in_order(messages) -> None:
+    sequence = Sequence()
+    last: int | None = None
+    for seq, content in messages:
+        verdict = sequence.judge(seq, content)
+        if not sequence.reliable:
+            break
+        if verdict is V.EXPECTED:
+            assert seq == (0 if last is None else last + 1)
+        elif verdict is V.MISSED:
+            assert seq > (0 if last is None else last + 1) or (last is None and seq)
+        elif verdict is V.LATE:
+            assert seq < last
+        else:
+            assert verdict in (V.DUPLICATE, V.REPEATED)
+            assert seq == last
+            continue
+        last = seq
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 2**31).map(lambda n: 2 * n)), max_size=40))
+def test_while_a_device_does_not_count_every_message_passes(seqs) -> None:
+    sequence = Sequence()
+    judged(None, sequence=sequence)
+    assert set(judged(*seqs, sequence=sequence)) <= {V.EXPECTED}
+    assert all(
+        sequence.judge(seq, content) is V.EXPECTED for seq, content in itertools.product(seqs, "ab")
+    )
+
+
+def test_a_device_that_counts_again_is_believed_again() -> None:
+    sequence = Sequence()
+    judged(0, None, *range(20, 28), sequence=sequence)
+    assert not sequence.reliable
+    # What was lost meanwhile nobody knows.
+    assert judged(28, sequence=sequence) == [V.MISSED]
+    assert sequence.reliable
+    assert judged(29, 31, sequence=sequence) == [V.EXPECTED, V.MISSED]
+
+
+def test_a_fresh_sid_begins_the_count_anew() -> None:
+    sequence = Sequence()
+    judged(None, *range(8), sequence=sequence)
+    sequence.restart()
+    judged(*range(8), sequence=sequence)
+    assert not sequence.reliable
+    judged(8, sequence=sequence)
+    assert sequence.reliable
+
+
+def test_a_message_out_of_order_begins_the_count_anew() -> None:
+    sequence = Sequence()
+    judged(None, *range(8), 20, *range(21, 28), sequence=sequence)
+    assert not sequence.reliable
+    judged(28, sequence=sequence)
+    assert sequence.reliable
+
+
+def test_the_wrap_is_in_order_also_for_a_device_that_was_not_believed() -> None:
+    sequence = Sequence()
+    judged(None, *range(4294967290, 4294967296), 1, 2, 3, sequence=sequence)
+    assert sequence.reliable
+
+
+def test_who_loses_count_again_and_again_is_believed_ever_later() -> None:
+    sequence = Sequence()
+    needed = []
+    for _ in range(12):
+        judged(None, 0, sequence=sequence)
+        count = 0
+        while not sequence.reliable:
+            count += 1
+            sequence.judge(count, count)
+        needed.append(count)
+    assert needed == [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 4096, 4096]
+
+
+def test_who_is_believed_again_is_trusted_as_much_as_at_first() -> None:
+    sequence = Sequence()
+    judged(0, 0, 0, *range(9), sequence=sequence)
+    assert sequence.reliable
+    assert judged(8, sequence=sequence) == [V.REPEATED]
+    for _ in range(3):
+        sequence.restart()
+        assert judged(0, 2, sequence=sequence)[-1] is V.MISSED
+    sequence.restart()
+    assert judged(0, 2, sequence=sequence)[-1] is V.UNRELIABLE

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.outcomes import (
+    ForeignSource,
+    Granted,
+    NotifyRefused,
+    RenewalFailed,
+    SeqUnreliable,
+    SubscriberOutcome,
+    Unreadable,
+)
+from propchange.core.subscriber.events import Cause, Status, StatusChange
+from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.reporting import GuardedTap, Warnings, report
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Warnings:
+    caplog.set_level(logging.DEBUG, logger="test.reporting")
+    return Warnings(logging.getLogger("test.reporting"))
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+def test_what_repeats_is_told_once_and_then_counted(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(1000):
+        warnings.warn("kind", "away")
+    assert told(caplog) == [
+        "away",
+        "away (10 times so far)",
+        "away (100 times so far)",
+        "away (1000 times so far)",
+    ]
+
+
+def test_the_repetitions_are_there_for_who_debugs(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        warnings.warn("kind", f"away {number}")
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "away 0"),
+        ("DEBUG", "away 1"),
+        ("DEBUG", "away 2"),
+    ]
+
+
+def test_kinds_are_counted_apart(warnings: Warnings, caplog: pytest.LogCaptureFixture) -> None:
+    for kind in ("a", "b", "a", "b"):
+        warnings.warn(kind, kind)
+    assert told(caplog) == ["a", "b"]
+
+
+def test_the_memory_of_kinds_is_bounded(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in range(257):
+        warnings.warn(kind, str(kind))
+    warnings.warn(256, "known still")
+    warnings.warn(0, "forgotten, so told again")
+    assert told(caplog)[-2:] == ["256", "forgotten, so told again"]
+
+
+def test_a_percent_sign_in_a_message_is_just_that(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    warnings.warn("kind", "100 %s")
+    assert told(caplog) == ["100 %s"]
+
+
+# --- outcomes ---
+
+HELD = HeldSubscription(
+    "http://192.0.2.1/evt",
+    persistent=True,
+    describable=False,
+    device=None,
+    convert=None,
+    duration=1800,
+    limits=DEFAULT_LIMITS,
+    now=0.0,
+)
+HELD.device_host = "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level", "line"),
+    [
+        (
+            StatusChange(HELD, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive"),
+            "INFO",
+            "http://192.0.2.1/evt: active: events arrive",
+        ),
+        (
+            StatusChange(HELD, Status.DEAF, Cause.NO_INITIAL_EVENT, "no event"),
+            "WARNING",
+            "http://192.0.2.1/evt: deaf: no event",
+        ),
+        (RenewalFailed(HELD, "no answer"), "WARNING", "renewing http://192.0.2.1/evt: no answer"),
+        (
+            SeqUnreliable(HELD),
+            "WARNING",
+            "http://192.0.2.1/evt: its SEQ means nothing; missed events cannot be noticed",
+        ),
+        (Unreadable(HELD, "no LastChange"), "WARNING", "http://192.0.2.1/evt: no LastChange"),
+        (
+            ForeignSource(HELD, "192.0.2.9", refused=False),
+            "WARNING",
+            "an event for http://192.0.2.1/evt came from 192.0.2.9, not from 192.0.2.1: taken",
+        ),
+        (
+            ForeignSource(HELD, "192.0.2.9", refused=True),
+            "WARNING",
+            "an event for http://192.0.2.1/evt came from 192.0.2.9, not from 192.0.2.1: refused",
+        ),
+        (
+            NotifyRefused(Endpoint("192.0.2.9", 5), "/x", 412, "no such path"),
+            "WARNING",
+            "192.0.2.9 was answered 412 at /x: no such path",
+        ),
+        (
+            NotifyRefused(None, "/x", 412, "no such path"),
+            "WARNING",
+            "somebody was answered 412 at /x: no such path",
+        ),
+    ],
+)
+def test_an_outcome_is_told_in_one_line(
+    outcome: SubscriberOutcome,
+    level: str,
+    line: str,
+    warnings: Warnings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    report(outcome, warnings)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [(level, line)]
+
+
+def test_what_is_no_trouble_is_there_for_who_debugs(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    report(Granted(HELD, "uuid:1", 300.0), warnings)
+    assert [r.levelname for r in caplog.records] == ["DEBUG"]
+
+
+def test_a_tap_that_raises_is_told_once_and_called_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    passed: list[object] = []
+
+    def tap(passing: object) -> None:
+        passed.append(passing)
+        raise ValueError("on purpose")
+
+    guarded = GuardedTap(tap, logging.getLogger("test.reporting"))
+    guarded(1)
+    guarded(2)
+    assert passed == [1, 2]
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
+        "the tap raised; it is called again all the same"
+    ]

@@ -1,0 +1,252 @@
+"""Heads that repeat on a connection: nothing may come out otherwise than from a parser that sees
+each of them for the first time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.wire.messages import Endpoint, Request
+from propchange.http import RequestParser
+
+PEER = Endpoint("192.0.2.7", 50_000)
+LOCAL = Endpoint("192.0.2.1", 8_123)
+
+
+def notify(
+    seq: object = 0,
+    body: bytes = b"<e/>",
+    *,
+    length: object = None,
+    method: str = "NOTIFY",
+    target: str = "/secret",
+    sid: str = "uuid:1",
+    extra: str = "",
+    length_first: bool = False,
+    names: tuple[str, str] = ("SEQ", "CONTENT-LENGTH"),
+    after: str = "",
+) -> bytes:
+    lines = [
+        f"{names[0]}: {seq}{after}\r\n",
+        f"{names[1]}: {len(body) if length is None else length}\r\n",
+    ]
+    if length_first:
+        lines.reverse()
+    return (
+        f"{method} {target} HTTP/1.1\r\nHOST: 192.0.2.1:8123\r\nNT: upnp:event\r\n{lines[0]}"
+        f"SID: {sid}\r\n{lines[1]}{extra}\r\n"
+    ).encode("latin-1") + body
+
+
+def told(request: Request) -> tuple[Any, ...]:
+    return (
+        request.method,
+        request.target,
+        [tuple(pair) for pair in request.headers],
+        request.fields,
+        request.repeated,
+        request.body,
+        request.http_version,
+        request.keep_alive,
+        request.peer,
+        request.local,
+    )
+
+
+class Connection:
+    """A parser that has seen ``lesson`` twice, so that it knows the head."""
+
+    def __init__(self, lesson: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self.parser = RequestParser(limits, peer=PEER, local=LOCAL)
+        self.parser.feed(lesson)
+        (self.known,) = self.parser.feed(lesson)
+
+    def feed(self, wire: bytes) -> Request | None:
+        """The request in ``wire``, which must be what a new parser makes of it."""
+        found = self.parser.feed(wire)
+        new = RequestParser(self.limits, peer=PEER, local=LOCAL)
+        assert [told(request) for request in found] == [told(r) for r in new.feed(wire)]
+        assert repr(self.parser.error) == repr(new.error)
+        assert self.parser.in_message == new.in_message
+        assert self.parser.expect_continue == new.expect_continue
+        return found[0] if found else None
+
+    def knows(self, wire: bytes) -> bool:
+        request = self.feed(wire)
+        return request is not None and request.head is self.known.head is not None
+
+
+@pytest.mark.parametrize("length_first", [False, True])
+@pytest.mark.parametrize("names", [("SEQ", "CONTENT-LENGTH"), ("seq", "Content-Length")])
+def test_a_head_that_differs_in_its_numbers_alone_is_known(
+    length_first: bool, names: tuple[str, str]
+) -> None:
+    connection = Connection(notify(7, length_first=length_first, names=names))
+    for seq, body in ((8, b"<e/>"), (9, b"<e>longer</e>"), (10, b""), (4_294_967_295, b"x" * 999)):
+        wire = notify(seq, body, length_first=length_first, names=names)
+        assert connection.knows(wire)
+
+
+def test_the_first_head_of_a_connection_is_not_learned() -> None:
+    parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+    assert parser.feed(notify(0))[0].head is None
+    assert parser.feed(notify(1))[0].head is not None
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        notify(8, target="/other"),
+        notify(8, sid="uuid:2"),
+        notify(8, extra="X: 1\r\n"),
+        notify(8, method="SUBSCRIBE"),
+        notify("8a"),
+        notify(""),
+        notify("-8"),
+        notify("+8"),
+        notify(" 8"),
+        notify(8, after=" "),
+        notify("1" * 15),
+        notify(8, length="4a"),
+        notify(8, length=""),
+        notify(8, length="1" * 16),
+        notify(8, length=DEFAULT_LIMITS.body_bytes + 1),
+        notify(8, length=3),
+        notify(8, length=5),
+        notify(8) + notify(9),
+        notify(8) + b"\r\n",
+        b"\r\n" + notify(8),
+        notify(8)[:-1],
+        notify(8)[:60],
+        notify(8, names=("SEQ", "Content-Length")),
+        notify(8, names=("SEQ ", "CONTENT-LENGTH")),
+        notify(8, length_first=True),
+        b"",
+    ],
+)
+def test_another_head_or_another_length_is_parsed_as_ever(wire: bytes) -> None:
+    assert not Connection(notify(7)).knows(wire)
+
+
+@pytest.mark.parametrize(
+    "lesson",
+    [
+        notify(7, after=" "),
+        notify("7a"),
+        notify(7, extra="SEQ: 8\r\n"),
+        notify(7, extra="SEQ: x\r\n"),
+        notify(7, extra="CONTENT-LENGTH: 4\r\n", method="GET"),
+        notify(7, extra="EXPECT: 100-continue\r\n"),
+        notify(7, names=("X-SEQ", "CONTENT-LENGTH")),
+        notify(7, extra=f"X: {'x' * 2_000}\r\n"),
+        notify(7, method="SUBSCRIBE"),
+    ],
+)
+def test_heads_that_are_not_of_the_usual_kind_are_not_learned(lesson: bytes) -> None:
+    parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+    found = [request for _ in range(3) for request in parser.feed(lesson)]
+    assert all(request.head is None for request in found)
+
+
+def test_a_head_that_ends_its_connection_is_not_learned() -> None:
+    parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+    parser.feed(notify(0))
+    (request,) = parser.feed(notify(1, extra="CONNECTION: close\r\n"))
+    assert request.head is None
+    assert parser.feed(notify(2)) == []
+
+
+def test_a_head_near_a_limit_is_not_learned() -> None:
+    wire = notify(1, b"")
+    for limits in (
+        replace(DEFAULT_LIMITS, header_bytes=len(wire) + 29),
+        replace(DEFAULT_LIMITS, target_bytes=len(wire) + 29),
+    ):
+        assert Connection(wire, limits).known.head is None
+    for limits in (
+        replace(DEFAULT_LIMITS, header_bytes=len(wire) + 30),
+        replace(DEFAULT_LIMITS, target_bytes=len(wire) + 30),
+    ):
+        connection = Connection(wire, limits)
+        assert connection.known.head is not None
+        for digits in (1, 14, 15, 40):
+            connection = Connection(wire, limits)
+            connection.feed(notify("0" * digits, b"", length="0" * digits))
+
+
+def test_a_body_beyond_the_limit_is_413_behind_a_known_head_too() -> None:
+    limits = replace(DEFAULT_LIMITS, body_bytes=10)
+    connection = Connection(notify(0), limits)
+    assert connection.knows(notify(1, b"x" * 10))
+    assert connection.feed(notify(2, b"x" * 11)) is None
+    assert connection.parser.error is not None
+    assert connection.parser.error.status == 413
+    assert connection.parser.feed(notify(3)) == []
+
+
+def test_after_the_end_of_the_stream_nothing_is_known() -> None:
+    connection = Connection(notify(0))
+    connection.parser.end()
+    assert connection.parser.feed(notify(1)) == []
+
+
+def test_a_known_head_inside_of_a_body_is_the_body() -> None:
+    connection = Connection(notify(0))
+    inner = notify(1)
+    assert connection.parser.feed(notify(2, length=len(inner), body=b"")) == []
+    (request,) = connection.parser.feed(inner)
+    assert request.body == inner
+
+
+def test_a_known_head_behind_half_a_head_is_not_a_request() -> None:
+    connection = Connection(notify(0))
+    connection.parser.feed(b"NOTIFY /x HTTP/1.1\r\nX: ")
+    (request,) = connection.parser.feed(notify(1))
+    assert request.target == "/x"
+
+
+def test_empty_lines_are_counted_anew_behind_a_known_head() -> None:
+    connection = Connection(notify(0))
+    for seq in range(1, 5):
+        assert connection.parser.feed(b"\r\n\r\n") == []
+        assert connection.parser.feed(notify(seq))[0].head is connection.known.head
+    assert connection.parser.error is None
+
+
+def test_a_device_whose_heads_never_repeat_is_not_learned_for_ever() -> None:
+    parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+    heads = [parser.feed(notify(0, extra=f"X: {n}\r\n"))[0].head for n in range(20)]
+    learned = [head for head in heads if head is not None]
+    assert 0 < len(learned) < 10
+    assert len(set(map(id, learned))) == len(learned)
+
+
+numbers = st.one_of(
+    st.integers(0, 5_000_000_000).map(str),
+    st.text("0123456789 \r\nx+-\xb2", max_size=18),
+)
+
+
+@given(numbers, numbers | st.none(), st.binary(max_size=40), st.booleans())
+@example("5", None, b"", True)
+def test_whatever_stands_for_the_numbers_the_result_is_that_of_a_new_parser(
+    seq: str, length: str | None, body: bytes, length_first: bool
+) -> None:
+    connection = Connection(notify(7, length_first=length_first))
+    connection.feed(notify(seq, body, length=length, length_first=length_first))
+
+
+@given(st.data())
+def test_whatever_byte_is_another_one_the_result_is_that_of_a_new_parser(
+    data: st.DataObject,
+) -> None:
+    wire = bytearray(notify(7))
+    position = data.draw(st.integers(0, len(wire) - 1))
+    wire[position] = data.draw(st.integers(0, 255))
+    Connection(notify(7)).feed(bytes(wire))
