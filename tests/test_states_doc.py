@@ -9,7 +9,9 @@ from types import ModuleType
 import pytest
 import states_doc
 
-from propchange.core.states import PUBLISHER, SUBSCRIBER, TransitionTable
+from propchange.core.publisher.states import PUBLISHER
+from propchange.core.subscriber.states import SUBSCRIBER
+from propchange.core.transitions import TransitionTable
 
 
 class Lamp(enum.IntEnum):

@@ -8,16 +8,17 @@ from itertools import pairwise
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.outcomes import (
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
     InitialEventDelivered,
     MessageAbandoned,
 )
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy, SubscriberPolicy
-from propchange.core.states import SubscriberState
 from propchange.core.subscriber.events import Cause, Status
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.states import SubscriberState
 from propchange.testing import DELIVER, Fate, Link, Message
 
 LOST = Fate((), told=True)

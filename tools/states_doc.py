@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from propchange.core import states
 from propchange.core.discovery import presence
-from propchange.core.states import TransitionTable
+from propchange.core.publisher import states as publisher_states
+from propchange.core.subscriber import states as subscriber_states
+from propchange.core.transitions import TransitionTable
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
 
@@ -27,15 +28,15 @@ _WIDTH = 34  # of the words in a box, in characters
 _OPENING = """\
 # The states of a subscription, and of a device
 
-`make states` draws this page from the tables and docstrings of `src/propchange/core/states.py` and
-`src/propchange/core/discovery/presence.py`, which are what the protocols ask. What is neither drawn
-nor named below its drawing cannot happen.
+`make states` draws this page from the tables and docstrings of `states.py` in `core/publisher`
+and in `core/subscriber`, and of `core/discovery/presence.py`, which are what the protocols ask.
+What is neither drawn nor named below its drawing cannot happen.
 """
 
 Table = TransitionTable[Any, Any]
 
 
-def tables(module: Any = states) -> dict[str, Table]:
+def tables(module: Any) -> dict[str, Table]:
     """The transition tables of `module`, by name."""
     return {
         name: value for name, value in vars(module).items() if isinstance(value, TransitionTable)
@@ -62,7 +63,7 @@ def words(member: enum.Enum) -> str:
     return member.name.lower().replace("_", " ")
 
 
-def paragraph(name: str, module: Any = states) -> str:
+def paragraph(name: str, module: Any) -> str:
     """The paragraph of the docstring of `module` that begins with the name of a table."""
     for text in (module.__doc__ or "").split("\n\n"):
         if text.lower().startswith(f"**{name.lower()}**"):
@@ -148,7 +149,7 @@ def page(*modules: Any) -> str:
     parts = [_OPENING]
     found = [
         (module, name, table)
-        for module in modules or (states, presence)
+        for module in modules or (publisher_states, subscriber_states, presence)
         for name, table in tables(module).items()
     ]
     for module, name, table in found:

@@ -28,13 +28,15 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.message import Datagram, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
-from propchange.core.outcomes import AttemptTimedOut, PublisherOutcome, SubscriberOutcome
 from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy, SubscriberPolicy
 from propchange.core.subscriber.events import Event, StatusChange
 from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.subscriber.requests import (

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from propchange import ConnectionFailed, ControlPoint, Limits, Subscription
-from propchange.core.outcomes import Granted
 from propchange.core.subscriber.events import Status
+from propchange.core.subscriber.outcomes import Granted
 
 pytestmark = pytest.mark.slow  # each counts what is left behind, at many moments
 

@@ -16,8 +16,8 @@ import pytest
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.interfaces import addresses
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import Granted, NotifyRefused
 from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.outcomes import Granted, NotifyRefused
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 

@@ -24,8 +24,8 @@ from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
 from propchange.core.discovery.advertised import AdvertisementIgnored
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.errors import TimedOut
 
 

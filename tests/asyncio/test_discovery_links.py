@@ -9,7 +9,7 @@ from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 
 

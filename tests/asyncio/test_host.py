@@ -18,7 +18,7 @@ import pytest
 from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.interfaces import addresses
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import InitialEventDelivered, MessageAbandoned, Subscribed
+from propchange.core.publisher.outcomes import InitialEventDelivered, MessageAbandoned, Subscribed
 from propchange.core.publisher.records import Subscription
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, Request, Response

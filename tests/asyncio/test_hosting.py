@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
-from propchange.core.rules import PublisherPolicy
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.upnp.device import Device, place_device

@@ -49,7 +49,7 @@ def test_every_public_name_is_there_and_none_else() -> None:
         assert getattr(propchange, name) is not None
     assert propchange.__all__ == sorted(propchange.__all__)
     public = {name for name in vars(propchange) if not name.startswith("_")}
-    rooms = {"asyncio", "cli", "core", "errors", "http", "testing", "twisted", "upnp"}
+    rooms = {"asyncio", "cli", "core", "driver", "errors", "http", "testing", "twisted", "upnp"}
     assert public - rooms == set(propchange.__all__)
 
 

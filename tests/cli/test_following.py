@@ -18,14 +18,14 @@ from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine
 from propchange.cli.running import CommandFailed
 from propchange.cli.writing import Writer
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.outcomes import (
+from propchange.core.subscriber.events import Event
+from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
     NotifyRefused,
     RenewalFailed,
     SeqUnreliable,
 )
-from propchange.core.subscriber.events import Event
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import ConnectionFailed, DescriptionError, SubscriptionRefused

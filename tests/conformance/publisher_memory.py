@@ -10,11 +10,11 @@ from publisher_exchanges import Row, Variable
 from publisher_player import Arrived, Message
 
 from propchange.core.limits import Limits
-from propchange.core.outcomes import AttemptTimedOut
 from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import AttemptTimedOut
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy
 from propchange.core.wire.messages import DeliveryFailure, Endpoint, Response
 from propchange.http import RequestParser, ResponseParser, encode_delivery, encode_response
 

@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 
 from propchange import Device, Service, StateVariable, host
 from propchange.core.limits import Limits
-from propchange.core.rules import PublisherPolicy
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.twisted import Service as TwistedService

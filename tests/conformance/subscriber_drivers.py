@@ -39,9 +39,9 @@ from subscriber_exchange import (
 )
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.requests import OutgoingRequest, addressed_to, redirect_url
 from propchange.core.wire.messages import Endpoint, Response

@@ -20,9 +20,9 @@ from propchange.core.multicast.reception import (
     MulticastReception,
     MulticastRefused,
 )
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy
 from propchange.core.values.data_types import data_type
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import RemoteProtocolError

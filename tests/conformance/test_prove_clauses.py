@@ -8,14 +8,14 @@ from prove_clauses import Proof, fails_anyway, prove
 
 pytestmark = pytest.mark.slow  # each runs pytest in a process of its own
 
-RULES = "src/propchange/core/rules.py"
+JUDGE = "src/propchange/core/publisher/judge.py"
 OLD = 'if b"sid" in fields and (b"nt" in fields or b"callback" in fields):'
-NODE = "tests/core/test_rules.py::test_a_sid_with_nt_or_callback_is_answered_400[headers0]"
+NODE = "tests/core/test_judges.py::test_a_sid_with_nt_or_callback_is_answered_400[headers0]"
 
 
 def _prove(new: str, *nodes: str) -> Proof:
     tests = [MarkedTest(node, frozenset({"SUB-70"}), slow=False) for node in nodes]
-    return prove(Break("SUB-70", "publisher", RULES, OLD, new, "SUB.toml"), tests)
+    return prove(Break("SUB-70", "publisher", JUDGE, OLD, new, "SUB.toml"), tests)
 
 
 def test_a_rule_that_is_taken_out_is_noticed() -> None:
@@ -23,7 +23,7 @@ def test_a_rule_that_is_taken_out_is_noticed() -> None:
     assert proof.found.noticed == NODE
     assert proof.found.why.startswith("AssertionError: assert Renewal(")
     assert str(proof) == (
-        "SUB-70   publisher  core/rules.py: "
+        "SUB-70   publisher  core/publisher/judge.py: "
         'if b"sid" in fields and (b"nt" in fields or b"callback" in fields):\n'
         f"         noticed by {NODE}"
     )
@@ -53,10 +53,10 @@ def test_a_break_that_crashes_proves_nothing(new: str, complaint: str) -> None:
 
 def test_a_break_that_does_not_fit_and_a_clause_without_tests_are_told() -> None:
     assert _prove("pass").found.unusable == ["no test names the clause"]
-    stray = Break("SUB-70", "publisher", RULES, "not there", "x", "SUB.toml")
+    stray = Break("SUB-70", "publisher", JUDGE, "not there", "x", "SUB.toml")
     proof = prove(stray, [MarkedTest(NODE, frozenset({"SUB-70"}), slow=False)])
     assert proof.found.unusable == [
-        "SUB.toml: `old` of SUB-70 is 0 times in src/propchange/core/rules.py"
+        "SUB.toml: `old` of SUB-70 is 0 times in src/propchange/core/publisher/judge.py"
     ]
 
 

@@ -21,13 +21,14 @@ from hypothesis.stateful import (
 )
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.outcomes import SeqUnreliable
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy, SubscriberPolicy
-from propchange.core.states import SubscriberState
 from propchange.core.subscriber.events import Event
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import SeqUnreliable
 from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Response
 from propchange.testing import DELIVER, Fate, Link
 

@@ -7,16 +7,12 @@ from dataclasses import fields
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.rules import (
-    PublisherPolicy,
-    Refusal,
-    SubscriberPolicy,
-    judge_notify,
-    judge_subscribe,
-)
+from propchange.core.publisher.judge import PublisherPolicy, judge_subscribe
+from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify
 from propchange.core.tolerance import TOLERANCES, Role, Tolerance, accepts
 from propchange.core.wire.headers import is_infinite, parse_seq, parse_sid, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.refusals import Refusal
 
 ROWS = list(TOLERANCES.values())
 

@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.outcomes import (
+from propchange.core.subscriber.events import Cause, Status, StatusChange
+from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
     NotifyRefused,
@@ -14,7 +15,6 @@ from propchange.core.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.reporting import GuardedTap, Warnings, report

@@ -17,12 +17,18 @@ from typing import Any
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.outcomes import AttemptTimedOut, MessageAbandoned, Renewed, Subscribed
 from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import (
+    AttemptTimedOut,
+    MessageAbandoned,
+    Renewed,
+    Subscribed,
+)
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy, SubscriberPolicy
 from propchange.core.subscriber.events import Event
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.tolerance import TOLERANCES
 from propchange.core.values.data_types import data_type

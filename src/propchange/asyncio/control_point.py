@@ -27,10 +27,10 @@ from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.outcomes import Granted, SubscriberOutcome
-from propchange.core.rules import PRODUCT, SubscriberPolicy
 from propchange.core.subscriber.connection_history import Callers
 from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import Convert, HeldSubscription
 from propchange.core.subscriber.requests import (
@@ -40,6 +40,7 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.interfaces import ports_of
 from propchange.driver.reporting import GuardedTap, Warnings, report
 from propchange.driver.timer import Timer

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from propchange.asyncio.requests import fetch
 from propchange.core.limits import Limits
-from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.requests import friendly_name
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import RemoteProtocolError

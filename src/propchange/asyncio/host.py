@@ -18,7 +18,8 @@ from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.listener import Listener, cannot_listen
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import (
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
     Merged,
@@ -28,10 +29,10 @@ from propchange.core.outcomes import (
 )
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable, Subscription
-from propchange.core.rules import PRODUCT, PublisherPolicy
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.reporting import GuardedTap, Warnings
 from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from propchange.core.rules import PublisherPolicy, judge_host, refusal_response
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import HeaderPairs, Request, Response
+from propchange.core.wire.refusals import judge_host, refusal_response
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.scpd import build_scpd

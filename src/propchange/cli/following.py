@@ -13,7 +13,8 @@ from propchange.asyncio.subscription import Subscription
 from propchange.cli.lines import DiagnosisLine, EventLine, LineFormat, Source, StatusLine
 from propchange.cli.running import CommandFailed
 from propchange.cli.writing import Writer
-from propchange.core.outcomes import (
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
     NotifyRefused,
@@ -21,7 +22,6 @@ from propchange.core.outcomes import (
     RenewalFailed,
     SeqUnreliable,
 )
-from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError, PropchangeError, SubscriptionRefused

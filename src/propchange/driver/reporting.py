@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
-from propchange.core.outcomes import (
+from propchange.core.subscriber.events import Status, StatusChange
+from propchange.core.subscriber.outcomes import (
     ForeignSource,
     NotifyRefused,
     RenewalFailed,
@@ -13,7 +14,6 @@ from propchange.core.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.subscriber.events import Status, StatusChange
 from propchange.core.subscriber.record import HeldSubscription
 
 if TYPE_CHECKING:

@@ -19,13 +19,14 @@ from twisted.web.resource import Resource
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.outcomes import Granted, SubscriberOutcome
-from propchange.core.rules import Refusal, SubscriberPolicy, refusal_response
 from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import Convert, HeldSubscription
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.reporting import Warnings, report
 from propchange.driver.timer import Timer
 from propchange.errors import DescriptionError

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from propchange.core.limits import Limits
-from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.requests import friendly_name
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError

@@ -19,16 +19,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.rules import (
-    Refusal,
-    SubscriberPolicy,
-    judge_notify,
-    notify_response,
-    refusal_response,
-)
+from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
 from propchange.core.subscriber.notify_routing import may_be_early
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
+from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
 from propchange.twisted.contents import Event
 from propchange.twisted.deliveries import NotificationProtocol

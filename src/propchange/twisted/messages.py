@@ -9,8 +9,8 @@ from typing import Any
 from twisted.web.http import HTTPChannel
 
 from propchange.core.limits import Limits
-from propchange.core.rules import Refusal
 from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.refusals import Refusal
 from propchange.http.message_head import keeps_alive
 from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.reactors import Reactor

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 
-from propchange.core.rules import PRODUCT, PublisherPolicy
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.headers import server_token
+from propchange.core.wire.refusals import PRODUCT
 
 __all__ = ["default_policy", "product"]
 

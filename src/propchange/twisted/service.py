@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.web.resource import Resource
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import (
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
     Merged,
@@ -24,7 +25,6 @@ from propchange.core.outcomes import (
 )
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable, Subscription
-from propchange.core.rules import PublisherPolicy
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.headers import format_timeout
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response

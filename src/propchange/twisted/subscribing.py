@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.requests import (
     addressed_to,
     http_url,

@@ -14,20 +14,19 @@ from twisted.web.resource import Resource
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.callback_guard import OnLink
-from propchange.core.rules import (
+from propchange.core.publisher.judge import (
     Cancellation,
     NewSubscription,
     PublisherPolicy,
-    Refusal,
     Renewal,
     judge_subscribe,
     judge_unsubscribe,
-    refusal_response,
     subscribe_response,
     unsubscribe_response,
 )
 from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.timer import Timer
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of

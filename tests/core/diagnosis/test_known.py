@@ -14,9 +14,9 @@ from propchange.core.diagnosis.facts import RefusedNotify
 from propchange.core.diagnosis.verdicts import Verdict, diagnose
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress, interface_kind
-from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber.connection_history import Callers
 from propchange.core.subscriber.events import Status, StatusChange
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind

@@ -22,11 +22,11 @@ from propchange.core.multicast.publication import (
     MulticastPolicy,
     MulticastTooLarge,
 )
-from propchange.core.outcomes import PublisherOutcome
 from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy
 from propchange.core.wire.headers import LARGEST_SEQ
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import parse_propertyset

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import AttemptTimedOut
 from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import AttemptTimedOut
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable, Subscription
-from propchange.core.rules import PublisherPolicy
-from propchange.core.states import PublisherState
+from propchange.core.publisher.states import PublisherState
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request
 
 HERE = Endpoint("10.0.0.1", 8000)

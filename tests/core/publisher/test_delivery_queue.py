@@ -9,7 +9,7 @@ import pytest
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.delivery_queue import DeliverySchedule
 from propchange.core.publisher.records import EventedVariable, PublishedService, Route, Subscription
-from propchange.core.states import PUBLISHER, PublisherInput, PublisherState
+from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.messages import (
     Delivery,
     DeliveryAddress,

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import (
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
     Disowned,
@@ -24,11 +26,9 @@ from propchange.core.outcomes import (
     Subscribed,
     Unsubscribed,
 )
-from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy
-from propchange.core.states import PublisherState
+from propchange.core.publisher.states import PublisherState
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 
 HERE = Endpoint("10.0.0.1", 8000)

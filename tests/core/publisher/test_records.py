@@ -12,7 +12,7 @@ from propchange.core.publisher.records import (
     Route,
     Subscription,
 )
-from propchange.core.states import PublisherState
+from propchange.core.publisher.states import PublisherState
 from propchange.core.values.container_update_ids import CONTAINERS
 from propchange.core.values.merging import FoldRule
 from propchange.core.wire.messages import DeliveryAddress, DeliveryURL, Endpoint

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import ForeignSource, NotifyRefused
-from propchange.core.rules import SubscriberPolicy
-from propchange.core.states import SubscriberState as S
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import Received, Reception, may_be_early
+from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused
 from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
 

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.outcomes import (
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
     RenewalAnswered,
@@ -20,12 +22,10 @@ from propchange.core.outcomes import (
     SeqUnreliable,
     Unreadable,
 )
-from propchange.core.rules import SubscriberPolicy
-from propchange.core.states import SubscriberState as S
-from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
+from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.errors import LocalProtocolError

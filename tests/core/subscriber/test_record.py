@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.states import SubscriberState
 from propchange.core.subscriber.events import Change, Status
 from propchange.core.subscriber.record import HeldSubscription, TokenBucket
+from propchange.core.subscriber.states import SubscriberState
 
 
 def held_with(convert=None, limits: Limits = DEFAULT_LIMITS) -> HeldSubscription:

@@ -13,13 +13,14 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.outcomes import RenewalFailed, SeqUnreliable
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.rules import PublisherPolicy, SubscriberPolicy
-from propchange.core.states import SubscriberState as S
 from propchange.core.subscriber.events import Cause, Event, Status
 from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import RenewalFailed, SeqUnreliable
 from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint
 from propchange.testing import DELIVER, REFUSED, SILENT, UNREACHABLE, Fate, Link, Message
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.subscriber.requests import (
     OutgoingRequest,

@@ -22,7 +22,7 @@ from dataclasses import replace
 from command_lines import commands, tell
 
 from propchange import ControlPoint, Event, Limits, Subscription
-from propchange.core.outcomes import RenewalAnswered
+from propchange.core.subscriber.outcomes import RenewalAnswered
 
 
 def on_outcome(passing: object) -> None:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from propchange.core.diagnosis.facts import Facts, RefusedNotify
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, address_of
-from propchange.core.rules import SubscriberPolicy
 from propchange.core.subscriber.connection_history import Caller, Callers
 from propchange.core.subscriber.events import Status
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import HeldSubscription
 
 __all__ = ["known_facts"]

@@ -25,7 +25,7 @@ from propchange.core.publisher.records import (
     Route,
     Subscription,
 )
-from propchange.core.states import PUBLISHER, PublisherInput, PublisherState
+from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
 

@@ -9,7 +9,19 @@ from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
-from propchange.core.outcomes import (
+from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.publisher.delivery_queue import DeliverySchedule
+from propchange.core.publisher.judge import (
+    Cancellation,
+    NewSubscription,
+    PublisherPolicy,
+    Renewal,
+    judge_subscribe,
+    judge_unsubscribe,
+    subscribe_response,
+    unsubscribe_response,
+)
+from propchange.core.publisher.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
     Disowned,
@@ -23,27 +35,13 @@ from propchange.core.outcomes import (
     Subscribed,
     Unsubscribed,
 )
-from propchange.core.publisher.callback_guard import OnLink
-from propchange.core.publisher.delivery_queue import DeliverySchedule
 from propchange.core.publisher.records import (
     EventedVariable,
     PublishedService,
     Route,
     Subscription,
 )
-from propchange.core.rules import (
-    Cancellation,
-    NewSubscription,
-    PublisherPolicy,
-    Refusal,
-    Renewal,
-    judge_subscribe,
-    judge_unsubscribe,
-    refusal_response,
-    subscribe_response,
-    unsubscribe_response,
-)
-from propchange.core.states import PUBLISHER, PublisherInput, PublisherState
+from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.messages import (
     Delivery,
     DeliveryAddress,
@@ -52,6 +50,7 @@ from propchange.core.wire.messages import (
     Request,
     Response,
 )
+from propchange.core.wire.refusals import Refusal, refusal_response
 
 __all__ = ["PublisherProtocol"]
 

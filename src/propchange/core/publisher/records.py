@@ -12,7 +12,7 @@ from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastService
 from propchange.core.publisher.backlog import Accumulate, Backlog, MergeRule, Replace
 from propchange.core.publisher.moderation import Moderation
-from propchange.core.states import PublisherState
+from propchange.core.publisher.states import PublisherState
 from propchange.core.values.merging import Fold
 from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessage
 from propchange.core.wire.propertyset import check_variable_name, format_propertyset

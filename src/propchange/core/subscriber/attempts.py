@@ -8,10 +8,9 @@ from functools import partial
 from propchange.core.diagnosis.words import refusal_in_words
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.rules import SubscriberPolicy
-from propchange.core.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.callback_address import usable_sources
 from propchange.core.subscriber.events import Cause, Status
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import Reception
 from propchange.core.subscriber.outbox import Outbox, Timer
 from propchange.core.subscriber.record import HeldSubscription
@@ -21,6 +20,7 @@ from propchange.core.subscriber.requests import (
     has_literal_host,
     subscribe_message,
 )
+from propchange.core.subscriber.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import backoff
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response

@@ -13,19 +13,14 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
-from propchange.core.rules import (
-    Refusal,
-    SubscriberPolicy,
-    judge_notify,
-    notify_response,
-    refusal_response,
-)
-from propchange.core.states import SubscriberState
+from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
+from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
 from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_seq
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
+from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
 
 __all__ = ["Received", "Reception", "may_be_early"]

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
-from propchange.core.outcomes import SubscriberOutcome
-from propchange.core.rules import SubscriberPolicy
-from propchange.core.states import SUBSCRIBER, SubscriberInput
 from propchange.core.subscriber.events import Cause, Status, StatusChange
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import SubscriberOutcome
 from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, unsubscribe_message
+from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput
 from propchange.core.wire.messages import Endpoint, Request
 
 __all__ = ["Outbox", "Timer"]

@@ -9,20 +9,25 @@ from propchange.core.diagnosis.known import known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.reception import MulticastReception
-from propchange.core.outcomes import NotifyRefused, SeqUnreliable, SubscriberOutcome, Unreadable
-from propchange.core.rules import SubscriberPolicy
-from propchange.core.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.callback_address import is_held
 from propchange.core.subscriber.connection_history import Callers
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import Received, Reception
 from propchange.core.subscriber.outbox import Outbox, Timer
+from propchange.core.subscriber.outcomes import (
+    NotifyRefused,
+    SeqUnreliable,
+    SubscriberOutcome,
+    Unreadable,
+)
 from propchange.core.subscriber.record import Convert, HeldSubscription
 from propchange.core.subscriber.renewal import Grants
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, http_url
 from propchange.core.subscriber.seq import SeqVerdict
+from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import backoff
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Request, Response

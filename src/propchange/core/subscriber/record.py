@@ -7,11 +7,11 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.states import SubscriberState
 from propchange.core.subscriber.callback_address import Sources
 from propchange.core.subscriber.events import Cause, Change, Event, Status
 from propchange.core.subscriber.requests import OutgoingRequest
 from propchange.core.subscriber.seq import Sequence
+from propchange.core.subscriber.states import SubscriberState
 from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_lastchange
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError

@@ -13,14 +13,13 @@ from math import inf
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.limits import Limits
-from propchange.core.outcomes import Granted, RenewalAnswered, RenewalFailed
-from propchange.core.rules import SubscriberPolicy
-from propchange.core.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import Received, Reception
 from propchange.core.subscriber.outbox import Outbox, Timer
+from propchange.core.subscriber.outcomes import Granted, RenewalAnswered, RenewalFailed
 from propchange.core.subscriber.record import Deafness, HeldSubscription
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
@@ -28,6 +27,7 @@ from propchange.core.subscriber.requests import (
     accepted_variables,
     renewal_message,
 )
+from propchange.core.subscriber.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import grant_times, granted_duration, patience, renewal_retry
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Response

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from propchange.core.limits import Limits
-from propchange.core.rules import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import format_statevar, format_timeout, parse_statevar
 from propchange.core.wire.messages import Endpoint, Request, Response

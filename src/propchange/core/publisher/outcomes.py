@@ -1,6 +1,6 @@
-"""What the protocols report to a runtime and to whoever watches it.
+"""What the publisher's protocol reports to a runtime and to an application that watches it.
 
-Nothing here needs an answer, but for :class:`AttemptTimedOut`: the runtime ends its connection.
+No outcome needs an answer, but for :class:`AttemptTimedOut`: the runtime ends its connection.
 """
 
 from __future__ import annotations
@@ -8,13 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from propchange.core.multicast.publication import MulticastMerged, MulticastTooLarge
-from propchange.core.multicast.reception import (
-    MulticastEvent,
-    MulticastMissed,
-    MulticastRefused,
-)
-from propchange.core.subscriber.events import Event, StatusChange
-from propchange.core.subscriber.record import HeldSubscription
 from propchange.core.wire.messages import Delivery, Endpoint
 
 __all__ = [
@@ -22,31 +15,17 @@ __all__ = [
     "AttemptTimedOut",
     "Disowned",
     "Expired",
-    "ForeignSource",
-    "Granted",
     "InitialEventDelivered",
     "Merged",
     "MessageAbandoned",
-    "MulticastEvent",
     "MulticastMerged",
-    "MulticastMissed",
-    "MulticastRefused",
     "MulticastTooLarge",
-    "NotifyRefused",
     "PublisherOutcome",
     "Refused",
-    "RenewalAnswered",
-    "RenewalFailed",
     "Renewed",
-    "SeqUnreliable",
     "Subscribed",
-    "SubscriberOutcome",
-    "Unreadable",
     "Unsubscribed",
 ]
-
-
-# --- publisher ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,84 +136,4 @@ PublisherOutcome = (
     | Merged
     | MulticastMerged
     | MulticastTooLarge
-)
-
-
-# --- subscriber ---
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A SUBSCRIBE was answered 200. ``duration`` in seconds, ``inf`` for an infinite grant."""
-
-    subscription: HeldSubscription
-    sid: str
-    duration: float
-
-
-@dataclass(frozen=True, slots=True)
-class RenewalAnswered:
-    """A renewal was answered 200."""
-
-    subscription: HeldSubscription
-    sid: str
-    duration: float
-
-
-@dataclass(frozen=True, slots=True)
-class RenewalFailed:
-    """A renewal got no answer; it is tried again until the subscription expires."""
-
-    subscription: HeldSubscription
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SeqUnreliable:
-    """The device's SEQ means nothing: events pass, gaps are not repaired. Told once."""
-
-    subscription: HeldSubscription
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignSource:
-    """A NOTIFY with the right path and SID came from another address than the device's. Told
-    once per address."""
-
-    subscription: HeldSubscription
-    source: str
-    refused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NotifyRefused:
-    """A request to the listener was answered with ``status``."""
-
-    peer: Endpoint | None
-    target: str
-    status: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Part of an event could not be read, for ``reason``; the rest was taken."""
-
-    subscription: HeldSubscription
-    reason: str
-
-
-SubscriberOutcome = (
-    Event
-    | StatusChange
-    | Granted
-    | RenewalAnswered
-    | RenewalFailed
-    | SeqUnreliable
-    | ForeignSource
-    | NotifyRefused
-    | Unreadable
-    | MulticastEvent
-    | MulticastMissed
-    | MulticastRefused
 )

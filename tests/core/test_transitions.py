@@ -9,15 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
-from propchange.core.states import (
-    PUBLISHER,
-    SUBSCRIBER,
-    PublisherInput,
-    PublisherState,
-    SubscriberInput,
-    SubscriberState,
-    TransitionTable,
-)
+from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
+from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
+from propchange.core.transitions import TransitionTable
 from propchange.errors import LocalProtocolError
 
 PUBLISHER_ROWS = """

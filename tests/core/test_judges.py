@@ -9,28 +9,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core import rules
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.callback_guard import OnLink
-from propchange.core.rules import (
-    UDA_VERSIONS,
+from propchange.core.publisher.judge import (
     Cancellation,
     NewSubscription,
-    Notification,
     PublisherPolicy,
-    Refusal,
     Renewal,
-    SubscriberPolicy,
-    judge_host,
-    judge_notify,
     judge_subscribe,
     judge_unsubscribe,
-    notify_response,
-    refusal_response,
     subscribe_response,
     unsubscribe_response,
 )
+from propchange.core.subscriber.judge import (
+    Notification,
+    SubscriberPolicy,
+    judge_notify,
+    notify_response,
+)
 from propchange.core.wire.messages import DeliveryURL, Endpoint, Request, Response
+from propchange.core.wire.refusals import (
+    UDA_VERSIONS,
+    Refusal,
+    judge_authority,
+    judge_host,
+    refusal_response,
+)
 from propchange.errors import LocalProtocolError
 
 PEER = Endpoint("192.168.1.9", 50000)
@@ -86,7 +90,7 @@ def notify(*headers: Header, policy: SubscriberPolicy = LISTENER) -> object:
 
 @pytest.fixture(autouse=True)
 def no_host_was_judged_before() -> None:
-    rules._judge_authority.cache_clear()
+    judge_authority.cache_clear()
 
 
 def status(verdict: object) -> int:
@@ -693,7 +697,7 @@ def test_a_missing_seq_is_taken() -> None:
 def test_a_missing_seq_is_answered_400_when_the_table_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("propchange.core.rules._SEQ_MAY_MISS", False)
+    monkeypatch.setattr("propchange.core.subscriber.judge._SEQ_MAY_MISS", False)
     assert notify(NT, NTS, SID) == Refusal(400, "SEQ is missing", "UDA 2.0 §4.3.2")
     assert status(notify(NT, NTS, SID, SEQ)) == 200
 

@@ -1,0 +1,268 @@
+"""The rules of SUBSCRIBE and UNSUBSCRIBE: a request and a policy in, a verdict out.
+
+The judges know no table of subscriptions: whether a SID exists, and what happens to it, is the
+caller's business. Each verdict is one of the tuples below, or a :class:`.Refusal`. 400 for what is
+malformed or contradicts itself comes before 412 for what is well-formed and wrong (UDA 2.0 tables
+4-4 to 4-6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from propchange.core.limits import Limits
+from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, OnLink, judge_callbacks
+from propchange.core.tolerance import accepts
+from propchange.core.wire.headers import (
+    EVENT_NT,
+    PROPCHANGE_NTS,
+    format_statevar,
+    format_timeout,
+    parse_callback,
+    parse_sid,
+    parse_statevar,
+    parse_timeout,
+    server_token,
+)
+from propchange.core.wire.messages import DeliveryURL, Endpoint, HeaderPairs, Request, Response
+from propchange.core.wire.refusals import (
+    EMPTY,
+    PRODUCT,
+    UNKNOWN_OS,
+    Refusal,
+    check_policy,
+    empty_response,
+    judge_host,
+    refuse_method,
+    refuse_repeated,
+)
+from propchange.errors import LocalProtocolError, RemoteProtocolError
+
+__all__ = [
+    "Cancellation",
+    "NewSubscription",
+    "PublisherPolicy",
+    "Renewal",
+    "judge_subscribe",
+    "judge_unsubscribe",
+    "subscribe_response",
+    "unsubscribe_response",
+]
+
+# What a device of DLNA grants, whatever was asked for (DLNA 7.2.22.1).
+_DLNA_DURATION = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherPolicy:
+    """What a publisher grants, and to whom. Durations are whole seconds.
+
+    ``default_duration`` is for who asks for none, and brought between the two others;
+    ``callbacks`` is one of ``CALLBACK_POLICIES``; ``lenient_callbacks`` leaves the URLs out that
+    may not be called, instead of refusing all; ``initial_event_delay`` is how many seconds the
+    initial event waits behind the answer, for subscribers that are certain of their SID only some
+    time after they have it (SUB-55; GUPnP drops what comes within 5 ms); ``hosts`` are names, with
+    or without a port, that HOST may carry besides the address of the connection; ``server`` is
+    the value of SERVER.
+    Raises ``ValueError`` for values that contradict each other.
+    """
+
+    allowed_methods: ClassVar[bytes] = b"SUBSCRIBE, UNSUBSCRIBE"
+    uda: str = "1.1"
+    callbacks: str = "on-link"
+    lenient_callbacks: bool = False
+    default_duration: int = 1800
+    minimum_duration: int = 60
+    maximum_duration: int = 86_400
+    dlna: bool = False
+    initial_event_delay: float = 0.0
+    hosts: frozenset[str] = frozenset()
+    server: str = ""
+
+    def __post_init__(self) -> None:
+        check_policy(self.uda, self.hosts)
+        if self.callbacks not in CALLBACK_POLICIES:
+            raise ValueError(f"callbacks is one of {', '.join(CALLBACK_POLICIES)}")
+        if not 1 <= self.minimum_duration <= self.maximum_duration or self.default_duration < 1:
+            raise ValueError(
+                "durations are at least 1 second, and the minimum is not above the maximum"
+            )
+        if not self.server:
+            object.__setattr__(self, "server", server_token(self.uda, PRODUCT, UNKNOWN_OS))
+
+    @property
+    def signature(self) -> HeaderPairs:
+        """SERVER, which each answer carries (UDA 2.0 §4.1.2)."""
+        return ((b"SERVER", self.server.encode()),)
+
+
+class NewSubscription(NamedTuple):
+    """A SUBSCRIBE that may be granted: make a SID and answer :func:`subscribe_response`.
+
+    ``statevar`` are the names that were asked for, not yet compared with the service's (2.0
+    only, else None); ``close`` tells that the initial event has to wait for the end of the
+    connection (UDA 2.0 §4.1.2).
+    """
+
+    urls: tuple[DeliveryURL, ...]
+    duration: int
+    statevar: tuple[str, ...] | None
+    http_version: str
+    local: Endpoint
+    peer: Endpoint
+    close: bool
+
+
+class Renewal(NamedTuple):
+    """A SUBSCRIBE with SID: 412 when the SID is unknown to this event URL, else
+    :func:`subscribe_response` with the same SID."""
+
+    sid: str
+    duration: int
+
+
+class Cancellation(NamedTuple):
+    """An UNSUBSCRIBE: 412 when the SID is unknown to this event URL, else
+    :func:`unsubscribe_response`."""
+
+    sid: str
+
+
+_SUBSCRIBE = "UDA 2.0 §4.1.2"
+_RENEW = "UDA 2.0 §4.1.3"
+_UNSUBSCRIBE = "UDA 2.0 §4.1.4"
+
+_ONCE = frozenset({b"sid", b"nt", b"timeout"})
+_NTS_OF_SUBSCRIBE = frozenset(
+    {EVENT_NT}
+    | ({None} if accepts("publisher", "nt-missing") else set())
+    | ({PROPCHANGE_NTS} if accepts("publisher", "nt-propchange") else set())
+)
+
+
+def judge_subscribe(
+    request: Request, policy: PublisherPolicy, limits: Limits, on_link: Sequence[OnLink]
+) -> NewSubscription | Renewal | Refusal:
+    """A SUBSCRIBE, new or a renewal (UDA 2.0 §4.1.2, §4.1.3, tables 4-4 and 4-5).
+
+    ``on_link`` are the prefixes of the interface that the request came in on. Raises
+    :class:`LocalProtocolError` when a new subscription has no ``peer`` or no ``local``: without
+    the addresses of the connection no callback can be judged.
+    """
+    refusal = _judge_head(request, "SUBSCRIBE", policy.hosts)
+    if refusal is not None:
+        return refusal
+    fields = request.fields
+    if b"sid" in fields:
+        sid = _judge_sid(fields, _RENEW)
+        return sid if isinstance(sid, Refusal) else Renewal(sid, _duration(fields, policy))
+    callback = fields.get(b"callback")
+    if callback is None:
+        return Refusal(
+            412, "there is neither a CALLBACK, to subscribe, nor a SID, to renew", _SUBSCRIBE
+        )
+    if fields.get(b"nt") not in _NTS_OF_SUBSCRIBE:
+        return Refusal(412, "NT is missing or is not upnp:event", _SUBSCRIBE)
+    if request.peer is None or request.local is None:
+        raise LocalProtocolError("a SUBSCRIBE is judged with both addresses of its connection")
+    try:
+        urls = parse_callback(callback, limits)
+    except ValueError as error:
+        return Refusal(412, str(error), _SUBSCRIBE)
+    try:
+        judged = judge_callbacks(
+            urls,
+            peer=request.peer,
+            local=request.local,
+            on_link=on_link,
+            policy=policy.callbacks,
+            lenient=policy.lenient_callbacks,
+            limits=limits,
+        )
+    except RemoteProtocolError as error:
+        return Refusal(error.status, str(error.args[0]), error.clause)
+    return NewSubscription(
+        judged,
+        _duration(fields, policy),
+        parse_statevar(fields.get(b"statevar"), limits) if policy.uda == "2.0" else None,
+        request.http_version,
+        request.local,
+        request.peer,
+        not request.keep_alive,
+    )
+
+
+def judge_unsubscribe(request: Request, policy: PublisherPolicy) -> Cancellation | Refusal:
+    """An UNSUBSCRIBE (UDA 2.0 §4.1.4, table 4-6)."""
+    refusal = _judge_head(request, "UNSUBSCRIBE", policy.hosts)
+    if refusal is not None:
+        return refusal
+    sid = _judge_sid(request.fields, _UNSUBSCRIBE)
+    return sid if isinstance(sid, Refusal) else Cancellation(sid)
+
+
+def _judge_head(request: Request, method: str, hosts: frozenset[str]) -> Refusal | None:
+    """What SUBSCRIBE and UNSUBSCRIBE have in common."""
+    if request.method != method:
+        return refuse_method(request.method, method)
+    fields = request.fields
+    repeated = request.repeated & _ONCE
+    if repeated:
+        return refuse_repeated(repeated)
+    refusal = judge_host(request, hosts)
+    if refusal is not None:
+        return refusal
+    if b"sid" in fields and (b"nt" in fields or b"callback" in fields):
+        return Refusal(
+            400,
+            "a request with a SID carries neither NT nor CALLBACK; leave the SID out to "
+            "subscribe, or the others to renew or cancel",
+            _SUBSCRIBE,
+        )
+    return None
+
+
+def _judge_sid(fields: Mapping[bytes, bytes], clause: str) -> str | Refusal:
+    try:
+        return parse_sid(fields.get(b"sid"))
+    except ValueError as error:
+        return Refusal(412, str(error), clause)
+
+
+def _duration(fields: Mapping[bytes, bytes], policy: PublisherPolicy) -> int:
+    if policy.dlna:
+        return _DLNA_DURATION
+    asked = parse_timeout(fields.get(b"timeout")) or policy.default_duration
+    return int(min(max(asked, policy.minimum_duration), policy.maximum_duration))
+
+
+def subscribe_response(
+    sid: str,
+    duration: int,
+    policy: PublisherPolicy,
+    request: Request,
+    accepted_statevar: Iterable[str] | None = None,
+    *,
+    date: Callable[[], bytes] | None = None,
+) -> Response:
+    """The 200 to a SUBSCRIBE, new or a renewal. ``duration`` is the granted one in seconds;
+    ``accepted_statevar`` the names that will be evented, None when that is all of them;
+    ``date`` gives the value of DATE. After a new subscription the initial event may go out when
+    the response has (UDA 2.0 §4.1.2)."""
+    headers = [
+        (b"SID", sid.encode()),
+        EMPTY,
+        (b"TIMEOUT", format_timeout(duration)),
+    ]
+    if accepted_statevar is not None:
+        headers.append((b"ACCEPTED-STATEVAR", format_statevar(accepted_statevar)))
+    return empty_response(200, request, policy, headers, date)
+
+
+def unsubscribe_response(
+    policy: PublisherPolicy, request: Request, *, date: Callable[[], bytes] | None = None
+) -> Response:
+    """The 200 to an UNSUBSCRIBE (UDA 2.0 §4.1.4)."""
+    return empty_response(200, request, policy, date=date)

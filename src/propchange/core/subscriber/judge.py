@@ -1,0 +1,177 @@
+"""The rules of NOTIFY: a request and a policy in, a verdict out.
+
+The judges know no table of subscriptions: whether a SID exists, and what happens to it, is the
+caller's business. The verdict is a :class:`Notification` or a :class:`.Refusal`. 400 for what is
+malformed or contradicts itself comes before 412 for what is well-formed and wrong (UDA 2.0 §4.3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import ClassVar, NamedTuple
+
+from propchange.core.tolerance import accepts
+from propchange.core.wire.headers import (
+    EVENT_NT,
+    PROPCHANGE_NTS,
+    parse_host,
+    parse_seq,
+    parse_sid,
+    server_token,
+)
+from propchange.core.wire.messages import HeaderPairs, Request, Response
+from propchange.core.wire.refusals import (
+    HOST_MISSING,
+    PRODUCT,
+    UNKNOWN_OS,
+    Refusal,
+    check_policy,
+    empty_response,
+    judge_authority,
+    refuse_method,
+    refuse_repeated,
+)
+
+__all__ = ["Notification", "SubscriberPolicy", "judge_notify", "notify_response"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberPolicy:
+    """How a subscriber asks, and what it lets in.
+
+    ``duration`` is what it asks for, in seconds; ``hosts`` as in :class:`.PublisherPolicy`;
+    ``require_device_source`` refuses events from another address than the device's;
+    ``user_agent`` and ``friendly_name`` (CPFN.UPNP.ORG, 2.0 only) go out with its requests.
+    ``callback_host`` and ``callback_port`` override the address in CALLBACK (NAT, containers): a
+    name or an address that a device can call, never with a zone (V6-07);
+    ``shared_path`` is one path for all subscriptions, None for a secret one each.
+    Raises ``ValueError`` for what no request can carry.
+    """
+
+    allowed_methods: ClassVar[bytes] = b"NOTIFY"
+    uda: str = "1.1"
+    duration: int = 1800
+    hosts: frozenset[str] = frozenset()
+    require_device_source: bool = False
+    user_agent: str = ""
+    friendly_name: str = "propchange"
+    callback_host: str | None = None
+    callback_port: int | None = None
+    shared_path: str | None = None
+
+    def __post_init__(self) -> None:
+        check_policy(self.uda, self.hosts)
+        if self.duration < 1:
+            raise ValueError(f"a duration is at least 1 second, not {self.duration}")
+        if not self.friendly_name.strip() or not self.friendly_name.isprintable():
+            raise ValueError(f"{self.friendly_name!r} is no name that a header can carry")
+        if self.callback_host is not None:
+            _check_callback_host(self.callback_host)
+        if self.callback_port is not None and not 0 < self.callback_port < 65_536:
+            raise ValueError(f"a port is from 1 to 65535, not {self.callback_port}")
+        if not self.user_agent:
+            object.__setattr__(self, "user_agent", server_token(self.uda, PRODUCT, UNKNOWN_OS))
+
+    @property
+    def signature(self) -> HeaderPairs:
+        """Nothing: an answer to NOTIFY names nobody."""
+        return ()
+
+
+def _check_callback_host(host: str) -> None:
+    try:
+        name, _ = parse_host(f"[{host}]".encode() if ":" in host else host.encode())
+        if not _is_unspecified(name):
+            return
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{host!r} as callback_host is no address or name that a device can call; "
+        "give one without a port, a zone or brackets"
+    )
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+class Notification(NamedTuple):
+    """A NOTIFY: 412 when the SID is unknown, 400 when ``body`` is no propertyset, else
+    :func:`notify_response`. ``seq`` is None when the device sent none."""
+
+    sid: str
+    seq: int | None
+    body: bytes
+
+
+_NOTIFY = "UDA 2.0 §4.3.2"
+
+_ONCE = frozenset({b"host", b"sid", b"nt", b"nts", b"seq"})
+_SEQ_MAY_MISS = accepts("subscriber", "seq-missing")
+
+
+def judge_notify(
+    request: Request, policy: SubscriberPolicy, advertised: str | None = None
+) -> Notification | Refusal:
+    """A NOTIFY (UDA 2.0 §4.3.2). ``advertised`` is the authority in the CALLBACK that led to
+    this path, which HOST may carry as well. The body is not looked at."""
+    # Called for every event that arrives: no call here that is not needed.
+    if request.method != "NOTIFY":
+        return refuse_method(request.method, "NOTIFY")
+    fields = request.fields
+    repeated = request.repeated
+    if repeated and not repeated.isdisjoint(_ONCE):
+        return refuse_repeated(repeated & _ONCE)
+    host = fields.get(b"host")
+    if host is None:
+        return HOST_MISSING
+    refusal = judge_authority(host, request.local, policy.hosts, advertised)
+    if refusal is not None:
+        return refusal
+    nt = fields.get(b"nt")
+    nts = fields.get(b"nts")
+    if nt is None or nts is None:
+        return Refusal(400, "NT or NTS is missing", _NOTIFY)
+    try:
+        seq = parse_seq(fields.get(b"seq"))
+    except ValueError as error:
+        return Refusal(400, str(error), _NOTIFY)
+    if seq is None and not _SEQ_MAY_MISS:
+        return Refusal(400, "SEQ is missing", _NOTIFY)
+    if nt != EVENT_NT:
+        return Refusal(412, "NT is not upnp:event", _NOTIFY)
+    if nts != PROPCHANGE_NTS:
+        return Refusal(412, "NTS is not upnp:propchange", _NOTIFY)
+    try:
+        sid = parse_sid(fields.get(b"sid"))
+    except ValueError as error:
+        return Refusal(412, str(error), _NOTIFY)
+    # Half the time of Notification(sid, seq, body), which is the same.
+    return tuple.__new__(Notification, (sid, seq, request.body))
+
+
+def notify_response(
+    policy: SubscriberPolicy, request: Request, *, date: Callable[[], bytes] | None = None
+) -> Response:
+    """The 200 to a NOTIFY (UDA 2.0 §4.3.2). Without ``date`` the same response is given to many
+    requests: it is not to be changed."""
+    if date is not None:
+        return empty_response(200, request, policy, date=date)
+    return _NOTIFY_RESPONSES[request.http_version == "1.0", request.keep_alive]
+
+
+# The 200 to NOTIFY, by HTTP version and keep-alive: made once, because it is the same each time.
+_NOTIFY_RESPONSES = {
+    (version == "1.0", keep_alive): empty_response(
+        200,
+        Request("NOTIFY", "/", (), http_version=version, keep_alive=keep_alive),
+        SubscriberPolicy(),
+    )
+    for version in ("1.0", "1.1")
+    for keep_alive in (False, True)
+}
