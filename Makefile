@@ -85,13 +85,13 @@ coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http
 	$(BIN)/coverage run --data-file=.coverage.http --source=src/propchange/http -m pytest -q tests/http
 	$(BIN)/coverage report --data-file=.coverage.http
 
-states: $(DEV_STAMP) ## draw docs/states.md from the tables of core
+states: $(DEV_STAMP) ## draw docs/states.md, which is not committed, from the tables of core
 	$(BIN)/python tools/states_doc.py
 
-conformance: $(DEV_STAMP) ## write docs/conformance.md from the clauses and the marks
+conformance: $(DEV_STAMP) ## write docs/conformance.md, which is not committed
 	$(BIN)/python tools/conformance.py
 
-conformance-check: $(DEV_STAMP) # fails when the page is stale, or a MUST or SHOULD has no test
+conformance-check: $(DEV_STAMP) # fails when a MUST or SHOULD has no test, or a mark binds nobody
 	$(BIN)/python tools/conformance.py --check
 
 # Also PROVE_ARGS=--all, or the ids of clauses.
@@ -142,5 +142,5 @@ build: $(DEV_STAMP) ## sdist and wheel, in dist/
 
 clean: ## all that can be made again, but the environment
 	rm -rf build dist mutants .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
-		.hypothesis .import_linter_cache
+		.hypothesis .import_linter_cache docs/conformance.md docs/states.md
 	$(MAKE) -C tests/interop/peers clean

@@ -1,4 +1,4 @@
-"""Draw the tables of `core`: `python tools/states_doc.py` writes docs/states.md anew.
+"""Draw the tables of `core`: `python tools/states_doc.py` writes docs/states.md (not committed).
 
 One diagram per table. Several inputs that lead the same way share an arrow, one that leads to the
 end from wherever there is a way on is a sentence, and so is one that changes nothing.
@@ -34,6 +34,8 @@ What is neither drawn nor named below its drawing cannot happen.
 """
 
 Table = TransitionTable[Any, Any]
+
+MODULES = (publisher_states, subscriber_states, presence)
 
 
 def tables(module: Any) -> dict[str, Table]:
@@ -149,7 +151,7 @@ def page(*modules: Any) -> str:
     parts = [_OPENING]
     found = [
         (module, name, table)
-        for module in modules or (publisher_states, subscriber_states, presence)
+        for module in modules or MODULES
         for name, table in tables(module).items()
     ]
     for module, name, table in found:

@@ -1,4 +1,4 @@
-"""docs/conformance.md is what tools/conformance.py would write."""
+"""The page of clauses that tools/conformance.py writes, and what it complains of."""
 
 from __future__ import annotations
 
