@@ -6,8 +6,10 @@ A break (`tests/conformance/breaks/FAMILY.toml`) is a patch that takes one rule 
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -60,27 +62,87 @@ class Clause:
         return self.kept and not DEMANDS.isdisjoint(self.levels.values())
 
 
+def source_of(module: str) -> str:
+    """The file of a module, from the root of the project: `src/propchange/core/limits.py`."""
+    path = "src/" + module.replace(".", "/")
+    return f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
+
+
+def definitions(
+    tree: ast.AST, inside: str = "", *, local: bool = False
+) -> Iterator[tuple[str, int, int]]:
+    """The functions, classes and constants of a module: qualified name, first and last line.
+    ``local``: the variables of a function are not among them."""
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                first = min(each.lineno for each in (node, *node.decorator_list))
+                yield inside + node.name, first, node.end_lineno or first
+                is_function = not isinstance(node, ast.ClassDef)
+                yield from definitions(node, f"{inside}{node.name}.", local=is_function)
+            case (
+                ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name))
+            ) if not local:
+                yield inside + name, node.lineno, node.end_lineno or node.lineno
+            case ast.stmt():
+                yield from definitions(node, inside, local=local)
+
+
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A patch that takes the rule of `clause` out: `old`, once in `file`, becomes `new`."""
+    """A patch that takes the rule of `clause` out: in the definition `where`
+    (`module:qualified.name`), `old`, which is there once, becomes `new`.
+
+    White space in `old` counts only between two words. The lines of `new` after the first are
+    indented as the line is in which `old` begins.
+    """
 
     clause: str
     role: str
-    file: str
+    where: str
     old: str
     new: str
     source: str = field(compare=False)
 
-    def apply(self, root: Path) -> None:
-        """Patch `file` below `root`. Raises ValueError unless `old` is there exactly once."""
-        path = root / self.file
-        text = path.read_text("utf-8")
-        found = text.count(self.old)
-        if found != 1:
+    @property
+    def file(self) -> str:
+        """The module that it changes, from the root of the project."""
+        return source_of(self.where.partition(":")[0])
+
+    def patched(self, text: str) -> str:
+        """The source of the module with the rule taken out. Raises ValueError unless `old` is in
+        the definition exactly once."""
+        name = self.where.partition(":")[2]
+        places = [
+            found.span()
+            for called, first, last in definitions(ast.parse(text))
+            if called == name
+            for found in self._places(text, first, last)
+        ]
+        if len(places) != 1:
             raise ValueError(
-                f"{self.source}: `old` of {self.clause} is {found} times in {self.file}"
+                f"{self.source}: `old` of {self.clause} is {len(places)} times in {self.where}"
             )
-        path.write_text(text.replace(self.old, self.new), "utf-8")
+        ((start, end),) = places
+        line = text[text.rfind("\n", 0, start) + 1 : start]
+        indent = line[: len(line) - len(line.lstrip())]
+        return text[:start] + self.new.replace("\n", f"\n{indent}") + text[end:]
+
+    def _places(self, text: str, first: int, last: int) -> Iterator[re.Match[str]]:
+        """Where `old` is in these lines of the module."""
+        lines = text.splitlines(keepends=True)
+        start = len("".join(lines[: first - 1]))
+        end = start + len("".join(lines[first - 1 : last]))
+        parts = [
+            rf"\b{word}\b" if word.isalnum() or word.isidentifier() else re.escape(word)
+            for word in re.findall(r"\w+|[^\w\s]", self.old)
+        ]
+        return re.compile(r"\s*".join(parts)).finditer(text, start, end)
+
+    def apply(self, root: Path) -> None:
+        """Patch the module below `root`. Raises ValueError as `patched` does."""
+        path = root / self.file
+        path.write_text(self.patched(path.read_text("utf-8")), "utf-8")
 
     @property
     def taken_out(self) -> str:

@@ -17,7 +17,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from clauses import ROOT, VERSIONS, Clause, MarkedTest, collect_marked_tests, load_clauses
+from clauses import (
+    ROOT,
+    VERSIONS,
+    Clause,
+    MarkedTest,
+    collect_marked_tests,
+    load_clauses,
+    source_of,
+)
 
 PAGE = ROOT / "docs" / "conformance.md"
 
@@ -78,9 +86,7 @@ def _level(clause: Clause) -> str:
 
 def _kept_by(name: str) -> str:
     module, _, what = name.partition(":")
-    path = "src/" + module.replace(".", "/")
-    path = f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
-    return f"[`{module.removeprefix('propchange.')}:{what}`](../{path})"
+    return f"[`{module.removeprefix('propchange.')}:{what}`](../{source_of(module)})"
 
 
 def _tests(tests: Iterable[MarkedTest]) -> Iterator[str]:

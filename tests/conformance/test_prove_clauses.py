@@ -8,7 +8,7 @@ from prove_clauses import Proof, fails_anyway, prove
 
 pytestmark = pytest.mark.slow  # each runs pytest in a process of its own
 
-JUDGE = "src/propchange/core/publisher/judge.py"
+JUDGE = "propchange.core.publisher.judge:_judge_head"
 OLD = 'if b"sid" in fields and (b"nt" in fields or b"callback" in fields):'
 NODE = "tests/core/test_judges.py::test_a_sid_with_nt_or_callback_is_answered_400[headers0]"
 
@@ -56,7 +56,7 @@ def test_a_break_that_does_not_fit_and_a_clause_without_tests_are_told() -> None
     stray = Break("SUB-70", "publisher", JUDGE, "not there", "x", "SUB.toml")
     proof = prove(stray, [MarkedTest(NODE, frozenset({"SUB-70"}), slow=False)])
     assert proof.found.unusable == [
-        "SUB.toml: `old` of SUB-70 is 0 times in src/propchange/core/publisher/judge.py"
+        "SUB.toml: `old` of SUB-70 is 0 times in propchange.core.publisher.judge:_judge_head"
     ]
 
 
