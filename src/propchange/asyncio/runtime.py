@@ -1,0 +1,269 @@
+"""The driver's runtime on asyncio, with the standard library's loop or uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+import socket
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar, cast
+
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.interfaces import scoped_host
+from propchange.driver.runtime import Connection, Transport
+from propchange.driver.sockets import bind, endpoint_of, socket_address
+from propchange.driver.timer import Armed
+
+__all__ = ["AsyncioRuntime", "monotonic"]
+
+T = TypeVar("T")
+
+_TURNS_TO_CONNECT = 4
+"""Turns of the loop: the task that accepts, the connection, its refusal, its end."""
+
+
+def _choose_clock() -> Callable[[], float]:
+    # CLOCK_BOOTTIME is Linux's. On macOS CLOCK_MONOTONIC counts through sleep and
+    # time.monotonic() does not; on Windows time.monotonic() does.
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        clock = getattr(time, name, None)
+        if clock is not None:
+            return functools.partial(time.clock_gettime, clock)
+    return time.monotonic
+
+
+monotonic: Callable[[], float] = _choose_clock()
+"""Seconds since some moment before the program started. Never goes back; counts suspends where
+the platform has such a clock."""
+
+
+class AsyncioRuntime:
+    """A :class:`~propchange.driver.runtime.Runtime` on the running loop. To be made inside it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.now = monotonic
+        self.call_later = self.loop.call_later
+        self.call_soon = self.loop.call_soon
+        self.future = self.loop.create_future
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run ``coroutine`` as a task."""
+        return self.loop.create_task(coroutine)
+
+    def connect(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        *,
+        source: Endpoint | None,
+        seconds: float,
+        failed: Callable[[OSError], None],
+    ) -> Armed:
+        """Connect; see :meth:`.Runtime.connect`."""
+        task = self.loop.create_task(self._connect(connection, endpoint, source, seconds))
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                failed(error if isinstance(error, OSError) else OSError(None, str(error)))
+
+        task.add_done_callback(ended)
+        return task
+
+    async def _connect(
+        self, connection: Connection, endpoint: Endpoint, source: Endpoint | None, seconds: float
+    ) -> None:
+        stream = _Stream(connection)
+
+        def make() -> Any:
+            return stream
+
+        async with asyncio.timeout(seconds):
+            if source is None or not endpoint.scope:
+                await self.loop.create_connection(
+                    make,
+                    scoped_host(endpoint),
+                    endpoint.port,
+                    local_addr=None if source is None else (source.host, source.port),
+                )
+            else:
+                await self._connect_within(make, endpoint, source)
+        if stream.gone:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    async def _connect_within(
+        self, make: Callable[[], Any], endpoint: Endpoint, source: Endpoint
+    ) -> None:
+        """Connect on the link of ``endpoint``. uvloop loses the scope id of a local address, and of
+        one that a socket connects to; the system remembers it for a socket that was bound to it."""
+        with contextlib.ExitStack() as stack:
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            stack.callback(sock.close)
+            sock.setblocking(False)
+            sock.bind((source.host, source.port, 0, endpoint.scope))
+            await self.loop.sock_connect(sock, socket_address(endpoint))
+            await self.loop.create_connection(make, sock=sock)
+            stack.pop_all()
+
+    async def listen(
+        self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]
+    ) -> _Listening:
+        """Listen; see :meth:`.Runtime.listen`."""
+        sockets = bind(host, ports)
+        endpoints = tuple(endpoint_of(bound.getsockname()) for bound in sockets)
+        servers: list[asyncio.Server] = []
+        # To the stdlib's loop the backlog is also how often it accepts in a row, and without a
+        # free file descriptor how many failures it reports a second, each with a traceback.
+        try:
+            for bound in sockets:
+                servers.append(
+                    await self.loop.create_server(
+                        lambda: cast(Any, _Stream(accept())), sock=bound, backlog=1
+                    )
+                )
+                bound.listen(socket.SOMAXCONN)
+        except BaseException:
+            for server in servers:
+                server.close()
+            for bound in sockets:
+                bound.close()
+            raise
+        return _Listening(self.loop, servers, endpoints)
+
+    def datagrams(
+        self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
+    ) -> _Datagrams:
+        """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
+        return _Datagrams(self.loop, sock, received)
+
+    async def resolve(self, host: str, port: int) -> list[Endpoint]:
+        """The endpoints of ``host``; see :meth:`.Runtime.resolve`."""
+        found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [endpoint_of(address) for _, _, _, _, address in found]
+
+
+class _Stream:
+    """A protocol of asyncio whose methods are those of a connection."""
+
+    __slots__ = ("_connection", "connection_lost", "data_received", "eof_received",
+                 "gone", "pause_writing", "resume_writing")  # fmt: skip
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.gone = False
+        """Whether it was gone before it could be used."""
+        self.data_received: Callable[[bytes], None] = connection.data_received
+        self.eof_received: Callable[[], bool] = connection.eof_received
+        self.pause_writing = connection.pause_writing
+        self.resume_writing = connection.resume_writing
+        self.connection_lost: Callable[[Exception | None], None] = connection.connection_lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = cast(asyncio.Transport, transport)
+        local = stream.get_extra_info("sockname")
+        peer = stream.get_extra_info("peername")
+        if not local or not peer:  # it has gone again already
+            self.data_received = self.connection_lost = _ignore
+            self.eof_received = bool
+            self.gone = True
+            stream.abort()
+            return
+        self._connection.connection_made(
+            Transport(
+                stream.write,
+                functools.partial(self._write_eof, stream),
+                stream.close,
+                stream.abort,
+                stream.pause_reading,
+                stream.resume_reading,
+                stream.get_write_buffer_size,
+                functools.partial(stream.set_write_buffer_limits, high=0),
+                stream.is_closing,
+                endpoint_of(local),
+                endpoint_of(peer),
+            )
+        )
+
+    def _write_eof(self, stream: asyncio.Transport) -> None:
+        if stream.is_closing():
+            return
+        try:
+            stream.write_eof()
+        except OSError:
+            stream.abort()
+            return
+        # uvloop sends the FIN at the next turn, before it runs what was called soon.
+        asyncio.get_running_loop().call_soon(self._connection.eof_sent)
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+class _Listening:
+    """The sockets of one listener."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        servers: list[asyncio.Server],
+        endpoints: tuple[Endpoint, ...],
+    ) -> None:
+        self._loop = loop
+        self._servers = servers
+        self.endpoints = endpoints
+
+    async def close(self) -> None:
+        """Accept no more. asyncio's server breaks when it is closed between accepting and the
+        connection: AssertionError, and a socket that stays open. So what was accepted becomes a
+        connection first."""
+        try:
+            for server in self._servers:
+                for listening in server.sockets:
+                    with contextlib.suppress(NotImplementedError):  # Windows, which does better
+                        self._loop.remove_reader(listening.fileno())
+            for _ in range(_TURNS_TO_CONNECT):
+                await asyncio.sleep(0)
+        finally:
+            for server in self._servers:
+                server.close()
+
+
+class _Datagrams:
+    """A UDP socket that the loop reads. Not a transport of asyncio: uvloop's loses the scope id of
+    an address."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        received: Callable[[bytes, Endpoint], None],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._received = received
+        loop.add_reader(sock.fileno(), self._read)
+
+    def _read(self) -> None:
+        # A few in a row, so that a flood does not keep everything else waiting.
+        for _ in range(16):
+            try:
+                data, source = self._sock.recvfrom(65_536)
+            except OSError:
+                return
+            self._received(data, endpoint_of(source))
+
+    def send(self, data: bytes, to: Endpoint) -> None:
+        """Send a datagram; see :meth:`.Datagrams.send`."""
+        with contextlib.suppress(OSError):
+            self._sock.sendto(data, socket_address(to))
+
+    def close(self) -> None:
+        """End the socket."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()

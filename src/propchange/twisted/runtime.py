@@ -1,0 +1,410 @@
+"""The driver's runtime on a Twisted reactor."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import time
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from twisted.internet import error as errors
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import ClientFactory, Factory
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
+
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.interfaces import scoped_host
+from propchange.driver.runtime import Connection, Transport
+from propchange.driver.sockets import bind, endpoint_of, socket_address
+from propchange.driver.timer import Armed
+
+__all__ = ["Reactor", "TwistedRuntime", "default_reactor"]
+
+T = TypeVar("T")
+
+
+class Reactor(Protocol):
+    """The part of ``IReactorTime`` and ``IReactorTCP`` that is used: any reactor of Twisted has
+    it, and ``MemoryReactorClock`` for tests."""
+
+    def seconds(self) -> float:
+        """The reactor's time."""
+
+    def callLater(
+        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
+    ) -> Any:
+        """Call after ``delay`` seconds."""
+
+    def connectTCP(
+        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
+    ) -> Any:
+        """Connect."""
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen."""
+
+
+def default_reactor() -> Reactor:
+    """The reactor of this process. Not imported before it is needed, so that a program may
+    install the one it wants."""
+    from twisted.internet import reactor
+
+    return cast(Reactor, reactor)
+
+
+def clock_of(reactor: Reactor) -> Callable[[], float]:
+    """The clock of durations: one that counts while the machine sleeps, where there is one, for
+    a reactor that runs; the reactor's own for a ``Clock`` that a test moves."""
+    if isinstance(reactor, ReactorBase):
+        # The first is Linux's; on macOS the second counts through sleep.
+        for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+            if hasattr(time, name):
+                return functools.partial(time.clock_gettime, getattr(time, name))
+    return reactor.seconds
+
+
+class TwistedRuntime:
+    """A :class:`~propchange.driver.runtime.Runtime` on ``reactor``, None being the installed
+    one."""
+
+    def __init__(self, reactor: Reactor | None = None) -> None:
+        self.reactor = reactor or default_reactor()
+        self.now = clock_of(self.reactor)
+
+    def call_later(self, seconds: float, call: Callable[[], None], /) -> Armed:
+        """Call ``call`` after ``seconds``."""
+        return _Armed(self.reactor.callLater(seconds, call))
+
+    def call_soon(self, call: Callable[[], None], /) -> Armed:
+        """Call ``call`` at the next turn."""
+        return _Armed(self.reactor.callLater(0, call))
+
+    def future(self) -> _Future[Any]:
+        """A future that has no result yet."""
+        return _Future()
+
+    def start(self, coroutine: Coroutine[Any, Any, T], /) -> _Task[T]:
+        """Run ``coroutine`` by itself. Its first part runs at once."""
+        return _Task(Deferred.fromCoroutine(coroutine))
+
+    def connect(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        *,
+        source: Endpoint | None,
+        seconds: float,
+        failed: Callable[[OSError], None],
+    ) -> Armed:
+        """Connect; see :meth:`.Runtime.connect`."""
+        factory = _Connecting(connection, failed)
+        factory.connector = self.reactor.connectTCP(
+            scoped_host(endpoint),
+            endpoint.port,
+            factory,
+            timeout=seconds,
+            bindAddress=None if source is None else (scoped_host(source), source.port),
+        )
+        return factory
+
+    async def listen(
+        self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]
+    ) -> _Listening:
+        """Listen; see :meth:`.Runtime.listen`. It never waits."""
+        factory = _Accepting(accept)
+        reactor: Any = self.reactor
+        if not (isinstance(reactor, ReactorBase) and hasattr(reactor, "adoptStreamPort")):
+            # One that a test moves has no sockets.
+            return _Listening([reactor.listenTCP(ports[0], factory, interface=host or "")])
+        listening = []
+        for bound in bind(host, ports):
+            with bound:
+                bound.listen(socket.SOMAXCONN)
+                listening.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
+        return _Listening(listening)
+
+    def datagrams(
+        self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
+    ) -> _Datagrams:
+        """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
+        return _Datagrams(self.reactor, sock, received)
+
+    async def resolve(self, host: str, port: int) -> list[Endpoint]:
+        """The endpoints of ``host``; see :meth:`.Runtime.resolve`."""
+        reactor: Any = self.reactor
+        found = await deferToThreadPool(
+            reactor,
+            reactor.getThreadPool(),
+            socket.getaddrinfo,
+            host,
+            port,
+            type=socket.SOCK_STREAM,
+        )
+        return [endpoint_of(address) for _, _, _, _, address in found]
+
+
+class _Armed:
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def cancel(self) -> None:
+        # Somebody may have cleaned the reactor up behind our back, as trial does.
+        if self._call.active():
+            self._call.cancel()
+
+
+class _Future(Generic[T]):
+    """A Deferred with the methods of a future."""
+
+    __slots__ = ("deferred",)
+
+    def __init__(self) -> None:
+        self.deferred: Deferred[T] = Deferred()
+
+    def done(self) -> bool:
+        return bool(self.deferred.called)
+
+    def set_result(self, result: T, /) -> None:
+        self.deferred.callback(result)
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        self.deferred.errback(exception)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self.deferred.__await__()
+
+
+class _Task(Generic[T]):
+    """A coroutine that runs as a Deferred. That it was cancelled is no error that is logged."""
+
+    __slots__ = ("_done", "deferred")
+
+    def __init__(self, deferred: Deferred[T]) -> None:
+        self._done = False
+        self.deferred = deferred
+        deferred.addBoth(self._end)
+
+    def _end(self, result: Any) -> Any:
+        self._done = True
+        if isinstance(result, Failure) and isinstance(result.value, CancelledError):
+            return None
+        return result
+
+    def done(self) -> bool:
+        return self._done
+
+    def cancel(self) -> None:
+        self.deferred.cancel()
+
+    def add_done_callback(self, call: Callable[[Any], object], /) -> None:
+        def ended(result: Any) -> Any:
+            call(self)
+            return result
+
+        self.deferred.addBoth(ended)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self.deferred.__await__()
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class _Stream(TwistedProtocol):
+    """Hands the reactor's callbacks to a connection, whose methods stand in for its own."""
+
+    transport: Any
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._closing = False
+        self.dataReceived = connection.data_received  # type: ignore[method-assign] # on purpose
+        self.writeConnectionLost = connection.eof_sent
+        # What the transport calls when it has too much to write, and when it has not any more.
+        self.pauseProducing = connection.pause_writing
+        self.resumeProducing = connection.resume_writing
+
+    def connectionMade(self) -> None:
+        transport = self.transport
+        nodelay = getattr(transport, "setTcpNoDelay", None)
+        if nodelay is not None:
+            nodelay(True)
+        transport.registerProducer(self, True)
+        self._connection.connection_made(
+            Transport(
+                transport.write,
+                self._write_eof,
+                self._close,
+                self._abort,
+                transport.pauseProducing,
+                transport.resumeProducing,
+                self._unwritten,
+                self._exact_writing,
+                lambda: self._closing,
+                endpoint_of_address(transport.getHost()),
+                endpoint_of_address(transport.getPeer()),
+            )
+        )
+
+    def _unwritten(self) -> int:
+        transport = self.transport
+        waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+        return waiting + int(getattr(transport, "_tempDataLen", 0))
+
+    def _exact_writing(self) -> None:
+        self.transport.bufferSize = 0
+
+    def _write_eof(self) -> None:
+        end = getattr(self.transport, "loseWriteConnection", None)
+        if end is None:  # one without halves, of a test
+            self._connection.eof_sent()
+        elif not self._closing:
+            end()
+
+    def _close(self) -> None:
+        self._closing = True
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._closing = True
+        abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)
+        abort()
+
+    def readConnectionLost(self) -> None:
+        if not self._connection.eof_received():
+            self._close()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._closing = True
+        error = getattr(reason, "value", None)
+        clean = isinstance(error, (errors.ConnectionDone, errors.ConnectionAborted))
+        self._connection.connection_lost(None if clean else error)
+
+    def stopProducing(self) -> None:
+        """For the transport: it is lost, which connectionLost tells."""
+
+
+class _Connecting(ClientFactory):
+    """One attempt to connect."""
+
+    noisy = False
+
+    def __init__(self, connection: Connection, failed: Callable[[OSError], None]) -> None:
+        self._connection = connection
+        self._failed = failed
+        self._cancelled = False
+        self.connector: Any = None
+
+    def buildProtocol(self, addr: object) -> _Stream | None:
+        return None if self._cancelled else _Stream(self._connection)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        if not self._cancelled:
+            self._failed(_os_error(reason.value))
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self.connector is not None and self.connector.state == "connecting":
+            self.connector.stopConnecting()
+
+
+def _os_error(error: BaseException | None) -> OSError:
+    """What Twisted says of a connection that could not be made, in the system's words."""
+    if isinstance(error, errors.DNSLookupError):
+        return socket.gaierror(str(error))
+    number = getattr(error, "osError", None)
+    if isinstance(number, int):
+        return OSError(number, str(error))
+    if isinstance(error, errors.TimeoutError):
+        return TimeoutError()
+    return error if isinstance(error, OSError) else OSError(str(error))
+
+
+class _Accepting(Factory):
+    """Makes the protocols of accepted connections."""
+
+    noisy = False
+
+    def __init__(self, accept: Callable[[], Connection]) -> None:
+        self._accept = accept
+
+    def buildProtocol(self, addr: object) -> _Stream:
+        return _Stream(self._accept())
+
+
+class _Listening:
+    """The ports of one listener."""
+
+    def __init__(self, ports: list[Any]) -> None:
+        self.ports = ports
+        self.endpoints = tuple(endpoint_of_address(port.getHost()) for port in ports)
+
+    async def close(self) -> None:
+        """Accept no more."""
+        for stopping in [maybeDeferred(port.stopListening) for port in self.ports]:
+            await stopping
+
+
+class _Datagrams:
+    """A UDP socket that the reactor reads."""
+
+    def __init__(
+        self, reactor: Any, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
+    ) -> None:
+        self._reactor = reactor
+        self._sock = sock
+        self._received = received
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """For the reactor."""
+        return self._sock.fileno()
+
+    def logPrefix(self) -> str:
+        """For the reactor."""
+        return "propchange"
+
+    def doRead(self) -> None:
+        """For the reactor: a few datagrams in a row, so that a flood does not keep everything else
+        waiting."""
+        for _ in range(16):
+            try:
+                data, source = self._sock.recvfrom(65_536)
+            except OSError:
+                return
+            self._received(data, endpoint_of(source))
+
+    def connectionLost(self, reason: object) -> None:
+        """For the reactor, which ends."""
+        self.close()
+
+    def send(self, data: bytes, to: Endpoint) -> None:
+        """Send a datagram; see :meth:`.Datagrams.send`."""
+        try:
+            self._sock.sendto(data, socket_address(to))
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """End the socket."""
+        if self._sock.fileno() >= 0:
+            self._reactor.removeReader(self)
+            self._sock.close()
+
+
+def endpoint_of_address(address: Any) -> Endpoint:
+    """The endpoint of an ``IPv4Address`` or ``IPv6Address`` of Twisted. Without host and port for
+    any other kind of address."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if not isinstance(host, str) or not isinstance(port, int):
+        return Endpoint("", 0)
+    _, _, zone = host.partition("%")
+    scope = getattr(address, "scopeID", 0) or (int(zone) if zone.isdecimal() else 0)
+    return endpoint_of((host, port, 0, scope))
