@@ -284,12 +284,14 @@ class Link:
         *,
         fate: Fate | None = None,
     ) -> None:
-        """Put ``message`` on the wire; ``lost`` tells the sender."""
+        """Put ``message`` on the wire; ``lost`` tells the sender, late where the fate tells
+        nothing."""
         fate = fate or self.fate(message)
         for delay in fate.arrivals:
             self._at(self.now + delay, arrive)
-        if not fate.arrivals and fate.told:
-            self._at(self.now, lambda: lost(fate.failure))
+        if not fate.arrivals:
+            patience = 0.0 if fate.told else 2 * self.limits.request_seconds
+            self._at(self.now + patience, lambda: lost(fate.failure))
 
     def _send_datagram(self, datagram: Datagram) -> None:
         data = encode_datagram(datagram)

@@ -21,7 +21,6 @@ from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.requests import failure_of, follow
 from propchange.asyncio.sightings import Sighting, Sightings
-from propchange.asyncio.slots import RequestSlots
 from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.verdicts import Diagnosis
@@ -132,7 +131,6 @@ class ControlPoint:
         )
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = RequestSlots(limits.requests_per_device)
         self._listener: Listener | None = None
         self._timer: Timer
         self._loop: asyncio.AbstractEventLoop
@@ -142,7 +140,6 @@ class ControlPoint:
         self._closed = False
         self._closing = asyncio.Lock()
         self._end_of_loop: AsyncGenerator[None, None] | None = None
-        self._unread = 0
         self._addresses_due: float | None = None
 
     # --- what a program calls ---
@@ -411,10 +408,6 @@ class ControlPoint:
             self._tap(response)
         if not self._drain_queued:
             self._queue_drain()
-        # The protocol keeps a number of outcomes, and one turn of the loop may bring more.
-        self._unread += _OUTCOMES_OF_A_NOTIFY
-        if self._unread >= self.limits.outcomes:
-            self._dispatch()
         return response
 
     def _deadline(self, now: float) -> None:
@@ -449,14 +442,13 @@ class ControlPoint:
 
     async def _run(self, request: OutgoingRequest) -> None:
         try:
-            async with self._slots.of(request.url):
-                if not request.wanted:
-                    return
-                if request.kind is RequestKind.DESCRIBE:
-                    await self._describe(request)
-                else:
-                    await self._send(request)
-        except (PropchangeError, ValueError, LookupError) as error:
+            if request.kind is RequestKind.DESCRIBE:
+                await self._describe(request)
+            else:
+                await self._send(request)
+        except Exception as error:
+            if not isinstance(error, PropchangeError | ValueError | LookupError):
+                self._logger.exception("%r failed in a way that nobody foresaw", request)
             failure = failure_of(error, request.source)
             self._protocol.request_failed(request, _sentence(error), monotonic(), failure)
             if self._discovery is not None and request.subscription.device is not None:
@@ -518,7 +510,6 @@ class ControlPoint:
         self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
     def _dispatch(self) -> None:
-        self._unread = 0
         for outcome in self._protocol.take_outcomes():
             if self._tap is not None:
                 self._tap(outcome)
@@ -541,10 +532,6 @@ class ControlPoint:
                 self._subscriptions[held].grant()
                 if self._discovery is not None and held.device is not None:
                     self._discovery.subscription_granted(str(held.device))
-
-
-_OUTCOMES_OF_A_NOTIFY = 5
-"""At most: a foreign source, SEQ found to mean nothing, active, the event, resubscribing."""
 
 
 def _sentence(error: Exception) -> str:

@@ -305,7 +305,8 @@ class Limits:
     # --- runtime ---
 
     outcomes: int = 4_096
-    """Outcomes that wait for the runtime; a runtime that drains none loses the oldest."""
+    """Outcomes that wait for the runtime. At the subscriber those alone that are for a log are
+    counted; what is beyond that is dropped. Events and status changes are never dropped."""
 
     timer_seconds: float = 30.0
     """Longest time that the runtime's timer waits, so that a suspend is noticed."""

@@ -6,11 +6,9 @@ import logging
 import random
 import secrets
 import weakref
-from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.python.failure import Failure
@@ -111,8 +109,6 @@ class ControlPoint:
         self._announcements: Announcements | None = None
         self._devices: weakref.WeakSet[RemoteDevice] = weakref.WeakSet()
         self._subscriptions: dict[HeldSubscription, Subscription] = {}
-        self._under_way: dict[str, int] = {}
-        self._waiting: dict[str, deque[OutgoingRequest]] = {}
         self._drain_call: Any = None
         self._ports: list[Any] = []
         self._site: Site | None = None
@@ -395,22 +391,14 @@ class ControlPoint:
         for outcome in self._protocol.take_outcomes():
             self._report(outcome)
         for request in self._protocol.take_requests():
-            authority = urlsplit(request.url).netloc.lower()
-            if self._under_way.get(authority, 0) >= self.limits.requests_per_device:
-                self._waiting.setdefault(authority, deque()).append(request)
-            else:
-                self._begin(request, authority)
+            does = self._describe if request.kind is RequestKind.DESCRIBE else self._send
+            maybeDeferred(does, request).addErrback(self._failed, request).addBoth(
+                lambda _: self._drain()
+            )
         if not self._subscriptions:
             self._addresses_due = None
         deadlines = (self._protocol.next_deadline(), self._addresses_due)
         self._timer.set(min((when for when in deadlines if when is not None), default=None))
-
-    def _begin(self, request: OutgoingRequest, authority: str) -> None:
-        self._under_way[authority] = self._under_way.get(authority, 0) + 1
-        does = self._describe if request.kind is RequestKind.DESCRIBE else self._send
-        maybeDeferred(does, request).addErrback(self._failed, request).addBoth(
-            self._ended, authority
-        )
 
     def _send(self, request: OutgoingRequest) -> Deferred[None]:
         def build(url: str, local: Endpoint) -> Request:
@@ -451,20 +439,6 @@ class ControlPoint:
         device = request.subscription.device
         if self._announcements is not None and device is not None:
             self._announcements.subscription_failed(str(device))
-
-    def _ended(self, _: object, authority: str) -> None:
-        left = self._under_way.pop(authority) - 1
-        if left:
-            self._under_way[authority] = left
-        waiting = self._waiting.get(authority)
-        while waiting:
-            following = waiting.popleft()
-            if not waiting:
-                del self._waiting[authority]
-            if following.wanted:
-                self._begin(following, authority)
-                break
-        self._drain()
 
     def _report(self, outcome: SubscriberOutcome) -> None:
         if isinstance(outcome, Event):

@@ -84,7 +84,7 @@ class Desk:
         request = Request(method, path, headers, content or body(A="1"), peer=peer, local=HERE)
         request.head = head
         request.seq = seq.encode()
-        return self.reception.receive(request)
+        return self.reception.receive(request, 0.0)
 
     def status(self, *arguments, **options) -> int:
         return self.notify(*arguments, **options)[0].status

@@ -17,6 +17,7 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
+    NotifyRefused,
     RenewalAnswered,
     RenewalFailed,
     SeqUnreliable,
@@ -148,6 +149,7 @@ def assert_nothing_is_left(point: ControlPoint) -> None:
     assert list(protocol.subscriptions) == []
     assert not len(protocol._deadlines)
     assert point.requests() == []
+    assert not protocol._outbox.requests._waiting
     assert not reception._paths
     assert not reception._sids
     assert not reception._subscribing
@@ -1261,12 +1263,68 @@ def test_early_and_repeated_calls_of_the_deadline_do_nothing() -> None:
     assert point.outcomes() == []
 
 
-def test_a_runtime_that_takes_no_outcomes_loses_the_oldest() -> None:
+def test_a_runtime_that_takes_no_outcomes_loses_only_what_is_for_a_log() -> None:
     point = ControlPoint(limits=replace(DEFAULT_LIMITS, outcomes=3))
-    held = point.granted()
-    for seq in range(10):
-        point.notify(held, seq, A=str(seq))
-    assert [event.seq for event in point.outcomes()] == [7, 8, 9]
+    for _ in range(2):  # what was taken makes room again
+        held = point.granted()
+        for seq in range(10):
+            point.notify(held, seq, A=str(seq))
+            assert point.notify(held, seq, path="/stray") == 412
+        outcomes = point.outcomes()
+        assert [event.seq for event in outcomes if isinstance(event, Event)] == [*range(10)]
+        assert [type(outcome) for outcome in outcomes if not isinstance(outcome, Event)] == [
+            Granted,
+            StatusChange,
+            *3 * [NotifyRefused],
+        ]
+
+
+@pytest.mark.parametrize("ended_by", ["response_received", "request_failed", "described"])
+def test_requests_to_one_host_and_port_wait_for_each_other(ended_by) -> None:
+    point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=2))
+    urls = [f"http://10.0.0.1:8000/{number}" for number in range(5)]
+    for url in urls:
+        point.subscribe(url, describe_first=ended_by == "described", describable=True)
+    elsewhere = point.subscribe("http://10.0.0.1:8001/evt")
+    same_port = [point.subscribe(f"http://10.0.0.3{port}/evt") for port in ("", ":80", "")]
+    taken = point.requests()
+    assert [request.url for request in taken[:2]] == urls[:2]
+    assert taken[2].subscription is elsewhere
+    assert [request.subscription for request in taken[3:]] == same_port[:2]
+    assert point.requests() == []
+
+    first = taken[0]
+    for _ in range(2):  # the end of a request is counted once
+        if ended_by == "response_received":
+            point.answer(first)
+        elif ended_by == "request_failed":
+            point.fail(first)
+        else:
+            point.protocol.described(first, "http://10.0.0.1:7000/evt", None, point.now)
+    assert [request.url for request in point.requests() if request.url in urls] == [urls[2]]
+    assert point.requests() == []
+
+
+def test_a_request_that_is_overtaken_while_it_waits_is_not_handed_out() -> None:
+    point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=1))
+    first, second, third = (point.subscribe() for _ in range(3))
+    request = point.request(RequestKind.SUBSCRIBE)
+    assert request.subscription is first
+    point.protocol.unsubscribe(second, point.now)
+    point.answer(request)
+    assert point.request(RequestKind.SUBSCRIBE).subscription is third
+
+
+def test_a_request_that_the_runtime_is_still_at_keeps_its_place_when_its_time_is_up() -> None:
+    point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=1))
+    held = point.subscribe()
+    request = point.request(RequestKind.SUBSCRIBE)
+    point.at(DEFAULT_LIMITS.request_seconds)
+    point.at(2 * DEFAULT_LIMITS.request_seconds - 1)
+    assert held.state is S.SUBSCRIBING
+    assert point.requests() == []
+    point.fail(request)
+    assert point.request(RequestKind.SUBSCRIBE) is held.outstanding
 
 
 def test_subscriptions_are_listed_in_the_order_in_which_they_were_wanted() -> None:

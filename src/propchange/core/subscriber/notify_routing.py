@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
+from propchange.core.subscriber.connection_history import Callers
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
 from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
 from propchange.core.subscriber.record import HeldSubscription
@@ -52,7 +53,8 @@ def may_be_early(sid: str, seq: int | None, held: Iterable[str]) -> bool:
 
 
 class Reception:
-    """The paths and SIDs that are listened for. ``report`` takes the outcomes."""
+    """The paths and SIDs that are listened for. ``report`` takes the outcomes, all of them for a
+    log; ``callers`` is as for :class:`.SubscriberProtocol`."""
 
     def __init__(
         self,
@@ -60,7 +62,9 @@ class Reception:
         limits: Limits,
         new_token: Callable[[], str],
         report: Callable[[SubscriberOutcome], None],
+        callers: Callers | None = None,
     ) -> None:
+        self.callers = callers
         self._policy = policy
         self._limits = limits
         self._new_token = new_token
@@ -136,15 +140,17 @@ class Reception:
         if not self._subscribing:
             self._early.clear()
 
-    def receive(self, request: Request) -> tuple[Response, HeldSubscription | None, Received]:
+    def receive(
+        self, request: Request, now: float
+    ) -> tuple[Response, HeldSubscription | None, Received]:
         """The answer to ``request``, and the event message in it for a granted subscription;
         None where there is nothing to do but to answer."""
         held = self._paths.get(request.target)
         if held is not None and held.head is not None and held.head is request.head:
-            return self._receive_like_before(held, request)
+            return self._receive_like_before(held, request, now)
         verdict = judge_notify(request, self._policy, None if held is None else held.advertised)
         if isinstance(verdict, Refusal):
-            return self._refuse(request, verdict)
+            return self._refuse(request, verdict, now)
         sid, seq, body = verdict
         early = held is not None and held.state is _SUBSCRIBING
         if held is None and request.target == self._policy.shared_path:
@@ -160,16 +166,20 @@ class Reception:
                 slow.slow = True
                 self.stop_waiting(slow)
             return self._refuse(
-                request, Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2")
+                request,
+                Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2"),
+                now,
             )
         if held is not None and not self._has_expected_source(held, request):
             return self._refuse(
-                request, Refusal(412, "events are taken from the device's address alone", "")
+                request, Refusal(412, "events are taken from the device's address alone", ""), now
             )
         try:
             pairs = parse_propertyset(body, self._limits)
         except RemoteProtocolError as error:
-            return self._refuse(request, Refusal(error.status, str(error.args[0]), error.clause))
+            return self._refuse(
+                request, Refusal(error.status, str(error.args[0]), error.clause), now
+            )
         received = Received(sid, seq, hash(body), pairs)
         if early:
             # Matched once the answer has told the SID. When no more fit, the newest takes the
@@ -186,7 +196,7 @@ class Reception:
         return held.answer, held, received
 
     def _receive_like_before(
-        self, held: HeldSubscription, request: Request
+        self, held: HeldSubscription, request: Request, now: float
     ) -> tuple[Response, HeldSubscription | None, Received]:
         """A request whose head differs from an accepted one in SEQ and CONTENT-LENGTH alone:
         these and the body are all there is to judge."""
@@ -195,9 +205,11 @@ class Reception:
             seq = parse_seq(request.seq)
             pairs = parse_propertyset(body, self._limits)
         except ValueError as error:
-            return self._refuse(request, Refusal(400, str(error), "UDA 2.0 §4.3.2"))
+            return self._refuse(request, Refusal(400, str(error), "UDA 2.0 §4.3.2"), now)
         except RemoteProtocolError as error:
-            return self._refuse(request, Refusal(error.status, str(error.args[0]), error.clause))
+            return self._refuse(
+                request, Refusal(error.status, str(error.args[0]), error.clause), now
+            )
         # Half the time of Received(…), which is the same.
         return held.answer, held, tuple.__new__(Received, (held.sid, seq, hash(body), pairs))
 
@@ -214,8 +226,13 @@ class Reception:
             self._report(ForeignSource(held, source, refused))
         return not refused
 
-    def _refuse(self, request: Request, refusal: Refusal) -> tuple[Response, None, Received]:
-        self._report(NotifyRefused(request.peer, request.target, refusal.status, refusal.reason))
+    def _refuse(
+        self, request: Request, refusal: Refusal, now: float
+    ) -> tuple[Response, None, Received]:
+        status, reason, peer = refusal.status, refusal.reason, request.peer
+        self._report(NotifyRefused(peer, request.target, status, reason))
+        if self.callers is not None and peer is not None:
+            self.callers.refused(peer, request.target, status, reason, now)
         return refusal_response(refusal, self._policy, request), None, _NOTHING
 
 

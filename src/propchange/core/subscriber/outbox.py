@@ -48,17 +48,82 @@ def _is_news(before: Cause | None, cause: Cause) -> bool:
     return before is None
 
 
+class RequestQueue:
+    """Requests to devices: ``at_once`` under way to one host and port, the others wait, in order.
+
+    The host and port are those of the URL: a redirect does not change whose turn it is.
+    """
+
+    __slots__ = ("_at_once", "_ready", "_under_way", "_waiting")
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._waiting: dict[tuple[str, int], deque[OutgoingRequest]] = {}
+        self._under_way: dict[tuple[str, int], set[OutgoingRequest]] = {}
+        # The addresses whose next request may leave, in order; a dict for its order.
+        self._ready: dict[tuple[str, int], None] = {}
+
+    def put(self, request: OutgoingRequest) -> None:
+        """Add ``request`` behind the others to its address."""
+        self._waiting.setdefault(request.address, deque()).append(request)
+        self._ready[request.address] = None
+
+    def take(self) -> list[OutgoingRequest]:
+        """The requests to send now. Those that are no longer wanted are forgotten."""
+        taken: list[OutgoingRequest] = []
+        for address in self._ready:
+            waiting = self._waiting[address]
+            under_way = self._under_way.setdefault(address, set())
+            while waiting and len(under_way) < self._at_once:
+                request = waiting.popleft()
+                if request.wanted:
+                    under_way.add(request)
+                    taken.append(request)
+            if not waiting:
+                del self._waiting[address]
+            if not under_way:
+                del self._under_way[address]
+        self._ready.clear()
+        return taken
+
+    def end(self, request: OutgoingRequest) -> None:
+        """``request``, which was taken, has ended. Repeated calls do nothing."""
+        under_way = self._under_way.get(request.address)
+        if under_way is None or request not in under_way:
+            return
+        under_way.discard(request)
+        if not under_way:
+            del self._under_way[request.address]
+        if request.address in self._waiting:
+            self._ready[request.address] = None
+
+
 class Outbox:
     """The queues of one subscriber, and the words that go into them."""
 
-    __slots__ = ("_limits", "_policy", "deadlines", "outcomes", "requests")
+    __slots__ = ("_limits", "_logged", "_policy", "deadlines", "outcomes", "requests")
 
     def __init__(self, policy: SubscriberPolicy, limits: Limits) -> None:
         self._policy = policy
         self._limits = limits
         self.deadlines: Deadlines[tuple[HeldSubscription, Timer]] = Deadlines()
-        self.requests: deque[OutgoingRequest] = deque()
-        self.outcomes: deque[SubscriberOutcome] = deque(maxlen=limits.outcomes)
+        self.requests = RequestQueue(limits.requests_per_device)
+        self.outcomes: list[SubscriberOutcome] = []
+        self._logged = 0
+
+    def log(self, outcome: SubscriberOutcome) -> None:
+        """Add an outcome that only a log needs, unless ``Limits.outcomes`` of them wait:
+        a peer can bring about any number of these."""
+        if self._logged < self._limits.outcomes:
+            self._logged += 1
+            self.outcomes.append(outcome)
+
+    def take_outcomes(self) -> list[SubscriberOutcome]:
+        """The outcomes since the last call, in order."""
+        outcomes = self.outcomes[:]
+        self.outcomes.clear()
+        self._logged = 0
+        return outcomes
 
     def move(self, held: HeldSubscription, given: SubscriberInput) -> None:
         """Step the state of ``held``."""
@@ -102,7 +167,7 @@ class Outbox:
             held.postponed = request
             self.deadlines.set((held, Timer.PARTING), now + self._limits.unsubscribe_seconds)
         else:
-            self.requests.append(request)
+            self.requests.put(request)
 
     def settle(self, held: HeldSubscription) -> None:
         """No answer is waited for any more."""
@@ -123,7 +188,7 @@ class Outbox:
             sent_at=now,
             builder=lambda _: message,
         )
-        self.requests.append(held.parting)
+        self.requests.put(held.parting)
 
     def parted(self, held: HeldSubscription, now: float) -> None:
         """No UNSUBSCRIBE is waited for any more."""
@@ -133,7 +198,7 @@ class Outbox:
         if postponed is not None and postponed.wanted:
             # It leaves only now: the wait must not have earned the next one.
             held.bucket.pause(now)
-            self.requests.append(postponed)
+            self.requests.put(postponed)
 
     def clear_timers(self, held: HeldSubscription) -> None:
         """Wait for nothing any more."""

@@ -8,7 +8,11 @@ from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.known import known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.multicast.reception import MulticastReception
+from propchange.core.multicast.reception import (
+    MulticastOutcome,
+    MulticastReception,
+    MulticastRefused,
+)
 from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.callback_address import is_held
 from propchange.core.subscriber.connection_history import Callers
@@ -18,7 +22,6 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import Received, Reception
 from propchange.core.subscriber.outbox import Outbox, Timer
 from propchange.core.subscriber.outcomes import (
-    NotifyRefused,
     SeqUnreliable,
     SubscriberOutcome,
     Unreadable,
@@ -56,7 +59,9 @@ class SubscriberProtocol:
     """One listener, many subscriptions (UDA 2.0 §4.1.2 to §4.3.2).
 
     Every input takes ``now``, seconds of one monotonic clock. After each input the runtime
-    drains :meth:`take_requests` and :meth:`take_outcomes` and reads :meth:`next_deadline`.
+    drains :meth:`take_requests` and :meth:`take_outcomes` and reads :meth:`next_deadline`. Each
+    request that it took ends by :meth:`response_received`, :meth:`request_failed` or
+    :meth:`described`, however late: only then does the next one to that device leave.
 
     ``new_token`` makes an unguessable path segment, never the same twice; ``jitter`` gives a
     number in [0, 1). ``callers`` is what a listener that tells who connects fills: with it a
@@ -72,7 +77,6 @@ class SubscriberProtocol:
         limits: Limits = DEFAULT_LIMITS,
         callers: Callers | None = None,
     ) -> None:
-        self.callers = callers
         self._own: tuple[LocalAddress, ...] = ()
         self._jitter = jitter
         self._policy = policy = policy or SubscriberPolicy()
@@ -81,10 +85,9 @@ class SubscriberProtocol:
         self._held: dict[HeldSubscription, None] = {}
         self._outbox = outbox = Outbox(policy, limits)
         self._deadlines = outbox.deadlines
-        self._requests = outbox.requests
         self._outcomes = outbox.outcomes
-        self._reception = Reception(policy, limits, new_token, outbox.outcomes.append)
-        self.multicast = MulticastReception(limits, outbox.outcomes.append)
+        self._reception = Reception(policy, limits, new_token, outbox.log, callers)
+        self.multicast = MulticastReception(limits, self._multicast_outcome)
         """The services whose multicast events are expected."""
         self._attempts = Attempts(
             outbox, self._reception, policy=policy, limits=limits, jitter=jitter
@@ -98,6 +101,15 @@ class SubscriberProtocol:
             jitter=jitter,
             facts=self.facts,
         )
+
+    @property
+    def callers(self) -> Callers | None:
+        """Who has come to the listener, as far as a listener fills that."""
+        return self._reception.callers
+
+    @callers.setter
+    def callers(self, callers: Callers) -> None:
+        self._reception.callers = callers
 
     # --- what the application wants ---
 
@@ -190,15 +202,14 @@ class SubscriberProtocol:
     # --- requests ---
 
     def take_requests(self) -> list[OutgoingRequest]:
-        """The requests to send now, each ending in :meth:`response_received`,
-        :meth:`request_failed` or, for DESCRIBE, :meth:`described`."""
-        # One step may have overtaken what an earlier one of the same input wanted.
-        requests = [request for request in self._requests if request.wanted]
-        self._requests.clear()
-        return requests
+        """The requests to send now: no more than ``Limits.requests_per_device`` at once to one
+        host and port. Each ends by :meth:`response_received`, :meth:`request_failed` or, for
+        DESCRIBE, :meth:`described`; then call this again."""
+        return self._outbox.requests.take()
 
     def response_received(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """``response`` answers ``request``; set ``request.remote`` before."""
+        self._outbox.requests.end(request)
         held = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
@@ -223,6 +234,10 @@ class SubscriberProtocol:
         failure: Failure = Failure.SILENCE,
     ) -> None:
         """``request`` has brought no answer, for ``reason``, a sentence."""
+        self._outbox.requests.end(request)
+        self._failed(request, reason, now, failure)
+
+    def _failed(self, request: OutgoingRequest, reason: str, now: float, failure: Failure) -> None:
         held = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
@@ -246,6 +261,7 @@ class SubscriberProtocol:
         Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
         held = request.subscription
         http_url(event_url)
+        self._outbox.requests.end(request)
         if held.outstanding is not request:
             return
         self._outbox.settle(held)
@@ -261,11 +277,7 @@ class SubscriberProtocol:
         404 for nothing: an unknown path or SID is answered 412, so that strays of a former
         process stop (RSP-03, RSP-07).
         """
-        response, held, received = self._reception.receive(request)
-        if self.callers is not None and response.status != 200 and request.peer is not None:
-            refused = self._outcomes[-1]
-            assert isinstance(refused, NotifyRefused)  # what a refusal has just reported
-            self.callers.refused(request.peer, request.target, refused.status, refused.reason, now)
+        response, held, received = self._reception.receive(request, now)
         if held is not None:
             self._receive(held, received, now)
         return response
@@ -274,6 +286,12 @@ class SubscriberProtocol:
         """A multicast event, as the ``http`` room parses it: judged by what :attr:`multicast`
         expects (UDA 2.0 §4.3.3). Where it cannot be parsed call ``multicast.unreadable``."""
         self.multicast.receive(request)
+
+    def _multicast_outcome(self, outcome: MulticastOutcome) -> None:
+        if isinstance(outcome, MulticastRefused):
+            self._outbox.log(outcome)
+        else:
+            self._outcomes.append(outcome)
 
     def device_gone(self, device: Hashable, now: float) -> None:
         """ssdp:byebye, or all advertisements have expired: the subscriptions to ``device`` count
@@ -421,7 +439,8 @@ class SubscriberProtocol:
                 reason = "no renewal was answered in time"
                 self._grants.lapse(held, Cause.EXPIRED, reason, now)
             elif held.outstanding is not None:
-                self.request_failed(held.outstanding, "no answer in time", now)
+                # The runtime is still at it, and ends it later.
+                self._failed(held.outstanding, "no answer in time", now, Failure.SILENCE)
             else:
                 self._outbox.move(held, _I.UNSUBSCRIBED)
                 self._close(held)
@@ -433,10 +452,10 @@ class SubscriberProtocol:
     # --- reading ---
 
     def take_outcomes(self) -> list[SubscriberOutcome]:
-        """What has happened since the last call, in order."""
-        outcomes = list(self._outcomes)
-        self._outcomes.clear()
-        return outcomes
+        """What has happened since the last call, in order. However many events and status changes
+        there are, none is dropped. Of NotifyRefused, ForeignSource, MulticastRefused and
+        Unreadable, which are for a log, ``Limits.outcomes`` are kept."""
+        return self._outbox.take_outcomes()
 
     def facts(self, held: HeldSubscription, now: float) -> Facts:
         """What is known of ``held``, for :func:`.diagnose`; a runtime
@@ -481,7 +500,8 @@ class SubscriberProtocol:
             held.last_event_at = now
             self._outcomes.append(held.decode(seq, pairs, initial=initial))
             if held.unreadable:
-                self._outcomes.extend(Unreadable(held, reason) for reason in held.unreadable)
+                for trouble in held.unreadable:
+                    self._outbox.log(Unreadable(held, trouble))
                 held.unreadable = ()
         if verdict in _GAP_VERDICTS:
             held.gaps += 1

@@ -55,16 +55,20 @@ class RequestKind(enum.Enum):
 class OutgoingRequest:
     """A request for the runtime to send.
 
+    ``address`` is the host and port of ``url``, by which requests to one device are counted.
+
     The runtime connects to ``url``, from the address ``source`` if given: the interface pair of
     the subscription (REN-03), or the address that events are wanted at. It builds the message with
     :meth:`build`, follows what :func:`redirect_url` tells, ``Limits.redirects`` times at most, with
     the message :func:`addressed_to` there, and unless it :func:`leads_inside`. It sets ``remote``
-    to the address that answered and ``url`` to where a redirect has led, and calls
-    ``response_received`` or ``request_failed`` with this object.
+    to the address that answered and ``url`` to where a redirect has led. It ends every request that
+    it was given by ``response_received``, ``request_failed`` or ``described`` with this object,
+    also one that is no longer :attr:`wanted`: the next request to the device waits for that.
     """
 
     __slots__ = (
         "_builder",
+        "address",
         "kind",
         "local",
         "remote",
@@ -89,6 +93,8 @@ class OutgoingRequest:
         self.kind = kind
         self.subscription = subscription
         self.url = url
+        parts = urlsplit(url)
+        self.address = (parts.hostname or "", parts.port or 80)
         self.sid = sid
         self.source = source
         self.sent_at = sent_at
