@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.tolerance import accepts
 from propchange.core.wire.messages import Response
 from propchange.http import ResponseParser, responses
 
@@ -164,7 +163,6 @@ def test_after_a_switch_of_protocols_nothing_is_http() -> None:
     ],
 )
 def test_close_tells_whether_the_connection_can_be_used_again(line: bytes, *, close: bool) -> None:
-    assert accepts("publisher", "answer-http-1.0")
     assert one(line + b"\r\nContent-Length: 0\r\n\r\n", "NOTIFY").close is close
 
 
