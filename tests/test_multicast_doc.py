@@ -20,8 +20,8 @@ def run(program: str) -> tuple[dict[str, object], str]:
 
 
 def test_the_declaration_is_one() -> None:
-    names, _ = run(DECLARATION + "\nfrom propchange.upnp.scpd import build_scpd\nDOOR = Door()\n")
-    scpd = eval("build_scpd(DOOR).decode()", names)
+    names, _ = run(DECLARATION + "\nDOOR = Door()\n")
+    scpd = eval("DOOR.scpd().decode()", names)
     assert scpd.count('multicast="yes"') == 2
 
 

@@ -25,10 +25,9 @@ from ipaddress import ip_interface, ip_network
 from typing import Any, Literal, TypeVar
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.multicast.message import Datagram, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
-from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol

@@ -9,7 +9,7 @@ import pytest
 
 from propchange.asyncio import interfaces
 from propchange.asyncio.interfaces import endpoint_of
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 
 

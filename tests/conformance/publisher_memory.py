@@ -10,7 +10,7 @@ from publisher_exchanges import Row, Variable
 from publisher_player import Arrived, Message
 
 from propchange.core.limits import Limits
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut
 from propchange.core.publisher.protocol import PublisherProtocol

@@ -7,8 +7,7 @@ from ipaddress import ip_network
 import ifaddr
 import pytest
 
-from propchange.core.local_addresses import LocalAddress, interface_kind
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import LocalAddress, OnLink, interface_kind
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.interfaces import REFRESH_SECONDS, Interfaces, ports_of, scoped_host
 from propchange.errors import ConnectionFailed

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.errors import DeliveryError
 from propchange.twisted import event

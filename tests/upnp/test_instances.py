@@ -9,7 +9,7 @@ import pytest
 
 from propchange.core.values.lastchange import RCS, LastChangeEntry, LastChangeFold, parse_lastchange
 from propchange.core.values.state_variables import StateVariable
-from propchange.upnp.scpd import build_scpd, parse_scpd
+from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.service import Service
 
 TYPE = "urn:schemas-upnp-org:service:RenderingControl:1"
@@ -66,7 +66,7 @@ def test_last_change_is_declared_by_itself_and_the_others_are_not_evented() -> N
     assert rendering.evented == ("Standby", "LastChange")
     variable = rendering.variables["LastChange"]
     assert (variable.data_type.name, variable.minimum_interval) == ("string", 0.2)
-    table = parse_scpd(build_scpd(rendering))
+    table = parse_scpd(rendering.scpd())
     assert table.evented == ("Standby", "LastChange")
     assert "Volume" in table
 

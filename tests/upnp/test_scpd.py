@@ -11,7 +11,7 @@ from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.xml import parse_tree
 from propchange.errors import DescriptionError
-from propchange.upnp.scpd import ServiceStateTable, build_scpd, parse_scpd
+from propchange.upnp.scpd import ServiceStateTable, parse_scpd
 from propchange.upnp.service import Service
 
 TYPE = "urn:example-org:service:Thermometer:1"
@@ -27,7 +27,7 @@ class Thermometer(Service, type=TYPE):
 
 
 def built(service: Service, uda: str = "1.1") -> str:
-    return build_scpd(service, uda).decode()
+    return service.scpd(uda).decode()
 
 
 def table(variables: str) -> ServiceStateTable:
@@ -91,7 +91,7 @@ def test_moderation_is_not_declared_in_the_service_description() -> None:
     plain = StateVariable("i4", name="Level")
     moderated = StateVariable("i4", name="Level", minimum_interval=2.0, minimum_delta=5)
     services = [Service(type=TYPE, variables=[variable]) for variable in (plain, moderated)]
-    assert build_scpd(services[0]) == build_scpd(services[1])
+    assert services[0].scpd() == services[1].scpd()
 
 
 @pytest.mark.clause("SCPD-03")
@@ -103,16 +103,16 @@ def test_a_1_0_service_description_knows_no_multicast() -> None:
 
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(ValueError, match="UPnP Device Architecture"):
-        build_scpd(Thermometer(), "1.2")
+        Thermometer().scpd("1.2")
 
 
 def test_a_service_made_of_a_document_is_described_by_that_document() -> None:
-    document = build_scpd(Thermometer(), "2.0")
-    assert build_scpd(Service.from_scpd(document, type=TYPE), "1.0") == document
+    document = Thermometer().scpd("2.0")
+    assert Service.from_scpd(document, type=TYPE).scpd("1.0") == document
 
 
 def test_what_is_written_is_read_again() -> None:
-    read = parse_scpd(build_scpd(Thermometer()))
+    read = parse_scpd(Thermometer().scpd())
     assert list(read.variables) == ["Temperature", "Mode", "Volume", "Label", "LastChange"]
     assert read.evented == ("Temperature", "Label", "LastChange")
     assert read.problems == ()
@@ -126,7 +126,7 @@ def test_what_is_written_is_read_again() -> None:
 @given(st.sampled_from(sorted(DATA_TYPES)))
 def test_every_data_type_is_written_and_read_again(name: str) -> None:
     service = Service(type=TYPE, variables=[StateVariable(name, name="A")])
-    read = parse_scpd(build_scpd(service))["A"]
+    read = parse_scpd(service.scpd())["A"]
     assert read.data_type is DATA_TYPES[name]
     assert read.initial == service["A"]
 
@@ -184,7 +184,7 @@ def test_what_is_not_evented_is_not_multicast_either() -> None:
 
 @pytest.mark.clause("SCPD-03", "SCPD-04")
 def test_a_table_knows_its_multicast_variables() -> None:
-    read = parse_scpd(build_scpd(Thermometer()))
+    read = parse_scpd(Thermometer().scpd())
     assert read.multicast == ("Temperature",)
     assert set(read.multicast) < set(read.evented)
 
@@ -364,7 +364,7 @@ def test_what_is_no_service_description_is_refused_in_words(document: bytes, wor
 
 def test_the_limits_hold() -> None:
     with pytest.raises(DescriptionError, match="too many elements"):
-        parse_scpd(build_scpd(Thermometer()), Limits(xml_elements=5))
+        parse_scpd(Thermometer().scpd(), Limits(xml_elements=5))
 
 
 @given(
@@ -392,4 +392,4 @@ def test_no_service_description_that_is_xml_makes_trouble(
     read = table("".join(parts))
     service = Service(type=TYPE, variables=read.variables.values())
     assert len(service.initial_texts()) == len(declared)
-    parse_tree(build_scpd(service), DEFAULT_LIMITS)
+    parse_tree(service.scpd(), DEFAULT_LIMITS)

@@ -57,7 +57,6 @@ def test_a_service_has_the_variables_of_its_class_in_order() -> None:
     assert thermometer.evented == ("Temperature", "Alarm")
     assert thermometer.values == {"Temperature": 20.0, "Alarm": False, "Calibration": 0}
     assert thermometer.service_type == TYPE
-    assert thermometer.document is None
     assert repr(thermometer) == f"<Thermometer {TYPE}>"
 
 
@@ -236,7 +235,7 @@ def test_a_service_is_made_of_a_service_description_and_keeps_it() -> None:
     )
     service = Service.from_scpd(document, type=TYPE)
     assert service["Volume"] == 7
-    assert service.document == document
+    assert service.scpd() == document
     with pytest.raises(ValueError, match="Volume"):
         service["Volume"] = 70_000
     with pytest.raises(DescriptionError):

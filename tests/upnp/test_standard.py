@@ -9,7 +9,7 @@ import pytest
 from propchange.core.values.lastchange import AVT, RCS, LastChangeEntry, parse_lastchange
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp import standard
-from propchange.upnp.scpd import build_scpd, parse_scpd
+from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.service import Service, default_service_id
 from propchange.upnp.standard import (
     AVTransport,
@@ -35,7 +35,7 @@ def test_the_type_is_that_of_the_standard_in_version_1(service: type[Service]) -
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_service_description_says_what_is_declared(service: type[Service]) -> None:
     made = service()
-    table = parse_scpd(build_scpd(made))
+    table = parse_scpd(made.scpd())
     assert table.problems == ()
     assert list(table.variables) == list(made.variables)
     assert table.evented == made.evented

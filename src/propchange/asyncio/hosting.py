@@ -9,7 +9,6 @@ from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import judge_host, refusal_response
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
-from propchange.upnp.scpd import build_scpd
 from propchange.upnp.service import Service
 
 __all__ = ["DESCRIPTION_PATH", "Documents"]
@@ -61,7 +60,7 @@ class Documents:
         }
         self._controls: dict[str, Service] = {}
         for service in placed.all_services():
-            self._documents[f"/{service.scpd_path}"] = build_scpd(service.service, policy.uda)
+            self._documents[f"/{service.scpd_path}"] = service.service.scpd(policy.uda)
             self._controls[f"/{service.control_path}"] = service.service
 
     def respond(self, request: Request) -> Response | Awaitable[Response] | None:

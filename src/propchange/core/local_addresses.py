@@ -23,6 +23,7 @@ __all__ = [
     "SYSFS_FILES",
     "InterfaceKind",
     "LocalAddress",
+    "OnLink",
     "address_of",
     "container_address",
     "interface_kind",
@@ -41,6 +42,14 @@ class InterfaceKind(enum.Enum):
     BRIDGE = "a bridge for containers or virtual machines on this machine"
     VIRTUAL = "one end of a virtual cable, as containers have"
     TUNNEL = "a tunnel, as VPNs have"
+
+
+class OnLink(NamedTuple):
+    """A prefix of one interface, with the scope id of that interface (0 for IPv4). Addresses
+    inside the prefix are on the link of the interface."""
+
+    network: IPv4Network | IPv6Network
+    scope: int = 0
 
 
 class LocalAddress(NamedTuple):

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, ip_address, ip_interface
 from typing import Any
 
-from propchange.core.local_addresses import InterfaceKind, LocalAddress
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import ConnectionFailed
 

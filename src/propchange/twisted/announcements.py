@@ -22,7 +22,7 @@ from propchange.core.discovery.advertised import (
 from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import Limits
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import TokenBucket
 from propchange.core.wire.messages import Endpoint

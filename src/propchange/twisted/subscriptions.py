@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
     Cancellation,
     NewSubscription,

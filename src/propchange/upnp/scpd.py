@@ -1,15 +1,15 @@
 """The service description (SCPD): the state variables of a service, both ways (UDA 2.0 §2.5).
 
-Actions are not ours; a document that holds some is served as it came
-(:meth:`propchange.upnp.service.Service.from_scpd`).
+Actions are not described here. A service that was made from a document serves that document as it
+came, with its actions (:meth:`propchange.upnp.service.Service.scpd`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import DATA_TYPES, DataType, shown
@@ -25,9 +25,6 @@ from propchange.upnp.markup import (
     text_element,
 )
 
-if TYPE_CHECKING:
-    from propchange.upnp.service import Service
-
 __all__ = ["ServiceStateTable", "build_scpd", "parse_scpd"]
 
 _NAMESPACE = "urn:schemas-upnp-org:service-1-0"
@@ -35,21 +32,19 @@ _FLAGS = {"yes": True, "1": True, "true": True, "no": False, "0": False, "false"
 _BY_LOWER_CASE = {name.lower(): name for name in DATA_TYPES}
 
 
-def build_scpd(service: Service, uda: str = "1.1") -> bytes:
-    """The service description of ``service``, as the architecture ``uda`` ("1.0", "1.1" or
-    "2.0") wants it: the document that the service was made from, else one made of its variables.
-    """
-    if service.document is not None:
-        return service.document
+def build_scpd(variables: Iterable[StateVariable[Any]], uda: str = "1.1") -> bytes:
+    """A service description with these state variables, as the architecture ``uda`` ("1.0",
+    "1.1" or "2.0") wants it. A variable that is evented through LastChange has
+    ``sendEvents="no"``. Raises ValueError for another ``uda``."""
     parts = [DECLARATION, f'<scpd xmlns="{_NAMESPACE}">', spec_version(uda), "<serviceStateTable>"]
-    evented = frozenset(service.evented)
-    for name, variable in service.variables.items():
-        parts += _variable_parts(variable, name in evented, uda)
+    for variable in variables:
+        parts += _variable_parts(variable, uda)
     parts.append("</serviceStateTable></scpd>\n")
     return "".join(parts).encode()
 
 
-def _variable_parts(variable: StateVariable[Any], evented: bool, uda: str) -> list[str]:
+def _variable_parts(variable: StateVariable[Any], uda: str) -> list[str]:
+    evented = variable.evented is True
     multicast = ' multicast="yes"' if evented and variable.multicast and uda != "1.0" else ""
     parts = [
         f'<stateVariable sendEvents="{"yes" if evented else "no"}"{multicast}>',

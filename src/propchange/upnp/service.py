@@ -30,7 +30,7 @@ from propchange.upnp.instances import (
     last_change_variable,
     state_entries,
 )
-from propchange.upnp.scpd import parse_scpd
+from propchange.upnp.scpd import build_scpd, parse_scpd
 
 __all__ = ["OnAction", "Service", "ServiceSink", "default_service_id"]
 
@@ -202,10 +202,10 @@ class Service:
         """Whether the serviceId was given, so that it must not be numbered."""
         return self.__id is not None
 
-    @property
-    def document(self) -> bytes | None:
-        """The service description that the service was made from, or None."""
-        return self.__document
+    def scpd(self, uda: str = "1.1") -> bytes:
+        """The service description (SCPD): the document that the service was made from, else one
+        made of its variables, as the architecture ``uda`` ("1.0", "1.1" or "2.0") wants it."""
+        return self.__document or build_scpd(self.__variables.values(), uda)
 
     @property
     def variables(self) -> Mapping[str, StateVariable[Any]]:

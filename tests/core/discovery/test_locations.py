@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from propchange.core.discovery.locations import judge_location
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 
 LINK = (

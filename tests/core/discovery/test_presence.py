@@ -27,7 +27,7 @@ from propchange.core.discovery.advertised import (
 from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
 from propchange.core.discovery.presence import PRESENCE, Presence, PresenceInput
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import LocalProtocolError
 

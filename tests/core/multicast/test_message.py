@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.multicast.message import (
-    STANDARD_LEVELS,
     MulticastMessage,
     MulticastScope,
     ServiceIdentity,
-    check_level,
     read_multicast,
 )
+from propchange.core.values.state_variables import STANDARD_LEVELS
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
 
@@ -129,53 +128,6 @@ def test_an_identity_that_no_header_can_carry_is_refused(bad: str) -> None:
     for parts in ((bad, "t", "i"), ("u", bad, "i"), ("u", "t", bad)):
         with pytest.raises(ValueError, match="is no UDN, service type or serviceId"):
             ServiceIdentity(*parts)
-
-
-# --- levels ---
-
-
-@pytest.mark.clause("MC-10")
-def test_the_standard_levels_are_the_six_of_the_architecture() -> None:
-    assert STANDARD_LEVELS == (
-        "upnp:/emergency",
-        "upnp:/fault",
-        "upnp:/warning",
-        "upnp:/info",
-        "upnp:/debug",
-        "upnp:/general",
-    )
-    for level in STANDARD_LEVELS:
-        check_level(level)
-
-
-@pytest.mark.clause("MC-10")
-@pytest.mark.parametrize("level", ["example.org:/door/", "a.b.c:/x", "müller.example:/Tür"])
-def test_a_vendors_level_begins_with_its_domain(level: str) -> None:
-    check_level(level)
-
-
-@pytest.mark.clause("MC-10")
-@pytest.mark.parametrize(
-    "level",
-    [
-        "",
-        "info",
-        "upnp:/loud",
-        "upnp:info",
-        "UPNP:/info",
-        "example:/x",
-        "example.org:/",
-        "example..org:/x",
-        ".org:/x",
-        "example.org:/a b",
-        "example.org:/a\r\nX: y",
-        "example.org:/\x7f",
-        "example.org:/\ud800",
-    ],
-)
-def test_any_other_level_is_refused(level: str) -> None:
-    with pytest.raises(ValueError, match=r"a level is upnp:/emergency, .*, not "):
-        check_level(level)
 
 
 # --- reading ---

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.local_addresses import OnLink
 from propchange.core.multicast.message import (
     Datagram,
     MulticastMessage,
@@ -22,7 +23,6 @@ from propchange.core.multicast.publication import (
     MulticastPolicy,
     MulticastTooLarge,
 )
-from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol

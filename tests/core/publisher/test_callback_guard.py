@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, OnLink, judge_callbacks
+from propchange.core.local_addresses import OnLink
+from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, judge_callbacks
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.errors import RemoteProtocolError
 

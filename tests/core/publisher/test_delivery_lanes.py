@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut
 from propchange.core.publisher.protocol import PublisherProtocol

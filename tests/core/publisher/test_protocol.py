@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import (
     AttemptFailed,

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.values.data_types import DATA_TYPES
-from propchange.core.values.state_variables import StateVariable, wire_name
+from propchange.core.values.state_variables import (
+    STANDARD_LEVELS,
+    StateVariable,
+    check_level,
+    wire_name,
+)
 
 
 class Thermometer:
@@ -422,3 +427,50 @@ def test_options_of_another_type_are_refused(
 def test_every_kind_of_type_makes_a_variable(data_type: str, value: object) -> None:
     variable = StateVariable(data_type, initial=value)
     assert variable.parse(variable.format(variable.initial)) == value
+
+
+# --- levels ---
+
+
+@pytest.mark.clause("MC-10")
+def test_the_standard_levels_are_the_six_of_the_architecture() -> None:
+    assert STANDARD_LEVELS == (
+        "upnp:/emergency",
+        "upnp:/fault",
+        "upnp:/warning",
+        "upnp:/info",
+        "upnp:/debug",
+        "upnp:/general",
+    )
+    for level in STANDARD_LEVELS:
+        check_level(level)
+
+
+@pytest.mark.clause("MC-10")
+@pytest.mark.parametrize("level", ["example.org:/door/", "a.b.c:/x", "müller.example:/Tür"])
+def test_a_vendors_level_begins_with_its_domain(level: str) -> None:
+    check_level(level)
+
+
+@pytest.mark.clause("MC-10")
+@pytest.mark.parametrize(
+    "level",
+    [
+        "",
+        "info",
+        "upnp:/loud",
+        "upnp:info",
+        "UPNP:/info",
+        "example:/x",
+        "example.org:/",
+        "example..org:/x",
+        ".org:/x",
+        "example.org:/a b",
+        "example.org:/a\r\nX: y",
+        "example.org:/\x7f",
+        "example.org:/\ud800",
+    ],
+)
+def test_any_other_level_is_refused(level: str) -> None:
+    with pytest.raises(ValueError, match=r"a level is upnp:/emergency, .*, not "):
+        check_level(level)

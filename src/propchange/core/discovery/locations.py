@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 
 __all__ = ["judge_location"]

@@ -41,7 +41,7 @@ from propchange.core.discovery.advertisement import (
 )
 from propchange.core.discovery.locations import judge_location
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.callback_guard import OnLink
+from propchange.core.local_addresses import OnLink
 from propchange.core.transitions import TransitionTable
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import LocalProtocolError

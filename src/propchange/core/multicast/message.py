@@ -26,14 +26,11 @@ from propchange.core.wire.messages import Endpoint, HeaderPairs, Request
 from propchange.errors import RemoteProtocolError
 
 __all__ = [
-    "GENERAL",
     "MULTICAST_PORT",
-    "STANDARD_LEVELS",
     "Datagram",
     "MulticastMessage",
     "MulticastScope",
     "ServiceIdentity",
-    "check_level",
     "hyphenated",
     "read_multicast",
 ]
@@ -41,36 +38,10 @@ __all__ = [
 MULTICAST_PORT = 7900
 """Where multicast events go; SSDP has a port of its own."""
 
-GENERAL = "upnp:/general"
-"""The level of what is none of the others."""
-
-STANDARD_LEVELS = (
-    "upnp:/emergency",
-    "upnp:/fault",
-    "upnp:/warning",
-    "upnp:/info",
-    "upnp:/debug",
-    GENERAL,
-)
-"""The levels that UDA names, the most urgent first (UDA 2.0 table 4-8)."""
-
 _CLAUSE = "UDA 2.0 §4.3.3"
 _START_LINE = b"NOTIFY * HTTP/1.1\r\n"
-_VENDOR_LEVEL = re.compile(r"[^\s:/.]+(?:\.[^\s:/.]+)+:/\S+")
 _VENDOR_TYPE = re.compile(r"urn:([^:]+):(.+)")
 _ONCE = frozenset({b"nt", b"nts", b"usn", b"svcid", b"seq", b"lvl", b"bootid.upnp.org"})
-
-
-def check_level(level: str) -> None:
-    """Raises ValueError when ``level`` is none of :data:`STANDARD_LEVELS` and no level of a
-    vendor either: an own domain name, ``:/`` and something more (UDA 2.0 table 4-8)."""
-    if level in STANDARD_LEVELS:
-        return
-    if not level.isprintable() or _VENDOR_LEVEL.fullmatch(level) is None:
-        raise ValueError(
-            f"a level is {', '.join(STANDARD_LEVELS)}, or your own domain name with :/ and more, "
-            f"as example.org:/door/, not {shown(level)}"
-        )
 
 
 def hyphenated(service_type: str) -> str:

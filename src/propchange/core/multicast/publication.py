@@ -27,8 +27,8 @@ from propchange.core.multicast.message import (
     MulticastMessage,
     MulticastScope,
     ServiceIdentity,
-    check_level,
 )
+from propchange.core.values.state_variables import check_level
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.propertyset import format_propertyset
 

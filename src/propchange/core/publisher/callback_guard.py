@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
+from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["CALLBACK_POLICIES", "OnLink", "judge_callbacks"]
+__all__ = ["CALLBACK_POLICIES", "judge_callbacks"]
 
 CALLBACK_POLICIES = ("on-link", "same-host", "any")
 """``on-link``: addresses on the network that the SUBSCRIBE came in from. ``same-host``: only the
@@ -33,14 +34,6 @@ _FAMILY = "UDA 2.0 §A.7"
 _FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
 _URL = re.compile(r"http://([^/?]*)(.*)", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?:\[(?P<six>[^]]*)\]|(?P<four>[^:]*))(?::(?P<port>[0-9]{0,5}))?")
-
-
-class OnLink(NamedTuple):
-    """A prefix of the interface that a SUBSCRIBE came in on, with the scope id of that
-    interface (0 for IPv4)."""
-
-    network: IPv4Network | IPv6Network
-    scope: int = 0
 
 
 def judge_callbacks(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, OnLink, judge_callbacks
+from propchange.core.local_addresses import OnLink
+from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, judge_callbacks
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import (
     EVENT_NT,

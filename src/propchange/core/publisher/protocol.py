@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.local_addresses import OnLink
 from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
-from propchange.core.publisher.callback_guard import OnLink
 from propchange.core.publisher.delivery_queue import DeliverySchedule
 from propchange.core.publisher.judge import (
     Cancellation,

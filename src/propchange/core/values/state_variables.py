@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
-from propchange.core.multicast.message import GENERAL, check_level
 from propchange.core.values.data_types import (
     BinaryName,
     BooleanName,
@@ -30,10 +30,34 @@ from propchange.core.values.data_types import (
     data_type as data_type_named,
 )
 
-__all__ = ["HasVariables", "Merge", "StateVariable", "StateVariableOptions", "wire_name"]
+__all__ = [
+    "GENERAL",
+    "STANDARD_LEVELS",
+    "HasVariables",
+    "Merge",
+    "StateVariable",
+    "StateVariableOptions",
+    "check_level",
+    "wire_name",
+]
 
 T = TypeVar("T")
 V = TypeVar("V")
+
+GENERAL = "upnp:/general"
+"""The level of a variable that belongs to none of the other levels."""
+
+STANDARD_LEVELS = (
+    "upnp:/emergency",
+    "upnp:/fault",
+    "upnp:/warning",
+    "upnp:/info",
+    "upnp:/debug",
+    GENERAL,
+)
+"""The levels that UDA names, the most urgent first (UDA 2.0 table 4-8)."""
+
+_VENDOR_LEVEL = re.compile(r"[^\s:/.]+(?:\.[^\s:/.]+)+:/\S+")
 
 Merge = Callable[[str, str], str]
 """``merge(older, newer) -> text``: the one text that stands for two changes in a row, for a
@@ -69,6 +93,18 @@ def wire_name(attribute: str) -> str:
     if not name:
         raise ValueError(f"the attribute {attribute!r} gives no variable name; say name=")
     return name
+
+
+def check_level(level: str) -> None:
+    """Raises ValueError when ``level`` is none of :data:`STANDARD_LEVELS` and no level of a
+    vendor either: an own domain name, ``:/`` and something more (UDA 2.0 table 4-8)."""
+    if level in STANDARD_LEVELS:
+        return
+    if not level.isprintable() or _VENDOR_LEVEL.fullmatch(level) is None:
+        raise ValueError(
+            f"a level is {', '.join(STANDARD_LEVELS)}, or your own domain name with :/ and more, "
+            f"as example.org:/door/, not {shown(level)}"
+        )
 
 
 class StateVariable(Generic[T]):
