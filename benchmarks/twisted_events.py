@@ -2,7 +2,7 @@
 
     python -m benchmarks.twisted_events [--rounds N] [--cohen3 PYTHON]
 
-Receiving: propchange.twisted.event.EventServer, in a stock ``twisted.web`` site, against a bare
+Receiving: propchange.cohen3.EventServer, in a stock ``twisted.web`` site, against a bare
 resource that answers 200, each with 64 kept-alive connections that send NOTIFY. Sending:
 send_notification to 100 subscribers against Cohen3's, both in the environment of Cohen3 that
 tests/compat builds (Twisted 21.7). The contestants take turns; only the ratios count. Exits

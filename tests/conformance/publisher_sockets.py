@@ -18,13 +18,13 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.web.resource import Resource
 
 from propchange import Device, Service, StateVariable, host
+from propchange.cohen3 import EventSubscriptionServer, send_notification
 from propchange.core.limits import Limits
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.twisted import Service as TwistedService
 from propchange.twisted import Site
-from propchange.twisted.event import EventSubscriptionServer, send_notification
 from propchange.twisted.reporting import product
 
 T = TypeVar("T")

@@ -17,9 +17,11 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted.web.resource import Resource
 
 from propchange import ConnectionFailed, ControlPoint, SubscriptionRefused
+from propchange import cohen3 as event
+from propchange.cohen3 import event_server
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.twisted import ControlPoint as TwistedControlPoint
-from propchange.twisted import Site, event
+from propchange.twisted import Site
 
 __all__ = ["AsyncioFronts", "EventFronts", "TwistedFronts"]
 
@@ -171,19 +173,19 @@ class _TwistedFront:
 
 
 class EventFronts:
-    """``propchange.twisted.event``: an EventServer in a ``site``, and subscribe() for a service
+    """``propchange.cohen3``: an EventServer in a ``site``, and subscribe() for a service
     such as Cohen3 has them. One at a time: the module has globals."""
 
     def __init__(self, site: Any) -> None:
         self._site = site
         self._reactor = _Reactor()
-        self._globals = event.hostname, event.web_server_port, event._server
+        self._globals = event.hostname, event.web_server_port, event_server.current
 
     def __call__(self, exchange: Exchange, event_url: str) -> _EventFront:
         return _EventFront(self._reactor, self._site, exchange, event_url)
 
     def close(self) -> None:
-        event.hostname, event.web_server_port, event._server = self._globals
+        event.hostname, event.web_server_port, event_server.current = self._globals
         self._reactor.close()
 
 

@@ -1,9 +1,9 @@
 """What the tests of the Twisted front share: a reactor whose clock the test owns, a web server in
-memory, and the two ends that the classes of Cohen3's page talk to."""
+memory, and requests to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from twisted.web.server import Site
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Response
 from propchange.http import ResponseParser
-from propchange.twisted import event
 
 DEVICE = IPv4Address("TCP", "127.0.0.1", 8080)
 PEER = IPv4Address("TCP", "127.0.0.1", 40000)
@@ -90,102 +89,6 @@ def serve(reactor: Reactor) -> Callable[..., Wire]:
         return Wire(Site(root, reactor=reactor), **ends)
 
     return serve
-
-
-class Coherence:
-    """What stands for Cohen3's central object."""
-
-    hostname = "127.0.0.1"
-    web_server_port = 8080
-
-    def __init__(self) -> None:
-        self.resources: dict[str, Any] = {}
-
-    def add_web_resource(self, name: str, resource: Any) -> None:
-        self.resources[name] = resource
-
-
-class ControlPoint:
-    def __init__(self) -> None:
-        self.coherence = Coherence()
-        self.events: list[event.Event] = []
-
-    def propagate(self, one: event.Event) -> None:
-        self.events.append(one)
-
-
-@pytest.fixture
-def control_point() -> ControlPoint:
-    return ControlPoint()
-
-
-class DeviceService:
-    """What stands for Cohen3's ServiceServer."""
-
-    id = "RenderingControl"
-    backend = None
-
-    def __init__(self) -> None:
-        self.subscribers: dict[str, Any] = {}
-        self.reactor: Any = None
-        self.sent: list[Any] = []
-
-    def get_subscribers(self) -> dict[str, Any]:
-        return self.subscribers
-
-    def new_subscriber(self, subscriber: dict[str, Any]) -> None:
-        if self.reactor is not None:
-            self.sent.append(event.send_notification(subscriber, BODY, reactor=self.reactor))
-        self.subscribers[subscriber["sid"]] = subscriber
-
-
-class ClientService:
-    """What stands for Cohen3's Service at a control point."""
-
-    def __init__(self) -> None:
-        self.sid: str | None = None
-        self.timeout = 0
-        self.told_timeouts: list[int] = []
-        self.processed: list[Any] = []
-        self.event_connection: Any = None
-
-    def get_base_url(self) -> bytes:
-        return b"http://127.0.0.1:8080/"
-
-    def get_event_sub_url(self) -> str:
-        return "http://127.0.0.1:8080/RenderingControl/subscribe"
-
-    def get_sid(self) -> str | None:
-        return self.sid
-
-    def set_sid(self, sid: str | None) -> None:
-        self.sid = sid
-
-    def set_timeout(self, timeout: int) -> None:
-        self.timeout = timeout
-        self.told_timeouts.append(timeout)
-
-    def process_event(self, one: Any) -> None:
-        self.processed.append(one)
-
-
-@pytest.fixture
-def device_service() -> DeviceService:
-    return DeviceService()
-
-
-@pytest.fixture
-def service() -> ClientService:
-    return ClientService()
-
-
-@pytest.fixture(autouse=True)
-def fresh_globals() -> Iterator[None]:
-    """The module's globals are those of a fresh import in each test."""
-    kept = event.hostname, event.web_server_port, event._server
-    event.hostname = event.web_server_port = event._server = None
-    yield
-    event.hostname, event.web_server_port, event._server = kept
 
 
 BODY = (

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from propchange import StateVariable, Status
 from propchange.errors import ConnectionFailed, SubscriptionRefused
-from propchange.twisted import ControlPoint, Service, event
+from propchange.twisted import ControlPoint, Service
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 GRANT = b"HTTP/1.1 200 OK\r\nSID: uuid:granted\r\nTIMEOUT: Second-300\r\nContent-Length: 0\r\n\r\n"
@@ -141,41 +141,6 @@ def test_a_subscription_is_renewed_cancelled_and_expires(
     assert sid in [subscription.sid for subscription in thermometer.subscriptions]
     reactor.pump([30, 31])
     assert thermometer.subscriptions == ()
-
-
-def test_its_subscribers_look_like_cohen3s(
-    thermometer: Thermometer, serve: Any, reactor: Any, messages: Any
-) -> None:
-    sid, _ = subscribed(thermometer, serve, reactor, messages)
-    subscribers = thermometer.get_subscribers()
-    assert list(subscribers) == [sid]
-    assert len(subscribers) == 1
-    subscriber = dict(subscribers[sid])
-    assert isinstance(subscriber.pop("created"), float)
-    assert subscriber == {
-        "sid": sid,
-        "callback": "http://127.0.0.1:9000/events",
-        "seq": 1,
-        "timeout": "Second-300",
-    }
-    assert thermometer.id == "urn:example-org:serviceId:Thermometer"
-    assert thermometer.backend is None
-    with pytest.raises(KeyError):
-        subscribers["uuid:unknown"]
-
-
-def test_a_subscriber_may_be_handed_over(thermometer: Thermometer, reactor: Any) -> None:
-    thermometer.new_subscriber(
-        {"sid": "uuid:own", "callback": "http://127.0.0.1:9001/", "seq": 0, "timeout": "Second-60"}
-    )
-    assert list(thermometer.get_subscribers()) == ["uuid:own"]
-    _, transport = reactor.accept()
-    assert b"<Temperature>20" in transport.value()
-    thermometer.temperature = 21.0
-    transport.protocol.dataReceived(OK)
-    assert b"<Temperature>21" in transport.value()
-    transport.protocol.dataReceived(b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n")
-    assert list(thermometer.get_subscribers()) == []
 
 
 def test_an_answer_that_does_not_come_is_given_up(
@@ -434,23 +399,3 @@ def test_a_rebooted_device_is_subscribed_afresh(point: ControlPoint, reactor: An
 def test_before_it_listens_it_cannot_subscribe(reactor: Any) -> None:
     with pytest.raises(RuntimeError, match="listen"):
         ControlPoint(reactor=reactor).subscribe("http://127.0.0.1/evt", print)
-
-
-def test_an_event_server_may_stand_for_its_listener(
-    reactor: Any, serve: Any, messages: Any
-) -> None:
-    """The duck-typed interface: EventServer asks this control point."""
-    point = ControlPoint(
-        reactor=reactor, shared_path="/events", callback_host="127.0.0.1", callback_port=8080
-    )
-    wire = serve(event.EventServer(point))
-    events: list[Any] = []
-    point.subscribe("http://127.0.0.1:8081/evt", events.append)
-    reactor.pump([0])
-    protocol, transport = reactor.accept()
-    assert b"CALLBACK: <http://127.0.0.1:8080/events>" in transport.value()
-    protocol.dataReceived(GRANT)
-    assert only(wire.send(messages.notify(SID="uuid:granted"))).status == 200
-    assert only(wire.send(messages.notify(SID="uuid:stray"))).status == 412
-    reactor.pump([0])
-    assert events[0].changes["Volume"] == "30"

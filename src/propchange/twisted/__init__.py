@@ -1,9 +1,8 @@
-"""Twisted: Cohen3's events on the rules of the core, and services and control points without it."""
+"""Services and control points on Twisted. Cohen3's events are in :mod:`propchange.cohen3`."""
 
 from __future__ import annotations
 
 from propchange.twisted.control_point import ControlPoint
-from propchange.twisted.installing import install
 from propchange.twisted.remote import RemoteDevice, RemoteService
 from propchange.twisted.service import Service
 from propchange.twisted.site import Site
@@ -18,3 +17,10 @@ __all__ = [
     "Subscription",
     "install",
 ]
+
+
+def install() -> None:
+    """Call :func:`propchange.cohen3.install`."""
+    from propchange import cohen3  # which stands on this package
+
+    cohen3.install()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -16,10 +16,9 @@ from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, R
 from propchange.driver.interfaces import scoped_host
 from propchange.driver.timer import Timer
 from propchange.http import ResponseParser, encode_delivery
-from propchange.twisted.dispatching import Logger
-from propchange.twisted.reactors import Reactor, all_of, default_reactor, later_of
+from propchange.twisted.reactors import Reactor, all_of, later_of
 
-__all__ = ["Deliveries", "Ended", "NotificationProtocol", "deliveries_of"]
+__all__ = ["Deliveries", "Ended", "deliveries_of"]
 
 Ended = Callable[[Delivery, Response | DeliveryFailure], None]
 """Takes the subscriber's answer, or why there is none."""
@@ -27,21 +26,15 @@ Ended = Callable[[Delivery, Response | DeliveryFailure], None]
 _Route = tuple[Endpoint, Endpoint | None]
 
 
-class NotificationProtocol(Protocol, Logger):
-    """A connection to a subscriber: one NOTIFY at a time, kept alive where the peer allows.
+class _Connection(Protocol):
+    """A connection to a subscriber: one NOTIFY at a time, kept alive where the peer allows."""
 
-    The answer may come in any number of chunks. Without :class:`Deliveries` to go back to, it
-    ends the connection after the first answer.
-    """
-
-    logCategory = "notification_protocol"
     transport: Any
 
-    def __init__(self, deliveries: Deliveries | None = None, pool: _Pool | None = None) -> None:
+    def __init__(self, deliveries: Deliveries, pool: _Pool) -> None:
         self._deliveries = deliveries
-        self._parser = ResponseParser(DEFAULT_LIMITS if deliveries is None else deliveries.limits)
+        self._parser = ResponseParser(deliveries.limits)
         self._parser.expect("NOTIFY")
-        self._alarm: Any = None
         self.pool = pool
         self.delivery: Delivery | None = None
         self.ended: Ended | None = None
@@ -50,11 +43,6 @@ class NotificationProtocol(Protocol, Logger):
 
     def connectionMade(self) -> None:
         """The connection is there: send what it was made for."""
-        if self._deliveries is None:
-            self._alarm = default_reactor().callLater(
-                DEFAULT_LIMITS.attempt_seconds, self.transport.loseConnection
-            )
-            return
         nodelay = getattr(self.transport, "setTcpNoDelay", None)
         if nodelay is not None:
             nodelay(True)
@@ -68,28 +56,25 @@ class NotificationProtocol(Protocol, Logger):
         """Some bytes of an answer."""
         parser = self._parser
         responses = parser.feed(data)
-        if self.delivery is None and self._deliveries is not None:
+        if self.delivery is None:
             # Bytes that nothing was asked for: whose answer would the next ones be?
             self._deliveries.retire(self)
         elif responses:
             clean = len(responses) == 1 and not parser.started and parser.error is None
-            self._answered(responses[0], reusable=clean and not responses[0].close)
+            self._deliveries.answered(self, responses[0], clean and not responses[0].close)
         elif parser.error is not None:
-            self.debug("the answer to a notification is not HTTP: %s", parser.error)
-            self._failed(DeliveryFailure.BROKEN)
+            self._deliveries.failed(self, DeliveryFailure.BROKEN)
             self.end()
 
     def connectionLost(self, reason: Any = ConnectionDone()) -> None:  # noqa: B008 - Twisted's signature
         """The connection is gone; an answer that ends with it is whole now."""
-        if self._alarm is not None and self._alarm.active():
-            self._alarm.cancel()
         stale = self.used and not self._parser.started
         response = self._parser.end()
-        if response is not None and (self.delivery is not None or self._deliveries is None):
-            self._answered(response, reusable=False)
-        self._failed(DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
-        if self._deliveries is not None:
-            self._deliveries.gone(self)
+        if response is not None and self.delivery is not None:
+            self._deliveries.answered(self, response, False)
+        failure = DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN
+        self._deliveries.failed(self, failure)
+        self._deliveries.gone(self)
 
     def end(self) -> None:
         """End the connection now, or the attempt to make one."""
@@ -100,20 +85,6 @@ class NotificationProtocol(Protocol, Logger):
         abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)
         abort()
 
-    def _answered(self, response: Response, *, reusable: bool) -> None:
-        if not 200 <= response.status < 300:
-            self.warning("a notification was answered with %d", response.status)
-        if self._deliveries is None:
-            if self._alarm is not None and self._alarm.active():
-                self._alarm.cancel()
-            self.transport.loseConnection()
-        else:
-            self._deliveries.answered(self, response, reusable)
-
-    def _failed(self, failure: DeliveryFailure) -> None:
-        if self._deliveries is not None:
-            self._deliveries.failed(self, failure)
-
 
 class _Pool:
     """The connections of one route: how many, the idle ones, and who waits for one."""
@@ -123,22 +94,21 @@ class _Pool:
     def __init__(self, route: _Route) -> None:
         self.route = route
         self.size = 0
-        self.idle: list[NotificationProtocol] = []
+        self.idle: list[_Connection] = []
         self.waiting: deque[tuple[Delivery, Ended]] = deque()
 
 
 class _Factory(ClientFactory):
     noisy = False
 
-    def __init__(self, connection: NotificationProtocol, deliveries: Deliveries) -> None:
+    def __init__(self, connection: _Connection, deliveries: Deliveries) -> None:
         self._connection = connection
         self._deliveries = deliveries
 
-    def buildProtocol(self, addr: object) -> NotificationProtocol:
+    def buildProtocol(self, addr: object) -> _Connection:
         return self._connection
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        self._connection.debug("no connection: %s", reason.getErrorMessage())
         self._deliveries.failed(self._connection, DeliveryFailure.CONNECT)
         self._deliveries.gone(self._connection)
 
@@ -157,12 +127,12 @@ class Deliveries:
         self._clock = reactor.seconds
         self._timer = Timer(later_of(reactor), limits, self._sweep, clock=self._clock)
         self._pools: dict[_Route, _Pool] = {}
-        self._open: set[NotificationProtocol] = set()
-        self._carried_by: dict[Delivery, NotificationProtocol] = {}
+        self._open: set[_Connection] = set()
+        self._carried_by: dict[Delivery, _Connection] = {}
         # Each in the order of its deadlines, since each has one length of them.
         self._attempts: dict[Delivery, float] = {}
-        self._idle: dict[NotificationProtocol, float] = {}
-        self._going: dict[NotificationProtocol, Deferred[None]] = {}
+        self._idle: dict[_Connection, float] = {}
+        self._going: dict[_Connection, Deferred[None]] = {}
         # Pools that wait for a connection of another pool to end.
         self._starved: dict[_Pool, None] = {}
 
@@ -223,7 +193,7 @@ class Deliveries:
         carry nothing. Fires when they are gone."""
         going: list[Deferred[None]] = []
         for connection in tuple(self._open):
-            pool = cast(_Pool, connection.pool)
+            pool = connection.pool
             if pool.route[0] in endpoints and connection.delivery is None:
                 going.append(self._going.setdefault(connection, Deferred()))
                 if connection in self._idle:
@@ -252,7 +222,7 @@ class Deliveries:
             self.retire(longest)
 
     def _connect(self, pool: _Pool, delivery: Delivery, ended: Ended) -> None:
-        connection = NotificationProtocol(self, pool)
+        connection = _Connection(self, pool)
         connection.delivery = delivery
         connection.ended = ended
         pool.size += 1
@@ -267,26 +237,26 @@ class Deliveries:
             bindAddress=None if source is None else (scoped_host(source), 0),
         )
 
-    def connected(self, connection: NotificationProtocol) -> None:
+    def connected(self, connection: _Connection) -> None:
         """For the connection: it is there."""
         if connection.delivery is None:
             connection.end()  # aborted meanwhile
         else:
             connection.carry(connection.delivery)
 
-    def retire(self, connection: NotificationProtocol) -> None:
+    def retire(self, connection: _Connection) -> None:
         """End a connection that carries nothing."""
-        if self._idle.pop(connection, None) is not None and connection.pool is not None:
+        if self._idle.pop(connection, None) is not None:
             connection.pool.idle.remove(connection)
         connection.transport.loseConnection()
 
-    def gone(self, connection: NotificationProtocol) -> None:
+    def gone(self, connection: _Connection) -> None:
         """For the connection: there is no such any more."""
         if connection not in self._open:
             return
         self._open.remove(connection)
         going = self._going.pop(connection, None)
-        pool = cast(_Pool, connection.pool)
+        pool = connection.pool
         pool.size -= 1
         if self._idle.pop(connection, None) is not None:
             pool.idle.remove(connection)
@@ -307,16 +277,14 @@ class Deliveries:
 
     # --- deliveries end ---
 
-    def answered(
-        self, connection: NotificationProtocol, response: Response, reusable: bool
-    ) -> None:
+    def answered(self, connection: _Connection, response: Response, reusable: bool) -> None:
         """For the connection: its delivery was answered."""
         delivery, ended = self._take(connection)
         if not reusable:
             connection.end()
         else:
             connection.used = True
-            pool = cast(_Pool, connection.pool)
+            pool = connection.pool
             if pool.waiting and not pool.waiting[0][0].fresh:
                 following, then = pool.waiting.popleft()
                 connection.delivery = following
@@ -334,13 +302,13 @@ class Deliveries:
         if delivery is not None and ended is not None:
             ended(delivery, response)
 
-    def failed(self, connection: NotificationProtocol, failure: DeliveryFailure) -> None:
+    def failed(self, connection: _Connection, failure: DeliveryFailure) -> None:
         """For the connection: what it carried, if anything, brings no answer."""
         delivery, ended = self._take(connection)
         if delivery is not None and ended is not None:
             ended(delivery, failure)
 
-    def _take(self, connection: NotificationProtocol) -> tuple[Delivery | None, Ended | None]:
+    def _take(self, connection: _Connection) -> tuple[Delivery | None, Ended | None]:
         delivery, ended = connection.delivery, connection.ended
         if delivery is not None:
             connection.delivery = connection.ended = None

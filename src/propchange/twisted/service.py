@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,18 +25,16 @@ from propchange.core.publisher.outcomes import (
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable, Subscription
 from propchange.core.values.state_variables import StateVariable
-from propchange.core.wire.headers import format_timeout
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
-from propchange.core.wire.propertyset import format_propertyset
+from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.reporting import Warnings
 from propchange.driver.timer import Timer
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
-from propchange.twisted.notifying import drop, send_notification
+from propchange.twisted.messages import answer, call_when_left, read_body, read_request
 from propchange.twisted.reactors import Reactor, all_of, clock_of, default_reactor, later_of
 from propchange.twisted.reporting import default_policy
 from propchange.twisted.site import Site
-from propchange.twisted.subscriptions import EventSubscriptionServer
 from propchange.upnp import service as upnp
 
 __all__ = ["Service"]
@@ -48,18 +45,14 @@ _PATH = "/"
 class Service(upnp.Service):
     """A :class:`propchange.Service` that publishes through Twisted.
 
-    Its state variables are declared and assigned as there; put :attr:`resource` at the event
-    URL, or an :class:`~propchange.twisted.event.EventSubscriptionServer` made for it, and from
-    then on assignments are events, with everything that the core does for them: moderation,
-    LastChange, merging for who is behind, several delivery URLs, expiry.
+    Its state variables are declared and assigned as there. Put :attr:`resource` at the event
+    URL: from then on assignments are events, with everything that the core does for them:
+    moderation, LastChange, merging for who is behind, several delivery URLs, expiry.
 
     ``reactor`` is the reactor to use, None for the installed one; ``policy`` says what is granted
     to whom; ``limits`` are the bounds. The other arguments are those of the base class. To be
     assigned to in the reactor's thread, else RuntimeError.
     """
-
-    backend = None
-    """What Cohen3's services have there; a service of this class stands for itself."""
 
     def __init__(
         self,
@@ -74,9 +67,12 @@ class Service(upnp.Service):
         self._policy = policy or default_policy()
         self._limits = limits
         self._publication: _Publication | None = None
-        self._resource: EventSubscriptionServer | None = None
+        self._resource: _EventURL | None = None
         self._listening: list[Any] = []
         self._closed = False
+        self.on_publish: list[Callable[[dict[str, str]], object]] = []
+        """Each is called with the changes of every event, evented variable -> text, before they
+        are moderated or merged."""
 
     @property
     def id(self) -> str:
@@ -87,10 +83,8 @@ class Service(upnp.Service):
     def resource(self) -> Resource:
         """The web resource for the event URL; always the same."""
         if self._resource is None:
-            publication = self._opened()
-            self._resource = EventSubscriptionServer(
-                self, policy=self._policy, limits=self._limits, reactor=publication.reactor
-            )
+            reactor = self._opened().reactor
+            self._resource = _EventURL(self, self._policy, self._limits, reactor)
         return self._resource
 
     @property
@@ -134,17 +128,7 @@ class Service(upnp.Service):
             ends.append(site.close())
         return all_of(ends)
 
-    # --- what EventSubscriptionServer talks to ---
-
-    def get_subscribers(self) -> Mapping[str, Any]:
-        """SID -> subscriber, as Cohen3's services have them: a live view."""
-        return self._opened().subscribers
-
-    def new_subscriber(self, subscriber: MutableMapping[str, Any]) -> None:
-        """Take a subscriber that was not subscribed by a request here: a dict of ``sid``,
-        ``callback`` and ``seq``. It gets the initial event and every later one, unmoderated, until
-        it answers 412."""
-        self._opened().take(subscriber, self.initial_texts())
+    # --- requests ---
 
     def receive_request(self, request: Request) -> Response:
         """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
@@ -172,9 +156,42 @@ class Service(upnp.Service):
                 name: _evented(self.variables[name], text)
                 for name, text in self.initial_texts().items()
             }
-            self._publication = _Publication(reactor, self._policy, self._limits, variables)
+            self._publication = _Publication(
+                reactor, self._policy, self._limits, variables, self.on_publish
+            )
             self.attach(self._publication)
         return self._publication
+
+
+class _EventURL(Resource):
+    """The web resource at the event URL of a service."""
+
+    isLeaf = True
+
+    def __init__(
+        self, service: Service, policy: PublisherPolicy, limits: Limits, reactor: Reactor
+    ) -> None:
+        Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
+        self._service = service
+        self._policy = policy
+        self._limits = limits
+        self._reactor = reactor
+
+    def render(self, request: Any) -> bytes:
+        """Answer a request of any method."""
+        body = read_body(request, self._limits)
+        message = read_request(request, body if isinstance(body, bytes) else b"")
+        refusal = body if isinstance(body, Refusal) else None
+        if refusal is None and request.prepath and request.postpath:
+            # A site has this resource at one path; one that is nothing else has it at all.
+            refusal = Refusal(404, "no service has this event URL", "")
+        if refusal is not None:
+            return answer(request, refusal_response(refusal, self._policy, message))
+        response = self._service.receive_request(message)
+        if response.receipt is not None:
+            sent, lost = self._service.response_sent, self._service.response_lost
+            call_when_left(request, self._reactor, lambda left: (sent if left else lost)(response))
+        return answer(request, response)
 
 
 def _evented(variable: StateVariable[Any], text: str) -> EventedVariable:
@@ -195,7 +212,9 @@ class _Publication:
         policy: PublisherPolicy,
         limits: Limits,
         variables: Mapping[str, EventedVariable],
+        on_publish: list[Callable[[dict[str, str]], object]],
     ) -> None:
+        self._on_publish = on_publish
         self.reactor = reactor
         self._limits = limits
         self._clock = clock_of(reactor)
@@ -215,8 +234,6 @@ class _Publication:
         self._waiters: list[tuple[Callable[[], bool], Deferred[None]]] = []
         self._logger = logging.getLogger("propchange.publisher")
         self._warnings = Warnings(self._logger)
-        self._taken: dict[str, Any] = {}
-        self.subscribers = _Subscribers(self.protocol, self._taken, self._clock)
 
     def close(self) -> Deferred[None]:
         self._timer.close()
@@ -226,9 +243,6 @@ class _Publication:
         for delivery in self._in_flight:
             self._deliveries.abort(delivery)
         self._in_flight.clear()
-        for subscriber in tuple(self._taken.values()):
-            self._called |= drop(subscriber, self.reactor)
-        self._taken.clear()
         waiters, self._waiters = self._waiters, []
         for _, deferred in waiters:
             deferred.cancel()
@@ -247,8 +261,8 @@ class _Publication:
     def publish(self, changes: dict[str, str]) -> None:
         self.protocol.update(_PATH, changes, self._clock())
         self._queue_pump()
-        if self._taken:
-            self._tell(tuple(self._taken.values()), changes)
+        for tell in self._on_publish:
+            tell(changes)
 
     def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
         call = self.reactor.callLater(0, callback)
@@ -258,20 +272,6 @@ class _Publication:
                 call.cancel()
 
         return cancel
-
-    def take(self, subscriber: MutableMapping[str, Any], texts: Mapping[str, str]) -> None:
-        self._taken[str(subscriber["sid"])] = subscriber
-        self._tell((subscriber,), texts)
-
-    def _tell(self, subscribers: Iterable[Any], texts: Mapping[str, str]) -> None:
-        xml = format_propertyset(texts.items())
-        for subscriber in subscribers:
-            told, _ = send_notification(subscriber, xml, reactor=self.reactor)
-            told.addCallbacks(self._disowned, lambda _: None, callbackArgs=(subscriber,))
-
-    def _disowned(self, response: Any, subscriber: Any) -> None:
-        if response.status == 412:
-            self._taken.pop(str(subscriber["sid"]), None)
 
     # --- inputs ---
 
@@ -356,34 +356,3 @@ class _Publication:
         deferred: Deferred[None] = Deferred()
         self._waiters.append((condition, deferred))
         return deferred
-
-
-class _Subscribers(Mapping[str, Any]):
-    """The subscriptions of a protocol as Cohen3's dict of subscribers."""
-
-    def __init__(
-        self, protocol: PublisherProtocol, taken: Mapping[str, Any], clock: Callable[[], float]
-    ) -> None:
-        self._protocol = protocol
-        self._taken = taken
-        self._clock = clock
-
-    def __getitem__(self, sid: str) -> Any:
-        for subscription in self._protocol.subscriptions:
-            if subscription.sid == sid:
-                since = self._clock() - (subscription.expires - subscription.duration)
-                return {
-                    "sid": sid,
-                    "callback": subscription.callbacks[0],
-                    "seq": subscription.seq,
-                    "timeout": format_timeout(subscription.duration).decode("ascii"),
-                    "created": time.time() - since,
-                }
-        return self._taken[sid]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from [subscription.sid for subscription in self._protocol.subscriptions]
-        yield from tuple(self._taken)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

@@ -2,7 +2,7 @@
 
     python programs.py renderer|controller shipped|swapped PORT
 
-With ``swapped``, coherence.upnp.core.event is propchange.twisted.event. Commands come as lines on
+With ``swapped``, coherence.upnp.core.event is propchange.cohen3. Commands come as lines on
 stdin, answers go as JSON Lines to stdout; a program ends with its stdin.
 """
 

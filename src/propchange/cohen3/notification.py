@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections import deque
 from collections.abc import Mapping, MutableMapping
@@ -11,7 +12,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol
 
+from propchange.cohen3.dispatcher import Logger
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.requests import authority_and_target, http_url
 from propchange.core.wire.headers import next_seq
@@ -25,12 +29,12 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.errors import DeliveryError, LocalProtocolError
-from propchange.http import encode_delivery
+from propchange.http import ResponseParser, encode_delivery
 from propchange.twisted.deliveries import deliveries_of
-from propchange.twisted.dispatching import Logger
 from propchange.twisted.reactors import Reactor, default_reactor
 
 __all__ = [
+    "NotificationProtocol",
     "PeerResponse",
     "Subscriber",
     "drop",
@@ -60,7 +64,54 @@ class PeerResponse(NamedTuple):
         )
 
 
+_logger = logging.getLogger("notification_protocol")
+
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class NotificationProtocol(Protocol, Logger):
+    """A connection to a subscriber that was made elsewhere: reads one answer to a NOTIFY, which
+    may come in any number of chunks, and ends the connection."""
+
+    logCategory = "notification_protocol"
+    transport: Any
+
+    def __init__(self) -> None:
+        self._parser = ResponseParser(DEFAULT_LIMITS)
+        self._parser.expect("NOTIFY")
+        self._alarm: Any = None
+
+    def connectionMade(self) -> None:
+        """The connection is there; an answer has ``attempt_seconds`` of the limits to come."""
+        seconds = DEFAULT_LIMITS.attempt_seconds
+        self._alarm = default_reactor().callLater(seconds, self.transport.loseConnection)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Some bytes of the answer."""
+        for response in self._parser.feed(data)[:1]:
+            self._answered(response)
+        if self._parser.error is not None:
+            self.debug("the answer to a notification is not HTTP: %s", self._parser.error)
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Any = ConnectionDone()) -> None:  # noqa: B008 - Twisted's signature
+        """The connection is gone; an answer that ends with it is whole now."""
+        if self._alarm.active():
+            self._alarm.cancel()
+        response = self._parser.end()
+        if response is not None:
+            self._answered(response)
+
+    def _answered(self, response: Response) -> None:
+        _warn_unless_taken(response)
+        if self._alarm.active():
+            self._alarm.cancel()
+        self.transport.loseConnection()
+
+
+def _warn_unless_taken(response: Response) -> None:
+    if not 200 <= response.status < 300:
+        _logger.warning("a notification was answered with %d", response.status)
 
 
 class Subscriber(dict[str, Any]):
@@ -155,6 +206,8 @@ class _Notification:
 
     def _ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
         self.delivery = None
+        if isinstance(result, Response):
+            _warn_unless_taken(result)
         goes_on = self._outbox.wants(self)
         if result is DeliveryFailure.STALE and not delivery.fresh and goes_on:
             self.begin(fresh=True)
@@ -225,7 +278,7 @@ class _Outbox:
         if isinstance(result, PeerResponse):
             deferred.callback(result)
         else:
-            _log.info("%s: %s", self.subscriber.get("sid"), result)
+            _logger.info("%s: %s", self.subscriber.get("sid"), result)
             deferred.errback(result)
 
     def hold(self) -> None:
@@ -278,13 +331,6 @@ _OVER = "the subscription is over"
 # make a new one each time; gone when nothing waits.
 _Outboxes = dict[tuple[str, str], _Outbox]
 _of_reactor: weakref.WeakKeyDictionary[Any, _Outboxes] = weakref.WeakKeyDictionary()
-
-
-class _NotificationLog(Logger):
-    logCategory = "notification_protocol"
-
-
-_log = _NotificationLog()
 
 
 def _outbox(subscriber: MutableMapping[str, Any], reactor: Reactor) -> _Outbox:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from propchange.cohen3.dispatcher import Logger
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.propertyset import parse_propertyset
-from propchange.twisted.dispatching import Logger
 
 __all__ = ["Event"]
 

@@ -10,8 +10,8 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from propchange import cohen3 as event
 from propchange.errors import LocalProtocolError
-from propchange.twisted import event
 
 GRANT = b"HTTP/1.1 200 OK\r\nSID: uuid:granted\r\nTIMEOUT: Second-300\r\nContent-Length: 0\r\n\r\n"
 

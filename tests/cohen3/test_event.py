@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from propchange import cohen3 as event
+from propchange.cohen3.dispatcher import BindError, EventDispatcher, Logger
 from propchange.errors import RemoteProtocolError
-from propchange.twisted import event
-from propchange.twisted.dispatching import BindError, EventDispatcher, Logger
 
 NAMES = (
     "Event",
@@ -193,7 +193,7 @@ def test_install_puts_the_module_in_the_place_of_cohen3s() -> None:
         "import propchange.twisted.event\n"
         "print(event is propchange.twisted.event, EventServer.__module__)\n"
     )
-    assert run(program) == "True propchange.twisted.event"
+    assert run(program) == "True propchange.cohen3.event_server"
 
 
 def test_install_works_where_cohen3_is_not_installed() -> None:
@@ -203,7 +203,7 @@ def test_install_works_where_cohen3_is_not_installed() -> None:
         "install()\n"
         "print(sys.modules['coherence.upnp.core.event'].__name__)\n"
     )
-    assert run(program) == "propchange.twisted.event"
+    assert run(program) == "propchange.cohen3"
 
 
 def test_install_says_so_when_cohen3s_own_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,13 +225,11 @@ def test_importing_installs_no_reactor() -> None:
 def test_an_install_that_fails_leaves_the_modules_as_they_were(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from propchange.twisted import installing
-
     def broken(_: str) -> None:
         raise AttributeError("on purpose")
 
-    monkeypatch.delitem(sys.modules, installing.REPLACED, raising=False)
+    monkeypatch.delitem(sys.modules, event.REPLACED, raising=False)
     monkeypatch.setattr("importlib.import_module", broken)
     with pytest.raises(AttributeError):
-        installing.install()
-    assert installing.REPLACED not in sys.modules
+        event.install()
+    assert event.REPLACED not in sys.modules

@@ -1,4 +1,4 @@
-"""The event dispatcher and the logger that the classes of :mod:`propchange.twisted.event` are.
+"""The event dispatcher and the logger that the classes of :mod:`propchange.cohen3` are.
 
 Their names and manners are those that Cohen3's classes had from the packages they stood on, as
 far as programs use them. An *event* here is a name that listeners are bound to, not a UPnP event.

@@ -8,15 +8,19 @@ it must be tried again, and when it must be a new subscription. Each is logged w
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from propchange.cohen3 import event_server
+from propchange.cohen3.dispatcher import Logger
+from propchange.cohen3.event_server import POLICY, own_delivery_url
+from propchange.cohen3.notification import PeerResponse
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.requests import (
     addressed_to,
     http_url,
@@ -30,37 +34,44 @@ from propchange.core.subscriber.timing import backoff
 from propchange.core.wire.headers import is_infinite, parse_sid, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import LocalProtocolError, PropchangeError
-from propchange.twisted.courses import course_of, renewable
-from propchange.twisted.dispatching import Logger
 from propchange.twisted.exchanges import Exchange, connect
-from propchange.twisted.notifying import PeerResponse
 from propchange.twisted.reactors import Reactor, default_reactor
-from propchange.twisted.reporting import product
 from propchange.twisted.requests import locate
 
-if TYPE_CHECKING:
-    from propchange.twisted.event import EventServer
-
-__all__ = ["POLICY", "EventProtocol", "subscribe", "unsubscribe"]
-
-POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
-"""What is asked for, unless a service wants something else."""
+__all__ = ["EventProtocol", "subscribe", "unsubscribe"]
 
 _INFINITE_SECONDS = 1800
 """An infinite grant is renewed as if it were this: else a device that forgot it goes unnoticed."""
 
 
-def _event_module() -> ModuleType:
-    # Its globals, as Cohen3 documents them, say where events arrive.
-    from propchange.twisted import event  # which imports this module
-
-    return event
+_RENEWED_BEFORE = 30
+"""Cohen3's services renew so many seconds before the time that ``set_timeout`` is told."""
 
 
-def _server() -> EventServer | None:
-    """The latest EventServer, None before there is one."""
-    server: EventServer | None = _event_module()._server
-    return server
+@dataclass(eq=False, slots=True)
+class _Course:
+    """What is remembered of a service from one SUBSCRIBE to the next. Its ``timeout`` is what it
+    was told last, which says when to renew and not how long to ask for."""
+
+    asked: int = 0
+    told: int | None = None
+    failures: int = 0
+
+
+_courses: WeakKeyDictionary[Any, _Course] = WeakKeyDictionary()
+
+
+def _course_of(service: Any) -> _Course:
+    """The course of ``service``, the same each time, for as long as the service is there."""
+    return _courses.setdefault(service, _Course())
+
+
+def _renewable(seconds: int) -> int:
+    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end, so that
+    it renews at half of a short grant: it would renew one below 30 s at once, and again at once."""
+    if seconds >= 2 * _RENEWED_BEFORE:
+        return seconds
+    return _RENEWED_BEFORE + max(seconds // 2, 1)
 
 
 class EventProtocol(Exchange, Logger):
@@ -169,7 +180,7 @@ class EventProtocol(Exchange, Logger):
         if sid is None:
             service.process_event({})
             return
-        server = _server()
+        server = event_server.current
         if self.renewed not in (None, sid) and server is not None:
             server.forget(str(self.renewed))
         service.set_sid(sid)
@@ -177,9 +188,9 @@ class EventProtocol(Exchange, Logger):
         granted: float | None = _INFINITE_SECONDS
         if not is_infinite(timeout):
             granted = parse_timeout(timeout, lenient=True)
-        course = course_of(service)
+        course = _course_of(service)
         course.failures = 0
-        course.told = renewable(int(granted or min(course.asked or 1800, 1800)))
+        course.told = _renewable(int(granted or min(course.asked or 1800, 1800)))
         try:
             service.set_timeout(course.told)
         finally:
@@ -249,7 +260,7 @@ def _send(
         return succeed(None)
     connection = EventProtocol(service, action, reactor=reactor, limits=limits)
     connection.redirects = limits.redirects
-    latest = _server()
+    latest = event_server.current
     server = latest if action == "subscribe" and not sid else None
     if action == "subscribe":
         connection.renewed = sid
@@ -302,7 +313,7 @@ def _send(
         # What somebody has asked for meanwhile takes the place of this.
         outstanding = getattr(service, "event_connection", None)
         if _sid_known(service) == wanted_sid and outstanding is None:
-            course = course_of(service)
+            course = _course_of(service)
             course.failures += 1
             pause = backoff(course.failures, limits)
             connection.info("%s is asked again in %.0f s", url, pause)
@@ -347,7 +358,7 @@ def unsubscribe(
 
 
 def _message(service: Any, action: str, url: str, sid: str | None) -> Request | None:
-    course = course_of(service)
+    course = _course_of(service)
     timeout = int(getattr(service, "timeout", 0) or 0)
     if not course.asked or timeout != course.told:
         course.asked = timeout or POLICY.duration
@@ -356,7 +367,7 @@ def _message(service: Any, action: str, url: str, sid: str | None) -> Request | 
         return unsubscribe_message(url, sid, POLICY) if sid else None
     if sid:
         return renewal_message(url, sid, POLICY, duration=duration)
-    callback = _event_module().own_delivery_url()
+    callback = own_delivery_url()
     if callback is None:
         raise LocalProtocolError("no EventServer was made: there is no delivery URL to subscribe")
     return subscribe_message(url, callback, POLICY, duration=duration)
@@ -373,7 +384,7 @@ def _sid_known(service: Any) -> str | None:
 
 def _resubscribe(service: Any, sid: str, reactor: Reactor, limits: Limits) -> None:
     """The device does not know ``sid`` any more (CP-01)."""
-    server = _server()
+    server = event_server.current
     if server is not None:
         server.lose(sid, service)
     service.set_sid(None)

@@ -4,7 +4,7 @@ of subscribers that the service holds is the truth."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -12,6 +12,18 @@ from uuid import uuid4
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
+from propchange.cohen3.dispatcher import EventDispatcher, Logger
+from propchange.cohen3.event_server import own_delivery_url
+from propchange.cohen3.notification import (
+    PeerResponse,
+    Subscriber,
+    drop,
+    end,
+    hold,
+    release,
+    send_notification,
+    withdraw,
+)
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
@@ -25,18 +37,18 @@ from propchange.core.publisher.judge import (
     unsubscribe_response,
 )
 from propchange.core.wire.headers import format_timeout, parse_timeout
-from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.propertyset import format_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.timer import Timer
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
-from propchange.twisted.dispatching import EventDispatcher, Logger
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
-from propchange.twisted.notifying import Subscriber, drop, end, hold, release, withdraw
-from propchange.twisted.reactors import Reactor, default_reactor, later_of
+from propchange.twisted.reactors import Reactor, clock_of, default_reactor, later_of
 from propchange.twisted.reporting import default_policy
+from propchange.twisted.service import Service
 
-__all__ = ["EventSubscriptionServer"]
+__all__ = ["EventSubscriptionServer", "ServiceSubscribers"]
 
 
 class EventSubscriptionServer(EventDispatcher, Resource, Logger):
@@ -49,8 +61,8 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
     (seconds since the epoch). Whoever takes one out of the dict has ended the subscription.
     What is sent to a new subscriber leaves after the answer to its SUBSCRIBE.
 
-    A service with a ``receive_request(request)`` of its own, as
-    :class:`propchange.twisted.Service` is one, answers by itself.
+    A :class:`propchange.twisted.Service` answers by itself, and :attr:`subscribers` is a
+    :class:`ServiceSubscribers` of it.
 
     Dispatches ``event_client_message_received(command, headers, data)`` for each request:
     ``command`` is ``{"method": …, "path": …}``, ``headers`` those of the request.
@@ -71,13 +83,17 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
         EventDispatcher.__init__(self)
         self.register_event("event_client_message_received")
+        self._given_reactor = reactor
         self.service = service
-        self.subscribers: MutableMapping[str, Any] = service.get_subscribers()
+        self.subscribers: Any = (
+            ServiceSubscribers(service, self._reactor)
+            if isinstance(service, Service)
+            else service.get_subscribers()
+        )
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
         self._policy = policy or default_policy()
         self._limits = limits
-        self._given_reactor = reactor
         self._on_link = on_link
         if callable(getattr(service, "check_subscribers", None)):
             # What Cohen3's services call in a loop to this end; their own removes nobody.
@@ -100,20 +116,9 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         if request.prepath and request.postpath:
             # A site has this resource at one path; one that is nothing else has it at all.
             return self._refuse(request, message, Refusal(404, "no service has this event URL", ""))
-        own = getattr(self.service, "receive_request", None)
-        if own is not None:
-            response: Response = own(message)
-            if response.receipt is not None:
-                call_when_left(
-                    request,
-                    self._reactor,
-                    lambda left: (
-                        self.service.response_sent(response)
-                        if left
-                        else self.service.response_lost(response)
-                    ),
-                )
-            return answer(request, response)
+        if isinstance(self.service, Service):
+            rendered: bytes = self.service.resource.render(request)  # type: ignore[no-untyped-call] # Twisted's
+            return rendered
         if message.method == "SUBSCRIBE":
             return self._subscribe(request, message)
         if message.method == "UNSUBSCRIBE":
@@ -319,11 +324,60 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
             self._timer.set(when)
 
 
+class ServiceSubscribers(Mapping[str, Any]):
+    """The subscriptions of a :class:`propchange.twisted.Service` as Cohen3's dict of subscribers:
+    a live view, SID -> subscriber. :meth:`add` puts in one that was not subscribed here."""
+
+    def __init__(self, service: Service, reactor: Reactor) -> None:
+        self._service = service
+        self._reactor = reactor
+        self._clock = clock_of(reactor)
+        self._added: dict[str, MutableMapping[str, Any]] = {}
+        service.on_publish.append(self._publish)
+
+    def add(self, subscriber: MutableMapping[str, Any]) -> None:
+        """Send ``subscriber``, a dict of ``sid``, ``callback`` and ``seq``, the initial event and
+        every later one, unmoderated, until it answers 412."""
+        self._added[str(subscriber["sid"])] = subscriber
+        self._send(subscriber, self._service.initial_texts())
+
+    def _publish(self, changes: Mapping[str, str]) -> None:
+        for subscriber in tuple(self._added.values()):
+            self._send(subscriber, changes)
+
+    def _send(self, subscriber: MutableMapping[str, Any], texts: Mapping[str, str]) -> None:
+        def answered(response: PeerResponse) -> None:
+            if response.status == 412:
+                self._added.pop(str(subscriber["sid"]), None)
+
+        xml = format_propertyset(texts.items())
+        sent, _ = send_notification(subscriber, xml, reactor=self._reactor)
+        sent.addCallbacks(answered, lambda _: None)
+
+    def __getitem__(self, sid: str) -> Any:
+        for subscription in self._service.subscriptions:
+            if subscription.sid == sid:
+                since = self._clock() - (subscription.expires - subscription.duration)
+                return {
+                    "sid": sid,
+                    "callback": subscription.callbacks[0],
+                    "seq": subscription.seq,
+                    "timeout": format_timeout(subscription.duration).decode("ascii"),
+                    "created": time.time() - since,
+                }
+        return self._added[sid]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from [subscription.sid for subscription in self._service.subscriptions]
+        yield from tuple(self._added)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def _own_callback() -> bytes | None:
     """The CALLBACK of the control point in this process, if there is one."""
-    from propchange.twisted import event  # which imports this module
-
-    url = event.own_delivery_url()
+    url = own_delivery_url()
     return None if url is None else f"<{url}>".encode("ascii", "replace")
 
 

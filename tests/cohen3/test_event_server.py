@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from propchange.twisted import event
+from propchange import cohen3 as event
 
 
 @pytest.fixture

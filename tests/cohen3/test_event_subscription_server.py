@@ -13,11 +13,11 @@ from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from propchange import cohen3 as event
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.errors import DeliveryError
-from propchange.twisted import event
 
 AT_ONCE = PublisherPolicy()
 """The initial event follows its answer as soon as that has left."""

@@ -1,0 +1,97 @@
+"""The eight names of Cohen3's ``coherence.upnp.core.event``, on the rules of the core.
+
+:class:`EventServer` takes the NOTIFY requests of a control point and :class:`Event` is what is in
+one; :class:`EventSubscriptionServer` takes the SUBSCRIBE and UNSUBSCRIBE requests of a service;
+:func:`subscribe` and :func:`unsubscribe` send them, over an :class:`EventProtocol`;
+:func:`send_notification` sends events; :class:`NotificationProtocol` reads an answer to one.
+
+All of it may be used without Cohen3. :func:`install` puts it in the place of Cohen3's.
+``propchange.twisted.event`` is another name of this module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+from propchange.cohen3 import event_server
+from propchange.cohen3.event import Event
+from propchange.cohen3.event_protocol import EventProtocol, subscribe, unsubscribe
+from propchange.cohen3.event_server import EventServer
+from propchange.cohen3.event_subscription_server import EventSubscriptionServer
+from propchange.cohen3.notification import NotificationProtocol, PeerResponse, send_notification
+
+__all__ = [
+    "Event",
+    "EventProtocol",
+    "EventServer",
+    "EventSubscriptionServer",
+    "NotificationProtocol",
+    "PeerResponse",
+    "hostname",
+    "install",
+    "send_notification",
+    "subscribe",
+    "unsubscribe",
+    "web_server_port",
+]
+
+REPLACED = "coherence.upnp.core.event"
+
+hostname: str | None
+"""The host that delivery URLs name, as the latest :class:`EventServer` found it."""
+
+web_server_port: int | None
+"""The port that delivery URLs name, as the latest :class:`EventServer` found it."""
+
+
+class _Module(ModuleType):
+    """Reads and writes the two global names where :class:`EventServer` has them."""
+
+    @property
+    def hostname(self) -> str | None:
+        return event_server.hostname
+
+    @hostname.setter
+    def hostname(self, value: str | None) -> None:
+        event_server.hostname = value
+
+    @property
+    def web_server_port(self) -> int | None:
+        return event_server.web_server_port
+
+    @web_server_port.setter
+    def web_server_port(self, value: int | None) -> None:
+        event_server.web_server_port = value
+
+
+sys.modules[__name__].__class__ = _Module
+
+
+def install() -> None:
+    """From here on ``coherence.upnp.core.event`` is this module.
+
+    Call it before anything of Cohen3 is imported; again does nothing. Raises RuntimeError when
+    Cohen3's own module is loaded already, because what has been imported from it would stay.
+    """
+    ours = sys.modules[__name__]
+    loaded = sys.modules.get(REPLACED)
+    if loaded is ours:
+        return
+    if loaded is not None:
+        raise RuntimeError(
+            f"{REPLACED} is loaded already: call propchange.twisted.install() before the first "
+            "import of coherence"
+        )
+    sys.modules[REPLACED] = ours
+    package, _, name = REPLACED.rpartition(".")
+    try:
+        # So that it is also an attribute of its package. The package itself is empty.
+        parent = importlib.import_module(package)
+    except ImportError:
+        return  # Cohen3 is not installed
+    except BaseException:
+        sys.modules.pop(REPLACED, None)
+        raise
+    setattr(parent, name, ours)

@@ -1,0 +1,236 @@
+"""The side of a control point that hears events: EventServer, and where it stands."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from propchange.cohen3.dispatcher import EventDispatcher, Logger
+from propchange.cohen3.event import Event
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
+from propchange.core.subscriber.notify_routing import may_be_early
+from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.propertyset import parse_propertyset
+from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.errors import RemoteProtocolError
+from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
+from propchange.twisted.reporting import product
+
+__all__ = ["POLICY", "EventServer", "own_delivery_url"]
+
+POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
+"""What a control point asks for and takes, unless it wants something else."""
+
+hostname: str | None = None
+"""The host that delivery URLs name, as the latest :class:`EventServer` found it."""
+
+web_server_port: int | None = None
+"""The port that delivery URLs name, as the latest :class:`EventServer` found it."""
+
+current: EventServer | None = None
+"""The latest :class:`EventServer`, None before there is one."""
+
+_RECEIVED = "event_server_message_received"
+
+_NOTIFY = "UDA 2.0 §4.3.2"
+
+
+class EventServer(EventDispatcher, Resource, Logger):
+    """The web resource that a control point's events arrive at, all on one path.
+
+    Uses ``control_point.coherence``: its ``add_web_resource("events", self)``, ``hostname`` and
+    ``web_server_port``, from which the delivery URL is made. Judges each NOTIFY (200, 400, 412,
+    413 by UDA 2.0 §4.3.2) and gives an :class:`Event` to ``control_point.propagate``.
+
+    A SID is known when :func:`subscribe` has been granted it, or when it stands in the table of
+    Cohen3, for a control point of Cohen3's. A control point that nothing was ever subscribed
+    for is given every event, since there is no table that could tell. An event that comes before
+    the answer to its SUBSCRIBE is held until then.
+
+    Dispatches ``event_server_message_received(command, headers, data)`` for each request:
+    ``command`` is ``{"method": …, "path": …}``, ``headers`` those of the request. What a
+    listener or the control point raises is logged and never changes the answer.
+
+    A control point with a ``receive_notify(request)`` of its own, as
+    :class:`propchange.twisted.ControlPoint` is one, answers by itself.
+    """
+
+    isLeaf = True
+    logCategory = "event_server"
+
+    def __init__(
+        self,
+        control_point: Any,
+        *,
+        policy: SubscriberPolicy = POLICY,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        global hostname, web_server_port, current  # noqa: PLW0603 - the API that is carried on
+        Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
+        EventDispatcher.__init__(self)
+        self.register_event(_RECEIVED)
+        self.control_point = control_point
+        self.coherence = control_point.coherence
+        self._policy = policy
+        self._limits = limits
+        self._own = getattr(control_point, "receive_notify", None)
+        self._granted: set[str] = set()
+        self._ever_granted = False
+        self._subscribing = 0
+        self._early: list[Event] = []
+        self.coherence.add_web_resource("events", self)
+        hostname = self.coherence.hostname
+        web_server_port = self.coherence.web_server_port
+        current = self
+        self.info("events arrive at %s", _callback())
+
+    def render(self, request: Any) -> bytes | int:
+        """Answer a request of any method, as a site asks for it."""
+        response, message = self._judge(request)
+        # The answer to most events is the same few bytes.
+        usual = response.status == 200 and message.keep_alive and message.http_version == "1.1"
+        if usual and answer_at_once(request, OK):
+            return NOT_DONE_YET
+        return answer(request, response)
+
+    def render_NOTIFY(self, request: Any) -> bytes:
+        """Answer a NOTIFY: the status is in ``request``, the result the empty body."""
+        response, _ = self._judge(request)
+        return answer(request, response)
+
+    def _judge(self, request: Any) -> tuple[Response, Request]:
+        body = read_body(request, self._limits)
+        data = body if isinstance(body, bytes) else b""
+        if self.event_dispatcher_event_callbacks[_RECEIVED]:
+            command = {"method": request.method, "path": request.path}
+            self.dispatch_event(_RECEIVED, command, request.requestHeaders.copy(), data)
+        message = read_request(request, data)
+        if isinstance(body, Refusal):
+            verdict: Refusal | None = body
+        elif self._own is not None:
+            return self._own(message), message
+        else:
+            # The delivery URL is this resource itself, and nothing below it or asked of it.
+            exact = not getattr(request, "postpath", ()) and b"?" not in request.uri
+            verdict = self._receive(message, exact)
+        if verdict is None:
+            return notify_response(self._policy, message), message
+        self.info("%s answered %d: %s", message, verdict.status, verdict.reason)
+        return refusal_response(verdict, self._policy, message), message
+
+    def _receive(self, message: Request, exact: bool) -> Refusal | None:
+        verdict = judge_notify(message, self._policy, _advertised())
+        if isinstance(verdict, Refusal):
+            return verdict
+        if not exact:
+            return Refusal(412, f"{message.target[:80]!a} is no delivery URL", _NOTIFY)
+        sid = verdict.sid
+        known = self._knows(sid)
+        early = not known and self._subscribing > 0
+        if early:
+            held = (event.get_sid() for event in self._early)
+            stray = not may_be_early(sid, verdict.seq, held)
+        else:
+            stray = known is False
+        if stray:
+            return Refusal(412, f"{sid} is no subscription of this control point", _NOTIFY)
+        try:
+            pairs = parse_propertyset(verdict.body, self._limits)
+        except RemoteProtocolError as error:
+            return Refusal(error.status, str(error.args[0]), error.clause)
+        event = Event.of(sid, verdict.body, pairs)
+        if early:
+            if not self._has_room(sid):
+                return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
+            self._early.append(event)
+        else:
+            self._propagate(event)
+        return None
+
+    def _has_room(self, sid: str) -> bool:
+        most = self._limits.early_messages
+        return len(self._early) < most * self._subscribing and (
+            sum(event.get_sid() == sid for event in self._early) < most
+        )
+
+    def _propagate(self, event: Event) -> None:
+        if not event:
+            return
+        try:
+            self.control_point.propagate(event)
+        except Exception:  # noqa: BLE001 - an application's fault is not the device's
+            self.exception("the control point failed at an event of %s", event.get_sid())
+
+    def _knows(self, sid: str) -> bool | None:
+        """Whether there is such a subscription; None when there is no table that could tell."""
+        table = _cohen3_table(self.control_point)
+        if table is not None:
+            return sid in table
+        return sid in self._granted if self._ever_granted else None
+
+    # --- what subscribe() tells ---
+
+    def subscribing(self) -> None:
+        """A SUBSCRIBE is on its way: events may overtake its answer."""
+        self._subscribing += 1
+
+    def settled(self) -> None:
+        """A SUBSCRIBE has been answered, or never will be."""
+        self._subscribing -= 1
+        if not self._subscribing:
+            self._early.clear()
+
+    def granted(self, sid: str) -> None:
+        """``sid`` has been granted: here is what came too early."""
+        self._granted.add(sid)
+        self._ever_granted = True
+        early = [event for event in self._early if event.get_sid() == sid]
+        self._early = [event for event in self._early if event.get_sid() != sid]
+        for event in early:
+            self._propagate(event)
+
+    def forget(self, sid: str) -> None:
+        """``sid`` is no longer granted."""
+        self._granted.discard(sid)
+
+    def lose(self, sid: str, service: Any) -> None:
+        """The device of ``service`` does not know ``sid`` any more."""
+        self.forget(sid)
+        table = _cohen3_table(self.control_point)
+        if table is not None and table.get(sid) is service:
+            del table[sid]
+
+
+def _cohen3_table(control_point: Any) -> dict[str, Any] | None:
+    """Cohen3's dict of SID -> service, if ``control_point`` is one of Cohen3's."""
+    module = sys.modules.get("coherence.upnp.devices.control_point")
+    kind = getattr(module, "ControlPoint", None)
+    if kind is None or not isinstance(control_point, kind):
+        return None
+    table: dict[str, Any] = sys.modules["coherence.upnp.core.service"].__dict__["subscribers"]
+    return table
+
+
+def _advertised() -> str | None:
+    return _authority(hostname, web_server_port)
+
+
+@lru_cache(maxsize=4)
+def _authority(host: str | None, port: int | None) -> str | None:
+    if host is None or port is None:
+        return None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def own_delivery_url() -> str | None:
+    """The delivery URL of the latest :class:`EventServer`, None before there is one."""
+    return None if _advertised() is None else _callback()
+
+
+def _callback() -> str:
+    return f"http://{_advertised()}/events"
