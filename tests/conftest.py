@@ -1,8 +1,11 @@
-"""What every suite shares: the clause marks, hypothesis at three depths, no proxy from outside."""
+"""What every suite shares: coroutines as tests, the clause marks, hypothesis at three depths."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
+from typing import Any
 
 import pytest
 from clauses import clauses_of, load_clauses
@@ -55,6 +58,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if wanted:
         config.hook.pytest_deselected(items=[i for i in items if not wanted & marked[i]])
         items[:] = [item for item in items if wanted & marked[item]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test in a loop of its own, for 20 seconds at most. Afterwards the loop's
+    exception handler must not have been called; a test that expects a call empties `reports`."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given: dict[str, Any] = pyfuncitem.funcargs
+    reports: list[dict[str, Any]] = given.get("reports", [])
+
+    async def bounded() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, it: reports.append(it))
+        async with asyncio.timeout(20):
+            wanted = inspect.signature(pyfuncitem.obj).parameters
+            await pyfuncitem.obj(**{name: given[name] for name in wanted})
+
+    with asyncio.Runner(loop_factory=given.get("loop_factory")) as runner:
+        runner.run(bounded())
+    assert reports == []
+    return True
+
+
+@pytest.fixture
+def reports() -> list[dict[str, Any]]:
+    """What the exception handler of the test's loop was called with."""
+    return []
 
 
 @pytest.fixture(autouse=True)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import struct
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
 import uvloop
 
-T = TypeVar("T")
-
 _LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """An `async def` test runs on the standard library's loop and, unless it is marked `one_loop`,
+    on uvloop."""
+    if inspect.iscoroutinefunction(metafunc.function):
+        one = metafunc.definition.get_closest_marker("one_loop") is not None
+        names = list(_LOOPS)[: 1 if one else None]
+        metafunc.fixturenames.append("loop_factory")
+        metafunc.parametrize("loop_factory", [_LOOPS[name] for name in names], ids=names)
 
 
 class Peer:
@@ -409,35 +418,6 @@ def wire() -> Iterator[Wire]:
     wire = Wire()
     yield wire
     wire.close()
-
-
-@pytest.fixture
-def reports() -> list[dict[str, Any]]:
-    """What the event loop was told by its exception handler. A test may empty it."""
-    return []
-
-
-@pytest.fixture(params=_LOOPS)
-def run(
-    request: pytest.FixtureRequest, reports: list[dict[str, Any]]
-) -> Callable[[Coroutine[Any, Any, T]], T]:
-    """Runs a coroutine on the stdlib's loop and on uvloop, for 20 seconds at most; nothing may
-    have gone to the loop's exception handler."""
-
-    def run(coroutine: Coroutine[Any, Any, T]) -> T:
-        async def bounded() -> T:
-            asyncio.get_running_loop().set_exception_handler(
-                lambda _, context: reports.append(context)
-            )
-            async with asyncio.timeout(20):
-                return await coroutine
-
-        with asyncio.Runner(loop_factory=_LOOPS[request.param]) as runner:
-            result = runner.run(bounded())
-        assert reports == []
-        return result
-
-    return run
 
 
 @pytest.fixture

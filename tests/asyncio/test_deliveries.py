@@ -22,7 +22,6 @@ from propchange.core.wire.messages import (
 )
 from propchange.errors import LocalProtocolError
 
-Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
@@ -67,107 +66,90 @@ class Sender:
         assert self.deliveries.connection_count == 0
 
 
-def test_one_connection_carries_one_notify_after_the_other(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            sender.send(delivery(to, 0))
-            peer = await door.accept()
-            for seq in range(5):
-                request = await peer.until(END)
-                assert request.startswith(b"NOTIFY /n HTTP/1.1\r\n")
-                assert b"SEQ: %d\r\n" % seq in request
-                await peer.send(OK)
-                await until(lambda seq=seq: len(sender.ended) == seq + 1)
-                if seq < 4:
-                    sender.send(delivery(to, seq + 1))
-            assert sender.ended == [(seq, 200) for seq in range(5)]
-            assert (sender.deliveries.connection_count, sender.deliveries.idle_count) == (1, 1)
-
-    run(main())
+async def test_one_connection_carries_one_notify_after_the_other(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        sender.send(delivery(to, 0))
+        peer = await door.accept()
+        for seq in range(5):
+            request = await peer.until(END)
+            assert request.startswith(b"NOTIFY /n HTTP/1.1\r\n")
+            assert b"SEQ: %d\r\n" % seq in request
+            await peer.send(OK)
+            await until(lambda seq=seq: len(sender.ended) == seq + 1)
+            if seq < 4:
+                sender.send(delivery(to, seq + 1))
+        assert sender.ended == [(seq, 200) for seq in range(5)]
+        assert (sender.deliveries.connection_count, sender.deliveries.idle_count) == (1, 1)
 
 
-def test_the_next_delivery_may_be_sent_when_one_has_ended(run: Run, wire: Any) -> None:
+async def test_the_next_delivery_may_be_sent_when_one_has_ended(wire: Any) -> None:
     """Also from inside the call that tells so, and over the same connection."""
 
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            sender.on_ended = lambda ended: sender.send(delivery(to, ended.seq + 1))
-            sender.send(delivery(to, 0))
-            peer = await door.accept()
-            for _ in range(20):
-                await peer.until(END)
-                await peer.send(OK)
-            while len(sender.ended) < 20:
-                await asyncio.sleep(0)
-            assert sender.deliveries.connection_count == 1
-
-    run(main())
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        sender.on_ended = lambda ended: sender.send(delivery(to, ended.seq + 1))
+        sender.send(delivery(to, 0))
+        peer = await door.accept()
+        for _ in range(20):
+            await peer.until(END)
+            await peer.send(OK)
+        while len(sender.ended) < 20:
+            await asyncio.sleep(0)
+        assert sender.deliveries.connection_count == 1
 
 
-def test_deliveries_do_not_wait_for_each_other(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            for seq in range(3):
-                sender.send(delivery(to, seq))
-            peers = [await door.accept() for _ in range(3)]
-            requests = [await peer.until(END) for peer in peers]
-            await peers[2].send(OK)
-            await until(lambda: sender.ended)
-            assert b"SEQ: %d\r\n" % sender.ended[0][0] in requests[2]
-            assert sender.deliveries.connection_count == 3
-
-    run(main())
+async def test_deliveries_do_not_wait_for_each_other(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        for seq in range(3):
+            sender.send(delivery(to, seq))
+        peers = [await door.accept() for _ in range(3)]
+        requests = [await peer.until(END) for peer in peers]
+        await peers[2].send(OK)
+        await until(lambda: sender.ended)
+        assert b"SEQ: %d\r\n" % sender.ended[0][0] in requests[2]
+        assert sender.deliveries.connection_count == 3
 
 
 @pytest.mark.clause("V6-14")
 @pytest.mark.clause("NOT-11")
-def test_a_notify_leaves_at_once_and_from_the_address_it_should(
-    run: Run, wire: Any, until: Until
+async def test_a_notify_leaves_at_once_and_from_the_address_it_should(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            sender.send(delivery(to, source=Endpoint("127.0.0.9", 1234)))
-            peer = await door.accept()
-            assert peer.sock.getpeername()[0] == "127.0.0.9"
-            await peer.until(END)
-            (connection,) = sender.deliveries._open
-            sock = connection.transport.get_extra_info("socket")
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            sender.send(delivery(to, source=Endpoint("127.0.0.8", 1234)))
-            other = await door.accept()
-            assert other.sock.getpeername()[0] == "127.0.0.8"
-            sender.send(delivery(to, source=None))
-            await door.accept()
-
-    run(main())
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        sender.send(delivery(to, source=Endpoint("127.0.0.9", 1234)))
+        peer = await door.accept()
+        assert peer.sock.getpeername()[0] == "127.0.0.9"
+        await peer.until(END)
+        (connection,) = sender.deliveries._open
+        sock = connection.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        sender.send(delivery(to, source=Endpoint("127.0.0.8", 1234)))
+        other = await door.accept()
+        assert other.sock.getpeername()[0] == "127.0.0.8"
+        sender.send(delivery(to, source=None))
+        await door.accept()
 
 
-def test_a_link_local_subscriber_is_reached_on_its_link(run: Run, wire: Any) -> None:
+async def test_a_link_local_subscriber_is_reached_on_its_link(wire: Any) -> None:
     own = next((address for address in addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
 
-    async def main() -> None:
-        door = wire.listen(own.host, scope=own.scope)
-        async with Sender() as sender:
-            to = Endpoint(own.host, door.port, own.scope)
-            sender.send(delivery(to, source=own.endpoint))
-            peer = await door.accept()
-            request = await peer.until(END)
-            assert b"HOST: [%b]:%d\r\n" % (own.host.encode(), door.port) in request
-            assert peer.sock.getpeername()[3] == own.scope
-
-    run(main())
+    door = wire.listen(own.host, scope=own.scope)
+    async with Sender() as sender:
+        to = Endpoint(own.host, door.port, own.scope)
+        sender.send(delivery(to, source=own.endpoint))
+        peer = await door.accept()
+        request = await peer.until(END)
+        assert b"HOST: [%b]:%d\r\n" % (own.host.encode(), door.port) in request
+        assert peer.sock.getpeername()[3] == own.scope
 
 
 # --- answers ---
@@ -202,166 +184,140 @@ def test_a_link_local_subscriber_is_reached_on_its_link(run: Run, wire: Any) -> 
         "garbage-after",
     ],
 )
-def test_an_answer_tells_whether_its_connection_is_kept(
-    run: Run, wire: Any, until: Until, *, answer: bytes, status: int, kept: bool
+async def test_an_answer_tells_whether_its_connection_is_kept(
+    wire: Any, until: Until, *, answer: bytes, status: int, kept: bool
 ) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            sender.send(delivery(to))
-            peer = await door.accept()
-            await peer.until(END)
-            await peer.send(answer)
-            await until(lambda: sender.ended)
-            assert sender.ended == [(0, status)]
-            await until(lambda: sender.deliveries.connection_count == kept)
-            if not kept:
-                assert await peer.rest() == b""
-            sender.send(delivery(to, 1))
-            again = peer if kept else await door.accept()
-            assert b"SEQ: 1\r\n" in await again.until(END)
-
-    run(main())
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        sender.send(delivery(to))
+        peer = await door.accept()
+        await peer.until(END)
+        await peer.send(answer)
+        await until(lambda: sender.ended)
+        assert sender.ended == [(0, status)]
+        await until(lambda: sender.deliveries.connection_count == kept)
+        if not kept:
+            assert await peer.rest() == b""
+        sender.send(delivery(to, 1))
+        again = peer if kept else await door.accept()
+        assert b"SEQ: 1\r\n" in await again.until(END)
 
 
-def test_an_answer_may_come_byte_by_byte(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        async with Sender() as sender:
-            sender.send(delivery(Endpoint(door.host, door.port)))
-            peer = await door.accept()
-            await peer.until(END)
-            for byte in OK:
-                assert sender.ended == []
-                await peer.send(bytes([byte]))
-                await asyncio.sleep(0)
-            await until(lambda: sender.ended)
-            assert sender.ended == [(0, 200)]
-
-    run(main())
+async def test_an_answer_may_come_byte_by_byte(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    async with Sender() as sender:
+        sender.send(delivery(Endpoint(door.host, door.port)))
+        peer = await door.accept()
+        await peer.until(END)
+        for byte in OK:
+            assert sender.ended == []
+            await peer.send(bytes([byte]))
+            await asyncio.sleep(0)
+        await until(lambda: sender.ended)
+        assert sender.ended == [(0, 200)]
 
 
-def test_an_answer_that_comes_again_may_come_in_pieces(run: Run, wire: Any, until: Until) -> None:
+async def test_an_answer_that_comes_again_may_come_in_pieces(wire: Any, until: Until) -> None:
     """The second piece looks like the whole answer that came before."""
 
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        long = b"HTTP/1.1 500 No\r\nCONTENT-LENGTH: %d\r\n\r\n" % len(OK)
-        answers: list[tuple[bytes, ...]] = [(OK,), (OK,), (long, OK), (OK,), (OK[:9], OK[9:])]
-        answers += [(OK.replace(b"200", b"412"),), (OK,), (OK + b"X",)]
-        async with Sender() as sender:
-            sender.send(delivery(to))
-            peer = await door.accept()
-            await peer.until(END)
-            (connection,) = sender.deliveries._open
-            for seq, pieces in enumerate(answers):
-                for piece in pieces[:-1]:
-                    await peer.send(piece)
-                    await until(lambda: connection._parser.started)
-                await peer.send(pieces[-1])
-                await until(lambda seq=seq: len(sender.ended) == seq + 1)
-                if seq + 1 < len(answers):
-                    sender.send(delivery(to, seq + 1))
-                    await peer.until(END)
-            assert [status for _, status in sender.ended] == [
-                200,
-                200,
-                500,
-                200,
-                200,
-                412,
-                200,
-                200,
-            ]
-            assert await peer.rest() == b""
-
-    run(main())
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    long = b"HTTP/1.1 500 No\r\nCONTENT-LENGTH: %d\r\n\r\n" % len(OK)
+    answers: list[tuple[bytes, ...]] = [(OK,), (OK,), (long, OK), (OK,), (OK[:9], OK[9:])]
+    answers += [(OK.replace(b"200", b"412"),), (OK,), (OK + b"X",)]
+    async with Sender() as sender:
+        sender.send(delivery(to))
+        peer = await door.accept()
+        await peer.until(END)
+        (connection,) = sender.deliveries._open
+        for seq, pieces in enumerate(answers):
+            for piece in pieces[:-1]:
+                await peer.send(piece)
+                await until(lambda: connection._parser.started)
+            await peer.send(pieces[-1])
+            await until(lambda seq=seq: len(sender.ended) == seq + 1)
+            if seq + 1 < len(answers):
+                sender.send(delivery(to, seq + 1))
+                await peer.until(END)
+        assert [status for _, status in sender.ended] == [
+            200,
+            200,
+            500,
+            200,
+            200,
+            412,
+            200,
+            200,
+        ]
+        assert await peer.rest() == b""
 
 
-def test_an_answer_before_the_whole_request_ends_the_connection(
-    run: Run, wire: Any, until: Until
+async def test_an_answer_before_the_whole_request_ends_the_connection(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        door = wire.listen(receive_buffer=200_000)
-        async with Sender() as sender:
-            sender.send(delivery(Endpoint(door.host, door.port), body=bytes(9_000_000)))
-            peer = await door.accept()
-            await peer.receive(100)
-            await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-            await until(lambda: sender.ended)
-            assert sender.ended == [(0, 413)]
-            await until(lambda: sender.deliveries.connection_count == 0)
-
-    run(main())
+    door = wire.listen(receive_buffer=200_000)
+    async with Sender() as sender:
+        sender.send(delivery(Endpoint(door.host, door.port), body=bytes(9_000_000)))
+        peer = await door.accept()
+        await peer.receive(100)
+        await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await until(lambda: sender.ended)
+        assert sender.ended == [(0, 413)]
+        await until(lambda: sender.deliveries.connection_count == 0)
 
 
-def test_a_long_notify_is_read_as_slowly_as_the_subscriber_likes(
-    run: Run, wire: Any, until: Until
+async def test_a_long_notify_is_read_as_slowly_as_the_subscriber_likes(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        door = wire.listen(receive_buffer=200_000)
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            sender.send(delivery(to, body=bytes(9_000_000) + END))
-            peer = await door.accept()
-            data = b""
-            while not data.endswith(END):
-                data += await peer.some()
-            await peer.send(OK)
-            await until(lambda: sender.deliveries.idle_count)
-
-    run(main())
+    door = wire.listen(receive_buffer=200_000)
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        sender.send(delivery(to, body=bytes(9_000_000) + END))
+        peer = await door.accept()
+        data = b""
+        while not data.endswith(END):
+            data += await peer.some()
+        await peer.send(OK)
+        await until(lambda: sender.deliveries.idle_count)
 
 
-def test_bytes_that_nobody_asked_for_end_an_idle_connection(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        async with Sender() as sender:
-            sender.send(delivery(Endpoint(door.host, door.port)))
-            peer = await door.accept()
-            await peer.until(END)
-            await peer.send(OK)
-            await until(lambda: sender.deliveries.idle_count)
-            await peer.send(OK)
-            assert await peer.rest() == b""
-            assert sender.ended == [(0, 200)]
-
-    run(main())
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    async with Sender() as sender:
+        sender.send(delivery(Endpoint(door.host, door.port)))
+        peer = await door.accept()
+        await peer.until(END)
+        await peer.send(OK)
+        await until(lambda: sender.deliveries.idle_count)
+        await peer.send(OK)
+        assert await peer.rest() == b""
+        assert sender.ended == [(0, 200)]
 
 
-def test_a_body_without_length_ends_with_the_connection(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        async with Sender() as sender:
-            sender.send(delivery(Endpoint(door.host, door.port)))
-            peer = await door.accept()
-            await peer.until(END)
-            await peer.send(b"HTTP/1.0 500 Oops\r\n\r\n")
-            await until(lambda: sender.ended)
-            assert sender.ended == [(0, 500)]
-            assert await peer.rest() == b""
-
-    run(main())
+async def test_a_body_without_length_ends_with_the_connection(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    async with Sender() as sender:
+        sender.send(delivery(Endpoint(door.host, door.port)))
+        peer = await door.accept()
+        await peer.until(END)
+        await peer.send(b"HTTP/1.0 500 Oops\r\n\r\n")
+        await until(lambda: sender.ended)
+        assert sender.ended == [(0, 500)]
+        assert await peer.rest() == b""
 
 
 # --- failures ---
 
 
-def test_nobody_there_is_no_connection(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        door.close()
-        async with Sender() as sender:
-            sender.send(delivery(Endpoint("127.0.0.1", door.port)))
-            assert sender.ended == []
-            await until(lambda: sender.ended)
-            assert sender.ended == [(0, DeliveryFailure.CONNECT)]
-
-    run(main())
+async def test_nobody_there_is_no_connection(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    door.close()
+    async with Sender() as sender:
+        sender.send(delivery(Endpoint("127.0.0.1", door.port)))
+        assert sender.ended == []
+        await until(lambda: sender.ended)
+        assert sender.ended == [(0, DeliveryFailure.CONNECT)]
 
 
 @pytest.mark.parametrize(
@@ -373,33 +329,27 @@ def test_nobody_there_is_no_connection(run: Run, wire: Any, until: Until) -> Non
     ],
     ids=["not-ours", "other-family", "no-such-interface"],
 )
-def test_a_source_that_cannot_be_used_is_no_connection(
-    run: Run, until: Until, to: Endpoint, source: Endpoint
+async def test_a_source_that_cannot_be_used_is_no_connection(
+    until: Until, to: Endpoint, source: Endpoint
 ) -> None:
-    async def main() -> None:
-        async with Sender() as sender:
-            sender.send(delivery(to, source=source))
-            await until(lambda: sender.ended)
-            assert sender.ended == [(0, DeliveryFailure.CONNECT)]
-
-    run(main())
+    async with Sender() as sender:
+        sender.send(delivery(to, source=source))
+        await until(lambda: sender.ended)
+        assert sender.ended == [(0, DeliveryFailure.CONNECT)]
 
 
-def test_connecting_has_a_limit(run: Run, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connecting_has_a_limit(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
     async def unanswered(*arguments: object) -> None:
         """As when a host has left."""
         await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(deliveries_module, "connect", unanswered)
 
-    async def main() -> None:
-        async with Sender(connect_seconds=0.05) as sender:
-            sender.send(delivery(Endpoint("127.0.0.1", 9), 0))
-            sender.send(delivery(Endpoint("127.0.0.1", 9), 1))
-            await until(lambda: len(sender.ended) == 2)
-            assert sender.ended == [(seq, DeliveryFailure.CONNECT) for seq in range(2)]
-
-    run(main())
+    async with Sender(connect_seconds=0.05) as sender:
+        sender.send(delivery(Endpoint("127.0.0.1", 9), 0))
+        sender.send(delivery(Endpoint("127.0.0.1", 9), 1))
+        await until(lambda: len(sender.ended) == 2)
+        assert sender.ended == [(seq, DeliveryFailure.CONNECT) for seq in range(2)]
 
 
 @pytest.mark.parametrize("how", ["end", "reset"])
@@ -413,335 +363,279 @@ def test_connecting_has_a_limit(run: Run, until: Until, monkeypatch: pytest.Monk
     ],
     ids=["first", "kept", "kept-but-begun", "kept-and-half"],
 )
-def test_a_connection_that_breaks_is_stale_only_when_it_was_kept_and_said_nothing(
-    run: Run,
-    wire: Any,
-    until: Until,
-    *,
-    how: str,
-    answered: int,
-    sent: bytes,
-    failure: DeliveryFailure,
+async def test_a_connection_that_breaks_is_stale_only_when_it_was_kept_and_said_nothing(
+    wire: Any, until: Until, *, how: str, answered: int, sent: bytes, failure: DeliveryFailure
 ) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            for seq in range(answered):
-                sender.send(delivery(to, seq))
-                peer = await door.accept()
-                await peer.until(END)
-                await peer.send(OK)
-                await until(lambda: sender.deliveries.idle_count)
-            sender.send(delivery(to, 7))
-            if not answered:
-                peer = await door.accept()
-            await peer.until(END)
-            if sent:
-                await peer.send(sent)
-                (connection,) = sender.deliveries._open
-                await until(lambda: connection._parser.started)
-            if how == "end":
-                peer.close()
-            else:
-                peer.reset()
-            await until(lambda: len(sender.ended) > answered)
-            assert sender.ended[-1] == (7, failure)
-            await until(lambda: sender.deliveries.connection_count == 0)
-
-    run(main())
-
-
-def test_what_is_not_http_breaks_the_delivery(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        async with Sender() as sender:
-            sender.send(delivery(Endpoint(door.host, door.port)))
-            peer = await door.accept()
-            await peer.until(END)
-            await peer.send(b"220 mail.example.org ESMTP\r\n\r\n")
-            await until(lambda: sender.ended)
-            assert sender.ended == [(0, DeliveryFailure.BROKEN)]
-            assert await peer.rest() == b""
-
-    run(main())
-
-
-def test_a_connection_that_ends_while_idle_is_dropped_at_once(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            for how in ("end", "reset"):
-                sender.send(delivery(to))
-                peer = await door.accept()
-                await peer.until(END)
-                await peer.send(OK)
-                await until(lambda: sender.deliveries.idle_count)
-                if how == "end":
-                    peer.close()
-                else:
-                    peer.reset()
-                await until(lambda: not sender.deliveries.connection_count)
-            assert sender.ended == [(0, 200), (0, 200)]
-
-    run(main())
-
-
-def test_a_connection_that_ends_is_not_taken_in_the_same_turn(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        async with Sender() as sender:
-            sender.send(delivery(Endpoint(door.host, door.port)))
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        for seq in range(answered):
+            sender.send(delivery(to, seq))
             peer = await door.accept()
             await peer.until(END)
             await peer.send(OK)
             await until(lambda: sender.deliveries.idle_count)
+        sender.send(delivery(to, 7))
+        if not answered:
+            peer = await door.accept()
+        await peer.until(END)
+        if sent:
+            await peer.send(sent)
             (connection,) = sender.deliveries._open
-            connection.eof_received()
-            assert sender.deliveries.idle_count == 0
+            await until(lambda: connection._parser.started)
+        if how == "end":
+            peer.close()
+        else:
+            peer.reset()
+        await until(lambda: len(sender.ended) > answered)
+        assert sender.ended[-1] == (7, failure)
+        await until(lambda: sender.deliveries.connection_count == 0)
 
-    run(main())
+
+async def test_what_is_not_http_breaks_the_delivery(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    async with Sender() as sender:
+        sender.send(delivery(Endpoint(door.host, door.port)))
+        peer = await door.accept()
+        await peer.until(END)
+        await peer.send(b"220 mail.example.org ESMTP\r\n\r\n")
+        await until(lambda: sender.ended)
+        assert sender.ended == [(0, DeliveryFailure.BROKEN)]
+        assert await peer.rest() == b""
 
 
-def test_a_fresh_delivery_uses_no_connection_that_was_used(
-    run: Run, wire: Any, until: Until
+async def test_a_connection_that_ends_while_idle_is_dropped_at_once(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        for how in ("end", "reset"):
             sender.send(delivery(to))
             peer = await door.accept()
             await peer.until(END)
             await peer.send(OK)
             await until(lambda: sender.deliveries.idle_count)
-            sender.send(delivery(to, 1, fresh=True))
-            other = await door.accept()
-            assert b"SEQ: 1\r\n" in await other.until(END)
+            if how == "end":
+                peer.close()
+            else:
+                peer.reset()
+            await until(lambda: not sender.deliveries.connection_count)
+        assert sender.ended == [(0, 200), (0, 200)]
 
-    run(main())
+
+async def test_a_connection_that_ends_is_not_taken_in_the_same_turn(
+    wire: Any, until: Until
+) -> None:
+    door = wire.listen()
+    async with Sender() as sender:
+        sender.send(delivery(Endpoint(door.host, door.port)))
+        peer = await door.accept()
+        await peer.until(END)
+        await peer.send(OK)
+        await until(lambda: sender.deliveries.idle_count)
+        (connection,) = sender.deliveries._open
+        connection.eof_received()
+        assert sender.deliveries.idle_count == 0
 
 
-def test_what_cannot_be_written_is_told_by_send(run: Run) -> None:
-    async def main() -> None:
-        async with Sender() as sender:
-            with pytest.raises(LocalProtocolError):
-                sender.send(delivery(Endpoint("127.0.0.1", 9), sid="a\r\nb"))
-            assert sender.deliveries.connection_count == 0
+async def test_a_fresh_delivery_uses_no_connection_that_was_used(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        sender.send(delivery(to))
+        peer = await door.accept()
+        await peer.until(END)
+        await peer.send(OK)
+        await until(lambda: sender.deliveries.idle_count)
+        sender.send(delivery(to, 1, fresh=True))
+        other = await door.accept()
+        assert b"SEQ: 1\r\n" in await other.until(END)
 
-    run(main())
+
+async def test_what_cannot_be_written_is_told_by_send() -> None:
+    async with Sender() as sender:
+        with pytest.raises(LocalProtocolError):
+            sender.send(delivery(Endpoint("127.0.0.1", 9), sid="a\r\nb"))
+        assert sender.deliveries.connection_count == 0
 
 
 # --- abort ---
 
 
-def test_an_aborted_delivery_ends_its_connection_and_is_not_told(
-    run: Run, wire: Any, until: Until
+async def test_an_aborted_delivery_ends_its_connection_and_is_not_told(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        async with Sender() as sender:
-            sent = delivery(Endpoint(door.host, door.port))
-            sender.send(sent)
-            peer = await door.accept()
-            await peer.until(END)
-            sender.deliveries.abort(sent)
-            assert await peer.rest() == b""
-            await until(lambda: not sender.deliveries.connection_count)
-            sender.deliveries.abort(sent)
-            assert sender.ended == []
-
-    run(main())
+    door = wire.listen()
+    async with Sender() as sender:
+        sent = delivery(Endpoint(door.host, door.port))
+        sender.send(sent)
+        peer = await door.accept()
+        await peer.until(END)
+        sender.deliveries.abort(sent)
+        assert await peer.rest() == b""
+        await until(lambda: not sender.deliveries.connection_count)
+        sender.deliveries.abort(sent)
+        assert sender.ended == []
 
 
-def test_a_delivery_may_be_aborted_while_it_connects(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        async with Sender() as sender:
-            sent = delivery(Endpoint(door.host, door.port))
-            sender.send(sent)
-            sender.deliveries.abort(sent)
-            await until(lambda: not sender.deliveries.connection_count)
-            sender.send(sent)
-            await asyncio.sleep(0)
-            sender.deliveries.abort(sent)
-            await until(lambda: not sender.deliveries.connection_count)
-            assert sender.ended == []
-
-    run(main())
+async def test_a_delivery_may_be_aborted_while_it_connects(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    async with Sender() as sender:
+        sent = delivery(Endpoint(door.host, door.port))
+        sender.send(sent)
+        sender.deliveries.abort(sent)
+        await until(lambda: not sender.deliveries.connection_count)
+        sender.send(sent)
+        await asyncio.sleep(0)
+        sender.deliveries.abort(sent)
+        await until(lambda: not sender.deliveries.connection_count)
+        assert sender.ended == []
 
 
-def test_a_connection_that_is_made_after_all_is_ended(run: Run, until: Until) -> None:
+async def test_a_connection_that_is_made_after_all_is_ended(until: Until) -> None:
     class Transport:
         aborted = False
 
         def abort(self) -> None:
             self.aborted = True
 
-    async def main() -> None:
-        async with Sender() as sender:
-            sent = delivery(Endpoint("127.0.0.1", 9))
-            sender.send(sent)
-            (connection,) = sender.deliveries._open
-            sender.deliveries.abort(sent)
-            transport = Transport()
-            connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-            assert transport.aborted
-            await until(lambda: not sender.deliveries.connection_count)
-            connection.connection_lost(None)
-
-    run(main())
+    async with Sender() as sender:
+        sent = delivery(Endpoint("127.0.0.1", 9))
+        sender.send(sent)
+        (connection,) = sender.deliveries._open
+        sender.deliveries.abort(sent)
+        transport = Transport()
+        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+        assert transport.aborted
+        await until(lambda: not sender.deliveries.connection_count)
+        connection.connection_lost(None)
 
 
 # --- limits ---
 
 
-def test_an_idle_connection_is_ended_after_a_while(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender(delivery_idle_seconds=0.05) as sender:
-            for seq in range(2):
-                sender.send(delivery(to, seq))
-            for _ in range(2):
-                peer = await door.accept()
-                await peer.until(END)
-                await peer.send(OK)
-            await until(lambda: len(sender.ended) == 2)
-            assert await peer.rest() == b""
-            await until(lambda: not sender.deliveries.connection_count)
-            assert not sender.deliveries._pools
-
-    run(main())
-
-
-def test_the_longest_idle_connection_makes_room(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        doors = [wire.listen() for _ in range(3)]
-        to = [Endpoint(door.host, door.port) for door in doors]
-        async with Sender(delivery_connections=2) as sender:
-            peers = []
-            for index in range(2):
-                sender.send(delivery(to[index], index))
-                peer = await doors[index].accept()
-                await peer.until(END)
-                await peer.send(OK)
-                peers.append(peer)
-                await until(lambda index=index: len(sender.ended) == index + 1)
-            sender.send(delivery(to[2], 2))
-            assert sender.deliveries.waiting_count == 1
-            third = await doors[2].accept()
-            await third.until(END)
-            assert await peers[0].rest() == b""
-            sender.send(delivery(to[1], 3))
-            assert b"SEQ: 3\r\n" in await peers[1].until(END)
-
-    run(main())
-
-
-def test_what_is_over_the_cap_waits_in_order(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        doors = [wire.listen() for _ in range(2)]
-        first, second = (Endpoint(door.host, door.port) for door in doors)
-        async with Sender(delivery_connections=1) as sender:
-            sender.send(delivery(first, 0))
-            sender.send(delivery(first, 1))
-            sender.send(delivery(second, 2))
-            sender.send(delivery(second, 3, fresh=True))
-            aborted = delivery(second, 4)
-            sender.send(aborted)
-            sender.send(delivery(first, 5))
-            assert sender.deliveries.waiting_count == 5
-            sender.deliveries.abort(aborted)
-            # What is sent while others wait goes behind them, though a connection is free.
-            sender.on_ended = lambda ended: ended.seq or sender.send(delivery(first, 6))
-            peer = await doors[0].accept()
-            for seq in (0, 1):
-                assert b"SEQ: %d\r\n" % seq in await peer.until(END)
-                await peer.send(OK)
-            for seq in (2, 3):
-                peer = await doors[1].accept()
-                assert b"SEQ: %d\r\n" % seq in await peer.until(END)
-                await peer.send(OK)
-            peer = await doors[0].accept()
-            for seq in (5, 6):
-                assert b"SEQ: %d\r\n" % seq in await peer.until(END)
-                await peer.send(OK)
-            await until(lambda: len(sender.ended) == 6)
-            assert sender.deliveries.connection_count == 1
-
-    run(main())
-
-
-def test_a_delivery_that_fails_gives_its_place_to_the_next(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        door, closed = wire.listen(), wire.listen()
-        closed.close()
-        async with Sender(delivery_connections=1) as sender:
-            sender.send(delivery(Endpoint("127.0.0.1", closed.port), 0))
-            sender.send(delivery(Endpoint(door.host, door.port), 1))
+async def test_an_idle_connection_is_ended_after_a_while(wire: Any, until: Until) -> None:
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender(delivery_idle_seconds=0.05) as sender:
+        for seq in range(2):
+            sender.send(delivery(to, seq))
+        for _ in range(2):
             peer = await door.accept()
             await peer.until(END)
-            peer.reset()
-            sender.send(delivery(Endpoint(door.host, door.port), 2))
-            peer = await door.accept()
+            await peer.send(OK)
+        await until(lambda: len(sender.ended) == 2)
+        assert await peer.rest() == b""
+        await until(lambda: not sender.deliveries.connection_count)
+        assert not sender.deliveries._pools
+
+
+async def test_the_longest_idle_connection_makes_room(wire: Any, until: Until) -> None:
+    doors = [wire.listen() for _ in range(3)]
+    to = [Endpoint(door.host, door.port) for door in doors]
+    async with Sender(delivery_connections=2) as sender:
+        peers = []
+        for index in range(2):
+            sender.send(delivery(to[index], index))
+            peer = await doors[index].accept()
             await peer.until(END)
-            assert sender.ended == [(0, DeliveryFailure.CONNECT), (1, DeliveryFailure.BROKEN)]
+            await peer.send(OK)
+            peers.append(peer)
+            await until(lambda index=index: len(sender.ended) == index + 1)
+        sender.send(delivery(to[2], 2))
+        assert sender.deliveries.waiting_count == 1
+        third = await doors[2].accept()
+        await third.until(END)
+        assert await peers[0].rest() == b""
+        sender.send(delivery(to[1], 3))
+        assert b"SEQ: 3\r\n" in await peers[1].until(END)
 
-    run(main())
+
+async def test_what_is_over_the_cap_waits_in_order(wire: Any, until: Until) -> None:
+    doors = [wire.listen() for _ in range(2)]
+    first, second = (Endpoint(door.host, door.port) for door in doors)
+    async with Sender(delivery_connections=1) as sender:
+        sender.send(delivery(first, 0))
+        sender.send(delivery(first, 1))
+        sender.send(delivery(second, 2))
+        sender.send(delivery(second, 3, fresh=True))
+        aborted = delivery(second, 4)
+        sender.send(aborted)
+        sender.send(delivery(first, 5))
+        assert sender.deliveries.waiting_count == 5
+        sender.deliveries.abort(aborted)
+        # What is sent while others wait goes behind them, though a connection is free.
+        sender.on_ended = lambda ended: ended.seq or sender.send(delivery(first, 6))
+        peer = await doors[0].accept()
+        for seq in (0, 1):
+            assert b"SEQ: %d\r\n" % seq in await peer.until(END)
+            await peer.send(OK)
+        for seq in (2, 3):
+            peer = await doors[1].accept()
+            assert b"SEQ: %d\r\n" % seq in await peer.until(END)
+            await peer.send(OK)
+        peer = await doors[0].accept()
+        for seq in (5, 6):
+            assert b"SEQ: %d\r\n" % seq in await peer.until(END)
+            await peer.send(OK)
+        await until(lambda: len(sender.ended) == 6)
+        assert sender.deliveries.connection_count == 1
 
 
-def test_one_connection_after_the_other_does_not_pile_up(run: Run, wire: Any, until: Until) -> None:
+async def test_a_delivery_that_fails_gives_its_place_to_the_next(wire: Any, until: Until) -> None:
+    door, closed = wire.listen(), wire.listen()
+    closed.close()
+    async with Sender(delivery_connections=1) as sender:
+        sender.send(delivery(Endpoint("127.0.0.1", closed.port), 0))
+        sender.send(delivery(Endpoint(door.host, door.port), 1))
+        peer = await door.accept()
+        await peer.until(END)
+        peer.reset()
+        sender.send(delivery(Endpoint(door.host, door.port), 2))
+        peer = await door.accept()
+        await peer.until(END)
+        assert sender.ended == [(0, DeliveryFailure.CONNECT), (1, DeliveryFailure.BROKEN)]
+
+
+async def test_one_connection_after_the_other_does_not_pile_up(wire: Any, until: Until) -> None:
     """A subscriber that closes after each NOTIFY."""
 
-    async def main() -> None:
-        door = wire.listen()
-        to = Endpoint(door.host, door.port)
-        async with Sender() as sender:
-            for seq in range(20):
-                sender.send(delivery(to, seq))
-                peer = await door.accept()
-                await peer.until(END)
-                await peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-                peer.close()
-                await until(lambda seq=seq: len(sender.ended) == seq + 1)
-            await until(lambda: not sender.deliveries.connection_count)
-            assert not sender.deliveries._pools
-
-    run(main())
+    door = wire.listen()
+    to = Endpoint(door.host, door.port)
+    async with Sender() as sender:
+        for seq in range(20):
+            sender.send(delivery(to, seq))
+            peer = await door.accept()
+            await peer.until(END)
+            await peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            peer.close()
+            await until(lambda seq=seq: len(sender.ended) == seq + 1)
+        await until(lambda: not sender.deliveries.connection_count)
+        assert not sender.deliveries._pools
 
 
 # --- the end ---
 
 
-def test_closing_aborts_everything(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        doors = [wire.listen() for _ in range(3)]
-        to = [Endpoint(door.host, door.port) for door in doors]
-        sender = Sender(delivery_connections=3)
-        async with sender:
-            sender.send(delivery(to[0], 0))
-            idle = await doors[0].accept()
-            await idle.until(END)
-            await idle.send(OK)
-            await until(lambda: sender.deliveries.idle_count)
-            sender.send(delivery(to[1], 1))
-            busy = await doors[1].accept()
-            await busy.until(END)
-            sender.send(delivery(to[2], 2))
-            sender.send(delivery(to[2], 3))
-        assert await idle.rest() == b""
-        assert await busy.rest() == b""
-        assert sender.ended == [(0, 200)]
-        with pytest.raises(RuntimeError, match="closed"):
-            sender.send(delivery(to[0], 4))
-        await sender.deliveries.close()
-
-    run(main())
+async def test_closing_aborts_everything(wire: Any, until: Until) -> None:
+    doors = [wire.listen() for _ in range(3)]
+    to = [Endpoint(door.host, door.port) for door in doors]
+    sender = Sender(delivery_connections=3)
+    async with sender:
+        sender.send(delivery(to[0], 0))
+        idle = await doors[0].accept()
+        await idle.until(END)
+        await idle.send(OK)
+        await until(lambda: sender.deliveries.idle_count)
+        sender.send(delivery(to[1], 1))
+        busy = await doors[1].accept()
+        await busy.until(END)
+        sender.send(delivery(to[2], 2))
+        sender.send(delivery(to[2], 3))
+    assert await idle.rest() == b""
+    assert await busy.rest() == b""
+    assert sender.ended == [(0, 200)]
+    with pytest.raises(RuntimeError, match="closed"):
+        sender.send(delivery(to[0], 4))
+    await sender.deliveries.close()

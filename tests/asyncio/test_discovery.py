@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +41,6 @@ def _announcer() -> Any:
 
 
 Announcer: Any = _announcer()
-Run = Callable[..., Any]
 LIMITS = replace(DEFAULT_LIMITS, byebye_check_seconds=0.05, settle_seconds=0.05)
 TYPE = "urn:example-org:device:Workbench:1"
 
@@ -106,166 +105,136 @@ async def until_initial(updates: AsyncIterator[Event | StatusChange]) -> list[St
 
 
 @pytest.mark.clause("CP-06")
-def test_a_device_appears_changes_and_goes(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            sightings = control_point.devices()
-            lab.announcer.alive()
-            seen = await sighting_of(sightings, lab.udn)
-            assert seen.kind is SightingKind.APPEARED
-            assert seen.description_url == lab.hosted.description_url
-            assert seen.types == (TYPE, "urn:example-org:service:Thermometer:1")
-            assert seen.is_root
-            assert seen.server == "Linux/6 UPnP/1.1 test/1"
-            assert await seen.friendly_name() == "Workbench"
-            lab.announcer.boot_id = 2
-            lab.announcer.alive()
-            assert (await sighting_of(sightings, lab.udn)).kind is SightingKind.CHANGED
-            lab.announcer.byebye()
-            gone = await sighting_of(sightings, lab.udn)
-            assert gone.kind is SightingKind.GONE
-            assert gone.description_url == seen.description_url
-
-    run(main())
+async def test_a_device_appears_changes_and_goes() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        sightings = control_point.devices()
+        lab.announcer.alive()
+        seen = await sighting_of(sightings, lab.udn)
+        assert seen.kind is SightingKind.APPEARED
+        assert seen.description_url == lab.hosted.description_url
+        assert seen.types == (TYPE, "urn:example-org:service:Thermometer:1")
+        assert seen.is_root
+        assert seen.server == "Linux/6 UPnP/1.1 test/1"
+        assert await seen.friendly_name() == "Workbench"
+        lab.announcer.boot_id = 2
+        lab.announcer.alive()
+        assert (await sighting_of(sightings, lab.udn)).kind is SightingKind.CHANGED
+        lab.announcer.byebye()
+        gone = await sighting_of(sightings, lab.udn)
+        assert gone.kind is SightingKind.GONE
+        assert gone.description_url == seen.description_url
 
 
-def test_whoever_comes_late_sees_the_devices_that_are_there(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            lab.announcer.alive()
-            await sighting_of(control_point.devices(), lab.udn)
-            late = await sighting_of(control_point.devices(), lab.udn)
-            assert late.kind is SightingKind.APPEARED
-
-    run(main())
+async def test_whoever_comes_late_sees_the_devices_that_are_there() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        lab.announcer.alive()
+        await sighting_of(control_point.devices(), lab.udn)
+        late = await sighting_of(control_point.devices(), lab.udn)
+        assert late.kind is SightingKind.APPEARED
 
 
-def test_devices_can_be_asked_for_by_type(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            others = control_point.devices("MediaRenderer")
-            lab.announcer.alive()
-            for wanted in ("Workbench", TYPE, "urn:example-org:service:Thermometer:1"):
-                assert await sighting_of(control_point.devices(wanted), lab.udn)
-            with pytest.raises(TimeoutError):
-                await within(sighting_of(others, lab.udn), 0.2)
-
-    run(main())
+async def test_devices_can_be_asked_for_by_type() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        others = control_point.devices("MediaRenderer")
+        lab.announcer.alive()
+        for wanted in ("Workbench", TYPE, "urn:example-org:service:Thermometer:1"):
+            assert await sighting_of(control_point.devices(wanted), lab.udn)
+        with pytest.raises(TimeoutError):
+            await within(sighting_of(others, lab.udn), 0.2)
 
 
-def test_a_control_point_searches_when_it_starts(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with (
-            host(lab.device, interface="127.0.0.1") as hosted,
-            Announcer(lab.device, hosted.description_url) as announcer,
-            point() as control_point,
-        ):
-            assert (await sighting_of(control_point.devices(), lab.udn)).udn == lab.udn
-            assert "ssdp:all" in announcer.searches
-            announcer.searches.clear()
-            control_point.search(TYPE)
-            while TYPE not in announcer.searches:
-                await asyncio.sleep(0.01)
-
-    run(main())
+async def test_a_control_point_searches_when_it_starts() -> None:
+    lab = Lab()
+    async with (
+        host(lab.device, interface="127.0.0.1") as hosted,
+        Announcer(lab.device, hosted.description_url) as announcer,
+        point() as control_point,
+    ):
+        assert (await sighting_of(control_point.devices(), lab.udn)).udn == lab.udn
+        assert "ssdp:all" in announcer.searches
+        announcer.searches.clear()
+        control_point.search(TYPE)
+        while TYPE not in announcer.searches:
+            await asyncio.sleep(0.01)
 
 
-def test_the_sightings_end_with_the_control_point(run: Run) -> None:
-    async def main() -> None:
-        async with point() as control_point:
-            sightings = control_point.devices("urn:x:device:NoSuchThing:1")
+async def test_the_sightings_end_with_the_control_point() -> None:
+    async with point() as control_point:
+        sightings = control_point.devices("urn:x:device:NoSuchThing:1")
 
-            async def count() -> int:
-                return len([each async for each in sightings])
+        async def count() -> int:
+            return len([each async for each in sightings])
 
-            counting = asyncio.create_task(count())
-            await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="another task"):
-                await anext(sightings)
-        assert await within(counting) == 0
-
-    run(main())
+        counting = asyncio.create_task(count())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="another task"):
+            await anext(sightings)
+    assert await within(counting) == 0
 
 
 # --- finding ---
 
 
-def test_a_device_is_found_by_its_udn(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            device = await control_point.device(udn=lab.udn)
-            assert device.udn == lab.udn
-            assert device.url == lab.hosted.description_url
-            # Found by nothing but searching: it has never announced itself.
-            assert {"ssdp:all", device.udn} >= set(lab.announcer.searches)
-
-    run(main())
+async def test_a_device_is_found_by_its_udn() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        device = await control_point.device(udn=lab.udn)
+        assert device.udn == lab.udn
+        assert device.url == lab.hosted.description_url
+        # Found by nothing but searching: it has never announced itself.
+        assert {"ssdp:all", device.udn} >= set(lab.announcer.searches)
 
 
-def test_where_a_redirect_leads_has_not_been_judged(run: Run, raw_device: Any) -> None:
+async def test_where_a_redirect_leads_has_not_been_judged(raw_device: Any) -> None:
     """Whoever announces a location on the link could aim this host at any other by a redirect."""
 
-    async def main() -> None:
-        lab = Lab()
-        async with (
-            raw_device() as device,
-            Announcer(lab.device, device.description_url),
-            point() as control_point,
-        ):
-            device.answers["GET"] = lambda _: device.reply(302, "LOCATION: /elsewhere\r\n")
-            with pytest.raises(TimedOut, match="was answered with 302"):
-                await control_point.device(udn=lab.udn, timeout=0.3)
-
-    run(main())
+    lab = Lab()
+    async with (
+        raw_device() as device,
+        Announcer(lab.device, device.description_url),
+        point() as control_point,
+    ):
+        device.answers["GET"] = lambda _: device.reply(302, "LOCATION: /elsewhere\r\n")
+        with pytest.raises(TimedOut, match="was answered with 302"):
+            await control_point.device(udn=lab.udn, timeout=0.3)
 
 
-def test_a_device_that_comes_later_is_waited_for(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            lab.announcer.silent = True
-            finding = asyncio.create_task(control_point.device(udn=lab.udn))
-            await asyncio.sleep(0.05)
-            assert not finding.done()
-            lab.announcer.alive()
-            assert (await within(finding)).udn == lab.udn
-
-    run(main())
+async def test_a_device_that_comes_later_is_waited_for() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        lab.announcer.silent = True
+        finding = asyncio.create_task(control_point.device(udn=lab.udn))
+        await asyncio.sleep(0.05)
+        assert not finding.done()
+        lab.announcer.alive()
+        assert (await within(finding)).udn == lab.udn
 
 
-def test_one_that_does_not_come_is_told_with_what_was_heard(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            with pytest.raises(TimedOut, match=r"uuid:nobody.*0\.1 s: nothing was heard.* on lo"):
-                await control_point.device(udn="uuid:nobody", timeout=0.1)
-        async with (
-            host(lab.new_device(), interface="127.0.0.1") as hosted,
-            Announcer(lab.device, hosted.description_url + "/nothing"),
-            point() as control_point,
-        ):
-            with pytest.raises(TimedOut, match="was answered with 404"):
-                await control_point.device(udn=lab.udn, timeout=0.5)
-
-    run(main())
+async def test_one_that_does_not_come_is_told_with_what_was_heard() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        with pytest.raises(TimedOut, match=r"uuid:nobody.*0\.1 s: nothing was heard.* on lo"):
+            await control_point.device(udn="uuid:nobody", timeout=0.1)
+    async with (
+        host(lab.new_device(), interface="127.0.0.1") as hosted,
+        Announcer(lab.device, hosted.description_url + "/nothing"),
+        point() as control_point,
+    ):
+        with pytest.raises(TimedOut, match="was answered with 404"):
+            await control_point.device(udn=lab.udn, timeout=0.5)
 
 
-def test_a_description_with_another_udn_is_not_taken_for_it(run: Run) -> None:
-    async def main() -> None:
-        lab, other = Lab(), Lab()
-        async with (
-            lab.open() as control_point,
-            Announcer(other.device, lab.hosted.description_url),
-        ):
-            with pytest.raises(TimedOut, match=f"describes {lab.udn}, not {other.udn}"):
-                await control_point.device(udn=other.udn, timeout=0.5)
-
-    run(main())
+async def test_a_description_with_another_udn_is_not_taken_for_it() -> None:
+    lab, other = Lab(), Lab()
+    async with (
+        lab.open() as control_point,
+        Announcer(other.device, lab.hosted.description_url),
+    ):
+        with pytest.raises(TimedOut, match=f"describes {lab.udn}, not {other.udn}"):
+            await control_point.device(udn=other.udn, timeout=0.5)
 
 
 # --- following ---
@@ -273,221 +242,194 @@ def test_a_description_with_another_udn_is_not_taken_for_it(run: Run) -> None:
 
 @pytest.mark.clause("CP-08")
 @pytest.mark.clause("CP-09")
-def test_a_reboot_is_one_fresh_subscription(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            device = await control_point.device(udn=lab.udn)
-            async with device["Thermometer"].subscribe() as subscription:
-                updates = subscription.updates()
-                await until_initial(updates)
-                lab.announcer.boot_id = 7
-                lab.announcer.alive()
-                changes = await until_initial(updates)
-                assert [change.status for change in changes] == [
-                    Status.RESUBSCRIBING,
-                    Status.ACTIVE,
-                ]
-                # The old one is not given back: it counts as cancelled (CP-08).
-                assert len(lab.hosted.subscriptions) == 2
-                lab.announcer.update(8)
-                lab.announcer.alive()
-                await asyncio.sleep(0.2)
-                assert len(lab.hosted.subscriptions) == 2
-
-    run(main())
+async def test_a_reboot_is_one_fresh_subscription() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        device = await control_point.device(udn=lab.udn)
+        async with device["Thermometer"].subscribe() as subscription:
+            updates = subscription.updates()
+            await until_initial(updates)
+            lab.announcer.boot_id = 7
+            lab.announcer.alive()
+            changes = await until_initial(updates)
+            assert [change.status for change in changes] == [
+                Status.RESUBSCRIBING,
+                Status.ACTIVE,
+            ]
+            # The old one is not given back: it counts as cancelled (CP-08).
+            assert len(lab.hosted.subscriptions) == 2
+            lab.announcer.update(8)
+            lab.announcer.alive()
+            await asyncio.sleep(0.2)
+            assert len(lab.hosted.subscriptions) == 2
 
 
 @pytest.mark.clause("CP-07")
-def test_byebye_then_alive_is_one_fresh_subscription(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            device = await control_point.device(lab.hosted.description_url)
-            async with device["Thermometer"].subscribe() as subscription:
-                updates = subscription.updates()
-                await until_initial(updates)
-                lab.announcer.silent = True
-                lab.announcer.byebye()
-                while subscription.status is not Status.RESUBSCRIBING:
-                    await asyncio.sleep(0.01)
-                lab.announcer.alive()
-                changes = await until_initial(updates)
-                assert [change.status for change in changes] == [
-                    Status.RESUBSCRIBING,
-                    Status.ACTIVE,
-                ]
-                assert len(lab.hosted.subscriptions) == 2
-
-    run(main())
+async def test_byebye_then_alive_is_one_fresh_subscription() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        device = await control_point.device(lab.hosted.description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            updates = subscription.updates()
+            await until_initial(updates)
+            lab.announcer.silent = True
+            lab.announcer.byebye()
+            while subscription.status is not Status.RESUBSCRIBING:
+                await asyncio.sleep(0.01)
+            lab.announcer.alive()
+            changes = await until_initial(updates)
+            assert [change.status for change in changes] == [
+                Status.RESUBSCRIBING,
+                Status.ACTIVE,
+            ]
+            assert len(lab.hosted.subscriptions) == 2
 
 
-def test_a_forged_byebye_costs_one_fresh_subscription(run: Run) -> None:
+async def test_a_forged_byebye_costs_one_fresh_subscription() -> None:
     """The device is still there, and says so when it is searched for."""
 
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            device = await control_point.device(udn=lab.udn)
-            async with device["Thermometer"].subscribe() as subscription:
-                updates = subscription.updates()
-                await until_initial(updates)
-                lab.announcer.byebye()
-                await until_initial(updates)
-                assert subscription.status is Status.ACTIVE
-
-    run(main())
+    lab = Lab()
+    async with lab.open() as control_point:
+        device = await control_point.device(udn=lab.udn)
+        async with device["Thermometer"].subscribe() as subscription:
+            updates = subscription.updates()
+            await until_initial(updates)
+            lab.announcer.byebye()
+            await until_initial(updates)
+            assert subscription.status is Status.ACTIVE
 
 
 @pytest.mark.clause("CP-13")
 @pytest.mark.parametrize("said", ["alive", "byebye first", "new BOOTID"])
-def test_a_device_that_comes_back_at_another_port_is_followed(run: Run, said: str) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with point() as control_point:
-            async with (
-                host(lab.device, interface="127.0.0.1") as hosted,
-                Announcer(lab.device, hosted.description_url) as announcer,
-            ):
-                device = await control_point.device(udn=lab.udn)
-                subscription = device["Thermometer"].subscribe()
-                await subscription.__aenter__()
-                updates = subscription.updates()
-                await until_initial(updates)
-                if said == "byebye first":
-                    announcer.byebye()
-            async with (
-                host(lab.new_device(), interface="127.0.0.1") as hosted,
-                Announcer(
-                    lab.device, hosted.description_url, boot_id=1 + (said == "new BOOTID")
-                ) as announcer,
-            ):
-                assert hosted.description_url != device.url
-                announcer.alive()
-                await until_initial(updates)
-                assert device.url == hosted.description_url
-                assert device["Thermometer"].event_url == subscription.event_url
-                lab.thermometer.temperature = 31.0
-                event = await within(anext(subscription))
-                assert event.changes == {"Temperature": 31.0}
-                await subscription.close()
-
-    run(main())
-
-
-def test_a_device_obtained_by_its_url_is_followed_too(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with point() as control_point:
-            async with host(lab.device, interface="127.0.0.1") as hosted:
-                device = await control_point.device(hosted.description_url)
-            async with (
-                host(lab.new_device(), interface="127.0.0.1") as hosted,
-                Announcer(lab.device, hosted.description_url) as announcer,
-            ):
-                announcer.alive()
-                while device.url != hosted.description_url:
-                    await asyncio.sleep(0.01)
-                async with device["Thermometer"].subscribe() as subscription:
-                    assert (await within(anext(subscription))).is_initial
-
-    run(main())
-
-
-def test_a_subscription_that_fails_searches_for_its_device(run: Run) -> None:
-    """It has moved without a word: nothing but the answer to that search tells where it is."""
-
-    async def main() -> None:
-        lab = Lab()
-        async with point() as control_point:
-            async with host(lab.device, interface="127.0.0.1", minimum_duration=1) as hosted:
-                device = await control_point.device(hosted.description_url)
-                subscription = device["Thermometer"].subscribe(duration=1)
-                await subscription.__aenter__()
-                updates = subscription.updates()
-                await until_initial(updates)
-            async with (
-                host(lab.new_device(), interface="127.0.0.1") as hosted,
-                Announcer(lab.device, hosted.description_url) as announcer,
-            ):
-                announcer.shy = True
-                await until_initial(updates)
-                assert lab.udn in announcer.searches
-                assert device.url == hosted.description_url
-                await subscription.close()
-
-    run(main())
-
-
-def test_a_location_that_is_only_claimed_moves_nobody(run: Run) -> None:
-    """The device still answers where it was: it may have both addresses, or somebody lies."""
-
-    async def main() -> None:
-        lab, other = Lab(), Lab()
+async def test_a_device_that_comes_back_at_another_port_is_followed(said: str) -> None:
+    lab = Lab()
+    async with point() as control_point:
         async with (
-            lab.open() as control_point,
-            host(other.device, interface="127.0.0.1") as elsewhere,
+            host(lab.device, interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
         ):
             device = await control_point.device(udn=lab.udn)
+            subscription = device["Thermometer"].subscribe()
+            await subscription.__aenter__()
+            updates = subscription.updates()
+            await until_initial(updates)
+            if said == "byebye first":
+                announcer.byebye()
+        async with (
+            host(lab.new_device(), interface="127.0.0.1") as hosted,
+            Announcer(
+                lab.device, hosted.description_url, boot_id=1 + (said == "new BOOTID")
+            ) as announcer,
+        ):
+            assert hosted.description_url != device.url
+            announcer.alive()
+            await until_initial(updates)
+            assert device.url == hosted.description_url
+            assert device["Thermometer"].event_url == subscription.event_url
+            lab.thermometer.temperature = 31.0
+            event = await within(anext(subscription))
+            assert event.changes == {"Temperature": 31.0}
+            await subscription.close()
+
+
+async def test_a_device_obtained_by_its_url_is_followed_too() -> None:
+    lab = Lab()
+    async with point() as control_point:
+        async with host(lab.device, interface="127.0.0.1") as hosted:
+            device = await control_point.device(hosted.description_url)
+        async with (
+            host(lab.new_device(), interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+        ):
+            announcer.alive()
+            while device.url != hosted.description_url:
+                await asyncio.sleep(0.01)
             async with device["Thermometer"].subscribe() as subscription:
-                await within(anext(subscription))
-                lab.announcer.location = elsewhere.description_url
-                lab.announcer.alive()
-                lab.announcer.location = "http://127.0.0.1:9/nothing"
-                lab.announcer.alive()
-                await asyncio.sleep(0.3)
-                assert device.url == lab.hosted.description_url
-                assert subscription.status is Status.ACTIVE
-                assert subscription.renewals == 0
-                assert len(lab.hosted.subscriptions) == 1
-
-    run(main())
+                assert (await within(anext(subscription))).is_initial
 
 
-def test_another_url_of_the_same_description_has_moved_nobody(run: Run) -> None:
+async def test_a_subscription_that_fails_searches_for_its_device() -> None:
+    """It has moved without a word: nothing but the answer to that search tells where it is."""
+
+    lab = Lab()
+    async with point() as control_point:
+        async with host(lab.device, interface="127.0.0.1", minimum_duration=1) as hosted:
+            device = await control_point.device(hosted.description_url)
+            subscription = device["Thermometer"].subscribe(duration=1)
+            await subscription.__aenter__()
+            updates = subscription.updates()
+            await until_initial(updates)
+        async with (
+            host(lab.new_device(), interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+        ):
+            announcer.shy = True
+            await until_initial(updates)
+            assert lab.udn in announcer.searches
+            assert device.url == hosted.description_url
+            await subscription.close()
+
+
+async def test_a_location_that_is_only_claimed_moves_nobody() -> None:
+    """The device still answers where it was: it may have both addresses, or somebody lies."""
+
+    lab, other = Lab(), Lab()
+    async with (
+        lab.open() as control_point,
+        host(other.device, interface="127.0.0.1") as elsewhere,
+    ):
+        device = await control_point.device(udn=lab.udn)
+        async with device["Thermometer"].subscribe() as subscription:
+            await within(anext(subscription))
+            lab.announcer.location = elsewhere.description_url
+            lab.announcer.alive()
+            lab.announcer.location = "http://127.0.0.1:9/nothing"
+            lab.announcer.alive()
+            await asyncio.sleep(0.3)
+            assert device.url == lab.hosted.description_url
+            assert subscription.status is Status.ACTIVE
+            assert subscription.renewals == 0
+            assert len(lab.hosted.subscriptions) == 1
+
+
+async def test_another_url_of_the_same_description_has_moved_nobody() -> None:
     """GUPnP announces one by its UDN, whichever URL of it the application was given."""
 
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            device = await control_point.device(lab.hosted.description_url)
-            async with device["Thermometer"].subscribe() as subscription:
-                await within(anext(subscription))
-                sid = subscription.sid
-                lab.announcer.location = other = f"{lab.hosted.description_url}?again"
-                lab.announcer.alive()
-                async with asyncio.timeout(20):
-                    while device.url != other:
-                        await asyncio.sleep(0.01)
-                lab.thermometer.temperature = 31.0
-                assert not (await within(anext(subscription))).is_initial
-                assert (subscription.sid, subscription.status) == (sid, Status.ACTIVE)
-
-    run(main())
+    lab = Lab()
+    async with lab.open() as control_point:
+        device = await control_point.device(lab.hosted.description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            await within(anext(subscription))
+            sid = subscription.sid
+            lab.announcer.location = other = f"{lab.hosted.description_url}?again"
+            lab.announcer.alive()
+            async with asyncio.timeout(20):
+                while device.url != other:
+                    await asyncio.sleep(0.01)
+            lab.thermometer.temperature = 31.0
+            assert not (await within(anext(subscription))).is_initial
+            assert (subscription.sid, subscription.status) == (sid, Status.ACTIVE)
 
 
-def test_a_device_that_nobody_holds_any_more_is_followed_no_more(run: Run) -> None:
-    async def main() -> None:
-        import gc
+async def test_a_device_that_nobody_holds_any_more_is_followed_no_more() -> None:
+    import gc
 
-        lab = Lab()
-        async with lab.open() as control_point:
-            device = await control_point.device(udn=lab.udn)
-            discovery = control_point._discovery
-            assert discovery is not None
-            (followed,) = discovery._followed
-            await asyncio.sleep(0)
-            assert followed.followers == 1
-            again = await control_point.device(udn=lab.udn)
-            await asyncio.sleep(0)
-            assert followed.followers == 1
-            del device, again
-            gc.collect()
-            discovery.let_go()
-            assert not discovery._followed
-            assert followed.followers == 0
-
-    run(main())
+    lab = Lab()
+    async with lab.open() as control_point:
+        device = await control_point.device(udn=lab.udn)
+        discovery = control_point._discovery
+        assert discovery is not None
+        (followed,) = discovery._followed
+        await asyncio.sleep(0)
+        assert followed.followers == 1
+        again = await control_point.device(udn=lab.udn)
+        await asyncio.sleep(0)
+        assert followed.followers == 1
+        del device, again
+        gc.collect()
+        discovery.let_go()
+        assert not discovery._followed
+        assert followed.followers == 0
 
 
 # --- hostile and odd ---
@@ -514,79 +456,66 @@ JUNK = (
 )
 
 
-def test_odd_datagrams_trouble_nobody(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        lab = Lab()
-        troubles: list[Any] = []
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _, context: troubles.append(context)
-        )
+async def test_odd_datagrams_trouble_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does anything go to the loop's exception handler."""
+    lab = Lab()
+    with caplog.at_level(logging.WARNING):
         async with lab.open() as control_point:
             sightings = control_point.devices()
             lab.announcer.silent = True
             lab.announcer.send(JUNK, times=2)
             lab.announcer.alive()
             assert await sighting_of(sightings, lab.udn)
-        assert troubles == []
-
-    with caplog.at_level(logging.WARNING):
-        run(main())
     assert [r for r in caplog.records if "Traceback" in (r.exc_text or "")] == []
 
 
-def test_a_location_that_leads_elsewhere_is_not_followed_and_told_once(
-    run: Run, caplog: pytest.LogCaptureFixture
+async def test_a_location_that_leads_elsewhere_is_not_followed_and_told_once(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def main() -> None:
-        lab = Lab()
-        ignored = []
+    caplog.set_level(logging.WARNING, logger="propchange.discovery")
+    lab = Lab()
+    ignored = []
 
-        def tap(outcome: object) -> None:
-            if isinstance(outcome, AdvertisementIgnored) and outcome.udn == lab.udn:
-                ignored.append(outcome.reason)
+    def tap(outcome: object) -> None:
+        if isinstance(outcome, AdvertisementIgnored) and outcome.udn == lab.udn:
+            ignored.append(outcome.reason)
 
-        async with lab.open(tap=tap) as control_point:
-            lab.announcer.location = "http://192.0.2.99:80/d"
-            with pytest.raises(TimedOut):
-                await control_point.device(udn=lab.udn, timeout=0.3)
-            lab.announcer.alive()
-            while len(ignored) < 10:
-                await asyncio.sleep(0.01)
-        assert all("not on the link" in reason for reason in ignored)
-
-    with caplog.at_level(logging.WARNING, logger="propchange.discovery"):
-        run(main())
+    async with lab.open(tap=tap) as control_point:
+        lab.announcer.location = "http://192.0.2.99:80/d"
+        with pytest.raises(TimedOut):
+            await control_point.device(udn=lab.udn, timeout=0.3)
+        lab.announcer.alive()
+        while len(ignored) < 10:
+            await asyncio.sleep(0.01)
+    assert all("not on the link" in reason for reason in ignored)
     # Other tests announce oddities too; they all come from one address, and so are told once.
     _, *again = [r.getMessage() for r in caplog.records if "from 127.0.0.1" in r.getMessage()]
     assert all("times so far" in line for line in again)
 
 
 @pytest.mark.clause("NLS-01")
-def test_a_search_is_as_uda_wants_it(run: Run) -> None:
-    async def main() -> None:
-        lab = Lab()
-        async with lab.open() as control_point:
-            control_point.search("upnp:rootdevice")
-            while "upnp:rootdevice" not in lab.announcer.searches:
-                await asyncio.sleep(0.01)
-            (datagram,) = {d for d in lab.announcer.datagrams if b"ST:upnp:rootdevice" in d}
-            assert datagram.decode().split("\r\n") == [
-                "M-SEARCH * HTTP/1.1",
-                "HOST:239.255.255.250:1900",
-                'MAN:"ssdp:discover"',
-                "MX:2",
-                "ST:upnp:rootdevice",
-                "",
-                "",
-            ]
-
-    run(main())
+async def test_a_search_is_as_uda_wants_it() -> None:
+    lab = Lab()
+    async with lab.open() as control_point:
+        control_point.search("upnp:rootdevice")
+        while "upnp:rootdevice" not in lab.announcer.searches:
+            await asyncio.sleep(0.01)
+        (datagram,) = {d for d in lab.announcer.datagrams if b"ST:upnp:rootdevice" in d}
+        assert datagram.decode().split("\r\n") == [
+            "M-SEARCH * HTTP/1.1",
+            "HOST:239.255.255.250:1900",
+            'MAN:"ssdp:discover"',
+            "MX:2",
+            "ST:upnp:rootdevice",
+            "",
+            "",
+        ]
 
 
 # --- links ---
 
 
-def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(run: Run) -> None:
+async def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not() -> None:
     loopback = SimpleNamespace(
         nice_name="lo", index=1, ips=[SimpleNamespace(ip="127.0.0.1", network_prefix=8)]
     )
@@ -594,43 +523,40 @@ def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(run: 
         nice_name="gone0", index=9, ips=[SimpleNamespace(ip="192.0.2.77", network_prefix=24)]
     )
 
-    async def main() -> None:
-        adapters: list[Any] = []
+    adapters: list[Any] = []
 
-        def read() -> list[Any]:
-            if None in adapters:
-                raise OSError("the system says no")
-            return adapters
+    def read() -> list[Any]:
+        if None in adapters:
+            raise OSError("the system says no")
+        return adapters
 
-        discovery = Discovery(
-            None,  # type: ignore[arg-type] # nothing is subscribed
-            interfaces=own_interfaces(adapters=read),
-            host=None,
-            documents=Documents(SubscriberPolicy(), LIMITS),
-            changed=lambda: None,
-            off_link_locations=False,
-            limits=LIMITS,
-            tap=None,
-        )
-        await discovery.start()
-        assert discovery.addresses == ()
-        adapters.append(loopback)
-        await discovery.look()
-        await discovery.look()
-        assert discovery.addresses == ("127.0.0.1",)
-        # An address that is none any more when it is to be listened on, and a better interface.
-        adapters.append(gone)
-        await discovery.look()
-        assert discovery.addresses == ()
-        adapters.remove(gone)
-        await discovery.look()
-        adapters.append(None)
-        await discovery.look()
-        assert discovery.addresses == ("127.0.0.1",)
-        await discovery.close()
-        assert discovery.addresses == ()
-
-    run(main())
+    discovery = Discovery(
+        None,  # type: ignore[arg-type] # nothing is subscribed
+        interfaces=own_interfaces(adapters=read),
+        host=None,
+        documents=Documents(SubscriberPolicy(), LIMITS),
+        changed=lambda: None,
+        off_link_locations=False,
+        limits=LIMITS,
+        tap=None,
+    )
+    await discovery.start()
+    assert discovery.addresses == ()
+    adapters.append(loopback)
+    await discovery.look()
+    await discovery.look()
+    assert discovery.addresses == ("127.0.0.1",)
+    # An address that is none any more when it is to be listened on, and a better interface.
+    adapters.append(gone)
+    await discovery.look()
+    assert discovery.addresses == ()
+    adapters.remove(gone)
+    await discovery.look()
+    adapters.append(None)
+    await discovery.look()
+    assert discovery.addresses == ("127.0.0.1",)
+    await discovery.close()
+    assert discovery.addresses == ()
 
 
 # --- asking for what is not there ---
@@ -649,28 +575,22 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
         ControlPoint(discovery=True)
 
 
-def test_without_discovery_what_needs_it_says_so(run: Run) -> None:
-    async def main() -> None:
-        async with ControlPoint(interface="127.0.0.1") as control_point:
-            for ask in (control_point.devices, control_point.search):
-                with pytest.raises(RuntimeError, match="discovery=True"):
-                    ask()
+async def test_without_discovery_what_needs_it_says_so() -> None:
+    async with ControlPoint(interface="127.0.0.1") as control_point:
+        for ask in (control_point.devices, control_point.search):
             with pytest.raises(RuntimeError, match="discovery=True"):
-                await control_point.device(udn="uuid:x")
-            assert control_point.discovery_links == ()
+                ask()
+        with pytest.raises(RuntimeError, match="discovery=True"):
+            await control_point.device(udn="uuid:x")
+        assert control_point.discovery_links == ()
 
-    run(main())
 
-
-def test_what_is_no_udn_or_target_is_refused(run: Run) -> None:
-    async def main() -> None:
-        async with point() as control_point:
-            with pytest.raises(ValueError, match="either a description URL or a udn"):
-                await control_point.device()  # type: ignore[call-overload] # that is the test
-            with pytest.raises(ValueError, match="no UDN"):
-                await control_point.device(udn="12345")
-            for target in ("", "ssdp:all\r\nX: y", "ü"):
-                with pytest.raises(ValueError, match="searched for"):
-                    control_point.search(target)
-
-    run(main())
+async def test_what_is_no_udn_or_target_is_refused() -> None:
+    async with point() as control_point:
+        with pytest.raises(ValueError, match="either a description URL or a udn"):
+            await control_point.device()  # type: ignore[call-overload] # that is the test
+        with pytest.raises(ValueError, match="no UDN"):
+            await control_point.device(udn="12345")
+        for target in ("", "ssdp:all\r\nX: y", "ü"):
+            with pytest.raises(ValueError, match="searched for"):
+                control_point.search(target)

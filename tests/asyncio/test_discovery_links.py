@@ -27,40 +27,32 @@ def adapter(name: str, index: int, *hosts: str) -> ifaddr.Adapter:
     )
 
 
-@pytest.fixture
-def spoken_from(run):
-    """The addresses that a control point on this machine would search from."""
-
-    def ask(*adapters: ifaddr.Adapter) -> list[str]:
-        async def main() -> list[str]:
-            interfaces = own_interfaces(adapters=lambda: adapters)
-            discovery = Discovery(
-                SubscriberProtocol(new_token=lambda: "x", jitter=lambda: 0.0),
-                interfaces=interfaces,
-                host=None,
-                documents=Documents(SubscriberPolicy(), DEFAULT_LIMITS),
-                changed=lambda: None,
-                off_link_locations=False,
-                limits=DEFAULT_LIMITS,
-                tap=None,
-            )
-            links = discovery._wanted_links(interfaces.addresses())
-            await discovery.close()
-            return [address.host for address in links.values()]
-
-        return run(main())
-
-    return ask
+async def spoken_from(*adapters: ifaddr.Adapter) -> list[str]:
+    """The addresses that a control point on a machine with these adapters would search from."""
+    interfaces = own_interfaces(adapters=lambda: adapters)
+    discovery = Discovery(
+        SubscriberProtocol(new_token=lambda: "x", jitter=lambda: 0.0),
+        interfaces=interfaces,
+        host=None,
+        documents=Documents(SubscriberPolicy(), DEFAULT_LIMITS),
+        changed=lambda: None,
+        off_link_locations=False,
+        limits=DEFAULT_LIMITS,
+        tap=None,
+    )
+    links = discovery._wanted_links(interfaces.addresses())
+    await discovery.close()
+    return [address.host for address in links.values()]
 
 
 @pytest.mark.clause("V6-10")
-def test_what_goes_to_the_link_leaves_from_the_link_local_address(spoken_from) -> None:
+async def test_what_goes_to_the_link_leaves_from_the_link_local_address() -> None:
     lan = adapter("eth0", 2, "192.168.1.5", "2001:db8::5", "fd00::5", "fe80::5", "fe80::6")
-    assert spoken_from(lan) == ["192.168.1.5", "fe80::5"]
+    assert await spoken_from(lan) == ["192.168.1.5", "fe80::5"]
 
 
 @pytest.mark.clause("V6-10")
-def test_a_link_without_a_link_local_address_is_not_spoken_to_over_ipv6(spoken_from) -> None:
-    assert spoken_from(adapter("eth0", 2, "192.168.1.5", "2001:db8::5", "fd00::5")) == [
+async def test_a_link_without_a_link_local_address_is_not_spoken_to_over_ipv6() -> None:
+    assert await spoken_from(adapter("eth0", 2, "192.168.1.5", "2001:db8::5", "fd00::5")) == [
         "192.168.1.5"
     ]

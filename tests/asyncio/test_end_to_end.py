@@ -33,10 +33,8 @@ from propchange import (
 
 pytestmark = pytest.mark.slow
 
-Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
-on_one_loop = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
 """For what takes a second, which passes alike on every loop."""
 
 
@@ -63,328 +61,286 @@ def has_ipv6() -> bool:
         return False
 
 
-def test_the_two_programs_of_the_design_in_one(run: Run) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-        async with hosting(thermometer) as hosted, ControlPoint() as point:
-            device = await point.device(hosted.description_url)
-            assert isinstance(device, RemoteDevice)
-            assert device.friendly_name == "Workbench"
-            assert device.udn == hosted.udn
-            async with device["Thermometer"].subscribe() as subscription:
-                await hosted.subscribed()
-                thermometer.temperature = 20.5
-                with thermometer.batch():
-                    thermometer.temperature = 31.0
-                    thermometer.alarm = True
-                thermometer.label = "<é & \U0001f321>"
-                assert await hosted.drain(timeout=5)
-                events = [await anext(subscription) for _ in range(4)]
-                assert [(event.seq, dict(event.changes)) for event in events] == [
-                    (0, {"Temperature": 20.0, "Alarm": False, "Label": ""}),
-                    (1, {"Temperature": 20.5}),
-                    (2, {"Temperature": 31.0, "Alarm": True}),
-                    (3, {"Label": "<é & \U0001f321>"}),
-                ]
-                assert [event.is_initial for event in events] == [True, False, False, False]
-                change = events[2].details[0]
-                assert (change.variable, change.value) == ("Temperature", 31.0)
-                assert (change.previous, change.text) == (20.5, "31.0")
-                assert (change.instance, change.channel) == (None, None)
-                assert subscription.values["Temperature"] == 31.0
-                assert isinstance(subscription.values["Alarm"], bool)
-            assert hosted.subscriptions == ()
-
-    run(main())
+async def test_the_two_programs_of_the_design_in_one() -> None:
+    thermometer = Thermometer()
+    async with hosting(thermometer) as hosted, ControlPoint() as point:
+        device = await point.device(hosted.description_url)
+        assert isinstance(device, RemoteDevice)
+        assert device.friendly_name == "Workbench"
+        assert device.udn == hosted.udn
+        async with device["Thermometer"].subscribe() as subscription:
+            await hosted.subscribed()
+            thermometer.temperature = 20.5
+            with thermometer.batch():
+                thermometer.temperature = 31.0
+                thermometer.alarm = True
+            thermometer.label = "<é & \U0001f321>"
+            assert await hosted.drain(timeout=5)
+            events = [await anext(subscription) for _ in range(4)]
+            assert [(event.seq, dict(event.changes)) for event in events] == [
+                (0, {"Temperature": 20.0, "Alarm": False, "Label": ""}),
+                (1, {"Temperature": 20.5}),
+                (2, {"Temperature": 31.0, "Alarm": True}),
+                (3, {"Label": "<é & \U0001f321>"}),
+            ]
+            assert [event.is_initial for event in events] == [True, False, False, False]
+            change = events[2].details[0]
+            assert (change.variable, change.value) == ("Temperature", 31.0)
+            assert (change.previous, change.text) == (20.5, "31.0")
+            assert (change.instance, change.channel) == (None, None)
+            assert subscription.values["Temperature"] == 31.0
+            assert isinstance(subscription.values["Alarm"], bool)
+        assert hosted.subscriptions == ()
 
 
-def test_services_made_at_run_time(run: Run) -> None:
-    async def main() -> None:
-        service = Service(
-            type="urn:example-org:service:Meter:1",
-            variables=[
-                StateVariable("ui4", name="Power"),
-                StateVariable("string", name="Mode", allowed=["On", "Off"]),
-            ],
-        )
-        async with hosting(service) as hosted, ControlPoint() as point:
-            device = await point.device(hosted.description_url)
-            async with device["Meter"].subscribe() as subscription:
-                assert (await anext(subscription)).changes == {"Power": 0, "Mode": "On"}
-                service["Power"] = 7
-                assert (await anext(subscription)).changes == {"Power": 7}
-                with pytest.raises(ValueError, match="Off"):
-                    service["Mode"] = "Standby"
-                service["Mode"] = "Off"
-                assert (await anext(subscription)).changes == {"Mode": "Off"}
-
-    run(main())
+async def test_services_made_at_run_time() -> None:
+    service = Service(
+        type="urn:example-org:service:Meter:1",
+        variables=[
+            StateVariable("ui4", name="Power"),
+            StateVariable("string", name="Mode", allowed=["On", "Off"]),
+        ],
+    )
+    async with hosting(service) as hosted, ControlPoint() as point:
+        device = await point.device(hosted.description_url)
+        async with device["Meter"].subscribe() as subscription:
+            assert (await anext(subscription)).changes == {"Power": 0, "Mode": "On"}
+            service["Power"] = 7
+            assert (await anext(subscription)).changes == {"Power": 7}
+            with pytest.raises(ValueError, match="Off"):
+                service["Mode"] = "Standby"
+            service["Mode"] = "Off"
+            assert (await anext(subscription)).changes == {"Mode": "Off"}
 
 
-def test_a_bare_event_url_gives_texts(run: Run) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-        async with hosting(thermometer) as hosted, ControlPoint() as point:
-            url = f"http://127.0.0.1:{hosted.port}/Thermometer/event"
-            async with point.subscribe_url(url) as subscription:
-                event = await anext(subscription)
-                assert event.changes == {"Temperature": "20.0", "Alarm": "0", "Label": ""}
-            with pytest.raises(SubscriptionRefused) as refused:
-                await point.subscribe_url(f"{url}s").__aenter__()
-            assert refused.value.status == 404
-
-    run(main())
+async def test_a_bare_event_url_gives_texts() -> None:
+    thermometer = Thermometer()
+    async with hosting(thermometer) as hosted, ControlPoint() as point:
+        url = f"http://127.0.0.1:{hosted.port}/Thermometer/event"
+        async with point.subscribe_url(url) as subscription:
+            event = await anext(subscription)
+            assert event.changes == {"Temperature": "20.0", "Alarm": "0", "Label": ""}
+        with pytest.raises(SubscriptionRefused) as refused:
+            await point.subscribe_url(f"{url}s").__aenter__()
+        assert refused.value.status == 404
 
 
-def test_every_subscriber_has_every_event_in_order(run: Run) -> None:
+async def test_every_subscriber_has_every_event_in_order() -> None:
     """Two control points, several subscriptions each, more changes than wait unmerged: what is
     merged is told, and no SEQ is missing."""
 
-    async def main() -> None:
-        thermometer = Thermometer()
-        async with hosting(thermometer) as hosted, ControlPoint() as one, ControlPoint() as other:
-            subscriptions: list[Subscription] = []
-            for point in (one, other):
-                device = await point.device(hosted.description_url)
-                subscriptions += [
-                    await device["Thermometer"].subscribe().__aenter__() for _ in range(5)
-                ]
-            for value in range(200):
-                thermometer.temperature = value
-                await asyncio.sleep(0)
-            assert await hosted.drain(10)
-            for subscription in subscriptions:
-                await subscription.close()
-                events = [event async for event in subscription]
-                assert [event.seq for event in events] == list(range(len(events)))
-                values = [e.changes["Temperature"] for e in events[1:]]
-                assert values == sorted(values)
-                assert subscription.values["Temperature"] == 199.0
-                assert subscription.gaps == 0
-
-    run(main())
+    thermometer = Thermometer()
+    async with hosting(thermometer) as hosted, ControlPoint() as one, ControlPoint() as other:
+        subscriptions: list[Subscription] = []
+        for point in (one, other):
+            device = await point.device(hosted.description_url)
+            subscriptions += [
+                await device["Thermometer"].subscribe().__aenter__() for _ in range(5)
+            ]
+        for value in range(200):
+            thermometer.temperature = value
+            await asyncio.sleep(0)
+        assert await hosted.drain(10)
+        for subscription in subscriptions:
+            await subscription.close()
+            events = [event async for event in subscription]
+            assert [event.seq for event in events] == list(range(len(events)))
+            values = [e.changes["Temperature"] for e in events[1:]]
+            assert values == sorted(values)
+            assert subscription.values["Temperature"] == 199.0
+            assert subscription.gaps == 0
 
 
-def test_no_control_point_delays_another(run: Run) -> None:
+async def test_no_control_point_delays_another() -> None:
     """One consumer stands still, one raises, one reads."""
 
-    async def main() -> None:
-        thermometer = Thermometer()
-        async with (
-            hosting(thermometer) as hosted,
-            ControlPoint(limits=Limits(waiting_events=4)) as point,
-        ):
-            device = await point.device(hosted.description_url)
-            service = device["Thermometer"]
-            async with service.subscribe() as still, service.subscribe() as reading:
+    thermometer = Thermometer()
+    async with (
+        hosting(thermometer) as hosted,
+        ControlPoint(limits=Limits(waiting_events=4)) as point,
+    ):
+        device = await point.device(hosted.description_url)
+        service = device["Thermometer"]
+        async with service.subscribe() as still, service.subscribe() as reading:
 
-                async def fail() -> None:
-                    async with service.subscribe() as subscription:
-                        async for event in subscription:
-                            raise ZeroDivisionError(event.seq)
+            async def fail() -> None:
+                async with service.subscribe() as subscription:
+                    async for event in subscription:
+                        raise ZeroDivisionError(event.seq)
 
-                failing = asyncio.create_task(fail())
-                for value in range(50):
-                    thermometer.temperature = value
-                    while (await anext(reading)).changes.get("Temperature") != value:
-                        pass
-                with pytest.raises(ZeroDivisionError):
-                    await failing
-                assert await hosted.drain(5)
-                assert still.values["Temperature"] == 49.0
-                assert still.merged > 0
-                # Few wait, whatever came; the last of them has the end.
-                await still.close()
-                waiting = [event async for event in still]
-                assert len(waiting) <= 5
-                assert waiting[-1].changes == {"Temperature": 49.0}
-                assert sum(event.merged for event in waiting) == still.merged
-
-    run(main())
+            failing = asyncio.create_task(fail())
+            for value in range(50):
+                thermometer.temperature = value
+                while (await anext(reading)).changes.get("Temperature") != value:
+                    pass
+            with pytest.raises(ZeroDivisionError):
+                await failing
+            assert await hosted.drain(5)
+            assert still.values["Temperature"] == 49.0
+            assert still.merged > 0
+            # Few wait, whatever came; the last of them has the end.
+            await still.close()
+            waiting = [event async for event in still]
+            assert len(waiting) <= 5
+            assert waiting[-1].changes == {"Temperature": 49.0}
+            assert sum(event.merged for event in waiting) == still.merged
 
 
-def test_a_device_that_restarts_on_its_port_is_heard_again(run: Run, until: Until) -> None:
-    async def main() -> None:
-        options = {"minimum_duration": 1, "initial_event_delay": 0}
-        thermometer = Thermometer()
-        hosted = await hosting(thermometer, **options).__aenter__()
-        async with ControlPoint(limits=QUICK, duration=2) as point:
-            device = await point.device(hosted.description_url)
-            async with device["Thermometer"].subscribe() as subscription:
-                assert (await anext(subscription)).is_initial
-                first = subscription.sid
-                await hosted.close()
-                thermometer.temperature = 25.0
-                async with hosting(thermometer, port=hosted.port, **options) as again:
-                    await again.subscribed()
-                    event = await anext(subscription)
-                    assert event.is_initial
-                    assert event.changes["Temperature"] == 25.0
-                    assert subscription.sid != first
-                    thermometer.temperature = 26.0
-                    assert (await anext(subscription)).changes == {"Temperature": 26.0}
-
-    run(main())
-
-
-@on_one_loop
-def test_an_outage_is_told_and_survived(run: Run, until: Until) -> None:
-    async def main() -> None:
-        options = {"minimum_duration": 1, "initial_event_delay": 0}
-        thermometer = Thermometer()
-        hosted = await hosting(thermometer, **options).__aenter__()
-        async with ControlPoint(limits=QUICK, duration=1) as point:
-            device = await point.device(hosted.description_url)
-            async with device["Thermometer"].subscribe() as subscription:
-                updates = subscription.updates()
-                statuses = []
-
-                async def follow_to(status: Status) -> None:
-                    while not statuses or statuses[-1][0] is not status:
-                        update = await anext(updates)
-                        if isinstance(update, StatusChange):
-                            statuses.append((update.status, update.cause))
-
-                await follow_to(Status.ACTIVE)
-                await hosted.close()
-                await follow_to(Status.RESUBSCRIBING)
-                await until(lambda: subscription.granted is None)
-                await until(lambda: subscription.held.failures >= 2)
-                async with hosting(thermometer, port=hosted.port, **options):
-                    await follow_to(Status.ACTIVE)
-                assert statuses[0] == (Status.ACTIVE, Cause.INITIAL_EVENT)
-                assert statuses[-1] == (Status.ACTIVE, Cause.INITIAL_EVENT)
-                assert {status for status, _ in statuses[1:-1]} == {Status.RESUBSCRIBING}
-
-    run(main())
-
-
-def test_without_wait_a_device_may_come_later(run: Run, until: Until) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-        async with hosting(thermometer) as hosted, ControlPoint(limits=QUICK) as point:
-            device = await point.device(hosted.description_url)
-            service = device["Thermometer"]
+async def test_a_device_that_restarts_on_its_port_is_heard_again(until: Until) -> None:
+    options = {"minimum_duration": 1, "initial_event_delay": 0}
+    thermometer = Thermometer()
+    hosted = await hosting(thermometer, **options).__aenter__()
+    async with ControlPoint(limits=QUICK, duration=2) as point:
+        device = await point.device(hosted.description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            assert (await anext(subscription)).is_initial
+            first = subscription.sid
             await hosted.close()
-            with pytest.raises(ConnectionFailed):
-                await service.subscribe().__aenter__()
-            async with service.subscribe(wait=False) as subscription:
-                updates = subscription.updates()
+            thermometer.temperature = 25.0
+            async with hosting(thermometer, port=hosted.port, **options) as again:
+                await again.subscribed()
+                event = await anext(subscription)
+                assert event.is_initial
+                assert event.changes["Temperature"] == 25.0
+                assert subscription.sid != first
+                thermometer.temperature = 26.0
+                assert (await anext(subscription)).changes == {"Temperature": 26.0}
+
+
+@pytest.mark.one_loop
+async def test_an_outage_is_told_and_survived(until: Until) -> None:
+    options = {"minimum_duration": 1, "initial_event_delay": 0}
+    thermometer = Thermometer()
+    hosted = await hosting(thermometer, **options).__aenter__()
+    async with ControlPoint(limits=QUICK, duration=1) as point:
+        device = await point.device(hosted.description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            updates = subscription.updates()
+            statuses = []
+
+            async def follow_to(status: Status) -> None:
+                while not statuses or statuses[-1][0] is not status:
+                    update = await anext(updates)
+                    if isinstance(update, StatusChange):
+                        statuses.append((update.status, update.cause))
+
+            await follow_to(Status.ACTIVE)
+            await hosted.close()
+            await follow_to(Status.RESUBSCRIBING)
+            await until(lambda: subscription.granted is None)
+            await until(lambda: subscription.held.failures >= 2)
+            async with hosting(thermometer, port=hosted.port, **options):
+                await follow_to(Status.ACTIVE)
+            assert statuses[0] == (Status.ACTIVE, Cause.INITIAL_EVENT)
+            assert statuses[-1] == (Status.ACTIVE, Cause.INITIAL_EVENT)
+            assert {status for status, _ in statuses[1:-1]} == {Status.RESUBSCRIBING}
+
+
+async def test_without_wait_a_device_may_come_later(until: Until) -> None:
+    thermometer = Thermometer()
+    async with hosting(thermometer) as hosted, ControlPoint(limits=QUICK) as point:
+        device = await point.device(hosted.description_url)
+        service = device["Thermometer"]
+        await hosted.close()
+        with pytest.raises(ConnectionFailed):
+            await service.subscribe().__aenter__()
+        async with service.subscribe(wait=False) as subscription:
+            updates = subscription.updates()
+            change = await anext(updates)
+            assert isinstance(change, StatusChange)
+            assert (change.status, change.cause) == (Status.SUBSCRIBING, Cause.UNREACHABLE)
+            async with hosting(thermometer, port=hosted.port):
                 change = await anext(updates)
                 assert isinstance(change, StatusChange)
-                assert (change.status, change.cause) == (Status.SUBSCRIBING, Cause.UNREACHABLE)
-                async with hosting(thermometer, port=hosted.port):
-                    change = await anext(updates)
-                    assert isinstance(change, StatusChange)
-                    assert change.status is Status.ACTIVE
-                    event = await anext(updates)
-                    assert isinstance(event, Event)
-                    assert event.changes["Temperature"] == 20.0
-                    await subscription.close()
-
-    run(main())
+                assert change.status is Status.ACTIVE
+                event = await anext(updates)
+                assert isinstance(event, Event)
+                assert event.changes["Temperature"] == 20.0
+                await subscription.close()
 
 
-@on_one_loop
-def test_a_short_subscription_is_renewed(run: Run, until: Until) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-        async with (
-            hosting(thermometer, minimum_duration=1) as hosted,
-            ControlPoint(duration=2) as point,
-        ):
-            device = await point.device(hosted.description_url)
-            async with device["Thermometer"].subscribe() as subscription:
-                sid = subscription.sid
-                assert subscription.granted == 2
-                await until(lambda: subscription.renewals == 1)
-                thermometer.alarm = True
-                events = [await anext(subscription) for _ in range(2)]
-                assert [event.seq for event in events] == [0, 1]
-                assert subscription.sid == sid
-                assert len(hosted.subscriptions) == 1
-
-    run(main())
+@pytest.mark.one_loop
+async def test_a_short_subscription_is_renewed(until: Until) -> None:
+    thermometer = Thermometer()
+    async with (
+        hosting(thermometer, minimum_duration=1) as hosted,
+        ControlPoint(duration=2) as point,
+    ):
+        device = await point.device(hosted.description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            sid = subscription.sid
+            assert subscription.granted == 2
+            await until(lambda: subscription.renewals == 1)
+            thermometer.alarm = True
+            events = [await anext(subscription) for _ in range(2)]
+            assert [event.seq for event in events] == [0, 1]
+            assert subscription.sid == sid
+            assert len(hosted.subscriptions) == 1
 
 
-def test_one_variable_alone_is_asked_for_in_2_0(run: Run) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-        async with hosting(thermometer, uda="2.0") as hosted, ControlPoint(uda="2.0") as point:
-            device = await point.device(hosted.description_url)
-            async with device["Thermometer"].subscribe(variables=["Alarm"]) as subscription:
-                assert subscription.accepted == ("Alarm",)
-                assert (await anext(subscription)).changes == {"Alarm": False}
-                thermometer.temperature = 5.0
-                thermometer.alarm = True
-                event = await anext(subscription)
-                assert (event.seq, event.changes) == (1, {"Alarm": True})
-
-    run(main())
+async def test_one_variable_alone_is_asked_for_in_2_0() -> None:
+    thermometer = Thermometer()
+    async with hosting(thermometer, uda="2.0") as hosted, ControlPoint(uda="2.0") as point:
+        device = await point.device(hosted.description_url)
+        async with device["Thermometer"].subscribe(variables=["Alarm"]) as subscription:
+            assert subscription.accepted == ("Alarm",)
+            assert (await anext(subscription)).changes == {"Alarm": False}
+            thermometer.temperature = 5.0
+            thermometer.alarm = True
+            event = await anext(subscription)
+            assert (event.seq, event.changes) == (1, {"Alarm": True})
 
 
-def test_a_service_without_events_says_so(run: Run) -> None:
-    async def main() -> None:
-        quiet = Service(
-            type="urn:example-org:service:Quiet:1",
-            variables=[StateVariable("string", name="Text", evented=False)],
-        )
-        async with hosting(quiet) as hosted, ControlPoint() as point:
-            device = await point.device(hosted.description_url)
-            with pytest.raises(DescriptionError, match="Quiet of Workbench sends no events"):
-                device["Quiet"].subscribe()
-
-    run(main())
+async def test_a_service_without_events_says_so() -> None:
+    quiet = Service(
+        type="urn:example-org:service:Quiet:1",
+        variables=[StateVariable("string", name="Text", evented=False)],
+    )
+    async with hosting(quiet) as hosted, ControlPoint() as point:
+        device = await point.device(hosted.description_url)
+        with pytest.raises(DescriptionError, match="Quiet of Workbench sends no events"):
+            device["Quiet"].subscribe()
 
 
 @pytest.mark.clause("V6-01")
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
-def test_ipv6_from_end_to_end(run: Run) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-        hosted = host(Device("Workbench", services=[thermometer]), interface="::1")
-        async with hosted, ControlPoint() as point:
+async def test_ipv6_from_end_to_end() -> None:
+    thermometer = Thermometer()
+    hosted = host(Device("Workbench", services=[thermometer]), interface="::1")
+    async with hosted, ControlPoint() as point:
+        device = await point.device(hosted.description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            assert subscription.callback.startswith(f"http://[::1]:{point.port}/")
+            assert (await anext(subscription)).is_initial
+            thermometer.temperature = 1.0
+            assert (await anext(subscription)).changes == {"Temperature": 1.0}
+
+
+async def test_a_device_on_every_address_is_heard_at_the_one_it_advertises() -> None:
+    thermometer = Thermometer()
+    hosted = host(Device("Workbench", services=[thermometer]))
+    async with hosted, ControlPoint() as point:
+        device = await point.device(hosted.description_url)
+        async with device["Thermometer"].subscribe() as subscription:
+            assert (await anext(subscription)).is_initial
+
+
+async def test_both_ends_start_and_stop_again_and_again() -> None:
+    thermometer = Thermometer()
+
+    async def once(number: int) -> None:
+        async with ControlPoint() as point:
             device = await point.device(hosted.description_url)
             async with device["Thermometer"].subscribe() as subscription:
-                assert subscription.callback.startswith(f"http://[::1]:{point.port}/")
-                assert (await anext(subscription)).is_initial
-                thermometer.temperature = 1.0
-                assert (await anext(subscription)).changes == {"Temperature": 1.0}
-
-    run(main())
-
-
-def test_a_device_on_every_address_is_heard_at_the_one_it_advertises(run: Run) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-        hosted = host(Device("Workbench", services=[thermometer]))
-        async with hosted, ControlPoint() as point:
-            device = await point.device(hosted.description_url)
-            async with device["Thermometer"].subscribe() as subscription:
                 assert (await anext(subscription)).is_initial
 
-    run(main())
-
-
-def test_both_ends_start_and_stop_again_and_again(run: Run) -> None:
-    async def main() -> None:
-        thermometer = Thermometer()
-
-        async def once(number: int) -> None:
-            async with ControlPoint() as point:
-                device = await point.device(hosted.description_url)
-                async with device["Thermometer"].subscribe() as subscription:
-                    assert (await anext(subscription)).is_initial
-
-        for round_of in range(3):
-            async with hosting(thermometer) as hosted:
-                async with asyncio.TaskGroup() as group:
-                    for number in range(4):
-                        group.create_task(once(number))
-                assert hosted.subscriptions == (), round_of
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    run(main())
+    for round_of in range(3):
+        async with hosting(thermometer) as hosted:
+            async with asyncio.TaskGroup() as group:
+                for number in range(4):
+                    group.create_task(once(number))
+            assert hosted.subscriptions == (), round_of
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # --- nothing is left, nothing warns ---

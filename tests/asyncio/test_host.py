@@ -26,10 +26,8 @@ from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
 
-Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
-on_one_loop = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
 """For what takes a second, which passes alike on every loop."""
 
 EVENT = "/Thermometer/event"
@@ -62,391 +60,329 @@ def hosting(
 @pytest.mark.clause("SEQ-02")
 @pytest.mark.clause("EVT-01")
 @pytest.mark.clause("EVT-08")
-def test_assignments_are_events_in_their_order(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_assignments_are_events_in_their_order(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            granted = await subscriber.subscribe(hosted.port, EVENT)
-            assert granted.status == 200
-            assert await subscriber.event() == (0, {"Temperature": "20", "Alarm": "0"})
-            for value in range(21, 31):
-                thermometer.temperature = value
-            got = [await subscriber.event() for _ in range(10)]
-            assert got == [(v - 20, {"Temperature": str(v)}) for v in range(21, 31)]
-            (notify, *_) = subscriber.requests
-            assert notify.fields["sid"] == granted.fields["sid"]
-            assert notify.fields["host"] == f"127.0.0.1:{subscriber.port}"
-            assert subscriber.connections == 1
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        granted = await subscriber.subscribe(hosted.port, EVENT)
+        assert granted.status == 200
+        assert await subscriber.event() == (0, {"Temperature": "20", "Alarm": "0"})
+        for value in range(21, 31):
+            thermometer.temperature = value
+        got = [await subscriber.event() for _ in range(10)]
+        assert got == [(v - 20, {"Temperature": str(v)}) for v in range(21, 31)]
+        (notify, *_) = subscriber.requests
+        assert notify.fields["sid"] == granted.fields["sid"]
+        assert notify.fields["host"] == f"127.0.0.1:{subscriber.port}"
+        assert subscriber.connections == 1
 
 
 @pytest.mark.clause("EVT-05")
-def test_a_batch_is_one_event(run: Run, thermometer: Thermometer, raw_subscriber: Any) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await subscriber.event()
-            with thermometer.batch():
-                thermometer.temperature = 31
-                thermometer.alarm = True
-            assert await subscriber.event() == (1, {"Temperature": "31", "Alarm": "1"})
-
-    run(main())
+async def test_a_batch_is_one_event(thermometer: Thermometer, raw_subscriber: Any) -> None:
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await subscriber.event()
+        with thermometer.batch():
+            thermometer.temperature = 31
+            thermometer.alarm = True
+        assert await subscriber.event() == (1, {"Temperature": "31", "Alarm": "1"})
 
 
 @pytest.mark.clause("EVT-07")
-def test_what_is_no_change_sends_nothing(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_what_is_no_change_sends_nothing(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     """Equal and bad values, an exception in a batch, what is not evented."""
 
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await subscriber.event()
-            thermometer.temperature = 20
-            with pytest.raises(TypeError):
-                thermometer.temperature = "warm"  # type: ignore[assignment] # that is the test
-            with pytest.raises(ValueError, match="1000"):
-                thermometer.temperature = 1001
-            with contextlib.suppress(ZeroDivisionError), thermometer.batch():
-                thermometer.alarm = True
-                raise ZeroDivisionError
-            thermometer.serial = "y"
-            assert (thermometer.temperature, thermometer.alarm) == (20, False)
-            assert await hosted.drain(5)
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await subscriber.event()
+        thermometer.temperature = 20
+        with pytest.raises(TypeError):
+            thermometer.temperature = "warm"  # type: ignore[assignment] # that is the test
+        with pytest.raises(ValueError, match="1000"):
+            thermometer.temperature = 1001
+        with contextlib.suppress(ZeroDivisionError), thermometer.batch():
             thermometer.alarm = True
-            assert await subscriber.event() == (1, {"Alarm": "1"})
-            assert len(subscriber.requests) == 2
+            raise ZeroDivisionError
+        thermometer.serial = "y"
+        assert (thermometer.temperature, thermometer.alarm) == (20, False)
+        assert await hosted.drain(5)
+        thermometer.alarm = True
+        assert await subscriber.event() == (1, {"Alarm": "1"})
+        assert len(subscriber.requests) == 2
 
-    run(main())
 
-
-def test_a_batch_held_across_an_await_raises_and_sends_nothing(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_a_batch_held_across_an_await_raises_and_sends_nothing(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await subscriber.event()
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await subscriber.event()
 
-            async def hold() -> None:
-                with thermometer.batch():
-                    thermometer.temperature = 99
-                    await asyncio.sleep(0)
+        async def hold() -> None:
+            with thermometer.batch():
+                thermometer.temperature = 99
+                await asyncio.sleep(0)
 
-            with pytest.raises(RuntimeError, match="await"):
-                await hold()
-            assert thermometer.temperature == 20
-            thermometer.temperature = 21
-            assert await subscriber.event() == (1, {"Temperature": "21"})
-
-    run(main())
+        with pytest.raises(RuntimeError, match="await"):
+            await hold()
+        assert thermometer.temperature == 20
+        thermometer.temperature = 21
+        assert await subscriber.event() == (1, {"Temperature": "21"})
 
 
-def test_an_assignment_from_another_thread_raises_and_says_what_to_do(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_an_assignment_from_another_thread_raises_and_says_what_to_do(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await subscriber.event()
+    loop = asyncio.get_running_loop()
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await subscriber.event()
 
-            def work() -> None:
-                with pytest.raises(RuntimeError, match=r"loop\.call_soon_threadsafe"):
-                    thermometer.temperature = 50
-                with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
-                    thermometer.batch().__enter__()
-                loop.call_soon_threadsafe(setattr, thermometer, "temperature", 51)
+        def work() -> None:
+            with pytest.raises(RuntimeError, match=r"loop\.call_soon_threadsafe"):
+                thermometer.temperature = 50
+            with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
+                thermometer.batch().__enter__()
+            loop.call_soon_threadsafe(setattr, thermometer, "temperature", 51)
 
-            await asyncio.to_thread(work)
-            assert await subscriber.event() == (1, {"Temperature": "51"})
-
-    run(main())
+        await asyncio.to_thread(work)
+        assert await subscriber.event() == (1, {"Temperature": "51"})
 
 
-def test_outside_the_network_assignments_only_set_values(run: Run) -> None:
+async def test_outside_the_network_assignments_only_set_values() -> None:
     thermometer = Thermometer()
     thermometer.temperature = 1
 
-    async def main() -> None:
-        async with hosting(thermometer):
-            assert thermometer.hosted
-        assert not thermometer.hosted
-        thread = threading.Thread(target=setattr, args=(thermometer, "temperature", 2))
-        thread.start()
-        await asyncio.to_thread(thread.join)
-        assert thermometer.temperature == 2
-
-    run(main())
+    async with hosting(thermometer):
+        assert thermometer.hosted
+    assert not thermometer.hosted
+    thread = threading.Thread(target=setattr, args=(thermometer, "temperature", 2))
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    assert thermometer.temperature == 2
 
 
 @pytest.mark.clause("MOD-03")
-def test_moderated_values_arrive_with_the_last_one(run: Run, raw_subscriber: Any) -> None:
+async def test_moderated_values_arrive_with_the_last_one(raw_subscriber: Any) -> None:
     service = Service(
         type="urn:example-org:service:Meter:1",
         variables=[StateVariable("ui4", name="Power", minimum_interval=0.05)],
     )
 
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(service) as hosted:
-            await subscriber.subscribe(hosted.port, "/Meter/event")
-            await subscriber.event()
-            for power in range(1, 101):
-                service["Power"] = power
-            assert await hosted.drain(5)
-            values = [int((await subscriber.event())[1]["Power"]) for _ in subscriber.requests[1:]]
-            assert values[-1] == 100
-            assert len(values) <= 2
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(service) as hosted:
+        await subscriber.subscribe(hosted.port, "/Meter/event")
+        await subscriber.event()
+        for power in range(1, 101):
+            service["Power"] = power
+        assert await hosted.drain(5)
+        values = [int((await subscriber.event())[1]["Power"]) for _ in subscriber.requests[1:]]
+        assert values[-1] == 100
+        assert len(values) <= 2
 
 
 # --- what the hosted device tells ---
 
 
-def test_subscribed_waits_for_an_initial_event_that_was_taken(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, until: Until
+async def test_subscribed_waits_for_an_initial_event_that_was_taken(
+    thermometer: Thermometer, raw_subscriber: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        async with (
-            raw_subscriber(status=500) as deaf,
-            raw_subscriber() as subscriber,
-            hosting(thermometer) as hosted,
-        ):
-            waiting = asyncio.create_task(hosted.subscribed())
-            await deaf.subscribe(hosted.port, EVENT)
-            await deaf.event()
-            assert await hosted.drain(5)
-            assert not waiting.done()
-            await subscriber.subscribe(hosted.port, EVENT)
-            await waiting
-            assert len(hosted.subscriptions) == 2
-            await hosted.subscribed()
-
-    run(main())
+    async with (
+        raw_subscriber(status=500) as deaf,
+        raw_subscriber() as subscriber,
+        hosting(thermometer) as hosted,
+    ):
+        waiting = asyncio.create_task(hosted.subscribed())
+        await deaf.subscribe(hosted.port, EVENT)
+        await deaf.event()
+        assert await hosted.drain(5)
+        assert not waiting.done()
+        await subscriber.subscribe(hosted.port, EVENT)
+        await waiting
+        assert len(hosted.subscriptions) == 2
+        await hosted.subscribed()
 
 
-def test_drain_tells_whether_everything_is_told(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_drain_tells_whether_everything_is_told(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber(status=None) as mute, hosting(thermometer) as hosted:
-            assert await hosted.drain(0) is True
+    async with raw_subscriber(status=None) as mute, hosting(thermometer) as hosted:
+        assert await hosted.drain(0) is True
+        await mute.subscribe(hosted.port, EVENT)
+        assert await hosted.drain(0) is False
+        assert await hosted.drain(timeout=0.05) is False
+        await mute.event()
+        mute.status = 412  # for the next one
+        assert await hosted.drain(0.05) is False
+
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        for value in range(100):
+            thermometer.temperature = value
+        assert await hosted.drain() is True
+        assert await subscriber.event() == (0, {"Temperature": "99", "Alarm": "0"})
+
+
+async def test_who_waits_is_told_when_the_device_leaves(
+    thermometer: Thermometer, raw_subscriber: Any
+) -> None:
+    async with raw_subscriber(status=None) as mute:
+        async with hosting(thermometer) as hosted:
             await mute.subscribe(hosted.port, EVENT)
-            assert await hosted.drain(0) is False
-            assert await hosted.drain(timeout=0.05) is False
             await mute.event()
-            mute.status = 412  # for the next one
-            assert await hosted.drain(0.05) is False
-
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            for value in range(100):
-                thermometer.temperature = value
-            assert await hosted.drain() is True
-            assert await subscriber.event() == (0, {"Temperature": "99", "Alarm": "0"})
-
-    run(main())
-
-
-def test_who_waits_is_told_when_the_device_leaves(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
-) -> None:
-    async def main() -> None:
-        async with raw_subscriber(status=None) as mute:
-            async with hosting(thermometer) as hosted:
-                await mute.subscribe(hosted.port, EVENT)
-                await mute.event()
-                waiting = asyncio.create_task(hosted.subscribed())
-                draining = asyncio.create_task(hosted.drain())
-                await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="has left the network"):
-                await waiting
-            assert await draining is False
-            assert await hosted.drain() is False
-            with pytest.raises(RuntimeError, match="has left the network"):
-                await hosted.subscribed()
-
-    run(main())
-
-
-def test_a_cancelled_wait_leaves_nothing_behind(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
-) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
             waiting = asyncio.create_task(hosted.subscribed())
+            draining = asyncio.create_task(hosted.drain())
             await asyncio.sleep(0)
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-            await subscriber.subscribe(hosted.port, EVENT)
+        with pytest.raises(RuntimeError, match="has left the network"):
+            await waiting
+        assert await draining is False
+        assert await hosted.drain() is False
+        with pytest.raises(RuntimeError, match="has left the network"):
             await hosted.subscribed()
 
-    run(main())
 
-
-def test_the_subscriptions_are_there_to_be_read(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any
+async def test_a_cancelled_wait_leaves_nothing_behind(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            assert hosted.subscriptions == ()
-            granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-120")
-            (subscription,) = hosted.subscriptions
-            assert isinstance(subscription, Subscription)
-            assert subscription.sid == granted.fields["sid"]
-            assert subscription.duration == 120
-            assert subscription.callbacks == (subscriber.url,)
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        waiting = asyncio.create_task(hosted.subscribed())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await subscriber.subscribe(hosted.port, EVENT)
+        await hosted.subscribed()
 
 
-def test_before_it_is_entered_it_says_how_to(thermometer: Thermometer) -> None:
+async def test_the_subscriptions_are_there_to_be_read(
+    thermometer: Thermometer, raw_subscriber: Any, ask: Any
+) -> None:
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        assert hosted.subscriptions == ()
+        granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-120")
+        (subscription,) = hosted.subscriptions
+        assert isinstance(subscription, Subscription)
+        assert subscription.sid == granted.fields["sid"]
+        assert subscription.duration == 120
+        assert subscription.callbacks == (subscriber.url,)
+
+
+async def test_before_it_is_entered_it_says_how_to(thermometer: Thermometer) -> None:
     hosted = hosting(thermometer)
     for read in ("port", "description_url", "subscriptions"):
         with pytest.raises(RuntimeError, match="async with host"):
             getattr(hosted, read)
 
-    async def main() -> None:
-        with pytest.raises(RuntimeError, match="async with host"):
-            await hosted.subscribed()
-        with pytest.raises(RuntimeError, match="async with host"):
-            await hosted.drain()
-        await hosted.close()
-
-    asyncio.run(main())
+    with pytest.raises(RuntimeError, match="async with host"):
+        await hosted.subscribed()
+    with pytest.raises(RuntimeError, match="async with host"):
+        await hosted.drain()
+    await hosted.close()
 
 
 # --- where it is ---
 
 
-def test_the_description_url_is_where_the_description_is(
-    run: Run, thermometer: Thermometer, ask: Any
+async def test_the_description_url_is_where_the_description_is(
+    thermometer: Thermometer, ask: Any
 ) -> None:
-    async def main() -> None:
-        async with hosting(thermometer, interface=None, udn="uuid:abc") as hosted:
-            own = {address.host for address in addresses()}
-            authority, _, path = hosted.description_url[len("http://") :].partition("/")
-            address, _, port = authority.rpartition(":")
-            assert address.strip("[]") in own
-            assert int(port) == hosted.port
-            got = await ask(hosted.port, f"GET /{path} HTTP/1.1\nHOST: {authority}")
-            assert ElementTree.fromstring(got.body).findtext(".//{*}UDN") == "uuid:abc"
-
-    run(main())
+    async with hosting(thermometer, interface=None, udn="uuid:abc") as hosted:
+        own = {address.host for address in addresses()}
+        authority, _, path = hosted.description_url[len("http://") :].partition("/")
+        address, _, port = authority.rpartition(":")
+        assert address.strip("[]") in own
+        assert int(port) == hosted.port
+        got = await ask(hosted.port, f"GET /{path} HTTP/1.1\nHOST: {authority}")
+        assert ElementTree.fromstring(got.body).findtext(".//{*}UDN") == "uuid:abc"
 
 
-def test_an_interface_is_an_address_or_a_name(run: Run, thermometer: Thermometer) -> None:
+async def test_an_interface_is_an_address_or_a_name(thermometer: Thermometer) -> None:
     name = next(address.interface for address in addresses() if address.host == "127.0.0.1")
 
-    async def main() -> None:
-        for interface in ("127.0.0.1", name):
-            async with hosting(thermometer, interface=interface) as hosted:
-                url = f"http://127.0.0.1:{hosted.port}/description.xml"
-                assert hosted.description_url == url
-
-    run(main())
+    for interface in ("127.0.0.1", name):
+        async with hosting(thermometer, interface=interface) as hosted:
+            url = f"http://127.0.0.1:{hosted.port}/description.xml"
+            assert hosted.description_url == url
 
 
-def test_what_cannot_be_listened_on_is_told_and_the_services_are_let_go(
-    run: Run, thermometer: Thermometer
+async def test_what_cannot_be_listened_on_is_told_and_the_services_are_let_go(
+    thermometer: Thermometer,
 ) -> None:
-    async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            with pytest.raises(
-                ConnectionFailed, match=f"127.0.0.1: port {port} is taken"
-            ) as caught:
-                await hosting(thermometer, port=port).__aenter__()
-            assert isinstance(caught.value.__cause__, OSError)
-            assert caught.value.__cause__.errno == errno.EADDRINUSE
-        with pytest.raises(ConnectionFailed, match=r"203\.0\.113\.1, port any"):
-            await hosting(thermometer, interface="203.0.113.1").__aenter__()
-        async with hosting(thermometer):
-            thermometer.temperature += 1
-
-    run(main())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConnectionFailed, match=f"127.0.0.1: port {port} is taken") as caught:
+            await hosting(thermometer, port=port).__aenter__()
+        assert isinstance(caught.value.__cause__, OSError)
+        assert caught.value.__cause__.errno == errno.EADDRINUSE
+    with pytest.raises(ConnectionFailed, match=r"203\.0\.113\.1, port any"):
+        await hosting(thermometer, interface="203.0.113.1").__aenter__()
+    async with hosting(thermometer):
+        thermometer.temperature += 1
 
 
-def test_a_change_while_listening_fails_leaves_no_timer(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+async def test_a_change_while_listening_fails_leaves_no_timer(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     service = Service(
         type="urn:example-org:service:Meter:1",
         variables=[StateVariable("ui4", name="Power", minimum_interval=60)],
     )
 
-    async def main() -> None:
-        hosted = hosting(service)
+    hosted = hosting(service)
 
-        async def listen() -> None:
-            service["Power"] = 1
-            service["Power"] = 2
-            for _ in range(3):
-                await asyncio.sleep(0)
-            raise ConnectionFailed("no")
+    async def listen() -> None:
+        service["Power"] = 1
+        service["Power"] = 2
+        for _ in range(3):
+            await asyncio.sleep(0)
+        raise ConnectionFailed("no")
 
-        monkeypatch.setattr(hosted, "_listen", listen)
-        with pytest.raises(ConnectionFailed):
-            await hosted.__aenter__()
-        assert hosted._timer.when is None
-        service["Power"] = 3
-
-    run(main())
+    monkeypatch.setattr(hosted, "_listen", listen)
+    with pytest.raises(ConnectionFailed):
+        await hosted.__aenter__()
+    assert hosted._timer.when is None
+    service["Power"] = 3
 
 
-def test_a_host_is_entered_once(run: Run, thermometer: Thermometer) -> None:
-    async def main() -> None:
-        hosted = hosting(thermometer)
-        async with hosted:
-            with pytest.raises(RuntimeError, match="entered once"):
-                await hosted.__aenter__()
-            assert thermometer.hosted
+async def test_a_host_is_entered_once(thermometer: Thermometer) -> None:
+    hosted = hosting(thermometer)
+    async with hosted:
         with pytest.raises(RuntimeError, match="entered once"):
             await hosted.__aenter__()
+        assert thermometer.hosted
+    with pytest.raises(RuntimeError, match="entered once"):
+        await hosted.__aenter__()
 
-    run(main())
 
-
-def test_a_service_is_in_one_host_at_a_time(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_a_service_is_in_one_host_at_a_time(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     other = Service(
         type="urn:example-org:service:Meter:1", variables=[StateVariable("ui4", name="Power")]
     )
 
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            with pytest.raises(RuntimeError, match="hosted already"):
-                await hosting(other, thermometer).__aenter__()
-            assert not other.hosted
-            await subscriber.subscribe(hosted.port, EVENT)
-            await subscriber.event()
-            thermometer.temperature = 5
-            assert await subscriber.event() == (1, {"Temperature": "5"})
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        with pytest.raises(RuntimeError, match="hosted already"):
+            await hosting(other, thermometer).__aenter__()
+        assert not other.hosted
+        await subscriber.subscribe(hosted.port, EVENT)
+        await subscriber.event()
+        thermometer.temperature = 5
+        assert await subscriber.event() == (1, {"Temperature": "5"})
 
 
-def test_it_can_be_closed_again_and_by_several_at_once(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any
+async def test_it_can_be_closed_again_and_by_several_at_once(
+    thermometer: Thermometer, raw_subscriber: Any, ask: Any
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await hosted.subscribed()
-            first, second = (asyncio.create_task(hosted.close()) for _ in range(2))
-            await second
-            assert first.done()
-            with pytest.raises(ConnectionRefusedError):
-                await ask(hosted.port, "GET / HTTP/1.1\nHOST: {host}")
-            await hosted.close()
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await hosted.subscribed()
+        first, second = (asyncio.create_task(hosted.close()) for _ in range(2))
+        await second
+        assert first.done()
+        with pytest.raises(ConnectionRefusedError):
+            await ask(hosted.port, "GET / HTTP/1.1\nHOST: {host}")
+        await hosted.close()
 
 
 def test_the_same_device_at_the_same_port_has_the_same_udn() -> None:
@@ -484,24 +420,21 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any])
 @pytest.mark.clause("SUB-44")
 @pytest.mark.clause("SUB-51")
 @pytest.mark.clause("NOT-04")
-def test_the_version_of_the_architecture_shows_everywhere(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, uda: str
+async def test_the_version_of_the_architecture_shows_everywhere(
+    thermometer: Thermometer, raw_subscriber: Any, ask: Any, uda: str
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer, uda=uda) as hosted:
-            granted = await subscriber.subscribe(hosted.port, EVENT, more="STATEVAR: Alarm")
-            assert f" UPnP/{uda} " in granted.fields["server"]
-            assert granted.fields.get("accepted-statevar") == ("Alarm" if uda == "2.0" else None)
-            notify = await subscriber.arrived.get()
-            expected = "text/xml" if uda == "1.0" else 'text/xml; charset="utf-8"'
-            assert notify.fields["content-type"] == expected
-            assert (b"Temperature" in notify.body) is (uda != "2.0")
-            got = await ask(hosted.port, "GET /description.xml HTTP/1.1\nHOST: {host}")
-            root = ElementTree.fromstring(got.body)
-            assert f"1.{root.findtext('.//{*}minor')}" == uda or uda == "2.0"
-            assert root.findtext(".//{*}major") == uda[0]
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer, uda=uda) as hosted:
+        granted = await subscriber.subscribe(hosted.port, EVENT, more="STATEVAR: Alarm")
+        assert f" UPnP/{uda} " in granted.fields["server"]
+        assert granted.fields.get("accepted-statevar") == ("Alarm" if uda == "2.0" else None)
+        notify = await subscriber.arrived.get()
+        expected = "text/xml" if uda == "1.0" else 'text/xml; charset="utf-8"'
+        assert notify.fields["content-type"] == expected
+        assert (b"Temperature" in notify.body) is (uda != "2.0")
+        got = await ask(hosted.port, "GET /description.xml HTTP/1.1\nHOST: {host}")
+        root = ElementTree.fromstring(got.body)
+        assert f"1.{root.findtext('.//{*}minor')}" == uda or uda == "2.0"
+        assert root.findtext(".//{*}major") == uda[0]
 
 
 @pytest.mark.clause("SUB-22")
@@ -509,81 +442,72 @@ def test_the_version_of_the_architecture_shows_everywhere(
 @pytest.mark.clause("SUB-45")
 @pytest.mark.clause("SUB-46")
 @pytest.mark.clause("SUB-48")
-def test_the_answer_to_subscribe_has_what_the_architecture_asks_for(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_the_answer_to_subscribe_has_what_the_architecture_asks_for(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-7200")
-            assert granted.first == "HTTP/1.1 200 OK"
-            assert granted.fields["sid"].startswith("uuid:")
-            assert granted.fields["timeout"] == "Second-7200"
-            assert granted.fields["content-length"] == "0"
-            assert granted.fields["date"].endswith(" GMT")
-            default = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: infinite")
-            assert default.fields["timeout"] == "Second-1800"
-            assert default.fields["sid"] != granted.fields["sid"]
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-7200")
+        assert granted.first == "HTTP/1.1 200 OK"
+        assert granted.fields["sid"].startswith("uuid:")
+        assert granted.fields["timeout"] == "Second-7200"
+        assert granted.fields["content-length"] == "0"
+        assert granted.fields["date"].endswith(" GMT")
+        default = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: infinite")
+        assert default.fields["timeout"] == "Second-1800"
+        assert default.fields["sid"] != granted.fields["sid"]
 
 
 @pytest.mark.clause("SUB-75")
 @pytest.mark.clause("SUB-76")
-def test_documents_are_got_and_what_is_not_there_is_404(
-    run: Run, thermometer: Thermometer, ask: Any
+async def test_documents_are_got_and_what_is_not_there_is_404(
+    thermometer: Thermometer, ask: Any
 ) -> None:
-    async def main() -> None:
-        async with hosting(thermometer) as hosted:
-            port = hosted.port
-            got = await ask(port, "GET /Thermometer/scpd.xml HTTP/1.1\nHOST: {host}")
-            assert got.status == 200
-            names = [e.text for e in ElementTree.fromstring(got.body).iter() if "name" in e.tag]
-            assert names == ["Temperature", "Alarm", "Serial"]
-            head = await ask(port, "HEAD /Thermometer/scpd.xml HTTP/1.1\nHOST: {host}")
-            assert head.fields["content-length"] == str(len(got.body))
-            for method, path, status in (
-                ("GET", "/nothing", 404),
-                ("SUBSCRIBE", "/nothing", 404),
-                ("GET", EVENT, 405),
-                ("POST", EVENT, 405),
-                ("SUBSCRIBE", "/description.xml", 405),
-            ):
-                refused = await ask(port, f"{method} {path} HTTP/1.1\nHOST: {{host}}")
-                assert (refused.status, refused.body) == (status, b""), (method, path)
-
-    run(main())
+    async with hosting(thermometer) as hosted:
+        port = hosted.port
+        got = await ask(port, "GET /Thermometer/scpd.xml HTTP/1.1\nHOST: {host}")
+        assert got.status == 200
+        names = [e.text for e in ElementTree.fromstring(got.body).iter() if "name" in e.tag]
+        assert names == ["Temperature", "Alarm", "Serial"]
+        head = await ask(port, "HEAD /Thermometer/scpd.xml HTTP/1.1\nHOST: {host}")
+        assert head.fields["content-length"] == str(len(got.body))
+        for method, path, status in (
+            ("GET", "/nothing", 404),
+            ("SUBSCRIBE", "/nothing", 404),
+            ("GET", EVENT, 405),
+            ("POST", EVENT, 405),
+            ("SUBSCRIBE", "/description.xml", 405),
+        ):
+            refused = await ask(port, f"{method} {path} HTTP/1.1\nHOST: {{host}}")
+            assert (refused.status, refused.body) == (status, b""), (method, path)
 
 
-def test_actions_go_to_on_action_or_fail_with_upnp_error_401(
-    run: Run, thermometer: Thermometer, ask: Any
+async def test_actions_go_to_on_action_or_fail_with_upnp_error_401(
+    thermometer: Thermometer, ask: Any
 ) -> None:
-    async def main() -> None:
-        action = 'POST /Thermometer/control HTTP/1.1\nHOST: {host}\nSOAPACTION: "a#b"'
-        async with hosting(thermometer) as hosted:
-            fault = await ask(hosted.port, action, body=b"<a/>")
-            assert fault.status == 500
-            assert b"<errorCode>401</errorCode>" in fault.body
+    action = 'POST /Thermometer/control HTTP/1.1\nHOST: {host}\nSOAPACTION: "a#b"'
+    async with hosting(thermometer) as hosted:
+        fault = await ask(hosted.port, action, body=b"<a/>")
+        assert fault.status == 500
+        assert b"<errorCode>401</errorCode>" in fault.body
 
-            def at_once(request: Request) -> Response:
-                assert request.fields[b"soapaction"] == b'"a#b"'
-                thermometer.temperature = 40
-                return Response(200, (), b"<at-once/>" + request.body)
+        def at_once(request: Request) -> Response:
+            assert request.fields[b"soapaction"] == b'"a#b"'
+            thermometer.temperature = 40
+            return Response(200, (), b"<at-once/>" + request.body)
 
-            async def later(request: Request) -> Response:
-                await asyncio.sleep(0.001)
-                return Response(200, (), b"<later/>" + request.body)
+        async def later(request: Request) -> Response:
+            await asyncio.sleep(0.001)
+            return Response(200, (), b"<later/>" + request.body)
 
-            for on_action, body in ((at_once, b"<at-once/><a/>"), (later, b"<later/><a/>")):
-                thermometer.on_action = on_action
-                answer = await ask(hosted.port, action, body=b"<a/>")
-                assert (answer.status, answer.body) == (200, body)
-            assert thermometer.temperature == 40
-
-    run(main())
+        for on_action, body in ((at_once, b"<at-once/><a/>"), (later, b"<later/><a/>")):
+            thermometer.on_action = on_action
+            answer = await ask(hosted.port, action, body=b"<a/>")
+            assert (answer.status, answer.body) == (200, body)
+        assert thermometer.temperature == 40
 
 
-def test_an_action_that_fails_is_500_and_logged(
-    run: Run, thermometer: Thermometer, ask: Any, caplog: pytest.LogCaptureFixture
+async def test_an_action_that_fails_is_500_and_logged(
+    thermometer: Thermometer, ask: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def at_once(request: Request) -> Response:
         raise ZeroDivisionError("at once")
@@ -594,16 +518,13 @@ def test_an_action_that_fails_is_500_and_logged(
     async def nothing(request: Request) -> None:
         return None
 
-    async def main() -> None:
-        async with hosting(thermometer) as hosted:
-            for on_action in (at_once, later, lambda request: None, nothing):
-                thermometer.on_action = on_action  # type: ignore[assignment] # that is the test
-                answer = await ask(
-                    hosted.port, "POST /Thermometer/control HTTP/1.1\nHOST: {host}", body=b"<a/>"
-                )
-                assert (answer.status, answer.body) == (500, b"")
-
-    run(main())
+    async with hosting(thermometer) as hosted:
+        for on_action in (at_once, later, lambda request: None, nothing):
+            thermometer.on_action = on_action  # type: ignore[assignment] # that is the test
+            answer = await ask(
+                hosted.port, "POST /Thermometer/control HTTP/1.1\nHOST: {host}", body=b"<a/>"
+            )
+            assert (answer.status, answer.body) == (500, b"")
     logged = [str(r.exc_info[1]) for r in caplog.records if r.exc_info]
     assert logged[:2] == ["at once", "later"]
     assert all("Response" in line and "not None" in line for line in logged[2:])
@@ -613,63 +534,48 @@ def test_an_action_that_fails_is_500_and_logged(
 @pytest.mark.clause("SUB-71")
 @pytest.mark.clause("SUB-74")
 @pytest.mark.clause("CSX-01")
-def test_a_foreign_delivery_url_is_refused(
-    run: Run,
-    thermometer: Thermometer,
-    raw_subscriber: Any,
-    caplog: pytest.LogCaptureFixture,
+async def test_a_foreign_delivery_url_is_refused(
+    thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """CallStranger (CVE-2020-12695)."""
 
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            for callback in (
-                "<http://203.0.113.9:80/>",
-                f"<{subscriber.url}><http://203.0.113.9/>",
-                f"<http://127.0.0.1:{hosted.port}/>",
-                "<http://localhost:80/>",
-                "<https://127.0.0.1/>",
-                "nonsense",
-                "",
-            ):
-                refused = await subscriber.subscribe(hosted.port, EVENT, callback=callback)
-                assert refused.status == 412, callback
-            assert hosted.subscriptions == ()
-            assert await hosted.drain(5)
-            assert subscriber.connections == 0
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        for callback in (
+            "<http://203.0.113.9:80/>",
+            f"<{subscriber.url}><http://203.0.113.9/>",
+            f"<http://127.0.0.1:{hosted.port}/>",
+            "<http://localhost:80/>",
+            "<https://127.0.0.1/>",
+            "nonsense",
+            "",
+        ):
+            refused = await subscriber.subscribe(hosted.port, EVENT, callback=callback)
+            assert refused.status == 412, callback
+        assert hosted.subscriptions == ()
+        assert await hosted.drain(5)
+        assert subscriber.connections == 0
     warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert any("127.0.0.1 was refused" in line and "412" in line for line in warned)
 
 
-def test_the_same_refusal_is_told_once(
-    run: Run,
-    thermometer: Thermometer,
-    ask: Any,
-    caplog: pytest.LogCaptureFixture,
+async def test_the_same_refusal_is_told_once(
+    thermometer: Thermometer, ask: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async with hosting(thermometer) as hosted:
-            for _ in range(5):
-                await ask(hosted.port, f"SUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}")
-
-    run(main())
+    async with hosting(thermometer) as hosted:
+        for _ in range(5):
+            await ask(hosted.port, f"SUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}")
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
 
-def test_a_wrong_host_is_400(run: Run, thermometer: Thermometer, ask: Any) -> None:
+async def test_a_wrong_host_is_400(thermometer: Thermometer, ask: Any) -> None:
     """DNS rebinding."""
 
-    async def main() -> None:
-        async with hosting(thermometer, hosts=frozenset({"workbench.local"})) as hosted:
-            head = f"SUBSCRIBE {EVENT} HTTP/1.1\nCALLBACK: <http://127.0.0.1:9/>\nNT: upnp:event"
-            for line in ("HOST: evil.example", "HOST: 127.0.0.1:1", "HOST: localhost", "X: y"):
-                assert (await ask(hosted.port, f"{head}\n{line}")).status == 400, line
-            known = await ask(hosted.port, f"{head}\nHOST: workbench.local:{hosted.port}")
-            assert known.status == 200
-
-    run(main())
+    async with hosting(thermometer, hosts=frozenset({"workbench.local"})) as hosted:
+        head = f"SUBSCRIBE {EVENT} HTTP/1.1\nCALLBACK: <http://127.0.0.1:9/>\nNT: upnp:event"
+        for line in ("HOST: evil.example", "HOST: 127.0.0.1:1", "HOST: localhost", "X: y"):
+            assert (await ask(hosted.port, f"{head}\n{line}")).status == 400, line
+        known = await ask(hosted.port, f"{head}\nHOST: workbench.local:{hosted.port}")
+        assert known.status == 200
 
 
 @pytest.mark.clause("SUB-70")
@@ -677,56 +583,47 @@ def test_a_wrong_host_is_400(run: Run, thermometer: Thermometer, ask: Any) -> No
 @pytest.mark.clause("SUB-72")
 @pytest.mark.clause("REN-08")
 @pytest.mark.clause("UNS-06")
-def test_contradictions_are_answered_as_the_tables_say(
-    run: Run, thermometer: Thermometer, ask: Any
+async def test_contradictions_are_answered_as_the_tables_say(
+    thermometer: Thermometer, ask: Any
 ) -> None:
-    async def main() -> None:
-        async with hosting(thermometer) as hosted:
-            base = f"{EVENT} HTTP/1.1\nHOST: {{host}}\n"
-            callback = "CALLBACK: <http://127.0.0.1:9/>\n"
-            for method, more, status in (
-                ("SUBSCRIBE", f"{callback}NT: upnp:event\nSID: uuid:1", 400),
-                ("SUBSCRIBE", "NT: upnp:event\nSID: uuid:1", 400),
-                ("SUBSCRIBE", "SID: uuid:1", 412),
-                ("SUBSCRIBE", "NT: upnp:event", 412),
-                ("SUBSCRIBE", f"{callback}NT: upnp:other", 412),
-                ("UNSUBSCRIBE", "SID: uuid:1", 412),
-                ("UNSUBSCRIBE", "NT: upnp:event\nSID: uuid:1", 400),
-                ("UNSUBSCRIBE", "X: y", 412),
-            ):
-                assert (await ask(hosted.port, f"{method} {base}{more}")).status == status
-
-    run(main())
+    async with hosting(thermometer) as hosted:
+        base = f"{EVENT} HTTP/1.1\nHOST: {{host}}\n"
+        callback = "CALLBACK: <http://127.0.0.1:9/>\n"
+        for method, more, status in (
+            ("SUBSCRIBE", f"{callback}NT: upnp:event\nSID: uuid:1", 400),
+            ("SUBSCRIBE", "NT: upnp:event\nSID: uuid:1", 400),
+            ("SUBSCRIBE", "SID: uuid:1", 412),
+            ("SUBSCRIBE", "NT: upnp:event", 412),
+            ("SUBSCRIBE", f"{callback}NT: upnp:other", 412),
+            ("UNSUBSCRIBE", "SID: uuid:1", 412),
+            ("UNSUBSCRIBE", "NT: upnp:event\nSID: uuid:1", 400),
+            ("UNSUBSCRIBE", "X: y", 412),
+        ):
+            assert (await ask(hosted.port, f"{method} {base}{more}")).status == status
 
 
 @pytest.mark.clause("SUB-02")
-def test_a_service_without_evented_variables_cannot_be_subscribed_to(
-    run: Run, raw_subscriber: Any, ask: Any
+async def test_a_service_without_evented_variables_cannot_be_subscribed_to(
+    raw_subscriber: Any, ask: Any
 ) -> None:
     quiet = Service(
         type="urn:example-org:service:Quiet:1",
         variables=[StateVariable("string", name="Text", evented=False)],
     )
 
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(quiet) as hosted:
-            quiet["Text"] = "set"
-            assert (await subscriber.subscribe(hosted.port, "/Quiet/event")).status == 404
-            got = await ask(hosted.port, "GET /description.xml HTTP/1.1\nHOST: {host}")
-            assert ElementTree.fromstring(got.body).findtext(".//{*}eventSubURL") == ""
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(quiet) as hosted:
+        quiet["Text"] = "set"
+        assert (await subscriber.subscribe(hosted.port, "/Quiet/event")).status == 404
+        got = await ask(hosted.port, "GET /description.xml HTTP/1.1\nHOST: {host}")
+        assert ElementTree.fromstring(got.body).findtext(".//{*}eventSubURL") == ""
 
 
 @pytest.mark.clause("SUB-73")
-def test_a_full_table_is_503(run: Run, thermometer: Thermometer, raw_subscriber: Any) -> None:
-    async def main() -> None:
-        limits = limited(subscriptions=1)
-        async with raw_subscriber() as subscriber, hosting(thermometer, limits=limits) as hosted:
-            assert (await subscriber.subscribe(hosted.port, EVENT)).status == 200
-            assert (await subscriber.subscribe(hosted.port, EVENT)).status == 503
-
-    run(main())
+async def test_a_full_table_is_503(thermometer: Thermometer, raw_subscriber: Any) -> None:
+    limits = limited(subscriptions=1)
+    async with raw_subscriber() as subscriber, hosting(thermometer, limits=limits) as hosted:
+        assert (await subscriber.subscribe(hosted.port, EVENT)).status == 200
+        assert (await subscriber.subscribe(hosted.port, EVENT)).status == 503
 
 
 # --- the initial event ---
@@ -734,57 +631,51 @@ def test_a_full_table_is_503(run: Run, thermometer: Thermometer, raw_subscriber:
 
 @pytest.mark.clause("SUB-55")
 @pytest.mark.clause("SUB-56")
-def test_the_initial_event_comes_after_the_answer_and_its_end(
-    run: Run, thermometer: Thermometer, wire: Any
+async def test_the_initial_event_comes_after_the_answer_and_its_end(
+    thermometer: Thermometer, wire: Any
 ) -> None:
-    async def main() -> None:
-        for delay in (0, 0.02):
-            async with hosting(thermometer, initial_event_delay=delay) as hosted:
-                for closing in (False, True):
-                    door = wire.listen()
-                    peer = await wire.dial(hosted.port)
-                    end = "CONNECTION: close\r\n" if closing else ""
-                    await peer.send(
-                        f"SUBSCRIBE {EVENT} HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\n"
-                        f"CALLBACK: <http://127.0.0.1:{door.port}/>\r\nNT: upnp:event\r\n{end}\r\n"
-                        "".encode()
-                    )
-                    notifying = await door.accept()
-                    # Whatever has left the host before it connected is here now.
-                    answer = peer.at_once()
-                    assert answer is not None
-                    assert answer.startswith(b"HTTP/1.1 200")
-                    assert peer.at_once() == (b"" if closing else None)
-                    assert (await notifying.until(b"</e:propertyset>")).startswith(b"NOTIFY / ")
-                    for each in (peer, notifying, door):
-                        each.close()
-
-    run(main())
+    for delay in (0, 0.02):
+        async with hosting(thermometer, initial_event_delay=delay) as hosted:
+            for closing in (False, True):
+                door = wire.listen()
+                peer = await wire.dial(hosted.port)
+                end = "CONNECTION: close\r\n" if closing else ""
+                await peer.send(
+                    f"SUBSCRIBE {EVENT} HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\n"
+                    f"CALLBACK: <http://127.0.0.1:{door.port}/>\r\nNT: upnp:event\r\n{end}\r\n"
+                    "".encode()
+                )
+                notifying = await door.accept()
+                # Whatever has left the host before it connected is here now.
+                answer = peer.at_once()
+                assert answer is not None
+                assert answer.startswith(b"HTTP/1.1 200")
+                assert peer.at_once() == (b"" if closing else None)
+                assert (await notifying.until(b"</e:propertyset>")).startswith(b"NOTIFY / ")
+                for each in (peer, notifying, door):
+                    each.close()
 
 
 @pytest.mark.clause("SUB-58")
-def test_an_unsubscribed_subscriber_still_gets_its_initial_event(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
+async def test_an_unsubscribed_subscriber_still_gets_its_initial_event(
+    thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        async with (
-            raw_subscriber() as subscriber,
-            hosting(thermometer, initial_event_delay=0.2) as hosted,
-        ):
-            granted = await subscriber.subscribe(hosted.port, EVENT)
-            cancelled = await ask(
-                hosted.port,
-                f"UNSUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {granted.fields['sid']}",
-            )
-            assert cancelled.status == 200
-            assert subscriber.requests == []
-            assert (await subscriber.event())[0] == 0
-            await until(lambda: hosted.subscriptions == ())
-
-    run(main())
+    async with (
+        raw_subscriber() as subscriber,
+        hosting(thermometer, initial_event_delay=0.2) as hosted,
+    ):
+        granted = await subscriber.subscribe(hosted.port, EVENT)
+        cancelled = await ask(
+            hosted.port,
+            f"UNSUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {granted.fields['sid']}",
+        )
+        assert cancelled.status == 200
+        assert subscriber.requests == []
+        assert (await subscriber.event())[0] == 0
+        await until(lambda: hosted.subscriptions == ())
 
 
-def test_an_answer_that_is_lost_is_no_subscription(run: Run, wire: Any, until: Until) -> None:
+async def test_an_answer_that_is_lost_is_no_subscription(wire: Any, until: Until) -> None:
     """The peer resets the connection with the answer, and much before it, still unsent."""
     scpd = (
         '<scpd xmlns="urn:schemas-upnp-org:service-1-0"><serviceStateTable><stateVariable>'
@@ -794,24 +685,21 @@ def test_an_answer_that_is_lost_is_no_subscription(run: Run, wire: Any, until: U
     service = Service.from_scpd(scpd.encode(), type="urn:example-org:service:Big:1")
     seen: list[object] = []
 
-    async def main() -> None:
-        limits = limited(write_buffer_bytes=100_000_000)
-        async with hosting(service, limits=limits, tap=seen.append) as hosted:
-            door = wire.listen()
-            peer = await wire.dial(hosted.port, receive_buffer=4096)
-            get = f"GET /Big/scpd.xml HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\n\r\n"
-            await peer.send(
-                get.encode() * 31
-                + f"SUBSCRIBE /Big/event HTTP/1.1\r\n"
-                f"HOST: 127.0.0.1:{hosted.port}\r\nNT: upnp:event\r\n"
-                f"CALLBACK: <http://127.0.0.1:{door.port}/>\r\n\r\n".encode()
-            )
-            await until(lambda: hosted.subscriptions)
-            peer.reset()
-            await until(lambda: not hosted.subscriptions)
-            assert not any(isinstance(item, Delivery) for item in seen)
-
-    run(main())
+    limits = limited(write_buffer_bytes=100_000_000)
+    async with hosting(service, limits=limits, tap=seen.append) as hosted:
+        door = wire.listen()
+        peer = await wire.dial(hosted.port, receive_buffer=4096)
+        get = f"GET /Big/scpd.xml HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\n\r\n"
+        await peer.send(
+            get.encode() * 31
+            + f"SUBSCRIBE /Big/event HTTP/1.1\r\n"
+            f"HOST: 127.0.0.1:{hosted.port}\r\nNT: upnp:event\r\n"
+            f"CALLBACK: <http://127.0.0.1:{door.port}/>\r\n\r\n".encode()
+        )
+        await until(lambda: hosted.subscriptions)
+        peer.reset()
+        await until(lambda: not hosted.subscriptions)
+        assert not any(isinstance(item, Delivery) for item in seen)
 
 
 # --- subscribers of all kinds ---
@@ -820,81 +708,72 @@ def test_an_answer_that_is_lost_is_no_subscription(run: Run, wire: Any, until: U
 @pytest.mark.clause("FAIL-01")
 @pytest.mark.clause("FAIL-02")
 @pytest.mark.clause("SEQ-08")
-def test_the_first_delivery_url_that_works_gets_every_event(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_the_first_delivery_url_that_works_gets_every_event(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        async with (
-            raw_subscriber() as dead,
-            raw_subscriber(status=404) as broken,
-            raw_subscriber() as good,
-            raw_subscriber() as spare,
-            hosting(thermometer) as hosted,
-        ):
-            dead_url = dead.url
-            await dead.__aexit__()
-            await good.subscribe(
-                hosted.port,
-                EVENT,
-                callback=f"<{dead_url}><{broken.url}><{good.url}><{spare.url}>",
-            )
-            thermometer.temperature = 21
-            assert await hosted.drain(5)
-            thermometer.temperature = 22
-            assert await hosted.drain(5)
-            for tried in (broken, good):
-                assert [int(n.fields["seq"]) for n in tried.requests] == [0, 1]
-            assert spare.connections == 0
-
-    run(main())
+    async with (
+        raw_subscriber() as dead,
+        raw_subscriber(status=404) as broken,
+        raw_subscriber() as good,
+        raw_subscriber() as spare,
+        hosting(thermometer) as hosted,
+    ):
+        dead_url = dead.url
+        await dead.__aexit__()
+        await good.subscribe(
+            hosted.port,
+            EVENT,
+            callback=f"<{dead_url}><{broken.url}><{good.url}><{spare.url}>",
+        )
+        thermometer.temperature = 21
+        assert await hosted.drain(5)
+        thermometer.temperature = 22
+        assert await hosted.drain(5)
+        for tried in (broken, good):
+            assert [int(n.fields["seq"]) for n in tried.requests] == [0, 1]
+        assert spare.connections == 0
 
 
-def test_a_subscriber_that_closes_after_each_event_gets_them_all(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
+async def test_a_subscriber_that_closes_after_each_event_gets_them_all(
+    thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber(close=True) as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            assert (await subscriber.event())[0] == 0
-            for value in range(1, 6):
-                thermometer.temperature = value
-            got = [await subscriber.event() for _ in range(5)]
-            assert got == [(v, {"Temperature": str(v)}) for v in range(1, 6)]
-            assert await hosted.drain(5)
-            assert subscriber.connections == 6
-
-    run(main())
+    async with raw_subscriber(close=True) as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        assert (await subscriber.event())[0] == 0
+        for value in range(1, 6):
+            thermometer.temperature = value
+        got = [await subscriber.event() for _ in range(5)]
+        assert got == [(v, {"Temperature": str(v)}) for v in range(1, 6)]
+        assert await hosted.drain(5)
+        assert subscriber.connections == 6
 
 
-def test_a_subscriber_that_closes_without_a_word_loses_nothing(
-    run: Run, thermometer: Thermometer, wire: Any
+async def test_a_subscriber_that_closes_without_a_word_loses_nothing(
+    thermometer: Thermometer, wire: Any
 ) -> None:
     """A kept-alive connection that turns out closed is no attempt: the same SEQ again, fresh."""
 
-    async def main() -> None:
-        async with hosting(thermometer) as hosted:
-            door = wire.listen()
-            peer = await wire.dial(hosted.port)
-            await peer.send(
-                f"SUBSCRIBE {EVENT} HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\nNT: upnp:event\r\n"
-                f"CALLBACK: <http://127.0.0.1:{door.port}/>\r\n\r\n".encode()
-            )
-            ok = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
-            first = await door.accept()
-            await first.until(b"</e:propertyset>")
-            await first.send(ok)
-            await hosted.subscribed()
-            thermometer.temperature = 1
-            assert b"SEQ: 1\r\n" in await first.until(b"</e:propertyset>")
-            first.reset()  # after the request, before any byte of the answer
-            second = await door.accept()
-            again = await second.until(b"</e:propertyset>")
-            assert b"SEQ: 1\r\n" in again
-            assert b"<Temperature>1</Temperature>" in again
-            await second.send(ok)
-            assert await hosted.drain(5)
-
-    run(main())
+    async with hosting(thermometer) as hosted:
+        door = wire.listen()
+        peer = await wire.dial(hosted.port)
+        await peer.send(
+            f"SUBSCRIBE {EVENT} HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\nNT: upnp:event\r\n"
+            f"CALLBACK: <http://127.0.0.1:{door.port}/>\r\n\r\n".encode()
+        )
+        ok = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
+        first = await door.accept()
+        await first.until(b"</e:propertyset>")
+        await first.send(ok)
+        await hosted.subscribed()
+        thermometer.temperature = 1
+        assert b"SEQ: 1\r\n" in await first.until(b"</e:propertyset>")
+        first.reset()  # after the request, before any byte of the answer
+        second = await door.accept()
+        again = await second.until(b"</e:propertyset>")
+        assert b"SEQ: 1\r\n" in again
+        assert b"<Temperature>1</Temperature>" in again
+        await second.send(ok)
+        assert await hosted.drain(5)
 
 
 @pytest.mark.clause("FAIL-03")
@@ -902,37 +781,34 @@ def test_a_subscriber_that_closes_without_a_word_loses_nothing(
 @pytest.mark.clause("FAIL-07")
 @pytest.mark.clause("FAIL-08")
 @pytest.mark.clause("SEQ-07")
-def test_one_that_never_answers_delays_nobody(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
+async def test_one_that_never_answers_delays_nobody(
+    thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others have had everything before its first attempt is over; then it gets on too."""
     seen: list[object] = []
 
-    async def main() -> None:
-        limits = limited(attempt_seconds=0.5, message_seconds=1.0)
-        async with (
-            raw_subscriber(status=None) as mute,
-            raw_subscriber() as subscriber,
-            hosting(thermometer, limits=limits, tap=seen.append) as hosted,
-        ):
-            await mute.subscribe(hosted.port, EVENT)
-            assert (await mute.event())[0] == 0
-            await subscriber.subscribe(hosted.port, EVENT)
-            await subscriber.event()
-            for value in range(1, 51):
-                thermometer.temperature = value
-                assert await subscriber.event() == (value, {"Temperature": str(value)})
-            assert not any(isinstance(item, MessageAbandoned) for item in seen)
-            mute.status = 200
-            assert await hosted.drain(10)
-            # SEQ 0 is spent; what was more than may wait has been merged, and the end is true.
-            got = [await mute.event() for _ in mute.requests[1:]]
-            assert [seq for seq, _ in got] == list(range(1, len(got) + 1))
-            assert len(got) <= limits.waiting_messages + 1
-            assert got[-1][1] == {"Temperature": "50"}
-            assert len(hosted.subscriptions) == 2
-
-    run(main())
+    limits = limited(attempt_seconds=0.5, message_seconds=1.0)
+    async with (
+        raw_subscriber(status=None) as mute,
+        raw_subscriber() as subscriber,
+        hosting(thermometer, limits=limits, tap=seen.append) as hosted,
+    ):
+        await mute.subscribe(hosted.port, EVENT)
+        assert (await mute.event())[0] == 0
+        await subscriber.subscribe(hosted.port, EVENT)
+        await subscriber.event()
+        for value in range(1, 51):
+            thermometer.temperature = value
+            assert await subscriber.event() == (value, {"Temperature": str(value)})
+        assert not any(isinstance(item, MessageAbandoned) for item in seen)
+        mute.status = 200
+        assert await hosted.drain(10)
+        # SEQ 0 is spent; what was more than may wait has been merged, and the end is true.
+        got = [await mute.event() for _ in mute.requests[1:]]
+        assert [seq for seq, _ in got] == list(range(1, len(got) + 1))
+        assert len(got) <= limits.waiting_messages + 1
+        assert got[-1][1] == {"Temperature": "50"}
+        assert len(hosted.subscriptions) == 2
     abandoned = [item for item in seen if isinstance(item, MessageAbandoned)]
     assert [item.seq for item in abandoned] == [0]
     warned = " ".join(r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
@@ -940,173 +816,145 @@ def test_one_that_never_answers_delays_nobody(
     assert "events were merged" in warned
 
 
-def test_a_connection_that_brought_no_answer_is_ended_and_makes_room(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, until: Until
+async def test_a_connection_that_brought_no_answer_is_ended_and_makes_room(
+    thermometer: Thermometer, raw_subscriber: Any, until: Until
 ) -> None:
     """Two that never answer take all the connections there may be, until their time is up."""
 
-    async def main() -> None:
-        limits = limited(attempt_seconds=0.1, message_seconds=0.1, delivery_connections=2)
-        async with (
-            raw_subscriber(status=None) as mute,
-            raw_subscriber() as subscriber,
-            hosting(thermometer, limits=limits) as hosted,
-        ):
-            for _ in range(2):
-                await mute.subscribe(hosted.port, EVENT)
-                await mute.event()
-            assert mute.open == 2
-            await subscriber.subscribe(hosted.port, EVENT)
-            assert (await subscriber.event())[0] == 0
-            await until(lambda: mute.open == 0)
-            mute.status = 412
-            for value in range(1, 6):
-                thermometer.temperature = value
-                assert await subscriber.event() == (value, {"Temperature": str(value)})
-
-    run(main())
+    limits = limited(attempt_seconds=0.1, message_seconds=0.1, delivery_connections=2)
+    async with (
+        raw_subscriber(status=None) as mute,
+        raw_subscriber() as subscriber,
+        hosting(thermometer, limits=limits) as hosted,
+    ):
+        for _ in range(2):
+            await mute.subscribe(hosted.port, EVENT)
+            await mute.event()
+        assert mute.open == 2
+        await subscriber.subscribe(hosted.port, EVENT)
+        assert (await subscriber.event())[0] == 0
+        await until(lambda: mute.open == 0)
+        mute.status = 412
+        for value in range(1, 6):
+            thermometer.temperature = value
+            assert await subscriber.event() == (value, {"Temperature": str(value)})
 
 
 @pytest.mark.clause("FAIL-05")
-def test_412_ends_a_subscription(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, until: Until
+async def test_412_ends_a_subscription(
+    thermometer: Thermometer, raw_subscriber: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await hosted.subscribed()
-            subscriber.status = 412
-            thermometer.temperature = 1
-            await until(lambda: hosted.subscriptions == ())
-            thermometer.temperature = 2
-            assert await hosted.drain(5)
-            assert len(subscriber.requests) == 2
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await hosted.subscribed()
+        subscriber.status = 412
+        thermometer.temperature = 1
+        await until(lambda: hosted.subscriptions == ())
+        thermometer.temperature = 2
+        assert await hosted.drain(5)
+        assert len(subscriber.requests) == 2
 
 
-def test_a_failing_subscriber_is_kept(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
-) -> None:
-    async def main() -> None:
-        async with raw_subscriber(status=500) as subscriber, hosting(thermometer) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await subscriber.event()
-            subscriber.status = 200
-            thermometer.temperature = 1
-            assert await subscriber.event() == (1, {"Temperature": "1"})
-            assert len(hosted.subscriptions) == 1
-
-    run(main())
+async def test_a_failing_subscriber_is_kept(thermometer: Thermometer, raw_subscriber: Any) -> None:
+    async with raw_subscriber(status=500) as subscriber, hosting(thermometer) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await subscriber.event()
+        subscriber.status = 200
+        thermometer.temperature = 1
+        assert await subscriber.event() == (1, {"Temperature": "1"})
+        assert len(hosted.subscriptions) == 1
 
 
 @pytest.mark.clause("REN-04")
 @pytest.mark.clause("REN-05")
 @pytest.mark.clause("UNS-04")
 @pytest.mark.clause("UNS-06")
-def test_renewal_and_unsubscribe(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
+async def test_renewal_and_unsubscribe(
+    thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
-            sid = (await subscriber.subscribe(hosted.port, EVENT)).fields["sid"]
-            await hosted.subscribed()
-            renew = f"SUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {sid}\nTIMEOUT: Second-90"
-            renewed = await ask(hosted.port, renew)
-            assert (renewed.status, renewed.fields["sid"]) == (200, sid)
-            assert renewed.fields["timeout"] == "Second-90"
-            assert hosted.subscriptions[0].duration == 90
-            thermometer.temperature = 1
-            assert await hosted.drain(5)
-            assert [int(n.fields["seq"]) for n in subscriber.requests] == [0, 1]
+    async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
+        sid = (await subscriber.subscribe(hosted.port, EVENT)).fields["sid"]
+        await hosted.subscribed()
+        renew = f"SUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {sid}\nTIMEOUT: Second-90"
+        renewed = await ask(hosted.port, renew)
+        assert (renewed.status, renewed.fields["sid"]) == (200, sid)
+        assert renewed.fields["timeout"] == "Second-90"
+        assert hosted.subscriptions[0].duration == 90
+        thermometer.temperature = 1
+        assert await hosted.drain(5)
+        assert [int(n.fields["seq"]) for n in subscriber.requests] == [0, 1]
 
-            end = f"UNSUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {sid}"
-            assert (await ask(hosted.port, end)).status == 200
-            assert hosted.subscriptions == ()
-            assert (await ask(hosted.port, end)).status == 412
-            assert (await ask(hosted.port, renew)).status == 412
-            thermometer.temperature = 2
-            assert await hosted.drain(5)
-            assert len(subscriber.requests) == 2
-
-    run(main())
+        end = f"UNSUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {sid}"
+        assert (await ask(hosted.port, end)).status == 200
+        assert hosted.subscriptions == ()
+        assert (await ask(hosted.port, end)).status == 412
+        assert (await ask(hosted.port, renew)).status == 412
+        thermometer.temperature = 2
+        assert await hosted.drain(5)
+        assert len(subscriber.requests) == 2
 
 
-@on_one_loop
+@pytest.mark.one_loop
 @pytest.mark.clause("REN-11")
-def test_a_subscription_that_is_not_renewed_expires(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
+async def test_a_subscription_that_is_not_renewed_expires(
+    thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        async with (
-            raw_subscriber() as subscriber,
-            hosting(thermometer, minimum_duration=1) as hosted,
-        ):
-            granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-1")
-            assert granted.fields["timeout"] == "Second-1"
-            await hosted.subscribed()
-            await until(lambda: hosted.subscriptions == ())
-            renew = f"SUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {granted.fields['sid']}"
-            assert (await ask(hosted.port, renew)).status == 412
-
-    run(main())
+    async with (
+        raw_subscriber() as subscriber,
+        hosting(thermometer, minimum_duration=1) as hosted,
+    ):
+        granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-1")
+        assert granted.fields["timeout"] == "Second-1"
+        await hosted.subscribed()
+        await until(lambda: hosted.subscriptions == ())
+        renew = f"SUBSCRIBE {EVENT} HTTP/1.1\nHOST: {{host}}\nSID: {granted.fields['sid']}"
+        assert (await ask(hosted.port, renew)).status == 412
 
 
-def test_dlna_grants_300_seconds(run: Run, thermometer: Thermometer, raw_subscriber: Any) -> None:
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer, dlna=True) as hosted:
-            granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-9000")
-            assert granted.fields["timeout"] == "Second-300"
-
-    run(main())
+async def test_dlna_grants_300_seconds(thermometer: Thermometer, raw_subscriber: Any) -> None:
+    async with raw_subscriber() as subscriber, hosting(thermometer, dlna=True) as hosted:
+        granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-9000")
+        assert granted.fields["timeout"] == "Second-300"
 
 
-def test_ipv6_subscribers_are_served(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any
-) -> None:
+async def test_ipv6_subscribers_are_served(thermometer: Thermometer, raw_subscriber: Any) -> None:
     if not any(address.host == "::1" for address in addresses()):
         pytest.skip("this machine has no ::1")
 
-    async def main() -> None:
-        for interface in ("::1", None):
-            async with (
-                raw_subscriber("::1") as subscriber,
-                hosting(thermometer, interface=interface) as hosted,
-            ):
-                if interface:
-                    url = f"http://[::1]:{hosted.port}/description.xml"
-                    assert hosted.description_url == url
-                assert (await subscriber.subscribe(hosted.port, EVENT)).status == 200
-                assert (await subscriber.event())[0] == 0
-                (notify,) = subscriber.requests
-                assert notify.fields["host"] == f"[::1]:{subscriber.port}"
-
-    run(main())
+    for interface in ("::1", None):
+        async with (
+            raw_subscriber("::1") as subscriber,
+            hosting(thermometer, interface=interface) as hosted,
+        ):
+            if interface:
+                url = f"http://[::1]:{hosted.port}/description.xml"
+                assert hosted.description_url == url
+            assert (await subscriber.subscribe(hosted.port, EVENT)).status == 200
+            assert (await subscriber.event())[0] == 0
+            (notify,) = subscriber.requests
+            assert notify.fields["host"] == f"[::1]:{subscriber.port}"
 
 
-def test_two_services_have_subscriptions_of_their_own(run: Run, raw_subscriber: Any) -> None:
+async def test_two_services_have_subscriptions_of_their_own(raw_subscriber: Any) -> None:
     first, second = Thermometer(), Thermometer()
 
-    async def main() -> None:
-        async with (
-            raw_subscriber() as one,
-            raw_subscriber() as other,
-            hosting(first, second) as hosted,
-        ):
-            await one.subscribe(hosted.port, EVENT)
-            await other.subscribe(hosted.port, "/Thermometer2/event")
-            await one.event()
-            await other.event()
-            first.temperature = 1
-            second.temperature = 2
-            assert await one.event() == (1, {"Temperature": "1"})
-            assert await other.event() == (1, {"Temperature": "2"})
-
-    run(main())
+    async with (
+        raw_subscriber() as one,
+        raw_subscriber() as other,
+        hosting(first, second) as hosted,
+    ):
+        await one.subscribe(hosted.port, EVENT)
+        await other.subscribe(hosted.port, "/Thermometer2/event")
+        await one.event()
+        await other.event()
+        first.temperature = 1
+        second.temperature = 2
+        assert await one.event() == (1, {"Temperature": "1"})
+        assert await other.event() == (1, {"Temperature": "2"})
 
 
-def test_a_tap_sees_everything_that_passes(
-    run: Run, thermometer: Thermometer, raw_subscriber: Any, ask: Any
+async def test_a_tap_sees_everything_that_passes(
+    thermometer: Thermometer, raw_subscriber: Any, ask: Any
 ) -> None:
     seen: list[object] = []
 
@@ -1115,21 +963,18 @@ def test_a_tap_sees_everything_that_passes(
 
     thermometer.on_action = on_action
 
-    async def main() -> None:
-        async with raw_subscriber() as subscriber, hosting(thermometer, tap=seen.append) as hosted:
-            await subscriber.subscribe(hosted.port, EVENT)
-            await hosted.subscribed()
-            assert [type(item) for item in seen] == [
-                Request,
-                Response,
-                Subscribed,
-                Delivery,
-                InitialEventDelivered,
-            ]
-            seen.clear()
-            await ask(hosted.port, "POST /Thermometer/control HTTP/1.1\nHOST: {host}", body=b"<a/>")
-            assert [type(item) for item in seen] == [Request, Response]
-            assert isinstance(seen[1], Response)
-            assert seen[1].body == b"<done/>"
-
-    run(main())
+    async with raw_subscriber() as subscriber, hosting(thermometer, tap=seen.append) as hosted:
+        await subscriber.subscribe(hosted.port, EVENT)
+        await hosted.subscribed()
+        assert [type(item) for item in seen] == [
+            Request,
+            Response,
+            Subscribed,
+            Delivery,
+            InitialEventDelivered,
+        ]
+        seen.clear()
+        await ask(hosted.port, "POST /Thermometer/control HTTP/1.1\nHOST: {host}", body=b"<a/>")
+        assert [type(item) for item in seen] == [Request, Response]
+        assert isinstance(seen[1], Response)
+        assert seen[1].body == b"<done/>"

@@ -123,7 +123,7 @@ def test_on_action_gets_the_request_and_gives_the_response(service: Thermometer)
     assert seen == [action]
 
 
-def test_on_action_may_take_its_time(service: Thermometer) -> None:
+async def test_on_action_may_take_its_time(service: Thermometer) -> None:
     given = Response(200)
 
     async def on_action(action: Request) -> Response:
@@ -132,11 +132,7 @@ def test_on_action_may_take_its_time(service: Thermometer) -> None:
 
     service.on_action = on_action
     later = documents_of(service).respond(request("POST", "/Thermometer/control"))
-
-    async def wait() -> Response:
-        return await cast(Awaitable[Response], later)
-
-    assert asyncio.run(wait()) is given
+    assert await cast(Awaitable[Response], later) is given
 
 
 def test_a_control_url_takes_post_alone(service: Thermometer) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
 
@@ -38,8 +37,8 @@ def test_an_endpoint_has_no_zone_and_no_mapped_address(
 
 
 @pytest.mark.parametrize("from_source", [True, False])
-def test_a_link_local_endpoint_is_reached_with_its_scope(
-    run: Callable[..., Any], wire: Any, from_source: bool
+async def test_a_link_local_endpoint_is_reached_with_its_scope(
+    wire: Any, from_source: bool
 ) -> None:
     own = next((address for address in interfaces.addresses() if address.scope), None)
     if own is None:
@@ -49,17 +48,14 @@ def test_a_link_local_endpoint_is_reached_with_its_scope(
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.transport = transport
 
-    async def main() -> None:
-        door = wire.listen(own.host, scope=own.scope)
-        to = Endpoint(own.host, door.port, own.scope)
-        source = own.endpoint if from_source else None
-        protocol = await interfaces.connect(Protocol, to, source)
-        peer = await door.accept()
-        assert peer.sock.getpeername()[3] == own.scope
-        protocol.transport.close()
-        assert await peer.rest() == b""
-        door.close()
-        with pytest.raises(OSError):
-            await interfaces.connect(Protocol, to, source)
-
-    run(main())
+    door = wire.listen(own.host, scope=own.scope)
+    to = Endpoint(own.host, door.port, own.scope)
+    source = own.endpoint if from_source else None
+    protocol = await interfaces.connect(Protocol, to, source)
+    peer = await door.accept()
+    assert peer.sock.getpeername()[3] == own.scope
+    protocol.transport.close()
+    assert await peer.rest() == b""
+    door.close()
+    with pytest.raises(OSError):
+        await interfaces.connect(Protocol, to, source)

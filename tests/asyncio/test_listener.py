@@ -22,7 +22,6 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 OK = Response(200, ((b"CONTENT-LENGTH", b"0"),))
 OK_BYTES = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
 
-Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
@@ -75,64 +74,49 @@ class Host:
 
 
 @pytest.mark.clause("V6-01")
-def test_it_listens_on_all_addresses_of_both_families_at_one_port(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        listener = await Listener.open(named)
-        assert [endpoint.host for endpoint in listener.endpoints] == ["0.0.0.0", "::"]
-        assert {endpoint.port for endpoint in listener.endpoints} == {listener.port}
-        for host in ("127.0.0.1", "::1"):
-            peer = await wire.dial(listener.port, host)
-            await peer.send(notify(1))
-            assert (await peer.until(b"/n1")).startswith(b"HTTP/1.1 200")
-        await listener.close()
-
-    run(main())
-
-
-def test_it_listens_on_the_host_that_was_named(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        by_name = await Listener.open(named, host="localhost")
-        assert {endpoint.host for endpoint in by_name.endpoints} <= {"127.0.0.1", "::1"}
-        await by_name.close()
-        listener = await Listener.open(named, host="::1")
-        assert listener.endpoints == (Endpoint("::1", listener.port),)
-        with pytest.raises(ConnectionRefusedError):
-            await wire.dial(listener.port, "127.0.0.1")
-        await listener.close()
-
-    run(main())
-
-
-def test_nobody_needs_to_be_told_of_receipts(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        listener = await Listener.open(lambda request: Response(200, receipt="r"))
-        peer = await wire.dial(listener.port)
+async def test_it_listens_on_all_addresses_of_both_families_at_one_port(wire: Any) -> None:
+    listener = await Listener.open(named)
+    assert [endpoint.host for endpoint in listener.endpoints] == ["0.0.0.0", "::"]
+    assert {endpoint.port for endpoint in listener.endpoints} == {listener.port}
+    for host in ("127.0.0.1", "::1"):
+        peer = await wire.dial(listener.port, host)
         await peer.send(notify(1))
-        await peer.until(b"\r\n\r\n")
-        await listener.close()
-
-    run(main())
+        assert (await peer.until(b"/n1")).startswith(b"HTTP/1.1 200")
+    await listener.close()
 
 
-def test_a_port_that_is_taken_is_told(run: Run) -> None:
-    async def main() -> None:
-        first = await Listener.open(named)
-        with pytest.raises(OSError) as caught:
-            await Listener.open(named, port=first.port)
-        assert caught.value.errno == errno.EADDRINUSE
-        await first.close()
-        again = await Listener.open(named, port=first.port)
-        await again.close()
-
-    run(main())
+async def test_it_listens_on_the_host_that_was_named(wire: Any) -> None:
+    by_name = await Listener.open(named, host="localhost")
+    assert {endpoint.host for endpoint in by_name.endpoints} <= {"127.0.0.1", "::1"}
+    await by_name.close()
+    listener = await Listener.open(named, host="::1")
+    assert listener.endpoints == (Endpoint("::1", listener.port),)
+    with pytest.raises(ConnectionRefusedError):
+        await wire.dial(listener.port, "127.0.0.1")
+    await listener.close()
 
 
-def test_an_address_of_another_machine_is_told(run: Run) -> None:
-    async def main() -> None:
-        with pytest.raises(OSError):
-            await Listener.open(named, host="203.0.113.1")
+async def test_nobody_needs_to_be_told_of_receipts(wire: Any) -> None:
+    listener = await Listener.open(lambda request: Response(200, receipt="r"))
+    peer = await wire.dial(listener.port)
+    await peer.send(notify(1))
+    await peer.until(b"\r\n\r\n")
+    await listener.close()
 
-    run(main())
+
+async def test_a_port_that_is_taken_is_told() -> None:
+    first = await Listener.open(named)
+    with pytest.raises(OSError) as caught:
+        await Listener.open(named, port=first.port)
+    assert caught.value.errno == errno.EADDRINUSE
+    await first.close()
+    again = await Listener.open(named, port=first.port)
+    await again.close()
+
+
+async def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(OSError):
+        await Listener.open(named, host="203.0.113.1")
 
 
 class Binds:
@@ -152,89 +136,72 @@ class Binds:
         return self._bind(family, host, scope, port)
 
 
-def test_a_random_port_that_one_family_has_taken_is_given_up(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+async def test_a_random_port_that_one_family_has_taken_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     binds = Binds(monkeypatch, fail={socket.AF_INET6: [errno.EADDRINUSE] * 2})
 
-    async def main() -> None:
-        listener = await Listener.open(named)
-        assert len({endpoint.port for endpoint in listener.endpoints}) == 1
-        assert binds.count == 6
-        await listener.close()
-
-    run(main())
+    listener = await Listener.open(named)
+    assert len({endpoint.port for endpoint in listener.endpoints}) == 1
+    assert binds.count == 6
+    await listener.close()
 
 
 @pytest.mark.clause("V6-01")
-def test_a_machine_without_ipv6_listens_on_ipv4(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_without_ipv6_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
     Binds(monkeypatch, fail={socket.AF_INET6: [errno.EAFNOSUPPORT]})
 
-    async def main() -> None:
-        listener = await Listener.open(named)
-        assert [endpoint.host for endpoint in listener.endpoints] == ["0.0.0.0"]
-        await listener.close()
-
-    run(main())
+    listener = await Listener.open(named)
+    assert [endpoint.host for endpoint in listener.endpoints] == ["0.0.0.0"]
+    await listener.close()
 
 
-def test_what_was_bound_is_let_go_when_listening_fails(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+async def test_what_was_bound_is_let_go_when_listening_fails(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        create_server = loop.create_server
-        calls: list[object] = []
+    loop = asyncio.get_running_loop()
+    create_server = loop.create_server
+    calls: list[object] = []
 
-        async def failing(*arguments: Any, **options: Any) -> Any:
-            calls.append(options["sock"])
-            if len(calls) == 2:
-                raise OSError(errno.EADDRINUSE, "in use")
-            return await create_server(*arguments, **options)
+    async def failing(*arguments: Any, **options: Any) -> Any:
+        calls.append(options["sock"])
+        if len(calls) == 2:
+            raise OSError(errno.EADDRINUSE, "in use")
+        return await create_server(*arguments, **options)
 
-        class Failing:
-            def __getattr__(self, name: str) -> Any:
-                return failing if name == "create_server" else getattr(loop, name)
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            return failing if name == "create_server" else getattr(loop, name)
 
-        monkeypatch.setattr(asyncio, "get_running_loop", Failing)
-        try:
-            with pytest.raises(OSError):
-                await Listener.open(named)
-        finally:
-            monkeypatch.undo()
-        assert len(calls) == 2
-
-    run(main())
+    monkeypatch.setattr(asyncio, "get_running_loop", Failing)
+    try:
+        with pytest.raises(OSError):
+            await Listener.open(named)
+    finally:
+        monkeypatch.undo()
+    assert len(calls) == 2
 
 
 @pytest.mark.clause("SUB-41", "SUB-42", "V6-14")
-def test_an_answer_goes_back_to_who_asked_from_the_address_that_was_asked(
-    run: Run, wire: Any
-) -> None:
-    async def main() -> None:
-        listener = await Listener.open(named)
-        peers = [await wire.dial(listener.port, host) for host in ("127.0.0.1", "::1")]
-        for number, peer in reversed(list(enumerate(peers))):
-            await peer.send(notify(number))
-            assert (await peer.until(b"/n%d" % number)).startswith(b"HTTP/1.1 200")
-        await listener.close()
-
-    run(main())
+async def test_an_answer_goes_back_to_who_asked_from_the_address_that_was_asked(wire: Any) -> None:
+    listener = await Listener.open(named)
+    peers = [await wire.dial(listener.port, host) for host in ("127.0.0.1", "::1")]
+    for number, peer in reversed(list(enumerate(peers))):
+        await peer.send(notify(number))
+        assert (await peer.until(b"/n%d" % number)).startswith(b"HTTP/1.1 200")
+    await listener.close()
 
 
-def test_requests_carry_both_ends_of_the_connection(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1))
-            await peer.until(b"/n1")
-            assert host.requests[0].peer == Endpoint("127.0.0.1", peer.port)
-            assert host.requests[0].local == Endpoint("127.0.0.1", host.port)
-
-    run(main())
+async def test_requests_carry_both_ends_of_the_connection(wire: Any) -> None:
+    async with Host() as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1))
+        await peer.until(b"/n1")
+        assert host.requests[0].peer == Endpoint("127.0.0.1", peer.port)
+        assert host.requests[0].local == Endpoint("127.0.0.1", host.port)
 
 
-def test_a_link_local_peer_has_its_scope(run: Run, wire: Any) -> None:
+async def test_a_link_local_peer_has_its_scope(wire: Any) -> None:
     own = next((address for address in addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
@@ -244,115 +211,94 @@ def test_a_link_local_peer_has_its_scope(run: Run, wire: Any) -> None:
         requests.append(request)
         return OK
 
-    async def main() -> None:
-        listener = await Listener.open(respond)
-        peer = await wire.dial(listener.port, own.host, scope=own.scope)
-        await peer.send(notify(1))
-        await peer.receive(len(OK_BYTES))
-        assert requests[0].peer == Endpoint(own.host, peer.port, own.scope)
-        assert requests[0].local == Endpoint(own.host, listener.port, own.scope)
-        await listener.close()
-
-    run(main())
+    listener = await Listener.open(respond)
+    peer = await wire.dial(listener.port, own.host, scope=own.scope)
+    await peer.send(notify(1))
+    await peer.receive(len(OK_BYTES))
+    assert requests[0].peer == Endpoint(own.host, peer.port, own.scope)
+    assert requests[0].local == Endpoint(own.host, listener.port, own.scope)
+    await listener.close()
 
 
 # --- requests and answers ---
 
 
-def test_requests_of_one_chunk_are_answered_in_order(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peer = await wire.dial(host.port)
-            await peer.send(b"".join(notify(seq) for seq in range(100)))
-            answered = await peer.until(b"/n99")
-            bodies = [part.rpartition(b"\r\n\r\n")[2] for part in answered.split(b"HTTP/1.1 200")]
-            assert bodies[1:] == [b"/n%d" % seq for seq in range(100)]
-
-    run(main())
+async def test_requests_of_one_chunk_are_answered_in_order(wire: Any) -> None:
+    async with Host() as host:
+        peer = await wire.dial(host.port)
+        await peer.send(b"".join(notify(seq) for seq in range(100)))
+        answered = await peer.until(b"/n99")
+        bodies = [part.rpartition(b"\r\n\r\n")[2] for part in answered.split(b"HTTP/1.1 200")]
+        assert bodies[1:] == [b"/n%d" % seq for seq in range(100)]
 
 
-def test_a_request_may_come_byte_by_byte(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peer = await wire.dial(host.port)
-            for byte in notify(1) + notify(2):
-                await peer.send(bytes([byte]))
-                await asyncio.sleep(0)
-            await peer.until(b"/n2")
-            assert [request.body for request in host.requests] == [b"abc", b"abc"]
-
-    run(main())
+async def test_a_request_may_come_byte_by_byte(wire: Any) -> None:
+    async with Host() as host:
+        peer = await wire.dial(host.port)
+        for byte in notify(1) + notify(2):
+            await peer.send(bytes([byte]))
+            await asyncio.sleep(0)
+        await peer.until(b"/n2")
+        assert [request.body for request in host.requests] == [b"abc", b"abc"]
 
 
-def test_the_same_answer_again_is_the_same_bytes(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(lambda request: OK) as host:
-            peer = await wire.dial(host.port)
-            for seq in range(3):
-                await peer.send(notify(seq))
-                assert await peer.receive(len(OK_BYTES)) == OK_BYTES
-            await peer.send(notify(3) + notify(4))
-            assert await peer.receive(2 * len(OK_BYTES)) == 2 * OK_BYTES
-
-    run(main())
+async def test_the_same_answer_again_is_the_same_bytes(wire: Any) -> None:
+    async with Host(lambda request: OK) as host:
+        peer = await wire.dial(host.port)
+        for seq in range(3):
+            await peer.send(notify(seq))
+            assert await peer.receive(len(OK_BYTES)) == OK_BYTES
+        await peer.send(notify(3) + notify(4))
+        assert await peer.receive(2 * len(OK_BYTES)) == 2 * OK_BYTES
 
 
-def test_the_answer_to_head_has_no_body(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peer = await wire.dial(host.port)
-            await peer.send(b"HEAD /x HTTP/1.1\r\nHOST: a\r\n\r\n")
-            await peer.send(b"GET /x HTTP/1.1\r\nHOST: a\r\n\r\n")
-            answers = await peer.until(b"/x")
-            assert answers.count(b"/x") == 1
-            assert answers.count(b"CONTENT-LENGTH: 2") == 2
-
-    run(main())
+async def test_the_answer_to_head_has_no_body(wire: Any) -> None:
+    async with Host() as host:
+        peer = await wire.dial(host.port)
+        await peer.send(b"HEAD /x HTTP/1.1\r\nHOST: a\r\n\r\n")
+        await peer.send(b"GET /x HTTP/1.1\r\nHOST: a\r\n\r\n")
+        answers = await peer.until(b"/x")
+        assert answers.count(b"/x") == 1
+        assert answers.count(b"CONTENT-LENGTH: 2") == 2
 
 
-def test_an_answer_that_takes_long_holds_up_its_own_connection_only(
-    run: Run, wire: Any, until: Until
+async def test_an_answer_that_takes_long_holds_up_its_own_connection_only(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
-        def respond(request: Request) -> Response | Awaitable[Response]:
-            return ready if request.target == "/n1" else named(request)
+    def respond(request: Request) -> Response | Awaitable[Response]:
+        return ready if request.target == "/n1" else named(request)
 
-        async with Host(respond) as host:
-            slow, quick = await wire.dial(host.port), await wire.dial(host.port)
-            await slow.send(notify(0) + notify(1) + notify(2))
-            assert (await slow.until(b"/n0")).endswith(b"/n0")
-            await slow.send(notify(3))
-            await quick.send(notify(4))
-            await quick.until(b"/n4")
-            assert slow.at_once() is None
-            ready.set_result(Response(200, (), b"slow"))
-            answers = await slow.until(b"/n3")
-            assert answers.index(b"slow") < answers.index(b"/n2") < answers.index(b"/n3")
-
-    run(main())
+    async with Host(respond) as host:
+        slow, quick = await wire.dial(host.port), await wire.dial(host.port)
+        await slow.send(notify(0) + notify(1) + notify(2))
+        assert (await slow.until(b"/n0")).endswith(b"/n0")
+        await slow.send(notify(3))
+        await quick.send(notify(4))
+        await quick.until(b"/n4")
+        assert slow.at_once() is None
+        ready.set_result(Response(200, (), b"slow"))
+        answers = await slow.until(b"/n3")
+        assert answers.index(b"slow") < answers.index(b"/n2") < answers.index(b"/n3")
 
 
-def test_two_slow_answers_in_a_row_keep_their_order(run: Run, wire: Any) -> None:
+async def test_two_slow_answers_in_a_row_keep_their_order(wire: Any) -> None:
     async def answer(request: Request) -> Response:
         await asyncio.sleep(0)
         return named(request)
 
-    async def main() -> None:
-        async with Host(answer) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1))
-            await peer.until(b"/n1")
-            await peer.send(notify(2) + notify(3))
-            answers = await peer.until(b"/n3")
-            assert answers.index(b"/n2") < answers.index(b"/n3")
-
-    run(main())
+    async with Host(answer) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1))
+        await peer.until(b"/n1")
+        await peer.send(notify(2) + notify(3))
+        answers = await peer.until(b"/n3")
+        assert answers.index(b"/n2") < answers.index(b"/n3")
 
 
-def test_what_respond_raises_is_answered_500_and_logged(
-    run: Run, wire: Any, caplog: pytest.LogCaptureFixture
+async def test_what_respond_raises_is_answered_500_and_logged(
+    wire: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(request: Request) -> Response:
         raise RuntimeError("later")
@@ -362,204 +308,161 @@ def test_what_respond_raises_is_answered_500_and_logged(
             raise RuntimeError("at once")
         return fail(request)
 
-    async def main() -> None:
-        async with Host(respond) as host:
-            for seq in (1, 2):
-                peer = await wire.dial(host.port)
-                await peer.send(notify(seq) + notify(seq))
-                answer = await peer.rest()
-                assert answer.startswith(b"HTTP/1.1 500 ")
-                assert answer.count(b"HTTP/1.1") == 1
-
-    run(main())
+    async with Host(respond) as host:
+        for seq in (1, 2):
+            peer = await wire.dial(host.port)
+            await peer.send(notify(seq) + notify(seq))
+            answer = await peer.rest()
+            assert answer.startswith(b"HTTP/1.1 500 ")
+            assert answer.count(b"HTTP/1.1") == 1
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
         "at once",
         "later",
     ]
 
 
-def test_an_answer_that_cannot_be_written_is_a_500_and_its_receipt_lost(
-    run: Run, wire: Any, caplog: pytest.LogCaptureFixture
+async def test_an_answer_that_cannot_be_written_is_a_500_and_its_receipt_lost(
+    wire: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def respond(request: Request) -> Response:
         return Response(200, ((b"X", b"a\r\nb"),), receipt="r" if request.target == "/n1" else None)
 
-    async def main() -> None:
-        async with Host(respond) as host:
-            for seq in (1, 2):
-                peer = await wire.dial(host.port)
-                await peer.send(notify(seq))
-                assert (await peer.rest()).startswith(b"HTTP/1.1 500 ")
-            assert host.told == [("lost", "r")]
-
-    run(main())
+    async with Host(respond) as host:
+        for seq in (1, 2):
+            peer = await wire.dial(host.port)
+            await peer.send(notify(seq))
+            assert (await peer.rest()).startswith(b"HTTP/1.1 500 ")
+        assert host.told == [("lost", "r")]
     assert len(caplog.records) == 2
 
 
-def test_expect_100_continue_is_answered_once(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host() as host:
+async def test_expect_100_continue_is_answered_once(wire: Any) -> None:
+    async with Host() as host:
+        peer = await wire.dial(host.port)
+        request = notify(1, extra="EXPECT: 100-continue\r\n")
+        await peer.send(request[:-3])
+        assert await peer.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await peer.send(b"a")
+        await peer.send(b"bc")
+        assert (await peer.until(b"/n1")).startswith(b"HTTP/1.1 200")
+
+
+async def test_what_is_no_request_is_answered_after_those_before_it(wire: Any) -> None:
+    async with Host() as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1) + b"GARBAGE\r\n\r\n")
+        answers = await peer.rest()
+        assert answers.index(b"/n1") < answers.index(b"HTTP/1.1 400 ")
+        assert b"SERVER: os/1 UPnP/1.1 p/1\r\n" in answers
+        assert b"CONNECTION: close\r\n" in answers
+
+
+async def test_an_error_behind_a_slow_answer_waits_for_it(wire: Any) -> None:
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    async with Host(lambda request: ready) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1) + b"GARBAGE\r\n\r\n")
+        while not host.requests:
+            await asyncio.sleep(0)
+        ready.set_result(Response(200, (), b"slow"))
+        answers = await peer.rest()
+        assert answers.index(b"slow") < answers.index(b"HTTP/1.1 400 ")
+
+
+async def test_the_refusal_of_a_body_survives_the_body_that_is_still_sent(wire: Any) -> None:
+    async with Host(body_bytes=200_000) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(b"POST / HTTP/1.1\r\nHOST: a\r\nCONTENT-LENGTH: 200001\r\n\r\n")
+        await peer.send(bytes(150_000))
+        peer.end()
+        assert (await peer.rest()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_peer_that_sends_without_end_after_its_last_answer_is_cut_off(
+    wire: Any, until: Until
+) -> None:
+    async with Host(body_bytes=100_000, linger_seconds=1000.0) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(b"GARBAGE\r\n\r\n")
+        await peer.until(b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await peer.send(bytes(10_000))
+        assert host.listener.connection_count == 0
+
+
+async def test_a_peer_that_stays_after_its_last_answer_is_let_go(wire: Any, until: Until) -> None:
+    async with Host(linger_seconds=0.05) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1, version="1.0"))
+        assert (await peer.rest()).endswith(b"/n1")
+        assert host.listener.connection_count == 1
+        await until(lambda: host.listener.connection_count == 0)
+
+
+async def test_a_peer_that_ends_its_side_still_gets_its_answers(wire: Any, until: Until) -> None:
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    async with Host(lambda request: ready) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1) + notify(2))
+        peer.end()
+        await until(lambda: host.requests)
+        ready.set_result(Response(200, (), b"slow"))
+        assert (await peer.rest()).count(b"slow") == 2
+        await until(lambda: host.listener.connection_count == 0)
+
+
+async def test_a_connection_that_ends_between_requests_or_inside_one_is_forgotten(
+    wire: Any, until: Until
+) -> None:
+    async with Host() as host:
+        for sent in (b"", b"NOTIFY /", notify(1)):
             peer = await wire.dial(host.port)
-            request = notify(1, extra="EXPECT: 100-continue\r\n")
-            await peer.send(request[:-3])
-            assert await peer.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-            await peer.send(b"a")
-            await peer.send(b"bc")
-            assert (await peer.until(b"/n1")).startswith(b"HTTP/1.1 200")
-
-    run(main())
-
-
-def test_what_is_no_request_is_answered_after_those_before_it(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1) + b"GARBAGE\r\n\r\n")
-            answers = await peer.rest()
-            assert answers.index(b"/n1") < answers.index(b"HTTP/1.1 400 ")
-            assert b"SERVER: os/1 UPnP/1.1 p/1\r\n" in answers
-            assert b"CONNECTION: close\r\n" in answers
-
-    run(main())
-
-
-def test_an_error_behind_a_slow_answer_waits_for_it(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        async with Host(lambda request: ready) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1) + b"GARBAGE\r\n\r\n")
-            while not host.requests:
-                await asyncio.sleep(0)
-            ready.set_result(Response(200, (), b"slow"))
-            answers = await peer.rest()
-            assert answers.index(b"slow") < answers.index(b"HTTP/1.1 400 ")
-
-    run(main())
-
-
-def test_the_refusal_of_a_body_survives_the_body_that_is_still_sent(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(body_bytes=200_000) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(b"POST / HTTP/1.1\r\nHOST: a\r\nCONTENT-LENGTH: 200001\r\n\r\n")
-            await peer.send(bytes(150_000))
+            await peer.send(sent)
+            await until(lambda: host.listener.connection_count == 1)
             peer.end()
-            assert (await peer.rest()).startswith(b"HTTP/1.1 413 ")
-
-    run(main())
-
-
-def test_a_peer_that_sends_without_end_after_its_last_answer_is_cut_off(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        async with Host(body_bytes=100_000, linger_seconds=1000.0) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(b"GARBAGE\r\n\r\n")
-            await peer.until(b"\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                while True:
-                    await peer.send(bytes(10_000))
-            assert host.listener.connection_count == 0
-
-    run(main())
-
-
-def test_a_peer_that_stays_after_its_last_answer_is_let_go(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        async with Host(linger_seconds=0.05) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1, version="1.0"))
-            assert (await peer.rest()).endswith(b"/n1")
-            assert host.listener.connection_count == 1
             await until(lambda: host.listener.connection_count == 0)
-
-    run(main())
-
-
-def test_a_peer_that_ends_its_side_still_gets_its_answers(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        async with Host(lambda request: ready) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1) + notify(2))
-            peer.end()
-            await until(lambda: host.requests)
-            ready.set_result(Response(200, (), b"slow"))
-            assert (await peer.rest()).count(b"slow") == 2
-            await until(lambda: host.listener.connection_count == 0)
-
-    run(main())
+            await peer.rest()
 
 
-def test_a_connection_that_ends_between_requests_or_inside_one_is_forgotten(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            for sent in (b"", b"NOTIFY /", notify(1)):
-                peer = await wire.dial(host.port)
-                await peer.send(sent)
-                await until(lambda: host.listener.connection_count == 1)
-                peer.end()
-                await until(lambda: host.listener.connection_count == 0)
-                await peer.rest()
-
-    run(main())
-
-
-def test_a_peer_that_ends_its_side_early_gets_the_whole_of_its_last_answer(
-    run: Run, wire: Any, until: Until
+async def test_a_peer_that_ends_its_side_early_gets_the_whole_of_its_last_answer(
+    wire: Any, until: Until
 ) -> None:
     size = 9_000_000
 
-    async def main() -> None:
-        async with Host(
-            lambda request: Response(200, (), bytes(size)), write_buffer_bytes=2 * size
-        ) as host:
-            peer = await wire.dial(host.port, receive_buffer=200_000)
-            await peer.send(notify(1, version="1.0"))
-            await until(lambda: host.requests)
-            peer.end()
-            assert len(await peer.rest()) > size
-            await until(lambda: host.listener.connection_count == 0)
-
-    run(main())
+    async with Host(
+        lambda request: Response(200, (), bytes(size)), write_buffer_bytes=2 * size
+    ) as host:
+        peer = await wire.dial(host.port, receive_buffer=200_000)
+        await peer.send(notify(1, version="1.0"))
+        await until(lambda: host.requests)
+        peer.end()
+        assert len(await peer.rest()) > size
+        await until(lambda: host.listener.connection_count == 0)
 
 
-def test_the_end_of_a_peer_is_seen_after_a_last_answer_that_took_long(
-    run: Run, wire: Any, until: Until
+async def test_the_end_of_a_peer_is_seen_after_a_last_answer_that_took_long(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        async with Host(lambda request: ready, linger_seconds=1000.0) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1, version="1.0"))
-            await until(lambda: host.requests)
-            ready.set_result(OK)
-            await peer.rest()
-            peer.close()
-            await until(lambda: host.listener.connection_count == 0)
-
-    run(main())
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    async with Host(lambda request: ready, linger_seconds=1000.0) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1, version="1.0"))
+        await until(lambda: host.requests)
+        ready.set_result(OK)
+        await peer.rest()
+        peer.close()
+        await until(lambda: host.listener.connection_count == 0)
 
 
-def test_an_answer_that_is_given_up_ends_its_connection(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        async with Host(lambda request: ready) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1))
-            await until(lambda: host.requests)
-            ready.cancel()
-            assert await peer.rest() == b""
-
-    run(main())
+async def test_an_answer_that_is_given_up_ends_its_connection(wire: Any, until: Until) -> None:
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    async with Host(lambda request: ready) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1))
+        await until(lambda: host.requests)
+        ready.cancel()
+        assert await peer.rest() == b""
 
 
 class Transport:
@@ -613,85 +516,70 @@ def accepted(loop: asyncio.AbstractEventLoop) -> AcceptedConnections:
     )
 
 
-def test_the_loop_is_asked_to_tell_when_what_a_receipt_is_for_has_left(run: Run) -> None:
-    async def main() -> None:
-        connections = accepted(asyncio.get_running_loop())
-        answers = [OK, Response(200, (), b"r"), Response(200, (), b"r", receipt="r")]
-        connections.respond = lambda request: answers.pop(0)
-        transport, connection = Transport(), connections()
-        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-        for _ in range(2):
-            connection.data_received(notify(1))
-        assert [call for call, _ in transport.calls] == ["write", "write"]
+async def test_the_loop_is_asked_to_tell_when_what_a_receipt_is_for_has_left() -> None:
+    connections = accepted(asyncio.get_running_loop())
+    answers = [OK, Response(200, (), b"r"), Response(200, (), b"r", receipt="r")]
+    connections.respond = lambda request: answers.pop(0)
+    transport, connection = Transport(), connections()
+    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+    for _ in range(2):
         connection.data_received(notify(1))
-        assert transport.calls[2:] == [("limits", 0), ("write", b"\n\r\nr")]
-        connection.drop()
-
-    run(main())
+    assert [call for call, _ in transport.calls] == ["write", "write"]
+    connection.data_received(notify(1))
+    assert transport.calls[2:] == [("limits", 0), ("write", b"\n\r\nr")]
+    connection.drop()
 
 
 @pytest.mark.clause("SUB-55")
-def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(run: Run) -> None:
+async def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer() -> None:
     told: list[tuple[str, object]] = []
 
-    async def main() -> None:
-        connections = accepted(asyncio.get_running_loop())
-        connections.respond = lambda request: Response(200, receipt="r")
-        connections.sent = lambda response: told.append(("sent", response.receipt))
-        connections.lost = lambda response: told.append(("lost", response.receipt))
-        transport, connection = Transport(), connections()
-        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-        transport.resets = True
-        connection.data_received(notify(1))
-        connection.connection_lost(ConnectionResetError())
-
-    run(main())
+    connections = accepted(asyncio.get_running_loop())
+    connections.respond = lambda request: Response(200, receipt="r")
+    connections.sent = lambda response: told.append(("sent", response.receipt))
+    connections.lost = lambda response: told.append(("lost", response.receipt))
+    transport, connection = Transport(), connections()
+    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+    transport.resets = True
+    connection.data_received(notify(1))
+    connection.connection_lost(ConnectionResetError())
     assert told == [("lost", "r")]
 
 
-def test_a_connection_that_has_gone_before_it_was_accepted_is_forgotten(run: Run) -> None:
-    async def main() -> None:
-        connections = accepted(asyncio.get_running_loop())
+async def test_a_connection_that_has_gone_before_it_was_accepted_is_forgotten() -> None:
+    connections = accepted(asyncio.get_running_loop())
+    transport, connection = Transport(), connections()
+    transport.peername = None
+    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+    assert transport.aborted
+    connection.connection_lost(None)
+    assert not connections.open
+
+
+async def test_a_connection_that_was_accepted_too_late_is_refused() -> None:
+    connections = accepted(asyncio.get_running_loop())
+    await connections.close()
+    transport, connection = Transport(), connections()
+    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+    assert transport.aborted
+
+
+async def test_a_peer_that_has_gone_when_the_stream_is_to_end_is_dropped() -> None:
+    connections = accepted(asyncio.get_running_loop())
+    for gone_first in (False, True):
         transport, connection = Transport(), connections()
-        transport.peername = None
         connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+        transport.fails = True
+        transport.waits = 1
+        connection.data_received(notify(1, version="1.0"))
+        connection.pause_writing()
+        transport.waits = 0
+        connection.resume_writing()
+        if gone_first:
+            connection.drop()
+        await asyncio.sleep(0)
         assert transport.aborted
-        connection.connection_lost(None)
         assert not connections.open
-
-    run(main())
-
-
-def test_a_connection_that_was_accepted_too_late_is_refused(run: Run) -> None:
-    async def main() -> None:
-        connections = accepted(asyncio.get_running_loop())
-        await connections.close()
-        transport, connection = Transport(), connections()
-        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-        assert transport.aborted
-
-    run(main())
-
-
-def test_a_peer_that_has_gone_when_the_stream_is_to_end_is_dropped(run: Run) -> None:
-    async def main() -> None:
-        connections = accepted(asyncio.get_running_loop())
-        for gone_first in (False, True):
-            transport, connection = Transport(), connections()
-            connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-            transport.fails = True
-            transport.waits = 1
-            connection.data_received(notify(1, version="1.0"))
-            connection.pause_writing()
-            transport.waits = 0
-            connection.resume_writing()
-            if gone_first:
-                connection.drop()
-            await asyncio.sleep(0)
-            assert transport.aborted
-            assert not connections.open
-
-    run(main())
 
 
 # --- receipts ---
@@ -702,299 +590,246 @@ def receipt(request: Request) -> Response:
 
 
 @pytest.mark.clause("SUB-55")
-def test_a_receipt_comes_when_the_answer_has_left(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(receipt) as host:
-            peer = await wire.dial(host.port)
-            seen: list[bytes | None] = []
-            host.on_sent = lambda response: seen.append(peer.at_once())
-            await peer.send(notify(1))
-            while not seen:
-                await asyncio.sleep(0)
-            assert host.told == [("sent", "/n1")]
-            assert seen[0] is not None
-            assert seen[0].startswith(b"HTTP/1.1 200")
-            await peer.send(notify(2) + notify(3))
-            while len(host.told) < 3:
-                await asyncio.sleep(0)
-            assert host.told[1:] == [("sent", "/n2"), ("sent", "/n3")]
-
-    run(main())
+async def test_a_receipt_comes_when_the_answer_has_left(wire: Any) -> None:
+    async with Host(receipt) as host:
+        peer = await wire.dial(host.port)
+        seen: list[bytes | None] = []
+        host.on_sent = lambda response: seen.append(peer.at_once())
+        await peer.send(notify(1))
+        while not seen:
+            await asyncio.sleep(0)
+        assert host.told == [("sent", "/n1")]
+        assert seen[0] is not None
+        assert seen[0].startswith(b"HTTP/1.1 200")
+        await peer.send(notify(2) + notify(3))
+        while len(host.told) < 3:
+            await asyncio.sleep(0)
+        assert host.told[1:] == [("sent", "/n2"), ("sent", "/n3")]
 
 
 @pytest.mark.clause("SUB-56")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_receipt_of_a_last_answer_comes_when_the_fin_has_left(
-    run: Run, wire: Any, version: str
+async def test_a_receipt_of_a_last_answer_comes_when_the_fin_has_left(
+    wire: Any, version: str
 ) -> None:
-    async def main() -> None:
-        async with Host(receipt) as host:
-            peer = await wire.dial(host.port)
-            seen: list[bytes | None] = []
+    async with Host(receipt) as host:
+        peer = await wire.dial(host.port)
+        seen: list[bytes | None] = []
 
-            def look(response: Response) -> None:
-                seen.extend([peer.at_once(), peer.at_once()])
+        def look(response: Response) -> None:
+            seen.extend([peer.at_once(), peer.at_once()])
 
-            host.on_sent = look
-            extra = "CONNECTION: close\r\n" if version == "1.1" else ""
-            await peer.send(notify(1, version=version, extra=extra))
-            while not seen:
-                await asyncio.sleep(0)
-            assert seen[0]
-            assert seen[1] == b"", "the stream has not ended"
-            assert host.told == [("sent", "/n1")]
-
-    run(main())
+        host.on_sent = look
+        extra = "CONNECTION: close\r\n" if version == "1.1" else ""
+        await peer.send(notify(1, version=version, extra=extra))
+        while not seen:
+            await asyncio.sleep(0)
+        assert seen[0]
+        assert seen[1] == b"", "the stream has not ended"
+        assert host.told == [("sent", "/n1")]
 
 
 @pytest.mark.clause("SUB-56")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_receipt_waits_for_a_peer_that_does_not_read(
-    run: Run, wire: Any, until: Until, version: str
+async def test_a_receipt_waits_for_a_peer_that_does_not_read(
+    wire: Any, until: Until, version: str
 ) -> None:
     size = 30_000_000
 
     def respond(request: Request) -> Response:
         return Response(200, (), bytes(size), receipt="r", close=not request.keep_alive)
 
-    async def main() -> None:
-        async with Host(respond, write_buffer_bytes=2 * size) as host:
-            peer = await wire.dial(host.port, receive_buffer=200_000)
-            await peer.send(notify(1, version=version))
-            await peer.receive(100_000)
-            assert host.told == []
-            got = 100_000
-            while got < size:
-                got += len(await peer.some())
-                if got < size // 2:
-                    assert host.told == []
-            await until(lambda: host.told)
-            assert host.told == [("sent", "r")]
-
-    run(main())
+    async with Host(respond, write_buffer_bytes=2 * size) as host:
+        peer = await wire.dial(host.port, receive_buffer=200_000)
+        await peer.send(notify(1, version=version))
+        await peer.receive(100_000)
+        assert host.told == []
+        got = 100_000
+        while got < size:
+            got += len(await peer.some())
+            if got < size // 2:
+                assert host.told == []
+        await until(lambda: host.told)
+        assert host.told == [("sent", "r")]
 
 
-def test_a_receipt_is_lost_with_its_connection(run: Run, wire: Any, until: Until) -> None:
+async def test_a_receipt_is_lost_with_its_connection(wire: Any, until: Until) -> None:
     size = 30_000_000
 
-    async def main() -> None:
-        async with Host(
-            lambda request: Response(200, (), bytes(size), receipt="r"),
-            write_buffer_bytes=2 * size,
-        ) as host:
-            peer = await wire.dial(host.port, receive_buffer=200_000)
-            await peer.send(notify(1))
-            await peer.receive(1000)
-            peer.reset()
-            await until(lambda: host.told)
-            assert host.told == [("lost", "r")]
-
-    run(main())
+    async with Host(
+        lambda request: Response(200, (), bytes(size), receipt="r"),
+        write_buffer_bytes=2 * size,
+    ) as host:
+        peer = await wire.dial(host.port, receive_buffer=200_000)
+        await peer.send(notify(1))
+        await peer.receive(1000)
+        peer.reset()
+        await until(lambda: host.told)
+        assert host.told == [("lost", "r")]
 
 
 # --- limits ---
 
 
-def test_an_idle_connection_is_ended(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(idle_seconds=0.05) as host:
-            peer = await wire.dial(host.port)
-            used = await wire.dial(host.port)
-            await used.send(notify(1))
-            await used.until(b"/n1")
-            assert await peer.some() == b""
-            assert await used.some() == b""
-
-    run(main())
+async def test_an_idle_connection_is_ended(wire: Any) -> None:
+    async with Host(idle_seconds=0.05) as host:
+        peer = await wire.dial(host.port)
+        used = await wire.dial(host.port)
+        await used.send(notify(1))
+        await used.until(b"/n1")
+        assert await peer.some() == b""
+        assert await used.some() == b""
 
 
-def test_a_request_that_takes_too_long_is_answered_408(run: Run, wire: Any) -> None:
+async def test_a_request_that_takes_too_long_is_answered_408(wire: Any) -> None:
     """One byte at a time does not help."""
 
-    async def main() -> None:
-        async with Host(read_seconds=0.1) as host:
-            peer = await wire.dial(host.port)
-            for _ in range(1000):
-                await peer.send(b"N")
-                if (answer := peer.at_once()) is not None:
-                    break
-                await asyncio.sleep(0.005)
-            assert answer is not None
-            assert answer.startswith(b"HTTP/1.1 408 ")
-
-    run(main())
+    async with Host(read_seconds=0.1) as host:
+        peer = await wire.dial(host.port)
+        for _ in range(1000):
+            await peer.send(b"N")
+            if (answer := peer.at_once()) is not None:
+                break
+            await asyncio.sleep(0.005)
+        assert answer is not None
+        assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_each_request_has_its_own_time(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(read_seconds=0.2) as host:
-            peer = await wire.dial(host.port)
-            loop = asyncio.get_running_loop()
-            start = loop.time()
-            await peer.send(notify(0)[:-1])
-            seq = 0
-            while loop.time() < start + 0.5:
-                # The end of one request and the beginning of the next one.
-                await peer.send(b"c" + notify(seq + 1)[:-1])
-                await peer.until(b"/n%d" % seq)
-                seq += 1
-
-    run(main())
+async def test_each_request_has_its_own_time(wire: Any) -> None:
+    async with Host(read_seconds=0.2) as host:
+        peer = await wire.dial(host.port)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await peer.send(notify(0)[:-1])
+        seq = 0
+        while loop.time() < start + 0.5:
+            # The end of one request and the beginning of the next one.
+            await peer.send(b"c" + notify(seq + 1)[:-1])
+            await peer.until(b"/n%d" % seq)
+            seq += 1
 
 
-def test_a_peer_that_does_not_read_is_cut_off_after_a_while(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(
-            lambda request: Response(200, (), bytes(9_000_000)),
-            read_seconds=0.05,
-            write_buffer_bytes=90_000_000,
-        ) as host:
-            peer = await wire.dial(host.port, receive_buffer=200_000)
-            await peer.send(notify(1))
-            while not host.requests or host.listener.connection_count:
-                await asyncio.sleep(0.001)
-
-    run(main())
+async def test_a_peer_that_does_not_read_is_cut_off_after_a_while(wire: Any) -> None:
+    async with Host(
+        lambda request: Response(200, (), bytes(9_000_000)),
+        read_seconds=0.05,
+        write_buffer_bytes=90_000_000,
+    ) as host:
+        peer = await wire.dial(host.port, receive_buffer=200_000)
+        await peer.send(notify(1))
+        while not host.requests or host.listener.connection_count:
+            await asyncio.sleep(0.001)
 
 
-def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(
-    run: Run, wire: Any, until: Until
+async def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(wire: Any, until: Until) -> None:
+    async with Host(
+        lambda request: Response(200, (), bytes(9_000_000)), write_buffer_bytes=10_000
+    ) as host:
+        peer = await wire.dial(host.port, receive_buffer=200_000)
+        await peer.send(notify(1))
+        await until(lambda: host.requests and not host.listener.connection_count)
+
+
+async def test_a_peer_that_sends_too_many_requests_before_an_answer_is_cut_off(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        async with Host(
-            lambda request: Response(200, (), bytes(9_000_000)), write_buffer_bytes=10_000
-        ) as host:
-            peer = await wire.dial(host.port, receive_buffer=200_000)
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    async with Host(lambda request: ready, pipelined_requests=4) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(b"".join(notify(seq) for seq in range(6)))
+        await until(lambda: host.requests and not host.listener.connection_count)
+        assert len(host.requests) == 1
+        assert host.told == []
+        ready.set_result(Response(200, receipt="r"))
+        await until(lambda: host.told)
+        assert host.told == [("lost", "r")]
+
+
+async def test_an_answer_without_a_receipt_may_come_too_late(wire: Any, until: Until) -> None:
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    async with Host(lambda request: ready, pipelined_requests=1) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1) * 3)
+        await until(lambda: host.requests and not host.listener.connection_count)
+        ready.set_result(OK)
+        await asyncio.sleep(0)
+        assert host.told == []
+
+
+async def test_a_peer_that_reads_later_gets_all_its_answers(wire: Any) -> None:
+    async with Host(
+        lambda request: Response(200, (), bytes(6_000_000)),
+        pipelined_requests=2,
+        write_buffer_bytes=90_000_000,
+    ) as host:
+        peer = await wire.dial(host.port, receive_buffer=200_000)
+        await peer.send(notify(0) + notify(1) + notify(2))
+        got = 0
+        while got < 3 * 6_000_000:
+            got += len(await peer.some())
+        assert len(host.requests) == 3
+
+
+async def test_the_longest_idle_connection_makes_room(wire: Any, until: Until) -> None:
+    async with Host(connections=2) as host:
+        first, second = await wire.dial(host.port), await wire.dial(host.port)
+        for peer in (second, first):
             await peer.send(notify(1))
-            await until(lambda: host.requests and not host.listener.connection_count)
+            await peer.until(b"/n1")
+        third = await wire.dial(host.port)
+        assert await second.some() == b""
+        for peer in (first, third):
+            await peer.send(notify(2))
+            await peer.until(b"/n2")
+        assert host.listener.connection_count == 2
 
-    run(main())
+
+async def test_one_address_takes_no_more_than_its_share(wire: Any) -> None:
+    async with Host(connections_per_address=1) as host:
+        other = await wire.dial(host.port, source="127.0.0.2")
+        first = await wire.dial(host.port)
+        for peer in (other, first):
+            await peer.send(notify(1))
+            await peer.until(b"/n1")
+        second = await wire.dial(host.port)
+        assert await first.some() == b""
+        await second.send(notify(2))
+        await second.until(b"/n2")
+        await other.send(notify(2))
+        await other.until(b"/n2")
 
 
-def test_a_peer_that_sends_too_many_requests_before_an_answer_is_cut_off(
-    run: Run, wire: Any, until: Until
-) -> None:
-    async def main() -> None:
-        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        async with Host(lambda request: ready, pipelined_requests=4) as host:
+async def test_connections_that_have_ended_count_no_more(wire: Any, until: Until) -> None:
+    async with Host(connections=2, connections_per_address=2) as host:
+        for _ in range(5):
             peer = await wire.dial(host.port)
-            await peer.send(b"".join(notify(seq) for seq in range(6)))
-            await until(lambda: host.requests and not host.listener.connection_count)
-            assert len(host.requests) == 1
-            assert host.told == []
-            ready.set_result(Response(200, receipt="r"))
-            await until(lambda: host.told)
-            assert host.told == [("lost", "r")]
-
-    run(main())
+            await peer.send(notify(1))
+            await peer.until(b"/n1")
+            peer.close()
+            await until(lambda: host.listener.connection_count == 0)
 
 
-def test_an_answer_without_a_receipt_may_come_too_late(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        async with Host(lambda request: ready, pipelined_requests=1) as host:
-            peer = await wire.dial(host.port)
-            await peer.send(notify(1) * 3)
-            await until(lambda: host.requests and not host.listener.connection_count)
-            ready.set_result(OK)
-            await asyncio.sleep(0)
-            assert host.told == []
-
-    run(main())
-
-
-def test_a_peer_that_reads_later_gets_all_its_answers(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(
-            lambda request: Response(200, (), bytes(6_000_000)),
-            pipelined_requests=2,
-            write_buffer_bytes=90_000_000,
-        ) as host:
-            peer = await wire.dial(host.port, receive_buffer=200_000)
-            await peer.send(notify(0) + notify(1) + notify(2))
-            got = 0
-            while got < 3 * 6_000_000:
-                got += len(await peer.some())
-            assert len(host.requests) == 3
-
-    run(main())
-
-
-def test_the_longest_idle_connection_makes_room(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        async with Host(connections=2) as host:
-            first, second = await wire.dial(host.port), await wire.dial(host.port)
-            for peer in (second, first):
-                await peer.send(notify(1))
-                await peer.until(b"/n1")
-            third = await wire.dial(host.port)
-            assert await second.some() == b""
-            for peer in (first, third):
-                await peer.send(notify(2))
-                await peer.until(b"/n2")
-            assert host.listener.connection_count == 2
-
-    run(main())
-
-
-def test_one_address_takes_no_more_than_its_share(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host(connections_per_address=1) as host:
-            other = await wire.dial(host.port, source="127.0.0.2")
-            first = await wire.dial(host.port)
-            for peer in (other, first):
-                await peer.send(notify(1))
-                await peer.until(b"/n1")
-            second = await wire.dial(host.port)
-            assert await first.some() == b""
-            await second.send(notify(2))
-            await second.until(b"/n2")
-            await other.send(notify(2))
-            await other.until(b"/n2")
-
-    run(main())
-
-
-def test_connections_that_have_ended_count_no_more(run: Run, wire: Any, until: Until) -> None:
-    async def main() -> None:
-        async with Host(connections=2, connections_per_address=2) as host:
-            for _ in range(5):
-                peer = await wire.dial(host.port)
-                await peer.send(notify(1))
-                await peer.until(b"/n1")
-                peer.close()
-                await until(lambda: host.listener.connection_count == 0)
-
-    run(main())
-
-
-def test_many_peers_may_come_at_once(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peers = [await wire.dial(host.port) for _ in range(100)]
-            for peer in peers:
-                await peer.send(notify(1))
-            for peer in peers:
-                await peer.until(b"/n1")
-
-    run(main())
+async def test_many_peers_may_come_at_once(wire: Any) -> None:
+    async with Host() as host:
+        peers = [await wire.dial(host.port) for _ in range(100)]
+        for peer in peers:
+            await peer.send(notify(1))
+        for peer in peers:
+            await peer.until(b"/n1")
 
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-def test_when_every_connection_is_busy_a_new_one_is_refused(
-    run: Run, wire: Any, until: Until, limit: str
+async def test_when_every_connection_is_busy_a_new_one_is_refused(
+    wire: Any, until: Until, limit: str
 ) -> None:
-    async def main() -> None:
-        async with Host(**{limit: 1}) as host:
-            busy = await wire.dial(host.port)
-            await busy.send(notify(1)[:-1])
-            await until(lambda: host.listener.connection_count)
-            refused = await wire.dial(host.port)
-            assert await refused.some() == b""
-            await busy.send(b"c")
-            await busy.until(b"/n1")
-
-    run(main())
+    async with Host(**{limit: 1}) as host:
+        busy = await wire.dial(host.port)
+        await busy.send(notify(1)[:-1])
+        await until(lambda: host.listener.connection_count)
+        refused = await wire.dial(host.port)
+        assert await refused.some() == b""
+        await busy.send(b"c")
+        await busy.until(b"/n1")
 
 
 @pytest.fixture
@@ -1012,104 +847,91 @@ def descriptors() -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.slow  # the stdlib's loop waits a second before it accepts again
-def test_no_file_descriptor_left_does_not_end_the_listener(
-    run: Run,
-    wire: Any,
-    reports: list[dict[str, Any]],
-    descriptors: Callable[[], None],
+async def test_no_file_descriptor_left_does_not_end_the_listener(
+    wire: Any, reports: list[dict[str, Any]], descriptors: Callable[[], None]
 ) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peer = wire.keep(socket.socket())
-            descriptors()
-            await asyncio.get_running_loop().sock_connect(peer.sock, ("127.0.0.1", host.port))
-            for _ in range(20):
-                await asyncio.sleep(0)
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-            while True:
-                again = await wire.dial(host.port)
-                await again.send(notify(1))
-                if await again.some():
-                    break
-        # One report for one failure, and the loop asks again a second later.
-        assert len(reports) <= 1
-        for report in reports:
-            assert report["message"] == "socket.accept() out of system resource"
-        reports.clear()
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    run(main())
+    async with Host() as host:
+        peer = wire.keep(socket.socket())
+        descriptors()
+        await asyncio.get_running_loop().sock_connect(peer.sock, ("127.0.0.1", host.port))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        while True:
+            again = await wire.dial(host.port)
+            await again.send(notify(1))
+            if await again.some():
+                break
+    # One report for one failure, and the loop asks again a second later.
+    assert len(reports) <= 1
+    for report in reports:
+        assert report["message"] == "socket.accept() out of system resource"
+    reports.clear()
 
 
 # --- the end ---
 
 
-def test_closing_ends_every_connection_and_gives_up_what_is_being_made(
-    run: Run, wire: Any, until: Until
+async def test_closing_ends_every_connection_and_gives_up_what_is_being_made(
+    wire: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        given_up: list[bool] = []
+    given_up: list[bool] = []
 
-        async def forever(request: Request) -> Response:
-            try:
-                await asyncio.get_running_loop().create_future()
-            finally:
-                given_up.append(True)
-            raise AssertionError
+    async def forever(request: Request) -> Response:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            given_up.append(True)
+        raise AssertionError
 
-        def respond(request: Request) -> Any:
-            return forever(request) if request.target == "/n1" else named(request)
+    def respond(request: Request) -> Any:
+        return forever(request) if request.target == "/n1" else named(request)
 
-        host = Host(respond)
-        async with host:
-            busy, idle = await wire.dial(host.port), await wire.dial(host.port)
-            await busy.send(notify(1))
-            await idle.send(notify(2))
-            await idle.until(b"/n2")
-            await until(lambda: len(host.requests) == 2)
-        assert given_up == [True]
-        assert await busy.rest() == b""
-        assert await idle.rest() == b""
-        with pytest.raises(ConnectionRefusedError):
-            await wire.dial(host.port)
-        await host.listener.close()
-
-    run(main())
+    host = Host(respond)
+    async with host:
+        busy, idle = await wire.dial(host.port), await wire.dial(host.port)
+        await busy.send(notify(1))
+        await idle.send(notify(2))
+        await idle.until(b"/n2")
+        await until(lambda: len(host.requests) == 2)
+    assert given_up == [True]
+    assert await busy.rest() == b""
+    assert await idle.rest() == b""
+    with pytest.raises(ConnectionRefusedError):
+        await wire.dial(host.port)
+    await host.listener.close()
 
 
-def test_closing_lets_written_answers_leave_but_not_for_ever(run: Run, wire: Any) -> None:
+async def test_closing_lets_written_answers_leave_but_not_for_ever(wire: Any) -> None:
     size = 9_000_000
 
-    async def main() -> None:
-        for reads in (True, False):
-            async with Host(
-                lambda request: Response(200, (), bytes(size), receipt="r"),
-                write_buffer_bytes=2 * size,
-                linger_seconds=10.0 if reads else 0.05,
-            ) as host:
-                peer = await wire.dial(host.port, receive_buffer=200_000)
-                await peer.send(notify(1))
-                await peer.receive(1000)
-                closing = asyncio.ensure_future(host.listener.close())
-                if reads:
-                    assert len(await peer.rest()) > size - 1000
-                await closing
-                assert host.told == [("sent" if reads else "lost", "r")]
-
-    run(main())
+    for reads in (True, False):
+        async with Host(
+            lambda request: Response(200, (), bytes(size), receipt="r"),
+            write_buffer_bytes=2 * size,
+            linger_seconds=10.0 if reads else 0.05,
+        ) as host:
+            peer = await wire.dial(host.port, receive_buffer=200_000)
+            await peer.send(notify(1))
+            await peer.receive(1000)
+            closing = asyncio.ensure_future(host.listener.close())
+            if reads:
+                assert len(await peer.rest()) > size - 1000
+            await closing
+            assert host.told == [("sent" if reads else "lost", "r")]
 
 
-def test_peers_faults_are_told_at_debug_level_only(
-    run: Run, wire: Any, caplog: pytest.LogCaptureFixture
+async def test_peers_faults_are_told_at_debug_level_only(
+    wire: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async with Host() as host:
-            peer = await wire.dial(host.port)
-            await peer.send(b"\0\0\0\0\r\n\r\n")
-            await peer.rest()
 
     caplog.set_level(logging.DEBUG, "propchange.http")
-    run(main())
+    async with Host() as host:
+        peer = await wire.dial(host.port)
+        await peer.send(b"\0\0\0\0\r\n\r\n")
+        await peer.rest()
     assert {record.levelno for record in caplog.records if record.name == "propchange.http"} == {
         logging.DEBUG
     }

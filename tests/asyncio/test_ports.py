@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from propchange import ConnectionFailed, ControlPoint
 from propchange.asyncio.listener import cannot_listen
-
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 @pytest.fixture
@@ -42,32 +39,26 @@ def neighbours() -> Iterator[tuple[int, ...]]:
     raise AssertionError("no four ports in a row are free")
 
 
-def test_the_first_free_port_of_a_range_is_taken(run: Run, neighbours: tuple[int, ...]) -> None:
+async def test_the_first_free_port_of_a_range_is_taken(neighbours: tuple[int, ...]) -> None:
     """One that is free in one family alone is not free: the port is the same in both."""
 
-    async def main() -> None:
-        ports = range(neighbours[0], neighbours[-1] + 1)
-        async with ControlPoint(port=ports) as first, ControlPoint(port=ports) as second:
-            assert (first.port, second.port) == neighbours[2:]
-            with pytest.raises(ConnectionFailed, match=f"ports {ports[0]} to {ports[-1]} are all"):
-                await ControlPoint(port=ports).__aenter__()
-        async with ControlPoint(port=ports) as again:
-            assert again.port == neighbours[2]
-
-    run(main())
+    ports = range(neighbours[0], neighbours[-1] + 1)
+    async with ControlPoint(port=ports) as first, ControlPoint(port=ports) as second:
+        assert (first.port, second.port) == neighbours[2:]
+        with pytest.raises(ConnectionFailed, match=f"ports {ports[0]} to {ports[-1]} are all"):
+            await ControlPoint(port=ports).__aenter__()
+    async with ControlPoint(port=ports) as again:
+        assert again.port == neighbours[2]
 
 
-def test_a_port_that_is_taken_is_told_in_words(run: Run, neighbours: tuple[int, ...]) -> None:
-    async def main() -> None:
-        with pytest.raises(ConnectionFailed) as refused:
-            await ControlPoint(port=neighbours[0]).__aenter__()
+async def test_a_port_that_is_taken_is_told_in_words(neighbours: tuple[int, ...]) -> None:
+    with pytest.raises(ConnectionFailed) as refused:
+        await ControlPoint(port=neighbours[0]).__aenter__()
 
-        assert str(refused.value) == (
-            f"cannot listen on any address: port {neighbours[0]} is taken; name another, a range, "
-            "or 0 for any"
-        )
-
-    run(main())
+    assert str(refused.value) == (
+        f"cannot listen on any address: port {neighbours[0]} is taken; name another, a range, "
+        "or 0 for any"
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,12 +86,9 @@ def test_what_the_system_does_not_allow_is_told_in_words() -> None:
     )
 
 
-def test_one_listener_takes_events_of_both_families(run: Run) -> None:
-    async def main() -> None:
-        async with ControlPoint() as point:
-            for host in ("127.0.0.1", "::1"):
-                _, writer = await asyncio.open_connection(host, point.port)
-                writer.close()
-                await writer.wait_closed()
-
-    run(main())
+async def test_one_listener_takes_events_of_both_families() -> None:
+    async with ControlPoint() as point:
+        for host in ("127.0.0.1", "::1"):
+            _, writer = await asyncio.open_connection(host, point.port)
+            writer.close()
+            await writer.wait_closed()

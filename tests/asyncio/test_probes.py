@@ -8,7 +8,6 @@ import dataclasses
 import errno
 import os
 import socket
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -19,8 +18,6 @@ from propchange.asyncio.probes import SelfProbes, probe_device
 from propchange.core.diagnosis.facts import Probe, Reach
 from propchange.core.subscriber.connection_history import Callers
 from propchange.core.wire.messages import Endpoint, Request, Response
-
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 QUICK = Limits(diagnosis_seconds=0.4)
 
@@ -49,55 +46,43 @@ async def fill(server: socket.socket) -> list[socket.socket]:
     return waiting
 
 
-def test_a_device_that_accepts_is_told(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        door = wire.listen()
-        url = f"http://127.0.0.1:{door.port}/event"
-        assert await probe_device(url, None, Limits()) == Probe(
-            f"127.0.0.1:{door.port}", Reach.ACCEPTED
+async def test_a_device_that_accepts_is_told(wire: Any) -> None:
+    door = wire.listen()
+    url = f"http://127.0.0.1:{door.port}/event"
+    assert await probe_device(url, None, Limits()) == Probe(
+        f"127.0.0.1:{door.port}", Reach.ACCEPTED
+    )
+    assert (await (await door.accept()).some()) == b""
+    bound = await probe_device(url, Endpoint("127.0.0.1", 0), Limits())
+    assert bound.reach is Reach.ACCEPTED
+
+
+async def test_a_device_that_refuses_is_told() -> None:
+    port = closed_port()
+    assert await probe_device(f"http://127.0.0.1:{port}/", None, Limits()) == Probe(
+        f"127.0.0.1:{port}", Reach.REFUSED
+    )
+
+
+async def test_a_device_that_is_silent_is_told_in_bounded_time() -> None:
+    with full_server() as server:
+        waiting = await fill(server)
+        port = server.getsockname()[1]
+        assert await probe_device(f"http://127.0.0.1:{port}/", None, QUICK) == Probe(
+            f"127.0.0.1:{port}", Reach.SILENT, "for 0.4 s"
         )
-        assert (await (await door.accept()).some()) == b""
-        bound = await probe_device(url, Endpoint("127.0.0.1", 0), Limits())
-        assert bound.reach is Reach.ACCEPTED
-
-    run(main())
+        for sock in waiting:
+            sock.close()
 
 
-def test_a_device_that_refuses_is_told(run: Run) -> None:
-    async def main() -> None:
-        port = closed_port()
-        assert await probe_device(f"http://127.0.0.1:{port}/", None, Limits()) == Probe(
-            f"127.0.0.1:{port}", Reach.REFUSED
-        )
-
-    run(main())
-
-
-def test_a_device_that_is_silent_is_told_in_bounded_time(run: Run) -> None:
-    async def main() -> None:
-        with full_server() as server:
-            waiting = await fill(server)
-            port = server.getsockname()[1]
-            assert await probe_device(f"http://127.0.0.1:{port}/", None, QUICK) == Probe(
-                f"127.0.0.1:{port}", Reach.SILENT, "for 0.4 s"
-            )
-            for sock in waiting:
-                sock.close()
-
-    run(main())
-
-
-def test_a_name_that_nobody_knows_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    async def main() -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown, raising=False)
-        assert await probe_device("http://nas.invalid/", None, Limits()) == Probe(
-            "nas.invalid:80", Reach.UNRESOLVED, "Name or service not known"
-        )
-
-    asyncio.run(main())
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown, raising=False)
+    assert await probe_device("http://nas.invalid/", None, Limits()) == Probe(
+        "nas.invalid:80", Reach.UNRESOLVED, "Name or service not known"
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,26 +95,20 @@ def test_a_name_that_nobody_knows_is_told(run: Run, monkeypatch: pytest.MonkeyPa
         (errno.ECONNREFUSED, Reach.REFUSED, ""),
     ],
 )
-def test_what_the_system_says_is_told_apart(
+async def test_what_the_system_says_is_told_apart(
     monkeypatch: pytest.MonkeyPatch, number: int, reach: Reach, words: str
 ) -> None:
     async def fail(*_: Any) -> None:
         raise OSError(number, "x")
 
-    async def main() -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
-        probe = await probe_device("http://127.0.0.1:1/", None, Limits())
-        assert (probe.reach, probe.detail) == (reach, words)
-
-    asyncio.run(main())
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", fail)
+    probe = await probe_device("http://127.0.0.1:1/", None, Limits())
+    assert (probe.reach, probe.detail) == (reach, words)
 
 
-def test_a_source_of_the_other_family_reaches_nobody(run: Run) -> None:
-    async def main() -> None:
-        probe = await probe_device("http://127.0.0.1:1/", Endpoint("::1", 0), Limits())
-        assert probe.reach is Reach.UNRESOLVED
-
-    run(main())
+async def test_a_source_of_the_other_family_reaches_nobody() -> None:
+    probe = await probe_device("http://127.0.0.1:1/", Endpoint("::1", 0), Limits())
+    assert probe.reach is Reach.UNRESOLVED
 
 
 # --- the own listener ---
@@ -144,96 +123,76 @@ async def listening(probes: SelfProbes, callers: Callers) -> Listener:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_the_own_listener_is_known_and_the_probe_is_nobody_s_connection(
-    run: Run, host: str
-) -> None:
-    async def main() -> None:
-        callers = Callers(Limits())
-        probes = SelfProbes(callers, Limits())
-        listener = await listening(probes, callers)
-        where = Endpoint(host, listener.port)
-        assert await probes.probe(where) == Probe(str(where), Reach.ACCEPTED)
-        assert len(callers) == 0
-        assert not callers.ours
-        await listener.close()
-
-    run(main())
+async def test_the_own_listener_is_known_and_the_probe_is_nobody_s_connection(host: str) -> None:
+    callers = Callers(Limits())
+    probes = SelfProbes(callers, Limits())
+    listener = await listening(probes, callers)
+    where = Endpoint(host, listener.port)
+    assert await probes.probe(where) == Probe(str(where), Reach.ACCEPTED)
+    assert len(callers) == 0
+    assert not callers.ours
+    await listener.close()
 
 
-def test_another_program_at_the_address_is_told(run: Run, raw_device: Any) -> None:
-    async def main() -> None:
-        probes = SelfProbes(Callers(Limits()), QUICK)
-        async with raw_device() as device:
-            where = Endpoint("127.0.0.1", device.port)
-            for answer in (device.reply(404), b"", None):
-                device.answers["GET"] = answer
-                assert await probes.probe(where) == Probe(str(where), Reach.SOMEBODY_ELSE)
-
-    run(main())
+async def test_another_program_at_the_address_is_told(raw_device: Any) -> None:
+    probes = SelfProbes(Callers(Limits()), QUICK)
+    async with raw_device() as device:
+        where = Endpoint("127.0.0.1", device.port)
+        for answer in (device.reply(404), b"", None):
+            device.answers["GET"] = answer
+            assert await probes.probe(where) == Probe(str(where), Reach.SOMEBODY_ELSE)
 
 
-def test_an_address_where_nobody_listens_is_told(run: Run) -> None:
-    async def main() -> None:
-        callers = Callers(Limits())
-        where = Endpoint("127.0.0.1", closed_port())
-        assert (await SelfProbes(callers, Limits()).probe(where)).reach is Reach.REFUSED
-        assert not callers.ours
-
-    run(main())
+async def test_an_address_where_nobody_listens_is_told() -> None:
+    callers = Callers(Limits())
+    where = Endpoint("127.0.0.1", closed_port())
+    assert (await SelfProbes(callers, Limits()).probe(where)).reach is Reach.REFUSED
+    assert not callers.ours
 
 
-def test_an_own_address_that_is_silent_is_told_in_bounded_time(run: Run) -> None:
-    async def main() -> None:
-        with full_server() as server:
-            waiting = await fill(server)
-            where = Endpoint("127.0.0.1", server.getsockname()[1])
-            probe = await SelfProbes(Callers(Limits()), QUICK).probe(where)
-            assert probe == Probe(str(where), Reach.SILENT, "for 0.4 s")
-            for sock in waiting:
-                sock.close()
-
-    run(main())
+async def test_an_own_address_that_is_silent_is_told_in_bounded_time() -> None:
+    with full_server() as server:
+        waiting = await fill(server)
+        where = Endpoint("127.0.0.1", server.getsockname()[1])
+        probe = await SelfProbes(Callers(Limits()), QUICK).probe(where)
+        assert probe == Probe(str(where), Reach.SILENT, "for 0.4 s")
+        for sock in waiting:
+            sock.close()
 
 
-def test_who_connects_and_what_comes_to_nothing_is_remembered(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        callers = Callers(Limits())
-        limits = dataclasses.replace(Limits(), connections_per_address=2)
-        listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
-        empty = await wire.dial(listener.port)
-        asked = await wire.dial(listener.port)
-        await asked.send(b"GET / HTTP/1.1\r\nHOST: x\r\n\r\n")
-        await asked.until(b"\r\n\r\n")
-        empty.close()
-        caller = None
-        while caller is None or not caller.empty:
-            await asyncio.sleep(0.001)
-            caller = callers.of("127.0.0.1")
-        asked.close()
-        bad = await wire.dial(listener.port)
-        await bad.send(b"what is this\r\n\r\n")
-        assert b" 400 " in await bad.rest()
-        bad.close()
-        await listener.close()
-        assert (caller.connections, caller.empty, caller.turned_away) == (3, 1, 0)
-        assert (caller.refused_status, caller.refused_target) == (400, "")
-
-    run(main())
-
-
-def test_who_finds_no_room_is_remembered(run: Run, wire: Any) -> None:
-    async def main() -> None:
-        callers = Callers(Limits())
-        limits = dataclasses.replace(Limits(), connections_per_address=2)
-        listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
-        for _ in range(2):
-            await (await wire.dial(listener.port)).send(b"GET")
-        while len(listener._connections.reading) < 2:
-            await asyncio.sleep(0.001)
-        assert await (await wire.dial(listener.port)).some() == b""
+async def test_who_connects_and_what_comes_to_nothing_is_remembered(wire: Any) -> None:
+    callers = Callers(Limits())
+    limits = dataclasses.replace(Limits(), connections_per_address=2)
+    listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
+    empty = await wire.dial(listener.port)
+    asked = await wire.dial(listener.port)
+    await asked.send(b"GET / HTTP/1.1\r\nHOST: x\r\n\r\n")
+    await asked.until(b"\r\n\r\n")
+    empty.close()
+    caller = None
+    while caller is None or not caller.empty:
+        await asyncio.sleep(0.001)
         caller = callers.of("127.0.0.1")
-        assert caller is not None
-        assert (caller.connections, caller.turned_away) == (2, 1)
-        await listener.close()
+    asked.close()
+    bad = await wire.dial(listener.port)
+    await bad.send(b"what is this\r\n\r\n")
+    assert b" 400 " in await bad.rest()
+    bad.close()
+    await listener.close()
+    assert (caller.connections, caller.empty, caller.turned_away) == (3, 1, 0)
+    assert (caller.refused_status, caller.refused_target) == (400, "")
 
-    run(main())
+
+async def test_who_finds_no_room_is_remembered(wire: Any) -> None:
+    callers = Callers(Limits())
+    limits = dataclasses.replace(Limits(), connections_per_address=2)
+    listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
+    for _ in range(2):
+        await (await wire.dial(listener.port)).send(b"GET")
+    while len(listener._connections.reading) < 2:
+        await asyncio.sleep(0.001)
+    assert await (await wire.dial(listener.port)).some() == b""
+    caller = callers.of("127.0.0.1")
+    assert caller is not None
+    assert (caller.connections, caller.turned_away) == (2, 1)
+    await listener.close()

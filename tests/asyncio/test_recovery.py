@@ -22,10 +22,8 @@ from propchange.core.subscriber.failures import Failure
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 
-Run = Callable[..., Any]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
-on_one_loop = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
 """For what passes alike on every loop."""
 
 
@@ -45,136 +43,116 @@ def causes(subscription: Any) -> list[Cause]:
     return [item.cause for item in queue if isinstance(item, StatusChange)]
 
 
-def test_a_subscription_that_hears_nothing_is_made_again_from_another_address(
-    run: Run, raw_device: Any, until: Until
+async def test_a_subscription_that_hears_nothing_is_made_again_from_another_address(
+    raw_device: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        limits = limited(initial_event_seconds=0.2)
-        async with raw_device() as device, ControlPoint(limits=limits) as point:
-            having(point, "127.0.0.1", "127.0.0.2")
-            async with point.subscribe_url(device.event_url) as subscription:
-                held = subscription.held
-                await until(lambda: subscription.status is Status.DEAF)
-                assert subscription.status_cause is Cause.NO_INITIAL_EVENT
-                assert "127.0.0.1:" in subscription.status_reason
-                while subscription.status is Status.DEAF:
-                    await until(lambda: "//127.0.0.2:" in held.callback and held.granted_at)
-                    # Answered with 412 if that came too late: it is tried again from there.
-                    await device.notify(held.callback, held.sid, 0, A="1")
-                assert subscription.status is Status.ACTIVE
-                assert (await anext(subscription)).is_initial
-                assert causes(subscription) == []
-                assert device.of("UNSUBSCRIBE")[0].fields["sid"] == "uuid:1"
-
-    run(main())
+    limits = limited(initial_event_seconds=0.2)
+    async with raw_device() as device, ControlPoint(limits=limits) as point:
+        having(point, "127.0.0.1", "127.0.0.2")
+        async with point.subscribe_url(device.event_url) as subscription:
+            held = subscription.held
+            await until(lambda: subscription.status is Status.DEAF)
+            assert subscription.status_cause is Cause.NO_INITIAL_EVENT
+            assert "127.0.0.1:" in subscription.status_reason
+            while subscription.status is Status.DEAF:
+                await until(lambda: "//127.0.0.2:" in held.callback and held.granted_at)
+                # Answered with 412 if that came too late: it is tried again from there.
+                await device.notify(held.callback, held.sid, 0, A="1")
+            assert subscription.status is Status.ACTIVE
+            assert (await anext(subscription)).is_initial
+            assert causes(subscription) == []
+            assert device.of("UNSUBSCRIBE")[0].fields["sid"] == "uuid:1"
 
 
-@on_one_loop
-def test_what_is_subscribed_from_one_interface_is_not_tried_from_another(
-    run: Run, raw_device: Any, until: Until
+@pytest.mark.one_loop
+async def test_what_is_subscribed_from_one_interface_is_not_tried_from_another(
+    raw_device: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        limits = limited(initial_event_seconds=0.05, subscribe_burst=100)
-        point = ControlPoint(limits=limits, interface="127.0.0.1")
-        async with raw_device() as device, point:
-            having(point, "127.0.0.1", "127.0.0.2")
-            async with point.subscribe_url(device.event_url):
-                await until(lambda: device.sids == 4)
-        assert all("//127.0.0.1:" in r.fields["callback"] for r in device.of("SUBSCRIBE"))
-
-    run(main())
+    limits = limited(initial_event_seconds=0.05, subscribe_burst=100)
+    point = ControlPoint(limits=limits, interface="127.0.0.1")
+    async with raw_device() as device, point:
+        having(point, "127.0.0.1", "127.0.0.2")
+        async with point.subscribe_url(device.event_url):
+            await until(lambda: device.sids == 4)
+    assert all("//127.0.0.1:" in r.fields["callback"] for r in device.of("SUBSCRIBE"))
 
 
-@on_one_loop
-def test_an_address_that_this_machine_has_no_longer_is_noticed(
-    run: Run, raw_device: Any, until: Until
+@pytest.mark.one_loop
+async def test_an_address_that_this_machine_has_no_longer_is_noticed(
+    raw_device: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        limits = limited(address_seconds=0.05)
-        async with raw_device() as device, ControlPoint(limits=limits) as point:
-            async with point.subscribe_url(device.event_url) as subscription:
-                await device.notify(subscription.callback, "uuid:1", 0, A="1")
-                subscription.held.source = Endpoint("192.0.2.5", 0)
-                having(point, "127.0.0.1", "192.0.2.6")
-                await until(lambda: subscription.sid == "uuid:2")
-                assert subscription.status is Status.RESUBSCRIBING
-                assert subscription.status_cause is Cause.ADDRESS_LOST
-                assert subscription.status_reason.startswith("192.0.2.5, which events were sent to")
-            await until(lambda: point._addresses_due is None)
-
-    run(main())
+    limits = limited(address_seconds=0.05)
+    async with raw_device() as device, ControlPoint(limits=limits) as point:
+        async with point.subscribe_url(device.event_url) as subscription:
+            await device.notify(subscription.callback, "uuid:1", 0, A="1")
+            subscription.held.source = Endpoint("192.0.2.5", 0)
+            having(point, "127.0.0.1", "192.0.2.6")
+            await until(lambda: subscription.sid == "uuid:2")
+            assert subscription.status is Status.RESUBSCRIBING
+            assert subscription.status_cause is Cause.ADDRESS_LOST
+            assert subscription.status_reason.startswith("192.0.2.5, which events were sent to")
+        await until(lambda: point._addresses_due is None)
 
 
-@on_one_loop
-def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
-    run: Run, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
+@pytest.mark.one_loop
+async def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
+    raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails() -> Any:
         raise OSError("no netlink here")
 
-    async def main() -> None:
-        limits = limited(address_seconds=0.05)
-        async with raw_device() as device, ControlPoint(limits=limits) as point:
-            point._interfaces = own_interfaces(adapters=fails)
-            async with point.subscribe_url(device.event_url):
-                await until(lambda: "no netlink here" in caplog.text)
-                having(point, "127.0.0.1")
-                await until(lambda: point._protocol._attempts.addresses)
-
-    run(main())
+    limits = limited(address_seconds=0.05)
+    async with raw_device() as device, ControlPoint(limits=limits) as point:
+        point._interfaces = own_interfaces(adapters=fails)
+        async with point.subscribe_url(device.event_url):
+            await until(lambda: "no netlink here" in caplog.text)
+            having(point, "127.0.0.1")
+            await until(lambda: point._protocol._attempts.addresses)
 
 
 @pytest.mark.slow
-@on_one_loop
-def test_a_process_that_stood_still_subscribes_afresh(
-    run: Run, raw_device: Any, until: Until
+@pytest.mark.one_loop
+async def test_a_process_that_stood_still_subscribes_afresh(raw_device: Any, until: Until) -> None:
+    limits = limited(address_seconds=0.05, jump_seconds=1.0, spread_seconds=0.1)
+    async with (
+        raw_device() as device,
+        ControlPoint(limits=limits) as point,
+        point.subscribe_url(device.event_url) as subscription,
+    ):
+        await device.notify(subscription.callback, "uuid:1", 0, A="1")
+        await until(lambda: subscription.status is Status.ACTIVE)
+        time.sleep(1.3)  # noqa: ASYNC251 - what blocks the loop looks the same from inside
+        await until(lambda: subscription.sid == "uuid:2")
+        assert subscription.status_cause is Cause.SUSPENDED
+        assert "stood still for" in subscription.status_reason
+        assert device.of("UNSUBSCRIBE")
+
+
+@pytest.mark.slow
+@pytest.mark.one_loop
+async def test_a_renewal_that_nobody_answers_for_is_known_at_once_and_who_is_back_is_found(
+    raw_device: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        limits = limited(address_seconds=0.05, jump_seconds=1.0, spread_seconds=0.1)
-        async with (
-            raw_device() as device,
-            ControlPoint(limits=limits) as point,
-            point.subscribe_url(device.event_url) as subscription,
-        ):
+    limits = limited(backoff_first_seconds=0.1, subscribe_burst=100)
+    async with ControlPoint(limits=limits) as point:
+        async with raw_device() as device:
+            device.answers["SUBSCRIBE"] = lambda r: device.grant(r, timeout="Second-4")
+            subscription = point.subscribe_url(device.event_url)
+            await subscription.__aenter__()
             await device.notify(subscription.callback, "uuid:1", 0, A="1")
             await until(lambda: subscription.status is Status.ACTIVE)
-            time.sleep(1.3)  # noqa: ASYNC251 - what blocks the loop looks the same from inside
-            await until(lambda: subscription.sid == "uuid:2")
-            assert subscription.status_cause is Cause.SUSPENDED
-            assert "stood still for" in subscription.status_reason
-            assert device.of("UNSUBSCRIBE")
-
-    run(main())
-
-
-@pytest.mark.slow
-@on_one_loop
-def test_a_renewal_that_nobody_answers_for_is_known_at_once_and_who_is_back_is_found(
-    run: Run, raw_device: Any, until: Until
-) -> None:
-    async def main() -> None:
-        limits = limited(backoff_first_seconds=0.1, subscribe_burst=100)
-        async with ControlPoint(limits=limits) as point:
-            async with raw_device() as device:
-                device.answers["SUBSCRIBE"] = lambda r: device.grant(r, timeout="Second-4")
-                subscription = point.subscribe_url(device.event_url)
-                await subscription.__aenter__()
-                await device.notify(subscription.callback, "uuid:1", 0, A="1")
-                await until(lambda: subscription.status is Status.ACTIVE)
-            await until(lambda: subscription.status is Status.RESUBSCRIBING)
-            assert subscription.status_cause is Cause.UNREACHABLE
-            assert "Connect call failed" not in subscription.status_reason
-            async with raw_device(device.port) as again:
-                await until(lambda: again.of("SUBSCRIBE"))
-                request = again.of("SUBSCRIBE")[-1]
-                if "callback" not in request.fields:  # the SID is good still, and not enough
-                    await until(lambda: "callback" in again.of("SUBSCRIBE")[-1].fields)
-                await until(lambda: subscription.held.expires is not None)
-                await again.notify(subscription.callback, subscription.sid, 0, A="2")
-                await until(lambda: subscription.values == {"A": "2"})
-                await subscription.close()
-
-    run(main())
+        await until(lambda: subscription.status is Status.RESUBSCRIBING)
+        assert subscription.status_cause is Cause.UNREACHABLE
+        assert "Connect call failed" not in subscription.status_reason
+        async with raw_device(device.port) as again:
+            await until(lambda: again.of("SUBSCRIBE"))
+            request = again.of("SUBSCRIBE")[-1]
+            if "callback" not in request.fields:  # the SID is good still, and not enough
+                await until(lambda: "callback" in again.of("SUBSCRIBE")[-1].fields)
+            await until(lambda: subscription.held.expires is not None)
+            await again.notify(subscription.callback, subscription.sid, 0, A="2")
+            await until(lambda: subscription.values == {"A": "2"})
+            await subscription.close()
 
 
 _FOLLOW = """
@@ -193,133 +171,115 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-@on_one_loop
-def test_a_process_that_was_stopped_and_continued_subscribes_afresh(
-    run: Run, raw_device: Any, until: Until
+@pytest.mark.one_loop
+async def test_a_process_that_was_stopped_and_continued_subscribes_afresh(
+    raw_device: Any, until: Until
 ) -> None:
-    async def main() -> None:
-        async with raw_device() as device:
-            arguments = ("-c", _FOLLOW, device.event_url)
-            follower = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
+    async with raw_device() as device:
+        arguments = ("-c", _FOLLOW, device.event_url)
+        follower = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        assert follower.stdout is not None
+        try:
+            await until(lambda: device.of("SUBSCRIBE"))
+            callback = device.of("SUBSCRIBE")[0].fields["callback"].strip("<>")
+            await device.notify(callback, "uuid:1", 0, A="1")
+            assert await follower.stdout.readline() == b"Cause.INITIAL_EVENT\n"
+            assert await follower.stdout.readline() == b"<Event 0 initial {'A': '1'}>\n"
+            follower.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(2.6)
+            follower.send_signal(signal.SIGCONT)
+            assert await follower.stdout.readline() == b"Cause.SUSPENDED\n"
+            await until(lambda: device.sids == 2)
+            callback = device.of("SUBSCRIBE")[1].fields["callback"].strip("<>")
+            await device.notify(callback, "uuid:2", 0, A="2")
+            assert await follower.stdout.readline() == b"Cause.INITIAL_EVENT\n"
+            assert await follower.stdout.readline() == b"<Event 0 initial {'A': '2'}>\n"
+        finally:
+            follower.kill()
+            await follower.communicate()
+
+
+@pytest.mark.one_loop
+async def test_another_device_at_the_old_description_url_is_not_subscribed_to(
+    raw_device: Any, until: Until
+) -> None:
+    limits = limited(backoff_first_seconds=0.01)
+    async with raw_device() as device, ControlPoint(limits=limits) as point:
+        remote = await point.device(device.description_url)
+        right = device.documents["/description.xml"]
+        device.documents["/description.xml"] = right.replace(b"uuid:raw", b"uuid:other")
+        async with remote["Thermometer"].subscribe(wait=False) as subscription:
+            await until(lambda: subscription.status_cause is Cause.DESCRIPTION)
+            assert subscription.status_reason == (
+                f"{device.description_url} is the description of another device now: "
+                "uuid:other, not uuid:raw"
             )
-            assert follower.stdout is not None
-            try:
-                await until(lambda: device.of("SUBSCRIBE"))
-                callback = device.of("SUBSCRIBE")[0].fields["callback"].strip("<>")
-                await device.notify(callback, "uuid:1", 0, A="1")
-                assert await follower.stdout.readline() == b"Cause.INITIAL_EVENT\n"
-                assert await follower.stdout.readline() == b"<Event 0 initial {'A': '1'}>\n"
-                follower.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(2.6)
-                follower.send_signal(signal.SIGCONT)
-                assert await follower.stdout.readline() == b"Cause.SUSPENDED\n"
-                await until(lambda: device.sids == 2)
-                callback = device.of("SUBSCRIBE")[1].fields["callback"].strip("<>")
-                await device.notify(callback, "uuid:2", 0, A="2")
-                assert await follower.stdout.readline() == b"Cause.INITIAL_EVENT\n"
-                assert await follower.stdout.readline() == b"<Event 0 initial {'A': '2'}>\n"
-            finally:
-                follower.kill()
-                await follower.communicate()
-
-    run(main())
-
-
-@on_one_loop
-def test_another_device_at_the_old_description_url_is_not_subscribed_to(
-    run: Run, raw_device: Any, until: Until
-) -> None:
-    async def main() -> None:
-        limits = limited(backoff_first_seconds=0.01)
-        async with raw_device() as device, ControlPoint(limits=limits) as point:
-            remote = await point.device(device.description_url)
-            right = device.documents["/description.xml"]
-            device.documents["/description.xml"] = right.replace(b"uuid:raw", b"uuid:other")
-            async with remote["Thermometer"].subscribe(wait=False) as subscription:
-                await until(lambda: subscription.status_cause is Cause.DESCRIPTION)
-                assert subscription.status_reason == (
-                    f"{device.description_url} is the description of another device now: "
-                    "uuid:other, not uuid:raw"
-                )
-                assert device.sids == 0
-                device.documents["/description.xml"] = right
-                await until(lambda: subscription.sid)
-
-    run(main())
+            assert device.sids == 0
+            device.documents["/description.xml"] = right
+            await until(lambda: subscription.sid)
 
 
 # --- what went wrong ---
 
 
-def failed(run: Run, awaitable: Awaitable[object]) -> Exception:
-    async def main() -> Exception:
-        try:
-            await awaitable
-        except PropchangeError as error:
-            return error
-        raise AssertionError("nothing went wrong")
-
-    return run(main())
+async def failed(awaitable: Awaitable[object]) -> Exception:
+    try:
+        await awaitable
+    except PropchangeError as error:
+        return error
+    raise AssertionError("nothing went wrong")
 
 
 def request(local: Endpoint) -> Request:
     return Request("SUBSCRIBE", "/", ((b"HOST", b"x"),))
 
 
-def test_a_port_that_nobody_listens_on_is_refused(run: Run, wire: Any) -> None:
+async def test_a_port_that_nobody_listens_on_is_refused(wire: Any) -> None:
     door = wire.listen()
     door.close()
-    error = failed(run, send(request, Endpoint("127.0.0.1", door.port)))
+    error = await failed(send(request, Endpoint("127.0.0.1", door.port)))
     assert failure_of(error) is Failure.REFUSED
 
 
-def test_an_address_that_is_not_this_machines_is_no_source(run: Run, wire: Any) -> None:
+async def test_an_address_that_is_not_this_machines_is_no_source(wire: Any) -> None:
     source = Endpoint("192.0.2.5", 0)
-    error = failed(run, send(request, Endpoint("127.0.0.1", wire.listen().port), source=source))
+    error = await failed(send(request, Endpoint("127.0.0.1", wire.listen().port), source=source))
     assert failure_of(error, source) is Failure.NO_SOURCE
     assert failure_of(error) is Failure.SILENCE
 
 
-@on_one_loop
-def test_a_host_that_accepts_no_connection_in_time_is_unreachable(
-    run: Run, wire: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.one_loop
+async def test_a_host_that_accepts_no_connection_in_time_is_unreachable(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*args: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr("propchange.asyncio.requests.connect", never)
     limits = limited(connect_seconds=0.01)
-    error = failed(run, send(request, Endpoint("192.0.2.1", 80), limits=limits))
+    error = await failed(send(request, Endpoint("192.0.2.1", 80), limits=limits))
     assert failure_of(error) is Failure.UNREACHABLE
 
 
-@on_one_loop
+@pytest.mark.one_loop
 @pytest.mark.parametrize(("answer", "failure"), [(b"", Failure.BROKEN), (None, Failure.SILENCE)])
-def test_an_answer_that_never_comes_is_silence_and_an_end_without_one_is_not(
-    run: Run, raw_device: Any, answer: bytes | None, failure: Failure
+async def test_an_answer_that_never_comes_is_silence_and_an_end_without_one_is_not(
+    raw_device: Any, answer: bytes | None, failure: Failure
 ) -> None:
-    async def main() -> Failure:
-        async with raw_device() as device:
-            device.answers["SUBSCRIBE"] = answer
-            try:
-                endpoint = Endpoint("127.0.0.1", device.port)
-                await send(request, endpoint, limits=limited(request_seconds=0.2))
-            except PropchangeError as error:
-                return failure_of(error)
-        raise AssertionError("there was an answer")
-
-    assert run(main()) is failure
+    async with raw_device() as device:
+        device.answers["SUBSCRIBE"] = answer
+        endpoint = Endpoint("127.0.0.1", device.port)
+        error = await failed(send(request, endpoint, limits=limited(request_seconds=0.2)))
+    assert failure_of(error) is failure
 
 
-@on_one_loop
-def test_a_description_that_is_none_is_one_that_was_answered(run: Run, raw_device: Any) -> None:
-    async def main() -> None:
-        async with raw_device() as device:
-            answer = await fetch(f"http://127.0.0.1:{device.port}/nothing")
-            assert answer.response.status == 404
-
-    run(main())
+@pytest.mark.one_loop
+async def test_a_description_that_is_none_is_one_that_was_answered(raw_device: Any) -> None:
+    async with raw_device() as device:
+        answer = await fetch(f"http://127.0.0.1:{device.port}/nothing")
+        assert answer.response.status == 404
     assert failure_of(DescriptionError("answered with 404")) is Failure.DESCRIPTION
     assert failure_of(ValueError("no URL")) is Failure.DESCRIPTION
     assert failure_of(RemoteProtocolError("no HTTP")) is Failure.BROKEN

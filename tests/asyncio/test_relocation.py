@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,56 +11,46 @@ from propchange.asyncio.relocation import find_description
 from propchange.errors import ConnectionFailed
 from propchange.upnp.description import DeviceDescription
 
-Run = Callable[..., Any]
 UDN = "uuid:a"
 
 
-def test_it_is_found(run: Run) -> None:
-    async def main() -> None:
-        for answers, expected in (
-            ({"former": UDN, "new": UDN}, "former"),
-            ({"former": "gone", "new": UDN}, "new"),
-            ({"former": "uuid:other", "new": UDN.upper()}, "new"),
-            ({"former": "gone", "new": "uuid:other", "third": UDN}, "third"),
-            ({"former": "gone", "new": "gone"}, None),
-            ({"former": "silent", "new": UDN}, "new"),
-            ({"former": "slow", "new": UDN}, "former"),
-            ({"former": "gone", "new": "slow"}, "new"),
-            ({"former": "not http"}, None),
-        ):
-            read, asked = reader(answers)
-            found = await find_description(
-                UDN, former="former", others=list(answers), read=read, grace=0.1
-            )
-            assert (found and found.url) == expected, answers
-            assert sorted(asked) == sorted(answers), "each is asked once"
-
-    run(main())
-
-
-def test_no_more_than_a_few_are_asked(run: Run) -> None:
-    async def main() -> None:
-        read, asked = reader(dict.fromkeys(map(str, range(100)), "gone"))
-        urls = list(map(str, range(100)))
-        assert (await find_description(UDN, former="0", others=urls, read=read, grace=0.1)) is None
-        assert len(asked) == 9
-
-    run(main())
-
-
-def test_cancelling_leaves_nothing_under_way(run: Run) -> None:
-    async def main() -> None:
-        read, _ = reader({"former": "silent", "new": "silent"})
-        finding = asyncio.create_task(
-            find_description(UDN, former="former", others=["new"], read=read, grace=0.1)
+async def test_it_is_found() -> None:
+    for answers, expected in (
+        ({"former": UDN, "new": UDN}, "former"),
+        ({"former": "gone", "new": UDN}, "new"),
+        ({"former": "uuid:other", "new": UDN.upper()}, "new"),
+        ({"former": "gone", "new": "uuid:other", "third": UDN}, "third"),
+        ({"former": "gone", "new": "gone"}, None),
+        ({"former": "silent", "new": UDN}, "new"),
+        ({"former": "slow", "new": UDN}, "former"),
+        ({"former": "gone", "new": "slow"}, "new"),
+        ({"former": "not http"}, None),
+    ):
+        read, asked = reader(answers)
+        found = await find_description(
+            UDN, former="former", others=list(answers), read=read, grace=0.1
         )
-        await asyncio.sleep(0.01)
-        finding.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await finding
-        assert len(asyncio.all_tasks()) == 1
+        assert (found and found.url) == expected, answers
+        assert sorted(asked) == sorted(answers), "each is asked once"
 
-    run(main())
+
+async def test_no_more_than_a_few_are_asked() -> None:
+    read, asked = reader(dict.fromkeys(map(str, range(100)), "gone"))
+    urls = list(map(str, range(100)))
+    assert (await find_description(UDN, former="0", others=urls, read=read, grace=0.1)) is None
+    assert len(asked) == 9
+
+
+async def test_cancelling_leaves_nothing_under_way() -> None:
+    read, _ = reader({"former": "silent", "new": "silent"})
+    finding = asyncio.create_task(
+        find_description(UDN, former="former", others=["new"], read=read, grace=0.1)
+    )
+    await asyncio.sleep(0.01)
+    finding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await finding
+    assert len(asyncio.all_tasks()) == 1
 
 
 def reader(answers: dict[str, str]) -> tuple[Any, list[str]]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS
 
-Run = Callable[..., Any]
 APPEARED, CHANGED, GONE = SightingKind
 
 
@@ -26,15 +22,10 @@ def sightings(wanted: str | None = None) -> Sightings:
     return Sightings(None, wanted)  # type: ignore[arg-type] # nothing is read
 
 
-def taken(run: Run, stream: Sightings) -> list[Sighting]:
+async def taken(stream: Sightings) -> list[Sighting]:
     """All that waits; closes it."""
     stream.close()
-
-    async def rest() -> list[Sighting]:
-        return [sighting async for sighting in stream]
-
-    result: list[Sighting] = run(rest())
-    return result
+    return [sighting async for sighting in stream]
 
 
 @pytest.mark.parametrize(
@@ -54,38 +45,35 @@ def taken(run: Run, stream: Sightings) -> list[Sighting]:
         ("lose", []),
     ],
 )
-def test_what_was_not_taken_of_a_device_is_one_sighting(
-    run: Run, happened: str, told: list[SightingKind]
+async def test_what_was_not_taken_of_a_device_is_one_sighting(
+    happened: str, told: list[SightingKind]
 ) -> None:
     stream, lamp = sightings(), device()
 
-    async def happen() -> None:
-        for what in happened.split():
-            if what == "see":
-                stream.see(lamp)
-            elif what == "lose":
-                stream.lose(lamp)
-            else:
-                await anext(stream)
-
-    run(happen())
-    assert [sighting.kind for sighting in taken(run, stream)] == told
+    for what in happened.split():
+        if what == "see":
+            stream.see(lamp)
+        elif what == "lose":
+            stream.lose(lamp)
+        else:
+            await anext(stream)
+    assert [sighting.kind for sighting in await taken(stream)] == told
 
 
-def test_only_root_devices_are_seen_unless_a_type_is_asked_for(run: Run) -> None:
+async def test_only_root_devices_are_seen_unless_a_type_is_asked_for() -> None:
     embedded = device("uuid:b", is_root=False)
     every, lamps = sightings(), sightings("Lamp")
     for stream in (every, lamps):
         stream.see(device())
         stream.see(embedded)
-    assert [sighting.udn for sighting in taken(run, every)] == ["uuid:a"]
-    assert [sighting.udn for sighting in taken(run, lamps)] == ["uuid:a", "uuid:b"]
+    assert [sighting.udn for sighting in await taken(every)] == ["uuid:a"]
+    assert [sighting.udn for sighting in await taken(lamps)] == ["uuid:a", "uuid:b"]
 
 
-def test_one_that_fits_later_appears_then(run: Run) -> None:
+async def test_one_that_fits_later_appears_then() -> None:
     stream, late = sightings(), device(is_root=False)
     stream.see(late)
     late.is_root = True
     stream.see(late)
-    (sighting,) = taken(run, stream)
+    (sighting,) = await taken(stream)
     assert (sighting.kind, sighting.description_url) == (APPEARED, "")

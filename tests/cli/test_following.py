@@ -132,7 +132,7 @@ def grant(sid: str, timeout: str = "Second-1800") -> str:
 Scenario = Callable[[ScriptedDevice, Form, asyncio.Task[None]], Awaitable[None]]
 
 
-def run(
+async def lines_of(
     scenario: Scenario,
     script: dict[str, list[str]],
     *,
@@ -142,43 +142,39 @@ def run(
     **options: Any,
 ) -> list[EventLine | StatusLine]:
     """Follow event URLs of a scripted device while ``scenario`` goes on; the lines told."""
-
-    async def main() -> list[EventLine | StatusLine]:
-        form = Form()
-        async with ScriptedDevice() as device, Writer(stream or io.StringIO()) as writer:
-            device.script = script
-            follower = Follower(writer, form, **options)
-            async with ControlPoint(
-                interface="127.0.0.1",
-                tap=follower.tap,
-                limits=dataclasses.replace(DEFAULT_LIMITS, **(limits or {})),
-            ) as control_point:
-                wanted = [
-                    (Source("device", url.rpartition("/")[2]), control_point.subscribe_url(url))
-                    for url in urls(device)
-                ]
-                following = asyncio.create_task(follower.follow(wanted))
-                try:
-                    await scenario(device, form, following)
-                finally:
-                    following.cancel()
-                    await asyncio.gather(following, return_exceptions=True)
-        return form.lines
-
-    return asyncio.run(asyncio.wait_for(main(), PATIENCE))
+    form = Form()
+    async with ScriptedDevice() as device, Writer(stream or io.StringIO()) as writer:
+        device.script = script
+        follower = Follower(writer, form, **options)
+        async with ControlPoint(
+            interface="127.0.0.1",
+            tap=follower.tap,
+            limits=dataclasses.replace(DEFAULT_LIMITS, **(limits or {})),
+        ) as control_point:
+            wanted = [
+                (Source("device", url.rpartition("/")[2]), control_point.subscribe_url(url))
+                for url in urls(device)
+            ]
+            following = asyncio.create_task(follower.follow(wanted))
+            try:
+                await scenario(device, form, following)
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+    return form.lines
 
 
 async def until_it_ends(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
     await following
 
 
-def test_a_granted_subscription_and_its_events_are_told() -> None:
+async def test_a_granted_subscription_and_its_events_are_told() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted")
         await device.notify("uuid:1", 0, "a")
         await form.wait_for("granted", "active", "event")
 
-    granted, _, event = run(scenario, {"SUBSCRIBE": [grant("uuid:1", "Second-60")]})
+    granted, _, event = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1", "Second-60")]})
 
     assert isinstance(granted, StatusLine)
     assert isinstance(event, EventLine)
@@ -190,18 +186,18 @@ def test_a_granted_subscription_and_its_events_are_told() -> None:
     assert event.message is None
 
 
-def test_a_grant_without_an_end_has_none() -> None:
+async def test_a_grant_without_an_end_has_none() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted")
 
-    (granted,) = run(scenario, {"SUBSCRIBE": [grant("uuid:1", "infinite")]})
+    (granted,) = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1", "infinite")]})
 
     assert isinstance(granted, StatusLine)
     assert granted.until is None
     assert granted.reason == "without an end, SID uuid:1"
 
 
-def test_a_device_that_cannot_reach_us_is_told_as_deaf_and_then_as_active() -> None:
+async def test_a_device_that_cannot_reach_us_is_told_as_deaf_and_then_as_active() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("deaf", "diagnosis")
         assert "127.0.0.1" in form.line("deaf").reason
@@ -212,10 +208,12 @@ def test_a_device_that_cannot_reach_us_is_told_as_deaf_and_then_as_active() -> N
         await device.notify("uuid:1", 0, "late")
         await form.wait_for("diagnosis", "active", "event")
 
-    run(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, limits={"initial_event_seconds": 0.05})
+    await lines_of(
+        scenario, {"SUBSCRIBE": [grant("uuid:1")]}, limits={"initial_event_seconds": 0.05}
+    )
 
 
-def test_a_subscription_that_is_lost_and_made_again_is_told() -> None:
+async def test_a_subscription_that_is_lost_and_made_again_is_told() -> None:
     """A gap in SEQ ends it; so does the one after that, and a device that is away is told once."""
 
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
@@ -228,10 +226,12 @@ def test_a_subscription_that_is_lost_and_made_again_is_told() -> None:
         await device.notify("uuid:2", 0, "c")
         await form.wait_for("active", "event")
 
-    run(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, limits={"backoff_first_seconds": 0.01})
+    await lines_of(
+        scenario, {"SUBSCRIBE": [grant("uuid:1")]}, limits={"backoff_first_seconds": 0.01}
+    )
 
 
-def test_a_service_without_its_description_is_told_as_untyped(
+async def test_a_service_without_its_description_is_told_as_untyped(
     workbench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nothing(service: RemoteService) -> None:
@@ -239,16 +239,13 @@ def test_a_service_without_its_description_is_told_as_untyped(
 
     monkeypatch.setattr(RemoteService, "conversions", nothing)
 
-    async def main() -> list[EventLine | StatusLine]:
-        form = Form()
-        writer = Writer(io.StringIO())
-        async with writer, ControlPoint(interface="127.0.0.1") as control_point:
-            follower = Follower(writer, form, count=1)
-            service = (await control_point.device(workbench.url))["Thermometer"]
-            await follower.follow([(Source("d", "s"), service.subscribe())])
-        return form.lines
-
-    untyped, _, event = asyncio.run(asyncio.wait_for(main(), PATIENCE))
+    form = Form()
+    writer = Writer(io.StringIO())
+    async with writer, ControlPoint(interface="127.0.0.1") as control_point:
+        follower = Follower(writer, form, count=1)
+        service = (await control_point.device(workbench.url))["Thermometer"]
+        await follower.follow([(Source("d", "s"), service.subscribe())])
+    untyped, _, event = form.lines
 
     assert isinstance(untyped, StatusLine)
     assert untyped.status == "untyped"
@@ -256,28 +253,28 @@ def test_a_service_without_its_description_is_told_as_untyped(
     assert event.event.changes["Temperature"] == "20.0"
 
 
-def test_a_renewal_is_told() -> None:
+async def test_a_renewal_is_told() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted", "renewed")
         assert form.line("renewed").reason == "2 s"
         assert form.line("renewed").until is not None
 
-    run(scenario, {"SUBSCRIBE": [grant("uuid:1", "Second-2")]})
+    await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1", "Second-2")]})
 
 
-def test_the_only_refusal_is_raised() -> None:
+async def test_the_only_refusal_is_raised() -> None:
     with pytest.raises(SubscriptionRefused) as refused:
-        run(until_it_ends, {"SUBSCRIBE": ["500 No"]})
+        await lines_of(until_it_ends, {"SUBSCRIBE": ["500 No"]})
 
     assert refused.value.status == 500
 
 
-def test_a_refused_callback_is_named() -> None:
+async def test_a_refused_callback_is_named() -> None:
     with pytest.raises(SubscriptionRefused, match=r"412: it will not send events to 127\.0\.0\.1:"):
-        run(until_it_ends, {"SUBSCRIBE": ["412 Precondition Failed"]})
+        await lines_of(until_it_ends, {"SUBSCRIBE": ["412 Precondition Failed"]})
 
 
-def test_a_service_that_refuses_does_not_keep_the_others_from_being_watched() -> None:
+async def test_a_service_that_refuses_does_not_keep_the_others_from_being_watched() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted", "failed", "refused")
         assert form.line("refused").source == Source("device", "one")
@@ -285,7 +282,7 @@ def test_a_service_that_refuses_does_not_keep_the_others_from_being_watched() ->
         await device.notify("uuid:1", 0, "a")
         await form.wait_for("active", "event")
 
-    run(
+    await lines_of(
         scenario,
         {"SUBSCRIBE": ["503 Busy", grant("uuid:1")]},
         urls=lambda device: [
@@ -297,17 +294,17 @@ def test_a_service_that_refuses_does_not_keep_the_others_from_being_watched() ->
     )
 
 
-def test_an_event_url_that_is_none_is_a_fault_of_the_description() -> None:
+async def test_an_event_url_that_is_none_is_a_fault_of_the_description() -> None:
     with pytest.raises(DescriptionError, match="https://"):
-        run(until_it_ends, {}, urls=lambda _: ["https://127.0.0.1/x"])
+        await lines_of(until_it_ends, {}, urls=lambda _: ["https://127.0.0.1/x"])
 
 
-def test_nobody_there_is_raised() -> None:
+async def test_nobody_there_is_raised() -> None:
     with pytest.raises(ConnectionFailed):
-        run(until_it_ends, {}, urls=lambda _: ["http://127.0.0.1:1/x"])
+        await lines_of(until_it_ends, {}, urls=lambda _: ["http://127.0.0.1:1/x"])
 
 
-def test_it_ends_after_as_many_events_as_were_wanted() -> None:
+async def test_it_ends_after_as_many_events_as_were_wanted() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted")
         await asyncio.gather(*(device.notify("uuid:1", seq, "x") for seq in range(1)))
@@ -315,23 +312,23 @@ def test_it_ends_after_as_many_events_as_were_wanted() -> None:
             await device.notify("uuid:1", seq, f"{seq}")
         await following
 
-    lines = run(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, count=2)
+    lines = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, count=2)
 
     assert [line.event.seq for line in lines if isinstance(line, EventLine)] == [0, 1]
 
 
-def test_an_output_that_cannot_be_written_ends_it() -> None:
+async def test_an_output_that_cannot_be_written_ends_it() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await following
 
     with (
-        open("/dev/full", "w") as full,
+        open("/dev/full", "w") as full,  # noqa: ASYNC230 - a device
         pytest.raises(CommandFailed, match="cannot write the output: No space left on device"),
     ):
-        run(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, stream=full)
+        await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, stream=full)
 
 
-def test_each_event_has_its_notify_when_they_are_kept() -> None:
+async def test_each_event_has_its_notify_when_they_are_kept() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted")
         await device.notify("uuid:wrong", 0, "stray")
@@ -339,7 +336,7 @@ def test_each_event_has_its_notify_when_they_are_kept() -> None:
             await device.notify("uuid:1", seq, f"v{seq}")
         await form.wait_for("event", "event")
 
-    lines = run(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, keep_messages=True)
+    lines = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, keep_messages=True)
 
     events = [line for line in lines if isinstance(line, EventLine)]
     for line in events:

@@ -29,141 +29,108 @@ def pipe() -> Iterator[tuple[int, TextIO]]:
         assert error.errno == errno.EBADF  # noqa: PT017 - the test has closed it
 
 
-def test_texts_arrive_in_order_and_at_once(pipe: tuple[int, TextIO]) -> None:
+async def test_texts_arrive_in_order_and_at_once(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
 
-    async def write() -> None:
-        async with Writer(stream) as writer:
-            for text in ("one\n", "", "zwölf\n"):
-                writer.put(text)
-            arrived = b""
-            while arrived != "one\nzwölf\n".encode():
-                arrived += await asyncio.to_thread(os.read, read, 100)
-
-    asyncio.run(asyncio.wait_for(write(), PATIENCE))
+    async with Writer(stream) as writer:
+        for text in ("one\n", "", "zwölf\n"):
+            writer.put(text)
+        arrived = b""
+        while arrived != "one\nzwölf\n".encode():
+            arrived += await asyncio.to_thread(os.read, read, 100)
 
 
-def test_what_the_streams_encoding_lacks_is_escaped(pipe: tuple[int, TextIO]) -> None:
+async def test_what_the_streams_encoding_lacks_is_escaped(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
 
-    async def write() -> None:
-        async with Writer(stream, encoding="ascii") as writer:
-            writer.put("20 °C")
-
-    asyncio.run(write())
+    async with Writer(stream, encoding="ascii") as writer:
+        writer.put("20 °C")
     assert os.read(read, 100) == rb"20 \xb0C"
 
 
-def test_a_stream_that_is_no_file_is_written_to_as_it_is() -> None:
+async def test_a_stream_that_is_no_file_is_written_to_as_it_is() -> None:
     stream = io.StringIO()
 
-    async def write() -> None:
-        async with Writer(stream) as writer:
-            writer.put("text")
-
-    asyncio.run(write())
+    async with Writer(stream) as writer:
+        writer.put("text")
     assert stream.getvalue() == "text"
 
 
-def test_a_reader_that_goes_is_noticed_without_writing(pipe: tuple[int, TextIO]) -> None:
+async def test_a_reader_that_goes_is_noticed_without_writing(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
-
-    async def write() -> OSError | None:
-        async with Writer(stream) as writer:
-            assert not writer.ended.is_set()
-            os.close(read)
-            await writer.ended.wait()
-            writer.put("dropped")
-            await writer.room()
-            return writer.failure
-
-    assert asyncio.run(asyncio.wait_for(write(), PATIENCE)) is None
+    async with Writer(stream) as writer:
+        assert not writer.ended.is_set()
+        os.close(read)
+        await writer.ended.wait()
+        writer.put("dropped")
+        await writer.room()
+        assert writer.failure is None
 
 
-def test_a_reader_that_has_gone_is_no_failure(pipe: tuple[int, TextIO]) -> None:
+async def test_a_reader_that_has_gone_is_no_failure(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
     os.close(read)
+    async with Writer(stream) as writer:
+        writer.put("text")
+        await writer.ended.wait()
+        assert writer.failure is None
 
-    async def write() -> OSError | None:
+
+async def test_a_full_disk_is_a_failure() -> None:
+    with open("/dev/full", "w") as stream:  # noqa: ASYNC230 - a device
         async with Writer(stream) as writer:
             writer.put("text")
             await writer.ended.wait()
-            return writer.failure
-
-    assert asyncio.run(asyncio.wait_for(write(), PATIENCE)) is None
-
-
-def test_a_full_disk_is_a_failure() -> None:
-    async def write() -> OSError | None:
-        with open("/dev/full", "w") as stream:  # noqa: ASYNC230 - a device
-            async with Writer(stream) as writer:
-                writer.put("text")
-                await writer.ended.wait()
-                return writer.failure
-
-    failure = asyncio.run(asyncio.wait_for(write(), PATIENCE))
-    assert failure is not None
-    assert failure.errno == errno.ENOSPC
+            assert writer.failure is not None
+            assert writer.failure.errno == errno.ENOSPC
 
 
-def test_without_a_stream_it_has_ended_at_once() -> None:
-    async def write() -> bool:
-        async with Writer(None) as writer:
-            writer.put("text")
-            return writer.ended.is_set()
-
-    assert asyncio.run(write())
+async def test_without_a_stream_it_has_ended_at_once() -> None:
+    async with Writer(None) as writer:
+        writer.put("text")
+        assert writer.ended.is_set()
 
 
-def test_a_reader_that_stalls_holds_up_who_waits_for_room_and_nobody_else(
+async def test_a_reader_that_stalls_holds_up_who_waits_for_room_and_nobody_else(
     pipe: tuple[int, TextIO],
 ) -> None:
     read, stream = pipe
     text = "x" * 100_000  # more than a pipe holds
 
-    async def write() -> None:
-        async with Writer(stream) as writer:
+    async with Writer(stream) as writer:
+        writer.put(text)
+        while writer._waiting_characters:  # until the thread is stuck in the pipe with it
+            await asyncio.sleep(0)
+        for _ in range(2):
             writer.put(text)
-            while writer._waiting_characters:  # until the thread is stuck in the pipe with it
-                await asyncio.sleep(0)
-            for _ in range(2):
-                writer.put(text)
-            waiting = asyncio.ensure_future(writer.room())
-            for _ in range(10):
-                await asyncio.sleep(0)
-            assert not waiting.done()
-            taken = 0
-            while taken < 3 * len(text):
-                taken += len(await asyncio.to_thread(os.read, read, 65_536))
-            await waiting
-
-    asyncio.run(asyncio.wait_for(write(), PATIENCE))
+        waiting = asyncio.ensure_future(writer.room())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        taken = 0
+        while taken < 3 * len(text):
+            taken += len(await asyncio.to_thread(os.read, read, 65_536))
+        await waiting
 
 
-def test_a_reader_that_stalls_cannot_hold_up_the_end(
+async def test_a_reader_that_stalls_cannot_hold_up_the_end(
     pipe: tuple[int, TextIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, stream = pipe
     monkeypatch.setattr(writing, "_LAST_SECONDS", 0.05)
 
-    async def write() -> None:
-        async with Writer(stream) as writer:
-            writer.put("x" * 100_000)
-
     begun = time.monotonic()
-    asyncio.run(write())
+    async with Writer(stream) as writer:
+        writer.put("x" * 100_000)
     assert time.monotonic() - begun < PATIENCE / 2
 
 
-def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, TextIO]) -> None:
+async def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
     os.set_blocking(stream.fileno(), False)
 
-    async def write() -> None:
-        async with Writer(stream) as writer:
-            writer.put("x" * 200_000)
-            taken = 0
-            while taken < 200_000:
-                taken += len(await asyncio.to_thread(os.read, read, 65_536))
-
-    asyncio.run(asyncio.wait_for(write(), PATIENCE))
+    async with Writer(stream) as writer:
+        writer.put("x" * 200_000)
+        taken = 0
+        while taken < 200_000:
+            taken += len(await asyncio.to_thread(os.read, read, 65_536))

@@ -430,44 +430,41 @@ class LoopSink(Turns):
         return asyncio.get_running_loop().call_soon(callback).cancel
 
 
-def test_on_a_real_loop_a_task_started_inside_a_held_batch_is_free_once_it_has_ended() -> None:
-    async def main() -> list[dict[str, str]]:
-        thermometer, sink = Thermometer(), LoopSink()
-        thermometer.attach(sink)
-        go = asyncio.Event()
+async def test_on_a_real_loop_a_task_started_inside_a_held_batch_is_free_once_it_has_ended() -> (
+    None
+):
+    thermometer, sink = Thermometer(), LoopSink()
+    thermometer.attach(sink)
+    go = asyncio.Event()
 
-        async def later() -> None:
-            await go.wait()
-            thermometer.alarm = True
+    async def later() -> None:
+        await go.wait()
+        thermometer.alarm = True
 
-        with pytest.raises(RuntimeError, match="held across an await"), thermometer.batch():
-            thermometer.temperature = 30.0
-            task = asyncio.create_task(later())
-            await asyncio.sleep(0)
-        go.set()
-        await task
-        with thermometer.batch():
-            thermometer.temperature = 22.0
-        return sink.published
-
-    assert asyncio.run(main()) == [{"Alarm": "1"}, {"Temperature": "22.0"}]
-
-
-def test_a_batch_in_an_async_generator_that_is_closed_elsewhere_raises_nothing_odd() -> None:
-    async def main() -> None:
-        thermometer, sink = Thermometer(), LoopSink()
-        thermometer.attach(sink)
-
-        async def holding() -> AsyncIterator[None]:
-            with thermometer.batch():
-                thermometer.temperature = 30.0
-                yield
-
-        generator = holding()
-        await asyncio.create_task(anext(generator))  # type: ignore[arg-type]  # a coroutine here
+    with pytest.raises(RuntimeError, match="held across an await"), thermometer.batch():
+        thermometer.temperature = 30.0
+        task = asyncio.create_task(later())
         await asyncio.sleep(0)
-        assert thermometer.temperature == 20.0
-        with pytest.raises(RuntimeError, match="held across an await"):
-            await anext(generator)
+    go.set()
+    await task
+    with thermometer.batch():
+        thermometer.temperature = 22.0
 
-    asyncio.run(main())
+    assert sink.published == [{"Alarm": "1"}, {"Temperature": "22.0"}]
+
+
+async def test_a_batch_in_an_async_generator_that_is_closed_elsewhere_raises_nothing_odd() -> None:
+    thermometer, sink = Thermometer(), LoopSink()
+    thermometer.attach(sink)
+
+    async def holding() -> AsyncIterator[None]:
+        with thermometer.batch():
+            thermometer.temperature = 30.0
+            yield
+
+    generator = holding()
+    await asyncio.create_task(anext(generator))  # type: ignore[arg-type]  # a coroutine here
+    await asyncio.sleep(0)
+    assert thermometer.temperature == 20.0
+    with pytest.raises(RuntimeError, match="held across an await"):
+        await anext(generator)
