@@ -5,10 +5,12 @@ from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.remote import RemoteDevice, RemoteService
 from propchange.asyncio.sightings import Sighting, SightingKind
 from propchange.asyncio.subscription import Subscription
+from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Request, Response
 from propchange.errors import (
     ConnectionFailed,
     DeliveryError,
@@ -35,6 +37,7 @@ __all__ = [
     "Device",
     "Diagnosis",
     "Event",
+    "Facts",
     "HostedDevice",
     "Limits",
     "LocalProtocolError",
@@ -43,6 +46,8 @@ __all__ = [
     "RemoteDevice",
     "RemoteProtocolError",
     "RemoteService",
+    "Request",
+    "Response",
     "Service",
     "Sighting",
     "SightingKind",

@@ -44,19 +44,6 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_public_name_is_there_and_none_else() -> None:
-    for name in propchange.__all__:
-        assert getattr(propchange, name) is not None
-    assert propchange.__all__ == sorted(propchange.__all__)
-    public = {name for name in vars(propchange) if not name.startswith("_")}
-    rooms = {"asyncio", "cli", "core", "driver", "errors", "http", "testing", "twisted", "upnp"}
-    assert public - rooms == set(propchange.__all__)
-
-
-def test_every_exception_is_public() -> None:
-    assert set(errors.__all__) <= set(propchange.__all__)
-
-
 def test_no_exception_is_a_runtimes() -> None:
     for name in errors.__all__:
         for base in getattr(errors, name).__mro__:

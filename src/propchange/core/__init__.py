@@ -1,1 +1,189 @@
-"""The protocol of UPnP eventing: rules, states and schedules. No I/O, no clock, no randomness."""
+"""The protocol of UPnP eventing: rules, states and schedules. No I/O, no clock, no randomness.
+
+For the author of a runtime or of a web framework: :class:`PublisherProtocol` and
+:class:`SubscriberProtocol` take inputs with the time, and their ``take_…`` methods return what to
+send and what has happened. ``docs/sans-io.md`` shows a program that drives one of them.
+
+The names below are public. No other name in the rooms inside is; it may change at any time.
+"""
+
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.verdicts import Diagnosis, Verdict, diagnose
+from propchange.core.discovery.advertised import (
+    AdvertisedDevice,
+    AdvertisementIgnored,
+    DeviceAppeared,
+    DeviceChanged,
+    DeviceGone,
+    DeviceMoved,
+    DeviceRebooted,
+    DeviceReturned,
+    GoneBy,
+    PresenceOutcome,
+    SearchWanted,
+)
+from propchange.core.discovery.advertisement import Advertisement, AdvertisementKind
+from propchange.core.discovery.presence import Presence
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
+from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
+from propchange.core.multicast.publication import (
+    MulticastMerged,
+    MulticastPolicy,
+    MulticastTooLarge,
+)
+from propchange.core.multicast.reception import (
+    MulticastEvent,
+    MulticastMissed,
+    MulticastReception,
+    MulticastRefused,
+    NotBelieved,
+)
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import (
+    AttemptFailed,
+    AttemptTimedOut,
+    Disowned,
+    Expired,
+    InitialEventDelivered,
+    Merged,
+    MessageAbandoned,
+    PublisherOutcome,
+    Refused,
+    Renewed,
+    Subscribed,
+    Unsubscribed,
+)
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
+from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
+from propchange.core.subscriber.failures import Failure, failure_of_errno
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import (
+    ForeignSource,
+    Granted,
+    NotifyRefused,
+    RenewalAnswered,
+    RenewalFailed,
+    SeqUnreliable,
+    SubscriberOutcome,
+    Unreadable,
+)
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.record import Convert, HeldSubscription
+from propchange.core.subscriber.requests import (
+    OutgoingRequest,
+    RequestKind,
+    addressed_to,
+    leads_inside,
+    redirect_url,
+)
+from propchange.core.values.container_update_ids import CONTAINERS
+from propchange.core.values.data_types import DataType, data_type
+from propchange.core.values.lastchange import LastChangeFold
+from propchange.core.values.merging import Fold
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import (
+    Delivery,
+    DeliveryAddress,
+    DeliveryFailure,
+    DeliveryURL,
+    Endpoint,
+    EventMessage,
+    HeaderPairs,
+    Request,
+    Response,
+)
+
+__all__ = [
+    "CONTAINERS",
+    "DEFAULT_LIMITS",
+    "AdvertisedDevice",
+    "Advertisement",
+    "AdvertisementIgnored",
+    "AdvertisementKind",
+    "AttemptFailed",
+    "AttemptTimedOut",
+    "Callers",
+    "Cause",
+    "Change",
+    "Convert",
+    "DataType",
+    "Datagram",
+    "Delivery",
+    "DeliveryAddress",
+    "DeliveryFailure",
+    "DeliveryURL",
+    "DeviceAppeared",
+    "DeviceChanged",
+    "DeviceGone",
+    "DeviceMoved",
+    "DeviceRebooted",
+    "DeviceReturned",
+    "Diagnosis",
+    "Disowned",
+    "Endpoint",
+    "Event",
+    "EventMessage",
+    "EventedVariable",
+    "Expired",
+    "Facts",
+    "Failure",
+    "Fold",
+    "ForeignSource",
+    "GoneBy",
+    "Granted",
+    "HeaderPairs",
+    "HeldSubscription",
+    "InitialEventDelivered",
+    "InterfaceKind",
+    "LastChangeFold",
+    "Limits",
+    "LocalAddress",
+    "Merged",
+    "MessageAbandoned",
+    "MulticastEvent",
+    "MulticastMerged",
+    "MulticastMissed",
+    "MulticastPolicy",
+    "MulticastReception",
+    "MulticastRefused",
+    "MulticastScope",
+    "MulticastTooLarge",
+    "NotBelieved",
+    "NotifyRefused",
+    "OnLink",
+    "OutgoingRequest",
+    "Presence",
+    "PresenceOutcome",
+    "PublisherOutcome",
+    "PublisherPolicy",
+    "PublisherProtocol",
+    "Refused",
+    "RenewalAnswered",
+    "RenewalFailed",
+    "Renewed",
+    "Request",
+    "RequestKind",
+    "Response",
+    "SearchWanted",
+    "SeqUnreliable",
+    "ServiceIdentity",
+    "StateVariable",
+    "Status",
+    "StatusChange",
+    "Subscribed",
+    "SubscriberOutcome",
+    "SubscriberPolicy",
+    "SubscriberProtocol",
+    "Unreadable",
+    "Unsubscribed",
+    "Verdict",
+    "addressed_to",
+    "data_type",
+    "diagnose",
+    "failure_of_errno",
+    "leads_inside",
+    "redirect_url",
+]

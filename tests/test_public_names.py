@@ -1,0 +1,209 @@
+"""The public names of the package: what its users may rely on, all of it and nothing else.
+
+A name that is added or taken away here is a change of the public surface and belongs into
+CHANGELOG.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
+
+import pytest
+
+from propchange import errors
+
+PUBLIC = {
+    "propchange": """
+        Cause
+        Change
+        ConnectionFailed
+        ControlPoint
+        DeliveryError
+        DescriptionError
+        Device
+        Diagnosis
+        Event
+        Facts
+        HostedDevice
+        Limits
+        LocalProtocolError
+        PropchangeError
+        ProtocolError
+        RemoteDevice
+        RemoteProtocolError
+        RemoteService
+        Request
+        Response
+        Service
+        Sighting
+        SightingKind
+        StateVariable
+        Status
+        StatusChange
+        Subscription
+        SubscriptionError
+        SubscriptionLost
+        SubscriptionRefused
+        TimedOut
+        Verdict
+        host
+    """,
+    "propchange.core": """
+        AdvertisedDevice
+        Advertisement
+        AdvertisementIgnored
+        AdvertisementKind
+        AttemptFailed
+        AttemptTimedOut
+        CONTAINERS
+        Callers
+        Cause
+        Change
+        Convert
+        DEFAULT_LIMITS
+        DataType
+        Datagram
+        Delivery
+        DeliveryAddress
+        DeliveryFailure
+        DeliveryURL
+        DeviceAppeared
+        DeviceChanged
+        DeviceGone
+        DeviceMoved
+        DeviceRebooted
+        DeviceReturned
+        Diagnosis
+        Disowned
+        Endpoint
+        Event
+        EventMessage
+        EventedVariable
+        Expired
+        Facts
+        Failure
+        Fold
+        ForeignSource
+        GoneBy
+        Granted
+        HeaderPairs
+        HeldSubscription
+        InitialEventDelivered
+        InterfaceKind
+        LastChangeFold
+        Limits
+        LocalAddress
+        Merged
+        MessageAbandoned
+        MulticastEvent
+        MulticastMerged
+        MulticastMissed
+        MulticastPolicy
+        MulticastReception
+        MulticastRefused
+        MulticastScope
+        MulticastTooLarge
+        NotBelieved
+        NotifyRefused
+        OnLink
+        OutgoingRequest
+        Presence
+        PresenceOutcome
+        PublisherOutcome
+        PublisherPolicy
+        PublisherProtocol
+        Refused
+        RenewalAnswered
+        RenewalFailed
+        Renewed
+        Request
+        RequestKind
+        Response
+        SearchWanted
+        SeqUnreliable
+        ServiceIdentity
+        StateVariable
+        Status
+        StatusChange
+        Subscribed
+        SubscriberOutcome
+        SubscriberPolicy
+        SubscriberProtocol
+        Unreadable
+        Unsubscribed
+        Verdict
+        addressed_to
+        data_type
+        diagnose
+        failure_of_errno
+        leads_inside
+        redirect_url
+    """,
+    "propchange.http": """
+        RequestParser
+        ResponseParser
+        encode_datagram
+        encode_delivery
+        encode_request
+        encode_response
+        parse_datagram
+    """,
+    "propchange.testing": """
+        DELIVER
+        Fate
+        Link
+        Message
+        REFUSED
+        SILENT
+        UNREACHABLE
+    """,
+    "propchange.twisted": """
+        ControlPoint
+        RemoteDevice
+        RemoteService
+        Service
+        Site
+        Subscription
+        install
+    """,
+    "propchange.upnp.standard": """
+        AVTransport
+        ConnectionManager
+        ContentDirectory
+        Dimming
+        RenderingControl
+        SwitchPower
+        WANCommonInterfaceConfig
+        WANIPConnection
+    """,
+}
+
+
+@pytest.mark.parametrize("room", PUBLIC)
+def test_the_room_exports_these_names_and_no_other(room):
+    module = importlib.import_module(room)
+    expected = PUBLIC[room].split()
+    assert sorted(module.__all__) == sorted(expected)
+    assert expected == sorted(expected)
+    # A submodule that was imported is an attribute of its package. A module that is no package
+    # has imports of its own, which __all__ leaves out.
+    if hasattr(module, "__path__"):
+        attributes = {
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        }
+        assert attributes - {"annotations"} == set(expected)
+
+
+def test_every_exception_is_public():
+    assert set(errors.__all__) <= set(PUBLIC["propchange"].split())
+
+
+def test_the_outcomes_of_each_protocol_are_public():
+    from propchange import core
+
+    for union in (core.PublisherOutcome, core.SubscriberOutcome, core.PresenceOutcome):
+        for outcome in union.__args__:
+            assert getattr(core, outcome.__name__) is outcome
