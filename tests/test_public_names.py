@@ -57,9 +57,9 @@ PUBLIC = {
         AttemptFailed
         AttemptTimedOut
         CONTAINERS
-        Callers
         Cause
         Change
+        ConnectionHistory
         Convert
         DEFAULT_LIMITS
         DataType
@@ -88,7 +88,6 @@ PUBLIC = {
         GoneBy
         Granted
         HeaderPairs
-        HeldSubscription
         InitialEventDelivered
         InterfaceKind
         LastChangeFold
@@ -130,6 +129,7 @@ PUBLIC = {
         SubscriberOutcome
         SubscriberPolicy
         SubscriberProtocol
+        SubscriptionRecord
         Unreadable
         Unsubscribed
         Verdict

@@ -56,21 +56,21 @@ def link_of(wire: Wire | None = None, **options) -> Link:
 def test_the_example_of_the_module_works() -> None:
     link = Link()
     link.add_service("/evt", {"Temperature": EventedVariable("20")})
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(1)
     link.update("/evt", {"Temperature": "21"})
     link.run(1)
-    assert held.values == {"Temperature": "21"}
-    assert [event.seq for event in link.events(held)] == [0, 1]
-    assert [change.status for change in link.statuses(held)] == [Status.ACTIVE]
+    assert record.values == {"Temperature": "21"}
+    assert [event.seq for event in link.events(record)] == [0, 1]
+    assert [change.status for change in link.statuses(record)] == [Status.ACTIVE]
 
 
 def test_nothing_happens_before_time_goes_by() -> None:
     link = link_of()
-    held = link.subscribe("/evt")
-    assert held.state is SubscriberState.SUBSCRIBING
+    record = link.subscribe("/evt")
+    assert record.state is SubscriberState.SUBSCRIBING
     link.run(0)
-    assert held.state is SubscriberState.ACTIVE
+    assert record.state is SubscriberState.ACTIVE
     assert link.now == 0.0
     link.run(2.5)
     assert link.now == 2.5
@@ -103,39 +103,39 @@ def test_each_end_keeps_its_own_outcomes() -> None:
 
 def test_a_delayed_message_arrives_late() -> None:
     link = link_of(Wire(SUBSCRIBE=Fate((3.0,))))
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(2.9)
-    assert held.state is SubscriberState.SUBSCRIBING
+    assert record.state is SubscriberState.SUBSCRIBING
     link.run(0.1)
-    assert held.state is SubscriberState.ACTIVE
+    assert record.state is SubscriberState.ACTIVE
 
 
 def test_messages_can_overtake_each_other() -> None:
     wire = Wire(answer=Fate((1.0,)))
     link = link_of(wire)
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(0)
     assert wire.carried[-2:] == [(0.0, "NOTIFY"), (0.0, "answer")]
-    assert held.state is SubscriberState.SUBSCRIBING
+    assert record.state is SubscriberState.SUBSCRIBING
     link.run(2)
-    assert held.values == {"A": "0", "B": "0"}
+    assert record.values == {"A": "0", "B": "0"}
 
 
 def test_a_doubled_message_arrives_twice() -> None:
     wire = Wire(NOTIFY=Fate((0.0, 0.5)))
     link = link_of(wire)
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(1)
     assert (wire.count("NOTIFY"), wire.count("answer")) == (1, 3)
-    assert len(link.events(held)) == 1
+    assert len(link.events(record)) == 1
 
 
 def test_the_sender_of_a_lost_request_learns_of_it_at_once_or_waits() -> None:
     for fate, waited in ((LOST, 0.0), (SILENCE, DEFAULT_LIMITS.request_seconds)):
         link = link_of(Wire(SUBSCRIBE=fate))
-        held = link.subscribe("/evt", persistent=False)
+        record = link.subscribe("/evt", persistent=False)
         link.run(100)
-        (change,) = link.statuses(held)
+        (change,) = link.statuses(record)
         assert change.cause is Cause.UNREACHABLE
         assert change.reason == ("no answer in time" if waited else "the wire is cut")
 
@@ -157,22 +157,22 @@ def test_the_sender_of_a_lost_event_learns_of_it_at_once_or_waits() -> None:
 def test_an_answer_to_an_event_that_comes_after_the_time_is_up_is_nobodys() -> None:
     wire = Wire(NOTIFY=Fate((31.0,)))
     link = link_of(wire, limits=PATIENT)
-    held = link.subscribe("/evt", duration=600)
+    record = link.subscribe("/evt", duration=600)
     link.run(40)
     assert isinstance(link.publisher_outcomes[-1], MessageAbandoned)
-    assert held.values == {"A": "0", "B": "0"}
+    assert record.values == {"A": "0", "B": "0"}
     assert link._waiting == set()
 
 
 def test_a_lost_answer_is_lost_for_whoever_waits_for_it() -> None:
     wire = Wire()
     link = link_of(wire)
-    held = link.subscribe("/evt", duration=60)
+    record = link.subscribe("/evt", duration=60)
     link.run(1)
     wire.fates["answer"] = LOST
     link.update("/evt", {"A": "1"})
     link.run(1)
-    assert held.values["A"] == "1"
+    assert record.values["A"] == "1"
     assert isinstance(link.publisher_outcomes[-1], MessageAbandoned)
 
 
@@ -180,18 +180,18 @@ def test_a_lost_answer_is_lost_for_whoever_waits_for_it() -> None:
 def test_unsubscribing_ends_both_ends() -> None:
     wire = Wire()
     link = link_of(wire)
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(1)
-    link.unsubscribe(held)
+    link.unsubscribe(record)
     link.run(1)
-    assert held.state is SubscriberState.CLOSED
+    assert record.state is SubscriberState.CLOSED
     assert list(link.publisher.subscriptions) == []
     assert wire.count("UNSUBSCRIBE") == 1
 
 
 def test_a_restarted_publisher_has_its_first_values_and_no_subscriptions() -> None:
     link = link_of()
-    held = link.subscribe("/evt", duration=60)
+    record = link.subscribe("/evt", duration=60)
     link.run(1)
     link.update("/evt", {"A": "1"})
     link.run(1)
@@ -200,13 +200,13 @@ def test_a_restarted_publisher_has_its_first_values_and_no_subscriptions() -> No
     assert link.publisher is not before
     assert list(link.publisher.subscriptions) == []
     link.run(60)
-    assert [change.cause for change in link.statuses(held)] == [
+    assert [change.cause for change in link.statuses(record)] == [
         Cause.INITIAL_EVENT,
         Cause.RENEWAL_REFUSED,
         Cause.INITIAL_EVENT,
     ]
-    assert held.values == {"A": "0", "B": "0"}
-    assert held.sid == "uuid:00000002"
+    assert record.values == {"A": "0", "B": "0"}
+    assert record.sid == "uuid:00000002"
 
 
 def test_what_was_in_flight_at_a_restart_is_answered_to_nobody() -> None:
@@ -223,31 +223,31 @@ def test_a_description_is_read_again_where_the_test_says_it_is() -> None:
     wire = Wire()
     link = link_of(wire)
     link.add_service("/new", {"A": EventedVariable("new")})
-    held = link.subscriber.subscribe(link.url("/gone"), link.now, describable=True)
+    record = link.subscriber.subscribe(link.url("/gone"), link.now, describable=True)
     link.run(1)
     assert wire.count("DESCRIBE") == 1
-    assert held.state is SubscriberState.WAITING
-    link.described_at[held] = link.url("/new")
+    assert record.state is SubscriberState.WAITING
+    link.described_at[record] = link.url("/new")
     link.run(10)
-    assert held.values == {"A": "new"}
-    assert held.event_url == "http://10.0.0.1:8000/new"
+    assert record.values == {"A": "new"}
+    assert record.event_url == "http://10.0.0.1:8000/new"
 
 
 def test_a_description_can_get_lost_too() -> None:
     wire = Wire(DESCRIBE=LOST)
     link = link_of(wire)
-    held = link.subscriber.subscribe(link.url("/gone"), link.now, describable=True)
-    link.described_at[held] = link.url("/evt")
+    record = link.subscriber.subscribe(link.url("/gone"), link.now, describable=True)
+    link.described_at[record] = link.url("/evt")
     link.run(20)
     assert wire.count("DESCRIBE") > 2
-    assert held.state is SubscriberState.WAITING
+    assert record.state is SubscriberState.WAITING
 
 
 def test_an_event_for_an_address_that_is_not_the_subscribers_finds_nobody() -> None:
     link = link_of(subscriber_policy=SubscriberPolicy(callback_host="10.0.0.77"))
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(9)
-    assert held.state is SubscriberState.DEAF
+    assert record.state is SubscriberState.DEAF
     failed = [o for o in link.publisher_outcomes if isinstance(o, AttemptFailed)]
     assert [(outcome.url, outcome.reason) for outcome in failed] == [
         ("http://10.0.0.77:9000/path-1", "no connection")
@@ -256,9 +256,9 @@ def test_an_event_for_an_address_that_is_not_the_subscribers_finds_nobody() -> N
 
 def test_a_callback_off_the_link_is_refused() -> None:
     link = link_of(subscriber_policy=SubscriberPolicy(callback_host="192.0.2.1"))
-    held = link.subscribe("/evt", persistent=False)
+    record = link.subscribe("/evt", persistent=False)
     link.run(1)
-    assert link.statuses(held)[0].http_status == 412
+    assert link.statuses(record)[0].http_status == 412
 
 
 def test_addresses_policies_and_jitter_are_the_tests_own() -> None:
@@ -270,9 +270,9 @@ def test_addresses_policies_and_jitter_are_the_tests_own() -> None:
         subscriber_host="10.0.0.9",
     )
     assert link.url("/evt") == "http://10.0.0.8:8000/evt"
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(1)
-    assert held.callback == "http://10.0.0.9:9000/path-1"
+    assert record.callback == "http://10.0.0.9:9000/path-1"
     assert link.subscriber.next_deadline() == 45.0
     (subscription,) = link.publisher.subscriptions
     assert subscription.routes[0].address.uda == "2.0"

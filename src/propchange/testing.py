@@ -4,11 +4,11 @@
 
     link = Link()
     link.add_service("/evt", {"Temperature": EventedVariable("20")})
-    held = link.subscribe("/evt")
+    record = link.subscribe("/evt")
     link.run(1)
     link.update("/evt", {"Temperature": "21"})
     link.run(1)
-    assert held.values == {"Temperature": "21"}
+    assert record.values == {"Temperature": "21"}
 
 Every message goes through its bytes. Nothing sleeps: :meth:`Link.run` moves the clock from one
 thing that is due to the next.
@@ -37,7 +37,7 @@ from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
@@ -126,7 +126,7 @@ class Link:
         self.publisher = self._new_publisher()
         self.publisher_outcomes: list[PublisherOutcome] = []
         self.subscriber_outcomes: list[SubscriberOutcome] = []
-        self.described_at: dict[HeldSubscription, str] = {}
+        self.described_at: dict[SubscriptionRecord, str] = {}
         """Where a description that is read again says the event URL is; absent: it fails."""
         self.deaf: set[str] = set()
         self.answers: Callable[[Request], int | None] = lambda request: None
@@ -166,16 +166,16 @@ class Link:
         """The event URL of the service at ``path``."""
         return f"http://{self.publisher_end}{path}"
 
-    def subscribe(self, path: str, **options: Any) -> HeldSubscription:
+    def subscribe(self, path: str, **options: Any) -> SubscriptionRecord:
         """Subscribe to the service at ``path``; ``options`` as
         :meth:`SubscriberProtocol.subscribe` takes them."""
-        held = self.subscriber.subscribe(self.url(path), self.now, **options)
+        record = self.subscriber.subscribe(self.url(path), self.now, **options)
         self._drain()
-        return held
+        return record
 
-    def unsubscribe(self, held: HeldSubscription) -> None:
+    def unsubscribe(self, record: SubscriptionRecord) -> None:
         """As :meth:`SubscriberProtocol.unsubscribe`."""
-        self.subscriber.unsubscribe(held, self.now)
+        self.subscriber.unsubscribe(record, self.now)
         self._drain()
 
     def update(self, path: str, changes: Mapping[str, str]) -> None:
@@ -230,20 +230,20 @@ class Link:
             self._drain()
         self.now = end
 
-    def events(self, held: HeldSubscription) -> list[Event]:
-        """The events that ``held`` has had."""
+    def events(self, record: SubscriptionRecord) -> list[Event]:
+        """The events that ``record`` has had."""
         return [
             outcome
             for outcome in self.subscriber_outcomes
-            if isinstance(outcome, Event) and outcome.subscription is held
+            if isinstance(outcome, Event) and outcome.subscription is record
         ]
 
-    def statuses(self, held: HeldSubscription) -> list[StatusChange]:
-        """The status changes that ``held`` has had."""
+    def statuses(self, record: SubscriptionRecord) -> list[StatusChange]:
+        """The status changes that ``record`` has had."""
         return [
             outcome
             for outcome in self.subscriber_outcomes
-            if isinstance(outcome, StatusChange) and outcome.subscription is held
+            if isinstance(outcome, StatusChange) and outcome.subscription is record
         ]
 
     # --- the wire ---
@@ -352,13 +352,13 @@ class Link:
         self._carry(message, arrive, lost, fate=None if at_device else REFUSED)
 
     def _describe(self, outgoing: OutgoingRequest) -> None:
-        held = outgoing.subscription
-        url = self.described_at.get(held)
+        record = outgoing.subscription
+        url = self.described_at.get(record)
         if url is None:
             reason = "no description"
             self.subscriber.request_failed(outgoing, reason, self.now, Failure.DESCRIPTION)
         else:
-            self.subscriber.described(outgoing, url, held.convert, self.now)
+            self.subscriber.described(outgoing, url, record.convert, self.now)
 
     def _send_delivery(self, delivery: Delivery) -> None:
         data = encode_delivery(delivery)

@@ -86,7 +86,7 @@ async def test_a_consumer_that_never_reads_delays_no_answer_and_grows_no_queue(
         while len(heard) < 150:
             await asyncio.sleep(0.001)
         assert heard == list(range(150))
-        assert len(unread._inbox) <= limits.waiting_events + 1
+        assert len(unread._queue) <= limits.waiting_events + 1
         assert unread.values == {"N": "149"}
         await point.close()
         await consumer

@@ -16,7 +16,7 @@ from propchange import Limits
 from propchange.asyncio.listener import Listener
 from propchange.asyncio.probes import SelfProbes, probe_device
 from propchange.core.diagnosis.facts import Probe, Reach
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Endpoint, Request, Response
 
 QUICK = Limits(diagnosis_seconds=0.4)
@@ -114,7 +114,7 @@ async def test_a_source_of_the_other_family_reaches_nobody() -> None:
 # --- the own listener ---
 
 
-async def listening(probes: SelfProbes, callers: Callers) -> Listener:
+async def listening(probes: SelfProbes, callers: ConnectionHistory) -> Listener:
     def respond(request: Request) -> Response:
         assert request.target in probes.targets
         return probes.answer(request)
@@ -124,7 +124,7 @@ async def listening(probes: SelfProbes, callers: Callers) -> Listener:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 async def test_the_own_listener_is_known_and_the_probe_is_nobody_s_connection(host: str) -> None:
-    callers = Callers(Limits())
+    callers = ConnectionHistory(Limits())
     probes = SelfProbes(callers, Limits())
     listener = await listening(probes, callers)
     where = Endpoint(host, listener.port)
@@ -135,7 +135,7 @@ async def test_the_own_listener_is_known_and_the_probe_is_nobody_s_connection(ho
 
 
 async def test_another_program_at_the_address_is_told(raw_device: Any) -> None:
-    probes = SelfProbes(Callers(Limits()), QUICK)
+    probes = SelfProbes(ConnectionHistory(Limits()), QUICK)
     async with raw_device() as device:
         where = Endpoint("127.0.0.1", device.port)
         for answer in (device.reply(404), b"", None):
@@ -144,7 +144,7 @@ async def test_another_program_at_the_address_is_told(raw_device: Any) -> None:
 
 
 async def test_an_address_where_nobody_listens_is_told() -> None:
-    callers = Callers(Limits())
+    callers = ConnectionHistory(Limits())
     where = Endpoint("127.0.0.1", closed_port())
     assert (await SelfProbes(callers, Limits()).probe(where)).reach is Reach.REFUSED
     assert not callers.ours
@@ -154,14 +154,14 @@ async def test_an_own_address_that_is_silent_is_told_in_bounded_time() -> None:
     with full_server() as server:
         waiting = await fill(server)
         where = Endpoint("127.0.0.1", server.getsockname()[1])
-        probe = await SelfProbes(Callers(Limits()), QUICK).probe(where)
+        probe = await SelfProbes(ConnectionHistory(Limits()), QUICK).probe(where)
         assert probe == Probe(str(where), Reach.SILENT, "for 0.4 s")
         for sock in waiting:
             sock.close()
 
 
 async def test_who_connects_and_what_comes_to_nothing_is_remembered(wire: Any) -> None:
-    callers = Callers(Limits())
+    callers = ConnectionHistory(Limits())
     limits = dataclasses.replace(Limits(), connections_per_address=2)
     listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
     empty = await wire.dial(listener.port)
@@ -184,7 +184,7 @@ async def test_who_connects_and_what_comes_to_nothing_is_remembered(wire: Any) -
 
 
 async def test_who_finds_no_room_is_remembered(wire: Any) -> None:
-    callers = Callers(Limits())
+    callers = ConnectionHistory(Limits())
     limits = dataclasses.replace(Limits(), connections_per_address=2)
     listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
     for _ in range(2):

@@ -39,7 +39,7 @@ def having(point: ControlPoint, *hosts: str) -> None:
 
 
 def causes(subscription: Any) -> list[Cause]:
-    queue = subscription._inbox._queue
+    queue = subscription._queue._queue
     return [item.cause for item in queue if isinstance(item, StatusChange)]
 
 
@@ -50,14 +50,14 @@ async def test_a_subscription_that_hears_nothing_is_made_again_from_another_addr
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         having(point, "127.0.0.1", "127.0.0.2")
         async with point.subscribe_url(device.event_url) as subscription:
-            held = subscription.held
+            record = subscription._record
             await until(lambda: subscription.status is Status.DEAF)
             assert subscription.status_cause is Cause.NO_INITIAL_EVENT
             assert "127.0.0.1:" in subscription.status_reason
             while subscription.status is Status.DEAF:
-                await until(lambda: "//127.0.0.2:" in held.callback and held.granted_at)
+                await until(lambda: "//127.0.0.2:" in record.callback and record.granted_at)
                 # Answered with 412 if that came too late: it is tried again from there.
-                await device.notify(held.callback, held.sid, 0, A="1")
+                await device.notify(record.callback, record.sid, 0, A="1")
             assert subscription.status is Status.ACTIVE
             assert (await anext(subscription)).is_initial
             assert causes(subscription) == []
@@ -85,7 +85,7 @@ async def test_an_address_that_this_machine_has_no_longer_is_noticed(
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         async with point.subscribe_url(device.event_url) as subscription:
             await device.notify(subscription.callback, "uuid:1", 0, A="1")
-            subscription.held.source = Endpoint("192.0.2.5", 0)
+            subscription._record.source = Endpoint("192.0.2.5", 0)
             having(point, "127.0.0.1", "192.0.2.6")
             await until(lambda: subscription.sid == "uuid:2")
             assert subscription.status is Status.RESUBSCRIBING
@@ -149,7 +149,7 @@ async def test_a_renewal_that_nobody_answers_for_is_known_at_once_and_who_is_bac
             request = again.of("SUBSCRIBE")[-1]
             if "callback" not in request.fields:  # the SID is good still, and not enough
                 await until(lambda: "callback" in again.of("SUBSCRIBE")[-1].fields)
-            await until(lambda: subscription.held.expires is not None)
+            await until(lambda: subscription._record.expires is not None)
             await again.notify(subscription.callback, subscription.sid, 0, A="2")
             await until(lambda: subscription.values == {"A": "2"})
             await subscription.close()

@@ -26,7 +26,7 @@ from propchange.core.subscriber.outcomes import (
     RenewalFailed,
     SeqUnreliable,
 )
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import ConnectionFailed, DescriptionError, SubscriptionRefused
 
@@ -353,8 +353,8 @@ class Told:
         self.follower = Follower(Writer(None), self.form, **options)
 
 
-def held() -> HeldSubscription:
-    subscription = HeldSubscription(
+def record() -> SubscriptionRecord:
+    subscription = SubscriptionRecord(
         "http://192.0.2.1/e",
         persistent=True,
         describable=False,
@@ -371,19 +371,19 @@ def held() -> HeldSubscription:
 @pytest.mark.parametrize(
     ("outcome", "status", "reason"),
     [
-        (RenewalFailed(held(), "no answer"), "renewal-failed", "no answer"),
+        (RenewalFailed(record(), "no answer"), "renewal-failed", "no answer"),
         (
-            SeqUnreliable(held()),
+            SeqUnreliable(record()),
             "seq-unreliable",
             "the device's SEQ means nothing: missed events cannot be noticed",
         ),
         (
-            ForeignSource(held(), "192.0.2.9", False),
+            ForeignSource(record(), "192.0.2.9", False),
             "foreign-source",
             "events that come from 192.0.2.9, not from 192.0.2.1, are taken",
         ),
         (
-            ForeignSource(held(), "192.0.2.9", True),
+            ForeignSource(record(), "192.0.2.9", True),
             "foreign-source",
             "events that come from 192.0.2.9, not from 192.0.2.1, are refused",
         ),
@@ -416,7 +416,7 @@ def test_a_refusal_is_told_once_and_only_so_many_are() -> None:
 
 def test_the_kept_messages_are_bounded() -> None:
     told = Told(keep_messages=True)
-    subscription = held()
+    subscription = record()
     for seq in range(100):
         headers = [(b"SID", b"uuid:1"), (b"SEQ", str(seq).encode())]
         told.follower.tap(Request("NOTIFY", "/x", headers, b"x" * 100_000))

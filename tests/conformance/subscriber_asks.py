@@ -199,7 +199,7 @@ _REQUESTS = (
 )
 
 
-def _grants(
+def _renewal(
     name: str, clauses: tuple[str, ...], answer: bytes, sid: str = "uuid:one", **has: object
 ) -> Exchange:
     """``answer``, whose connection then ends, grants."""
@@ -217,54 +217,54 @@ def _grants(
 
 
 _ANSWERS = (
-    _grants(
+    _renewal(
         "an HTTP/1.0 answer without a length is whole with its head",
         ("SUB-30",),
         b"HTTP/1.0 200 OK\r\nSID: uuid:one\r\nTIMEOUT: Second-1800\r\n\r\n",
     ),
-    _grants(
+    _renewal(
         "an answer that ends its connection is as good",
         ("SUB-30",),
         b"HTTP/1.1 200 OK\r\nSID: uuid:one\r\nTIMEOUT: Second-1800\r\nConnection: close\r\n\r\n",
     ),
-    _grants(
+    _renewal(
         "a chunked answer with an unknown extension and a trailer is as good",
         ("SUB-30",),
         b"HTTP/1.1 200 OK\r\nSID: uuid:one\r\nTIMEOUT: Second-1800\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n0;ext=1\r\nX-Trailer: 1\r\n\r\n",
     ),
-    _grants(
+    _renewal(
         "interim answers are passed over",
         ("SUB-30",),
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
         b"HTTP/1.1 200 OK\r\nSID: uuid:one\r\nTIMEOUT: Second-1800\r\nContent-Length: 0\r\n\r\n",
     ),
-    _grants(
+    _renewal(
         "header names count in any case, whatever spaces surround their values",
         ("SUB-25",),
         b"HTTP/1.1 200 OK\r\nsid:uuid:one\r\ntimeout:   Second-300  \r\ncontent-length: 0\r\n\r\n",
         granted=300,
     ),
-    _grants(
+    _renewal(
         "a device of a later UPnP version is subscribed to all the same",
         ("SUB-44",),
         b"HTTP/1.1 200 OK\r\nSERVER: OS/1 UPnP/3.1 x/1\r\nSID: uuid:one\r\n"
         b"TIMEOUT: Second-1800\r\nContent-Length: 0\r\n\r\n",
     ),
-    _grants(
+    _renewal(
         "an answer with a body is read to its end",
         ("SUB-30",),
         b"HTTP/1.1 200 OK\r\nSID: uuid:one\r\nTIMEOUT: Second-1800\r\n"
         b"Content-Length: 15\r\n\r\n<html>Ok</html>",
     ),
-    _grants(
+    _renewal(
         "a SID that is no UUID is taken as it is",
         ("SUB-45",),
         b"HTTP/1.1 200 OK\r\nSID: uuid:RINCON_000E58A0_sub0000000007\r\n"
         b"TIMEOUT: Second-1800\r\nContent-Length: 0\r\n\r\n",
         "uuid:RINCON_000E58A0_sub0000000007",
     ),
-    _grants(
+    _renewal(
         "a SID without uuid: is taken as it is",
         ("SUB-45",),
         b"HTTP/1.1 200 OK\r\nSID: 4711\r\nTIMEOUT: Second-1800\r\nContent-Length: 0\r\n\r\n",

@@ -170,25 +170,25 @@ def told_of(outcome: object) -> Told | status | None:
     return None
 
 
-def shown(held: Any) -> dict[str, Any]:
+def shown(record: Any) -> dict[str, Any]:
     """What a subscription shows."""
-    granted = held.duration_granted
+    granted = record.duration_granted
     return {
-        "values": dict(held.values),
-        "sid": held.sid,
-        "gaps": held.gaps,
-        "renewals": held.renewals,
+        "values": dict(record.values),
+        "sid": record.sid,
+        "gaps": record.gaps,
+        "renewals": record.renewals,
         "granted": "infinite" if granted == inf else granted,
-        "accepted": held.accepted,
-        "reliable": held.sequence.reliable,
-        "foreign": sorted(held.foreign_sources),
-        "status": held.status.value,
+        "accepted": record.accepted,
+        "reliable": record.sequence.reliable,
+        "foreign": sorted(record.foreign_sources),
+        "status": record.status.value,
     }
 
 
-def continue_from(held: Any, seq: int) -> None:
+def continue_from(record: Any, seq: int) -> None:
     """As if ``seq`` had been the SEQ of the last of very many events."""
-    held.sequence._advance(seq, 0)
+    record.sequence._advance(seq, 0)
 
 
 # --- in memory ---
@@ -216,7 +216,7 @@ class _Memory:
         self.redirects = 0
         self.told: list[Told | status] = []
         self.connections: dict[str, RequestParser] = {}
-        self.held = self.protocol.subscribe(
+        self.record = self.protocol.subscribe(
             self.words.fill(exchange.event_url),
             self.now,
             persistent=exchange.persistent,
@@ -271,7 +271,7 @@ class _Memory:
                 assert tuple(self.told) == told
                 self.told.clear()
             case Has(expected):
-                found = shown(self.held)
+                found = shown(self.record)
                 assert {key: found[key] for key in expected} == dict(expected)
             case Waits(seconds):
                 self.advance(seconds)
@@ -279,9 +279,9 @@ class _Memory:
                 self.advance(seconds, lambda: self.requests)
                 assert not self.requests
             case Unsubscribes():
-                self.protocol.unsubscribe(self.held, self.now)
+                self.protocol.unsubscribe(self.record, self.now)
             case Continues(seq):
-                continue_from(self.held, seq)
+                continue_from(self.record, seq)
         self.drain()
 
     def answer(self, data: bytes) -> None:

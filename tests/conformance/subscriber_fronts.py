@@ -88,10 +88,10 @@ class _AsyncioFront:
         asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop).result(SECONDS)
 
     def shown(self) -> Mapping[str, Any]:
-        return shown(self._subscription.held)
+        return shown(self._subscription._record)
 
     def continue_from(self, seq: int) -> None:
-        continue_from(self._subscription.held, seq)
+        continue_from(self._subscription._record, seq)
 
     def end(self) -> None:
         self.close()
@@ -163,10 +163,10 @@ class _TwistedFront:
         self._reactor.call(lambda: [self._subscription.close()])
 
     def shown(self) -> Mapping[str, Any]:
-        return shown(self._subscription.held)
+        return shown(self._subscription._record)
 
     def continue_from(self, seq: int) -> None:
-        continue_from(self._subscription.held, seq)
+        continue_from(self._subscription._record, seq)
 
     def end(self) -> None:
         self._reactor.call(self._point.close)

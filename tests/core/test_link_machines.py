@@ -27,7 +27,7 @@ from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Event
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import SeqUnreliable
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Response
 from propchange.testing import DELIVER, Fate, Link
@@ -130,7 +130,7 @@ class LinkMachine(RuleBasedStateMachine):
         self.unreliable: set[object] = set()
         self.last_seq: dict[tuple[object, str], int] = {}
         self.messages = 0
-        self.everything: list[HeldSubscription] = []
+        self.everything: list[SubscriptionRecord] = []
         self.serial = 0
         draws = 0
 
@@ -174,17 +174,17 @@ class LinkMachine(RuleBasedStateMachine):
     )
     def subscribe(
         self, path: str, persistent: bool, variables: tuple[str, ...]
-    ) -> HeldSubscription:
-        held = self.link.subscribe(
+    ) -> SubscriptionRecord:
+        record = self.link.subscribe(
             path, persistent=persistent, describable=True, device=DEVICE, variables=variables
         )
-        self.link.described_at[held] = self.link.url(path)
-        self.everything.append(held)
-        return held
+        self.link.described_at[record] = self.link.url(path)
+        self.everything.append(record)
+        return record
 
-    @rule(held=consumes(helds))
-    def unsubscribe(self, held: HeldSubscription) -> None:
-        self.link.unsubscribe(held)
+    @rule(record=consumes(helds))
+    def unsubscribe(self, record: SubscriptionRecord) -> None:
+        self.link.unsubscribe(record)
 
     @rule(path=st.sampled_from(PATHS), names=NAMES, times=st.integers(1, 30), seconds=SECONDS)
     def update(self, path: str, names: set[str], times: int, seconds: float) -> None:
@@ -235,33 +235,33 @@ class LinkMachine(RuleBasedStateMachine):
         self.link.subscriber_outcomes.clear()
         if self.calm:
             assert not self.unreliable
-            assert all(held.gaps == 0 for held in self.everything)
+            assert all(record.gaps == 0 for record in self.everything)
 
     @invariant()
     def the_tables_of_the_subscriber_agree(self) -> None:
         subscriber = self.link.subscriber
-        reception = subscriber._reception
+        routing = subscriber._routing
         paths, sids, subscribing = {}, {}, set()
-        for held in subscriber.subscriptions:
-            assert held.state is not SubscriberState.CLOSED
-            assert len(held.early) <= LIMITS.early_messages
-            if held.path and held.path != "/events":
-                paths[held.path] = held
-            if held.state is SubscriberState.CLOSING:
-                sids[held.sid] = held
-            if held.expires is not None:
-                sids[held.sid] = held
-                assert held.state in (
+        for record in subscriber.subscriptions:
+            assert record.state is not SubscriberState.CLOSED
+            assert len(record.early) <= LIMITS.early_messages
+            if record.path and record.path != "/events":
+                paths[record.path] = record
+            if record.state is SubscriberState.CLOSING:
+                sids[record.sid] = record
+            if record.expires is not None:
+                sids[record.sid] = record
+                assert record.state in (
                     SubscriberState.GRANTED,
                     SubscriberState.ACTIVE,
                     SubscriberState.DEAF,
                     SubscriberState.UNANSWERED,
                 )
-            if held.path == "/events" and held.state is SubscriberState.SUBSCRIBING:
-                subscribing.add(held)
-        assert reception._paths == paths
-        assert reception._sids == sids
-        assert reception._subscribing == subscribing
+            if record.path == "/events" and record.state is SubscriberState.SUBSCRIBING:
+                subscribing.add(record)
+        assert routing._paths == paths
+        assert routing._sids == sids
+        assert routing._subscribing == subscribing
         assert len(subscriber._deadlines) <= 4 * len(list(subscriber.subscriptions))
 
     @invariant()
@@ -304,25 +304,25 @@ class LinkMachine(RuleBasedStateMachine):
             link.update(path, {"B": "last"})
         link.run(30)
         self.events_come_in_the_order_of_seq()
-        for held in self.everything:
-            note(f"{held} {held.values}")
-            if held.state in (SubscriberState.CLOSED, SubscriberState.REFUSED):
+        for record in self.everything:
+            note(f"{record} {record.values}")
+            if record.state in (SubscriberState.CLOSED, SubscriberState.REFUSED):
                 continue
-            assert held.state is SubscriberState.ACTIVE
-            assert held.values["B"] == "last"
+            assert record.state is SubscriberState.ACTIVE
+            assert record.values["B"] == "last"
             # Who was cut off too often has been told that gaps cannot be seen any more.
-            if held not in self.unreliable:
-                path = held.event_url.removeprefix(link.url(""))
+            if record not in self.unreliable:
+                path = record.event_url.removeprefix(link.url(""))
                 texts = link.publisher._services[path].texts
-                assert held.values == {name: texts[name] for name in held.accepted or texts}
+                assert record.values == {name: texts[name] for name in record.accepted or texts}
         assert link.publisher.settled
-        for held in self.everything:
-            link.unsubscribe(held)
+        for record in self.everything:
+            link.unsubscribe(record)
         link.run(100)
-        assert all(held.state is SubscriberState.CLOSED for held in self.everything)
+        assert all(record.state is SubscriberState.CLOSED for record in self.everything)
         assert not list(link.subscriber.subscriptions)
         assert not len(link.subscriber._deadlines)
-        assert not link.subscriber._reception._late
+        assert not link.subscriber._routing._late
         assert link.subscriber.next_deadline() is None
         assert not list(link.publisher.subscriptions)
         assert not link.publisher._per_address

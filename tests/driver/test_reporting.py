@@ -15,7 +15,7 @@ from propchange.core.subscriber.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.reporting import GuardedTap, Warnings, report
 
@@ -80,7 +80,7 @@ def test_a_percent_sign_in_a_message_is_just_that(
 
 # --- outcomes ---
 
-HELD = HeldSubscription(
+HELD = SubscriptionRecord(
     "http://192.0.2.1/evt",
     persistent=True,
     describable=False,

@@ -24,7 +24,7 @@ from propchange.core.diagnosis.facts import Reach
 from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.twisted import ControlPoint
 from propchange.twisted.diagnosing import Surroundings, free_port
 from propchange.twisted.site import Site
@@ -37,7 +37,7 @@ class Door:
     """A site that tells who connects, and the connections that a test makes to it."""
 
     def __init__(self, reactor: Any, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.callers = Callers(limits)
+        self.callers = ConnectionHistory(limits)
         root = Resource()
         root.putChild(b"there", Resource())
         self.site = Site(

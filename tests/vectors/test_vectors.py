@@ -223,7 +223,7 @@ class Subscriber:
             jitter=lambda: 0.5,
             policy=SubscriberPolicy(uda=expected.get("uda", "1.1")),
         )
-        self.held = self.protocol.subscribe(
+        self.record = self.protocol.subscribe(
             expected["event_url"],
             self.now,
             convert={name: data_type(type_).parse for name, type_ in expected["declared"].items()},
@@ -273,14 +273,14 @@ class Subscriber:
         self.outcomes += self.protocol.take_outcomes()
 
     def result(self) -> dict[str, Any]:
-        held = self.held
+        record = self.record
         events = [outcome for outcome in self.outcomes if isinstance(outcome, Event)]
-        granted = held.duration_granted
+        granted = record.duration_granted
         return {
             "granted": "infinite" if granted == inf else granted,
-            "sid": held.sid,
-            "renewals": held.renewals,
-            "values": held.values,
+            "sid": record.sid,
+            "renewals": record.renewals,
+            "values": record.values,
             "seqs": [-1 if event.seq is None else event.seq for event in events],
             "texts": {
                 change.variable: change.text
@@ -293,7 +293,7 @@ class Subscriber:
                 for outcome in self.outcomes
                 if type(outcome).__name__ in ("SeqUnreliable", "ForeignSource", "Unreadable")
             ],
-            "accepted_statevar": list(held.accepted or ()),
+            "accepted_statevar": list(record.accepted or ()),
         }
 
 

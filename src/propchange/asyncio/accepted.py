@@ -16,7 +16,7 @@ from typing import cast
 
 from propchange.asyncio.interfaces import endpoint_of
 from propchange.core.limits import Limits
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.driver.timer import Timer, expired, first_deadline
 from propchange.errors import LocalProtocolError
@@ -46,7 +46,7 @@ class AcceptedConnections:
         logger: logging.Logger,
         clock: Callable[[], float],
         headers: Callable[[], HeaderPairs],
-        callers: Callers | None = None,
+        callers: ConnectionHistory | None = None,
     ) -> None:
         self.loop = loop
         self.respond = respond

@@ -26,12 +26,12 @@ from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import Convert, HeldSubscription
+from propchange.core.subscriber.record import Convert, SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
@@ -120,7 +120,7 @@ class ControlPoint:
         self._warnings = Warnings(self._logger)
         self._interfaces = own_interfaces()
         self._source: Endpoint | None = None
-        self._callers = Callers(limits)
+        self._callers = ConnectionHistory(limits)
         self._probes = SelfProbes(self._callers, limits)
         self._protocol = SubscriberProtocol(
             new_token=lambda: secrets.token_urlsafe(16),
@@ -129,7 +129,7 @@ class ControlPoint:
             limits=limits,
             callers=self._callers,
         )
-        self._subscriptions: dict[HeldSubscription, Subscription] = {}
+        self._subscriptions: dict[SubscriptionRecord, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: Listener | None = None
         self._timer: Timer
@@ -317,8 +317,8 @@ class ControlPoint:
                     await self._end_of_loop.aclose()
 
     async def _give_back(self) -> None:
-        for held in tuple(self._protocol.subscriptions):
-            self._protocol.unsubscribe(held, monotonic())
+        for record in tuple(self._protocol.subscriptions):
+            self._protocol.unsubscribe(record, monotonic())
         self._drain()
         until = self._loop.time() + self.limits.unsubscribe_seconds
         # A SUBSCRIBE that is granted only now leaves an UNSUBSCRIBE to be sent.
@@ -329,8 +329,8 @@ class ControlPoint:
         self._closed = True
         if self._discovery is not None:
             await self._discovery.close()
-        for held in tuple(self._protocol.subscriptions):
-            self._protocol.abandon(held)
+        for record in tuple(self._protocol.subscriptions):
+            self._protocol.abandon(record)
         self._dispatch()
         self._timer.close()
         for task in self._tasks:
@@ -356,13 +356,13 @@ class ControlPoint:
         wait: bool,
         duration: int | None,
         variables: tuple[str, ...] = (),
-    ) -> HeldSubscription:
+    ) -> SubscriptionRecord:
         """For :class:`Subscription`: subscribe."""
         self._opened()
         if self._leaving:
             raise RuntimeError("the control point is being closed: it takes no subscription more")
         service = subscription.service
-        held = self._protocol.subscribe(
+        record = self._protocol.subscribe(
             event_url,
             monotonic(),
             persistent=not wait,
@@ -373,22 +373,22 @@ class ControlPoint:
             duration=duration,
             variables=variables,
         )
-        self._subscriptions[held] = subscription
+        self._subscriptions[record] = subscription
         if self._addresses_due is None:
             self._look_at_addresses(monotonic())
         self._queue_drain()
-        return held
+        return record
 
-    def end(self, held: HeldSubscription) -> None:
+    def end(self, record: SubscriptionRecord) -> None:
         """For :class:`Subscription`: unsubscribe. CLOSED follows."""
-        if held in self._subscriptions:
-            self._protocol.unsubscribe(held, monotonic())
+        if record in self._subscriptions:
+            self._protocol.unsubscribe(record, monotonic())
             self._queue_drain()
 
-    async def diagnose(self, held: HeldSubscription) -> Diagnosis:
-        """For :class:`Subscription`: say how ``held`` is, and why."""
+    async def diagnose(self, record: SubscriptionRecord) -> Diagnosis:
+        """For :class:`Subscription`: say how ``record`` is, and why."""
         return await look(
-            lambda: self._protocol.facts(held, monotonic()),
+            lambda: self._protocol.facts(record, monotonic()),
             probes=self._probes,
             listening=() if self._listener is None else self._listener.endpoints,
             own=self._interfaces.addresses,
@@ -515,23 +515,23 @@ class ControlPoint:
                 self._tap(outcome)
             if isinstance(outcome, Event):
                 # Always there: CLOSED is the last outcome of a subscription.
-                self._subscriptions[outcome.subscription].put(outcome)  # type: ignore[index] # a HeldSubscription
+                self._subscriptions[outcome.subscription].put(outcome)  # type: ignore[index] # a SubscriptionRecord
             else:
                 self._report(outcome)
 
     def _report(self, outcome: SubscriberOutcome) -> None:
         report(outcome, self._warnings)
         match outcome:
-            case StatusChange(held, status):
-                assert isinstance(held, HeldSubscription)
-                subscription = self._subscriptions[held]
+            case StatusChange(record, status):
+                assert isinstance(record, SubscriptionRecord)
+                subscription = self._subscriptions[record]
                 if status is Status.CLOSED:
-                    del self._subscriptions[held]
+                    del self._subscriptions[record]
                 subscription.put(outcome)
-            case Granted(held):
-                self._subscriptions[held].grant()
-                if self._discovery is not None and held.device is not None:
-                    self._discovery.subscription_granted(str(held.device))
+            case Granted(record):
+                self._subscriptions[record].grant()
+                if self._discovery is not None and record.device is not None:
+                    self._discovery.subscription_granted(str(record.device))
 
 
 def _sentence(error: Exception) -> str:

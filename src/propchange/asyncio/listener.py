@@ -14,7 +14,7 @@ from propchange.asyncio.accepted import AcceptedConnections, Respond, Told
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.interfaces import endpoint_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Response
 
 __all__ = ["Listener", "Respond", "Told", "cannot_listen"]
@@ -82,7 +82,7 @@ class Listener:
         lost: Told = _ignore,
         headers: Callable[[], HeaderPairs] = tuple,
         clock: Callable[[], float] = monotonic,
-        callers: Callers | None = None,
+        callers: ConnectionHistory | None = None,
     ) -> Listener:
         """Listen on ``port`` (0: any; several: the first that is free) of ``host``, None being all
         addresses of IPv4 and of IPv6, as far as there are any: the port is the same in both.

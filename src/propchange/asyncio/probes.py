@@ -14,7 +14,7 @@ from propchange.asyncio.requests import locate
 from propchange.core.diagnosis.facts import Probe, Reach
 from propchange.core.diagnosis.probing import OwnProbes, failed_probe
 from propchange.core.limits import Limits
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Endpoint
 
 __all__ = ["SelfProbes", "probe_device"]
@@ -52,7 +52,7 @@ class SelfProbes:
     """Connections to the listener at the address that devices are told, as a device would make
     them. ``callers`` does not count them."""
 
-    def __init__(self, callers: Callers, limits: Limits) -> None:
+    def __init__(self, callers: ConnectionHistory, limits: Limits) -> None:
         self._callers = callers
         self._limits = limits
         self._own = OwnProbes(lambda: secrets.token_urlsafe(16))

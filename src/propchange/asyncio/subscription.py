@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Self
 
 from propchange.asyncio.clock import monotonic
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.subscriber.event_queue import Inbox
+from propchange.core.subscriber.event_queue import EventQueue
 from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.view import Standing
+from propchange.core.subscriber.view import SubscriptionView
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 if TYPE_CHECKING:
     from propchange.asyncio.control_point import ControlPoint
     from propchange.asyncio.remote import RemoteService
-    from propchange.core.subscriber.record import HeldSubscription
+    from propchange.core.subscriber.record import SubscriptionRecord
 
 __all__ = ["Subscription"]
 
 
-class Subscription(Standing):
+class Subscription(SubscriptionView):
     """One subscription, kept alive until it is closed.
 
     Entering it (``async with``) subscribes. With ``wait`` it returns once granted, and raises
@@ -50,8 +50,8 @@ class Subscription(Standing):
         self._duration = duration
         self.service = service
         """The service, None for a subscription to a bare URL."""
-        self._held: HeldSubscription | None = None
-        self._inbox = Inbox(control_point.limits.waiting_events)
+        self._begun: SubscriptionRecord | None = None
+        self._queue = EventQueue(control_point.limits.waiting_events)
         self._waiter: asyncio.Future[None] | None = None
         self._granted: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -59,11 +59,11 @@ class Subscription(Standing):
     # --- reading ---
 
     @property
-    def held(self) -> HeldSubscription:
+    def _record(self) -> SubscriptionRecord:
         """What the protocol keeps of it, to be read only. RuntimeError before it is entered."""
-        if self._held is None:
+        if self._begun is None:
             raise RuntimeError("not subscribed yet: use async with … as subscription")
-        return self._held
+        return self._begun
 
     def _now(self) -> float:
         return monotonic()
@@ -71,12 +71,12 @@ class Subscription(Standing):
     @property
     def event_url(self) -> str:
         """Where it subscribes, or will when it is entered."""
-        return self._event_url if self._held is None else self._held.event_url
+        return self._event_url if self._begun is None else self._begun.event_url
 
     @property
     def merged(self) -> int:
         """How many events were merged into others, since the application was behind."""
-        return self._inbox.merged
+        return self._queue.merged
 
     async def diagnose(self) -> Diagnosis:
         """Why no events come, or that they do: a verdict, what to do, and the facts, among them
@@ -85,7 +85,7 @@ class Subscription(Standing):
         ``Limits.diagnoses`` are made at a time.
 
         RuntimeError before it is entered."""
-        return await self._control_point.diagnose(self.held)
+        return await self._control_point.diagnose(self._record)
 
     # --- entering and leaving ---
 
@@ -98,7 +98,7 @@ class Subscription(Standing):
         convert = None
         if self.service is not None and self._wait:
             convert = await self.service.conversions()
-        self._held = self._control_point.begin(
+        self._begun = self._control_point.begin(
             self,
             self._event_url,
             convert=convert,
@@ -119,9 +119,9 @@ class Subscription(Standing):
 
     async def close(self) -> None:
         """Unsubscribe and end. Safe to call again, and before it was entered."""
-        if self._held is None or self._closed is None:
+        if self._begun is None or self._closed is None:
             return
-        self._control_point.end(self._held)
+        self._control_point.end(self._begun)
         await asyncio.shield(self._closed)
 
     # --- iterating ---
@@ -131,7 +131,7 @@ class Subscription(Standing):
 
     async def __anext__(self) -> Event:
         while True:
-            item = self._inbox.get()
+            item = self._queue.get()
             if isinstance(item, Event):
                 return item
             if item is None:
@@ -140,7 +140,7 @@ class Subscription(Standing):
     async def updates(self) -> AsyncIterator[Event | StatusChange]:
         """Events and status changes, in the order in which they happened."""
         while True:
-            item = self._inbox.get()
+            item = self._queue.get()
             if item is not None:
                 yield item
                 continue
@@ -152,7 +152,7 @@ class Subscription(Standing):
     def _arrival(self) -> asyncio.Future[None]:
         """Done when there is something in the empty inbox, and raises StopAsyncIteration when
         there will be nothing any more."""
-        self.held  # noqa: B018 - raises before it is entered
+        self._record  # noqa: B018 - raises before it is entered
         if self._closed is None or self._closed.done():
             raise StopAsyncIteration
         if self._waiter is not None and not self._waiter.done():
@@ -164,7 +164,7 @@ class Subscription(Standing):
 
     def put(self, item: Event | StatusChange) -> None:
         """For the control point: an event, or a status change."""
-        self._inbox.put(item)
+        self._queue.put(item)
         if isinstance(item, StatusChange):
             self._follow(item)
         waiter = self._waiter

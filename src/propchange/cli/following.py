@@ -22,7 +22,7 @@ from propchange.core.subscriber.outcomes import (
     RenewalFailed,
     SeqUnreliable,
 )
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError, PropchangeError, SubscriptionRefused
 
@@ -56,7 +56,7 @@ class Follower:
         self._keep_messages = keep_messages
         self._complete = asyncio.Event()
         self._sources: dict[Subscription, Source] = {}
-        self._granted: set[HeldSubscription] = set()
+        self._granted: set[SubscriptionRecord] = set()
         self._failures: list[tuple[Source, PropchangeError]] = []
         self._lost: set[Source] = set()
         self._refusals: set[tuple[str, int, str]] = set()
@@ -98,7 +98,7 @@ class Follower:
         except ValueError as error:
             self._fail(source, DescriptionError(f"the event URL of {source.service}: {error}"))
             return
-        if subscription.service is not None and subscription.held.convert is None:
+        if subscription.service is not None and subscription._record.convert is None:
             self.tell(source, "untyped", "no service description: the values are texts")
         async for update in subscription.updates():
             if isinstance(update, Event):
@@ -132,30 +132,30 @@ class Follower:
             case Response(status=200) if self._last_request is not None:
                 self._keep(self._last_request)
                 self._last_request = None
-            case Granted(held, sid, duration):
-                again = held in self._granted
-                self._granted.add(held)
+            case Granted(record, sid, duration):
+                again = record in self._granted
+                self._granted.add(record)
                 status = "resubscribed" if again else "granted"
-                self._tell_granted(held, status, duration, f"{_seconds(duration)}, SID {sid}")
+                self._tell_granted(record, status, duration, f"{_seconds(duration)}, SID {sid}")
                 self._tell_failures()
-            case RenewalAnswered(held, _, duration):
-                self._tell_granted(held, "renewed", duration, _seconds(duration))
-            case RenewalFailed(held, reason):
-                self.tell(self._source_of(held), "renewal-failed", reason)
-            case SeqUnreliable(held):
+            case RenewalAnswered(record, _, duration):
+                self._tell_granted(record, "renewed", duration, _seconds(duration))
+            case RenewalFailed(record, reason):
+                self.tell(self._source_of(record), "renewal-failed", reason)
+            case SeqUnreliable(record):
                 reason = "the device's SEQ means nothing: missed events cannot be noticed"
-                self.tell(self._source_of(held), "seq-unreliable", reason)
-            case ForeignSource(held, host, refused):
+                self.tell(self._source_of(record), "seq-unreliable", reason)
+            case ForeignSource(record, host, refused):
                 what = "are refused" if refused else "are taken"
-                reason = f"events that come from {host}, not from {held.device_host}, {what}"
-                self.tell(self._source_of(held), "foreign-source", reason)
+                reason = f"events that come from {host}, not from {record.device_host}, {what}"
+                self.tell(self._source_of(record), "foreign-source", reason)
             case NotifyRefused(peer, _, status, reason):
                 self._tell_refusal(peer.host if peer else "somebody", status, reason)
 
-    def _source_of(self, held: HeldSubscription) -> Source | None:
+    def _source_of(self, record: SubscriptionRecord) -> Source | None:
         for subscription, source in self._sources.items():
             with contextlib.suppress(RuntimeError):  # not entered yet
-                if subscription.held is held:
+                if subscription._record is record:
                     return source
         return None
 
@@ -197,10 +197,10 @@ class Follower:
         self.tell(source, status, change.reason, cause=change.cause.value)
 
     def _tell_granted(
-        self, held: HeldSubscription, status: str, duration: float, reason: str
+        self, record: SubscriptionRecord, status: str, duration: float, reason: str
     ) -> None:
         until = None if duration == inf else _now() + timedelta(seconds=duration)
-        self.tell(self._source_of(held), status, reason, until)
+        self.tell(self._source_of(record), status, reason, until)
 
     def _fail(self, source: Source, error: PropchangeError) -> None:
         self._failures.append((source, error))

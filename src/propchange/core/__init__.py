@@ -56,7 +56,7 @@ from propchange.core.publisher.outcomes import (
 )
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.subscriber.failures import Failure, failure_of_errno
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -71,7 +71,7 @@ from propchange.core.subscriber.outcomes import (
     Unreadable,
 )
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import Convert, HeldSubscription
+from propchange.core.subscriber.record import Convert, SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
@@ -105,9 +105,9 @@ __all__ = [
     "AdvertisementKind",
     "AttemptFailed",
     "AttemptTimedOut",
-    "Callers",
     "Cause",
     "Change",
+    "ConnectionHistory",
     "Convert",
     "DataType",
     "Datagram",
@@ -135,7 +135,6 @@ __all__ = [
     "GoneBy",
     "Granted",
     "HeaderPairs",
-    "HeldSubscription",
     "InitialEventDelivered",
     "InterfaceKind",
     "LastChangeFold",
@@ -177,6 +176,7 @@ __all__ = [
     "SubscriberOutcome",
     "SubscriberPolicy",
     "SubscriberProtocol",
+    "SubscriptionRecord",
     "Unreadable",
     "Unsubscribed",
     "Verdict",

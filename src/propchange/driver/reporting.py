@@ -14,7 +14,7 @@ from propchange.core.subscriber.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 
 if TYPE_CHECKING:
     import logging
@@ -81,28 +81,30 @@ _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 def report(outcome: SubscriberOutcome, warnings: Warnings) -> None:
     """Tell an outcome of a subscriber, whatever the runtime does with it beside."""
     match outcome:
-        case StatusChange(held, status, cause, reason):
-            assert isinstance(held, HeldSubscription)
-            line = f"{held.event_url}: {status.value}: {reason}"
+        case StatusChange(record, status, cause, reason):
+            assert isinstance(record, SubscriptionRecord)
+            line = f"{record.event_url}: {status.value}: {reason}"
             if status in _BAD:
-                warnings.warn((held.event_url, status, cause), line)
+                warnings.warn((record.event_url, status, cause), line)
             else:
                 warnings.logger.info("%s", line)
-        case RenewalFailed(held, reason):
-            warnings.warn((RenewalFailed, held.event_url), f"renewing {held.event_url}: {reason}")
-        case SeqUnreliable(held):
+        case RenewalFailed(record, reason):
             warnings.warn(
-                (SeqUnreliable, held.event_url),
-                f"{held.event_url}: its SEQ means nothing; missed events cannot be noticed",
+                (RenewalFailed, record.event_url), f"renewing {record.event_url}: {reason}"
             )
-        case Unreadable(held, reason):
-            warnings.warn((held.event_url, reason), f"{held.event_url}: {reason}")
-        case ForeignSource(held, source, refused):
+        case SeqUnreliable(record):
+            warnings.warn(
+                (SeqUnreliable, record.event_url),
+                f"{record.event_url}: its SEQ means nothing; missed events cannot be noticed",
+            )
+        case Unreadable(record, reason):
+            warnings.warn((record.event_url, reason), f"{record.event_url}: {reason}")
+        case ForeignSource(record, source, refused):
             what = "refused" if refused else "taken"
             warnings.warn(
-                (ForeignSource, held.event_url, source),
-                f"an event for {held.event_url} came from {source}, "
-                f"not from {held.device_host}: {what}",
+                (ForeignSource, record.event_url, source),
+                f"an event for {record.event_url} came from {source}, "
+                f"not from {record.device_host}: {what}",
             )
         case NotifyRefused(peer, target, status, reason):
             who = peer.host if peer else "somebody"

@@ -21,7 +21,7 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import Convert, HeldSubscription
+from propchange.core.subscriber.record import Convert, SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal, refusal_response
@@ -108,7 +108,7 @@ class ControlPoint:
         self._search = search
         self._announcements: Announcements | None = None
         self._devices: weakref.WeakSet[RemoteDevice] = weakref.WeakSet()
-        self._subscriptions: dict[HeldSubscription, Subscription] = {}
+        self._subscriptions: dict[SubscriptionRecord, Subscription] = {}
         self._drain_call: Any = None
         self._ports: list[Any] = []
         self._site: Site | None = None
@@ -242,7 +242,7 @@ class ControlPoint:
             service, event_url, device = to, to.event_url, to.description.udn
             to.check_eventing()
         assert isinstance(event_url, str)
-        held = self._protocol.subscribe(
+        record = self._protocol.subscribe(
             event_url,
             self._clock(),
             persistent=persistent,
@@ -253,10 +253,10 @@ class ControlPoint:
             device=device,
             variables=(variables,) if isinstance(variables, str) else variables,
         )
-        subscription = Subscription(self, held, on_event, on_status, service)
+        subscription = Subscription(self, record, on_event, on_status, service)
         if not persistent:
             subscription.when_granted = Deferred()
-        self._subscriptions[held] = subscription
+        self._subscriptions[record] = subscription
         if self._addresses_due is None:
             self._look_at_addresses(self._clock())
         self._queue_drain()
@@ -283,18 +283,18 @@ class ControlPoint:
 
     def end(self, subscription: Subscription) -> Deferred[None]:
         """For :class:`Subscription`: unsubscribe."""
-        if subscription.held not in self._subscriptions:
+        if subscription._record not in self._subscriptions:
             return succeed(None)
         done: Deferred[None] = Deferred()
         subscription.closed.addCallback(lambda _: done.callback(None))
-        self._protocol.unsubscribe(subscription.held, self._clock())
+        self._protocol.unsubscribe(subscription._record, self._clock())
         self._queue_drain()
         return done
 
-    def diagnose(self, held: HeldSubscription) -> Deferred[Diagnosis]:
-        """For :class:`Subscription`: say how ``held`` is, and why."""
+    def diagnose(self, record: SubscriptionRecord) -> Deferred[Diagnosis]:
+        """For :class:`Subscription`: say how ``record`` is, and why."""
         return self._probes.look(
-            lambda: self._protocol.facts(held, self._clock()),
+            lambda: self._protocol.facts(record, self._clock()),
             listening=self._listening(),
             own=self._own_addresses,
             source=self._source,
@@ -442,27 +442,27 @@ class ControlPoint:
 
     def _report(self, outcome: SubscriberOutcome) -> None:
         if isinstance(outcome, Event):
-            subscription = self._subscriptions.get(outcome.subscription)  # type: ignore[call-overload] # a HeldSubscription
+            subscription = self._subscriptions.get(outcome.subscription)  # type: ignore[call-overload] # a SubscriptionRecord
             if subscription is not None:
                 self._tell(subscription.on_event, outcome)
             return
         report(outcome, self._warnings)
         match outcome:
-            case StatusChange(held, status):
-                subscription = self._subscriptions.get(held)  # type: ignore[call-overload] # a HeldSubscription
+            case StatusChange(record, status):
+                subscription = self._subscriptions.get(record)  # type: ignore[call-overload] # a SubscriptionRecord
                 if subscription is None:
                     return
                 if subscription.on_status is not None:
                     self._tell(subscription.on_status, outcome)
                 if status is Status.CLOSED:
-                    del self._subscriptions[subscription.held]
+                    del self._subscriptions[subscription._record]
                 subscription.follow(outcome)
-            case Granted(held):
-                subscription = self._subscriptions.get(held)
+            case Granted(record):
+                subscription = self._subscriptions.get(record)
                 if subscription is not None:
                     subscription.grant()
-                if self._announcements is not None and held.device is not None:
-                    self._announcements.subscription_granted(str(held.device))
+                if self._announcements is not None and record.device is not None:
+                    self._announcements.subscription_granted(str(record.device))
 
     def _tell(self, listener: Callable[[Any], object], told: object) -> None:
         try:

@@ -23,7 +23,7 @@ from propchange.core.diagnosis.probing import (
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.urls import scoped
@@ -70,7 +70,7 @@ class Probes:
         )
         self._turns = DeferredSemaphore(limits.diagnoses)
         self._surroundings = surroundings
-        self.callers = Callers(limits)
+        self.callers = ConnectionHistory(limits)
         """Who has come to the listener; what is sent to itself is not counted."""
         self.own = OwnProbes(new_token)
         """The requests to the listener that are under way."""

@@ -21,7 +21,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.http import RequestParser, encode_response
 from propchange.twisted.addresses import endpoint_of
@@ -332,7 +332,7 @@ class Site(server.Site):
         limits: Limits = DEFAULT_LIMITS,
         reactor: Reactor | None = None,
         server: str = "",
-        callers: Callers | None = None,
+        callers: ConnectionHistory | None = None,
         clock: Callable[[], float] | None = None,
         **keywords: Any,
     ) -> None:

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.record import HeldSubscription
-from propchange.core.subscriber.view import Standing
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.view import SubscriptionView
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 if TYPE_CHECKING:
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 
-class Subscription(Standing):
+class Subscription(SubscriptionView):
     """One subscription, kept alive until it is closed. Made by :meth:`ControlPoint.subscribe`."""
 
     def __init__(
         self,
         control_point: ControlPoint,
-        held: HeldSubscription,
+        record: SubscriptionRecord,
         on_event: Callable[[Event], object],
         on_status: Callable[[StatusChange], object] | None,
         service: RemoteService | None,
     ) -> None:
         self._control_point = control_point
-        self._held = held
+        self._subscribed = record
         self.on_event = on_event
         self.on_status = on_status
         self.service = service
@@ -42,9 +42,9 @@ class Subscription(Standing):
         self.closed: Deferred[None] = Deferred()
 
     @property
-    def held(self) -> HeldSubscription:
+    def _record(self) -> SubscriptionRecord:
         """What the protocol keeps of it, to be read only."""
-        return self._held
+        return self._subscribed
 
     def _now(self) -> float:
         return self._control_point.now
@@ -59,7 +59,7 @@ class Subscription(Standing):
         whether the device accepts connections and whether the listener answers at the address
         that the device was told. Fires after ``Limits.diagnosis_seconds`` at most once its turn has
         come, and changes nothing."""
-        return self._control_point.diagnose(self.held)
+        return self._control_point.diagnose(self._record)
 
     def close(self) -> Deferred[None]:
         """Unsubscribe. Fires when the device has answered, or after

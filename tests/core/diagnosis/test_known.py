@@ -14,11 +14,11 @@ from propchange.core.diagnosis.facts import RefusedNotify
 from propchange.core.diagnosis.verdicts import Verdict, diagnose
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress, interface_kind
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.wire.messages import Endpoint, Request, Response
 
@@ -40,7 +40,7 @@ class Point:
         self.now = 0.0
         self.sids = (f"uuid:{number}" for number in itertools.count())
         tokens: Iterator[str] = (f"token{number}" for number in itertools.count())
-        self.callers = Callers(DEFAULT_LIMITS)
+        self.callers = ConnectionHistory(DEFAULT_LIMITS)
         self.protocol = SubscriberProtocol(
             new_token=lambda: next(tokens),
             jitter=lambda: 0.0,
@@ -52,7 +52,7 @@ class Point:
     def tell_addresses(self, *addresses: LocalAddress, others: Any = ()) -> None:
         self.protocol.addresses_changed(addresses, self.now, others=others)
 
-    def subscribe(self, url: str = URL) -> HeldSubscription:
+    def subscribe(self, url: str = URL) -> SubscriptionRecord:
         return self.protocol.subscribe(url, self.now)
 
     def requests(self) -> list[OutgoingRequest]:
@@ -74,18 +74,18 @@ class Point:
         assert request.kind is RequestKind.SUBSCRIBE
         return request
 
-    def granted(self, url: str = URL) -> HeldSubscription:
-        held = self.subscribe(url)
+    def granted(self, url: str = URL) -> SubscriptionRecord:
+        record = self.subscribe(url)
         (request,) = self.requests()
         self.grant(request)
-        return held
+        return record
 
-    def notify(self, held: HeldSubscription, **more: str) -> Response:
+    def notify(self, record: SubscriptionRecord, **more: str) -> Response:
         headers = {
             "HOST": "10.0.0.2:9000",
             "NT": "upnp:event",
             "NTS": "upnp:propchange",
-            "SID": held.sid,
+            "SID": record.sid,
             "SEQ": "0",
         } | more
         body = (
@@ -93,7 +93,7 @@ class Point:
             b"</e:property></e:propertyset>"
         )
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-        request = Request("NOTIFY", held.path, pairs, body, peer=DEVICE, local=HERE)
+        request = Request("NOTIFY", record.path, pairs, body, peer=DEVICE, local=HERE)
         return self.protocol.receive_notify(request, self.now)
 
     def at(self, now: float) -> None:
@@ -106,8 +106,8 @@ class Point:
         (change,) = [change for change in changes if change.status is Status.DEAF]
         return change
 
-    def verdict(self, held: HeldSubscription) -> Verdict:
-        return diagnose(self.protocol.facts(held, self.now)).verdict
+    def verdict(self, record: SubscriptionRecord) -> Verdict:
+        return diagnose(self.protocol.facts(record, self.now)).verdict
 
 
 def test_the_reason_of_deaf_is_the_verdict_on_what_is_known() -> None:
@@ -132,20 +132,20 @@ def test_no_connection_is_not_claimed_where_nobody_tells_of_them() -> None:
 
 def test_a_device_that_connects_and_says_nothing_is_cut_short() -> None:
     point = Point()
-    held = point.granted()
+    record = point.granted()
     point.now = 1.0
     point.callers.connected(DEVICE, 1.0)
     point.callers.ended_empty(DEVICE, 2.0)
 
     assert "but no whole request comes over its connections" in point.deaf().reason
-    facts = point.protocol.facts(held, 7.0)
+    facts = point.protocol.facts(record, 7.0)
     assert (facts.connections, facts.connected_ago, facts.heard, facts.empty) == (1, 6.0, True, 1)
 
 
 def test_what_comes_to_the_next_address_says_nothing_of_the_first() -> None:
     point = Point()
     point.tell_addresses(own("10.9.0.5/24", "tun0"), own("10.0.0.2/24"))
-    held = point.subscribe()
+    record = point.subscribe()
     (request,) = point.requests()
     point.grant(request, Endpoint("10.9.0.5", 9000))
     assert "which looks like a VPN" in point.deaf().reason
@@ -155,21 +155,21 @@ def test_what_comes_to_the_next_address_says_nothing_of_the_first() -> None:
     point.callers.ended_empty(DEVICE, point.now)
     point.callers.turned_away(DEVICE, point.now)
 
-    assert point.verdict(held) is Verdict.VPN
-    facts = point.protocol.facts(held, point.now)
+    assert point.verdict(record) is Verdict.VPN
+    facts = point.protocol.facts(record, point.now)
     assert (facts.heard, facts.empty, facts.turned_away) == (False, 0, 0)
 
 
 def test_what_came_to_the_first_address_is_remembered_while_the_next_is_tried() -> None:
     point = Point()
     point.tell_addresses(own("10.0.0.2/24"), own("10.0.1.2/24", "eth1"))
-    held = point.granted()
+    record = point.granted()
     point.callers.connected(DEVICE, 1.0)
     point.callers.ended_empty(DEVICE, 1.0)
     assert "no whole request" in point.deaf().reason
 
     point.next_subscribe().build(Endpoint("10.0.1.2", 9000))
-    assert point.verdict(held) is Verdict.CUT_SHORT
+    assert point.verdict(record) is Verdict.CUT_SHORT
 
 
 def test_what_came_before_the_subscribe_says_nothing_of_it() -> None:
@@ -179,9 +179,9 @@ def test_what_came_before_the_subscribe_says_nothing_of_it() -> None:
     point.callers.turned_away(DEVICE, 1.0)
     point.callers.refused(DEVICE, "/old", 412, "unknown", 1.0)
     point.now = 2.0
-    held = point.granted()
+    record = point.granted()
 
-    facts = point.protocol.facts(held, 3.0)
+    facts = point.protocol.facts(record, 3.0)
     assert (facts.connections, facts.heard, facts.empty, facts.turned_away) == (1, False, 0, 0)
     assert facts.refused is None
 
@@ -196,27 +196,27 @@ def test_a_device_that_is_turned_away_is_told() -> None:
 
 def test_an_event_message_that_is_refused_is_told_with_its_reason() -> None:
     point = Point()
-    held = point.granted()
-    assert point.notify(held, HOST="elsewhere:80").status == 400
+    record = point.granted()
+    assert point.notify(record, HOST="elsewhere:80").status == 400
 
     change = point.deaf()
     assert "10.0.0.1 does send, but what it sends was answered 400: " in change.reason
-    refused = point.protocol.facts(held, point.now).refused
+    refused = point.protocol.facts(record, point.now).refused
     assert isinstance(refused, RefusedNotify)
     assert (refused.host, refused.status) == ("10.0.0.1", 400)
 
 
 def test_a_refused_message_for_the_path_counts_from_whatever_address() -> None:
     point = Point(require_device_source=True)
-    held = point.granted()
-    point.callers.refused(Endpoint("10.0.0.9", 1), held.path, 412, "another address", 1.0)
+    record = point.granted()
+    point.callers.refused(Endpoint("10.0.0.9", 1), record.path, 412, "another address", 1.0)
     point.callers.refused(Endpoint("10.0.0.8", 1), "/other", 412, "stray", 1.0)
 
-    assert point.protocol.facts(held, 2.0).refused == RefusedNotify(
+    assert point.protocol.facts(record, 2.0).refused == RefusedNotify(
         "10.0.0.9", 412, "another address"
     )
-    held.path = ""
-    assert point.protocol.facts(held, 2.0).refused is None
+    record.path = ""
+    assert point.protocol.facts(record, 2.0).refused is None
 
 
 def test_a_service_that_never_sends_is_known_by_another_that_does() -> None:
@@ -250,18 +250,18 @@ def test_another_address_that_is_tried_meanwhile_does_not_hide_that_it_never_sen
 def test_a_deaf_subscription_goes_on_being_about_the_address_that_was_tried_first() -> None:
     point = Point()
     point.tell_addresses(own("10.0.0.2/24"), own("10.0.0.3/24", "eth1"))
-    held = point.granted()
+    record = point.granted()
     point.deaf()
     (unsubscribe,) = point.requests()
     assert unsubscribe.kind is RequestKind.UNSUBSCRIBE
     point.protocol.request_failed(unsubscribe, "no answer", point.now)
     (subscribe,) = point.requests()
     point.now = 6.0
-    assert point.protocol.facts(held, 6.0).granted_for == 6.0
+    assert point.protocol.facts(record, 6.0).granted_for == 6.0
     point.grant(subscribe, Endpoint("10.0.0.3", 9000))
     point.at(11.0)
 
-    facts = point.protocol.facts(held, 11.0)
+    facts = point.protocol.facts(record, 11.0)
     assert facts.advertised == HERE
     assert facts.granted_for == 11.0
     assert facts.tried == ("10.0.0.3:9000",)
@@ -270,13 +270,13 @@ def test_a_deaf_subscription_goes_on_being_about_the_address_that_was_tried_firs
 
 def test_once_events_arrive_it_is_about_the_address_that_works() -> None:
     point = Point()
-    held = point.granted()
+    record = point.granted()
     point.deaf()
-    assert held.deafness is not None
-    point.notify(held)
+    assert record.deafness is not None
+    point.notify(record)
 
-    assert held.deafness is None
-    facts = point.protocol.facts(held, point.now)
+    assert record.deafness is None
+    facts = point.protocol.facts(record, point.now)
     assert (facts.status, facts.last_event_ago) == (Status.ACTIVE, 0.0)
 
 
@@ -292,26 +292,26 @@ def test_an_interface_that_was_chosen_does_not_hide_the_others() -> None:
 
 def test_before_a_grant_the_facts_say_how_far_it_is() -> None:
     point = Point()
-    held = point.subscribe()
+    record = point.subscribe()
     (request,) = point.requests()
-    assert point.protocol.facts(held, 2.0).asked_for == 2.0
-    assert point.protocol.facts(held, 2.0).advertised is None
-    assert point.verdict(held) is Verdict.PENDING
+    assert point.protocol.facts(record, 2.0).asked_for == 2.0
+    assert point.protocol.facts(record, 2.0).advertised is None
+    assert point.verdict(record) is Verdict.PENDING
     point.protocol.request_failed(request, "no route", 3.0)
 
-    facts = point.protocol.facts(held, 3.0)
+    facts = point.protocol.facts(record, 3.0)
     assert (facts.asked_for, facts.failure, facts.device) == (None, "no route", "10.0.0.1")
     assert diagnose(facts).verdict is Verdict.NO_ANSWER
 
 
 def test_the_device_is_known_by_its_answer_where_the_url_has_a_name() -> None:
     point = Point()
-    held = point.granted("http://thermometer:8000/evt")
-    assert point.protocol.facts(held, 1.0).device == "10.0.0.1"
-    held.device_host = None
-    assert point.protocol.facts(held, 1.0).device == "10.0.0.1"
-    held.remote = None
-    facts = point.protocol.facts(held, 1.0)
+    record = point.granted("http://thermometer:8000/evt")
+    assert point.protocol.facts(record, 1.0).device == "10.0.0.1"
+    record.device_host = None
+    assert point.protocol.facts(record, 1.0).device == "10.0.0.1"
+    record.remote = None
+    facts = point.protocol.facts(record, 1.0)
     assert (facts.device, facts.connections) == (None, None)
 
 
@@ -328,12 +328,12 @@ def test_the_advertised_address_has_its_scope_where_it_is_one_of_this_machine(
     host: str | None, source: Endpoint, advertised: Endpoint
 ) -> None:
     point = Point(callback_host=host)
-    held = point.subscribe()
-    assert held.advertised_endpoint is None
+    record = point.subscribe()
+    assert record.advertised_endpoint is None
     (request,) = point.requests()
     point.grant(request, source)
 
-    assert held.advertised_endpoint == advertised
-    facts = point.protocol.facts(held, 1.0)
+    assert record.advertised_endpoint == advertised
+    facts = point.protocol.facts(record, 1.0)
     assert (facts.callback_host, facts.overridden) == (host, host is not None)
     assert dataclasses.is_dataclass(facts)

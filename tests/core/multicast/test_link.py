@@ -91,13 +91,13 @@ def test_a_datagram_that_is_lost_is_made_good_by_the_next_copy() -> None:
 def test_a_subscriber_hears_by_multicast_only_what_changes() -> None:
     link = Link()
     door(link)
-    held = link.subscribe("/door")
+    record = link.subscribe("/door")
     link.run(1)
-    assert held.values == {"Bell": "0", "Fault": "0"}
+    assert record.values == {"Bell": "0", "Fault": "0"}
     assert heard(link) == []
     link.update("/door", {"Bell": "1", "Fault": "1"})
     link.run(1)
-    assert held.values == {"Bell": "1", "Fault": "1"}
+    assert record.values == {"Bell": "1", "Fault": "1"}
     assert heard(link) == [(0, {"Bell": 1}), (1, {"Fault": 1})]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.delivery_queue import DeliverySchedule
+from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.records import EventedVariable, PublishedService, Route, Subscription
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.messages import (
@@ -25,7 +25,7 @@ class Desk:
     """A schedule with one service, and the part of the publisher that it needs."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.schedule = DeliverySchedule(limits)
+        self.schedule = DeliveryQueue(limits)
         variables = {"A": EventedVariable("0"), "B": EventedVariable("0")}
         self.service = PublishedService("/evt", variables, limits)
         self.now = 0.0

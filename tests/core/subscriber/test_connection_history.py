@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.subscriber.connection_history import Caller, Callers
+from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.wire.messages import Endpoint
 
 DEVICE = Endpoint("10.0.0.1", 50_000)
 
 
-def callers(number: int = 3) -> Callers:
-    return Callers(dataclasses.replace(DEFAULT_LIMITS, callers=number))
+def callers(number: int = 3) -> ConnectionHistory:
+    return ConnectionHistory(dataclasses.replace(DEFAULT_LIMITS, callers=number))
 
 
 def test_what_comes_from_an_address_is_counted_with_its_time() -> None:
@@ -23,7 +23,7 @@ def test_what_comes_from_an_address_is_counted_with_its_time() -> None:
     known.ended_empty(DEVICE, 3.0)
     known.refused(DEVICE, "/path", 412, "no such path", 4.0)
 
-    assert known.of("10.0.0.1") == Caller(
+    assert known.of("10.0.0.1") == AddressHistory(
         connections=2,
         connected_at=2.0,
         turned_away=1,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.subscriber.event_queue import Inbox, merge_events
+from propchange.core.subscriber.event_queue import EventQueue, merge_events
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 
 SUBSCRIPTION = object()
@@ -20,7 +20,7 @@ def status(cause: Cause, value: Status = Status.RESUBSCRIBING) -> StatusChange:
     return StatusChange(SUBSCRIPTION, value, cause, cause.value)
 
 
-def drained(inbox: Inbox) -> list[Event | StatusChange]:
+def drained(inbox: EventQueue) -> list[Event | StatusChange]:
     items = []
     while (item := inbox.get()) is not None:
         items.append(item)
@@ -28,7 +28,7 @@ def drained(inbox: Inbox) -> list[Event | StatusChange]:
 
 
 def test_what_is_put_in_comes_out_in_the_same_order() -> None:
-    inbox = Inbox(8)
+    inbox = EventQueue(8)
     items = [event(0, initial=True, A=1), status(Cause.EXPIRED), event(1, A=2)]
     for item in items:
         inbox.put(item)
@@ -39,7 +39,7 @@ def test_what_is_put_in_comes_out_in_the_same_order() -> None:
 
 
 def test_an_application_that_stands_still_finds_the_newest_values_in_the_last_event() -> None:
-    inbox = Inbox(3)
+    inbox = EventQueue(3)
     for seq in range(10):
         inbox.put(event(seq, A=seq, **({"B": "old"} if seq == 4 else {})))
     first, second, last = drained(inbox)
@@ -49,7 +49,7 @@ def test_an_application_that_stands_still_finds_the_newest_values_in_the_last_ev
 
 
 def test_a_status_finds_room_in_an_inbox_full_of_events() -> None:
-    inbox = Inbox(2)
+    inbox = EventQueue(2)
     inbox.put(event(0, A=0))
     inbox.put(event(1, A=1))
     inbox.put(status(Cause.EXPIRED))
@@ -61,7 +61,7 @@ def test_a_status_finds_room_in_an_inbox_full_of_events() -> None:
 
 
 def test_of_several_statuses_in_a_full_inbox_the_last_is_kept() -> None:
-    inbox = Inbox(2)
+    inbox = EventQueue(2)
     inbox.put(event(0, A=0))
     inbox.put(event(1, A=1))
     inbox.put(status(Cause.EXPIRED))
@@ -70,7 +70,7 @@ def test_of_several_statuses_in_a_full_inbox_the_last_is_kept() -> None:
 
 
 def test_an_event_finds_room_in_an_inbox_full_of_statuses() -> None:
-    inbox = Inbox(2)
+    inbox = EventQueue(2)
     inbox.put(status(Cause.EXPIRED))
     inbox.put(status(Cause.REFUSED))
     inbox.put(event(5, A=5))
@@ -170,7 +170,7 @@ def test_a_variable_that_comes_twice_in_one_event_is_told_once_when_merged() -> 
 def test_whatever_comes_it_is_bounded_and_the_application_ends_with_the_true_state(
     limit, steps
 ) -> None:
-    inbox = Inbox(limit)
+    inbox = EventQueue(limit)
     true: dict[str, int] = {}
     seen: dict[str, object] = {}
     counted = put = 0

@@ -24,7 +24,7 @@ from propchange.core.subscriber.outcomes import (
     Unreadable,
 )
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint, Request, Response
@@ -52,7 +52,7 @@ class ControlPoint:
             new_token=lambda: next(tokens), jitter=jitter, policy=policy, limits=limits
         )
 
-    def subscribe(self, url: str = URL, **options) -> HeldSubscription:
+    def subscribe(self, url: str = URL, **options) -> SubscriptionRecord:
         return self.protocol.subscribe(url, self.now, **options)
 
     def requests(self) -> list[OutgoingRequest]:
@@ -87,20 +87,20 @@ class ControlPoint:
 
     def granted(self, *, sid: str = "uuid:1", timeout: str | None = "Second-1800", **options):
         """Granted, without an event yet."""
-        held = self.subscribe(**options)
+        record = self.subscribe(**options)
         self.answer(self.request(RequestKind.SUBSCRIBE), sid=sid, timeout=timeout)
-        return held
+        return record
 
-    def active(self, **options) -> HeldSubscription:
+    def active(self, **options) -> SubscriptionRecord:
         """Granted, and the initial event was A=0."""
-        held = self.granted(**options)
-        assert self.notify(held, 0, A="0") == 200
+        record = self.granted(**options)
+        assert self.notify(record, 0, A="0") == 200
         self.outcomes()
-        return held
+        return record
 
     def notify(
         self,
-        held: HeldSubscription,
+        record: SubscriptionRecord,
         seq: int | None,
         *,
         sid: str | None = None,
@@ -112,12 +112,12 @@ class ControlPoint:
             (b"HOST", b"10.0.0.2:9000"),
             (b"NT", b"upnp:event"),
             (b"NTS", b"upnp:propchange"),
-            (b"SID", (held.sid if sid is None else sid).encode()),
+            (b"SID", (record.sid if sid is None else sid).encode()),
         ]
         headers += [] if seq is None else [(b"SEQ", b"%d" % seq)]
         request = Request(
             "NOTIFY",
-            held.path if path is None else path,
+            record.path if path is None else path,
             headers,
             format_propertyset((values or {"A": "1"}).items()),
             peer=peer,
@@ -145,15 +145,15 @@ class ControlPoint:
 
 
 def assert_nothing_is_left(point: ControlPoint) -> None:
-    protocol, reception = point.protocol, point.protocol._reception
+    protocol, routing = point.protocol, point.protocol._routing
     assert list(protocol.subscriptions) == []
     assert not len(protocol._deadlines)
     assert point.requests() == []
     assert not protocol._outbox.requests._waiting
-    assert not reception._paths
-    assert not reception._sids
-    assert not reception._subscribing
-    assert not reception._early
+    assert not routing._paths
+    assert not routing._sids
+    assert not routing._subscribing
+    assert not routing._early
 
 
 # --- subscribing ---
@@ -163,15 +163,15 @@ def assert_nothing_is_left(point: ControlPoint) -> None:
 @pytest.mark.clause("SUB-17")
 def test_a_subscribe_asks_for_events_at_the_address_of_its_own_connection() -> None:
     point = ControlPoint()
-    held = point.subscribe(duration=300)
+    record = point.subscribe(duration=300)
     (request,) = point.requests()
     assert (request.kind, request.url, request.source) == (RequestKind.SUBSCRIBE, URL, None)
     built = request.build(Endpoint("192.168.7.2", 4711))
     assert built.fields[b"callback"] == b"<http://192.168.7.2:4711/path-1>"
     assert built.fields[b"timeout"] == b"Second-300"
     assert built.target == "/evt"
-    assert held.callback == "http://192.168.7.2:4711/path-1"
-    assert held.state is S.SUBSCRIBING
+    assert record.callback == "http://192.168.7.2:4711/path-1"
+    assert record.state is S.SUBSCRIBING
     assert point.requests() == []
 
 
@@ -183,22 +183,22 @@ def test_a_subscribe_asks_for_events_at_the_address_of_its_own_connection() -> N
 @pytest.mark.clause("SUB-06")
 def test_a_zone_id_is_never_part_of_the_callback_but_of_the_source_of_the_renewal() -> None:
     point = ControlPoint()
-    held = point.subscribe("http://[fe80::1%25eth0]:8000/evt")
+    record = point.subscribe("http://[fe80::1%25eth0]:8000/evt")
     (request,) = point.requests()
     built = request.build(Endpoint("fe80::2", 9000, 3))
     assert built.fields[b"callback"] == b"<http://[fe80::2]:9000/path-1>"
     assert built.fields[b"host"] == b"[fe80::1]:8000"
-    assert held.source == Endpoint("fe80::2", 0, 3)
+    assert record.source == Endpoint("fe80::2", 0, 3)
 
 
 def test_host_and_port_of_the_callback_can_be_given_for_nat_and_containers() -> None:
     policy = SubscriberPolicy(callback_host="203.0.113.9", callback_port=80)
     point = ControlPoint(policy=policy)
-    held = point.subscribe()
+    record = point.subscribe()
     (request,) = point.requests()
     built = request.build(LOCAL)
     assert built.fields[b"callback"] == b"<http://203.0.113.9:80/path-1>"
-    assert held.advertised == "203.0.113.9:80"
+    assert record.advertised == "203.0.113.9:80"
 
 
 def test_without_a_wish_the_duration_of_the_policy_is_asked_for() -> None:
@@ -234,17 +234,17 @@ def test_a_control_point_holds_a_bounded_number_of_subscriptions() -> None:
 
 def test_a_grant_and_the_initial_event_make_a_subscription_active() -> None:
     point = ControlPoint()
-    held = point.granted(timeout="Second-300", convert={"A": int})
-    assert point.outcomes() == [Granted(held, "uuid:1", 300.0)]
-    assert (held.state, held.status) == (S.GRANTED, Status.SUBSCRIBING)
-    assert point.notify(held, 0, A="20", Unknown="x") == 200
+    record = point.granted(timeout="Second-300", convert={"A": int})
+    assert point.outcomes() == [Granted(record, "uuid:1", 300.0)]
+    assert (record.state, record.status) == (S.GRANTED, Status.SUBSCRIBING)
+    assert point.notify(record, 0, A="20", Unknown="x") == 200
     change, event = point.outcomes()
-    assert change == StatusChange(held, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
+    assert change == StatusChange(record, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
     assert isinstance(event, Event)
     assert (event.is_initial, event.seq, event.sid, event.changes) == (True, 0, "uuid:1", {"A": 20})
-    assert held.values == {"A": 20}
-    assert held.last_event_at == point.now
-    assert point.notify(held, 1, A="21") == 200
+    assert record.values == {"A": 20}
+    assert record.last_event_at == point.now
+    assert point.notify(record, 1, A="21") == 200
     (event,) = point.outcomes()
     assert (event.is_initial, event.changes, event.details[0].previous) == (False, {"A": 21}, 20)
 
@@ -252,29 +252,29 @@ def test_a_grant_and_the_initial_event_make_a_subscription_active() -> None:
 @pytest.mark.clause("SUB-59")
 def test_events_that_overtake_the_answer_are_told_after_it() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
-    assert point.notify(held, 0, sid="uuid:9", A="0") == 200
-    assert point.notify(held, 1, sid="uuid:9", A="1") == 200
+    assert point.notify(record, 0, sid="uuid:9", A="0") == 200
+    assert point.notify(record, 1, sid="uuid:9", A="1") == 200
     assert point.outcomes() == []
     point.answer(request, sid="uuid:9")
     granted, change, *events = point.outcomes()
-    assert granted == Granted(held, "uuid:9", 1800.0)
+    assert granted == Granted(record, "uuid:9", 1800.0)
     assert change.status is Status.ACTIVE
     assert [(event.seq, event.is_initial) for event in events] == [(0, True), (1, False)]
 
 
 def test_a_gap_among_the_early_events_is_repaired_and_the_rest_of_them_is_dropped() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
     for seq in (0, 2, 3):
-        point.notify(held, seq, sid="uuid:9", A=str(seq))
+        point.notify(record, seq, sid="uuid:9", A=str(seq))
     point.answer(request, sid="uuid:9")
     assert [event.seq for event in point.events()] == [0, 2]
     unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
     assert unsubscribe.sid == "uuid:9"
-    assert held.state is S.SUBSCRIBING
+    assert record.state is S.SUBSCRIBING
     point.answer(unsubscribe, sid=None)
     point.request(RequestKind.SUBSCRIBE)
 
@@ -282,13 +282,13 @@ def test_a_gap_among_the_early_events_is_repaired_and_the_rest_of_them_is_droppe
 @pytest.mark.clause("SUB-77")
 def test_after_a_redirect_the_subscription_is_where_it_was_granted() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
     request.url = "http://10.0.0.1:8001/moved"
     point.answer(request)
-    assert held.event_url == "http://10.0.0.1:8001/moved"
-    point.protocol.unsubscribe(held, point.now)
-    assert point.request(RequestKind.UNSUBSCRIBE).url == held.event_url
+    assert record.event_url == "http://10.0.0.1:8001/moved"
+    point.protocol.unsubscribe(record, point.now)
+    assert point.request(RequestKind.UNSUBSCRIBE).url == record.event_url
 
 
 # --- the granted duration ---
@@ -320,8 +320,8 @@ def test_whatever_the_device_grants_is_survived_and_renewed_in_time(
 ) -> None:
     # A week without an event would be another story.
     point = ControlPoint(limits=replace(DEFAULT_LIMITS, quiet_seconds=inf))
-    held = point.active(timeout=timeout, duration=600)
-    assert held.duration_granted == granted
+    record = point.active(timeout=timeout, duration=600)
+    assert record.duration_granted == granted
     assert point.deadline() == renewal
     point.at(renewal)
     assert point.request(RequestKind.RENEW).sid == "uuid:1"
@@ -329,19 +329,19 @@ def test_whatever_the_device_grants_is_survived_and_renewed_in_time(
 
 def test_a_missing_duration_is_taken_for_half_an_hour_at_most() -> None:
     point = ControlPoint()
-    held = point.active(timeout=None, duration=86_400)
-    assert held.duration_granted == 1800
+    record = point.active(timeout=None, duration=86_400)
+    assert record.duration_granted == 1800
 
 
 @pytest.mark.clause("CP-14")
 def test_the_duration_counts_from_when_the_request_was_sent() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
     point.at(20)
     point.answer(request, timeout="Second-100")
-    point.notify(held, 0)
-    assert held.expires == 1_100.0
+    point.notify(record, 0)
+    assert record.expires == 1_100.0
     assert point.deadline() == 50
 
 
@@ -361,7 +361,7 @@ def test_a_renewal_goes_out_between_two_fifths_and_half_of_the_duration(jitter, 
 @pytest.mark.clause("REN-03")
 def test_a_renewal_comes_from_the_same_address_and_begins_the_duration_again() -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-100")
+    record = point.active(timeout="Second-100")
     point.at(50)
     (request,) = point.requests()
     assert (request.kind, request.url, request.sid) == (RequestKind.RENEW, URL, "uuid:1")
@@ -371,41 +371,41 @@ def test_a_renewal_comes_from_the_same_address_and_begins_the_duration_again() -
     assert b"callback" not in built.fields
     point.at(51)
     point.answer(request, timeout="Second-200")
-    assert point.outcomes() == [RenewalAnswered(held, "uuid:1", 200.0)]
-    assert (held.expires, held.renewals, held.state) == (1_250.0, 1, S.ACTIVE)
+    assert point.outcomes() == [RenewalAnswered(record, "uuid:1", 200.0)]
+    assert (record.expires, record.renewals, record.state) == (1_250.0, 1, S.ACTIVE)
     assert point.deadline() == 150
-    assert point.notify(held, 1) == 200
+    assert point.notify(record, 1) == 200
 
 
 def test_a_renewal_may_come_before_the_initial_event() -> None:
     point = ControlPoint()
-    held = point.granted(timeout="Second-2")
+    record = point.granted(timeout="Second-2")
     point.at(1)
     point.answer(point.request(RequestKind.RENEW), timeout="Second-2")
-    assert held.state is S.GRANTED
-    point.notify(held, 0)
-    assert held.state is S.ACTIVE
+    assert record.state is S.GRANTED
+    point.notify(record, 0)
+    assert record.state is S.ACTIVE
 
 
 @pytest.mark.clause("REN-12")
 def test_another_sid_in_the_answer_to_a_renewal_is_adopted() -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-100")
+    record = point.active(timeout="Second-100")
     point.at(50)
     point.answer(point.request(RequestKind.RENEW), sid="uuid:2")
-    assert point.outcomes() == [RenewalAnswered(held, "uuid:2", 1800.0)]
-    assert point.notify(held, 1, sid="uuid:1") == 412
-    assert point.notify(held, 1, sid="uuid:2") == 200
+    assert point.outcomes() == [RenewalAnswered(record, "uuid:2", 1800.0)]
+    assert point.notify(record, 1, sid="uuid:1") == 412
+    assert point.notify(record, 1, sid="uuid:2") == 200
 
 
 @pytest.mark.parametrize("sid", [None, "", "uuid:1", "x" * 1_000, "uuid:\x01"])
 def test_a_renewal_without_a_usable_sid_leaves_the_one_there_is(sid) -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-100")
+    record = point.active(timeout="Second-100")
     point.at(50)
     point.answer(point.request(RequestKind.RENEW), sid=sid)
-    assert (held.sid, held.state) == ("uuid:1", S.ACTIVE)
-    assert point.notify(held, 1) == 200
+    assert (record.sid, record.state) == ("uuid:1", S.ACTIVE)
+    assert point.notify(record, 1) == 200
 
 
 @pytest.mark.clause("REN-12")
@@ -413,25 +413,25 @@ def test_a_renewal_without_a_usable_sid_leaves_the_one_there_is(sid) -> None:
 @pytest.mark.parametrize("status", [412, 404, 400, 500, 503])
 def test_a_refused_renewal_leads_to_a_fresh_subscription_at_once(status) -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-100")
-    path = held.path
+    record = point.active(timeout="Second-100")
+    path = record.path
     point.at(50)
     point.answer(point.request(RequestKind.RENEW), status)
     assert point.outcomes() == [
         StatusChange(
-            held,
+            record,
             Status.RESUBSCRIBING,
             Cause.RENEWAL_REFUSED,
             f"the device answered the renewal with {status}",
             status,
         )
     ]
-    assert (held.expires, held.duration_granted) == (None, None)
-    assert point.notify(held, 1, path=path) == 412
+    assert (record.expires, record.duration_granted) == (None, None)
+    assert point.notify(record, 1, path=path) == 412
     request = point.request(RequestKind.SUBSCRIBE)
-    assert held.path != path
+    assert record.path != path
     point.answer(request, sid="uuid:2")
-    assert point.notify(held, 0, A="9") == 200
+    assert point.notify(record, 0, A="9") == 200
     granted, active, event = point.outcomes()[1:]
     assert (granted.sid, active.status, event.is_initial) == ("uuid:2", Status.ACTIVE, True)
 
@@ -439,70 +439,70 @@ def test_a_refused_renewal_leads_to_a_fresh_subscription_at_once(status) -> None
 @pytest.mark.clause("REN-12")
 def test_renewals_without_an_answer_are_retried_until_the_expiry_while_events_come() -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-100")
+    record = point.active(timeout="Second-100")
     attempts = []
-    while held.state is S.ACTIVE:
+    while record.state is S.ACTIVE:
         point.at(point.deadline())
         for request in point.requests():
             if request.kind is RequestKind.RENEW:
                 attempts.append(point.now - 1_000)
                 point.fail(request)
-                point.notify(held, len(attempts))
+                point.notify(record, len(attempts))
     assert attempts[:4] == [50, 51, 53, 57]
     assert attempts == sorted(attempts)
     assert 90 < attempts[-1] < 100
     assert point.now == 1_100.0
     outcomes = [outcome for outcome in point.outcomes() if not isinstance(outcome, Event)]
-    assert outcomes == [RenewalFailed(held, "no route")] * len(attempts) + [
-        StatusChange(held, Status.RESUBSCRIBING, Cause.EXPIRED, "no renewal was answered in time")
+    assert outcomes == [RenewalFailed(record, "no route")] * len(attempts) + [
+        StatusChange(record, Status.RESUBSCRIBING, Cause.EXPIRED, "no renewal was answered in time")
     ]
-    assert held.state is S.SUBSCRIBING
+    assert record.state is S.SUBSCRIBING
 
 
 def test_a_renewal_that_is_not_answered_at_all_times_out() -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-1800")
+    record = point.active(timeout="Second-1800")
     point.at(900)
     lost = point.request(RequestKind.RENEW)
     assert point.deadline() == 930
     point.at(930)
-    assert point.outcomes() == [RenewalFailed(held, "no answer in time")]
+    assert point.outcomes() == [RenewalFailed(record, "no answer in time")]
     point.at(931)
     again = point.request(RequestKind.RENEW)
     point.answer(lost, 412)
     point.fail(lost)
-    assert held.state is S.ACTIVE
+    assert record.state is S.ACTIVE
     point.answer(again)
-    assert held.renewals == 1
+    assert record.renewals == 1
 
 
 def test_an_infinite_grant_never_expires_and_is_renewed_all_the_same() -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-100")
+    record = point.active(timeout="Second-100")
     point.at(50)
     point.answer(point.request(RequestKind.RENEW), timeout="Second-infinite")
-    assert held.expires == inf
+    assert record.expires == inf
     seconds = 50 + 900
     for number in range(1, 10):
         point.at(seconds)
         point.fail(point.request(RequestKind.RENEW))
         point.now += 0.5
-        assert point.notify(held, number) == 200
-        assert held.state is S.ACTIVE
+        assert point.notify(record, number) == 200
+        assert record.state is S.ACTIVE
         assert 1 <= point.deadline() - seconds <= 60
         seconds = point.deadline()
     point.at(seconds)
     point.answer(point.request(RequestKind.RENEW), timeout="Second-100")
-    assert held.expires == point.now + 100
+    assert record.expires == point.now + 100
 
 
 def test_grants_of_one_second_are_renewed_once_a_second_and_a_lapse_is_told() -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-1")
+    record = point.active(timeout="Second-1")
     for second in range(1, 30):
         point.at(second)
         point.answer(point.request(RequestKind.RENEW), timeout="Second-1")
-    assert held.state is S.ACTIVE
+    assert record.state is S.ACTIVE
     point.at(30)
     point.answer(point.request(RequestKind.RENEW), 412)
     assert point.statuses() == [(Status.RESUBSCRIBING, Cause.RENEWAL_REFUSED)]
@@ -510,15 +510,15 @@ def test_grants_of_one_second_are_renewed_once_a_second_and_a_lapse_is_told() ->
 
 def test_a_short_grant_that_is_not_renewed_in_time_lapses() -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-1")
+    record = point.active(timeout="Second-1")
     point.at(1)
     renewal = point.request(RequestKind.RENEW)
     point.at(1.9)
-    assert held.state is S.ACTIVE
+    assert record.state is S.ACTIVE
     point.at(2)
     assert point.statuses() == [(Status.RESUBSCRIBING, Cause.EXPIRED)]
     point.answer(renewal)
-    assert held.state is S.SUBSCRIBING
+    assert record.state is S.SUBSCRIBING
 
 
 # --- failure of the first SUBSCRIBE ---
@@ -542,32 +542,32 @@ def test_a_caller_who_does_not_want_to_wait_is_told_of_the_first_failure(
     status, cause, reason
 ) -> None:
     point = ControlPoint()
-    held = point.subscribe(persistent=False)
+    record = point.subscribe(persistent=False)
     request = point.request(RequestKind.SUBSCRIBE)
     point.answer(request, status) if status else point.fail(request)
-    assert point.outcomes() == [StatusChange(held, Status.REFUSED, cause, reason, status)]
-    assert held.state is S.REFUSED
+    assert point.outcomes() == [StatusChange(record, Status.REFUSED, cause, reason, status)]
+    assert record.state is S.REFUSED
     assert point.deadline() is None
-    assert list(point.protocol.subscriptions) == [held]
-    point.protocol.unsubscribe(held, point.now)
+    assert list(point.protocol.subscriptions) == [record]
+    point.protocol.unsubscribe(record, point.now)
     assert point.statuses() == [(Status.CLOSED, Cause.CLOSED)]
     assert_nothing_is_left(point)
 
 
 def test_after_a_grant_nobody_is_given_up_any_more() -> None:
     point = ControlPoint()
-    held = point.active(persistent=False, timeout="Second-100")
+    record = point.active(persistent=False, timeout="Second-100")
     point.at(50)
     point.answer(point.request(RequestKind.RENEW), 412)
     point.fail(point.request(RequestKind.SUBSCRIBE))
-    assert held.state is S.WAITING
+    assert record.state is S.WAITING
     assert point.deadline() is not None
 
 
 @pytest.mark.parametrize("sid", [None, "", "x" * 1_000, "uuid:\x01"])
 def test_a_grant_without_a_usable_sid_is_a_refusal(sid) -> None:
     point = ControlPoint()
-    held = point.subscribe(persistent=False)
+    record = point.subscribe(persistent=False)
     point.answer(point.request(RequestKind.SUBSCRIBE), sid=sid)
     (change,) = point.outcomes()
     assert (change.status, change.cause, change.http_status) == (
@@ -576,29 +576,29 @@ def test_a_grant_without_a_usable_sid_is_a_refusal(sid) -> None:
         200,
     )
     assert change.reason.startswith("the device granted without a usable SID: ")
-    assert held.state is S.REFUSED
+    assert record.state is S.REFUSED
 
 
 @pytest.mark.clause("SUB-45")
 def test_a_sid_need_not_be_a_uuid() -> None:
     point = ControlPoint()
-    held = point.active(sid="RINCON_000E58_sub0000000001")
-    assert point.notify(held, 1) == 200
+    record = point.active(sid="RINCON_000E58_sub0000000001")
+    assert point.notify(record, 1) == 200
 
 
 def test_a_subscribe_that_is_not_answered_at_all_times_out() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     point.at(29.9)
-    assert held.state is S.SUBSCRIBING
+    assert record.state is S.SUBSCRIBING
     point.at(30)
-    assert held.state is S.WAITING
+    assert record.state is S.WAITING
     assert point.statuses() == [(Status.SUBSCRIBING, Cause.UNREACHABLE)]
 
 
 def test_a_device_that_is_away_is_tried_again_for_ever_and_told_once() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     waits = []
     for _ in range(40):
         point.fail(point.request(RequestKind.SUBSCRIBE))
@@ -607,7 +607,7 @@ def test_a_device_that_is_away_is_tried_again_for_ever_and_told_once() -> None:
     assert waits == [1, 2, 4, 8, 16, 32] + [60] * 34
     assert point.statuses() == [(Status.SUBSCRIBING, Cause.UNREACHABLE)]
     point.answer(point.request(RequestKind.SUBSCRIBE))
-    assert (held.state, held.failures) == (S.GRANTED, 0)
+    assert (record.state, record.failures) == (S.GRANTED, 0)
 
 
 @given(st.integers(1, 30), st.floats(0, 1, exclude_max=True))
@@ -628,14 +628,14 @@ def test_backoff_is_jittered_by_a_quarter_at_most(failures, jitter) -> None:
 @pytest.mark.parametrize("status", [404, 405, 410, 0])
 def test_the_event_url_is_looked_up_again_when_it_seems_to_have_moved(status) -> None:
     point = ControlPoint()
-    held = point.subscribe(describable=True)
+    record = point.subscribe(describable=True)
     request = point.request(RequestKind.SUBSCRIBE)
     point.answer(request, status) if status else point.fail(request)
     point.at(1)
     describe = point.request(RequestKind.DESCRIBE)
-    assert held.state is S.DESCRIBING
+    assert record.state is S.DESCRIBING
     point.protocol.described(describe, "http://10.0.0.1:8000/new", {"A": int}, point.now)
-    assert (held.event_url, held.convert) == ("http://10.0.0.1:8000/new", {"A": int})
+    assert (record.event_url, record.convert) == ("http://10.0.0.1:8000/new", {"A": int})
     assert point.request(RequestKind.SUBSCRIBE).url == "http://10.0.0.1:8000/new"
 
 
@@ -650,7 +650,7 @@ def test_else_the_same_event_url_is_tried_again(describable, status) -> None:
 
 def test_a_description_that_cannot_be_read_is_tried_again_later() -> None:
     point = ControlPoint()
-    held = point.subscribe(describable=True)
+    record = point.subscribe(describable=True)
     point.fail(point.request(RequestKind.SUBSCRIBE))
     for wait in (1, 2, 4):
         assert point.deadline() + 1_000 - point.now == wait
@@ -659,27 +659,27 @@ def test_a_description_that_cannot_be_read_is_tried_again_later() -> None:
         if wait < 4:
             point.fail(describe)
     point.at(point.deadline())
-    assert held.state is S.WAITING
+    assert record.state is S.WAITING
     point.protocol.described(describe, URL, None, point.now)
-    assert held.state is S.WAITING
+    assert record.state is S.WAITING
 
 
 def test_a_described_url_that_cannot_be_subscribed_to_raises() -> None:
     point = ControlPoint()
-    held = point.subscribe(describe_first=True)
+    record = point.subscribe(describe_first=True)
     describe = point.request(RequestKind.DESCRIBE)
     with pytest.raises(ValueError, match="is not an http:// URL"):
         point.protocol.described(describe, "", None, point.now)
     point.fail(describe, "the service has no event URL")
-    assert held.state is S.WAITING
+    assert record.state is S.WAITING
 
 
 @pytest.mark.parametrize("persistent", [True, False])
 def test_the_description_can_be_asked_for_before_the_first_subscribe(persistent) -> None:
     point = ControlPoint()
-    held = point.subscribe(describe_first=True, describable=True, persistent=persistent)
+    record = point.subscribe(describe_first=True, describable=True, persistent=persistent)
     point.fail(point.request(RequestKind.DESCRIBE))
-    assert held.state is (S.WAITING if persistent else S.REFUSED)
+    assert record.state is (S.WAITING if persistent else S.REFUSED)
 
 
 # --- the token bucket ---
@@ -687,13 +687,13 @@ def test_the_description_can_be_asked_for_before_the_first_subscribe(persistent)
 
 def test_a_device_that_grants_and_forgets_is_not_hammered() -> None:
     point = ControlPoint()
-    held = point.active()
+    record = point.active()
     sent = 1
     while point.now < 1_010:
         point.protocol.device_rebooted(None, point.now)
         for request in point.requests():
             point.answer(request)
-            point.notify(held, 0)
+            point.notify(record, 0)
             sent += 1
         point.now += 0.1
         point.protocol.handle_deadline(point.now)
@@ -734,7 +734,7 @@ def test_whatever_the_device_answers_requests_stay_within_the_token_bucket(
 ) -> None:
     """At most ``burst`` at once, and one more per refill."""
     point = ControlPoint(jitter=lambda: jitter)
-    held = point.subscribe(describable=describable, device="d")
+    record = point.subscribe(describable=describable, device="d")
     sids = (f"uuid:{number}" for number in itertools.count())
     sent: list[float] = []
     open_requests: list[OutgoingRequest] = []
@@ -762,8 +762,8 @@ def test_whatever_the_device_answers_requests_stay_within_the_token_bucket(
             point.protocol.device_gone("d", point.now)
         elif what == 1:
             point.protocol.device_rebooted("d", point.now)
-        elif held.path:
-            point.notify(held, what)
+        elif record.path:
+            point.notify(record, what)
         drain()
         end = point.now + pause
         while (when := point.protocol.next_deadline()) is not None and when <= end:
@@ -781,19 +781,19 @@ def test_whatever_the_device_answers_requests_stay_within_the_token_bucket(
 
 def test_without_an_initial_event_in_5_seconds_a_subscription_is_deaf() -> None:
     point = ControlPoint()
-    held = point.granted()
+    record = point.granted()
     point.outcomes()
     point.at(4.9)
-    assert held.state is S.GRANTED
+    assert record.state is S.GRANTED
     assert point.deadline() == 5
     point.at(5)
     (change,) = point.outcomes()
-    assert change[:3] == (held, Status.DEAF, Cause.NO_INITIAL_EVENT)
+    assert change[:3] == (record, Status.DEAF, Cause.NO_INITIAL_EVENT)
     assert change.reason.startswith(
         "granted, but no event from 10.0.0.1 in 5 s: it cannot reach 10.0.0.2:9000, or never "
         "sends; "
     )
-    assert held.state is S.DEAF
+    assert record.state is S.DEAF
 
 
 def test_the_diagnosis_does_without_the_address_of_the_device_if_it_must() -> None:
@@ -806,10 +806,10 @@ def test_the_diagnosis_does_without_the_address_of_the_device_if_it_must() -> No
 
 def test_a_late_initial_event_ends_deafness() -> None:
     point = ControlPoint()
-    held = point.granted()
+    record = point.granted()
     point.at(5)
     point.outcomes()
-    assert point.notify(held, 0, A="1") == 200
+    assert point.notify(record, 0, A="1") == 200
     change, event = point.outcomes()
     assert (change.status, change.cause) == (Status.ACTIVE, Cause.INITIAL_EVENT)
     assert event.is_initial
@@ -817,14 +817,14 @@ def test_a_late_initial_event_ends_deafness() -> None:
 
 def test_another_event_than_the_initial_one_ends_deafness_by_a_repair() -> None:
     point = ControlPoint()
-    held = point.granted()
+    record = point.granted()
     point.at(5)
     point.outcomes()
-    point.notify(held, 1, A="1")
+    point.notify(record, 1, A="1")
     event, repair = point.outcomes()
     assert not event.is_initial
     assert (repair.status, repair.cause) == (Status.RESUBSCRIBING, Cause.MISSED_EVENT)
-    assert held.state is S.SUBSCRIBING
+    assert record.state is S.SUBSCRIBING
 
 
 # --- SEQ ---
@@ -833,48 +833,48 @@ def test_another_event_than_the_initial_one_ends_deafness_by_a_repair() -> None:
 @pytest.mark.clause("CP-01")
 def test_a_missed_event_leads_to_unsubscribe_and_a_fresh_subscription() -> None:
     point = ControlPoint()
-    held = point.active()
-    path = held.path
-    point.notify(held, 1)
+    record = point.active()
+    path = record.path
+    point.notify(record, 1)
     point.outcomes()
-    assert point.notify(held, 3, A="3") == 200
+    assert point.notify(record, 3, A="3") == 200
     event, change = point.outcomes()
     assert (event.seq, event.changes) == (3, {"A": "3"})
     assert change == StatusChange(
-        held, Status.RESUBSCRIBING, Cause.MISSED_EVENT, "events before SEQ 3 were missed"
+        record, Status.RESUBSCRIBING, Cause.MISSED_EVENT, "events before SEQ 3 were missed"
     )
     unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
     assert unsubscribe.sid == "uuid:1"
     assert unsubscribe.source == Endpoint("10.0.0.2", 0)
     assert unsubscribe.build(LOCAL).method == "UNSUBSCRIBE"
-    assert (held.gaps, held.state) == (1, S.SUBSCRIBING)
-    assert point.notify(held, 4, path=path) == 412
+    assert (record.gaps, record.state) == (1, S.SUBSCRIBING)
+    assert point.notify(record, 4, path=path) == 412
     point.answer(unsubscribe, 412, sid=None)
-    assert held.state is S.SUBSCRIBING
+    assert record.state is S.SUBSCRIBING
     point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:2")
-    point.notify(held, 0, A="9")
-    assert held.state is S.ACTIVE
+    point.notify(record, 0, A="9")
+    assert record.state is S.ACTIVE
     assert point.events()[-1].is_initial
 
 
 @pytest.mark.clause("CP-02")
 def test_a_late_event_is_not_told_and_leads_to_a_fresh_subscription() -> None:
     point = ControlPoint()
-    held = point.active()
-    point.notify(held, 1, A="1")
-    point.notify(held, 2, A="2")
+    record = point.active()
+    point.notify(record, 1, A="1")
+    point.notify(record, 2, A="2")
     point.outcomes()
-    assert point.notify(held, 1, A="old") == 200
+    assert point.notify(record, 1, A="old") == 200
     assert point.statuses() == [(Status.RESUBSCRIBING, Cause.MISSED_EVENT)]
-    assert held.values == {"A": "2"}
+    assert record.values == {"A": "2"}
     point.request(RequestKind.UNSUBSCRIBE)
 
 
 @pytest.mark.clause("CP-01")
 def test_a_fresh_subscribe_waits_two_seconds_at_most_for_the_unsubscribe_before_it() -> None:
     point = ControlPoint()
-    held = point.active()
-    point.notify(held, 2)
+    record = point.active()
+    point.notify(record, 2)
     unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
     asked = point.now - 1_000.0
     point.at(asked + 1.9)
@@ -883,22 +883,22 @@ def test_a_fresh_subscribe_waits_two_seconds_at_most_for_the_unsubscribe_before_
     point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:2")
     # The answer that comes after all changes nothing any more.
     point.answer(unsubscribe, sid=None)
-    assert (held.state, held.sid) == (S.GRANTED, "uuid:2")
+    assert (record.state, record.sid) == (S.GRANTED, "uuid:2")
     assert point.requests() == []
 
 
 def test_a_subscribe_that_waits_for_an_unsubscribe_does_not_earn_another_meanwhile() -> None:
     point = ControlPoint()
-    held = point.active(device="d")
+    record = point.active(device="d")
     point.at(10)
-    point.notify(held, 2)
+    point.notify(record, 2)
     point.request(RequestKind.UNSUBSCRIBE)  # never answered
     point.at(12)
     sent = 0
     for sid in ("uuid:2", "uuid:3"):
         point.answer(point.request(RequestKind.SUBSCRIBE), sid=sid)
         sent += 1
-        point.notify(held, 2)
+        point.notify(record, 2)
         point.answer(point.request(RequestKind.UNSUBSCRIBE), sid=None)
     point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:4")
     sent += 1
@@ -912,10 +912,10 @@ def test_a_subscribe_that_waits_for_an_unsubscribe_does_not_earn_another_meanwhi
 @pytest.mark.clause("CP-01")
 def test_a_subscribe_that_waits_is_not_sent_when_nobody_wants_it_any_more() -> None:
     point = ControlPoint()
-    held = point.active()
-    point.notify(held, 2)
+    record = point.active()
+    point.notify(record, 2)
     unsubscribe = point.request(RequestKind.UNSUBSCRIBE)
-    point.protocol.unsubscribe(held, point.now)
+    point.protocol.unsubscribe(record, point.now)
     point.answer(unsubscribe, sid=None)
     assert point.requests() == []
     assert_nothing_is_left(point)
@@ -924,9 +924,9 @@ def test_a_subscribe_that_waits_is_not_sent_when_nobody_wants_it_any_more() -> N
 @pytest.mark.clause("CP-02")
 def test_a_repeated_message_is_answered_and_not_told() -> None:
     point = ControlPoint()
-    held = point.active()
+    record = point.active()
     for _ in range(3):
-        assert point.notify(held, 1, A="1") == 200
+        assert point.notify(record, 1, A="1") == 200
     assert [event.seq for event in point.events()] == [1]
     assert point.requests() == []
 
@@ -934,10 +934,10 @@ def test_a_repeated_message_is_answered_and_not_told() -> None:
 @pytest.mark.clause("SEQ-04")
 def test_the_wrap_is_no_gap() -> None:
     point = ControlPoint()
-    held = point.active()
-    held.sequence.judge(4_294_967_294, 0)
-    point.notify(held, 4_294_967_295, A="1")
-    point.notify(held, 1, A="2")
+    record = point.active()
+    record.sequence.judge(4_294_967_294, 0)
+    point.notify(record, 4_294_967_295, A="1")
+    point.notify(record, 1, A="2")
     assert [event.seq for event in point.events()] == [4_294_967_295, 1]
     assert point.requests() == []
 
@@ -946,26 +946,26 @@ def test_the_wrap_is_no_gap() -> None:
 @pytest.mark.parametrize("seq", [0, None])
 def test_a_device_whose_seq_means_nothing_is_believed_without_it_and_that_is_told_once(seq) -> None:
     point = ControlPoint()
-    held = point.active()
+    record = point.active()
     for number in range(6):
-        assert point.notify(held, seq, A=str(number + 1)) == 200
+        assert point.notify(record, seq, A=str(number + 1)) == 200
     outcomes = point.outcomes()
     assert [event.changes["A"] for event in outcomes if isinstance(event, Event)] == list("123456")
-    assert [o for o in outcomes if not isinstance(o, Event)] == [SeqUnreliable(held)]
+    assert [o for o in outcomes if not isinstance(o, Event)] == [SeqUnreliable(record)]
     assert point.requests() == []
-    point.notify(held, 17, A="x")
+    point.notify(record, 17, A="x")
     assert point.requests() == []
 
 
 @pytest.mark.clause("RSP-04")
 def test_a_first_event_without_seq_is_the_initial_event() -> None:
     point = ControlPoint()
-    held = point.granted()
-    assert point.notify(held, None, A="1") == 200
+    record = point.granted()
+    assert point.notify(record, None, A="1") == 200
     outcomes = point.outcomes()
-    assert outcomes[1] == SeqUnreliable(held)
+    assert outcomes[1] == SeqUnreliable(record)
     assert outcomes[-1].is_initial
-    assert held.state is S.ACTIVE
+    assert record.state is S.ACTIVE
 
 
 # --- where events come from ---
@@ -973,30 +973,30 @@ def test_a_first_event_without_seq_is_the_initial_event() -> None:
 
 def test_an_event_from_another_address_is_taken_and_told() -> None:
     point = ControlPoint()
-    held = point.active()
+    record = point.active()
     stranger = Endpoint("10.0.0.66", 1)
-    assert point.notify(held, 1, peer=stranger) == 200
+    assert point.notify(record, 1, peer=stranger) == 200
     foreign, event = point.outcomes()
-    assert foreign == ForeignSource(held, "10.0.0.66", refused=False)
+    assert foreign == ForeignSource(record, "10.0.0.66", refused=False)
     assert event.seq == 1
 
 
 def test_an_event_from_another_address_is_refused_where_that_is_the_policy() -> None:
     point = ControlPoint(policy=SubscriberPolicy(require_device_source=True))
-    held = point.active()
-    assert point.notify(held, 1, peer=Endpoint("10.0.0.66", 1)) == 412
-    assert held.state is S.ACTIVE
+    record = point.active()
+    assert point.notify(record, 1, peer=Endpoint("10.0.0.66", 1)) == 412
+    assert record.state is S.ACTIVE
 
 
 def test_on_a_shared_path_a_whole_subscription_works_by_its_sid() -> None:
     point = ControlPoint(policy=SubscriberPolicy(shared_path="/events"))
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
-    assert held.callback == "http://10.0.0.2:9000/events"
-    assert point.notify(held, 0, sid="uuid:1", A="0") == 200
+    assert record.callback == "http://10.0.0.2:9000/events"
+    assert point.notify(record, 0, sid="uuid:1", A="0") == 200
     point.answer(request)
-    assert held.state is S.ACTIVE
-    point.protocol.unsubscribe(held, point.now)
+    assert record.state is S.ACTIVE
+    point.protocol.unsubscribe(record, point.now)
     point.answer(point.request(RequestKind.UNSUBSCRIBE), sid=None)
     assert_nothing_is_left(point)
 
@@ -1007,13 +1007,13 @@ def test_on_a_shared_path_a_whole_subscription_works_by_its_sid() -> None:
 @pytest.mark.clause("CP-07", "CP-11")
 def test_a_device_that_said_goodbye_is_tried_again_slowly() -> None:
     point = ControlPoint()
-    held = point.active(device="uuid:device")
+    record = point.active(device="uuid:device")
     other = point.active(device="uuid:other", sid="uuid:2")
     point.protocol.device_gone("uuid:device", point.now)
     assert point.outcomes() == [
-        StatusChange(held, Status.RESUBSCRIBING, Cause.DEVICE_GONE, "the device has said goodbye")
+        StatusChange(record, Status.RESUBSCRIBING, Cause.DEVICE_GONE, "the device has said goodbye")
     ]
-    assert (held.state, other.state) == (S.WAITING, S.ACTIVE)
+    assert (record.state, other.state) == (S.WAITING, S.ACTIVE)
     assert point.requests() == []
     assert point.deadline() == 60
     point.protocol.device_gone("uuid:device", point.now)
@@ -1027,13 +1027,15 @@ def test_a_device_that_said_goodbye_is_tried_again_slowly() -> None:
 @pytest.mark.clause("CP-09")
 def test_a_device_that_has_restarted_is_subscribed_to_afresh_at_once() -> None:
     point = ControlPoint()
-    held = point.active(device="d")
+    record = point.active(device="d")
     point.active(device="other", sid="uuid:2")
     point.protocol.device_rebooted("d", point.now)
     assert point.outcomes() == [
-        StatusChange(held, Status.RESUBSCRIBING, Cause.DEVICE_REBOOTED, "the device has restarted")
+        StatusChange(
+            record, Status.RESUBSCRIBING, Cause.DEVICE_REBOOTED, "the device has restarted"
+        )
     ]
-    assert point.request(RequestKind.SUBSCRIBE).subscription is held
+    assert point.request(RequestKind.SUBSCRIBE).subscription is record
 
 
 @pytest.mark.clause("CP-13")
@@ -1046,11 +1048,11 @@ def test_a_device_that_has_restarted_may_have_moved_its_event_url() -> None:
 
 def test_a_device_that_is_back_is_not_kept_waiting() -> None:
     point = ControlPoint()
-    held = point.active(device="d")
+    record = point.active(device="d")
     point.protocol.device_gone("d", point.now)
     point.at(10)
     point.protocol.device_rebooted("d", point.now)
-    assert held.failures == 0
+    assert record.failures == 0
     point.request(RequestKind.SUBSCRIBE)
     point.protocol.device_rebooted("d", point.now)
     assert point.requests() == []
@@ -1059,11 +1061,11 @@ def test_a_device_that_is_back_is_not_kept_waiting() -> None:
 @pytest.mark.clause("CP-07")
 def test_a_device_that_is_heard_of_again_is_tried_at_once() -> None:
     point = ControlPoint()
-    held = point.active(device="d", describable=True)
+    record = point.active(device="d", describable=True)
     point.protocol.device_gone("d", point.now)
     point.at(10)
     point.protocol.device_returned("d", point.now)
-    assert held.failures == 0
+    assert record.failures == 0
     request = point.request(RequestKind.DESCRIBE)
     # Its advertisements come in bursts, and the answer is on its way.
     point.protocol.device_returned("d", point.now)
@@ -1076,9 +1078,9 @@ def test_a_device_that_is_heard_of_again_is_tried_at_once() -> None:
 
 def test_a_device_that_is_heard_of_again_keeps_the_subscriptions_that_it_has_granted() -> None:
     point = ControlPoint()
-    held = point.active(device="d")
+    record = point.active(device="d")
     point.protocol.device_returned("d", point.now)
-    assert (held.state, point.requests(), point.outcomes()) == (S.ACTIVE, [], [])
+    assert (record.state, point.requests(), point.outcomes()) == (S.ACTIVE, [], [])
 
 
 def test_news_of_a_restart_many_times_over_does_not_hammer_the_device() -> None:
@@ -1118,17 +1120,17 @@ def test_a_400_to_a_url_with_a_name_says_to_try_the_address(url, hint) -> None:
 @pytest.mark.parametrize("answered", ["200", "412", "failed", "not at all"])
 def test_closing_gives_the_sid_back_and_waits_two_seconds_at_most(answered) -> None:
     point = ControlPoint()
-    held = point.active()
-    path = held.path
-    point.protocol.unsubscribe(held, point.now)
+    record = point.active()
+    path = record.path
+    point.protocol.unsubscribe(record, point.now)
     (request,) = point.requests()
     assert (request.kind, request.sid, request.url) == (RequestKind.UNSUBSCRIBE, "uuid:1", URL)
     assert request.source == Endpoint("10.0.0.2", 0)
     assert request.build(LOCAL).fields[b"sid"] == b"uuid:1"
-    assert held.state is S.CLOSING
+    assert record.state is S.CLOSING
     # What is in flight meanwhile is no stray: a 412 would have the device drop the SID first.
-    assert point.notify(held, 1, path=path) == 200
-    point.protocol.unsubscribe(held, point.now)
+    assert point.notify(record, 1, path=path) == 200
+    point.protocol.unsubscribe(record, point.now)
     assert point.requests() == []
     assert point.outcomes() == []
     if answered == "failed":
@@ -1138,12 +1140,12 @@ def test_closing_gives_the_sid_back_and_waits_two_seconds_at_most(answered) -> N
         point.at(2)
     else:
         point.answer(request, int(answered), sid=None)
-    assert point.outcomes() == [StatusChange(held, Status.CLOSED, Cause.CLOSED, "closed")]
-    assert held.state is S.CLOSED
+    assert point.outcomes() == [StatusChange(record, Status.CLOSED, Cause.CLOSED, "closed")]
+    assert record.state is S.CLOSED
     assert_nothing_is_left(point)
-    assert point.notify(held, 2, path=path) == 412
+    assert point.notify(record, 2, path=path) == 412
     point.outcomes()
-    point.protocol.unsubscribe(held, point.now)
+    point.protocol.unsubscribe(record, point.now)
     point.answer(request, sid=None)
     point.fail(request)
     assert point.outcomes() == []
@@ -1152,29 +1154,29 @@ def test_closing_gives_the_sid_back_and_waits_two_seconds_at_most(answered) -> N
 @pytest.mark.parametrize("outcome", ["answered", "failed", "refused", "not at all"])
 def test_closing_while_a_renewal_is_under_way_closes_all_the_same(outcome) -> None:
     point = ControlPoint()
-    held = point.active(timeout="Second-100")
+    record = point.active(timeout="Second-100")
     point.at(50)
     renewal = point.request(RequestKind.RENEW)
-    point.protocol.unsubscribe(held, point.now)
+    point.protocol.unsubscribe(record, point.now)
     if outcome == "answered":
         point.answer(renewal)
     elif outcome == "refused":
         point.answer(renewal, 412)
     elif outcome == "failed":
         point.fail(renewal)
-    assert held.state is S.CLOSING
+    assert record.state is S.CLOSING
     assert point.request(RequestKind.UNSUBSCRIBE).sid == "uuid:1"
     point.at(52)
-    assert point.outcomes() == [StatusChange(held, Status.CLOSED, Cause.CLOSED, "closed")]
+    assert point.outcomes() == [StatusChange(record, Status.CLOSED, Cause.CLOSED, "closed")]
     assert_nothing_is_left(point)
 
 
 @pytest.mark.clause("UNS-03")
 def test_closing_before_the_answer_gives_the_late_grant_back() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
-    point.protocol.unsubscribe(held, point.now)
+    point.protocol.unsubscribe(record, point.now)
     assert point.statuses() == [(Status.CLOSED, Cause.CLOSED)]
     assert_nothing_is_left(point)
     point.answer(request, sid="uuid:5")
@@ -1189,16 +1191,16 @@ def test_closing_before_the_answer_gives_the_late_grant_back() -> None:
 @pytest.mark.parametrize(("status", "sid"), [(503, "uuid:5"), (200, None), (200, "uuid:\x01")])
 def test_a_late_answer_that_grants_nothing_is_ignored(status, sid) -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
-    point.protocol.unsubscribe(held, point.now)
+    point.protocol.unsubscribe(record, point.now)
     point.answer(request, status, sid=sid)
     assert point.requests() == []
 
 
 def test_a_grant_that_comes_after_its_time_is_given_back_unless_it_is_the_current_one() -> None:
     point = ControlPoint()
-    held = point.subscribe()
+    record = point.subscribe()
     lost = point.request(RequestKind.SUBSCRIBE)
     point.at(30)
     point.at(31)
@@ -1207,20 +1209,20 @@ def test_a_grant_that_comes_after_its_time_is_given_back_unless_it_is_the_curren
     assert point.request(RequestKind.UNSUBSCRIBE).sid == "uuid:1"
     point.answer(lost, sid="uuid:2")
     assert point.requests() == []
-    assert held.sid == "uuid:2"
+    assert record.sid == "uuid:2"
     point.fail(lost)
-    assert held.state is S.GRANTED
+    assert record.state is S.GRANTED
 
 
 @pytest.mark.parametrize("state", ["waiting", "describing", "subscribing"])
 def test_closing_without_a_sid_is_done_at_once(state) -> None:
     point = ControlPoint()
-    held = point.subscribe(describe_first=state == "describing")
+    record = point.subscribe(describe_first=state == "describing")
     if state == "waiting":
         point.fail(point.request(RequestKind.SUBSCRIBE))
     requests = point.requests()
     point.outcomes()
-    point.protocol.unsubscribe(held, point.now)
+    point.protocol.unsubscribe(record, point.now)
     assert point.statuses() == [(Status.CLOSED, Cause.CLOSED)]
     for request in requests:
         point.fail(request)
@@ -1232,22 +1234,22 @@ def test_closing_without_a_sid_is_done_at_once(state) -> None:
 def test_an_abandoned_subscription_is_closed_at_once_and_says_nothing_to_the_device(state) -> None:
     point = ControlPoint()
     if state == "subscribing":
-        held = point.subscribe()
+        record = point.subscribe()
     elif state == "refused":
-        held = point.subscribe(persistent=False)
+        record = point.subscribe(persistent=False)
         point.fail(point.request(RequestKind.SUBSCRIBE))
     elif state == "granted":
-        held = point.granted()
+        record = point.granted()
     else:
-        held = point.active()
+        record = point.active()
     if state == "closing":
-        point.protocol.unsubscribe(held, point.now)
+        point.protocol.unsubscribe(record, point.now)
     point.requests()
     point.outcomes()
-    point.protocol.abandon(held)
+    point.protocol.abandon(record)
     assert point.statuses() == [(Status.CLOSED, Cause.CLOSED)]
     assert_nothing_is_left(point)
-    point.protocol.abandon(held)
+    point.protocol.abandon(record)
     assert point.outcomes() == []
 
 
@@ -1266,10 +1268,10 @@ def test_early_and_repeated_calls_of_the_deadline_do_nothing() -> None:
 def test_a_runtime_that_takes_no_outcomes_loses_only_what_is_for_a_log() -> None:
     point = ControlPoint(limits=replace(DEFAULT_LIMITS, outcomes=3))
     for _ in range(2):  # what was taken makes room again
-        held = point.granted()
+        record = point.granted()
         for seq in range(10):
-            point.notify(held, seq, A=str(seq))
-            assert point.notify(held, seq, path="/stray") == 412
+            point.notify(record, seq, A=str(seq))
+            assert point.notify(record, seq, path="/stray") == 412
         outcomes = point.outcomes()
         assert [event.seq for event in outcomes if isinstance(event, Event)] == [*range(10)]
         assert [type(outcome) for outcome in outcomes if not isinstance(outcome, Event)] == [
@@ -1317,14 +1319,14 @@ def test_a_request_that_is_overtaken_while_it_waits_is_not_handed_out() -> None:
 
 def test_a_request_that_the_runtime_is_still_at_keeps_its_place_when_its_time_is_up() -> None:
     point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=1))
-    held = point.subscribe()
+    record = point.subscribe()
     request = point.request(RequestKind.SUBSCRIBE)
     point.at(DEFAULT_LIMITS.request_seconds)
     point.at(2 * DEFAULT_LIMITS.request_seconds - 1)
-    assert held.state is S.SUBSCRIBING
+    assert record.state is S.SUBSCRIBING
     assert point.requests() == []
     point.fail(request)
-    assert point.request(RequestKind.SUBSCRIBE) is held.outstanding
+    assert point.request(RequestKind.SUBSCRIBE) is record.outstanding
 
 
 def test_subscriptions_are_listed_in_the_order_in_which_they_were_wanted() -> None:
@@ -1341,27 +1343,27 @@ def test_subscriptions_are_listed_in_the_order_in_which_they_were_wanted() -> No
 @pytest.mark.clause("SUB-53")
 def test_the_variables_that_are_wanted_are_asked_for_each_time() -> None:
     point = ControlPoint(policy=SubscriberPolicy(uda="2.0"))
-    held = point.subscribe(variables=["A", "B", "A"])
+    record = point.subscribe(variables=["A", "B", "A"])
     request = point.request(RequestKind.SUBSCRIBE)
     assert request.build(LOCAL).fields[b"statevar"] == b"A,B"
     point.answer(request, more=((b"ACCEPTED-STATEVAR", b"A,B"),))
-    assert held.accepted == ("A", "B")
+    assert record.accepted == ("A", "B")
     point.protocol.device_rebooted(None, point.now)
     request = point.request(RequestKind.SUBSCRIBE)
     assert request.build(LOCAL).fields[b"statevar"] == b"A,B"
     point.answer(request, sid="uuid:2")
-    assert held.accepted is None
+    assert record.accepted is None
 
 
 @pytest.mark.clause("SUB-24")
 @pytest.mark.parametrize("uda", ["1.0", "1.1"])
 def test_before_uda_2_nothing_is_asked_for(uda) -> None:
     point = ControlPoint(policy=SubscriberPolicy(uda=uda))
-    held = point.subscribe(variables=["A"])
+    record = point.subscribe(variables=["A"])
     request = point.request(RequestKind.SUBSCRIBE)
     assert b"statevar" not in request.build(LOCAL).fields
     point.answer(request, more=((b"ACCEPTED-STATEVAR", b"A"),))
-    assert held.accepted is None
+    assert record.accepted is None
 
 
 @pytest.mark.parametrize("name", ["", "A,B", "A\r\nX: y", "1st"])
@@ -1377,16 +1379,16 @@ def test_a_variable_that_is_no_name_raises(name) -> None:
 
 def test_a_last_change_that_cannot_be_read_is_told_and_the_stream_goes_on() -> None:
     point = ControlPoint()
-    held = point.active()
-    assert point.notify(held, 1, LastChange="junk") == 200
+    record = point.active()
+    assert point.notify(record, 1, LastChange="junk") == 200
     event, trouble = point.outcomes()
     assert isinstance(event, Event)
     assert event.changes == {"LastChange": "junk"}
     assert isinstance(trouble, Unreadable)
-    assert trouble.subscription is held
+    assert trouble.subscription is record
     assert trouble.reason.startswith("a LastChange cannot be read")
-    assert point.notify(held, 2, LastChange="<Event><A val='1'/></Event>") == 200
+    assert point.notify(record, 2, LastChange="<Event><A val='1'/></Event>") == 200
     (event,) = point.outcomes()
     assert isinstance(event, Event)
     assert event.changes == {"A": "1"}
-    assert held.values == {"A": "1"}
+    assert record.values == {"A": "1"}

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Change, Status
-from propchange.core.subscriber.record import HeldSubscription, TokenBucket
+from propchange.core.subscriber.record import SubscriptionRecord, TokenBucket
 from propchange.core.subscriber.states import SubscriberState
 
 
-def held_with(convert=None, limits: Limits = DEFAULT_LIMITS) -> HeldSubscription:
-    return HeldSubscription(
+def held_with(convert=None, limits: Limits = DEFAULT_LIMITS) -> SubscriptionRecord:
+    return SubscriptionRecord(
         "http://10.0.0.1/evt",
         persistent=True,
         describable=False,
@@ -81,51 +81,51 @@ def test_a_bucket_never_allows_more_than_its_burst_and_what_was_refilled(
 
 
 def test_without_types_every_value_is_its_text() -> None:
-    held = held_with()
-    event = held.decode(0, (("A", "1"), ("B", "x")), initial=True)
-    assert event.changes == held.values == {"A": "1", "B": "x"}
+    record = held_with()
+    event = record.decode(0, (("A", "1"), ("B", "x")), initial=True)
+    assert event.changes == record.values == {"A": "1", "B": "x"}
     assert event.details == (
         Change("A", "1", None, None, None, "1"),
         Change("B", "x", None, None, None, "x"),
     )
-    assert (event.subscription, event.seq, event.is_initial) == (held, 0, True)
+    assert (event.subscription, event.seq, event.is_initial) == (record, 0, True)
 
 
 def test_with_types_values_are_converted_and_the_value_before_is_shown() -> None:
-    held = held_with({"A": int})
-    held.sid = "uuid:1"
-    held.decode(0, (("A", "1"),), initial=True)
-    event = held.decode(1, (("A", "2"),), initial=False)
+    record = held_with({"A": int})
+    record.sid = "uuid:1"
+    record.decode(0, (("A", "1"),), initial=True)
+    event = record.decode(1, (("A", "2"),), initial=False)
     assert event.details == (Change("A", 2, 1, None, None, "2"),)
-    assert event.changes == held.values == {"A": 2}
+    assert event.changes == record.values == {"A": 2}
     assert (event.sid, event.is_initial) == ("uuid:1", False)
 
 
 @pytest.mark.clause("XML-06")
 def test_what_does_not_fit_or_is_not_declared_arrives_as_text_and_changes_nothing() -> None:
-    held = held_with({"A": int, "B": int})
-    held.decode(0, (("A", "1"), ("B", "1")), initial=True)
-    event = held.decode(1, (("A", "many"), ("New", "x"), ("B", "2")), initial=False)
+    record = held_with({"A": int, "B": int})
+    record.decode(0, (("A", "1"), ("B", "1")), initial=True)
+    event = record.decode(1, (("A", "many"), ("New", "x"), ("B", "2")), initial=False)
     assert event.details == (
         Change("A", None, 1, None, None, "many"),
         Change("New", None, None, None, None, "x"),
         Change("B", 2, 1, None, None, "2"),
     )
     assert event.changes == {"B": 2}
-    assert held.values == {"A": 1, "B": 2}
+    assert record.values == {"A": 1, "B": 2}
 
 
 def test_a_variable_that_comes_twice_ends_with_its_later_value() -> None:
-    held = held_with({"A": int})
-    event = held.decode(1, (("A", "1"), ("A", "2")), initial=False)
+    record = held_with({"A": int})
+    event = record.decode(1, (("A", "1"), ("A", "2")), initial=False)
     assert [change.value for change in event.details] == [1, 2]
-    assert event.changes == held.values == {"A": 2}
+    assert event.changes == record.values == {"A": 2}
 
 
 def test_an_event_keeps_its_changes_when_the_values_go_on() -> None:
-    held = held_with()
-    first = held.decode(0, (("A", "1"),), initial=True)
-    held.decode(1, (("A", "2"),), initial=False)
+    record = held_with()
+    first = record.decode(0, (("A", "1"),), initial=True)
+    record.decode(1, (("A", "2"),), initial=False)
     assert first.changes == {"A": "1"}
 
 
@@ -152,12 +152,12 @@ RENDERING = {"LastChange": str, "Volume": int, "Mute": int, "Preset": str}
 @pytest.mark.clause("LC-03")
 @pytest.mark.clause("LC-04")
 def test_a_last_change_is_expanded_into_its_typed_variables() -> None:
-    held = held_with(RENDERING)
+    record = held_with(RENDERING)
     text = last_change(
         instance(0, Volume_Master=20, Volume_LF=5, Preset="A"), instance(1, Volume_Master=7)
     )
-    event = held.decode(0, (("LastChange", text),), initial=True)
-    assert event.changes == held.values == {"Volume": 20, "Preset": "A"}
+    event = record.decode(0, (("LastChange", text),), initial=True)
+    assert event.changes == record.values == {"Volume": 20, "Preset": "A"}
     assert event.details == (
         Change("LastChange", text, None, None, None, text),
         Change("Volume", 20, None, 0, "Master", "20"),
@@ -165,54 +165,56 @@ def test_a_last_change_is_expanded_into_its_typed_variables() -> None:
         Change("Preset", "A", None, 0, None, "A"),
         Change("Volume", 7, None, 1, "Master", "7"),
     )
-    assert held.unreadable == ()
-    later = held.decode(1, (("LastChange", last_change(instance(0, Volume_LF=6))),), initial=False)
+    assert record.unreadable == ()
+    later = record.decode(
+        1, (("LastChange", last_change(instance(0, Volume_LF=6))),), initial=False
+    )
     assert later.changes == {}
     assert later.details[1] == Change("Volume", 6, 5, 0, "LF", "6")
-    assert held.values == {"Volume": 20, "Preset": "A"}
+    assert record.values == {"Volume": 20, "Preset": "A"}
 
 
 def test_the_full_state_has_every_instance_and_channel_and_what_is_evented_by_itself() -> None:
-    held = held_with()
+    record = held_with()
     text = last_change(instance(0, Volume_Master=20, Volume_LF=5), instance(1, Volume_Master=7))
-    held.decode(0, (("LastChange", text), ("SystemUpdateID", "3")), initial=True)
-    assert held.full_state == {
+    record.decode(0, (("LastChange", text), ("SystemUpdateID", "3")), initial=True)
+    assert record.full_state == {
         ("SystemUpdateID", None, None): "3",
         ("Volume", 0, "Master"): "20",
         ("Volume", 0, "LF"): "5",
         ("Volume", 1, "Master"): "7",
     }
-    assert held.values == {"SystemUpdateID": "3", "Volume": "20"}
+    assert record.values == {"SystemUpdateID": "3", "Volume": "20"}
 
 
 def test_a_master_channel_in_any_case_is_the_value() -> None:
-    held = held_with()
-    held.decode(0, (("LastChange", last_change(instance(0, Volume_MASTER=3))),), initial=True)
-    assert held.values == {"Volume": "3"}
+    record = held_with()
+    record.decode(0, (("LastChange", last_change(instance(0, Volume_MASTER=3))),), initial=True)
+    assert record.values == {"Volume": "3"}
 
 
 @pytest.mark.clause("XML-10")
 def test_what_does_not_fit_in_a_last_change_arrives_as_text_and_changes_nothing() -> None:
-    held = held_with(RENDERING)
-    held.decode(0, (("LastChange", last_change(instance(0, Volume=1))),), initial=True)
+    record = held_with(RENDERING)
+    record.decode(0, (("LastChange", last_change(instance(0, Volume=1))),), initial=True)
     text = last_change(instance(0, Volume="loud", Vendor="x", Mute=1))
-    event = held.decode(1, (("LastChange", text),), initial=False)
+    event = record.decode(1, (("LastChange", text),), initial=False)
     assert event.changes == {"Mute": 1}
     assert event.details[1:] == (
         Change("Volume", None, 1, 0, None, "loud"),
         Change("Vendor", None, None, 0, None, "x"),
         Change("Mute", 1, None, 0, None, "1"),
     )
-    assert held.values == {"Volume": 1, "Mute": 1}
+    assert record.values == {"Volume": 1, "Mute": 1}
 
 
 @pytest.mark.parametrize("text", ["Volume=20", "<Event>", "<Other/>"])
 def test_a_last_change_that_cannot_be_read_arrives_as_text_and_is_told(text) -> None:
-    held = held_with(RENDERING)
-    event = held.decode(1, (("LastChange", text),), initial=False)
+    record = held_with(RENDERING)
+    event = record.decode(1, (("LastChange", text),), initial=False)
     assert event.changes == {"LastChange": text}
     assert event.details == (Change("LastChange", text, None, None, None, text),)
-    (reason,) = held.unreadable
+    (reason,) = record.unreadable
     assert reason.startswith("a LastChange cannot be read: ")
 
 
@@ -220,24 +222,24 @@ def test_a_last_change_that_cannot_be_read_arrives_as_text_and_is_told(text) -> 
 def test_a_last_change_of_another_kind_or_without_a_text_is_an_ordinary_value(
     convert, text
 ) -> None:
-    held = held_with({"LastChange": convert})
-    event = held.decode(1, (("LastChange", text),), initial=False)
+    record = held_with({"LastChange": convert})
+    event = record.decode(1, (("LastChange", text),), initial=False)
     assert event.changes == {"LastChange": convert(text)}
-    assert held.unreadable == ()
+    assert record.unreadable == ()
 
 
 def test_an_instance_that_is_no_number_is_told_and_the_rest_is_taken() -> None:
-    held = held_with(RENDERING)
+    record = held_with(RENDERING)
     text = last_change(instance("x", Volume=1), instance(0, Volume=2))
-    assert held.decode(1, (("LastChange", text),), initial=False).changes == {"Volume": 2}
-    assert held.unreadable == ("left out of a LastChange: 'x' is no InstanceID",)
+    assert record.decode(1, (("LastChange", text),), initial=False).changes == {"Volume": 2}
+    assert record.unreadable == ("left out of a LastChange: 'x' is no InstanceID",)
 
 
 @pytest.mark.clause("LC-11")
 def test_what_happened_to_objects_is_in_the_details_with_its_attributes() -> None:
-    held = held_with({"LastChange": str})
+    record = held_with({"LastChange": str})
     text = '<StateEvent><objMod objID="7" updateID="3"/></StateEvent>'
-    event = held.decode(1, (("LastChange", text),), initial=False)
+    event = record.decode(1, (("LastChange", text),), initial=False)
     assert event.changes == {"LastChange": text}
     assert event.details[1] == Change(
         "objMod",
@@ -247,71 +249,76 @@ def test_what_happened_to_objects_is_in_the_details_with_its_attributes() -> Non
         "7",
         '<objMod objID="7" updateID="3"/>',
     )
-    assert held.instances == {}
+    assert record.instances == {}
 
 
 def test_an_initial_event_forgets_the_instances_that_it_does_not_name() -> None:
-    held = held_with()
+    record = held_with()
     both = last_change(instance(0, A=1), instance(1, A=1), instance(2, A=1))
-    held.decode(0, (("LastChange", both),), initial=True)
-    held.decode(0, (("LastChange", last_change(instance(2), instance(1, A=2))),), initial=True)
-    assert held.instances == {("A", 0, None): "1", ("A", 1, None): "2", ("A", 2, None): "1"}
-    held.decode(1, (("LastChange", last_change(instance(1, A=3))),), initial=False)
-    held.decode(0, (("LastChange", last_change(instance(0, A=4))),), initial=True)
-    assert held.instances == {("A", 0, None): "4"}
+    record.decode(0, (("LastChange", both),), initial=True)
+    record.decode(0, (("LastChange", last_change(instance(2), instance(1, A=2))),), initial=True)
+    assert record.instances == {("A", 0, None): "1", ("A", 1, None): "2", ("A", 2, None): "1"}
+    record.decode(1, (("LastChange", last_change(instance(1, A=3))),), initial=False)
+    record.decode(0, (("LastChange", last_change(instance(0, A=4))),), initial=True)
+    assert record.instances == {("A", 0, None): "4"}
 
 
 def test_an_instance_that_is_named_with_nothing_to_tell_has_gone() -> None:
-    held = held_with()
+    record = held_with()
     both = last_change(instance(0, A=1), instance(1, A=1, B_LF=2))
-    held.decode(0, (("LastChange", both),), initial=True)
-    held.decode(1, (("LastChange", last_change(instance(1), instance(0))),), initial=False)
-    assert held.instances == {("A", 0, None): "1"}
+    record.decode(0, (("LastChange", both),), initial=True)
+    record.decode(1, (("LastChange", last_change(instance(1), instance(0))),), initial=False)
+    assert record.instances == {("A", 0, None): "1"}
 
 
 def test_a_device_cannot_fill_the_memory_with_variables_that_nobody_declares() -> None:
-    held = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=2))
-    held.decode(0, (("A", "1"), ("B", "1")), initial=True)
-    event = held.decode(1, (("C", "1"), ("B", "2")), initial=False)
+    record = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=2))
+    record.decode(0, (("A", "1"), ("B", "1")), initial=True)
+    event = record.decode(1, (("C", "1"), ("B", "2")), initial=False)
     assert event.changes == {"C": "1", "B": "2"}
-    assert held.values == {"A": "1", "B": "2"}
+    assert record.values == {"A": "1", "B": "2"}
 
 
 def test_a_device_cannot_fill_the_memory_with_instances() -> None:
-    held = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=2))
+    record = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=2))
     for number in range(5):
-        event = held.decode(
+        event = record.decode(
             number, (("LastChange", last_change(instance(number, A=number))),), initial=False
         )
         assert event.details[1].instance == number
-    held.decode(5, (("LastChange", last_change(instance(1, A="x"))),), initial=False)
-    assert held.instances == {("A", 0, None): "0", ("A", 1, None): "x"}
+    record.decode(5, (("LastChange", last_change(instance(1, A="x"))),), initial=False)
+    assert record.instances == {("A", 0, None): "0", ("A", 1, None): "x"}
 
 
 def test_a_subscription_begins_with_nothing_granted() -> None:
-    held = held_with()
-    assert (held.state, held.status, held.status_cause) == (
+    record = held_with()
+    assert (record.state, record.status, record.status_cause) == (
         SubscriberState.WAITING,
         Status.SUBSCRIBING,
         None,
     )
-    assert (held.sid, held.expires, held.duration_granted, held.values) == ("", None, None, {})
-    assert repr(held) == "<HeldSubscription http://10.0.0.1/evt WAITING >"
+    assert (record.sid, record.expires, record.duration_granted, record.values) == (
+        "",
+        None,
+        None,
+        {},
+    )
+    assert repr(record) == "<SubscriptionRecord http://10.0.0.1/evt WAITING >"
 
 
 def test_a_lastchange_that_the_description_does_not_declare_is_read_all_the_same() -> None:
     """GMediaRender's ConnectionManager sends one."""
-    held = held_with({"Volume": int})
+    record = held_with({"Volume": int})
     text = last_change(instance(0, Volume_MASTER=3))
-    event = held.decode(0, (("LastChange", text),), initial=True)
+    event = record.decode(0, (("LastChange", text),), initial=True)
 
     assert event.changes == {"Volume": 3}
-    assert held.values == {"Volume": 3}
+    assert record.values == {"Volume": 3}
 
 
 def test_a_declared_lastchange_that_does_not_fit_its_type_is_left_as_text() -> None:
-    held = held_with({"LastChange": int})
-    event = held.decode(0, (("LastChange", "loud"),), initial=True)
+    record = held_with({"LastChange": int})
+    event = record.decode(0, (("LastChange", "loud"),), initial=True)
 
     assert event.details == (Change("LastChange", None, None, None, None, "loud"),)
     assert event.changes == {}

@@ -20,7 +20,7 @@ from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.outcomes import SeqUnreliable
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint
 from propchange.testing import DELIVER, Fate, Link, Message
@@ -50,7 +50,7 @@ TIMEOUTS = st.sampled_from(
 
 
 class RecoveryMachine(RuleBasedStateMachine):
-    held: HeldSubscription
+    record: SubscriptionRecord
 
     @initialize(
         jitters=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=5),
@@ -81,10 +81,10 @@ class RecoveryMachine(RuleBasedStateMachine):
         )
         link.have_addresses(*HOSTS[:hosts])
         link.add_service("/evt", {"A": EventedVariable("0"), "B": EventedVariable("0")})
-        self.held = link.subscribe(
+        self.record = link.subscribe(
             "/evt", duration=DURATION, device=DEVICE, describable=describable
         )
-        link.described_at[self.held] = link.url("/evt")
+        link.described_at[self.record] = link.url("/evt")
 
     # --- what happens ---
 
@@ -125,10 +125,10 @@ class RecoveryMachine(RuleBasedStateMachine):
     @rule(moves=st.booleans(), known=st.booleans(), seconds=SECONDS)
     def restart(self, moves: bool, known: bool, seconds: float) -> None:
         link = self.link
-        if moves and self.held.describable:
+        if moves and self.record.describable:
             end = link.publisher_end
             link.move_publisher(Endpoint("10.0.0.1", 8000 + (end.port + 1) % 3))
-            link.described_at[self.held] = link.url("/evt")
+            link.described_at[self.record] = link.url("/evt")
         else:
             link.restart_publisher()
         if known:
@@ -181,18 +181,18 @@ class RecoveryMachine(RuleBasedStateMachine):
             assert outcome.reason == outcome.reason.strip().rstrip(".")
             self.last = told
         if self.last is not None:
-            assert self.last == (self.held.status, self.held.status_cause)
+            assert self.last == (self.record.status, self.record.status_cause)
         outcomes.clear()
 
     @invariant()
     def the_status_says_how_it_is(self) -> None:
-        held = self.held
-        if held.status is Status.ACTIVE:
-            assert held.state is S.ACTIVE
-        if held.state is S.ACTIVE:
-            assert held.status is Status.ACTIVE
-        if held.state is S.DEAF:
-            assert held.status is Status.DEAF
+        record = self.record
+        if record.status is Status.ACTIVE:
+            assert record.state is S.ACTIVE
+        if record.state is S.ACTIVE:
+            assert record.status is Status.ACTIVE
+        if record.state is S.DEAF:
+            assert record.status is Status.DEAF
         # Whatever it waits for comes to an end: somebody is always asked again.
         assert self.link.subscriber.next_deadline() is not None
 
@@ -209,30 +209,30 @@ class RecoveryMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "link"):
             return
-        link, held = self.link, self.held
-        note(f"before the end: {held} {held.status} {held.failures} {held.sources.bound}")
+        link, record = self.link, self.record
+        note(f"before the end: {record} {record.status} {record.failures} {record.sources.bound}")
         # What is under way has its time, and a publisher sends a message for a minute.
         late = self._is_slow()
         self.weather, link.answers, link.timeout = {}, lambda request: None, None
         link.seq, link.deaf = (lambda seq: seq), set()
         # Between renewals, as last granted; before any grant backoff has no such bound.
-        longest = held.interval if held.interval < inf else LIMITS.backoff_most_seconds
+        longest = record.interval if record.interval < inf else LIMITS.backoff_most_seconds
         link.run(longest + 5 + late)
         # GENA cannot tell that the last event was lost; the next one does.
         self.serial += 1
         link.update("/evt", {"A": str(self.serial)})
         link.run(5)
         self.a_status_is_told_once()
-        note(f"at the end: {held} {held.values} {link.publisher._services['/evt'].texts}")
-        assert held.state is S.ACTIVE
-        assert held.values["A"] == str(self.serial)
+        note(f"at the end: {record} {record.values} {link.publisher._services['/evt'].texts}")
+        assert record.state is S.ACTIVE
+        assert record.values["A"] == str(self.serial)
         if self.believed:
-            assert held.values == link.publisher._services["/evt"].texts
-        link.unsubscribe(held)
+            assert record.values == link.publisher._services["/evt"].texts
+        link.unsubscribe(record)
         link.run(100)
-        assert held.state is S.CLOSED
+        assert record.state is S.CLOSED
         assert link.subscriber.next_deadline() is None
-        assert not link.subscriber._reception._late
+        assert not link.subscriber._routing._late
 
     def _is_slow(self) -> float:
         """How much longer what is already under way may take."""

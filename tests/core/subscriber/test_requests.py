@@ -4,7 +4,7 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
@@ -153,8 +153,8 @@ def test_an_unsubscribe_carries_the_sid_and_no_timeout(uda) -> None:
     assert (request.method, request.target, request.body) == ("UNSUBSCRIBE", "/evt?x=1", b"")
 
 
-def held() -> HeldSubscription:
-    return HeldSubscription(
+def record() -> SubscriptionRecord:
+    return SubscriptionRecord(
         URL,
         persistent=True,
         describable=True,
@@ -169,7 +169,7 @@ def held() -> HeldSubscription:
 def test_a_request_is_built_for_the_local_address_of_its_connection() -> None:
     request = OutgoingRequest(
         RequestKind.SUBSCRIBE,
-        held(),
+        record(),
         URL,
         sent_at=5.0,
         builder=lambda local: subscribe_message(
@@ -184,7 +184,7 @@ def test_a_request_is_built_for_the_local_address_of_its_connection() -> None:
 def test_a_request_that_came_too_late_is_not_built() -> None:
     message = unsubscribe_message(URL, "uuid:1", POLICIES["1.1"])
     renewal, cancellation = (
-        OutgoingRequest(kind, held(), URL, sent_at=5.0, builder=lambda _: message)
+        OutgoingRequest(kind, record(), URL, sent_at=5.0, builder=lambda _: message)
         for kind in (RequestKind.RENEW, RequestKind.UNSUBSCRIBE)
     )
     assert not renewal.wanted
@@ -195,7 +195,7 @@ def test_a_request_that_came_too_late_is_not_built() -> None:
 
 
 def test_a_description_is_not_a_message_of_eventing() -> None:
-    request = OutgoingRequest(RequestKind.DESCRIBE, held(), URL, sent_at=5.0)
+    request = OutgoingRequest(RequestKind.DESCRIBE, record(), URL, sent_at=5.0)
     assert repr(request) == f"<OutgoingRequest DESCRIBE {URL}>"
     assert (request.sid, request.source, request.remote, request.sent_at) == ("", None, None, 5.0)
     with pytest.raises(LocalProtocolError, match="a DESCRIBE is made by whoever reads"):

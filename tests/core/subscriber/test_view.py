@@ -6,19 +6,19 @@ import pytest
 
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.record import HeldSubscription
-from propchange.core.subscriber.view import Standing
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.view import SubscriptionView
 from propchange.testing import Link
 
 
-class Read(Standing):
-    def __init__(self, link: Link, held: HeldSubscription) -> None:
+class Read(SubscriptionView):
+    def __init__(self, link: Link, record: SubscriptionRecord) -> None:
         self._link = link
-        self._held = held
+        self._subscribed = record
 
     @property
-    def held(self) -> HeldSubscription:
-        return self._held
+    def _record(self) -> SubscriptionRecord:
+        return self._subscribed
 
     def _now(self) -> float:
         return self._link.now
@@ -61,7 +61,7 @@ def test_a_grant_that_is_overdue_has_no_time_left_and_an_infinite_one_never_ends
 ) -> None:
     standing = Read(link, link.subscribe("/evt"))
     link.run(1)
-    standing.held.expires = 0.5
+    standing._record.expires = 0.5
     assert standing.expires_in == 0.0
-    standing.held.expires = inf
+    standing._record.expires = inf
     assert standing.expires_in == inf

@@ -6,7 +6,7 @@ import pytest
 
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Event
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.values.container_update_ids import CONTAINERS
 from propchange.core.values.lastchange import (
     RCS,
@@ -35,9 +35,9 @@ def rendering(link: Link, **values: object) -> None:
     )
 
 
-def new_events(link: Link, held: HeldSubscription) -> list[Event]:
+def new_events(link: Link, record: SubscriptionRecord) -> list[Event]:
     """Those since the last call, which forgets whatever else was reported."""
-    events = link.events(held)
+    events = link.events(record)
     link.subscriber_outcomes.clear()
     return events
 
@@ -49,22 +49,22 @@ def new_events(link: Link, held: HeldSubscription) -> list[Event]:
 def test_the_first_change_goes_out_at_once_and_those_of_a_period_together() -> None:
     link = Link()
     rendering(link, Volume=0, Mute=0)
-    held = link.subscribe("/rcs")
+    record = link.subscribe("/rcs")
     link.run(1)
-    new_events(link, held)
+    new_events(link, record)
     for volume in range(1, 10):
         link.update("/rcs", delta(Volume=volume))
         link.run(0.01)
     link.update("/rcs", delta(Mute=1))
-    (first,) = new_events(link, held)
+    (first,) = new_events(link, record)
     assert first.changes == {"Volume": "1"}
     link.run(0.05)
-    assert new_events(link, held) == []
+    assert new_events(link, record) == []
     link.run(0.1)
-    (second,) = new_events(link, held)
+    (second,) = new_events(link, record)
     assert second.changes == {"Volume": "9", "Mute": "1"}
     link.run(5)
-    assert new_events(link, held) == []
+    assert new_events(link, record) == []
 
 
 @pytest.mark.clause("LC-07")
@@ -75,36 +75,36 @@ def test_a_new_subscriber_is_told_the_state_of_all_instances_and_what_is_held_ba
     rendering(link, Volume=0, Mute=0)
     link.update("/rcs", delta(Volume_1=5))
     link.update("/rcs", delta(Volume=7))
-    held = link.subscribe("/rcs")
+    record = link.subscribe("/rcs")
     link.run(0.15)
-    (initial,) = new_events(link, held)
+    (initial,) = new_events(link, record)
     assert initial.is_initial
-    assert held.full_state == {
+    assert record.full_state == {
         ("Volume", 0, None): "7",
         ("Mute", 0, None): "0",
         ("Volume", 1, None): "5",
     }
     link.run(1)
-    assert [event.changes for event in new_events(link, held)] == [{"Volume": "7"}]
+    assert [event.changes for event in new_events(link, record)] == [{"Volume": "7"}]
 
 
 def test_whoever_is_behind_loses_nothing() -> None:
     """Two hundred changes of many variables while each NOTIFY takes half a minute."""
     link = Link()
     rendering(link, Volume=0)
-    held = link.subscribe("/rcs")
+    record = link.subscribe("/rcs")
     link.run(1)
-    seen = new_events(link, held)
+    seen = new_events(link, record)
     link.fate = lambda message: Fate((29.0,)) if message == "answer" else DELIVER
     for number in range(200):
         link.update("/rcs", delta(**{f"V{number % 50}": number, "Volume": number}))
         link.run(0.25)
-        seen += new_events(link, held)
+        seen += new_events(link, record)
     link.run(700)
-    seen += new_events(link, held)
-    state = {name: value for (name, _, _), value in held.full_state.items()}
+    seen += new_events(link, record)
+    state = {name: value for (name, _, _), value in record.full_state.items()}
     assert state == {"Volume": "199", **{f"V{key}": str(150 + key) for key in range(50)}}
-    assert held.gaps == 0
+    assert record.gaps == 0
     assert len(seen) < 25
 
 
@@ -112,15 +112,15 @@ def test_whoever_is_behind_loses_nothing() -> None:
 def test_a_value_that_changed_and_changed_back_within_a_period_is_not_told() -> None:
     link = Link()
     rendering(link, Volume=0)
-    held = link.subscribe("/rcs")
+    record = link.subscribe("/rcs")
     link.run(1)
     link.update("/rcs", delta(Volume=1))
     link.run(0.05)
-    new_events(link, held)
+    new_events(link, record)
     link.update("/rcs", delta(Volume=2))
     link.update("/rcs", delta(Volume=1))
     link.run(2)
-    assert new_events(link, held) == []
+    assert new_events(link, record) == []
 
 
 @pytest.mark.clause("LC-12")
@@ -128,13 +128,13 @@ def test_container_update_ids_pile_up_within_a_period_and_are_kept_for_new_subsc
     link = Link()
     variable = EventedVariable("", minimum_interval=0.2, merge=CONTAINERS)
     link.add_service("/cds", {"ContainerUpdateIDs": variable})
-    held = link.subscribe("/cds")
+    record = link.subscribe("/cds")
     link.run(1)
-    assert [event.changes for event in new_events(link, held)] == [{"ContainerUpdateIDs": ""}]
+    assert [event.changes for event in new_events(link, record)] == [{"ContainerUpdateIDs": ""}]
     for text in ("1,1", "2,1", "3,1", "2,2"):
         link.update("/cds", {"ContainerUpdateIDs": text})
     link.run(1)
-    told = [event.changes["ContainerUpdateIDs"] for event in new_events(link, held)]
+    told = [event.changes["ContainerUpdateIDs"] for event in new_events(link, record)]
     assert told == ["1,1", "3,1,2,2"]
     link.update("/cds", {"ContainerUpdateIDs": "9,9"})
     link.run(1)
@@ -148,17 +148,17 @@ def test_what_is_no_last_change_is_refused_and_changes_nothing() -> None:
     rendering(link, Volume=3)
     with pytest.raises(ValueError, match="not a LastChange"):
         link.update("/rcs", {"LastChange": "junk"})
-    held = link.subscribe("/rcs")
+    record = link.subscribe("/rcs")
     link.run(1)
-    assert held.values == {"Volume": "3"}
+    assert record.values == {"Volume": "3"}
 
 
 def test_the_raw_last_change_stands_in_the_details() -> None:
     link = Link()
     rendering(link, Volume=3)
-    held = link.subscribe("/rcs")
+    record = link.subscribe("/rcs")
     link.run(1)
-    (event,) = new_events(link, held)
+    (event,) = new_events(link, record)
     assert parse_lastchange(event.details[0].text).entries == (
         LastChangeEntry(0, "Volume", None, "3"),
     )

@@ -9,56 +9,56 @@ from urllib.parse import urlsplit
 from propchange.core.diagnosis.facts import Facts, RefusedNotify
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, address_of
-from propchange.core.subscriber.connection_history import Caller, Callers
+from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 
 __all__ = ["known_facts"]
 
 
 def known_facts(
-    held: HeldSubscription,
+    record: SubscriptionRecord,
     now: float,
     *,
     policy: SubscriberPolicy,
     limits: Limits,
     addresses: tuple[LocalAddress, ...],
-    callers: Callers | None,
-    others: Iterable[HeldSubscription],
+    callers: ConnectionHistory | None,
+    others: Iterable[SubscriptionRecord],
 ) -> Facts:
-    """The facts about ``held`` that need no look at the network. ``callers`` is None where nobody
+    """The facts about ``record`` that need no look at the network. ``callers`` is None where nobody
     tells who connects; ``others`` are the subscriptions of the same listener.
 
     Of a deaf subscription they are about the first of the addresses that were tried: it is the one
     that the system has chosen."""
-    asked_at, granted_at = held.asked_at, held.granted_at
-    advertised = held.advertised_endpoint
+    asked_at, granted_at = record.asked_at, record.granted_at
+    advertised = record.advertised_endpoint
     since, heard, empty, turned_away = asked_at, False, 0, 0
-    if held.status is Status.DEAF and held.deafness is not None:
-        asked_at, granted_at, advertised, heard, empty, turned_away = held.deafness
+    if record.status is Status.DEAF and record.deafness is not None:
+        asked_at, granted_at, advertised, heard, empty, turned_away = record.deafness
         # What comes to another address, while that is tried, says nothing of the first.
-        since = held.asked_at if held.advertised_endpoint == advertised else inf
+        since = record.asked_at if record.advertised_endpoint == advertised else inf
     granted = granted_at is not None
-    device = _device(held)
-    caller = None if callers is None or device is None else callers.of(device) or Caller()
+    device = _device(record)
+    caller = None if callers is None or device is None else callers.of(device) or AddressHistory()
     tried = [
         str(source._replace(port=advertised.port))
-        for source in held.sources.in_vain
+        for source in record.sources.in_vain
         if advertised is not None and source.host != advertised.host
     ]
     return Facts(
-        event_url=held.event_url,
-        status=held.status,
+        event_url=record.event_url,
+        status=record.status,
         # That of DEAF is a diagnosis itself.
-        reason="" if held.status is Status.DEAF else held.status_reason,
+        reason="" if record.status is Status.DEAF else record.status_reason,
         device=device,
-        asked_for=None if held.outstanding is None else now - held.outstanding.sent_at,
-        failure="" if granted else held.failure,
-        failure_status=0 if granted else held.failure_status,
-        sid=held.sid,
+        asked_for=None if record.outstanding is None else now - record.outstanding.sent_at,
+        failure="" if granted else record.failure,
+        failure_status=0 if granted else record.failure_status,
+        sid=record.sid,
         granted_for=_ago(now, granted_at),
-        duration=held.duration_granted,
+        duration=record.duration_granted,
         initial_due=limits.initial_event_seconds,
         advertised=advertised,
         callback_host=policy.callback_host,
@@ -72,11 +72,11 @@ def known_facts(
         turned_away=(
             caller.turned_away if caller and _since(caller.turned_away_at, since) else turned_away
         ),
-        refused=_refused(held, callers, device, asked_at),
-        slow=held.slow,
-        last_event_ago=_ago(now, held.last_event_at),
+        refused=_refused(record, callers, device, asked_at),
+        slow=record.slow,
+        last_event_ago=_ago(now, record.last_event_at),
         others_hear=any(
-            other is not held
+            other is not record
             and other.status is Status.ACTIVE
             and other.device_host == device
             and other.advertised_endpoint == advertised
@@ -85,14 +85,14 @@ def known_facts(
     )
 
 
-def _device(held: HeldSubscription) -> str | None:
+def _device(record: SubscriptionRecord) -> str | None:
     """The address that was asked, or is to be."""
-    if held.device_host is not None:
-        return held.device_host
-    literal = address_of(urlsplit(held.event_url).hostname or "")
+    if record.device_host is not None:
+        return record.device_host
+    literal = address_of(urlsplit(record.event_url).hostname or "")
     if literal is not None:
         return str(literal)
-    return None if held.remote is None else held.remote.host
+    return None if record.remote is None else record.remote.host
 
 
 def _ago(now: float, then: float | None) -> float | None:
@@ -104,13 +104,16 @@ def _since(then: float | None, asked_at: float) -> bool:
 
 
 def _refused(
-    held: HeldSubscription, callers: Callers | None, device: str | None, asked_at: float
+    record: SubscriptionRecord,
+    callers: ConnectionHistory | None,
+    device: str | None,
+    asked_at: float,
 ) -> RefusedNotify | None:
     """The last request that was refused since the SUBSCRIBE, for the path that CALLBACK named or
     from the device."""
     if callers is None:
         return None
-    for_path = callers.refused_for(held.path) if held.path else None
+    for_path = callers.refused_for(record.path) if record.path else None
     host, caller = for_path or (device or "", callers.of(device or ""))
     if caller is None or not _since(caller.refused_at, asked_at):
         return None

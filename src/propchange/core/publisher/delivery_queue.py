@@ -8,7 +8,7 @@ their delivery URL's endpoint while that has as many connections in use as it ma
 Endpoints that have not answered yet, and those that failed to last time, each have a share of the
 connections and no more: however many there are, those that answer are told without delay. Endpoints
 queue for a share, each with its waiting subscriptions. An endpoint that answers or fails changes
-queues, and its waiting subscriptions go along. :meth:`DeliverySchedule.take` looks for free places
+queues, and its waiting subscriptions go along. :meth:`DeliveryQueue.take` looks for free places
 itself: nothing waits for a share that is idle.
 """
 
@@ -29,7 +29,7 @@ from propchange.core.publisher.states import PUBLISHER, PublisherInput, Publishe
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
 
-__all__ = ["DeliverySchedule"]
+__all__ = ["DeliveryQueue"]
 
 _step = PUBLISHER.step
 _TAKEN = PublisherInput.TAKEN
@@ -39,7 +39,7 @@ _SENDING = _step(_QUIET, _TAKEN)
 _STALE = DeliveryFailure.STALE
 
 
-class DeliverySchedule:
+class DeliveryQueue:
     """The queue of subscriptions that wait, and the attempts in flight with their deadlines."""
 
     def __init__(self, limits: Limits) -> None:

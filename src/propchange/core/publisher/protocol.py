@@ -10,7 +10,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
-from propchange.core.publisher.delivery_queue import DeliverySchedule
+from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.judge import (
     Cancellation,
     NewSubscription,
@@ -95,7 +95,7 @@ class PublisherProtocol:
         self._expiry: Deadlines[Subscription] = Deadlines()
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
-        self._schedule = DeliverySchedule(limits)
+        self._schedule = DeliveryQueue(limits)
         self._outcomes: deque[PublisherOutcome] = deque(maxlen=limits.outcomes)
         multicast = multicast or MulticastPolicy()
         if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
 
-__all__ = ["Caller", "Callers"]
+__all__ = ["AddressHistory", "ConnectionHistory"]
 
 
 @dataclass(slots=True)
-class Caller:
+class AddressHistory:
     """What has come from one address. Times are those of the runtime's clock, None: never."""
 
     connections: int = 0
@@ -33,7 +33,7 @@ class Caller:
     """Status, target and reason of the last of them."""
 
 
-class Callers:
+class ConnectionHistory:
     """What is remembered of the addresses that connect, ``Limits.callers`` of them: beyond that
     the one that has not come for the longest time is forgotten, which makes a diagnosis
     poorer and nothing else."""
@@ -42,7 +42,7 @@ class Callers:
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.callers
-        self._callers: dict[str, Caller] = {}
+        self._callers: dict[str, AddressHistory] = {}
         self.ours: set[int] = set()
         """The source ports of connections that this program makes to itself, to see whether it can
         be reached: they are nobody's. Whoever makes one takes it out again."""
@@ -80,11 +80,11 @@ class Callers:
         caller.refused_target = target
         caller.refused_reason = reason
 
-    def of(self, host: str) -> Caller | None:
+    def of(self, host: str) -> AddressHistory | None:
         """What has come from ``host``, None if nothing has."""
         return self._callers.get(host)
 
-    def refused_for(self, target: str) -> tuple[str, Caller] | None:
+    def refused_for(self, target: str) -> tuple[str, AddressHistory] | None:
         """Whose last refused request was for ``target``, whatever its address."""
         return next(
             (
@@ -95,10 +95,10 @@ class Callers:
             None,
         )
 
-    def _newest(self, host: str) -> Caller:
+    def _newest(self, host: str) -> AddressHistory:
         caller = self._callers.pop(host, None)
         if caller is None:
-            caller = Caller()
+            caller = AddressHistory()
             if len(self._callers) >= self._limit:
                 del self._callers[next(iter(self._callers))]
         self._callers[host] = caller

@@ -11,10 +11,10 @@ from collections import deque
 
 from propchange.core.subscriber.events import Change, Event, StatusChange
 
-__all__ = ["Inbox", "merge_events"]
+__all__ = ["EventQueue", "merge_events"]
 
 
-class Inbox:
+class EventQueue:
     """A queue of events and status changes in their order."""
 
     __slots__ = ("_limit", "_queue", "merged")

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
 from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_seq
 from propchange.core.wire.messages import Request, Response
@@ -24,7 +24,7 @@ from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["Received", "Reception", "may_be_early"]
+__all__ = ["NotifyRouting", "Received", "may_be_early"]
 
 _FOREIGN_SOURCES_TOLD = 16
 """Per subscription: beyond it the list would only feed an attacker's log."""
@@ -45,14 +45,14 @@ class Received(NamedTuple):
     pairs: tuple[tuple[str, str], ...]
 
 
-def may_be_early(sid: str, seq: int | None, held: Iterable[str]) -> bool:
+def may_be_early(sid: str, seq: int | None, record: Iterable[str]) -> bool:
     """Whether a message for the unknown ``sid``, on a path that is shared, may have overtaken the
     answer that tells of it: it is an initial event, has no SEQ, or comes after one for that SID,
-    which is among ``held``. Others are strays, and 412 stops their publisher (SUB-59, RSP-07)."""
-    return not seq or sid in held
+    which is among ``record``. Others are strays, and 412 stops their publisher (SUB-59, RSP-07)."""
+    return not seq or sid in record
 
 
-class Reception:
+class NotifyRouting:
     """The paths and SIDs that are listened for. ``report`` takes the outcomes, all of them for a
     log; ``callers`` is as for :class:`.SubscriberProtocol`."""
 
@@ -62,105 +62,105 @@ class Reception:
         limits: Limits,
         new_token: Callable[[], str],
         report: Callable[[SubscriberOutcome], None],
-        callers: Callers | None = None,
+        callers: ConnectionHistory | None = None,
     ) -> None:
         self.callers = callers
         self._policy = policy
         self._limits = limits
         self._new_token = new_token
         self._report = report
-        self._paths: dict[str, HeldSubscription] = {}
-        self._sids: dict[str, HeldSubscription] = {}
+        self._paths: dict[str, SubscriptionRecord] = {}
+        self._sids: dict[str, SubscriptionRecord] = {}
         # On a shared path: those whose answer is to come.
-        self._subscribing: set[HeldSubscription] = set()
+        self._subscribing: set[SubscriptionRecord] = set()
         self._early: deque[Received] = deque(maxlen=limits.early_messages)
         # SIDs that were given back before anything came, the last ones of each subscription.
-        self._late: dict[str, HeldSubscription] = {}
+        self._late: dict[str, SubscriptionRecord] = {}
 
-    def expect(self, held: HeldSubscription) -> None:
-        """``held`` is about to SUBSCRIBE: give it its path. Which address the device has is not
+    def expect(self, record: SubscriptionRecord) -> None:
+        """``record`` is about to SUBSCRIBE: give it its path. Which address the device has is not
         known before the answer."""
-        held.device_host = None
+        record.device_host = None
         if self._policy.shared_path is None:
-            held.path = f"/{self._new_token()}"
-            self._paths[held.path] = held
+            record.path = f"/{self._new_token()}"
+            self._paths[record.path] = record
         else:
-            held.path = self._policy.shared_path
-            self._subscribing.add(held)
+            record.path = self._policy.shared_path
+            self._subscribing.add(record)
 
-    def grant(self, held: HeldSubscription, sid: str) -> list[Received]:
-        """``held`` has the SID ``sid`` from now on; what had come for it before, in order."""
-        held.sid = sid
-        self._sids[sid] = held
-        early = held.early
-        held.early = []
+    def grant(self, record: SubscriptionRecord, sid: str) -> list[Received]:
+        """``record`` has the SID ``sid`` from now on; what had come for it before, in order."""
+        record.sid = sid
+        self._sids[sid] = record
+        early = record.early
+        record.early = []
         if self._policy.shared_path is not None:
             early = list(self._early)
-            self._stop_subscribing(held)
+            self._stop_subscribing(record)
         return [received for received in early if received.sid == sid]
 
-    def adopt(self, held: HeldSubscription, sid: str) -> None:
+    def adopt(self, record: SubscriptionRecord, sid: str) -> None:
         """A renewal was answered with another SID (REN-12)."""
-        self._forget_sid(held)
-        held.sid = sid
-        held.head = None
-        self._sids[sid] = held
+        self._forget_sid(record)
+        record.sid = sid
+        record.head = None
+        self._sids[sid] = record
 
-    def forget(self, held: HeldSubscription) -> None:
-        """``held`` is no longer granted, or its SUBSCRIBE has failed: what comes is a stray."""
-        if self._paths.get(held.path) is held:
-            del self._paths[held.path]
-        self._forget_sid(held)
-        self._stop_subscribing(held)
-        held.path = ""
-        held.head = None
-        held.early = []
+    def forget(self, record: SubscriptionRecord) -> None:
+        """``record`` is no longer granted, or its SUBSCRIBE has failed: what comes is a stray."""
+        if self._paths.get(record.path) is record:
+            del self._paths[record.path]
+        self._forget_sid(record)
+        self._stop_subscribing(record)
+        record.path = ""
+        record.head = None
+        record.early = []
 
-    def give_up(self, held: HeldSubscription) -> None:
-        """No initial event has come under the SID of ``held``, which is given back. Should it
+    def give_up(self, record: SubscriptionRecord) -> None:
+        """No initial event has come under the SID of ``record``, which is given back. Should it
         come yet, then the device is not deaf but slow, and that is noted."""
-        held.late_sids.append(held.sid)
-        self._late[held.sid] = held
-        if len(held.late_sids) > _LATE_SIDS:
-            self._late.pop(held.late_sids.pop(0), None)
+        record.late_sids.append(record.sid)
+        self._late[record.sid] = record
+        if len(record.late_sids) > _LATE_SIDS:
+            self._late.pop(record.late_sids.pop(0), None)
 
-    def stop_waiting(self, held: HeldSubscription) -> None:
+    def stop_waiting(self, record: SubscriptionRecord) -> None:
         """It does not matter any more whether it comes."""
-        for sid in held.late_sids:
+        for sid in record.late_sids:
             self._late.pop(sid, None)
-        held.late_sids.clear()
+        record.late_sids.clear()
 
-    def _forget_sid(self, held: HeldSubscription) -> None:
+    def _forget_sid(self, record: SubscriptionRecord) -> None:
         # Two devices may grant the same SID: it is then the later one's.
-        if self._sids.get(held.sid) is held:
-            del self._sids[held.sid]
+        if self._sids.get(record.sid) is record:
+            del self._sids[record.sid]
 
-    def _stop_subscribing(self, held: HeldSubscription) -> None:
-        self._subscribing.discard(held)
+    def _stop_subscribing(self, record: SubscriptionRecord) -> None:
+        self._subscribing.discard(record)
         if not self._subscribing:
             self._early.clear()
 
     def receive(
         self, request: Request, now: float
-    ) -> tuple[Response, HeldSubscription | None, Received]:
+    ) -> tuple[Response, SubscriptionRecord | None, Received]:
         """The answer to ``request``, and the event message in it for a granted subscription;
         None where there is nothing to do but to answer."""
-        held = self._paths.get(request.target)
-        if held is not None and held.head is not None and held.head is request.head:
-            return self._receive_like_before(held, request, now)
-        verdict = judge_notify(request, self._policy, None if held is None else held.advertised)
+        record = self._paths.get(request.target)
+        if record is not None and record.head is not None and record.head is request.head:
+            return self._receive_like_before(record, request, now)
+        verdict = judge_notify(request, self._policy, None if record is None else record.advertised)
         if isinstance(verdict, Refusal):
             return self._refuse(request, verdict, now)
         sid, seq, body = verdict
-        early = held is not None and held.state is _SUBSCRIBING
-        if held is None and request.target == self._policy.shared_path:
-            held = self._sids.get(sid)
+        early = record is not None and record.state is _SUBSCRIBING
+        if record is None and request.target == self._policy.shared_path:
+            record = self._sids.get(sid)
             early = (
-                held is None
+                record is None
                 and bool(self._subscribing)
                 and may_be_early(sid, seq, (one.sid for one in self._early))
             )
-        if not early and (held is None or held.sid != sid):
+        if not early and (record is None or record.sid != sid):
             if sid in self._late:
                 slow = self._late[sid]
                 slow.slow = True
@@ -170,7 +170,7 @@ class Reception:
                 Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2"),
                 now,
             )
-        if held is not None and not self._has_expected_source(held, request):
+        if record is not None and not self._has_expected_source(record, request):
             return self._refuse(
                 request, Refusal(412, "events are taken from the device's address alone", ""), now
             )
@@ -184,20 +184,20 @@ class Reception:
         if early:
             # Matched once the answer has told the SID. When no more fit, the newest takes the
             # place of the last: its SEQ then shows that something is missing.
-            waiting = self._early if held is None else held.early
+            waiting = self._early if record is None else record.early
             if len(waiting) < self._limits.early_messages:
                 waiting.append(received)
             elif waiting[-1].sid == sid:
                 waiting[-1] = received
             return notify_response(self._policy, request), None, received
-        assert held is not None
-        held.head = request.head
-        held.answer = notify_response(self._policy, request)
-        return held.answer, held, received
+        assert record is not None
+        record.head = request.head
+        record.answer = notify_response(self._policy, request)
+        return record.answer, record, received
 
     def _receive_like_before(
-        self, held: HeldSubscription, request: Request, now: float
-    ) -> tuple[Response, HeldSubscription | None, Received]:
+        self, record: SubscriptionRecord, request: Request, now: float
+    ) -> tuple[Response, SubscriptionRecord | None, Received]:
         """A request whose head differs from an accepted one in SEQ and CONTENT-LENGTH alone:
         these and the body are all there is to judge."""
         body = request.body
@@ -211,19 +211,19 @@ class Reception:
                 request, Refusal(error.status, str(error.args[0]), error.clause), now
             )
         # Half the time of Received(…), which is the same.
-        return held.answer, held, tuple.__new__(Received, (held.sid, seq, hash(body), pairs))
+        return record.answer, record, tuple.__new__(Received, (record.sid, seq, hash(body), pairs))
 
-    def _has_expected_source(self, held: HeldSubscription, request: Request) -> bool:
-        if held.device_host is None or request.peer is None:
+    def _has_expected_source(self, record: SubscriptionRecord, request: Request) -> bool:
+        if record.device_host is None or request.peer is None:
             return True
         source = request.peer.host
-        if source == held.device_host:
+        if source == record.device_host:
             return True
         refused = self._policy.require_device_source
-        told = held.foreign_sources
+        told = record.foreign_sources
         if source not in told and len(told) < _FOREIGN_SOURCES_TOLD:
             told.add(source)
-            self._report(ForeignSource(held, source, refused))
+            self._report(ForeignSource(record, source, refused))
         return not refused
 
     def _refuse(

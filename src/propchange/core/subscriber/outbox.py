@@ -11,7 +11,7 @@ from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import SubscriberOutcome
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, unsubscribe_message
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput
 from propchange.core.wire.messages import Endpoint, Request
@@ -106,7 +106,7 @@ class Outbox:
     def __init__(self, policy: SubscriberPolicy, limits: Limits) -> None:
         self._policy = policy
         self._limits = limits
-        self.deadlines: Deadlines[tuple[HeldSubscription, Timer]] = Deadlines()
+        self.deadlines: Deadlines[tuple[SubscriptionRecord, Timer]] = Deadlines()
         self.requests = RequestQueue(limits.requests_per_device)
         self.outcomes: list[SubscriberOutcome] = []
         self._logged = 0
@@ -125,24 +125,24 @@ class Outbox:
         self._logged = 0
         return outcomes
 
-    def move(self, held: HeldSubscription, given: SubscriberInput) -> None:
-        """Step the state of ``held``."""
-        held.state = SUBSCRIBER.step(held.state, given)
+    def move(self, record: SubscriptionRecord, given: SubscriberInput) -> None:
+        """Step the state of ``record``."""
+        record.state = SUBSCRIBER.step(record.state, given)
 
     def tell(
-        self, held: HeldSubscription, status: Status, cause: Cause, reason: str, http: int = 0
+        self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0
     ) -> None:
         """Tell a status change, unless it is none."""
-        if held.status is status and not _is_news(held.status_cause, cause):
+        if record.status is status and not _is_news(record.status_cause, cause):
             return
-        held.status = status
-        held.status_cause = cause
-        held.status_reason = reason
-        self.outcomes.append(StatusChange(held, status, cause, reason, http))
+        record.status = status
+        record.status_cause = cause
+        record.status_reason = reason
+        self.outcomes.append(StatusChange(record, status, cause, reason, http))
 
     def send(
         self,
-        held: HeldSubscription,
+        record: SubscriptionRecord,
         kind: RequestKind,
         now: float,
         *,
@@ -154,53 +154,53 @@ class Outbox:
         no room for both subscriptions (CP-01)."""
         request = OutgoingRequest(
             kind,
-            held,
-            held.event_url,
-            sid=held.sid,
+            record,
+            record.event_url,
+            sid=record.sid,
             source=source,
             sent_at=now,
             builder=builder,
         )
-        held.outstanding = request
-        self.deadlines.set((held, Timer.REQUEST), now + self._limits.request_seconds)
-        if kind is RequestKind.SUBSCRIBE and held.parting is not None:
-            held.postponed = request
-            self.deadlines.set((held, Timer.PARTING), now + self._limits.unsubscribe_seconds)
+        record.outstanding = request
+        self.deadlines.set((record, Timer.REQUEST), now + self._limits.request_seconds)
+        if kind is RequestKind.SUBSCRIBE and record.parting is not None:
+            record.postponed = request
+            self.deadlines.set((record, Timer.PARTING), now + self._limits.unsubscribe_seconds)
         else:
             self.requests.put(request)
 
-    def settle(self, held: HeldSubscription) -> None:
+    def settle(self, record: SubscriptionRecord) -> None:
         """No answer is waited for any more."""
-        held.outstanding = None
-        self.deadlines.clear((held, Timer.REQUEST))
+        record.outstanding = None
+        self.deadlines.clear((record, Timer.REQUEST))
 
     def unsubscribe(
-        self, held: HeldSubscription, url: str, sid: str, source: Endpoint | None, now: float
+        self, record: SubscriptionRecord, url: str, sid: str, source: Endpoint | None, now: float
     ) -> None:
-        """Have an UNSUBSCRIBE sent for ``sid``, which need not be the current one of ``held``."""
+        """Have an UNSUBSCRIBE sent for ``sid``, which need not be the current one of ``record``."""
         message = unsubscribe_message(url, sid, self._policy)
-        held.parting = OutgoingRequest(
+        record.parting = OutgoingRequest(
             RequestKind.UNSUBSCRIBE,
-            held,
+            record,
             url,
             sid=sid,
             source=source,
             sent_at=now,
             builder=lambda _: message,
         )
-        self.requests.put(held.parting)
+        self.requests.put(record.parting)
 
-    def parted(self, held: HeldSubscription, now: float) -> None:
+    def parted(self, record: SubscriptionRecord, now: float) -> None:
         """No UNSUBSCRIBE is waited for any more."""
-        held.parting = None
-        self.deadlines.clear((held, Timer.PARTING))
-        postponed, held.postponed = held.postponed, None
+        record.parting = None
+        self.deadlines.clear((record, Timer.PARTING))
+        postponed, record.postponed = record.postponed, None
         if postponed is not None and postponed.wanted:
             # It leaves only now: the wait must not have earned the next one.
-            held.bucket.pause(now)
+            record.bucket.pause(now)
             self.requests.put(postponed)
 
-    def clear_timers(self, held: HeldSubscription) -> None:
+    def clear_timers(self, record: SubscriptionRecord) -> None:
         """Wait for nothing any more."""
         for timer in Timer:
-            self.deadlines.clear((held, timer))
+            self.deadlines.clear((record, timer))

@@ -10,7 +10,7 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.subscriber.events import Event, StatusChange
-from propchange.core.subscriber.record import HeldSubscription
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 class Granted:
     """A SUBSCRIBE was answered 200. ``duration`` in seconds, ``inf`` for an infinite grant."""
 
-    subscription: HeldSubscription
+    subscription: SubscriptionRecord
     sid: str
     duration: float
 
@@ -41,7 +41,7 @@ class Granted:
 class RenewalAnswered:
     """A renewal was answered 200."""
 
-    subscription: HeldSubscription
+    subscription: SubscriptionRecord
     sid: str
     duration: float
 
@@ -50,7 +50,7 @@ class RenewalAnswered:
 class RenewalFailed:
     """A renewal got no answer; it is tried again until the subscription expires."""
 
-    subscription: HeldSubscription
+    subscription: SubscriptionRecord
     reason: str
 
 
@@ -58,7 +58,7 @@ class RenewalFailed:
 class SeqUnreliable:
     """The device's SEQ means nothing: events pass, gaps are not repaired. Told once."""
 
-    subscription: HeldSubscription
+    subscription: SubscriptionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ForeignSource:
     """A NOTIFY with the right path and SID came from another address than the device's. Told
     once per address."""
 
-    subscription: HeldSubscription
+    subscription: SubscriptionRecord
     source: str
     refused: bool
 
@@ -85,7 +85,7 @@ class NotifyRefused:
 class Unreadable:
     """Part of an event could not be read, for ``reason``; the rest was taken."""
 
-    subscription: HeldSubscription
+    subscription: SubscriptionRecord
     reason: str
 
 

@@ -15,19 +15,19 @@ from propchange.core.multicast.reception import (
 )
 from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.callback_address import is_held
-from propchange.core.subscriber.connection_history import Callers
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.notify_routing import Received, Reception
+from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outbox import Outbox, Timer
 from propchange.core.subscriber.outcomes import (
     SeqUnreliable,
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.subscriber.record import Convert, HeldSubscription
-from propchange.core.subscriber.renewal import Grants
+from propchange.core.subscriber.record import Convert, SubscriptionRecord
+from propchange.core.subscriber.renewal import Renewal
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, http_url
 from propchange.core.subscriber.seq import SeqVerdict
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
@@ -75,26 +75,26 @@ class SubscriberProtocol:
         jitter: Callable[[], float],
         policy: SubscriberPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        callers: Callers | None = None,
+        callers: ConnectionHistory | None = None,
     ) -> None:
         self._own: tuple[LocalAddress, ...] = ()
         self._jitter = jitter
         self._policy = policy = policy or SubscriberPolicy()
         self._limits = limits
         # A dict for its order.
-        self._held: dict[HeldSubscription, None] = {}
+        self._records: dict[SubscriptionRecord, None] = {}
         self._outbox = outbox = Outbox(policy, limits)
         self._deadlines = outbox.deadlines
         self._outcomes = outbox.outcomes
-        self._reception = Reception(policy, limits, new_token, outbox.log, callers)
+        self._routing = NotifyRouting(policy, limits, new_token, outbox.log, callers)
         self.multicast = MulticastReception(limits, self._multicast_outcome)
         """The services whose multicast events are expected."""
         self._attempts = Attempts(
-            outbox, self._reception, policy=policy, limits=limits, jitter=jitter
+            outbox, self._routing, policy=policy, limits=limits, jitter=jitter
         )
-        self._grants = Grants(
+        self._renewal = Renewal(
             outbox,
-            self._reception,
+            self._routing,
             self._attempts,
             policy=policy,
             limits=limits,
@@ -103,13 +103,13 @@ class SubscriberProtocol:
         )
 
     @property
-    def callers(self) -> Callers | None:
+    def callers(self) -> ConnectionHistory | None:
         """Who has come to the listener, as far as a listener fills that."""
-        return self._reception.callers
+        return self._routing.callers
 
     @callers.setter
-    def callers(self, callers: Callers) -> None:
-        self._reception.callers = callers
+    def callers(self, callers: ConnectionHistory) -> None:
+        self._routing.callers = callers
 
     # --- what the application wants ---
 
@@ -125,7 +125,7 @@ class SubscriberProtocol:
         convert: Convert | None = None,
         duration: int | None = None,
         variables: Iterable[str] = (),
-    ) -> HeldSubscription:
+    ) -> SubscriptionRecord:
         """Begin a subscription to ``event_url`` (absolute).
 
         ``persistent``: keep trying when the first SUBSCRIBE fails; else the status is then
@@ -146,12 +146,12 @@ class SubscriberProtocol:
         statevar = tuple(dict.fromkeys(variables))
         for name in statevar:
             check_variable_name(name)
-        if len(self._held) >= self._limits.held_subscriptions:
+        if len(self._records) >= self._limits.held_subscriptions:
             raise LocalProtocolError(
                 f"a control point holds {self._limits.held_subscriptions} subscriptions at most; "
                 "raise Limits.held_subscriptions"
             )
-        held = HeldSubscription(
+        record = SubscriptionRecord(
             event_url,
             persistent=persistent,
             describable=describable,
@@ -162,42 +162,42 @@ class SubscriberProtocol:
             now=now,
             statevar=statevar,
         )
-        held.must_describe = describe_first
-        self._held[held] = None
-        self._attempts.begin(held, now)
-        return held
+        record.must_describe = describe_first
+        self._records[record] = None
+        self._attempts.begin(record, now)
+        return record
 
-    def unsubscribe(self, held: HeldSubscription, now: float) -> None:
-        """Close ``held``: its SID is given back if it has one. Repeated calls do nothing.
+    def unsubscribe(self, record: SubscriptionRecord, now: float) -> None:
+        """Close ``record``: its SID is given back if it has one. Repeated calls do nothing.
 
         The status CLOSED follows once the device has answered, or
         ``Limits.unsubscribe_seconds`` later."""
-        if held.state in (_S.CLOSING, _S.CLOSED):
+        if record.state in (_S.CLOSING, _S.CLOSED):
             return
-        if held.state in _GRANTED:
-            self._outbox.move(held, _I.UNSUBSCRIBE_SENT)
-            self._grants.give_back(held, now)
-            self._outbox.settle(held)
-            self._outbox.clear_timers(held)
-            held.expires = held.duration_granted = None
+        if record.state in _GRANTED:
+            self._outbox.move(record, _I.UNSUBSCRIBE_SENT)
+            self._renewal.give_back(record, now)
+            self._outbox.settle(record)
+            self._outbox.clear_timers(record)
+            record.expires = record.duration_granted = None
             # Path and SID stay: what is in flight is no stray, and a 412 would end the
             # subscription before the device reads its UNSUBSCRIBE.
-            self._deadlines.set((held, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
+            self._deadlines.set((record, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
         else:
-            self._outbox.move(held, _I.DROPPED)
-            self._close(held)
+            self._outbox.move(record, _I.DROPPED)
+            self._close(record)
 
-    def abandon(self, held: HeldSubscription) -> None:
-        """Close ``held`` at once, whatever is outstanding: the runtime ends. CLOSED follows."""
-        if held.state is _S.CLOSED:
+    def abandon(self, record: SubscriptionRecord) -> None:
+        """Close ``record`` at once, whatever is outstanding: the runtime ends. CLOSED follows."""
+        if record.state is _S.CLOSED:
             return
-        if SUBSCRIBER.allows(held.state, _I.DROPPED):
-            self._outbox.move(held, _I.DROPPED)
+        if SUBSCRIBER.allows(record.state, _I.DROPPED):
+            self._outbox.move(record, _I.DROPPED)
         else:
-            if held.state is not _S.CLOSING:
-                self._outbox.move(held, _I.UNSUBSCRIBE_SENT)
-            self._outbox.move(held, _I.UNSUBSCRIBED)
-        self._close(held)
+            if record.state is not _S.CLOSING:
+                self._outbox.move(record, _I.UNSUBSCRIBE_SENT)
+            self._outbox.move(record, _I.UNSUBSCRIBED)
+        self._close(record)
 
     # --- requests ---
 
@@ -210,21 +210,21 @@ class SubscriberProtocol:
     def response_received(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """``response`` answers ``request``; set ``request.remote`` before."""
         self._outbox.requests.end(request)
-        held = request.subscription
+        record = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
             return
-        if held.outstanding is not request:
+        if record.outstanding is not request:
             self._give_back_late_grant(request, response, now)
             return
-        self._outbox.settle(held)
+        self._outbox.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._grants.renewal_answered(held, request, response, now)
+            self._renewal.renewal_answered(record, request, response, now)
             return
-        sid = self._attempts.answered(held, request, response, now)
+        sid = self._attempts.answered(record, request, response, now)
         if sid is not None:
-            for received in self._grants.begin(held, sid, request, response, now):
-                self._receive(held, received, now)
+            for received in self._renewal.begin(record, sid, request, response, now):
+                self._receive(record, received, now)
 
     def request_failed(
         self,
@@ -238,19 +238,19 @@ class SubscriberProtocol:
         self._failed(request, reason, now, failure)
 
     def _failed(self, request: OutgoingRequest, reason: str, now: float, failure: Failure) -> None:
-        held = request.subscription
+        record = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
             return
-        if held.outstanding is not request:
+        if record.outstanding is not request:
             return
-        self._outbox.settle(held)
+        self._outbox.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._grants.renewal_failed(held, failure, reason, now)
+            self._renewal.renewal_failed(record, failure, reason, now)
         else:
             by_description = failure is Failure.DESCRIPTION
             cause = Cause.DESCRIPTION if by_description else Cause.UNREACHABLE
-            self._attempts.failed(held, cause, reason, now)
+            self._attempts.failed(record, cause, reason, now)
 
     def described(
         self, request: OutgoingRequest, event_url: str, convert: Convert | None, now: float
@@ -259,15 +259,15 @@ class SubscriberProtocol:
         It must be the same device's (UDN): another one at the old URL is a failure.
 
         Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
-        held = request.subscription
+        record = request.subscription
         http_url(event_url)
         self._outbox.requests.end(request)
-        if held.outstanding is not request:
+        if record.outstanding is not request:
             return
-        self._outbox.settle(held)
-        held.event_url = event_url
-        held.convert = convert
-        self._attempts.described(held, now)
+        self._outbox.settle(record)
+        record.event_url = event_url
+        record.convert = convert
+        self._attempts.described(record, now)
 
     # --- what the device says ---
 
@@ -277,9 +277,9 @@ class SubscriberProtocol:
         404 for nothing: an unknown path or SID is answered 412, so that strays of a former
         process stop (RSP-03, RSP-07).
         """
-        response, held, received = self._reception.receive(request, now)
-        if held is not None:
-            self._receive(held, received, now)
+        response, record, received = self._routing.receive(request, now)
+        if record is not None:
+            self._receive(record, received, now)
         return response
 
     def receive_datagram(self, request: Request) -> None:
@@ -296,74 +296,74 @@ class SubscriberProtocol:
     def device_gone(self, device: Hashable, now: float) -> None:
         """ssdp:byebye, or all advertisements have expired: the subscriptions to ``device`` count
         as cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
-        for held in self._of_device(device):
-            if held.state in _GRANTED and not self._is_repeat(held, now):
-                held.announced_at = now
-                held.failures = _LONG_AWAY
-                wait = backoff(held.failures, self._limits, held.interval)
+        for record in self._of_device(device):
+            if record.state in _GRANTED and not self._is_repeat(record, now):
+                record.announced_at = now
+                record.failures = _LONG_AWAY
+                wait = backoff(record.failures, self._limits, record.interval)
                 reason = "the device has said goodbye"
-                self._grants.lapse(held, Cause.DEVICE_GONE, reason, now, wait=wait)
+                self._renewal.lapse(record, Cause.DEVICE_GONE, reason, now, wait=wait)
 
     def device_rebooted(self, device: Hashable, now: float) -> None:
         """A BOOTID that was not announced, or a device that is back: subscribe afresh at once
         (CP-08, CP-09). The same news within ``Limits.announcement_seconds`` is a repeat."""
-        for held in self._of_device(device):
-            if held.state in _GRANTED and self._is_repeat(held, now):
+        for record in self._of_device(device):
+            if record.state in _GRANTED and self._is_repeat(record, now):
                 continue
-            held.announced_at = now
+            record.announced_at = now
             reason = "the device has restarted"
-            overtaken = self._is_overtaken(held, now)
-            self._begin_anew(held, Cause.DEVICE_REBOOTED, reason, now, overtaken=overtaken)
+            overtaken = self._is_overtaken(record, now)
+            self._begin_anew(record, Cause.DEVICE_REBOOTED, reason, now, overtaken=overtaken)
 
     def device_returned(self, device: Hashable, now: float) -> None:
         """It is heard of again, after it had gone or did not answer: subscriptions that are wanted
         are tried at once, and renewals that failed. One that is granted stays as it is."""
-        for held in self._of_device(device):
-            if held.state in _GRANTED:
-                if held.failures:
-                    self._grants.renew(held, now)
+        for record in self._of_device(device):
+            if record.state in _GRANTED:
+                if record.failures:
+                    self._renewal.renew(record, now)
             else:
-                overtaken = self._is_overtaken(held, now)
-                self._begin_anew(held, Cause.DEVICE_REBOOTED, "", now, overtaken=overtaken)
+                overtaken = self._is_overtaken(record, now)
+                self._begin_anew(record, Cause.DEVICE_REBOOTED, "", now, overtaken=overtaken)
 
     def device_moved(self, device: Hashable, now: float) -> None:
         """Its description is at another URL (CP-13): read it there, and subscribe afresh at once.
         A subscription that is not ``describable`` is tried at its old event URL."""
-        for held in self._of_device(device):
+        for record in self._of_device(device):
             reason = "the device has moved to another address"
-            self._begin_anew(held, Cause.DEVICE_MOVED, reason, now, overtaken=True)
+            self._begin_anew(record, Cause.DEVICE_MOVED, reason, now, overtaken=True)
 
     def _begin_anew(
-        self, held: HeldSubscription, cause: Cause, reason: str, now: float, *, overtaken: bool
+        self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, *, overtaken: bool
     ) -> None:
-        held.failures = 0
-        held.must_describe = held.describable
-        held.sources.worked()
-        if held.state in _GRANTED:
-            self._grants.lapse(held, cause, reason, now)
-        elif held.state is _S.WAITING:
-            self._attempts.begin(held, now)
-        elif overtaken and held.state in _ATTEMPTING:
-            self._attempts.begin_again(held, now)
+        record.failures = 0
+        record.must_describe = record.describable
+        record.sources.worked()
+        if record.state in _GRANTED:
+            self._renewal.lapse(record, cause, reason, now)
+        elif record.state is _S.WAITING:
+            self._attempts.begin(record, now)
+        elif overtaken and record.state in _ATTEMPTING:
+            self._attempts.begin_again(record, now)
 
-    def _is_overtaken(self, held: HeldSubscription, now: float) -> bool:
+    def _is_overtaken(self, record: SubscriptionRecord, now: float) -> bool:
         """Whether a request was sent to the device as it was before: it may never be answered."""
-        attempt = held.outstanding
+        attempt = record.outstanding
         return attempt is not None and now - attempt.sent_at > self._limits.announcement_seconds
 
-    def _is_repeat(self, held: HeldSubscription, now: float) -> bool:
+    def _is_repeat(self, record: SubscriptionRecord, now: float) -> bool:
         """Whether this was acted on just now. If not, the next renewal finds out: it is made as
         soon as repeats have come to their end."""
-        if held.announced_at is None:
+        if record.announced_at is None:
             return False
-        settled_at = held.announced_at + self._limits.announcement_seconds
+        settled_at = record.announced_at + self._limits.announcement_seconds
         if now >= settled_at:
             return False
-        self._grants.renew_at(held, settled_at)
+        self._renewal.renew_at(record, settled_at)
         return True
 
-    def _of_device(self, device: Hashable) -> list[HeldSubscription]:
-        return [held for held in self._held if held.device == device]
+    def _of_device(self, device: Hashable) -> list[SubscriptionRecord]:
+        return [record for record in self._records if record.device == device]
 
     # --- what the runtime sees of this machine ---
 
@@ -389,61 +389,61 @@ class SubscriberProtocol:
             return
         self._attempts.addresses = known
         more = not (first or set(known) <= set(before))
-        for held in tuple(self._held):
-            bound = held.sources.bound
+        for record in tuple(self._records):
+            bound = record.sources.bound
             if bound is not None and not is_held(bound, known):
-                held.sources.reset()
-            if held.state in _GRANTED:
-                if held.source is not None and not is_held(held.source, known):
-                    self._grants.address_lost(held, now)
-                elif more and held.failures:
-                    self._grants.renew(held, now)
+                record.sources.reset()
+            if record.state in _GRANTED:
+                if record.source is not None and not is_held(record.source, known):
+                    self._renewal.address_lost(record, now)
+                elif more and record.failures:
+                    self._renewal.renew(record, now)
                 elif more:
-                    self._grants.try_next_address(held, now)
-            elif more and held.state is _S.WAITING:
-                held.failures = 0
-                self._attempts.begin(held, now)
+                    self._renewal.try_next_address(record, now)
+            elif more and record.state is _S.WAITING:
+                record.failures = 0
+                self._attempts.begin(record, now)
 
     def clock_jumped(self, seconds: float, now: float) -> None:
         """This machine or this process stood still for about ``seconds`` until ``now``: whatever
         was sent meanwhile may have been given up, so everything is subscribed afresh, spread over
         ``Limits.spread_seconds`` if that is much. Call it before :meth:`handle_deadline`."""
         reason = f"this machine or process stood still for {seconds:.0f} s"
-        few = len(self._held) <= self._limits.requests_per_device
+        few = len(self._records) <= self._limits.requests_per_device
         spread = 0.0 if few else self._limits.spread_seconds
-        for held in tuple(self._held):
-            if held.state not in _GRANTED:
+        for record in tuple(self._records):
+            if record.state not in _GRANTED:
                 continue
             wait = spread * self._jitter()
-            assert held.expires is not None
-            if held.expires > now:
-                self._grants.replace(held, Cause.SUSPENDED, reason, now, wait=wait)
+            assert record.expires is not None
+            if record.expires > now:
+                self._renewal.replace(record, Cause.SUSPENDED, reason, now, wait=wait)
             else:
-                self._grants.lapse(held, Cause.SUSPENDED, reason, now, wait=wait)
+                self._renewal.lapse(record, Cause.SUSPENDED, reason, now, wait=wait)
 
     # --- time ---
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
         while (due := self._deadlines.pop_due(now)) is not None:
-            held, timer = due
+            record, timer = due
             if timer is Timer.PARTING:
-                self._outbox.parted(held, now)
+                self._outbox.parted(record, now)
             elif timer is Timer.ATTEMPT:
-                self._attempts.begin(held, now)
+                self._attempts.begin(record, now)
             elif timer is Timer.RENEWAL:
-                self._grants.renew(held, now)
+                self._renewal.renew(record, now)
             elif timer is Timer.INITIAL:
-                self._grants.overdue(held, now)
+                self._renewal.overdue(record, now)
             elif timer is Timer.EXPIRY:
                 reason = "no renewal was answered in time"
-                self._grants.lapse(held, Cause.EXPIRED, reason, now)
-            elif held.outstanding is not None:
+                self._renewal.lapse(record, Cause.EXPIRED, reason, now)
+            elif record.outstanding is not None:
                 # The runtime is still at it, and ends it later.
-                self._failed(held.outstanding, "no answer in time", now, Failure.SILENCE)
+                self._failed(record.outstanding, "no answer in time", now, Failure.SILENCE)
             else:
-                self._outbox.move(held, _I.UNSUBSCRIBED)
-                self._close(held)
+                self._outbox.move(record, _I.UNSUBSCRIBED)
+                self._close(record)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
@@ -457,56 +457,56 @@ class SubscriberProtocol:
         Unreadable, which are for a log, ``Limits.outcomes`` are kept."""
         return self._outbox.take_outcomes()
 
-    def facts(self, held: HeldSubscription, now: float) -> Facts:
-        """What is known of ``held``, for :func:`.diagnose`; a runtime
+    def facts(self, record: SubscriptionRecord, now: float) -> Facts:
+        """What is known of ``record``, for :func:`.diagnose`; a runtime
         adds what it finds by connecting."""
         return known_facts(
-            held,
+            record,
             now,
             policy=self._policy,
             limits=self._limits,
             addresses=self._own,
             callers=self.callers,
-            others=self._held,
+            others=self._records,
         )
 
     @property
-    def subscriptions(self) -> Iterable[HeldSubscription]:
+    def subscriptions(self) -> Iterable[SubscriptionRecord]:
         """The subscriptions that are not closed, in the order in which they were wanted."""
-        return self._held.keys()
+        return self._records.keys()
 
     # --- an event message ---
 
-    def _receive(self, held: HeldSubscription, received: Received, now: float) -> None:
+    def _receive(self, record: SubscriptionRecord, received: Received, now: float) -> None:
         _, seq, content, pairs = received
-        state = held.state
+        state = record.state
         if state not in _GRANTED:
             return  # A gap among early messages has ended it meanwhile.
-        sequence = held.sequence
+        sequence = record.sequence
         verdict = sequence.judge(seq, content)
-        if not (sequence.reliable or held.unreliable_told):
-            held.unreliable_told = True
-            self._outcomes.append(SeqUnreliable(held))
+        if not (sequence.reliable or record.unreliable_told):
+            record.unreliable_told = True
+            self._outcomes.append(SeqUnreliable(record))
         if verdict in _EVENT_VERDICTS:
             initial = state is not _ACTIVE and state is not _UNANSWERED
             if initial:
-                held.sources.worked()
-                held.deafness = None
+                record.sources.worked()
+                record.deafness = None
                 initial = verdict is not SeqVerdict.MISSED
             if initial:
-                self._outbox.move(held, _I.INITIAL_EVENT)
-                self._deadlines.clear((held, Timer.INITIAL))
-                self._outbox.tell(held, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
-            held.last_event_at = now
-            self._outcomes.append(held.decode(seq, pairs, initial=initial))
-            if held.unreadable:
-                for trouble in held.unreadable:
-                    self._outbox.log(Unreadable(held, trouble))
-                held.unreadable = ()
+                self._outbox.move(record, _I.INITIAL_EVENT)
+                self._deadlines.clear((record, Timer.INITIAL))
+                self._outbox.tell(record, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
+            record.last_event_at = now
+            self._outcomes.append(record.decode(seq, pairs, initial=initial))
+            if record.unreadable:
+                for trouble in record.unreadable:
+                    self._outbox.log(Unreadable(record, trouble))
+                record.unreadable = ()
         if verdict in _GAP_VERDICTS:
-            held.gaps += 1
+            record.gaps += 1
             reason = f"events before SEQ {seq} were missed"
-            self._grants.replace(held, Cause.MISSED_EVENT, reason, now)
+            self._renewal.replace(record, Cause.MISSED_EVENT, reason, now)
 
     # --- the end ---
 
@@ -520,23 +520,23 @@ class SubscriberProtocol:
             sid = parse_sid(response.fields.get(b"sid", b""))
         except ValueError:
             return
-        held = request.subscription
-        if sid != held.sid:
-            self._outbox.unsubscribe(held, request.url, sid, request.local, now)
+        record = request.subscription
+        if sid != record.sid:
+            self._outbox.unsubscribe(record, request.url, sid, request.local, now)
 
     def _unsubscribed(self, request: OutgoingRequest, now: float) -> None:
-        held = request.subscription
-        if held.parting is request:
-            self._outbox.parted(held, now)
+        record = request.subscription
+        if record.parting is request:
+            self._outbox.parted(record, now)
         # Not every UNSUBSCRIBE is the end: a repair sends one as well.
-        if held.state is _S.CLOSING and request.sid == held.sid:
-            self._outbox.move(held, _I.UNSUBSCRIBED)
-            self._close(held)
+        if record.state is _S.CLOSING and request.sid == record.sid:
+            self._outbox.move(record, _I.UNSUBSCRIBED)
+            self._close(record)
 
-    def _close(self, held: HeldSubscription) -> None:
-        self._outbox.settle(held)
-        self._grants.forget(held)
-        self._reception.stop_waiting(held)
-        self._outbox.clear_timers(held)
-        del self._held[held]
-        self._outbox.tell(held, Status.CLOSED, Cause.CLOSED, "closed")
+    def _close(self, record: SubscriptionRecord) -> None:
+        self._outbox.settle(record)
+        self._renewal.forget(record)
+        self._routing.stop_waiting(record)
+        self._outbox.clear_timers(record)
+        del self._records[record]
+        self._outbox.tell(record, Status.CLOSED, Cause.CLOSED, "closed")

@@ -19,7 +19,7 @@ from propchange.errors import RemoteProtocolError
 if TYPE_CHECKING:
     from propchange.core.subscriber.notify_routing import Received
 
-__all__ = ["Convert", "Deafness", "HeldSubscription", "StateKey", "TokenBucket"]
+__all__ = ["Convert", "Deafness", "StateKey", "SubscriptionRecord", "TokenBucket"]
 
 Convert = Mapping[str, Callable[[str], object]]
 
@@ -72,7 +72,7 @@ class Deafness(NamedTuple):
     turned_away: int
 
 
-class HeldSubscription:
+class SubscriptionRecord:
     """One subscription at the subscriber, over all the SIDs it has had. Read it; only the
     protocol writes it.
 
@@ -338,4 +338,4 @@ class HeldSubscription:
         return {**state, **self.instances}
 
     def __repr__(self) -> str:
-        return f"<HeldSubscription {self.event_url} {self.state.name} {self.sid}>"
+        return f"<SubscriptionRecord {self.event_url} {self.state.name} {self.sid}>"

@@ -17,7 +17,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from propchange.core.subscriber.record import HeldSubscription
+    from propchange.core.subscriber.record import SubscriptionRecord
 
 __all__ = [
     "REDIRECTS",
@@ -82,7 +82,7 @@ class OutgoingRequest:
     def __init__(
         self,
         kind: RequestKind,
-        subscription: HeldSubscription,
+        subscription: SubscriptionRecord,
         url: str,
         *,
         sid: str = "",
