@@ -10,7 +10,9 @@ pytestmark = pytest.mark.slow  # each runs pytest in a process of its own
 
 JUDGE = "propchange.core.publisher.judge:_judge_head"
 OLD = 'if b"sid" in fields and (b"nt" in fields or b"callback" in fields):'
-NODE = "tests/core/test_judges.py::test_a_sid_with_nt_or_callback_is_answered_400[headers0]"
+NODE = (
+    "tests/core/publisher/test_judge.py::test_a_sid_with_nt_or_callback_is_answered_400[headers0]"
+)
 
 
 def _prove(new: str, *nodes: str) -> Proof:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -30,6 +29,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import LocalProtocolError
+from tests.core.transition_rows import check_transitions
 
 UDN = "uuid:00000000-0000-0000-0000-00000000000a"
 EMBEDDED = "uuid:00000000-0000-0000-0000-00000000000b"
@@ -118,14 +118,7 @@ ROWS = """
 
 
 def test_the_table_has_these_rows_and_any_other_pair_raises() -> None:
-    rows = {(a, b): c for a, b, c in (line.split() for line in ROWS.split("\n") if line.strip())}
-    for state, given_ in itertools.product(PresenceState, PresenceInput):
-        following = rows.get((state.name, given_.name))
-        if following is None:
-            with pytest.raises(LocalProtocolError):
-                PRESENCE.step(state, given_)
-        else:
-            assert PRESENCE.step(state, given_).name == following
+    check_transitions(PRESENCE, PresenceState, PresenceInput, ROWS)
 
 
 # --- appearing ---

@@ -1,0 +1,468 @@
+"""The judges of SUBSCRIBE and UNSUBSCRIBE, and the responses that carry their verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.judge import (
+    Cancellation,
+    NewSubscription,
+    PublisherPolicy,
+    Renewal,
+    judge_subscribe,
+    subscribe_response,
+    unsubscribe_response,
+)
+from propchange.core.wire.messages import DeliveryURL, Endpoint
+from propchange.core.wire.refusals import (
+    Refusal,
+)
+from propchange.errors import LocalProtocolError
+from tests.core.judging import (
+    CALLBACK,
+    DATE,
+    EMPTY,
+    LAN,
+    LOCAL,
+    NT,
+    PEER,
+    POLICY,
+    SERVER,
+    SID,
+    SIGNED,
+    TIMEOUT,
+    Header,
+    date,
+    request,
+    status,
+    subscribe,
+    unsubscribe,
+)
+
+# --- SUBSCRIBE, new ---
+
+
+def test_a_good_subscribe_is_a_new_subscription() -> None:
+    verdict = judge_subscribe(
+        request("SUBSCRIBE", CALLBACK, NT, TIMEOUT), POLICY, DEFAULT_LIMITS, LAN
+    )
+    assert verdict == NewSubscription(
+        urls=(
+            DeliveryURL(
+                "http://192.168.1.9:49152/event",
+                Endpoint("192.168.1.9", 49152),
+                "192.168.1.9:49152",
+                "/event",
+            ),
+        ),
+        duration=300,
+        statevar=None,
+        http_version="1.1",
+        local=LOCAL,
+        peer=PEER,
+        close=False,
+    )
+    assert isinstance(verdict, NewSubscription)
+
+
+@pytest.mark.clause("SUB-31")
+@pytest.mark.clause("SUB-56")
+def test_the_version_and_the_end_of_the_connection_are_told() -> None:
+    verdict = judge_subscribe(
+        request("SUBSCRIBE", CALLBACK, NT, http_version="1.0", keep_alive=False),
+        POLICY,
+        DEFAULT_LIMITS,
+        LAN,
+    )
+    assert isinstance(verdict, NewSubscription)
+    assert verdict.http_version == "1.0"
+    assert verdict.close is True
+
+
+@pytest.mark.clause("SUB-25")
+def test_header_names_are_read_in_any_case() -> None:
+    assert status(subscribe((b"cAlLbAcK", CALLBACK[1]), (b"nt", NT[1]))) == 200
+
+
+@pytest.mark.clause("SUB-70")
+@pytest.mark.clause("REN-07")
+@pytest.mark.clause("AMB-5")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (SID, NT),
+        (SID, CALLBACK),
+        (SID, NT, CALLBACK),
+        ((b"SID", b""), NT, CALLBACK),
+        (SID, (b"NT", b"upnp:wrong")),
+        (SID, (b"CALLBACK", b"nonsense")),
+    ],
+)
+def test_a_sid_with_nt_or_callback_is_answered_400(headers: tuple[Header, ...]) -> None:
+    refusal = Refusal(
+        400,
+        "a request with a SID carries neither NT nor CALLBACK; leave the SID out to subscribe, or "
+        "the others to renew or cancel",
+        "UDA 2.0 §4.1.2",
+    )
+    assert subscribe(*headers) == refusal
+    assert unsubscribe(*headers) == refusal
+
+
+@pytest.mark.clause("SUB-71")
+@pytest.mark.clause("AMB-6")
+@pytest.mark.clause("REN-08")
+@pytest.mark.parametrize("headers", [(), (NT,), (TIMEOUT,)])
+def test_a_missing_callback_is_answered_412(headers: tuple[Header, ...]) -> None:
+    assert subscribe(*headers) == Refusal(
+        412, "there is neither a CALLBACK, to subscribe, nor a SID, to renew", "UDA 2.0 §4.1.2"
+    )
+
+
+@pytest.mark.clause("SUB-71")
+@pytest.mark.parametrize("value", [b"", b"http://192.168.1.9/", b"<http://192.168.1.9/", b"junk"])
+def test_a_callback_that_is_no_list_is_answered_412(value: bytes) -> None:
+    assert subscribe(NT, (b"CALLBACK", value)) == Refusal(
+        412, "CALLBACK is not a list of URLs, each inside its own < and >", "UDA 2.0 §4.1.2"
+    )
+
+
+@pytest.mark.clause("SUB-71")
+@pytest.mark.clause("SUB-74")
+def test_a_callback_that_may_not_be_called_is_answered_412() -> None:
+    assert subscribe(NT, (b"CALLBACK", b"<http://8.8.8.8/>")) == Refusal(
+        412,
+        "the callback leads to 8.8.8.8, which is not on the network that the SUBSCRIBE came in "
+        "from (192.168.1.9); subscribe over the network of the callback",
+        "UDA 2.0 §4.1.1",
+    )
+
+
+def test_the_policy_says_which_callbacks_may_be_called() -> None:
+    away = (b"CALLBACK", b"<http://8.8.8.8/><http://192.168.1.9/>")
+    assert status(subscribe(NT, away)) == 412
+    assert status(subscribe(NT, away, policy=PublisherPolicy(callbacks="any"))) == 200
+    lenient = subscribe(NT, away, policy=PublisherPolicy(lenient_callbacks=True))
+    assert isinstance(lenient, NewSubscription)
+    assert [url.url for url in lenient.urls] == ["http://192.168.1.9/"]
+    neighbour = (b"CALLBACK", b"<http://192.168.1.10/>")
+    assert status(subscribe(NT, neighbour)) == 200
+    assert status(subscribe(NT, neighbour, policy=PublisherPolicy(callbacks="same-host"))) == 412
+
+
+def test_the_limits_bound_the_callback() -> None:
+    two = (b"CALLBACK", b"<http://192.168.1.9/a><http://192.168.1.9/b>")
+    for limits, expected in (
+        (DEFAULT_LIMITS, 200),
+        (replace(DEFAULT_LIMITS, callback_urls=2, callback_url_bytes=20), 200),
+        (replace(DEFAULT_LIMITS, callback_urls=1), 412),
+        (replace(DEFAULT_LIMITS, callback_url_bytes=19), 412),
+    ):
+        verdict = judge_subscribe(request("SUBSCRIBE", two, NT), POLICY, limits, LAN)
+        assert status(verdict) == expected
+
+
+@pytest.mark.clause("AMB-12")
+def test_several_callback_lines_are_one_list() -> None:
+    other = (b"CALLBACK", b"<http://192.168.1.10/>")
+    verdict = subscribe(CALLBACK, NT, other)
+    assert isinstance(verdict, NewSubscription)
+    assert [url.endpoint.host for url in verdict.urls] == ["192.168.1.9", "192.168.1.10"]
+    assert status(subscribe(NT, *[CALLBACK] * 6)) == 200
+    assert status(subscribe(NT, *[CALLBACK] * 7)) == 412
+
+
+@pytest.mark.clause("SUB-72")
+@pytest.mark.parametrize(
+    "headers",
+    [(), ((b"NT", b""),), ((b"NT", b"upnp:propchange"),), ((b"NT", b"UPNP:EVENT"),),
+     ((b"NT", b"upnp:events"),)],
+)  # fmt: skip
+def test_an_nt_that_is_missing_or_wrong_is_answered_412(headers: tuple[Header, ...]) -> None:
+    assert subscribe(CALLBACK, *headers) == Refusal(
+        412, "NT is missing or is not upnp:event", "UDA 2.0 §4.1.2"
+    )
+
+
+def test_a_new_subscription_is_not_judged_without_the_ends_of_its_connection() -> None:
+    for peer, local in ((None, LOCAL), (PEER, None)):
+        with pytest.raises(
+            LocalProtocolError,
+            match=r"^a SUBSCRIBE is judged with both addresses of its connection$",
+        ):
+            judge_subscribe(
+                request("SUBSCRIBE", CALLBACK, NT, peer=peer, local=local, host=(b"Host", b"tv")),
+                PublisherPolicy(hosts=frozenset({"tv"})),
+                DEFAULT_LIMITS,
+                LAN,
+            )
+
+
+@pytest.mark.clause("AMB-13")
+def test_a_body_changes_nothing() -> None:
+    verdict = judge_subscribe(
+        request("SUBSCRIBE", CALLBACK, NT, body=b"x"), POLICY, DEFAULT_LIMITS, LAN
+    )
+    assert isinstance(verdict, NewSubscription)
+
+
+# --- STATEVAR ---
+
+
+@pytest.mark.clause("SUB-23")
+@pytest.mark.clause("SUB-24")
+@pytest.mark.parametrize(
+    ("uda", "names"), [("1.0", None), ("1.1", None), ("2.0", ("Volume", "Mute"))]
+)
+def test_statevar_is_read_by_a_device_of_2_0_only(uda: str, names: tuple[str, ...] | None) -> None:
+    verdict = subscribe(
+        CALLBACK, NT, (b"STATEVAR", b"Volume, Mute"), policy=PublisherPolicy(uda=uda)
+    )
+    assert isinstance(verdict, NewSubscription)
+    assert verdict.statevar == names
+
+
+@pytest.mark.clause("AMB-4")
+def test_statevar_that_is_absent_or_no_list_is_none() -> None:
+    policy = PublisherPolicy(uda="2.0")
+    for headers in ((), ((b"STATEVAR", b""),), ((b"STATEVAR", b"A,,B"),)):
+        verdict = subscribe(CALLBACK, NT, *headers, policy=policy)
+        assert isinstance(verdict, NewSubscription)
+        assert verdict.statevar is None
+    verdict = judge_subscribe(
+        request("SUBSCRIBE", CALLBACK, NT, (b"STATEVAR", b"A,B")),
+        policy,
+        replace(DEFAULT_LIMITS, statevar_names=1),
+        LAN,
+    )
+    assert isinstance(verdict, NewSubscription)
+    assert verdict.statevar is None
+
+
+# --- durations ---
+
+
+@pytest.mark.clause("SUB-20")
+@pytest.mark.clause("SUB-22")
+@pytest.mark.clause("SUB-47")
+@pytest.mark.clause("AMB-7")
+@pytest.mark.clause("AMB-16")
+@pytest.mark.clause("REN-04")
+@pytest.mark.parametrize(
+    ("timeout", "duration"),
+    [
+        (None, 1800),
+        (b"", 1800),
+        (b"Second-infinite", 1800),
+        (b"Second-0", 1800),
+        (b"Second--1", 1800),
+        (b"banana", 1800),
+        (b"300", 1800),
+        (b"Second-300.5", 1800),
+        (b"Second-1", 60),
+        (b"Second-59", 60),
+        (b"Second-60", 60),
+        (b"Second-61", 61),
+        (b"Second-300", 300),
+        (b"second-300", 300),
+        (b"Second-1800", 1800),
+        (b"Second-86399", 86399),
+        (b"Second-86400", 86400),
+        (b"Second-86401", 86400),
+        (b"Second-99999999999999999999", 86400),
+    ],
+)
+def test_the_duration_is_what_was_asked_for_within_bounds(
+    timeout: bytes | None, duration: int
+) -> None:
+    headers = [(b"TIMEOUT", timeout)] if timeout is not None else []
+    new = subscribe(CALLBACK, NT, *headers)
+    assert isinstance(new, NewSubscription)
+    assert (new.duration, type(new.duration)) == (duration, int)
+    assert subscribe(SID, *headers) == Renewal("uuid:1", duration)
+
+
+def test_the_bounds_of_the_duration_are_the_policys() -> None:
+    policy = PublisherPolicy(minimum_duration=10, default_duration=20, maximum_duration=30)
+    for timeout, duration in ((b"Second-5", 10), (b"junk", 20), (b"Second-31", 30)):
+        assert subscribe(SID, (b"TIMEOUT", timeout), policy=policy) == Renewal("uuid:1", duration)
+
+
+def test_the_default_duration_is_within_the_bounds_too() -> None:
+    for bounds, duration in (({"maximum_duration": 60}, 60), ({"minimum_duration": 3600}, 3600)):
+        policy = PublisherPolicy(**bounds)
+        assert subscribe(SID, policy=policy) == Renewal("uuid:1", duration)
+
+
+@pytest.mark.parametrize("timeout", [b"Second-1", b"Second-300", b"Second-1800", b"junk"])
+def test_a_device_of_dlna_grants_300(timeout: bytes) -> None:
+    policy = PublisherPolicy(dlna=True)
+    assert subscribe(SID, (b"TIMEOUT", timeout), policy=policy) == Renewal("uuid:1", 300)
+
+
+# --- SUBSCRIBE, renewal; UNSUBSCRIBE ---
+
+
+def test_a_sid_alone_is_a_renewal() -> None:
+    verdict = subscribe(SID, TIMEOUT)
+    assert verdict == Renewal("uuid:1", 300)
+    assert isinstance(verdict, Renewal)
+
+
+@pytest.mark.clause("REN-06")
+def test_statevar_is_ignored_in_a_renewal() -> None:
+    policy = PublisherPolicy(uda="2.0")
+    assert subscribe(SID, (b"STATEVAR", b"A"), policy=policy) == Renewal("uuid:1", 1800)
+
+
+@pytest.mark.clause("REN-08")
+@pytest.mark.clause("UNS-06")
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"", "the SID is missing or empty"),
+        (b"x" * 257, "the SID is longer than 256 bytes"),
+        (b"uuid:\xff", "the SID has characters that are not printable ASCII"),
+    ],
+)
+def test_a_sid_that_nobody_gave_out_is_answered_412(value: bytes, reason: str) -> None:
+    assert subscribe((b"SID", value)) == Refusal(412, reason, "UDA 2.0 §4.1.3")
+    assert unsubscribe((b"SID", value)) == Refusal(412, reason, "UDA 2.0 §4.1.4")
+
+
+def test_an_unsubscribe_with_a_sid_is_a_cancellation() -> None:
+    verdict = unsubscribe(SID)
+    assert verdict == Cancellation("uuid:1")
+    assert isinstance(verdict, Cancellation)
+    assert unsubscribe(SID, TIMEOUT) == Cancellation("uuid:1")
+
+
+@pytest.mark.clause("UNS-06")
+@pytest.mark.clause("UNS-08")
+@pytest.mark.parametrize("headers", [(), (NT,), (CALLBACK,), (NT, CALLBACK)])
+def test_an_unsubscribe_without_a_sid_is_answered_412(headers: tuple[Header, ...]) -> None:
+    assert unsubscribe(*headers) == Refusal(412, "the SID is missing or empty", "UDA 2.0 §4.1.4")
+
+
+@pytest.mark.clause("UNS-05")
+@pytest.mark.parametrize("extra", [NT, CALLBACK])
+def test_an_unsubscribe_with_a_sid_and_more_is_answered_400(extra: Header) -> None:
+    assert status(unsubscribe(SID, extra)) == 400
+
+
+# --- repeated headers ---
+
+
+@pytest.mark.clause("AMB-12")
+@pytest.mark.parametrize("name", [b"SID", b"NT", b"TIMEOUT"])
+def test_a_repeated_header_of_a_subscription_is_answered_400(name: bytes) -> None:
+    refusal = Refusal(400, f"{name.decode()} came more than once", "UDA 2.0 §2.1")
+    headers = ((name, b"x"), (name.lower(), b"x"))
+    assert subscribe(*headers) == refusal
+    assert unsubscribe(*headers) == refusal
+
+
+def test_all_headers_that_came_more_than_once_are_named() -> None:
+    verdict = subscribe(SID, SID, NT, NT, (b"X", b""), (b"X", b""))
+    assert verdict == Refusal(400, "NT, SID came more than once", "UDA 2.0 §2.1")
+
+
+# --- policies ---
+
+
+def test_a_policy_has_the_values_of_the_design() -> None:
+    assert (
+        POLICY.uda,
+        POLICY.callbacks,
+        POLICY.lenient_callbacks,
+        POLICY.default_duration,
+        POLICY.minimum_duration,
+        POLICY.maximum_duration,
+        POLICY.dlna,
+        POLICY.hosts,
+    ) == ("1.1", "on-link", False, 1800, 60, 86400, False, frozenset())
+
+
+def test_a_policy_refuses_a_callback_policy_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match=r"^callbacks is one of on-link, same-host, any$"):
+        PublisherPolicy(callbacks="none")
+
+
+@pytest.mark.parametrize(
+    ("minimum", "default", "maximum", "valid"),
+    [
+        (1, 1, 1, True),
+        (0, 1, 1, False),
+        (2, 1, 3, True),
+        (1, 3, 2, True),
+        (3, 1, 2, False),
+        (1, 0, 1, False),
+        (2, 2, 3, True),
+        (1, 3, 3, True),
+    ],
+)
+def test_a_policy_refuses_durations_out_of_order(
+    minimum: int, default: int, maximum: int, valid: bool
+) -> None:
+    def make() -> PublisherPolicy:
+        return PublisherPolicy(
+            minimum_duration=minimum, default_duration=default, maximum_duration=maximum
+        )
+
+    if valid:
+        assert make().default_duration == default
+        return
+    with pytest.raises(
+        ValueError,
+        match=(r"^durations are at least 1 second, and the minimum is not above the maximum$"),
+    ):
+        make()
+
+
+# --- responses ---
+
+
+@pytest.mark.clause("SUB-43")
+@pytest.mark.clause("SUB-44")
+@pytest.mark.clause("SUB-46")
+@pytest.mark.clause("SUB-48")
+@pytest.mark.clause("SUB-49")
+def test_a_subscription_is_granted_with_sid_and_timeout() -> None:
+    response = subscribe_response("uuid:1", 1800, SIGNED, request("SUBSCRIBE"))
+    assert response.status == 200
+    assert list(response.headers) == [
+        SERVER,
+        (b"SID", b"uuid:1"),
+        EMPTY,
+        (b"TIMEOUT", b"Second-1800"),
+    ]
+    assert response.body == b""
+    assert response.receipt is None
+    assert (response.http_version, response.close) == ("1.1", False)
+    dated = subscribe_response("uuid:1", 1800, SIGNED, request("SUBSCRIBE"), date=date)
+    assert list(dated.headers) == [DATE, *response.headers]
+
+
+@pytest.mark.clause("SUB-51")
+@pytest.mark.clause("AMB-3")
+def test_accepted_names_are_told_with_a_hyphen() -> None:
+    response = subscribe_response("uuid:1", 60, SIGNED, request("SUBSCRIBE"), ("A", "B"), date=date)
+    assert list(response.headers) == [
+        DATE,
+        SERVER,
+        (b"SID", b"uuid:1"),
+        EMPTY,
+        (b"TIMEOUT", b"Second-60"),
+        (b"ACCEPTED-STATEVAR", b"A,B"),
+    ]
+
+
+@pytest.mark.clause("UNS-04")
+def test_a_cancellation_is_answered_200() -> None:
+    response = unsubscribe_response(SIGNED, request("UNSUBSCRIBE"))
+    assert (response.status, list(response.headers)) == (200, [SERVER, EMPTY])
+    dated = unsubscribe_response(SIGNED, request("UNSUBSCRIBE"), date=date)
+    assert (dated.status, list(dated.headers)) == (200, [DATE, SERVER, EMPTY])
