@@ -18,7 +18,7 @@ from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.listener import Listener, cannot_listen
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.judge import INITIAL_EVENT_DELAY, PublisherPolicy
 from propchange.core.publisher.outcomes import (
     AttemptFailed,
     AttemptTimedOut,
@@ -57,7 +57,7 @@ def host(
     minimum_duration: int = 60,
     maximum_duration: int = 86_400,
     dlna: bool = False,
-    initial_event_delay: float = 0.02,
+    initial_event_delay: float = INITIAL_EVENT_DELAY,
     hosts: frozenset[str] = frozenset(),
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,

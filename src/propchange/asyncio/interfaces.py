@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
 import ifaddr
@@ -38,14 +37,7 @@ def own_interfaces(*, adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapter
 def endpoint_of(sockaddr: Any) -> Endpoint:
     """An endpoint from what ``getsockname`` or ``getpeername`` gives for a TCP socket: without
     zone, an IPv4-mapped address as IPv4, the scope id only where it means something."""
-    host, port = sockaddr[0], sockaddr[1]
-    if ":" not in host:
-        return Endpoint(host, port)
-    address = IPv6Address(host.partition("%")[0])
-    mapped: IPv4Address | None = address.ipv4_mapped
-    if mapped is not None:
-        return Endpoint(str(mapped), port)
-    return Endpoint(str(address), port, sockaddr[3] if address.is_link_local else 0)
+    return Endpoint.of(sockaddr[0], sockaddr[1], sockaddr[3] if len(sockaddr) > 2 else 0)
 
 
 async def connect(protocol: Callable[[], P], endpoint: Endpoint, source: Endpoint | None) -> P:

@@ -14,7 +14,7 @@ from ipaddress import (
 )
 from typing import NamedTuple
 
-from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.messages import Endpoint, parse_address
 
 __all__ = [
     "CONTAINER_MARKS",
@@ -155,9 +155,9 @@ def interface_kind_by_sysfs(
 
 
 def address_of(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that ``host`` is; None for a name."""
+    """The IP address that ``host`` is, as :func:`.parse_address` gives it; None for a name."""
     try:
-        return ip_address(host.partition("%")[0])
+        return parse_address(host)
     except ValueError:
         return None
 

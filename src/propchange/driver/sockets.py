@@ -6,7 +6,6 @@ import errno
 import socket
 import sys
 from collections.abc import Sequence
-from ipaddress import IPv6Address
 from typing import Any
 
 from propchange.core.wire.messages import Endpoint
@@ -28,13 +27,7 @@ _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 def endpoint_of(sockaddr: Any) -> Endpoint:
     """An endpoint from what ``getsockname`` or ``getpeername`` gives for an Internet socket:
     without zone, an IPv4-mapped address as IPv4, the scope id only where it means something."""
-    host, port = sockaddr[0], sockaddr[1]
-    if ":" not in host:
-        return Endpoint(host, port)
-    address = IPv6Address(host.partition("%")[0])
-    if address.ipv4_mapped is not None:
-        return Endpoint(str(address.ipv4_mapped), port)
-    return Endpoint(str(address), port, sockaddr[3] if address.is_link_local else 0)
+    return Endpoint.of(sockaddr[0], sockaddr[1], sockaddr[3] if len(sockaddr) > 2 else 0)
 
 
 def socket_address(endpoint: Endpoint) -> tuple[Any, ...]:

@@ -9,13 +9,13 @@ from propchange.core.multicast.message import Datagram
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
 from propchange.http.encode import encode_request
+from propchange.http.message_head import TOKEN
 
 __all__ = ["encode_datagram", "parse_datagram"]
 
 _CLAUSE = "UDA 2.0 §4.2"
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_START = re.compile(rb"(%b) ([!-~]+) HTTP/(1\.[01])" % _TOKEN)
-_LINE = re.compile(rb"(%b)[ \t]*:([\t -~\x80-\xff]*)" % _TOKEN)
+_START = re.compile(rb"(%b) ([!-~]+) HTTP/(1\.[01])" % TOKEN)
+_LINE = re.compile(rb"(%b)[ \t]*:([\t -~\x80-\xff]*)" % TOKEN)
 
 
 def encode_datagram(datagram: Datagram) -> bytes:

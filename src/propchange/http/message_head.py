@@ -7,6 +7,7 @@ import re
 import httptools
 
 __all__ = [
+    "TOKEN",
     "HeaderLines",
     "is_strict_request_head",
     "is_transfer_codings",
@@ -15,12 +16,14 @@ __all__ = [
     "needs_strict_check",
 ]
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_NAME = re.compile(_TOKEN)
+TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+"""The expression of a token, such as a method or a header's name (RFC 9110 §5.6.2)."""
+
+_NAME = re.compile(TOKEN)
 _LINE = re.compile(rb"\r?\n")
-_CODINGS = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (_TOKEN, _TOKEN))
+_CODINGS = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (TOKEN, TOKEN))
 _STRICT_REQUEST_HEAD = re.compile(
-    rb"%b [!-~]+ HTTP/1\.[01]\r\n(?:%b:[\t -~\x80-\xff]*\r\n)*\r\n" % (_TOKEN, _TOKEN)
+    rb"%b [!-~]+ HTTP/1\.[01]\r\n(?:%b:[\t -~\x80-\xff]*\r\n)*\r\n" % (TOKEN, TOKEN)
 )
 _LIBERTIES = (
     b"GET / HTTP/1.1\r\nA B: 1\r\n\r\n",

@@ -11,6 +11,7 @@ from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
 from propchange.http.chunked import ChunkedBody
 from propchange.http.message_head import (
+    TOKEN,
     HeaderLines,
     is_strict_request_head,
     is_transfer_codings,
@@ -23,7 +24,7 @@ __all__ = ["RequestParser"]
 
 _NEEDS_STRICT_CHECK = needs_strict_check()
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])\r")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_METHOD = re.compile(TOKEN)
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _HUGE_LENGTH = re.compile(rb"\ncontent-length:[ \t]*[0-9]{16,}[ \t]*\r", re.IGNORECASE)
 _LENGTH_DIGITS = 15
@@ -276,7 +277,7 @@ def _header_lines(method: str, head: bytes) -> HeaderLines:
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserInvalidMethodError:
-        if not _TOKEN.fullmatch(method):
+        if not _METHOD.fullmatch(method.encode()):
             raise RemoteProtocolError("the method is malformed", status=400) from None
         # httptools knows a list of methods, and what the others are worth is not for HTTP to say:
         # UDA 2.0 §2.1 asks for 405, and that tells which are right there.

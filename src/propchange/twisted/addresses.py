@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +42,9 @@ def endpoint_of(address: Any) -> Endpoint | None:
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if not isinstance(host, str) or not isinstance(port, int):
         return None
-    if ":" not in host:
-        return Endpoint(host, port)
-    literal, _, zone = host.partition("%")
-    six = IPv6Address(literal)
-    if six.ipv4_mapped is not None:
-        return Endpoint(str(six.ipv4_mapped), port)
+    zone = host.partition("%")[2]
     scope = getattr(address, "scopeID", 0) or (int(zone) if zone.isdecimal() else 0)
-    return Endpoint(str(six), port, scope if six.is_link_local else 0)
+    return Endpoint.of(host, port, scope)
 
 
 # Called twice for every event, with the ends of few connections.

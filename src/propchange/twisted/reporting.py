@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.judge import INITIAL_EVENT_DELAY, PublisherPolicy
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.refusals import PRODUCT
 
@@ -14,7 +14,7 @@ __all__ = ["default_policy", "product"]
 def default_policy() -> PublisherPolicy:
     """What a publisher follows that was given no policy: UDA 1.1, and an initial event 20 ms
     behind the answer, because GUPnP drops what comes within 5 ms."""
-    return PublisherPolicy(server=product("1.1"), initial_event_delay=0.02)
+    return PublisherPolicy(server=product("1.1"), initial_event_delay=INITIAL_EVENT_DELAY)
 
 
 def product(uda: str) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape
-
 from propchange.core.limits import Limits
 from propchange.core.values.data_types import shown
-from propchange.core.wire.xml import Element, forbidden_character, parse_tree
+from propchange.core.wire.xml import Element, escape_text, forbidden_character, parse_tree
 from propchange.errors import DescriptionError, RemoteProtocolError
 
 __all__ = [
@@ -21,8 +19,6 @@ __all__ = [
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 _VERSIONS = {"1.0": (1, 0), "1.1": (1, 1), "2.0": (2, 0)}
-# Unless it is a reference, a carriage return is read as a line feed.
-_RETURN = {"\r": "&#13;"}
 
 
 def check_text(text: str, what: str) -> str:
@@ -38,7 +34,7 @@ def check_text(text: str, what: str) -> str:
 
 def text_element(name: str, text: str) -> str:
     """One element with escaped text in it."""
-    return f"<{name}>{escape(text, _RETURN)}</{name}>"
+    return f"<{name}>{escape_text(text)}</{name}>"
 
 
 def spec_version(uda: str) -> str:

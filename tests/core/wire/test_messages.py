@@ -10,6 +10,8 @@ from propchange.core.wire.messages import (
     EventMessage,
     Request,
     Response,
+    canonical_host,
+    parse_address,
 )
 
 
@@ -23,6 +25,33 @@ from propchange.core.wire.messages import (
 )
 def test_an_endpoint_reads_as_an_authority_without_its_scope(endpoint, shown) -> None:
     assert str(endpoint) == shown
+
+
+@pytest.mark.clause("V6-06")
+@pytest.mark.parametrize(
+    ("host", "scope", "endpoint"),
+    [
+        ("192.0.2.1", 0, Endpoint("192.0.2.1", 80)),
+        ("192.0.2.1", 7, Endpoint("192.0.2.1", 80)),
+        ("2001:db8:0:0::1", 0, Endpoint("2001:db8::1", 80)),
+        ("2001:DB8::1", 7, Endpoint("2001:db8::1", 80)),
+        ("fe80::1", 7, Endpoint("fe80::1", 80, 7)),
+        ("fe80::1%eth0", 7, Endpoint("fe80::1", 80, 7)),
+        ("::ffff:192.0.2.1", 7, Endpoint("192.0.2.1", 80)),
+        ("::ffff:169.254.0.1", 7, Endpoint("169.254.0.1", 80)),
+        ("device.example", 7, Endpoint("device.example", 80)),
+    ],
+)
+def test_an_endpoint_has_no_zone_no_mapped_address_and_a_scope_where_it_means_something(
+    host: str, scope: int, endpoint: Endpoint
+) -> None:
+    assert Endpoint.of(host, 80, scope) == endpoint
+    assert canonical_host(host) == endpoint.host
+
+
+def test_a_name_is_no_address() -> None:
+    with pytest.raises(ValueError, match=r"device\.example"):
+        parse_address("device.example")
 
 
 @pytest.mark.clause("SUB-25")

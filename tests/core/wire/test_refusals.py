@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,6 +25,7 @@ from propchange.core.subscriber.judge import (
 )
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import (
+    PRODUCT,
     UDA_VERSIONS,
     Refusal,
     judge_host,
@@ -269,6 +272,13 @@ def test_no_headers_make_a_judge_fail(headers: list[Header]) -> None:
 
 
 # --- policies ---
+
+
+def test_the_product_token_has_the_version_of_the_package() -> None:
+    pyproject = Path(__file__).parents[3] / "pyproject.toml"
+    version = tomllib.loads(pyproject.read_text("utf-8"))["project"]["version"]
+    major, minor, *_ = version.split(".")
+    assert f"propchange/{major}.{minor}" == PRODUCT
 
 
 @pytest.mark.clause("SUB-44")

@@ -6,16 +6,19 @@ import codecs
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.wire.xml import (
     Element,
+    escape_text,
     forbidden_character,
     local_name,
     parse_document,
     parse_tree,
+    quote_attribute,
+    unescape_text,
 )
 from propchange.errors import RemoteProtocolError
 
@@ -363,3 +366,21 @@ def test_what_xml_can_carry(text: str) -> None:
 @pytest.mark.parametrize("character", ["\0", "\x08", "\x0b", "\x1f", "\ud800", "\ufffe", "\uffff"])
 def test_what_xml_cannot_carry(character: str) -> None:
     assert forbidden_character(f"a{character}\0") == character
+
+
+SPECIAL = "a & b < c > d \" e ' f \t g \n h \r i &lt; &amp;quot;"
+
+
+@given(st.text("<>&\"'\t\n\r abc;#&ltgquoam13"))
+@example(SPECIAL)
+def test_text_and_attributes_are_read_as_they_were_before_they_were_escaped(text: str) -> None:
+    document = f'<a b="{quote_attribute(text)}">{escape_text(text)}</a>'
+    root = parse_tree(document.encode(), DEFAULT_LIMITS)
+    assert (root.attributes["b"], root.text) == (text, text)
+
+
+@given(st.text("<>&\"' abc;#&ltgquoam13"))
+@example(SPECIAL)
+def test_named_references_are_replaced_once(text: str) -> None:
+    assert unescape_text(escape_text(text.replace("\r", ""))) == text.replace("\r", "")
+    assert unescape_text("&quot;&apos;&amp;lt;") == "\"'&lt;"

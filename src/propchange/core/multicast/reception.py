@@ -15,7 +15,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
 
 from propchange.core.limits import Limits
@@ -26,8 +25,8 @@ from propchange.core.multicast.message import (
     read_multicast,
 )
 from propchange.core.multicast.sequence import Numbering
-from propchange.core.subscriber.events import Change
-from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.subscriber.events import Change, Convert, read_changes
+from propchange.core.wire.messages import Endpoint, Request, canonical_host, parse_address
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
@@ -120,7 +119,7 @@ class ExpectedService:
         identity: ServiceIdentity,
         *,
         variables: frozenset[str],
-        convert: Mapping[str, Callable[[str], object]] | None,
+        convert: Convert | None,
         sources: frozenset[str],
         boot_id: int,
         window: int,
@@ -164,7 +163,7 @@ class MulticastReception:
         variables: Iterable[str],
         sources: Iterable[str],
         boot_id: int,
-        convert: Mapping[str, Callable[[str], object]] | None = None,
+        convert: Convert | None = None,
     ) -> ExpectedService:
         """Believe multicast events of that service.
 
@@ -231,7 +230,7 @@ class MulticastReception:
         service = self._expected.get(_key(message.usn, message.svcid))
         if service is None:
             self._refuse(source, NotBelieved.UNKNOWN_SERVICE, message.usn)
-        elif source is None or _canonical(source.host) not in service.sources:
+        elif source is None or canonical_host(source.host) not in service.sources:
             self._refuse(source, NotBelieved.UNKNOWN_SOURCE, message.usn)
         elif message.boot_id != service.boot_id:
             self._refuse(
@@ -289,19 +288,7 @@ class MulticastReception:
         source: Endpoint,
         pairs: list[tuple[str, str]],
     ) -> None:
-        changes: dict[str, object] = {}
-        details: list[Change] = []
-        for name, text in pairs:
-            previous = service.values.get(name)
-            value: object = text
-            if service.convert is not None:
-                try:
-                    value = service.convert[name](text)
-                except (KeyError, ValueError):
-                    details.append(Change(name, None, previous, None, None, text))
-                    continue
-            changes[name] = value
-            details.append(Change(name, value, previous, None, None, text))
+        changes, details = read_changes(pairs, service.convert, service.values)
         service.values.update(changes)
         self._report(
             MulticastEvent(
@@ -356,17 +343,6 @@ def _addresses(sources: Iterable[str]) -> frozenset[str]:
 
 def _checked_address(host: str) -> str:
     try:
-        ip_address(host)
+        return str(parse_address(host))
     except ValueError:
         raise ValueError(f"{host!r} is no IP address") from None
-    return _canonical(host)
-
-
-def _canonical(host: str) -> str:
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(address)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import OnLink
-from propchange.core.wire.messages import DeliveryURL, Endpoint
+from propchange.core.wire.messages import DeliveryURL, Endpoint, parse_address
 from propchange.errors import RemoteProtocolError
 
 __all__ = ["CALLBACK_POLICIES", "judge_callbacks"]
@@ -58,7 +58,11 @@ def judge_callbacks(
     if policy not in CALLBACK_POLICIES:
         raise ValueError(f"the callback policy is one of {', '.join(CALLBACK_POLICIES)}")
     connection = _Connection(
-        _unmapped(peer.host), _unmapped(local.host), local.port, local.scope or peer.scope, on_link
+        parse_address(peer.host),
+        parse_address(local.host),
+        local.port,
+        local.scope or peer.scope,
+        on_link,
     )
     accepted: list[DeliveryURL] = []
     refused = _refusal("CALLBACK names no URL", _FORM)
@@ -84,12 +88,6 @@ class _Connection(NamedTuple):
 
 def _refusal(reason: str, clause: str) -> RemoteProtocolError:
     return RemoteProtocolError(reason, status=412, clause=clause)
-
-
-def _unmapped(host: str) -> _Address:
-    # A socket that serves both families shows IPv4 peers as ::ffff:a.b.c.d.
-    address = ip_address(host)
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _judge(url: str, connection: _Connection, policy: str, limits: Limits) -> DeliveryURL:

@@ -42,6 +42,7 @@ from propchange.core.wire.refusals import (
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
+    "INITIAL_EVENT_DELAY",
     "Cancellation",
     "NewSubscription",
     "PublisherPolicy",
@@ -51,6 +52,11 @@ __all__ = [
     "subscribe_response",
     "unsubscribe_response",
 ]
+
+INITIAL_EVENT_DELAY = 0.02
+"""Seconds that a hosted service waits behind the answer to SUBSCRIBE before the initial event.
+Subscribers know their SID only some time after the answer has arrived; GUPnP drops an event that
+comes within 5 ms (SUB-55)."""
 
 # What a device of DLNA grants, whatever was asked for (DLNA 7.2.22.1).
 _DLNA_DURATION = 300

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["Cause", "Change", "Event", "Status", "StatusChange"]
+__all__ = ["Cause", "Change", "Convert", "Event", "Status", "StatusChange", "read_changes"]
+
+Convert = Mapping[str, Callable[[str], object]]
+"""Variable -> the function that makes a value of its text. The function raises ValueError for a
+text that does not fit the declared data type."""
 
 
 class Change(NamedTuple):
@@ -23,6 +27,37 @@ class Change(NamedTuple):
     instance: int | None
     channel: str | None
     text: str
+
+
+def read_changes(
+    pairs: Iterable[tuple[str, str]],
+    convert: Convert | None,
+    known: Mapping[str, object],
+    *,
+    undeclared: Collection[str] = (),
+) -> tuple[dict[str, object], list[Change]]:
+    """The values that the (variable, text) ``pairs`` give, and all of them in detail.
+
+    A text that does not fit its type, and a variable that ``convert`` does not have, are in the
+    details alone, with the value None (XML-06). The variables ``undeclared`` may be missing from
+    ``convert``; their value is then the text. ``convert`` None: the value of each is its text.
+    ``known`` are the values before.
+    """
+    changes: dict[str, object] = {}
+    details: list[Change] = []
+    for name, text in pairs:
+        value: object = text
+        if convert is not None:
+            try:
+                value = convert[name](text)
+            except (KeyError, ValueError):
+                if name in convert or name not in undeclared:
+                    details.append(Change(name, None, known.get(name), None, None, text))
+                    continue
+        # Half the time of Change(…), which is the same.
+        details.append(tuple.__new__(Change, (name, value, known.get(name), None, None, text)))
+        changes[name] = value
+    return changes, details
 
 
 class Event:

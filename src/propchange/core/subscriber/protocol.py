@@ -31,7 +31,7 @@ from propchange.core.subscriber.renewal import Renewal
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, http_url
 from propchange.core.subscriber.seq import SeqVerdict
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
-from propchange.core.subscriber.timing import backoff
+from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, backoff
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
@@ -50,9 +50,6 @@ _EVENT_VERDICTS = (
     SeqVerdict.MISSED,
 )
 _GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
-
-_LONG_AWAY = 17
-"""From so many failures on, backoff is at its longest."""
 
 
 class SubscriberProtocol:
@@ -299,7 +296,7 @@ class SubscriberProtocol:
         for record in self._of_device(device):
             if record.state in _GRANTED and not self._is_repeat(record, now):
                 record.announced_at = now
-                record.failures = _LONG_AWAY
+                record.failures = FAILURES_AT_LONGEST
                 wait = backoff(record.failures, self._limits, record.interval)
                 reason = "the device has said goodbye"
                 self._renewal.lapse(record, Cause.DEVICE_GONE, reason, now, wait=wait)

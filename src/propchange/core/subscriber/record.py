@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.callback_address import Sources
-from propchange.core.subscriber.events import Cause, Change, Event, Status
+from propchange.core.subscriber.events import Cause, Change, Convert, Event, Status, read_changes
 from propchange.core.subscriber.requests import OutgoingRequest
 from propchange.core.subscriber.seq import Sequence
 from propchange.core.subscriber.states import SubscriberState
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from propchange.core.subscriber.notify_routing import Received
 
 __all__ = ["Convert", "Deafness", "StateKey", "SubscriptionRecord", "TokenBucket"]
-
-Convert = Mapping[str, Callable[[str], object]]
 
 StateKey = tuple[str, int | None, str | None]
 """(variable, instance, channel); both None for what is not told by LastChange."""
@@ -248,21 +246,8 @@ class SubscriptionRecord:
         """
         values = self.values
         convert = self.convert
-        changes: dict[str, object] = {}
-        details: list[Change] = []
-        for name, text in pairs:
-            value: object = text
-            if convert is not None:
-                try:
-                    value = convert[name](text)
-                except (KeyError, ValueError):
-                    # GMediaRender's ConnectionManager sends a LastChange that it does not declare.
-                    if name != "LastChange" or name in convert:
-                        details.append(Change(name, None, values.get(name), None, None, text))
-                        continue
-            # Half the time of Change(…), which is the same.
-            details.append(tuple.__new__(Change, (name, value, values.get(name), None, None, text)))
-            changes[name] = value
+        # GMediaRender's ConnectionManager sends a LastChange that it does not declare.
+        changes, details = read_changes(pairs, convert, values, undeclared=("LastChange",))
         if "LastChange" in changes:
             self._expand(changes, details, initial=initial)
         if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:

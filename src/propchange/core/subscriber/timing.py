@@ -9,6 +9,7 @@ from propchange.core.limits import Limits
 from propchange.core.wire.headers import is_infinite, parse_timeout
 
 __all__ = [
+    "FAILURES_AT_LONGEST",
     "GrantTimes",
     "backoff",
     "grant_times",
@@ -65,10 +66,17 @@ def grant_times(
     return GrantTimes(sent_at + kept, lapses, renews)
 
 
+_DOUBLINGS = 16
+"""A wait is doubled at most this often: no limit allows a wait that is longer than that."""
+
+FAILURES_AT_LONGEST = _DOUBLINGS + 1
+"""From this many failures in a row on, :func:`backoff` gives the longest wait."""
+
+
 def backoff(failures: int, limits: Limits, longest: float = inf) -> float:
     """How long to wait after that many failures in a row, jitter apart: ``longest`` or
     ``Limits.backoff_most_seconds`` at most, but not under ``Limits.backoff_first_seconds``."""
-    doubled = limits.backoff_first_seconds * 2.0 ** min(failures - 1, 16)
+    doubled = limits.backoff_first_seconds * 2.0 ** min(failures - 1, _DOUBLINGS)
     most = max(min(longest, limits.backoff_most_seconds), limits.backoff_first_seconds)
     return min(doubled, most)
 
@@ -79,7 +87,7 @@ def patience(rounds: int, interval: float, limits: Limits) -> float:
     beyond the time of the next renewal, ``interval`` seconds after the grant, since it could not
     be told from a device that has given the message up."""
     first = limits.initial_event_seconds
-    doubled = first * 2.0 ** min(rounds, 16)
+    doubled = first * 2.0 ** min(rounds, _DOUBLINGS)
     return max(first, min(doubled, limits.backoff_most_seconds, interval))
 
 

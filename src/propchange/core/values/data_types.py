@@ -19,6 +19,8 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
+from propchange.core.wire.xml import forbidden_character
+
 __all__ = [
     "DATA_TYPES",
     "BinaryName",
@@ -242,9 +244,6 @@ class _Fixed(DataType[Decimal]):
         return decimal.quantize(self._quantum, context=self._context)
 
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
 class _String(DataType[str]):
     def __init__(
         self,
@@ -258,7 +257,7 @@ class _String(DataType[str]):
         if not isinstance(value, str):
             raise TypeError(self._misfit(value))
         # What is printable is also legal in XML, and isprintable is the quicker look.
-        if not value.isprintable() and _NOT_XML.search(value) is not None:
+        if not value.isprintable() and forbidden_character(value) is not None:
             raise ValueError(self._misfit(value))
         return str.__str__(value)
 

@@ -20,13 +20,18 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
-from xml.sax.saxutils import unescape
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import DATA_TYPES, shown
 from propchange.core.values.merging import Fold, FoldedChange
 from propchange.core.wire.propertyset import check_variable_name
-from propchange.core.wire.xml import Element, forbidden_character, parse_tree
+from propchange.core.wire.xml import (
+    Element,
+    forbidden_character,
+    parse_tree,
+    quote_attribute,
+    unescape_text,
+)
 from propchange.errors import RemoteProtocolError
 
 __all__ = [
@@ -54,19 +59,6 @@ MASTER = "Master"
 _PROBLEMS = 8
 _DECLARATION = re.compile(r"<\?xml[^>]*>\s*")
 _BARE_AMPERSAND = re.compile(r"&(?!(?:#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);)")
-_QUOTES = {"&quot;": '"', "&apos;": "'"}
-# In an attribute, white space that is no reference would be read as blanks.
-_REFERENCES = str.maketrans(
-    {
-        "&": "&amp;",
-        "<": "&lt;",
-        ">": "&gt;",
-        '"': "&quot;",
-        "\t": "&#9;",
-        "\n": "&#10;",
-        "\r": "&#13;",
-    }
-)
 # What we have written ourselves may be as long as it is.
 _OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
 
@@ -141,7 +133,7 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
 def _parse(text: str, limits: Limits) -> Element:
     text = text.strip(" \t\r\n\0")
     if text.startswith("&lt;"):
-        text = unescape(text, _QUOTES)
+        text = unescape_text(text)
     # It is text by now, whatever encoding it says it has.
     text = _DECLARATION.sub("", text, count=1) if text.startswith("<?xml") else text
     try:
@@ -213,7 +205,7 @@ def _quoted(name: str, text: str) -> str:
     forbidden = forbidden_character(text)
     if forbidden is not None:
         raise ValueError(f"{name} holds {forbidden!r}, which XML 1.0 cannot carry")
-    return text.translate(_REFERENCES)
+    return quote_attribute(text)
 
 
 class LastChangeFold(Fold):

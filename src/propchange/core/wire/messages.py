@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
@@ -21,9 +22,28 @@ __all__ = [
     "Request",
     "RequestHead",
     "Response",
+    "canonical_host",
+    "parse_address",
 ]
 
 HeaderPairs = Sequence[tuple[bytes, bytes]]
+
+
+def parse_address(host: str) -> IPv4Address | IPv6Address:
+    """The IP address that ``host`` is, without its zone. An IPv4-mapped address is returned as
+    IPv4: a socket that serves both families shows its IPv4 peers as ``::ffff:a.b.c.d``. Raises
+    ValueError for a name."""
+    address = ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def canonical_host(host: str) -> str:
+    """``host`` as hosts are compared: an address as :func:`parse_address` gives it, in its
+    shortest form; a name as it is."""
+    try:
+        return str(parse_address(host))
+    except ValueError:
+        return host
 
 
 class Endpoint(NamedTuple):
@@ -33,6 +53,17 @@ class Endpoint(NamedTuple):
     host: str
     port: int
     scope: int = 0
+
+    @classmethod
+    def of(cls, host: str, port: int, scope: int = 0) -> Endpoint:
+        """The endpoint of an address as a system or a peer writes it: in its shortest form, an
+        IPv4-mapped address as IPv4, without a zone. ``scope`` is kept for a link-local IPv6
+        address alone. A name stays as it is."""
+        if ":" not in host:
+            return cls(host, port)
+        address = parse_address(host)
+        has_scope = address.version == 6 and address.is_link_local
+        return cls(str(address), port, scope if has_scope else 0)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

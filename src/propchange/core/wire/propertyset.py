@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from propchange.core.limits import Limits
-from propchange.core.wire.xml import forbidden_character, local_name, parse_document
+from propchange.core.wire.xml import (
+    escape_text,
+    forbidden_character,
+    local_name,
+    parse_document,
+    quote_attribute,
+    unescape_text,
+)
 from propchange.errors import RemoteProtocolError
 
 __all__ = ["check_variable_name", "format_propertyset", "parse_propertyset"]
@@ -31,15 +38,6 @@ _PLAIN_FIRST = re.compile(
     r'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">[ \t\r\n]*' + _PLAIN_PROPERTY
 )
 _PLAIN_NEXT = re.compile(_PLAIN_PROPERTY)
-_REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
-# The ampersand last, or &amp;lt; would be unescaped twice.
-_NAMED_REFERENCES = (
-    ("&lt;", "<"),
-    ("&gt;", ">"),
-    ("&quot;", '"'),
-    ("&apos;", "'"),
-    ("&amp;", "&"),
-)
 
 
 def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...]:
@@ -105,18 +103,12 @@ def _parse_plain(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...] | N
     match = _PLAIN_FIRST.match(text)
     while match is not None:
         name, value, close = match.groups()
-        changes.append((name, _unescaped(value) if "&" in value else value))
+        changes.append((name, unescape_text(value) if "&" in value else value))
         if close is not None:
             # The root and its declaration of a prefix count too.
             return tuple(changes) if 2 * len(changes) + 2 <= limits.xml_elements else None
         match = _PLAIN_NEXT.match(text, match.end())
     return None
-
-
-def _unescaped(text: str) -> str:
-    for reference, character in _NAMED_REFERENCES:
-        text = text.replace(reference, character)
-    return text
 
 
 class _NestedValues:
@@ -160,7 +152,7 @@ class _NestedValues:
                 parts.append("")
             self._look_up(name)
             for key, value in attributes.items():
-                parts.append(f' {key}="{_quoted(value)}"')
+                parts.append(f' {key}="{quote_attribute(value)}"')
                 if ":" in key:
                     self._look_up(key)
             parts.append(">")
@@ -193,7 +185,7 @@ class _NestedValues:
 
     def _declare(self) -> None:
         declarations = "".join(
-            f' {"xmlns:" + prefix if prefix else "xmlns"}="{_quoted(uri)}"'
+            f' {"xmlns:" + prefix if prefix else "xmlns"}="{quote_attribute(uri)}"'
             for prefix, uri in self._needed.items()
         )
         self._spare -= len(declarations)
@@ -204,7 +196,7 @@ class _NestedValues:
     def text(self, piece: str) -> None:
         if len(self._path) == 3:
             self._texts.append(piece)
-        self._parts.append(_escaped(piece))
+        self._parts.append(escape_text(piece))
 
 
 def format_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
@@ -223,25 +215,11 @@ def format_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
         forbidden = forbidden_character(text)
         if forbidden:
             raise ValueError(f"{name} holds {forbidden!r}, which XML 1.0 cannot carry")
-        parts.append(f"<e:property><{name}>{_escaped(text)}</{name}></e:property>\n")
+        parts.append(f"<e:property><{name}>{escape_text(text)}</{name}></e:property>\n")
     if not names:
         raise ValueError(f"a propertyset holds at least one variable ({_CLAUSE})")
     parts.append(_CLOSE)
     return "".join(parts).encode()
-
-
-def _escaped(text: str) -> str:
-    # A carriage return that is not a reference would be read as a line feed.
-    for character, reference in _REFERENCES:
-        if character in text:
-            text = text.replace(character, reference)
-    return text
-
-
-def _quoted(value: str) -> str:
-    # White space in an attribute that is not a reference would be read as blanks.
-    text = _escaped(value).replace('"', "&quot;")
-    return text.replace("\n", "&#10;").replace("\t", "&#9;")
 
 
 @lru_cache(maxsize=1024)

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import ClassVar, NamedTuple, Protocol
 
 from propchange.core.wire.headers import parse_host
-from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.core.wire.messages import (
+    Endpoint,
+    HeaderPairs,
+    Request,
+    Response,
+    canonical_host,
+)
 
 __all__ = [
     "PRODUCT",
@@ -110,8 +115,8 @@ def judge_authority(
         name, port = parse_host(host)
     except ValueError as error:
         return Refusal(400, str(error), _HTTP)
-    name = _canonical(name)
-    if local is not None and (name, port) == (_canonical(local.host), local.port):
+    name = canonical_host(name)
+    if local is not None and (name, port) == (canonical_host(local.host), local.port):
         return None
     if advertised is not None and (name, port) == _split(advertised, 80):
         return None
@@ -128,18 +133,7 @@ def judge_authority(
 def _split(authority: str, default_port: int) -> tuple[str, int]:
     name, port = parse_host(authority.encode())
     has_port = ":" in authority.rpartition("]")[2]
-    return _canonical(name), port if has_port else default_port
-
-
-def _canonical(host: str) -> str:
-    """A host as it is compared: IPv6 in its shortest form, IPv4-mapped as IPv4."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(address)
+    return canonical_host(name), port if has_port else default_port
 
 
 def refuse_method(method: str, expected: str) -> Refusal:

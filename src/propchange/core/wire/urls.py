@@ -21,8 +21,6 @@ _AUTHORITY = re.compile(
     r"(?::(?P<port>[0-9]{0,5}))?"
 )
 
-_LINK_LOCAL = re.compile(r"fe[89ab][0-9a-f]:", re.IGNORECASE)
-
 
 class Location(NamedTuple):
     """An http URL taken apart. ``host`` is a name or an IP literal without brackets and zone;
@@ -78,6 +76,4 @@ def _scope_id(zone: str, scope_of: Callable[[str], int]) -> int:
 
 def scoped(endpoint: Endpoint, scope: int) -> Endpoint:
     """``endpoint`` with that scope id, if it is link-local and has none."""
-    if endpoint.scope or not scope or not _LINK_LOCAL.match(endpoint.host):
-        return endpoint
-    return endpoint._replace(scope=scope)
+    return endpoint if endpoint.scope else Endpoint.of(endpoint.host, endpoint.port, scope)

@@ -15,7 +15,16 @@ from typing import NoReturn
 from propchange.core.limits import Limits
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["Element", "forbidden_character", "local_name", "parse_document", "parse_tree"]
+__all__ = [
+    "Element",
+    "escape_text",
+    "forbidden_character",
+    "local_name",
+    "parse_document",
+    "parse_tree",
+    "quote_attribute",
+    "unescape_text",
+]
 
 _ENCODINGS = re.compile(
     r"utf-?8|utf-16(le|be)?|(us-)?ascii|"
@@ -36,6 +45,43 @@ _BUFFERED_BYTES = 512
 _SPACE = b" \t\r\n"
 _PADDING = b"\0" + _SPACE
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+# A carriage return that is not a reference would be read as a line feed.
+_REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
+# In an attribute, white space that is not a reference would be read as blanks.
+_ATTRIBUTE_REFERENCES = (*_REFERENCES, ('"', "&quot;"), ("\n", "&#10;"), ("\t", "&#9;"))
+# The ampersand last, or &amp;lt; would be unescaped twice.
+_NAMED_REFERENCES = (
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", '"'),
+    ("&apos;", "'"),
+    ("&amp;", "&"),
+)
+
+
+def escape_text(text: str) -> str:
+    """``text`` as it stands between tags."""
+    for character, reference in _REFERENCES:
+        if character in text:
+            text = text.replace(character, reference)
+    return text
+
+
+def quote_attribute(value: str) -> str:
+    """``value`` as it stands between the double quotes of an attribute."""
+    for character, reference in _ATTRIBUTE_REFERENCES:
+        if character in value:
+            value = value.replace(character, reference)
+    return value
+
+
+def unescape_text(text: str) -> str:
+    """``text`` with its named references replaced by their characters, once."""
+    for reference, character in _NAMED_REFERENCES:
+        text = text.replace(reference, character)
+    return text
 
 
 def forbidden_character(text: str) -> str | None:
