@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Sequence
 from typing import Any, Self
-
-from async_upnp_client import ssdp
 
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.ssdp import Announcement, SSDPMessage, announced_targets
@@ -34,9 +33,14 @@ class Announcer(asyncio.DatagramProtocol):
         self.datagrams: list[bytes] = []
 
     async def __aenter__(self) -> Self:
-        sock, _, _ = ssdp.get_ssdp_socket(("127.0.0.1", 0), GROUP)
+        group, here = map(socket.inet_aton, (GROUP[0], "127.0.0.1"))
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
-        sock.bind(("", 1900))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, here)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group + here)
+        sock.bind(("", GROUP[1]))
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, sock=sock)
         return self

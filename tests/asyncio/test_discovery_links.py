@@ -35,6 +35,7 @@ async def spoken_from(*adapters: ifaddr.Adapter) -> list[str]:
         interfaces=interfaces,
         host=None,
         documents=Documents(SubscriberPolicy(), DEFAULT_LIMITS),
+        policy=SubscriberPolicy(),
         changed=lambda: None,
         off_link_locations=False,
         limits=DEFAULT_LIMITS,

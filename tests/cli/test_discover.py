@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib.util
 import io
 import json
@@ -110,21 +109,6 @@ def test_without_an_interface_for_multicast_that_is_said() -> None:
     assert "no interface of this machine" in _nothing(DiscoverOptions(), ())
     endless = _nothing(DiscoverOptions(seconds=None), ("192.0.2.1",))
     assert endless.startswith("no device has answered (searched from 192.0.2.1)")
-
-
-def test_without_the_extra_that_is_said(propchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **more: Any) -> Any:
-        if name.startswith("async_upnp_client"):
-            raise ImportError(name, name="async_upnp_client")
-        return real(name, *args, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    for words in (("discover",), ("watch", "uuid:x")):
-        ran = propchange(*words)
-        assert (ran.status, ran.out) == (1, "")
-        assert "pip install 'propchange[discovery]'" in ran.err
 
 
 def sighting(kind: SightingKind, **more: Any) -> Sighting:

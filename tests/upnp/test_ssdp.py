@@ -15,12 +15,14 @@ from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service
 from propchange.upnp.ssdp import (
+    IPV6_LINK_LOCAL_GROUP,
     Announcement,
     SSDPMessage,
     Target,
     announced_targets,
     read_advertisement,
     read_datagram,
+    search_request,
 )
 
 UDN = "uuid:00000000-0000-0000-0000-00000000000a"
@@ -421,3 +423,35 @@ def test_a_device_announces_three_two_and_one() -> None:
         ("urn:x:device:Inner:1", f"{inner}::urn:x:device:Inner:1"),
         (clock, f"{inner}::{clock}"),
     ]
+
+
+# --- searches ---
+
+
+def test_a_search_has_the_fields_of_its_version() -> None:
+    said = {"user_agent": "Linux/6 UPnP/1.1 test/1", "friendly_name": "Kitchen"}
+    fields = {
+        uda: search_request("ssdp:all", uda=uda, **said).headers for uda in ("1.0", "1.1", "2.0")
+    }
+    assert fields["1.0"] == (
+        ("HOST", "239.255.255.250:1900"),
+        ("MAN", '"ssdp:discover"'),
+        ("MX", "2"),
+        ("ST", "ssdp:all"),
+    )
+    assert fields["1.1"] == (*fields["1.0"], ("USER-AGENT", "Linux/6 UPnP/1.1 test/1"))
+    assert fields["2.0"] == (*fields["1.1"], ("CPFN.UPNP.ORG", "Kitchen"))
+
+
+@pytest.mark.clause("V6-07")
+def test_a_search_over_ipv6_names_the_group_without_a_zone() -> None:
+    assert search_request(UDN, group=IPV6_LINK_LOCAL_GROUP).encode() == (
+        b"M-SEARCH * HTTP/1.1\r\nHOST: [FF02::C]:1900\r\n"
+        b'MAN: "ssdp:discover"\r\nMX: 2\r\nST: ' + UDN.encode() + b"\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize("target", ["", "ssdp:all\r\nX: y", "uuid:a\x00"])
+def test_what_no_header_can_carry_is_not_searched_for(target: str) -> None:
+    with pytest.raises(ValueError, match="searched for"):
+        search_request(target)

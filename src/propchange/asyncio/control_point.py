@@ -21,7 +21,6 @@ from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.requests import failure_of, follow
 from propchange.asyncio.sightings import Sighting, Sightings
-from propchange.asyncio.ssdp_sockets import ssdp_library
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -67,12 +66,12 @@ class ControlPoint:
     Response and each outcome as it passes.
 
     ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
-    need it, and with it subscriptions hear of devices that leave, restart and move. It needs the
-    extra ``discovery``. A LOCATION counts if it is on the link it was heard on, or at the address
-    it came from; with ``off_link_locations`` any does.
+    need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
+    counts if it is on the link it was heard on, or at the address it came from; with
+    ``off_link_locations`` any does.
 
-    Raises ValueError for what makes no sense, ImportError when the extra is missing. Entering
-    raises ConnectionFailed when the port or the interface is not to be had.
+    Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
+    the interface is not to be had.
     """
 
     def __init__(
@@ -102,8 +101,6 @@ class ControlPoint:
             callback_host=callback_host,
             callback_port=callback_port,
         )
-        if discovery:
-            ssdp_library()
         self.limits = limits
         self._documents = Documents(self._policy, limits)
         self._discovers = discovery
@@ -288,6 +285,7 @@ class ControlPoint:
             interfaces=self._interfaces,
             host=host,
             documents=self._documents,
+            policy=self._policy,
             changed=self._queue_drain,
             off_link_locations=self._off_link_locations,
             limits=self.limits,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.documents import Documents
 from propchange.asyncio.relocation import find_description
+from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.sightings import Sightings
-from propchange.asyncio.ssdp_sockets import Link, LinkSockets
 from propchange.core.discovery.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,
@@ -31,11 +31,13 @@ from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import TokenBucket
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.interfaces import REFRESH_SECONDS, Interfaces, scoped_host
 from propchange.driver.reporting import Warnings
+from propchange.driver.ssdp_sockets import Link, LinkSockets
 from propchange.driver.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
@@ -79,11 +81,14 @@ class Discovery:
         interfaces: Interfaces,
         host: str | None,
         documents: Documents,
+        policy: SubscriberPolicy,
         changed: Callable[[], None],
         off_link_locations: bool,
         limits: Limits,
         tap: Callable[[object], None] | None,
     ) -> None:
+        self._runtime = AsyncioRuntime()
+        self._policy = policy
         self._protocol = protocol
         self._interfaces = interfaces
         self._host = host
@@ -113,7 +118,7 @@ class Discovery:
 
     async def start(self) -> None:
         """Listen on the links that there are, search, and look for other links from now on."""
-        await self.look()
+        self.look()
         self._spawn(self._keep_looking())
 
     async def close(self) -> None:
@@ -128,18 +133,16 @@ class Discovery:
         self._links.clear()
         for sightings in self._sightings:
             sightings.close()
-        # Transports are closed at the next turn.
-        await asyncio.sleep(0)
 
     # --- links ---
 
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            await self.look()
+            self.look()
             self.let_go()
 
-    async def look(self) -> None:
+    def look(self) -> None:
         """Listen on the links that have come, and on those no more that have gone."""
         try:
             known = self._interfaces.refresh()
@@ -154,16 +157,17 @@ class Discovery:
         for link, address in wanted.items():
             if link in self._links:
                 continue
-            sockets = LinkSockets(
-                link,
-                address,
-                received=self._receive,
-                ignored=self._ignore,
-                limits=self._limits,
-            )
             try:
-                await sockets.open()
-            except Exception as error:  # noqa: BLE001 - the library raises its own, and OSError
+                sockets = LinkSockets(
+                    self._runtime,
+                    link,
+                    address,
+                    received=self._receive,
+                    ignored=self._ignore,
+                    policy=self._policy,
+                    limits=self._limits,
+                )
+            except OSError as error:
                 self._warnings.warn(
                     ("link", link), f"no discovery on {link.interface} (IPv{link.version}): {error}"
                 )
@@ -253,7 +257,9 @@ class Discovery:
             case DeviceMoved(device):
                 self._settle(device, None)
             case SearchWanted(device):
-                self.search(device.udn)
+                # A UDN that no header can carry is nothing to search for.
+                with contextlib.suppress(ValueError):
+                    self.search(device.udn)
             case AdvertisementIgnored(source, udn, reason):
                 # Sources are easily made up: past a few of them, all are one.
                 if source in self._doubtful or len(self._doubtful) < _DOUBTFUL_SOURCES:
@@ -263,7 +269,8 @@ class Discovery:
                 self._warnings.warn(("ignored", source), f"{udn} from {source}: {reason}")
 
     def search(self, target: str = EVERYTHING) -> None:
-        """Search on all links for a UDN, a device type, a service type, or everything."""
+        """Search on all links for a UDN, a device type, a service type, or everything. Raises
+        ValueError for a target that no header can carry."""
         for sockets in self._links.values():
             sockets.search(target)
 

@@ -246,7 +246,11 @@ class _Datagrams:
         self._loop = loop
         self._sock = sock
         self._received = received
-        loop.add_reader(sock.fileno(), self._read)
+        self._reading: asyncio.Task[None] | None = None
+        try:
+            loop.add_reader(sock.fileno(), self._read)
+        except NotImplementedError:  # the loop of Windows, which has a coroutine instead
+            self._reading = loop.create_task(self._keep_reading())
 
     def _read(self) -> None:
         # A few in a row, so that a flood does not keep everything else waiting.
@@ -257,6 +261,16 @@ class _Datagrams:
                 return
             self._received(data, endpoint_of(source))
 
+    async def _keep_reading(self) -> None:
+        while True:
+            try:
+                data, source = await self._loop.sock_recvfrom(self._sock, 65_536)
+            except OSError:  # an earlier datagram was refused: Windows tells it here
+                data, source = b"", None
+            if source is not None:
+                self._received(data, endpoint_of(source))
+            await asyncio.sleep(0)
+
     def send(self, data: bytes, to: Endpoint) -> None:
         """Send a datagram; see :meth:`.Datagrams.send`."""
         with contextlib.suppress(OSError):
@@ -264,6 +278,8 @@ class _Datagrams:
 
     def close(self) -> None:
         """End the socket."""
-        if self._sock.fileno() >= 0:
+        if self._reading is not None:
+            self._reading.cancel()
+        elif self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
-            self._sock.close()
+        self._sock.close()

@@ -74,10 +74,7 @@ async def discover(options: DiscoverOptions) -> None:
         writer, form = Writer(sys.stdout, encoding="utf-8"), _JSONLines()
     else:
         writer, form = Writer(sys.stdout), _TerminalLines(sys.stdout)
-    try:
-        control_point = ControlPoint(discovery=True, interface=options.interface)
-    except ImportError as error:
-        raise CommandFailed(str(error)) from error
+    control_point = ControlPoint(discovery=True, interface=options.interface)
     async with writer, control_point:
         devices = _Devices(control_point, writer, form)
         ends = asyncio.ensure_future(writer.ended.wait())

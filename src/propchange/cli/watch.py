@@ -71,17 +71,14 @@ async def watch(options: WatchOptions) -> None:
 def _control_point(
     options: WatchOptions, tap: Callable[[object], None] | None = None
 ) -> ControlPoint:
-    try:
-        return ControlPoint(
-            port=options.port or options.callback_port or 0,
-            callback_host=options.callback_host,
-            callback_port=options.callback_port,
-            duration=options.duration,
-            discovery=_is_udn(options.url),
-            tap=tap,
-        )
-    except ImportError as error:
-        raise CommandFailed(str(error)) from error
+    return ControlPoint(
+        port=options.port or options.callback_port or 0,
+        callback_host=options.callback_host,
+        callback_port=options.callback_port,
+        duration=options.duration,
+        discovery=_is_udn(options.url),
+        tap=tap,
+    )
 
 
 async def _device(control_point: ControlPoint, url: str) -> RemoteDevice:

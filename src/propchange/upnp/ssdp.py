@@ -1,4 +1,5 @@
-"""SSDP messages, both ways: what a device announces of itself (UDA 2.0 §1.2, §1.3.3, §A.4).
+"""SSDP messages, both ways: what a device announces of itself (UDA 2.0 §1.2, §1.3.3, §A.4), and
+searches (§1.3.2).
 
 Reading takes header pairs and is tolerant of what real devices send: what they leave out or
 garble is None, as long as the message still says who has sent it. Formatting follows the version
@@ -19,12 +20,15 @@ from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
 
 __all__ = [
+    "IPV4_GROUP",
+    "IPV6_LINK_LOCAL_GROUP",
     "Announcement",
     "SSDPMessage",
     "Target",
     "announced_targets",
     "read_advertisement",
     "read_datagram",
+    "search_request",
 ]
 
 NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
@@ -32,6 +36,12 @@ NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
 
 IPV4_GROUP = "239.255.255.250:1900"
 """HOST of what is sent to the group (UDA 2.0 §1.2.2)."""
+
+IPV6_LINK_LOCAL_GROUP = "[FF02::C]:1900"
+"""The same for IPv6, on one link: without a zone (UDA 2.0 §A.3)."""
+
+MX_SECONDS = 2
+"""Seconds over which devices spread their answers to a search (UDA 2.0 §1.3.2)."""
 
 _MAX_AGE = re.compile(r"\bmax-age\s*=\s*\"?([0-9]{1,10})", re.IGNORECASE)
 _NLS_LENGTH = 64
@@ -215,6 +225,35 @@ class SSDPMessage(NamedTuple):
         """Its bytes."""
         lines = [self.start_line, *(f"{name}: {value}" for name, value in self.headers)]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def search_request(
+    target: str,
+    *,
+    group: str = IPV4_GROUP,
+    uda: str = "1.1",
+    user_agent: str = "",
+    friendly_name: str = "",
+) -> SSDPMessage:
+    """The M-SEARCH for ``target``, a UDN, a device or service type or ``ssdp:all``, to ``group``
+    (UDA 2.0 §1.3.2).
+
+    ``user_agent`` is the value of USER-AGENT, of UDA 1.1 and later, empty for none;
+    ``friendly_name`` that of CPFN.UPNP.ORG, of UDA 2.0 alone. Raises ValueError for a target that
+    no header can carry."""
+    if not target or not target.isprintable():
+        raise ValueError(f"{target!r} is nothing that can be searched for")
+    headers = [
+        ("HOST", group),
+        ("MAN", '"ssdp:discover"'),
+        ("MX", str(MX_SECONDS)),
+        ("ST", target),
+    ]
+    if user_agent and uda != "1.0":
+        headers.append(("USER-AGENT", user_agent))
+    if uda == "2.0":
+        headers.append(("CPFN.UPNP.ORG", friendly_name))
+    return SSDPMessage("M-SEARCH * HTTP/1.1", tuple(headers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
