@@ -14,16 +14,7 @@ from twisted.web.resource import Resource
 
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.cohen3.event_server import own_delivery_url
-from propchange.cohen3.notification import (
-    PeerResponse,
-    Subscriber,
-    drop,
-    end,
-    hold,
-    release,
-    send_notification,
-    withdraw,
-)
+from propchange.cohen3.notification import PeerResponse, Subscriber, outbox_of, send_notification
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
@@ -31,6 +22,7 @@ from propchange.core.publisher.judge import (
     NewSubscription,
     PublisherPolicy,
     Renewal,
+    judge_room,
     judge_subscribe,
     judge_unsubscribe,
     subscribe_response,
@@ -195,14 +187,15 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         subscriber.peer = verdict.peer.host
         subscriber.uda = self._policy.uda
         subscriber.table = self.subscribers
-        hold(subscriber, self._reactor)
+        outbox = outbox_of(subscriber, self._reactor)
+        outbox.hold()
         self._keep(subscriber, verdict.duration)
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500
             self.exception("%s did not take a new subscriber", self.service.id)
-            withdraw(subscriber)
-            release(subscriber, self._reactor, lost=True)
+            subscriber.withdraw()
+            outbox.drop()
             return self._refuse(request, message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
         self.subscribers.setdefault(sid, subscriber)
@@ -210,28 +203,24 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
             pending[self] = self
-        reactor = self._reactor
-        after = self._policy.initial_event_delay
-        call_when_left(
-            request,
-            reactor,
-            lambda left: release(subscriber, reactor, lost=not left, after=after),
-        )
+
+        def left(sent: bool) -> None:
+            if sent:
+                outbox.release(self._policy.initial_event_delay)
+            else:  # so that nobody knows the SID
+                subscriber.withdraw()
+                outbox.drop()
+
+        call_when_left(request, self._reactor, left)
         self.info("%s (%s): %s subscribed", self.service.id, self.backend_name, verdict.peer)
         return answer(request, subscribe_response(sid, verdict.duration, self._policy, message))
 
     def _judge_room(self, address: str) -> Refusal | None:
-        most = min(self._limits.subscriptions, self._limits.subscriptions_per_address)
-        if len(self.subscribers) >= most:
+        caps = self._limits.subscriptions, self._limits.subscriptions_per_address
+        if len(self.subscribers) >= min(caps):
             self._sweep()
-        if len(self.subscribers) >= self._limits.subscriptions:
-            return Refusal(503, "no room for another subscription", "UDA 2.0 §4.1.2")
-        most = self._limits.subscriptions_per_address
-        if len(self.subscribers) >= most:
-            theirs = sum(getattr(s, "peer", None) == address for s in self.subscribers.values())
-            if theirs >= most:
-                return Refusal(503, f"no room for another subscription from {address}", "")
-        return None
+        theirs = sum(getattr(s, "peer", None) == address for s in self.subscribers.values())
+        return judge_room(address, theirs, len(self.subscribers), self._limits)
 
     def _unsubscribe(self, request: Any, message: Request) -> bytes:
         verdict = judge_unsubscribe(message, self._policy)
@@ -239,7 +228,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
             verdict = _unknown(verdict.sid)
         if isinstance(verdict, Refusal):
             return self._refuse(request, message, verdict)
-        end(self.subscribers.pop(verdict.sid), self._reactor)
+        outbox_of(self.subscribers.pop(verdict.sid), self._reactor).end()
         if not self.subscribers:
             self._watch(0)
         self.info("%s (%s): %s cancelled", self.service.id, self.backend_name, verdict.sid)
@@ -260,7 +249,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         self._sweep_at = None
         endpoints: set[Endpoint] = set()
         for subscriber in tuple(self.subscribers.values()):
-            endpoints |= drop(subscriber, self._reactor)
+            endpoints |= outbox_of(subscriber, self._reactor).drop()
         return deliveries_of(self._reactor).leave(*endpoints)
 
     @property
@@ -304,7 +293,7 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
             if seconds <= 0:
                 self.info("%s (%s): %s expired", self.service.id, self.backend_name, sid)
                 del self.subscribers[sid]
-                end(subscriber, self._reactor)
+                outbox_of(subscriber, self._reactor).end()
             else:
                 left = min(left, seconds)
         self._sweep_at = None

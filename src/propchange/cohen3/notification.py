@@ -17,6 +17,7 @@ from twisted.internet.protocol import Protocol
 
 from propchange.cohen3.dispatcher import Logger
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.judge import AttemptVerdict, judge_attempt
 from propchange.core.subscriber.requests import authority_and_target, http_url
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import (
@@ -37,12 +38,8 @@ __all__ = [
     "NotificationProtocol",
     "PeerResponse",
     "Subscriber",
-    "drop",
-    "end",
-    "hold",
-    "release",
+    "outbox_of",
     "send_notification",
-    "withdraw",
 ]
 
 
@@ -103,244 +100,230 @@ class NotificationProtocol(Protocol, Logger):
             self._answered(response)
 
     def _answered(self, response: Response) -> None:
-        _warn_unless_taken(response)
+        _warn_unless_taken(response.status)
         if self._alarm.active():
             self._alarm.cancel()
         self.transport.loseConnection()
 
 
-def _warn_unless_taken(response: Response) -> None:
-    if not 200 <= response.status < 300:
-        _logger.warning("a notification was answered with %d", response.status)
+def _warn_unless_taken(status: int) -> None:
+    if not 200 <= status < 300:
+        _logger.warning("a notification was answered with %d", status)
 
 
 class Subscriber(dict[str, Any]):
     """The dict of a subscriber: ``sid``, ``callback``, ``seq``, ``timeout``, ``created``.
 
-    Beside what programs read and write in it there are ``urls``, its delivery URLs as they were
-    judged; ``source``, the local address to send from; ``peer``, where its SUBSCRIBE came from;
-    ``uda``, the version of UDA that its messages follow;
-    ``expires`` by the reactor's clock, with the ``stamp`` (created, timeout) it belongs to; and
-    ``table``, the dict it stands in.
+    Programs read and write these five. The attributes are facts of its SUBSCRIBE: ``urls`` are its
+    delivery URLs as they were judged, ``source`` is the local address to send from, ``peer`` the
+    host that sent the SUBSCRIBE, ``uda`` the version of UDA that its messages follow. ``expires``
+    is in seconds of the reactor's clock and holds while (created, timeout) is ``stamp``. ``table``
+    is the dict of subscribers that it stands in.
     """
 
-    __slots__ = ("expires", "peer", "source", "stamp", "table", "uda", "urls")
+    source: Endpoint | None = None
+    peer = ""
+    uda = "1.1"
+    table: MutableMapping[str, Any] | None = None
+    expires: float | None = None
+    stamp: tuple[Any, Any] = (None, None)
 
     def __init__(self, fields: Mapping[str, Any], urls: tuple[DeliveryURL, ...]) -> None:
         super().__init__(fields)
         self.urls = urls
-        self.source: Endpoint | None = None
-        self.peer = ""
-        self.uda = "1.1"
-        self.table: MutableMapping[str, Any] | None = None
-        self.expires: float | None = None
-        self.stamp: tuple[Any, Any] = (None, None)
+
+    def withdraw(self) -> None:
+        """Take this subscriber, or the copy of it that a program keeps, out of its table."""
+        if self.table is not None:
+            self.table.pop(self["sid"], None)
 
 
-class _Notification:
-    """One message on its way to one subscriber; ``send_notification`` returns it as its second
-    value. ``deferred`` fires once."""
+class Notification:
+    """One event message on its way to one subscriber. ``deferred`` fires once."""
 
-    __slots__ = (
-        "_alarm",
-        "_began",
-        "_deliveries",
-        "_outbox",
-        "_reactor",
-        "address",
-        "at",
-        "deferred",
-        "delivery",
-        "message",
-        "seq",
-    )
-
-    def __init__(self, outbox: _Outbox, reactor: Reactor, message: EventMessage, seq: int) -> None:
-        self._outbox = outbox
-        self._reactor = reactor
-        self._deliveries = deliveries_of(reactor)
-        self._alarm: Any = None
-        self._began: float | None = None
+    def __init__(self, outbox: Outbox, message: EventMessage, seq: int) -> None:
         self.message = message
         self.seq = seq
-        self.at = 0  # which of the delivery URLs
-        self.delivery: Delivery | None = None
         self.deferred: Deferred[PeerResponse] = Deferred(lambda _: self.disconnect())
+        self._outbox = outbox
+        self._url = 0  # the index of the delivery URL whose turn it is
+        self._delivery: Delivery | None = None
+        self._deadline: float | None = None
+        self._alarm: Any = None
 
     def disconnect(self) -> None:
         """Give the notification up: its Deferred fails with DeliveryError, unless it has fired.
         Its SEQ is spent. Once it has fired, end the connections to that subscriber that are kept
-        for the next one."""
-        if self.deferred.called:
-            for address in self._outbox.addresses[self.at : self.at + 1]:
-                self._deliveries.leave(address.url.endpoint)
-        else:
+        for the next notification."""
+        if not self.deferred.called:
             self.fail(f"SEQ {self.seq} was given up")
+            return
+        for address in self._outbox.addresses[self._url : self._url + 1]:
+            self._outbox.deliveries.leave(address.url.endpoint)
 
     def fail(self, reason: str) -> None:
         """End the attempt, if one is under way, and let the Deferred fail."""
-        delivery, self.delivery = self.delivery, None
+        delivery, self._delivery = self._delivery, None
         if delivery is not None:
-            self._deliveries.abort(delivery)
-        self.disarm()
-        self._outbox.done(self, DeliveryError(reason))
-
-    def disarm(self) -> None:
-        """Leave nothing with the reactor."""
-        alarm, self._alarm = self._alarm, None
-        if alarm is not None and alarm.active():
-            alarm.cancel()
+            self._outbox.deliveries.abort(delivery)
+        self._settle(DeliveryError(reason))
 
     def begin(self, *, fresh: bool = False) -> None:
         """Make an attempt at the delivery URL whose turn it is."""
-        if self._began is None:
-            self._began = self._reactor.seconds()
+        reactor = self._outbox.reactor
+        if self._deadline is None:
+            self._deadline = reactor.seconds() + DEFAULT_LIMITS.message_seconds
         elif self._alarm is None:
-            # One attempt is bounded by itself: this is for the second and later ones.
-            left = self._began + DEFAULT_LIMITS.message_seconds - self._reactor.seconds()
+            # The first attempt is over before the time of the message is. Later ones may not be.
+            left = max(self._deadline - reactor.seconds(), 0)
             reason = f"SEQ {self.seq} reached none of the delivery URLs in time"
-            self._alarm = self._reactor.callLater(max(left, 0), self.fail, reason)
-        address = self._outbox.addresses[self.at]
-        self.delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
-        self._deliveries.send(self.delivery, self._ended)
+            self._alarm = reactor.callLater(left, self.fail, reason)
+        address = self._outbox.addresses[self._url]
+        self._delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
+        self._outbox.deliveries.send(self._delivery, self._attempt_ended)
 
-    def _ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
-        self.delivery = None
+    def _attempt_ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
+        self._delivery = None
+        settled: PeerResponse | DeliveryError
+        status: int | DeliveryFailure
         if isinstance(result, Response):
-            _warn_unless_taken(result)
-        goes_on = self._outbox.wants(self)
-        if result is DeliveryFailure.STALE and not delivery.fresh and goes_on:
-            self.begin(fresh=True)
-            return
-        settled = isinstance(result, Response) and (
-            200 <= result.status < 300 or result.status == 412
-        )
-        if not settled and goes_on and self.at + 1 < len(self._outbox.addresses):
-            self.at += 1
-            self.begin()
-            return
-        self.disarm()
-        if isinstance(result, Response):
-            self._outbox.done(self, PeerResponse.of(result))
+            settled, status = PeerResponse.of(result), result.status
+            _warn_unless_taken(status)
         else:
-            url = delivery.address.url.url
-            self._outbox.done(self, DeliveryError(f"SEQ {self.seq} to {url}: {result.value}"))
+            url, status = delivery.address.url.url, result
+            settled = DeliveryError(f"SEQ {self.seq} to {url}: {result.value}")
+        assert self._deadline is not None  # since begin()
+        left = self._deadline - self._outbox.reactor.seconds()
+        following = self._url + 1 < len(self._outbox.addresses) and left > 0
+        verdict = judge_attempt(status, delivery.fresh, following)
+        if verdict in (AttemptVerdict.RETRY, AttemptVerdict.NEXT_URL) and self._outbox.wants(self):
+            self._url += verdict is AttemptVerdict.NEXT_URL
+            self.begin(fresh=verdict is AttemptVerdict.RETRY)
+        else:
+            self._settle(settled)
+
+    def _settle(self, result: PeerResponse | DeliveryError) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None and alarm.active():
+            alarm.cancel()
+        self._outbox.settle(self, result)
 
 
-class _Outbox:
-    """What waits for one subscriber: one message at a time, in order."""
+class Outbox:
+    """The notifications of one subscriber: sent one at a time, in order."""
 
-    __slots__ = (
-        "_alarm",
-        "_current",
-        "_ended",
-        "_held",
-        "_others",
-        "_queue",
-        "addresses",
-        "subscriber",
-    )
-
-    def __init__(self, others: _Outboxes, subscriber: MutableMapping[str, Any]) -> None:
-        self._others = others
-        self._ended = False
-        self.subscriber = subscriber
+    def __init__(
+        self, others: _Outboxes, subscriber: MutableMapping[str, Any], reactor: Reactor
+    ) -> None:
+        self.reactor = reactor
+        self.deliveries = deliveries_of(reactor)
         self.addresses = _addresses(subscriber)
-        self._queue: deque[_Notification] = deque()
-        self._current: _Notification | None = None
+        self._subscriber = subscriber
+        self._others = others
+        self._queue: deque[Notification] = deque()
+        self._current: Notification | None = None
         self._held = False
+        self._over = False
         self._alarm: Any = None
 
-    def push(self, notification: _Notification) -> None:
-        if not self.wants(notification):
-            self.done(notification, DeliveryError(_OVER))
-        elif self._current is None and not self._held:
-            self._current = notification
-            notification.begin()
+    def push(self, notification: Notification) -> None:
+        """Send ``notification`` when it is its turn."""
+        if not self.addresses:
+            reason = f"{self._subscriber['callback']!r} cannot be called"
+            self.settle(notification, DeliveryError(reason))
+        elif not self.wants(notification):
+            self.settle(notification, DeliveryError(_OVER))
         elif len(self._queue) >= DEFAULT_LIMITS.waiting_events:
-            self.done(notification, DeliveryError("the subscriber is too far behind"))
+            self.settle(notification, DeliveryError("the subscriber is too far behind"))
         else:
             self._queue.append(notification)
+            self._proceed()
 
-    def done(self, notification: _Notification, result: PeerResponse | DeliveryError) -> None:
+    def settle(self, notification: Notification, result: PeerResponse | DeliveryError) -> None:
+        """``notification`` was answered or has failed. After a 412 the subscription is over."""
         if notification is self._current:
             self._current = None
         elif notification in self._queue:
             self._queue.remove(notification)
         if isinstance(result, PeerResponse) and result.status == 412:
-            withdraw(self.subscriber)
-            for waiting in tuple(self._queue):
-                self.done(waiting, DeliveryError(_OVER))
+            if isinstance(self._subscriber, Subscriber):
+                self._subscriber.withdraw()
+            self._fail_waiting(_OVER)
         self._proceed()
-        deferred = notification.deferred
-        if deferred.called:
+        if notification.deferred.called:
             return
         if isinstance(result, PeerResponse):
-            deferred.callback(result)
+            notification.deferred.callback(result)
         else:
-            _logger.info("%s: %s", self.subscriber.get("sid"), result)
-            deferred.errback(result)
+            _logger.info("%s: %s", self._subscriber.get("sid"), result)
+            notification.deferred.errback(result)
+
+    def wants(self, notification: Notification) -> bool:
+        """Whether an attempt may be made: when the subscription is over, for the initial event
+        alone, which is owed all the same (UDA 2.0 §4.1.4)."""
+        return not self._over or notification.seq == 0
 
     def hold(self) -> None:
+        """Send nothing until :meth:`release` or :meth:`drop`: the SUBSCRIBE is not answered yet
+        (UDA 2.0 §4.1.2)."""
         self._held = True
 
-    def release(self) -> None:
+    def release(self, after: float = 0.0) -> None:
+        """Send what is held, ``after`` so many seconds."""
+        if after > 0:
+            self._alarm = self.reactor.callLater(after, self.release)
+            return
         self._held = False
         self._proceed()
-
-    def release_later(self, reactor: Reactor, seconds: float) -> None:
-        self._alarm = reactor.callLater(seconds, self.release)
-
-    def drop(self) -> None:
-        """Fail everything that waits."""
-        self._held = False
-        if self._alarm is not None and self._alarm.active():
-            self._alarm.cancel()
-        waiting, self._queue = self._queue, deque()
-        for notification in waiting:
-            self.done(notification, DeliveryError("the subscriber does not know its SID"))
-        if self._current is not None:
-            self._current.disconnect()
-        self._proceed()
-
-    def wants(self, notification: _Notification) -> bool:
-        """Whether it may be sent: to who has left, the initial event alone."""
-        return not self._ended or notification.seq == 0
 
     def end(self) -> None:
-        """The subscription is over: fail what waits, and make no further attempt at what is under
-        way; but the initial event is still owed (UDA 2.0 §4.1.4)."""
-        self._ended = True
-        for notification in tuple(self._queue):
-            if not self.wants(notification):
-                self.done(notification, DeliveryError(_OVER))
+        """The subscription was cancelled or has expired: make no further attempts but at the
+        initial event, and fail what waits."""
+        self._over = True
+        self._fail_waiting(_OVER)
         self._proceed()
 
+    def drop(self) -> set[Endpoint]:
+        """Give up all that waits or is under way. Gives the endpoints that it went to."""
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        self._fail_waiting("the subscriber is not served any more", owed=False)
+        if self._current is not None:
+            self._current.disconnect()
+        self._held = False
+        self._proceed()
+        return {address.url.endpoint for address in self.addresses}
+
+    def _fail_waiting(self, reason: str, *, owed: bool = True) -> None:
+        for notification in tuple(self._queue):
+            if not (owed and self.wants(notification)):
+                self.settle(notification, DeliveryError(reason))
+
     def _proceed(self) -> None:
-        if self._current is None and not self._held:
-            if self._queue:
-                self._current = self._queue.popleft()
-                self._current.begin()
-            else:
-                self._others.pop(_key(self.subscriber), None)
+        if self._current is not None or self._held:
+            return
+        if self._queue:
+            self._current = self._queue.popleft()
+            self._current.begin()
+        else:
+            self._others.pop(_key(self._subscriber), None)
 
 
 _OVER = "the subscription is over"
 
-# Of each reactor, by SID and callback, since a program may keep its own copy of a subscriber, or
-# make a new one each time; gone when nothing waits.
-_Outboxes = dict[tuple[str, str], _Outbox]
+# By reactor, and by SID and callback, since a program may keep its own copy of a subscriber or make
+# a new one each time. An outbox is gone when nothing waits in it.
+_Outboxes = dict[tuple[str, str], Outbox]
 _of_reactor: weakref.WeakKeyDictionary[Any, _Outboxes] = weakref.WeakKeyDictionary()
 
 
-def _outbox(subscriber: MutableMapping[str, Any], reactor: Reactor) -> _Outbox:
-    outboxes = _of_reactor.get(reactor)
-    if outboxes is None:
-        outboxes = _of_reactor[reactor] = {}
+def outbox_of(subscriber: MutableMapping[str, Any], reactor: Reactor) -> Outbox:
+    """The outbox of ``subscriber``, the same for each copy of it."""
+    outboxes = _of_reactor.setdefault(reactor, {})
     key = _key(subscriber)
     outbox = outboxes.get(key)
     if outbox is None:
-        outbox = outboxes[key] = _Outbox(outboxes, subscriber)
+        outbox = outboxes[key] = Outbox(outboxes, subscriber, reactor)
     return outbox
 
 
@@ -348,50 +331,9 @@ def _key(subscriber: MutableMapping[str, Any]) -> tuple[str, str]:
     return str(subscriber["sid"]), str(subscriber["callback"])
 
 
-def hold(subscriber: Subscriber, reactor: Reactor) -> None:
-    """Keep what is sent to ``subscriber`` until :func:`release`: its SUBSCRIBE is not answered
-    yet (UDA 2.0 §4.1.2)."""
-    _outbox(subscriber, reactor).hold()
-
-
-def release(
-    subscriber: Subscriber, reactor: Reactor, *, lost: bool = False, after: float = 0.0
-) -> None:
-    """The answer has left, and the initial event may ``after`` so many seconds; or, ``lost``, it
-    cannot, so that nobody knows the SID."""
-    outbox = _outbox(subscriber, reactor)
-    if lost:
-        withdraw(subscriber)
-        outbox.drop()
-    elif after > 0:
-        outbox.release_later(reactor, after)
-    else:
-        outbox.release()
-
-
-def end(subscriber: MutableMapping[str, Any], reactor: Reactor) -> None:
-    """The subscription is cancelled or has expired: what waits for it fails, the initial event
-    excepted."""
-    _outbox(subscriber, reactor).end()
-
-
-def drop(subscriber: MutableMapping[str, Any], reactor: Reactor) -> set[Endpoint]:
-    """The service ends: give everything up that waits or is under way. Gives where it went."""
-    outbox = _outbox(subscriber, reactor)
-    outbox.drop()
-    return {address.url.endpoint for address in outbox.addresses}
-
-
-def withdraw(subscriber: MutableMapping[str, Any]) -> None:
-    """Take ``subscriber`` out of the dict it stands in, if it is known to stand in one."""
-    table = getattr(subscriber, "table", None)
-    if table is not None:
-        table.pop(subscriber["sid"], None)  # it, or the copy of it that a program keeps
-
-
 def send_notification(
     s: MutableMapping[str, Any], xml: bytes | str, *, reactor: Reactor | None = None
-) -> tuple[Deferred[PeerResponse], _Notification]:
+) -> tuple[Deferred[PeerResponse], Notification]:
     """Send the propertyset ``xml``, text as UTF-8, to the subscriber ``s``, a dict with at least
     ``sid``, ``callback`` and ``seq``. ``s["seq"]`` is spent at once.
 
@@ -401,17 +343,12 @@ def send_notification(
     one subscriber are sent in the order of the calls, each after the answer to the one before.
     A subscriber that answers 412 is taken out of its service's dict.
     """
-    reactor = reactor or default_reactor()
-    message = EventMessage((), xml.encode() if isinstance(xml, str) else xml)
     seq = int(s["seq"])
     s["seq"] = next_seq(seq)
-    outbox = _outbox(s, reactor)
-    notification = _Notification(outbox, reactor, message, seq)
-    if not outbox.addresses:
-        error = DeliveryError(f"{s['callback']!r} cannot be called")
-        outbox.done(notification, error)
-    else:
-        outbox.push(notification)
+    outbox = outbox_of(s, reactor or default_reactor())
+    message = EventMessage((), xml.encode() if isinstance(xml, str) else xml)
+    notification = Notification(outbox, message, seq)
+    outbox.push(notification)
     return notification.deferred, notification
 
 

@@ -8,15 +8,18 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.judge import (
+    AttemptVerdict,
     Cancellation,
     NewSubscription,
     PublisherPolicy,
     Renewal,
+    judge_attempt,
+    judge_room,
     judge_subscribe,
     subscribe_response,
     unsubscribe_response,
 )
-from propchange.core.wire.messages import DeliveryURL, Endpoint
+from propchange.core.wire.messages import DeliveryFailure, DeliveryURL, Endpoint
 from propchange.core.wire.refusals import (
     Refusal,
 )
@@ -466,3 +469,43 @@ def test_a_cancellation_is_answered_200() -> None:
     assert (response.status, list(response.headers)) == (200, [SERVER, EMPTY])
     dated = unsubscribe_response(SIGNED, request("UNSUBSCRIBE"), date=date)
     assert (dated.status, list(dated.headers)) == (200, [DATE, SERVER, EMPTY])
+
+
+# --- room, and the end of an attempt ---
+
+V, F = AttemptVerdict, DeliveryFailure
+
+
+@pytest.mark.clause("SUB-73")
+def test_a_subscription_that_there_is_no_room_for_is_answered_503() -> None:
+    limits = replace(DEFAULT_LIMITS, subscriptions=3, subscriptions_per_address=2)
+    assert judge_room("10.0.0.2", 1, 2, limits) is None
+    of_all = judge_room("10.0.0.2", 0, 3, limits)
+    of_one = judge_room("10.0.0.2", 2, 2, limits)
+    assert of_all == Refusal(503, "no room for another subscription", "")
+    assert of_one == Refusal(503, "no room for another subscription from 10.0.0.2", "")
+
+
+@pytest.mark.clause("FAIL-02", "FAIL-05")
+@pytest.mark.parametrize(
+    ("result", "fresh", "another", "verdict"),
+    [
+        (200, False, True, V.DELIVERED),
+        (299, True, False, V.DELIVERED),
+        (412, False, True, V.DISOWNED),
+        (199, False, True, V.NEXT_URL),
+        (307, False, True, V.NEXT_URL),
+        (500, False, True, V.NEXT_URL),
+        (500, False, False, V.ABANDONED),
+        (F.CONNECT, False, True, V.NEXT_URL),
+        (F.TIMED_OUT, True, False, V.ABANDONED),
+        (F.STALE, False, True, V.RETRY),
+        (F.STALE, False, False, V.RETRY),
+        (F.STALE, True, True, V.NEXT_URL),
+        (F.STALE, True, False, V.ABANDONED),
+    ],
+)
+def test_what_ends_the_search_for_a_delivery_url_and_what_goes_on(
+    result: int | DeliveryFailure, fresh: bool, another: bool, verdict: AttemptVerdict
+) -> None:
+    assert judge_attempt(result, fresh, another) is verdict

@@ -8,6 +8,7 @@ malformed or contradicts itself comes before 412 for what is well-formed and wro
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -27,7 +28,14 @@ from propchange.core.wire.headers import (
     parse_timeout,
     server_token,
 )
-from propchange.core.wire.messages import DeliveryURL, Endpoint, HeaderPairs, Request, Response
+from propchange.core.wire.messages import (
+    DeliveryFailure,
+    DeliveryURL,
+    Endpoint,
+    HeaderPairs,
+    Request,
+    Response,
+)
 from propchange.core.wire.refusals import (
     EMPTY,
     PRODUCT,
@@ -43,10 +51,13 @@ from propchange.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
     "INITIAL_EVENT_DELAY",
+    "AttemptVerdict",
     "Cancellation",
     "NewSubscription",
     "PublisherPolicy",
     "Renewal",
+    "judge_attempt",
+    "judge_room",
     "judge_subscribe",
     "judge_unsubscribe",
     "subscribe_response",
@@ -201,6 +212,16 @@ def judge_subscribe(
     )
 
 
+def judge_room(address: str, of_address: int, total: int, limits: Limits) -> Refusal | None:
+    """Whether a new subscription from ``address`` may be granted when there are ``total``
+    subscriptions, ``of_address`` of them from there; a 503 when it may not."""
+    if total >= limits.subscriptions:
+        return Refusal(503, "no room for another subscription", "")
+    if of_address >= limits.subscriptions_per_address:
+        return Refusal(503, f"no room for another subscription from {address}", "")
+    return None
+
+
 def judge_unsubscribe(request: Request, policy: PublisherPolicy) -> Cancellation | Refusal:
     """An UNSUBSCRIBE (UDA 2.0 §4.1.4, table 4-6)."""
     refusal = _judge_head(request, "UNSUBSCRIBE", policy.hosts)
@@ -273,3 +294,33 @@ def unsubscribe_response(
 ) -> Response:
     """The 200 to an UNSUBSCRIBE (UDA 2.0 §4.1.4)."""
     return empty_response(200, request, policy, date=date)
+
+
+class AttemptVerdict(enum.Enum):
+    """What the end of an attempt to deliver a message means for the message."""
+
+    DELIVERED = enum.auto()
+    DISOWNED = enum.auto()
+    """The subscriber does not know the SID: the subscription is over (FAIL-05)."""
+    RETRY = enum.auto()
+    """The attempt was none, since the peer had closed the connection before. Make it again, on a
+    connection that has carried nothing."""
+    NEXT_URL = enum.auto()
+    """Make an attempt at the next delivery URL (FAIL-01, FAIL-02)."""
+    ABANDONED = enum.auto()
+
+
+def judge_attempt(
+    result: int | DeliveryFailure, fresh: bool, has_another_url: bool
+) -> AttemptVerdict:
+    """An attempt was answered with the status ``result``, or failed. ``fresh`` tells that its
+    connection had carried nothing before, ``has_another_url`` that there is another delivery URL
+    and time for it."""
+    if isinstance(result, int):
+        if 200 <= result < 300:
+            return AttemptVerdict.DELIVERED
+        if result == 412:
+            return AttemptVerdict.DISOWNED
+    elif result is DeliveryFailure.STALE and not fresh:
+        return AttemptVerdict.RETRY
+    return AttemptVerdict.NEXT_URL if has_another_url else AttemptVerdict.ABANDONED

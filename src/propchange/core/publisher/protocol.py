@@ -12,10 +12,13 @@ from propchange.core.multicast.message import Datagram, MulticastScope, ServiceI
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
 from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.judge import (
+    AttemptVerdict,
     Cancellation,
     NewSubscription,
     PublisherPolicy,
     Renewal,
+    judge_attempt,
+    judge_room,
     judge_subscribe,
     judge_unsubscribe,
     subscribe_response,
@@ -56,6 +59,7 @@ __all__ = ["PublisherProtocol"]
 
 _step = PUBLISHER.step
 _ENDED = PublisherState.ENDED
+_DELIVERED = AttemptVerdict.DELIVERED
 _SENDING = PublisherState.SENDING
 _QUIET = _step(_SENDING, PublisherInput.SETTLED)
 
@@ -207,12 +211,11 @@ class PublisherProtocol:
         self, service: PublishedService, request: Request, verdict: NewSubscription, now: float
     ) -> Response:
         address = verdict.peer.host
-        if len(self._subscriptions) >= self._limits.subscriptions:
-            return self._refuse(request, Refusal(503, "no room for another subscription", ""))
-        if self._per_address.get(address, 0) >= self._limits.subscriptions_per_address:
-            return self._refuse(
-                request, Refusal(503, f"no room for another subscription from {address}", "")
-            )
+        refusal = judge_room(
+            address, self._per_address.get(address, 0), len(self._subscriptions), self._limits
+        )
+        if refusal is not None:
+            return self._refuse(request, refusal)
         sid = self._new_sid()
         wanted = self._accept_statevar(service, verdict.statevar)
         subscription = Subscription(
@@ -336,36 +339,39 @@ class PublisherProtocol:
         state = subscription.state
         if state is _ENDED:
             return
-        if isinstance(result, int) and 200 <= result < 300:
+        has_another_url = (
+            subscription.route + 1 < len(subscription.routes)
+            and now < subscription.message_deadline
+        )
+        verdict = judge_attempt(result, delivery.fresh, has_another_url)
+        if verdict is _DELIVERED:
             if state is not _SENDING:
                 subscription.heard = True
                 self._outcomes.append(
                     InitialEventDelivered(subscription.sid, subscription.service.path)
                 )
             self._settle(subscription)
-        elif result == 412:
+        elif verdict is AttemptVerdict.DISOWNED:
             self._move(subscription, PublisherInput.DISOWNED)
             self._outcomes.append(Disowned(subscription.sid))
-        elif result is DeliveryFailure.STALE and not delivery.fresh:
-            # Not an attempt that failed: the peer had closed before it was made.
+        elif verdict is AttemptVerdict.RETRY:
             subscription.fresh = True
             self._schedule.enqueue(subscription)
         else:
-            self._attempt_failed(subscription, delivery, result, now)
+            self._attempt_failed(subscription, delivery, result, verdict)
 
     def _attempt_failed(
         self,
         subscription: Subscription,
         delivery: Delivery,
         result: int | DeliveryFailure,
-        now: float,
+        verdict: AttemptVerdict,
     ) -> None:
         reason = result.value if isinstance(result, DeliveryFailure) else f"answered with {result}"
         self._outcomes.append(
             AttemptFailed(subscription.sid, delivery.seq, delivery.address.url.url, reason)
         )
-        has_another = subscription.route + 1 < len(subscription.routes)
-        if has_another and now < subscription.message_deadline:
+        if verdict is AttemptVerdict.NEXT_URL:
             subscription.route += 1
             subscription.fresh = False
             self._schedule.enqueue(subscription)
