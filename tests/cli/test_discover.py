@@ -17,7 +17,9 @@ import pytest
 
 from propchange import Device, Service, StateVariable, host
 from propchange.asyncio.sightings import Sighting, SightingKind
-from propchange.cli.discover import DiscoverOptions, Found, _nothing, _now, _TerminalLines
+from propchange.cli.discover import DiscoverOptions, _nothing
+from propchange.cli.lines import DeviceLine, now
+from propchange.cli.terminal import TerminalLines
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 
 TYPE = "urn:example-org:device:Bench:1"
@@ -154,7 +156,7 @@ DESCRIBED = DeviceDescription(
                 "changed: uuid:a  Bench:1",
                 "    http://192.0.2.9/d",
                 "    uuid:a",
-                "    its description cannot be had: no connection\\x1b",
+                "    the description cannot be read: no connection\\x1b",
             ],
         ),
         (SightingKind.GONE, DESCRIBED, None, ["gone: Bench\\x85[bold]\\u202e  Bench:1"]),
@@ -172,8 +174,8 @@ def test_a_terminal_gets_lines_for_people(
     error: str | None,
     lines: list[str],
 ) -> None:
-    form = _TerminalLines(io.StringIO())
-    assert form.line(Found(_now(), sighting(kind), description, error)).splitlines() == lines
+    form = TerminalLines(io.StringIO())
+    assert form.device(DeviceLine(now(), sighting(kind), description, error)).splitlines() == lines
 
 
 def test_watch_takes_a_udn(bench: Any, propchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:

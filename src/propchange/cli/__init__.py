@@ -1,4 +1,4 @@
-"""The ``propchange`` command, with ``demo`` and ``watch``. Needs the extra ``cli``."""
+"""The ``propchange`` command: ``demo``, ``discover`` and ``watch``. Needs the extra ``cli``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NEEDED = frozenset({"click", "rich", "typer"})
 
 
 def main() -> None:
-    """The console script. Raises SystemExit with the status."""
+    """The console script. Raises SystemExit with the exit status."""
     try:
         from propchange.cli.app import app
     except KeyboardInterrupt:
@@ -21,15 +21,11 @@ def main() -> None:
         if missing not in _NEEDED:
             raise
         sys.exit(f"propchange: the command needs {missing}: pip install 'propchange[cli]'")
-    _keep_standard_descriptors()
-    app()
-
-
-def _keep_standard_descriptors() -> None:
-    """Where the shell has closed one (``>&-``), a socket would take its number, and what is meant
-    for it."""
+    # Where the shell has closed a standard stream (`>&-`), a socket would get its descriptor and
+    # the texts written to it. os.open takes the lowest free one.
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+            os.open(os.devnull, os.O_RDWR)
+    app()

@@ -1,4 +1,4 @@
-"""The command line: what the commands and their options are called."""
+"""The command line: commands, options and their help."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from propchange.cli.demo import demo as run_demo
 from propchange.cli.discover import DiscoverOptions
 from propchange.cli.discover import discover as run_discover
-from propchange.cli.running import run
+from propchange.cli.exit_status import run
 from propchange.cli.watch import WatchOptions
 from propchange.cli.watch import watch as run_watch
 from propchange.driver.interfaces import ports_of
@@ -22,7 +22,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="propchange",
-    help="UPnP eventing (GENA): watch what devices tell, and see it work.",
+    help="UPnP eventing (GENA): find devices and print their events.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,7 +40,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def _callback_host(text: str | None) -> str | None:
-    """An address that a device can call: no port, no zone, not "any"."""
+    """A host name or address that a device can connect to, without a port or a zone."""
     if text is None:
         return None
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
@@ -56,7 +56,7 @@ def _callback_host(text: str | None) -> str | None:
 
 
 def _ports(text: str) -> Sequence[int]:
-    """``P`` or ``P-Q``, as :class:`propchange.ControlPoint` takes them."""
+    """``P`` or ``P-Q`` as the ports for :class:`propchange.ControlPoint`."""
     first, dash, last = text.partition("-")
     if not first.isdecimal() or not (last.isdecimal() or not dash):
         raise typer.BadParameter("a port, or two with a dash between: 49152 or 49152-49200")
@@ -74,28 +74,28 @@ def propchange(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """UPnP eventing (GENA): watch what devices tell, and see it work."""
+    """UPnP eventing (GENA): find devices and print their events."""
 
 
 @app.command()
 def demo(
     seconds: Annotated[
         float | None,
-        typer.Option(min=0, help="End after so many seconds. Without it, Ctrl-C ends the demo."),
+        typer.Option(min=0, help="End after this many seconds. Without it, Ctrl-C ends the demo."),
     ] = None,
     lan: Annotated[
         bool,
         typer.Option(
             "--lan",
-            help="Host the devices where other machines can reach them, at the URLs that are "
-            "printed, and not on the loopback interface.",
+            help="Host the devices at an address that other machines can reach, instead of on the "
+            "loopback interface. The URLs are printed.",
         ),
     ] = False,
 ) -> None:
     """Simulate a thermometer and a media renderer, and print their events.
 
-    A control point subscribes to both over real sockets of this machine. Off a terminal it prints
-    JSON Lines, as watch does.
+    A control point subscribes to both over real sockets of this machine. If the output is no
+    terminal, it prints JSON Lines, as watch does.
     """
     raise typer.Exit(run(run_demo(seconds, lan=lan), endless=seconds is None))
 
@@ -103,27 +103,27 @@ def demo(
 @app.command()
 def discover(
     seconds: Annotated[
-        float, typer.Option(min=0, help="How long to listen; 0: until Ctrl-C.")
+        float, typer.Option(min=0, help="Seconds to listen; 0: until Ctrl-C.")
     ] = 5.0,
     type: Annotated[
         str | None,
         typer.Option(
             metavar="T",
-            help="Only devices with this device or service type, embedded ones too: a whole type, "
-            "or a short name such as MediaRenderer.",
+            help="Print only devices with this device or service type, embedded ones included. A "
+            "whole type, or a short name such as MediaRenderer.",
         ),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="JSON Lines, as always off a terminal.")
+        bool, typer.Option("--json", help="Print JSON Lines, on a terminal too.")
     ] = False,
     interface: Annotated[
         str | None,
-        typer.Option(metavar="I", help="The one interface, or address of it, to search from."),
+        typer.Option(metavar="I", help="Search from this interface only: a name or an address."),
     ] = None,
 ) -> None:
-    """Search for devices and print them as they appear, with the services that send events.
+    """Search for devices and print each as it appears, with the services that send events.
 
-    Status 1 when there are none.
+    The exit status is 1 if there are none.
     """
     options = DiscoverOptions(seconds=seconds or None, type=type, json=json, interface=interface)
     raise typer.Exit(run(run_discover(options), endless=not seconds))
@@ -134,8 +134,8 @@ def watch(  # noqa: PLR0917 - typer calls it by name
     url: Annotated[
         str,
         typer.Argument(
-            help="A device description, an event URL, or the UDN of a device (uuid:…), which is "
-            "searched for and followed.",
+            help="The URL of a device description, an event URL, or the UDN of a device (uuid:…). "
+            "A device with that UDN is searched for, and followed to a new address.",
             show_default=False,
         ),
     ],
@@ -143,29 +143,30 @@ def watch(  # noqa: PLR0917 - typer calls it by name
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A service to watch, by its short name, serviceId or type; can be repeated. "
-            "Without it, all that send events.",
+            help="Watch this service, by its short name, serviceId or type. Can be repeated. "
+            "Without it, watch all services that send events.",
         ),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="JSON Lines, as always off a terminal.")
+        bool, typer.Option("--json", help="Print JSON Lines, on a terminal too.")
     ] = False,
     raw: Annotated[
         bool,
         typer.Option(
             "--raw",
-            help="Values as the texts received, not typed; on a terminal also each NOTIFY whole.",
+            help="Print values as the texts received. On a terminal, print each NOTIFY too.",
         ),
     ] = False,
     count: Annotated[
-        int | None, typer.Option(min=1, help="End after so many events, of all services together.")
+        int | None,
+        typer.Option(min=1, help="End after this many events of all services."),
     ] = None,
     diagnose: Annotated[
         bool,
         typer.Option(
             "--diagnose",
-            help="Say whether events arrive and, if not, why and what to do, with the facts; then "
-            "end, with status 0 if they do.",
+            help="Say whether events arrive and, if not, why and what to do, with the facts. Then "
+            "end. The exit status is 0 if events arrive.",
         ),
     ] = False,
     port: Annotated[
@@ -173,8 +174,8 @@ def watch(  # noqa: PLR0917 - typer calls it by name
         typer.Option(
             metavar="P[-Q]",
             parser=_ports,
-            help="The port to take events on, or a range of which the first free one is taken: "
-            "what a firewall has to let in. Without it, any free one.",
+            help="Receive events on this port, or on the first free port of this range: the one "
+            "to open in a firewall. Without it, on any free port.",
         ),
     ] = None,
     callback_host: Annotated[
@@ -182,8 +183,8 @@ def watch(  # noqa: PLR0917 - typer calls it by name
         typer.Option(
             metavar="H",
             callback=_callback_host,
-            help="The address that devices are to send events to, where it is not the one that "
-            "connects to them (NAT, containers).",
+            help="Let devices send events to this address instead of the one that connects to "
+            "them (NAT, containers).",
         ),
     ] = None,
     callback_port: Annotated[
@@ -192,8 +193,8 @@ def watch(  # noqa: PLR0917 - typer calls it by name
             metavar="P",
             min=1,
             max=65535,
-            help="The port that devices are to send events to. Events are taken on it too, unless "
-            "--port says otherwise.",
+            help="Let devices send events to this port. Events are received on it too, unless "
+            "--port is given.",
         ),
     ] = None,
     duration: Annotated[
@@ -202,14 +203,14 @@ def watch(  # noqa: PLR0917 - typer calls it by name
             metavar="S",
             min=1,
             max=_LONGEST_DURATION,
-            help="The duration in seconds to ask for in TIMEOUT; subscriptions are renewed "
-            "before it ends. It is not how long watch runs.",
+            help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed before "
+            "it ends. It does not end watch.",
         ),
     ] = 1800,
 ) -> None:
-    """Subscribe to a device's services and print their events and how the subscriptions are.
+    """Subscribe to the services of a device and print their events and the subscriptions' status.
 
-    Ctrl-C unsubscribes and ends with status 0, or 130 when --count has not been reached.
+    Ctrl-C unsubscribes and ends with exit status 0, or 130 before --count is reached.
     """
     options = WatchOptions(
         url=url,

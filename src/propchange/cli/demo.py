@@ -1,7 +1,7 @@
 """``propchange demo``: two simulated devices, and a control point that prints their events.
 
-All of it goes over real sockets of this machine; ``propchange watch`` in another terminal, or
-with ``--lan`` on another machine, can join in, with the URLs that the demo prints.
+They use real sockets of this machine. ``propchange watch`` takes the URLs that the demo prints, in
+another terminal, or with ``--lan`` on another machine.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import NamedTuple
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.interfaces import default_address
-from propchange.cli.following import Follower
+from propchange.cli.event_printer import EventPrinter
+from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
-from propchange.cli.running import CommandFailed
-from propchange.cli.watch import output, sources_of
+from propchange.cli.output import output
+from propchange.cli.watch import sources_of
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
@@ -39,14 +40,14 @@ _TRACKS = (
 
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
-    """A temperature in degrees Celsius, and whether it is too warm."""
+    """A temperature in degrees Celsius, and an alarm when it is too warm."""
 
     temperature = StateVariable("r4", initial=21.0)
     alarm = StateVariable("boolean", initial=False)
 
 
 class Playback(Service, type="urn:example-org:service:Playback:1"):
-    """What a media renderer plays, and how loud."""
+    """The track that a media renderer plays, and its volume."""
 
     transport_state = StateVariable(
         "string", initial="STOPPED", allowed=("STOPPED", "PLAYING", "PAUSED_PLAYBACK")
@@ -58,7 +59,8 @@ class Playback(Service, type="urn:example-org:service:Playback:1"):
 
 
 class Simulation(NamedTuple):
-    """A device, and what moves its variables: ``step`` is called every ``interval`` seconds."""
+    """A simulated device. ``step`` changes its variables; it is called every ``interval``
+    seconds."""
 
     device: Device
     step: Callable[[], None]
@@ -66,7 +68,7 @@ class Simulation(NamedTuple):
 
 
 def simulations(randomness: random.Random) -> tuple[Simulation, ...]:
-    """The devices of the demo, at rest."""
+    """The devices of the demo, before their first step."""
     thermometer, playback = Thermometer(), Playback()
     return (
         Simulation(
@@ -83,7 +85,7 @@ def simulations(randomness: random.Random) -> tuple[Simulation, ...]:
 
 
 def move_thermometer(thermometer: Thermometer, randomness: random.Random) -> None:
-    """It drifts back to 21.5 °C; alarm and temperature change in one event."""
+    """Change the temperature, with a pull towards 21.5 °C, and the alarm in the same event."""
     pull = (21.5 - thermometer.temperature) * 0.2
     with thermometer.batch():
         thermometer.temperature = round(thermometer.temperature + pull + randomness.gauss(0, 1), 1)
@@ -91,7 +93,7 @@ def move_thermometer(thermometer: Thermometer, randomness: random.Random) -> Non
 
 
 def move_playback(playback: Playback, randomness: random.Random) -> None:
-    """Somebody is at the remote control."""
+    """Press a random button of the remote control."""
     pressed = randomness.choice(("louder", "softer", "mute", "pause", "next"))
     if playback.transport_state == "STOPPED":
         playback.transport_state = "PLAYING"
@@ -120,16 +122,15 @@ def _address(*, lan: bool) -> str:
 
 
 async def demo(seconds: float | None, *, lan: bool = False) -> None:
-    """Run the demo for ``seconds``, or for ever. ``lan``: where other machines can reach it.
-
-    Raises CommandFailed when there is no such address."""
+    """Run the demo for ``seconds``, or without an end. ``lan``: at an address that other machines
+    can reach. Raises CommandFailed if there is no such address."""
     address = _address(lan=lan)
     writer, form = output(sys.stdout, json=False)
-    follower = Follower(writer, form)
+    printer = EventPrinter(writer, form)
     async with (
         writer,
         contextlib.AsyncExitStack() as running,
-        ControlPoint(interface=address, tap=follower.tap) as control_point,
+        ControlPoint(interface=address, tap=printer.tap) as control_point,
     ):
         for name, service in (("Thermometer", "Thermometer"), ("Media renderer", "Playback")):
             form.expect(Source(name, service))
@@ -142,10 +143,10 @@ async def demo(seconds: float | None, *, lan: bool = False) -> None:
                 (source, service.subscribe()) for service, source in sources_of(device).items()
             ]
             running.push_async_callback(_ended, asyncio.create_task(_simulate(simulation, hosted)))
-            follower.tell(Source(device.friendly_name, ""), "hosted", hosted.description_url)
+            printer.status(Source(device.friendly_name, ""), "hosted", hosted.description_url)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await follower.follow(wanted)
+                await printer.run(wanted)
 
 
 async def _simulate(simulation: Simulation, hosted: HostedDevice) -> None:

@@ -5,69 +5,77 @@ An event::
     {"time": …, "device": …, "service": …, "sid": …, "seq": …, "initial": …, "merged": …,
      "changes": {variable: value, …}}
 
-a status::
+A status. A change of a subscription's status has a ``cause`` too::
 
     {"time": …, "device": …, "service": …, "status": …, "reason": …}
 
-and a diagnosis, once a subscription is deaf::
+A diagnosis of a subscription that is deaf::
 
     {"time": …, "device": …, "service": …, "diagnosis": {"verdict": …, "well": …, "sentence": …,
-     "advice": …, "facts": {what: how, …}}}
+     "advice": …, "facts": {name: text, …}}}
 
-``time`` is ISO 8601 with the offset from UTC. What is granted or renewed says so in ``reason``:
-"until" and a time of the same form, or "without an end". ``device`` and ``service`` are null where
-the status belongs to none. Values are numbers, booleans and strings as the service description
-declares them, and the text as received for every other type.
+A device, from ``propchange discover``::
+
+    {"time": …, "kind": "appeared" | "changed" | "gone", "udn": …, "friendly_name": …,
+     "device_type": …, "description_url": …, "evented": [service, …], "types": [type, …],
+     "problem": …}
+
+``time`` is ISO 8601 with the offset from UTC. The ``reason`` of a grant or renewal begins with
+"until" and a time of the same form, or with "without an end". ``device`` and ``service`` are null
+in a status that belongs to none. Values are numbers, booleans and strings as the service
+description declares them; a value of any other type is the text as received. ``evented`` has the
+short names that ``watch --service`` takes. If the description cannot be read, ``problem`` says why,
+and ``friendly_name``, ``device_type`` and ``evented`` are null.
 """
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
-from propchange.cli.escaping import escape_json
 from propchange.cli.lines import (
+    DeviceLine,
     DiagnosisLine,
     EventLine,
     Source,
     StatusLine,
     diagnosis_object,
+    escape_json,
     named_changes,
     plain_value,
 )
 
-__all__ = ["JSONLines"]
+__all__ = ["JSONLines", "json_line"]
 
 
 class JSONLines:
-    """Lines of JSON. ``raw``: the texts as received instead of typed values."""
+    """Lines of JSON. ``raw``: values are the texts as received."""
 
     def __init__(self, *, raw: bool = False) -> None:
         self._raw = raw
 
     def expect(self, source: Source) -> None:
-        """Every object says whole where it came from."""
+        """Nothing to do: every object names its source."""
 
     def begin(self) -> str:
-        """Nothing stands before the first object."""
+        """There is no head."""
         return ""
 
     def event(self, line: EventLine) -> str:
         """One object for the whole event message."""
         event = line.event
-        return _line(
-            {
-                "time": line.time.isoformat(timespec="milliseconds"),
-                "device": line.source.device,
-                "service": line.source.service,
-                "sid": event.sid,
-                "seq": event.seq,
-                "initial": event.is_initial,
-                "merged": event.merged,
-                "changes": {
-                    name: change.text if self._raw else plain_value(change)
-                    for name, change in named_changes(event, raw=self._raw)
-                },
-            }
+        return _stamped(
+            line.time,
+            device=line.source.device,
+            service=line.source.service,
+            sid=event.sid,
+            seq=event.seq,
+            initial=event.is_initial,
+            merged=event.merged,
+            changes={
+                name: change.text if self._raw else plain_value(change)
+                for name, change in named_changes(event, raw=self._raw)
+            },
         )
 
     def status(self, line: StatusLine) -> str:
@@ -75,29 +83,43 @@ class JSONLines:
         reason = line.reason
         if line.until is not None:
             reason = f"until {line.until.isoformat(timespec='seconds')}, {reason}"
-        return _line(
-            {
-                "time": line.time.isoformat(timespec="milliseconds"),
-                "device": line.source.device if line.source else None,
-                "service": (line.source.service or None) if line.source else None,
-                "status": line.status,
-                "reason": reason,
-                **({"cause": line.cause} if line.cause else {}),
-            }
+        device, service = line.source or (None, None)
+        cause = {"cause": line.cause} if line.cause else {}
+        status = line.status
+        return _stamped(
+            line.time, device=device, service=service or None, status=status, reason=reason, **cause
         )
 
     def diagnosis(self, line: DiagnosisLine) -> str:
         """One object for the diagnosis."""
-        return _line(
-            {
-                "time": line.time.isoformat(timespec="milliseconds"),
-                "device": line.source.device,
-                "service": line.source.service or None,
-                "diagnosis": diagnosis_object(line.diagnosis),
-            }
+        return _stamped(
+            line.time,
+            device=line.source.device,
+            service=line.source.service or None,
+            diagnosis=diagnosis_object(line.diagnosis),
+        )
+
+    def device(self, line: DeviceLine) -> str:
+        """One object for the device."""
+        sighting, description = line.sighting, line.description
+        return _stamped(
+            line.time,
+            kind=sighting.kind.value,
+            udn=sighting.udn,
+            friendly_name=description and description.friendly_name,
+            device_type=description and description.device_type,
+            description_url=sighting.description_url,
+            evented=description and line.evented,
+            types=list(sighting.types),
+            problem=line.problem,
         )
 
 
-def _line(value: dict[str, object]) -> str:
-    # Nothing but a string can hold a character that escape_json would change.
+def json_line(value: object) -> str:
+    """``value`` as one line of JSON, escaped."""
+    # escape_json changes nothing outside of strings: JSON has only ASCII there.
     return escape_json(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def _stamped(time: datetime, **members: object) -> str:
+    return json_line({"time": time.isoformat(timespec="milliseconds"), **members})

@@ -1,39 +1,51 @@
-"""What the commands tell, before it has a form: events and statuses of named services."""
+"""The lines that the commands print: what they say, and their text made safe for a terminal.
+
+A line has no form yet. :mod:`.terminal` writes lines for people, :mod:`.jsonlines` for programs.
+
+A device chooses its names and values. Escaped, they cannot move the cursor, colour the line, ring
+the bell, reverse the reading order or break a line into two.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from propchange.asyncio.sightings import Sighting
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Change, Event
 from propchange.core.wire.messages import Request
+from propchange.upnp.description import DeviceDescription
 
 __all__ = [
+    "DeviceLine",
     "DiagnosisLine",
     "EventLine",
-    "LineFormat",
     "Source",
     "StatusLine",
     "diagnosis_object",
+    "escape",
+    "escape_json",
     "named_changes",
+    "now",
     "plain_value",
 ]
 
 
 class Source(NamedTuple):
-    """Which service of which device, as its description calls them, or the two halves of an
-    event URL that was given without a description. An empty ``service``: the whole device."""
+    """A service of a device, by the names in its description. Without a description, the two
+    halves of the event URL. An empty ``service`` stands for the whole device."""
 
     device: str
     service: str
 
 
 class EventLine(NamedTuple):
-    """An event, when and where it came from. ``message`` is the NOTIFY as received, where that is
-    wanted and there is one: an event that was merged has several."""
+    """An event, its time and its source. ``message`` is the NOTIFY as received, if it was kept;
+    None for a merged event, which came in several."""
 
     time: datetime
     source: Source
@@ -42,9 +54,9 @@ class EventLine(NamedTuple):
 
 
 class StatusLine(NamedTuple):
-    """``source`` is None for what belongs to no device; ``until`` is the end of what was
-    granted, None where nothing was or it has no end. ``cause`` is that of a status change, for
-    programs; empty for what is none."""
+    """A status. ``source``: None if it belongs to no device. ``until``: the end of the granted
+    duration, None without a grant and for an infinite one. ``cause``: the value of the
+    :class:`.Cause` of a status change, else empty."""
 
     time: datetime
     source: Source | None
@@ -55,34 +67,36 @@ class StatusLine(NamedTuple):
 
 
 class DiagnosisLine(NamedTuple):
-    """What was found out about a subscription that hears nothing, and when."""
+    """The diagnosis of a subscription."""
 
     time: datetime
     source: Source
     diagnosis: Diagnosis
 
 
-class LineFormat(Protocol):
-    """How lines look. Each method returns whole lines, with their ends."""
+class DeviceLine(NamedTuple):
+    """A device that has appeared, changed or gone. ``problem`` says why ``description`` is None;
+    it is None too for a device that goes before its description was read."""
 
-    def expect(self, source: Source) -> None:
-        """Lines of ``source`` will come."""
+    time: datetime
+    sighting: Sighting
+    description: DeviceDescription | None
+    problem: str | None
 
-    def begin(self) -> str:
-        """What stands before the first line."""
+    @property
+    def evented(self) -> list[str]:
+        """The short names of the services that send events, embedded devices included."""
+        services = self.description.all_services() if self.description else ()
+        return [service.name for service in services if service.event_url]
 
-    def event(self, line: EventLine) -> str:
-        """An event message."""
 
-    def status(self, line: StatusLine) -> str:
-        """A change of status."""
-
-    def diagnosis(self, line: DiagnosisLine) -> str:
-        """A diagnosis, with its facts."""
+def now() -> datetime:
+    """The time of a line, with this machine's offset from UTC."""
+    return datetime.now().astimezone()
 
 
 def diagnosis_object(diagnosis: Diagnosis) -> dict[str, object]:
-    """A diagnosis as JSON has it."""
+    """A diagnosis as an object for JSON."""
     return {
         "verdict": diagnosis.verdict.value,
         "well": diagnosis.well,
@@ -93,9 +107,11 @@ def diagnosis_object(diagnosis: Diagnosis) -> dict[str, object]:
 
 
 def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Change]]:
-    """The changes of ``event`` with names that tell them apart: those of a LastChange that are
-    not of instance 0 and its master channel carry both, ``Volume[0,LF]``. A LastChange that was
-    understood is told by what stands in it, or, with ``raw``, by its own text alone."""
+    """The changes of ``event``, each with a name that no other has.
+
+    The name is the variable's. A change in a LastChange carries its instance and channel,
+    ``Volume[0,LF]``, unless these are instance 0 and the master channel. A LastChange that was
+    decoded yields its contents; with ``raw`` it yields its own text instead."""
     expanded = any(change.instance is not None for change in event.details)
     for change in event.details:
         if expanded and raw == (change.instance is not None):
@@ -110,9 +126,60 @@ def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Cha
 
 
 def plain_value(change: Change) -> str | int | float | bool:
-    """The value, where JSON has a type for it; the text as received otherwise: times, binary
-    data, UUIDs, infinities, and what does not fit its declared type."""
+    """The value if JSON has a type for it, else the text as received. JSON has none for times,
+    binary data, UUIDs, infinities and a text that does not fit its declared type."""
     value = change.value
     if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return change.text
+
+
+# --- escaping ---
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+_JOINERS = "\u200c\u200d"
+"""Writing systems and emoji need them, and they only join the characters beside them."""
+
+# This finds candidates fast, and isprintable() decides: every character that a terminal acts on
+# is unprintable.
+_CANDIDATE = re.compile(r"[^\x20-\x7e]")
+
+
+def escape(text: str) -> str:
+    r"""``text`` with every control and formatting character as ``\n``, ``\x1b`` or ``\u202e``.
+
+    Backslashes stay as they are, so the original cannot be restored: that is for JSON Lines.
+    """
+    return _CANDIDATE.sub(_escaped, text)
+
+
+def escape_json(document: str) -> str:
+    r"""The same for JSON that was written without ``ensure_ascii``, as JSON's ``\u`` escapes."""
+    return _CANDIDATE.sub(_escaped_in_json, document)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if _is_harmless(character):
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return _SHORT.get(character) or f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _escaped_in_json(found: re.Match[str]) -> str:
+    character = found[0]
+    if _is_harmless(character):
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def _is_harmless(character: str) -> bool:
+    # isprintable() is False for every space but the ASCII one. Of these, the line and paragraph
+    # separators break lines.
+    if character.isprintable() or character in _JOINERS:
+        return True
+    return character.isspace() and ord(character) > 0x9F and character not in "\u2028\u2029"

@@ -1,4 +1,5 @@
-"""Lines for people: time, device, service, SEQ, variable, value, in colour where there is some."""
+"""Lines for people, in columns: time, device, service, SEQ, variable, value. In colour if the
+terminal has colours."""
 
 from __future__ import annotations
 
@@ -9,12 +10,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from propchange.cli.escaping import escape
+from propchange.asyncio.sightings import SightingKind
 from propchange.cli.lines import (
+    DeviceLine,
     DiagnosisLine,
     EventLine,
     Source,
     StatusLine,
+    escape,
     named_changes,
     plain_value,
 )
@@ -25,7 +28,8 @@ __all__ = ["TerminalLines"]
 
 _TIME_WIDTH = len("12:00:00.000")
 _WIDEST = 24
-"""A column grows with what stands in it, up to here; longer names push the others aside."""
+"""Cells. A column grows with its texts up to this width; a longer text moves the columns behind
+it."""
 
 _STYLES = {
     "active": "green",
@@ -47,15 +51,15 @@ _STYLES = {
 
 
 class TerminalLines:
-    """Lines for ``stream``, a terminal. Everything that came from the network is escaped, and
-    nothing in it is markup.
+    """Lines for ``stream``, a terminal. Text from the network is escaped, and none of it is
+    markup.
 
-    ``raw``: the whole NOTIFY as received stands above each event, whose values are the texts in
-    it. ``sources`` are those that will come, if known: they set the width of the columns.
+    ``raw``: the whole NOTIFY as received stands above each event, and values are the texts as
+    received.
     """
 
     def __init__(self, stream: TextIO, *, raw: bool = False) -> None:
-        # It is given Text alone, in which nothing is markup, an emoji code or highlighted.
+        # It prints Text objects only: in these, nothing is markup, an emoji code or highlighted.
         self._console = Console(file=stream)
         self._raw = raw
         self._device_width = len("device")
@@ -64,7 +68,7 @@ class TerminalLines:
         self._deaf: set[Source | None] = set()
 
     def expect(self, source: Source) -> None:
-        """Lines of ``source`` will come: make room for its names."""
+        """Widen the columns for the names of ``source``."""
         self._device_width = _grown(self._device_width, escape(source.device))
         self._service_width = _grown(self._service_width, escape(source.service))
 
@@ -78,7 +82,7 @@ class TerminalLines:
         return self._rendered([line])
 
     def event(self, line: EventLine) -> str:
-        """A line per variable; the first one says what belongs to all of them."""
+        """One line per variable. Only the first one has time, device, service and SEQ."""
         lines: list[Text] = []
         if line.message is not None:
             lines += _message_lines(line.message)
@@ -106,7 +110,7 @@ class TerminalLines:
         return self._rendered(lines)
 
     def status(self, line: StatusLine) -> str:
-        """One line; none for "active" unless it was deaf: the initial event tells as much."""
+        """One line. "active" has one only after "deaf": otherwise the initial event shows it."""
         if line.status == "deaf":
             self._deaf.add(line.source)
         elif line.status == "active":
@@ -127,14 +131,38 @@ class TerminalLines:
         text = self._start(line.time, line.source)
         text.append("       diagnosis", "green" if line.diagnosis.well else "bold red")
         text.append(f": {escape(str(line.diagnosis))}")
-        facts = line.diagnosis.facts.lines()
-        width = max(cell_len(escape(what)) for what, _ in facts)
-        lines = [text]
-        for what, how in facts:
-            fact = Text("  | " + _padded(escape(what), width), "dim")
-            fact.append(f"  {escape(how)}")
-            lines.append(fact)
-        return self._rendered(lines)
+        facts = [(escape(name), escape(fact)) for name, fact in line.diagnosis.facts.lines()]
+        width = max(cell_len(name) for name, _ in facts)
+        return self._rendered(
+            [
+                text,
+                *(Text.assemble((f"  | {_padded(n, width)}", "dim"), f"  {f}") for n, f in facts),
+            ]
+        )
+
+    def device(self, line: DeviceLine) -> str:
+        """A line with name and type. Below it, indented: the description's URL, the UDN, the
+        services that send events."""
+        sighting, description = line.sighting, line.description
+        head = Text()
+        if sighting.kind is not SightingKind.APPEARED:
+            head.append(f"{sighting.kind.value}: ", "yellow")
+        name = description.friendly_name if description else ""
+        head.append(escape(name or sighting.udn), "bold")
+        kind = description.device_type if description else next(iter(sighting.types), "")
+        # MediaRenderer:1 of a whole type.
+        head.append(f"  {escape(':'.join(kind.split(':')[-2:]))}", "blue")
+        if sighting.kind is SightingKind.GONE:
+            return self._rendered([head])
+        if line.problem is not None:
+            events = Text(f"    the description cannot be read: {escape(line.problem)}", "red")
+        elif line.evented:
+            names = ", ".join(dict.fromkeys(line.evented))
+            events = Text(f"    sends events: {escape(names)}", "green")
+        else:
+            events = Text("    sends no events", "dim")
+        url, udn = escape(sighting.description_url), escape(sighting.udn)
+        return self._rendered([head, Text(f"    {url}"), Text(f"    {udn}", "dim"), events])
 
     def _start(self, time: datetime, source: Source | None) -> Text:
         if source is not None:

@@ -1,7 +1,10 @@
-"""``propchange watch``: print the events of a device's services."""
+"""``propchange watch``: print the events of a device's services, or with ``--diagnose`` say whether
+they arrive and why not."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,13 +15,13 @@ from urllib.parse import urlsplit
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.remote import RemoteDevice, RemoteService
 from propchange.asyncio.subscription import Subscription
-from propchange.cli.diagnosing import diagnose_all, write_diagnoses
-from propchange.cli.following import Follower
-from propchange.cli.jsonlines import JSONLines
-from propchange.cli.lines import LineFormat, Source
-from propchange.cli.running import CommandFailed
+from propchange.cli.event_printer import EventPrinter
+from propchange.cli.exit_status import CommandFailed
+from propchange.cli.jsonlines import json_line
+from propchange.cli.lines import DiagnosisLine, Source, diagnosis_object, escape, now
+from propchange.cli.output import LineFormat, Writer, is_terminal, output
 from propchange.cli.terminal import TerminalLines
-from propchange.cli.writing import Writer
+from propchange.core.subscriber.events import Status, StatusChange
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -27,9 +30,12 @@ from propchange.errors import (
     SubscriptionRefused,
 )
 
-__all__ = ["WatchOptions", "output", "sources_of", "watch"]
+__all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
 
 Wanted = list[tuple[Source, Subscription]]
+
+_SPARE_SECONDS = 1.0
+"""Added to the time that a SUBSCRIBE and an initial event may take together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,8 @@ class WatchOptions:
 
 
 async def watch(options: WatchOptions) -> None:
-    """Print events until ``options.count`` of them have come, or for ever; or, with
-    ``options.diagnose``, whether events come and why not.
+    """Print events until ``options.count`` of them have come, or without an end. With
+    ``options.diagnose``: print the diagnoses instead.
 
     Raises CommandFailed or a PropchangeError with a sentence for the user."""
     if options.diagnose:
@@ -58,14 +64,14 @@ async def watch(options: WatchOptions) -> None:
         return
     writer, form = output(sys.stdout, json=options.json, raw=options.raw)
     async with writer:
-        follower = Follower(
+        printer = EventPrinter(
             writer,
             form,
             count=options.count,
             keep_messages=options.raw and isinstance(form, TerminalLines),
         )
-        async with _control_point(options, follower.tap) as control_point:
-            await _watch(control_point, follower, writer, form, options)
+        async with _control_point(options, printer.tap) as control_point:
+            await _watch(control_point, printer, writer, form, options)
 
 
 def _control_point(
@@ -85,26 +91,8 @@ async def _device(control_point: ControlPoint, url: str) -> RemoteDevice:
     return await (control_point.device(udn=url) if _is_udn(url) else control_point.device(url))
 
 
-async def _diagnose(options: WatchOptions) -> None:
-    url = options.url
-    async with _control_point(options) as control_point:
-        try:
-            device = await _device(control_point, url)
-            wanted = _of_device(device, options.services, wait=False)
-        except ValueError as error:
-            raise CommandFailed(str(error), status=2) from error
-        except PropchangeError:
-            if _is_udn(url):
-                raise
-            # Whatever is the matter with it, a subscription to it finds out.
-            wanted = [(_source_of(url), control_point.subscribe_url(url, wait=False))]
-        found = await diagnose_all(control_point, wanted)
-    as_json = options.json or not is_terminal(sys.stdout)
-    write_diagnoses(sys.stdout, url, found, as_json=as_json)
-
-
 def _source_of(url: str) -> Source:
-    """How an event URL without a description is called: by its two halves."""
+    """The name of an event URL without a description: its two halves."""
     parts = urlsplit(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     return Source(parts.netloc, path or "/")
@@ -112,7 +100,7 @@ def _source_of(url: str) -> Source:
 
 async def _watch(
     control_point: ControlPoint,
-    follower: Follower,
+    printer: EventPrinter,
     writer: Writer,
     form: LineFormat,
     options: WatchOptions,
@@ -124,12 +112,12 @@ async def _watch(
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
     except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
-        # A connection that was never made is no sign of an event URL.
+        # Without a connection, nothing shows that this is an event URL.
         if isinstance(error.__cause__, OSError):
             raise
         if options.services:
             raise CommandFailed(
-                f"--service needs the URL of a device description, and {url} is none: {error}"
+                f"--service needs the URL of a device description; {url} is none: {error}"
             ) from error
         not_a_description = error
         wanted = [(_source_of(url), control_point.subscribe_url(url))]
@@ -137,7 +125,7 @@ async def _watch(
         form.expect(source)
     writer.put(form.begin())
     try:
-        await follower.follow(wanted)
+        await printer.run(wanted)
     except PropchangeError as error:
         if not_a_description is None:
             raise
@@ -155,7 +143,7 @@ def _is_udn(url: str) -> bool:
 
 
 def _of_device(device: RemoteDevice, names: Sequence[str], *, wait: bool = True) -> Wanted:
-    """Subscriptions to the services that are called so, or to all that send events."""
+    """Subscriptions to the services with these names, or to all that send events."""
     evented = [service for service in device.services if service.event_url]
     chosen = evented
     if names:
@@ -189,25 +177,96 @@ def _of_device(device: RemoteDevice, names: Sequence[str], *, wait: bool = True)
 
 
 def sources_of(device: RemoteDevice) -> dict[RemoteService, Source]:
-    """How the services of ``device`` are called in the output: by their short name, or their
-    serviceId where another one has the same short name."""
-    alike = Counter(service.name for service in device.services)
-    called = device.friendly_name or device.udn or device.url
+    """The names of the services of ``device`` in the output: the short name, or the serviceId
+    where two services have the same short name."""
+    counts = Counter(service.name for service in device.services)
+    name = device.friendly_name or device.udn or device.url
     return {
-        service: Source(called, service.name if alike[service.name] == 1 else service.service_id)
+        service: Source(name, service.name if counts[service.name] == 1 else service.service_id)
         for service in device.services
     }
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody looks at ``stream``."""
-    return stream is not None and stream.isatty()
+# --- --diagnose ---
 
 
-def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:
-    """What writes to ``stream``, and in which form: JSON Lines when asked for, and wherever it
-    is not a terminal."""
-    if json or stream is None or not is_terminal(stream):
-        # JSON is UTF-8, whatever the terminal would be.
-        return Writer(stream, encoding="utf-8"), JSONLines(raw=raw)
-    return Writer(stream), TerminalLines(stream, raw=raw)
+async def _diagnose(options: WatchOptions) -> None:
+    url = options.url
+    async with _control_point(options) as control_point:
+        try:
+            device = await _device(control_point, url)
+            wanted = _of_device(device, options.services, wait=False)
+        except ValueError as error:
+            raise CommandFailed(str(error), status=2) from error
+        except PropchangeError:
+            if _is_udn(url):
+                raise
+            # A subscription to the URL finds out why it is no description.
+            wanted = [(_source_of(url), control_point.subscribe_url(url, wait=False))]
+        found = await _diagnose_all(control_point, wanted)
+    as_json = options.json or not is_terminal(sys.stdout)
+    write_diagnoses(sys.stdout, url, found, as_json=as_json)
+
+
+async def _diagnose_all(control_point: ControlPoint, wanted: Wanted) -> list[DiagnosisLine]:
+    """Enter the subscriptions, wait for an event of each, and diagnose them.
+
+    Each must be made with ``wait=False``. The wait ends early with a status other than ACTIVE, and
+    at the latest after the time that a SUBSCRIBE and an initial event may take. Raises
+    CommandFailed for an event URL that cannot be used."""
+    limits = control_point.limits
+    seconds = limits.request_seconds + limits.initial_event_seconds + _SPARE_SECONDS
+
+    async def one(source: Source, subscription: Subscription) -> DiagnosisLine:
+        try:
+            await subscription.__aenter__()
+        except ValueError as error:
+            raise CommandFailed(f"the event URL of {source.service}: {error}") from error
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for update in subscription.updates():
+                    if isinstance(update, StatusChange) and update.status is not Status.ACTIVE:
+                        break
+                    if subscription.last_event_in is not None:
+                        break
+        diagnosis = await subscription.diagnose()
+        return DiagnosisLine(now(), source, diagnosis)
+
+    return list(await asyncio.gather(*(one(*each) for each in wanted)))
+
+
+def write_diagnoses(
+    stream: TextIO | None, url: str, found: Sequence[DiagnosisLine], *, as_json: bool
+) -> None:
+    """Write the facts and verdicts to ``stream``: lines for people, or one JSON object.
+
+    Raises CommandFailed after that, with the first diagnosis that is not well; also if ``stream``
+    cannot be written."""
+    bad = next((each for each in found if not each.diagnosis.well), None)
+    if stream is not None:
+        text = _as_json(url, found) if as_json else "".join(map(_as_lines, found))
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError as error:
+            raise CommandFailed(f"cannot write the output: {error.strerror}") from error
+    if bad is not None:
+        of = f"{bad.source.service}: " if len(found) > 1 else ""
+        raise CommandFailed(f"{of}{bad.diagnosis}")
+
+
+def _as_json(url: str, found: Sequence[DiagnosisLine]) -> str:
+    well = all(each.diagnosis.well for each in found)
+    services = [each.source._asdict() | diagnosis_object(each.diagnosis) for each in found]
+    return json_line({"url": url, "well": well, "services": services})
+
+
+def _as_lines(each: DiagnosisLine) -> str:
+    facts = [(escape(name), escape(fact)) for name, fact in each.diagnosis.facts.lines()]
+    facts.append(("verdict", each.diagnosis.verdict.value))
+    if each.diagnosis.well:
+        facts.append(("", escape(str(each.diagnosis))))
+    width = max(len(name) for name, _ in facts)
+    lines = [f"{escape(each.source.device)} {escape(each.source.service)}"]
+    lines += [f"  {name:{width}}  {fact}" for name, fact in facts]
+    return "\n".join(lines) + "\n"

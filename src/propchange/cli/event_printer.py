@@ -1,4 +1,4 @@
-"""Printing what subscriptions tell, until somebody has had enough."""
+"""Prints the events and statuses of subscriptions, for ``watch`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from math import inf
 
 from propchange.asyncio.subscription import Subscription
-from propchange.cli.lines import DiagnosisLine, EventLine, LineFormat, Source, StatusLine
-from propchange.cli.running import CommandFailed
-from propchange.cli.writing import Writer
+from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine, now
+from propchange.cli.output import LineFormat, Writer
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
@@ -26,20 +25,21 @@ from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError, PropchangeError, SubscriptionRefused
 
-__all__ = ["Follower"]
+__all__ = ["EventPrinter"]
 
 _KEPT_BYTES = 4_194_304
-"""Bytes of NOTIFY bodies that are kept for ``--raw`` until their events are printed."""
+"""Bytes of NOTIFY bodies that are kept until their events are printed. The oldest are dropped
+above that: their events are printed without the NOTIFY."""
 
-_REFUSALS_TOLD = 64
-"""Different refused requests that are told; more would be somebody who plays."""
+_REFUSALS_PRINTED = 64
+"""Different refused requests that are printed. An attacker can make any number of them."""
 
 
-class Follower:
-    """Writes the events and statuses of subscriptions with ``form``.
+class EventPrinter:
+    """Prints the events and statuses of subscriptions to ``writer`` in ``form``.
 
-    ``count``: end after so many events. ``keep_messages``: give each event its NOTIFY. The
-    ``tap`` is for the control point.
+    ``count``: end after this many events. ``keep_messages``: print each event with its NOTIFY.
+    Give :meth:`tap` to the control point and call :meth:`run`.
     """
 
     def __init__(
@@ -60,36 +60,36 @@ class Follower:
         self._failures: list[tuple[Source, PropchangeError]] = []
         self._lost: set[Source] = set()
         self._refusals: set[tuple[str, int, str]] = set()
-        self._diagnosing: set[asyncio.Task[None]] = set()
+        self._diagnoses: set[asyncio.Task[None]] = set()
         self._last_request: Request | None = None
         self._messages: OrderedDict[tuple[bytes, bytes], Request] = OrderedDict()
         self._kept_bytes = 0
 
-    async def follow(self, wanted: Sequence[tuple[Source, Subscription]]) -> None:
-        """Enter the subscriptions and print what they tell, until ``count`` events have come or
-        the output has ended. They are left to the control point to close, all at once.
+    async def run(self, wanted: Sequence[tuple[Source, Subscription]]) -> None:
+        """Enter the subscriptions and print until ``count`` events have come or the output has
+        ended. The control point closes the subscriptions, all at once.
 
-        Services that cannot be subscribed to are told. When that is all of them, the first one's
-        PropchangeError is raised; CommandFailed when the output cannot be written."""
+        A service that cannot be subscribed to gets a status line. If none can be, the
+        PropchangeError of the first is raised. Raises CommandFailed if the output cannot be
+        written."""
         self._sources = {subscription: source for source, subscription in wanted}
-        following = asyncio.gather(*(self._follow(*each) for each in wanted))
+        printing = asyncio.gather(*(self._print_updates(*each) for each in wanted))
         ends = [asyncio.ensure_future(e.wait()) for e in (self._complete, self._writer.ended)]
-        waiting: list[asyncio.Future[object]] = [following, *ends]  # type: ignore[list-item] # only awaited
+        waiting: list[asyncio.Future[object]] = [printing, *ends]  # type: ignore[list-item] # only awaited
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                following.result()
+            if printing.done():
+                printing.result()
                 if self._failures:
                     raise self._failures[0][1]
         finally:
-            waiting += self._diagnosing  # type: ignore[arg-type] # only cancelled and awaited
+            waiting += self._diagnoses  # type: ignore[arg-type] # only cancelled and awaited
             for future in waiting:
                 future.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        if self._writer.failure is not None:
-            raise CommandFailed(f"cannot write the output: {self._writer.failure.strerror}")
+        self._writer.check()
 
-    async def _follow(self, source: Source, subscription: Subscription) -> None:
+    async def _print_updates(self, source: Source, subscription: Subscription) -> None:
         try:
             await subscription.__aenter__()
         except PropchangeError as error:
@@ -99,33 +99,33 @@ class Follower:
             self._fail(source, DescriptionError(f"the event URL of {source.service}: {error}"))
             return
         if subscription.service is not None and subscription._record.convert is None:
-            self.tell(source, "untyped", "no service description: the values are texts")
+            self.status(source, "untyped", "no service description: the values are texts")
         async for update in subscription.updates():
             if isinstance(update, Event):
-                self._tell_event(source, update)
+                self._event(source, update)
             else:
-                self._tell_change(source, update)
+                self._status_change(source, update)
                 if update.status is Status.DEAF:
                     self._diagnose(source, subscription)
             await self._writer.room()
 
     def _diagnose(self, source: Source, subscription: Subscription) -> None:
-        """Say why it is deaf, beside what it goes on to tell."""
+        """Print a diagnosis once it is made. Updates are printed meanwhile."""
 
         async def diagnose() -> None:
-            line = DiagnosisLine(_now(), source, await subscription.diagnose())
+            diagnosis = await subscription.diagnose()
             if self._left:
-                self._writer.put(self._form.diagnosis(line._replace(time=_now())))
+                self._writer.put(self._form.diagnosis(DiagnosisLine(now(), source, diagnosis)))
 
         task = asyncio.create_task(diagnose())
-        self._diagnosing.add(task)
-        task.add_done_callback(self._diagnosing.discard)
+        self._diagnoses.add(task)
+        task.add_done_callback(self._diagnoses.discard)
 
-    # --- what the control point taps ---
+    # --- the tap of the control point ---
 
     def tap(self, passing: object) -> None:
-        """Take what passes through the control point: statuses that no subscription tells, and
-        messages as received."""
+        """For ``ControlPoint(tap=…)``: prints outcomes that no update of a subscription reports,
+        and keeps NOTIFYs as received."""
         match passing:
             case Request(method="NOTIFY"):
                 self._last_request = passing if self._keep_messages else None
@@ -136,21 +136,21 @@ class Follower:
                 again = record in self._granted
                 self._granted.add(record)
                 status = "resubscribed" if again else "granted"
-                self._tell_granted(record, status, duration, f"{_seconds(duration)}, SID {sid}")
-                self._tell_failures()
+                self._grant(record, status, duration, f"{_seconds(duration)}, SID {sid}")
+                self._print_failures()
             case RenewalAnswered(record, _, duration):
-                self._tell_granted(record, "renewed", duration, _seconds(duration))
+                self._grant(record, "renewed", duration, _seconds(duration))
             case RenewalFailed(record, reason):
-                self.tell(self._source_of(record), "renewal-failed", reason)
+                self.status(self._source_of(record), "renewal-failed", reason)
             case SeqUnreliable(record):
-                reason = "the device's SEQ means nothing: missed events cannot be noticed"
-                self.tell(self._source_of(record), "seq-unreliable", reason)
+                reason = "the device does not count SEQ: a missed event cannot be noticed"
+                self.status(self._source_of(record), "seq-unreliable", reason)
             case ForeignSource(record, host, refused):
-                what = "are refused" if refused else "are taken"
-                reason = f"events that come from {host}, not from {record.device_host}, {what}"
-                self.tell(self._source_of(record), "foreign-source", reason)
+                verb = "refused" if refused else "accepted"
+                reason = f"events from {host} instead of {record.device_host} are {verb}"
+                self.status(self._source_of(record), "foreign-source", reason)
             case NotifyRefused(peer, _, status, reason):
-                self._tell_refusal(peer.host if peer else "somebody", status, reason)
+                self._refusal(peer.host if peer else "an unknown peer", status, reason)
 
     def _source_of(self, record: SubscriptionRecord) -> Source | None:
         for subscription, source in self._sources.items():
@@ -176,16 +176,16 @@ class Follower:
 
     # --- lines ---
 
-    def _tell_event(self, source: Source, event: Event) -> None:
+    def _event(self, source: Source, event: Event) -> None:
         if not self._left:
             return
         message = self._take_message(event) if self._keep_messages else None
-        self._writer.put(self._form.event(EventLine(_now(), source, event, message)))
+        self._writer.put(self._form.event(EventLine(now(), source, event, message)))
         self._left -= 1
         if not self._left:
             self._complete.set()
 
-    def _tell_change(self, source: Source, change: StatusChange) -> None:
+    def _status_change(self, source: Source, change: StatusChange) -> None:
         status = change.status.value
         if change.status is Status.CLOSED:
             return
@@ -194,37 +194,31 @@ class Follower:
             status = "lost"
         elif change.status is Status.ACTIVE:
             self._lost.discard(source)
-        self.tell(source, status, change.reason, cause=change.cause.value)
+        self.status(source, status, change.reason, cause=change.cause.value)
 
-    def _tell_granted(
-        self, record: SubscriptionRecord, status: str, duration: float, reason: str
-    ) -> None:
-        until = None if duration == inf else _now() + timedelta(seconds=duration)
-        self.tell(self._source_of(record), status, reason, until)
+    def _grant(self, record: SubscriptionRecord, status: str, duration: float, reason: str) -> None:
+        until = None if duration == inf else now() + timedelta(seconds=duration)
+        self.status(self._source_of(record), status, reason, until)
 
     def _fail(self, source: Source, error: PropchangeError) -> None:
         self._failures.append((source, error))
-        self._tell_failures()
+        self._print_failures()
 
-    def _tell_failures(self) -> None:
-        """Tell which services could not be subscribed to, once another one could."""
+    def _print_failures(self) -> None:
+        """Print the services that cannot be subscribed to, unless that is all of them."""
         if self._granted:
             for source, error in self._failures:
                 status = "refused" if isinstance(error, SubscriptionRefused) else "failed"
-                self.tell(source, status, str(error))
+                self.status(source, status, str(error))
             self._failures.clear()
 
-    def _tell_refusal(self, host: str, status: int, reason: str) -> None:
+    def _refusal(self, host: str, status: int, reason: str) -> None:
         refusal = (host, status, reason)
-        if refusal not in self._refusals and len(self._refusals) < _REFUSALS_TOLD:
+        if refusal not in self._refusals and len(self._refusals) < _REFUSALS_PRINTED:
             self._refusals.add(refusal)
-            self.tell(
-                None,
-                "notify-refused",
-                f"{host} was answered {status}: {reason}",
-            )
+            self.status(None, "notify-refused", f"{host} was answered {status}: {reason}")
 
-    def tell(
+    def status(
         self,
         source: Source | None,
         status: str,
@@ -233,14 +227,10 @@ class Follower:
         *,
         cause: str = "",
     ) -> None:
-        """Print a status."""
+        """Print a status line. The arguments are those of :class:`.StatusLine`."""
         if self._left:
-            line = StatusLine(_now(), source, status, reason, until, cause)
+            line = StatusLine(now(), source, status, reason, until, cause)
             self._writer.put(self._form.status(line))
-
-
-def _now() -> datetime:
-    return datetime.now().astimezone()
 
 
 def _seconds(duration: float) -> str:

@@ -1,10 +1,16 @@
-"""Running a command's coroutine: the loop, signals, exit statuses and the one line of an error.
+"""Runs the coroutine of a command: signals, exit status, and one line for an error.
 
-Exit statuses: 0 when the command has done what it was asked for, 1 when the network or the device
-did not let it, 2 when the command line is wrong. SIGINT (Ctrl-C), SIGTERM and
-SIGHUP unsubscribe first, and are the usual end of a command that has no other: 0. A command that
-was to end by itself and could not (``--count``, ``--seconds``) gives 128 and the number of the
-signal: 130, 143. A second signal kills at once.
+========  ==========================================================================
+status    meaning
+========  ==========================================================================
+0         The command did its work, or a signal ended a command that has no other end.
+1         The network or the device prevented it.
+2         The command line is wrong.
+128 + n   Signal n ended a command that has an end of its own (``--count``,
+          ``--seconds``): 130 for SIGINT, 143 for SIGTERM.
+========  ==========================================================================
+
+SIGINT (Ctrl-C), SIGTERM and SIGHUP unsubscribe first. A second SIGINT ends the process at once.
 """
 
 from __future__ import annotations
@@ -17,10 +23,10 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from propchange.cli.escaping import escape
+from propchange.cli.lines import escape
 from propchange.errors import PropchangeError
 
-__all__ = ["CommandFailed", "complain", "run"]
+__all__ = ["CommandFailed", "run"]
 
 _SIGNALS = tuple(
     signal.Signals[name]
@@ -30,7 +36,8 @@ _SIGNALS = tuple(
 
 
 class CommandFailed(Exception):
-    """The command cannot go on; the message is the one line that says why."""
+    """The command cannot go on. The message is one line for the user, ``status`` the exit
+    status."""
 
     def __init__(self, message: str, *, status: int = 1) -> None:
         super().__init__(message)
@@ -38,33 +45,25 @@ class CommandFailed(Exception):
 
 
 def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
-    """Run ``command`` to its end and return the exit status. ``endless``: it ends by a signal
-    alone, so that one is no failure."""
-    # What the loggers warn of is told by the commands themselves.
+    """Run ``command`` to its end and return the exit status. ``endless``: only a signal ends it,
+    so a signal is no failure."""
+    # The commands print what the loggers warn of.
     logging.getLogger("propchange").addHandler(logging.NullHandler())
     try:
         with asyncio.Runner(loop_factory=_fast_loop()) as runner:
             received = runner.run(_until_signal(command))
-    except KeyboardInterrupt:  # before or after all that could be interrupted
+    except KeyboardInterrupt:  # outside of the coroutine
         return 128 + signal.SIGINT
-    except CommandFailed as error:
-        complain(str(error))
-        return error.status
-    except PropchangeError as error:
-        complain(str(error))
-        return 1
+    except (CommandFailed, PropchangeError) as error:
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                print(f"propchange: {escape(str(error))}", file=sys.stderr, flush=True)
+        return error.status if isinstance(error, CommandFailed) else 1
     return 128 + received if received and not endless else 0
 
 
-def complain(message: str) -> None:
-    """One line on standard error, if that can be written."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(f"propchange: {escape(message)}", file=sys.stderr, flush=True)
-
-
 async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
-    """The number of the signal that ended ``command``, 0 when it ended by itself."""
+    """The number of the signal that ended ``command``, 0 if it ended by itself."""
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
@@ -74,7 +73,7 @@ async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
         nonlocal received
         received = number
         release()
-        # A KeyboardInterrupt would come up in whichever task runs then.
+        # Python's own handler would raise KeyboardInterrupt in any task.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         task.cancel()
 
@@ -91,7 +90,7 @@ async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
     try:
         await command
     except asyncio.CancelledError:
-        # Where loops take no signals (Windows) asyncio itself cancels for Ctrl-C.
+        # Loops on Windows take no signal handlers: asyncio itself cancels for Ctrl-C.
         received = received or signal.SIGINT
     finally:
         release()

@@ -13,10 +13,10 @@ import pytest
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.remote import RemoteService
-from propchange.cli.following import Follower
+from propchange.cli.event_printer import EventPrinter
+from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine
-from propchange.cli.running import CommandFailed
-from propchange.cli.writing import Writer
+from propchange.cli.output import Writer
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event
 from propchange.core.subscriber.outcomes import (
@@ -95,7 +95,11 @@ class ScriptedDevice:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except asyncio.IncompleteReadError:  # a diagnosis only connects
+            writer.close()
+            return
         for line in head.split("\r\n"):
             if line.upper().startswith("CALLBACK:"):
                 self.callback = line.partition("<")[2].rpartition(">")[0]
@@ -145,17 +149,17 @@ async def lines_of(
     form = Form()
     async with ScriptedDevice() as device, Writer(stream or io.StringIO()) as writer:
         device.script = script
-        follower = Follower(writer, form, **options)
+        printer = EventPrinter(writer, form, **options)
         async with ControlPoint(
             interface="127.0.0.1",
-            tap=follower.tap,
+            tap=printer.tap,
             limits=dataclasses.replace(DEFAULT_LIMITS, **(limits or {})),
         ) as control_point:
             wanted = [
                 (Source("device", url.rpartition("/")[2]), control_point.subscribe_url(url))
                 for url in urls(device)
             ]
-            following = asyncio.create_task(follower.follow(wanted))
+            following = asyncio.create_task(printer.run(wanted))
             try:
                 await scenario(device, form, following)
             finally:
@@ -242,9 +246,9 @@ async def test_a_service_without_its_description_is_told_as_untyped(
     form = Form()
     writer = Writer(io.StringIO())
     async with writer, ControlPoint(interface="127.0.0.1") as control_point:
-        follower = Follower(writer, form, count=1)
+        printer = EventPrinter(writer, form, count=1)
         service = (await control_point.device(workbench.url))["Thermometer"]
-        await follower.follow([(Source("d", "s"), service.subscribe())])
+        await printer.run([(Source("d", "s"), service.subscribe())])
     untyped, _, event = form.lines
 
     assert isinstance(untyped, StatusLine)
@@ -346,11 +350,11 @@ async def test_each_event_has_its_notify_when_they_are_kept() -> None:
 
 
 class Told:
-    """A follower that has nothing to follow: only its tap is used."""
+    """A printer that has nothing to follow: only its tap is used."""
 
     def __init__(self, **options: Any) -> None:
         self.form = Form()
-        self.follower = Follower(Writer(None), self.form, **options)
+        self.printer = EventPrinter(Writer(None), self.form, **options)
 
 
 def record() -> SubscriptionRecord:
@@ -375,31 +379,35 @@ def record() -> SubscriptionRecord:
         (
             SeqUnreliable(record()),
             "seq-unreliable",
-            "the device's SEQ means nothing: missed events cannot be noticed",
+            "the device does not count SEQ: a missed event cannot be noticed",
         ),
         (
             ForeignSource(record(), "192.0.2.9", False),
             "foreign-source",
-            "events that come from 192.0.2.9, not from 192.0.2.1, are taken",
+            "events from 192.0.2.9 instead of 192.0.2.1 are accepted",
         ),
         (
             ForeignSource(record(), "192.0.2.9", True),
             "foreign-source",
-            "events that come from 192.0.2.9, not from 192.0.2.1, are refused",
+            "events from 192.0.2.9 instead of 192.0.2.1 are refused",
         ),
         (
             NotifyRefused(Endpoint("192.0.2.9", 4), "/x", 400, "no XML"),
             "notify-refused",
             "192.0.2.9 was answered 400: no XML",
         ),
-        (NotifyRefused(None, "/x", 412, "y"), "notify-refused", "somebody was answered 412: y"),
+        (
+            NotifyRefused(None, "/x", 412, "y"),
+            "notify-refused",
+            "an unknown peer was answered 412: y",
+        ),
     ],
 )
 def test_what_no_subscription_tells_is_told_from_the_tap(
     outcome: object, status: str, reason: str
 ) -> None:
     told = Told()
-    told.follower.tap(outcome)
+    told.printer.tap(outcome)
 
     (line,) = told.form.lines
     assert isinstance(line, StatusLine)
@@ -409,7 +417,7 @@ def test_what_no_subscription_tells_is_told_from_the_tap(
 def test_a_refusal_is_told_once_and_only_so_many_are() -> None:
     told = Told()
     for number in (1, 1, *range(2, 300)):
-        told.follower.tap(NotifyRefused(None, "/x", 412, f"{number}"))
+        told.printer.tap(NotifyRefused(None, "/x", 412, f"{number}"))
 
     assert len(told.form.lines) == 64
 
@@ -419,13 +427,13 @@ def test_the_kept_messages_are_bounded() -> None:
     subscription = record()
     for seq in range(100):
         headers = [(b"SID", b"uuid:1"), (b"SEQ", str(seq).encode())]
-        told.follower.tap(Request("NOTIFY", "/x", headers, b"x" * 100_000))
-        told.follower.tap(Response(200))
-    told.follower.tap(Granted(subscription, "uuid:1", inf))
+        told.printer.tap(Request("NOTIFY", "/x", headers, b"x" * 100_000))
+        told.printer.tap(Response(200))
+    told.printer.tap(Granted(subscription, "uuid:1", inf))
 
     def message_of(seq: int) -> Request | None:
         event = Event(subscription, "uuid:1", seq, {}, (), is_initial=False)
-        told.follower._tell_event(Source("d", "s"), event)
+        told.printer._event(Source("d", "s"), event)
         line = told.form.lines[-1]
         assert isinstance(line, EventLine)
         return line.message

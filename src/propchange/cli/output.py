@@ -1,8 +1,7 @@
-"""Standard output, written in a thread of its own.
+"""Standard output, written in a thread of its own, and the form of its lines.
 
-A reader that stalls (``| less``, a terminal that is held) must not stall the subscriptions: their
-events are still answered, and renewals go out. What the reader does not take waits, bounded, in
-the inboxes of the subscriptions.
+A reader may stall (``| less``, Ctrl-S in a terminal). The subscriptions go on meanwhile: NOTIFYs
+are answered and renewals are sent. Events wait in the bounded queues of the subscriptions.
 """
 
 from __future__ import annotations
@@ -16,20 +15,25 @@ import stat
 import threading
 from typing import Self, TextIO
 
-__all__ = ["Writer"]
+from propchange.cli.exit_status import CommandFailed
+from propchange.cli.jsonlines import JSONLines
+from propchange.cli.terminal import TerminalLines
+
+__all__ = ["LineFormat", "Writer", "is_terminal", "output"]
+
+LineFormat = JSONLines | TerminalLines
 
 _ROOM = 65_536
-"""Characters that may wait for the reader before :meth:`Writer.room` makes its caller wait."""
+"""Characters that may wait for the reader. Above that, :meth:`Writer.room` waits."""
 
 _LAST_SECONDS = 1.0
-"""How long the end waits for the reader to take the rest."""
+"""How long leaving a Writer waits for the reader to take the rest."""
 
 
 class Writer:
     """Writes texts to ``stream`` in order, each at once. An asynchronous context manager.
 
-    ``ended`` is set when the stream can be written no more: ``failure`` is then the OSError, or
-    None when its reader has gone.
+    ``ended`` is set once nothing more can be written: the stream failed, or its reader has gone.
     """
 
     def __init__(self, stream: TextIO | None, *, encoding: str | None = None) -> None:
@@ -45,7 +49,7 @@ class Writer:
         self._taken = asyncio.Event()
         self._done = asyncio.Event()
         self.ended = asyncio.Event()
-        self.failure: OSError | None = None
+        self._failure: OSError | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -54,8 +58,8 @@ class Writer:
             self._done.set()
             return self
         if self._fd is not None and stat.S_ISFIFO(os.fstat(self._fd).st_mode):
-            # The write end of a pipe becomes readable when its reader goes: `| head` is noticed
-            # although no event comes any more.
+            # The write end of a pipe becomes readable when its reader goes. This notices the end
+            # of `| head` when no further event comes.
             with contextlib.suppress(NotImplementedError, OSError):
                 self._loop.add_reader(self._fd, self._reader_has_gone)
         self._thread.start()
@@ -73,7 +77,7 @@ class Writer:
                 self._loop.remove_reader(self._fd)
 
     def put(self, text: str) -> None:
-        """Write ``text`` as soon as the reader takes it. After the end it is dropped."""
+        """Write ``text`` as soon as the reader takes it. Does nothing once :attr:`ended` is set."""
         if not text or self.ended.is_set():
             return
         with self._condition:
@@ -82,10 +86,16 @@ class Writer:
             self._condition.notify()
 
     async def room(self) -> None:
-        """Wait until the reader has taken enough, or the stream has ended."""
+        """Wait until the reader has taken enough, or :attr:`ended` is set."""
         while self._waiting_characters > _ROOM and not self.ended.is_set():
             self._taken.clear()
             await self._taken.wait()
+
+    def check(self) -> None:
+        """Raises CommandFailed if the stream could not be written. That its reader has gone is no
+        failure."""
+        if self._failure is not None:
+            raise CommandFailed(f"cannot write the output: {self._failure.strerror}")
 
     # --- in the thread ---
 
@@ -102,10 +112,10 @@ class Writer:
             try:
                 self._write(text)
             except (OSError, ValueError) as error:
-                self._tell(lambda error=error: self._end(error))
+                self._in_loop(lambda error=error: self._end(error))
                 break
-            self._tell(self._taken.set)
-        self._tell(self._done.set)
+            self._in_loop(self._taken.set)
+        self._in_loop(self._done.set)
 
     def _write(self, text: str) -> None:
         assert self._stream is not None
@@ -120,8 +130,8 @@ class Writer:
             except BlockingIOError:
                 select.select([], [self._fd], [])
 
-    def _tell(self, callback: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended without waiting
+    def _in_loop(self, callback: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(callback)  # type: ignore[arg-type] # callable
 
     # --- in the loop ---
@@ -137,17 +147,31 @@ class Writer:
     def _end(self, error: OSError | ValueError | None) -> None:
         if not self.ended.is_set():
             if isinstance(error, OSError) and error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                self.failure = error
+                self._failure = error
             self.ended.set()
             self._taken.set()
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
-    """The number to write to, None where the stream itself must be written to: it is no file,
-    or a console of Windows, which takes text."""
+    """The descriptor to write to. None for a stream that is no file, and for a console of Windows,
+    which takes text: their own ``write`` is called."""
     if stream is None or os.name == "nt":
         return None
     try:
         return stream.fileno()
     except (OSError, ValueError):
         return None
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether ``stream`` is a terminal."""
+    return stream is not None and stream.isatty()
+
+
+def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:
+    """A writer to ``stream`` and the form of its lines: JSON Lines if ``json``, and whenever
+    ``stream`` is not a terminal."""
+    if json or stream is None or not is_terminal(stream):
+        # JSON is UTF-8, whatever the encoding of the terminal.
+        return Writer(stream, encoding="utf-8"), JSONLines(raw=raw)
+    return Writer(stream), TerminalLines(stream, raw=raw)

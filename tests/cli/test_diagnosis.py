@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from propchange.cli.diagnosing import Diagnosed, write_diagnoses
+from propchange.cli.exit_status import CommandFailed
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import DiagnosisLine, Source
-from propchange.cli.running import CommandFailed
 from propchange.cli.terminal import TerminalLines
+from propchange.cli.watch import write_diagnoses
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.subscriber.events import Status
@@ -98,7 +98,9 @@ def test_a_wrong_url_is_status_2(propchange: Any) -> None:
 
 def test_people_get_lines() -> None:
     out = io.StringIO()
-    write_diagnoses(out, "url", [Diagnosed(Source("Desk", "Lamp"), well())], as_json=False)
+    write_diagnoses(
+        out, "url", [DiagnosisLine(NOON, Source("Desk", "Lamp"), well())], as_json=False
+    )
 
     first, *facts, verdict, sentence = out.getvalue().splitlines()
     assert first == "Desk Lamp"
@@ -110,7 +112,8 @@ def test_people_get_lines() -> None:
 def test_the_first_that_is_not_well_is_the_failure_and_all_are_written() -> None:
     out = io.StringIO()
     found = [
-        Diagnosed(Source("Desk", name), each) for name, each in (("A", well()), ("B", refused()))
+        DiagnosisLine(NOON, Source("Desk", name), each)
+        for name, each in (("A", well()), ("B", refused()))
     ]
     with pytest.raises(CommandFailed, match=r"^B: the device answered SUBSCRIBE with 503$"):
         write_diagnoses(out, "url", found, as_json=True)
@@ -135,7 +138,9 @@ def test_an_output_that_cannot_be_written_is_told() -> None:
 def test_nothing_that_a_peer_has_sent_reaches_the_terminal(as_json: bool) -> None:
     out = io.StringIO()
     with pytest.raises(CommandFailed):
-        write_diagnoses(out, EVIL, [Diagnosed(Source(EVIL, EVIL), refused(EVIL))], as_json=as_json)
+        write_diagnoses(
+            out, EVIL, [DiagnosisLine(NOON, Source(EVIL, EVIL), refused(EVIL))], as_json=as_json
+        )
     written = out.getvalue()
     assert all(character.isprintable() or character == "\n" for character in written)
     if as_json:

@@ -10,8 +10,9 @@ from typing import TextIO
 
 import pytest
 
-from propchange.cli import writing
-from propchange.cli.writing import Writer
+from propchange.cli import output
+from propchange.cli.exit_status import CommandFailed
+from propchange.cli.output import Writer
 
 PATIENCE = 15.0
 
@@ -64,7 +65,7 @@ async def test_a_reader_that_goes_is_noticed_without_writing(pipe: tuple[int, Te
         await writer.ended.wait()
         writer.put("dropped")
         await writer.room()
-        assert writer.failure is None
+        writer.check()
 
 
 async def test_a_reader_that_has_gone_is_no_failure(pipe: tuple[int, TextIO]) -> None:
@@ -73,7 +74,7 @@ async def test_a_reader_that_has_gone_is_no_failure(pipe: tuple[int, TextIO]) ->
     async with Writer(stream) as writer:
         writer.put("text")
         await writer.ended.wait()
-        assert writer.failure is None
+        writer.check()
 
 
 async def test_a_full_disk_is_a_failure() -> None:
@@ -81,8 +82,8 @@ async def test_a_full_disk_is_a_failure() -> None:
         async with Writer(stream) as writer:
             writer.put("text")
             await writer.ended.wait()
-            assert writer.failure is not None
-            assert writer.failure.errno == errno.ENOSPC
+            with pytest.raises(CommandFailed, match="cannot write the output: No space left"):
+                writer.check()
 
 
 async def test_without_a_stream_it_has_ended_at_once() -> None:
@@ -117,7 +118,7 @@ async def test_a_reader_that_stalls_cannot_hold_up_the_end(
     pipe: tuple[int, TextIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, stream = pipe
-    monkeypatch.setattr(writing, "_LAST_SECONDS", 0.05)
+    monkeypatch.setattr(output, "_LAST_SECONDS", 0.05)
 
     begun = time.monotonic()
     async with Writer(stream) as writer:
