@@ -33,12 +33,12 @@ from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Event, StatusChange
-from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import (
+    Failure,
     OutgoingRequest,
     RequestKind,
     authority_and_target,

@@ -18,7 +18,7 @@ from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.requests import failure_of, fetch, send
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Cause, Status, StatusChange
-from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 

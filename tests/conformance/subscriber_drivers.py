@@ -40,10 +40,9 @@ from subscriber_exchange import (
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.requests import OutgoingRequest, addressed_to, redirect_url
+from propchange.core.subscriber.requests import Failure, OutgoingRequest, addressed_to, redirect_url
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_request, encode_response

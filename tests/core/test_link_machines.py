@@ -244,7 +244,7 @@ class LinkMachine(RuleBasedStateMachine):
         paths, sids, subscribing = {}, {}, set()
         for record in subscriber.subscriptions:
             assert record.state is not SubscriberState.CLOSED
-            assert len(record.early) <= LIMITS.early_messages
+            assert len(routing._early.get(record, ())) <= LIMITS.early_messages
             if record.path and record.path != "/events":
                 paths[record.path] = record
             if record.state is SubscriberState.CLOSING:
@@ -262,7 +262,7 @@ class LinkMachine(RuleBasedStateMachine):
         assert routing._paths == paths
         assert routing._sids == sids
         assert routing._subscribing == subscribing
-        assert len(subscriber._deadlines) <= 4 * len(list(subscriber.subscriptions))
+        assert len(subscriber._timers) <= 4 * len(list(subscriber.subscriptions))
 
     @invariant()
     def the_tables_of_the_publisher_agree(self) -> None:
@@ -321,7 +321,7 @@ class LinkMachine(RuleBasedStateMachine):
         link.run(100)
         assert all(record.state is SubscriberState.CLOSED for record in self.everything)
         assert not list(link.subscriber.subscriptions)
-        assert not len(link.subscriber._deadlines)
+        assert not len(link.subscriber._timers)
         assert not link.subscriber._routing._late
         assert link.subscriber.next_deadline() is None
         assert not list(link.publisher.subscriptions)

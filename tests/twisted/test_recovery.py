@@ -16,7 +16,7 @@ from twisted.python.failure import Failure as Failed
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.failures import Failure
+from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.driver.timer import Timer

@@ -15,8 +15,13 @@ from typing import NamedTuple, cast
 
 from propchange.asyncio.interfaces import connect, endpoint_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.failures import Failure, failure_of_errno
-from propchange.core.subscriber.requests import REDIRECTS, leads_inside, redirect_url
+from propchange.core.subscriber.requests import (
+    REDIRECTS,
+    Failure,
+    failure_of_errno,
+    leads_inside,
+    redirect_url,
+)
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import Location, scoped
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut

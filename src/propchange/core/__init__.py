@@ -58,7 +58,6 @@ from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
-from propchange.core.subscriber.failures import Failure, failure_of_errno
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
@@ -73,9 +72,11 @@ from propchange.core.subscriber.outcomes import (
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import Convert, SubscriptionRecord
 from propchange.core.subscriber.requests import (
+    Failure,
     OutgoingRequest,
     RequestKind,
     addressed_to,
+    failure_of_errno,
     leads_inside,
     redirect_url,
 )

@@ -12,8 +12,13 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.subscriber.failures import Failure, failure_of_errno
-from propchange.core.subscriber.requests import REDIRECTS, leads_inside, redirect_url
+from propchange.core.subscriber.requests import (
+    REDIRECTS,
+    Failure,
+    failure_of_errno,
+    leads_inside,
+    redirect_url,
+)
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import Location, scoped
 from propchange.driver.runtime import Future, Runtime, Transport

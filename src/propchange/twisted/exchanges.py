@@ -11,7 +11,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import ClientFactory, Protocol
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.failures import Failure, failure_of_errno
+from propchange.core.subscriber.requests import Failure, failure_of_errno
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.interfaces import scoped_host
 from propchange.errors import (

@@ -191,7 +191,7 @@ def test_a_notify_that_overtakes_the_answer_is_held_until_the_sid_is_known() -> 
         assert (response.status, found) == (200, None)
     assert desk.status(record.path, "uuid:8", "0") == 200
     assert seqs(desk.grant(record, "uuid:9")) == [0, 1]
-    assert record.early == []
+    assert desk.routing._early == {}
     assert desk.status(record.path, "uuid:8") == 412
 
 

@@ -147,13 +147,16 @@ class ControlPoint:
 def assert_nothing_is_left(point: ControlPoint) -> None:
     protocol, routing = point.protocol, point.protocol._routing
     assert list(protocol.subscriptions) == []
-    assert not len(protocol._deadlines)
+    assert not len(protocol._timers)
     assert point.requests() == []
-    assert not protocol._outbox.requests._waiting
+    assert not protocol._requests._waiting
+    assert not protocol._requests._outstanding
+    assert not protocol._requests._parting
     assert not routing._paths
     assert not routing._sids
     assert not routing._subscribing
     assert not routing._early
+    assert not routing._early_on_shared_path
 
 
 # --- subscribing ---
@@ -1317,6 +1320,13 @@ def test_a_request_that_is_overtaken_while_it_waits_is_not_handed_out() -> None:
     assert point.request(RequestKind.SUBSCRIBE).subscription is third
 
 
+def test_a_request_that_is_overtaken_before_it_is_taken_leaves_nothing_behind() -> None:
+    point = ControlPoint()
+    point.protocol.unsubscribe(point.subscribe(), point.now)
+    assert point.requests() == []
+    assert point.protocol._requests._under_way == {}
+
+
 def test_a_request_that_the_runtime_is_still_at_keeps_its_place_when_its_time_is_up() -> None:
     point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=1))
     record = point.subscribe()
@@ -1326,7 +1336,7 @@ def test_a_request_that_the_runtime_is_still_at_keeps_its_place_when_its_time_is
     assert record.state is S.SUBSCRIBING
     assert point.requests() == []
     point.fail(request)
-    assert point.request(RequestKind.SUBSCRIBE) is record.outstanding
+    assert point.request(RequestKind.SUBSCRIBE) is point.protocol._requests.outstanding(record)
 
 
 def test_subscriptions_are_listed_in_the_order_in_which_they_were_wanted() -> None:

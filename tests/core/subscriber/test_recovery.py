@@ -16,10 +16,10 @@ from propchange.core.local_addresses import LocalAddress
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Cause, Event, Status
-from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import RenewalFailed, SeqUnreliable
 from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.requests import Failure
 from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint
 from propchange.testing import DELIVER, REFUSED, SILENT, UNREACHABLE, Fate, Link, Message
@@ -699,7 +699,7 @@ def test_a_renewal_that_is_out_when_an_address_comes_is_not_sent_twice() -> None
     net.run(1.2)
     net.weather["SUBSCRIBE"] = SILENT
     net.run(1)
-    assert net.record.outstanding is not None
+    assert net.subscriber._requests.outstanding(net.record) is not None
     sent = len(net.subscribes)
     net.have_addresses("10.0.0.2", "10.0.0.3")
     net.run(0.5)

@@ -18,9 +18,9 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
-from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.outcomes import SeqUnreliable
 from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.requests import Failure
 from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint
 from propchange.testing import DELIVER, Fate, Link, Message

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import (
+    Failure,
     OutgoingRequest,
     RequestKind,
+    RequestQueue,
     accepted_variables,
     addressed_to,
     authority_and_target,
+    failure_of_errno,
     http_url,
     leads_inside,
     redirect_url,
@@ -18,6 +23,7 @@ from propchange.core.subscriber.requests import (
     subscribe_message,
     unsubscribe_message,
 )
+from propchange.core.subscriber.timing import Timers
 from propchange.core.wire.headers import parse_host
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import LocalProtocolError
@@ -176,22 +182,23 @@ def test_a_request_is_built_for_the_local_address_of_its_connection() -> None:
             URL, f"http://{local}/p", POLICIES["1.1"], duration=60
         ),
     )
-    request.subscription.outstanding = request
     built = request.build(Endpoint("10.0.0.2", 9000))
     assert built.fields[b"callback"] == b"<http://10.0.0.2:9000/p>"
 
 
 def test_a_request_that_came_too_late_is_not_built() -> None:
     message = unsubscribe_message(URL, "uuid:1", POLICIES["1.1"])
-    renewal, cancellation = (
-        OutgoingRequest(kind, record(), URL, sent_at=5.0, builder=lambda _: message)
-        for kind in (RequestKind.RENEW, RequestKind.UNSUBSCRIBE)
-    )
+    queue = RequestQueue(POLICIES["1.1"], DEFAULT_LIMITS, Timers())
+    subscription = record()
+    queue.send(subscription, RequestKind.RENEW, 5.0, builder=lambda _: message)
+    queue.unsubscribe(subscription, URL, "uuid:1", None, 5.0)
+    renewal, cancellation = queue.take()
+    queue.settle(subscription)
     assert not renewal.wanted
     with pytest.raises(LocalProtocolError, match="the time for this request is up"):
         renewal.build(Endpoint("10.0.0.2", 9000))
     assert cancellation.wanted
-    assert cancellation.build(Endpoint("10.0.0.2", 9000)) is message
+    assert cancellation.build(Endpoint("10.0.0.2", 9000)).method == "UNSUBSCRIBE"
 
 
 def test_a_description_is_not_a_message_of_eventing() -> None:
@@ -286,3 +293,23 @@ def test_a_redirected_request_has_another_host_and_target_alone() -> None:
     led = addressed_to(request, "http://10.0.0.2:81/b?c")
     assert (led.method, led.target) == ("SUBSCRIBE", "/b?c")
     assert led.headers == [(b"Host", b"10.0.0.2:81"), (b"NT", b"upnp:event")]
+
+
+@pytest.mark.parametrize(
+    ("number", "failure"),
+    [
+        (errno.ECONNREFUSED, Failure.REFUSED),
+        (errno.EHOSTUNREACH, Failure.UNREACHABLE),
+        (errno.ENETUNREACH, Failure.UNREACHABLE),
+        (errno.ETIMEDOUT, Failure.UNREACHABLE),
+        (errno.EADDRNOTAVAIL, Failure.NO_SOURCE),
+        (errno.EPERM, Failure.SILENCE),
+        (None, Failure.SILENCE),
+    ],
+)
+def test_the_systems_error_says_who_is_missing(number, failure) -> None:
+    assert failure_of_errno(number, bound=True) is failure
+
+
+def test_no_address_can_be_missing_where_none_was_asked_for() -> None:
+    assert failure_of_errno(errno.EADDRNOTAVAIL, bound=False) is Failure.SILENCE

@@ -21,22 +21,26 @@ def known_facts(
     record: SubscriptionRecord,
     now: float,
     *,
+    asked_at: float | None,
     policy: SubscriberPolicy,
     limits: Limits,
     addresses: tuple[LocalAddress, ...],
     callers: ConnectionHistory | None,
     others: Iterable[SubscriptionRecord],
 ) -> Facts:
-    """The facts about ``record`` that need no look at the network. ``callers`` is None where nobody
-    tells who connects; ``others`` are the subscriptions of the same listener.
+    """The facts about ``record`` that need no look at the network.
+
+    ``asked_at`` is when the request was sent whose answer is waited for, None when there is none.
+    ``callers`` is None when the listener does not record who connects. ``others`` are the
+    subscriptions of the same listener.
 
     Of a deaf subscription they are about the first of the addresses that were tried: it is the one
     that the system has chosen."""
-    asked_at, granted_at = record.asked_at, record.granted_at
+    granted_asked_at, granted_at = record.asked_at, record.granted_at
     advertised = record.advertised_endpoint
-    since, heard, empty, turned_away = asked_at, False, 0, 0
+    since, heard, empty, turned_away = granted_asked_at, False, 0, 0
     if record.status is Status.DEAF and record.deafness is not None:
-        asked_at, granted_at, advertised, heard, empty, turned_away = record.deafness
+        granted_asked_at, granted_at, advertised, heard, empty, turned_away = record.deafness
         # What comes to another address, while that is tried, says nothing of the first.
         since = record.asked_at if record.advertised_endpoint == advertised else inf
     granted = granted_at is not None
@@ -53,7 +57,7 @@ def known_facts(
         # That of DEAF is a diagnosis itself.
         reason="" if record.status is Status.DEAF else record.status_reason,
         device=device,
-        asked_for=None if record.outstanding is None else now - record.outstanding.sent_at,
+        asked_for=_ago(now, asked_at),
         failure="" if granted else record.failure,
         failure_status=0 if granted else record.failure_status,
         sid=record.sid,
@@ -72,7 +76,7 @@ def known_facts(
         turned_away=(
             caller.turned_away if caller and _since(caller.turned_away_at, since) else turned_away
         ),
-        refused=_refused(record, callers, device, asked_at),
+        refused=_refused(record, callers, device, granted_asked_at),
         slow=record.slow,
         last_event_ago=_ago(now, record.last_event_at),
         others_hear=any(

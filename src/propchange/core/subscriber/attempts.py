@@ -12,16 +12,17 @@ from propchange.core.subscriber.callback_address import usable_sources
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting
-from propchange.core.subscriber.outbox import Outbox, Timer
+from propchange.core.subscriber.outcomes import OutcomeQueue
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
+    RequestQueue,
     has_literal_host,
     subscribe_message,
 )
 from propchange.core.subscriber.states import SubscriberInput, SubscriberState
-from propchange.core.subscriber.timing import backoff
+from propchange.core.subscriber.timing import Timer, Timers, backoff
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
 
@@ -42,14 +43,18 @@ class Attempts:
 
     def __init__(
         self,
-        outbox: Outbox,
+        requests: RequestQueue,
+        outcomes: OutcomeQueue,
+        timers: Timers,
         routing: NotifyRouting,
         *,
         policy: SubscriberPolicy,
         limits: Limits,
         jitter: Callable[[], float],
     ) -> None:
-        self._outbox = outbox
+        self._requests = requests
+        self._outcomes = outcomes
+        self._timers = timers
         self._routing = routing
         self._policy = policy
         self._limits = limits
@@ -59,22 +64,21 @@ class Attempts:
 
     def begin(self, record: SubscriptionRecord, now: float) -> None:
         """Send a SUBSCRIBE, or read the description, as soon as the token bucket allows it."""
-        outbox = self._outbox
         ready_at = record.bucket.ready_at(now)
         if ready_at > now:
-            outbox.deadlines.set((record, Timer.ATTEMPT), ready_at)
+            self._timers.set((record, Timer.ATTEMPT), ready_at)
             return
-        outbox.deadlines.clear((record, Timer.ATTEMPT))
+        self._timers.clear((record, Timer.ATTEMPT))
         record.attempts += 1
         # A description costs the device more than a SUBSCRIBE does.
         record.bucket.spend(now)
         if record.must_describe:
-            outbox.move(record, _I.DUE_DESCRIBING)
-            outbox.send(record, RequestKind.DESCRIBE, now)
+            record.move(_I.DUE_DESCRIBING)
+            self._requests.send(record, RequestKind.DESCRIBE, now)
             return
-        outbox.move(record, _I.DUE)
+        record.move(_I.DUE)
         self._routing.expect(record)
-        outbox.send(
+        self._requests.send(
             record,
             RequestKind.SUBSCRIBE,
             now,
@@ -84,13 +88,13 @@ class Attempts:
 
     def begin_later(self, record: SubscriptionRecord, when: float) -> None:
         """As :meth:`begin`, not before ``when``."""
-        self._outbox.deadlines.set((record, Timer.ATTEMPT), when)
+        self._timers.set((record, Timer.ATTEMPT), when)
 
     def begin_again(self, record: SubscriptionRecord, now: float) -> None:
         """The attempt that is out has been overtaken: do not wait for its answer."""
-        self._outbox.settle(record)
+        self._requests.settle(record)
         self._routing.forget(record)
-        self._outbox.move(record, _I.ATTEMPT_FAILED)
+        record.move(_I.ATTEMPT_FAILED)
         self.begin(record, now)
 
     def usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
@@ -123,7 +127,7 @@ class Attempts:
     def described(self, record: SubscriptionRecord, now: float) -> None:
         """The description was read: its event URL is that of ``record`` now."""
         record.must_describe = False
-        self._outbox.move(record, _I.DESCRIBED)
+        record.move(_I.DESCRIBED)
         self.begin(record, now)
 
     def failed(
@@ -131,21 +135,21 @@ class Attempts:
     ) -> None:
         """The attempt that was out has failed; ``status`` is what the device answered, 0 for
         nothing."""
-        outbox, sources = self._outbox, record.sources
+        sources = record.sources
         subscribing = record.state is _S.SUBSCRIBING
         self._routing.forget(record)
         if status in _GUARDED and self._has_another(record):
-            outbox.move(record, _I.ATTEMPT_FAILED)
+            record.move(_I.ATTEMPT_FAILED)
             sources.move_on(self.usable(record))
             self.begin(record, now)
             return
         if not record.persistent and not record.granted_once:
             record.failures += 1
             record.failure, record.failure_status = reason, status
-            outbox.move(record, _I.GIVEN_UP)
-            outbox.tell(record, Status.REFUSED, cause, reason, status)
+            record.move(_I.GIVEN_UP)
+            self._outcomes.change_status(record, Status.REFUSED, cause, reason, status)
             return
-        outbox.move(record, _I.ATTEMPT_FAILED)
+        record.move(_I.ATTEMPT_FAILED)
         if subscribing and sources.bound is not None and record.status is Status.DEAF:
             # That says something of this address, not of the device.
             sources.tried(sources.bound)
@@ -162,7 +166,7 @@ class Attempts:
         elif cause is Cause.UNREACHABLE and record.granted_once:
             # Whatever serves descriptions may be away alone: then the event URL is the old one.
             record.must_describe = False
-        outbox.tell(record, record.wanting, cause, reason, status)
+        self._outcomes.change_status(record, record.wanting, cause, reason, status)
         delay = backoff(record.failures, self._limits, record.interval)
         self.begin_later(record, now + delay * (1.0 - 0.25 * self._jitter()))
 

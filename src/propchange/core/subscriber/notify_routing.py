@@ -8,7 +8,6 @@ SUBSCRIBE turns out to be granted that SID.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -73,7 +72,9 @@ class NotifyRouting:
         self._sids: dict[str, SubscriptionRecord] = {}
         # On a shared path: those whose answer is to come.
         self._subscribing: set[SubscriptionRecord] = set()
-        self._early: deque[Received] = deque(maxlen=limits.early_messages)
+        self._early_on_shared_path: list[Received] = []
+        # On paths of their own: the messages that came before the answer with the SID.
+        self._early: dict[SubscriptionRecord, list[Received]] = {}
         # SIDs that were given back before anything came, the last ones of each subscription.
         self._late: dict[str, SubscriptionRecord] = {}
 
@@ -92,10 +93,9 @@ class NotifyRouting:
         """``record`` has the SID ``sid`` from now on; what had come for it before, in order."""
         record.sid = sid
         self._sids[sid] = record
-        early = record.early
-        record.early = []
+        early = self._early.pop(record, [])
         if self._policy.shared_path is not None:
-            early = list(self._early)
+            early = list(self._early_on_shared_path)
             self._stop_subscribing(record)
         return [received for received in early if received.sid == sid]
 
@@ -114,7 +114,7 @@ class NotifyRouting:
         self._stop_subscribing(record)
         record.path = ""
         record.head = None
-        record.early = []
+        self._early.pop(record, None)
 
     def give_up(self, record: SubscriptionRecord) -> None:
         """No initial event has come under the SID of ``record``, which is given back. Should it
@@ -138,7 +138,7 @@ class NotifyRouting:
     def _stop_subscribing(self, record: SubscriptionRecord) -> None:
         self._subscribing.discard(record)
         if not self._subscribing:
-            self._early.clear()
+            self._early_on_shared_path.clear()
 
     def receive(
         self, request: Request, now: float
@@ -158,7 +158,7 @@ class NotifyRouting:
             early = (
                 record is None
                 and bool(self._subscribing)
-                and may_be_early(sid, seq, (one.sid for one in self._early))
+                and may_be_early(sid, seq, (one.sid for one in self._early_on_shared_path))
             )
         if not early and (record is None or record.sid != sid):
             if sid in self._late:
@@ -184,7 +184,9 @@ class NotifyRouting:
         if early:
             # Matched once the answer has told the SID. When no more fit, the newest takes the
             # place of the last: its SEQ then shows that something is missing.
-            waiting = self._early if record is None else record.early
+            waiting = self._early_on_shared_path
+            if record is not None:
+                waiting = self._early.setdefault(record, [])
             if len(waiting) < self._limits.early_messages:
                 waiting.append(received)
             elif waiting[-1].sid == sid:

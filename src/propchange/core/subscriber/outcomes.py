@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from propchange.core.limits import Limits
 from propchange.core.multicast.reception import (
     MulticastEvent,
     MulticastMissed,
     MulticastRefused,
 )
-from propchange.core.subscriber.events import Event, StatusChange
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
 
@@ -20,6 +21,7 @@ __all__ = [
     "MulticastMissed",
     "MulticastRefused",
     "NotifyRefused",
+    "OutcomeQueue",
     "RenewalAnswered",
     "RenewalFailed",
     "SeqUnreliable",
@@ -103,3 +105,59 @@ SubscriberOutcome = (
     | MulticastMissed
     | MulticastRefused
 )
+
+
+_AWAY = frozenset({Cause.UNREACHABLE, Cause.EXPIRED, Cause.DEVICE_GONE})
+_SAYS_NO = frozenset({Cause.REFUSED, Cause.DESCRIPTION})
+
+
+def _is_news(before: Cause | None, cause: Cause) -> bool:
+    """Whether ``cause`` says more than ``before`` did, the status being the same: one fault is
+    told once. That the device is away, or that it says no, is more than that a fresh subscription
+    is being made for whatever reason; the reverse is not."""
+    for kind in (_AWAY, _SAYS_NO):
+        if cause in kind:
+            return before not in kind
+    return before is None
+
+
+class OutcomeQueue:
+    """The outcomes that wait for the runtime, in order.
+
+    Events and status changes are never dropped: the runtime takes them after each input, so that no
+    more of them wait than a turn of its loop brings. Of the outcomes that are only for a log
+    ``Limits.outcomes`` wait: a peer can bring about any number of these.
+    """
+
+    __slots__ = ("_limit", "_logged", "add", "waiting")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.outcomes
+        self._logged = 0
+        self.waiting: list[SubscriberOutcome] = []
+        self.add = self.waiting.append
+        """Add an outcome that is never dropped."""
+
+    def log(self, outcome: SubscriberOutcome) -> None:
+        """Add an outcome that is only for a log; drop it when too many of them wait."""
+        if self._logged < self._limit:
+            self._logged += 1
+            self.add(outcome)
+
+    def change_status(
+        self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0
+    ) -> None:
+        """Set the status of ``record`` and add the StatusChange, unless it says nothing new."""
+        if record.status is status and not _is_news(record.status_cause, cause):
+            return
+        record.status = status
+        record.status_cause = cause
+        record.status_reason = reason
+        self.add(StatusChange(record, status, cause, reason, http))
+
+    def take(self) -> list[SubscriberOutcome]:
+        """The outcomes since the last call, in order."""
+        outcomes = self.waiting[:]
+        self.waiting.clear()
+        self._logged = 0
+        return outcomes

@@ -17,21 +17,26 @@ from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.callback_address import is_held
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
-from propchange.core.subscriber.outbox import Outbox, Timer
 from propchange.core.subscriber.outcomes import (
+    OutcomeQueue,
     SeqUnreliable,
     SubscriberOutcome,
     Unreadable,
 )
 from propchange.core.subscriber.record import Convert, SubscriptionRecord
 from propchange.core.subscriber.renewal import Renewal
-from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, http_url
+from propchange.core.subscriber.requests import (
+    Failure,
+    OutgoingRequest,
+    RequestKind,
+    RequestQueue,
+    http_url,
+)
 from propchange.core.subscriber.seq import SeqVerdict
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
-from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, backoff
+from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, Timer, Timers, backoff
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
@@ -80,17 +85,19 @@ class SubscriberProtocol:
         self._limits = limits
         # A dict for its order.
         self._records: dict[SubscriptionRecord, None] = {}
-        self._outbox = outbox = Outbox(policy, limits)
-        self._deadlines = outbox.deadlines
-        self._outcomes = outbox.outcomes
-        self._routing = NotifyRouting(policy, limits, new_token, outbox.log, callers)
+        self._timers = timers = Timers()
+        self._requests = requests = RequestQueue(policy, limits, timers)
+        self._outcomes = outcomes = OutcomeQueue(limits)
+        self._routing = NotifyRouting(policy, limits, new_token, outcomes.log, callers)
         self.multicast = MulticastReception(limits, self._multicast_outcome)
         """The services whose multicast events are expected."""
         self._attempts = Attempts(
-            outbox, self._routing, policy=policy, limits=limits, jitter=jitter
+            requests, outcomes, timers, self._routing, policy=policy, limits=limits, jitter=jitter
         )
         self._renewal = Renewal(
-            outbox,
+            requests,
+            outcomes,
+            timers,
             self._routing,
             self._attempts,
             policy=policy,
@@ -172,16 +179,16 @@ class SubscriberProtocol:
         if record.state in (_S.CLOSING, _S.CLOSED):
             return
         if record.state in _GRANTED:
-            self._outbox.move(record, _I.UNSUBSCRIBE_SENT)
+            record.move(_I.UNSUBSCRIBE_SENT)
             self._renewal.give_back(record, now)
-            self._outbox.settle(record)
-            self._outbox.clear_timers(record)
+            self._requests.settle(record)
+            self._timers.clear_all(record)
             record.expires = record.duration_granted = None
             # Path and SID stay: what is in flight is no stray, and a 412 would end the
             # subscription before the device reads its UNSUBSCRIBE.
-            self._deadlines.set((record, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
+            self._timers.set((record, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
         else:
-            self._outbox.move(record, _I.DROPPED)
+            record.move(_I.DROPPED)
             self._close(record)
 
     def abandon(self, record: SubscriptionRecord) -> None:
@@ -189,11 +196,11 @@ class SubscriberProtocol:
         if record.state is _S.CLOSED:
             return
         if SUBSCRIBER.allows(record.state, _I.DROPPED):
-            self._outbox.move(record, _I.DROPPED)
+            record.move(_I.DROPPED)
         else:
             if record.state is not _S.CLOSING:
-                self._outbox.move(record, _I.UNSUBSCRIBE_SENT)
-            self._outbox.move(record, _I.UNSUBSCRIBED)
+                record.move(_I.UNSUBSCRIBE_SENT)
+            record.move(_I.UNSUBSCRIBED)
         self._close(record)
 
     # --- requests ---
@@ -202,19 +209,19 @@ class SubscriberProtocol:
         """The requests to send now: no more than ``Limits.requests_per_device`` at once to one
         host and port. Each ends by :meth:`response_received`, :meth:`request_failed` or, for
         DESCRIBE, :meth:`described`; then call this again."""
-        return self._outbox.requests.take()
+        return self._requests.take()
 
     def response_received(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """``response`` answers ``request``; set ``request.remote`` before."""
-        self._outbox.requests.end(request)
+        self._requests.end(request)
         record = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
             return
-        if record.outstanding is not request:
+        if self._requests.outstanding(record) is not request:
             self._give_back_late_grant(request, response, now)
             return
-        self._outbox.settle(record)
+        self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
             self._renewal.renewal_answered(record, request, response, now)
             return
@@ -231,7 +238,7 @@ class SubscriberProtocol:
         failure: Failure = Failure.SILENCE,
     ) -> None:
         """``request`` has brought no answer, for ``reason``, a sentence."""
-        self._outbox.requests.end(request)
+        self._requests.end(request)
         self._failed(request, reason, now, failure)
 
     def _failed(self, request: OutgoingRequest, reason: str, now: float, failure: Failure) -> None:
@@ -239,9 +246,9 @@ class SubscriberProtocol:
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
             return
-        if record.outstanding is not request:
+        if self._requests.outstanding(record) is not request:
             return
-        self._outbox.settle(record)
+        self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
             self._renewal.renewal_failed(record, failure, reason, now)
         else:
@@ -258,10 +265,10 @@ class SubscriberProtocol:
         Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
         record = request.subscription
         http_url(event_url)
-        self._outbox.requests.end(request)
-        if record.outstanding is not request:
+        self._requests.end(request)
+        if self._requests.outstanding(record) is not request:
             return
-        self._outbox.settle(record)
+        self._requests.settle(record)
         record.event_url = event_url
         record.convert = convert
         self._attempts.described(record, now)
@@ -286,9 +293,9 @@ class SubscriberProtocol:
 
     def _multicast_outcome(self, outcome: MulticastOutcome) -> None:
         if isinstance(outcome, MulticastRefused):
-            self._outbox.log(outcome)
+            self._outcomes.log(outcome)
         else:
-            self._outcomes.append(outcome)
+            self._outcomes.add(outcome)
 
     def device_gone(self, device: Hashable, now: float) -> None:
         """ssdp:byebye, or all advertisements have expired: the subscriptions to ``device`` count
@@ -345,7 +352,7 @@ class SubscriberProtocol:
 
     def _is_overtaken(self, record: SubscriptionRecord, now: float) -> bool:
         """Whether a request was sent to the device as it was before: it may never be answered."""
-        attempt = record.outstanding
+        attempt = self._requests.outstanding(record)
         return attempt is not None and now - attempt.sent_at > self._limits.announcement_seconds
 
     def _is_repeat(self, record: SubscriptionRecord, now: float) -> bool:
@@ -422,10 +429,10 @@ class SubscriberProtocol:
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
-        while (due := self._deadlines.pop_due(now)) is not None:
+        while (due := self._timers.pop_due(now)) is not None:
             record, timer = due
             if timer is Timer.PARTING:
-                self._outbox.parted(record, now)
+                self._requests.parted(record, now)
             elif timer is Timer.ATTEMPT:
                 self._attempts.begin(record, now)
             elif timer is Timer.RENEWAL:
@@ -435,16 +442,16 @@ class SubscriberProtocol:
             elif timer is Timer.EXPIRY:
                 reason = "no renewal was answered in time"
                 self._renewal.lapse(record, Cause.EXPIRED, reason, now)
-            elif record.outstanding is not None:
+            elif (request := self._requests.outstanding(record)) is not None:
                 # The runtime is still at it, and ends it later.
-                self._failed(record.outstanding, "no answer in time", now, Failure.SILENCE)
+                self._failed(request, "no answer in time", now, Failure.SILENCE)
             else:
-                self._outbox.move(record, _I.UNSUBSCRIBED)
+                record.move(_I.UNSUBSCRIBED)
                 self._close(record)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
-        return self._deadlines.next()
+        return self._timers.next()
 
     # --- reading ---
 
@@ -452,14 +459,16 @@ class SubscriberProtocol:
         """What has happened since the last call, in order. However many events and status changes
         there are, none is dropped. Of NotifyRefused, ForeignSource, MulticastRefused and
         Unreadable, which are for a log, ``Limits.outcomes`` are kept."""
-        return self._outbox.take_outcomes()
+        return self._outcomes.take()
 
     def facts(self, record: SubscriptionRecord, now: float) -> Facts:
         """What is known of ``record``, for :func:`.diagnose`; a runtime
         adds what it finds by connecting."""
+        request = self._requests.outstanding(record)
         return known_facts(
             record,
             now,
+            asked_at=None if request is None else request.sent_at,
             policy=self._policy,
             limits=self._limits,
             addresses=self._own,
@@ -483,7 +492,7 @@ class SubscriberProtocol:
         verdict = sequence.judge(seq, content)
         if not (sequence.reliable or record.unreliable_told):
             record.unreliable_told = True
-            self._outcomes.append(SeqUnreliable(record))
+            self._outcomes.add(SeqUnreliable(record))
         if verdict in _EVENT_VERDICTS:
             initial = state is not _ACTIVE and state is not _UNANSWERED
             if initial:
@@ -491,14 +500,16 @@ class SubscriberProtocol:
                 record.deafness = None
                 initial = verdict is not SeqVerdict.MISSED
             if initial:
-                self._outbox.move(record, _I.INITIAL_EVENT)
-                self._deadlines.clear((record, Timer.INITIAL))
-                self._outbox.tell(record, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive")
+                record.move(_I.INITIAL_EVENT)
+                self._timers.clear((record, Timer.INITIAL))
+                self._outcomes.change_status(
+                    record, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive"
+                )
             record.last_event_at = now
-            self._outcomes.append(record.decode(seq, pairs, initial=initial))
+            self._outcomes.add(record.decode(seq, pairs, initial=initial))
             if record.unreadable:
                 for trouble in record.unreadable:
-                    self._outbox.log(Unreadable(record, trouble))
+                    self._outcomes.log(Unreadable(record, trouble))
                 record.unreadable = ()
         if verdict in _GAP_VERDICTS:
             record.gaps += 1
@@ -519,21 +530,21 @@ class SubscriberProtocol:
             return
         record = request.subscription
         if sid != record.sid:
-            self._outbox.unsubscribe(record, request.url, sid, request.local, now)
+            self._requests.unsubscribe(record, request.url, sid, request.local, now)
 
     def _unsubscribed(self, request: OutgoingRequest, now: float) -> None:
         record = request.subscription
-        if record.parting is request:
-            self._outbox.parted(record, now)
+        if self._requests.is_parting(request):
+            self._requests.parted(record, now)
         # Not every UNSUBSCRIBE is the end: a repair sends one as well.
         if record.state is _S.CLOSING and request.sid == record.sid:
-            self._outbox.move(record, _I.UNSUBSCRIBED)
+            record.move(_I.UNSUBSCRIBED)
             self._close(record)
 
     def _close(self, record: SubscriptionRecord) -> None:
-        self._outbox.settle(record)
+        self._requests.forget(record)
         self._renewal.forget(record)
         self._routing.stop_waiting(record)
-        self._outbox.clear_timers(record)
+        self._timers.clear_all(record)
         del self._records[record]
-        self._outbox.tell(record, Status.CLOSED, Cause.CLOSED, "closed")
+        self._outcomes.change_status(record, Status.CLOSED, Cause.CLOSED, "closed")

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.callback_address import Sources
 from propchange.core.subscriber.events import Cause, Change, Convert, Event, Status, read_changes
-from propchange.core.subscriber.requests import OutgoingRequest
 from propchange.core.subscriber.seq import Sequence
-from propchange.core.subscriber.states import SubscriberState
+from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_lastchange
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
-
-if TYPE_CHECKING:
-    from propchange.core.subscriber.notify_routing import Received
 
 __all__ = ["Convert", "Deafness", "StateKey", "SubscriptionRecord", "TokenBucket"]
 
@@ -97,7 +93,6 @@ class SubscriptionRecord:
         "device_host",
         "duration_granted",
         "duration_wanted",
-        "early",
         "event_url",
         "expires",
         "failed_at",
@@ -117,11 +112,8 @@ class SubscriptionRecord:
         "limits",
         "must_describe",
         "outage",
-        "outstanding",
-        "parting",
         "path",
         "persistent",
-        "postponed",
         "remote",
         "renewals",
         "sequence",
@@ -185,14 +177,9 @@ class SubscriptionRecord:
         self.sequence = Sequence()
         self.unreliable_told = False
         self.foreign_sources: set[str] = set()
-        self.early: list[Received] = []
         # The head of the last message that was accepted, and its answer.
         self.head: object | None = None
         self.answer: Response
-        self.outstanding: OutgoingRequest | None = None
-        # An UNSUBSCRIBE that is out, and the SUBSCRIBE that waits for its answer.
-        self.parting: OutgoingRequest | None = None
-        self.postponed: OutgoingRequest | None = None
         self.failures = 0
         # How the last attempt failed, in words, and its HTTP status; empty and 0 once granted.
         self.failure = ""
@@ -216,6 +203,10 @@ class SubscriptionRecord:
         self.unreadable: tuple[str, ...] = ()
         """What could not be read of the last LastChange, in sentences; whoever tells it empties
         it."""
+
+    def move(self, given: SubscriberInput) -> None:
+        """Step the state."""
+        self.state = SUBSCRIBER.step(self.state, given)
 
     @property
     def advertised_endpoint(self) -> Endpoint | None:

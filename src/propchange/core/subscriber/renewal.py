@@ -15,20 +15,32 @@ from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.limits import Limits
 from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.failures import Failure
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
-from propchange.core.subscriber.outbox import Outbox, Timer
-from propchange.core.subscriber.outcomes import Granted, RenewalAnswered, RenewalFailed
+from propchange.core.subscriber.outcomes import (
+    Granted,
+    OutcomeQueue,
+    RenewalAnswered,
+    RenewalFailed,
+)
 from propchange.core.subscriber.record import Deafness, SubscriptionRecord
 from propchange.core.subscriber.requests import (
+    Failure,
     OutgoingRequest,
     RequestKind,
+    RequestQueue,
     accepted_variables,
     renewal_message,
 )
 from propchange.core.subscriber.states import SubscriberInput, SubscriberState
-from propchange.core.subscriber.timing import grant_times, granted_duration, patience, renewal_retry
+from propchange.core.subscriber.timing import (
+    Timer,
+    Timers,
+    grant_times,
+    granted_duration,
+    patience,
+    renewal_retry,
+)
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Response
 
@@ -48,7 +60,9 @@ class Renewal:
 
     def __init__(
         self,
-        outbox: Outbox,
+        requests: RequestQueue,
+        outcomes: OutcomeQueue,
+        timers: Timers,
         routing: NotifyRouting,
         attempts: Attempts,
         *,
@@ -57,7 +71,9 @@ class Renewal:
         jitter: Callable[[], float],
         facts: Callable[[SubscriptionRecord, float], Facts],
     ) -> None:
-        self._outbox = outbox
+        self._requests = requests
+        self._outcomes = outcomes
+        self._timers = timers
         self._routing = routing
         self._attempts = attempts
         self._policy = policy
@@ -74,7 +90,7 @@ class Renewal:
         now: float,
     ) -> list[Received]:
         """SUBSCRIBE was granted with ``sid``. Gives the event messages that came before that."""
-        self._outbox.move(record, _I.GRANT)
+        record.move(_I.GRANT)
         record.event_url = request.url
         early = self._routing.grant(record, sid)
         record.sequence.restart()
@@ -88,11 +104,9 @@ class Renewal:
         record.accepted = accepted_variables(record.statevar, response, self._policy, self._limits)
         record.remote = request.remote
         record.device_host = None if request.remote is None else request.remote.host
-        self._outbox.deadlines.set(
-            (record, Timer.INITIAL), now + self._limits.initial_event_seconds
-        )
+        self._timers.set((record, Timer.INITIAL), now + self._limits.initial_event_seconds)
         duration = self._take(record, request, response, now)
-        self._outbox.outcomes.append(Granted(record, sid, duration))
+        self._outcomes.add(Granted(record, sid, duration))
         return early
 
     def _take(
@@ -104,12 +118,12 @@ class Renewal:
         record.duration_granted = granted
         record.expires = times.expires
         record.interval = times.renews - request.sent_at
-        deadlines = self._outbox.deadlines
-        deadlines.set((record, Timer.RENEWAL), times.renews)
+        timers = self._timers
+        timers.set((record, Timer.RENEWAL), times.renews)
         if times.lapses is None:
-            deadlines.clear((record, Timer.EXPIRY))
+            timers.clear((record, Timer.EXPIRY))
         else:
-            deadlines.set((record, Timer.EXPIRY), times.lapses)
+            timers.set((record, Timer.EXPIRY), times.lapses)
         return granted
 
     # --- renewal ---
@@ -120,7 +134,7 @@ class Renewal:
         if record.state is _S.DEAF and not record.slow:
             self._replace_deaf(record, now)
             return
-        if record.outstanding is not None:
+        if self._requests.outstanding(record) is not None:
             return
         if self._is_quiet(record, now):
             self._prove(record, now)
@@ -133,7 +147,7 @@ class Renewal:
         message = renewal_message(
             record.event_url, record.sid, self._policy, duration=record.duration_wanted
         )
-        self._outbox.send(
+        self._requests.send(
             record, RequestKind.RENEW, now, source=record.source, builder=lambda _: message
         )
 
@@ -147,20 +161,20 @@ class Renewal:
         """Subscribe afresh instead of renewing. Nothing is known to be wrong, so nothing is told
         unless no initial event comes."""
         self.give_back(record, now)
-        self._outbox.move(record, _I.REPLACED)
+        record.move(_I.REPLACED)
         self._start_afresh(record)
         self._attempts.begin(record, now)
 
     def renew_at(self, record: SubscriptionRecord, when: float) -> None:
         """Renew at ``when`` instead of when it was due."""
-        self._outbox.deadlines.set((record, Timer.RENEWAL), when)
+        self._timers.set((record, Timer.RENEWAL), when)
 
     def renewal_failed(
         self, record: SubscriptionRecord, failure: Failure, reason: str, now: float
     ) -> None:
         """The renewal that was out has brought no answer (REN-12)."""
-        outbox, limits = self._outbox, self._limits
-        outbox.outcomes.append(RenewalFailed(record, reason))
+        limits = self._limits
+        self._outcomes.add(RenewalFailed(record, reason))
         if failure is Failure.NO_SOURCE:
             self.address_lost(record, now)
             return
@@ -177,8 +191,8 @@ class Renewal:
         again = record.outage and record.failures >= _FAILURES_THAT_TELL
         known = failure in _KNOWN_AT_ONCE or again
         if silent and known and record.state in (_S.ACTIVE, _S.UNANSWERED):
-            outbox.move(record, _I.UNREACHED)
-            outbox.tell(
+            record.move(_I.UNREACHED)
+            self._outcomes.change_status(
                 record,
                 Status.RESUBSCRIBING,
                 Cause.UNREACHABLE,
@@ -200,14 +214,14 @@ class Renewal:
             self.lapse(record, Cause.RENEWAL_REFUSED, reason, now, response.status)
             return
         away = record.state is _S.UNANSWERED
-        self._outbox.move(record, _I.RENEWED)
+        record.move(_I.RENEWED)
         record.renewals += 1
         sid = response.fields.get(b"sid")
         if sid is not None and sid != record.sid.encode("latin-1"):
             with suppress(ValueError):  # REN-12, unless it is none
                 self._routing.adopt(record, parse_sid(sid))
         duration = self._take(record, request, response, now)
-        self._outbox.outcomes.append(RenewalAnswered(record, record.sid, duration))
+        self._outcomes.add(RenewalAnswered(record, record.sid, duration))
         failed_since, record.failed_since = record.failed_since, None
         outage, record.outage = record.outage, False
         record.failures = 0
@@ -233,7 +247,7 @@ class Renewal:
         if record.state is _S.DEAF:
             self._replace_deaf(record, now)
             return
-        self._outbox.move(record, _I.INITIAL_OVERDUE)
+        record.move(_I.INITIAL_OVERDUE)
         first = self._limits.initial_event_seconds
         self._tell_deaf(record, now)
         sources, usable = record.sources, self._attempts.usable(record)
@@ -245,7 +259,7 @@ class Renewal:
             interval = inf if record.slow else record.interval
             more = patience(rounds, interval, self._limits) - first
         if more > 0:
-            self._outbox.deadlines.set((record, Timer.INITIAL), now + more)
+            self._timers.set((record, Timer.INITIAL), now + more)
         else:
             self._replace_deaf(record, now)
 
@@ -264,7 +278,9 @@ class Renewal:
             known.empty,
             known.turned_away,
         )
-        self._outbox.tell(record, Status.DEAF, Cause.NO_INITIAL_EVENT, str(diagnose(known)))
+        self._outcomes.change_status(
+            record, Status.DEAF, Cause.NO_INITIAL_EVENT, str(diagnose(known))
+        )
 
     def try_next_address(self, record: SubscriptionRecord, now: float) -> None:
         """There is a new address: do not wait for the end of the patience with the others."""
@@ -276,7 +292,7 @@ class Renewal:
         record.sources.move_on(self._attempts.usable(record))
         self._routing.give_up(record)
         self.give_back(record, now)
-        self._outbox.move(record, _I.REPLACED)
+        record.move(_I.REPLACED)
         self._start_afresh(record)
         self._attempts.begin(record, now)
 
@@ -296,9 +312,9 @@ class Renewal:
         is read again before, where that can be done: the device has begun anew, maybe with
         another event URL, or its address is another device's by now."""
         record.must_describe = record.describable
-        self._outbox.move(record, _I.LAPSED)
+        record.move(_I.LAPSED)
         self._start_afresh(record)
-        self._outbox.tell(record, record.wanting, cause, reason, status)
+        self._outcomes.change_status(record, record.wanting, cause, reason, status)
         self._begin(record, now, wait)
 
     def replace(
@@ -312,9 +328,9 @@ class Renewal:
     ) -> None:
         """Unsubscribe and subscribe afresh: the initial event restores the state (CP-01)."""
         self.give_back(record, now)
-        self._outbox.move(record, _I.REPLACED)
+        record.move(_I.REPLACED)
         self._start_afresh(record)
-        self._outbox.tell(record, record.wanting, cause, reason)
+        self._outcomes.change_status(record, record.wanting, cause, reason)
         self._begin(record, now, wait)
 
     def address_lost(self, record: SubscriptionRecord, now: float) -> None:
@@ -337,13 +353,13 @@ class Renewal:
             self._attempts.begin(record, now)
 
     def _start_afresh(self, record: SubscriptionRecord) -> None:
-        self._outbox.settle(record)
+        self._requests.settle(record)
         self.forget(record)
-        self._outbox.clear_timers(record)
+        self._timers.clear_all(record)
 
     def give_back(self, record: SubscriptionRecord, now: float) -> None:
         """Have the SID of ``record`` given back."""
-        self._outbox.unsubscribe(record, record.event_url, record.sid, record.source, now)
+        self._requests.unsubscribe(record, record.event_url, record.sid, record.source, now)
 
     def forget(self, record: SubscriptionRecord) -> None:
         """Nothing is granted any more; what comes is a stray."""

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import enum
+import errno
 import string
+from collections import deque
 from collections.abc import Callable, Collection
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.timing import Timer, Timers
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import format_statevar, format_timeout, parse_statevar
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import LocalProtocolError
 
-if TYPE_CHECKING:
-    from propchange.core.subscriber.record import SubscriptionRecord
-
 __all__ = [
     "REDIRECTS",
+    "Failure",
     "OutgoingRequest",
     "RequestKind",
+    "RequestQueue",
     "accepted_variables",
     "addressed_to",
     "authority_and_target",
+    "failure_of_errno",
     "friendly_name",
     "http_url",
     "leads_inside",
@@ -50,6 +53,23 @@ class RequestKind(enum.Enum):
     DESCRIBE = enum.auto()
     """Not a message of eventing: the runtime reads the device's description again and calls
     ``SubscriberProtocol.described``."""
+
+
+class Failure(enum.Enum):
+    """Why a request brought no answer, as far as the runtime can tell."""
+
+    SILENCE = enum.auto()
+    """Nothing came in time, or nothing better is known."""
+    BROKEN = enum.auto()
+    """The connection ended before there was an answer, or what came was none: somebody is there."""
+    REFUSED = enum.auto()
+    """The host is there, and nothing listens on that port: the device's process has gone."""
+    UNREACHABLE = enum.auto()
+    """There is no way to the host, or it does not answer at all."""
+    NO_SOURCE = enum.auto()
+    """``OutgoingRequest.source`` is not an address of this machine (any more)."""
+    DESCRIPTION = enum.auto()
+    """For DESCRIBE: there was an answer, and the service cannot be found by it."""
 
 
 class OutgoingRequest:
@@ -77,6 +97,7 @@ class OutgoingRequest:
         "source",
         "subscription",
         "url",
+        "wanted",
     )
 
     def __init__(
@@ -101,13 +122,10 @@ class OutgoingRequest:
         self.local: Endpoint | None = None
         """Where it was sent from, its port left out; None before it is built."""
         self.remote: Endpoint | None = None
+        self.wanted = True
+        """Whether the answer is still of use: not once the time for it is up, or the subscription
+        has moved on. That of an UNSUBSCRIBE always is."""
         self._builder = builder
-
-    @property
-    def wanted(self) -> bool:
-        """Whether the answer is still of use: not once the request has timed out, or the
-        subscription has moved on, while the runtime had not got round to it."""
-        return self.kind is RequestKind.UNSUBSCRIBE or self.subscription.outstanding is self
 
     def build(self, local: Endpoint) -> Request:
         """The message, for a connection whose local address is ``local.host``, with the listener
@@ -254,3 +272,165 @@ def friendly_name(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
     """The header that UDA 2.0 §2.1 wants in every request of a control point (SUB-13); none for
     the versions before."""
     return [(b"CPFN.UPNP.ORG", policy.friendly_name.encode())] if policy.uda == "2.0" else []
+
+
+_FAILURES = {
+    errno.ECONNREFUSED: Failure.REFUSED,
+    errno.EHOSTUNREACH: Failure.UNREACHABLE,
+    errno.EHOSTDOWN: Failure.UNREACHABLE,
+    errno.ENETUNREACH: Failure.UNREACHABLE,
+    errno.ENETDOWN: Failure.UNREACHABLE,
+    errno.ETIMEDOUT: Failure.UNREACHABLE,
+    errno.EADDRNOTAVAIL: Failure.NO_SOURCE,
+}
+
+
+def failure_of_errno(number: int | None, *, bound: bool) -> Failure:
+    """What an error of the system (its errno, None where there is none) says when a connection
+    could not be made. ``bound``: from a given address, which may be missing then."""
+    failure = _FAILURES.get(number or 0, Failure.SILENCE)
+    return Failure.SILENCE if failure is Failure.NO_SOURCE and not bound else failure
+
+
+class RequestQueue:
+    """The requests to devices: those that wait to be sent and those that are under way.
+
+    To one host and port ``Limits.requests_per_device`` are under way at once; the others wait, in
+    order. The host and port are those of the URL: a redirect does not change whose turn it is. Each
+    subscription waits for one answer at a time, beside that to an UNSUBSCRIBE.
+    """
+
+    __slots__ = (
+        "_limits",
+        "_outstanding",
+        "_parting",
+        "_policy",
+        "_postponed",
+        "_ready",
+        "_timers",
+        "_under_way",
+        "_waiting",
+    )
+
+    def __init__(self, policy: SubscriberPolicy, limits: Limits, timers: Timers) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._timers = timers
+        # The request whose answer each subscription waits for.
+        self._outstanding: dict[SubscriptionRecord, OutgoingRequest] = {}
+        # The last UNSUBSCRIBE of each that was not answered, and the SUBSCRIBE that waits for that.
+        self._parting: dict[SubscriptionRecord, OutgoingRequest] = {}
+        self._postponed: dict[SubscriptionRecord, OutgoingRequest] = {}
+        self._waiting: dict[tuple[str, int], deque[OutgoingRequest]] = {}
+        self._under_way: dict[tuple[str, int], set[OutgoingRequest]] = {}
+        # The addresses whose next request may leave; a dict for its order.
+        self._ready: dict[tuple[str, int], None] = {}
+
+    def outstanding(self, record: SubscriptionRecord) -> OutgoingRequest | None:
+        """The request whose answer ``record`` waits for, an UNSUBSCRIBE apart."""
+        return self._outstanding.get(record)
+
+    def is_parting(self, request: OutgoingRequest) -> bool:
+        """Whether ``request`` is the last UNSUBSCRIBE of its subscription, not yet answered."""
+        return self._parting.get(request.subscription) is request
+
+    def send(
+        self,
+        record: SubscriptionRecord,
+        kind: RequestKind,
+        now: float,
+        *,
+        source: Endpoint | None = None,
+        builder: Callable[[Endpoint], Request] | None = None,
+    ) -> None:
+        """Have a request sent, whose answer is waited for. A SUBSCRIBE goes out once an UNSUBSCRIBE
+        before it was answered, which is waited for no longer than at the end: a device may have
+        no room for both subscriptions (CP-01)."""
+        request = OutgoingRequest(
+            kind,
+            record,
+            record.event_url,
+            sid=record.sid,
+            source=source,
+            sent_at=now,
+            builder=builder,
+        )
+        self._outstanding[record] = request
+        self._timers.set((record, Timer.REQUEST), now + self._limits.request_seconds)
+        if kind is RequestKind.SUBSCRIBE and record in self._parting:
+            self._postponed[record] = request
+            self._timers.set((record, Timer.PARTING), now + self._limits.unsubscribe_seconds)
+        else:
+            self._put(request)
+
+    def settle(self, record: SubscriptionRecord) -> None:
+        """No answer is waited for any more, but to an UNSUBSCRIBE."""
+        request = self._outstanding.pop(record, None)
+        if request is not None:
+            request.wanted = False
+        self._timers.clear((record, Timer.REQUEST))
+
+    def unsubscribe(
+        self, record: SubscriptionRecord, url: str, sid: str, source: Endpoint | None, now: float
+    ) -> None:
+        """Have an UNSUBSCRIBE sent for ``sid``, which need not be the current one of ``record``."""
+        message = unsubscribe_message(url, sid, self._policy)
+        request = self._parting[record] = OutgoingRequest(
+            RequestKind.UNSUBSCRIBE,
+            record,
+            url,
+            sid=sid,
+            source=source,
+            sent_at=now,
+            builder=lambda _: message,
+        )
+        self._put(request)
+
+    def parted(self, record: SubscriptionRecord, now: float) -> None:
+        """No answer to an UNSUBSCRIBE is waited for any more: a SUBSCRIBE that waits leaves."""
+        self._parting.pop(record, None)
+        self._timers.clear((record, Timer.PARTING))
+        postponed = self._postponed.pop(record, None)
+        if postponed is not None and postponed.wanted:
+            # Do not refill the token bucket while waiting for the UNSUBSCRIBE.
+            record.bucket.pause(now)
+            self._put(postponed)
+
+    def forget(self, record: SubscriptionRecord) -> None:
+        """``record`` is closed: wait for no answer."""
+        self.settle(record)
+        self._parting.pop(record, None)
+        self._postponed.pop(record, None)
+
+    def _put(self, request: OutgoingRequest) -> None:
+        self._waiting.setdefault(request.address, deque()).append(request)
+        self._ready[request.address] = None
+
+    def take(self) -> list[OutgoingRequest]:
+        """The requests to send now. Those that are no longer wanted are forgotten."""
+        taken: list[OutgoingRequest] = []
+        for address in self._ready:
+            waiting = self._waiting[address]
+            under_way = self._under_way.setdefault(address, set())
+            while waiting and len(under_way) < self._limits.requests_per_device:
+                request = waiting.popleft()
+                if request.wanted:
+                    under_way.add(request)
+                    taken.append(request)
+            if not waiting:
+                del self._waiting[address]
+            if not under_way:
+                del self._under_way[address]
+        self._ready.clear()
+        return taken
+
+    def end(self, request: OutgoingRequest) -> None:
+        """``request``, which was taken, has ended. Repeated calls do nothing."""
+        under_way = self._under_way.get(request.address)
+        if under_way is None or request not in under_way:
+            return
+        under_way.discard(request)
+        if not under_way:
+            del self._under_way[request.address]
+        if request.address in self._waiting:
+            self._ready[request.address] = None

@@ -1,16 +1,21 @@
-"""When a subscriber renews, retries and gives a grant up: pure numbers, in seconds."""
+"""When a subscriber renews, retries and gives a grant up, in seconds; and its timers."""
 
 from __future__ import annotations
 
+import enum
 from math import inf
 from typing import NamedTuple
 
+from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.headers import is_infinite, parse_timeout
 
 __all__ = [
     "FAILURES_AT_LONGEST",
     "GrantTimes",
+    "Timer",
+    "Timers",
     "backoff",
     "grant_times",
     "granted_duration",
@@ -27,6 +32,32 @@ _SHORTEST_RENEWAL = 1.0
 _SHORTEST_LAPSE = 2.0
 """How long after its answer a grant is kept at least. Those under two seconds are renewed when they
 end, and so is one whose answer was long under way; the answer tells whether that was late."""
+
+
+class Timer(enum.Enum):
+    """What a subscription waits for."""
+
+    ATTEMPT = enum.auto()
+    """The next SUBSCRIBE or DESCRIBE."""
+    PARTING = enum.auto()
+    """The answer to the UNSUBSCRIBE that goes before the SUBSCRIBE that is due."""
+    REQUEST = enum.auto()
+    """The answer to the request that is out."""
+    INITIAL = enum.auto()
+    """The initial event; once it is overdue, the end of the patience with that."""
+    RENEWAL = enum.auto()
+    EXPIRY = enum.auto()
+
+
+class Timers(Deadlines[tuple[SubscriptionRecord, Timer]]):
+    """The timers of all subscriptions."""
+
+    __slots__ = ()
+
+    def clear_all(self, record: SubscriptionRecord) -> None:
+        """Clear every timer of ``record``."""
+        for timer in Timer:
+            self.clear((record, timer))
 
 
 class GrantTimes(NamedTuple):
