@@ -49,6 +49,20 @@ PUBLIC = {
         Verdict
         host
     """,
+    "propchange.cohen3": """
+        Event
+        EventProtocol
+        EventServer
+        EventSubscriptionServer
+        NotificationProtocol
+        PeerResponse
+        hostname
+        install
+        send_notification
+        subscribe
+        unsubscribe
+        web_server_port
+    """,
     "propchange.core": """
         AdvertisedDevice
         Advertisement
@@ -186,15 +200,16 @@ def test_the_room_exports_these_names_and_no_other(room):
     expected = PUBLIC[room].split()
     assert sorted(module.__all__) == sorted(expected)
     assert expected == sorted(expected)
-    # A submodule that was imported is an attribute of its package. A module that is no package
-    # has imports of its own, which __all__ leaves out.
+    assert all(hasattr(module, name) for name in expected)
+    # Submodules that were imported are attributes of a package. A module that is no package has
+    # imports of its own, which __all__ leaves out.
     if hasattr(module, "__path__"):
         attributes = {
             name
             for name, value in vars(module).items()
             if not name.startswith("_") and not isinstance(value, types.ModuleType)
         }
-        assert attributes - {"annotations"} == set(expected)
+        assert attributes - {"annotations"} <= set(expected)
 
 
 def test_every_exception_is_public():

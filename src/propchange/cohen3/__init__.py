@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType
+import types
 
 from propchange.cohen3 import event_server
 from propchange.cohen3.event import Event
@@ -37,7 +37,7 @@ __all__ = [
     "web_server_port",
 ]
 
-REPLACED = "coherence.upnp.core.event"
+_REPLACED = "coherence.upnp.core.event"
 
 hostname: str | None
 """The host that delivery URLs name, as the latest :class:`EventServer` found it."""
@@ -46,7 +46,7 @@ web_server_port: int | None
 """The port that delivery URLs name, as the latest :class:`EventServer` found it."""
 
 
-class _Module(ModuleType):
+class _Module(types.ModuleType):
     """Reads and writes the two global names where :class:`EventServer` has them."""
 
     @property
@@ -76,22 +76,22 @@ def install() -> None:
     Cohen3's own module is loaded already, because what has been imported from it would stay.
     """
     ours = sys.modules[__name__]
-    loaded = sys.modules.get(REPLACED)
+    loaded = sys.modules.get(_REPLACED)
     if loaded is ours:
         return
     if loaded is not None:
         raise RuntimeError(
-            f"{REPLACED} is loaded already: call propchange.twisted.install() before the first "
+            f"{_REPLACED} is loaded already: call propchange.twisted.install() before the first "
             "import of coherence"
         )
-    sys.modules[REPLACED] = ours
-    package, _, name = REPLACED.rpartition(".")
+    sys.modules[_REPLACED] = ours
+    package, _, name = _REPLACED.rpartition(".")
     try:
         # So that it is also an attribute of its package. The package itself is empty.
         parent = importlib.import_module(package)
     except ImportError:
         return  # Cohen3 is not installed
     except BaseException:
-        sys.modules.pop(REPLACED, None)
+        sys.modules.pop(_REPLACED, None)
         raise
     setattr(parent, name, ours)

@@ -20,7 +20,8 @@ __all__ = [
 
 
 def install() -> None:
-    """Call :func:`propchange.cohen3.install`."""
-    from propchange import cohen3  # which stands on this package
+    """Let :mod:`propchange.cohen3` replace ``coherence.upnp.core.event``: the same as
+    :func:`propchange.cohen3.install`."""
+    from propchange import cohen3  # it imports this package
 
     cohen3.install()
