@@ -228,8 +228,8 @@ def test_an_install_that_fails_leaves_the_modules_as_they_were(
     def broken(_: str) -> None:
         raise AttributeError("on purpose")
 
-    monkeypatch.delitem(sys.modules, event.REPLACED, raising=False)
+    monkeypatch.delitem(sys.modules, event._REPLACED, raising=False)
     monkeypatch.setattr("importlib.import_module", broken)
     with pytest.raises(AttributeError):
         event.install()
-    assert event.REPLACED not in sys.modules
+    assert event._REPLACED not in sys.modules
