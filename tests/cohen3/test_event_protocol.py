@@ -353,6 +353,30 @@ def test_a_second_subscribe_waits_for_the_first(service: Any, reactor: Any) -> N
     assert result_of(second).status == 200
 
 
+@pytest.mark.parametrize("connected", [False, True])
+def test_a_renewal_that_is_cancelled_is_given_up(
+    service: Any, reactor: Any, connected: bool
+) -> None:
+    service.sid = "uuid:granted"
+    deferred = event.subscribe(service, reactor=reactor)
+    if connected:
+        reactor.accept()
+    deferred.cancel()
+    result_of(deferred)
+    assert service.event_connection is None
+    reactor.advance(100)
+    assert len(reactor.tcpClients) == 1
+
+
+def test_a_request_that_is_cancelled_while_it_waits_is_not_sent(service: Any, reactor: Any) -> None:
+    event.subscribe(service, reactor=reactor)
+    second = event.subscribe(service, reactor=reactor)
+    second.cancel()
+    result_of(second)
+    reactor.accept()[0].dataReceived(GRANT)
+    assert len(reactor.tcpClients) == 1
+
+
 def test_it_can_be_torn_down_while_it_connects(service: Any, reactor: Any) -> None:
     deferred = event.subscribe(service, reactor=reactor)
     service.event_connection.teardown()

@@ -46,24 +46,18 @@ web_server_port: int | None
 """The port that delivery URLs name, as the latest :class:`EventServer` found it."""
 
 
+def _kept(name: str) -> property:
+    return property(
+        lambda _: getattr(event_server, name),
+        lambda _, value: setattr(event_server, name, value),
+    )
+
+
 class _Module(types.ModuleType):
     """Reads and writes the two global names where :class:`EventServer` has them."""
 
-    @property
-    def hostname(self) -> str | None:
-        return event_server.hostname
-
-    @hostname.setter
-    def hostname(self, value: str | None) -> None:
-        event_server.hostname = value
-
-    @property
-    def web_server_port(self) -> int | None:
-        return event_server.web_server_port
-
-    @web_server_port.setter
-    def web_server_port(self, value: int | None) -> None:
-        event_server.web_server_port = value
+    hostname = _kept("hostname")
+    web_server_port = _kept("web_server_port")
 
 
 sys.modules[__name__].__class__ = _Module

@@ -1,26 +1,26 @@
-"""SUBSCRIBE and UNSUBSCRIBE for services as Cohen3 has them, which keep their own SID and timeout:
-the half of :mod:`propchange.twisted.event` that asks devices.
+"""SUBSCRIBE, renewal and UNSUBSCRIBE for services as Cohen3 has them.
 
-A service renews by itself and calls :func:`subscribe` for it. What that cannot know is here: when
-it must be tried again, and when it must be a new subscription. Each is logged with its reason.
+Such a service keeps its own SID and timeout. It renews by itself and calls :func:`subscribe` to do
+so. It cannot know when a request must be sent again, nor when a renewal must become a new
+subscription. Both are decided here and logged with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 from weakref import WeakKeyDictionary
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import CancelledError, Deferred
 
 from propchange.cohen3 import event_server
 from propchange.cohen3.dispatcher import Logger
 from propchange.cohen3.event_server import POLICY, own_delivery_url
 from propchange.cohen3.notification import PeerResponse
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.requests import (
     addressed_to,
     http_url,
@@ -30,9 +30,8 @@ from propchange.core.subscriber.requests import (
     subscribe_message,
     unsubscribe_message,
 )
-from propchange.core.subscriber.timing import backoff
-from propchange.core.wire.headers import is_infinite, parse_sid, parse_timeout
-from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.subscriber.timing import backoff, granted_duration, kept_duration
+from propchange.core.wire.messages import Request, Response
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.twisted.exchanges import Exchange, connect
 from propchange.twisted.reactors import Reactor, default_reactor
@@ -40,38 +39,28 @@ from propchange.twisted.requests import locate
 
 __all__ = ["EventProtocol", "subscribe", "unsubscribe"]
 
-_INFINITE_SECONDS = 1800
-"""An infinite grant is renewed as if it were this: else a device that forgot it goes unnoticed."""
-
-
 _RENEWED_BEFORE = 30
-"""Cohen3's services renew so many seconds before the time that ``set_timeout`` is told."""
+"""Cohen3's services renew so many seconds before the time that ``set_timeout`` was told."""
 
 
 @dataclass(eq=False, slots=True)
-class _Course:
-    """What is remembered of a service from one SUBSCRIBE to the next. Its ``timeout`` is what it
-    was told last, which says when to renew and not how long to ask for."""
+class _Record:
+    """What is remembered of a service: ``asked``, the seconds to ask for, ``told``, what
+    ``set_timeout`` was told last, and ``failures``, those since the last grant.
+
+    The service's own ``timeout`` is what it was told. It says when to renew, and how long to ask
+    for only when the program has written another one."""
 
     asked: int = 0
     told: int | None = None
     failures: int = 0
 
 
-_courses: WeakKeyDictionary[Any, _Course] = WeakKeyDictionary()
+_records: WeakKeyDictionary[Any, _Record] = WeakKeyDictionary()
 
 
-def _course_of(service: Any) -> _Course:
-    """The course of ``service``, the same each time, for as long as the service is there."""
-    return _courses.setdefault(service, _Course())
-
-
-def _renewable(seconds: int) -> int:
-    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end, so that
-    it renews at half of a short grant: it would renew one below 30 s at once, and again at once."""
-    if seconds >= 2 * _RENEWED_BEFORE:
-        return seconds
-    return _RENEWED_BEFORE + max(seconds // 2, 1)
+def _record_of(service: Any) -> _Record:
+    return _records.setdefault(service, _Record())
 
 
 class EventProtocol(Exchange, Logger):
@@ -84,6 +73,8 @@ class EventProtocol(Exchange, Logger):
     """
 
     logCategory = "event_protocol"
+    waiting = False
+    """Whether this stands for a pause until the request is sent again."""
 
     def __init__(
         self,
@@ -96,40 +87,24 @@ class EventProtocol(Exchange, Logger):
         Exchange.__init__(self, reactor=reactor, limits=limits)
         self.service = service
         self.action = action
-        self.attempt: Deferred[Any] | None = None
-        self.finished: list[Deferred[bool]] = []
-        self.given_up = False
         self.renewed: str | None = None
+        """The SID that is renewed."""
+        self.connecting: Deferred[Any] | None = None
+        self.finished: list[Deferred[bool]] = []
+        """Requests for the same service that wait for the end of this one. Each is told whether
+        this one has ended by itself."""
+        self.given_up = False
         self.url = ""
         self.redirects = 0
+        """How many more redirects are followed. The service is not told of these."""
         self.led_to: str | None = None
-        self._again: Any = None
-
-    @property
-    def waiting(self) -> bool:
-        """Whether nothing is under way but a pause until the next attempt."""
-        return self._again is not None
-
-    def wait(self, seconds: float, attempt: Callable[[], object]) -> None:
-        """Call ``attempt`` after ``seconds``, unless torn down before: until then this object is
-        the ``event_connection`` of the service."""
-
-        def begin() -> None:
-            self.teardown()
-            attempt()
-
-        self.service.event_connection = self
-        self._again = (self._reactor or default_reactor()).callLater(seconds, begin)
 
     def teardown(self) -> None:
-        """End the connection, whatever is under way on it, and the attempts to come."""
+        """End the connection, whatever is under way on it, and what waits for its end."""
         self.given_up = self.given_up or not self.done
-        again, self._again = self._again, None
-        if again is not None and again.active():
-            again.cancel()
-        attempt, self.attempt = self.attempt, None
-        if self.transport is None and attempt is not None:
-            attempt.cancel()
+        connecting, self.connecting = self.connecting, None
+        if self.transport is None and connecting is not None:
+            connecting.cancel()
         self.end()
         if getattr(self.service, "event_connection", None) is self:
             self.service.event_connection = None
@@ -137,32 +112,22 @@ class EventProtocol(Exchange, Logger):
         for waiting in finished:
             waiting.callback(not self.given_up)
 
-    def go_on(self, other: EventProtocol) -> None:
-        """``other`` stands for this one from here on: this one's request goes to where
-        :attr:`led_to` says."""
-        other.redirects = self.redirects - 1
-        other.renewed = self.renewed
-        other.finished, self.finished = self.finished, []
-        if getattr(self.service, "event_connection", None) is self:
-            self.service.event_connection = other
-
     def answered(self, response: Response) -> None:
         """The device has answered."""
         if self.redirects and not self.given_up:
             self.led_to = redirect_url(self.url, response)
-            if self.led_to is not None:
-                self.end()
-                super().answered(response)
-                return
-        if response.status != 200:
-            self.warning("%s was answered with %d", self.action, response.status)
-        if self.action == "subscribe":
-            try:
-                self._take(response)
-            except Exception:  # noqa: BLE001 - the connection is to be ended all the same
-                self.exception("the service failed at the answer to its SUBSCRIBE")
-        self.done = True
-        self.teardown()
+        if self.led_to is not None:
+            self.end()
+        else:
+            if response.status != 200:
+                self.warning("%s was answered with %d", self.action, response.status)
+            if self.action == "subscribe":
+                try:
+                    self._tell_service(response)
+                except Exception:  # noqa: BLE001 - the connection is to be ended all the same
+                    self.exception("the service failed at the answer to its SUBSCRIBE")
+            self.done = True
+            self.teardown()
         super().answered(response)
 
     def broken(self, error: PropchangeError) -> None:
@@ -172,40 +137,191 @@ class EventProtocol(Exchange, Logger):
         self.teardown()
         super().broken(error)
 
-    def _take(self, response: Response) -> None:
-        service = self.service
-        sid = _sid_of(response)
-        if sid is None and response.status == 200 and b"sid" not in response.fields:
-            sid = self.renewed  # a renewal that was granted in few words
+    def _tell_service(self, response: Response) -> None:
+        service, server = self.service, event_server.current
+        sid = granted_sid(response, self.renewed)
         if sid is None:
             service.process_event({})
             return
-        server = event_server.current
-        if self.renewed not in (None, sid) and server is not None:
+        if server is not None and self.renewed not in (None, sid):
             server.forget(str(self.renewed))
         service.set_sid(sid)
-        timeout = response.fields.get(b"timeout")
-        granted: float | None = _INFINITE_SECONDS
-        if not is_infinite(timeout):
-            granted = parse_timeout(timeout, lenient=True)
-        course = _course_of(service)
-        course.failures = 0
-        course.told = _renewable(int(granted or min(course.asked or 1800, 1800)))
+        record = _record_of(service)
+        record.failures = 0
+        granted = granted_duration(response.fields.get(b"timeout"), record.asked or POLICY.duration)
+        record.told = _renewable(int(kept_duration(granted, self._limits)))
         try:
-            service.set_timeout(course.told)
+            service.set_timeout(record.told)
         finally:
             if server is not None:
                 server.granted(sid)
 
 
-def _sid_of(response: Response) -> str | None:
-    """The SID that ``response`` grants, None when it grants none."""
-    if response.status != 200:
-        return None
-    try:
-        return parse_sid(response.fields.get(b"sid"))
-    except ValueError:
-        return None
+def _renewable(seconds: int) -> int:
+    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end, so that
+    it renews at half of a short grant: it would renew one below 30 s at once, and again at once."""
+    if seconds >= 2 * _RENEWED_BEFORE:
+        return seconds
+    return _RENEWED_BEFORE + max(seconds // 2, 1)
+
+
+class _Pause:
+    """The ``event_connection`` of a service until its request is sent again."""
+
+    waiting = True
+
+    def __init__(self, service: Any, reactor: Reactor, seconds: float, send: _Sending) -> None:
+        def end() -> None:
+            service.event_connection = None
+            send.begin()
+
+        self._service = service
+        self._call = reactor.callLater(seconds, end)
+        service.event_connection = self
+
+    def teardown(self) -> None:
+        """Send the request no more."""
+        if self._call.active():
+            self._call.cancel()
+        if getattr(self._service, "event_connection", None) is self:
+            self._service.event_connection = None
+
+
+class _Sending:
+    """One request of a service: sent once, wherever redirects lead, and what follows from its end.
+
+    A renewal is sent again until there is an answer. A new subscription that takes the place of a
+    renewal is *persistent*: it is sent again until it is granted."""
+
+    def __init__(self, service: Any, action: str, reactor: Reactor, limits: Limits) -> None:
+        self._service = service
+        self._action = action
+        self._reactor = reactor
+        self._limits = limits
+        self._persistent = False
+        self._subscribes = action == "subscribe"
+        self._connection: EventProtocol | None = None
+
+    def begin(self) -> Deferred[PeerResponse | None]:
+        """Send the request, as :func:`subscribe` tells."""
+
+        def cancel(_: object) -> None:
+            if self._connection is not None:
+                self._connection.teardown()
+            done.cancel()
+
+        answered: Deferred[PeerResponse | None] = Deferred(cancel)
+        done = Deferred.fromCoroutine(self._run())
+        done.addBoth(lambda result: None if answered.called else answered.callback(result))
+        return answered
+
+    async def _run(self) -> PeerResponse | None:
+        service, subscribes = self._service, self._subscribes
+        outstanding = getattr(service, "event_connection", None)
+        if isinstance(outstanding, _Pause):
+            self._persistent = self._persistent or not service.get_sid()
+            outstanding.teardown()
+        elif subscribes and isinstance(outstanding, EventProtocol):
+            turn: Deferred[bool] = Deferred()
+            outstanding.finished.append(turn)
+            return await self._run() if await turn else None
+        sid = _sid_of(service)
+        url = urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url()))
+        message = self._message(http_url(url), sid)
+        if message is None:
+            return None
+        server = event_server.current
+        if server is not None and sid is not None and not subscribes:
+            server.forget(sid)
+        early = server.early if server is not None and subscribes and sid is None else None
+        if early is not None:
+            early.expect()
+        try:
+            response = await self._exchange(message, url, sid)
+        except (PropchangeError, CancelledError, ValueError) as error:
+            self._failed(url, sid, error)
+            return None
+        finally:
+            if early is not None:
+                early.settle()
+        if subscribes and response.status != 200 and sid is not None:
+            _logger.warning("%s has forgotten %s: subscribing afresh", url, sid)
+            if server is not None:
+                server.lose(sid, service)
+            service.set_sid(None)
+            self._persistent = True
+            self.begin()
+        elif subscribes and self._persistent and sid is None and not service.get_sid():
+            self._send_later(url, None)
+        return PeerResponse.of(response)
+
+    async def _exchange(self, message: Request, url: str, sid: str | None) -> Response:
+        """Send ``message`` and give the answer, of the last URL that redirects lead to."""
+        connection = await self._connect_to(url, sid, self._limits.redirects)
+        response = await connection.request(message)
+        while connection.led_to is not None:
+            asked = connection.peer
+            led_to, left = connection.led_to, connection.redirects - 1
+            connection = await self._connect_to(led_to, sid, left)
+            if asked and connection.peer and leads_inside(asked, connection.peer):
+                connection.redirects = 0
+                connection.answered(response)
+            else:
+                response = await connection.request(addressed_to(message, connection.url))
+        return response
+
+    async def _connect_to(self, url: str, sid: str | None, redirects: int) -> EventProtocol:
+        """Another connection. It takes the place of the one before at the service."""
+        connection = EventProtocol(
+            self._service, self._action, reactor=self._reactor, limits=self._limits
+        )
+        connection.renewed, connection.url, connection.redirects = sid, url, redirects
+        if self._connection is not None:
+            connection.finished, self._connection.finished = self._connection.finished, []
+        if self._subscribes:
+            self._service.event_connection = connection
+        self._connection = connection
+        endpoint = locate(url).endpoint
+        connecting = connect(self._reactor, endpoint, connection, limits=self._limits)
+        connection.connecting = connecting
+        return await connecting
+
+    def _failed(self, url: str, sid: str | None, error: Exception) -> None:
+        connection = self._connection
+        assert connection is not None  # since it has failed
+        given_up = connection.given_up  # by the service, which may be gone
+        connection.done = True
+        connection.teardown()
+        _logger.warning("%s to %s: %s", self._action, url, error)
+        if self._subscribes and (sid is not None or self._persistent) and not given_up:
+            self._send_later(url, sid)
+
+    def _send_later(self, url: str, sid: str | None) -> None:
+        # What the service has asked for meanwhile takes the place of this.
+        service = self._service
+        if _sid_of(service) == sid and getattr(service, "event_connection", None) is None:
+            record = _record_of(service)
+            record.failures += 1
+            pause = backoff(record.failures, self._limits)
+            _logger.info("%s is asked again in %.0f s", url, pause)
+            _Pause(service, self._reactor, pause, self)
+
+    def _message(self, url: str, sid: str | None) -> Request | None:
+        """The request; None for an UNSUBSCRIBE without a SID, which is not sent."""
+        record = _record_of(self._service)
+        timeout = int(getattr(self._service, "timeout", 0) or 0)
+        if not record.asked or timeout != record.told:
+            record.asked = timeout or POLICY.duration
+        if not self._subscribes:
+            return unsubscribe_message(url, sid, POLICY) if sid else None
+        if sid:
+            return renewal_message(url, sid, POLICY, duration=record.asked)
+        callback = own_delivery_url()
+        if callback is None:
+            raise LocalProtocolError(
+                "no EventServer was made: there is no delivery URL to subscribe"
+            )
+        return subscribe_message(url, callback, POLICY, duration=record.asked)
 
 
 def subscribe(
@@ -231,118 +347,7 @@ def subscribe(
     LocalProtocolError when there is no :class:`EventServer` to name, ValueError for what is no
     http URL.
     """
-    return _send(service, action, reactor or default_reactor(), limits)
-
-
-def _send(
-    service: Any, action: str, reactor: Reactor, limits: Limits, *, persistent: bool = False
-) -> Deferred[PeerResponse | None]:
-    """As :func:`subscribe`; ``persistent`` tries a new subscription again, too."""
-    outstanding = getattr(service, "event_connection", None)
-    if isinstance(outstanding, EventProtocol) and outstanding.waiting:
-        persistent = persistent or not service.get_sid()
-        outstanding.teardown()
-    elif action == "subscribe" and isinstance(outstanding, EventProtocol):
-        turn: Deferred[bool] = Deferred()
-        outstanding.finished.append(turn)
-        return turn.addCallback(
-            lambda goes_on: (
-                _send(service, action, reactor, limits, persistent=persistent) if goes_on else None
-            )
-        )
-    sid = _sid_known(service)
-    try:
-        url = http_url(urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url())))
-        request = _message(service, action, url, sid)
-    except (ValueError, LocalProtocolError):
-        return fail(Failure())  # type: ignore[no-untyped-call] # Twisted's
-    if request is None:
-        return succeed(None)
-    connection = EventProtocol(service, action, reactor=reactor, limits=limits)
-    connection.redirects = limits.redirects
-    latest = event_server.current
-    server = latest if action == "subscribe" and not sid else None
-    if action == "subscribe":
-        connection.renewed = sid
-        service.event_connection = connection
-    elif latest is not None and sid is not None:
-        latest.forget(sid)
-    if server is not None:
-        server.subscribing()
-
-    def ask(
-        asking: EventProtocol,
-        url: str,
-        message: Request,
-        led: Response | None = None,
-        asked: Endpoint | None = None,
-    ) -> Deferred[Any]:
-        asking.url = url
-        attempt = connect(reactor, locate(url).endpoint, asking, limits=limits)
-        asking.attempt = attempt
-
-        def send(_: object) -> Any:
-            if led is not None and asked and asking.peer and leads_inside(asked, asking.peer):
-                asking.redirects = 0
-                asking.answered(led)
-                return led
-            return asking.request(message)
-
-        return attempt.addCallback(send).addCallback(go_on)
-
-    def go_on(response: Response) -> Any:
-        nonlocal connection
-        led_to = connection.led_to
-        if led_to is None:
-            return response
-        before, connection = (
-            connection,
-            EventProtocol(service, action, reactor=reactor, limits=limits),
-        )
-        before.go_on(connection)
-        return ask(connection, led_to, addressed_to(request, led_to), response, before.peer)
-
-    done = ask(connection, url, request)
-
-    def settled(result: Any) -> Any:
-        if server is not None:
-            server.settled()
-        return result
-
-    def again(wanted_sid: str | None) -> None:
-        # What somebody has asked for meanwhile takes the place of this.
-        outstanding = getattr(service, "event_connection", None)
-        if _sid_known(service) == wanted_sid and outstanding is None:
-            course = _course_of(service)
-            course.failures += 1
-            pause = backoff(course.failures, limits)
-            connection.info("%s is asked again in %.0f s", url, pause)
-            connection.wait(
-                pause,
-                lambda: _send(service, action, reactor, limits, persistent=persistent),
-            )
-
-    def got(response: Response) -> PeerResponse:
-        if action == "subscribe" and response.status != 200 and sid:
-            connection.warning("%s has forgotten %s: subscribing afresh", url, sid)
-            _resubscribe(service, sid, reactor, limits)
-        elif persistent and action == "subscribe" and not sid and not service.get_sid():
-            again(None)
-        return PeerResponse.of(response)
-
-    def failed(failure: Failure) -> None:
-        given_up = connection.given_up  # by the service, which may be gone
-        connection.done = True
-        connection.teardown()
-        connection.warning("%s to %s: %s", action, url, failure.getErrorMessage())
-        if action == "subscribe" and (sid or persistent) and not given_up:
-            again(sid)
-
-    # Its own, which has fired when the answer is there and not before.
-    answered: Deferred[PeerResponse | None] = Deferred(lambda _: connection.teardown())
-    done.addBoth(settled).addCallbacks(got, failed)
-    done.addBoth(lambda result: None if answered.called else answered.callback(result))
-    return answered
+    return _Sending(service, action, reactor or default_reactor(), limits).begin()
 
 
 def unsubscribe(
@@ -357,35 +362,13 @@ def unsubscribe(
     return subscribe(service, action, reactor=reactor, limits=limits)
 
 
-def _message(service: Any, action: str, url: str, sid: str | None) -> Request | None:
-    course = _course_of(service)
-    timeout = int(getattr(service, "timeout", 0) or 0)
-    if not course.asked or timeout != course.told:
-        course.asked = timeout or POLICY.duration
-    duration = course.asked
-    if action != "subscribe":
-        return unsubscribe_message(url, sid, POLICY) if sid else None
-    if sid:
-        return renewal_message(url, sid, POLICY, duration=duration)
-    callback = own_delivery_url()
-    if callback is None:
-        raise LocalProtocolError("no EventServer was made: there is no delivery URL to subscribe")
-    return subscribe_message(url, callback, POLICY, duration=duration)
+_logger = logging.getLogger(EventProtocol.logCategory)
 
 
 def _text(url: str | bytes) -> str:
     return url.decode("utf-8") if isinstance(url, bytes) else str(url)
 
 
-def _sid_known(service: Any) -> str | None:
+def _sid_of(service: Any) -> str | None:
     sid = service.get_sid()
     return (sid.decode("latin-1") if isinstance(sid, bytes) else sid) or None
-
-
-def _resubscribe(service: Any, sid: str, reactor: Reactor, limits: Limits) -> None:
-    """The device does not know ``sid`` any more (CP-01)."""
-    server = event_server.current
-    if server is not None:
-        server.lose(sid, service)
-    service.set_sid(None)
-    _send(service, "subscribe", reactor, limits, persistent=True)

@@ -12,9 +12,9 @@ from twisted.web.server import NOT_DONE_YET
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.cohen3.event import Event
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.early_messages import EarlyMessages
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
-from propchange.core.subscriber.notify_routing import may_be_early
-from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
@@ -81,13 +81,13 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._own = getattr(control_point, "receive_notify", None)
         self._granted: set[str] = set()
         self._ever_granted = False
-        self._subscribing = 0
-        self._early: list[Event] = []
+        self.early: EarlyMessages[Event] = EarlyMessages(limits)
+        """The events that have overtaken the answer to their SUBSCRIBE."""
         self.coherence.add_web_resource("events", self)
         hostname = self.coherence.hostname
         web_server_port = self.coherence.web_server_port
         current = self
-        self.info("events arrive at %s", _callback())
+        self.info("events arrive at %s", own_delivery_url())
 
     def render(self, request: Any) -> bytes | int:
         """Answer a request of any method, as a site asks for it."""
@@ -124,39 +124,27 @@ class EventServer(EventDispatcher, Resource, Logger):
         return refusal_response(verdict, self._policy, message), message
 
     def _receive(self, message: Request, exact: bool) -> Refusal | None:
-        verdict = judge_notify(message, self._policy, _advertised())
+        verdict = judge_notify(message, self._policy, _authority(hostname, web_server_port))
         if isinstance(verdict, Refusal):
             return verdict
         if not exact:
             return Refusal(412, f"{message.target[:80]!a} is no delivery URL", _NOTIFY)
         sid = verdict.sid
         known = self._knows(sid)
-        early = not known and self._subscribing > 0
-        if early:
-            held = (event.get_sid() for event in self._early)
-            stray = not may_be_early(sid, verdict.seq, held)
-        else:
-            stray = known is False
-        if stray:
+        # Without a table of subscriptions an event is early only while a SUBSCRIBE is unanswered.
+        may_be_early = not known and (self.early.expected or known is False)
+        if may_be_early and not self.early.may_be_early(sid, verdict.seq):
             return Refusal(412, f"{sid} is no subscription of this control point", _NOTIFY)
         try:
             pairs = parse_propertyset(verdict.body, self._limits)
         except RemoteProtocolError as error:
             return Refusal(error.status, str(error.args[0]), error.clause)
         event = Event.of(sid, verdict.body, pairs)
-        if early:
-            if not self._has_room(sid):
-                return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
-            self._early.append(event)
-        else:
+        if not may_be_early:
             self._propagate(event)
+        elif not self.early.hold(sid, event):
+            return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
         return None
-
-    def _has_room(self, sid: str) -> bool:
-        most = self._limits.early_messages
-        return len(self._early) < most * self._subscribing and (
-            sum(event.get_sid() == sid for event in self._early) < most
-        )
 
     def _propagate(self, event: Event) -> None:
         if not event:
@@ -173,25 +161,11 @@ class EventServer(EventDispatcher, Resource, Logger):
             return sid in table
         return sid in self._granted if self._ever_granted else None
 
-    # --- what subscribe() tells ---
-
-    def subscribing(self) -> None:
-        """A SUBSCRIBE is on its way: events may overtake its answer."""
-        self._subscribing += 1
-
-    def settled(self) -> None:
-        """A SUBSCRIBE has been answered, or never will be."""
-        self._subscribing -= 1
-        if not self._subscribing:
-            self._early.clear()
-
     def granted(self, sid: str) -> None:
-        """``sid`` has been granted: here is what came too early."""
+        """``sid`` was granted: propagate the events that were held for it."""
         self._granted.add(sid)
         self._ever_granted = True
-        early = [event for event in self._early if event.get_sid() == sid]
-        self._early = [event for event in self._early if event.get_sid() != sid]
-        for event in early:
+        for event in self.early.take(sid):
             self._propagate(event)
 
     def forget(self, sid: str) -> None:
@@ -216,21 +190,13 @@ def _cohen3_table(control_point: Any) -> dict[str, Any] | None:
     return table
 
 
-def _advertised() -> str | None:
-    return _authority(hostname, web_server_port)
-
-
+# Called for every event.
 @lru_cache(maxsize=4)
 def _authority(host: str | None, port: int | None) -> str | None:
-    if host is None or port is None:
-        return None
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return None if host is None or port is None else str(Endpoint(host, port))
 
 
 def own_delivery_url() -> str | None:
     """The delivery URL of the latest :class:`EventServer`, None before there is one."""
-    return None if _advertised() is None else _callback()
-
-
-def _callback() -> str:
-    return f"http://{_advertised()}/events"
+    authority = _authority(hostname, web_server_port)
+    return None if authority is None else f"http://{authority}/events"

@@ -1,38 +1,8 @@
-"""Another name of :mod:`propchange.cohen3`, the same module object."""
-
-from __future__ import annotations
+"""Another name of :mod:`propchange.cohen3`: the same module object."""
 
 import sys
 
 from propchange import cohen3
-from propchange.cohen3 import (
-    Event,
-    EventProtocol,
-    EventServer,
-    EventSubscriptionServer,
-    NotificationProtocol,
-    PeerResponse,
-    hostname,
-    install,
-    send_notification,
-    subscribe,
-    unsubscribe,
-    web_server_port,
-)
-
-__all__ = [
-    "Event",
-    "EventProtocol",
-    "EventServer",
-    "EventSubscriptionServer",
-    "NotificationProtocol",
-    "PeerResponse",
-    "hostname",
-    "install",
-    "send_notification",
-    "subscribe",
-    "unsubscribe",
-    "web_server_port",
-]
+from propchange.cohen3 import *  # noqa: F403 - all its names, for type checkers
 
 sys.modules[__name__] = cohen3

@@ -7,9 +7,11 @@ import pytest
 from propchange.core.subscriber.judge import (
     Notification,
     SubscriberPolicy,
+    granted_sid,
     judge_notify,
     notify_response,
 )
+from propchange.core.wire.messages import Response
 from propchange.core.wire.refusals import (
     Refusal,
 )
@@ -192,3 +194,26 @@ def test_an_event_is_answered_200_without_a_body() -> None:
     assert notify_response(LISTENER, request("NOTIFY")) is response
     dated = notify_response(LISTENER, request("NOTIFY"), date=date)
     assert (dated.status, list(dated.headers)) == (200, [DATE, EMPTY])
+
+
+# --- what an answer grants ---
+
+
+@pytest.mark.clause("REN-12")
+@pytest.mark.parametrize(
+    ("status_code", "sid", "granted", "renewed"),
+    [
+        (200, b"uuid:new", "uuid:new", "uuid:new"),
+        (200, None, None, "uuid:old"),
+        (200, b"", None, "uuid:old"),
+        (200, b"uuid:\xff", None, "uuid:old"),
+        (412, b"uuid:new", None, None),
+        (201, b"uuid:new", None, None),
+    ],
+)
+def test_a_renewal_keeps_its_sid_unless_the_answer_has_another_usable_one(
+    status_code: int, sid: bytes | None, granted: str | None, renewed: str | None
+) -> None:
+    response = Response(status_code, () if sid is None else ((b"SID", sid),))
+    assert granted_sid(response) == granted
+    assert granted_sid(response, "uuid:old") == renewed

@@ -7,7 +7,7 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.notify_routing import NotifyRouting, Received, may_be_early
+from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState as S
@@ -254,7 +254,6 @@ def test_on_a_shared_path_a_stray_in_the_middle_of_its_count_is_not_early() -> N
     assert desk.status("/events", "uuid:9", "0") == 200
     assert desk.status("/events", "uuid:9", "1") == 200
     assert seqs(desk.grant(record, "uuid:9")) == [0, 1]
-    assert may_be_early("uuid:9", None, ())  # a device that does not count
 
 
 def test_on_a_shared_path_nothing_is_held_when_no_subscribe_is_out() -> None:

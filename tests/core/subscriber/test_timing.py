@@ -13,6 +13,7 @@ from propchange.core.subscriber.timing import (
     backoff,
     grant_times,
     granted_duration,
+    kept_duration,
     patience,
     renewal_retry,
 )
@@ -33,6 +34,12 @@ from propchange.core.subscriber.timing import (
 )
 def test_a_device_is_understood_whatever_form_its_timeout_has(timeout, duration):
     assert granted_duration(timeout, 600) == duration
+
+
+def test_a_grant_is_kept_for_a_week_at_most_and_an_infinite_one_for_half_an_hour():
+    assert kept_duration(300, DEFAULT_LIMITS) == 300
+    assert kept_duration(1e9, DEFAULT_LIMITS) == DEFAULT_LIMITS.duration_most_seconds
+    assert kept_duration(inf, DEFAULT_LIMITS) == 1800
 
 
 def test_an_unstated_duration_is_never_taken_for_more_than_half_an_hour():

@@ -34,7 +34,13 @@ from propchange.core.wire.refusals import (
     refuse_repeated,
 )
 
-__all__ = ["Notification", "SubscriberPolicy", "judge_notify", "notify_response"]
+__all__ = [
+    "Notification",
+    "SubscriberPolicy",
+    "granted_sid",
+    "judge_notify",
+    "notify_response",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,3 +181,16 @@ _NOTIFY_RESPONSES = {
     for version in ("1.0", "1.1")
     for keep_alive in (False, True)
 }
+
+
+def granted_sid(response: Response, renewed: str | None = None) -> str | None:
+    """The SID that ``response`` to a SUBSCRIBE grants, None when it grants nothing.
+
+    ``renewed`` is the SID that was to be renewed. The subscription keeps it unless the answer
+    names another one (REN-12)."""
+    if response.status != 200:
+        return None
+    try:
+        return parse_sid(response.fields.get(b"sid", b""))
+    except ValueError:
+        return renewed

@@ -8,11 +8,12 @@ SUBSCRIBE turns out to be granted that SID.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.core.subscriber.early_messages import EarlyMessages
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
 from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
 from propchange.core.subscriber.record import SubscriptionRecord
@@ -23,7 +24,7 @@ from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["NotifyRouting", "Received", "may_be_early"]
+__all__ = ["NotifyRouting", "Received"]
 
 _FOREIGN_SOURCES_TOLD = 16
 """Per subscription: beyond it the list would only feed an attacker's log."""
@@ -42,13 +43,6 @@ class Received(NamedTuple):
     seq: int | None
     content: int
     pairs: tuple[tuple[str, str], ...]
-
-
-def may_be_early(sid: str, seq: int | None, record: Iterable[str]) -> bool:
-    """Whether a message for the unknown ``sid``, on a path that is shared, may have overtaken the
-    answer that tells of it: it is an initial event, has no SEQ, or comes after one for that SID,
-    which is among ``record``. Others are strays, and 412 stops their publisher (SUB-59, RSP-07)."""
-    return not seq or sid in record
 
 
 class NotifyRouting:
@@ -72,7 +66,7 @@ class NotifyRouting:
         self._sids: dict[str, SubscriptionRecord] = {}
         # On a shared path: those whose answer is to come.
         self._subscribing: set[SubscriptionRecord] = set()
-        self._early_on_shared_path: list[Received] = []
+        self._early_on_shared_path: EarlyMessages[Received] = EarlyMessages(limits, replaces=True)
         # On paths of their own: the messages that came before the answer with the SID.
         self._early: dict[SubscriptionRecord, list[Received]] = {}
         # SIDs that were given back before anything came, the last ones of each subscription.
@@ -87,17 +81,19 @@ class NotifyRouting:
             self._paths[record.path] = record
         else:
             record.path = self._policy.shared_path
-            self._subscribing.add(record)
+            if record not in self._subscribing:
+                self._subscribing.add(record)
+                self._early_on_shared_path.expect()
 
     def grant(self, record: SubscriptionRecord, sid: str) -> list[Received]:
         """``record`` has the SID ``sid`` from now on; what had come for it before, in order."""
         record.sid = sid
         self._sids[sid] = record
-        early = self._early.pop(record, [])
+        early = [received for received in self._early.pop(record, []) if received.sid == sid]
         if self._policy.shared_path is not None:
-            early = list(self._early_on_shared_path)
+            early = self._early_on_shared_path.take(sid)
             self._stop_subscribing(record)
-        return [received for received in early if received.sid == sid]
+        return early
 
     def adopt(self, record: SubscriptionRecord, sid: str) -> None:
         """A renewal was answered with another SID (REN-12)."""
@@ -136,9 +132,9 @@ class NotifyRouting:
             del self._sids[record.sid]
 
     def _stop_subscribing(self, record: SubscriptionRecord) -> None:
-        self._subscribing.discard(record)
-        if not self._subscribing:
-            self._early_on_shared_path.clear()
+        if record in self._subscribing:
+            self._subscribing.remove(record)
+            self._early_on_shared_path.settle()
 
     def receive(
         self, request: Request, now: float
@@ -155,11 +151,7 @@ class NotifyRouting:
         early = record is not None and record.state is _SUBSCRIBING
         if record is None and request.target == self._policy.shared_path:
             record = self._sids.get(sid)
-            early = (
-                record is None
-                and bool(self._subscribing)
-                and may_be_early(sid, seq, (one.sid for one in self._early_on_shared_path))
-            )
+            early = record is None and self._early_on_shared_path.may_be_early(sid, seq)
         if not early and (record is None or record.sid != sid):
             if sid in self._late:
                 slow = self._late[sid]
@@ -184,13 +176,14 @@ class NotifyRouting:
         if early:
             # Matched once the answer has told the SID. When no more fit, the newest takes the
             # place of the last: its SEQ then shows that something is missing.
-            waiting = self._early_on_shared_path
-            if record is not None:
+            if record is None:
+                self._early_on_shared_path.hold(sid, received)
+            else:
                 waiting = self._early.setdefault(record, [])
-            if len(waiting) < self._limits.early_messages:
-                waiting.append(received)
-            elif waiting[-1].sid == sid:
-                waiting[-1] = received
+                if len(waiting) < self._limits.early_messages:
+                    waiting.append(received)
+                elif waiting[-1].sid == sid:
+                    waiting[-1] = received
             return notify_response(self._policy, request), None, received
         assert record is not None
         record.head = request.head

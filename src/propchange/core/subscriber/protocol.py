@@ -17,7 +17,7 @@ from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.callback_address import is_held
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
     OutcomeQueue,
@@ -37,7 +37,6 @@ from propchange.core.subscriber.requests import (
 from propchange.core.subscriber.seq import SeqVerdict
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, Timer, Timers, backoff
-from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.errors import LocalProtocolError
@@ -522,14 +521,9 @@ class SubscriberProtocol:
         self, request: OutgoingRequest, response: Response, now: float
     ) -> None:
         """A grant nobody waits for any more would be events for nobody until it expires."""
-        if request.kind is not RequestKind.SUBSCRIBE or response.status != 200:
-            return
-        try:
-            sid = parse_sid(response.fields.get(b"sid", b""))
-        except ValueError:
-            return
+        sid = granted_sid(response) if request.kind is RequestKind.SUBSCRIBE else None
         record = request.subscription
-        if sid != record.sid:
+        if sid is not None and sid != record.sid:
             self._requests.unsubscribe(record, request.url, sid, request.local, now)
 
     def _unsubscribed(self, request: OutgoingRequest, now: float) -> None:

@@ -6,7 +6,6 @@ Whatever ends it leads to a fresh SUBSCRIBE, whose initial event restores the st
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from math import inf
 
@@ -15,7 +14,7 @@ from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.limits import Limits
 from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
     Granted,
@@ -41,7 +40,6 @@ from propchange.core.subscriber.timing import (
     patience,
     renewal_retry,
 )
-from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Response
 
 __all__ = ["Renewal"]
@@ -216,10 +214,9 @@ class Renewal:
         away = record.state is _S.UNANSWERED
         record.move(_I.RENEWED)
         record.renewals += 1
-        sid = response.fields.get(b"sid")
-        if sid is not None and sid != record.sid.encode("latin-1"):
-            with suppress(ValueError):  # REN-12, unless it is none
-                self._routing.adopt(record, parse_sid(sid))
+        sid = granted_sid(response, record.sid)
+        if sid is not None and sid != record.sid:
+            self._routing.adopt(record, sid)
         duration = self._take(record, request, response, now)
         self._outcomes.add(RenewalAnswered(record, record.sid, duration))
         failed_since, record.failed_since = record.failed_since, None

@@ -19,6 +19,7 @@ __all__ = [
     "backoff",
     "grant_times",
     "granted_duration",
+    "kept_duration",
     "patience",
     "renewal_retry",
 ]
@@ -79,6 +80,12 @@ def granted_duration(timeout: bytes | None, wanted: float) -> float:
     return min(wanted, _UNSTATED) if stated is None else stated
 
 
+def kept_duration(granted: float, limits: Limits) -> float:
+    """After how many seconds a grant of ``granted`` seconds ends here unless it is renewed. An
+    infinite grant is renewed, too: nothing else shows that the device has forgotten it."""
+    return _UNSTATED if granted == inf else min(granted, limits.duration_most_seconds)
+
+
 def grant_times(
     granted: float, sent_at: float, answered_at: float, jitter: float, limits: Limits
 ) -> GrantTimes:
@@ -86,10 +93,7 @@ def grant_times(
     expires first (CP-14); but an answer that took longer than what it grants may be renewed all the
     same. Renewal is at half, and up to a tenth of the duration earlier by ``jitter`` in [0, 1), so
     that there is time to retry (CP-04)."""
-    kept = min(granted, limits.duration_most_seconds)
-    if granted == inf:
-        # Renewed all the same: nothing else shows that the device has forgotten it.
-        kept = _UNSTATED
+    kept = kept_duration(granted, limits)
     renews = sent_at + max(kept * (0.5 - 0.1 * jitter), _SHORTEST_RENEWAL)
     if granted == inf:
         return GrantTimes(inf, None, renews)
