@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from propchange import ConnectionFailed, ControlPoint
-from propchange.asyncio.listener import cannot_listen
+from propchange.driver.sockets import cannot_listen
 
 
 @pytest.fixture

@@ -8,16 +8,19 @@ import dataclasses
 import errno
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from propchange import Limits
-from propchange.asyncio.listener import Listener
 from propchange.asyncio.probes import SelfProbes, probe_device
+from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.diagnosis.facts import Probe, Reach
+from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.listener import Listener
 
 QUICK = Limits(diagnosis_seconds=0.4)
 
@@ -119,7 +122,17 @@ async def listening(probes: SelfProbes, callers: ConnectionHistory) -> Listener:
         assert request.target in probes.targets
         return probes.answer(request)
 
-    return await Listener.open(respond, callers=callers)
+    return await listening_with(respond, callers)
+
+
+async def listening_with(
+    respond: Callable[[Request], Response],
+    callers: ConnectionHistory,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Listener:
+    listener = Listener(AsyncioRuntime(), respond, limits=limits, history=callers)
+    await listener.open()
+    return listener
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -163,7 +176,7 @@ async def test_an_own_address_that_is_silent_is_told_in_bounded_time() -> None:
 async def test_who_connects_and_what_comes_to_nothing_is_remembered(wire: Any) -> None:
     callers = ConnectionHistory(Limits())
     limits = dataclasses.replace(Limits(), connections_per_address=2)
-    listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
+    listener = await listening_with(lambda _: Response(200), callers, limits)
     empty = await wire.dial(listener.port)
     asked = await wire.dial(listener.port)
     await asked.send(b"GET / HTTP/1.1\r\nHOST: x\r\n\r\n")
@@ -186,10 +199,10 @@ async def test_who_connects_and_what_comes_to_nothing_is_remembered(wire: Any) -
 async def test_who_finds_no_room_is_remembered(wire: Any) -> None:
     callers = ConnectionHistory(Limits())
     limits = dataclasses.replace(Limits(), connections_per_address=2)
-    listener = await Listener.open(lambda _: Response(200), limits=limits, callers=callers)
+    listener = await listening_with(lambda _: Response(200), callers, limits)
     for _ in range(2):
         await (await wire.dial(listener.port)).send(b"GET")
-    while len(listener._connections.reading) < 2:
+    while len(listener.reading) < 2:
         await asyncio.sleep(0.001)
     assert await (await wire.dial(listener.port)).some() == b""
     caller = callers.of("127.0.0.1")

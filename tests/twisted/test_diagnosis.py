@@ -40,18 +40,16 @@ class Door:
         self.callers = ConnectionHistory(limits)
         root = Resource()
         root.putChild(b"there", Resource())
-        self.site = Site(
-            root, limits=limits, reactor=reactor, callers=self.callers, clock=lambda: 7.0
-        )
+        reactor.advance(7.0)
+        self.site = Site(root, limits=limits, reactor=reactor, history=self.callers)
         self.channels: list[Any] = []
 
     def connect(self, *sent: bytes) -> Any:
         channel = self.site.buildProtocol(DEVICE)
-        if channel is not None:
-            channel.makeConnection(StringTransport(peerAddress=DEVICE))
-            self.channels.append(channel)
-            for data in sent:
-                channel.dataReceived(data)
+        channel.makeConnection(StringTransport(peerAddress=DEVICE))
+        self.channels.append(channel)
+        for data in sent:
+            channel.dataReceived(data)
         return channel
 
     def end(self) -> None:
@@ -91,7 +89,7 @@ def test_what_is_no_request_is_remembered_with_its_reason(reactor: Any) -> None:
 def test_who_finds_no_room_is_remembered(reactor: Any) -> None:
     door = Door(reactor, Limits(connections_per_address=1))
     door.connect(b"GET")
-    assert door.connect() is None
+    assert door.connect().transport.disconnecting
     door.end()
 
     assert (door.device.connections, door.device.turned_away) == (1, 1)
@@ -123,7 +121,8 @@ def test_the_reason_of_deaf_says_whether_the_device_has_come(
         b"HTTP/1.1 200 OK\r\nSID: uuid:1\r\nTIMEOUT: Second-300\r\nCONTENT-LENGTH: 0\r\n\r\n"
     )
     if connects:
-        sites[0].buildProtocol(DEVICE)
+        ends = StringTransport(hostAddress=here, peerAddress=DEVICE)
+        sites[0].buildProtocol(DEVICE).makeConnection(ends)
     reactor.pump([0, 5.1])
 
     assert words in reasons[0]

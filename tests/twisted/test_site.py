@@ -150,19 +150,22 @@ def test_a_full_table_ends_the_connection_that_was_idle_for_longest(
         wires.append(connect(site, peer=IPv4Address("TCP", f"127.0.0.{host}", 4000)))
         reactor.advance(1)
     wires[0].send(post(b"", "Content-Length: 0"))
-    assert site.buildProtocol(IPv4Address("TCP", "127.0.0.4", 4000)) is not None
+    newest = connect(site, peer=IPv4Address("TCP", "127.0.0.4", 4000))
+    assert not newest.transport.disconnecting
     assert [wire.transport.disconnecting for wire in wires] == [False, True, False]
 
 
 def test_one_address_with_too_many_connections_loses_its_own_that_was_idle_for_longest(
-    site: Site, connect: Any, reactor: Any
+    echo: Echo, connect: Any, reactor: Any
 ) -> None:
+    limits = dataclasses.replace(LIMITS, connections=9)
+    site = Site(echo, limits=limits, reactor=reactor)
     wires = []
     for host in (1, 2, 2):
         wires.append(connect(site, peer=IPv4Address("TCP", f"127.0.0.{host}", 4000)))
         reactor.advance(1)
-    site.limits = dataclasses.replace(LIMITS, connections=9)
-    assert site.buildProtocol(IPv4Address("TCP", "127.0.0.2", 4000)) is not None
+    newest = connect(site, peer=IPv4Address("TCP", "127.0.0.2", 4000))
+    assert not newest.transport.disconnecting
     assert [wire.transport.disconnecting for wire in wires] == [False, True, False]
 
 
@@ -192,11 +195,11 @@ def test_connections_are_bounded_together_and_from_one_address(site: Site, conne
     first, second = connect(site, peer=peers[0]), connect(site, peer=peers[0])
     for busy in (first, second):
         busy.channel.dataReceived(b"POST ")
-    assert site.buildProtocol(peers[0]) is None
+    assert connect(site, peer=peers[0]).transport.disconnecting
     connect(site, peer=peers[1]).channel.dataReceived(b"POST ")
-    assert site.buildProtocol(peers[2]) is None
+    assert connect(site, peer=peers[2]).transport.disconnecting
     first.close()
-    assert site.buildProtocol(peers[0]) is not None
+    assert not connect(site, peer=peers[0]).transport.disconnecting
 
 
 @pytest.mark.clause("SUB-75")
@@ -262,6 +265,7 @@ def test_an_http_1_0_peer_may_keep_its_connection_where_the_answer_has_a_length(
     assert wire.send(ask) == []
     later.answer(0)
     assert b"keep-alive" not in wire.transport.value().lower()
+    reactor.advance(LIMITS.linger_seconds)
     assert wire.transport.disconnecting
 
 

@@ -16,10 +16,10 @@ from propchange.asyncio.diagnosing import look
 from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import own_interfaces
-from propchange.asyncio.listener import Listener, cannot_listen
 from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.requests import failure_of, follow
+from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.sightings import Sighting, Sightings
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.verdicts import Diagnosis
@@ -40,7 +40,9 @@ from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.interfaces import ports_of
+from propchange.driver.listener import Listener
 from propchange.driver.reporting import GuardedTap, Warnings, report
+from propchange.driver.sockets import cannot_listen
 from propchange.driver.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
@@ -249,16 +251,14 @@ class ControlPoint:
         host = self._interface
         if host is not None:
             host = self._interfaces.host_of(host)
+        listener = Listener(
+            AsyncioRuntime(), self._respond, limits=self.limits, history=self._callers
+        )
         try:
-            self._listener = await Listener.open(
-                self._respond,
-                host=host,
-                port=self._ports,
-                limits=self.limits,
-                callers=self._callers,
-            )
+            await listener.open(host, self._ports)
         except OSError as error:
             raise ConnectionFailed(cannot_listen(host, self._ports, error)) from error
+        self._listener = listener
         if host is not None:
             # Or CALLBACK would name an address that is not listened on.
             self._source = self._listener.endpoints[0]._replace(port=0)

@@ -16,7 +16,7 @@ from propchange.asyncio.clock import monotonic
 from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.asyncio.interfaces import own_interfaces
-from propchange.asyncio.listener import Listener, cannot_listen
+from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY, PublisherPolicy
 from propchange.core.publisher.outcomes import (
@@ -33,7 +33,9 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.core.wire.refusals import PRODUCT
+from propchange.driver.listener import Listener
 from propchange.driver.reporting import GuardedTap, Warnings
+from propchange.driver.sockets import cannot_listen
 from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device, PlacedService, place_device
@@ -229,18 +231,19 @@ class HostedDevice:
         if wanted is not None:
             wanted = self._interfaces.host_of(wanted)
         server = (b"SERVER", self._policy.server.encode("latin-1", "replace"))
+        listener = Listener(
+            AsyncioRuntime(),
+            self._respond,
+            limits=self._limits,
+            sent=self._response_sent,
+            lost=self._response_lost,
+            headers=lambda: ((b"DATE", _http_date()), server),
+        )
         try:
-            return await Listener.open(
-                self._respond,
-                host=wanted,
-                port=self._wanted_port,
-                limits=self._limits,
-                sent=self._response_sent,
-                lost=self._response_lost,
-                headers=lambda: ((b"DATE", _http_date()), server),
-            )
+            await listener.open(wanted, (self._wanted_port,))
         except OSError as error:
             raise ConnectionFailed(cannot_listen(wanted, (self._wanted_port,), error)) from error
+        return listener
 
     def _attach(self, placed: PlacedService) -> None:
         service = placed.service

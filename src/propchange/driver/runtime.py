@@ -50,8 +50,8 @@ class Transport(NamedTuple):
     has broken. ``close()`` ends the connection once all is written, ``abort()`` at once, and
     ``connection_lost`` follows either. ``pause_reading()`` and ``resume_reading()`` may be called
     in any state. ``unwritten()`` is the number of bytes that have not left this process yet.
-    ``exact_writing()`` makes the runtime call ``pause_writing`` as soon as anything is unwritten,
-    and ``resume_writing`` only when nothing is.
+    ``exact_writing()``, after a write, calls ``pause_writing`` if anything is unwritten, and the
+    runtime calls ``resume_writing`` only when nothing is. It may stay so for later writes.
     ``is_closing()`` tells that the connection is ending.
     """
 

@@ -136,8 +136,7 @@ class ControlPoint:
             _Receiver(self),
             limits=self.limits,
             reactor=self._reactor,
-            callers=self._probes.callers,
-            clock=self._clock,
+            history=self._probes.callers,
             server=product(self._policy.uda),
         )
         self._ports = listen(self._reactor, port, site, interface)

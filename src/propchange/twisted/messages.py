@@ -14,6 +14,7 @@ from propchange.core.wire.refusals import Refusal
 from propchange.http.message_head import keeps_alive
 from propchange.twisted.addresses import endpoint_of
 from propchange.twisted.reactors import Reactor
+from propchange.twisted.site import Channel
 
 __all__ = ["OK", "answer", "answer_at_once", "call_when_left", "read_body", "read_request"]
 
@@ -86,10 +87,10 @@ def answer_at_once(request: Any, encoded: bytes) -> bool:
     """Write a whole response, bytes, past ``twisted.web``'s own making of headers, which takes
     longer than all that is judged of an event. False where that is not possible."""
     channel = getattr(request, "channel", None)
-    if not isinstance(channel, HTTPChannel):
+    if not isinstance(channel, (Channel, HTTPChannel)):
         return False
     request.startedWriting = 1
-    channel.write(encoded)  # type: ignore[no-untyped-call] # Twisted's
+    channel.write(encoded)
     request.finish()
     return True
 
@@ -103,14 +104,14 @@ def call_when_left(request: Any, reactor: Reactor, told: Callable[[bool], object
     to take is asked for again.
     """
     channel: Any = getattr(request, "channel", None)
+    if isinstance(channel, Channel):  # our own Site knows
+        channel.call_when_left(told)
+        return
     transport = getattr(channel, "transport", None)
     goes_on = getattr(channel, "persistent", True)
 
     def finished(_: object) -> None:
-        if not goes_on and hasattr(channel, "call_when_ended"):
-            channel.call_when_ended(told)
-        else:
-            reactor.callLater(0, reactor.callLater, 0, look)
+        reactor.callLater(0, reactor.callLater, 0, look)
 
     def look() -> None:
         unwritten = getattr(transport, "dataBuffer", b"") or getattr(

@@ -24,7 +24,7 @@ from propchange.driver.runtime import Connection, Transport
 from propchange.driver.sockets import bind, endpoint_of, socket_address
 from propchange.driver.timer import Armed
 
-__all__ = ["Reactor", "TwistedRuntime", "default_reactor"]
+__all__ = ["Reactor", "Stream", "TwistedRuntime", "clock_of", "default_reactor"]
 
 T = TypeVar("T")
 
@@ -216,7 +216,7 @@ class _Task(Generic[T]):
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
-class _Stream(TwistedProtocol):
+class Stream(TwistedProtocol):
     """Hands the reactor's callbacks to a connection, whose methods stand in for its own."""
 
     transport: Any
@@ -231,6 +231,7 @@ class _Stream(TwistedProtocol):
         self.resumeProducing = connection.resume_writing
 
     def connectionMade(self) -> None:
+        """For the reactor: the connection is there."""
         transport = self.transport
         nodelay = getattr(transport, "setTcpNoDelay", None)
         if nodelay is not None:
@@ -258,7 +259,10 @@ class _Stream(TwistedProtocol):
         return waiting + int(getattr(transport, "_tempDataLen", 0))
 
     def _exact_writing(self) -> None:
-        self.transport.bufferSize = 0
+        # What the transport does by itself when it has much to write.
+        if self._unwritten() and not self.transport.producerPaused:
+            self.transport.producerPaused = True
+            self._connection.pause_writing()
 
     def _write_eof(self) -> None:
         end = getattr(self.transport, "loseWriteConnection", None)
@@ -268,9 +272,10 @@ class _Stream(TwistedProtocol):
             end()
 
     def _close(self) -> None:
-        self._closing = True
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        if not self._closing:
+            self._closing = True
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
 
     def _abort(self) -> None:
         self._closing = True
@@ -278,10 +283,12 @@ class _Stream(TwistedProtocol):
         abort()
 
     def readConnectionLost(self) -> None:
+        """For the reactor: the peer sends no more."""
         if not self._connection.eof_received():
             self._close()
 
     def connectionLost(self, reason: Any = None) -> None:
+        """For the reactor: the connection is no more."""
         self._closing = True
         error = getattr(reason, "value", None)
         clean = isinstance(error, (errors.ConnectionDone, errors.ConnectionAborted))
@@ -302,8 +309,8 @@ class _Connecting(ClientFactory):
         self._cancelled = False
         self.connector: Any = None
 
-    def buildProtocol(self, addr: object) -> _Stream | None:
-        return None if self._cancelled else _Stream(self._connection)
+    def buildProtocol(self, addr: object) -> Stream | None:
+        return None if self._cancelled else Stream(self._connection)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         if not self._cancelled:
@@ -335,8 +342,8 @@ class _Accepting(Factory):
     def __init__(self, accept: Callable[[], Connection]) -> None:
         self._accept = accept
 
-    def buildProtocol(self, addr: object) -> _Stream:
-        return _Stream(self._accept())
+    def buildProtocol(self, addr: object) -> Stream:
+        return Stream(self._accept())
 
 
 class _Listening:

@@ -1,3 +1,5 @@
+"""The listener and its connections, on each runtime, with sockets at the other end."""
+
 from __future__ import annotations
 
 import asyncio
@@ -12,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from propchange.asyncio import listener as listener_module
-from propchange.asyncio.accepted import AcceptedConnections
 from propchange.asyncio.interfaces import addresses
-from propchange.asyncio.listener import Listener
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver import listener, sockets
+from propchange.driver.runtime import sleep
+from propchange.driver.server_connection import ConnectionTable
 
 OK = Response(200, ((b"CONTENT-LENGTH", b"0"),))
 OK_BYTES = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
@@ -34,10 +36,31 @@ def named(request: Request) -> Response:
     return Response(200, (), request.target.encode())
 
 
+class Listener(listener.Listener):
+    """A listener that a test opens and closes, whatever its runtime."""
+
+    driven: Any
+
+    @classmethod
+    async def opened(
+        cls, driven: Any, respond: Any, *, host: str | None = None, port: int = 0, **options: Any
+    ) -> Listener:
+        new = cls(driven.runtime, respond, **options)
+        new.driven = driven
+        await driven.run(new.open(host, (port,)))
+        return new
+
+    async def closed(self) -> None:
+        await self.driven.run(self.close())
+
+
 class Host:
     """A listener with what it was told."""
 
-    def __init__(self, respond: Callable[[Request], Any] = named, **limits: Any) -> None:
+    def __init__(
+        self, driven: Any, respond: Callable[[Request], Any] = named, **limits: Any
+    ) -> None:
+        self.driven = driven
         self.respond = respond
         self.limits = replace(DEFAULT_LIMITS, **limits)
         self.requests: list[Request] = []
@@ -54,7 +77,8 @@ class Host:
         self.on_sent(response)
 
     async def __aenter__(self) -> Host:
-        self.listener = await Listener.open(
+        self.listener = await Listener.opened(
+            self.driven,
             self._respond,
             host="127.0.0.1",
             limits=self.limits,
@@ -66,7 +90,7 @@ class Host:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.listener.close()
+        await self.listener.closed()
         assert self.listener.connection_count == 0
 
 
@@ -74,126 +98,103 @@ class Host:
 
 
 @pytest.mark.clause("V6-01")
-async def test_it_listens_on_all_addresses_of_both_families_at_one_port(wire: Any) -> None:
-    listener = await Listener.open(named)
+async def test_it_listens_on_all_addresses_of_both_families_at_one_port(
+    driven: Any, wire: Any
+) -> None:
+    listener = await Listener.opened(driven, named)
     assert [endpoint.host for endpoint in listener.endpoints] == ["0.0.0.0", "::"]
     assert {endpoint.port for endpoint in listener.endpoints} == {listener.port}
     for host in ("127.0.0.1", "::1"):
         peer = await wire.dial(listener.port, host)
         await peer.send(notify(1))
         assert (await peer.until(b"/n1")).startswith(b"HTTP/1.1 200")
-    await listener.close()
+    await listener.closed()
 
 
-async def test_it_listens_on_the_host_that_was_named(wire: Any) -> None:
-    by_name = await Listener.open(named, host="localhost")
-    assert {endpoint.host for endpoint in by_name.endpoints} <= {"127.0.0.1", "::1"}
-    await by_name.close()
-    listener = await Listener.open(named, host="::1")
+async def test_it_listens_on_the_host_that_was_named(driven: Any, wire: Any) -> None:
+    listener = await Listener.opened(driven, named, host="::1")
     assert listener.endpoints == (Endpoint("::1", listener.port),)
     with pytest.raises(ConnectionRefusedError):
         await wire.dial(listener.port, "127.0.0.1")
-    await listener.close()
+    await listener.closed()
 
 
-async def test_nobody_needs_to_be_told_of_receipts(wire: Any) -> None:
-    listener = await Listener.open(lambda request: Response(200, receipt="r"))
+async def test_nobody_needs_to_be_told_of_receipts(driven: Any, wire: Any) -> None:
+    listener = await Listener.opened(driven, lambda request: Response(200, receipt="r"))
     peer = await wire.dial(listener.port)
     await peer.send(notify(1))
     await peer.until(b"\r\n\r\n")
-    await listener.close()
+    await listener.closed()
 
 
-async def test_a_port_that_is_taken_is_told() -> None:
-    first = await Listener.open(named)
+async def test_a_port_that_is_taken_is_told(driven: Any) -> None:
+    first = await Listener.opened(driven, named)
     with pytest.raises(OSError) as caught:
-        await Listener.open(named, port=first.port)
+        await Listener.opened(driven, named, port=first.port)
     assert caught.value.errno == errno.EADDRINUSE
-    await first.close()
-    again = await Listener.open(named, port=first.port)
-    await again.close()
+    await first.closed()
+    again = await Listener.opened(driven, named, port=first.port)
+    await again.closed()
 
 
-async def test_an_address_of_another_machine_is_told() -> None:
+async def test_an_address_of_another_machine_is_told(driven: Any) -> None:
     with pytest.raises(OSError):
-        await Listener.open(named, host="203.0.113.1")
+        await Listener.opened(driven, named, host="203.0.113.1")
 
 
 class Binds:
     """Stands in for the operating system's answer to each bind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fail: dict[int, list[int]]) -> None:
-        self._bind = listener_module._bind_one
+        self._bind = sockets._bind_one
         self._fail = fail
         self.count = 0
-        monkeypatch.setattr(listener_module, "_bind_one", self)
+        monkeypatch.setattr(sockets, "_bind_one", self)
 
-    def __call__(self, family: int, host: str, scope: int, port: int) -> socket.socket:
+    def __call__(self, family: int, address: tuple[Any, ...]) -> socket.socket:
         self.count += 1
         failures = self._fail.get(family, [])
         if failures:
             raise OSError(failures.pop(0), "no")
-        return self._bind(family, host, scope, port)
+        return self._bind(family, address)
 
 
 async def test_a_random_port_that_one_family_has_taken_is_given_up(
-    monkeypatch: pytest.MonkeyPatch,
+    driven: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     binds = Binds(monkeypatch, fail={socket.AF_INET6: [errno.EADDRINUSE] * 2})
 
-    listener = await Listener.open(named)
+    listener = await Listener.opened(driven, named)
     assert len({endpoint.port for endpoint in listener.endpoints}) == 1
     assert binds.count == 6
-    await listener.close()
+    await listener.closed()
 
 
 @pytest.mark.clause("V6-01")
-async def test_a_machine_without_ipv6_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_without_ipv6_listens_on_ipv4(
+    driven: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Binds(monkeypatch, fail={socket.AF_INET6: [errno.EAFNOSUPPORT]})
 
-    listener = await Listener.open(named)
+    listener = await Listener.opened(driven, named)
     assert [endpoint.host for endpoint in listener.endpoints] == ["0.0.0.0"]
-    await listener.close()
-
-
-async def test_what_was_bound_is_let_go_when_listening_fails(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop = asyncio.get_running_loop()
-    create_server = loop.create_server
-    calls: list[object] = []
-
-    async def failing(*arguments: Any, **options: Any) -> Any:
-        calls.append(options["sock"])
-        if len(calls) == 2:
-            raise OSError(errno.EADDRINUSE, "in use")
-        return await create_server(*arguments, **options)
-
-    class Failing:
-        def __getattr__(self, name: str) -> Any:
-            return failing if name == "create_server" else getattr(loop, name)
-
-    monkeypatch.setattr(asyncio, "get_running_loop", Failing)
-    try:
-        with pytest.raises(OSError):
-            await Listener.open(named)
-    finally:
-        monkeypatch.undo()
-    assert len(calls) == 2
+    await listener.closed()
 
 
 @pytest.mark.clause("SUB-41", "SUB-42", "V6-14")
-async def test_an_answer_goes_back_to_who_asked_from_the_address_that_was_asked(wire: Any) -> None:
-    listener = await Listener.open(named)
+async def test_an_answer_goes_back_to_who_asked_from_the_address_that_was_asked(
+    driven: Any, wire: Any
+) -> None:
+    listener = await Listener.opened(driven, named)
     peers = [await wire.dial(listener.port, host) for host in ("127.0.0.1", "::1")]
     for number, peer in reversed(list(enumerate(peers))):
         await peer.send(notify(number))
         assert (await peer.until(b"/n%d" % number)).startswith(b"HTTP/1.1 200")
-    await listener.close()
+    await listener.closed()
 
 
-async def test_requests_carry_both_ends_of_the_connection(wire: Any) -> None:
-    async with Host() as host:
+async def test_requests_carry_both_ends_of_the_connection(driven: Any, wire: Any) -> None:
+    async with Host(driven) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1))
         await peer.until(b"/n1")
@@ -201,7 +202,7 @@ async def test_requests_carry_both_ends_of_the_connection(wire: Any) -> None:
         assert host.requests[0].local == Endpoint("127.0.0.1", host.port)
 
 
-async def test_a_link_local_peer_has_its_scope(wire: Any) -> None:
+async def test_a_link_local_peer_has_its_scope(driven: Any, wire: Any) -> None:
     own = next((address for address in addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
@@ -211,20 +212,20 @@ async def test_a_link_local_peer_has_its_scope(wire: Any) -> None:
         requests.append(request)
         return OK
 
-    listener = await Listener.open(respond)
+    listener = await Listener.opened(driven, respond)
     peer = await wire.dial(listener.port, own.host, scope=own.scope)
     await peer.send(notify(1))
     await peer.receive(len(OK_BYTES))
     assert requests[0].peer == Endpoint(own.host, peer.port, own.scope)
     assert requests[0].local == Endpoint(own.host, listener.port, own.scope)
-    await listener.close()
+    await listener.closed()
 
 
 # --- requests and answers ---
 
 
-async def test_requests_of_one_chunk_are_answered_in_order(wire: Any) -> None:
-    async with Host() as host:
+async def test_requests_of_one_chunk_are_answered_in_order(driven: Any, wire: Any) -> None:
+    async with Host(driven) as host:
         peer = await wire.dial(host.port)
         await peer.send(b"".join(notify(seq) for seq in range(100)))
         answered = await peer.until(b"/n99")
@@ -232,8 +233,8 @@ async def test_requests_of_one_chunk_are_answered_in_order(wire: Any) -> None:
         assert bodies[1:] == [b"/n%d" % seq for seq in range(100)]
 
 
-async def test_a_request_may_come_byte_by_byte(wire: Any) -> None:
-    async with Host() as host:
+async def test_a_request_may_come_byte_by_byte(driven: Any, wire: Any) -> None:
+    async with Host(driven) as host:
         peer = await wire.dial(host.port)
         for byte in notify(1) + notify(2):
             await peer.send(bytes([byte]))
@@ -242,8 +243,8 @@ async def test_a_request_may_come_byte_by_byte(wire: Any) -> None:
         assert [request.body for request in host.requests] == [b"abc", b"abc"]
 
 
-async def test_the_same_answer_again_is_the_same_bytes(wire: Any) -> None:
-    async with Host(lambda request: OK) as host:
+async def test_the_same_answer_again_is_the_same_bytes(driven: Any, wire: Any) -> None:
+    async with Host(driven, lambda request: OK) as host:
         peer = await wire.dial(host.port)
         for seq in range(3):
             await peer.send(notify(seq))
@@ -252,8 +253,8 @@ async def test_the_same_answer_again_is_the_same_bytes(wire: Any) -> None:
         assert await peer.receive(2 * len(OK_BYTES)) == 2 * OK_BYTES
 
 
-async def test_the_answer_to_head_has_no_body(wire: Any) -> None:
-    async with Host() as host:
+async def test_the_answer_to_head_has_no_body(driven: Any, wire: Any) -> None:
+    async with Host(driven) as host:
         peer = await wire.dial(host.port)
         await peer.send(b"HEAD /x HTTP/1.1\r\nHOST: a\r\n\r\n")
         await peer.send(b"GET /x HTTP/1.1\r\nHOST: a\r\n\r\n")
@@ -263,14 +264,14 @@ async def test_the_answer_to_head_has_no_body(wire: Any) -> None:
 
 
 async def test_an_answer_that_takes_long_holds_up_its_own_connection_only(
-    wire: Any, until: Until
+    driven: Any, wire: Any, until: Until
 ) -> None:
-    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    ready = driven.runtime.future()
 
     def respond(request: Request) -> Response | Awaitable[Response]:
         return ready if request.target == "/n1" else named(request)
 
-    async with Host(respond) as host:
+    async with Host(driven, respond) as host:
         slow, quick = await wire.dial(host.port), await wire.dial(host.port)
         await slow.send(notify(0) + notify(1) + notify(2))
         assert (await slow.until(b"/n0")).endswith(b"/n0")
@@ -283,12 +284,12 @@ async def test_an_answer_that_takes_long_holds_up_its_own_connection_only(
         assert answers.index(b"slow") < answers.index(b"/n2") < answers.index(b"/n3")
 
 
-async def test_two_slow_answers_in_a_row_keep_their_order(wire: Any) -> None:
+async def test_two_slow_answers_in_a_row_keep_their_order(driven: Any, wire: Any) -> None:
     async def answer(request: Request) -> Response:
-        await asyncio.sleep(0)
+        await sleep(driven.runtime, 0.001)
         return named(request)
 
-    async with Host(answer) as host:
+    async with Host(driven, answer) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1))
         await peer.until(b"/n1")
@@ -298,7 +299,7 @@ async def test_two_slow_answers_in_a_row_keep_their_order(wire: Any) -> None:
 
 
 async def test_what_respond_raises_is_answered_500_and_logged(
-    wire: Any, caplog: pytest.LogCaptureFixture
+    driven: Any, wire: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(request: Request) -> Response:
         raise RuntimeError("later")
@@ -308,7 +309,7 @@ async def test_what_respond_raises_is_answered_500_and_logged(
             raise RuntimeError("at once")
         return fail(request)
 
-    async with Host(respond) as host:
+    async with Host(driven, respond) as host:
         for seq in (1, 2):
             peer = await wire.dial(host.port)
             await peer.send(notify(seq) + notify(seq))
@@ -322,12 +323,12 @@ async def test_what_respond_raises_is_answered_500_and_logged(
 
 
 async def test_an_answer_that_cannot_be_written_is_a_500_and_its_receipt_lost(
-    wire: Any, caplog: pytest.LogCaptureFixture
+    driven: Any, wire: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def respond(request: Request) -> Response:
         return Response(200, ((b"X", b"a\r\nb"),), receipt="r" if request.target == "/n1" else None)
 
-    async with Host(respond) as host:
+    async with Host(driven, respond) as host:
         for seq in (1, 2):
             peer = await wire.dial(host.port)
             await peer.send(notify(seq))
@@ -336,8 +337,8 @@ async def test_an_answer_that_cannot_be_written_is_a_500_and_its_receipt_lost(
     assert len(caplog.records) == 2
 
 
-async def test_expect_100_continue_is_answered_once(wire: Any) -> None:
-    async with Host() as host:
+async def test_expect_100_continue_is_answered_once(driven: Any, wire: Any) -> None:
+    async with Host(driven) as host:
         peer = await wire.dial(host.port)
         request = notify(1, extra="EXPECT: 100-continue\r\n")
         await peer.send(request[:-3])
@@ -347,8 +348,8 @@ async def test_expect_100_continue_is_answered_once(wire: Any) -> None:
         assert (await peer.until(b"/n1")).startswith(b"HTTP/1.1 200")
 
 
-async def test_what_is_no_request_is_answered_after_those_before_it(wire: Any) -> None:
-    async with Host() as host:
+async def test_what_is_no_request_is_answered_after_those_before_it(driven: Any, wire: Any) -> None:
+    async with Host(driven) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1) + b"GARBAGE\r\n\r\n")
         answers = await peer.rest()
@@ -357,9 +358,9 @@ async def test_what_is_no_request_is_answered_after_those_before_it(wire: Any) -
         assert b"CONNECTION: close\r\n" in answers
 
 
-async def test_an_error_behind_a_slow_answer_waits_for_it(wire: Any) -> None:
-    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    async with Host(lambda request: ready) as host:
+async def test_an_error_behind_a_slow_answer_waits_for_it(driven: Any, wire: Any) -> None:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1) + b"GARBAGE\r\n\r\n")
         while not host.requests:
@@ -369,8 +370,10 @@ async def test_an_error_behind_a_slow_answer_waits_for_it(wire: Any) -> None:
         assert answers.index(b"slow") < answers.index(b"HTTP/1.1 400 ")
 
 
-async def test_the_refusal_of_a_body_survives_the_body_that_is_still_sent(wire: Any) -> None:
-    async with Host(body_bytes=200_000) as host:
+async def test_the_refusal_of_a_body_survives_the_body_that_is_still_sent(
+    driven: Any, wire: Any
+) -> None:
+    async with Host(driven, body_bytes=200_000) as host:
         peer = await wire.dial(host.port)
         await peer.send(b"POST / HTTP/1.1\r\nHOST: a\r\nCONTENT-LENGTH: 200001\r\n\r\n")
         await peer.send(bytes(150_000))
@@ -379,9 +382,9 @@ async def test_the_refusal_of_a_body_survives_the_body_that_is_still_sent(wire: 
 
 
 async def test_a_peer_that_sends_without_end_after_its_last_answer_is_cut_off(
-    wire: Any, until: Until
+    driven: Any, wire: Any, until: Until
 ) -> None:
-    async with Host(body_bytes=100_000, linger_seconds=1000.0) as host:
+    async with Host(driven, body_bytes=100_000, linger_seconds=1000.0) as host:
         peer = await wire.dial(host.port)
         await peer.send(b"GARBAGE\r\n\r\n")
         await peer.until(b"\r\n\r\n")
@@ -391,8 +394,10 @@ async def test_a_peer_that_sends_without_end_after_its_last_answer_is_cut_off(
         assert host.listener.connection_count == 0
 
 
-async def test_a_peer_that_stays_after_its_last_answer_is_let_go(wire: Any, until: Until) -> None:
-    async with Host(linger_seconds=0.05) as host:
+async def test_a_peer_that_stays_after_its_last_answer_is_let_go(
+    driven: Any, wire: Any, until: Until
+) -> None:
+    async with Host(driven, linger_seconds=0.05) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1, version="1.0"))
         assert (await peer.rest()).endswith(b"/n1")
@@ -400,9 +405,11 @@ async def test_a_peer_that_stays_after_its_last_answer_is_let_go(wire: Any, unti
         await until(lambda: host.listener.connection_count == 0)
 
 
-async def test_a_peer_that_ends_its_side_still_gets_its_answers(wire: Any, until: Until) -> None:
-    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    async with Host(lambda request: ready) as host:
+async def test_a_peer_that_ends_its_side_still_gets_its_answers(
+    driven: Any, wire: Any, until: Until
+) -> None:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1) + notify(2))
         peer.end()
@@ -413,9 +420,9 @@ async def test_a_peer_that_ends_its_side_still_gets_its_answers(wire: Any, until
 
 
 async def test_a_connection_that_ends_between_requests_or_inside_one_is_forgotten(
-    wire: Any, until: Until
+    driven: Any, wire: Any, until: Until
 ) -> None:
-    async with Host() as host:
+    async with Host(driven) as host:
         for sent in (b"", b"NOTIFY /", notify(1)):
             peer = await wire.dial(host.port)
             await peer.send(sent)
@@ -426,12 +433,12 @@ async def test_a_connection_that_ends_between_requests_or_inside_one_is_forgotte
 
 
 async def test_a_peer_that_ends_its_side_early_gets_the_whole_of_its_last_answer(
-    wire: Any, until: Until
+    driven: Any, wire: Any, until: Until
 ) -> None:
     size = 9_000_000
 
     async with Host(
-        lambda request: Response(200, (), bytes(size)), write_buffer_bytes=2 * size
+        driven, lambda request: Response(200, (), bytes(size)), write_buffer_bytes=2 * size
     ) as host:
         peer = await wire.dial(host.port, receive_buffer=200_000)
         await peer.send(notify(1, version="1.0"))
@@ -442,10 +449,10 @@ async def test_a_peer_that_ends_its_side_early_gets_the_whole_of_its_last_answer
 
 
 async def test_the_end_of_a_peer_is_seen_after_a_last_answer_that_took_long(
-    wire: Any, until: Until
+    driven: Any, wire: Any, until: Until
 ) -> None:
-    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    async with Host(lambda request: ready, linger_seconds=1000.0) as host:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready, linger_seconds=1000.0) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1, version="1.0"))
         await until(lambda: host.requests)
@@ -455,131 +462,90 @@ async def test_the_end_of_a_peer_is_seen_after_a_last_answer_that_took_long(
         await until(lambda: host.listener.connection_count == 0)
 
 
-async def test_an_answer_that_is_given_up_ends_its_connection(wire: Any, until: Until) -> None:
-    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    async with Host(lambda request: ready) as host:
+async def test_an_answer_that_is_given_up_ends_its_connection(
+    driven: Any, wire: Any, until: Until
+) -> None:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1))
         await until(lambda: host.requests)
-        ready.cancel()
-        assert await peer.rest() == b""
+        if driven.kind == "twisted":  # where a cancelled Deferred is an error like others
+            ready.deferred.cancel()
+            assert (await peer.rest()).startswith(b"HTTP/1.1 500 ")
+        else:
+            ready.cancel()
+            assert await peer.rest() == b""
 
 
-class Transport:
-    """A transport on which things happen that a real one does seldom."""
-
-    def __init__(self) -> None:
-        self.peername: object = ("127.0.0.1", 5)
-        self.fails = False
-        self.resets = False
-        self.aborted = False
-        self.waits = 0
-        self.calls: list[tuple[str, object]] = []
-
-    def get_extra_info(self, name: str) -> object:
-        return self.peername
-
-    def set_write_buffer_limits(self, high: int) -> None:
-        self.calls.append(("limits", high))
-
-    def resume_reading(self) -> None:
-        pass
-
-    def write(self, data: bytes) -> None:
-        self.calls.append(("write", data[-4:]))
-        self.aborted = self.resets
-
-    def get_write_buffer_size(self) -> int:
-        return self.waits
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def write_eof(self) -> None:
-        if self.fails:
-            raise OSError(errno.ENOTCONN, "not connected")
-
-    def abort(self) -> None:
-        self.aborted = True
-
-
-def accepted(loop: asyncio.AbstractEventLoop) -> AcceptedConnections:
-    return AcceptedConnections(
-        loop,
-        named,
-        sent=lambda response: None,
-        lost=lambda response: None,
-        limits=DEFAULT_LIMITS,
-        logger=logging.getLogger("propchange.http"),
-        clock=loop.time,
-        headers=tuple,
-    )
-
-
-async def test_the_loop_is_asked_to_tell_when_what_a_receipt_is_for_has_left() -> None:
-    connections = accepted(asyncio.get_running_loop())
+def test_the_runtime_is_asked_to_tell_when_what_a_receipt_is_for_has_left(
+    memory: Any, transport: Any
+) -> None:
     answers = [OK, Response(200, (), b"r"), Response(200, (), b"r", receipt="r")]
-    connections.respond = lambda request: answers.pop(0)
-    transport, connection = Transport(), connections()
-    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+    table = ConnectionTable(memory, lambda request: answers.pop(0))
+    peer = transport(table.accept()).make()
     for _ in range(2):
-        connection.data_received(notify(1))
-    assert [call for call, _ in transport.calls] == ["write", "write"]
-    connection.data_received(notify(1))
-    assert transport.calls[2:] == [("limits", 0), ("write", b"\n\r\nr")]
-    connection.drop()
+        peer.connection.data_received(notify(1))
+    assert peer.calls == ["write", "write"]
+    peer.connection.data_received(notify(1))
+    assert peer.calls[2:] == ["write", "exact_writing"]
+    assert peer.data.endswith(b"\r\n\r\nr")
 
 
 @pytest.mark.clause("SUB-55")
-async def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer() -> None:
+def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(
+    memory: Any, transport: Any
+) -> None:
     told: list[tuple[str, object]] = []
-
-    connections = accepted(asyncio.get_running_loop())
-    connections.respond = lambda request: Response(200, receipt="r")
-    connections.sent = lambda response: told.append(("sent", response.receipt))
-    connections.lost = lambda response: told.append(("lost", response.receipt))
-    transport, connection = Transport(), connections()
-    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-    transport.resets = True
-    connection.data_received(notify(1))
-    connection.connection_lost(ConnectionResetError())
+    table = ConnectionTable(
+        memory,
+        lambda request: Response(200, receipt="r"),
+        sent=lambda response: told.append(("sent", response.receipt)),
+        lost=lambda response: told.append(("lost", response.receipt)),
+    )
+    peer = transport(table.accept()).make()
+    peer.closing = True
+    peer.connection.data_received(notify(1))
+    peer.lose(ConnectionResetError())
     assert told == [("lost", "r")]
 
 
-async def test_a_connection_that_has_gone_before_it_was_accepted_is_forgotten() -> None:
-    connections = accepted(asyncio.get_running_loop())
-    transport, connection = Transport(), connections()
-    transport.peername = None
-    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-    assert transport.aborted
-    connection.connection_lost(None)
-    assert not connections.open
+async def test_a_connection_that_was_accepted_too_late_is_refused(
+    memory: Any, transport: Any
+) -> None:
+    table = ConnectionTable(memory, named)
+    await table.close()
+    peer = transport(table.accept()).make()
+    assert peer.calls == ["close"]
+    peer.lose()
+    assert table.connection_count == 0
 
 
-async def test_a_connection_that_was_accepted_too_late_is_refused() -> None:
-    connections = accepted(asyncio.get_running_loop())
-    await connections.close()
-    transport, connection = Transport(), connections()
-    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-    assert transport.aborted
+def test_the_stream_ends_at_the_next_turn_once_the_last_answer_has_left(
+    memory: Any, transport: Any
+) -> None:
+    table = ConnectionTable(memory, named)
+    peer = transport(table.accept()).make()
+    peer.unwritten = 1
+    peer.connection.data_received(notify(1, version="1.0"))
+    peer.connection.pause_writing()
+    peer.unwritten = 0
+    peer.connection.resume_writing()
+    assert "write_eof" not in peer.calls
+    memory.advance()
+    assert peer.calls[-1] == "write_eof"
 
 
-async def test_a_peer_that_has_gone_when_the_stream_is_to_end_is_dropped() -> None:
-    connections = accepted(asyncio.get_running_loop())
-    for gone_first in (False, True):
-        transport, connection = Transport(), connections()
-        connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
-        transport.fails = True
-        transport.waits = 1
-        connection.data_received(notify(1, version="1.0"))
-        connection.pause_writing()
-        transport.waits = 0
-        connection.resume_writing()
-        if gone_first:
-            connection.drop()
-        await asyncio.sleep(0)
-        assert transport.aborted
-        assert not connections.open
+def test_a_table_without_connections_leaves_nothing_with_the_runtime(
+    memory: Any, transport: Any
+) -> None:
+    table = ConnectionTable(memory, named)
+    peers = [transport(table.accept()).make() for _ in range(2)]
+    for number, peer in enumerate(peers):
+        assert memory.armed == 1
+        peer.lose()
+        assert table.connection_count == 1 - number
+    assert memory.armed == 0
 
 
 # --- receipts ---
@@ -590,8 +556,8 @@ def receipt(request: Request) -> Response:
 
 
 @pytest.mark.clause("SUB-55")
-async def test_a_receipt_comes_when_the_answer_has_left(wire: Any) -> None:
-    async with Host(receipt) as host:
+async def test_a_receipt_comes_when_the_answer_has_left(driven: Any, wire: Any) -> None:
+    async with Host(driven, receipt) as host:
         peer = await wire.dial(host.port)
         seen: list[bytes | None] = []
         host.on_sent = lambda response: seen.append(peer.at_once())
@@ -610,9 +576,9 @@ async def test_a_receipt_comes_when_the_answer_has_left(wire: Any) -> None:
 @pytest.mark.clause("SUB-56")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 async def test_a_receipt_of_a_last_answer_comes_when_the_fin_has_left(
-    wire: Any, version: str
+    driven: Any, wire: Any, version: str
 ) -> None:
-    async with Host(receipt) as host:
+    async with Host(driven, receipt) as host:
         peer = await wire.dial(host.port)
         seen: list[bytes | None] = []
 
@@ -632,14 +598,14 @@ async def test_a_receipt_of_a_last_answer_comes_when_the_fin_has_left(
 @pytest.mark.clause("SUB-56")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 async def test_a_receipt_waits_for_a_peer_that_does_not_read(
-    wire: Any, until: Until, version: str
+    driven: Any, wire: Any, until: Until, version: str
 ) -> None:
     size = 30_000_000
 
     def respond(request: Request) -> Response:
         return Response(200, (), bytes(size), receipt="r", close=not request.keep_alive)
 
-    async with Host(respond, write_buffer_bytes=2 * size) as host:
+    async with Host(driven, respond, write_buffer_bytes=2 * size) as host:
         peer = await wire.dial(host.port, receive_buffer=200_000)
         await peer.send(notify(1, version=version))
         await peer.receive(100_000)
@@ -653,10 +619,11 @@ async def test_a_receipt_waits_for_a_peer_that_does_not_read(
         assert host.told == [("sent", "r")]
 
 
-async def test_a_receipt_is_lost_with_its_connection(wire: Any, until: Until) -> None:
+async def test_a_receipt_is_lost_with_its_connection(driven: Any, wire: Any, until: Until) -> None:
     size = 30_000_000
 
     async with Host(
+        driven,
         lambda request: Response(200, (), bytes(size), receipt="r"),
         write_buffer_bytes=2 * size,
     ) as host:
@@ -671,8 +638,8 @@ async def test_a_receipt_is_lost_with_its_connection(wire: Any, until: Until) ->
 # --- limits ---
 
 
-async def test_an_idle_connection_is_ended(wire: Any) -> None:
-    async with Host(idle_seconds=0.05) as host:
+async def test_an_idle_connection_is_ended(driven: Any, wire: Any) -> None:
+    async with Host(driven, idle_seconds=0.05) as host:
         peer = await wire.dial(host.port)
         used = await wire.dial(host.port)
         await used.send(notify(1))
@@ -681,10 +648,10 @@ async def test_an_idle_connection_is_ended(wire: Any) -> None:
         assert await used.some() == b""
 
 
-async def test_a_request_that_takes_too_long_is_answered_408(wire: Any) -> None:
+async def test_a_request_that_takes_too_long_is_answered_408(driven: Any, wire: Any) -> None:
     """One byte at a time does not help."""
 
-    async with Host(read_seconds=0.1) as host:
+    async with Host(driven, read_seconds=0.1) as host:
         peer = await wire.dial(host.port)
         for _ in range(1000):
             await peer.send(b"N")
@@ -695,8 +662,8 @@ async def test_a_request_that_takes_too_long_is_answered_408(wire: Any) -> None:
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_each_request_has_its_own_time(wire: Any) -> None:
-    async with Host(read_seconds=0.2) as host:
+async def test_each_request_has_its_own_time(driven: Any, wire: Any) -> None:
+    async with Host(driven, read_seconds=0.2) as host:
         peer = await wire.dial(host.port)
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -709,8 +676,9 @@ async def test_each_request_has_its_own_time(wire: Any) -> None:
             seq += 1
 
 
-async def test_a_peer_that_does_not_read_is_cut_off_after_a_while(wire: Any) -> None:
+async def test_a_peer_that_does_not_read_is_cut_off_after_a_while(driven: Any, wire: Any) -> None:
     async with Host(
+        driven,
         lambda request: Response(200, (), bytes(9_000_000)),
         read_seconds=0.05,
         write_buffer_bytes=90_000_000,
@@ -721,9 +689,11 @@ async def test_a_peer_that_does_not_read_is_cut_off_after_a_while(wire: Any) -> 
             await asyncio.sleep(0.001)
 
 
-async def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(wire: Any, until: Until) -> None:
+async def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(
+    driven: Any, wire: Any, until: Until
+) -> None:
     async with Host(
-        lambda request: Response(200, (), bytes(9_000_000)), write_buffer_bytes=10_000
+        driven, lambda request: Response(200, (), bytes(9_000_000)), write_buffer_bytes=10_000
     ) as host:
         peer = await wire.dial(host.port, receive_buffer=200_000)
         await peer.send(notify(1))
@@ -731,10 +701,10 @@ async def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(wire: Any, unti
 
 
 async def test_a_peer_that_sends_too_many_requests_before_an_answer_is_cut_off(
-    wire: Any, until: Until
+    driven: Any, wire: Any, until: Until
 ) -> None:
-    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    async with Host(lambda request: ready, pipelined_requests=4) as host:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready, pipelined_requests=4) as host:
         peer = await wire.dial(host.port)
         await peer.send(b"".join(notify(seq) for seq in range(6)))
         await until(lambda: host.requests and not host.listener.connection_count)
@@ -745,9 +715,11 @@ async def test_a_peer_that_sends_too_many_requests_before_an_answer_is_cut_off(
         assert host.told == [("lost", "r")]
 
 
-async def test_an_answer_without_a_receipt_may_come_too_late(wire: Any, until: Until) -> None:
-    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    async with Host(lambda request: ready, pipelined_requests=1) as host:
+async def test_an_answer_without_a_receipt_may_come_too_late(
+    driven: Any, wire: Any, until: Until
+) -> None:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready, pipelined_requests=1) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1) * 3)
         await until(lambda: host.requests and not host.listener.connection_count)
@@ -756,8 +728,9 @@ async def test_an_answer_without_a_receipt_may_come_too_late(wire: Any, until: U
         assert host.told == []
 
 
-async def test_a_peer_that_reads_later_gets_all_its_answers(wire: Any) -> None:
+async def test_a_peer_that_reads_later_gets_all_its_answers(driven: Any, wire: Any) -> None:
     async with Host(
+        driven,
         lambda request: Response(200, (), bytes(6_000_000)),
         pipelined_requests=2,
         write_buffer_bytes=90_000_000,
@@ -770,8 +743,8 @@ async def test_a_peer_that_reads_later_gets_all_its_answers(wire: Any) -> None:
         assert len(host.requests) == 3
 
 
-async def test_the_longest_idle_connection_makes_room(wire: Any, until: Until) -> None:
-    async with Host(connections=2) as host:
+async def test_the_longest_idle_connection_makes_room(driven: Any, wire: Any, until: Until) -> None:
+    async with Host(driven, connections=2) as host:
         first, second = await wire.dial(host.port), await wire.dial(host.port)
         for peer in (second, first):
             await peer.send(notify(1))
@@ -784,8 +757,8 @@ async def test_the_longest_idle_connection_makes_room(wire: Any, until: Until) -
         assert host.listener.connection_count == 2
 
 
-async def test_one_address_takes_no_more_than_its_share(wire: Any) -> None:
-    async with Host(connections_per_address=1) as host:
+async def test_one_address_takes_no_more_than_its_share(driven: Any, wire: Any) -> None:
+    async with Host(driven, connections_per_address=1) as host:
         other = await wire.dial(host.port, source="127.0.0.2")
         first = await wire.dial(host.port)
         for peer in (other, first):
@@ -799,8 +772,10 @@ async def test_one_address_takes_no_more_than_its_share(wire: Any) -> None:
         await other.until(b"/n2")
 
 
-async def test_connections_that_have_ended_count_no_more(wire: Any, until: Until) -> None:
-    async with Host(connections=2, connections_per_address=2) as host:
+async def test_connections_that_have_ended_count_no_more(
+    driven: Any, wire: Any, until: Until
+) -> None:
+    async with Host(driven, connections=2, connections_per_address=2) as host:
         for _ in range(5):
             peer = await wire.dial(host.port)
             await peer.send(notify(1))
@@ -809,8 +784,8 @@ async def test_connections_that_have_ended_count_no_more(wire: Any, until: Until
             await until(lambda: host.listener.connection_count == 0)
 
 
-async def test_many_peers_may_come_at_once(wire: Any) -> None:
-    async with Host() as host:
+async def test_many_peers_may_come_at_once(driven: Any, wire: Any) -> None:
+    async with Host(driven) as host:
         peers = [await wire.dial(host.port) for _ in range(100)]
         for peer in peers:
             await peer.send(notify(1))
@@ -820,9 +795,9 @@ async def test_many_peers_may_come_at_once(wire: Any) -> None:
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
 async def test_when_every_connection_is_busy_a_new_one_is_refused(
-    wire: Any, until: Until, limit: str
+    driven: Any, wire: Any, until: Until, limit: str
 ) -> None:
-    async with Host(**{limit: 1}) as host:
+    async with Host(driven, **{limit: 1}) as host:
         busy = await wire.dial(host.port)
         await busy.send(notify(1)[:-1])
         await until(lambda: host.listener.connection_count)
@@ -848,11 +823,11 @@ def descriptors() -> Iterator[Callable[[], None]]:
 
 @pytest.mark.slow  # the stdlib's loop waits a second before it accepts again
 async def test_no_file_descriptor_left_does_not_end_the_listener(
-    wire: Any, reports: list[dict[str, Any]], descriptors: Callable[[], None]
+    driven: Any, wire: Any, reports: list[dict[str, Any]], descriptors: Callable[[], None]
 ) -> None:
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    async with Host() as host:
+    async with Host(driven) as host:
         peer = wire.keep(socket.socket())
         descriptors()
         await asyncio.get_running_loop().sock_connect(peer.sock, ("127.0.0.1", host.port))
@@ -875,13 +850,13 @@ async def test_no_file_descriptor_left_does_not_end_the_listener(
 
 
 async def test_closing_ends_every_connection_and_gives_up_what_is_being_made(
-    wire: Any, until: Until
+    driven: Any, wire: Any, until: Until
 ) -> None:
     given_up: list[bool] = []
 
     async def forever(request: Request) -> Response:
         try:
-            await asyncio.get_running_loop().create_future()
+            await driven.runtime.future()
         finally:
             given_up.append(True)
         raise AssertionError
@@ -889,7 +864,7 @@ async def test_closing_ends_every_connection_and_gives_up_what_is_being_made(
     def respond(request: Request) -> Any:
         return forever(request) if request.target == "/n1" else named(request)
 
-    host = Host(respond)
+    host = Host(driven, respond)
     async with host:
         busy, idle = await wire.dial(host.port), await wire.dial(host.port)
         await busy.send(notify(1))
@@ -901,14 +876,15 @@ async def test_closing_ends_every_connection_and_gives_up_what_is_being_made(
     assert await idle.rest() == b""
     with pytest.raises(ConnectionRefusedError):
         await wire.dial(host.port)
-    await host.listener.close()
+    await host.listener.closed()
 
 
-async def test_closing_lets_written_answers_leave_but_not_for_ever(wire: Any) -> None:
+async def test_closing_lets_written_answers_leave_but_not_for_ever(driven: Any, wire: Any) -> None:
     size = 9_000_000
 
     for reads in (True, False):
         async with Host(
+            driven,
             lambda request: Response(200, (), bytes(size), receipt="r"),
             write_buffer_bytes=2 * size,
             linger_seconds=10.0 if reads else 0.05,
@@ -916,7 +892,7 @@ async def test_closing_lets_written_answers_leave_but_not_for_ever(wire: Any) ->
             peer = await wire.dial(host.port, receive_buffer=200_000)
             await peer.send(notify(1))
             await peer.receive(1000)
-            closing = asyncio.ensure_future(host.listener.close())
+            closing = asyncio.ensure_future(host.listener.closed())
             if reads:
                 assert len(await peer.rest()) > size - 1000
             await closing
@@ -924,11 +900,11 @@ async def test_closing_lets_written_answers_leave_but_not_for_ever(wire: Any) ->
 
 
 async def test_peers_faults_are_told_at_debug_level_only(
-    wire: Any, caplog: pytest.LogCaptureFixture
+    driven: Any, wire: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
 
     caplog.set_level(logging.DEBUG, "propchange.http")
-    async with Host() as host:
+    async with Host(driven) as host:
         peer = await wire.dial(host.port)
         await peer.send(b"\0\0\0\0\r\n\r\n")
         await peer.rest()

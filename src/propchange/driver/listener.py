@@ -1,0 +1,54 @@
+"""The TCP listener of either role: takes requests, writes responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.runtime import Listening
+from propchange.driver.server_connection import ConnectionTable
+
+__all__ = ["Listener"]
+
+
+class Listener(ConnectionTable):
+    """A TCP server that hands each request to ``respond`` and writes what it returns.
+
+    The arguments are those of :class:`.ConnectionTable`. For a response with a ``receipt``,
+    ``sent`` is called when all its bytes have left this process, and, when the connection ends
+    after it, the FIN too (UDA 2.0 §4.1.1); or ``lost``, when the connection broke first.
+
+    Call :meth:`open`, and in the end :meth:`close`.
+    """
+
+    _listening: Listening | None = None
+
+    async def open(self, host: str | None = None, ports: Sequence[int] = (0,)) -> None:
+        """Listen on the first free one of ``ports`` (0: any) of ``host``, an address, None being
+        all addresses of IPv4 and of IPv6, as far as there are any: the port is the same in both.
+
+        Raises OSError when every port is taken or the address is not this machine's;
+        :func:`.cannot_listen` makes a sentence of it.
+        """
+        self._listening = await self.runtime.listen(self.accept, host=host, ports=ports)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens; ``0.0.0.0`` and ``::`` stand for all addresses of their family.
+        Nothing before :meth:`open`."""
+        return () if self._listening is None else self._listening.endpoints
+
+    @property
+    def port(self) -> int:
+        """The TCP port, the same for every address. Not before :meth:`open`."""
+        return self.endpoints[0].port
+
+    async def close(self) -> None:
+        """Stop accepting and end every connection. Answers that are written still leave, for
+        ``limits.linger_seconds`` at most; awaited ones are cancelled. Safe to call again."""
+        self._closing = True
+        try:
+            if self._listening is not None:
+                await self._listening.close()
+        finally:
+            await super().close()

@@ -1,0 +1,245 @@
+"""The runtimes that the driver's tests run on: asyncio, uvloop, a Twisted reactor on asyncio's
+loop, and one whose time a test moves and whose connections are in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+import uvloop
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
+
+from propchange.asyncio.runtime import AsyncioRuntime
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.runtime import Runtime, Transport
+from propchange.twisted.runtime import TwistedRuntime
+from tests.wire import Wire
+
+T = TypeVar("T")
+
+_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+    "twisted": asyncio.new_event_loop,
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """An `async def` test runs on each runtime, if it asks for one by the name of `driven`."""
+    if inspect.iscoroutinefunction(metafunc.function) and "driven" in metafunc.fixturenames:
+        metafunc.fixturenames.append("loop_factory")
+        metafunc.parametrize(
+            ("driven", "loop_factory"), list(_LOOPS.items()), ids=list(_LOOPS), indirect=["driven"]
+        )
+
+
+class Driven:
+    """One kind of runtime. :attr:`runtime` is made in the loop of the test."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._runtime: Runtime | None = None
+        self._reactor: Any = None
+
+    @property
+    def runtime(self) -> Runtime:
+        if self._runtime is None:
+            if self.kind == "twisted":
+                self._reactor = AsyncioSelectorReactor(asyncio.get_running_loop())
+                self._runtime = TwistedRuntime(self._reactor)
+            else:
+                self._runtime = AsyncioRuntime()
+        return self._runtime
+
+    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of the driver to its end."""
+        if self.kind == "twisted":
+            deferred: Deferred[T] = Deferred.fromCoroutine(coroutine)
+            return await deferred.asFuture(asyncio.get_running_loop())
+        return await coroutine
+
+    def end(self) -> None:
+        if self._reactor is not None:
+            self._reactor.waker.connectionLost(None)
+
+
+@pytest.fixture
+def driven(request: pytest.FixtureRequest) -> Iterator[Driven]:
+    driven = Driven(request.param)
+    yield driven
+    driven.end()
+
+
+@pytest.fixture
+def reports() -> list[dict[str, Any]]:
+    """What the event loop was told by its exception handler. A test may empty it."""
+    return []
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Waits until a condition is true, turn by turn of the loop."""
+
+    async def until(condition: Callable[[], object]) -> None:
+        while not condition():
+            await asyncio.sleep(0.001)
+
+    return until
+
+
+class MemoryTransport:
+    """The other end of a connection, in memory. ``unwritten`` is what the test says; ``calls`` are
+    the names of the functions that were called."""
+
+    def __init__(self, connection: Any, *, peer: str = "192.0.2.7", port: int = 5) -> None:
+        self.connection = connection
+        self.data = b""
+        self.calls: list[str] = []
+        self.unwritten = 0
+        self.closing = False
+        self.endpoint = Endpoint(peer, port)
+        call = self._call
+        self.functions = Transport(
+            self.write,
+            lambda: call("write_eof"),
+            lambda: call("close", closing=True),
+            lambda: call("abort", closing=True),
+            lambda: call("pause_reading"),
+            lambda: call("resume_reading"),
+            lambda: self.unwritten,
+            lambda: call("exact_writing"),
+            lambda: self.closing,
+            Endpoint("192.0.2.1", 80),
+            self.endpoint,
+        )
+
+    def make(self) -> MemoryTransport:
+        """Let the connection be there."""
+        self.connection.connection_made(self.functions)
+        return self
+
+    def write(self, data: bytes) -> None:
+        self.calls.append("write")
+        self.data += data
+
+    def _call(self, name: str, *, closing: bool = False) -> None:
+        self.calls.append(name)
+        self.closing = self.closing or closing
+
+    def lose(self, error: Exception | None = None) -> None:
+        self.closing = True
+        self.connection.connection_lost(error)
+
+
+class _Armed:
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class MemoryRuntime:
+    """A runtime whose time the test moves. ``connects`` are the attempts to connect, of which the
+    test says what becomes; coroutines run as asyncio's tasks."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        self._calls: list[tuple[float, int, _Armed, Callable[[], None]]] = []
+        self._count = 0
+        self.connects: list[Attempt] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def call_later(self, seconds: float, call: Callable[[], None], /) -> _Armed:
+        armed = _Armed()
+        self._count += 1
+        self._calls.append((self.time + seconds, self._count, armed, call))
+        return armed
+
+    def call_soon(self, call: Callable[[], None], /) -> _Armed:
+        return self.call_later(0.0, call)
+
+    @property
+    def armed(self) -> int:
+        """Calls that are still to come."""
+        return sum(not armed.cancelled for _, _, armed, _ in self._calls)
+
+    def advance(self, seconds: float = 0.0) -> None:
+        """Let time pass; 0: one turn of the loop."""
+        until = self.time + seconds
+        while due := sorted(call for call in self._calls if call[0] <= until):
+            self._calls.remove(due[0])
+            when, _, armed, call = due[0]
+            self.time = max(self.time, when)
+            if not armed.cancelled:
+                call()
+        self.time = until
+
+    def connect(
+        self,
+        connection: Any,
+        endpoint: Endpoint,
+        *,
+        source: Endpoint | None,
+        seconds: float,
+        failed: Callable[[OSError], None],
+    ) -> Attempt:
+        attempt = Attempt(connection, endpoint, source, seconds, failed)
+        self.connects.append(attempt)
+        return attempt
+
+    def future(self) -> Any:
+        return asyncio.get_running_loop().create_future()
+
+    def start(self, coroutine: Coroutine[Any, Any, T], /) -> Any:
+        return asyncio.get_running_loop().create_task(coroutine)
+
+
+class Attempt:
+    """An attempt to connect."""
+
+    def __init__(
+        self,
+        connection: Any,
+        endpoint: Endpoint,
+        source: Endpoint | None,
+        seconds: float,
+        failed: Callable[[OSError], None],
+    ) -> None:
+        self.connection = connection
+        self.endpoint = endpoint
+        self.source = source
+        self.seconds = seconds
+        self.fail = failed
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def succeed(self) -> MemoryTransport:
+        """The peer accepts."""
+        endpoint = self.endpoint
+        return MemoryTransport(self.connection, peer=endpoint.host, port=endpoint.port).make()
+
+
+@pytest.fixture
+def memory() -> MemoryRuntime:
+    return MemoryRuntime()
+
+
+@pytest.fixture
+def transport() -> type[MemoryTransport]:
+    return MemoryTransport
