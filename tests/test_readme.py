@@ -64,6 +64,22 @@ def test_the_two_commands_of_the_readme_are_targets_of_the_makefile():
     )
 
 
+def test_the_table_of_where_to_change_what_names_files_and_names_that_are_there():
+    table = README.partition("## Where to change what")[2].partition("\n\n[")[0]
+    rows = re.findall(r"(?m)^\| (.+?) \| (.+) \|$", table)[1:]
+    assert len(rows) > 10
+    for _, where in rows:
+        text = ""
+        for word in re.findall(r"`([\w./]+)`", where):
+            if "/" not in word:
+                assert re.search(rf"\b{word}\b", text), (word, where)
+                continue
+            root = ROOT if word.startswith(("docs/", "tests/")) else ROOT / "src" / "propchange"
+            assert (root / word).exists(), word
+            if word.endswith(".py"):
+                text = (root / word).read_text()
+
+
 def test_the_program_in_the_architecture_notes_runs(tmp_path):
     notes = (ROOT / "docs" / "architecture.md").read_text()
     (program,) = re.findall(r"```python\n(.*?)```", notes, re.DOTALL)
@@ -74,6 +90,6 @@ def test_the_program_in_the_architecture_notes_runs(tmp_path):
 
 def test_every_file_that_the_notes_name_is_there():
     notes = (ROOT / "docs" / "architecture.md").read_text() + README
-    named = set(re.findall(r"`((?:core|http|upnp|asyncio)/\w+\.py)`", notes))
+    named = set(re.findall(r"`((?:core|http|upnp|asyncio)/[\w/]+\.py)`", notes))
     assert named
     assert not [name for name in named if not (ROOT / "src" / "propchange" / name).exists()]

@@ -1,0 +1,75 @@
+"""The exception tree: its drawing, and the text of each exception."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from propchange import errors
+
+DRAWING = inspect.cleandoc(errors.__doc__ or "")
+
+
+def drawn_tree() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Class name -> (name of the class above it, arguments), as the docstring draws them."""
+    tree: dict[str, tuple[str, tuple[str, ...]]] = {}
+    above: dict[int, str] = {}
+    for line in DRAWING.splitlines():
+        drawn = re.match(r"    ([ │├└─]*)(\w+)(?:\(([\w, ]+)\))?(?: {2,}.*)?$", line)
+        if drawn is None:
+            continue
+        depth = len(drawn[1])
+        above[depth] = drawn[2]
+        parent = above[depth - 4] if depth else "Exception"
+        tree[drawn[2]] = (parent, tuple(drawn[3].split(", ")) if drawn[3] else ())
+    return tree
+
+
+def test_the_docstring_draws_every_exception_below_its_base() -> None:
+    tree = drawn_tree()
+    assert sorted(tree) == sorted(errors.__all__)
+    assert {name: base for name, (base, _) in tree.items()} == {
+        name: getattr(errors, name).__base__.__name__ for name in errors.__all__
+    }
+
+
+def test_the_docstring_draws_the_attributes_that_an_exception_adds() -> None:
+    for name, (_, drawn) in drawn_tree().items():
+        own = getattr(errors, name).__dict__.get("__init__")
+        added = inspect.signature(own).parameters if own else {}
+        assert drawn == tuple(p for p in added if p not in {"self", "message"}), name
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.PropchangeError("why"), "why"),
+        (errors.ProtocolError("no NT"), "no NT"),
+        (errors.ProtocolError("no NT", clause="UDA 2.0 §4.1.2"), "no NT (UDA 2.0 §4.1.2)"),
+        (errors.LocalProtocolError("no SID", status=412), "no SID"),
+        (
+            errors.RemoteProtocolError("no SEQ", status=400, clause="UDA 2.0 §4.3.2"),
+            "no SEQ (UDA 2.0 §4.3.2)",
+        ),
+        (errors.SubscriptionError("gone"), "gone"),
+        (errors.SubscriptionRefused("http://h/e: 503", status=503), "http://h/e: 503"),
+        (errors.SubscriptionLost("the device has restarted"), "the device has restarted"),
+        (errors.DeliveryError("no connection"), "no connection"),
+        (errors.DescriptionError("no root element"), "no root element"),
+        (errors.ConnectionFailed("no connection to h:80"), "no connection to h:80"),
+        (errors.TimedOut("h:80 did not answer"), "h:80 did not answer"),
+    ],
+)
+def test_the_text_of_each_exception(error: errors.PropchangeError, text: str) -> None:
+    assert str(error) == text
+    assert isinstance(error, errors.PropchangeError)
+
+
+def test_the_attributes_of_exceptions_are_what_was_given() -> None:
+    error = errors.RemoteProtocolError("m", status=400, clause="c")
+    assert (error.status, error.clause) == (400, "c")
+    assert (errors.ProtocolError("m").status, errors.ProtocolError("m").clause) == (0, "")
+    assert errors.SubscriptionRefused("m", status=503).status == 503
+    assert errors.SubscriptionLost("why").reason == "why"
