@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from publisher_exchanges import (
+from exchange import OK, Advance, Change, Quiet, Reply
+from publisher_messages import (
     CANCELLED,
-    OK,
     PRECONDITION_FAILED,
     STATE,
     UNKNOWN_SID,
-    Advance,
-    Change,
-    Notify,
-    Quiet,
-    Reply,
-    Row,
+    PublisherRow,
     ask,
+    event,
     granted,
     renew,
     row,
@@ -31,45 +27,45 @@ ELSEWHERE = (
 TWO = "<http://{cb1}/a><http://{cb2}/b>"
 
 
-def settles(name: str, reply: str) -> Row:
+def settles(name: str, reply: str) -> PublisherRow:
     return row(
         f"{name} settles the message",
         "FAIL-02",
         ask(subscribe(CALLBACK=TWO), granted()),
-        Notify(0, STATE, target="/a", reply=reply),
+        event(0, STATE, target="/a", reply=reply),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, target="/a", reply=reply),
+        event(1, {"Alarm": "1"}, target="/a", reply=reply),
         Change({"Alarm": "0"}),
-        Notify(2, {"Alarm": "0"}, target="/a", reply=reply),
+        event(2, {"Alarm": "0"}, target="/a", reply=reply),
         feeds=("whole",),
     )
 
 
-def abandons(name: str, reply: str, clauses: str = "FAIL-02 FAIL-04 SEQ-07") -> Row:
+def abandons(name: str, reply: str, clauses: str = "FAIL-02 FAIL-04 SEQ-07") -> PublisherRow:
     return row(
         f"{name} abandons the message with its SEQ, and keeps the subscription",
         clauses,
         ask(subscribe(), granted()),
-        Notify(0, STATE, reply=reply),
+        event(0, STATE, reply=reply),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, reply=reply),
+        event(1, {"Alarm": "1"}, reply=reply),
         Change({"Alarm": "0"}),
-        Notify(2, {"Alarm": "0"}),
+        event(2, {"Alarm": "0"}),
         ask(renew(), granted()),
         feeds=("whole",),
     )
 
 
-SETTLED: tuple[Row, ...] = (
+SETTLED = (
     row(
         "200, and the end of the connection behind it, settles the message",
         "FAIL-02",
         ask(subscribe(CALLBACK=TWO), granted()),
-        Notify(0, STATE, target="/a", hangs_up=True),
+        event(0, STATE, target="/a", ends=True),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, target="/a", hangs_up=True),
+        event(1, {"Alarm": "1"}, target="/a", ends=True),
         Change({"Alarm": "0"}),
-        Notify(2, {"Alarm": "0"}, target="/a"),
+        event(2, {"Alarm": "0"}, target="/a"),
     ),
     settles("200", OK),
     settles("200 without a length", "HTTP/1.1 200 OK\r\n\r\n"),
@@ -88,7 +84,7 @@ SETTLED: tuple[Row, ...] = (
     settles("202", "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
 )
 
-ABANDONED: tuple[Row, ...] = (
+ABANDONED = (
     *(
         abandons(str(status), f"HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n")
         for status in (400, 401, 403, 404, 405, 408, 410, 413, 429, 500, 501, 503, 599)
@@ -106,7 +102,7 @@ ABANDONED: tuple[Row, ...] = (
     ),
 )
 
-DISOWNED: tuple[Row, ...] = (
+DISOWNED = (
     *(
         row(
             f"412 to the {name} ends the subscription",
@@ -123,14 +119,14 @@ DISOWNED: tuple[Row, ...] = (
         for name, before in (
             (
                 f"initial event of UDA {uda}",
-                (ask(subscribe(), granted()), Notify(0, STATE, reply=UNKNOWN_SID)),
+                (ask(subscribe(), granted()), event(0, STATE, reply=UNKNOWN_SID)),
             ),
             (
                 f"second event of UDA {uda}",
                 (
                     *subscribed(),
                     Change({"Temperature": "21"}),
-                    Notify(1, {"Temperature": "21"}, reply=UNKNOWN_SID),
+                    event(1, {"Temperature": "21"}, reply=UNKNOWN_SID),
                 ),
             ),
         )
@@ -139,7 +135,7 @@ DISOWNED: tuple[Row, ...] = (
         "412 is no reason to try another delivery URL",
         "FAIL-02 FAIL-05",
         ask(subscribe(CALLBACK=TWO), granted()),
-        Notify(0, STATE, target="/a", reply=UNKNOWN_SID),
+        event(0, STATE, target="/a", reply=UNKNOWN_SID),
         Quiet(),
         ask(renew(), PRECONDITION_FAILED),
     ),
@@ -148,25 +144,25 @@ DISOWNED: tuple[Row, ...] = (
         "FAIL-05 AMB-15",
         *subscribed(),
         ask(subscribe(CALLBACK="<http://{cb2}/b>"), granted()),
-        Notify(0, STATE, to="cb2", target="/b", reply=UNKNOWN_SID),
+        event(0, STATE, to="cb2", target="/b", reply=UNKNOWN_SID),
         ask(renew("{sid1}"), granted()),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, sid="{sid1}"),
+        event(1, {"Alarm": "1"}, sid="{sid1}"),
     ),
 )
 
-SEVERAL_URLS: tuple[Row, ...] = (
+SEVERAL_URLS = (
     row(
         "delivery URLs are tried in order, with the same SEQ, and from the first for each event",
         "FAIL-01 FAIL-02 SEQ-08",
         ask(subscribe(CALLBACK=TWO), granted()),
-        Notify(0, STATE, target="/a", reply=FAILED),
-        Notify(0, STATE, target="/b", to="cb2"),
+        event(0, STATE, target="/a", reply=FAILED),
+        event(0, STATE, target="/b", to="cb2"),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, target="/a", reply=""),
-        Notify(1, {"Alarm": "1"}, target="/b", to="cb2"),
+        event(1, {"Alarm": "1"}, target="/a", reply=""),
+        event(1, {"Alarm": "1"}, target="/b", to="cb2"),
         Change({"Alarm": "0"}),
-        Notify(2, {"Alarm": "0"}, target="/a"),
+        event(2, {"Alarm": "0"}, target="/a"),
         Quiet(),
         feeds=("whole",),
     ),
@@ -175,10 +171,10 @@ SEVERAL_URLS: tuple[Row, ...] = (
         "FAIL-02 SEQ-08 EVT-08",
         *subscribed(),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, reply=""),
-        Notify(1, {"Alarm": "1"}),
+        event(1, {"Alarm": "1"}, reply=""),
+        event(1, {"Alarm": "1"}),
         Change({"Alarm": "0"}),
-        Notify(2, {"Alarm": "0"}),
+        event(2, {"Alarm": "0"}),
         Quiet(),
         feeds=("whole",),
         not_on={"memory": "there each NOTIFY has a connection of its own"},
@@ -187,16 +183,16 @@ SEVERAL_URLS: tuple[Row, ...] = (
         "one that does not listen is passed over, for each event anew",
         "FAIL-01 FAIL-03 SEQ-08",
         ask(subscribe(CALLBACK="<http://{dead}/a><http://{cb2}/b>"), granted()),
-        Notify(0, STATE, target="/b", to="cb2"),
+        event(0, STATE, target="/b", to="cb2"),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, target="/b", to="cb2"),
+        event(1, {"Alarm": "1"}, target="/b", to="cb2"),
     ),
     row(
         "a redirect is no success: the next delivery URL is tried, and not where it leads",
         "SUB-77 FAIL-01 FAIL-02",
         ask(subscribe(CALLBACK=TWO), granted()),
-        Notify(0, STATE, target="/a", reply=ELSEWHERE),
-        Notify(0, STATE, target="/b", to="cb2", reply=ELSEWHERE),
+        event(0, STATE, target="/a", reply=ELSEWHERE),
+        event(0, STATE, target="/b", to="cb2", reply=ELSEWHERE),
         Quiet(),
         feeds=("whole",),
     ),
@@ -204,26 +200,26 @@ SEVERAL_URLS: tuple[Row, ...] = (
         "when all fail the message is abandoned, and the next has the next SEQ",
         "FAIL-01 FAIL-03 FAIL-04 SEQ-07 SEQ-08",
         ask(subscribe(CALLBACK=TWO), granted()),
-        Notify(0, STATE, target="/a", reply=""),
-        Notify(0, STATE, target="/b", to="cb2", reply=NOT_FOUND),
+        event(0, STATE, target="/a", reply=""),
+        event(0, STATE, target="/b", to="cb2", reply=NOT_FOUND),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, target="/a"),
+        event(1, {"Alarm": "1"}, target="/a"),
         Quiet(),
         feeds=("whole",),
     ),
 )
 
-SILENCE: tuple[Row, ...] = (
+SILENCE = (
     row(
         "no answer in 30 s abandons that message, not the subscription; the next has the next SEQ",
         "FAIL-03 FAIL-04 SEQ-07",
         ask(subscribe(), granted()),
-        Notify(0, STATE, reply=None),
+        event(0, STATE, reply=None),
         Change({"Alarm": "1"}),
         Advance(29.9),
         Quiet(),
         Advance(0.2),
-        Notify(1, {"Alarm": "1"}),
+        event(1, {"Alarm": "1"}),
         Reply(OK),
         Quiet(),
         ask(renew(), granted()),
@@ -232,25 +228,25 @@ SILENCE: tuple[Row, ...] = (
         "no answer in 30 s goes on to the next delivery URL, with the same SEQ",
         "FAIL-01 FAIL-03 SEQ-08",
         ask(subscribe(CALLBACK=TWO), granted()),
-        Notify(0, STATE, target="/a", reply=None),
+        event(0, STATE, target="/a", reply=None),
         Advance(30.1),
-        Notify(0, STATE, target="/b", to="cb2"),
+        event(0, STATE, target="/b", to="cb2"),
         Reply(OK),
         Quiet(),
     ),
     row(
         "a subscriber that never answers keeps its subscription until it expires",
         "FAIL-04 REN-11",
-        ask(subscribe(TIMEOUT="Second-100"), granted("100")),
-        Notify(0, STATE, reply=None),
+        ask(subscribe(TIMEOUT="Second-100"), granted(100)),
+        event(0, STATE, reply=None),
         Advance(31),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, reply=None),
+        event(1, {"Alarm": "1"}, reply=None),
         Advance(31),
         Change({"Alarm": "0"}),
-        Notify(2, {"Alarm": "0"}, reply=None),
+        event(2, {"Alarm": "0"}, reply=None),
         Advance(31),
-        ask(renew(TIMEOUT="Second-100"), granted("100")),
+        ask(renew(TIMEOUT="Second-100"), granted(100)),
         Advance(101),
         ask(renew(), PRECONDITION_FAILED),
         Change({"Alarm": "1"}),
@@ -260,9 +256,9 @@ SILENCE: tuple[Row, ...] = (
         "no answer in time is told of on the runtimes too",
         "FAIL-03 FAIL-04 SEQ-07",
         ask(subscribe(), granted()),
-        Notify(0, STATE, reply=None),
+        event(0, STATE, reply=None),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}),
+        event(1, {"Alarm": "1"}),
         limits={"attempt_seconds": 0.3},
         feeds=("whole",),
         not_on={
@@ -274,7 +270,7 @@ SILENCE: tuple[Row, ...] = (
         "who is silent can still renew and cancel",
         "FAIL-04 UNS-04",
         ask(subscribe(), granted()),
-        Notify(0, STATE, reply=None),
+        event(0, STATE, reply=None),
         ask(renew(), granted()),
         ask(unsubscribe(), CANCELLED),
         Change({"Alarm": "1"}),

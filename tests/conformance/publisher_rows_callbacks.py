@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from publisher_exchanges import (
+from exchange import Change, Quiet
+from publisher_messages import (
     CANCELLED,
     INITIAL,
     PRECONDITION_FAILED,
     STATE,
-    Change,
-    Notify,
-    Quiet,
-    Row,
     ask,
+    event,
     granted,
     only_in_memory,
     renew,
@@ -22,14 +20,14 @@ from publisher_exchanges import (
 
 LOOPBACK = only_in_memory("this stage is on loopback, where all addresses are the same host")
 
-TARGETS: tuple[Row, ...] = tuple(
+TARGETS = tuple(
     row(
         f"the callback {url[:40]!r} is called at {target[:30]!r}, unaltered",
         "NOT-01 NOT-02 SUB-16",
         ask(subscribe(CALLBACK=f"<{url}>"), granted()),
-        Notify(0, STATE, target=target),
+        event(0, STATE, target=target),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, target=target),
+        event(1, {"Alarm": "1"}, target=target),
         feeds=("whole",),
     )
     for url, target in (
@@ -43,13 +41,13 @@ TARGETS: tuple[Row, ...] = tuple(
     )
 )
 
-SEVERAL: tuple[Row, ...] = (
+SEVERAL = (
     *(
         row(
             f"two URLs, {name}, are one list",
             "AMB-12 FAIL-01",
             ask(subscribe(CALLBACK=callback, extra=extra), granted()),
-            Notify(0, STATE, target="/a"),
+            event(0, STATE, target="/a"),
             Quiet(),
             feeds=("whole", "bytes"),
         )
@@ -67,7 +65,7 @@ SEVERAL: tuple[Row, ...] = (
             subscribe(CALLBACK="<http://{dead}/a>", extra=("CALLBACK: <http://{cb2}/b>",)),
             granted(),
         ),
-        Notify(0, STATE, to="cb2", target="/b"),
+        event(0, STATE, to="cb2", target="/b"),
     ),
     row(
         "one that may not be called condemns all, wherever it stands",
@@ -86,9 +84,9 @@ SEVERAL: tuple[Row, ...] = (
         "a lenient publisher leaves out those that may not be called",
         "CSX-03 SUB-71",
         ask(subscribe(CALLBACK="<http://192.0.2.7/a><ftp://{cb1}/b><http://{cb2}/c>"), granted()),
-        Notify(0, STATE, to="cb2", target="/c"),
+        event(0, STATE, to="cb2", target="/c"),
         ask(subscribe(CALLBACK="<http://192.0.2.7/a><ftp://{cb1}/b>"), PRECONDITION_FAILED),
-        settings={"lenient_callbacks": True},
+        policy={"lenient_callbacks": True},
     ),
     row(
         "six URLs are the most, and seven are refused: none is left out",
@@ -110,7 +108,7 @@ SEVERAL: tuple[Row, ...] = (
         "CSX-01",
         ask(subscribe(CALLBACK="<http://{peer}:9/cb>"), granted()),
         ask(subscribe(CALLBACK="<http://192.0.2.7:9/cb>"), PRECONDITION_FAILED),
-        settings={"callbacks": "same-host"},
+        policy={"callbacks": "same-host"},
     ),
     row(
         "a publisher that is told to call anybody still calls hosts only",
@@ -120,11 +118,11 @@ SEVERAL: tuple[Row, ...] = (
         ask(subscribe(CALLBACK="<http://0.0.0.0/>"), PRECONDITION_FAILED),
         ask(subscribe(CALLBACK="<http://{cb1}/cb>"), granted()),
         INITIAL,
-        settings={"callbacks": "any"},
+        policy={"callbacks": "any"},
     ),
 )
 
-REFUSED: tuple[Row, ...] = tuple(
+REFUSED = tuple(
     row(
         f"the CALLBACK {callback[:60]!r} is answered 412",
         clauses,
@@ -211,7 +209,7 @@ REFUSED: tuple[Row, ...] = tuple(
     for callback in callbacks
 )
 
-ON_LINK: tuple[Row, ...] = (
+ON_LINK = (
     *(
         row(
             f"a callback on {host} is off the link of 10.0.0.0/24",

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from publisher_exchanges import (
+from exchange import OK, Advance, Change, Quiet, Reply, Wait
+from publisher_messages import (
     BAD_REQUEST,
     CANCELLED,
     INITIAL,
-    OK,
     OWN_EVENTS,
     PRECONDITION_FAILED,
     STATE,
     UNKNOWN_SID,
-    Advance,
-    Change,
-    Notify,
-    Quiet,
-    Reply,
-    Row,
-    Wait,
     ask,
+    event,
     granted,
     renew,
     row,
@@ -29,19 +23,19 @@ from publisher_exchanges import (
 
 SID_OF_300 = "uuid:" + "x" * 295
 
-RENEWALS: tuple[Row, ...] = (
+RENEWALS = (
     row(
         "a renewal is answered like a SUBSCRIBE, with the same SID; no event follows, SEQ goes on",
         "REN-04 REN-05",
         *subscribed(),
-        ask(renew(TIMEOUT="Second-300"), granted("300", headers={"SID": "{sid}"})),
+        ask(renew(TIMEOUT="Second-300"), granted(300, headers={"SID": "{sid}"})),
         Quiet(),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}),
-        ask(renew(TIMEOUT=None), granted("1800", headers={"SID": "{sid}"})),
-        ask(renew(TIMEOUT="Second-1"), granted("60", headers={"SID": "{sid}"})),
+        event(1, {"Alarm": "1"}),
+        ask(renew(TIMEOUT=None), granted(1800, headers={"SID": "{sid}"})),
+        ask(renew(TIMEOUT="Second-1"), granted(60, headers={"SID": "{sid}"})),
         Change({"Alarm": "0"}),
-        Notify(2, {"Alarm": "0"}),
+        event(2, {"Alarm": "0"}),
     ),
     *(
         row(
@@ -65,7 +59,7 @@ RENEWALS: tuple[Row, ...] = (
             *subscribed(),
             ask(renew(sid), PRECONDITION_FAILED),
             Change({"Alarm": "1"}),
-            Notify(1, {"Alarm": "1"}),
+            event(1, {"Alarm": "1"}),
             feeds=("whole",),
         )
         for sid in (
@@ -89,10 +83,10 @@ RENEWALS: tuple[Row, ...] = (
     row(
         "an expired SID is invalid: renewal and cancellation are answered 412, no event comes",
         "REN-08 REN-11 UNS-06 SUB-46",
-        *subscribed(TIMEOUT="Second-60", answer=granted("60")),
+        *subscribed(TIMEOUT="Second-60", answer=granted(60)),
         Advance(59.9),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}),
+        event(1, {"Alarm": "1"}),
         Advance(0.2),
         Change({"Alarm": "0"}),
         Quiet(),
@@ -104,16 +98,16 @@ RENEWALS: tuple[Row, ...] = (
     row(
         "a duration of 1 s is over after 1 s, on the runtimes too",
         "REN-08 REN-11 UNS-06 SUB-46",
-        *subscribed(TIMEOUT="Second-1", answer=granted("1")),
-        ask(renew(TIMEOUT="Second-1"), granted("1")),
+        *subscribed(TIMEOUT="Second-1", answer=granted(1)),
+        ask(renew(TIMEOUT="Second-1"), granted(1)),
         Wait(1.1),
         Change({"Alarm": "1"}),
         Quiet(),
         ask(renew(), PRECONDITION_FAILED),
         ask(unsubscribe(), PRECONDITION_FAILED),
-        *subscribed(TIMEOUT="Second-1", answer=granted("1"))[:1],
-        Notify(0, {"Temperature": "20", "Alarm": "1"}, sid="{sid2}"),
-        settings={"minimum_duration": 1},
+        *subscribed(TIMEOUT="Second-1", answer=granted(1))[:1],
+        event(0, {"Temperature": "20", "Alarm": "1"}, sid="{sid2}"),
+        policy={"minimum_duration": 1},
         feeds=("whole",),
     ),
     row(
@@ -121,11 +115,11 @@ RENEWALS: tuple[Row, ...] = (
         "REN-04 REN-11 SUB-46",
         *subscribed(),
         Advance(1000),
-        ask(renew(TIMEOUT="Second-1800"), granted("1800")),
+        ask(renew(TIMEOUT="Second-1800"), granted(1800)),
         Advance(1799),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}),
-        ask(renew(TIMEOUT="Second-60"), granted("60")),
+        event(1, {"Alarm": "1"}),
+        ask(renew(TIMEOUT="Second-60"), granted(60)),
         Advance(61),
         Change({"Alarm": "0"}),
         Quiet(),
@@ -134,13 +128,13 @@ RENEWALS: tuple[Row, ...] = (
     row(
         "messages that wait when a subscription expires are not sent",
         "REN-11 EVT-08",
-        ask(subscribe(TIMEOUT="Second-10"), granted("10")),
-        Notify(0, STATE, reply=None),
+        ask(subscribe(TIMEOUT="Second-10"), granted(10)),
+        event(0, STATE, reply=None),
         Change({"Alarm": "1"}),
         Advance(10.1),
         Reply(OK),
         Quiet(),
-        settings={"minimum_duration": 1},
+        policy={"minimum_duration": 1},
     ),
     row(
         "a renewal works over another connection, and over HTTP/1.0",
@@ -152,7 +146,7 @@ RENEWALS: tuple[Row, ...] = (
     ),
 )
 
-CANCELLATIONS: tuple[Row, ...] = (
+CANCELLATIONS = (
     row(
         "an UNSUBSCRIBE is answered 200, and nothing comes any more; the next is answered 412",
         "UNS-04 UNS-06 UNS-07",
@@ -170,7 +164,7 @@ CANCELLATIONS: tuple[Row, ...] = (
             *subscribed(),
             ask(unsubscribe(**{name: value}), BAD_REQUEST),
             Change({"Alarm": "1"}),
-            Notify(1, {"Alarm": "1"}),
+            event(1, {"Alarm": "1"}),
         )
         for name, value in (("NT", "upnp:event"), ("CALLBACK", "<http://{cb1}/cb>"))
     ),
@@ -210,17 +204,17 @@ CANCELLATIONS: tuple[Row, ...] = (
         "UNS-04 SEQ-01",
         *subscribed(),
         ask(subscribe(CALLBACK="<http://{cb2}/b>"), granted()),
-        Notify(0, STATE, target="/b", to="cb2"),
+        event(0, STATE, target="/b", to="cb2"),
         ask(unsubscribe("{sid1}"), CANCELLED),
         Change({"Alarm": "1"}),
-        Notify(1, {"Alarm": "1"}, target="/b", to="cb2", sid="{sid2}"),
+        event(1, {"Alarm": "1"}, target="/b", to="cb2", sid="{sid2}"),
         Quiet(),
     ),
     row(
         "who cancels while the initial event is on its way gets no other",
         "SUB-58 AMB-14 UNS-04",
         ask(subscribe(), granted()),
-        Notify(0, STATE, reply=None),
+        event(0, STATE, reply=None),
         Change({"Alarm": "1"}),
         ask(unsubscribe(), CANCELLED),
         Reply(OK),
@@ -233,10 +227,10 @@ CANCELLATIONS: tuple[Row, ...] = (
         ask(subscribe(), granted()),
         ask(unsubscribe(), CANCELLED),
         Change({"Alarm": "1"}),
-        Notify(0, {"Temperature": "20", "Alarm": "1"}, reply=UNKNOWN_SID),
+        event(0, {"Temperature": "20", "Alarm": "1"}, reply=UNKNOWN_SID),
         Change({"Alarm": "0"}),
         Quiet(),
-        settings={"initial_event_delay": 0.3},
+        policy={"initial_event_delay": 0.3},
         not_on={"memory": "the same with a clock follows", "dict": OWN_EVENTS},
     ),
     row(
@@ -249,10 +243,10 @@ CANCELLATIONS: tuple[Row, ...] = (
         Change({"Alarm": "1"}),
         Quiet(),
         Advance(0.3),
-        Notify(0, {"Temperature": "20", "Alarm": "1"}, reply=UNKNOWN_SID),
+        event(0, {"Temperature": "20", "Alarm": "1"}, reply=UNKNOWN_SID),
         Change({"Alarm": "0"}),
         Quiet(),
-        settings={"initial_event_delay": 0.3},
+        policy={"initial_event_delay": 0.3},
     ),
 )
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from publisher_exchanges import FRONTS, Row, played_on
-from publisher_memory import MemoryStage
+from exchange import every_feed, played_on
+from publisher_in_memory import MemoryStage
+from publisher_messages import FRONTS, PublisherRow
 from publisher_player import Player
 from publisher_table import ROWS
 
 
-@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "memory"))
-def test_a_publisher_keeps_the_clauses(row: Row, feed: str) -> None:
+@played_on(ROWS, "memory", every_feed)
+def test_a_publisher_keeps_the_clauses(row: PublisherRow, feed: str) -> None:
     stage = MemoryStage(row)
     Player(row, stage, feed).play()
     assert stage.is_quiet()

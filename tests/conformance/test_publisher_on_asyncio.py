@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import uvloop
-from publisher_exchanges import Row, played_on
+from exchange import one_feed, played_on
+from publisher_messages import PublisherRow
+from publisher_over_sockets import AsyncioStage, LoopThread
 from publisher_player import Player
-from publisher_sockets import AsyncioStage, LoopThread
-from publisher_table import HTTP, ROWS
+from publisher_table import ROWS, feeds
 
 pytestmark = pytest.mark.slow  # many seconds in all; `make check` plays the tables in memory
 
@@ -28,8 +29,10 @@ def uvloop_thread() -> Iterator[LoopThread]:
     thread.close()
 
 
-@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "asyncio", thoroughly=HTTP))
-def test_a_hosted_device_keeps_the_clauses(row: Row, feed: str, thread: LoopThread) -> None:
+@played_on(ROWS, "asyncio", feeds)
+def test_a_hosted_device_keeps_the_clauses(
+    row: PublisherRow, feed: str, thread: LoopThread
+) -> None:
     stage = AsyncioStage(row, thread)
     try:
         Player(row, stage, feed).play()
@@ -37,6 +40,6 @@ def test_a_hosted_device_keeps_the_clauses(row: Row, feed: str, thread: LoopThre
         stage.shut()
 
 
-@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "asyncio", thoroughly=()))
-def test_and_on_uvloop(row: Row, feed: str, uvloop_thread: LoopThread) -> None:
+@played_on(ROWS, "asyncio", one_feed)
+def test_and_on_uvloop(row: PublisherRow, feed: str, uvloop_thread: LoopThread) -> None:
     test_a_hosted_device_keeps_the_clauses(row, feed, uvloop_thread)

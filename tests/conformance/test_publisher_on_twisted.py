@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from publisher_exchanges import Row, played_on
+from exchange import played_on
+from publisher_messages import PublisherRow
+from publisher_over_sockets import DictStage, ReactorThread, ServiceStage
 from publisher_player import Player
-from publisher_sockets import DictStage, ReactorThread, ServiceStage
-from publisher_table import HTTP, ROWS
+from publisher_table import ROWS, feeds
 
 pytestmark = pytest.mark.slow  # many seconds in all; `make check` plays the tables in memory
 
@@ -20,8 +21,10 @@ def thread() -> Iterator[ReactorThread]:
     thread.close()
 
 
-@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "service", thoroughly=HTTP))
-def test_a_service_of_twisted_keeps_the_clauses(row: Row, feed: str, thread: ReactorThread) -> None:
+@played_on(ROWS, "service", feeds)
+def test_a_service_of_twisted_keeps_the_clauses(
+    row: PublisherRow, feed: str, thread: ReactorThread
+) -> None:
     stage = ServiceStage(row, thread)
     try:
         Player(row, stage, feed).play()
@@ -29,9 +32,9 @@ def test_a_service_of_twisted_keeps_the_clauses(row: Row, feed: str, thread: Rea
         stage.shut()
 
 
-@pytest.mark.parametrize(("row", "feed"), played_on(ROWS, "dict", thoroughly=HTTP))
+@played_on(ROWS, "dict", feeds)
 def test_a_service_with_its_own_dict_keeps_the_clauses(
-    row: Row, feed: str, thread: ReactorThread
+    row: PublisherRow, feed: str, thread: ReactorThread
 ) -> None:
     stage = DictStage(row, thread)
     try:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from clauses import load_clauses
-from publisher_table import ROWS
-from subscriber_exchanges import EXCHANGES
+from exchange import Row
+from publisher_table import ROWS as PUBLISHER_ROWS
+from subscriber_table import ROWS as SUBSCRIBER_ROWS
 
 CLAUSES = load_clauses()
 
 
-def _of_others(role: str, named: tuple[str, ...]) -> list[str]:
-    return [name for name in named if role not in CLAUSES[name].who]
+def _of_others(role: str, rows: tuple[Row, ...]) -> dict[str, list[str]]:
+    """The rows that name clauses which do not bind ``role``."""
+    found = {
+        row.name: [name for name in row.clauses if role not in CLAUSES[name].who] for row in rows
+    }
+    return {name: others for name, others in found.items() if others}
 
 
 def test_what_is_played_to_a_publisher_shows_what_binds_publishers() -> None:
-    assert {
-        row.name: other for row in ROWS if (other := _of_others("publisher", row.clauses))
-    } == {}
+    assert _of_others("publisher", PUBLISHER_ROWS) == {}
 
 
 def test_what_is_played_to_a_subscriber_shows_what_binds_subscribers() -> None:
-    found = {each.name: _of_others("subscriber", each.clauses) for each in EXCHANGES}
-    assert {name: others for name, others in found.items() if others} == {}
+    assert _of_others("subscriber", SUBSCRIBER_ROWS) == {}

@@ -1,6 +1,6 @@
-"""Exchanges of a device with our subscriber over sockets, with each runtime.
+"""The subscriber's table against each control point, over loopback.
 
-All that are asked for are played side by side, since some of them wait for a second.
+All rows that are asked for are played side by side, since some of them wait for a second.
 """
 
 from __future__ import annotations
@@ -11,86 +11,100 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from subscriber_drivers import over_sockets
-from subscriber_exchange import Exchange
-from subscriber_exchanges import rows
-from subscriber_fronts import AsyncioFronts, EventFronts, TwistedFronts
+from exchange import Row, played_on
+from subscriber_messages import SubscriberRow
+from subscriber_over_sockets import AsyncioFronts, Begin, EventFronts, SocketStage, TwistedFronts
+from subscriber_player import Player
+from subscriber_table import ROWS
 from twisted.web.server import Site as PlainSite
 
 from propchange.twisted import Site
 
 pytestmark = pytest.mark.slow  # many seconds in all; `make check` plays the tables in memory
 
-Played = Callable[[Exchange], None]
+Played = Callable[[SubscriberRow], None]
+
+
+def whole(number: int, row: Row) -> tuple[str, ...]:
+    """How bytes are cut into pieces is tested in memory."""
+    return ("whole",)
+
+
+def play(row: SubscriberRow, begin: Begin) -> None:
+    stage = SocketStage(row, begin)
+    try:
+        Player(row, stage, "whole").play()
+    finally:
+        stage.shut()
 
 
 @contextmanager
 def playing(made: Any, side_by_side: int, test: str, session: pytest.Session) -> Iterator[Played]:
-    """Plays the exchanges that ``test`` is asked for; gives what waits for the end of one."""
-    exchanges = [
-        item.callspec.params["exchange"]  # type: ignore[attr-defined] # of a parametrized test
+    """Plays the rows that ``test`` is asked for; gives what waits for the end of one."""
+    rows = [
+        item.callspec.params["row"]  # type: ignore[attr-defined] # of a parametrized test
         for item in session.items
         if getattr(item, "originalname", "") == test
     ]
     try:
         with ThreadPoolExecutor(side_by_side) as pool:
             played: dict[str, Future[None]] = {
-                each.name: pool.submit(over_sockets, each, made) for each in exchanges
+                each.name: pool.submit(play, each, made) for each in rows
             }
-            yield lambda exchange: played[exchange.name].result()
+            yield lambda row: played[row.name].result()
     finally:
         made.close()
 
 
 @pytest.fixture(scope="module")
 def on_asyncio(request: pytest.FixtureRequest) -> Iterator[Played]:
-    test = "test_an_exchange_with_asyncio"
+    test = "test_a_row_with_asyncio"
     with playing(AsyncioFronts(), 12, test, request.session) as played:
         yield played
 
 
 @pytest.fixture(scope="module")
 def on_twisted(request: pytest.FixtureRequest) -> Iterator[Played]:
-    test = "test_an_exchange_with_twisted"
+    test = "test_a_row_with_twisted"
     with playing(TwistedFronts(), 12, test, request.session) as played:
         yield played
 
 
 @pytest.fixture(scope="module")
 def on_event(request: pytest.FixtureRequest) -> Iterator[Played]:
-    test = "test_an_exchange_with_the_event_module"
+    test = "test_a_row_with_the_event_module"
     with playing(EventFronts(Site), 1, test, request.session) as played:
         yield played
 
 
 @pytest.fixture(scope="module")
 def on_a_plain_site(request: pytest.FixtureRequest) -> Iterator[Played]:
-    test = "test_an_exchange_with_the_event_module_in_a_site_of_twisted"
+    test = "test_a_row_with_the_event_module_in_a_site_of_twisted"
     with playing(EventFronts(PlainSite), 1, test, request.session) as played:
         yield played
 
 
 @pytest.mark.xdist_group("subscriber-asyncio")
-@pytest.mark.parametrize("exchange", rows("asyncio"))
-def test_an_exchange_with_asyncio(exchange: Exchange, on_asyncio: Played) -> None:
-    on_asyncio(exchange)
+@played_on(ROWS, "asyncio", whole)
+def test_a_row_with_asyncio(row: SubscriberRow, feed: str, on_asyncio: Played) -> None:
+    on_asyncio(row)
 
 
 @pytest.mark.xdist_group("subscriber-twisted")
-@pytest.mark.parametrize("exchange", rows("twisted"))
-def test_an_exchange_with_twisted(exchange: Exchange, on_twisted: Played) -> None:
-    on_twisted(exchange)
+@played_on(ROWS, "twisted", whole)
+def test_a_row_with_twisted(row: SubscriberRow, feed: str, on_twisted: Played) -> None:
+    on_twisted(row)
 
 
 @pytest.mark.xdist_group("subscriber-event")
-@pytest.mark.parametrize("exchange", rows("event"))
-def test_an_exchange_with_the_event_module(exchange: Exchange, on_event: Played) -> None:
-    on_event(exchange)
+@played_on(ROWS, "event", whole)
+def test_a_row_with_the_event_module(row: SubscriberRow, feed: str, on_event: Played) -> None:
+    on_event(row)
 
 
 @pytest.mark.xdist_group("subscriber-event")
-@pytest.mark.parametrize("exchange", rows("plain site"))
-def test_an_exchange_with_the_event_module_in_a_site_of_twisted(
-    exchange: Exchange, on_a_plain_site: Played
+@played_on(ROWS, "plain site", whole)
+def test_a_row_with_the_event_module_in_a_site_of_twisted(
+    row: SubscriberRow, feed: str, on_a_plain_site: Played
 ) -> None:
-    on_a_plain_site(exchange)
+    on_a_plain_site(row)

@@ -6,8 +6,9 @@ import itertools
 from ipaddress import ip_network
 from typing import Any
 
-from publisher_exchanges import Row, Variable
-from publisher_player import Arrived, Message
+from exchange import Message
+from publisher_messages import PublisherRow, Variable
+from publisher_player import Arrived
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import OnLink
@@ -32,14 +33,14 @@ class MemoryStage:
 
     has_date = True
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: PublisherRow) -> None:
         self._now = 1000.0
         self._limits = Limits(**row.limits)
         hosts = ("fd00::1", "fd00::2") if row.ipv6 else ("10.0.0.1", "10.0.0.2")
         prefix = "fd00::/64" if row.ipv6 else "10.0.0.0/24"
         self._local, self._peer = Endpoint(hosts[0], 8000), Endpoint(hosts[1], 40_000)
         serial = itertools.count(1)
-        self._policy = PublisherPolicy(uda=row.uda, **row.settings)
+        self._policy = PublisherPolicy(uda=row.uda, **row.policy)
         self._protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:00000000-0000-4000-8000-{next(serial):012}",
             on_link=lambda _: (OnLink(ip_network(prefix)),),
@@ -100,11 +101,10 @@ class MemoryStage:
             self._ended = True
         elif parser.expect_continue:
             parser.expect_continue = False
-            self._answers.append(Message.of(b"HTTP/1.1 100 Continue\r\n\r\n", b""))
+            self._answers.append(Message.of(b"HTTP/1.1 100 Continue\r\n\r\n"))
 
     def _write(self, response: Response) -> None:
-        head, _, body = encode_response(response).partition(b"\r\n\r\n")
-        self._answers.append(Message.of(head, body))
+        self._answers.append(Message.of(encode_response(response)))
 
     def read_answer(self) -> Message:
         return self._answers.pop(0)
@@ -122,12 +122,11 @@ class MemoryStage:
         for delivery in self._protocol.take_deliveries(100):
             for name, endpoint in self._callbacks.items():
                 if endpoint == delivery.address.url.endpoint:
-                    head, _, body = encode_delivery(delivery).partition(b"\r\n\r\n")
                     answered = len(self._answers) > 0
                     source = delivery.address.source
                     self._notifies.append(
                         Arrived(
-                            Message.of(head, body),
+                            Message.of(encode_delivery(delivery)),
                             name,
                             source.host if source else "any",
                             answered,

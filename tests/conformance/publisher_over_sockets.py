@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from publisher_exchanges import Row, Variable
-from publisher_player import Arrived, Message
+from exchange import Message
+from publisher_messages import PublisherRow, Variable
+from publisher_player import Arrived
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.web.resource import Resource
@@ -62,7 +63,7 @@ class SocketStage:
 
     has_date = True
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: PublisherRow) -> None:
         self.row = row
         self._family = socket.AF_INET6 if row.ipv6 else socket.AF_INET
         peer = "::1" if row.ipv6 else HERE
@@ -137,7 +138,7 @@ class SocketStage:
         while b"\r\n\r\n" not in self._received:
             self._receive()
         head, _, self._received = self._received.partition(b"\r\n\r\n")
-        message = Message.of(head, b"")
+        message = Message.of(head + b"\r\n\r\n")
         size = int(message.headers.get("CONTENT-LENGTH", 0))
         while len(self._received) < size:
             self._receive()
@@ -206,11 +207,10 @@ class SocketStage:
             sock.close()
             return None
         buffer += data
-        head, blank, body = bytes(buffer).partition(b"\r\n\r\n")
-        if not blank:
+        if b"\r\n\r\n" not in buffer:
             return None
-        message = Message.of(head, body)
-        if len(body) < int(message.headers["CONTENT-LENGTH"]):
+        message = Message.of(bytes(buffer))
+        if len(message.body) < int(message.headers["CONTENT-LENGTH"]):
             return None
         buffer.clear()
         return Arrived(message, name, sock.getpeername()[0], False, False, sock)
@@ -265,7 +265,7 @@ class LoopThread:
 class AsyncioStage(SocketStage):
     """A device that ``propchange.host`` has put on the network."""
 
-    def __init__(self, row: Row, thread: LoopThread) -> None:
+    def __init__(self, row: PublisherRow, thread: LoopThread) -> None:
         self._thread = thread
         super().__init__(row)
 
@@ -280,7 +280,7 @@ class AsyncioStage(SocketStage):
             for name, variables in services.items()
         }
         self.names |= dict(zip(("path", "other"), self._services, strict=True))
-        settings = {"initial_event_delay": 0.0, **row.settings}
+        settings = {"initial_event_delay": 0.0, **row.policy}
         device = Device("Workbench", services=list(self._services.values()))
         self._hosted: Any = host(
             device,
@@ -359,10 +359,10 @@ class ReactorThread:
 class TwistedStage(SocketStage):
     """What Twisted's two stages have in common: two resources on one Site."""
 
-    def __init__(self, row: Row, thread: ReactorThread) -> None:
+    def __init__(self, row: PublisherRow, thread: ReactorThread) -> None:
         self._thread = thread
         self._limits = Limits(**row.limits)
-        self._policy = PublisherPolicy(uda=row.uda, server=product(row.uda), **row.settings)
+        self._policy = PublisherPolicy(uda=row.uda, server=product(row.uda), **row.policy)
         super().__init__(row)
 
     def resources(self) -> dict[str, Resource]:
