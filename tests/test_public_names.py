@@ -177,6 +177,8 @@ PUBLIC = {
         RemoteDevice
         RemoteService
         Service
+        Sighting
+        SightingKind
         Site
         Subscription
         install

@@ -3,7 +3,7 @@
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.remote import RemoteDevice, RemoteService
-from propchange.asyncio.sightings import Sighting, SightingKind
+from propchange.asyncio.sightings import Sighting
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
@@ -11,6 +11,7 @@ from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
+from propchange.driver.sightings import SightingKind
 from propchange.errors import (
     ConnectionFailed,
     DeliveryError,

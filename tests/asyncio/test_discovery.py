@@ -12,20 +12,16 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from propchange import ControlPoint, Device, Service, StateVariable, host
-from propchange.asyncio.discovery import Discovery
-from propchange.asyncio.documents import Documents
-from propchange.asyncio.interfaces import own_interfaces
-from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
+from propchange.asyncio.sightings import Sighting
 from propchange.core.discovery.advertised import AdvertisementIgnored
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.driver.sightings import SightingKind, Sightings
 from propchange.errors import TimedOut
 
 
@@ -80,7 +76,7 @@ async def within(awaitable: Any, seconds: float = 20.0) -> Any:
         return await awaitable
 
 
-async def sighting_of(sightings: Sightings, udn: str) -> Sighting:
+async def sighting_of(sightings: Sightings[Sighting], udn: str) -> Sighting:
     """The next one of that device; other tests announce theirs at the same time."""
     async with asyncio.timeout(20):
         async for sighting in sightings:
@@ -170,7 +166,7 @@ async def test_the_sightings_end_with_the_control_point() -> None:
 
         counting = asyncio.create_task(count())
         await asyncio.sleep(0)
-        with pytest.raises(RuntimeError, match="another task"):
+        with pytest.raises(RuntimeError, match="another coroutine"):
             await anext(sightings)
     assert await within(counting) == 0
 
@@ -417,9 +413,8 @@ async def test_a_device_that_nobody_holds_any_more_is_followed_no_more() -> None
     lab = Lab()
     async with lab.open() as control_point:
         device = await control_point.device(udn=lab.udn)
-        discovery = control_point._discovery
-        assert discovery is not None
-        (followed,) = discovery._followed
+        followed_devices = control_point._discovery._followed
+        (followed,) = followed_devices._followed
         await asyncio.sleep(0)
         assert followed.followers == 1
         again = await control_point.device(udn=lab.udn)
@@ -427,8 +422,8 @@ async def test_a_device_that_nobody_holds_any_more_is_followed_no_more() -> None
         assert followed.followers == 1
         del device, again
         gc.collect()
-        discovery.let_go()
-        assert not discovery._followed
+        followed_devices.let_go()
+        assert len(followed_devices) == 0
         assert followed.followers == 0
 
 
@@ -510,54 +505,6 @@ async def test_a_search_is_as_uda_wants_it() -> None:
             "ST: upnp:rootdevice",
         ]
         assert re.fullmatch(r"USER-AGENT: \S+/\S+ UPnP/1.1 propchange/\S+", user_agent)
-
-
-# --- links ---
-
-
-async def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not() -> None:
-    loopback = SimpleNamespace(
-        nice_name="lo", index=1, ips=[SimpleNamespace(ip="127.0.0.1", network_prefix=8)]
-    )
-    gone = SimpleNamespace(
-        nice_name="gone0", index=9, ips=[SimpleNamespace(ip="192.0.2.77", network_prefix=24)]
-    )
-
-    adapters: list[Any] = []
-
-    def read() -> list[Any]:
-        if None in adapters:
-            raise OSError("the system says no")
-        return adapters
-
-    discovery = Discovery(
-        None,  # type: ignore[arg-type] # nothing is subscribed
-        interfaces=own_interfaces(adapters=read),
-        host=None,
-        documents=Documents(SubscriberPolicy(), LIMITS),
-        policy=SubscriberPolicy(),
-        changed=lambda: None,
-        off_link_locations=False,
-        limits=LIMITS,
-        tap=None,
-    )
-    await discovery.start()
-    assert discovery.addresses == ()
-    adapters.append(loopback)
-    discovery.look()
-    discovery.look()
-    assert discovery.addresses == ("127.0.0.1",)
-    # An address that is none any more when it is to be listened on, and a better interface.
-    adapters.append(gone)
-    discovery.look()
-    assert discovery.addresses == ()
-    adapters.remove(gone)
-    discovery.look()
-    adapters.append(None)
-    discovery.look()
-    assert discovery.addresses == ("127.0.0.1",)
-    await discovery.close()
-    assert discovery.addresses == ()
 
 
 # --- asking for what is not there ---

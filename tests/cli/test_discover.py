@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from propchange import Device, Service, StateVariable, host
-from propchange.asyncio.sightings import Sighting, SightingKind
+from propchange.asyncio.sightings import Sighting
 from propchange.cli.discover import DiscoverOptions, _nothing
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.terminal import TerminalLines
+from propchange.driver.sightings import SightingKind
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 
 TYPE = "urn:example-org:device:Bench:1"
@@ -120,7 +121,8 @@ def sighting(kind: SightingKind, **more: Any) -> Sighting:
         "locations": ("http://192.0.2.9/d",),
         "is_root": True,
         "server": None,
-        "_control_point": None,
+        "_device": None,
+        "_describe": None,
     }
     return Sighting(kind, **(fields | more))
 

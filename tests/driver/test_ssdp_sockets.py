@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import uuid
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
@@ -23,10 +24,11 @@ LOOPBACK = LocalAddress("127.0.0.1", 0, ip_network("127.0.0.0/8"), "lo", 1)
 GONE = LocalAddress("192.0.2.77", 0, ip_network("192.0.2.0/24"), "gone0", 9)
 GONE_V6 = LocalAddress("fe80::77", 9_999, ip_network("fe80::/64"), "gone0", 9_999)
 GROUP = ("239.255.255.250", 1900)
+UDN = f"uuid:{uuid.uuid4()}"  # other processes run these tests at the same time
 ALIVE = (
-    b"NOTIFY * HTTP/1.1\r\nNT: uuid:sockets\r\nNTS: ssdp:alive\r\nUSN: uuid:sockets\r\n"
-    b"LOCATION: http://127.0.0.1:1/\r\n\r\n"
-)
+    f"NOTIFY * HTTP/1.1\r\nNT: {UDN}\r\nNTS: ssdp:alive\r\nUSN: {UDN}\r\n"
+    "LOCATION: http://127.0.0.1:1/\r\n\r\n"
+).encode()
 
 
 class Heard:
@@ -48,7 +50,7 @@ class Heard:
         )
 
     def _receive(self, link: Link, source: Endpoint, advertisement: Advertisement) -> None:
-        if advertisement.udn == "uuid:sockets":
+        if advertisement.udn == UDN:
             self.advertisements.append((link, source, advertisement))
 
 
@@ -69,8 +71,10 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_what_the_group_is_sent_is_received(heard: Heard, peer: socket.socket) -> None:
-    sockets = heard.open(AsyncioRuntime())
+async def test_what_the_group_is_sent_is_received(
+    driven: Any, heard: Heard, peer: socket.socket
+) -> None:
+    sockets = heard.open(driven.runtime)
     peer.sendto(ALIVE, GROUP)
     peer.sendto(b"what is this", GROUP)
     await until(lambda: heard.advertisements and heard.ignored)
@@ -84,22 +88,22 @@ async def test_what_the_group_is_sent_is_received(heard: Heard, peer: socket.soc
 
 
 async def test_a_search_is_sent_twice_and_answered_to_its_own_port(
-    heard: Heard, peer: socket.socket
+    driven: Any, heard: Heard, peer: socket.socket
 ) -> None:
-    sockets = heard.open(AsyncioRuntime())
-    sockets.search("uuid:sockets")
+    sockets = heard.open(driven.runtime)
+    sockets.search(UDN)
     loop = asyncio.get_running_loop()
     searches: list[Any] = []
     while len(searches) < 2:
         data, source = await loop.sock_recvfrom(peer, 65_536)
-        if b"ST: uuid:sockets" in data:
+        if data.startswith(b"M-SEARCH") and UDN.encode() in data:
             searches.append((data, source))
     first, second = searches
     assert first == second
     assert first[1][1] != 1900
     peer.sendto(b"HTTP/1.1 200 OK\r\nST" + ALIVE.partition(b"\nNT")[2], first[1])
     await until(lambda: heard.advertisements)
-    sockets.search("uuid:sockets")
+    sockets.search(UDN)
     sockets.close()  # the repetition goes with it
     with pytest.raises(ValueError, match="searched for"):
         sockets.search("a\nb")
@@ -107,10 +111,10 @@ async def test_a_search_is_sent_twice_and_answered_to_its_own_port(
 
 @pytest.mark.parametrize("address", [GONE, GONE_V6])
 async def test_an_address_that_has_gone_leaves_no_socket(
-    heard: Heard, address: LocalAddress, recwarn: pytest.WarningsRecorder
+    driven: Any, heard: Heard, address: LocalAddress, recwarn: pytest.WarningsRecorder
 ) -> None:
     with pytest.raises(OSError, match=r"."):
-        heard.open(AsyncioRuntime(), address)
+        heard.open(driven.runtime, address)
     with pytest.raises(OSError, match=r"."):
         search_socket(address)
     assert not recwarn.list

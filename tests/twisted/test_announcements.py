@@ -6,14 +6,8 @@ import gc
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
 
 from propchange.core.subscriber.events import Cause, Status
-from propchange.driver.timer import Later
-from propchange.errors import ConnectionFailed
-from propchange.twisted.reactors import later_of
-from propchange.twisted.relocation import find_description
-from propchange.upnp.description import DeviceDescription, parse_description
 from tests.twisted.devices import DESCRIPTION, Device, reply
 
 HOME = "http://10.0.0.1:8000/description.xml"
@@ -209,13 +203,12 @@ def test_a_device_that_nobody_holds_is_followed_no_more(near: Neighbourhood) -> 
     near.announce()
     near.put("10.0.0.3:8000", DESCRIPTION.replace("workbench", "other"))
     held.append(near.device("http://10.0.0.3:8000/description.xml"))
-    announcements = near.point._announcements
-    assert announcements is not None
-    assert len(announcements._followed) == 2
+    followed = near.point._discovery._followed
+    assert len(followed) == 2
     del held[0]
     gc.collect()
     held.append(near.device("http://10.0.0.3:8000/description.xml"))
-    assert [device.udn for device in announcements._followed] == ["uuid:other"]
+    assert [device.udn for device in followed._followed] == ["uuid:other"]
 
 
 def test_a_closed_control_point_hears_nothing_and_leaves_nothing(
@@ -228,86 +221,3 @@ def test_a_closed_control_point_hears_nothing_and_leaves_nothing(
     near.run(3)
     near.announce(THERE, boot_id=3)
     assert reactor.getDelayedCalls() == []
-
-
-# --- where a device is ---
-
-
-class Places:
-    """Descriptions that come when the test says so."""
-
-    def __init__(self, reactor: Any) -> None:
-        self.asked: dict[str, Deferred[DeviceDescription]] = {}
-        self.later: Later = later_of(reactor)
-        self.found: list[DeviceDescription | None] = []
-
-    def read(self, url: str) -> Deferred[DeviceDescription]:
-        if not url.startswith("http:"):
-            raise ValueError("no URL")
-        self.asked[url] = Deferred()
-        return self.asked[url]
-
-    def find(self, former: str, *others: str) -> None:
-        find_description(
-            "uuid:workbench",
-            former=former,
-            others=others,
-            read=self.read,
-            later=self.later,
-            grace=1.0,
-        ).addCallback(self.found.append)
-
-    def answer(self, url: str, document: str = DESCRIPTION) -> None:
-        self.asked[url].callback(parse_description(document.encode(), url))
-
-    def fail(self, url: str) -> None:
-        self.asked[url].errback(ConnectionFailed("nobody there"))
-
-    @property
-    def url(self) -> str | None:
-        (found,) = self.found
-        return None if found is None else found.url
-
-
-@pytest.fixture
-def places(reactor: Any) -> Places:
-    return Places(reactor)
-
-
-A, B, C = "http://a/", "http://b/", "http://c/"
-
-
-def test_the_former_place_is_preferred_for_a_while(places: Places, reactor: Any) -> None:
-    places.find(A, A, B)
-    places.answer(B)
-    reactor.advance(0.9)
-    assert places.found == []
-    places.answer(A)
-    assert places.url == A
-    assert reactor.getDelayedCalls() == []
-
-
-def test_a_former_place_that_does_not_answer_is_not_waited_for(
-    places: Places, reactor: Any
-) -> None:
-    places.find(A, B)
-    places.answer(B)
-    reactor.advance(1.1)
-    assert places.url == B
-    places.answer(A)
-    assert len(places.found) == 1
-
-
-def test_another_place_counts_once_the_former_has_failed(places: Places) -> None:
-    places.find(A, B, C)
-    places.fail(A)
-    places.answer(B, DESCRIPTION.replace("workbench", "stranger"))
-    assert places.found == []
-    places.answer(C)
-    assert places.url == C
-
-
-def test_a_device_that_is_nowhere_is_not_found(places: Places) -> None:
-    places.find(A, "nonsense")
-    places.fail(A)
-    assert places.url is None

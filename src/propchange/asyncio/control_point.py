@@ -8,21 +8,21 @@ import logging
 import platform
 import random
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Self, overload
 
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.diagnosing import look
-from propchange.asyncio.discovery import Discovery
 from propchange.asyncio.documents import Documents
 from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
 from propchange.asyncio.requests import failure_of, follow
 from propchange.asyncio.runtime import AsyncioRuntime
-from propchange.asyncio.sightings import Sighting, Sightings
+from propchange.asyncio.sightings import Sighting
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.verdicts import Diagnosis
+from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.connection_history import ConnectionHistory
@@ -39,9 +39,11 @@ from propchange.core.subscriber.requests import (
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import PRODUCT
+from propchange.driver.discovery import Discovery
 from propchange.driver.interfaces import ports_of
 from propchange.driver.listener import Listener
 from propchange.driver.reporting import GuardedTap, Warnings, report
+from propchange.driver.sightings import SightingKind, Sightings
 from propchange.driver.sockets import cannot_listen
 from propchange.driver.timer import Timer
 from propchange.errors import (
@@ -49,7 +51,6 @@ from propchange.errors import (
     DescriptionError,
     PropchangeError,
 )
-from propchange.upnp.description import DeviceDescription
 
 __all__ = ["ControlPoint"]
 
@@ -70,7 +71,9 @@ class ControlPoint:
     ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
     need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
     counts if it is on the link it was heard on, or at the address it came from; with
-    ``off_link_locations`` any does.
+    ``off_link_locations`` any does. A program that hears and searches by itself gives what it
+    hears to :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with what is
+    to be searched for.
 
     Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
     the interface is not to be had.
@@ -90,6 +93,7 @@ class ControlPoint:
         friendly_name: str = "propchange",
         discovery: bool = False,
         off_link_locations: bool = False,
+        search: Callable[[str], object] | None = None,
         limits: Limits = DEFAULT_LIMITS,
         tap: Callable[[object], None] | None = None,
     ) -> None:
@@ -107,7 +111,8 @@ class ControlPoint:
         self._documents = Documents(self._policy, limits)
         self._discovers = discovery
         self._off_link_locations = off_link_locations
-        self._discovery: Discovery | None = None
+        self._search = search
+        self._discovery: Discovery
         # Or an unanswered one would hold up the end twice: of its subscription, then of this.
         self._parting_limits = dataclasses.replace(
             limits, request_seconds=min(limits.request_seconds, limits.unsubscribe_seconds)
@@ -173,26 +178,29 @@ class ControlPoint:
         if (description_url is None) == (udn is None):
             raise ValueError("a device has either a description URL or a udn")
         if udn is not None:
-            if udn[:5].lower() != "uuid:":
-                raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
-            seconds = self.limits.find_seconds if timeout is None else timeout
-            description = await self._discovering().find(udn, seconds)
+            description = await self._discovery.find(udn, timeout)
         else:
             assert description_url is not None
             description = await self._documents.description(description_url)
         device = RemoteDevice(self, description)
-        if self._discovery is not None:
-            self._discovery.follow(device)
+        self._discovery.follow(device)
         return device
 
-    def devices(self, type: str | None = None) -> Sightings:
+    def devices(self, type: str | None = None) -> Sightings[Sighting]:
         """The root devices around, for ``async for``: those that are there, then each that appears,
         changes or goes, until the control point is closed. With ``type``, the devices, embedded
         ones too, that have that device or service type or a later version of it:
         ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any.
 
-        Raises RuntimeError without discovery."""
-        return self._discovering().sightings(self, type)
+        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called."""
+        self._opened()
+        return self._discovery.sightings(self._sighting, type)
+
+    def _sighting(self, kind: SightingKind, device: AdvertisedDevice) -> Sighting:
+        def get(udn: str) -> Awaitable[RemoteDevice]:
+            return self.device(udn=udn)
+
+        return Sighting.of(kind, device, _device=get, _describe=self._discovery.describe)
 
     def search(self, target: str = "ssdp:all") -> None:
         """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
@@ -200,25 +208,29 @@ class ControlPoint:
         interface appears.
 
         Raises RuntimeError without discovery, ValueError for what cannot be searched for."""
-        if not target.isascii() or not target.isprintable() or not target:
-            raise ValueError(f"{target!r} is nothing that can be searched for")
-        self._discovering().search(target)
+        self._opened()
+        self._discovery.search(target)
+
+    def receive_ssdp(
+        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
+    ) -> None:
+        """For a program that hears SSDP: what a device has announced, or answered to a search, as a
+        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
+        address of the interface that it came to, empty if that is not known.
+
+        From then on subscriptions to services of a :meth:`device` hear of byebye, restarts (BOOTID)
+        and moves, and the device is followed to where it is, as with ``discovery``. Searches, and
+        what cannot be read, are passed over.
+        """
+        if self._listener is None:
+            self._opened()
+        self._discovery.receive(message, source, local)
 
     @property
     def discovery_links(self) -> tuple[str, ...]:
         """The addresses from which discovery listens and searches now. Empty where no interface
         can do multicast, and without discovery."""
-        return () if self._discovery is None else self._discovery.addresses
-
-    async def describe(self, sighting: Sighting) -> DeviceDescription:
-        """For :class:`Sighting`: the description of its device."""
-        return await self._discovering().describe(sighting.udn, sighting.locations)
-
-    def _discovering(self) -> Discovery:
-        self._opened()
-        if self._discovery is None:
-            raise RuntimeError("this needs ControlPoint(discovery=True)")
-        return self._discovery
+        return () if self._listener is None else self._discovery.addresses
 
     def subscribe_url(
         self,
@@ -248,6 +260,21 @@ class ControlPoint:
         self._timer = Timer(
             self._loop.call_later, self.limits, self._deadline, clock=monotonic, jumped=self._jumped
         )
+        documents = self._documents
+        self._discovery = Discovery(
+            AsyncioRuntime(),
+            self._protocol,
+            interfaces=self._interfaces,
+            read=documents.description
+            if self._off_link_locations
+            else documents.announced_description,
+            policy=self._policy,
+            changed=self._queue_drain,
+            off_link_locations=self._off_link_locations,
+            limits=self.limits,
+            search=self._search,
+            tap=self._tap,
+        )
         host = self._interface
         if host is not None:
             host = self._interfaces.host_of(host)
@@ -266,7 +293,7 @@ class ControlPoint:
         self._end_of_loop = self._close_with_the_loop()
         await anext(self._end_of_loop)
         if self._discovers:
-            await self._discover(host)
+            self._discovery.start(host)
         return self
 
     async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
@@ -278,24 +305,6 @@ class ControlPoint:
             self._end_of_loop = None
             if not self._closed:
                 await self.close()
-
-    async def _discover(self, host: str | None) -> None:
-        self._discovery = Discovery(
-            self._protocol,
-            interfaces=self._interfaces,
-            host=host,
-            documents=self._documents,
-            policy=self._policy,
-            changed=self._queue_drain,
-            off_link_locations=self._off_link_locations,
-            limits=self.limits,
-            tap=self._tap,
-        )
-        try:
-            await self._discovery.start()
-        except BaseException:
-            await self.close()
-            raise
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
@@ -325,8 +334,7 @@ class ControlPoint:
 
     async def _end(self, listener: Listener) -> None:
         self._closed = True
-        if self._discovery is not None:
-            await self._discovery.close()
+        await self._discovery.close()
         for record in tuple(self._protocol.subscriptions):
             self._protocol.abandon(record)
         self._dispatch()
@@ -449,7 +457,7 @@ class ControlPoint:
                 self._logger.exception("%r failed in a way that nobody foresaw", request)
             failure = failure_of(error, request.source)
             self._protocol.request_failed(request, _sentence(error), monotonic(), failure)
-            if self._discovery is not None and request.subscription.device is not None:
+            if request.subscription.device is not None:
                 self._discovery.subscription_failed(str(request.subscription.device))
         self._queue_drain()
 
@@ -528,7 +536,7 @@ class ControlPoint:
                 subscription.put(outcome)
             case Granted(record):
                 self._subscriptions[record].grant()
-                if self._discovery is not None and record.device is not None:
+                if record.device is not None:
                     self._discovery.subscription_granted(str(record.device))
 
 

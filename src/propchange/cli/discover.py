@@ -7,10 +7,11 @@ import sys
 from dataclasses import dataclass
 
 from propchange.asyncio.control_point import ControlPoint
-from propchange.asyncio.sightings import Sighting, SightingKind
+from propchange.asyncio.sightings import Sighting
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.output import LineFormat, Writer, output
+from propchange.driver.sightings import SightingKind
 from propchange.errors import PropchangeError
 from propchange.upnp.description import DeviceDescription
 

@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from propchange.asyncio.sightings import SightingKind
 from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
@@ -23,6 +22,7 @@ from propchange.cli.lines import (
 )
 from propchange.core.subscriber.events import Change
 from propchange.core.wire.messages import Request
+from propchange.driver.sightings import SightingKind
 
 __all__ = ["TerminalLines"]
 

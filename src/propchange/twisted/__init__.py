@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from propchange.driver.sightings import SightingKind
 from propchange.twisted.control_point import ControlPoint
 from propchange.twisted.remote import RemoteDevice, RemoteService
 from propchange.twisted.service import Service
+from propchange.twisted.sightings import Sighting
 from propchange.twisted.site import Site
 from propchange.twisted.subscribed import Subscription
 
@@ -13,6 +15,8 @@ __all__ = [
     "RemoteDevice",
     "RemoteService",
     "Service",
+    "Sighting",
+    "SightingKind",
     "Site",
     "Subscription",
     "install",

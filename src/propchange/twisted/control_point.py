@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
@@ -15,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from propchange.core.diagnosis.verdicts import Diagnosis
+from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.events import Event, Status, StatusChange
@@ -25,20 +25,23 @@ from propchange.core.subscriber.record import Convert, SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.driver.discovery import Discovery
 from propchange.driver.reporting import Warnings, report
+from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.driver.timer import Timer
 from propchange.errors import DescriptionError
-from propchange.twisted.addresses import endpoint_of, local_addresses, on_link_for
-from propchange.twisted.announcements import Announcements
+from propchange.twisted.addresses import endpoint_of, local_addresses, own_interfaces
 from propchange.twisted.diagnosing import Probes, Surroundings
 from propchange.twisted.documents import Documents
 from propchange.twisted.exchanges import failure_of
 from propchange.twisted.listening import listen
 from propchange.twisted.messages import answer, read_body, read_request
-from propchange.twisted.reactors import Reactor, all_of, clock_of, default_reactor, later_of
+from propchange.twisted.reactors import all_of, clock_of, later_of
 from propchange.twisted.remote import RemoteDevice, RemoteService
 from propchange.twisted.reporting import product
 from propchange.twisted.requests import Answer, Requests
+from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
+from propchange.twisted.sightings import Sighting
 from propchange.twisted.site import Site
 from propchange.twisted.subscribed import Subscription
 from propchange.upnp.description import DeviceDescription
@@ -57,8 +60,14 @@ class ControlPoint:
     connection and the port that is listened on (NAT, containers). ``friendly_name`` tells devices
     of UDA 2.0 who asks. ``addresses`` gives those of this machine, every
     ``Limits.address_seconds`` while there are subscriptions; what else is seen of the machine for a
-    diagnosis is in ``surroundings``. ``search`` is called with the UDN of a device that does not
-    answer, by a program that can search (SSDP); see :meth:`receive_ssdp`.
+    diagnosis is in ``surroundings``.
+
+    ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
+    need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
+    counts if it is on the link it was heard on, or at the address it came from; with
+    ``off_link_locations`` any does. A program that hears and searches by itself gives what it
+    hears to :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with what is
+    to be searched for.
     """
 
     def __init__(
@@ -76,6 +85,8 @@ class ControlPoint:
         shared_path: str | None = None,
         addresses: Callable[[], Sequence[LocalAddress]] = local_addresses,
         surroundings: Surroundings = Surroundings(),  # noqa: B008 - a frozen value
+        discovery: bool = False,
+        off_link_locations: bool = False,
         search: Callable[[str], object] | None = None,
     ) -> None:
         self._addresses = addresses
@@ -105,9 +116,27 @@ class ControlPoint:
         self._timer = Timer(
             later_of(self._reactor), limits, self._deadline, clock=self._clock, jumped=self._jumped
         )
-        self._search = search
-        self._announcements: Announcements | None = None
-        self._devices: weakref.WeakSet[RemoteDevice] = weakref.WeakSet()
+        self._discovers = discovery
+        documents = self.documents
+        read = documents.description if off_link_locations else documents.announced_description
+
+        def read_to_the_end(url: str) -> Deferred[DeviceDescription]:
+            # A request that is under way cannot be cancelled.
+            found: Deferred[DeviceDescription] = Deferred()
+            read(url).chainDeferred(found)
+            return found
+
+        self._discovery = Discovery(
+            TwistedRuntime(self._reactor),
+            self._protocol,
+            interfaces=own_interfaces(clock=self._clock),
+            read=read_to_the_end,
+            policy=self._policy,
+            changed=self._queue_drain,
+            off_link_locations=off_link_locations,
+            limits=limits,
+            search=search,
+        )
         self._subscriptions: dict[SubscriptionRecord, Subscription] = {}
         self._drain_call: Any = None
         self._ports: list[Any] = []
@@ -144,9 +173,12 @@ class ControlPoint:
         here = self._listening()[0]
         self.hostname = self.hostname or (here.host if interface else None)
         self.web_server_port = self.web_server_port or here.port
-        if not ip_address(here.host).is_unspecified:
+        everywhere = ip_address(here.host).is_unspecified
+        if not everywhere:
             # Or CALLBACK would name an address that is not listened on.
             self._source = self.documents.source = here._replace(port=0)
+        if self._discovers:
+            self._discovery.start(None if everywhere else here.host)
         return here.port
 
     def _listening(self) -> list[Endpoint]:
@@ -158,20 +190,72 @@ class ControlPoint:
         """The time of this control point's clock, in seconds; its origin means nothing."""
         return self._clock()
 
-    def device(self, description_url: str) -> Deferred[RemoteDevice]:
-        """Read a device description. Fails with DescriptionError when it is none, ConnectionFailed
-        or TimedOut when it cannot be had, ValueError for what is no http:// URL. Raises
-        RuntimeError after :meth:`close`."""
+    def device(
+        self,
+        description_url: str | None = None,
+        *,
+        udn: str | None = None,
+        timeout: float | None = None,
+    ) -> Deferred[RemoteDevice]:
+        """Read a device description, at its URL or, with discovery, of the device that has ``udn``
+        ("uuid:…"): it is searched for, for ``timeout`` seconds, ``limits.find_seconds`` if None.
+        With discovery the device is then followed where it goes, as long as it is held. Of an
+        embedded device, the root device that it belongs to is given.
+
+        Fails with DescriptionError when it is none, ConnectionFailed or TimedOut when it cannot be
+        had, TimedOut when no device with the UDN is found, ValueError for what is no http:// URL
+        and no UDN. Raises RuntimeError after :meth:`close`, ValueError for both or neither."""
         self._check_open()
+        if (description_url is None) == (udn is None):
+            raise ValueError("a device has either a description URL or a udn")
 
         def found(description: DeviceDescription) -> RemoteDevice:
             device = RemoteDevice(self, description)
-            self._devices.add(device)
-            if self._announcements is not None:
-                self._announcements.follow(device)
+            self._discovery.follow(device)
             return device
 
-        return self.documents.description(description_url).addCallback(found)
+        if udn is not None:
+            description = Deferred.fromCoroutine(self._discovery.find(udn, timeout))
+        else:
+            assert description_url is not None
+            description = self.documents.description(description_url)
+        return description.addCallback(found)
+
+    def devices(self, type: str | None = None) -> Sightings[Sighting]:
+        """The root devices around, for ``async for`` in a coroutine under
+        ``Deferred.fromCoroutine``: those that are there, then each that appears, changes or goes,
+        until the control point is closed. With ``type``, the devices, embedded ones too, that have
+        that device or service type or a later version of it:
+        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any.
+
+        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called."""
+        self._check_open()
+        return self._discovery.sightings(self._sighting, type)
+
+    def _sighting(self, kind: SightingKind, device: AdvertisedDevice) -> Sighting:
+        def get(udn: str) -> Deferred[RemoteDevice]:
+            return self.device(udn=udn)
+
+        def describe(seen: SeenDevice) -> Deferred[DeviceDescription]:
+            return Deferred.fromCoroutine(self._discovery.describe(seen))
+
+        return Sighting.of(kind, device, _device=get, _describe=describe)
+
+    def search(self, target: str = "ssdp:all") -> None:
+        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
+        up in :meth:`devices`. A control point searches by itself when it starts and wherever an
+        interface appears.
+
+        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called, ValueError
+        for what cannot be searched for."""
+        self._check_open()
+        self._discovery.search(target)
+
+    @property
+    def discovery_links(self) -> tuple[str, ...]:
+        """The addresses from which discovery listens and searches now. Empty where no interface
+        can do multicast, and without discovery."""
+        return self._discovery.addresses
 
     def receive_ssdp(
         self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
@@ -185,22 +269,7 @@ class ControlPoint:
         ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and what cannot be read,
         are passed over.
         """
-        if self._closed:
-            return
-        if self._announcements is None:
-            self._announcements = Announcements(
-                self._protocol,
-                read=self.documents.announced_description,
-                on_link_for=on_link_for,
-                search=self._search,
-                changed=self._queue_drain,
-                later=later_of(self._reactor),
-                clock=self._clock,
-                limits=self.limits,
-            )
-            for device in self._devices:
-                self._announcements.follow(device)
-        self._announcements.receive(message, source, local)
+        self._discovery.receive(message, source, local)
 
     def subscribe(
         self,
@@ -312,15 +381,14 @@ class ControlPoint:
         self._drain()
 
         def stop(_: object) -> Any:
-            if self._announcements is not None:
-                self._announcements.close()
+            found = Deferred.fromCoroutine(self._discovery.close())
             gone = self._requests.end()
             self._timer.close()
             if self._drain_call is not None and self._drain_call.active():
                 self._drain_call.cancel()
             ports, self._ports = self._ports, []
             site, self._site = self._site, None
-            closed = [] if site is None else [site.close()]
+            closed = [found] if site is None else [found, site.close()]
             return all_of([*(maybeDeferred(port.stopListening) for port in ports), *closed, *gone])
 
         return ends.addCallback(stop).addCallback(lambda _: None)
@@ -436,8 +504,8 @@ class ControlPoint:
         why = failure_of(failure.value, request.source)
         self._protocol.request_failed(request, failure.getErrorMessage(), self._clock(), why)
         device = request.subscription.device
-        if self._announcements is not None and device is not None:
-            self._announcements.subscription_failed(str(device))
+        if device is not None:
+            self._discovery.subscription_failed(str(device))
 
     def _report(self, outcome: SubscriberOutcome) -> None:
         if isinstance(outcome, Event):
@@ -460,8 +528,8 @@ class ControlPoint:
                 subscription = self._subscriptions.get(record)
                 if subscription is not None:
                     subscription.grant()
-                if self._announcements is not None and record.device is not None:
-                    self._announcements.subscription_granted(str(record.device))
+                if record.device is not None:
+                    self._discovery.subscription_granted(str(record.device))
 
     def _tell(self, listener: Callable[[Any], object], told: object) -> None:
         try:

@@ -9,7 +9,7 @@ of the architecture: BOOTID and its like from 1.1 on, SECURELOCATION in 2.0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ __all__ = [
     "announced_targets",
     "read_advertisement",
     "read_datagram",
+    "read_message",
     "search_request",
 ]
 
@@ -79,6 +80,22 @@ def read_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Advertisement
         if colon and name[:1] not in b" \t":
             pairs.append((name.strip(), value.strip()))
     return read_advertisement(pairs, response=response, limits=limits)
+
+
+def read_message(
+    message: Mapping[str, str] | str | bytes, limits: Limits = DEFAULT_LIMITS
+) -> Advertisement | None:
+    """What a message announces that is a datagram, its text or its headers; None for a search.
+    Raises RemoteProtocolError as :func:`read_datagram`."""
+    if isinstance(message, bytes | str):
+        data = message.encode("utf-8", "replace") if isinstance(message, str) else message
+        return read_datagram(data, limits)
+    pairs = [
+        (name.encode("latin-1", "replace"), value.encode("utf-8", "replace"))
+        for name, value in message.items()
+    ]
+    names = {name.lower() for name in message}
+    return read_advertisement(pairs, response="nts" not in names and "st" in names, limits=limits)
 
 
 def read_advertisement(

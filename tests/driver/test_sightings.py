@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from propchange.asyncio.sightings import Sighting, SightingKind, Sightings
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 
 APPEARED, CHANGED, GONE = SightingKind
 
@@ -18,11 +21,11 @@ def device(udn: str = "uuid:a", *, is_root: bool = True) -> AdvertisedDevice:
     return made
 
 
-def sightings(wanted: str | None = None) -> Sightings:
-    return Sightings(None, wanted)  # type: ignore[arg-type] # nothing is read
+def sightings(driven: Any, wanted: str | None = None) -> Sightings[SeenDevice]:
+    return Sightings(driven.runtime, SeenDevice.of, wanted)
 
 
-async def taken(stream: Sightings) -> list[Sighting]:
+async def taken(stream: Sightings[SeenDevice]) -> list[SeenDevice]:
     """All that waits; closes it."""
     stream.close()
     return [sighting async for sighting in stream]
@@ -46,9 +49,9 @@ async def taken(stream: Sightings) -> list[Sighting]:
     ],
 )
 async def test_what_was_not_taken_of_a_device_is_one_sighting(
-    happened: str, told: list[SightingKind]
+    driven: Any, happened: str, told: list[SightingKind]
 ) -> None:
-    stream, lamp = sightings(), device()
+    stream, lamp = sightings(driven), device()
 
     for what in happened.split():
         if what == "see":
@@ -56,24 +59,36 @@ async def test_what_was_not_taken_of_a_device_is_one_sighting(
         elif what == "lose":
             stream.lose(lamp)
         else:
-            await anext(stream)
-    assert [sighting.kind for sighting in await taken(stream)] == told
+            await driven.run(anext(stream))
+    assert [sighting.kind for sighting in await driven.run(taken(stream))] == told
 
 
-async def test_only_root_devices_are_seen_unless_a_type_is_asked_for() -> None:
+async def test_only_root_devices_are_seen_unless_a_type_is_asked_for(driven: Any) -> None:
     embedded = device("uuid:b", is_root=False)
-    every, lamps = sightings(), sightings("Lamp")
+    every, lamps = sightings(driven), sightings(driven, "Lamp")
     for stream in (every, lamps):
         stream.see(device())
         stream.see(embedded)
-    assert [sighting.udn for sighting in await taken(every)] == ["uuid:a"]
-    assert [sighting.udn for sighting in await taken(lamps)] == ["uuid:a", "uuid:b"]
+    assert [sighting.udn for sighting in await driven.run(taken(every))] == ["uuid:a"]
+    assert [sighting.udn for sighting in await driven.run(taken(lamps))] == ["uuid:a", "uuid:b"]
 
 
-async def test_one_that_fits_later_appears_then() -> None:
-    stream, late = sightings(), device(is_root=False)
+async def test_one_that_fits_later_appears_then(driven: Any) -> None:
+    stream, late = sightings(driven), device(is_root=False)
     stream.see(late)
     late.is_root = True
     stream.see(late)
-    (sighting,) = await taken(stream)
+    (sighting,) = await driven.run(taken(stream))
     assert (sighting.kind, sighting.description_url) == (APPEARED, "")
+
+
+async def test_a_sighting_that_is_waited_for_comes_and_the_end_does_too(driven: Any) -> None:
+    stream = sightings(driven)
+    waiting = asyncio.ensure_future(driven.run(anext(stream)))
+    await asyncio.sleep(0.01)
+    with pytest.raises(RuntimeError, match="another coroutine"):
+        await driven.run(anext(stream))
+    stream.see(device())
+    assert (await waiting).udn == "uuid:a"
+    ending = asyncio.ensure_future(driven.run(taken(stream)))
+    assert await ending == []
