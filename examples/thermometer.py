@@ -14,8 +14,8 @@ async def main() -> None:
     thermometer = Thermometer()
     async with host(Device("Workbench", services=[thermometer]), port=8123) as hosted:
         print(hosted.description_url, flush=True)
-        await hosted.subscribed()  # somebody has had the initial event
-        thermometer.temperature = 20.5  # one event; never waits for a subscriber
+        await hosted.subscribed()  # a subscriber has had the initial event
+        thermometer.temperature = 20.5  # one event; does not wait for subscribers
         with thermometer.batch():  # one event with both
             thermometer.temperature = 31.0
             thermometer.alarm = True

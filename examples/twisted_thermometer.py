@@ -1,4 +1,4 @@
-"""A thermometer on the network, with Twisted. Give a port, or 0 for any."""
+"""A thermometer on the network, with Twisted. Give a port; 0 is any free one."""
 
 import sys
 
@@ -17,8 +17,8 @@ async def main(port: int) -> None:
     thermometer = Thermometer()
     port = thermometer.listen(port, interface="127.0.0.1")  # or put .resource into your own site
     print(f"http://127.0.0.1:{port}/", flush=True)
-    await thermometer.subscribed()  # somebody has had the initial event
-    thermometer.temperature = 20.5  # one event; never waits for a subscriber
+    await thermometer.subscribed()  # a subscriber has had the initial event
+    thermometer.temperature = 20.5  # one event; does not wait for subscribers
     with thermometer.batch():  # one event with both
         thermometer.temperature = 31.0
         thermometer.alarm = True

@@ -1,4 +1,4 @@
-"""Watch an event URL, with Twisted. Prints three events, or as many as a second argument says."""
+"""Print three events of an event URL, with Twisted. A second argument is another number."""
 
 import sys
 
@@ -18,7 +18,7 @@ async def main(event_url: str, count: int) -> None:
 
     control_point = ControlPoint()
     control_point.listen(interface="127.0.0.1")
-    subscription = control_point.subscribe(event_url, show)  # renews, resubscribes, never gives up
+    subscription = control_point.subscribe(event_url, show)  # renews, resubscribes, retries
     await enough
     await control_point.close()
 

@@ -1,4 +1,4 @@
-"""Watch it."""
+"""Print the events of a thermometer. Give the URL of its description."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ async def main(description_url: str) -> None:
     async with ControlPoint() as control_point:
         device = await control_point.device(description_url)
         async with device["Thermometer"].subscribe() as subscription:
-            async for event in subscription:  # renews, resubscribes, tells when it cannot
+            async for event in subscription:  # renews, resubscribes, repairs gaps
                 print(
                     event.seq, dict(event.changes), subscription.values["Temperature"], flush=True
                 )

@@ -70,6 +70,7 @@ PUBLIC = {
         AdvertisementKind
         AttemptFailed
         AttemptTimedOut
+        CDS_EVENT
         CONTAINERS
         Cause
         Change

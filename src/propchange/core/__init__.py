@@ -82,7 +82,7 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.values.container_update_ids import CONTAINERS
 from propchange.core.values.data_types import DataType, data_type
-from propchange.core.values.lastchange import LastChangeFold
+from propchange.core.values.lastchange import CDS_EVENT, LastChangeFold
 from propchange.core.values.merging import Fold
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import (
@@ -98,6 +98,7 @@ from propchange.core.wire.messages import (
 )
 
 __all__ = [
+    "CDS_EVENT",
     "CONTAINERS",
     "DEFAULT_LIMITS",
     "AdvertisedDevice",
