@@ -136,7 +136,7 @@ def test_a_new_subscription_is_asked_for_and_fires_with_the_answer(
         "NT: upnp:event",
         "TIMEOUT: Second-1800",
     } <= set(sent)
-    assert service.event_connection is protocol
+    assert isinstance(service.event_connection, event.EventProtocol)
     assert not deferred.called
     for byte in GRANT:
         protocol.dataReceived(bytes([byte]))

@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from propchange import cohen3 as event
-from propchange.cohen3.notification import Subscriber
+from propchange.cohen3.subscriber import Subscriber
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.errors import DeliveryError
@@ -315,7 +315,7 @@ def test_bytes_that_nobody_asked_for_end_a_connection(reactor: Any, send: Any) -
 def test_the_protocol_alone_reads_one_answer_and_ends(
     monkeypatch: pytest.MonkeyPatch, reactor: Any, caplog: Any, step: int
 ) -> None:
-    monkeypatch.setattr("propchange.cohen3.notification.default_reactor", lambda: reactor)
+    monkeypatch.setattr("propchange.cohen3.answer.default_reactor", lambda: reactor)
     protocol = event.NotificationProtocol()
     transport = StringTransport()
     protocol.makeConnection(transport)
@@ -332,7 +332,7 @@ def test_the_protocol_alone_reads_one_answer_and_ends(
 def test_the_protocol_alone_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch, reactor: Any
 ) -> None:
-    monkeypatch.setattr("propchange.cohen3.notification.default_reactor", lambda: reactor)
+    monkeypatch.setattr("propchange.cohen3.answer.default_reactor", lambda: reactor)
     protocol = event.NotificationProtocol()
     transport = StringTransport()
     protocol.makeConnection(transport)

@@ -16,11 +16,11 @@ import sys
 import types
 
 from propchange.cohen3 import event_server
-from propchange.cohen3.event import Event
+from propchange.cohen3.answer import PeerResponse
 from propchange.cohen3.event_protocol import EventProtocol, subscribe, unsubscribe
-from propchange.cohen3.event_server import EventServer
+from propchange.cohen3.event_server import Event, EventServer
 from propchange.cohen3.event_subscription_server import EventSubscriptionServer
-from propchange.cohen3.notification import NotificationProtocol, PeerResponse, send_notification
+from propchange.cohen3.notification import NotificationProtocol, send_notification
 
 __all__ = [
     "Event",

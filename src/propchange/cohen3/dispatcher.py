@@ -1,13 +1,14 @@
 """The event dispatcher and the logger that the classes of :mod:`propchange.cohen3` are.
 
-Their names and manners are those that Cohen3's classes had from the packages they stood on, as
-far as programs use them. An *event* here is a name that listeners are bound to, not a UPnP event.
+Cohen3's classes have them from other packages. Here is what programs use of those. An *event* in
+this module is a name that listeners are bound to, not a UPnP event.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar
 
 __all__ = ["BindError", "EventDispatcher", "Logger"]
@@ -16,15 +17,23 @@ Listener = Callable[..., object]
 
 
 # logging.getLogger takes a lock, and some of this is called for every event.
-_loggers: dict[str, logging.Logger] = {}
+_logger_of = cache(logging.getLogger)
 
 
 class BindError(Exception):
     """There is no event of that name, or the listener is not bound to it."""
 
 
+def _at(level: int, **more: Any) -> Callable[..., None]:
+    def log(self: Logger, message: object, *args: object, **kwargs: Any) -> None:
+        self.log(level, message, *args, **{**more, **kwargs})
+
+    return log
+
+
 class Logger:
-    """Logs to the standard logger whose name is :attr:`logCategory`."""
+    """Logs to the standard logger whose name is :attr:`logCategory`, by the methods that a logger
+    of :mod:`logging` has."""
 
     logCategory: ClassVar[str] = "default"
     """The name of the logger, the same for all objects of a class."""
@@ -32,42 +41,18 @@ class Logger:
     @property
     def logger(self) -> logging.Logger:
         """The logger of this class."""
-        logger = _loggers.get(self.logCategory)
-        if logger is None:
-            logger = _loggers[self.logCategory] = logging.getLogger(self.logCategory)
-        return logger
+        return _logger_of(self.logCategory)
 
     def log(self, level: int, message: object, *args: object, **kwargs: Any) -> None:
         """Log at ``level``, one of those of :mod:`logging`."""
         self.logger.log(level, message, *args, **kwargs)
 
-    def debug(self, message: object, *args: object, **kwargs: Any) -> None:
-        """Log at the level of that name."""
-        self.logger.debug(message, *args, **kwargs)
-
-    def info(self, message: object, *args: object, **kwargs: Any) -> None:
-        """Log at the level of that name."""
-        self.logger.info(message, *args, **kwargs)
-
-    def warning(self, message: object, *args: object, **kwargs: Any) -> None:
-        """Log at the level of that name."""
-        self.logger.warning(message, *args, **kwargs)
-
-    def error(self, message: object, *args: object, **kwargs: Any) -> None:
-        """Log at the level of that name."""
-        self.logger.error(message, *args, **kwargs)
-
-    def critical(self, message: object, *args: object, **kwargs: Any) -> None:
-        """Log at the level of that name."""
-        self.logger.critical(message, *args, **kwargs)
-
-    def exception(self, message: object, *args: object, **kwargs: Any) -> None:
-        """Log an error with the exception that is being handled."""
-        self.logger.error(message, *args, **{"exc_info": True, **kwargs})
-
-    msg = info
-    warn = warning
-    fatal = critical
+    debug = _at(logging.DEBUG)
+    info = msg = _at(logging.INFO)
+    warning = warn = _at(logging.WARNING)
+    error = _at(logging.ERROR)
+    critical = fatal = _at(logging.CRITICAL)
+    exception = _at(logging.ERROR, exc_info=True)
 
 
 class EventDispatcher:

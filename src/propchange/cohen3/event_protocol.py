@@ -16,26 +16,23 @@ from weakref import WeakKeyDictionary
 from twisted.internet.defer import CancelledError, Deferred
 
 from propchange.cohen3 import event_server
-from propchange.cohen3.dispatcher import Logger
+from propchange.cohen3.answer import AnswerProtocol, PeerResponse
 from propchange.cohen3.event_server import POLICY, own_delivery_url
-from propchange.cohen3.notification import PeerResponse
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.requests import (
     addressed_to,
     http_url,
-    leads_inside,
-    redirect_url,
     renewal_message,
     subscribe_message,
     unsubscribe_message,
 )
 from propchange.core.subscriber.timing import backoff, granted_duration, kept_duration
 from propchange.core.wire.messages import Request, Response
+from propchange.driver.requests import Answer, Requests
 from propchange.errors import LocalProtocolError, PropchangeError
-from propchange.twisted.exchanges import Exchange, connect
 from propchange.twisted.reactors import Reactor, default_reactor
-from propchange.twisted.requests import locate
+from propchange.twisted.runtime import TwistedRuntime
 
 __all__ = ["EventProtocol", "subscribe", "unsubscribe"]
 
@@ -63,8 +60,8 @@ def _record_of(service: Any) -> _Record:
     return _records.setdefault(service, _Record())
 
 
-class EventProtocol(Exchange, Logger):
-    """A connection to the event URL of ``service``, for one request: ``action`` is "subscribe",
+class EventProtocol(AnswerProtocol):
+    """Reads the answer to one request to the event URL of ``service``: ``action`` is "subscribe",
     for new subscriptions and renewals, or "unsubscribe".
 
     The answer may come in any number of chunks. A grant is told with ``service.set_sid`` and
@@ -84,27 +81,25 @@ class EventProtocol(Exchange, Logger):
         reactor: Reactor | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        Exchange.__init__(self, reactor=reactor, limits=limits)
+        super().__init__(limits.request_seconds, reactor=reactor, limits=limits)
         self.service = service
         self.action = action
+        self.given_up = False
         self.renewed: str | None = None
         """The SID that is renewed."""
-        self.connecting: Deferred[Any] | None = None
+        self.request: Deferred[Answer] | None = None
+        """The request, where :func:`subscribe` sends it."""
         self.finished: list[Deferred[bool]] = []
         """Requests for the same service that wait for the end of this one. Each is told whether
         this one has ended by itself."""
-        self.given_up = False
-        self.url = ""
-        self.redirects = 0
-        """How many more redirects are followed. The service is not told of these."""
-        self.led_to: str | None = None
+        self._limits = limits
 
     def teardown(self) -> None:
-        """End the connection, whatever is under way on it, and what waits for its end."""
+        """Give the request up, and the connection, unless there was an answer."""
         self.given_up = self.given_up or not self.done
-        connecting, self.connecting = self.connecting, None
-        if self.transport is None and connecting is not None:
-            connecting.cancel()
+        request, self.request = self.request, None
+        if request is not None:
+            request.cancel()
         self.end()
         if getattr(self.service, "event_connection", None) is self:
             self.service.event_connection = None
@@ -114,28 +109,21 @@ class EventProtocol(Exchange, Logger):
 
     def answered(self, response: Response) -> None:
         """The device has answered."""
-        if self.redirects and not self.given_up:
-            self.led_to = redirect_url(self.url, response)
-        if self.led_to is not None:
-            self.end()
-        else:
-            if response.status != 200:
-                self.warning("%s was answered with %d", self.action, response.status)
-            if self.action == "subscribe":
-                try:
-                    self._tell_service(response)
-                except Exception:  # noqa: BLE001 - the connection is to be ended all the same
-                    self.exception("the service failed at the answer to its SUBSCRIBE")
-            self.done = True
-            self.teardown()
-        super().answered(response)
+        if response.status != 200:
+            self.warning("%s was answered with %d", self.action, response.status)
+        if self.action == "subscribe":
+            try:
+                self._tell_service(response)
+            except Exception:  # noqa: BLE001 - the connection is to be ended all the same
+                self.exception("the service failed at the answer to its SUBSCRIBE")
+        self.done = True
+        self.teardown()
 
     def broken(self, error: PropchangeError) -> None:
         """The device will not answer."""
         self.debug("%s: %s", self.action, error)
         self.done = True
         self.teardown()
-        super().broken(error)
 
     def _tell_service(self, response: Response) -> None:
         service, server = self.service, event_server.current
@@ -236,10 +224,26 @@ class _Sending:
         early = server.early if server is not None and subscribes and sid is None else None
         if early is not None:
             early.expect()
+        connection = self._connection = EventProtocol(
+            service, self._action, reactor=self._reactor, limits=self._limits
+        )
+        connection.renewed = sid
+        if subscribes:
+            service.event_connection = connection
+        requests = Requests(TwistedRuntime(self._reactor), self._limits)
+        connection.request = Deferred.fromCoroutine(
+            requests.follow(url, lambda led_to, _: addressed_to(message, led_to))
+        )
         try:
-            response = await self._exchange(message, url, sid)
+            response = (await connection.request).response
+            connection.answered(response)
         except (PropchangeError, CancelledError, ValueError) as error:
-            self._failed(url, sid, error)
+            given_up = connection.given_up  # by the service, which may be gone
+            connection.done = True
+            connection.teardown()
+            _logger.warning("%s to %s: %s", self._action, url, error)
+            if subscribes and (sid is not None or self._persistent) and not given_up:
+                self._send_later(url, sid)
             return None
         finally:
             if early is not None:
@@ -254,47 +258,6 @@ class _Sending:
         elif subscribes and self._persistent and sid is None and not service.get_sid():
             self._send_later(url, None)
         return PeerResponse.of(response)
-
-    async def _exchange(self, message: Request, url: str, sid: str | None) -> Response:
-        """Send ``message`` and give the answer, of the last URL that redirects lead to."""
-        connection = await self._connect_to(url, sid, self._limits.redirects)
-        response = await connection.request(message)
-        while connection.led_to is not None:
-            asked = connection.peer
-            led_to, left = connection.led_to, connection.redirects - 1
-            connection = await self._connect_to(led_to, sid, left)
-            if asked and connection.peer and leads_inside(asked, connection.peer):
-                connection.redirects = 0
-                connection.answered(response)
-            else:
-                response = await connection.request(addressed_to(message, connection.url))
-        return response
-
-    async def _connect_to(self, url: str, sid: str | None, redirects: int) -> EventProtocol:
-        """Another connection. It takes the place of the one before at the service."""
-        connection = EventProtocol(
-            self._service, self._action, reactor=self._reactor, limits=self._limits
-        )
-        connection.renewed, connection.url, connection.redirects = sid, url, redirects
-        if self._connection is not None:
-            connection.finished, self._connection.finished = self._connection.finished, []
-        if self._subscribes:
-            self._service.event_connection = connection
-        self._connection = connection
-        endpoint = locate(url).endpoint
-        connecting = connect(self._reactor, endpoint, connection, limits=self._limits)
-        connection.connecting = connecting
-        return await connecting
-
-    def _failed(self, url: str, sid: str | None, error: Exception) -> None:
-        connection = self._connection
-        assert connection is not None  # since it has failed
-        given_up = connection.given_up  # by the service, which may be gone
-        connection.done = True
-        connection.teardown()
-        _logger.warning("%s to %s: %s", self._action, url, error)
-        if self._subscribes and (sid is not None or self._persistent) and not given_up:
-            self._send_later(url, sid)
 
     def _send_later(self, url: str, sid: str | None) -> None:
         # What the service has asked for meanwhile takes the place of this.

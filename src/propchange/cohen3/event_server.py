@@ -1,16 +1,16 @@
-"""The side of a control point that hears events: EventServer, and where it stands."""
+"""The side of a control point that hears events: EventServer, its events and its delivery URL."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
-from propchange.cohen3.event import Event
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.early_messages import EarlyMessages
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
@@ -21,7 +21,7 @@ from propchange.errors import RemoteProtocolError
 from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
 from propchange.twisted.reporting import product
 
-__all__ = ["POLICY", "EventServer", "own_delivery_url"]
+__all__ = ["POLICY", "Event", "EventServer", "own_delivery_url"]
 
 POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
 """What a control point asks for and takes, unless it wants something else."""
@@ -38,6 +38,54 @@ current: EventServer | None = None
 _RECEIVED = "event_server_message_received"
 
 _NOTIFY = "UDA 2.0 §4.3.2"
+
+
+class Event(dict[str, str], Logger):
+    """An event message: variable -> text.
+
+    ``elements`` is a parsed propertyset, anything with the ``findall`` of ElementTree; ``raw`` its
+    bytes, which are parsed when there are no ``elements``. A SID in bytes becomes a str.
+    Raises RemoteProtocolError when ``raw`` alone is given and is no propertyset.
+    """
+
+    logCategory = "event"
+    ns: ClassVar[str] = "urn:schemas-upnp-org:event-1-0"
+
+    def __init__(
+        self, sid: str | bytes, elements: Any = None, raw: bytes | str | None = None
+    ) -> None:
+        super().__init__()
+        self._sid = sid.decode("latin-1") if isinstance(sid, bytes) else sid
+        self.raw = raw
+        if elements is not None:
+            self.from_elements(elements)
+        elif raw is not None:
+            body = raw.encode() if isinstance(raw, str) else raw
+            self.update(parse_propertyset(body, DEFAULT_LIMITS))
+
+    @classmethod
+    def of(cls, sid: str, raw: bytes, pairs: Iterable[tuple[str, str]]) -> Event:
+        """An event whose ``raw`` has been parsed already."""
+        event = cls.__new__(cls)
+        dict.__init__(event, pairs)
+        event._sid = sid
+        event.raw = raw
+        return event
+
+    def get_sid(self) -> str:
+        """The SID, a str."""
+        return self._sid
+
+    def from_elements(self, elements: Any) -> None:
+        """Take over the variables of a parsed propertyset."""
+        properties = elements.findall(f"{{{self.ns}}}property")
+        if not properties:
+            self.warning("an event without properties of the right namespace")
+            properties = elements.findall("property")
+        for one in properties:
+            for variable in one:
+                if isinstance(variable.tag, str):  # neither a comment nor an instruction
+                    self[variable.tag.rpartition("}")[2]] = variable.text or ""
 
 
 class EventServer(EventDispatcher, Resource, Logger):

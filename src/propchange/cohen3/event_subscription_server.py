@@ -1,24 +1,25 @@
-"""The device side of Cohen3's events: SUBSCRIBE, renewal, UNSUBSCRIBE and expiry, where the dict
-of subscribers that the service holds is the truth."""
+"""The device side: SUBSCRIBE, renewal, UNSUBSCRIBE and expiry, where the dict of subscribers that
+the service keeps is the truth."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred
-from twisted.web.resource import Resource
 
+from propchange.cohen3.answer import PeerResponse
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.cohen3.event_server import own_delivery_url
-from propchange.cohen3.notification import PeerResponse, Subscriber, outbox_of, send_notification
+from propchange.cohen3.notification import outbox_of, send_notification
+from propchange.cohen3.subscriber import Subscriber, keep, seconds_left
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
-    Cancellation,
     NewSubscription,
     PublisherPolicy,
     Renewal,
@@ -28,22 +29,22 @@ from propchange.core.publisher.judge import (
     subscribe_response,
     unsubscribe_response,
 )
-from propchange.core.wire.headers import format_timeout, parse_timeout
-from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.headers import format_timeout
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
-from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.core.wire.refusals import Refusal
 from propchange.driver.timer import Timer
 from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
-from propchange.twisted.messages import answer, call_when_left, read_body, read_request
-from propchange.twisted.reactors import Reactor, clock_of, default_reactor, later_of
+from propchange.twisted.messages import read_body
+from propchange.twisted.reactors import Reactor, clock_of, later_of
 from propchange.twisted.reporting import default_policy
-from propchange.twisted.service import Service
+from propchange.twisted.service import EventURL, Service
 
-__all__ = ["EventSubscriptionServer", "ServiceSubscribers"]
+__all__ = ["EventSubscriptionServer"]
 
 
-class EventSubscriptionServer(EventDispatcher, Resource, Logger):
+class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     """The web resource at the event URL of ``service``.
 
     Of the service it uses ``get_subscribers()``, the live dict of SID -> subscriber,
@@ -60,7 +61,6 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
     ``command`` is ``{"method": …, "path": …}``, ``headers`` those of the request.
     """
 
-    isLeaf = True
     logCategory = "event_subscription_server"
 
     def __init__(
@@ -72,173 +72,162 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         reactor: Reactor | None = None,
         on_link: Callable[[Endpoint], Sequence[OnLink]] = on_link_for,
     ) -> None:
-        Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
+        own = service if isinstance(service, Service) else self
+        EventURL.__init__(self, own, policy or default_policy(), limits, reactor)
         EventDispatcher.__init__(self)
         self.register_event("event_client_message_received")
-        self._given_reactor = reactor
         self.service = service
         self.subscribers: Any = (
-            ServiceSubscribers(service, self._reactor)
+            ServiceSubscribers(service, self.reactor)
             if isinstance(service, Service)
             else service.get_subscribers()
         )
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
-        self._policy = policy or default_policy()
-        self._limits = limits
         self._on_link = on_link
         if callable(getattr(service, "check_subscribers", None)):
             # What Cohen3's services call in a loop to this end; their own removes nobody.
             service.check_subscribers = self.check_subscribers
         self._timer: Timer | None = None
-        self._sweep_at: float | None = None
 
     # --- requests ---
 
     def render(self, request: Any) -> bytes:
         """Answer a request of any method."""
         body = read_body(request, self._limits)
-        data = body if isinstance(body, bytes) else b""
         command = {"method": request.method, "path": request.path}
         headers = request.requestHeaders.copy()  # listeners may do with it as they like
+        data = body if isinstance(body, bytes) else b""
         self.dispatch_event("event_client_message_received", command, headers, data)
-        message = read_request(request, data)
-        if isinstance(body, Refusal):
-            return self._refuse(request, message, body)
-        if request.prepath and request.postpath:
-            # A site has this resource at one path; one that is nothing else has it at all.
-            return self._refuse(request, message, Refusal(404, "no service has this event URL", ""))
-        if isinstance(self.service, Service):
-            rendered: bytes = self.service.resource.render(request)  # type: ignore[no-untyped-call] # Twisted's
-            return rendered
-        if message.method == "SUBSCRIBE":
-            return self._subscribe(request, message)
-        if message.method == "UNSUBSCRIBE":
-            return self._unsubscribe(request, message)
-        refusal = Refusal(405, f"{message.method[:40]} is not for an event URL", "UDA 2.0 §2.1")
-        return self._refuse(request, message, refusal)
+        return EventURL.render(self, request)
 
     render_SUBSCRIBE = render_UNSUBSCRIBE = render
 
-    def _refuse(self, request: Any, message: Request, refusal: Refusal) -> bytes:
-        self.info(
-            "%s (%s): %s answered %d: %s",
-            self.service.id,
-            self.backend_name,
-            message,
-            refusal.status,
-            refusal.reason,
-        )
-        return answer(request, refusal_response(refusal, self._policy, message))
+    def refuse(self, message: Request, refusal: Refusal) -> Response:
+        """The response that refuses ``message``."""
+        self._log("%s answered %d: %s", message, refusal.status, refusal.reason)
+        return EventURL.refuse(self, message, refusal)
 
-    def _subscribe(self, request: Any, message: Request) -> bytes:
-        links = () if message.local is None else self._on_link(message.local)
+    def receive_request(self, message: Request) -> Response:
+        """Judge a SUBSCRIBE or UNSUBSCRIBE."""
+        if message.method == "UNSUBSCRIBE":
+            return self._unsubscribe(message)
         if message.local is None or message.peer is None:
-            refusal = Refusal(412, "the request did not come over TCP", "")
-            return self._refuse(request, message, refusal)
-        verdict = judge_subscribe(*self._as_judged(message), self._limits, links)
-        if isinstance(verdict, Refusal):
-            return self._refuse(request, message, verdict)
+            return self.refuse(message, Refusal(412, "the request did not come over TCP", ""))
+        links = self._on_link(message.local)
+        verdict = judge_subscribe(*self._as_judged(message, message.local), self._limits, links)
+        if isinstance(verdict, NewSubscription):
+            return self._subscribe(message, verdict)
         if isinstance(verdict, Renewal):
-            return self._renew(request, message, verdict)
-        return self._add(request, message, verdict)
+            return self._renew(message, verdict)
+        return self.refuse(message, verdict)
 
-    def _as_judged(self, message: Request) -> tuple[Request, PublisherPolicy]:
+    def response_sent(self, response: Response) -> None:
+        """The answer to a SUBSCRIBE has left: what was sent to the subscriber may go."""
+        outbox = outbox_of(cast(Subscriber, response.receipt), self.reactor)
+        outbox.release(self._policy.initial_event_delay)
+
+    def response_lost(self, response: Response) -> None:
+        """The answer to a SUBSCRIBE did not leave, so that nobody knows the SID."""
+        self._withdraw(cast(Subscriber, response.receipt))
+
+    def _withdraw(self, subscriber: Subscriber) -> None:
+        subscriber.withdraw()
+        outbox_of(subscriber, self.reactor).drop()
+
+    def _as_judged(self, message: Request, local: Endpoint) -> tuple[Request, PublisherPolicy]:
         """``message`` and the policy for it.
 
-        A callback to this very listener is refused, since a publisher has nothing to tell itself;
-        but where a control point of this process hears its events on the same port, as Cohen3's
-        does, that one delivery URL is right."""
-        callback = message.fields.get(b"callback")
-        local = message.local
-        if callback is None or local is None or callback != _own_callback():
+        A callback to the listener that has received the request is refused, since a publisher has
+        nothing to tell itself. Cohen3's control point hears its events on the port of the devices
+        of the same process, so that its delivery URL is right."""
+        own = own_delivery_url()
+        if own is None or message.fields.get(b"callback") != f"<{own}>".encode():
             return message, self._policy
-        judged = Request(
-            message.method,
-            message.target,
-            message.headers,
-            peer=message.peer,
-            local=local._replace(port=0),
-            http_version=message.http_version,
-            keep_alive=message.keep_alive,
-        )
+        judged = copy(message)
+        judged.local = local._replace(port=0)
         return judged, replace(self._policy, hosts=self._policy.hosts | {str(local)})
 
-    def _renew(self, request: Any, message: Request, verdict: Renewal) -> bytes:
-        subscriber = self._find(verdict.sid)
-        if subscriber is None:
-            return self._refuse(request, message, _unknown(verdict.sid))
-        self._keep(subscriber, verdict.duration)
-        self.debug("%s renewed for %d s", verdict.sid, verdict.duration)
-        return answer(
-            request, subscribe_response(verdict.sid, verdict.duration, self._policy, message)
-        )
-
-    def _add(self, request: Any, message: Request, verdict: NewSubscription) -> bytes:
+    def _subscribe(self, message: Request, verdict: NewSubscription) -> Response:
         refusal = self._judge_room(verdict.peer.host)
         if refusal is not None:
-            return self._refuse(request, message, refusal)
+            return self.refuse(message, refusal)
         sid = f"uuid:{uuid4()}"
-        subscriber = Subscriber(
-            {"sid": sid, "callback": verdict.urls[0].url, "seq": 0, "timeout": "", "created": 0.0},
-            verdict.urls,
-        )
+        fields = {"sid": sid, "callback": verdict.urls[0].url, "seq": 0}
+        subscriber = Subscriber(fields, verdict.urls)
         subscriber.source = verdict.local._replace(port=0)
         subscriber.peer = verdict.peer.host
         subscriber.uda = self._policy.uda
         subscriber.table = self.subscribers
-        outbox = outbox_of(subscriber, self._reactor)
-        outbox.hold()
-        self._keep(subscriber, verdict.duration)
+        keep(subscriber, verdict.duration, self.reactor.seconds())
+        outbox_of(subscriber, self.reactor).hold()
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500
             self.exception("%s did not take a new subscriber", self.service.id)
-            subscriber.withdraw()
-            outbox.drop()
-            return self._refuse(request, message, Refusal(500, "the service failed", ""))
+            self._withdraw(subscriber)
+            return self.refuse(message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
         self.subscribers.setdefault(sid, subscriber)
-        self._watch(verdict.duration)
+        self._sweep_after(verdict.duration)
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
             pending[self] = self
-
-        def left(sent: bool) -> None:
-            if sent:
-                outbox.release(self._policy.initial_event_delay)
-            else:  # so that nobody knows the SID
-                subscriber.withdraw()
-                outbox.drop()
-
-        call_when_left(request, self._reactor, left)
-        self.info("%s (%s): %s subscribed", self.service.id, self.backend_name, verdict.peer)
-        return answer(request, subscribe_response(sid, verdict.duration, self._policy, message))
+        self._log("%s subscribed", verdict.peer)
+        response = subscribe_response(sid, verdict.duration, self._policy, message)
+        response.receipt = subscriber
+        return response
 
     def _judge_room(self, address: str) -> Refusal | None:
         caps = self._limits.subscriptions, self._limits.subscriptions_per_address
         if len(self.subscribers) >= min(caps):
-            self._sweep()
+            self.check_subscribers()
         theirs = sum(getattr(s, "peer", None) == address for s in self.subscribers.values())
         return judge_room(address, theirs, len(self.subscribers), self._limits)
 
-    def _unsubscribe(self, request: Any, message: Request) -> bytes:
+    def _renew(self, message: Request, verdict: Renewal) -> Response:
+        subscriber = self._find(verdict.sid)
+        if subscriber is None:
+            return self.refuse(message, _unknown(verdict.sid))
+        keep(subscriber, verdict.duration, self.reactor.seconds())
+        self.debug("%s renewed for %d s", verdict.sid, verdict.duration)
+        return subscribe_response(verdict.sid, verdict.duration, self._policy, message)
+
+    def _unsubscribe(self, message: Request) -> Response:
         verdict = judge_unsubscribe(message, self._policy)
-        if isinstance(verdict, Cancellation) and self._find(verdict.sid) is None:
-            verdict = _unknown(verdict.sid)
         if isinstance(verdict, Refusal):
-            return self._refuse(request, message, verdict)
-        outbox_of(self.subscribers.pop(verdict.sid), self._reactor).end()
-        if not self.subscribers:
-            self._watch(0)
-        self.info("%s (%s): %s cancelled", self.service.id, self.backend_name, verdict.sid)
-        return answer(request, unsubscribe_response(self._policy, message))
+            return self.refuse(message, verdict)
+        if self._find(verdict.sid) is None:
+            return self.refuse(message, _unknown(verdict.sid))
+        outbox_of(self.subscribers.pop(verdict.sid), self.reactor).end()
+        self._sweep_after(self._limits.timer_seconds)
+        self._log("%s cancelled", verdict.sid)
+        return unsubscribe_response(self._policy, message)
+
+    def _find(self, sid: str) -> MutableMapping[str, Any] | None:
+        """The subscriber with that SID, unless its time is up."""
+        subscriber: MutableMapping[str, Any] | None = self.subscribers.get(sid)
+        if subscriber is not None and seconds_left(subscriber, self.reactor.seconds()) <= 0:
+            self.check_subscribers()
+            return None
+        return subscriber
+
+    def _log(self, what: str, *arguments: object) -> None:
+        self.info(f"%s (%s): {what}", self.service.id, self.backend_name, *arguments)
 
     # --- time ---
 
     def check_subscribers(self) -> None:
         """Take those out of the dict whose time is up. Done at each deadline anyway."""
-        self._sweep()
+        left = self._limits.timer_seconds
+        for sid, subscriber in tuple(self.subscribers.items()):
+            seconds = seconds_left(subscriber, self.reactor.seconds())
+            left = min(left, max(seconds, 0))
+            if seconds <= 0:
+                self._log("%s expired", sid)
+                del self.subscribers[sid]
+                outbox_of(subscriber, self.reactor).end()
+        self._sweep_after(left)
 
     def disconnect(self) -> Deferred[None]:
         """The service ends: leave nothing with the reactor, and give up what was on its way. Fires
@@ -246,71 +235,28 @@ class EventSubscriptionServer(EventDispatcher, Resource, Logger):
         released, since it stands among their pending notifications."""
         if self._timer is not None:
             self._timer.close()
-        self._sweep_at = None
         endpoints: set[Endpoint] = set()
         for subscriber in tuple(self.subscribers.values()):
-            endpoints |= outbox_of(subscriber, self._reactor).drop()
-        return deliveries_of(self._reactor).leave(*endpoints)
+            endpoints |= outbox_of(subscriber, self.reactor).drop()
+        return deliveries_of(self.reactor).leave(*endpoints)
 
-    @property
-    def _reactor(self) -> Reactor:
-        if self._given_reactor is None:
-            self._given_reactor = default_reactor()
-        return self._given_reactor
-
-    def _keep(self, subscriber: MutableMapping[str, Any], duration: int) -> None:
-        subscriber["timeout"] = format_timeout(duration).decode("ascii")
-        subscriber["created"] = time.time()
-        if isinstance(subscriber, Subscriber):
-            subscriber.expires = self._reactor.seconds() + duration
-            subscriber.stamp = (subscriber["created"], subscriber["timeout"])
-
-    def _seconds_left(self, subscriber: MutableMapping[str, Any]) -> float:
-        """By the reactor's clock, which no change of the date disturbs; by the date when a
-        program has written another ``created`` or ``timeout``."""
-        if isinstance(subscriber, Subscriber) and subscriber.expires is not None:
-            created, timeout = subscriber.stamp
-            if (subscriber.get("created"), subscriber.get("timeout")) == (created, timeout):
-                return subscriber.expires - self._reactor.seconds()
-        try:
-            duration = parse_timeout(str(subscriber["timeout"]).encode("latin-1"))
-            return float(subscriber["created"]) + (duration or 86_400.0) - time.time()
-        except (KeyError, TypeError, ValueError):
-            return 86_400.0
-
-    def _find(self, sid: str) -> MutableMapping[str, Any] | None:
-        """The subscriber with that SID, unless its time is up."""
-        subscriber: MutableMapping[str, Any] | None = self.subscribers.get(sid)
-        if subscriber is not None and self._seconds_left(subscriber) <= 0:
-            self._sweep()
-            return None
-        return subscriber
-
-    def _sweep(self, now: float = 0.0) -> None:
-        left = self._limits.timer_seconds
-        for sid, subscriber in tuple(self.subscribers.items()):
-            seconds = self._seconds_left(subscriber)
-            if seconds <= 0:
-                self.info("%s (%s): %s expired", self.service.id, self.backend_name, sid)
-                del self.subscribers[sid]
-                outbox_of(subscriber, self._reactor).end()
-            else:
-                left = min(left, seconds)
-        self._sweep_at = None
-        self._watch(left)
-
-    def _watch(self, seconds: float) -> None:
-        """Sweep after ``seconds``, if not before."""
+    def _sweep_after(self, seconds: float) -> None:
+        """Check the subscribers after ``seconds``, if not before; not while there are none."""
         if self._timer is None:
-            clock = self._reactor.seconds
-            self._timer = Timer(later_of(self._reactor), self._limits, self._sweep, clock=clock)
-        when = self._reactor.seconds() + seconds
+            later, clock = later_of(self.reactor), self.reactor.seconds
+            self._timer = Timer(later, self._limits, self._sweep, clock=clock)
+        when = self.reactor.seconds() + seconds
         if not self.subscribers:
-            self._sweep_at = None
             self._timer.close()
-        elif self._sweep_at is None or when < self._sweep_at:
-            self._sweep_at = when
+        elif self._timer.when is None or when < self._timer.when:
             self._timer.set(when)
+
+    def _sweep(self, now: float) -> None:
+        self.check_subscribers()
+
+
+def _unknown(sid: str) -> Refusal:
+    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")
 
 
 class ServiceSubscribers(Mapping[str, Any]):
@@ -362,13 +308,3 @@ class ServiceSubscribers(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _own_callback() -> bytes | None:
-    """The CALLBACK of the control point in this process, if there is one."""
-    url = own_delivery_url()
-    return None if url is None else f"<{url}>".encode("ascii", "replace")
-
-
-def _unknown(sid: str) -> Refusal:
-    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")

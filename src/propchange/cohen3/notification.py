@@ -5,137 +5,52 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import deque
-from collections.abc import Mapping, MutableMapping
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import MutableMapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import Protocol
 
-from propchange.cohen3.dispatcher import Logger
+from propchange.cohen3.answer import AnswerProtocol, PeerResponse
+from propchange.cohen3.subscriber import Subscriber, addresses_of
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.judge import AttemptVerdict, judge_attempt
-from propchange.core.subscriber.requests import authority_and_target, http_url
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import (
     Delivery,
-    DeliveryAddress,
     DeliveryFailure,
-    DeliveryURL,
     Endpoint,
     EventMessage,
     Response,
 )
-from propchange.errors import DeliveryError, LocalProtocolError
-from propchange.http import ResponseParser, encode_delivery
+from propchange.errors import DeliveryError, PropchangeError
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.reactors import Reactor, default_reactor
 
-__all__ = [
-    "NotificationProtocol",
-    "PeerResponse",
-    "Subscriber",
-    "outbox_of",
-    "send_notification",
-]
-
-
-class PeerResponse(NamedTuple):
-    """What the other side has answered: the HTTP status, and its headers by lower-case name."""
-
-    status: int
-    headers: Mapping[str, str]
-
-    @classmethod
-    def of(cls, response: Response) -> PeerResponse:
-        """The same in the words of this front."""
-        fields = response.fields
-        if not fields:
-            return cls(response.status, _NO_HEADERS)
-        return cls(
-            response.status,
-            {name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items()},
-        )
-
+__all__ = ["NotificationProtocol", "outbox_of", "send_notification"]
 
 _logger = logging.getLogger("notification_protocol")
 
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
-
-class NotificationProtocol(Protocol, Logger):
-    """A connection to a subscriber that was made elsewhere: reads one answer to a NOTIFY, which
-    may come in any number of chunks, and ends the connection."""
+class NotificationProtocol(AnswerProtocol):
+    """A connection to a subscriber that a NOTIFY was sent over: reads the answer."""
 
     logCategory = "notification_protocol"
-    transport: Any
 
     def __init__(self) -> None:
-        self._parser = ResponseParser(DEFAULT_LIMITS)
-        self._parser.expect("NOTIFY")
-        self._alarm: Any = None
+        super().__init__(DEFAULT_LIMITS.attempt_seconds, reactor=None, limits=DEFAULT_LIMITS)
 
-    def connectionMade(self) -> None:
-        """The connection is there; an answer has ``attempt_seconds`` of the limits to come."""
-        seconds = DEFAULT_LIMITS.attempt_seconds
-        self._alarm = default_reactor().callLater(seconds, self.transport.loseConnection)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Some bytes of the answer."""
-        for response in self._parser.feed(data)[:1]:
-            self._answered(response)
-        if self._parser.error is not None:
-            self.debug("the answer to a notification is not HTTP: %s", self._parser.error)
-            self.transport.loseConnection()
-
-    def connectionLost(self, reason: Any = ConnectionDone()) -> None:  # noqa: B008 - Twisted's signature
-        """The connection is gone; an answer that ends with it is whole now."""
-        if self._alarm.active():
-            self._alarm.cancel()
-        response = self._parser.end()
-        if response is not None:
-            self._answered(response)
-
-    def _answered(self, response: Response) -> None:
+    def answered(self, response: Response) -> None:
+        """The subscriber has answered."""
         _warn_unless_taken(response.status)
-        if self._alarm.active():
-            self._alarm.cancel()
-        self.transport.loseConnection()
+
+    def broken(self, error: PropchangeError) -> None:
+        """The subscriber will not answer."""
+        self.debug("no answer to a notification: %s", error)
 
 
 def _warn_unless_taken(status: int) -> None:
     if not 200 <= status < 300:
         _logger.warning("a notification was answered with %d", status)
-
-
-class Subscriber(dict[str, Any]):
-    """The dict of a subscriber: ``sid``, ``callback``, ``seq``, ``timeout``, ``created``.
-
-    Programs read and write these five. The attributes are facts of its SUBSCRIBE: ``urls`` are its
-    delivery URLs as they were judged, ``source`` is the local address to send from, ``peer`` the
-    host that sent the SUBSCRIBE, ``uda`` the version of UDA that its messages follow. ``expires``
-    is in seconds of the reactor's clock and holds while (created, timeout) is ``stamp``. ``table``
-    is the dict of subscribers that it stands in.
-    """
-
-    source: Endpoint | None = None
-    peer = ""
-    uda = "1.1"
-    table: MutableMapping[str, Any] | None = None
-    expires: float | None = None
-    stamp: tuple[Any, Any] = (None, None)
-
-    def __init__(self, fields: Mapping[str, Any], urls: tuple[DeliveryURL, ...]) -> None:
-        super().__init__(fields)
-        self.urls = urls
-
-    def withdraw(self) -> None:
-        """Take this subscriber, or the copy of it that a program keeps, out of its table."""
-        if self.table is not None:
-            self.table.pop(self["sid"], None)
 
 
 class Notification:
@@ -217,7 +132,7 @@ class Outbox:
     ) -> None:
         self.reactor = reactor
         self.deliveries = deliveries_of(reactor)
-        self.addresses = _addresses(subscriber)
+        self.addresses = addresses_of(subscriber)
         self._subscriber = subscriber
         self._others = others
         self._queue: deque[Notification] = deque()
@@ -350,41 +265,3 @@ def send_notification(
     notification = Notification(outbox, message, seq)
     outbox.push(notification)
     return notification.deferred, notification
-
-
-def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, ...]:
-    urls: tuple[DeliveryURL, ...] = getattr(subscriber, "urls", ())
-    callback = subscriber["callback"]
-    if isinstance(callback, bytes):
-        callback = callback.decode("latin-1")
-    if not urls or urls[0].url != callback:
-        url = _delivery_url(callback)
-        urls = () if url is None else (url,)
-    source = getattr(subscriber, "source", None)
-    uda = getattr(subscriber, "uda", "1.1")
-    addresses = (DeliveryAddress(str(subscriber["sid"]), url, source, uda) for url in urls)
-    return tuple(address for address in addresses if _can_be_written(address))
-
-
-def _can_be_written(address: DeliveryAddress) -> bool:
-    try:
-        encode_delivery(Delivery(address, 0, _EMPTY, None))
-    except LocalProtocolError:
-        return False
-    return True
-
-
-_EMPTY = EventMessage((), b"")
-
-
-@lru_cache(maxsize=1024)
-def _delivery_url(callback: str) -> DeliveryURL | None:
-    url = callback.strip("<> ")
-    try:
-        parts = urlsplit(http_url(url))
-    except ValueError:
-        return None
-    authority, target = authority_and_target(url)
-    host, _, zone = (parts.hostname or "").partition("%")
-    scope = int(zone) if zone.isdecimal() else 0
-    return DeliveryURL(url, Endpoint(host, parts.port or 80, scope), authority, target)

@@ -318,7 +318,7 @@ class _Connecting(ClientFactory):
 
     def cancel(self) -> None:
         self._cancelled = True
-        if self.connector is not None and self.connector.state == "connecting":
+        if getattr(self.connector, "state", "connecting") == "connecting":
             self.connector.stopConnecting()
 
 

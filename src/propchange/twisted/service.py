@@ -37,7 +37,7 @@ from propchange.twisted.reporting import default_policy
 from propchange.twisted.site import Site
 from propchange.upnp import service as upnp
 
-__all__ = ["Service"]
+__all__ = ["EventURL", "Service"]
 
 _PATH = "/"
 
@@ -67,7 +67,7 @@ class Service(upnp.Service):
         self._policy = policy or default_policy()
         self._limits = limits
         self._publication: _Publication | None = None
-        self._resource: _EventURL | None = None
+        self._resource: EventURL | None = None
         self._listening: list[Any] = []
         self._closed = False
         self.on_publish: list[Callable[[dict[str, str]], object]] = []
@@ -84,7 +84,7 @@ class Service(upnp.Service):
         """The web resource for the event URL; always the same."""
         if self._resource is None:
             reactor = self._opened().reactor
-            self._resource = _EventURL(self, self._policy, self._limits, reactor)
+            self._resource = EventURL(self, self._policy, self._limits, reactor)
         return self._resource
 
     @property
@@ -163,35 +163,47 @@ class Service(upnp.Service):
         return self._publication
 
 
-class _EventURL(Resource):
-    """The web resource at the event URL of a service."""
+class EventURL(Resource):
+    """The web resource at an event URL. ``publisher`` judges the requests: it has the methods
+    ``receive_request``, ``response_sent`` and ``response_lost`` of a :class:`Service`."""
 
     isLeaf = True
 
     def __init__(
-        self, service: Service, policy: PublisherPolicy, limits: Limits, reactor: Reactor
+        self, publisher: Any, policy: PublisherPolicy, limits: Limits, reactor: Reactor | None
     ) -> None:
         Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
-        self._service = service
+        self._publisher = publisher
         self._policy = policy
         self._limits = limits
-        self._reactor = reactor
+        self._given_reactor = reactor
+
+    @property
+    def reactor(self) -> Reactor:
+        """The reactor that was given, or else the installed one."""
+        if self._given_reactor is None:
+            self._given_reactor = default_reactor()
+        return self._given_reactor
 
     def render(self, request: Any) -> bytes:
         """Answer a request of any method."""
         body = read_body(request, self._limits)
         message = read_request(request, body if isinstance(body, bytes) else b"")
-        refusal = body if isinstance(body, Refusal) else None
-        if refusal is None and request.prepath and request.postpath:
+        if isinstance(body, Refusal):
+            response = self.refuse(message, body)
+        elif request.prepath and request.postpath:
             # A site has this resource at one path; one that is nothing else has it at all.
-            refusal = Refusal(404, "no service has this event URL", "")
-        if refusal is not None:
-            return answer(request, refusal_response(refusal, self._policy, message))
-        response = self._service.receive_request(message)
+            response = self.refuse(message, Refusal(404, "no service has this event URL", ""))
+        else:
+            response = self._publisher.receive_request(message)
         if response.receipt is not None:
-            sent, lost = self._service.response_sent, self._service.response_lost
-            call_when_left(request, self._reactor, lambda left: (sent if left else lost)(response))
+            sent, lost = self._publisher.response_sent, self._publisher.response_lost
+            call_when_left(request, self.reactor, lambda left: (sent if left else lost)(response))
         return answer(request, response)
+
+    def refuse(self, message: Request, refusal: Refusal) -> Response:
+        """The response that refuses ``message``."""
+        return refusal_response(refusal, self._policy, message)
 
 
 def _evented(variable: StateVariable[Any], text: str) -> EventedVariable:

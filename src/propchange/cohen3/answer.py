@@ -1,0 +1,98 @@
+"""What the other side has answered, and the protocol that reads one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol
+
+from propchange.cohen3.dispatcher import Logger
+from propchange.core.limits import Limits
+from propchange.core.wire.messages import Response
+from propchange.errors import ConnectionFailed, PropchangeError, TimedOut
+from propchange.http import ResponseParser
+from propchange.twisted.reactors import Reactor, default_reactor
+
+__all__ = ["AnswerProtocol", "PeerResponse"]
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class PeerResponse(NamedTuple):
+    """An answer: the HTTP status, and the headers by their names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, response: Response) -> PeerResponse:
+        """``response`` as a PeerResponse."""
+        fields = response.fields
+        if not fields:
+            return cls(response.status, _NO_HEADERS)
+        return cls(
+            response.status,
+            {name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items()},
+        )
+
+
+class AnswerProtocol(Protocol, Logger):
+    """A connection that carries one request, which somebody else sends: reads the answer, in any
+    number of chunks, and ends the connection. An answer has ``seconds`` to come.
+
+    Either :meth:`answered` or :meth:`broken` is called, once."""
+
+    transport: Any
+
+    def __init__(self, seconds: float, *, reactor: Reactor | None, limits: Limits) -> None:
+        self._seconds = seconds
+        self._reactor = reactor
+        self._parser = ResponseParser(limits)
+        self._alarm: Any = None
+        self.done = False
+
+    def answered(self, response: Response) -> None:
+        """The answer is whole."""
+
+    def broken(self, error: PropchangeError) -> None:
+        """There will be no answer."""
+
+    def connectionMade(self) -> None:
+        """The connection is there."""
+        reactor = self._reactor or default_reactor()
+        error = TimedOut(f"there was no answer in {self._seconds:g} s")
+        self._alarm = reactor.callLater(self._seconds, self._settle, error)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Some bytes of the answer."""
+        responses = self._parser.feed(data)
+        if responses:
+            self._settle(responses[0])
+        elif self._parser.error is not None:
+            self._settle(self._parser.error)
+
+    def connectionLost(self, reason: Any = ConnectionDone()) -> None:  # noqa: B008 - Twisted's signature
+        """The connection is gone; an answer that ends with it is whole now."""
+        response = self._parser.end()
+        self._settle(response or ConnectionFailed("the connection ended without an answer"))
+
+    def end(self) -> None:
+        """End the connection now."""
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None and alarm.active():
+            alarm.cancel()
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _settle(self, result: Response | PropchangeError) -> None:
+        if self.done:
+            return
+        self.done = True
+        self.end()
+        if isinstance(result, Response):
+            self.answered(result)
+        else:
+            self.broken(result)
