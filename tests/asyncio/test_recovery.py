@@ -14,13 +14,10 @@ from typing import Any
 import pytest
 
 from propchange.asyncio.control_point import ControlPoint
-from propchange.asyncio.interfaces import own_interfaces
-from propchange.asyncio.requests import failure_of, fetch, send
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Cause, Status, StatusChange
-from propchange.core.subscriber.requests import Failure
-from propchange.core.wire.messages import Endpoint, Request
-from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.machine import own_interfaces
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -219,67 +216,3 @@ async def test_another_device_at_the_old_description_url_is_not_subscribed_to(
             assert device.sids == 0
             device.documents["/description.xml"] = right
             await until(lambda: subscription.sid)
-
-
-# --- what went wrong ---
-
-
-async def failed(awaitable: Awaitable[object]) -> Exception:
-    try:
-        await awaitable
-    except PropchangeError as error:
-        return error
-    raise AssertionError("nothing went wrong")
-
-
-def request(local: Endpoint) -> Request:
-    return Request("SUBSCRIBE", "/", ((b"HOST", b"x"),))
-
-
-async def test_a_port_that_nobody_listens_on_is_refused(wire: Any) -> None:
-    door = wire.listen()
-    door.close()
-    error = await failed(send(request, Endpoint("127.0.0.1", door.port)))
-    assert failure_of(error) is Failure.REFUSED
-
-
-async def test_an_address_that_is_not_this_machines_is_no_source(wire: Any) -> None:
-    source = Endpoint("192.0.2.5", 0)
-    error = await failed(send(request, Endpoint("127.0.0.1", wire.listen().port), source=source))
-    assert failure_of(error, source) is Failure.NO_SOURCE
-    assert failure_of(error) is Failure.SILENCE
-
-
-@pytest.mark.one_loop
-async def test_a_host_that_accepts_no_connection_in_time_is_unreachable(
-    wire: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def never(*args: object) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr("propchange.asyncio.requests.connect", never)
-    limits = limited(connect_seconds=0.01)
-    error = await failed(send(request, Endpoint("192.0.2.1", 80), limits=limits))
-    assert failure_of(error) is Failure.UNREACHABLE
-
-
-@pytest.mark.one_loop
-@pytest.mark.parametrize(("answer", "failure"), [(b"", Failure.BROKEN), (None, Failure.SILENCE)])
-async def test_an_answer_that_never_comes_is_silence_and_an_end_without_one_is_not(
-    raw_device: Any, answer: bytes | None, failure: Failure
-) -> None:
-    async with raw_device() as device:
-        device.answers["SUBSCRIBE"] = answer
-        endpoint = Endpoint("127.0.0.1", device.port)
-        error = await failed(send(request, endpoint, limits=limited(request_seconds=0.2)))
-    assert failure_of(error) is failure
-
-
-@pytest.mark.one_loop
-async def test_a_description_that_is_none_is_one_that_was_answered(raw_device: Any) -> None:
-    async with raw_device() as device:
-        answer = await fetch(f"http://127.0.0.1:{device.port}/nothing")
-        assert answer.response.status == 404
-    assert failure_of(DescriptionError("answered with 404")) is Failure.DESCRIPTION
-    assert failure_of(ValueError("no URL")) is Failure.DESCRIPTION
-    assert failure_of(RemoteProtocolError("no HTTP")) is Failure.BROKEN

@@ -4,8 +4,11 @@ loop, and one whose time a test moves and whose connections are in memory."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -14,10 +17,15 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 
 from propchange.asyncio.runtime import AsyncioRuntime
+from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.requests import Requests
 from propchange.driver.runtime import Runtime, Transport
 from propchange.twisted.runtime import TwistedRuntime
+from tests.asyncio.conftest import raw_device
 from tests.wire import Wire
+
+__all__ = ["raw_device"]
 
 T = TypeVar("T")
 
@@ -50,6 +58,8 @@ class Driven:
         if self._runtime is None:
             if self.kind == "twisted":
                 self._reactor = AsyncioSelectorReactor(asyncio.get_running_loop())
+                # It looks names up in threads, which begin with it.
+                self._reactor.startRunning(installSignalHandlers=False)
                 self._runtime = TwistedRuntime(self._reactor)
             else:
                 self._runtime = AsyncioRuntime()
@@ -62,8 +72,12 @@ class Driven:
             return await deferred.asFuture(asyncio.get_running_loop())
         return await coroutine
 
+    def requests(self, **limits: Any) -> Requests:
+        return Requests(self.runtime, replace(DEFAULT_LIMITS, **limits))
+
     def end(self) -> None:
         if self._reactor is not None:
+            self._reactor.getThreadPool().stop()
             self._reactor.waker.connectionLost(None)
 
 
@@ -243,3 +257,18 @@ def memory() -> MemoryRuntime:
 @pytest.fixture
 def transport() -> type[MemoryTransport]:
     return MemoryTransport
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port as of a host behind a firewall that drops: connecting to it brings no answer."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(server.getsockname())
+        yield server.getsockname()[1]

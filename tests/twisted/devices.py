@@ -106,6 +106,8 @@ class Device:
                 factory.clientConnectionFailed(None, failure)
                 continue
             protocol = factory.buildProtocol(None)
+            if protocol is None:  # the attempt was given up
+                continue
             transport = StringTransport(
                 hostAddress=IPv4Address("TCP", HERE, bound[1] if bound else 40_000),
                 peerAddress=IPv4Address("TCP", host, port),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +24,8 @@ from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.driver.machine import Machine
 from propchange.twisted import ControlPoint
-from propchange.twisted.diagnosing import Surroundings, free_port
 from propchange.twisted.site import Site
 from tests.twisted.devices import Device
 
@@ -135,10 +134,10 @@ def outside(reactor: Any, **how: Any) -> Device:
     """A control point on a machine that looks as the test says, and a device."""
     own = LocalAddress("10.0.0.2", 0, ip_network("10.0.0.0/24"), "eth0", 2)
     how.setdefault("in_container", lambda: False)
-    surroundings = Surroundings(
+    machine = Machine(
         source_towards=lambda device: "10.0.0.2", free_port=lambda host: 50_007, **how
     )
-    device = Device(reactor, addresses=lambda: [own], surroundings=surroundings)
+    device = Device(reactor, addresses=lambda: [own], machine=machine)
     # Its own listener, as a peer reaches it.
     device.put("10.0.0.2:9000")
     return device
@@ -186,7 +185,7 @@ def test_the_listener_is_asked_whether_it_can_be_reached_and_does_not_count_itse
         "10.0.0.2:9000 accepts connections"
     )
     assert diagnosis.facts.connections == 0
-    assert device.point._probes.callers.of("10.0.0.2") is None
+    assert device.point._callers.of("10.0.0.2") is None
     stray = StringTransport(peerAddress=us, hostAddress=us)
     channel = device.sites[0].buildProtocol(us)
     channel.makeConnection(stray)
@@ -246,12 +245,6 @@ def test_addresses_that_cannot_be_read_hinder_no_diagnosis(reactor: Any) -> None
     def fails() -> Any:
         raise OSError("no netlink here")
 
-    device = Device(reactor, addresses=fails, surroundings=Surroundings(free_port=lambda _: 1))
+    device = Device(reactor, addresses=fails, machine=Machine(free_port=lambda _: 1))
     subscription, _, _ = device.subscribe()
     assert device.result(subscription.diagnose()).facts.own == ()
-
-
-def test_the_port_that_is_connected_from_is_free() -> None:
-    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
-        with socket.socket(family) as sock:
-            sock.bind((host, free_port(host)))

@@ -19,10 +19,11 @@ from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
+from propchange.driver.machine import own_interfaces
 from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed, RemoteProtocolError, TimedOut
 from propchange.twisted import ControlPoint
-from propchange.twisted.addresses import local_addresses, own_interfaces
+from propchange.twisted.addresses import local_addresses
 from propchange.twisted.exchanges import Exchange, connect, failure_of
 from propchange.twisted.reactors import later_of
 from tests.twisted.devices import Device, reply

@@ -66,7 +66,7 @@ def test_without_a_usable_service_description_values_are_texts(
         (reply(404), DescriptionError, "was answered with 404"),
         (reply(200, "<html>"), DescriptionError, ""),
         (b"what?\r\n\r\n", DescriptionError, "was not answered in HTTP"),
-        (b"", ConnectionFailed, "without an answer"),
+        (b"", ConnectionFailed, "was closed"),
     ],
 )
 def test_what_cannot_be_read_is_told(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import platform
 import random
@@ -12,12 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from typing import Self, overload
 
 from propchange.asyncio.clock import monotonic
-from propchange.asyncio.diagnosing import look
-from propchange.asyncio.documents import Documents
-from propchange.asyncio.interfaces import own_interfaces
-from propchange.asyncio.probes import SelfProbes
 from propchange.asyncio.remote import RemoteDevice
-from propchange.asyncio.requests import failure_of, follow
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.sightings import Sighting
 from propchange.asyncio.subscription import Subscription
@@ -39,10 +33,14 @@ from propchange.core.subscriber.requests import (
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import PRODUCT
+from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
+from propchange.driver.documents import Documents
 from propchange.driver.interfaces import ports_of
 from propchange.driver.listener import Listener
+from propchange.driver.machine import Machine, own_interfaces
 from propchange.driver.reporting import GuardedTap, Warnings, report
+from propchange.driver.requests import Requests, failure_of
 from propchange.driver.sightings import SightingKind, Sightings
 from propchange.driver.sockets import cannot_listen
 from propchange.driver.timer import Timer
@@ -108,15 +106,10 @@ class ControlPoint:
             callback_port=callback_port,
         )
         self.limits = limits
-        self._documents = Documents(self._policy, limits)
         self._discovers = discovery
         self._off_link_locations = off_link_locations
         self._search = search
         self._discovery: Discovery
-        # Or an unanswered one would hold up the end twice: of its subscription, then of this.
-        self._parting_limits = dataclasses.replace(
-            limits, request_seconds=min(limits.request_seconds, limits.unsubscribe_seconds)
-        )
         self._interface = interface
         self._ports = ports_of(port)
         self._logger = logging.getLogger("propchange.subscriber")
@@ -125,7 +118,9 @@ class ControlPoint:
         self._interfaces = own_interfaces()
         self._source: Endpoint | None = None
         self._callers = ConnectionHistory(limits)
-        self._probes = SelfProbes(self._callers, limits)
+        self._requests: Requests
+        self._documents: Documents
+        self._diagnoses: Diagnoses
         self._protocol = SubscriberProtocol(
             new_token=lambda: secrets.token_urlsafe(16),
             jitter=random.random,
@@ -248,6 +243,8 @@ class ControlPoint:
         """The document at ``url`` and where it was found in the end. Raises DescriptionError for
         another status than 200 and for what is no HTTP, ConnectionFailed, TimedOut, and
         ValueError for no http:// URL."""
+        if self._listener is None:
+            self._opened()
         return await self._documents.read(url)
 
     # --- entering and leaving ---
@@ -256,13 +253,17 @@ class ControlPoint:
         if self._entered:
             raise RuntimeError("a control point is entered once; make another")
         self._entered = True
-        self._loop = asyncio.get_running_loop()
+        runtime = AsyncioRuntime()
+        self._loop = runtime.loop
+        self._requests = Requests(runtime, self.limits)
+        self._documents = Documents(self._requests, self._policy)
+        self._diagnoses = Diagnoses(self._requests, self._callers, Machine())
         self._timer = Timer(
-            self._loop.call_later, self.limits, self._deadline, clock=monotonic, jumped=self._jumped
+            runtime.call_later, self.limits, self._deadline, clock=monotonic, jumped=self._jumped
         )
         documents = self._documents
         self._discovery = Discovery(
-            AsyncioRuntime(),
+            runtime,
             self._protocol,
             interfaces=self._interfaces,
             read=documents.description
@@ -343,6 +344,7 @@ class ControlPoint:
             task.cancel()
         try:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._requests.close()
         finally:
             await listener.close()
 
@@ -393,20 +395,18 @@ class ControlPoint:
 
     async def diagnose(self, record: SubscriptionRecord) -> Diagnosis:
         """For :class:`Subscription`: say how ``record`` is, and why."""
-        return await look(
+        return await self._diagnoses.diagnose(
             lambda: self._protocol.facts(record, monotonic()),
-            probes=self._probes,
             listening=() if self._listener is None else self._listener.endpoints,
             own=self._interfaces.addresses,
             source=self._source,
-            limits=self.limits,
         )
 
     # --- inputs of the protocol ---
 
     def _respond(self, request: Request) -> Response:
-        if request.target in self._probes.targets:
-            return self._probes.answer(request)
+        if request.target in self._diagnoses.targets:
+            return self._diagnoses.answer(request)
         if self._tap is not None:
             self._tap(request)
         response = self._protocol.receive_notify(request, monotonic())
@@ -470,13 +470,12 @@ class ControlPoint:
                 self._tap(message)
             return message
 
-        parting = request.kind is RequestKind.UNSUBSCRIBE
-        answer = await follow(
-            request.url,
-            build,
-            source=request.source or self._source,
-            limits=self._parting_limits if parting else self.limits,
-        )
+        seconds = self.limits.request_seconds
+        if request.kind is RequestKind.UNSUBSCRIBE:
+            # Or an unanswered one would hold up the end twice: of its subscription, then of this.
+            seconds = min(seconds, self.limits.unsubscribe_seconds)
+        source = request.source or self._source
+        answer = await self._requests.follow(request.url, build, source=source, seconds=seconds)
         if self._tap is not None:
             self._tap(answer.response)
         request.url = answer.url

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from propchange.asyncio.clock import monotonic
 from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
-from propchange.asyncio.interfaces import own_interfaces
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY, PublisherPolicy
@@ -34,6 +33,7 @@ from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.listener import Listener
+from propchange.driver.machine import own_interfaces
 from propchange.driver.reporting import GuardedTap, Warnings
 from propchange.driver.sockets import cannot_listen
 from propchange.driver.timer import Timer

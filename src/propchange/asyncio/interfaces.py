@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-import ifaddr
-
-from propchange.asyncio.clock import monotonic
-from propchange.asyncio.surroundings import kind_of, source_towards
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.interfaces import Interfaces, scoped_host
+from propchange.driver.interfaces import scoped_host
+from propchange.driver.machine import own_interfaces
 
 __all__ = [
     "addresses",
@@ -21,17 +18,9 @@ __all__ = [
     "default_address",
     "endpoint_of",
     "on_link_for",
-    "own_interfaces",
 ]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
-
-
-def own_interfaces(*, adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters) -> Interfaces:
-    """What is known of this machine's addresses, by ifaddr and the system."""
-    return Interfaces(
-        clock=monotonic, adapters=adapters, source_towards=source_towards, kind_of=kind_of
-    )
 
 
 def endpoint_of(sockaddr: Any) -> Endpoint:

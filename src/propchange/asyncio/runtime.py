@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.interfaces import scoped_host
 from propchange.driver.runtime import Connection, Transport
-from propchange.driver.sockets import bind, endpoint_of, socket_address
+from propchange.driver.sockets import bind, endpoint_of, is_address, socket_address
 from propchange.driver.timer import Armed
 
 __all__ = ["AsyncioRuntime", "monotonic"]
@@ -69,7 +69,7 @@ class AsyncioRuntime:
 
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
-                failed(error if isinstance(error, OSError) else OSError(None, str(error)))
+                failed(_os_error(error))
 
         task.add_done_callback(ended)
         return task
@@ -83,17 +83,35 @@ class AsyncioRuntime:
             return stream
 
         async with asyncio.timeout(seconds):
-            if source is None or not endpoint.scope:
-                await self.loop.create_connection(
-                    make,
-                    scoped_host(endpoint),
-                    endpoint.port,
-                    local_addr=None if source is None else (source.host, source.port),
-                )
-            else:
+            if source is not None and endpoint.scope:
                 await self._connect_within(make, endpoint, source)
+            else:
+                await self._connect_in_turn(make, endpoint, source)
         if stream.gone:
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+    async def _connect_in_turn(
+        self, make: Callable[[], Any], endpoint: Endpoint, source: Endpoint | None
+    ) -> None:
+        """Connect to the first address of ``endpoint`` that accepts. The error of the last one is
+        raised: where there are several, asyncio's own has no errno."""
+        local = None if source is None else (source.host, source.port)
+        found = [endpoint]
+        if not is_address(endpoint.host):
+            found = await self.resolve(scoped_host(endpoint), endpoint.port)
+            if source is not None:
+                six = ":" in source.host
+                found = [each for each in found if (":" in each.host) is six]
+        failure: OSError = socket.gaierror(socket.EAI_NONAME, "no address of the source's family")
+        for each in found:
+            try:
+                host = scoped_host(each)
+                await self.loop.create_connection(make, host, each.port, local_addr=local)
+            except OSError as error:
+                failure = error
+            else:
+                return
+        raise failure
 
     async def _connect_within(
         self, make: Callable[[], Any], endpoint: Endpoint, source: Endpoint
@@ -144,6 +162,13 @@ class AsyncioRuntime:
         """The endpoints of ``host``; see :meth:`.Runtime.resolve`."""
         found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return [endpoint_of(address) for _, _, _, _, address in found]
+
+
+def _os_error(error: BaseException) -> OSError:
+    """``error`` of an attempt to connect, as the driver wants it."""
+    if isinstance(error, UnicodeError):  # a name that cannot be one
+        return socket.gaierror(socket.EAI_NONAME, str(error))
+    return error if isinstance(error, OSError) else OSError(None, str(error))
 
 
 class _Stream:

@@ -63,7 +63,6 @@ class Exchange:
         self._parser = ResponseParser(requests.limits)
         self._connected: Future[None] = requests.runtime.future()
         self._response: Future[Response] | None = None
-        self._answered = False
         self._error: PropchangeError | None = None
         self._transport: Transport | None = None
         self._early = b""  # what came before the request was sent
@@ -88,6 +87,8 @@ class Exchange:
                 self, self._endpoint, source=source, seconds=seconds, failed=failed
             )
             await self._connected
+            if self._error is not None:
+                raise self._error
         except (OSError, ValueError) as error:  # a host that cannot be one
             failures.append(error if isinstance(error, OSError) else OSError(str(error)))
         if failures:
@@ -117,13 +118,20 @@ class Exchange:
         """End the connection, or the attempt to make it, now."""
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._transport is not None and self._answered:
-            self._transport.close()
-        elif self._transport is not None:
-            self._transport.abort()
+        if self._transport is not None:
+            # Twisted aborts with a reset, which is for a device that does not read.
+            end = self._transport.abort if self._transport.unwritten() else self._transport.close
+            end()
         elif self._attempt is not None:
             self._attempt.cancel()
             self._requests.gone(self)
+
+    def give_up(self) -> None:
+        """End it, for another one than who waits for it, who gets a ConnectionFailed."""
+        self.end()
+        self._lost("was given up")
+        if not self._connected.done():
+            self._connected.set_result(None)
 
     def _time_out(self) -> None:
         seconds = self._requests.limits.request_seconds
@@ -131,7 +139,6 @@ class Exchange:
 
     def _answer(self, response: Response) -> None:
         assert self._response is not None
-        self._answered = True
         self._response.set_result(response)
 
     def _break(self, error: PropchangeError) -> None:
@@ -279,7 +286,7 @@ class Requests:
     async def close(self) -> None:
         """End what is under way, which then fails, and wait until no connection is left."""
         for exchange in tuple(self._open):
-            exchange.end()
+            exchange.give_up()
         if self._open:
             self._empty = self.runtime.future()
             await self._empty

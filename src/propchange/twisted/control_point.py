@@ -10,13 +10,13 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
+from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted, SubscriberOutcome
@@ -25,21 +25,21 @@ from propchange.core.subscriber.record import Convert, SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
+from propchange.driver.documents import Documents
+from propchange.driver.machine import Machine, own_interfaces
 from propchange.driver.reporting import Warnings, report
+from propchange.driver.requests import Requests, failure_of
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.driver.timer import Timer
-from propchange.errors import DescriptionError
-from propchange.twisted.addresses import endpoint_of, local_addresses, own_interfaces
-from propchange.twisted.diagnosing import Probes, Surroundings
-from propchange.twisted.documents import Documents
-from propchange.twisted.exchanges import failure_of
+from propchange.errors import DescriptionError, PropchangeError
+from propchange.twisted.addresses import endpoint_of, local_addresses
 from propchange.twisted.listening import listen
 from propchange.twisted.messages import answer, read_body, read_request
 from propchange.twisted.reactors import all_of, clock_of, later_of
 from propchange.twisted.remote import RemoteDevice, RemoteService
 from propchange.twisted.reporting import product
-from propchange.twisted.requests import Answer, Requests
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 from propchange.twisted.sightings import Sighting
 from propchange.twisted.site import Site
@@ -60,7 +60,7 @@ class ControlPoint:
     connection and the port that is listened on (NAT, containers). ``friendly_name`` tells devices
     of UDA 2.0 who asks. ``addresses`` gives those of this machine, every
     ``Limits.address_seconds`` while there are subscriptions; what else is seen of the machine for a
-    diagnosis is in ``surroundings``.
+    diagnosis is in ``machine``.
 
     ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
     need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
@@ -84,7 +84,7 @@ class ControlPoint:
         callback_port: int | None = None,
         shared_path: str | None = None,
         addresses: Callable[[], Sequence[LocalAddress]] = local_addresses,
-        surroundings: Surroundings = Surroundings(),  # noqa: B008 - a frozen value
+        machine: Machine = Machine(),  # noqa: B008 - a frozen value
         discovery: bool = False,
         off_link_locations: bool = False,
         search: Callable[[str], object] | None = None,
@@ -109,10 +109,12 @@ class ControlPoint:
         self._protocol = SubscriberProtocol(
             new_token=_new_token, jitter=random.random, policy=self._policy, limits=limits
         )
-        self._requests = Requests(self._reactor, limits)
-        self.documents = Documents(self._requests, self._policy, limits)
+        self._callers = ConnectionHistory(limits)
+        runtime = TwistedRuntime(self._reactor)
+        self._requests = Requests(runtime, limits)
+        self.documents = Documents(self._requests, self._policy)
         """For :class:`~propchange.twisted.remote.RemoteService`."""
-        self._probes = Probes(self._requests, limits, _new_token, surroundings)
+        self._diagnoses = Diagnoses(self._requests, self._callers, machine)
         self._timer = Timer(
             later_of(self._reactor), limits, self._deadline, clock=self._clock, jumped=self._jumped
         )
@@ -120,17 +122,11 @@ class ControlPoint:
         documents = self.documents
         read = documents.description if off_link_locations else documents.announced_description
 
-        def read_to_the_end(url: str) -> Deferred[DeviceDescription]:
-            # A request that is under way cannot be cancelled.
-            found: Deferred[DeviceDescription] = Deferred()
-            read(url).chainDeferred(found)
-            return found
-
         self._discovery = Discovery(
-            TwistedRuntime(self._reactor),
+            runtime,
             self._protocol,
             interfaces=own_interfaces(clock=self._clock),
-            read=read_to_the_end,
+            read=read,
             policy=self._policy,
             changed=self._queue_drain,
             off_link_locations=off_link_locations,
@@ -160,12 +156,12 @@ class ControlPoint:
         if self._ports:
             raise RuntimeError("this control point listens already")
         # Whoever serves the events on a site of their own tells of no connections.
-        self._protocol.callers = self._probes.callers
+        self._protocol.callers = self._callers
         site = Site(
             _Receiver(self),
             limits=self.limits,
             reactor=self._reactor,
-            history=self._probes.callers,
+            history=self._callers,
             server=product(self._policy.uda),
         )
         self._ports = listen(self._reactor, port, site, interface)
@@ -209,17 +205,17 @@ class ControlPoint:
         if (description_url is None) == (udn is None):
             raise ValueError("a device has either a description URL or a udn")
 
-        def found(description: DeviceDescription) -> RemoteDevice:
+        async def read() -> RemoteDevice:
+            if udn is not None:
+                description = await self._discovery.find(udn, timeout)
+            else:
+                assert description_url is not None
+                description = await self.documents.description(description_url)
             device = RemoteDevice(self, description)
             self._discovery.follow(device)
             return device
 
-        if udn is not None:
-            description = Deferred.fromCoroutine(self._discovery.find(udn, timeout))
-        else:
-            assert description_url is not None
-            description = self.documents.description(description_url)
-        return description.addCallback(found)
+        return Deferred.fromCoroutine(read())
 
     def devices(self, type: str | None = None) -> Sightings[Sighting]:
         """The root devices around, for ``async for`` in a coroutine under
@@ -361,11 +357,13 @@ class ControlPoint:
 
     def diagnose(self, record: SubscriptionRecord) -> Deferred[Diagnosis]:
         """For :class:`Subscription`: say how ``record`` is, and why."""
-        return self._probes.look(
-            lambda: self._protocol.facts(record, self._clock()),
-            listening=self._listening(),
-            own=self._own_addresses,
-            source=self._source,
+        return Deferred.fromCoroutine(
+            self._diagnoses.diagnose(
+                lambda: self._protocol.facts(record, self._clock()),
+                listening=self._listening(),
+                own=self._own_addresses,
+                source=self._source,
+            )
         )
 
     def _own_addresses(self) -> tuple[LocalAddress, ...]:
@@ -382,14 +380,14 @@ class ControlPoint:
 
         def stop(_: object) -> Any:
             found = Deferred.fromCoroutine(self._discovery.close())
-            gone = self._requests.end()
+            gone = Deferred.fromCoroutine(self._requests.close())
             self._timer.close()
             if self._drain_call is not None and self._drain_call.active():
                 self._drain_call.cancel()
             ports, self._ports = self._ports, []
             site, self._site = self._site, None
-            closed = [found] if site is None else [found, site.close()]
-            return all_of([*(maybeDeferred(port.stopListening) for port in ports), *closed, *gone])
+            closed = [found, gone] if site is None else [found, gone, site.close()]
+            return all_of([*(maybeDeferred(port.stopListening) for port in ports), *closed])
 
         return ends.addCallback(stop).addCallback(lambda _: None)
 
@@ -413,11 +411,11 @@ class ControlPoint:
     @property
     def probe_targets(self) -> Collection[str]:
         """The targets of the requests by which a diagnosis looks whether the listener answers."""
-        return self._probes.own.targets
+        return self._diagnoses.targets
 
     def answer_probe(self, message: Request) -> Response:
         """The answer to one of them."""
-        return self._probes.own.answer(message)
+        return self._diagnoses.answer(message)
 
     # --- inputs and outputs of the protocol ---
 
@@ -458,54 +456,51 @@ class ControlPoint:
         for outcome in self._protocol.take_outcomes():
             self._report(outcome)
         for request in self._protocol.take_requests():
-            does = self._describe if request.kind is RequestKind.DESCRIBE else self._send
-            maybeDeferred(does, request).addErrback(self._failed, request).addBoth(
-                lambda _: self._drain()
-            )
+            Deferred.fromCoroutine(self._run(request))
         if not self._subscriptions:
             self._addresses_due = None
         deadlines = (self._protocol.next_deadline(), self._addresses_due)
         self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
-    def _send(self, request: OutgoingRequest) -> Deferred[None]:
+    async def _run(self, request: OutgoingRequest) -> None:
+        try:
+            if request.kind is RequestKind.DESCRIBE:
+                await self._describe(request)
+            else:
+                await self._send(request)
+        except Exception as error:
+            if not isinstance(error, PropchangeError | ValueError | LookupError):
+                self._logger.exception("%r failed in a way that nobody foresaw", request)
+            why = failure_of(error, request.source)
+            self._protocol.request_failed(request, str(error), self._clock(), why)
+            device = request.subscription.device
+            if device is not None:
+                self._discovery.subscription_failed(str(device))
+        self._drain()
+
+    async def _send(self, request: OutgoingRequest) -> None:
         def build(url: str, local: Endpoint) -> Request:
             port = self.web_server_port
             assert port is not None
             message = request.build(local._replace(port=port))
             return message if url == request.url else addressed_to(message, url)
 
-        def answered(answer: Answer) -> None:
-            request.url, request.remote = answer.url, answer.peer
-            self._protocol.response_received(request, answer.response, self._clock())
-
         source = request.source or self._source
-        return self._requests.follow(request.url, build, source=source).addCallback(answered)
+        answer = await self._requests.follow(request.url, build, source=source)
+        request.url, request.remote = answer.url, answer.peer
+        self._protocol.response_received(request, answer.response, self._clock())
 
-    def _describe(self, request: OutgoingRequest) -> Deferred[None]:
+    async def _describe(self, request: OutgoingRequest) -> None:
         """Read the description again, and find the service in it again."""
         subscription = self._subscriptions.get(request.subscription)
         service = None if subscription is None else subscription.service
         if service is None:
             raise DescriptionError("the subscription is to a bare event URL")
-
-        def found(description: DeviceDescription) -> Deferred[None]:
-            again = RemoteDevice(self, description).same_service(service)
-
-            def converted(convert: Convert | None) -> None:
-                # Types that were known once are better than none.
-                convert = convert or request.subscription.convert
-                self._protocol.described(request, again.event_url, convert, self._clock())
-
-            return again.conversions().addCallback(converted)
-
-        return self.documents.description(service.device.url).addCallback(found)
-
-    def _failed(self, failure: Failure, request: OutgoingRequest) -> None:
-        why = failure_of(failure.value, request.source)
-        self._protocol.request_failed(request, failure.getErrorMessage(), self._clock(), why)
-        device = request.subscription.device
-        if device is not None:
-            self._discovery.subscription_failed(str(device))
+        description = await self.documents.description(service.device.url)
+        again = RemoteDevice(self, description).same_service(service)
+        # Types that were known once are better than none.
+        convert = await again.conversions() or request.subscription.convert
+        self._protocol.described(request, again.event_url, convert, self._clock())
 
     def _report(self, outcome: SubscriberOutcome) -> None:
         if isinstance(outcome, Event):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from propchange.core.subscriber.events import Event, StatusChange
@@ -38,10 +38,12 @@ class RemoteService(DescribedService):
         Fails with DescriptionError, ConnectionFailed or TimedOut."""
         if self._variables is not None:
             return succeed(self._variables)
+        return Deferred.fromCoroutine(self._read_variables())
+
+    async def _read_variables(self) -> Mapping[str, StateVariable[Any]]:
         point = self._control_point
-        return maybeDeferred(lambda: point.documents.read(self._scpd_url())).addCallback(
-            lambda found: self._declared(found[0], point.limits)
-        )
+        document, _ = await point.documents.read(self._scpd_url())
+        return self._declared(document, point.limits)
 
     def conversions(self) -> Deferred[Convert | None]:
         """What makes typed values of texts; None, and a warning, where the service description

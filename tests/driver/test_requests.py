@@ -2,25 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+import os
+import socket
 from typing import Any
 
 import pytest
 
-from propchange.asyncio import requests as requests_module
 from propchange.asyncio.interfaces import addresses
-from propchange.asyncio.requests import fetch, follow, locate, send
-from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint, Request
+from propchange.driver.requests import Answer, failure_of, locate, words_of
+from propchange.driver.runtime import Transport
 from propchange.errors import (
     ConnectionFailed,
+    DescriptionError,
     LocalProtocolError,
+    PropchangeError,
     RemoteProtocolError,
     TimedOut,
 )
-
-Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -55,10 +55,26 @@ def redirect(location: bytes, status: int = 307) -> bytes:
     return b"HTTP/1.1 %d Moved\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % (status, location)
 
 
+async def fetch(driven: Any, url: str, *, limits: Any = (), **how: Any) -> Answer:
+    """GET ``url``."""
+    answer: Answer = await driven.run(driven.requests(**dict(limits)).fetch(url, **how))
+    return answer
+
+
+async def send(driven: Any, build: Any, port: int, *, limits: Any = (), **how: Any) -> Answer:
+    """Send what ``build`` makes of the local end to ``port`` of this machine."""
+    requests = driven.requests(**dict(limits))
+    url = f"http://127.0.0.1:{port}/"
+    answer: Answer = await driven.run(requests.follow(url, lambda _, local: build(local), **how))
+    return answer
+
+
 # --- one request ---
 
 
-async def test_a_request_is_built_for_the_local_end_of_its_connection(wire: Any) -> None:
+async def test_a_request_is_built_for_the_local_end_of_its_connection(
+    driven: Any, wire: Any
+) -> None:
     async with answering(wire, OK) as (port, requests):
         locals_: list[Endpoint] = []
 
@@ -67,7 +83,7 @@ async def test_a_request_is_built_for_the_local_end_of_its_connection(wire: Any)
             return subscribe(local)
 
         source = Endpoint("127.0.0.9", 1234)
-        response = await send(build, Endpoint("127.0.0.1", port), source=source)
+        response, *_ = await send(driven, build, port, source=source)
         assert (response.status, response.body) == (200, b"hi")
         assert locals_[0].host == "127.0.0.9"
         assert f"CALLBACK: <http://{locals_[0]}/>".encode() in requests[0]
@@ -84,15 +100,17 @@ async def test_a_request_is_built_for_the_local_end_of_its_connection(wire: Any)
     ],
     ids=["length", "to-the-end", "empty", "interim", "more-bytes"],
 )
-async def test_a_response_is_read_to_its_end(wire: Any, answer: bytes, body: bytes) -> None:
+async def test_a_response_is_read_to_its_end(
+    driven: Any, wire: Any, answer: bytes, body: bytes
+) -> None:
     async with answering(wire, answer) as (port, _):
-        found = await fetch(f"http://127.0.0.1:{port}/")
+        found = await fetch(driven, f"http://127.0.0.1:{port}/")
         assert (found.response.status, found.response.body) == (200, body)
 
 
-async def test_a_response_may_come_byte_by_byte(wire: Any) -> None:
+async def test_a_response_may_come_byte_by_byte(driven: Any, wire: Any) -> None:
     door = wire.listen()
-    task = asyncio.ensure_future(fetch(f"http://127.0.0.1:{door.port}/"))
+    task = asyncio.ensure_future(fetch(driven, f"http://127.0.0.1:{door.port}/"))
     peer = await door.accept()
     for byte in OK:
         await peer.send(bytes([byte]))
@@ -102,67 +120,77 @@ async def test_a_response_may_come_byte_by_byte(wire: Any) -> None:
     assert await peer.rest() == b""
 
 
-async def test_an_answer_to_subscribe_without_length_is_not_waited_for(wire: Any) -> None:
+async def test_an_answer_to_subscribe_without_length_is_not_waited_for(
+    driven: Any, wire: Any
+) -> None:
     """Devices leave CONTENT-LENGTH out, and the connection open."""
 
     door = wire.listen()
-    task = asyncio.ensure_future(send(subscribe, Endpoint("127.0.0.1", door.port)))
+    task = asyncio.ensure_future(send(driven, subscribe, door.port))
     peer = await door.accept()
     await peer.send(b"HTTP/1.1 200 OK\r\nSID: uuid:1\r\nTIMEOUT: Second-300\r\n\r\n")
-    assert (await task).fields[b"sid"] == b"uuid:1"
+    assert (await task).response.fields[b"sid"] == b"uuid:1"
 
 
-async def test_an_answer_that_was_there_before_the_request_counts() -> None:
-    exchange = requests_module._Exchange(Endpoint("127.0.0.1", 9), DEFAULT_LIMITS)
-    exchange.connection_made(Early())  # type: ignore[arg-type]  # what is used of one
+def transport(written: list[bytes]) -> Transport:
+    """One that keeps what is written."""
+
+    def nothing() -> None:
+        pass
+
+    here = Endpoint("127.0.0.1", 9)
+    return Transport(
+        written.append,
+        *[nothing] * 5,
+        unwritten=int,
+        exact_writing=nothing,
+        is_closing=bool,
+        local=here,
+        peer=here,
+    )
+
+
+async def test_an_answer_that_was_there_before_the_request_counts(driven: Any) -> None:
+    exchange = driven.requests().exchange(Endpoint("127.0.0.1", 9))
+    written: list[bytes] = []
+    exchange.connection_made(transport(written))
     exchange.data_received(b"HTTP/1.1 200 OK\r\n")
     exchange.data_received(b"SID: uuid:1\r\n\r\n")
-    assert (await exchange.send(subscribe(exchange.local))).fields[b"sid"] == b"uuid:1"
+    response = await driven.run(exchange.send(subscribe(exchange.local), 1))
+    assert response.fields[b"sid"] == b"uuid:1"
+    assert len(written) == 1
     # What comes after it counts no more.
     exchange.data_received(OK)
     exchange.eof_received()
-
-
-class Early:
-    """The transport of a connection whose peer does not wait for the request."""
-
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        return "127.0.0.1", 9
-
-    def write(self, data: bytes) -> None:
-        pass
+    exchange.end()
 
 
 # --- failures ---
 
 
-async def test_nobody_there_is_a_failed_connection(wire: Any) -> None:
+@pytest.mark.filterwarnings("ignore:unclosed <socket")  # Twisted: one that it could not bind
+async def test_nobody_there_is_a_failed_connection(driven: Any, wire: Any) -> None:
     door = wire.listen()
     door.close()
     for source in (None, Endpoint("127.0.0.1", 0), Endpoint("203.0.113.1", 0)):
         with pytest.raises(ConnectionFailed, match=rf"127\.0\.0\.1:{door.port}"):
-            await send(subscribe, Endpoint("127.0.0.1", door.port), source=source)
+            await send(driven, subscribe, door.port, source=source)
     with pytest.raises(ConnectionFailed, match="does-not-exist"):
-        await fetch("http://does-not-exist.invalid/")
+        await fetch(driven, "http://does-not-exist.invalid/")
 
 
-async def test_connecting_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def unanswered(*arguments: object) -> None:
-        """As when a host has left."""
-        await asyncio.get_running_loop().create_future()
-
-    monkeypatch.setattr(requests_module, "connect", unanswered)
-
-    limits = replace(DEFAULT_LIMITS, connect_seconds=0.05)
-    with pytest.raises(ConnectionFailed, match=r"within 0\.05 s"):
-        await send(subscribe, Endpoint("127.0.0.1", 9), limits=limits)
+async def test_connecting_has_a_limit(driven: Any, deaf_port: int) -> None:
+    limits = {"connect_seconds": 0.05}
+    with pytest.raises(ConnectionFailed, match=r"no answer within 0\.05 s") as failed:
+        await send(driven, subscribe, deaf_port, limits=limits)
+    assert failure_of(failed.value) is Failure.UNREACHABLE
 
 
-async def test_a_device_that_does_not_answer_is_given_up(wire: Any) -> None:
+async def test_a_device_that_does_not_answer_is_given_up(driven: Any, wire: Any) -> None:
     door = wire.listen()
-    limits = replace(DEFAULT_LIMITS, request_seconds=0.05)
+    limits = {"request_seconds": 0.05}
     with pytest.raises(TimedOut, match=rf"127\.0\.0\.1:{door.port} did not answer within 0\.05 s"):
-        await fetch(f"http://127.0.0.1:{door.port}/", limits=limits)
+        await fetch(driven, f"http://127.0.0.1:{door.port}/", limits=limits)
     peer = await door.accept()
     await peer.until(b"\r\n\r\n")
     assert await peer.rest() == b""
@@ -171,10 +199,10 @@ async def test_a_device_that_does_not_answer_is_given_up(wire: Any) -> None:
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", OK[:-1]])
 @pytest.mark.parametrize("how", ["end", "reset"])
 async def test_an_answer_that_is_not_whole_is_a_failed_connection(
-    wire: Any, sent: bytes, how: str
+    driven: Any, wire: Any, sent: bytes, how: str
 ) -> None:
     door = wire.listen()
-    task = asyncio.ensure_future(fetch(f"http://127.0.0.1:{door.port}/"))
+    task = asyncio.ensure_future(fetch(driven, f"http://127.0.0.1:{door.port}/"))
     peer = await door.accept()
     await peer.until(b"\r\n\r\n")
     await peer.send(sent)
@@ -186,61 +214,107 @@ async def test_an_answer_that_is_not_whole_is_a_failed_connection(
         await task
 
 
-async def test_an_answer_that_is_not_http_is_the_devices_fault(wire: Any) -> None:
+async def test_an_answer_that_is_not_http_is_the_devices_fault(driven: Any, wire: Any) -> None:
     async with answering(wire, b"220 mail.example.org\r\n\r\n") as (port, _):
         with pytest.raises(RemoteProtocolError):
-            await fetch(f"http://127.0.0.1:{port}/")
+            await fetch(driven, f"http://127.0.0.1:{port}/")
 
 
-async def test_a_request_that_cannot_be_built_or_written_leaves_nothing_behind(wire: Any) -> None:
+async def test_a_request_that_cannot_be_built_or_written_leaves_nothing_behind(
+    driven: Any, wire: Any
+) -> None:
     door = wire.listen()
-    to = Endpoint("127.0.0.1", door.port)
 
     def fail(local: Endpoint) -> Request:
         raise LookupError("no")
 
     with pytest.raises(LookupError):
-        await send(fail, to)
+        await send(driven, fail, door.port)
     with pytest.raises(LocalProtocolError):
-        await send(lambda local: Request("GET", "/", ((b"X", b"a\r\nb"),)), to)
+        await send(driven, lambda local: Request("GET", "/", ((b"X", b"a\r\nb"),)), door.port)
     for _ in range(2):
         peer = await door.accept()
         assert await peer.rest() == b""
 
 
-class Gone:
-    """The transport of a connection that had ended before it was told of."""
-
-    def get_extra_info(self, name: str) -> None:
-        return None
-
-    def abort(self) -> None:
-        pass
-
-
-async def test_a_connection_that_ends_at_once_is_a_failed_connection(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_what_is_under_way_when_all_ends_fails(
+    driven: Any, wire: Any, deaf_port: int
 ) -> None:
-    async def connect(protocol: Callable[[], Any], *_: object) -> Any:
-        made = protocol()
-        made.connection_made(Gone())
-        return made
+    door = wire.listen()
+    requests = driven.requests()
+    under_way = [
+        asyncio.ensure_future(driven.run(requests.fetch(f"http://127.0.0.1:{port}/")))
+        for port in (door.port, deaf_port)
+    ]
+    peer = await door.accept()
+    await peer.until(b"\r\n\r\n")
+    await driven.run(requests.close())
+    for task in under_way:
+        with pytest.raises(ConnectionFailed):
+            await task
+    with contextlib.suppress(ConnectionResetError):
+        assert await peer.rest() == b""
 
-    monkeypatch.setattr(requests_module, "connect", connect)
 
-    with pytest.raises(ConnectionFailed, match="closed at once"):
-        await send(subscribe, Endpoint("127.0.0.1", 9))
+# --- what a failure means ---
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket")  # Twisted: one that it could not bind
+async def test_what_a_connection_that_fails_means(driven: Any, wire: Any) -> None:
+    door = wire.listen()
+    foreign = Endpoint("192.0.2.5", 0)
+    with pytest.raises(ConnectionFailed) as failed:
+        await send(driven, subscribe, door.port, source=foreign)
+    assert failure_of(failed.value, foreign) is Failure.NO_SOURCE
+    assert failure_of(failed.value) is Failure.SILENCE
+    door.close()
+    with pytest.raises(ConnectionFailed) as failed:
+        await send(driven, subscribe, door.port)
+    assert failure_of(failed.value) is Failure.REFUSED
+    assert str(failed.value).endswith(": Connection refused")
+
+
+async def test_silence_is_another_failure_than_an_end_without_an_answer(
+    driven: Any, raw_device: Any
+) -> None:
+    async with raw_device() as device:
+        for answer, failure in ((b"", Failure.BROKEN), (None, Failure.SILENCE)):
+            device.answers["SUBSCRIBE"] = answer
+            with pytest.raises(PropchangeError) as failed:
+                await send(driven, subscribe, device.port, limits={"request_seconds": 0.2})
+            assert failure_of(failed.value) is failure
+
+
+async def test_an_answer_of_any_status_is_an_answer(driven: Any, raw_device: Any) -> None:
+    async with raw_device() as device:
+        answer = await fetch(driven, f"http://127.0.0.1:{device.port}/nothing")
+        assert answer.response.status == 404
+
+
+def test_a_description_that_is_none_is_another_failure_than_one_without_answer() -> None:
+    assert failure_of(DescriptionError("answered with 404")) is Failure.DESCRIPTION
+    assert failure_of(ValueError("no URL")) is Failure.DESCRIPTION
+    assert failure_of(RemoteProtocolError("no HTTP")) is Failure.BROKEN
+    assert failure_of(ConnectionFailed("it ended without an answer")) is Failure.BROKEN
+    assert failure_of(TimedOut("no answer")) is Failure.SILENCE
+
+
+def test_the_words_of_the_system_are_told_without_its_numbers() -> None:
+    assert words_of(OSError(113, "Connect call failed ('192.0.2.1', 80)")) == os.strerror(113)
+    assert words_of(socket.gaierror(-2, "Name or service not known")) == "Name or service not known"
+    assert words_of(TimeoutError()) == ""
 
 
 # --- documents and redirects ---
 
 
 async def test_a_document_is_asked_for_with_its_host_and_nothing_more_than_wanted(
+    driven: Any,
     wire: Any,
 ) -> None:
     async with answering(wire, OK) as (port, requests):
         url = f"http://127.0.0.1:{port}/a b?c=%20#part"
-        answer = await fetch(url, headers=((b"USER-AGENT", b"x"),))
+        answer = await fetch(driven, url, headers=((b"USER-AGENT", b"x"),))
         assert requests[0].split(b"\r\n")[:-2] == [
             b"GET /a%20b?c=%20 HTTP/1.1",
             b"HOST: 127.0.0.1:%d" % port,
@@ -254,25 +328,25 @@ async def test_a_document_is_asked_for_with_its_host_and_nothing_more_than_wante
 
 @pytest.mark.clause("SUB-77")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_document_that_has_moved_is_followed(wire: Any, status: int) -> None:
+async def test_a_document_that_has_moved_is_followed(driven: Any, wire: Any, status: int) -> None:
     async with answering(wire, redirect(b"../new", status), OK) as (port, requests):
-        answer = await fetch(f"http://127.0.0.1:{port}/a/b")
+        answer = await fetch(driven, f"http://127.0.0.1:{port}/a/b")
         assert answer.response.body == b"hi"
         assert answer.url == f"http://127.0.0.1:{port}/new"
         assert requests[1].startswith(b"GET /new HTTP/1.1\r\n")
 
 
 @pytest.mark.clause("SUB-77")
-async def test_a_subscribe_is_followed_by_307_only(wire: Any) -> None:
+async def test_a_subscribe_is_followed_by_307_only(driven: Any, wire: Any) -> None:
     def build(url: str, local: Endpoint) -> Request:
         return Request("SUBSCRIBE", locate(url).target, ((b"HOST", b"there"),))
 
     async with answering(wire, redirect(b"/new"), OK) as (port, requests):
-        answer = await follow(f"http://127.0.0.1:{port}/old", build)
+        answer = await driven.run(driven.requests().follow(f"http://127.0.0.1:{port}/old", build))
         assert answer.response.status == 200
         assert requests[1].startswith(b"SUBSCRIBE /new HTTP/1.1\r\n")
     async with answering(wire, redirect(b"/new", 302)) as (port, requests):
-        answer = await follow(f"http://127.0.0.1:{port}/old", build)
+        answer = await driven.run(driven.requests().follow(f"http://127.0.0.1:{port}/old", build))
         assert answer.response.status == 302
 
 
@@ -287,23 +361,26 @@ async def test_a_subscribe_is_followed_by_307_only(wire: Any) -> None:
     ],
     ids=["no-location", "https", "userinfo", "no-url", "no-text"],
 )
-async def test_a_redirect_that_cannot_be_followed_is_the_answer(wire: Any, answer: bytes) -> None:
+async def test_a_redirect_that_cannot_be_followed_is_the_answer(
+    driven: Any, wire: Any, answer: bytes
+) -> None:
     async with answering(wire, answer) as (port, _):
-        found = await fetch(f"http://127.0.0.1:{port}/")
+        found = await fetch(driven, f"http://127.0.0.1:{port}/")
         assert found.response.status == 307
         assert found.url == f"http://127.0.0.1:{port}/"
 
 
-async def test_a_redirect_without_end_is_given_up(wire: Any) -> None:
-    limits = replace(DEFAULT_LIMITS, redirects=2)
+async def test_a_redirect_without_end_is_given_up(driven: Any, wire: Any) -> None:
+    limits = {"redirects": 2}
     async with answering(wire, *[redirect(b"/again")] * 3) as (port, requests):
-        answer = await fetch(f"http://127.0.0.1:{port}/", limits=limits)
+        answer = await fetch(driven, f"http://127.0.0.1:{port}/", limits=limits)
         assert answer.response.status == 307
         assert len(requests) == 3
 
 
 async def test_another_host_cannot_send_us_to_our_own_loopback(
-    wire: Any, monkeypatch: pytest.MonkeyPatch
+    driven: Any,
+    wire: Any,
 ) -> None:
     own = next(
         (a for a in addresses() if not a.scope and a.interface_index and a.interface != "lo"), None
@@ -314,13 +391,15 @@ async def test_another_host_cannot_send_us_to_our_own_loopback(
     inside = wire.listen()
     location = b"http://127.0.0.1:%d/" % inside.port
     async with answering(wire, redirect(location), host=own.host) as (port, _):
-        answer = await fetch(f"http://{Endpoint(own.host, port)}/")
+        answer = await fetch(driven, f"http://{Endpoint(own.host, port)}/")
         assert answer.response.status == 307
     peer = await inside.accept()
     assert await peer.rest() == b""
 
 
-async def test_a_link_local_device_is_reached_on_its_link_and_not_told_of_it(wire: Any) -> None:
+async def test_a_link_local_device_is_reached_on_its_link_and_not_told_of_it(
+    driven: Any, wire: Any
+) -> None:
     own = next((address for address in addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
@@ -332,7 +411,7 @@ async def test_a_link_local_device_is_reached_on_its_link_and_not_told_of_it(wir
     ):
         door = wire.listen(own.host, scope=own.scope)
         task = asyncio.ensure_future(
-            fetch(f"http://[{own.host}{zone}]:{door.port}/", source=source)
+            fetch(driven, f"http://[{own.host}{zone}]:{door.port}/", source=source)
         )
         moved = redirect(b"http://[%b]:%d/" % (own.host.encode(), door.port))
         for answer in (moved, OK):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from propchange.asyncio import surroundings
-from propchange.asyncio.surroundings import in_container, kind_of, source_towards
 from propchange.core.local_addresses import InterfaceKind
 from propchange.core.wire.messages import Endpoint
+from propchange.driver import machine
+from propchange.driver.machine import free_port, in_container, kind_of, source_towards
 
 
 def interface(
@@ -61,7 +62,7 @@ def test_another_namespace_s_interface_of_the_same_name_says_nothing(tmp_path: P
 
 def test_a_container_leaves_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / ".dockerenv"
-    monkeypatch.setattr(surroundings, "CONTAINER_MARKS", (str(mark),))
+    monkeypatch.setattr(machine, "CONTAINER_MARKS", (str(mark),))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     assert not in_container()
@@ -76,3 +77,9 @@ def test_the_address_that_the_system_would_send_from_is_found() -> None:
     assert source_towards(Endpoint("127.0.0.1", 80)) == "127.0.0.1"
     assert source_towards(Endpoint("::1", 0)) == "::1"
     assert source_towards(Endpoint("fe80::1", 80, 99_999)) is None
+
+
+def test_the_port_that_is_connected_from_is_free() -> None:
+    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        with socket.socket(family) as sock:
+            sock.bind((host, free_port(host)))

@@ -1,0 +1,55 @@
+"""Who connects to the listener, and what comes of it, is remembered for a diagnosis."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.core.wire.messages import Response
+from propchange.driver.listener import Listener
+
+
+async def listening(driven: Any, callers: ConnectionHistory) -> Listener:
+    limits = replace(DEFAULT_LIMITS, connections_per_address=2)
+    listener = Listener(driven.runtime, lambda _: Response(200), limits=limits, history=callers)
+    await driven.run(listener.open())
+    return listener
+
+
+async def test_who_connects_and_what_comes_to_nothing_is_remembered(driven: Any, wire: Any) -> None:
+    callers = ConnectionHistory(Limits())
+    listener = await listening(driven, callers)
+    empty = await wire.dial(listener.port)
+    asked = await wire.dial(listener.port)
+    await asked.send(b"GET / HTTP/1.1\r\nHOST: x\r\n\r\n")
+    await asked.until(b"\r\n\r\n")
+    empty.close()
+    caller = None
+    while caller is None or not caller.empty:
+        await asyncio.sleep(0.001)
+        caller = callers.of("127.0.0.1")
+    asked.close()
+    bad = await wire.dial(listener.port)
+    await bad.send(b"what is this\r\n\r\n")
+    assert b" 400 " in await bad.rest()
+    bad.close()
+    await driven.run(listener.close())
+    assert (caller.connections, caller.empty, caller.turned_away) == (3, 1, 0)
+    assert (caller.refused_status, caller.refused_target) == (400, "")
+
+
+async def test_who_finds_no_room_is_remembered(driven: Any, wire: Any) -> None:
+    callers = ConnectionHistory(Limits())
+    listener = await listening(driven, callers)
+    for _ in range(2):
+        await (await wire.dial(listener.port)).send(b"GET")
+    while len(listener.reading) < 2:
+        await asyncio.sleep(0.001)
+    assert await (await wire.dial(listener.port)).some() == b""
+    caller = callers.of("127.0.0.1")
+    assert caller is not None
+    assert (caller.connections, caller.turned_away) == (2, 1)
+    await driven.run(listener.close())

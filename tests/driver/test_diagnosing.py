@@ -1,0 +1,152 @@
+"""Connecting to see who answers: a device, or the own listener at the address that is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from propchange import Limits
+from propchange.core.diagnosis.facts import Probe, Reach
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.diagnosing import Diagnoses
+from propchange.driver.listener import Listener
+from propchange.driver.machine import Machine
+from propchange.driver.timer import Armed
+from propchange.twisted.runtime import TwistedRuntime
+
+QUICK = {"diagnosis_seconds": 0.4}
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def diagnoses(driven: Any, callers: ConnectionHistory | None = None, **limits: Any) -> Diagnoses:
+    callers = ConnectionHistory(Limits()) if callers is None else callers
+    requests = driven.requests(**limits)
+    return Diagnoses(requests, callers, Machine())
+
+
+async def probe_device(
+    driven: Any, url: str, source: Endpoint | None = None, **limits: Any
+) -> Probe:
+    probe: Probe = await driven.run(diagnoses(driven, **limits).probe_device(url, source))
+    return probe
+
+
+async def test_a_device_that_accepts_is_told(driven: Any, wire: Any) -> None:
+    door = wire.listen()
+    url = f"http://127.0.0.1:{door.port}/event"
+    assert await probe_device(driven, url) == Probe(f"127.0.0.1:{door.port}", Reach.ACCEPTED)
+    assert (await (await door.accept()).some()) == b""
+    bound = await probe_device(driven, url, Endpoint("127.0.0.1", 0))
+    assert bound.reach is Reach.ACCEPTED
+
+
+async def test_a_device_that_refuses_is_told(driven: Any) -> None:
+    port = closed_port()
+    assert await probe_device(driven, f"http://127.0.0.1:{port}/") == Probe(
+        f"127.0.0.1:{port}", Reach.REFUSED
+    )
+
+
+async def test_a_device_that_is_silent_is_told_in_bounded_time(driven: Any, deaf_port: int) -> None:
+    assert await probe_device(driven, f"http://127.0.0.1:{deaf_port}/", **QUICK) == Probe(
+        f"127.0.0.1:{deaf_port}", Reach.SILENT, "for 0.4 s"
+    )
+
+
+async def test_a_name_that_nobody_knows_is_told(driven: Any) -> None:
+    probe = await probe_device(driven, "http://nas.invalid/")
+    assert (probe.where, probe.reach) == ("nas.invalid:80", Reach.UNRESOLVED)
+    assert probe.detail or isinstance(driven.runtime, TwistedRuntime)  # which says nothing
+
+
+@pytest.mark.parametrize(
+    ("number", "reach", "words"),
+    [
+        (errno.ENETUNREACH, Reach.UNREACHABLE, os.strerror(errno.ENETUNREACH)),
+        (errno.EPERM, Reach.UNREACHABLE, os.strerror(errno.EPERM)),
+        (errno.EHOSTUNREACH, Reach.SILENT, os.strerror(errno.EHOSTUNREACH)),
+        (errno.ECONNRESET, Reach.REFUSED, os.strerror(errno.ECONNRESET)),
+        (errno.ECONNREFUSED, Reach.REFUSED, ""),
+    ],
+)
+async def test_what_the_system_says_is_told_apart(
+    driven: Any, number: int, reach: Reach, words: str
+) -> None:
+    def connect(*_: object, failed: Callable[[OSError], None], **__: object) -> Armed:
+        return driven.runtime.call_soon(lambda: failed(OSError(number, "x")))
+
+    found = diagnoses(driven)
+    driven.runtime.connect = connect
+    probe = await driven.run(found.probe_device("http://127.0.0.1:1/", None))
+    assert (probe.reach, probe.detail) == (reach, words)
+
+
+async def test_a_source_of_the_other_family_reaches_nobody(driven: Any) -> None:
+    probe = await probe_device(driven, "http://127.0.0.1:1/", Endpoint("::1", 0))
+    assert probe.reach is Reach.UNRESOLVED
+
+
+# --- the own listener ---
+
+
+async def listening(driven: Any, probes: Diagnoses, callers: ConnectionHistory) -> Listener:
+    def respond(request: Request) -> Response:
+        assert request.target in probes.targets
+        return probes.answer(request)
+
+    listener = Listener(driven.runtime, respond, limits=DEFAULT_LIMITS, history=callers)
+    await driven.run(listener.open())
+    return listener
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+async def test_the_own_listener_is_known_and_the_probe_is_nobody_s_connection(
+    driven: Any, host: str
+) -> None:
+    callers = ConnectionHistory(Limits())
+    probes = diagnoses(driven, callers)
+    listener = await listening(driven, probes, callers)
+    where = Endpoint(host, listener.port)
+    assert await driven.run(probes.probe_listener(where)) == Probe(str(where), Reach.ACCEPTED)
+    assert len(callers) == 0
+    assert not callers.ours
+    await driven.run(listener.close())
+
+
+async def test_another_program_at_the_address_is_told(driven: Any, raw_device: Any) -> None:
+    probes = diagnoses(driven, **QUICK)
+    async with raw_device() as device:
+        where = Endpoint("127.0.0.1", device.port)
+        for answer in (device.reply(404), b"", None):
+            device.answers["GET"] = answer
+            assert await driven.run(probes.probe_listener(where)) == Probe(
+                str(where), Reach.SOMEBODY_ELSE
+            )
+
+
+async def test_an_address_where_nobody_listens_is_told(driven: Any) -> None:
+    callers = ConnectionHistory(Limits())
+    where = Endpoint("127.0.0.1", closed_port())
+    assert (
+        await driven.run(diagnoses(driven, callers).probe_listener(where))
+    ).reach is Reach.REFUSED
+    assert not callers.ours
+
+
+async def test_an_own_address_that_is_silent_is_told_in_bounded_time(
+    driven: Any, deaf_port: int
+) -> None:
+    where = Endpoint("127.0.0.1", deaf_port)
+    probe = await driven.run(diagnoses(driven, **QUICK).probe_listener(where))
+    assert probe == Probe(str(where), Reach.SILENT, "for 0.4 s")
