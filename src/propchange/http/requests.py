@@ -9,7 +9,7 @@ import httptools
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
-from propchange.http.chunked import ChunkedBody
+from propchange.http.framing import CHUNKED, MessageParser
 from propchange.http.message_head import (
     TOKEN,
     HeaderLines,
@@ -30,13 +30,11 @@ _HUGE_LENGTH = re.compile(rb"\ncontent-length:[ \t]*[0-9]{16,}[ \t]*\r", re.IGNO
 _LENGTH_DIGITS = 15
 # Method, two blanks, version and line end, beside the target.
 _REQUEST_LINE_EXTRA = 64
-# Some clients send one empty line too many behind a body (RFC 9112 §2.2).
-_EMPTY_LINE_BYTES = 4
 # On one connection: a device whose heads do not repeat shall not cost more for that.
 _LESSONS = 8
 
 
-class RequestParser:
+class RequestParser(MessageParser[Request]):
     """The requests that arrive on one connection, for the side that answers them.
 
     Give it what is received with :meth:`feed`, and call :meth:`end` at the end of the stream.
@@ -54,66 +52,30 @@ class RequestParser:
     path.
     """
 
-    __slots__ = (
-        "_body",
-        "_buffer",
-        "_chunked",
-        "_empty",
-        "_ended",
-        "_left",
-        "_lessons",
-        "_limits",
-        "_local",
-        "_peer",
-        "_repeated",
-        "_request",
-        "error",
-        "expect_continue",
-        "http_version",
-    )
+    __slots__ = ("_lessons", "_local", "_peer", "_repeated", "expect_continue", "http_version")
 
     def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
-        self._limits = limits
+        super().__init__(limits)
         self._peer = peer
         self._local = local
-        self._buffer = bytearray()  # a head that is not whole
-        self._empty = 0  # bytes of empty lines before it
-        self._request: Request | None = None  # one whose body is not whole
-        self._body = bytearray()
-        self._left = 0
-        self._chunked: ChunkedBody | None = None
-        self._ended = False
-        self._repeated: RepeatedHead | None = None  # what is likely to come next
+        self._repeated: RepeatedHead | None = None  # the head that is likely to come next
         self._lessons = -1  # not from the first head: there may never be another
-        self.error: RemoteProtocolError | None = None
         self.expect_continue = False
         self.http_version = "1.1"
 
     @property
     def in_message(self) -> bool:
         """Whether some bytes of a request that is not whole are there."""
-        return bool(self._buffer) or self._request is not None
+        return bool(self._buffer) or self._message is not None
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order. Look at :attr:`error` afterwards."""
-        if self._repeated is not None and self._request is None and not self._buffer:
+        if self._repeated is not None and self._message is None and not self._buffer:
             repeated = self._repeated.match(data)
             if repeated is not None:
                 self._empty = 0
                 return [repeated]
-        requests: list[Request] = []
-        position = 0
-        size = len(data)
-        try:
-            while position < size and not self._ended:
-                if self._request is None:
-                    position = self._feed_head(data, position, requests)
-                else:
-                    position = self._feed_body(self._request, data, position, requests)
-        except RemoteProtocolError as error:
-            self.error = error
-            self._end()
-        return requests
+        return self._parse(data)
 
     def end(self) -> None:
         """The stream has ended. A request that is not whole becomes an error with status 400."""
@@ -122,34 +84,16 @@ class RequestParser:
         self._end()
 
     def _end(self) -> None:
-        self._ended = True
-        self._buffer.clear()
-        self._body.clear()
-        self._request = self._chunked = self._repeated = None
+        super()._end()
+        self._repeated = None
         self.expect_continue = False
 
-    def _feed_head(self, data: bytes, position: int, requests: list[Request]) -> int:
-        buffer = self._buffer
-        known = len(buffer)
-        if buffer:
-            buffer += data[position : position + self._limits.header_bytes]
-            end = buffer.find(b"\r\n\r\n", max(0, known - 3)) + 4
-            if end > 3:
-                head = bytes(buffer[:end])
-                buffer.clear()
-                return self._open(head, data, position + end - known, requests)
-        else:
-            if data[position] in b"\r\n":
-                self._empty += 1
-                if self._empty > _EMPTY_LINE_BYTES:
-                    raise RemoteProtocolError("empty lines instead of a request", status=400)
-                return position + 1
-            end = data.find(b"\r\n\r\n", position) + 4
-            if end > 3:
-                return self._open(data[position:end], data, end, requests)
-            buffer += data[position : position + self._limits.header_bytes + 1]
-        self._bound(buffer, known)
-        return len(data)
+    def _is_last(self, message: Request) -> bool:
+        return not message.keep_alive
+
+    def _head_end(self, data: bytes | bytearray, start: int) -> int:
+        end = data.find(b"\r\n\r\n", start)
+        return end + 4 if end >= 0 else 0
 
     def _bound(self, head: bytes | bytearray, known: int = 0) -> None:
         """Refuse a head, whole or not, that is too long, or has bare line feeds: the end that is
@@ -165,10 +109,8 @@ class RequestParser:
         if len(head) > self._limits.header_bytes:
             raise RemoteProtocolError("the header is too large", status=431)
 
-    def _open(self, head: bytes, data: bytes, position: int, requests: list[Request]) -> int:
-        """A head is whole; ``position`` is behind it in ``data``."""
+    def _open(self, head: bytes, data: bytes, position: int, messages: list[Request]) -> int:
         limits = self._limits
-        self._empty = 0
         if len(head) > limits.target_bytes:
             self._bound(head)
         lines = head.count(b"\n") - 2
@@ -211,29 +153,23 @@ class RequestParser:
         request.keep_alive = keeps_alive(fields.get(b"connection"), http_version)
         if not path.startswith("/") and path != "*":
             request.target = _origin_form(name, path, fields.get(b"host", b""))
+        body = 0
         if b"content-length" in fields:
             # httptools has seen that it is one number; Python converts none of very many digits.
             length = fields[b"content-length"]
             if len(length) > _LENGTH_DIGITS or int(length) > limits.body_bytes:
                 raise RemoteProtocolError("the body is too large", status=413)
-            left = int(length)
-            end = position + left
-            if end <= len(data):
-                request.body = data[position:end]
-                if name == "NOTIFY" and self._lessons < _LESSONS:
-                    self._learn(request, head)
-                self._complete(request, requests)
-                return end
-            self._left = left
+            body = int(length)
+            if name == "NOTIFY" and self._lessons < _LESSONS:
+                self._learn(request, head)
         elif b"transfer-encoding" in fields:
             _judge_transfer_encoding(fields[b"transfer-encoding"], http_version)
-            self._chunked = ChunkedBody(limits)
-        else:
-            self._complete(request, requests)
-            return position
-        self._request = request
+            body = CHUNKED
+        position = self._begin(request, body, data, position, messages)
         self.expect_continue = (
-            fields.get(b"expect", b"").lower() == b"100-continue" and http_version == "1.1"
+            self._message is not None
+            and fields.get(b"expect", b"").lower() == b"100-continue"
+            and http_version == "1.1"
         )
         return position
 
@@ -244,30 +180,10 @@ class RequestParser:
         self._lessons += 1
 
     def _feed_body(
-        self, request: Request, data: bytes, position: int, requests: list[Request]
+        self, message: Request, data: bytes, position: int, messages: list[Request]
     ) -> int:
         self.expect_continue = False
-        if self._chunked is not None:
-            position = self._chunked.feed(data, position)
-            if self._chunked.done:
-                request.body = bytes(self._chunked.body)
-                self._chunked = None
-                self._complete(request, requests)
-            return position
-        end = min(len(data), position + self._left)
-        self._body += data[position:end]
-        self._left -= end - position
-        if not self._left:
-            request.body = bytes(self._body)
-            self._body.clear()
-            self._complete(request, requests)
-        return end
-
-    def _complete(self, request: Request, requests: list[Request]) -> None:
-        self._request = None
-        requests.append(request)
-        if not request.keep_alive:
-            self._end()
+        return super()._feed_body(message, data, position, messages)
 
 
 def _header_lines(method: str, head: bytes) -> HeaderLines:

@@ -9,7 +9,7 @@ import httptools
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Response
 from propchange.errors import RemoteProtocolError
-from propchange.http.chunked import ChunkedBody
+from propchange.http.framing import CHUNKED, TO_THE_END, MessageParser
 from propchange.http.message_head import (
     HeaderLines,
     keeps_alive,
@@ -26,11 +26,9 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _WITHOUT_BODY = frozenset({"NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE"})
 _REMEMBERED_BYTES = 1_024
 _INTERIM_RESPONSES = 16
-_EMPTY_LINE_BYTES = 4
-_TO_THE_END = -1
 
 
-class ResponseParser:
+class ResponseParser(MessageParser[Response]):
     """The responses that arrive on one connection, for the side that asked.
 
     Give it what is received with :meth:`feed`, and call :meth:`end` at the end of the stream.
@@ -43,37 +41,15 @@ class ResponseParser:
     asked for become responses, an error, or :attr:`started`.
     """
 
-    __slots__ = (
-        "_body",
-        "_buffer",
-        "_chunked",
-        "_empty",
-        "_ended",
-        "_interim",
-        "_left",
-        "_limits",
-        "_method",
-        "_remembered",
-        "_response",
-        "_result",
-        "error",
-    )
+    __slots__ = ("_interim", "_method", "_remembered", "_result")
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        super().__init__(limits)
         self._method = ""
-        self._buffer = bytearray()  # a head that is not whole
-        self._empty = 0  # bytes of empty lines before it
-        self._interim = 0  # interim responses before it
-        self._response: Response | None = None  # one whose body is not whole
-        self._body = bytearray()
-        self._left = 0
-        self._chunked: ChunkedBody | None = None
-        self._ended = False
+        self._interim = 0  # interim responses before the next one
         # Peers repeat themselves: what was last received in one piece, and what it is.
         self._remembered: bytes | None = None
         self._result = Response(0)
-        self.error: RemoteProtocolError | None = None
 
     def expect(self, method: str) -> None:
         """From here on the responses answer requests of this method, until another call. One to
@@ -85,29 +61,19 @@ class ResponseParser:
     @property
     def started(self) -> bool:
         """Whether any byte of a response that is not whole is there."""
-        return bool(self._buffer) or self._response is not None or self._interim > 0
+        return bool(self._buffer) or self._message is not None or self._interim > 0
 
     def feed(self, data: bytes) -> list[Response]:
         """The responses that ``data`` completes, in order. Look at :attr:`error` afterwards."""
         if data == self._remembered:
             return [self._result]
         self._remembered = None
-        responses: list[Response] = []
         fresh = not self.started
-        position = 0
-        size = len(data)
-        try:
-            while position < size and not self._ended:
-                if self._response is None:
-                    position = self._feed_head(data, position, responses)
-                else:
-                    position = self._feed_body(self._response, data, position, responses)
-        except RemoteProtocolError as error:
-            error.status = 0  # nobody can be told
-            self.error = error
-            self._end()
+        responses = self._parse(data)
+        if self.error is not None:
+            self.error.status = 0  # nobody can be told
         between = not (self.started or self._ended)
-        if fresh and between and len(responses) == 1 and size <= _REMEMBERED_BYTES:
+        if fresh and between and len(responses) == 1 and len(data) <= _REMEMBERED_BYTES:
             self._remembered = data
             self._result = responses[0]
         return responses
@@ -115,8 +81,8 @@ class ResponseParser:
     def end(self) -> Response | None:
         """The stream has ended. The response that is whole by that, or None; one that is not
         becomes :attr:`error`."""
-        response = self._response
-        if response is not None and self._left == _TO_THE_END:
+        response = self._message
+        if response is not None and self._left == TO_THE_END:
             response.body = bytes(self._body)
             self._end()
             return response
@@ -126,43 +92,23 @@ class ResponseParser:
         return None
 
     def _end(self) -> None:
-        self._ended = True
+        super()._end()
         self._remembered = None
-        self._buffer.clear()
-        self._body.clear()
-        self._response = self._chunked = None
         self._interim = 0
 
-    def _feed_head(self, data: bytes, position: int, responses: list[Response]) -> int:
-        most = self._limits.header_bytes
-        buffer = self._buffer
-        known = len(buffer)
-        if known:
-            buffer += data[position : position + most]
-            found = _HEAD_END.search(buffer, max(0, known - 2))
-            if found:
-                head = bytes(buffer[: found.end()])
-                buffer.clear()
-                return self._open(head, data, position + found.end() - known, responses)
-        else:
-            if data[position] in b"\r\n":
-                self._empty += 1
-                if self._empty > _EMPTY_LINE_BYTES:
-                    raise RemoteProtocolError("empty lines instead of a response")
-                return position + 1
-            found = _HEAD_END.search(data, position)
-            if found:
-                end = found.end()
-                return self._open(data[position:end], data, end, responses)
-            buffer += data[position : position + most + 1]
-        if len(buffer) > most:
-            raise RemoteProtocolError("the header of the response is too large")
-        return len(data)
+    def _is_last(self, message: Response) -> bool:
+        return message.close
 
-    def _open(self, head: bytes, data: bytes, position: int, responses: list[Response]) -> int:
-        """A head is whole; ``position`` is behind it in ``data``."""
+    def _head_end(self, data: bytes | bytearray, start: int) -> int:
+        found = _HEAD_END.search(data, start)
+        return found.end() if found else 0
+
+    def _bound(self, head: bytes | bytearray, known: int) -> None:
+        if len(head) > self._limits.header_bytes:
+            raise RemoteProtocolError("the header of the response is too large")
+
+    def _open(self, head: bytes, data: bytes, position: int, messages: list[Response]) -> int:
         limits = self._limits
-        self._empty = 0
         if len(head) > limits.header_bytes or head.count(b"\n") - 2 > limits.header_count:
             raise RemoteProtocolError("the header of the response is too large")
         line = _STATUS_LINE.match(head)
@@ -181,55 +127,19 @@ class ResponseParser:
         response.close = not keeps_alive(
             fields.get(b"connection"), "1.0" if http_version < "1.1" else "1.1"
         )
-        left = 0
+        body = 0
         if status in (101, 204, 304) or self._method == "HEAD":
             response.close = response.close or status == 101
         elif b"transfer-encoding" in fields:
             if fields[b"transfer-encoding"].lower() != b"chunked":
                 raise RemoteProtocolError("only the transfer coding chunked is known")
-            self._chunked = ChunkedBody(limits)
-            left = 1
+            body = CHUNKED
         elif b"content-length" in fields:
-            left = _length(fields[b"content-length"], limits)
+            body = _length(fields[b"content-length"], limits)
         else:
             response.close = True
-            left = 0 if self._method in _WITHOUT_BODY else _TO_THE_END
-        if left:
-            self._response = response
-            self._left = left
-        else:
-            self._complete(response, responses)
-        return position
-
-    def _feed_body(
-        self, response: Response, data: bytes, position: int, responses: list[Response]
-    ) -> int:
-        if self._chunked is not None:
-            position = self._chunked.feed(data, position)
-            if self._chunked.done:
-                response.body = bytes(self._chunked.body)
-                self._chunked = None
-                self._complete(response, responses)
-            return position
-        if self._left == _TO_THE_END:
-            self._body += data[position:]
-            if len(self._body) > self._limits.body_bytes:
-                raise RemoteProtocolError("the body of the response is too large")
-            return len(data)
-        end = min(len(data), position + self._left)
-        self._body += data[position:end]
-        self._left -= end - position
-        if not self._left:
-            response.body = bytes(self._body)
-            self._body.clear()
-            self._complete(response, responses)
-        return end
-
-    def _complete(self, response: Response, responses: list[Response]) -> None:
-        self._response = None
-        responses.append(response)
-        if response.close:
-            self._end()
+            body = 0 if self._method in _WITHOUT_BODY else TO_THE_END
+        return self._begin(response, body, data, position, messages)
 
 
 def _header_lines(head: bytes) -> HeaderLines:
