@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from clauses import clauses_of, load_clauses
 from hypothesis import HealthCheck, Phase, settings
+
+from tests.wire import Until, Wire
 
 # A machine shared by several builds is slow now and then: no test fails for that.
 settings.register_profile(
@@ -85,6 +88,25 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def reports() -> list[dict[str, Any]]:
     """What the exception handler of the test's loop was called with."""
     return []
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """Sockets of a test, closed at its end."""
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def until() -> Until:
+    """Waits until a condition is true, turn by turn of the loop."""
+
+    async def until(condition: Callable[[], object]) -> None:
+        while not condition():
+            await asyncio.sleep(0.001)
+
+    return until
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 
 __all__ = ["Door", "Peer", "Wire"]
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+"""What the fixture ``until`` is."""
 
 
 class Peer:

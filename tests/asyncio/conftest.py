@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
 import uvloop
-
-from tests.wire import Wire
 
 _LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -288,21 +286,3 @@ def raw_subscriber() -> type[RawSubscriber]:
 @pytest.fixture
 def raw_device() -> type[RawDevice]:
     return RawDevice
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    wire = Wire()
-    yield wire
-    wire.close()
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], object]], Coroutine[Any, Any, None]]:
-    """Waits until a condition is true, turn by turn of the loop."""
-
-    async def until(condition: Callable[[], object]) -> None:
-        while not condition():
-            await asyncio.sleep(0.001)
-
-    return until

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gc
 import logging
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,14 +18,9 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted, NotifyRefused
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
-
-Until = Callable[[Callable[[], object]], Awaitable[None]]
+from tests.wire import Until
 
 """For what takes a second, which passes alike on every loop."""
-
-
-def limited(**limits: Any) -> Limits:
-    return dataclasses.replace(DEFAULT_LIMITS, **limits)
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -176,7 +169,7 @@ async def test_requests_to_one_device_wait_for_each_other(raw_device: Any, until
 async def test_a_request_whose_time_is_up_before_its_turn_is_not_sent(
     raw_device: Any, until: Until
 ) -> None:
-    limits = limited(
+    limits = Limits(
         requests_per_device=1,
         request_seconds=0.1,
         backoff_first_seconds=0.01,
@@ -312,7 +305,7 @@ async def test_many_strays_in_one_turn_of_the_loop_push_no_event_out(
 
     async with (
         raw_device() as device,
-        ControlPoint(limits=limited(outcomes=64)) as point,
+        ControlPoint(limits=Limits(outcomes=64)) as point,
         point.subscribe_url(device.event_url) as subscription,
     ):
         body = '<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0"/>'
@@ -347,7 +340,7 @@ async def test_leaving_gives_every_subscription_back(raw_device: Any) -> None:
 async def test_a_silent_device_does_not_hold_up_the_end(raw_device: Any) -> None:
     """Not even with a SUBSCRIBE under way: both would take 30 s by themselves."""
 
-    limits = limited(unsubscribe_seconds=0.1)
+    limits = Limits(unsubscribe_seconds=0.1)
     async with raw_device() as device:
         async with ControlPoint(limits=limits) as point:
             subscription = point.subscribe_url(device.event_url)
@@ -368,7 +361,7 @@ async def test_an_unanswered_unsubscribe_is_waited_for_once(raw_device: Any) -> 
     assert DEFAULT_LIMITS.unsubscribe_seconds == 2.0
     async with raw_device() as device:
         device.answers["UNSUBSCRIBE"] = None
-        async with ControlPoint(limits=limited(unsubscribe_seconds=0.2)) as point:
+        async with ControlPoint(limits=Limits(unsubscribe_seconds=0.2)) as point:
             async with point.subscribe_url(device.event_url):
                 pass
             assert len(device.of("UNSUBSCRIBE")) == 1
@@ -495,7 +488,7 @@ async def test_two_control_points_hear_the_same_device(raw_device: Any) -> None:
 
 
 async def test_a_description_that_cannot_be_had_or_used_is_told(raw_device: Any) -> None:
-    limits = limited(request_seconds=0.1)
+    limits = Limits(request_seconds=0.1)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         base = f"http://127.0.0.1:{device.port}"
         with pytest.raises(DescriptionError, match="answered with 404"):
@@ -529,7 +522,7 @@ async def test_a_service_that_has_moved_is_found_again(
 ) -> None:
     """The device was restarted and has another event URL, and no service description any more."""
 
-    limits = limited(backoff_first_seconds=0.01, subscribe_burst=100)
+    limits = Limits(backoff_first_seconds=0.01, subscribe_burst=100)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         remote = await point.device(device.description_url)
         device.answers["SUBSCRIBE"] = lambda r: device.grant(r, timeout="Second-1")
@@ -561,7 +554,7 @@ async def test_a_service_that_has_moved_is_found_again(
 async def test_a_service_that_is_gone_is_looked_for_again_and_again(
     raw_device: Any, until: Until, broken: str
 ) -> None:
-    limits = limited(backoff_first_seconds=0.01)
+    limits = Limits(backoff_first_seconds=0.01)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         right = device.documents["/description.xml"]
         remote = await point.device(device.description_url)
@@ -583,7 +576,7 @@ async def test_a_service_that_is_gone_is_looked_for_again_and_again(
 async def test_a_status_that_repeats_is_told_once_and_then_counted(
     raw_device: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limits = limited(subscribe_burst=100)
+    limits = Limits(subscribe_burst=100)
     async with (
         raw_device() as device,
         ControlPoint(limits=limits) as point,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,7 @@ from propchange.core.wire.messages import (
     EventMessage,
 )
 from propchange.errors import LocalProtocolError
-
-Until = Callable[[Callable[[], object]], Awaitable[None]]
+from tests.wire import Until
 
 OK = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
 END = b"</e>"

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import re
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,20 +20,8 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.driver.sightings import SightingKind, Sightings
 from propchange.errors import TimedOut
+from tests.asyncio.announcing import Announcer
 
-
-def _announcer() -> Any:
-    spec = importlib.util.spec_from_file_location(
-        "propchange_announcing", Path(__file__).with_name("announcing.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Announcer
-
-
-Announcer: Any = _announcer()
 LIMITS = replace(DEFAULT_LIMITS, byebye_check_seconds=0.05, settle_seconds=0.05)
 TYPE = "urn:example-org:device:Workbench:1"
 

@@ -7,7 +7,6 @@ import dataclasses
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -30,10 +29,10 @@ from propchange import (
     SubscriptionRefused,
     host,
 )
+from tests.wire import Until
 
 pytestmark = pytest.mark.slow
 
-Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 """For what takes a second, which passes alike on every loop."""
 

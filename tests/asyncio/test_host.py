@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import errno
 import logging
 import socket
 import threading
-from collections.abc import Awaitable, Callable
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,7 +15,7 @@ import pytest
 
 from propchange.asyncio.host import HostedDevice, host
 from propchange.asyncio.interfaces import addresses
-from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.limits import Limits
 from propchange.core.publisher.outcomes import InitialEventDelivered, MessageAbandoned, Subscribed
 from propchange.core.publisher.records import Subscription
 from propchange.core.values.state_variables import StateVariable
@@ -25,8 +23,7 @@ from propchange.core.wire.messages import Delivery, Request, Response
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
-
-Until = Callable[[Callable[[], object]], Awaitable[None]]
+from tests.wire import Until
 
 """For what takes a second, which passes alike on every loop."""
 
@@ -42,10 +39,6 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
 @pytest.fixture
 def thermometer() -> Thermometer:
     return Thermometer()
-
-
-def limited(**limits: Any) -> Limits:
-    return dataclasses.replace(DEFAULT_LIMITS, **limits)
 
 
 def hosting(
@@ -620,7 +613,7 @@ async def test_a_service_without_evented_variables_cannot_be_subscribed_to(
 
 @pytest.mark.clause("SUB-73")
 async def test_a_full_table_is_503(thermometer: Thermometer, raw_subscriber: Any) -> None:
-    limits = limited(subscriptions=1)
+    limits = Limits(subscriptions=1)
     async with raw_subscriber() as subscriber, hosting(thermometer, limits=limits) as hosted:
         assert (await subscriber.subscribe(hosted.port, EVENT)).status == 200
         assert (await subscriber.subscribe(hosted.port, EVENT)).status == 503
@@ -685,7 +678,7 @@ async def test_an_answer_that_is_lost_is_no_subscription(wire: Any, until: Until
     service = Service.from_scpd(scpd.encode(), type="urn:example-org:service:Big:1")
     seen: list[object] = []
 
-    limits = limited(write_buffer_bytes=100_000_000)
+    limits = Limits(write_buffer_bytes=100_000_000)
     async with hosting(service, limits=limits, tap=seen.append) as hosted:
         door = wire.listen()
         peer = await wire.dial(hosted.port, receive_buffer=4096)
@@ -787,7 +780,7 @@ async def test_one_that_never_answers_delays_nobody(
     """The others have had everything before its first attempt is over; then it gets on too."""
     seen: list[object] = []
 
-    limits = limited(attempt_seconds=0.5, message_seconds=1.0)
+    limits = Limits(attempt_seconds=0.5, message_seconds=1.0)
     async with (
         raw_subscriber(status=None) as mute,
         raw_subscriber() as subscriber,
@@ -821,7 +814,7 @@ async def test_a_connection_that_brought_no_answer_is_ended_and_makes_room(
 ) -> None:
     """Two that never answer take all the connections there may be, until their time is up."""
 
-    limits = limited(attempt_seconds=0.1, message_seconds=0.1, delivery_connections=2)
+    limits = Limits(attempt_seconds=0.1, message_seconds=0.1, delivery_connections=2)
     async with (
         raw_subscriber(status=None) as mute,
         raw_subscriber() as subscriber,

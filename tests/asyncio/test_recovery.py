@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from propchange.asyncio.control_point import ControlPoint
-from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import own_interfaces
-
-Until = Callable[[Callable[[], object]], Awaitable[None]]
+from tests.wire import Until
 
 """For what passes alike on every loop."""
-
-
-def limited(**limits: Any) -> Limits:
-    return dataclasses.replace(DEFAULT_LIMITS, **limits)
 
 
 def having(point: ControlPoint, *hosts: str) -> None:
@@ -43,7 +36,7 @@ def causes(subscription: Any) -> list[Cause]:
 async def test_a_subscription_that_hears_nothing_is_made_again_from_another_address(
     raw_device: Any, until: Until
 ) -> None:
-    limits = limited(initial_event_seconds=0.2)
+    limits = Limits(initial_event_seconds=0.2)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         having(point, "127.0.0.1", "127.0.0.2")
         async with point.subscribe_url(device.event_url) as subscription:
@@ -65,7 +58,7 @@ async def test_a_subscription_that_hears_nothing_is_made_again_from_another_addr
 async def test_what_is_subscribed_from_one_interface_is_not_tried_from_another(
     raw_device: Any, until: Until
 ) -> None:
-    limits = limited(initial_event_seconds=0.05, subscribe_burst=100)
+    limits = Limits(initial_event_seconds=0.05, subscribe_burst=100)
     point = ControlPoint(limits=limits, interface="127.0.0.1")
     async with raw_device() as device, point:
         having(point, "127.0.0.1", "127.0.0.2")
@@ -78,7 +71,7 @@ async def test_what_is_subscribed_from_one_interface_is_not_tried_from_another(
 async def test_an_address_that_this_machine_has_no_longer_is_noticed(
     raw_device: Any, until: Until
 ) -> None:
-    limits = limited(address_seconds=0.05)
+    limits = Limits(address_seconds=0.05)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         async with point.subscribe_url(device.event_url) as subscription:
             await device.notify(subscription.callback, "uuid:1", 0, A="1")
@@ -98,7 +91,7 @@ async def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
     def fails() -> Any:
         raise OSError("no netlink here")
 
-    limits = limited(address_seconds=0.05)
+    limits = Limits(address_seconds=0.05)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         point._interfaces = own_interfaces(adapters=fails)
         async with point.subscribe_url(device.event_url):
@@ -110,7 +103,7 @@ async def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
 @pytest.mark.slow
 @pytest.mark.one_loop
 async def test_a_process_that_stood_still_subscribes_afresh(raw_device: Any, until: Until) -> None:
-    limits = limited(address_seconds=0.05, jump_seconds=1.0, spread_seconds=0.1)
+    limits = Limits(address_seconds=0.05, jump_seconds=1.0, spread_seconds=0.1)
     async with (
         raw_device() as device,
         ControlPoint(limits=limits) as point,
@@ -130,7 +123,7 @@ async def test_a_process_that_stood_still_subscribes_afresh(raw_device: Any, unt
 async def test_a_renewal_that_nobody_answers_for_is_known_at_once_and_who_is_back_is_found(
     raw_device: Any, until: Until
 ) -> None:
-    limits = limited(backoff_first_seconds=0.1, subscribe_burst=100)
+    limits = Limits(backoff_first_seconds=0.1, subscribe_burst=100)
     async with ControlPoint(limits=limits) as point:
         async with raw_device() as device:
             device.answers["SUBSCRIBE"] = lambda r: device.grant(r, timeout="Second-4")
@@ -202,7 +195,7 @@ async def test_a_process_that_was_stopped_and_continued_subscribes_afresh(
 async def test_another_device_at_the_old_description_url_is_not_subscribed_to(
     raw_device: Any, until: Until
 ) -> None:
-    limits = limited(backoff_first_seconds=0.01)
+    limits = Limits(backoff_first_seconds=0.01)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         remote = await point.device(device.description_url)
         right = device.documents["/description.xml"]

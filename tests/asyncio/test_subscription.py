@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Any
 
@@ -12,19 +10,15 @@ import pytest
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.subscription import Subscription
-from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.errors import ConnectionFailed, SubscriptionRefused
+from tests.wire import Until
 
 pytestmark = pytest.mark.slow
 
-Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 """For what takes a second, which passes alike on every loop."""
-
-
-def limited(**limits: Any) -> Limits:
-    return dataclasses.replace(DEFAULT_LIMITS, **limits)
 
 
 async def send(device: Any, subscription: Subscription, seq: int, **changes: str) -> None:
@@ -100,7 +94,7 @@ async def test_a_grant_without_a_sid_is_a_refusal(raw_device: Any) -> None:
 
 
 async def test_a_device_that_cannot_be_asked_is_connection_failed(raw_device: Any) -> None:
-    limits = limited(request_seconds=0.1)
+    limits = Limits(request_seconds=0.1)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         for answer, reason in (
             (None, "no answer in time|did not answer"),
@@ -127,7 +121,7 @@ async def test_what_cannot_be_subscribed_to_is_a_value_error() -> None:
 async def test_without_wait_it_keeps_trying_until_it_is_granted(
     raw_device: Any, until: Until
 ) -> None:
-    limits = limited(backoff_first_seconds=0.01, subscribe_burst=100)
+    limits = Limits(backoff_first_seconds=0.01, subscribe_burst=100)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         device.answers["SUBSCRIBE"] = device.reply(503)
         async with point.subscribe_url(device.event_url, wait=False) as subscription:
@@ -170,7 +164,7 @@ async def test_a_cancelled_wait_for_the_grant_gives_it_back(raw_device: Any, unt
 
 
 async def test_a_control_point_that_ends_tells_who_waits_for_a_grant(raw_device: Any) -> None:
-    limits = limited(unsubscribe_seconds=0.1)
+    limits = Limits(unsubscribe_seconds=0.1)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         device.answers["SUBSCRIBE"] = None
         entering = asyncio.create_task(point.subscribe_url(device.event_url).__aenter__())
@@ -284,7 +278,7 @@ async def test_a_consumer_that_stands_still_delays_no_answer_and_ends_with_the_t
 ) -> None:
     async with (
         raw_device() as device,
-        ControlPoint(limits=limited(waiting_events=4)) as point,
+        ControlPoint(limits=Limits(waiting_events=4)) as point,
         point.subscribe_url(device.event_url) as subscription,
     ):
         for seq in range(20):
@@ -416,7 +410,7 @@ async def test_a_grant_without_an_initial_event_is_deaf_and_says_what_may_be_wro
 ) -> None:
     async with (
         raw_device() as device,
-        ControlPoint(limits=limited(initial_event_seconds=0.5)) as point,
+        ControlPoint(limits=Limits(initial_event_seconds=0.5)) as point,
         point.subscribe_url(device.event_url) as subscription,
     ):
         updates = subscription.updates()

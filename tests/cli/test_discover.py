@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import subprocess
@@ -22,6 +21,7 @@ from propchange.cli.lines import DeviceLine, now
 from propchange.cli.terminal import TerminalLines
 from propchange.driver.sightings import SightingKind
 from propchange.upnp.description import DeviceDescription, ServiceDescription
+from tests.asyncio.announcing import Announcer
 
 TYPE = "urn:example-org:device:Bench:1"
 HOSTILE = "Bench\x85[bold]\u202e"
@@ -35,16 +35,6 @@ class Silent(Service, type="urn:example-org:service:Silent:1"):
     level = StateVariable("ui1", evented=False)
 
 
-def announcer() -> Any:
-    path = Path(__file__).parents[1] / "asyncio" / "announcing.py"
-    spec = importlib.util.spec_from_file_location("propchange_announcing_for_cli", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Announcer
-
-
 @pytest.fixture
 def bench(loop: Any) -> Iterator[Any]:
     """A device that answers searches on the loopback interface."""
@@ -53,7 +43,7 @@ def bench(loop: Any) -> Iterator[Any]:
     )
     hosting = host(device, interface="127.0.0.1")
     hosted = loop.run(hosting.__aenter__())
-    announcing = announcer()(device, hosted.description_url)
+    announcing = Announcer(device, hosted.description_url)
     loop.run(announcing.__aenter__())
     yield SimpleNamespace(udn=device.udn, url=hosted.description_url, announcer=announcing)
     loop.run(announcing.__aexit__())

@@ -6,6 +6,7 @@ order is kept, nothing precedes an answer and nothing grows.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -132,16 +133,11 @@ class LinkMachine(RuleBasedStateMachine):
         self.messages = 0
         self.everything: list[SubscriptionRecord] = []
         self.serial = 0
-        draws = 0
-
-        def jitter() -> float:
-            nonlocal draws
-            draws += 1
-            return jitters[draws % len(jitters)]
+        in_turn = itertools.cycle(jitters)
 
         self.link = WatchedLink(
             fate=self.fate,
-            jitter=jitter,
+            jitter=lambda: next(in_turn),
             limits=LIMITS,
             publisher_policy=PublisherPolicy(
                 minimum_duration=20, uda="2.0", initial_event_delay=delay

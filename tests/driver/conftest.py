@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -23,7 +23,6 @@ from propchange.driver.requests import Requests
 from propchange.driver.runtime import Runtime, Transport
 from propchange.twisted.runtime import TwistedRuntime
 from tests.asyncio.conftest import raw_device
-from tests.wire import Wire
 
 __all__ = ["raw_device"]
 
@@ -86,30 +85,6 @@ def driven(request: pytest.FixtureRequest) -> Iterator[Driven]:
     driven = Driven(request.param)
     yield driven
     driven.end()
-
-
-@pytest.fixture
-def reports() -> list[dict[str, Any]]:
-    """What the event loop was told by its exception handler. A test may empty it."""
-    return []
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    wire = Wire()
-    yield wire
-    wire.close()
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """Waits until a condition is true, turn by turn of the loop."""
-
-    async def until(condition: Callable[[], object]) -> None:
-        while not condition():
-            await asyncio.sleep(0.001)
-
-    return until
 
 
 class MemoryTransport:

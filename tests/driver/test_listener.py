@@ -20,11 +20,10 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver import listener, sockets
 from propchange.driver.runtime import sleep
 from propchange.driver.server_connection import ConnectionTable
+from tests.wire import Until
 
 OK = Response(200, ((b"CONTENT-LENGTH", b"0"),))
 OK_BYTES = b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n"
-
-Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 
 def notify(seq: int, *, version: str = "1.1", extra: str = "") -> bytes:

@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -33,21 +32,7 @@ from lab import peers
 from lab.fixtures import Start, missing, missing_fixture, start_fixture  # noqa: F401 - fixtures
 from lab.peers import PEERS, WEB
 from lab.programs import PATIENCE, Missing, Program
-
-
-def load(name: str) -> ModuleType:
-    """A module beside this file: tests are no package."""
-    spec = importlib.util.spec_from_file_location(
-        f"propchange_interop_{name}", Path(__file__).with_name(f"{name}.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-WIRE = load("wire")
+from tests.interop.wire import Wire, inside
 
 
 @pytest.fixture(scope="session")
@@ -117,13 +102,13 @@ def network() -> Iterator[Network]:
 @pytest.fixture
 def inside_network(network: Network) -> Callable[..., Any]:
     """``inside_network(call, …)`` makes the call in the namespace."""
-    return lambda call, *args, **more: WIRE.inside(network.name, lambda: call(*args, **more))
+    return lambda call, *args, **more: inside(network.name, lambda: call(*args, **more))
 
 
 @pytest.fixture
 def wire(network: Network) -> Iterator[Any]:
     """All HTTP messages that pass in the namespace during the test: ``wire.Wire``."""
-    seen = WIRE.Wire(network.name)
+    seen = Wire(network.name)
     yield seen
     seen.close()
 
@@ -285,7 +270,7 @@ def search(network: Network, port: int) -> str:
         searching.settimeout(0.5)  # then it asks again
         return searching
 
-    with WIRE.inside(network.name, opened) as searching:
+    with inside(network.name, opened) as searching:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             searching.sendto(message.encode(), ("239.255.255.250", 1900))
@@ -414,7 +399,7 @@ def record(network: Network) -> Iterator[Callable[[], Recorder]]:
     with contextlib.ExitStack() as open_recorders:
 
         def record() -> Recorder:
-            recorder: Recorder = WIRE.inside(network.name, lambda: Recorder(network.address))
+            recorder: Recorder = inside(network.name, lambda: Recorder(network.address))
             open_recorders.callback(recorder.close)
             return recorder
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.batch import BatchState, enclosing_batch
 from propchange.upnp.service import Service
+from tests.upnp.sinks import Sink
 
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
@@ -20,33 +21,8 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
     calibration = StateVariable("i4", evented=False)
 
 
-class Turns:
-    """A sink with a loop whose turns the test takes."""
-
-    def __init__(self) -> None:
-        self.published: list[dict[str, str]] = []
-        self.refuse: BaseException | None = None
-        self.waiting: list[Callable[[], None]] = []
-
-    def check_caller(self) -> None:
-        pass
-
-    def publish(self, changes: dict[str, str]) -> None:
-        if self.refuse:
-            raise self.refuse
-        self.published.append(changes)
-
-    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self.waiting.append(callback)
-        return lambda: self.waiting.remove(callback) if callback in self.waiting else None
-
-    def take_turn(self) -> None:
-        for callback in self.waiting.copy():
-            callback()
-
-
-def hosted() -> tuple[Thermometer, Turns]:
-    thermometer, turns = Thermometer(), Turns()
+def hosted() -> tuple[Thermometer, Sink]:
+    thermometer, turns = Thermometer(), Sink()
     thermometer.attach(turns)
     return thermometer, turns
 
@@ -399,7 +375,7 @@ def test_an_initial_event_does_not_show_what_an_open_batch_has_assigned() -> Non
 
 
 def test_a_service_attached_inside_a_batch_gets_the_event_at_its_end() -> None:
-    thermometer, turns = Thermometer(), Turns()
+    thermometer, turns = Thermometer(), Sink()
     with thermometer.batch():
         thermometer.temperature = 30.0
         thermometer.attach(turns)
@@ -425,7 +401,7 @@ def test_an_unhosted_batch_is_undone_when_other_code_assigns_meanwhile() -> None
     assert thermometer.values == {"Temperature": 20.0, "Alarm": True, "Calibration": 0}
 
 
-class LoopSink(Turns):
+class LoopSink(Sink):
     def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
         return asyncio.get_running_loop().call_soon(callback).cancel
 

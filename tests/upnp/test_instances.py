@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from propchange.core.values.lastchange import RCS, LastChangeEntry, LastChangeFold, parse_lastchange
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.service import Service
+from tests.upnp.sinks import Sink
 
 TYPE = "urn:schemas-upnp-org:service:RenderingControl:1"
 
@@ -22,22 +21,7 @@ class Rendering(Service, type=TYPE):
     standby = StateVariable("boolean")
 
 
-class Sink:
-    def __init__(self) -> None:
-        self.published: list[dict[str, str]] = []
-        self.refuse: Exception | None = None
-
-    def check_caller(self) -> None:
-        pass
-
-    def publish(self, changes: dict[str, str]) -> None:
-        if self.refuse:
-            raise self.refuse
-        self.published.append(changes)
-
-    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
-        return lambda: None
-
+class LastChangeSink(Sink):
     def take(self) -> list[tuple[int | None, str, str | None, str]]:
         """What the one LastChange that was published tells; nothing else was."""
         (changes,) = self.published
@@ -50,8 +34,8 @@ def told(text: str) -> list[tuple[int | None, str, str | None, str]]:
     return [entry[:4] for entry in parse_lastchange(text).entries]
 
 
-def hosted() -> tuple[Rendering, Sink]:
-    rendering, sink = Rendering(), Sink()
+def hosted() -> tuple[Rendering, LastChangeSink]:
+    rendering, sink = Rendering(), LastChangeSink()
     rendering.attach(sink)
     return rendering, sink
 
@@ -166,7 +150,7 @@ def test_a_variable_of_a_vendor_is_told_like_those_of_the_standard() -> None:
     class Louder(Rendering):
         boost = StateVariable("boolean", name="X_Boost", evented="LastChange")
 
-    louder, sink = Louder(), Sink()
+    louder, sink = Louder(), LastChangeSink()
     louder.attach(sink)
     louder.boost = True
     assert sink.take() == [(0, "X_Boost", None, "1")]
@@ -371,7 +355,7 @@ def test_a_merge_rule_merges_within_a_batch() -> None:
         Service(
             type=TYPE, variables=[StateVariable("string", name="A", merge=lambda a, b: f"{a}+{b}")]
         ),
-        Sink(),
+        LastChangeSink(),
     )
     service.attach(sink)
     service["A"] = "1"

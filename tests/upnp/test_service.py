@@ -10,6 +10,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError
 from propchange.upnp.service import Service, default_service_id
+from tests.upnp.sinks import Sink
 
 TYPE = "urn:example-org:service:Thermometer:1"
 
@@ -20,24 +21,7 @@ class Thermometer(Service, type=TYPE):
     calibration = StateVariable("i4", evented=False)
 
 
-class RecordingSink:
-    def __init__(self) -> None:
-        self.published: list[dict[str, str]] = []
-        self.refuse_caller: Exception | None = None
-        self.refuse: Exception | None = None
-        self.during: Callable[[], None] | None = None
-
-    def check_caller(self) -> None:
-        if self.refuse_caller:
-            raise self.refuse_caller
-
-    def publish(self, changes: dict[str, str]) -> None:
-        if self.during:
-            self.during()
-        if self.refuse:
-            raise self.refuse
-        self.published.append(changes)
-
+class RecordingSink(Sink):
     def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
         raise AssertionError("no batch is opened here")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from typing import assert_type
 
 import pytest
 
@@ -21,6 +21,7 @@ from propchange.upnp.standard import (
     WANCommonInterfaceConfig,
     WANIPConnection,
 )
+from tests.upnp.sinks import Sink
 
 SERVICES: list[type[Service]] = [getattr(standard, name) for name in standard.__all__]
 
@@ -157,20 +158,6 @@ def test_a_standard_variable_that_is_declared_anew_stays_evented_as_in_its_stand
     assert Amplifier().variables["Mute"].channel == "Master"
     assert RenderingControl().variables["Mute"].initial is False
     assert Louder().variables["Mute"].evented is False
-
-
-class Sink:
-    def __init__(self) -> None:
-        self.published: list[dict[str, str]] = []
-
-    def check_caller(self) -> None:
-        pass
-
-    def publish(self, changes: dict[str, str]) -> None:
-        self.published.append(changes)
-
-    def when_turn_ends(self, callback: Any) -> Any:
-        return lambda: None
 
 
 @pytest.mark.clause("LC-12")

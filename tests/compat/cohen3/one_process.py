@@ -17,25 +17,11 @@ if WHICH == "swapped":
     propchange.twisted.install()
 
 from coherence import base  # noqa: E402 - after install()
-from coherence.backend import Backend  # noqa: E402 - behind install()
+from fake_player import FakePlayer  # noqa: E402 - behind install()
 from twisted.internet import defer, reactor, task  # noqa: E402 - behind install()
 from twisted.trial import unittest  # noqa: E402 - behind install()
 from twisted.trial.reporter import TreeReporter  # noqa: E402 - behind install()
 from twisted.trial.runner import TestLoader, TrialRunner  # noqa: E402 - behind install()
-
-
-class FakePlayer(Backend):
-    implements = ("MediaRenderer",)
-    name = "Fake player"
-
-    def __init__(self, server: Any, **kwargs: Any) -> None:
-        Backend.__init__(self, server, **kwargs)
-        self.init_completed = True
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("upnp_") and name != "upnp_init":
-            return lambda *arguments, **keywords: {}
-        raise AttributeError(name)
 
 
 class OneProcess(unittest.TestCase):

@@ -24,10 +24,10 @@ if WHICH == "swapped":
     propchange.twisted.install()
 
 from coherence import base  # noqa: E402 - after install()
-from coherence.backend import Backend  # noqa: E402 - behind install()
 from coherence.upnp.core import event, service  # noqa: E402 - behind install()
 from coherence.upnp.devices.control_point import ControlPoint  # noqa: E402 - behind install()
 from coherence.upnp.devices.media_renderer import MediaRenderer  # noqa: E402 - behind install()
+from fake_player import FakePlayer  # noqa: E402 - behind install()
 from twisted.internet import reactor, stdio  # noqa: E402 - behind install()
 from twisted.protocols.basic import LineReceiver  # noqa: E402 - behind install()
 
@@ -66,22 +66,6 @@ def plain(told: Any) -> Any:
     if hasattr(told, "status"):
         return told.status
     return str(told) if hasattr(told, "getErrorMessage") else told
-
-
-class FakePlayer(Backend):
-    """A renderer that renders nothing."""
-
-    implements = ("MediaRenderer",)
-    name = "Fake player"
-
-    def __init__(self, server: Any, **kwargs: Any) -> None:
-        Backend.__init__(self, server, **kwargs)
-        self.init_completed = True
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("upnp_") and name != "upnp_init":
-            return lambda *arguments, **keywords: {}
-        raise AttributeError(name)
 
 
 class Renderer:

@@ -7,6 +7,7 @@ what the publisher knows.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from math import inf
 
@@ -64,16 +65,11 @@ class RecoveryMachine(RuleBasedStateMachine):
         self.causes: list[Cause] = []
         self.seq: dict[str, int] = {}
         self.believed = True
-        draws = 0
-
-        def jitter() -> float:
-            nonlocal draws
-            draws += 1
-            return jitters[draws % len(jitters)]
+        in_turn = itertools.cycle(jitters)
 
         self.link = link = Link(
             fate=lambda message: self.weather.get(message, DELIVER),
-            jitter=jitter,
+            jitter=lambda: next(in_turn),
             limits=LIMITS,
             publisher_policy=PublisherPolicy(
                 minimum_duration=1, default_duration=DURATION, maximum_duration=DURATION
