@@ -507,6 +507,8 @@ class ControlPoint:
         if self._closed:
             return
         self._dispatch()
+        if not self._protocol.changed:
+            return
         for request in self._protocol.take_requests():
             task = self._loop.create_task(self._run(request))
             self._tasks.add(task)

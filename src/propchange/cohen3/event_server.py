@@ -12,8 +12,8 @@ from twisted.web.server import NOT_DONE_YET
 
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.early_messages import EarlyMessages
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
+from propchange.core.subscriber.notify_routing import EarlyMessages
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response

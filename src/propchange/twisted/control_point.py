@@ -455,6 +455,8 @@ class ControlPoint:
             call.cancel()
         for outcome in self._protocol.take_outcomes():
             self._report(outcome)
+        if not self._protocol.changed:
+            return
         for request in self._protocol.take_requests():
             Deferred.fromCoroutine(self._run(request))
         if not self._subscriptions:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.subscriber.early_messages import EarlyMessages
+from propchange.core.subscriber.notify_routing import EarlyMessages
 
 LIMITS = replace(DEFAULT_LIMITS, early_messages=2)
 

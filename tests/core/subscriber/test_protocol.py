@@ -1327,6 +1327,36 @@ def test_a_request_that_is_overtaken_before_it_is_taken_leaves_nothing_behind() 
     assert point.protocol._requests._under_way == {}
 
 
+def test_an_ordinary_event_changes_neither_requests_nor_deadlines() -> None:
+    point = ControlPoint()
+
+    def drained() -> bool:
+        """Whether there was something to drain but outcomes."""
+        changed = point.protocol.changed
+        point.requests()
+        point.deadline()
+        assert not point.protocol.changed
+        return changed
+
+    assert drained()
+    record = point.subscribe()
+    (request,) = point.requests()
+    assert drained()
+    point.answer(request)
+    assert drained()
+    assert point.notify(record, 0, A="0") == 200
+    assert drained()  # the initial event was waited for
+    for seq in range(1, 4):
+        assert point.notify(record, seq, A=str(seq)) == 200
+        assert point.notify(record, 0, path="/stray") == 412
+        assert not drained()
+    assert point.notify(record, 9) == 200  # a gap
+    assert drained()
+    assert len(point.requests()) == 0
+    point.at(2_000)
+    assert drained()
+
+
 def test_a_request_that_the_runtime_is_still_at_keeps_its_place_when_its_time_is_up() -> None:
     point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=1))
     record = point.subscribe()

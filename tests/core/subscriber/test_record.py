@@ -216,6 +216,8 @@ def test_a_last_change_that_cannot_be_read_arrives_as_text_and_is_told(text) -> 
     assert event.details == (Change("LastChange", text, None, None, None, text),)
     (reason,) = record.unreadable
     assert reason.startswith("a LastChange cannot be read: ")
+    record.decode(2, (("Volume", "5"),), initial=False)
+    assert record.unreadable == ()
 
 
 @pytest.mark.parametrize(("convert", "text"), [(int, "5"), (str, ""), (str, "  ")])

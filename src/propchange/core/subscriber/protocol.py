@@ -46,23 +46,19 @@ __all__ = ["SubscriberProtocol"]
 _S, _I = SubscriberState, SubscriberInput
 _ACTIVE, _UNANSWERED = _S.ACTIVE, _S.UNANSWERED
 _GRANTED = (_S.ACTIVE, _S.GRANTED, _S.DEAF, _S.UNANSWERED)
+_EXPECTED = SeqVerdict.EXPECTED
 _ATTEMPTING = (_S.SUBSCRIBING, _S.DESCRIBING)
-_EVENT_VERDICTS = (
-    SeqVerdict.EXPECTED,
-    SeqVerdict.REPEATED,
-    SeqVerdict.UNRELIABLE,
-    SeqVerdict.MISSED,
-)
 _GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
 
 
 class SubscriberProtocol:
     """One listener, many subscriptions (UDA 2.0 §4.1.2 to §4.3.2).
 
-    Every input takes ``now``, seconds of one monotonic clock. After each input the runtime
-    drains :meth:`take_requests` and :meth:`take_outcomes` and reads :meth:`next_deadline`. Each
-    request that it took ends by :meth:`response_received`, :meth:`request_failed` or
-    :meth:`described`, however late: only then does the next one to that device leave.
+    Every input takes ``now``, seconds of one monotonic clock. After each input the runtime drains
+    :meth:`take_outcomes`; and, where :attr:`changed` says so, :meth:`take_requests`, and reads
+    :meth:`next_deadline`. Each request that it took ends by :meth:`response_received`,
+    :meth:`request_failed` or :meth:`described`, however late: only then does the next one to that
+    device leave.
 
     ``new_token`` makes an unguessable path segment, never the same twice; ``jitter`` gives a
     number in [0, 1). ``callers`` is what a listener that tells who connects fills: with it a
@@ -104,6 +100,13 @@ class SubscriberProtocol:
             jitter=jitter,
             facts=self.facts,
         )
+
+    @property
+    def changed(self) -> bool:
+        """Whether there may be requests to take, or another deadline than :meth:`next_deadline`
+        gave last. After a NOTIFY with an ordinary event there are neither: then a runtime needs
+        :meth:`take_outcomes` alone."""
+        return self._timers.changed or self._requests.ready
 
     @property
     def callers(self) -> ConnectionHistory | None:
@@ -450,6 +453,7 @@ class SubscriberProtocol:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
+        self._timers.changed = False
         return self._timers.next()
 
     # --- reading ---
@@ -487,14 +491,16 @@ class SubscriberProtocol:
         state = record.state
         if state not in _GRANTED:
             return  # A gap among early messages has ended it meanwhile.
-        sequence = record.sequence
-        verdict = sequence.judge(seq, content)
-        if not (sequence.reliable or record.unreliable_told):
-            record.unreliable_told = True
-            self._outcomes.add(SeqUnreliable(record))
-        if verdict in _EVENT_VERDICTS:
-            initial = state is not _ACTIVE and state is not _UNANSWERED
-            if initial:
+        verdict = record.sequence.judge(seq, content)
+        initial = False
+        if verdict is not _EXPECTED:
+            if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_told:
+                record.unreliable_told = True
+                self._outcomes.add(SeqUnreliable(record))
+            if verdict is SeqVerdict.DUPLICATE:
+                return
+        if verdict is not SeqVerdict.LATE:
+            if state is not _ACTIVE and state is not _UNANSWERED:
                 record.sources.worked()
                 record.deafness = None
                 initial = verdict is not SeqVerdict.MISSED
@@ -509,7 +515,6 @@ class SubscriberProtocol:
             if record.unreadable:
                 for trouble in record.unreadable:
                     self._outcomes.log(Unreadable(record, trouble))
-                record.unreadable = ()
         if verdict in _GAP_VERDICTS:
             record.gaps += 1
             reason = f"events before SEQ {seq} were missed"

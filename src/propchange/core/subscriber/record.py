@@ -201,8 +201,7 @@ class SubscriptionRecord:
         self.values: dict[str, object] = {}
         self.instances: dict[StateKey, object] = {}
         self.unreadable: tuple[str, ...] = ()
-        """What could not be read of the last LastChange, in sentences; whoever tells it empties
-        it."""
+        """What could not be read of the last event, in sentences."""
 
     def move(self, given: SubscriberInput) -> None:
         """Step the state."""
@@ -241,6 +240,8 @@ class SubscriptionRecord:
         changes, details = read_changes(pairs, convert, values, undeclared=("LastChange",))
         if "LastChange" in changes:
             self._expand(changes, details, initial=initial)
+        elif self.unreadable:
+            self.unreadable = ()
         if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:
             values.update(changes)
         else:
@@ -256,6 +257,7 @@ class SubscriptionRecord:
         that can be read out of ``changes``."""
         text = changes["LastChange"]
         if not isinstance(text, str) or not text.strip():
+            self.unreadable = ()
             return  # A vendor's own, or nothing to tell.
         try:
             found = parse_lastchange(text, self.limits)

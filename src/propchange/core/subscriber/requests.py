@@ -326,6 +326,11 @@ class RequestQueue:
         # The addresses whose next request may leave; a dict for its order.
         self._ready: dict[tuple[str, int], None] = {}
 
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`take` may have something."""
+        return bool(self._ready)
+
     def outstanding(self, record: SubscriptionRecord) -> OutgoingRequest | None:
         """The request whose answer ``record`` waits for, an UNSUBSCRIBE apart."""
         return self._outstanding.get(record)

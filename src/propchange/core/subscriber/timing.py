@@ -51,9 +51,28 @@ class Timer(enum.Enum):
 
 
 class Timers(Deadlines[tuple[SubscriptionRecord, Timer]]):
-    """The timers of all subscriptions."""
+    """The timers of all subscriptions. Setting, clearing and taking one sets ``changed``."""
 
-    __slots__ = ()
+    __slots__ = ("changed",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = True
+
+    def set(self, key: tuple[SubscriptionRecord, Timer], when: float) -> None:
+        """As :meth:`.Deadlines.set`."""
+        self.changed = True
+        super().set(key, when)
+
+    def clear(self, key: tuple[SubscriptionRecord, Timer]) -> None:
+        """As :meth:`.Deadlines.clear`."""
+        self.changed = True
+        super().clear(key)
+
+    def pop_due(self, now: float) -> tuple[SubscriptionRecord, Timer] | None:
+        """As :meth:`.Deadlines.pop_due`."""
+        self.changed = True
+        return super().pop_due(now)
 
     def clear_all(self, record: SubscriptionRecord) -> None:
         """Clear every timer of ``record``."""
