@@ -1,4 +1,4 @@
-"""What a machine's own addresses say about who can reach them. Pure: a runtime does the looking."""
+"""This machine's addresses: which devices can reach them. A runtime reads them from the system."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 
 class InterfaceKind(enum.Enum):
-    """What an interface leads to, in the words of a diagnosis."""
+    """The kind of an interface. The value is the wording of a diagnosis."""
 
     ORDINARY = "a network interface"
     LOOPBACK = "this machine itself"
@@ -53,9 +53,9 @@ class OnLink(NamedTuple):
 
 
 class LocalAddress(NamedTuple):
-    """One address of one interface of this machine, an IP literal without zone. ``scope`` is the
-    interface's scope id for a link-local IPv6 address, 0 elsewhere; ``interface_index`` is the
-    interface's number, 0 where unknown."""
+    """One address of one interface of this machine. ``host`` is an IP literal without zone.
+    ``scope`` is the scope id of the interface for a link-local IPv6 address, else 0. ``interface``
+    is its name and ``interface_index`` its number, 0 if unknown."""
 
     host: str
     scope: int

@@ -18,9 +18,10 @@ _ITEM = re.compile(r"((?:[^,\\]|\\.)*)(,|\Z)", re.DOTALL)
 
 
 def parse_container_update_ids(text: str) -> list[tuple[str, str]]:
-    r"""The (container, update ID) pairs in the value of a ContainerUpdateIDs, a list of values
-    divided by commas, in which ``\`` stands before commas and backslashes (ContentDirectory:1
-    §2.5.21). Raises ValueError when it holds no pairs."""
+    r"""The (container, update ID) pairs in the value of a ContainerUpdateIDs. It is a
+    comma-separated list, with ``\`` before commas and backslashes inside of values
+    (ContentDirectory:1 §2.5.21). Raises ValueError for an odd number of values and a ``\`` at the
+    end."""
     if not text:
         return []
     if "\\" in text:
@@ -56,7 +57,7 @@ def format_container_update_ids(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 class ContainerFold(Fold):
-    """Folds ContainerUpdateIDs by container; the initial event carries the last list (LC-12)."""
+    """Merges ContainerUpdateIDs by container. The initial event has the last list (LC-12)."""
 
     has_state = False
 
@@ -81,4 +82,4 @@ class ContainerFold(Fold):
 
 
 CONTAINERS = ContainerFold()
-"""For ``StateVariable(…, merge=CONTAINERS)``."""
+"""The merge rule of ContainerUpdateIDs: ``StateVariable(…, merge=CONTAINERS)``."""

@@ -68,12 +68,12 @@ def shown(value: object) -> str:
 
 
 class DataType(abc.ABC, Generic[T]):
-    """One data type of UDA 2.0 §2.5; the instances are in :data:`DATA_TYPES`.
+    """One data type (UDA 2.0 §2.5). Get one by :func:`data_type`; all are in :data:`DATA_TYPES`.
 
-    ``name`` is the name in a service description, ``python_type`` the type of the values,
-    ``takes`` says in words what a value may be, ``zero`` is the value of a variable that was
-    given none. ``numeric``: ranges, steps and minimum deltas apply; ``minimum`` and ``maximum``
-    are then the bounds of the type, None where it has none.
+    ``name`` is its name in a service description and ``python_type`` the type of its values.
+    ``takes`` describes the values in words. ``zero`` is the default value of a variable.
+    ``numeric``: ranges, steps and minimum deltas apply. ``minimum`` and ``maximum`` are then the
+    bounds of the type, None for a type without bounds.
     """
 
     numeric: bool = False
@@ -91,19 +91,20 @@ class DataType(abc.ABC, Generic[T]):
 
     @abc.abstractmethod
     def check(self, value: object) -> T:
-        """``value`` as this type keeps it: an exact ``python_type``, ready for :meth:`format`.
+        """Convert ``value`` to an exact ``python_type``, for :meth:`format`.
 
-        Raises TypeError for a value of another kind and ValueError for one that cannot be sent
-        as this type; the sentence has the value and what the type takes.
+        Raises TypeError for a value of another kind, ValueError for a value that cannot be sent as
+        this type. The message has the value and the values that the type takes.
         """
 
     def format(self, value: T) -> str:
-        """The one text of ``value`` on the wire, without XML escapes. Raises as :meth:`check`."""
+        """The text of ``value`` on the wire, without XML escapes. Equal values have equal texts.
+        Raises as :meth:`check`."""
         return self._write(self.check(value))
 
     def parse(self, text: str) -> T:
-        """The value that a peer means by ``text``. Raises ValueError when it fits no value of
-        this type."""
+        """The value of a peer's ``text``, read leniently. Raises ValueError for a text that is no
+        value of this type."""
         try:
             return self.check(self._read(text))
         except (ValueError, ArithmeticError):
@@ -157,8 +158,8 @@ class _Integer(DataType[int]):
 
 class _UnboundedInteger(_Integer):
     def __init__(self) -> None:
-        # UDA names no bound. Python reads and writes up to 4,300 digits, and somebody's mistake
-        # must not pass the check and fail on its way out.
+        # UDA names no bound. Python reads and writes up to 4,300 digits: a larger value must fail
+        # here, not when it is sent.
         super().__init__("int", -(10**1000) + 1, 10**1000 - 1)
         self.minimum = self.maximum = None
         self.takes = "an int"
@@ -488,8 +489,8 @@ _BY_LOWER_NAME = {name.lower(): known for name, known in DATA_TYPES.items()}
 
 
 def data_type(name: str) -> DataType[Any]:
-    """The data type of that name; case and surrounding white space do not matter, since
-    descriptions of real devices differ in them. Raises ValueError, which lists all names."""
+    """The data type with this name. Case and surrounding white space do not matter, since
+    descriptions of real devices differ in them. Raises ValueError, with a list of all names."""
     try:
         return _BY_LOWER_NAME[name.strip().lower()]
     except KeyError:

@@ -1,4 +1,4 @@
-"""LastChange, the variable through which the AV services event all others, both ways.
+"""LastChange, the variable through which the AV services event all others: reading and writing.
 
 AVTransport and RenderingControl (AVTransport:1 §5, RenderingControl:1 §5)::
 
@@ -6,7 +6,7 @@ AVTransport and RenderingControl (AVTransport:1 §5, RenderingControl:1 §5)::
       <InstanceID val="0"><Volume channel="Master" val="20"/></InstanceID>
     </Event>
 
-ContentDirectory:3 has the same name for something else, a log of what happened to objects::
+ContentDirectory:3 uses the same name for another format, a log of changes of objects::
 
     <StateEvent xmlns="urn:schemas-upnp-org:av:cds-event">
       <objMod objID="7" updateID="31" stUpdate="0"/>
@@ -54,22 +54,22 @@ CDS_EVENT = "urn:schemas-upnp-org:av:cds-event"
 """The namespace of ContentDirectory's LastChange."""
 
 MASTER = "Master"
-"""The channel that stands for all of them."""
+"""The channel that stands for all channels."""
 
 _PROBLEMS = 8
 _DECLARATION = re.compile(r"<\?xml[^>]*>\s*")
 _BARE_AMPERSAND = re.compile(r"&(?!(?:#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);)")
-# What we have written ourselves may be as long as it is.
+# A text of our own may have any length.
 _OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
 
 
 class LastChangeEntry(NamedTuple):
-    """One variable of one instance: ``text`` is its value, ``channel`` that of a per-channel
-    variable such as Volume (LC-04).
+    """One variable of one instance. ``text`` is its value. ``channel`` is the channel of a
+    per-channel variable such as Volume, else None (LC-04).
 
-    An entry with an empty ``variable`` is an instance in which nothing is told. In the
-    ContentDirectory form ``instance`` is None, ``variable`` is objAdd, objMod, objDel or stDone,
-    ``channel`` the objID, ``attributes`` has all attributes, and ``text`` is the element as XML.
+    An entry with an empty ``variable`` stands for an instance without variables. In the
+    ContentDirectory format ``instance`` is None, ``variable`` is objAdd, objMod, objDel or stDone,
+    ``channel`` is the objID, ``attributes`` has all attributes, and ``text`` is the element as XML.
     """
 
     instance: int | None
@@ -80,8 +80,8 @@ class LastChangeEntry(NamedTuple):
 
 
 class LastChange(NamedTuple):
-    """What a LastChange says. ``is_log``: it has the ContentDirectory form. ``problems`` has a
-    sentence for each thing that was left out, the first few of them."""
+    """The contents of a LastChange. ``is_log``: it has the ContentDirectory format. ``problems``
+    has a sentence for each of the first parts that could not be read and are left out."""
 
     namespace: str
     is_log: bool
@@ -92,12 +92,12 @@ class LastChange(NamedTuple):
 def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
     """Read the value of a LastChange.
 
-    Read liberally: any namespace and prefix (LC-03), ``val`` and ``channel`` in any case, a
-    value that stands as text in the element, variables that stand in no InstanceID (they are
-    of instance 0), one escaping too many, and ``&`` that is not escaped. An InstanceID that is no
-    number is left out. What comes twice is in the result twice: the later one counts.
+    Lenient: any namespace and prefix (LC-03), ``val`` and ``channel`` in any case, a value as the
+    text of the element, variables outside of an InstanceID (they count as instance 0), a text that
+    is escaped once too often, and a bare ``&``. An InstanceID that is no number is left out. A
+    variable that occurs twice is twice in the result; the later one counts.
 
-    Raises RemoteProtocolError with status 400 when it is neither form.
+    Raises RemoteProtocolError with status 400 for a text in neither format.
     """
     root = _parse(text, limits)
     entries: list[LastChangeEntry] = []
@@ -165,11 +165,12 @@ def _attribute(element: Element, name: str) -> str | None:
 
 
 def format_lastchange(namespace: str, entries: Iterable[LastChangeEntry]) -> str:
-    """The value of a LastChange: the ContentDirectory form when ``namespace`` is
-    :data:`CDS_EVENT`, else the other, with one element per instance (LC-03).
+    """The value of a LastChange with ``entries``. It has the ContentDirectory format if
+    ``namespace`` is :data:`CDS_EVENT`, else the format of the AV services, with one element per
+    instance (LC-03).
 
-    Raises ValueError for a variable that cannot be an XML element and for a text with characters
-    that XML 1.0 cannot carry.
+    Raises ValueError for a variable whose name is no XML name, and for a text with characters that
+    XML 1.0 cannot carry.
     """
     if namespace == CDS_EVENT:
         inside = "".join(_element(entry.variable, entry.attributes) for entry in entries)
@@ -179,7 +180,7 @@ def format_lastchange(namespace: str, entries: Iterable[LastChangeEntry]) -> str
     for instance, variable, channel, text, _ in entries:
         parts = parts_of.get(instance)
         if parts is None or not variable:
-            # An instance that has gone and come back has two elements, the first an empty one.
+            # An instance that was removed and added again has two elements, the first empty.
             parts = parts_of[instance] = []
             instances.append((instance, parts))
         if variable:
@@ -209,10 +210,10 @@ def _quoted(name: str, text: str) -> str:
 
 
 class LastChangeFold(Fold):
-    """Folds LastChange by (instance, name, channel), in ``namespace``; with :data:`CDS_EVENT` by
-    what happened and the object. The initial event is the state of all instances (LC-07).
+    """Merges LastChange by (instance, name, channel), in ``namespace``; with :data:`CDS_EVENT` by
+    (kind of change, object). The initial event has the state of all instances (LC-07).
 
-    A text that holds an InstanceID without variables says that this instance has gone.
+    An InstanceID without variables removes that instance.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -222,7 +223,7 @@ class LastChangeFold(Fold):
 
     def read(self, text: str) -> Sequence[FoldedChange]:
         """:meth:`Fold.read`."""
-        # Every text is asked for several times in a row.
+        # The same text is read several times in a row.
         known, changes = self._read
         if text != known:
             try:

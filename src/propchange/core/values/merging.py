@@ -1,8 +1,8 @@
 """Merge rules for variables whose text is a list of changes, each with a key.
 
-Two such texts in a row are one text with the later change of every key. Nothing is lost by
-that, whatever the number of changes, and what a subscription has to be told is exactly what
-changed since it was told last.
+LastChange and ContainerUpdateIDs are such variables. Two texts merge into one text with the later
+change of every key. This loses no key, however many changes there are. A subscription that is
+behind gets exactly the keys that have changed since its last message.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from propchange.core.limits import Limits
 __all__ = ["Fold", "FoldRule", "FoldedChange"]
 
 FoldedChange = tuple[tuple[Hashable, ...], Any]
-"""A key, and what the text says of it; None: all keys that begin with that key have gone."""
+"""A key and its content in the text. None as content removes all keys that begin with the key."""
 
 
 class Fold(ABC):
-    """What a text of changes consists of. As ``merge`` of a ``StateVariable`` or an
-    ``EventedVariable`` it folds by key: calling it with an older and a newer text gives the one
-    text that stands for both."""
+    """Reads and writes a text that is a list of changes, and merges two of them by key.
+
+    Pass one as ``merge`` of a ``StateVariable`` or an :class:`.EventedVariable`. Called with an
+    older and a newer text, it returns the text that replaces both. A subclass defines
+    ``has_state``, :meth:`read` and :meth:`write`."""
 
     has_state: bool
-    """What an initial event carries: the sum of all changes, or the last text."""
+    """Whether the initial event carries the sum of all changes. Else it carries the last text."""
 
     @abstractmethod
     def read(self, text: str) -> Sequence[FoldedChange]:
-        """The changes in ``text``, in its order. Raises ValueError when it is not such a text."""
+        """The changes in ``text``, in its order. Raises ValueError for any other text."""
 
     @abstractmethod
     def write(self, changes: Iterable[FoldedChange]) -> str:
         """The text for ``changes``."""
 
     def __call__(self, older: str, newer: str) -> str:
-        """The one text for both."""
+        """The text that replaces both."""
         folded: dict[tuple[Hashable, ...], Any] = {}
         for text in (older, newer):
             for key, content in self.read(text):
@@ -52,9 +54,9 @@ class Fold(ABC):
 class FoldRule:
     """The merge rule (:class:`propchange.core.publisher.backlog.MergeRule`) of a :class:`Fold`.
 
-    The ``most`` keys that changed last are known with their versions. A subscription so far
-    behind that others have changed since is told the whole state, or, where the fold has none,
-    those.
+    It remembers the versions of the ``most`` keys that changed last. A subscription that misses
+    changes of further keys gets the whole state; if the fold has no state, it gets the remembered
+    keys only.
     """
 
     __slots__ = ("_exact_from", "_fold", "_most", "_state", "_text", "_told")

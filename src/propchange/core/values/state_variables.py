@@ -1,4 +1,4 @@
-"""State variables: a name, a data type, what values are allowed, and how changes are evented."""
+"""State variables: name, data type, allowed values, and how changes are evented."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 GENERAL = "upnp:/general"
-"""The level of a variable that belongs to none of the other levels."""
+"""The default level of a multicast variable."""
 
 STANDARD_LEVELS = (
     "upnp:/emergency",
@@ -60,12 +60,12 @@ STANDARD_LEVELS = (
 _VENDOR_LEVEL = re.compile(r"[^\s:/.]+(?:\.[^\s:/.]+)+:/\S+")
 
 Merge = Callable[[str, str], str]
-"""``merge(older, newer) -> text``: the one text that stands for two changes in a row, for a
-subscriber that is behind. It must be pure."""
+"""``merge(older, newer) -> text``: the text that replaces two changes in a row, for a subscriber
+that is behind. It must be a pure function."""
 
 
 class HasVariables(Protocol):
-    """What an object needs to have state variables as attributes: a service."""
+    """The methods of an object that has state variables as attributes: a service."""
 
     def read_variable(self, variable: StateVariable[V], /) -> V:
         """The current value."""
@@ -87,8 +87,8 @@ class StateVariableOptions(TypedDict, total=False):
 
 
 def wire_name(attribute: str) -> str:
-    """The CamelCase of an attribute's name: ``current_track`` gives ``CurrentTrack``; capitals
-    that are there stay. Raises ValueError when nothing is left."""
+    """The CamelCase of an attribute's name: ``current_track`` becomes ``CurrentTrack``. Capitals
+    stay. Raises ValueError for a name of underscores only."""
     name = "".join(part[0].upper() + part[1:] for part in attribute.split("_") if part)
     if not name:
         raise ValueError(f"the attribute {attribute!r} gives no variable name; say name=")
@@ -96,8 +96,8 @@ def wire_name(attribute: str) -> str:
 
 
 def check_level(level: str) -> None:
-    """Raises ValueError when ``level`` is none of :data:`STANDARD_LEVELS` and no level of a
-    vendor either: an own domain name, ``:/`` and something more (UDA 2.0 table 4-8)."""
+    """Raises ValueError unless ``level`` is one of :data:`STANDARD_LEVELS` or a vendor's: its
+    domain name, ``:/`` and a word (UDA 2.0 table 4-8)."""
     if level in STANDARD_LEVELS:
         return
     if not level.isprintable() or _VENDOR_LEVEL.fullmatch(level) is None:
@@ -108,35 +108,35 @@ def check_level(level: str) -> None:
 
 
 class StateVariable(Generic[T]):
-    """A state variable of a service (UDA 2.0 §2.5), declared as a class attribute or passed to
-    a service made at run time.
+    """A state variable of a service (UDA 2.0 §2.5). Declare it as a class attribute, or pass it to
+    a service that is made at run time.
 
-    ``data_type`` is one of the names in :data:`.DATA_TYPES`; the rest
-    is keyword-only:
+    ``data_type`` is one of the names in :data:`.DATA_TYPES`. The options are keyword-only:
 
-    - ``initial``: the first value; by default the zero of the type, or where that is not
-      allowed the ``minimum``, the ``maximum`` or the first of ``allowed``.
-    - ``minimum``, ``maximum``, ``step``: numeric types only; inclusive. A value lies a whole
-      number of steps above ``minimum`` (above zero without one), within a thousandth of a step
-      for floats.
-    - ``allowed``: the only values, for ``string`` alone.
-    - ``evented``: True, False, or ``"LastChange"`` (evented through that variable). Left out it is
-      True, but where a subclass of a service declares a variable anew: see
+    - ``initial``: the first value. The default is the zero of the type; if that is not allowed,
+      the ``minimum``, the ``maximum`` or the first of ``allowed``.
+    - ``minimum``, ``maximum``, ``step``: for numeric types; inclusive. A value is a whole number
+      of steps above ``minimum``, or above zero without one. Floats may differ from that by a
+      thousandth of a step.
+    - ``allowed``: the allowed values, for ``string`` only.
+    - ``evented``: True (the default), False, or ``"LastChange"``, which events it through that
+      variable. A variable that replaces one of a base class inherits the eventing: see
       :meth:`inherit_eventing`.
-    - ``minimum_interval``: seconds; at most one event with this variable per interval (UDA
-      calls it maximumRate). ``minimum_delta``: numeric types only; the variable is evented once
-      it has moved that far. See :mod:`propchange.core.publisher.moderation`.
-    - ``multicast``: evented by multicast beside unicast (UDA 2.0 §4.3.3), with the LVL ``level``:
-      one of :data:`.STANDARD_LEVELS`, by default ``upnp:/general``, or a
-      vendor's own, as ``example.org:/door/``.
-    - ``merge``: how waiting changes are merged; None replaces the older by the newer.
-    - ``channel``: for a per-channel variable with ``evented="LastChange"``, the channel that the
-      attribute reads and assigns, ``"Master"`` as a rule.
-    - ``name``: the name on the wire, by default the CamelCase of the attribute's name.
+    - ``minimum_interval``: seconds. At most one event per interval has this variable (UDA calls it
+      maximumRate). ``minimum_delta``: for numeric types. An event is sent once the value has
+      changed by this much. See :mod:`propchange.core.publisher.moderation`.
+    - ``multicast``: events are sent by multicast too (UDA 2.0 §4.3.3), with the LVL ``level``: one
+      of :data:`.STANDARD_LEVELS`, by default ``upnp:/general``, or a vendor's, such as
+      ``example.org:/door/``.
+    - ``merge``: a function, or a :class:`.Fold`, that merges waiting changes. None: the newer
+      value replaces the older.
+    - ``channel``: for a per-channel variable with ``evented="LastChange"``. The attribute reads
+      and assigns the value of this channel, usually ``"Master"``.
+    - ``name``: the name on the wire. The default is the CamelCase of the attribute's name.
 
     Raises TypeError or ValueError for options that contradict each other or the data type.
-    On an instance the attribute reads and assigns the value; on the class it is the
-    StateVariable. Do not change its attributes.
+    On an instance of the service, the attribute reads and assigns the value. On the class, it is
+    the StateVariable. Do not change its attributes.
     """
 
     __slots__ = (
@@ -288,7 +288,7 @@ class StateVariable(Generic[T]):
         name: str | None = None,
     ) -> None:
         self.name: str = name or ""
-        """The name on the wire; empty until the attribute gives it."""
+        """The name on the wire. Empty until the class attribute is defined, without ``name=``."""
         self.data_type: DataType[T] = data_type_named(data_type)
         self._says_eventing = evented is not None
         self.evented: bool | Literal["LastChange"] = True if evented is None else evented
@@ -307,8 +307,8 @@ class StateVariable(Generic[T]):
 
     @classmethod
     def of(cls, data_type: str, **options: Any) -> StateVariable[Any]:
-        """A state variable of a data type that is known at run time only: the same, but nothing is
-        found before the program runs."""
+        """Make a state variable whose data type is known at run time only. A type checker does not
+        check its options and values."""
         make: Callable[..., StateVariable[Any]] = cls
         return make(data_type, **options)
 
@@ -334,13 +334,13 @@ class StateVariable(Generic[T]):
         instance.assign_variable(self, value)
 
     def inherit_eventing(self, older: StateVariable[Any]) -> None:
-        """Be evented as ``older``, which this variable is declared anew in place of, unless
-        ``evented`` says otherwise: a standard variable stays evented as its standard wants it
-        (UDA 2.0 §2.5). Then ``channel``, ``merge``, ``minimum_interval``, ``minimum_delta``,
-        ``multicast`` and ``level`` are those of ``older`` too, where nothing is said of them.
+        """Take the eventing of ``older``, the variable that this one replaces in a subclass. Does
+        nothing if ``evented`` was given.
 
-        For the class of a service, before the variable is used. Raises ValueError for options
-        that contradict what is inherited."""
+        So a standard variable stays evented as in its standard (UDA 2.0 §2.5). ``channel``,
+        ``merge``, ``minimum_interval``, ``minimum_delta``, ``multicast`` and ``level`` are taken
+        too, each if it was not given. The class of a service calls this before the variable is
+        used. Raises ValueError for options that contradict the inherited ones."""
         if self._says_eventing:
             return
         self._says_eventing = True
@@ -356,25 +356,25 @@ class StateVariable(Generic[T]):
         self._check_options()
 
     def check(self, value: object) -> T:
-        """``value`` as this variable keeps it, ready for :meth:`format`.
+        """Convert ``value`` to the data type, for :meth:`format`.
 
-        Raises TypeError for a value of another kind, ValueError for one out of the data type,
-        the range, the steps or the allowed values; the sentence names the variable, the value
-        and what is allowed.
+        Raises TypeError for a value of another kind. Raises ValueError for a value outside of the
+        data type, the range, the steps or the allowed values. The message names the variable,
+        the value and the allowed values.
         """
         return self._checked("", value)
 
     def format(self, value: T) -> str:
-        """The text on the wire of a value that :meth:`check` has given. Two values are equal to
-        eventing when their texts are. Raises as ``DataType.check``."""
+        """The text on the wire of a value that :meth:`check` has returned. Values with equal texts
+        are equal: no event is sent between them. Raises as :meth:`.DataType.check`."""
         return self.data_type.format(value)
 
     def parse(self, text: str) -> T:
-        """The value of a text that a peer sent. Raises ValueError, naming the variable, when it
-        does not fit the data type.
+        """The value of a peer's text. Raises ValueError, which names the variable, for a text that
+        is no value of the data type.
 
-        Range, steps and allowed values are not looked at: devices break their own, and the
-        value is what it is.
+        Range, steps and allowed values are not checked: devices send values outside of their own
+        declarations.
         """
         try:
             return self.data_type.parse(text)
