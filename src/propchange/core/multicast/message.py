@@ -1,9 +1,7 @@
-"""Multicast events: what a message says, where it goes, and what a received one is read as
-(UDA 2.0 §4.3.3).
+"""Multicast event messages: their fields, their groups, and how they are read (UDA 2.0 §4.3.3).
 
-It looks like a NOTIFY and is none: one UDP datagram, no SID, no answer. :mod:`propchange.core
-.multicast_publication` is the side that sends, :mod:`propchange.core.multicast.reception` the
-side that receives.
+A message has the form of a NOTIFY, but it is one UDP datagram without a SID, and nobody answers
+it. :mod:`.publication` sends them, :mod:`.reception` receives them.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ _ONCE = frozenset({b"nt", b"nts", b"usn", b"svcid", b"seq", b"lvl", b"bootid.upn
 
 
 def hyphenated(service_type: str) -> str:
-    """``service_type`` as it stands in a USN: with hyphens for the dots of a vendor's domain."""
+    """``service_type`` in the form of a USN: the dots of a vendor's domain become hyphens."""
     vendor = _VENDOR_TYPE.fullmatch(service_type)
     if vendor is None:
         return service_type
@@ -64,11 +62,11 @@ class MulticastScope(enum.Enum):
 
     @property
     def group(self) -> Endpoint:
-        """Where the datagrams go, and what receivers listen to. As text it is the value of HOST."""
+        """The group that datagrams are sent to. Its text is the value of HOST."""
         return Endpoint(self.value, MULTICAST_PORT)
 
     def most_bytes(self, limits: Limits) -> int:
-        """Bytes of UDP payload that one event may take."""
+        """The largest UDP payload of one event, in bytes."""
         if self is MulticastScope.IPV4:
             return limits.datagram_bytes_ipv4
         return limits.datagram_bytes_ipv6
@@ -76,8 +74,8 @@ class MulticastScope(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceIdentity:
-    """Which service of which device: its UDN (``uuid:…``), service type and serviceId, as in the
-    device description. Raises ValueError for one that no header can carry."""
+    """The identity of a service: the device's UDN (``uuid:…``), service type and serviceId, as in
+    the device description. Raises ValueError for a text that no header can carry."""
 
     udn: str
     service_type: str
@@ -96,8 +94,8 @@ class ServiceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class MulticastMessage:
-    """One multicast event. ``usn`` and ``svcid`` name the service, ``seq`` counts its multicast
-    events, ``body`` is a propertyset. The same on all interfaces, and when it is sent again."""
+    """One multicast event. ``usn`` and ``svcid`` name the service. ``seq`` counts its multicast
+    events. ``body`` is a propertyset. It is the same on all interfaces and in retransmissions."""
 
     usn: str
     svcid: str
@@ -107,7 +105,7 @@ class MulticastMessage:
     body: bytes
 
     def headers(self, scope: MulticastScope) -> HeaderPairs:
-        """The header pairs: only HOST depends on where the message goes."""
+        """The header pairs. Only HOST depends on ``scope``."""
         return (
             (b"HOST", str(scope.group).encode("ascii")),
             (b"CONTENT-TYPE", b'text/xml; charset="utf-8"'),
@@ -122,7 +120,7 @@ class MulticastMessage:
         )
 
     def request(self, scope: MulticastScope) -> Request:
-        """The message as the ``http`` room writes it."""
+        """The message as a request, for ``propchange.http``."""
         return Request("NOTIFY", "*", self.headers(scope), self.body)
 
     def payload_bytes(self, scope: MulticastScope) -> int:
@@ -132,7 +130,8 @@ class MulticastMessage:
 
 
 class Datagram(NamedTuple):
-    """A message to be sent to ``scope.group``, on every interface of that address family."""
+    """A message to send to ``scope.group``, on every interface with that address family. Encode it
+    with ``propchange.http.encode_datagram``."""
 
     message: MulticastMessage
     scope: MulticastScope

@@ -1,17 +1,19 @@
 """The multicast events that a publisher sends beside its unicast ones (UDA 2.0 §4.3.1, §4.3.3).
 
-What moderation has let through for a variable that is multicast goes out once more, by UDP. What
-was decided where the architecture leaves it open:
+A change of a multicast variable that passes moderation is sent by UDP too. The architecture leaves
+some points open. These are the decisions:
 
-- SEQ counts per service, the changes of all levels together (AMB-8), and only what is sent.
-- The variables of one change that have the same level are one event; each level is an event of
-  its own, since a message has one LVL.
-- What does not fit one datagram on every scope is split, in the order of the change. A single
-  variable that does not fit is told (:class:`MulticastTooLarge`) and goes out by unicast alone.
-- A runtime that takes nothing for a while finds at most ``Limits.waiting_messages`` events per
-  level, the last of them merged, before any of them has a SEQ.
-- A message that is sent again is the same message: SEQ and BOOTID stay, and moderation does not
-  hear of it (MC-24). It is not sent again once the boot id is another, for nobody would take it.
+- SEQ counts per service, for all levels together (AMB-8). It counts messages that are sent.
+- The variables of one change that have the same level are one event. Each level is an event of its
+  own, since a message has one LVL.
+- An event that does not fit one datagram on every scope is split, in the order of the change. A
+  variable that does not fit alone is sent by unicast only, with the outcome
+  :class:`MulticastTooLarge`.
+- If the runtime does not call :meth:`MulticastPublication.take` for a while, at most
+  ``Limits.waiting_messages`` events per level wait. Further changes are merged into the last one.
+  A waiting event has no SEQ yet.
+- A retransmission is the same message, with the same SEQ and BOOTID. Moderation does not count it
+  (MC-24). A message with a former boot id is not sent again: receivers would refuse it.
 """
 
 from __future__ import annotations
@@ -45,11 +47,11 @@ _LARGEST_BOOT_ID = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MulticastPolicy:
-    """Where multicast events go and how often.
+    """The groups that multicast events are sent to, and the retransmissions.
 
-    ``scopes``: over IPv4, and over IPv6 as far as the device's advertisements go. Every message
-    is sent again ``retransmissions`` times, ``interval`` seconds apart. Raises ValueError for
-    values that make no sense.
+    ``scopes``: the groups, at least one. The IPv6 scopes must be those of the device's
+    advertisements. Every message is sent ``retransmissions`` (0 to 10) more times, ``interval``
+    seconds apart. Raises ValueError for other values.
     """
 
     scopes: tuple[MulticastScope, ...] = (MulticastScope.IPV4,)
@@ -67,8 +69,8 @@ class MulticastPolicy:
 
 @dataclass(frozen=True, slots=True)
 class MulticastTooLarge:
-    """The new value of ``variable`` went out by unicast alone: its datagram would take
-    ``payload_bytes``, and ``most_bytes`` are allowed (MC-14)."""
+    """The new value of ``variable`` was sent by unicast only: its datagram would have
+    ``payload_bytes`` bytes, more than the allowed ``most_bytes`` (MC-14)."""
 
     service: str
     variable: str
@@ -78,7 +80,7 @@ class MulticastTooLarge:
 
 @dataclass(frozen=True, slots=True)
 class MulticastMerged:
-    """The runtime was behind: ``updates`` changes were merged into the event ``seq``."""
+    """``updates`` changes were merged into the event ``seq``, because the runtime was behind."""
 
     service: str
     level: str
@@ -99,8 +101,8 @@ class _Waiting:
 
 
 class MulticastService:
-    """One service with multicast variables, of which ``levels`` has the levels. ``seq`` is that of
-    its next event. Made by :meth:`MulticastPublication.service`."""
+    """One service with multicast variables. ``levels`` maps variables to levels. ``seq`` is the SEQ
+    of its next event. Made by :meth:`MulticastPublication.service`."""
 
     __slots__ = ("identity", "levels", "merges", "path", "seq", "usn", "waiting")
 
@@ -132,8 +134,8 @@ class _Again:
 
 
 class MulticastPublication:
-    """The multicast events of one publisher. ``boot_id`` gives the current BOOTID.UPNP.ORG, None
-    where nothing is multicast; ``report`` takes the outcomes."""
+    """The multicast events of one publisher. ``boot_id`` returns the current BOOTID.UPNP.ORG; it
+    may be None without multicast variables. ``report`` is called with each outcome."""
 
     def __init__(
         self,
@@ -160,8 +162,7 @@ class MulticastPublication:
     ) -> MulticastService:
         """A service whose variables in ``levels`` (variable -> level, at least one) are multicast.
 
-        Raises ValueError when it has no identity, when there is no boot id, and for a level that
-        is none."""
+        Raises ValueError without an identity or a boot id, and for a text that is no level."""
         if identity is None or self._boot_id is None:
             raise ValueError(
                 f"{path}: multicast events need the identity of the service and a boot_id "
@@ -172,7 +173,7 @@ class MulticastPublication:
         return MulticastService(path, identity, levels, merges)
 
     def changed(self, service: MulticastService, changes: Mapping[str, str]) -> None:
-        """These variables were evented with these texts; those that are multicast wait now."""
+        """Queue the multicast variables among ``changes``, which were just evented."""
         by_level: dict[str, dict[str, str]] = {}
         for name, text in changes.items():
             level = service.levels.get(name)
@@ -193,7 +194,7 @@ class MulticastPublication:
                 last.texts[name] = text if merge is None or older is None else merge(older, text)
 
     def take(self, now: float) -> list[Datagram]:
-        """What is to be sent now, in order: all scopes of one message behind each other."""
+        """The datagrams to send now, in order. Those of one message follow each other."""
         messages = [*self._due]
         self._due.clear()
         while self._waiting:
@@ -247,7 +248,7 @@ class MulticastPublication:
         )
 
     def _excess(self, message: MulticastMessage) -> tuple[int, int] | None:
-        """How many bytes a message takes that does not fit, and how many it may take."""
+        """The bytes of a message that does not fit and the allowed bytes; None if it fits."""
         for scope in self._policy.scopes:
             payload, most = message.payload_bytes(scope), scope.most_bytes(self._limits)
             if payload > most:
@@ -268,7 +269,7 @@ class MulticastPublication:
             self._again.append(_Again(message, times, now + self._policy.interval))
 
     def handle_deadline(self, now: float) -> None:
-        """What is to be sent again at ``now`` goes out with the next :meth:`take`."""
+        """Queue the retransmissions that are due, for the next :meth:`take`."""
         while self._again and self._again[0].due <= now:
             again = self._again.popleft()
             if again.message.boot_id == self._current_boot_id():
@@ -276,5 +277,5 @@ class MulticastPublication:
                 self._repeat(again.message, again.times - 1, now)
 
     def next_deadline(self) -> float | None:
-        """When :meth:`handle_deadline` has something to do; None: never."""
+        """When to call :meth:`handle_deadline`. None: no retransmission is due."""
         return self._again[0].due if self._again else None

@@ -1,13 +1,13 @@
-"""Which multicast events a control point believes, and what it makes of them (UDA 2.0 §4.3.3).
+"""Multicast events at a control point: which are accepted, and their values (UDA 2.0 §4.3.3).
 
-Any host of the segment can send one. It is believed when it names a service that the application
-expects events of, comes from an address that the device is known to have, and carries the BOOTID
-that was recorded for the device; what it says of variables that are not ``multicast="yes"`` is
-dropped. Everything else is refused, told once per source and reason, and counted.
+Any host of the network segment can send one. A datagram is accepted if it names a service that the
+application expects, comes from a known address of the device, and has the BOOTID that is recorded
+for the device. Its values of variables without ``multicast="yes"`` are dropped. Other datagrams are
+refused. Each pair of source and reason is reported once, and counted.
 
-An event arrives several times: over each interface, and sent again. It is told once. One that
-arrives behind a later event tells only the variables that no later event has told. Missing ones
-are told; the protocol has no way to get them back (MC-22), reading the state has.
+An event arrives several times: over each interface, and as retransmissions. It is reported once. A
+late event changes only the variables that no later event has changed. Missing events are reported.
+The protocol cannot get them back (MC-22): read the state instead.
 """
 
 from __future__ import annotations
@@ -59,9 +59,10 @@ class NotBelieved(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MulticastEvent:
-    """One multicast event, told once. ``changes`` maps variables to values with the types that
-    ``service`` was expected with; ``details`` has a value that does not fit its type too, as text
-    with the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are as received."""
+    """One multicast event, reported once. ``changes`` maps variables to values, converted as
+    :meth:`MulticastReception.expect` was told. ``details`` also has the values that do not fit
+    their type, with the text and the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are as
+    received."""
 
     service: ExpectedService
     usn: str
@@ -75,8 +76,8 @@ class MulticastEvent:
 
 @dataclass(frozen=True, slots=True)
 class MulticastMissed:
-    """``count`` events before ``seq`` have not come, or not yet: the state may be older than it
-    seems until it is read, or the variables change again (MC-22)."""
+    """``count`` events before ``seq`` are missing, or late. The values may be out of date until the
+    state is read or the variables change again (MC-22)."""
 
     service: ExpectedService
     seq: int
@@ -85,9 +86,9 @@ class MulticastMissed:
 
 @dataclass(frozen=True, slots=True)
 class MulticastRefused:
-    """A datagram from ``source`` was refused; ``detail`` says more of this one. Told once per
-    address and reason; ``source`` is None for those of all addresses beyond the first
-    ``Limits.multicast_refusals`` of them."""
+    """A datagram from ``source`` was refused for ``reason``. ``detail`` describes this datagram.
+    Reported once per address and reason. Beyond ``Limits.multicast_refusals`` of these pairs,
+    ``source`` is None: that outcome stands for all further addresses."""
 
     source: Endpoint | None
     reason: NotBelieved
@@ -98,9 +99,9 @@ MulticastOutcome = MulticastEvent | MulticastMissed | MulticastRefused
 
 
 class ExpectedService:
-    """A service whose multicast events are believed. Read it; only :class:`MulticastReception`
-    writes it. ``values`` is what its multicast events have told, variable -> value; ``repeats``
-    counts the datagrams that told nothing new."""
+    """A service whose multicast events are accepted. Only :class:`MulticastReception` writes it.
+    ``values`` maps variables to the values of its multicast events. ``repeats`` counts the
+    datagrams without a new value."""
 
     __slots__ = (
         "_numbering",
@@ -142,10 +143,11 @@ class ExpectedService:
 
 
 class MulticastReception:
-    """The services whose multicast events are expected. ``report`` takes the outcomes.
+    """The services whose multicast events are expected. ``report`` is called with each outcome.
 
-    The runtime gives each datagram to :meth:`receive`, as the ``http`` room parses it, or to
-    :meth:`unreadable` where it cannot.
+    Call :meth:`expect` for each service. Parse each datagram with
+    ``propchange.http.parse_datagram``; call :meth:`receive` with the result, or :meth:`unreadable`
+    if it raises.
     """
 
     def __init__(self, limits: Limits, report: Callable[[MulticastOutcome], None]) -> None:
@@ -165,13 +167,13 @@ class MulticastReception:
         boot_id: int,
         convert: Convert | None = None,
     ) -> ExpectedService:
-        """Believe multicast events of that service.
+        """Accept multicast events of the service ``identity``, until :meth:`forget`.
 
-        ``variables`` are those that its service description has with ``multicast="yes"``,
-        ``sources`` the IP addresses that the device is known to have, ``boot_id`` the
-        BOOTID.UPNP.ORG of its advertisements. ``convert`` maps declared variables to what makes a
-        value of a text; None leaves texts. Raises ValueError when the service is expected already,
-        when there is no variable or no source, and for a source that is no IP address;
+        ``variables`` are those with ``multicast="yes"`` in the service description. ``sources`` are
+        the IP addresses of the device. ``boot_id`` is the BOOTID.UPNP.ORG of its advertisements;
+        call :meth:`record` when it changes. ``convert`` maps variables to functions from text to
+        value; with None, values are texts. Raises ValueError for a service that is expected
+        already, without a variable or a source, and for a source that is no IP address. Raises
         LocalProtocolError beyond ``Limits.multicast_services``.
         """
         key = _key(identity.usn, identity.service_id)
@@ -197,7 +199,7 @@ class MulticastReception:
         return service
 
     def forget(self, service: ExpectedService) -> None:
-        """Its events are refused from now on. Does nothing for one that is not expected."""
+        """Refuse the events of ``service`` from now on. A repeated call does nothing."""
         key = _key(service.identity.usn, service.identity.service_id)
         if self._expected.get(key) is service:
             del self._expected[key]
@@ -205,9 +207,9 @@ class MulticastReception:
     def record(
         self, udn: str, *, boot_id: int | None = None, sources: Iterable[str] | None = None
     ) -> None:
-        """The device ``udn`` has this BOOTID now (it has started again, or has announced it in
-        ssdp:update), and these addresses; None: as before. With another BOOTID the SEQs begin
-        anew. Raises ValueError as :meth:`expect`."""
+        """The device ``udn`` has a new BOOTID, from an advertisement or an ssdp:update, or new
+        addresses. None: no change. With another BOOTID the SEQs start again. Raises ValueError as
+        :meth:`expect`."""
         addresses = None if sources is None else _addresses(sources)
         for service in self._expected.values():
             if service.identity.udn.lower() != udn.lower():
@@ -220,7 +222,7 @@ class MulticastReception:
     # --- what arrives ---
 
     def receive(self, request: Request) -> None:
-        """A datagram, parsed; ``request.peer`` is where it came from."""
+        """Judge a parsed datagram. ``request.peer`` is its source."""
         source = request.peer
         try:
             message = read_multicast(request)
@@ -242,7 +244,7 @@ class MulticastReception:
             self._believe(service, message, source)
 
     def unreadable(self, source: Endpoint | None, detail: str) -> None:
-        """A datagram from ``source`` cannot be parsed, for the reason ``detail``."""
+        """Refuse a datagram from ``source`` that cannot be parsed. ``detail`` is the error."""
         self._refuse(source, NotBelieved.UNREADABLE, detail)
 
     def _believe(
@@ -253,7 +255,7 @@ class MulticastReception:
         if numbering.has(index):
             service.repeats += 1
             return
-        # Before the SEQ is spent: a body that cannot be read must not stand in for one that can.
+        # Parse before the SEQ counts as seen: an unreadable body must not displace a readable one.
         try:
             pairs = parse_propertyset(message.body, self._limits)
         except RemoteProtocolError as error:
@@ -307,8 +309,8 @@ class MulticastReception:
 
     @property
     def refusals(self) -> Mapping[tuple[str, NotBelieved], int]:
-        """(address, reason) -> how many datagrams. The address is empty for those of all addresses
-        beyond the first ``Limits.multicast_refusals`` pairs, or where it was not known."""
+        """(address, reason) -> number of datagrams. An empty address stands for all addresses
+        beyond the first ``Limits.multicast_refusals`` pairs, and for unknown ones."""
         return MappingProxyType(self._refusals)
 
     def _refuse(self, source: Endpoint | None, reason: NotBelieved, detail: str) -> None:
@@ -323,14 +325,13 @@ class MulticastReception:
 
 
 def _key(usn: str, svcid: str) -> _Key:
-    # The hexadecimal digits of a UUID mean the same in either case, and not every device makes
-    # hyphens of the dots in its vendor's domain.
+    # The case of a UUID has no meaning, and some devices leave the dots in the vendor's domain.
     udn, _, service_type = usn.partition("::")
     return f"{udn.lower()}::{hyphenated(service_type)}", svcid
 
 
 def _cut(detail: str) -> str:
-    # It holds what a stranger sent.
+    # An attacker chooses its contents and length.
     return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[: _LONGEST_DETAIL - 1]}…"
 
 

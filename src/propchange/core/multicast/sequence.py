@@ -1,7 +1,7 @@
-"""SEQ as a receiver of multicast events sees it (UDA 2.0 §4.3.3).
+"""SEQ at a receiver of multicast events (UDA 2.0 §4.3.3).
 
-Datagrams are repeated, overtake each other and get lost, and nobody can be asked again. So, other
-than in :mod:`propchange.core.subscriber.seq`, what has been seen is remembered one by one.
+Datagrams are repeated, overtake each other and get lost. So each SEQ that was seen is remembered,
+unlike in :mod:`propchange.core.subscriber.seq`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ __all__ = ["Numbering"]
 
 
 class Numbering:
-    """The SEQs of one service that have been seen, of the last ``window`` that there may have
-    been. A SEQ stands for its index, the number of events before it: 0, then 1 to 4294967295
-    again and again."""
+    """The SEQs of one service that were seen, within the last ``window`` ones. A SEQ wraps from
+    4294967295 to 1, so it is stored as an index: the number of events before it."""
 
     __slots__ = ("_follows", "_seen", "_window", "highest")
 
@@ -27,7 +26,7 @@ class Numbering:
         self._follows: int | None = None
 
     def index(self, seq: int) -> int:
-        """The index that ``seq`` stands for, the nearest to the highest one."""
+        """The index of ``seq``: of all possible ones, the nearest to the highest seen."""
         if self.highest is None or seq == 0:
             return seq
         rounds = (self.highest - seq + LARGEST_SEQ // 2) // LARGEST_SEQ
@@ -39,8 +38,8 @@ class Numbering:
         return behind >= 0 and bool(self._seen >> behind & 1)
 
     def is_out_of_step(self, index: int) -> bool:
-        """Whether ``index`` is too far behind to know. Two such in a row, one after the other, are
-        a device that began anew with the BOOTID it had: then it is not."""
+        """Whether ``index`` is behind the window. Two such indexes in sequence show a device that
+        restarted without a new BOOTID: then the numbering starts again, and the answer is False."""
         if self.highest is None or self.highest - index < self._window:
             self._follows = None
             return False
@@ -51,7 +50,7 @@ class Numbering:
         return not follows
 
     def add(self, index: int) -> int:
-        """``index`` is seen now; how many are missing between it and those before."""
+        """Mark ``index`` as seen. Returns the number of missing indexes directly before it."""
         missing = 0
         if self.highest is None:
             self.highest, self._seen = index, 1
@@ -59,7 +58,7 @@ class Numbering:
             ahead = index - self.highest
             missing = ahead - 1
             self.highest = index
-            # Not shifted by what a peer says, but for as far as it is remembered.
+            # A peer chooses ``ahead``: shift by no more than the window.
             shifted = self._seen << ahead if ahead < self._window else 0
             self._seen = (shifted | 1) & ((1 << self._window) - 1)
         else:

@@ -1,7 +1,7 @@
-"""What passes between the protocols and a runtime: requests, responses, deliveries.
+"""The messages between the protocols and a runtime: requests, responses, deliveries.
 
-Header pairs are raw bytes in the order of the wire. Everything that is handed to many
-subscribers is immutable and encoded once; the records made once per message have slots.
+Header pairs are raw bytes in the order of the wire. An object that goes to many subscribers is
+immutable and encoded once. A record that is made for each message has slots.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 
 def parse_address(host: str) -> IPv4Address | IPv6Address:
-    """The IP address that ``host`` is, without its zone. An IPv4-mapped address is returned as
+    """The IP address in ``host``, without its zone. An IPv4-mapped address is returned as
     IPv4: a socket that serves both families shows its IPv4 peers as ``::ffff:a.b.c.d``. Raises
     ValueError for a name."""
     address = ip_address(host.partition("%")[0])
@@ -38,8 +38,8 @@ def parse_address(host: str) -> IPv4Address | IPv6Address:
 
 
 def canonical_host(host: str) -> str:
-    """``host`` as hosts are compared: an address as :func:`parse_address` gives it, in its
-    shortest form; a name as it is."""
+    """``host`` in the form for comparisons: an address as :func:`parse_address` returns it, in its
+    shortest form; a name unchanged."""
     try:
         return str(parse_address(host))
     except ValueError:
@@ -70,19 +70,23 @@ class Endpoint(NamedTuple):
 
 
 class RequestHead(Protocol):
-    """What is the same in a request and the next ones of its connection."""
+    """The part that a request shares with the next requests of its connection."""
 
     def headers(self, seq: bytes, length: bytes) -> HeaderPairs:
         """The header pairs with these values of SEQ and CONTENT-LENGTH."""
 
 
 class Request:
-    """An HTTP request, received or to be sent. The core never changes one.
+    """An HTTP request, received or to be sent. The core does not change it.
 
-    ``head``, if not None, is one object for all requests of a connection whose heads differ in
-    nothing but the numbers SEQ and CONTENT-LENGTH, each of which they have once, in digits: what
-    was judged of one need not be judged of the next. It is the ``http`` room's; ``seq`` is then
-    the value of SEQ.
+    ``target`` is the path and query. ``headers`` are pairs of raw bytes, in the order of the wire.
+    ``peer`` and ``local`` are the ends of its connection; a request that is received must have
+    both, since HOST and CALLBACK are judged by them. ``keep_alive``: the connection may carry
+    another request.
+
+    ``head`` belongs to ``propchange.http``. If it is not None, it is one object for all requests
+    of a connection whose heads differ in the numbers SEQ and CONTENT-LENGTH only. The core judges
+    such a head once. ``seq`` is then the value of SEQ.
     """
 
     __slots__ = (
@@ -132,7 +136,7 @@ class Request:
         request = Request.__new__(Request)
         request.method = self.method
         request.target = self.target
-        request._headers = None  # made when somebody asks for them
+        request._headers = None  # made when they are read
         request.body = body
         request.peer = self.peer
         request.local = self.local
@@ -158,8 +162,8 @@ class Request:
 
     @property
     def fields(self) -> dict[bytes, bytes]:
-        """Lower-case header name -> value without surrounding white space. A name that came
-        more than once has its values joined with ``, `` and stands in :attr:`repeated`."""
+        """Lower-case header name -> value without surrounding white space. The values of a
+        repeated name are joined with ``, ``; the name is in :attr:`repeated`."""
         fields = self._fields
         if fields is None:
             fields, self._repeated = _index(self.headers)
@@ -168,7 +172,7 @@ class Request:
 
     @property
     def repeated(self) -> frozenset[bytes]:
-        """The lower-case names that came more than once."""
+        """The lower-case names that occur more than once."""
         if self._fields is None:
             self._fields, self._repeated = _index(self.headers)
         return self._repeated
@@ -177,9 +181,9 @@ class Request:
 class Response:
     """An HTTP response, received or to be sent.
 
-    ``close``: the connection ends after this response. ``receipt`` is what the protocol wants
-    back in ``response_sent`` or ``response_lost`` of :class:`PublisherProtocol`; when it is
-    None the protocol needs neither call.
+    ``close``: the connection ends after this response. ``receipt`` belongs to
+    :class:`.PublisherProtocol`: if it is not None, call ``response_sent`` or ``response_lost`` with
+    this response.
     """
 
     __slots__ = ("_fields", "body", "close", "headers", "http_version", "receipt", "status")
@@ -207,7 +211,7 @@ class Response:
 
     @property
     def fields(self) -> dict[bytes, bytes]:
-        """Lower-case header name -> value, as :attr:`Request.fields`."""
+        """Lower-case header name -> value, like :attr:`Request.fields`."""
         fields = self._fields
         if fields is None:
             fields, _ = _index(self.headers)
@@ -231,10 +235,10 @@ def _index(headers: HeaderPairs) -> tuple[dict[bytes, bytes], frozenset[bytes]]:
 
 
 class DeliveryURL(NamedTuple):
-    """One URL of a CALLBACK header, checked and taken apart, not altered (UDA 2.0 §4.1.2).
+    """One URL of a CALLBACK header, checked and split, not altered (UDA 2.0 §4.1.2).
 
-    ``authority`` is what HOST carries, as the subscriber wrote it; ``target`` the path and
-    query, ``/`` where it wrote none; ``endpoint`` where to connect.
+    ``authority`` is the value of HOST, as the subscriber wrote it. ``target`` is the path and
+    query, ``/`` if there are none. ``endpoint`` is the address and port to connect to.
     """
 
     url: str
@@ -244,7 +248,7 @@ class DeliveryURL(NamedTuple):
 
 
 class EventMessage:
-    """What one or more changes look like on the wire. Shared by all subscriptions.
+    """The body of an event message, shared by all subscriptions.
 
     ``changes`` are (variable, text) pairs; ``body`` is the encoded propertyset; ``updates``
     counts the changes of state that were merged into it, 1 when none was. ``framed`` is a
@@ -285,7 +289,7 @@ class DeliveryAddress:
 
 
 class DeliveryFailure(enum.Enum):
-    """Why an attempt brought no status. The value is the reason in words."""
+    """Why an attempt got no status. The value is the reason in words."""
 
     CONNECT = "no connection"
     STALE = "the kept-alive connection was closed before any byte of the answer"
