@@ -37,6 +37,11 @@ class Held(DescribedDevice[Any]):
         return description
 
 
+class Documents:
+    def __init__(self, read: Any) -> None:
+        self.announced_description = read
+
+
 class Bench:
     """A device, the descriptions that can be read, and the discovery of one control point."""
 
@@ -60,7 +65,7 @@ class Bench:
                 source_towards=lambda _: None,
                 kind_of=lambda *_: InterfaceKind.LOOPBACK,
             ),
-            read=self._read,
+            documents=Documents(self._read),  # type: ignore[arg-type] # it reads nothing else
             policy=SubscriberPolicy(),
             changed=lambda: self.told.append("changed"),
             off_link_locations=False,
@@ -210,6 +215,23 @@ async def test_a_program_may_hear_ssdp_by_itself(driven: Any, announcer: Announc
             discovery.search(target)
     await driven.run(discovery.close())
     discovery.receive(b"NOTIFY", "127.0.0.1", "")
+
+
+async def test_a_device_that_is_waited_for_is_tried_at_a_few_locations(
+    driven: Any, announcer: Announcer
+) -> None:
+    bench = Bench(driven.runtime, announcer)
+    bench.discovery.receive("NOTIFY", "127.0.0.1", "")  # it begins
+    finding = asyncio.ensure_future(driven.run(bench.discovery.find(bench.udn, 0.5)))
+    for number in range(100):
+        announcer.location = f"http://127.0.0.1:{number + 1_000}/d.xml"
+        datagram = announcer.announcement.alive(announcer.targets[0]).encode()
+        bench.discovery.receive(datagram, "127.0.0.1", "127.0.0.1")
+        await asyncio.sleep(0.002)
+    with pytest.raises(TimedOut, match="was answered with 404"):
+        await finding
+    assert 16 <= len(bench.read) <= 2 * 16  # before and after its first search
+    await driven.run(bench.discovery.close())
 
 
 async def test_announced_locations_are_looked_at_only_so_often(

@@ -261,14 +261,11 @@ class ControlPoint:
         self._timer = Timer(
             runtime.call_later, self.limits, self._deadline, clock=monotonic, jumped=self._jumped
         )
-        documents = self._documents
         self._discovery = Discovery(
             runtime,
             self._protocol,
             interfaces=self._interfaces,
-            read=documents.description
-            if self._off_link_locations
-            else documents.announced_description,
+            documents=self._documents,
             policy=self._policy,
             changed=self._queue_drain,
             off_link_locations=self._off_link_locations,

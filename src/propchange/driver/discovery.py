@@ -35,6 +35,7 @@ from propchange.core.local_addresses import OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.documents import Documents
 from propchange.driver.followed_devices import FollowedDevices, ReadDescription
 from propchange.driver.interfaces import Interfaces
 from propchange.driver.links import EVERYTHING, Links
@@ -61,6 +62,10 @@ S = TypeVar("S", bound=SeenDevice)
 _DOUBTFUL_SOURCES = 16
 """Hosts of which it is logged one by one that their advertisements count for nothing."""
 
+_TRIED = 16
+"""Locations of a device that are tried between two searches for it: a host may announce others
+without end."""
+
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 8.0
 # Seconds between searches for a device that is waited for.
@@ -74,9 +79,9 @@ class Discovery:
     end call :meth:`close`.
 
     ``protocol`` is told what happens to the devices of its subscriptions, and ``changed`` is called
-    when it has been. ``read`` reads the description at a URL that was announced. ``search`` is
-    called with what is searched for, beside the links: for a program that searches by itself.
-    ``tap`` gets each outcome.
+    when it has been. ``documents`` reads the descriptions that are announced;
+    ``off_link_locations`` lets them be anywhere. ``search`` is called with what is searched for,
+    beside the links: for a program that searches by itself. ``tap`` gets each outcome.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class Discovery:
         protocol: SubscriberProtocol,
         *,
         interfaces: Interfaces,
-        read: ReadDescription,
+        documents: Documents,
         policy: SubscriberPolicy,
         changed: Callable[[], None],
         off_link_locations: bool,
@@ -96,7 +101,9 @@ class Discovery:
         self._runtime = runtime
         self._protocol = protocol
         self._interfaces = interfaces
-        self._read = read
+        # Where a redirect of an announced URL leads was not judged.
+        read = documents.description if off_link_locations else documents.announced_description
+        self._read: ReadDescription = read
         self._limits = limits
         self._search = search
         self._tap = tap
@@ -197,7 +204,7 @@ class Discovery:
         if self._awaited:
             device = self._presence.device(advertisement.udn)
             for awaited in self._awaited.get(device, ()) if device is not None else ():
-                awaited.ring()
+                awaited.wake()
         self._drain()
 
     def _deadline(self, now: float) -> None:
@@ -333,14 +340,14 @@ class Discovery:
         tried: set[str] = set()
         try:
             while not awaited.found.done():
-                for url in [url for url in device.locations if url not in tried]:
+                url = next((url for url in device.locations if url not in tried), None)
+                if url is not None and len(tried) < _TRIED:
                     tried.add(url)
                     try:
                         awaited.succeed(await self._read_of(udn, url))
                     except (PropchangeError, ValueError) as error:
                         awaited.failure = str(error)
-                    else:
-                        return
+                    continue
                 if now() >= search_at:
                     self._search_for(udn)
                     search_at = now() + wait
@@ -380,7 +387,6 @@ class _Awaited:
         self._runtime = runtime
         self.found: Future[DeviceDescription] = runtime.future()
         self.failure = ""
-        self._rung = False
         self._waiter: Future[None] | None = None
 
     def succeed(self, description: DeviceDescription) -> None:
@@ -393,25 +399,19 @@ class _Awaited:
         if not self.found.done():
             self.found.set_exception(error)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """It has announced itself."""
-        self._rung = True
-        self._wake()
-
-    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def wait(self, seconds: float) -> None:
-        """Wait until it announces itself, or has since the last call; ``seconds`` at most."""
-        if not self._rung:
-            self._waiter = self._runtime.future()
-            alarm = self._runtime.call_later(max(seconds, 0.001), self._wake)
-            try:
-                await self._waiter
-            finally:
-                alarm.cancel()
-        self._rung = False
+        """Wait until it announces itself, ``seconds`` at most."""
+        self._waiter = self._runtime.future()
+        alarm = self._runtime.call_later(max(seconds, 0.001), self.wake)
+        try:
+            await self._waiter
+        finally:
+            alarm.cancel()
 
 
 def _endpoint(address: str) -> Endpoint:

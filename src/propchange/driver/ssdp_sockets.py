@@ -24,7 +24,7 @@ from propchange.driver.timer import Armed
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
 
-__all__ = ["Link", "LinkSockets", "group_socket", "search_socket"]
+__all__ = ["Link", "LinkSockets", "ssdp_socket"]
 
 _AGAIN_SECONDS = 0.4
 """How long after a search it is sent again: a datagram may be lost (UDA 2.0 §1.3.2)."""
@@ -75,14 +75,13 @@ class LinkSockets:
         self._policy = policy
         self._limits = limits
         self._again: set[Armed] = set()
-        listening = group_socket(address)
+        self._searching = runtime.datagrams(ssdp_socket(address, listening=False), self._take)
         try:
-            searching = search_socket(address)
+            listening = ssdp_socket(address, listening=True)
         except BaseException:
-            listening.close()
+            self._searching.close()
             raise
         self._listening = runtime.datagrams(listening, self._take)
-        self._searching = runtime.datagrams(searching, self._take)
 
     def close(self) -> None:
         """Leave the group."""
@@ -131,62 +130,37 @@ def _group(address: LocalAddress) -> Endpoint:
     return Endpoint(host.strip("[]"), int(port), address.scope)
 
 
-def group_socket(address: LocalAddress) -> socket.socket:
-    """A socket that receives what is sent to the group on the link of ``address``, and that sends
-    to it from port 1900. Raises OSError."""
+def ssdp_socket(address: LocalAddress, *, listening: bool) -> socket.socket:
+    """A socket that sends to the group from ``address``. With ``listening`` it stands at port 1900
+    and receives what the group is sent, else at a port that the system chooses. Raises OSError."""
     group = _group(address)
-    sock = _multicast_socket(address)
+    six = address.network.version == 6
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
     try:
+        sock.setblocking(False)
+        if six:
+            level, join, every = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _IPV6_MULTICAST_ALL
+            interface = address.scope.to_bytes(4, sys.byteorder)
+            sock.setsockopt(level, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(level, socket.IPV6_MULTICAST_IF, interface)
+            sock.setsockopt(level, socket.IPV6_MULTICAST_HOPS, _TTL)
+        else:
+            level, join, every = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _IP_MULTICAST_ALL
+            interface = socket.inet_aton(address.host)
+            sock.setsockopt(level, socket.IP_MULTICAST_IF, interface)
+            sock.setsockopt(level, socket.IP_MULTICAST_TTL, _TTL)
+        if not listening:
+            sock.bind(socket_address(address.endpoint))
+            return sock
         # Both: BSDs share a multicast port by the second, Linux by either.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "SO_REUSEPORT"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        packed = socket.inet_pton(sock.family, group.host)
-        if sock.family == socket.AF_INET6:
-            member = packed + address.scope.to_bytes(4, sys.byteorder)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
-        else:
-            member = packed + socket.inet_aton(address.host)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        sock.setsockopt(level, join, socket.inet_pton(sock.family, group.host) + interface)
         if sys.platform == "linux":
             with contextlib.suppress(OSError):  # a kernel before 4.20
-                if sock.family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
-                else:
-                    sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+                sock.setsockopt(level, every, 0)
         sock.bind(("", group.port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def search_socket(address: LocalAddress) -> socket.socket:
-    """A socket that sends to the group from ``address`` and receives what is sent to its own port,
-    which the system chooses. Raises OSError."""
-    sock = _multicast_socket(address)
-    try:
-        sock.bind(socket_address(address.endpoint))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _multicast_socket(address: LocalAddress) -> socket.socket:
-    """A socket that sends to groups on the link of ``address``, not yet bound."""
-    family = socket.AF_INET if address.network.version == 4 else socket.AF_INET6
-    sock = socket.socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
-    try:
-        sock.setblocking(False)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, address.scope)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _TTL)
-        else:
-            own = socket.inet_aton(address.host)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, _TTL)
     except BaseException:
         sock.close()
         raise

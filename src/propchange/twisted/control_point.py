@@ -119,14 +119,11 @@ class ControlPoint:
             later_of(self._reactor), limits, self._deadline, clock=self._clock, jumped=self._jumped
         )
         self._discovers = discovery
-        documents = self.documents
-        read = documents.description if off_link_locations else documents.announced_description
-
         self._discovery = Discovery(
             runtime,
             self._protocol,
             interfaces=own_interfaces(clock=self._clock),
-            read=read,
+            documents=self.documents,
             policy=self._policy,
             changed=self._queue_drain,
             off_link_locations=off_link_locations,
