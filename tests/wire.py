@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -51,6 +52,11 @@ class Peer:
         while part := await self.some():
             data += part
         return data
+
+    async def over(self) -> None:
+        """Wait for the end of the stream, or a reset; nothing may come before."""
+        with contextlib.suppress(ConnectionResetError):
+            assert await self.rest() == b""
 
     def at_once(self) -> bytes | None:
         """What is there now, without a turn of the loop; None when nothing is."""

@@ -380,13 +380,15 @@ def test_one_message_takes_a_minute_at_most_over_all_delivery_urls(reactor: Any,
 def test_the_time_of_a_message_ends_with_it(reactor: Any, send: Any, answer: bytes) -> None:
     s = Subscriber(subscriber(callback=urls(9000)[0].url), urls(9000, 9001))
     results, connection = send(s)
+    transports = []
     for number, status in enumerate([b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", answer]):
-        protocol, _ = reactor.accept(number)
+        protocol, transport = reactor.accept(number)
         protocol.dataReceived(status)
+        transports.append(transport)
     assert results[0].status in (200, 412)
     connection.disconnect()
-    for _, _, factory, *_ in reactor.tcpClients:
-        lose(factory.buildProtocol(None).transport)
+    for transport in transports:
+        lose(transport)
     reactor.advance(0.01)
     assert reactor.getDelayedCalls() == []
 

@@ -13,7 +13,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from propchange.asyncio.clock import monotonic
-from propchange.asyncio.deliveries import Deliveries
 from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -32,6 +31,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.core.wire.refusals import PRODUCT
+from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.listener import Listener
 from propchange.driver.machine import own_interfaces
 from propchange.driver.reporting import GuardedTap, Warnings
@@ -127,7 +127,7 @@ class HostedDevice:
         self._documents: Documents
         self._protocol: PublisherProtocol
         self._listener: Listener | None = None
-        self._deliveries: Deliveries
+        self._deliveries: DeliveryPool
         self._timer: Timer
         self._loop: asyncio.AbstractEventLoop
         self._attached: list[PlacedService] = []
@@ -198,7 +198,7 @@ class HostedDevice:
         try:
             for placed in self._placed.all_services():
                 self._attach(placed)
-            self._deliveries = Deliveries(self._delivery_ended, limits=self._limits)
+            self._deliveries = DeliveryPool(AsyncioRuntime(), limits=self._limits)
             self._listener = await self._listen()
         except BaseException:
             self._stop()
@@ -303,7 +303,9 @@ class HostedDevice:
         self._protocol.response_lost(response, monotonic())
         self._queue_pump()
 
-    def _delivery_ended(self, delivery: Delivery, result: int | DeliveryFailure) -> None:
+    def _delivery_ended(
+        self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
+    ) -> None:
         self._in_flight -= 1
         self._protocol.delivery_ended(delivery, result, monotonic())
         if not self._pump_queued:
@@ -336,7 +338,7 @@ class HostedDevice:
             for delivery in deliveries:
                 if self._tap is not None:
                     self._tap(delivery)
-                send(delivery)
+                send(delivery, self._delivery_ended)
             for outcome in protocol.take_outcomes():
                 self._report(outcome)
         self._timer.set(protocol.next_deadline())

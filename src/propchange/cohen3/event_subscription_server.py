@@ -238,7 +238,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         endpoints: set[Endpoint] = set()
         for subscriber in tuple(self.subscribers.values()):
             endpoints |= outbox_of(subscriber, self.reactor).drop()
-        return deliveries_of(self.reactor).leave(*endpoints)
+        return Deferred.fromCoroutine(deliveries_of(self.reactor).leave(*endpoints))
 
     def _sweep_after(self, seconds: float) -> None:
         """Check the subscribers after ``seconds``, if not before; not while there are none."""

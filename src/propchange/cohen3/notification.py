@@ -74,7 +74,7 @@ class Notification:
             self.fail(f"SEQ {self.seq} was given up")
             return
         for address in self._outbox.addresses[self._url : self._url + 1]:
-            self._outbox.deliveries.leave(address.url.endpoint)
+            Deferred.fromCoroutine(self._outbox.deliveries.leave(address.url.endpoint))
 
     def fail(self, reason: str) -> None:
         """End the attempt, if one is under way, and let the Deferred fail."""
@@ -95,22 +95,24 @@ class Notification:
             self._alarm = reactor.callLater(left, self.fail, reason)
         address = self._outbox.addresses[self._url]
         self._delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
-        self._outbox.deliveries.send(self._delivery, self._attempt_ended)
+        self._outbox.deliveries.send(self._delivery, self._attempt_ended, timed=True)
 
-    def _attempt_ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
+    def _attempt_ended(
+        self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
+    ) -> None:
         self._delivery = None
         settled: PeerResponse | DeliveryError
-        status: int | DeliveryFailure
-        if isinstance(result, Response):
-            settled, status = PeerResponse.of(result), result.status
-            _warn_unless_taken(status)
-        else:
-            url, status = delivery.address.url.url, result
+        if isinstance(result, DeliveryFailure):
+            url = delivery.address.url.url
             settled = DeliveryError(f"SEQ {self.seq} to {url}: {result.value}")
+        else:
+            assert response is not None
+            settled = PeerResponse.of(response)
+            _warn_unless_taken(result)
         assert self._deadline is not None  # since begin()
         left = self._deadline - self._outbox.reactor.seconds()
         following = self._url + 1 < len(self._outbox.addresses) and left > 0
-        verdict = judge_attempt(status, delivery.fresh, following)
+        verdict = judge_attempt(result, delivery.fresh, following)
         if verdict in (AttemptVerdict.RETRY, AttemptVerdict.NEXT_URL) and self._outbox.wants(self):
             self._url += verdict is AttemptVerdict.NEXT_URL
             self.begin(fresh=verdict is AttemptVerdict.RETRY)

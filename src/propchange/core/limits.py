@@ -99,6 +99,11 @@ class Limits:
     delivery_connections: int = 384
     """Delivery connections at once, all subscribers together; idle ones make room first."""
 
+    connecting_deliveries: int = 320
+    """Those of them that are being opened: a SYN is sent and not answered. More than the unproven
+    and the failing ones together, or endpoints that answer would wait behind hosts that are gone,
+    for ``connect_seconds`` each. Bounds the SYNs of one program, however many services it has."""
+
     unproven_delivery_connections: int = 192
     """Those of them to endpoints that have never answered: the others must not wait behind a
     flood of subscriptions whose delivery URLs lead to nobody."""

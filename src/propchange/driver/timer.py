@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from propchange.core.limits import Limits
 
@@ -137,6 +137,6 @@ def expired(deadlines: Mapping[T, float], now: float) -> list[T]:
     return due
 
 
-def first_deadline(*queues: Mapping[T, float]) -> float | None:
+def first_deadline(*queues: Mapping[Any, float]) -> float | None:
     """The earliest deadline of mappings whose deadlines each stand in rising order."""
     return min((next(iter(queue.values())) for queue in queues if queue), default=None)

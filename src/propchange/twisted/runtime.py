@@ -306,20 +306,29 @@ class _Connecting(ClientFactory):
     def __init__(self, connection: Connection, failed: Callable[[OSError], None]) -> None:
         self._connection = connection
         self._failed = failed
+        self._over = False
         self._cancelled = False
         self.connector: Any = None
 
     def buildProtocol(self, addr: object) -> Stream | None:
-        return None if self._cancelled else Stream(self._connection)
+        """For the reactor: the connection is there."""
+        if self._cancelled:
+            return None
+        self._over = True
+        return Stream(self._connection)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        if not self._cancelled:
+        """For the reactor: there is none."""
+        if not self._over:
+            self._over = True
             self._failed(_os_error(reason.value))
 
     def cancel(self) -> None:
-        self._cancelled = True
-        if getattr(self.connector, "state", "connecting") == "connecting":
-            self.connector.stopConnecting()
+        """End the attempt."""
+        if not self._over:
+            self._over = self._cancelled = True
+            if self.connector is not None:
+                self.connector.disconnect()
 
 
 def _os_error(error: BaseException | None) -> OSError:

@@ -259,7 +259,7 @@ class _Publication:
         for _, deferred in waiters:
             deferred.cancel()
         called, self._called = self._called, set()
-        return self._deliveries.leave(*called)
+        return Deferred.fromCoroutine(self._deliveries.leave(*called))
 
     # --- the sink ---
 
@@ -301,10 +301,11 @@ class _Publication:
         self.protocol.response_lost(response, self._clock())
         self._pump()
 
-    def _delivery_ended(self, delivery: Delivery, result: Response | DeliveryFailure) -> None:
+    def _delivery_ended(
+        self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
+    ) -> None:
         self._in_flight.pop(delivery, None)
-        told = result.status if isinstance(result, Response) else result
-        self.protocol.delivery_ended(delivery, told, self._clock())
+        self.protocol.delivery_ended(delivery, result, self._clock())
         self._queue_pump()
 
     def _deadline(self, now: float) -> None:

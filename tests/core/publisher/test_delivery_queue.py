@@ -374,12 +374,16 @@ def test_an_endpoint_that_failed_has_to_do_with_fewer_connections_until_it_answe
     assert len(desk.take()) == 2
 
 
-def test_a_connection_that_was_closed_meanwhile_says_nothing_against_its_endpoint() -> None:
+@pytest.mark.parametrize("failure", [DeliveryFailure.STALE, DeliveryFailure.WAITED])
+def test_without_a_connection_an_attempt_says_nothing_against_its_endpoint(
+    failure: DeliveryFailure,
+) -> None:
     desk = Desk(FEW)
     subscription = desk.quiet(1)
     desk.change(A="1")
     (delivery,) = desk.take()
-    assert desk.schedule.ended(delivery, DeliveryFailure.STALE, desk.now)
+    desk.now = 30.0
+    assert desk.schedule.ended(delivery, failure, desk.now)
     assert subscription.routes[0].load.lane is None
 
 

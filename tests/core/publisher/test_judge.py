@@ -499,6 +499,7 @@ def test_a_subscription_that_there_is_no_room_for_is_answered_503() -> None:
         (500, False, False, V.ABANDONED),
         (F.CONNECT, False, True, V.NEXT_URL),
         (F.TIMED_OUT, True, False, V.ABANDONED),
+        (F.WAITED, False, True, V.NEXT_URL),
         (F.STALE, False, True, V.RETRY),
         (F.STALE, False, False, V.RETRY),
         (F.STALE, True, True, V.NEXT_URL),

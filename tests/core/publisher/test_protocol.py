@@ -29,7 +29,14 @@ from propchange.core.publisher.outcomes import (
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.publisher.states import PublisherState
-from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.core.wire.messages import (
+    WAITING,
+    Delivery,
+    DeliveryFailure,
+    Endpoint,
+    Request,
+    Response,
+)
 
 HERE = Endpoint("10.0.0.1", 8000)
 THERE = Endpoint("10.0.0.2", 40_000)
@@ -660,19 +667,24 @@ def test_a_fresh_connection_that_closes_without_an_answer_is_a_failure() -> None
 
 
 @pytest.mark.clause("FAIL-03")
-def test_an_attempt_without_an_answer_ends_after_30_seconds() -> None:
+@pytest.mark.parametrize(
+    ("carrier", "reason"),
+    [(None, "no answer in time"), (WAITING, "no connection was free in time")],
+)
+def test_an_attempt_without_an_answer_ends_after_30_seconds(carrier: object, reason: str) -> None:
     device = Device()
     device.subscribe()
     device.update(A="1")
     delivery = device.take_one()
+    delivery.carrier = carrier
     assert device.deadline() == 30
     device.at(29.9)
     assert device.outcomes() == []
     device.at(30)
     assert device.outcomes() == [
         AttemptTimedOut(delivery),
-        AttemptFailed("uuid:1", 1, URL, "no answer in time"),
-        MessageAbandoned("uuid:1", 1, "no answer in time"),
+        AttemptFailed("uuid:1", 1, URL, reason),
+        MessageAbandoned("uuid:1", 1, reason),
     ]
 
 

@@ -36,7 +36,8 @@ _TAKEN = PublisherInput.TAKEN
 _ENDED = PublisherState.ENDED
 _QUIET = PublisherState.QUIET
 _SENDING = _step(_QUIET, _TAKEN)
-_STALE = DeliveryFailure.STALE
+# Of the endpoint: the connection was closed before, or there was none.
+_SAYS_NOTHING = (DeliveryFailure.STALE, DeliveryFailure.WAITED)
 
 
 class DeliveryQueue:
@@ -223,7 +224,7 @@ class DeliveryQueue:
             if load.lane is not None:
                 self._move(load, None)
         # Not when the endpoint has answered another attempt since this one began.
-        elif result is not _STALE and load.answered + self._attempt_seconds <= deadline:
+        elif result not in _SAYS_NOTHING and load.answered + self._attempt_seconds <= deadline:
             self._move(load, self._failing)
         if load.waiting:
             load.queue[load] = None

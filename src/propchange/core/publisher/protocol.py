@@ -46,6 +46,7 @@ from propchange.core.publisher.records import (
 )
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.messages import (
+    WAITING,
     Delivery,
     DeliveryAddress,
     DeliveryFailure,
@@ -404,8 +405,10 @@ class PublisherProtocol:
         while (subscription := self._owed.pop_due(now)) is not None:
             self._schedule.enqueue(subscription)
         while (delivery := self._schedule.pop_timed_out(now)) is not None:
+            waited = delivery.carrier is WAITING
+            failure = DeliveryFailure.WAITED if waited else DeliveryFailure.TIMED_OUT
             self._outcomes.append(AttemptTimedOut(delivery))
-            self.delivery_ended(delivery, DeliveryFailure.TIMED_OUT, now)
+            self.delivery_ended(delivery, failure, now)
         due: dict[PublishedService, dict[str, str]] = {}
         while (key := self._moderated.pop_due(now)) is not None:
             service, name = key

@@ -9,9 +9,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
+    "WAITING",
     "Delivery",
     "DeliveryAddress",
     "DeliveryFailure",
@@ -295,6 +296,12 @@ class DeliveryFailure(enum.Enum):
     STALE = "the kept-alive connection was closed before any byte of the answer"
     BROKEN = "the connection broke, or the answer was not HTTP"
     TIMED_OUT = "no answer in time"
+    WAITED = "no connection was free in time"
+    """Which says nothing about the endpoint."""
+
+
+WAITING: Final = object()
+"""The carrier of a delivery for which the runtime has no connection yet."""
 
 
 class Delivery:
@@ -303,7 +310,7 @@ class Delivery:
     The runtime connects to ``address.url.endpoint`` from ``address.source``, sends what
     ``propchange.http`` makes of the delivery, and calls ``PublisherProtocol.delivery_ended``.
     ``fresh``: a connection that has carried a request before must not be used. ``carrier`` is a
-    place where a runtime keeps the connection that carries it.
+    place where a runtime keeps the connection that carries it, or :data:`WAITING`.
     """
 
     __slots__ = ("address", "carrier", "fresh", "message", "seq", "subscription")

@@ -1,0 +1,489 @@
+"""The connections that carry NOTIFY requests to subscribers: which one carries a delivery.
+
+A *route* is the endpoint of a delivery URL and the local address to send from. A delivery takes the
+idle connection of its route that was used last, or opens one. Where it may not, it waits:
+
+* Above ``Limits.connections_per_delivery_endpoint`` connections of one route it waits with its
+  route, until one of them is free or gone.
+* Above ``Limits.delivery_connections`` connections in all, or above
+  ``Limits.connecting_deliveries`` of them that are being opened, it waits in the one queue of the
+  pool, in the order of :meth:`DeliveryPool.send`. The connection that was idle for longest makes
+  room. A connection that becomes free is given to the first in the queue if that has the same
+  route, or is closed to make room for it.
+
+A connection carries one delivery at a time, and is kept where the answer allows it. When it ends
+before any byte of an answer, and has carried a delivery before, the attempt is STALE: the peer
+had closed it already, and the publisher tries once more on a fresh connection. Any other end is
+BROKEN. A connection with nothing under way is closed; only one with a request that is not answered
+yet is reset.
+
+How long an attempt may take is for the publisher to say, which calls :meth:`DeliveryPool.abort`;
+only connecting has its limit here. A delivery that waits has :data:`.WAITING` as its carrier, so
+that the publisher does not take its end for a failure of the endpoint.
+
+On the way of an event nothing is made: the delivery finds its route's idle connections at its
+address, and the bytes go to the runtime's own ``write``. An answer that is the same bytes as the
+one before is not parsed again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.wire.messages import (
+    WAITING,
+    Delivery,
+    DeliveryFailure,
+    Endpoint,
+    Response,
+)
+from propchange.driver.runtime import Future, Runtime, Transport
+from propchange.driver.timer import Armed, Timer, expired, first_deadline
+from propchange.http import ResponseParser, encode_delivery
+
+__all__ = ["DeliveryPool", "Ended"]
+
+Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
+"""Takes the status that the subscriber answered and its response, or why there is none."""
+
+_USUAL_BYTES = 512
+"""Longest answer that a connection remembers. They are about 100 bytes long."""
+
+_Route = tuple[Endpoint, Endpoint | None]
+
+_logger = logging.getLogger("propchange.http")
+
+
+class DeliveryPool:
+    """Sends deliveries over kept-alive connections. In the end call :meth:`close`."""
+
+    def __init__(self, runtime: Runtime, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.runtime = runtime
+        self.limits = limits
+        self._now = runtime.now
+        self._idle_seconds = limits.delivery_idle_seconds
+        self._timer = Timer(runtime.call_later, limits, self._sweep, clock=runtime.now)
+        self._routes: dict[_Route, _IdleConnections] = {}
+        self._open: set[DeliveryConnection] = set()
+        self._connecting = 0
+        self._waiting: dict[Delivery, Ended] = {}
+        self._idle: dict[DeliveryConnection, float] = {}
+        # The deadlines of the deliveries whose attempts are timed here, in order.
+        self._timed: dict[Delivery, float] = {}
+        self._leaving: list[tuple[set[DeliveryConnection], Future[None]]] = []
+        self._closing = False
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open or being opened."""
+        return len(self._open)
+
+    @property
+    def idle_count(self) -> int:
+        """Connections that are open and carry nothing."""
+        return len(self._idle)
+
+    @property
+    def waiting_count(self) -> int:
+        """Deliveries that wait for a connection."""
+        return len(self._waiting) + sum(len(route.waiting) for route in self._routes.values())
+
+    @property
+    def endpoints(self) -> set[Endpoint]:
+        """Where the connections lead to."""
+        return {endpoint for endpoint, _ in self._routes}
+
+    def send(self, delivery: Delivery, ended: Ended, *, timed: bool = False) -> None:
+        """Send ``delivery``. ``ended`` is called once, unless it is aborted first, and never from
+        inside. It may send the next one. ``timed``: the attempt fails after
+        ``limits.attempt_seconds``, the wait for a connection included.
+
+        Raises LocalProtocolError when its address holds what cannot be written, and
+        RuntimeError after :meth:`close`.
+        """
+        encoded = encode_delivery(delivery)
+        idle: _IdleConnections | None = delivery.address.pool
+        if idle is None or idle.owner is not self:
+            idle = self._routes.get(_route(delivery))
+            delivery.address.pool = idle
+        if idle and not delivery.fresh:
+            connection = idle.pop()
+            del self._idle[connection]
+            connection.delivery = delivery
+            connection.ended = ended
+            delivery.carrier = connection
+            connection.write(encoded)
+        elif self._closing:
+            raise RuntimeError("the delivery pool is closed")
+        elif self._has_room and not self._waiting:
+            self._connect(delivery, ended)
+        else:
+            self._wait(delivery, ended)
+        if timed:
+            self._timed[delivery] = self._now() + self.limits.attempt_seconds
+            if len(self._timed) == 1:
+                self._watch()
+
+    def abort(self, delivery: Delivery) -> None:
+        """End the connection that carries ``delivery``, or the wait for one. ``ended`` is not
+        called for it. Does nothing when it has ended already."""
+        self._timed.pop(delivery, None)
+        carrier = delivery.carrier
+        if carrier is WAITING:
+            delivery.carrier = None
+            self._waiting.pop(delivery, None)
+            route = self._routes.get(_route(delivery))
+            if route is not None:
+                route.waiting.pop(delivery, None)
+        elif carrier is not None:
+            carrier.let_go()
+            carrier.abort()
+
+    async def leave(self, *endpoints: Endpoint) -> None:
+        """Nothing more is to be sent to ``endpoints`` for now: end the connections to them that
+        carry nothing, at once, and wait until they are gone."""
+        await self._gone(c for c in self._open if c.idle.route[0] in endpoints and not c.delivery)
+
+    async def close(self) -> None:
+        """Abort everything, and wait until every connection is gone. Safe to call again."""
+        self._closing = True
+        for delivery in (*self._waiting, *(d for r in self._routes.values() for d in r.waiting)):
+            self.abort(delivery)
+        for connection in tuple(self._open):
+            if connection.let_go() is not None:
+                connection.abort()
+        self._timer.close()
+        await self._gone(self._open)
+
+    async def _gone(self, connections: Iterable[DeliveryConnection]) -> None:
+        """End ``connections``, which carry nothing, and wait until they are gone."""
+        going = set(connections)
+        for connection in tuple(going):
+            self.retire(connection)
+        going &= self._open
+        if going:
+            gone: Future[None] = self.runtime.future()
+            self._leaving.append((going, gone))
+            await gone
+
+    # --- connections come and go ---
+
+    def _wait(self, delivery: Delivery, ended: Ended) -> None:
+        delivery.carrier = WAITING
+        self._waiting[delivery] = ended
+        if len(self._open) >= self.limits.delivery_connections and self._idle:
+            self.retire(next(iter(self._idle)))
+
+    def _connect(self, delivery: Delivery, ended: Ended) -> None:
+        """Open a connection for ``delivery``, or let it wait for one of its route."""
+        route = _route(delivery)
+        idle = self._routes.get(route)
+        if idle is None:
+            idle = self._routes[route] = _IdleConnections(self, route)
+        if idle.size >= self.limits.connections_per_delivery_endpoint:
+            delivery.carrier = WAITING
+            idle.waiting[delivery] = ended
+            return
+        idle.size += 1
+        connection = DeliveryConnection(self, idle, delivery, ended)
+        delivery.carrier = connection
+        self._open.add(connection)
+        self._connecting += 1
+        endpoint, source = route
+        connection.attempt = self.runtime.connect(
+            connection,
+            endpoint,
+            source=source and source._replace(port=0),
+            seconds=self.limits.connect_seconds,
+            failed=connection.failed,
+        )
+
+    @property
+    def _has_room(self) -> bool:
+        return (
+            len(self._open) < self.limits.delivery_connections
+            and self._connecting < self.limits.connecting_deliveries
+        )
+
+    def _connect_waiting(self) -> None:
+        while self._waiting and self._has_room:
+            delivery = next(iter(self._waiting))
+            self._connect(delivery, self._waiting.pop(delivery))
+
+    def connected(self, connection: DeliveryConnection) -> None:
+        """For a connection: it is there, or the attempt to make it is over."""
+        self._connecting -= 1
+        if self._waiting:
+            self._connect_waiting()
+
+    def retire(self, connection: DeliveryConnection) -> None:
+        """For a connection: it carries nothing and is to end."""
+        if self._idle.pop(connection, None) is not None:
+            connection.idle.remove(connection)
+        connection.end()
+
+    def gone(self, connection: DeliveryConnection) -> None:
+        """For a connection: it is no more."""
+        if connection not in self._open:
+            return
+        self._open.remove(connection)
+        idle = connection.idle
+        if self._idle.pop(connection, None) is not None:
+            idle.remove(connection)
+        idle.size -= 1
+        while idle.waiting:
+            delivery = next(iter(idle.waiting))
+            self._waiting[delivery] = idle.waiting.pop(delivery)
+            if idle.size:
+                break  # else nobody would take the others out
+        self._connect_waiting()
+        if not idle.size:
+            idle.owner = None
+            del self._routes[idle.route]
+        if not (self._open or self._timed):
+            self._timer.close()
+        for going, gone in tuple(self._leaving):
+            going.discard(connection)
+            if not going:
+                self._leaving.remove((going, gone))
+                if not gone.done():
+                    gone.set_result(None)
+
+    # --- deliveries end ---
+
+    def answered(self, connection: DeliveryConnection, response: Response, reusable: bool) -> None:
+        """For a connection: its delivery was answered."""
+        delivery, ended = connection.delivery, connection.ended
+        assert delivery is not None
+        connection.delivery = delivery.carrier = None
+        if not reusable:
+            connection.end()
+        elif self._waiting or connection.idle.waiting:
+            connection.used = True
+            self._hand_over(connection)
+        else:
+            connection.used = True
+            connection.idle.append(connection)
+            idle = self._idle
+            idle[connection] = self._now() + self._idle_seconds
+            if len(idle) == 1:
+                self._watch()
+        if self._timed:
+            self._timed.pop(delivery, None)
+        # Last, so that the next delivery finds this connection.
+        ended(delivery, response.status, response)
+
+    def failed(self, connection: DeliveryConnection, failure: DeliveryFailure) -> None:
+        """For a connection: what it carries, if anything, brings no answer."""
+        delivery = connection.let_go()
+        if delivery is not None:
+            self._timed.pop(delivery, None)
+            connection.ended(delivery, failure, None)
+
+    def _hand_over(self, connection: DeliveryConnection) -> None:
+        """Give a free connection to a delivery that waits, or close it to make room for one."""
+        idle = connection.idle
+        queue = self._waiting or idle.waiting
+        first = next(iter(queue))
+        if not first.fresh and _route(first) == idle.route:
+            connection.delivery = first
+            connection.ended = queue.pop(first)
+            first.carrier = connection
+            connection.write(encode_delivery(first))
+        elif queue is idle.waiting or len(self._open) >= self.limits.delivery_connections:
+            connection.end()
+        else:
+            idle.append(connection)
+            self._idle[connection] = self._now() + self._idle_seconds
+            self._watch()
+
+    # --- deadlines ---
+
+    def _watch(self) -> None:
+        self._timer.set(first_deadline(self._idle, self._timed))
+
+    def _sweep(self, now: float) -> None:
+        for connection in expired(self._idle, now):
+            self.retire(connection)
+        for delivery in expired(self._timed, now):
+            carrier = delivery.carrier
+            if carrier is WAITING:
+                ended = self._waiting.get(delivery)
+                if ended is None:
+                    ended = self._routes[_route(delivery)].waiting[delivery]
+                self.abort(delivery)
+                ended(delivery, DeliveryFailure.WAITED, None)
+            else:
+                self.failed(carrier, DeliveryFailure.TIMED_OUT)
+                carrier.abort()
+        self._watch()
+
+
+def _route(delivery: Delivery) -> _Route:
+    return delivery.address.url.endpoint, delivery.address.source
+
+
+class _IdleConnections(list["DeliveryConnection"]):
+    """The idle connections of one route. ``size`` counts those in use too; ``waiting`` are the
+    deliveries that wait for one of them. ``owner`` is None once it is given up."""
+
+    __slots__ = ("owner", "route", "size", "waiting")
+
+    def __init__(self, owner: DeliveryPool, route: _Route) -> None:
+        super().__init__()
+        self.owner: DeliveryPool | None = owner
+        self.route = route
+        self.size = 0
+        self.waiting: dict[Delivery, Ended] = {}
+
+
+class DeliveryConnection:
+    """One connection to a subscriber, from the moment that it is wanted (a :class:`.Connection`).
+
+    ``delivery`` is what it carries; ``used`` tells that it has carried one before; ``attempt``
+    makes it.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_parser",
+        "_pool",
+        "_transport",
+        "_unwritten",
+        "_usual",
+        "_usual_response",
+        "attempt",
+        "delivery",
+        "ended",
+        "idle",
+        "used",
+        "write",
+    )
+
+    def __init__(
+        self, pool: DeliveryPool, idle: _IdleConnections, delivery: Delivery, ended: Ended
+    ) -> None:
+        self._pool = pool
+        self._parser = ResponseParser(pool.limits)
+        self._parser.expect("NOTIFY")
+        self._begun = False  # some of an answer is there
+        self._usual = b""
+        self._usual_response: Response
+        self._transport: Transport | None = None
+        self._unwritten: Callable[[], int]
+        self.write: Callable[[bytes], object]
+        self.idle = idle
+        self.delivery: Delivery | None = delivery
+        self.ended = ended
+        self.used = False
+        self.attempt: Armed | None = None
+
+    def let_go(self) -> Delivery | None:
+        """What it has carried, and carries no more."""
+        delivery = self.delivery
+        if delivery is not None:
+            self.delivery = delivery.carrier = None
+        return delivery
+
+    def end(self) -> None:
+        """End it: by a reset only if a part of a request is unwritten."""
+        if self._transport is None:
+            self.abort()
+        elif self._unwritten():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End it, or the attempt to make it, at once."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self.attempt is not None:
+            self.attempt.cancel()
+            self._attempt_over()
+            self._pool.gone(self)
+
+    def _attempt_over(self) -> None:
+        if self.attempt is not None:
+            self.attempt = None
+            self._pool.connected(self)
+
+    # --- for the runtime ---
+
+    def failed(self, error: OSError) -> None:
+        """The connection could not be made."""
+        reason = str(error) or "no answer in time"
+        _logger.debug("no connection to %s: %s", self.idle.route[0], reason)
+        self._attempt_over()
+        self._pool.failed(self, DeliveryFailure.CONNECT)
+        self._pool.gone(self)
+
+    def connection_made(self, transport: Transport) -> None:
+        """The connection is there: send what it was made for."""
+        self._transport = transport
+        self._unwritten = transport.unwritten
+        self.write = transport.write
+        self._attempt_over()
+        if self.delivery is None:  # aborted meanwhile
+            transport.abort()
+        else:
+            transport.write(encode_delivery(self.delivery))
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of an answer."""
+        pool = self._pool
+        if self.delivery is None:
+            # Bytes that nothing was asked for: whose answer would the next ones be?
+            pool.retire(self)
+            return
+        # An answer to half a request leaves a connection that cannot be used again.
+        reusable = not self._unwritten()
+        if data == self._usual:
+            # The very answer that came before, whole: what it says is known.
+            pool.answered(self, self._usual_response, reusable)
+            return
+        parser = self._parser
+        responses = parser.feed(data)
+        if responses:
+            response = responses[0]
+            reusable = (
+                reusable
+                and not response.close
+                and len(responses) == 1
+                and not parser.started
+                and parser.error is None
+            )
+            if reusable and not self._begun and len(data) <= _USUAL_BYTES:
+                self._usual = data
+                self._usual_response = response
+            self._begun = False
+            pool.answered(self, response, reusable)
+        elif parser.error is not None:
+            pool.failed(self, DeliveryFailure.BROKEN)
+            self.end()
+        else:
+            self._begun = True
+            self._usual = b""
+
+    def eof_received(self) -> bool:
+        """The subscriber sends no more. No answer to NOTIFY lasts to the end of the stream, so
+        this is the end of the delivery."""
+        self._break()
+        self._pool.retire(self)
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is no more."""
+        self._break()
+        self._pool.gone(self)
+
+    def _break(self) -> None:
+        stale = self.used and not self._parser.started
+        self._pool.failed(self, DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
+
+    def pause_writing(self) -> None:
+        """Nothing to do: a request is one write."""
+
+    resume_writing = eof_sent = pause_writing
