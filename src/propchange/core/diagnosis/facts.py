@@ -1,4 +1,4 @@
-"""What is known of a subscription and of the ways to and from its device, as one value."""
+"""The facts of a diagnosis: a subscription, its device, this machine and the network between."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Facts", "Probe", "Reach", "RefusedNotify"]
 
 
 class Reach(enum.Enum):
-    """What connecting came to."""
+    """The result of an attempt to connect. The value is its wording."""
 
     ACCEPTED = "accepts connections"
     REFUSED = "refuses connections"
@@ -28,11 +28,11 @@ class Reach(enum.Enum):
     UNREACHABLE = "cannot be reached"
     UNRESOLVED = "is a name that does not resolve"
     SOMEBODY_ELSE = "is answered by another program"
-    """For the own listener alone: it was not that which answered."""
+    """At the address of our own listener, another program answers."""
 
 
 class Probe(NamedTuple):
-    """An attempt to connect to ``where``. ``detail`` is what the system said, if anything."""
+    """An attempt to connect to ``where``. ``detail`` is the system's error message, or empty."""
 
     where: str
     reach: Reach
@@ -44,7 +44,7 @@ class Probe(NamedTuple):
 
 
 class RefusedNotify(NamedTuple):
-    """A request to the listener that was refused: who sent it, the answer, and for what reason."""
+    """A request to the listener that was refused: the sender's address, the status, the reason."""
 
     host: str
     status: int
@@ -53,45 +53,46 @@ class RefusedNotify(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of one subscription and of the ways to and from its device.
+    """The facts about one subscription. Get them by ``SubscriberProtocol.facts`` or in a
+    :class:`.Diagnosis`; pass them to :func:`.diagnose`.
 
-    ``device`` is the address that was asked, None where it is not known; times are spans in
-    seconds. None is everywhere: not known, or there is none.
+    ``device`` is the address that SUBSCRIBE was sent to. Times are spans in seconds. None: unknown
+    or absent.
     """
 
     event_url: str
     status: Status
     reason: str = ""
-    """Why it has this status, in words."""
+    """The reason of the status, in words."""
     device: str | None = None
     device_probe: Probe | None = None
-    """Connecting to the device, now."""
+    """The result of connecting to the device now."""
 
     # --- SUBSCRIBE and its answer ---
     asked_for: float | None = None
-    """How long a SUBSCRIBE has been without its answer."""
+    """Time since the SUBSCRIBE that has no answer yet."""
     failure: str = ""
     """How the last attempt failed, in words."""
     failure_status: int = 0
-    """The HTTP status it was refused with, 0 where it was not answered."""
+    """The HTTP status of a refusal, 0 without an answer."""
     sid: str = ""
     granted_for: float | None = None
-    """How long ago the grant that is held was given."""
+    """Time since the current grant."""
     duration: float | None = None
-    """What was granted; ``inf`` without an end."""
+    """The granted duration, ``inf`` for an infinite one."""
     initial_due: float = 5.0
-    """How long after a grant its initial event is waited for."""
+    """Time after a grant within which the initial event must come."""
 
     # --- the address in CALLBACK ---
     advertised: Endpoint | None = None
     callback_host: str | None = None
     callback_port: int | None = None
-    """The overrides."""
+    """The overrides of the application, for ``advertised``."""
     tried: tuple[str, ...] = ()
-    """What CALLBACK named before, each time in vain."""
+    """The addresses that CALLBACK named before, without an event at any."""
     listening: tuple[Endpoint, ...] = ()
     self_connect: Probe | None = None
-    """Connecting to the address in CALLBACK, from here."""
+    """The result of connecting to the address in CALLBACK from this machine."""
 
     # --- this machine ---
     own: tuple[LocalAddress, ...] = ()
@@ -101,46 +102,47 @@ class Facts:
 
     # --- what came ---
     connections: int | None = None
-    """Connections from the device's address, ever."""
+    """Connections from the device's address since the listener started."""
     connected_ago: float | None = None
-    """Since the last of them."""
+    """Time since the last of them."""
     heard: bool | None = None
-    """Whether one came since the SUBSCRIBE."""
+    """Whether there was one since the SUBSCRIBE."""
     empty: int = 0
     """Those of them, since the SUBSCRIBE, that ended without a whole request."""
     turned_away: int = 0
-    """Those that the listener had no room for."""
+    """Those of them, since the SUBSCRIBE, that the listener had no room for."""
     refused: RefusedNotify | None = None
-    """The last request since the SUBSCRIBE, from the device or for the subscription's path, that
-    was refused."""
+    """The last refused request since the SUBSCRIBE, from the device or for the subscription's
+    path."""
     slow: bool = False
-    """Whether it is known to send the initial event later than that is waited for."""
+    """Whether its initial event has come too late before: later than ``initial_due``."""
     last_event_ago: float | None = None
     others_hear: bool = False
-    """Whether another subscription has events from this device at this very address."""
+    """Whether another subscription gets events from this device at this address."""
 
     @property
     def own_advertised(self) -> LocalAddress | None:
-        """The address of this machine that CALLBACK names, None where it names none."""
+        """The address of this machine that CALLBACK names, None if it names no such address."""
         return None if self.advertised is None else own_address(self.advertised.host, self.own)
 
     @property
     def near(self) -> tuple[LocalAddress, ...]:
-        """The addresses of this machine in whose network the device is."""
+        """The addresses of this machine that share a network with the device."""
         return () if self.device is None else sharing_network(self.device, self.own)
 
     @property
     def usable(self) -> tuple[LocalAddress, ...]:
-        """The addresses of this machine to which the device could send, the likeliest first."""
+        """The addresses of this machine that the device could send to, the best first."""
         return () if self.device is None else usable_towards(self.device, self.own)
 
     @property
     def overridden(self) -> bool:
-        """Whether CALLBACK names what the application said."""
+        """Whether the application has set the address in CALLBACK."""
         return self.callback_host is not None or self.callback_port is not None
 
     def lines(self) -> tuple[tuple[str, str], ...]:
-        """All of it as (what, how it is), for people. What peers have sent is in it as it came."""
+        """All facts as (name, text), for people. Texts of peers are not escaped: escape them before
+        they go to a terminal."""
         return _lines(self)
 
 

@@ -1,4 +1,4 @@
-"""What a protocol knows of a subscription by itself, as the facts of a diagnosis."""
+"""The facts of a diagnosis that the protocol itself knows."""
 
 from __future__ import annotations
 
@@ -28,20 +28,19 @@ def known_facts(
     callers: ConnectionHistory | None,
     others: Iterable[SubscriptionRecord],
 ) -> Facts:
-    """The facts about ``record`` that need no look at the network.
+    """The facts about ``record`` that need no access to the network.
 
-    ``asked_at`` is when the request was sent whose answer is waited for, None when there is none.
-    ``callers`` is None when the listener does not record who connects. ``others`` are the
-    subscriptions of the same listener.
+    ``asked_at`` is when the pending request was sent, None without one. ``callers`` is None if the
+    listener does not record connections. ``others`` are the subscriptions of the same listener.
 
-    Of a deaf subscription they are about the first of the addresses that were tried: it is the one
-    that the system has chosen."""
+    For a deaf subscription, the facts are about the first address that was tried: the system's
+    choice."""
     granted_asked_at, granted_at = record.asked_at, record.granted_at
     advertised = record.advertised_endpoint
     since, heard, empty, turned_away = granted_asked_at, False, 0, 0
     if record.status is Status.DEAF and record.deafness is not None:
         granted_asked_at, granted_at, advertised, heard, empty, turned_away = record.deafness
-        # What comes to another address, while that is tried, says nothing of the first.
+        # Connections to another address, while that is tried, are no facts about the first.
         since = record.asked_at if record.advertised_endpoint == advertised else inf
     granted = granted_at is not None
     device = _device(record)
@@ -54,7 +53,7 @@ def known_facts(
     return Facts(
         event_url=record.event_url,
         status=record.status,
-        # That of DEAF is a diagnosis itself.
+        # The reason of DEAF is a diagnosis itself.
         reason="" if record.status is Status.DEAF else record.status_reason,
         device=device,
         asked_for=_ago(now, asked_at),
@@ -90,7 +89,7 @@ def known_facts(
 
 
 def _device(record: SubscriptionRecord) -> str | None:
-    """The address that was asked, or is to be."""
+    """The address that SUBSCRIBE was sent to, or will be."""
     if record.device_host is not None:
         return record.device_host
     literal = address_of(urlsplit(record.event_url).hostname or "")

@@ -1,4 +1,4 @@
-"""What connecting to see who answers comes to, as facts of a diagnosis."""
+"""Probes of a diagnosis: connections to the device and to the own listener, as facts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["OwnProbes", "failed_probe", "with_probes", "with_surroundings"]
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED)
 
 _ABSENT = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
-"""There is a way, and nobody at its end: on the own link the answer to ARP is missing."""
+"""There is a route, but no host answers: on the same link, the answer to ARP is missing."""
 
 
 def failed_probe(where: str, number: int | None, words: str) -> Probe:
-    """What an error of the system says about who is at ``where``: its errno, None where there is
-    none, and its words."""
+    """The probe of ``where`` that failed with the errno ``number`` (None: without an errno) and the
+    system's message ``words``."""
     if number in _REFUSED:
         return Probe(where, Reach.REFUSED, "" if number == errno.ECONNREFUSED else words)
     if number in _ABSENT:
@@ -29,16 +29,16 @@ def failed_probe(where: str, number: int | None, words: str) -> Probe:
 
 
 class OwnProbes:
-    """Requests to the own listener, for targets that nobody else knows."""
+    """Requests to the own listener, each with a secret target."""
 
     def __init__(self, new_token: Callable[[], str]) -> None:
         self._new_token = new_token
         self._come: dict[str, bool] = {}
         self.targets = self._come.keys()
-        """The targets of the requests that are under way."""
+        """The targets of the pending requests."""
 
     def begin(self) -> str:
-        """The target for one; :meth:`end` must follow."""
+        """The target of a new request. Call :meth:`end` with it later."""
         target = f"/{self._new_token()}"
         self._come[target] = False
         return target
@@ -49,20 +49,20 @@ class OwnProbes:
         return Response(200, ((b"CONTENT-LENGTH", b"0"),), close=True)
 
     def has_come(self, target: str) -> bool:
-        """Whether the listener has had it: else it is somebody else who answers there."""
+        """Whether the listener has received the request. If not, another program answers there."""
         return self._come[target]
 
     def end(self, target: str) -> None:
-        """It is over."""
+        """Forget the request for ``target``."""
         del self._come[target]
 
 
 def with_probes(
     before: Facts, after: Facts, device_probe: Probe | None, self_connect: Probe | None
 ) -> Facts:
-    """``after`` with what connecting came to, which began when ``before`` was known."""
+    """``after`` with the results of two probes. ``before`` are the facts from before the probes."""
     if after.advertised != before.advertised:
-        self_connect = None  # Meanwhile another address has been tried.
+        self_connect = None  # CALLBACK has changed during the probe.
     return dataclasses.replace(after, device_probe=device_probe, self_connect=self_connect)
 
 
@@ -75,9 +75,9 @@ def with_surroundings(
     source: Endpoint | None,
     source_towards: Callable[[Endpoint], str | None],
 ) -> Facts:
-    """``facts`` with what can be seen of this machine: where it listens, its addresses, and
-    whether it is a container. ``source`` is the address that everything is sent from, None for the
-    system's choice, which ``source_towards`` a device gives."""
+    """``facts`` with the facts of this machine: where it listens, its addresses, and whether it is
+    a container. ``source`` is the address that all requests are sent from. None: the system chooses
+    it, and ``source_towards`` returns its choice for a device."""
     chosen = None if source is None else source.host
     if source is None and facts.device is not None:
         chosen = source_towards(Endpoint(facts.device, 0))

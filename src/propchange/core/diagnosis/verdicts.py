@@ -1,8 +1,8 @@
-"""Why no events come: facts in, a verdict in words out.
+"""The verdicts of a diagnosis, and the facts that lead to each.
 
-A runtime (or a protocol, with what it knows by itself) makes :class:`Facts`; :func:`diagnose` goes
-through :data:`RULES` in their order, and the first that applies is the verdict. A fact that nobody
-has looked at is None, and no rule takes it for anything: a verdict claims what the facts show.
+A protocol makes :class:`.Facts`, and a runtime adds more. :func:`diagnose` gives the verdict of the
+first of the :data:`RULES` that applies. An unknown fact is None and supports no rule: a verdict
+claims what the facts show, and no more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ __all__ = ["RULES", "Diagnosis", "Rule", "Verdict", "diagnose"]
 
 
 class Verdict(enum.Enum):
-    """What is wrong, for programs. What each means and asks for is in :data:`RULES`."""
+    """The result of a diagnosis, for programs. ``docs/diagnosis.md`` says what each means and what
+    to do."""
 
     CLOSED = "closed"
     NAME_UNKNOWN = "name-unknown"
@@ -51,8 +52,9 @@ class Verdict(enum.Enum):
 
 
 class Diagnosis(NamedTuple):
-    """``sentence`` says what is wrong, ``advice`` what to do (empty where there is nothing),
-    ``facts`` why. As a string it is sentence and advice."""
+    """The result of ``subscription.diagnose()``. ``sentence`` says what is wrong. ``advice`` says
+    what to do; it is empty if nothing can be done. ``facts`` are the facts behind the verdict.
+    ``str()`` gives the sentence and the advice. Texts of peers in it are not escaped."""
 
     verdict: Verdict
     sentence: str
@@ -69,9 +71,9 @@ class Diagnosis(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """``verdict`` is given when ``applies``; ``says`` makes the sentence. ``meaning`` and
-    ``to_do`` are the same for all facts, and stand in docs/diagnosis.md; ``suggests`` adds to
-    what is to be done what these facts suggest."""
+    """One rule: ``verdict`` is given if ``applies`` returns True, with the sentence of ``says``.
+    ``meaning`` and ``to_do`` do not depend on the facts; ``docs/diagnosis.md`` has them too.
+    ``suggests`` returns a further advice from the facts."""
 
     verdict: Verdict
     applies: Callable[[Facts], bool]
@@ -82,7 +84,8 @@ class Rule(NamedTuple):
 
 
 def diagnose(facts: Facts) -> Diagnosis:
-    """The verdict on ``facts``: that of the first rule that applies. One always does."""
+    """The verdict on ``facts``: that of the first of :data:`RULES` that applies. The last one
+    always applies."""
     rule = next(rule for rule in RULES if rule.applies(facts))
     return Diagnosis(rule.verdict, rule.says(facts), rule.to_do + rule.suggests(facts), facts)
 
@@ -311,7 +314,7 @@ RULES: tuple[Rule, ...] = (
         Verdict.CLOSED,
         lambda facts: facts.status is Status.CLOSED,
         lambda _: "the subscription is closed",
-        "The application has ended it.",
+        "The application has closed the subscription.",
     ),
     Rule(
         Verdict.NAME_UNKNOWN,
@@ -324,8 +327,8 @@ RULES: tuple[Rule, ...] = (
         Verdict.NO_ROUTE,
         lambda facts: _probed(facts, Reach.UNREACHABLE),
         _device_probe,
-        "This machine has no way to the device: no route, a cable or a Wi-Fi that is off, or a "
-        "device that has left its network.",
+        "This machine cannot reach the device: it has no route, a cable or the Wi-Fi is off, or "
+        "the device has left its network.",
         "look whether this machine and the device are in their networks",
     ),
     Rule(
@@ -340,30 +343,30 @@ RULES: tuple[Rule, ...] = (
         Verdict.CONNECTION_REFUSED,
         lambda facts: _probed(facts, Reach.REFUSED),
         _device_probe,
-        "The machine is there, and takes no connection on that port: the device's program has "
-        "ended, is starting, or has moved to another port; or a firewall rejects.",
+        "The machine answers, but accepts no connection on that port: the device's program has "
+        "ended, is starting, or has moved to another port; or a firewall rejects the connection.",
         "start the device again, or read its description again for the port",
     ),
     Rule(
         Verdict.EVENTS_ARRIVE,
         lambda facts: facts.status is Status.ACTIVE and facts.last_event_ago is not None,
         _arrives,
-        "All is well. The time since the last event is told, since between events GENA gives no "
-        "sign of life.",
+        "Events arrive. The sentence has the time since the last one: between events, GENA shows "
+        "no sign of life.",
     ),
     Rule(
         Verdict.SUBSCRIBE_REFUSED,
         lambda facts: facts.granted_for is None and facts.failure_status != 0,
         lambda facts: facts.failure,
-        "The device has answered SUBSCRIBE, and not with 200. The sentence says what the status "
-        "means.",
+        "The device has answered SUBSCRIBE with another status than 200. The sentence explains the "
+        "status.",
     ),
     Rule(
         Verdict.NO_ANSWER,
         lambda facts: bool(_unanswered(facts)),
         lambda facts: f"{_who(facts)} does not answer as it should: {_unanswered(facts)}",
-        "The device takes connections, and SUBSCRIBE or the renewal brought no answer, or none in "
-        "HTTP.",
+        "The device accepts connections, but SUBSCRIBE or the renewal got no answer, or one that "
+        "is not HTTP.",
         "it is tried again; if that does not help, start the device again",
     ),
     Rule(
@@ -380,16 +383,16 @@ RULES: tuple[Rule, ...] = (
             f"granted, and {_who(facts)} does send, but its initial event comes later than "
             f"{duration_in_words(facts.initial_due)} after the grant"
         ),
-        "The way is open, and the device takes long for its first event. It is given more time.",
+        "The device can connect, but its first event comes late. It gets more time.",
         "wait; Limits.initial_event_seconds says how long is too long",
     ),
     Rule(
         Verdict.NOTIFY_REFUSED,
         lambda facts: facts.refused is not None,
         _refused_notify,
-        "Event messages come, and this side refuses them: another HOST than the one advertised, an "
-        "unknown path or SID, a body that cannot be read, or another address than the device's "
-        "with `require_device_source`.",
+        "Event messages arrive, and this side refuses them: their HOST is not the advertised one, "
+        "their path or SID is unknown, their body cannot be read, or, with "
+        "`require_device_source`, they come from another address than the device's.",
         "a proxy or a second network of the device may be the reason; hosts= admits other HOSTs",
     ),
     Rule(
@@ -398,7 +401,7 @@ RULES: tuple[Rule, ...] = (
         lambda facts: (
             f"{_granted(facts)} that there was room for: {facts.turned_away} were turned away"
         ),
-        "The device connects, and the listener has as many connections as it may have.",
+        "The device connects, but the listener already has its maximum of connections.",
         "raise Limits.connections or Limits.connections_per_address",
     ),
     Rule(
@@ -408,7 +411,7 @@ RULES: tuple[Rule, ...] = (
             f"{_granted(facts)} for this service, although events of its other services arrive "
             f"at {_where(facts)}"
         ),
-        "The way is open, since other services of the device use it: this one sends nothing.",
+        "The device can connect: events of its other services arrive. This service sends none.",
         "nothing can be mended here: the device does not send the initial event it owes",
     ),
     Rule(
@@ -418,9 +421,9 @@ RULES: tuple[Rule, ...] = (
             f"granted, and {_who(facts)} connects to {_where(facts)}, but no whole request comes "
             "over its connections"
         ),
-        "Connections come and carry nothing: a firewall or proxy between cuts them, the network "
-        "loses large packets (MTU), or the device fails at sending: some, such as "
-        "MiniDLNA, connect and write nothing.",
+        "Connections come without a request: a firewall or proxy cuts them, the network loses "
+        "large packets (MTU), or the device fails to send. Some devices, such as MiniDLNA, connect "
+        "and write nothing.",
         "look for a firewall that resets connections, and at the MTU; or the device never writes "
         "its events, which only its maker can mend",
     ),
@@ -428,7 +431,7 @@ RULES: tuple[Rule, ...] = (
         Verdict.CALLBACK_OVERRIDE,
         _override_fails,
         _override,
-        "CALLBACK names what `callback_host` or `callback_port` said, and nothing shows that this "
+        "CALLBACK has the address of `callback_host` or `callback_port`, and nothing shows that it "
         "leads to the listener.",
         "look at --callback-host and --callback-port, and at what forwards there; some routers let "
         "nobody inside use it",
@@ -444,15 +447,15 @@ RULES: tuple[Rule, ...] = (
         Verdict.NOT_LISTENING,
         lambda facts: _self(facts, Reach.REFUSED, Reach.SOMEBODY_ELSE),
         lambda facts: f"{_granted(facts)}: from here, {facts.self_connect}",
-        "The address in CALLBACK is this machine's, and not this program answers there: it "
-        "listens on another address, or something forwards the port elsewhere.",
+        "The address in CALLBACK is this machine's, but this program does not answer there: it "
+        "listens on another address, or the port is forwarded.",
         "look at interface= and port=, and for rules that reject or redirect this port",
     ),
     Rule(
         Verdict.LOCAL_FIREWALL,
         lambda facts: _self(facts, Reach.SILENT, Reach.UNREACHABLE),
         lambda facts: f"{_granted(facts)}: not even from here, {facts.self_connect}",
-        "A connection from this machine to its own listener is dropped, so a firewall of this "
+        "A connection from this machine to its own listener gets no answer, so a firewall of this "
         "machine drops it.",
         "open the port in this machine's firewall; --port fixes it to a number or a range",
     ),
@@ -460,16 +463,16 @@ RULES: tuple[Rule, ...] = (
         Verdict.LOOPBACK,
         _is_loopback,
         _loopback,
-        "The device was asked at a loopback address, so it was told one: a device in a container, "
-        "or behind a forwarder, cannot send there.",
+        "SUBSCRIBE was sent to a loopback address, so CALLBACK has a loopback address too. A "
+        "device in a container, or behind a forwarder, cannot send there.",
         "use the device's own address in the URL, or pass --callback-host (callback_host=)",
     ),
     Rule(
         Verdict.CONTAINER,
         _is_container,
         _container,
-        "CALLBACK names the address of a container, or of the bridge to the containers of this "
-        "machine. The network outside has no way there.",
+        "CALLBACK has the address of a container, or of the bridge to the containers of this "
+        "machine. The network outside cannot reach it.",
         "pass --callback-host (callback_host=) with the address of the machine and publish the "
         "port (--port), or run the container in the host's network",
     ),
@@ -477,8 +480,8 @@ RULES: tuple[Rule, ...] = (
         Verdict.VPN,
         _is_vpn,
         _vpn,
-        "The route to the device goes into a tunnel, so CALLBACK names the tunnel's address, and "
-        "the device has no way there.",
+        "The route to the device goes into a tunnel, so CALLBACK has the tunnel's address. The "
+        "device cannot reach it.",
         "take the device's network out of the VPN, or pass --callback-host (callback_host=) with "
         "an address that the device can reach",
         _alternative,
@@ -487,8 +490,8 @@ RULES: tuple[Rule, ...] = (
         Verdict.OTHER_INTERFACE,
         lambda facts: _not_near(facts) and bool(facts.near),
         _other_interface,
-        "This machine has several interfaces, and CALLBACK names one in whose network the device "
-        "is not.",
+        "This machine has several interfaces, and CALLBACK has the address of one that is not in "
+        "the device's network.",
         "pass --callback-host (callback_host=), or interface=",
         _alternative,
     ),
@@ -498,16 +501,16 @@ RULES: tuple[Rule, ...] = (
         lambda facts: _told(
             facts, "a link-local address, which means nothing without an interface"
         ),
-        "CALLBACK names an IPv6 address (fe80::) that holds on one link alone. A device with "
-        "several interfaces, or without support for it, does not find the way.",
+        "CALLBACK has a link-local IPv6 address (fe80::), which is valid on one link only. A "
+        "device with several interfaces, or without support for it, cannot send there.",
         "use the device's IPv4 address, or a global IPv6 one, in the URL",
     ),
     Rule(
         Verdict.ROUTER_BETWEEN,
         lambda facts: facts.own_advertised is not None and _not_near(facts) and not facts.near,
         _router,
-        "The device is in another network. What it sends has to come back through a router, which "
-        "may translate addresses (NAT), filter, or know no way back.",
+        "The device is in another network. Its events must pass a router, which may translate "
+        "addresses (NAT), filter, or have no route back.",
         "forward a port on the router and pass --callback-host and --callback-port, or bring both "
         "into one network",
     ),
@@ -515,9 +518,10 @@ RULES: tuple[Rule, ...] = (
         Verdict.UNHEARD,
         lambda _: True,
         _unheard,
-        "The device is in this machine's network and has granted, the listener answers, and "
-        "nothing has come. A firewall, here, there or in a switch or access point (client "
-        "isolation), drops it; or the device never sends: some never do.",
+        "The device is in this machine's network and has granted the subscription. The listener "
+        "answers, but no event has come. A firewall on this machine, on the device, or in a switch "
+        "or access point (client isolation) drops the events; or the device never sends any, as "
+        "some do.",
         "open the port in the firewall (--port fixes it to a number or a range), and try another "
         "control point on this machine",
     ),

@@ -1,4 +1,4 @@
-"""Spans of time and statuses as a diagnosis words them."""
+"""The wording of durations and statuses in a diagnosis."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _REFUSALS = {
     501: "it has no eventing at this URL",
     503: "it has no room for another subscription; close other control points, or start it again",
 }
-"""What SUBSCRIBE's answers mean (UDA 2.0 table 4-4, and what devices do)."""
+"""The meaning of the answers to SUBSCRIBE (UDA 2.0 table 4-4, and experience with devices)."""
 
 
 def refusal_in_words(status: int, callback: str | None, *, named: bool) -> str:
-    """What a device means that answers SUBSCRIBE with ``status``. ``callback`` is the address that
-    it was told; ``named``: HOST was a name."""
+    """The meaning of ``status`` as an answer to SUBSCRIBE. ``callback`` is the address in CALLBACK.
+    ``named``: HOST was a name."""
     if status == 400 and named:
         return f"{_REFUSALS[400]}; many devices take no names in HOST, so use its IP address"
     if status in _REFUSALS:
@@ -32,7 +32,7 @@ def refusal_in_words(status: int, callback: str | None, *, named: bool) -> str:
 
 
 def duration_in_words(seconds: float) -> str:
-    """A span of time in the largest unit that leaves at least two."""
+    """A duration in the largest unit of which it has at least two."""
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
