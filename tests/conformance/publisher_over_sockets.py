@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import socket
-import threading
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from exchange import Message
 from publisher_messages import PublisherRow, Variable
 from publisher_player import Arrived
-from twisted.internet.defer import Deferred
-from twisted.internet.epollreactor import EPollReactor
+from runtime_threads import LoopThread, ReactorThread
 from twisted.web.resource import Resource
 
 from propchange import Device, Service, StateVariable, host
@@ -27,8 +23,6 @@ from propchange.core.wire.propertyset import format_propertyset
 from propchange.twisted import Service as TwistedService
 from propchange.twisted import Site
 from propchange.twisted.reporting import product
-
-T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds until a test gives up. What is right comes long before."""
@@ -243,25 +237,6 @@ class SocketStage:
         raise NotImplementedError
 
 
-class LoopThread:
-    """An asyncio loop in a thread, for all rows of a module."""
-
-    def __init__(
-        self, factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-    ) -> None:
-        self.loop = factory()
-        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(PATIENCE)
-        self.loop.close()
-
-
 class AsyncioStage(SocketStage):
     """A device that ``propchange.host`` has put on the network."""
 
@@ -318,44 +293,6 @@ class AsyncioStage(SocketStage):
         self._thread.run(poke())
 
 
-class ReactorThread:
-    """A reactor of Twisted in a thread, not the process's own, for all rows of a module."""
-
-    def __init__(self) -> None:
-        self.reactor: Any = EPollReactor()
-        self._thread = threading.Thread(
-            target=self.reactor.run, kwargs={"installSignalHandlers": False}, daemon=True
-        )
-        self._thread.start()
-
-    def run(self, function: Callable[[], T]) -> T:
-        result: list[Any] = []
-        done = threading.Event()
-
-        def call() -> None:
-            try:
-                value = function()
-                result.append(value)
-            except BaseException as error:  # noqa: BLE001 - raised in the test's thread
-                result.append(error)
-                done.set()
-                return
-            if isinstance(value, Deferred):
-                value.addBoth(lambda _: done.set())
-            else:
-                done.set()
-
-        self.reactor.callFromThread(call)
-        assert done.wait(PATIENCE), "the reactor does not answer"
-        if isinstance(result[0], BaseException):
-            raise result[0]
-        return result[0]
-
-    def close(self) -> None:
-        self.reactor.callFromThread(self.reactor.stop)
-        self._thread.join(PATIENCE)
-
-
 class TwistedStage(SocketStage):
     """What Twisted's two stages have in common: two resources on one Site."""
 
@@ -380,7 +317,7 @@ class TwistedStage(SocketStage):
             return int(self._port.getHost().port)
 
         self.names |= {"path": "/evt", "other": "/other"}
-        return self._thread.run(listen)
+        return int(self._thread.run(listen))
 
     def take_down(self) -> None:
         self._thread.run(self._port.stopListening)

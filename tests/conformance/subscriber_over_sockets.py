@@ -14,10 +14,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from exchange import OK, Message, Receive, Send, Status, Told, filled, split_answers
+from runtime_threads import SECONDS, LoopThread, ReactorThread
 from subscriber_messages import SubscriberRow
 from subscriber_player import Request, continue_from, shown, told_of
-from twisted.internet.selectreactor import SelectReactor
-from twisted.internet.threads import blockingCallFromThread
 from twisted.web.resource import Resource
 
 from propchange import ConnectionFailed, ControlPoint, SubscriptionRefused
@@ -30,7 +29,6 @@ from propchange.twisted import Site
 
 PATIENCE = 10.0
 """Seconds that a test waits for what is to come at once: more than a busy machine takes."""
-SECONDS = 30.0
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -218,29 +216,20 @@ class AsyncioFronts:
     """``propchange.ControlPoint``."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.errors: list[Mapping[str, Any]] = []
-        self.loop.set_exception_handler(lambda _, context: self.errors.append(context))
-        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self._thread.start()
+        self._thread = LoopThread()
+        self.close = self._thread.close
 
     def __call__(self, row: SubscriberRow, event_url: str) -> _AsyncioFront:
-        return _AsyncioFront(self.loop, row, event_url)
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(SECONDS)
-        self.loop.close()
-        assert not self.errors
+        return _AsyncioFront(self._thread, row, event_url)
 
 
 class _AsyncioFront:
-    def __init__(self, loop: asyncio.AbstractEventLoop, row: SubscriberRow, event_url: str) -> None:
+    def __init__(self, thread: LoopThread, row: SubscriberRow, event_url: str) -> None:
         self.told: list[Told | Status] = []
-        self._loop = loop
+        self._thread = thread
         self._entered = threading.Event()
         self._subscription: Any = None
-        self._done = asyncio.run_coroutine_threadsafe(self._run(row, event_url), loop)
+        self._done = asyncio.run_coroutine_threadsafe(self._run(row, event_url), thread.loop)
         assert self._entered.wait(SECONDS)
 
     async def _run(self, row: SubscriberRow, event_url: str) -> None:
@@ -253,7 +242,7 @@ class _AsyncioFront:
                 event_url, wait=not row.persistent, **row.subscription
             )
             self._subscription = subscription
-            self._loop.call_soon(self._entered.set)
+            self._thread.loop.call_soon(self._entered.set)
             try:
                 async with subscription:
                     async for item in subscription.updates():
@@ -269,9 +258,9 @@ class _AsyncioFront:
         return told
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._subscription.close(), self._loop)
+        asyncio.run_coroutine_threadsafe(self._subscription.close(), self._thread.loop)
         # When this one is done, that one has begun.
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop).result(SECONDS)
+        self._thread.run(asyncio.sleep(0))
 
     def shown(self) -> Mapping[str, Any]:
         return shown(self._subscription._record)
@@ -284,44 +273,26 @@ class _AsyncioFront:
         self._done.result(SECONDS)
 
 
-class _Reactor:
-    """A reactor that is not the process's, in a thread."""
-
-    def __init__(self) -> None:
-        self.reactor: Any = SelectReactor()
-        self._thread = threading.Thread(target=self.reactor.run, args=(False,), daemon=True)
-        self._thread.start()
-
-    def call(self, function: Any, *args: Any) -> Any:
-        return blockingCallFromThread(self.reactor, function, *args)
-
-    def close(self) -> None:
-        self.reactor.callFromThread(self.reactor.stop)
-        self._thread.join(SECONDS)
-
-
 class TwistedFronts:
     """``propchange.twisted.ControlPoint``."""
 
     def __init__(self) -> None:
-        self._reactor = _Reactor()
+        self._thread = ReactorThread()
+        self.close = self._thread.close
 
     def __call__(self, row: SubscriberRow, event_url: str) -> _TwistedFront:
-        return _TwistedFront(self._reactor, row, event_url)
-
-    def close(self) -> None:
-        self._reactor.close()
+        return _TwistedFront(self._thread, row, event_url)
 
 
 class _TwistedFront:
-    def __init__(self, reactor: _Reactor, row: SubscriberRow, event_url: str) -> None:
+    def __init__(self, thread: ReactorThread, row: SubscriberRow, event_url: str) -> None:
         self.told: list[Told | Status] = []
-        self._reactor = reactor
-        reactor.call(self._begin, row, event_url)
+        self._thread = thread
+        thread.run(self._begin, row, event_url)
 
     def _begin(self, row: SubscriberRow, event_url: str) -> None:
         self._point = TwistedControlPoint(
-            reactor=self._reactor.reactor,
+            reactor=self._thread.reactor,
             uda=row.uda,
             limits=replace(DEFAULT_LIMITS, **row.limits),
             **row.policy,
@@ -346,7 +317,7 @@ class _TwistedFront:
         return told
 
     def close(self) -> None:
-        self._reactor.call(lambda: [self._subscription.close()])
+        self._thread.run(lambda: [self._subscription.close()])
 
     def shown(self) -> Mapping[str, Any]:
         return shown(self._subscription._record)
@@ -355,7 +326,7 @@ class _TwistedFront:
         continue_from(self._subscription._record, seq)
 
     def end(self) -> None:
-        self._reactor.call(self._point.close)
+        self._thread.run(self._point.close)
 
 
 class EventFronts:
@@ -364,15 +335,15 @@ class EventFronts:
 
     def __init__(self, site: Any) -> None:
         self._site = site
-        self._reactor = _Reactor()
+        self._thread = ReactorThread()
         self._globals = event.hostname, event.web_server_port, event_server.current
 
     def __call__(self, row: SubscriberRow, event_url: str) -> _EventFront:
-        return _EventFront(self._reactor, self._site, row, event_url)
+        return _EventFront(self._thread, self._site, row, event_url)
 
     def close(self) -> None:
         event.hostname, event.web_server_port, event_server.current = self._globals
-        self._reactor.close()
+        self._thread.close()
 
 
 class _Service:
@@ -404,20 +375,22 @@ class _Service:
 
 
 class _EventFront:
-    def __init__(self, reactor: _Reactor, site: Any, row: SubscriberRow, event_url: str) -> None:
+    def __init__(
+        self, thread: ReactorThread, site: Any, row: SubscriberRow, event_url: str
+    ) -> None:
         self.told: list[Told | Status] = []
-        self._reactor = reactor
+        self._thread = thread
         self._site = site
         self._service = _Service(event_url, row.subscription.get("duration", 0))
-        reactor.call(self._begin, row)
+        thread.run(self._begin, row)
 
     def _begin(self, row: SubscriberRow) -> None:
         root = Resource()
         limits = replace(DEFAULT_LIMITS, **row.limits)
-        site = self._site(root, reactor=self._reactor.reactor)
+        site = self._site(root, reactor=self._thread.reactor)
         if self._site is Site:
-            site = Site(root, reactor=self._reactor.reactor, limits=limits)
-        self._port = self._reactor.reactor.listenTCP(0, site, interface=row.host)
+            site = Site(root, reactor=self._thread.reactor, limits=limits)
+        self._port = self._thread.reactor.listenTCP(0, site, interface=row.host)
         coherence = SimpleNamespace(
             hostname=row.host,
             web_server_port=self._port.getHost().port,
@@ -425,7 +398,7 @@ class _EventFront:
         )
         control_point = SimpleNamespace(coherence=coherence, propagate=self._propagate)
         event.EventServer(control_point, limits=limits)
-        event.subscribe(self._service, reactor=self._reactor.reactor)
+        event.subscribe(self._service, reactor=self._thread.reactor)
 
     def _propagate(self, one: event.Event) -> None:
         self.told.append(Told(None, dict(one)))
@@ -434,9 +407,7 @@ class _EventFront:
         return tuple(Told(None, each.changes) for each in told if isinstance(each, Told))
 
     def close(self) -> None:
-        self._reactor.call(
-            lambda: [event.unsubscribe(self._service, reactor=self._reactor.reactor)]
-        )
+        self._thread.run(lambda: [event.unsubscribe(self._service, reactor=self._thread.reactor)])
 
     def shown(self) -> Mapping[str, Any]:
         return {"sid": self._service.sid}
@@ -450,4 +421,4 @@ class _EventFront:
                 self._service.event_connection.teardown()
             return self._port.stopListening()
 
-        self._reactor.call(stop)
+        self._thread.run(stop)

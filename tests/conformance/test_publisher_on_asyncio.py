@@ -8,9 +8,10 @@ import pytest
 import uvloop
 from exchange import one_feed, played_on
 from publisher_messages import PublisherRow
-from publisher_over_sockets import AsyncioStage, LoopThread
+from publisher_over_sockets import AsyncioStage
 from publisher_player import Player
 from publisher_table import ROWS, feeds
+from runtime_threads import LoopThread
 
 pytestmark = pytest.mark.slow  # many seconds in all; `make check` plays the tables in memory
 

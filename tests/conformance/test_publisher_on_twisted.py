@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 from exchange import played_on
 from publisher_messages import PublisherRow
-from publisher_over_sockets import DictStage, ReactorThread, ServiceStage
+from publisher_over_sockets import DictStage, ServiceStage
 from publisher_player import Player
 from publisher_table import ROWS, feeds
+from runtime_threads import ReactorThread
 
 pytestmark = pytest.mark.slow  # many seconds in all; `make check` plays the tables in memory
 
