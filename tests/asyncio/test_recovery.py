@@ -75,7 +75,8 @@ async def test_an_address_that_this_machine_has_no_longer_is_noticed(
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         async with point.subscribe_url(device.event_url) as subscription:
             await device.notify(subscription.callback, "uuid:1", 0, A="1")
-            subscription._record.source = Endpoint("192.0.2.5", 0)
+            record = subscription._record
+            record.advertised = record.advertised._replace(source=Endpoint("192.0.2.5", 0))
             having(point, "127.0.0.1", "192.0.2.6")
             await until(lambda: subscription.sid == "uuid:2")
             assert subscription.status is Status.RESUBSCRIBING

@@ -243,7 +243,7 @@ def test_another_address_that_is_tried_meanwhile_does_not_hide_that_it_never_sen
             point.protocol.request_failed(request, "no answer", point.now)
     (again,) = [each for each in point.requests() if each.kind is RequestKind.SUBSCRIBE]
     point.grant(again, Endpoint("10.0.0.3", 9000))
-    assert second.advertised == "10.0.0.3:9000"
+    assert second.advertised.authority == "10.0.0.3:9000"
 
     assert point.verdict(second) is Verdict.NEVER_SENDS
 

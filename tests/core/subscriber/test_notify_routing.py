@@ -9,7 +9,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused
-from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.record import Advertised, SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
@@ -141,7 +141,7 @@ def test_what_the_rules_refuse_is_refused_with_their_reason() -> None:
 def test_the_advertised_authority_is_accepted_as_host_on_its_path_alone() -> None:
     desk = Desk()
     record = desk.granted()
-    record.advertised = "nat.example:1234"
+    record.advertised = Advertised("nat.example:1234", "", None)
     other = desk.granted("uuid:2")
     assert desk.status(record.path, host="nat.example:1234") == 200
     assert desk.status(other.path, "uuid:2", host="nat.example:1234") == 400

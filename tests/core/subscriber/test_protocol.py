@@ -201,7 +201,7 @@ def test_host_and_port_of_the_callback_can_be_given_for_nat_and_containers() -> 
     (request,) = point.requests()
     built = request.build(LOCAL)
     assert built.fields[b"callback"] == b"<http://203.0.113.9:80/path-1>"
-    assert record.advertised == "203.0.113.9:80"
+    assert record.advertised.authority == "203.0.113.9:80"
 
 
 def test_without_a_wish_the_duration_of_the_policy_is_asked_for() -> None:

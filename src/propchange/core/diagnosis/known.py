@@ -12,7 +12,7 @@ from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.record import FailedAttempt, SubscriptionRecord
 
 __all__ = ["known_facts"]
 
@@ -42,7 +42,7 @@ def known_facts(
         granted_asked_at, granted_at, advertised, heard, empty, turned_away = record.deafness
         # Connections to another address, while that is tried, are no facts about the first.
         since = record.asked_at if record.advertised_endpoint == advertised else inf
-    granted = granted_at is not None
+    failure = (granted_at is None and record.failure) or FailedAttempt("", 0)
     device = _device(record)
     caller = None if callers is None or device is None else callers.of(device) or AddressHistory()
     tried = [
@@ -57,8 +57,8 @@ def known_facts(
         reason="" if record.status is Status.DEAF else record.status_reason,
         device=device,
         asked_for=_ago(now, asked_at),
-        failure="" if granted else record.failure,
-        failure_status=0 if granted else record.failure_status,
+        failure=failure.reason,
+        failure_status=failure.status,
         sid=record.sid,
         granted_for=_ago(now, granted_at),
         duration=record.duration_granted,

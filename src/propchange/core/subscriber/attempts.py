@@ -13,7 +13,7 @@ from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting
 from propchange.core.subscriber.outcomes import OutcomeQueue
-from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.record import Advertised, FailedAttempt, SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
@@ -113,7 +113,9 @@ class Attempts:
         if response.status != 200:
             reason = f"the device answered SUBSCRIBE with {response.status}"
             means = refusal_in_words(
-                response.status, record.advertised, named=not has_literal_host(request.url)
+                response.status,
+                record.advertised and record.advertised.authority,
+                named=not has_literal_host(request.url),
             )
             self.failed(record, Cause.REFUSED, f"{reason}: {means}", now, response.status)
             return None
@@ -138,14 +140,18 @@ class Attempts:
         sources = record.sources
         subscribing = record.state is _S.SUBSCRIBING
         self._routing.forget(record)
-        if status in _GUARDED and self._has_another(record):
-            record.move(_I.ATTEMPT_FAILED)
-            sources.move_on(self.usable(record))
-            self.begin(record, now)
-            return
-        if not record.persistent and not record.granted_once:
+        if status in _GUARDED and record.source is not None:
+            # The device may take another address of this machine.
+            sources.tried(record.source)
+            usable = self.usable(record)
+            if sources.has_untried(usable):
+                record.move(_I.ATTEMPT_FAILED)
+                sources.move_on(usable)
+                self.begin(record, now)
+                return
+        if not record.persistent and record.grant is None:
             record.failures += 1
-            record.failure, record.failure_status = reason, status
+            record.failure = FailedAttempt(reason, status)
             record.move(_I.GIVEN_UP)
             self._outcomes.change_status(record, Status.REFUSED, cause, reason, status)
             return
@@ -157,35 +163,28 @@ class Attempts:
             self.begin(record, now)
             return
         record.failures += 1
-        record.failure, record.failure_status = reason, status
+        record.failure = FailedAttempt(reason, status)
         if subscribing:
             sources.bound = None
             # The event URL may be another one since the device restarted.
             if status == 0 or status in _MOVED:
                 record.must_describe = record.describable
-        elif cause is Cause.UNREACHABLE and record.granted_once:
+        elif cause is Cause.UNREACHABLE and record.grant is not None:
             # Whatever serves descriptions may be away alone: then the event URL is the old one.
             record.must_describe = False
         self._outcomes.change_status(record, record.wanting, cause, reason, status)
         delay = backoff(record.failures, self._limits, record.interval)
         self.begin_later(record, now + delay * (1.0 - 0.25 * self._jitter()))
 
-    def _has_another(self, record: SubscriptionRecord) -> bool:
-        """Whether there is an address that the device has not refused yet."""
-        if record.source is None:  # No connection was made.
-            return False
-        record.sources.tried(record.source)
-        return record.sources.has_untried(self.usable(record))
-
     def _build(self, record: SubscriptionRecord, local: Endpoint) -> Request:
         host = self._policy.callback_host or local.host
         port = self._policy.callback_port or local.port
-        record.advertised = str(Endpoint(host, port))
-        record.callback = f"http://{record.advertised}{record.path}"
-        record.source = Endpoint(local.host, 0, local.scope)
+        authority = str(Endpoint(host, port))
+        callback = f"http://{authority}{record.path}"
+        record.advertised = Advertised(authority, callback, Endpoint(local.host, 0, local.scope))
         return subscribe_message(
             record.event_url,
-            record.callback,
+            callback,
             self._policy,
             duration=record.duration_wanted,
             statevar=record.statevar,

@@ -214,9 +214,8 @@ class NotifyRouting:
             seq: int | None = int(request.seq)
             sid, body = record.sid, request.body
         else:
-            verdict = judge_notify(
-                request, self._policy, None if record is None else record.advertised
-            )
+            advertised = None if record is None else record.advertised
+            verdict = judge_notify(request, self._policy, advertised and advertised.authority)
             if isinstance(verdict, Refusal):
                 return self._refuse(request, verdict, now)
             sid, seq, body = verdict

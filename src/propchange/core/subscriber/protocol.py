@@ -185,7 +185,6 @@ class SubscriberProtocol:
             self._renewal.give_back(record, now)
             self._requests.settle(record)
             self._timers.clear_all(record)
-            record.expires = record.duration_granted = None
             # Path and SID stay: what is in flight is no stray, and a 412 would end the
             # subscription before the device reads its UNSUBSCRIBE.
             self._timers.set((record, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
@@ -303,7 +302,11 @@ class SubscriberProtocol:
         """ssdp:byebye, or all advertisements have expired: the subscriptions to ``device`` count
         as cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
         for record in self._of_device(device):
-            if record.state in _GRANTED and not self._is_repeat(record, now):
+            if record.state not in _GRANTED:
+                continue
+            if self._is_repeat(record, now):
+                self._renew_after_repeats(record)
+            else:
                 record.announced_at = now
                 record.failures = FAILURES_AT_LONGEST
                 wait = backoff(record.failures, self._limits, record.interval)
@@ -315,6 +318,7 @@ class SubscriberProtocol:
         (CP-08, CP-09). The same news within ``Limits.announcement_seconds`` is a repeat."""
         for record in self._of_device(device):
             if record.state in _GRANTED and self._is_repeat(record, now):
+                self._renew_after_repeats(record)
                 continue
             record.announced_at = now
             reason = "the device has restarted"
@@ -358,15 +362,15 @@ class SubscriberProtocol:
         return attempt is not None and now - attempt.sent_at > self._limits.announcement_seconds
 
     def _is_repeat(self, record: SubscriptionRecord, now: float) -> bool:
-        """Whether this was acted on just now. If not, the next renewal finds out: it is made as
-        soon as repeats have come to their end."""
-        if record.announced_at is None:
-            return False
-        settled_at = record.announced_at + self._limits.announcement_seconds
-        if now >= settled_at:
-            return False
-        self._renewal.renew_at(record, settled_at)
-        return True
+        """Whether an announcement of the device was acted on just now."""
+        at = record.announced_at
+        return at is not None and now < at + self._limits.announcement_seconds
+
+    def _renew_after_repeats(self, record: SubscriptionRecord) -> None:
+        """Renew once no announcement is a repeat any more: that shows whether the device has
+        forgotten the SID a second time."""
+        assert record.announced_at is not None
+        self._renewal.renew_at(record, record.announced_at + self._limits.announcement_seconds)
 
     def _of_device(self, device: Hashable) -> list[SubscriptionRecord]:
         return [record for record in self._records if record.device == device]

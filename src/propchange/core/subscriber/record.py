@@ -66,47 +66,86 @@ class Deafness(NamedTuple):
     turned_away: int
 
 
+class Grant(NamedTuple):
+    """What the device granted: by its answer to SUBSCRIBE, and by that to the last renewal.
+
+    ``asked_at`` is when the SUBSCRIBE was sent, ``granted_at`` when it was answered. ``duration``
+    and ``expires``, a time, are ``inf`` for an infinite grant. ``interval`` is the time between
+    renewals, in seconds: a shorter outage may go unseen. ``accepted`` as in
+    :class:`SubscriptionRecord`.
+    """
+
+    asked_at: float
+    granted_at: float
+    duration: float
+    expires: float
+    interval: float
+    accepted: tuple[str, ...] | None
+
+
+class Outage(NamedTuple):
+    """Renewals in a row that no answer came to: when the first and the last of them failed.
+    ``unreachable``: at least one did not reach the device, or got nothing from it."""
+
+    since: float
+    failed_at: float
+    unreachable: bool
+
+
+class FailedAttempt(NamedTuple):
+    """How the last attempt to subscribe failed: in words, and the HTTP status, 0 for none."""
+
+    reason: str
+    status: int
+
+
+class Advertised(NamedTuple):
+    """Where the last SUBSCRIBE asked for events: CALLBACK, its authority, and the address of this
+    machine that the SUBSCRIBE left from, None once this machine has lost that address."""
+
+    authority: str
+    callback: str
+    source: Endpoint | None
+
+
+_HAS_GRANT = (
+    SubscriberState.GRANTED,
+    SubscriberState.ACTIVE,
+    SubscriberState.DEAF,
+    SubscriberState.UNANSWERED,
+)
+
+
 class SubscriptionRecord:
     """One subscription at the subscriber, over all the SIDs it has had. Read it; only the
     protocol writes it.
 
     ``values`` is the current state, variable -> typed value; ``instances`` what LastChange has
     told of it. ``status``, ``status_cause`` and ``status_reason`` are those of the last status
-    change. ``accepted`` are the variables that the device has accepted to event alone
-    (ACCEPTED-STATEVAR), None when it events all. ``expires`` is in seconds of the
-    runtime's clock, None while nothing is granted; infinite grants have ``inf``.
+    change. :attr:`accepted` are the variables in ACCEPTED-STATEVAR.
     """
 
     __slots__ = (
-        "accepted",
         "advertised",
         "announced_at",
         "answer",
-        "asked_at",
         "attempts",
+        "begun_at",
         "bucket",
-        "callback",
         "convert",
         "deafness",
         "describable",
         "device",
         "device_host",
-        "duration_granted",
         "duration_wanted",
         "event_url",
-        "expires",
-        "failed_at",
-        "failed_since",
         "failure",
-        "failure_status",
         "failures",
         "foreign_sources",
         "gaps",
-        "granted_at",
-        "granted_once",
+        "grant",
         "head",
         "instances",
-        "interval",
         "last_event_at",
         "late_sids",
         "limits",
@@ -119,7 +158,6 @@ class SubscriptionRecord:
         "sequence",
         "sid",
         "slow",
-        "source",
         "sources",
         "state",
         "statevar",
@@ -147,32 +185,31 @@ class SubscriptionRecord:
         self.event_url = event_url
         self.limits = limits
         self.statevar = statevar
-        self.accepted: tuple[str, ...] | None = None
         self.persistent = persistent
         self.describable = describable
         self.device = device
         self.convert = convert
         self.duration_wanted = duration
-        self.duration_granted: float | None = None
         self.state = SubscriberState.WAITING
         self.status = Status.SUBSCRIBING
         self.status_cause: Cause | None = None
         self.status_reason = ""
         self.sid = ""
         self.path = ""
-        self.callback = ""
-        self.advertised: str | None = None
-        # Where the SUBSCRIBE of the grant left from, and what is to be tried next.
-        self.source: Endpoint | None = None
+        self.advertised: Advertised | None = None
+        # Which address the next SUBSCRIBE leaves from.
         self.sources = Sources()
         # An initial event came after the SID had been given up for lack of it.
         self.slow = False
         self.late_sids: list[str] = []
         self.remote: Endpoint | None = None
         self.device_host: str | None = None
-        self.expires: float | None = None
-        # Between renewals, as last granted: how soon an outage may be over unnoticed.
-        self.interval = inf
+        self.begun_at = now
+        # The last one; it is good while the state says so.
+        self.grant: Grant | None = None
+        self.outage: Outage | None = None
+        # None once granted.
+        self.failure: FailedAttempt | None = None
         self.bucket = TokenBucket(limits.subscribe_burst, limits.subscribe_refill_seconds, now)
         self.sequence = Sequence()
         self.unreliable_told = False
@@ -181,20 +218,10 @@ class SubscriptionRecord:
         self.head: object | None = None
         self.answer: Response
         self.failures = 0
-        # How the last attempt failed, in words, and its HTTP status; empty and 0 once granted.
-        self.failure = ""
-        self.failure_status = 0
-        # When the SUBSCRIBE of the grant was sent.
-        self.asked_at = now
         self.deafness: Deafness | None = None
-        self.failed_since: float | None = None
-        self.failed_at = 0.0
-        self.outage = False
         self.announced_at: float | None = None
         self.attempts = 0
         self.must_describe = False
-        self.granted_at: float | None = None
-        self.granted_once = False
         self.renewals = 0
         self.gaps = 0
         self.last_event_at: float | None = None
@@ -208,12 +235,63 @@ class SubscriptionRecord:
         self.state = SUBSCRIBER.step(self.state, given)
 
     @property
+    def asked_at(self) -> float:
+        """When the SUBSCRIBE of the last grant was sent; before that, when this was wanted."""
+        return self.begun_at if self.grant is None else self.grant.asked_at
+
+    @property
+    def granted_at(self) -> float | None:
+        """When the SUBSCRIBE was answered; None while nothing is granted."""
+        return self.grant.granted_at if self.grant and self.has_sid else None
+
+    @property
+    def duration_granted(self) -> float | None:
+        """The granted duration in seconds; None while nothing is granted."""
+        return self.grant.duration if self.grant and self.is_granted else None
+
+    @property
+    def expires(self) -> float | None:
+        """When the grant ends, in seconds of the runtime's clock, ``inf`` for an infinite one;
+        None while nothing is granted."""
+        return self.grant.expires if self.grant and self.is_granted else None
+
+    @property
+    def interval(self) -> float:
+        """Seconds between renewals, as last granted; ``inf`` before the first grant."""
+        return inf if self.grant is None else self.grant.interval
+
+    @property
+    def accepted(self) -> tuple[str, ...] | None:
+        """The variables that the device has accepted to event alone; None when it events all."""
+        return None if self.grant is None else self.grant.accepted
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the device has granted the SID, and it is still wanted."""
+        return self.state in _HAS_GRANT
+
+    @property
+    def has_sid(self) -> bool:
+        """As :attr:`is_granted`, or the SID is being given back at the end."""
+        return self.state in _HAS_GRANT or self.state is SubscriberState.CLOSING
+
+    @property
+    def callback(self) -> str:
+        """The delivery URL in CALLBACK; empty before the first SUBSCRIBE."""
+        return "" if self.advertised is None else self.advertised.callback
+
+    @property
+    def source(self) -> Endpoint | None:
+        """The address of this machine that the SUBSCRIBE left from."""
+        return None if self.advertised is None else self.advertised.source
+
+    @property
     def advertised_endpoint(self) -> Endpoint | None:
         """``advertised`` as an endpoint, whose host may be a name; None before the first
         SUBSCRIBE."""
         if self.advertised is None:
             return None
-        host, _, port = self.advertised.rpartition(":")
+        host, _, port = self.advertised.authority.rpartition(":")
         host = host.strip("[]")
         source = self.source
         scope = source.scope if source is not None and source.host == host else 0
@@ -222,7 +300,7 @@ class SubscriptionRecord:
     @property
     def wanting(self) -> Status:
         """The status while a SUBSCRIBE is wanted: whether it is the first, or makes good a loss."""
-        return Status.RESUBSCRIBING if self.granted_once else Status.SUBSCRIBING
+        return Status.RESUBSCRIBING if self.grant is not None else Status.SUBSCRIBING
 
     def decode(
         self, seq: int | None, pairs: tuple[tuple[str, str], ...], *, initial: bool

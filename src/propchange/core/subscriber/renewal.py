@@ -22,7 +22,7 @@ from propchange.core.subscriber.outcomes import (
     RenewalAnswered,
     RenewalFailed,
 )
-from propchange.core.subscriber.record import Deafness, SubscriptionRecord
+from propchange.core.subscriber.record import Deafness, Grant, Outage, SubscriptionRecord
 from propchange.core.subscriber.requests import (
     Failure,
     OutgoingRequest,
@@ -93,36 +93,33 @@ class Renewal:
         early = self._routing.grant(record, sid)
         record.sequence.restart()
         record.failures = 0
-        record.failed_since = None
-        record.outage = False
-        record.failure, record.failure_status = "", 0
-        record.asked_at = request.sent_at
-        record.granted_once = True
-        record.granted_at = now
-        record.accepted = accepted_variables(record.statevar, response, self._policy, self._limits)
+        record.outage = None
+        record.failure = None
         record.remote = request.remote
         record.device_host = None if request.remote is None else request.remote.host
         self._timers.set((record, Timer.INITIAL), now + self._limits.initial_event_seconds)
-        duration = self._take(record, request, response, now)
-        self._outcomes.add(Granted(record, sid, duration))
+        record.grant = grant = Grant(
+            request.sent_at,
+            now,
+            *self._times(record, request, response, now),
+            accepted_variables(record.statevar, response, self._policy, self._limits),
+        )
+        self._outcomes.add(Granted(record, sid, grant.duration))
         return early
 
-    def _take(
+    def _times(
         self, record: SubscriptionRecord, request: OutgoingRequest, response: Response, now: float
-    ) -> float:
-        """Note what was granted, and when that is to be renewed or lapses."""
+    ) -> tuple[float, float, float]:
+        """Duration, expiry and interval of what ``response`` grants. Sets the timers for that."""
         granted = granted_duration(response.fields.get(b"timeout"), record.duration_wanted)
         times = grant_times(granted, request.sent_at, now, self._jitter(), self._limits)
-        record.duration_granted = granted
-        record.expires = times.expires
-        record.interval = times.renews - request.sent_at
         timers = self._timers
         timers.set((record, Timer.RENEWAL), times.renews)
         if times.lapses is None:
             timers.clear((record, Timer.EXPIRY))
         else:
             timers.set((record, Timer.EXPIRY), times.lapses)
-        return granted
+        return granted, times.expires, times.renews - request.sent_at
 
     # --- renewal ---
 
@@ -177,16 +174,15 @@ class Renewal:
             self.address_lost(record, now)
             return
         record.failures += 1
-        if record.failed_since is None:
-            record.failed_since = now
-        record.failed_at = now
-        record.outage |= failure is not Failure.BROKEN
+        before = record.outage or Outage(now, now, unreachable=False)
+        unreachable = before.unreachable or failure is not Failure.BROKEN
+        record.outage = outage = Outage(before.since, now, unreachable)
         # One that answers no renewals and goes on sending events is there all the same.
-        silent = record.last_event_at is None or record.last_event_at < record.failed_since
+        silent = record.last_event_at is None or record.last_event_at < outage.since
         if silent and record.failures >= limits.renewal_failures:
             self.lapse(record, Cause.UNREACHABLE, f"the device is away: {reason}", now)
             return
-        again = record.outage and record.failures >= _FAILURES_THAT_TELL
+        again = outage.unreachable and record.failures >= _FAILURES_THAT_TELL
         known = failure in _KNOWN_AT_ONCE or again
         if silent and known and record.state in (_S.ACTIVE, _S.UNANSWERED):
             record.move(_I.UNREACHED)
@@ -217,17 +213,18 @@ class Renewal:
         sid = granted_sid(response, record.sid)
         if sid is not None and sid != record.sid:
             self._routing.adopt(record, sid)
-        duration = self._take(record, request, response, now)
+        assert record.grant is not None
+        duration, expires, interval = self._times(record, request, response, now)
+        record.grant = record.grant._replace(duration=duration, expires=expires, interval=interval)
         self._outcomes.add(RenewalAnswered(record, record.sid, duration))
-        failed_since, record.failed_since = record.failed_since, None
-        outage, record.outage = record.outage, False
+        outage, record.outage = record.outage, None
         record.failures = 0
-        if failed_since is None or not outage or record.state is not _S.ACTIVE:
+        if outage is None or not outage.unreachable or record.state is not _S.ACTIVE:
             return
         # An event since then has shown by its SEQ whether there was a gap.
-        heard = record.last_event_at is not None and record.last_event_at > record.failed_at
+        heard = record.last_event_at is not None and record.last_event_at > outage.failed_at
         if away or not (heard and record.sequence.reliable):
-            seconds = now - failed_since
+            seconds = now - outage.since
             self.replace(
                 record,
                 Cause.OUTAGE,
@@ -334,7 +331,9 @@ class Renewal:
         """Nothing can come to the address that CALLBACK named: begin again with the address that
         the system chooses now."""
         where = "" if record.source is None else record.source.host
-        record.source = None  # Or the UNSUBSCRIBE could not leave either.
+        assert record.advertised is not None  # since SUBSCRIBE was built
+        # Otherwise the UNSUBSCRIBE would leave from the lost address, which fails.
+        record.advertised = record.advertised._replace(source=None)
         record.sources.reset()
         self.replace(
             record,
@@ -361,6 +360,3 @@ class Renewal:
     def forget(self, record: SubscriptionRecord) -> None:
         """Nothing is granted any more; what comes is a stray."""
         self._routing.forget(record)
-        record.expires = None
-        record.duration_granted = None
-        record.granted_at = None
