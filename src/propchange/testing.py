@@ -1,4 +1,4 @@
-"""Both cores back to back, over a wire that a test makes as bad as it likes, on a clock it owns.
+"""Both protocols back to back, over a simulated network, on a clock that the test moves.
 
 ::
 
@@ -10,8 +10,8 @@
     link.run(1)
     assert record.values == {"Temperature": "21"}
 
-Every message goes through its bytes. Nothing sleeps: :meth:`Link.run` moves the clock from one
-thing that is due to the next.
+Every message is encoded to bytes and parsed again. Nothing sleeps: :meth:`Link.run` moves the clock
+from one deadline or arrival to the next.
 """
 
 from __future__ import annotations
@@ -63,9 +63,10 @@ Message = Literal["SUBSCRIBE", "UNSUBSCRIBE", "DESCRIBE", "NOTIFY", "answer", "d
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What the wire does to one message: each number in ``arrivals`` is a delay in seconds after
-    which a copy arrives; none means that it is lost. ``told``: the sender of a lost message learns
-    of it at once (``failure``: a connection refused, broken, …) instead of waiting in silence."""
+    """The fate of one message. Each number in ``arrivals`` is a delay in seconds, after which a
+    copy arrives; without a number the message is lost. ``told``: the sender of a lost message
+    gets ``failure`` at once (a refused connection, a broken one, …). Else it waits for its time
+    limit."""
 
     arrivals: tuple[float, ...] = (0.0,)
     told: bool = True
@@ -73,23 +74,26 @@ class Fate:
 
 
 DELIVER = Fate()
+"""The message arrives at once."""
 REFUSED = Fate((), failure=Failure.REFUSED)
-"""Nothing listens at the other end."""
+"""The message is lost: nothing listens at the other end."""
 UNREACHABLE = Fate((), failure=Failure.UNREACHABLE)
+"""The message is lost: there is no route to the other end."""
 SILENT = Fate((), told=False)
-"""Nothing comes back at all."""
+"""The message is lost, and the sender gets no sign of it."""
 
 
 class Link:
-    """One publisher, one subscriber, the wire between them and the time.
+    """One publisher, one subscriber, the network between them and the time ``now``, in seconds.
 
-    ``fate`` decides what happens to each message. ``publisher_host`` and ``subscriber_host`` are
-    their addresses. What else may be wrong is set on it: ``deaf`` are addresses of the subscriber's
-    that the publisher cannot reach; ``answers`` may answer a SUBSCRIBE in the publisher's stead,
-    with a status; ``timeout`` and ``seq`` replace what the publisher says.
+    ``fate`` returns the :class:`Fate` of each message. ``publisher_host`` and ``subscriber_host``
+    are the addresses. A test may set further faults: ``deaf`` has addresses of the subscriber that
+    the publisher cannot reach; ``answers`` may return a status that answers a request instead of
+    the publisher; ``timeout`` replaces TIMEOUT in answers, and ``seq`` the SEQ of NOTIFYs.
+    ``publisher_outcomes`` and ``subscriber_outcomes`` collect the outcomes.
 
-    Multicast events go where ``multicast`` says, from each of the addresses ``multicast_from``,
-    with the BOOTID ``boot_id``; expect them with ``link.subscriber.multicast``.
+    Multicast events go to the groups of ``multicast``, from each address of ``multicast_from``,
+    with the BOOTID ``boot_id``. Expect them with ``link.subscriber.multicast``.
     """
 
     def __init__(
@@ -127,13 +131,13 @@ class Link:
         self.publisher_outcomes: list[PublisherOutcome] = []
         self.subscriber_outcomes: list[SubscriberOutcome] = []
         self.described_at: dict[SubscriptionRecord, str] = {}
-        """Where a description that is read again says the event URL is; absent: it fails."""
+        """The event URL in a description that is read again. Without an entry, reading fails."""
         self.deaf: set[str] = set()
         self.answers: Callable[[Request], int | None] = lambda request: None
         self.timeout: bytes | None = None
         self.seq: Callable[[int], int] = lambda seq: seq
         self.subscribes: list[tuple[float, str]] = []
-        """When a SUBSCRIBE or DESCRIBE was sent, and the SID that it renews, if it does."""
+        """The time of each SUBSCRIBE and DESCRIBE, and the SID that a renewal had."""
         self._serial = itertools.count()
         self._wire: list[tuple[float, int, Callable[[], None]]] = []
         self._waiting: set[Delivery] = set()
@@ -150,7 +154,7 @@ class Link:
             boot_id=lambda: self.boot_id,
         )
 
-    # --- what a test does ---
+    # --- for a test ---
 
     def add_service(
         self,
@@ -167,8 +171,8 @@ class Link:
         return f"http://{self.publisher_end}{path}"
 
     def subscribe(self, path: str, **options: Any) -> SubscriptionRecord:
-        """Subscribe to the service at ``path``; ``options`` as
-        :meth:`SubscriberProtocol.subscribe` takes them."""
+        """Subscribe to the service at ``path``. ``options`` are those of
+        :meth:`SubscriberProtocol.subscribe`."""
         record = self.subscriber.subscribe(self.url(path), self.now, **options)
         self._drain()
         return record
@@ -184,19 +188,19 @@ class Link:
         self._drain()
 
     def restart_publisher(self) -> None:
-        """The device loses its memory: same services at their first values, no subscription."""
+        """Restart the device: its services have their first values again, and no subscription."""
         self.publisher = self._new_publisher()
         for path, (variables, identity) in self._services.items():
             self.publisher.add_service(path, variables, identity)
 
     def move_publisher(self, endpoint: Endpoint) -> None:
-        """The device is at another address or port from now on, and has lost its memory."""
+        """Restart the device at another address or port."""
         self.publisher_end = endpoint
         self.restart_publisher()
 
     def have_addresses(self, *hosts: str) -> None:
-        """The subscriber's machine has these addresses from now on, each in a network of 256; the
-        system chooses the first. NOTIFYs to others are lost."""
+        """Give the subscriber's machine these addresses, each in a /24 network. The system prefers
+        the first. NOTIFYs to other addresses are lost."""
         self.subscriber_end = Endpoint(hosts[0], self.subscriber_end.port)
         self._addresses = tuple(
             LocalAddress(host, 0, ip_interface(f"{host}/24").network, "eth0", 1) for host in hosts
@@ -205,8 +209,8 @@ class Link:
         self._drain()
 
     def suspend(self, seconds: float) -> None:
-        """The subscriber's machine stands still for ``seconds``, and wakes up. What is sent to it
-        meanwhile is lost in silence."""
+        """Suspend the subscriber's machine for ``seconds``. Messages to it are lost meanwhile,
+        without a sign for the sender."""
         self._asleep = True
         self.run(seconds)
         self._asleep = False
@@ -214,9 +218,9 @@ class Link:
         self._drain()
 
     def run(self, seconds: float) -> None:
-        """Let ``seconds`` go by and do all that is due meanwhile, in order."""
+        """Advance the clock by ``seconds``. All that is due meanwhile happens, in order."""
         end = self.now + seconds
-        # A test may have spoken to one of the protocols itself.
+        # A test may have called one of the protocols directly.
         self._drain()
         while (due := self._next_due()) is not None and due <= end:
             self.now = max(self.now, due)
@@ -231,7 +235,7 @@ class Link:
         self.now = end
 
     def events(self, record: SubscriptionRecord) -> list[Event]:
-        """The events that ``record`` has had."""
+        """The events of ``record`` so far."""
         return [
             outcome
             for outcome in self.subscriber_outcomes
@@ -239,7 +243,7 @@ class Link:
         ]
 
     def statuses(self, record: SubscriptionRecord) -> list[StatusChange]:
-        """The status changes that ``record`` has had."""
+        """The status changes of ``record`` so far."""
         return [
             outcome
             for outcome in self.subscriber_outcomes
@@ -302,7 +306,7 @@ class Link:
                 self.subscriber.receive_datagram(request)
 
         for host in self.multicast_from:
-            # Nobody learns that a datagram is lost.
+            # The sender gets no sign of a lost datagram.
             self._carry("datagram", partial(arrive, host), lambda failure: None)
 
     def _at(self, when: float, act: Callable[[], None]) -> None:

@@ -1,5 +1,4 @@
-"""Devices as they advertise themselves, and what :class:`.Presence` tells
-of them."""
+"""Devices as they advertise themselves, and the outcomes of :class:`.Presence`."""
 
 from __future__ import annotations
 
@@ -30,17 +29,17 @@ __all__ = [
 
 
 class PresenceState(enum.IntEnum):
-    """Whether a device is there."""
+    """Whether a device is present."""
 
     EXPECTED = 0
-    """It is followed, and nothing was heard of it yet."""
+    """It is followed, and no advertisement has come yet."""
     PRESENT = 1
     GONE = 2
-    """It is followed, and has gone. One that is not followed is forgotten instead."""
+    """It is followed, and has gone. A device that is not followed is forgotten instead."""
 
 
 class Identity:
-    """What a device was known by when it announced a location: None is not known."""
+    """BOOTID and network location signature of a device at one host. None: unknown."""
 
     __slots__ = ("boot_id", "nls")
 
@@ -49,13 +48,13 @@ class Identity:
         self.nls: str | None = None
 
     def forget(self) -> None:
-        """Take whatever comes next."""
+        """Forget both: accept any next value."""
         self.boot_id = self.nls = None
 
 
 class Heard:
-    """What one link has told of a device. Locations are in the order in which they were last
-    heard; ``identities`` are by the host in them."""
+    """The advertisements of a device on one link. ``locations`` are in the order in which they were
+    last heard. ``identities`` are by the host in the location. ``expires`` is a time."""
 
     __slots__ = ("expires", "identities", "locations")
 
@@ -66,10 +65,10 @@ class Heard:
 
 
 class AdvertisedDevice:
-    """A device as it advertises itself. Read it; only :class:`Presence` writes it.
+    """A device as it advertises itself. Only :class:`.Presence` writes it.
 
-    ``types`` are the device and service types announced under its UDN, and, of a followed one,
-    those of what is embedded in it. ``is_root``: it has announced itself as a root device.
+    ``types`` are the device and service types announced under its UDN. For a followed device they
+    include those of its embedded devices. ``is_root``: it has announced itself as a root device.
     """
 
     __slots__ = (
@@ -104,7 +103,7 @@ class AdvertisedDevice:
         self.config_id: int | None = None
         self.followers = 0
         self.url = ""
-        """Of the description that the followers have; empty while they have none."""
+        """The URL of the description that its followers have; empty without one."""
         self.told = False
         self.failed = False
         self.retry_at = now
@@ -112,20 +111,19 @@ class AdvertisedDevice:
 
     @property
     def is_present(self) -> bool:
-        """Whether it is there."""
+        """Whether the device is present."""
         return self.state is PresenceState.PRESENT
 
     @property
     def locations(self) -> tuple[str, ...]:
-        """Where its description is to be had, as it has announced: link by link in the order in
-        which it was heard on them, the latest of each first, and last those that need a zone.
-        Empty while it is not present."""
+        """The announced URLs of its description: by link, in the order in which the links heard it,
+        the latest URL of each first. URLs with a zone are last. Empty while it is not present."""
         found = (url for heard in self.links.values() for url in reversed(heard.locations))
         return tuple(sorted(dict.fromkeys(found), key=lambda url: "%" in url))
 
     @property
     def location(self) -> str:
-        """The first of :attr:`locations`; empty when there is none."""
+        """The first of :attr:`locations`; empty without one."""
         return next(iter(self.locations), "")
 
     def __repr__(self) -> str:
@@ -133,64 +131,64 @@ class AdvertisedDevice:
 
 
 class GoneBy(enum.Enum):
-    """How a device went."""
+    """Why a device counts as gone."""
 
     BYEBYE = "byebye"
     EXPIRY = "expiry"
 
 
 class DeviceAppeared(NamedTuple):
-    """It is there, and was not before. Told once what it announces has been gathered."""
+    """A device is present that was not before. Reported once its burst of announcements is over."""
 
     device: AdvertisedDevice
 
 
 class DeviceChanged(NamedTuple):
-    """A device that has appeared announces something else than before."""
+    """A device that has appeared announces other types, locations or versions than before."""
 
     device: AdvertisedDevice
 
 
 class DeviceGone(NamedTuple):
-    """It has left every link that it was heard on: subscriptions count as cancelled (CP-07,
-    CP-12)."""
+    """A device has left every link that it was heard on. Its subscriptions count as cancelled
+    (CP-07, CP-12): call ``SubscriberProtocol.device_gone``."""
 
     device: AdvertisedDevice
     by: GoneBy
 
 
 class DeviceRebooted(NamedTuple):
-    """Its BOOTID, or in a device without one its network location signature, is another one and
-    was not announced: subscriptions are void (CP-08, CP-09, NLS-03). Its location may be another
-    one too."""
+    """The BOOTID of a device has changed without an announcement; in a device without BOOTID, its
+    network location signature. Its subscriptions are void (CP-08, CP-09, NLS-03): call
+    ``SubscriberProtocol.device_rebooted``. Its location may have changed too."""
 
     device: AdvertisedDevice
     reason: str
 
 
 class DeviceReturned(NamedTuple):
-    """A followed device that had gone, or whose subscriptions failed, is heard of again:
-    subscriptions that are wanted can be tried now. Its location may be another one."""
+    """A followed device announces itself that had gone, or whose subscriptions failed. Call
+    ``SubscriberProtocol.device_returned``. Its location may have changed."""
 
     device: AdvertisedDevice
 
 
 class DeviceMoved(NamedTuple):
-    """A followed device claims to be elsewhere than at the URL its followers have. To be believed
-    once its description is found there, and no longer where it was; then call
-    :meth:`Presence.relocated`."""
+    """A followed device announces another URL than its followers have. Check the claim: it has
+    moved if its description is there and no longer at the former URL. Then call
+    :meth:`.Presence.relocated` and ``SubscriberProtocol.device_moved``."""
 
     device: AdvertisedDevice
 
 
 class SearchWanted(NamedTuple):
-    """Search for this device, on all links."""
+    """Send an M-SEARCH for this device on all links."""
 
     device: AdvertisedDevice
 
 
 class AdvertisementIgnored(NamedTuple):
-    """An advertisement from ``source`` that counts for nothing, and why."""
+    """An advertisement from ``source`` was ignored, for ``reason``."""
 
     source: str
     udn: str

@@ -1,4 +1,4 @@
-"""What a device says of itself by SSDP, read (UDA 2.0 §1.2, §1.3.3)."""
+"""An SSDP advertisement or search response, parsed (UDA 2.0 §1.2, §1.3.3)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 __all__ = ["ROOT_DEVICE", "Advertisement", "AdvertisementKind", "type_fits", "udn_key"]
 
 ROOT_DEVICE = "upnp:rootdevice"
-"""The NT and ST by which root devices alone announce themselves."""
+"""The NT and ST of root devices."""
 
 
 class AdvertisementKind(enum.Enum):
-    """Which message it was."""
+    """The kind of the message."""
 
     ALIVE = "ssdp:alive"
     BYEBYE = "ssdp:byebye"
     UPDATE = "ssdp:update"
     RESPONSE = "response"
-    """The answer to an M-SEARCH: it says what ssdp:alive says."""
+    """The answer to an M-SEARCH. It means the same as ssdp:alive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advertisement:
     """One NOTIFY or search response. ``target`` is NT or ST: ``upnp:rootdevice``, the UDN, or a
-    device or service type. ``location`` is empty in a byebye. What the device did not send, or
-    what cannot be read, is None."""
+    device or service type. ``location`` is empty in a byebye. A field that is missing or cannot be
+    read is None."""
 
     kind: AdvertisementKind
     udn: str
@@ -36,7 +36,7 @@ class Advertisement:
     server: str | None = None
     boot_id: int | None = None
     next_boot_id: int | None = None
-    """In an update alone, and there always."""
+    """Only in an update, and in each one."""
     config_id: int | None = None
     search_port: int | None = None
     nls: str | None = None
@@ -46,15 +46,14 @@ class Advertisement:
 
 
 def udn_key(udn: str) -> str:
-    """What two spellings of one UDN have in common: devices spell theirs in capitals here and in
-    small letters there."""
+    """The key for comparing UDNs: devices mix upper and lower case in their own."""
     return udn.strip().lower()
 
 
 def type_fits(announced: str, wanted: str) -> bool:
-    """Whether a device or service type is one that was asked for: the same one, or a later version
-    of it, since those can do all that the former could (UDA 2.0 §1.3.2); or one of that short
-    name, such as ``MediaRenderer``."""
+    """Whether the type ``announced`` fits the type ``wanted``: it is the same, or a later version,
+    which is compatible (UDA 2.0 §1.3.2). ``wanted`` may be a short name such as
+    ``MediaRenderer``, which fits any version."""
     if announced == wanted:
         return True
     name, _, version = announced.rpartition(":")

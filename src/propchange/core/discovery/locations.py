@@ -1,7 +1,7 @@
-"""Which description URLs of advertisements may be followed.
+"""Which LOCATION of an advertisement may be fetched.
 
-Anybody on the link can announce any LOCATION for any UDN. A URL that leads off the link would
-aim this host's requests at others, as CallStranger aimed those of devices.
+Anybody on the link can announce any LOCATION for any UDN. A URL that leads off the link could aim
+this host's requests at another host, as CallStranger does with the requests of devices.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _URL = re.compile(
 def judge_location(
     url: str, *, source: Endpoint, on_link: Sequence[OnLink], off_link: bool = False
 ) -> str:
-    """``url`` as it is to be fetched: a link-local IPv6 address gets the zone of the link that
-    the advertisement came in on, whatever zone the device wrote (V6-07).
+    """The URL to fetch for the LOCATION ``url``. A link-local IPv6 address gets the zone of the
+    link that the advertisement was received on; the zone in ``url`` is ignored (V6-07).
 
-    The host must be a literal address: the one that the advertisement came from (``source``), or
-    one on that link (``on_link``). ``off_link`` allows every unicast address and every host name.
-    Raises ``ValueError``, a sentence, for any other.
+    The host must be a literal address: the source of the advertisement (``source``), or an address
+    on that link (``on_link``). ``off_link`` also accepts every unicast address and every host name.
+    Raises ValueError for any other URL, with a sentence.
     """
     match = _URL.fullmatch(url)
     if match is None:

@@ -1,13 +1,13 @@
-"""What advertisements mean for the subscriptions to a device. No I/O, no clock.
+"""The presence of devices, and what it means for the subscriptions to them. No I/O, no clock.
 
-**Presence** (UDA 2.0 §1.2.2, §1.2.3). A device is *present* until it says goodbye or until all that
-it announced has expired, separately for each link that it is heard on: a goodbye on one says
-nothing about the others (CP-11). One that is *followed* is remembered when it has gone, and
-what happens to it matters to the subscriptions that are held.
+A device is *present* until it says goodbye or all its advertisements have expired (UDA 2.0 §1.2.2,
+§1.2.3). Each link counts separately: a goodbye on one link says nothing about the others (CP-11). A
+device that is *followed* is remembered after it has gone. Its outcomes are for the subscriptions
+of the control point.
 
-Nothing here is authenticated: anybody on a link can send any of this in anybody's name. A forged
-byebye or BOOTID therefore costs no more than a fresh SUBSCRIBE, and a LOCATION is only ever a
-claim, to be checked by whoever reads the description there.
+Advertisements are not authenticated: anybody on a link can send one in the name of any device. So a
+forged byebye or BOOTID costs a fresh SUBSCRIBE and no more. A LOCATION is a claim: check the
+description there before you believe it.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ __all__ = ["PRESENCE", "Presence"]
 
 
 class PresenceInput(enum.IntEnum):
-    """What can happen to a device."""
+    """The inputs of the table of presence."""
 
     HEARD = 0
     """An ssdp:alive, or an answer to a search."""
     LEFT = 1
-    """An ssdp:byebye, on the last link that it was heard on."""
+    """An ssdp:byebye, on the last link that heard the device."""
     EXPIRED = 2
-    """All that it announced has expired."""
+    """All its advertisements have expired."""
 
 
 _P, _I = PresenceState, PresenceInput
@@ -84,11 +84,11 @@ class _Timer(enum.Enum):
 
 
 class Presence:
-    """Which devices are there (UDA 2.0 §1.2).
+    """The devices that are present, by their advertisements (UDA 2.0 §1.2).
 
-    Inputs take ``now``, seconds of one monotonic clock. After each input the runtime drains
-    :meth:`take_outcomes` and reads :meth:`next_deadline`. ``off_link_locations`` accepts a LOCATION
-    with any address or host name, for networks whose SSDP is relayed.
+    Inputs take ``now``, seconds of one monotonic clock. After each input, call
+    :meth:`take_outcomes` and :meth:`next_deadline`. ``off_link_locations`` accepts a LOCATION
+    with any address or host name, for networks that relay SSDP.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Presence:
     # --- what the application wants ---
 
     def follow(self, udn: str, now: float) -> AdvertisedDevice:
-        """Look after the device ``udn``, heard of or not, until :meth:`unfollow`. Each call counts.
+        """Follow the device ``udn``, present or not, until :meth:`unfollow`. Calls are counted.
 
         Raises LocalProtocolError beyond ``Limits.followed_devices``."""
         device = self.device(udn)
@@ -125,8 +125,8 @@ class Presence:
         return device
 
     def unfollow(self, device: AdvertisedDevice) -> None:
-        """The end of one :meth:`follow`. When it was the last one the device counts among all the
-        others again, and is forgotten if it is not present."""
+        """Undo one :meth:`follow`. After the last one, a device that is not present is forgotten,
+        and a present one counts for the caps of unfollowed devices again."""
         device.followers -= 1
         if device.followers:
             return
@@ -141,8 +141,8 @@ class Presence:
             self._forget(device)
 
     def relocated(self, device: AdvertisedDevice, url: str, embedded: Iterable[str] = ()) -> None:
-        """The followers of ``device`` have its description from ``url``; ``embedded`` are the UDNs
-        in it beside its own. What those announce counts for ``device`` from now on (CP-11)."""
+        """The description of ``device`` was read at ``url``. ``embedded`` are the UDNs of its
+        embedded devices: their advertisements count for ``device`` from now on (CP-11)."""
         device.url = url
         self._root_of = {k: root for k, root in self._root_of.items() if root is not device}
         for udn in embedded:
@@ -156,8 +156,8 @@ class Presence:
             self._root_of[key] = device
 
     def subscription_failed(self, udn: str, now: float) -> None:
-        """A subscription to ``udn``, followed, could not be made or renewed for want of an answer:
-        it is searched for, as often as the limits allow, and tried again once it is heard of."""
+        """A subscription to the followed device ``udn`` got no answer to SUBSCRIBE. The device is
+        searched for, within the limits, and :class:`.DeviceReturned` follows once it is heard."""
         device = self.device(udn)
         if device is None or not device.followers:
             return
@@ -166,7 +166,7 @@ class Presence:
             self._outcomes.append(DeviceMoved(device))
 
     def subscription_granted(self, udn: str) -> None:
-        """A subscription to ``udn`` was granted or renewed: the device answers."""
+        """A subscription to ``udn`` was granted or renewed: its failure is over."""
         device = self.device(udn)
         if device is not None:
             device.failed = False
@@ -182,8 +182,8 @@ class Presence:
         on_link: Sequence[OnLink],
         now: float,
     ) -> None:
-        """``advertisement`` came from ``source`` on ``link``, a key for the interface and the
-        address family, which has the prefixes ``on_link``."""
+        """``advertisement`` was received from ``source`` on ``link``: any key that stands for an
+        interface and an address family. ``on_link`` are the prefixes of that interface."""
         device = self.device(advertisement.udn)
         if advertisement.kind is AdvertisementKind.BYEBYE:
             if device is not None:
@@ -285,13 +285,13 @@ class Presence:
         location: str,
         now: float,
     ) -> None:
-        """The state survives on the link that the update was heard on; on another one the new
-        BOOTID will be one that was not announced (CP-10)."""
+        """Keep the state on the link that heard the update. On any other link, the new BOOTID
+        counts as not announced (CP-10)."""
         heard = device.links.get(link)
         if heard is None:
-            return  # Its alive on that link will say as much.
+            return  # Its ssdp:alive on that link will have the same.
         announced = advertisement.next_boot_id
-        # Sent twice or thrice: the next ones tell what has become true already.
+        # An update is sent two or three times: ignore the repetitions.
         own = heard.identities.get(_host(location))
         known = own is not None and own.boot_id == announced
         missed = "" if known else _reboot(heard, _host(location), advertisement)
@@ -310,10 +310,10 @@ class Presence:
             self._settle(device, now)
 
     def _leave(self, device: AdvertisedDevice, link: Hashable, now: float) -> None:
-        """One byebye is for the root, everything embedded and every service (CP-11)."""
+        """One byebye counts for the root device, all embedded devices and all services (CP-11)."""
         if device.state is _P.PRESENT:
             if device.links.pop(link, None) is None:
-                return  # It says nothing about the links that the device was heard on.
+                return  # It is about another link than those that heard the device.
             if device.links:
                 self._set_expiry(device)
                 self._settle(device, now)
@@ -349,13 +349,13 @@ class Presence:
             max_age = self._limits.max_age_seconds
         holds = min(max_age, self._limits.max_age_most_seconds)
         expires = now + holds + self._limits.max_age_margin_seconds
-        # Gone only when everything has expired (CP-12): the last to expire is what counts.
+        # The device is gone when everything has expired (CP-12): keep the latest time.
         if expires > heard.expires:
             heard.expires = expires
             self._set_expiry(device)
 
     def _describe(self, device: AdvertisedDevice, advertisement: Advertisement) -> bool:
-        """Note what is the same on all links; whether any of it is new."""
+        """Store the fields that are the same on all links. Returns whether any is new."""
         news = False
         target = advertisement.target
         own = udn_key(advertisement.udn) == device.key
@@ -386,7 +386,7 @@ class Presence:
         return identity
 
     def _locate(self, device: AdvertisedDevice, heard: Heard, location: str) -> bool:
-        """Whether the location is new there."""
+        """Store the location. Returns whether it is new on that link."""
         new = location not in heard.locations
         heard.locations.pop(location, None)
         heard.locations[location] = None
@@ -397,7 +397,7 @@ class Presence:
     # --- time ---
 
     def handle_deadline(self, now: float) -> None:
-        """Do what is due at ``now``. Early and repeated calls do nothing."""
+        """Handle all deadlines up to ``now``. Early and repeated calls do nothing."""
         while (due := self._deadlines.pop_due(now)) is not None:
             device, timer = due
             if timer is _Timer.SETTLE:
@@ -411,7 +411,7 @@ class Presence:
                 self._expire(device, now)
 
     def next_deadline(self) -> float | None:
-        """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
+        """When to call :meth:`handle_deadline`. None: no deadline."""
         return self._deadlines.next()
 
     def _expire(self, device: AdvertisedDevice, now: float) -> None:
@@ -431,7 +431,7 @@ class Presence:
             self._deadlines.set((device, _Timer.SETTLE), now + self._limits.settle_seconds)
 
     def _search(self, device: AdvertisedDevice, now: float) -> bool:
-        """Search now, or as soon as the bucket allows; whether it is now."""
+        """Search now, or as soon as the bucket allows. Returns whether it is now."""
         ready_at = device.bucket.ready_at(now)
         if ready_at > now:
             self._deadlines.set((device, _Timer.SEARCH), ready_at)
@@ -444,34 +444,35 @@ class Presence:
     # --- reading ---
 
     def take_outcomes(self) -> list[PresenceOutcome]:
-        """What has happened since the last call, in order."""
+        """The outcomes since the last call, in order."""
         outcomes = list(self._outcomes)
         self._outcomes.clear()
         return outcomes
 
     def device(self, udn: str) -> AdvertisedDevice | None:
-        """The device that has the UDN, or in which one with it is embedded; None when nothing is
-        known of it."""
+        """The device with this UDN, or the followed device that embeds one with it. None:
+        unknown."""
         key = udn_key(udn)
         return self._root_of.get(key) or self._devices.get(key)
 
     @property
     def devices(self) -> Iterable[AdvertisedDevice]:
-        """Those that have appeared and not gone, in the order in which they were first heard."""
+        """The devices that have appeared and not gone, in the order in which they were heard."""
         return [device for device in self._devices.values() if device.told]
 
 
 def _host(location: str) -> str:
-    """The host in a location that has been judged, brackets and all."""
+    """The host of a judged location, with the brackets of IPv6."""
     authority = location[len("http://") :].partition("/")[0].partition("?")[0]
     return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
 
 
 def _reboot(heard: Heard, host: str, advertisement: Advertisement) -> str:
-    """Why an advertisement tells of a reboot that was not announced; empty when it does not.
+    """The reason why an advertisement shows a reboot that was not announced; empty if it shows
+    none.
 
-    BOOTID is one for the whole device. There are those all the same that run a stack per address,
-    each with its own: what was known at that address counts, if anything was.
+    A device has one BOOTID. But some devices run a stack per address, each with a BOOTID of its
+    own: compare with the BOOTID at that address, if one is known.
     """
     own = heard.identities.get(host)
     known = heard.identities.values() if own is None else (own,)
