@@ -1,4 +1,4 @@
-"""The README is the front door: what it shows has to be true."""
+"""The programs and the commands of the README work."""
 
 from __future__ import annotations
 

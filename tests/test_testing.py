@@ -1,4 +1,4 @@
-"""Link: what tests of others may rely on."""
+"""propchange.testing.Link: the API that tests of other projects use."""
 
 from __future__ import annotations
 

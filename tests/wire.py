@@ -29,7 +29,7 @@ class Peer:
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     async def some(self) -> bytes:
-        """What is there next; empty at the end of the stream."""
+        """The next bytes; empty at the end of the stream."""
         return await asyncio.get_running_loop().sock_recv(self.sock, 65_536)
 
     async def receive(self, size: int) -> bytes:
@@ -59,7 +59,7 @@ class Peer:
             assert await self.rest() == b""
 
     def at_once(self) -> bytes | None:
-        """What is there now, without a turn of the loop; None when nothing is."""
+        """The bytes that have arrived, without a turn of the loop; None: no bytes."""
         try:
             return self.sock.recv(65_536)
         except BlockingIOError:

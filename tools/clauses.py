@@ -32,8 +32,8 @@ DEMANDS = MUSTS | {"SHOULD", "SHOULD NOT"}
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One clause; `levels` is by version, `reason` says why it binds nobody here, `later` what is
-    still missing where it binds and is not kept yet, or only in part."""
+    """One clause. `levels` is by version. `reason`: why it binds nobody here. `later`: what is
+    missing, where the clause binds us and is not kept yet, or is kept in part."""
 
     id: str
     who: tuple[str, ...]

@@ -88,8 +88,8 @@ def _kept_by(name: str) -> str:
 
 
 def _tests(tests: Iterable[MarkedTest]) -> Iterator[str]:
-    """Each test function once, with the number of its cases; of a table of sentences the first
-    few, where no other function has told them."""
+    """Each test function once, with the number of its cases. A function that plays a table also
+    has the names of its first rows, but those that a function above it has."""
     cases: defaultdict[str, list[str]] = defaultdict(list)
     for test in tests:
         cases[test.name].append(test.case)
@@ -156,8 +156,8 @@ def page(clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]) -
 def complaints(
     clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]
 ) -> Iterator[str]:
-    """What is missing: a MUST or a SHOULD that is kept and that no test names, and a test for
-    what is said to bind nobody or not to be kept."""
+    """The errors: a MUST or a SHOULD that is kept and that no test names, and a test that names a
+    clause which binds nobody or is not kept."""
     for clause in clauses.values():
         named = bool(tests.get(clause.id))
         if clause.is_demand and not named:

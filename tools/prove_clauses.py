@@ -41,7 +41,7 @@ WIDTH = 72
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a run found, as proof_run.py wrote it."""
+    """The result of a run, as proof_run.py wrote it."""
 
     noticed: str | None
     why: str
@@ -51,7 +51,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What became of one break."""
+    """A break, and the result of the tests that ran with it."""
 
     broken: Break
     found: Found
@@ -79,8 +79,8 @@ def _environment(copy: Path) -> dict[str, str]:
 
 
 def _rank(test: MarkedTest) -> int:
-    """Which tests to ask first: those of the pure rooms, those in memory, those over sockets, the
-    slow ones."""
+    """The order of the tests: the pure rooms, then in memory, then over sockets, then the slow
+    ones."""
     _, room, *rest = test.node.split("/")
     if test.slow or room in {"interop", "compat"}:
         return 3
@@ -138,7 +138,7 @@ def prove(broken: Break, tests: list[MarkedTest]) -> Proof:
 
 
 def fails_anyway(nodes: list[str]) -> str | None:
-    """The first of these tests that fails on the sources as they are, if one does."""
+    """The first of these tests that fails without a break, or None."""
     if not nodes:
         return None
     with tempfile.TemporaryDirectory(prefix="propchange-whole-") as folder:

@@ -1,4 +1,4 @@
-"""Both event loops, and peers that are plain sockets."""
+"""Runs each `async def` test on both event loops; plays devices and subscribers with sockets."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ async def ask(
     body: bytes = b"",
     source: str | None = None,
 ) -> Message:
-    """Send a request on a connection of its own. ``text`` is its head, a line each, where
-    ``{host}`` stands for the right HOST and CONTENT-LENGTH is added."""
+    """Send a request on a new connection, and return the answer. ``text`` is its head, a line per
+    field; ``{host}`` in it becomes the authority, and CONTENT-LENGTH is added."""
     reader, writer = await asyncio.open_connection(
         host, port, local_addr=None if source is None else (source, 0)
     )
@@ -85,9 +85,9 @@ async def ask(
 
 
 class Doorkeeper:
-    """A server of which the test says every answer. ``requests`` are those that came,
-    ``peers`` where each came from, ``arrived`` the same as a queue, ``connections`` how many
-    there were."""
+    """A server whose answers the test defines. ``requests`` are the requests so far, ``peers``
+    their source addresses, ``arrived`` the requests as a queue, ``connections`` the number of
+    connections."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.host = host
@@ -105,7 +105,7 @@ class Doorkeeper:
         return len(self._writers)
 
     async def answer(self, request: Message) -> bytes | None:
-        """The bytes of the answer; None for silence, empty bytes for the end."""
+        """The bytes of the answer. None: no answer. Empty: the connection ends."""
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:
@@ -186,8 +186,8 @@ class RawSubscriber(Doorkeeper):
 
 
 class RawDevice(Doorkeeper):
-    """A device with one service. ``answers`` has per method what is said: the bytes, a callable
-    that makes them, or None for silence."""
+    """A device with one service. ``answers`` maps a method to the answer: bytes, a callable
+    that returns them, or None for no answer."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(port=port)

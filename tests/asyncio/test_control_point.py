@@ -1,4 +1,4 @@
-"""A control point, as a raw device sees it."""
+"""ControlPoint against a device of plain sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hosted device, as its author and as raw subscribers see it."""
+"""host() against subscribers of plain sockets, and its API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fixed port, or the first free one of several, for what a firewall has to let in."""
+"""The listener's port: a fixed one, or the first free one of a range."""
 
 from __future__ import annotations
 

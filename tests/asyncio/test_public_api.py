@@ -1,4 +1,4 @@
-"""The front door: what can be imported, and what it needs."""
+"""Which modules an import of propchange loads, and which packages it needs."""
 
 from __future__ import annotations
 

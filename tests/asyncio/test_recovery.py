@@ -1,4 +1,4 @@
-"""What the runtime notices of this machine and of the way to a device, and tells the protocol."""
+"""Changes of addresses, clock jumps and failed connections, and the recovery after each."""
 
 from __future__ import annotations
 

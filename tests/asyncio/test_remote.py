@@ -1,4 +1,4 @@
-"""A device and its services, as their descriptions tell them."""
+"""RemoteDevice and RemoteService, read from descriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A subscription in a program's hands, to a raw device."""
+"""The API of a Subscription, against a device of plain sockets."""
 
 from __future__ import annotations
 

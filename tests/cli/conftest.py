@@ -1,4 +1,4 @@
-"""Devices for the commands to watch, and two ways to run a command: here, and as a process."""
+"""Devices for the commands to watch; runs a command in the test's process or in one of its own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Silent(Service, type="urn:example-org:service:Silent:1"):
 
 
 class Loop:
-    """A loop in a thread of its own: devices that go on while a command runs in the test's."""
+    """A loop in its own thread. Its devices run while a command runs in the thread of the test."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -70,7 +70,7 @@ def loop() -> Iterator[Loop]:
 
 
 class Requests:
-    """The requests that a device has had, and waiting for one."""
+    """The requests that a device has received; a test can wait for one."""
 
     def __init__(self) -> None:
         self.all: list[Request] = []

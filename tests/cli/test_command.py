@@ -1,4 +1,4 @@
-"""The command as a process: signals, pipes, terminals, and what is missing."""
+"""The command in a process of its own: signals, pipes, terminals, and missing packages."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["connect", "messages", "reactor", "serve"]  # fixtures
 
 
 class Coherence:
-    """What stands for Cohen3's central object."""
+    """Plays Cohen3's central object."""
 
     hostname = "127.0.0.1"
     web_server_port = 8080
@@ -43,7 +43,7 @@ def control_point() -> ControlPoint:
 
 
 class DeviceService:
-    """What stands for Cohen3's ServiceServer."""
+    """Plays Cohen3's ServiceServer."""
 
     id = "RenderingControl"
     backend = None
@@ -65,7 +65,7 @@ class DeviceService:
 
 
 class ClientService:
-    """What stands for Cohen3's Service at a control point."""
+    """Plays Cohen3's Service of a control point."""
 
     def __init__(self) -> None:
         self.sid: str | None = None

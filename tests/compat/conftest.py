@@ -57,7 +57,7 @@ def python_3_11() -> str:
 
 
 def build(folder: Path) -> None:
-    """Make the environment in ``folder``, or nothing at all."""
+    """Create the environment in ``folder``; a failure leaves no folder."""
     building = folder.with_name(f"{folder.name}.{os.getpid()}")
     commands = [
         [python_3_11(), "-m", "venv", str(building)],
@@ -140,7 +140,7 @@ class Program:
         return self.read(name)[name]
 
     def until(self, command: str, right: Callable[[Any], object]) -> Any:
-        """Ask again and again until the answer is right: for what comes in its own time."""
+        """Repeat the command until its answer is right, for results that take some time."""
         deadline = time.monotonic() + PATIENCE
         while not right(answer := self.ask(command)):
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The stage without a socket: ``http`` and ``core``, and a clock that the row moves."""
+"""The publisher's stage in memory: ``http`` and ``core``, and a clock that the row moves."""
 
 from __future__ import annotations
 

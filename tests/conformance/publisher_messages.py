@@ -1,4 +1,4 @@
-"""What a control point sends to a publisher, and what it expects: the rows are built of these."""
+"""The messages between a control point and a publisher, for the publisher's rows."""
 
 from __future__ import annotations
 

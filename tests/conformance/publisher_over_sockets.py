@@ -1,4 +1,4 @@
-"""The stages over loopback: plain sockets at the test's end, a runtime in a thread at the other."""
+"""The publisher's stages over loopback: plain sockets of the test, the publisher in a thread."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Player:
 
 
 def read_propertyset(body: bytes) -> Sequence[tuple[str, str]]:
-    """The variables of a propertyset that is exactly as UDA has it."""
+    """The variables of a propertyset, which must have exactly the form of UDA."""
     body.decode("utf-8")
     root = ElementTree.fromstring(body)
     assert root.tag == f"{NAMESPACE}propertyset"

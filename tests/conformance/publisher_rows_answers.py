@@ -1,4 +1,4 @@
-"""What a publisher makes of the answer to a NOTIFY, and of none."""
+"""How a publisher goes on after each answer to a NOTIFY, and after none."""
 
 from __future__ import annotations
 

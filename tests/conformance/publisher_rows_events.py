@@ -1,4 +1,4 @@
-"""NOTIFY as it leaves: its numbers, its body, its order, and moderation."""
+"""The NOTIFY of a publisher: SEQ, body, order, and moderation."""
 
 from __future__ import annotations
 

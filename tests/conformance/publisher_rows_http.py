@@ -1,4 +1,4 @@
-"""HTTP as it comes: versions, connections, bodies, targets, HOST, and what is no request."""
+"""HTTP to a publisher: versions, connections, bodies, targets, HOST, and malformed requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New subscriptions: who gets one, for how long, and what the answer says."""
+"""New subscriptions: when one is granted, for how long, and the headers of the answer."""
 
 from __future__ import annotations
 

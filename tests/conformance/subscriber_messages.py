@@ -1,4 +1,4 @@
-"""What a device is sent by a subscriber, and what it sends: the rows are built of these."""
+"""The messages between a device and a subscriber, for the subscriber's rows."""
 
 from __future__ import annotations
 

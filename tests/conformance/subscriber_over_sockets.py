@@ -1,4 +1,4 @@
-"""The stage over loopback: a device of plain sockets, and one of the control points in a thread."""
+"""The subscriber's stage over loopback: a device of plain sockets, a control point in a thread."""
 
 from __future__ import annotations
 

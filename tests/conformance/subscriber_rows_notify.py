@@ -1,4 +1,4 @@
-"""Exchanges about NOTIFY, its head and its framing, and the answer to it (section 3.5)."""
+"""NOTIFY to a subscriber: its head, its framing, and the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exchanges about the body of an event message (section 3.3)."""
+"""The body of an event message, as a subscriber reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exchanges about renewing and cancelling (section 2), and about missed events (section 4)."""
+"""Renewal, cancellation, and missed events of a subscriber."""
 
 from __future__ import annotations
 

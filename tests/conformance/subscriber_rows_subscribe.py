@@ -1,4 +1,4 @@
-"""Exchanges about SUBSCRIBE for a new subscription, and the answers to it (section 1)."""
+"""The SUBSCRIBE for a new subscription, and how a subscriber takes each answer."""
 
 from __future__ import annotations
 

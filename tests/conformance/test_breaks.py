@@ -1,4 +1,4 @@
-"""The breaks that prove the marks can be applied.
+"""Each break fits the sources, and every MUST that binds us has one.
 
 That each break is noticed is seen by `make prove-clauses`.
 """

@@ -1,4 +1,4 @@
-"""The clause list is whole, and what it says keeps a clause is there."""
+"""The clause list has every clause, and the code that keeps a clause exists."""
 
 from __future__ import annotations
 

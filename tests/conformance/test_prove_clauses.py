@@ -1,4 +1,4 @@
-"""tools/prove_clauses.py takes a test that notices for a proof, and nothing else."""
+"""tools/prove_clauses.py counts a break as noticed only if an assertion of a test fails."""
 
 from __future__ import annotations
 

@@ -42,5 +42,7 @@ def test_a_hosted_device_keeps_the_clauses(
 
 
 @played_on(ROWS, "asyncio", one_feed)
-def test_and_on_uvloop(row: PublisherRow, feed: str, uvloop_thread: LoopThread) -> None:
+def test_a_hosted_device_on_uvloop_keeps_the_clauses(
+    row: PublisherRow, feed: str, uvloop_thread: LoopThread
+) -> None:
     test_a_hosted_device_keeps_the_clauses(row, feed, uvloop_thread)

@@ -1,4 +1,4 @@
-"""A table of one role names the clauses that bind that role, and no others."""
+"""The rows of a side name only clauses that bind that side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both protocols back to back, over a wire that does what wires do, and worse.
+"""Both protocols over a wire that drops, delays, repeats and reorders, in random order.
 
 Whatever happens on the way: once the wire is whole again, both ends agree; and while it is not,
 order is kept, nothing precedes an answer and nothing grows.

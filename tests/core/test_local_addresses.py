@@ -1,4 +1,4 @@
-"""What interfaces and addresses say about who can reach them."""
+"""Which hosts can reach an address of this machine."""
 
 from __future__ import annotations
 

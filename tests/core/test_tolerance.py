@@ -1,4 +1,4 @@
-"""The table of accepted deviations is what happens."""
+"""The code does with each deviation what the table of deviations says."""
 
 from __future__ import annotations
 

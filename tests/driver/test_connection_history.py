@@ -1,4 +1,4 @@
-"""Who connects to the listener, and what comes of it, is remembered for a diagnosis."""
+"""The connections to the listener that are remembered for a diagnosis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connecting to see who answers: a device, or the own listener at the address that is told."""
+"""Probe connections of a diagnosis: to the device, and to our own listener."""
 
 from __future__ import annotations
 

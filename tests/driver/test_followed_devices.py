@@ -1,4 +1,4 @@
-"""Where a device is: at its former URL as long as it answers there, else where it is found."""
+"""The URL of a followed device: the former one while it answers there, else where it is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the addresses of a machine that the test makes up."""
+"""The addresses of a machine, with interfaces that the test defines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The links that discovery listens on, on machines that the test makes up."""
+"""The links that discovery listens on, with interfaces that the test defines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Linux says of an interface, and where it says nothing, its name."""
+"""The kind of an interface, by /sys on Linux and by its name elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that is slow misses no device, and keeps no more than one sighting of each."""
+"""Sightings: a slow program misses no device, and at most one sighting of each waits."""
 
 from __future__ import annotations
 

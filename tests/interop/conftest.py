@@ -62,7 +62,7 @@ class Network(NamedTuple):
         return ("ip", "netns", "exec", self.name)
 
     def port(self) -> int:
-        """A port that nobody here has had."""
+        """A port that was not used in this namespace."""
         return next(PORTS)
 
 
@@ -72,7 +72,7 @@ PORTS = itertools.count(49152)
 
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
-    """Where all peers run: nothing of theirs reaches the network of this machine."""
+    """The namespace of all peers, so that they do not reach the network of this machine."""
     if shutil.which("ip") is None:
         missing("no `ip` (iproute2) to make a network namespace with")
     network = Network(f"propchange-{os.getpid()}", "10.77.0.1")
@@ -117,7 +117,7 @@ def wire(network: Network) -> Iterator[Any]:
 
 
 def build(target: str, *packages: str) -> Path:
-    """Build the peers of one stack, once, and give the folder they are in."""
+    """Build the peers of one stack, once, and return their folder."""
     try:
         return peers.build(target, *packages)
     except Missing as error:

@@ -1,4 +1,4 @@
-"""propchange's control point on devices of other stacks: the API, whole, and what passes."""
+"""propchange's control point on devices of other stacks: its API and the bytes on the wire."""
 
 from __future__ import annotations
 

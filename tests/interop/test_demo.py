@@ -1,4 +1,4 @@
-"""The demo, where other machines can reach it."""
+"""`propchange demo` on an address that other machines can reach."""
 
 from __future__ import annotations
 

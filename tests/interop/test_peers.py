@@ -1,4 +1,4 @@
-"""The peers themselves, before propchange meets them: what fails here is the harness."""
+"""The peers against each other, without propchange: a failure here is one of the harness."""
 
 from __future__ import annotations
 

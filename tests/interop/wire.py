@@ -1,4 +1,4 @@
-"""What passes between the programs in a network namespace, as it stood on the wire.
+"""Records the packets between the programs in a network namespace.
 
 A packet socket inside the namespace sees every TCP segment; they are put together again into
 HTTP messages, raw bytes and all. Nobody is asked to cooperate and nothing is in between.
@@ -73,7 +73,7 @@ class Wire:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """What has passed so far."""
+        """The messages so far."""
         with self._changed:
             return tuple(self._messages)
 
@@ -122,7 +122,7 @@ class Wire:
         )
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop recording."""
         self._closing = True
         self._thread.join()
         self._socket.close()
@@ -261,7 +261,7 @@ def _packet_socket() -> socket.socket:
 
 
 def inside(name: str, call: Callable[[], Any]) -> Any:
-    """What ``call`` gives when it runs in the network namespace ``name``. A socket stays in the
+    """The result of ``call``, run in the network namespace ``name``. A socket stays in the
     namespace that it was made in."""
 
     def run() -> Any:

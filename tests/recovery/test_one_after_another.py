@@ -1,4 +1,4 @@
-"""A device to which much happens in little time, and one whose place another takes."""
+"""Several faults one after another, and a device that is replaced by another."""
 
 from __future__ import annotations
 

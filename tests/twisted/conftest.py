@@ -23,7 +23,7 @@ PEER = IPv4Address("TCP", "127.0.0.1", 40000)
 
 
 class Reactor(MemoryReactorClock):
-    """Connects when the test says so, to a transport that the test reads."""
+    """A reactor that connects when the test asks for it, to a transport that the test reads."""
 
     def accept(self, number: int = -1, peer: Any = DEVICE) -> tuple[Any, StringTransport]:
         """Make the connection that was asked for with that number."""

@@ -1,4 +1,4 @@
-"""A device that is played to a control point in memory: it answers what it is asked at once."""
+"""A device in memory for a Twisted control point: it answers each request at once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Device:
         self.put("10.0.0.1:8000")
 
     def put(self, address: str, description: str = DESCRIPTION, event: str = "/event") -> None:
-        """Have a device at ``address``."""
+        """Put a device at ``address``."""
         self.answers |= {
             (address, "GET", "/description.xml"): reply(200, description),
             (address, "GET", "/scpd.xml"): reply(200, SCPD),
@@ -72,7 +72,7 @@ class Device:
         }
 
     def remove(self, address: str) -> None:
-        """Have nothing at ``address``: connections are refused."""
+        """Remove the device at ``address``: connections are refused."""
         self.answers = {key: value for key, value in self.answers.items() if key[0] != address}
 
     def grant(self) -> bytes:
@@ -80,7 +80,7 @@ class Device:
         return reply(200, more=f"SID: uuid:{self.sids}\r\nTIMEOUT: Second-300\r\n")
 
     def run(self, seconds: float = 0) -> None:
-        """Answer what is asked, and what comes of it, and let time pass."""
+        """Answer all requests, and those that follow from them, and let time pass."""
         self.reactor.pump([0, 0])
         self._answer()
         while seconds > 0:
@@ -139,7 +139,7 @@ class Device:
         return self.result(self.point.device(url))
 
     def result(self, deferred: Any) -> Any:
-        """What a Deferred gives, or the failure."""
+        """The result of a Deferred, or its failure."""
         found: list[Any] = []
         deferred.addBoth(found.append)
         self.run()
@@ -147,7 +147,7 @@ class Device:
         return found[0]
 
     def notify(self, subscription: Any, seq: int = 0, sid: str = "", **values: str) -> int:
-        """Send an event; gives the status of the answer."""
+        """Send an event, and return the status of the answer."""
         host, _, path = subscription.callback.partition("//")[2].partition("/")
         headers = [
             (b"HOST", host.encode()),

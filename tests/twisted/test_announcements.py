@@ -1,4 +1,4 @@
-"""What a program that hears SSDP hands over to the control point, and what comes of it."""
+"""SSDP messages that a program hands to the control point, and the outcome of each."""
 
 from __future__ import annotations
 

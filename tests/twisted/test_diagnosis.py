@@ -1,4 +1,4 @@
-"""Why no events come, as the Twisted control point tells it in the reason of DEAF."""
+"""The diagnosis in the reason of DEAF, by the Twisted control point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One port for both families of addresses, on a reactor of its own with sockets."""
+"""A Twisted listener on one port for IPv4 and IPv6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Twisted control point notices of this machine and of the way to a device."""
+"""Changes of addresses, clock jumps and failed connections, with the Twisted control point."""
 
 from __future__ import annotations
 

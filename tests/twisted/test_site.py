@@ -1,4 +1,4 @@
-"""The Site whose caps bind before a resource renders."""
+"""propchange.twisted.Site: its caps apply before a resource renders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the type checker knows of state variables. Mypy reads it; running it proves little."""
+"""The types of state variables. mypy checks this file; running it shows little."""
 
 from __future__ import annotations
 

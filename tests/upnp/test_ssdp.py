@@ -1,4 +1,4 @@
-"""SSDP messages, both ways."""
+"""SSDP messages: written and read."""
 
 from __future__ import annotations
 

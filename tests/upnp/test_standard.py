@@ -1,4 +1,4 @@
-"""The standard services: what is evented, how, and that they are usable as they stand."""
+"""The standard services: which variables they event, and how."""
 
 from __future__ import annotations
 

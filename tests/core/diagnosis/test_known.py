@@ -1,4 +1,4 @@
-"""What a protocol knows of its subscriptions by itself, without a look at the network."""
+"""The facts that the subscriber's protocol has for a diagnosis, without probing the network."""
 
 from __future__ import annotations
 

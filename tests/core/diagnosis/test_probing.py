@@ -1,4 +1,4 @@
-"""What connecting to see who answers comes to."""
+"""How the result of a probe connection is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each known shape of a subscription that hears nothing names its true cause."""
+"""For each known reason why no events come, the verdict names that reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a multicast event says and where it goes."""
+"""The headers and the destination of a multicast event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a publisher sends by multicast beside its unicast events, on a clock of the test's."""
+"""The multicast events of a publisher, on a clock that the test moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which multicast events are believed, and what comes of them."""
+"""Which multicast events a receiver accepts, and the outcome of each."""
 
 from __future__ import annotations
 

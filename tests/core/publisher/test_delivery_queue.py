@@ -1,4 +1,4 @@
-"""Whose turn it is, without requests and answers around it."""
+"""The order in which subscriptions are sent their messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The publisher, driven by hand: requests in, deliveries out, on a clock of ours."""
+"""PublisherProtocol: requests in, deliveries out, on a clock that the test moves."""
 
 from __future__ import annotations
 

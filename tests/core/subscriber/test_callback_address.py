@@ -1,4 +1,4 @@
-"""Which addresses of this machine events could come to, and which is tried when."""
+"""Which addresses of this machine can be a callback, and in which order they are tried."""
 
 from __future__ import annotations
 

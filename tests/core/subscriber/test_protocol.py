@@ -1,4 +1,4 @@
-"""The subscriber, driven by hand: requests out, answers and events in, on a clock of ours."""
+"""SubscriberProtocol: requests out, answers and events in, on a clock that the test moves."""
 
 from __future__ import annotations
 

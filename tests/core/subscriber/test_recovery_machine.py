@@ -1,4 +1,4 @@
-"""One device, one subscriber, and everything that can go wrong between them, in any order.
+"""One device and one subscriber, with failures between them in random order.
 
 Whatever happens: SUBSCRIBEs stay within the token bucket, no status is told twice in a row, and
 once nothing is wrong any more, within a renewal interval and five seconds the subscriber knows

@@ -1,4 +1,4 @@
-"""Propertysets of the plain shape are read without expat, and say what expat says of them."""
+"""The fast reading of plain propertysets gives the same result as expat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The body of an event message, both ways."""
+"""The body of an event message: written and read."""
 
 from __future__ import annotations
 

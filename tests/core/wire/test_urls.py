@@ -1,4 +1,4 @@
-"""What a URL of a device says: where to connect, and what to ask for there."""
+"""The endpoint and the request target of a URL."""
 
 from __future__ import annotations
 
