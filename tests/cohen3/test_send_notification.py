@@ -10,7 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from propchange import cohen3 as event
-from propchange.cohen3.subscriber import Subscriber
+from propchange.cohen3.notification import Subscriber
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.errors import DeliveryError

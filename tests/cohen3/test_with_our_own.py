@@ -74,7 +74,7 @@ def test_a_path_below_its_event_url_is_none(
 def test_a_subscriber_may_be_handed_over(
     thermometer: Thermometer, server: event.EventSubscriptionServer, reactor: Any
 ) -> None:
-    server.subscribers.add(
+    server.add(
         {"sid": "uuid:own", "callback": "http://127.0.0.1:9001/", "seq": 0, "timeout": "Second-60"}
     )
     assert list(server.subscribers) == ["uuid:own"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure as Failed
 
@@ -20,12 +21,13 @@ from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.driver.machine import own_interfaces
+from propchange.driver.requests import Requests, failure_of
 from propchange.driver.timer import Timer
-from propchange.errors import ConnectionFailed, RemoteProtocolError, TimedOut
+from propchange.errors import ConnectionFailed, PropchangeError, RemoteProtocolError, TimedOut
 from propchange.twisted import ControlPoint
 from propchange.twisted.addresses import local_addresses
-from propchange.twisted.exchanges import Exchange, connect, failure_of
 from propchange.twisted.reactors import later_of
+from propchange.twisted.runtime import TwistedRuntime
 from tests.twisted.devices import Device, reply
 
 DEVICE = IPv4Address("TCP", "10.0.0.1", 8000)
@@ -298,27 +300,38 @@ def test_what_an_application_raises_hinders_no_other_subscription(
 # --- what went wrong ---
 
 
-def no_connection(cause: Exception) -> ConnectionFailed:
-    failed = ConnectionFailed("no connection")
-    failed.__cause__ = cause
-    return failed
+def no_connection(reactor: Any, cause: Exception) -> BaseException:
+    """What the driver raises when Twisted does not connect for ``cause``."""
+    exchange = Requests(TwistedRuntime(reactor), DEFAULT_LIMITS).exchange(
+        Endpoint("10.0.0.1", 8000)
+    )
+    connected = Deferred.fromCoroutine(exchange.connect(None, 5.0))
+    reactor.tcpClients[-1][2].clientConnectionFailed(None, Failed(cause))
+    failed: list[Any] = []
+    connected.addErrback(failed.append)
+    error: BaseException = failed[0].value
+    return error
 
 
 @pytest.mark.parametrize(
     ("cause", "failure"),
     [
-        (no_connection(error.ConnectionRefusedError(111, "")), Failure.REFUSED),
-        (no_connection(error.NoRouteError(113, "")), Failure.UNREACHABLE),
-        (no_connection(error.TimeoutError()), Failure.UNREACHABLE),
-        (no_connection(error.ConnectBindError(99, "")), Failure.NO_SOURCE),
-        (no_connection(error.DNSLookupError()), Failure.SILENCE),
+        (error.ConnectionRefusedError(111, ""), Failure.REFUSED),
+        (error.NoRouteError(113, ""), Failure.UNREACHABLE),
+        (error.TimeoutError(), Failure.UNREACHABLE),
+        (error.ConnectBindError(99, ""), Failure.NO_SOURCE),
+        (error.DNSLookupError(), Failure.SILENCE),
         (ConnectionFailed("it ended without an answer"), Failure.BROKEN),
         (RemoteProtocolError("no HTTP"), Failure.BROKEN),
         (TimedOut("no answer"), Failure.SILENCE),
         (None, Failure.SILENCE),
     ],
 )
-def test_what_went_wrong_is_known_by_the_errors_of_twisted(cause: Any, failure: Failure) -> None:
+def test_what_went_wrong_is_known_by_the_errors_of_twisted(
+    reactor: Any, cause: Any, failure: Failure
+) -> None:
+    if cause is not None and not isinstance(cause, PropchangeError):
+        cause = no_connection(reactor, cause)
     assert failure_of(cause, Endpoint("10.0.0.2", 0)) is failure
 
 
@@ -349,8 +362,4 @@ def test_the_addresses_of_this_machine_are_read_with_their_networks() -> None:
 def test_a_connection_that_fails_is_told_in_plain_words(
     reactor: Any, cause: Exception, words: str
 ) -> None:
-    connected = connect(reactor, Endpoint("10.0.0.1", 8000), Exchange(reactor=reactor))
-    reactor.tcpClients[-1][2].clientConnectionFailed(None, Failed(cause))
-    failed: list[Any] = []
-    connected.addErrback(failed.append)
-    assert failed[0].getErrorMessage() == f"no connection to 10.0.0.1:8000: {words}"
+    assert str(no_connection(reactor, cause)) == f"no connection to 10.0.0.1:8000: {words}"

@@ -1,12 +1,10 @@
 """The eight names of Cohen3's ``coherence.upnp.core.event``, on the rules of the core.
 
-:class:`EventServer` takes the NOTIFY requests of a control point and :class:`Event` is what is in
-one; :class:`EventSubscriptionServer` takes the SUBSCRIBE and UNSUBSCRIBE requests of a service;
-:func:`subscribe` and :func:`unsubscribe` send them, over an :class:`EventProtocol`;
-:func:`send_notification` sends events; :class:`NotificationProtocol` reads an answer to one.
-
-All of it may be used without Cohen3. :func:`install` puts it in the place of Cohen3's.
-``propchange.twisted.event`` is another name of this module.
+:class:`EventServer` takes the NOTIFY requests of a control point, as :class:`Event`;
+:class:`EventSubscriptionServer` takes the SUBSCRIBE and UNSUBSCRIBE requests of a service.
+:func:`subscribe` and :func:`unsubscribe` send these, :func:`send_notification` sends events.
+:class:`EventProtocol` and :class:`NotificationProtocol` read answers. All of it may be used without
+Cohen3. ``propchange.twisted.event`` is another name of this module.
 """
 
 from __future__ import annotations
@@ -70,22 +68,18 @@ def install() -> None:
     Cohen3's own module is loaded already, because what has been imported from it would stay.
     """
     ours = sys.modules[__name__]
-    loaded = sys.modules.get(_REPLACED)
-    if loaded is ours:
-        return
-    if loaded is not None:
+    loaded = sys.modules.setdefault(_REPLACED, ours)
+    if loaded is not ours:
         raise RuntimeError(
             f"{_REPLACED} is loaded already: call propchange.twisted.install() before the first "
             "import of coherence"
         )
-    sys.modules[_REPLACED] = ours
     package, _, name = _REPLACED.rpartition(".")
     try:
         # So that it is also an attribute of its package. The package itself is empty.
-        parent = importlib.import_module(package)
+        setattr(importlib.import_module(package), name, ours)
     except ImportError:
         return  # Cohen3 is not installed
     except BaseException:
-        sys.modules.pop(_REPLACED, None)
+        del sys.modules[_REPLACED]
         raise
-    setattr(parent, name, ours)

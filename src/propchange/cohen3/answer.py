@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from twisted.internet.error import ConnectionDone
@@ -18,8 +17,6 @@ from propchange.twisted.reactors import Reactor, default_reactor
 
 __all__ = ["AnswerProtocol", "PeerResponse"]
 
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
 
 class PeerResponse(NamedTuple):
     """An answer: the HTTP status, and the headers by their names in lower case."""
@@ -30,13 +27,11 @@ class PeerResponse(NamedTuple):
     @classmethod
     def of(cls, response: Response) -> PeerResponse:
         """``response`` as a PeerResponse."""
-        fields = response.fields
-        if not fields:
-            return cls(response.status, _NO_HEADERS)
-        return cls(
-            response.status,
-            {name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items()},
-        )
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in response.fields.items()
+        }
+        return cls(response.status, headers)
 
 
 class AnswerProtocol(Protocol, Logger):

@@ -59,8 +59,7 @@ class EventDispatcher:
     """Calls what is bound to the events that were registered.
 
     A method called ``on_<event>`` is bound from the start. Listeners are called in the order in
-    which they were bound; one that returns something true ends the chain. One that raises is
-    logged and the next is called: a listener never harms whoever dispatches.
+    which they were bound. A true result ends the chain. An exception is logged and does not.
     """
 
     def __init__(self) -> None:
@@ -93,16 +92,20 @@ class EventDispatcher:
     def dispatch_event(self, event: str, *args: object, **kwargs: object) -> None:
         """Call the listeners of ``event`` with the other arguments. Raises KeyError for an event
         that was not registered."""
-        listeners = self.event_dispatcher_event_callbacks[event]
-        if not listeners:
-            return
-        for listener in tuple(listeners):  # one of them may unbind itself
+        for listener in tuple(self.event_dispatcher_event_callbacks[event]):  # it may unbind itself
             try:
                 if listener(*args, **kwargs):
                     break
             except Exception:
                 category = getattr(self, "logCategory", "event")
                 logging.getLogger(category).exception("a listener of %s raised", event)
+
+    def dispatch_request(self, event: str, request: Any, data: bytes) -> None:
+        """Dispatch a request of ``twisted.web`` as ``event(command, headers, data)``."""
+        if self.event_dispatcher_event_callbacks[event]:
+            command = {"method": request.method, "path": request.path}
+            # A copy: listeners may change it.
+            self.dispatch_event(event, command, request.requestHeaders.copy(), data)
 
     def _bound_to(self, name: str) -> list[Listener]:
         try:

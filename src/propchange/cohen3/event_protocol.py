@@ -8,12 +8,12 @@ subscription. Both are decided here and logged with the reason.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from propchange.cohen3 import event_server
 from propchange.cohen3.answer import AnswerProtocol, PeerResponse
@@ -29,7 +29,7 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.subscriber.timing import backoff, granted_duration, kept_duration
 from propchange.core.wire.messages import Request, Response
-from propchange.driver.requests import Answer, Requests
+from propchange.driver.requests import Requests
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.twisted.reactors import Reactor, default_reactor
 from propchange.twisted.runtime import TwistedRuntime
@@ -40,7 +40,6 @@ _RENEWED_BEFORE = 30
 """Cohen3's services renew so many seconds before the time that ``set_timeout`` was told."""
 
 
-@dataclass(eq=False, slots=True)
 class _Record:
     """What is remembered of a service: ``asked``, the seconds to ask for, ``told``, what
     ``set_timeout`` was told last, and ``failures``, those since the last grant.
@@ -48,9 +47,9 @@ class _Record:
     The service's own ``timeout`` is what it was told. It says when to renew, and how long to ask
     for only when the program has written another one."""
 
-    asked: int = 0
+    asked = 0
     told: int | None = None
-    failures: int = 0
+    failures = 0
 
 
 _records: WeakKeyDictionary[Any, _Record] = WeakKeyDictionary()
@@ -71,7 +70,7 @@ class EventProtocol(AnswerProtocol):
 
     logCategory = "event_protocol"
     waiting = False
-    """Whether this stands for a pause until the request is sent again."""
+    """Whether this stands for the pause before the request is sent again."""
 
     def __init__(
         self,
@@ -85,13 +84,11 @@ class EventProtocol(AnswerProtocol):
         self.service = service
         self.action = action
         self.given_up = False
-        self.renewed: str | None = None
-        """The SID that is renewed."""
-        self.request: Deferred[Answer] | None = None
-        """The request, where :func:`subscribe` sends it."""
+        self.renewed: str | None = None  # the SID that is renewed
+        self.request: Deferred[Any] | None = None  # the one that subscribe() sends
+        # Requests for the same service that wait for the end of this one. Each gets whether this
+        # one has ended by itself.
         self.finished: list[Deferred[bool]] = []
-        """Requests for the same service that wait for the end of this one. Each is told whether
-        this one has ended by itself."""
         self._limits = limits
 
     def teardown(self) -> None:
@@ -137,42 +134,15 @@ class EventProtocol(AnswerProtocol):
         record = _record_of(service)
         record.failures = 0
         granted = granted_duration(response.fields.get(b"timeout"), record.asked or POLICY.duration)
-        record.told = _renewable(int(kept_duration(granted, self._limits)))
+        seconds = int(kept_duration(granted, self._limits))
+        # A grant of less than 60 s is renewed at its half: a service that was told less than 30 s
+        # would renew at once, again and again.
+        record.told = max(seconds, _RENEWED_BEFORE + max(seconds // 2, 1))
         try:
             service.set_timeout(record.told)
         finally:
             if server is not None:
                 server.granted(sid)
-
-
-def _renewable(seconds: int) -> int:
-    """What to tell a service that renews :data:`_RENEWED_BEFORE` seconds before the end, so that
-    it renews at half of a short grant: it would renew one below 30 s at once, and again at once."""
-    if seconds >= 2 * _RENEWED_BEFORE:
-        return seconds
-    return _RENEWED_BEFORE + max(seconds // 2, 1)
-
-
-class _Pause:
-    """The ``event_connection`` of a service until its request is sent again."""
-
-    waiting = True
-
-    def __init__(self, service: Any, reactor: Reactor, seconds: float, send: _Sending) -> None:
-        def end() -> None:
-            service.event_connection = None
-            send.begin()
-
-        self._service = service
-        self._call = reactor.callLater(seconds, end)
-        service.event_connection = self
-
-    def teardown(self) -> None:
-        """Send the request no more."""
-        if self._call.active():
-            self._call.cancel()
-        if getattr(self._service, "event_connection", None) is self:
-            self._service.event_connection = None
 
 
 class _Sending:
@@ -188,31 +158,21 @@ class _Sending:
         self._limits = limits
         self._persistent = False
         self._subscribes = action == "subscribe"
-        self._connection: EventProtocol | None = None
 
     def begin(self) -> Deferred[PeerResponse | None]:
         """Send the request, as :func:`subscribe` tells."""
+        return Deferred.fromCoroutine(self._send())
 
-        def cancel(_: object) -> None:
-            if self._connection is not None:
-                self._connection.teardown()
-            done.cancel()
-
-        answered: Deferred[PeerResponse | None] = Deferred(cancel)
-        done = Deferred.fromCoroutine(self._run())
-        done.addBoth(lambda result: None if answered.called else answered.callback(result))
-        return answered
-
-    async def _run(self) -> PeerResponse | None:
+    async def _send(self) -> PeerResponse | None:
         service, subscribes = self._service, self._subscribes
         outstanding = getattr(service, "event_connection", None)
-        if isinstance(outstanding, _Pause):
+        if isinstance(outstanding, EventProtocol) and outstanding.waiting:
             self._persistent = self._persistent or not service.get_sid()
             outstanding.teardown()
         elif subscribes and isinstance(outstanding, EventProtocol):
             turn: Deferred[bool] = Deferred()
             outstanding.finished.append(turn)
-            return await self._run() if await turn else None
+            return await self._send() if await turn else None
         sid = _sid_of(service)
         url = urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url()))
         message = self._message(http_url(url), sid)
@@ -224,12 +184,8 @@ class _Sending:
         early = server.early if server is not None and subscribes and sid is None else None
         if early is not None:
             early.expect()
-        connection = self._connection = EventProtocol(
-            service, self._action, reactor=self._reactor, limits=self._limits
-        )
+        connection = self._stand_for_request()
         connection.renewed = sid
-        if subscribes:
-            service.event_connection = connection
         requests = Requests(TwistedRuntime(self._reactor), self._limits)
         connection.request = Deferred.fromCoroutine(
             requests.follow(url, lambda led_to, _: addressed_to(message, led_to))
@@ -238,7 +194,8 @@ class _Sending:
             response = (await connection.request).response
             connection.answered(response)
         except (PropchangeError, CancelledError, ValueError) as error:
-            given_up = connection.given_up  # by the service, which may be gone
+            # By the service, which may be gone, or by who has the Deferred.
+            given_up = connection.given_up or isinstance(error, CancelledError)
             connection.done = True
             connection.teardown()
             _logger.warning("%s to %s: %s", self._action, url, error)
@@ -251,13 +208,22 @@ class _Sending:
         if subscribes and response.status != 200 and sid is not None:
             _logger.warning("%s has forgotten %s: subscribing afresh", url, sid)
             if server is not None:
-                server.lose(sid, service)
+                server.forget(sid, service)
             service.set_sid(None)
             self._persistent = True
             self.begin()
         elif subscribes and self._persistent and sid is None and not service.get_sid():
             self._send_later(url, None)
         return PeerResponse.of(response)
+
+    def _stand_for_request(self) -> EventProtocol:
+        """An EventProtocol, the ``event_connection`` of the service from now on."""
+        connection = EventProtocol(
+            self._service, self._action, reactor=self._reactor, limits=self._limits
+        )
+        if self._subscribes:
+            self._service.event_connection = connection
+        return connection
 
     def _send_later(self, url: str, sid: str | None) -> None:
         # What the service has asked for meanwhile takes the place of this.
@@ -267,7 +233,13 @@ class _Sending:
             record.failures += 1
             pause = backoff(record.failures, self._limits)
             _logger.info("%s is asked again in %.0f s", url, pause)
-            _Pause(service, self._reactor, pause, self)
+            waiting = self._stand_for_request()
+            waiting.waiting = True
+            waiting.request = deferLater(cast(Any, self._reactor), pause, self._send_again)
+            waiting.request.addErrback(lambda _: None)  # it was torn down
+
+    def _send_again(self) -> None:
+        self.begin()
 
     def _message(self, url: str, sid: str | None) -> Request | None:
         """The request; None for an UNSUBSCRIBE without a SID, which is not sent."""

@@ -24,7 +24,7 @@ from propchange.twisted.reporting import product
 __all__ = ["POLICY", "Event", "EventServer", "own_delivery_url"]
 
 POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
-"""What a control point asks for and takes, unless it wants something else."""
+"""What is asked for and taken when no other policy is given."""
 
 hostname: str | None = None
 """The host that delivery URLs name, as the latest :class:`EventServer` found it."""
@@ -43,9 +43,9 @@ _NOTIFY = "UDA 2.0 §4.3.2"
 class Event(dict[str, str], Logger):
     """An event message: variable -> text.
 
-    ``elements`` is a parsed propertyset, anything with the ``findall`` of ElementTree; ``raw`` its
-    bytes, which are parsed when there are no ``elements``. A SID in bytes becomes a str.
-    Raises RemoteProtocolError when ``raw`` alone is given and is no propertyset.
+    ``elements`` is a parsed propertyset, anything with the ``findall`` of ElementTree. ``raw`` are
+    its bytes, which are parsed when there are no ``elements``. Raises RemoteProtocolError when
+    ``raw`` alone is given and is no propertyset.
     """
 
     logCategory = "event"
@@ -95,17 +95,14 @@ class EventServer(EventDispatcher, Resource, Logger):
     ``web_server_port``, from which the delivery URL is made. Judges each NOTIFY (200, 400, 412,
     413 by UDA 2.0 §4.3.2) and gives an :class:`Event` to ``control_point.propagate``.
 
-    A SID is known when :func:`subscribe` has been granted it, or when it stands in the table of
-    Cohen3, for a control point of Cohen3's. A control point that nothing was ever subscribed
-    for is given every event, since there is no table that could tell. An event that comes before
-    the answer to its SUBSCRIBE is held until then.
+    A SID is known when :func:`subscribe` was granted it, or, for a control point of Cohen3's, when
+    it stands in Cohen3's table. A control point that nothing was ever granted to is given every
+    event. An event that comes before the answer to its SUBSCRIBE is held until then.
 
     Dispatches ``event_server_message_received(command, headers, data)`` for each request:
-    ``command`` is ``{"method": …, "path": …}``, ``headers`` those of the request. What a
-    listener or the control point raises is logged and never changes the answer.
-
-    A control point with a ``receive_notify(request)`` of its own, as
-    :class:`propchange.twisted.ControlPoint` is one, answers by itself.
+    ``command`` is ``{"method": …, "path": …}``. What a listener or the control point raises is
+    logged and never changes the answer. A control point with a method ``receive_notify(request)``,
+    such as :class:`propchange.twisted.ControlPoint`, answers by itself.
     """
 
     isLeaf = True
@@ -127,10 +124,8 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._policy = policy
         self._limits = limits
         self._own = getattr(control_point, "receive_notify", None)
-        self._granted: set[str] = set()
-        self._ever_granted = False
+        self._granted: set[str] | None = None  # None until a first SID is granted
         self.early: EarlyMessages[Event] = EarlyMessages(limits)
-        """The events that have overtaken the answer to their SUBSCRIBE."""
         self.coherence.add_web_resource("events", self)
         hostname = self.coherence.hostname
         web_server_port = self.coherence.web_server_port
@@ -154,9 +149,7 @@ class EventServer(EventDispatcher, Resource, Logger):
     def _judge(self, request: Any) -> tuple[Response, Request]:
         body = read_body(request, self._limits)
         data = body if isinstance(body, bytes) else b""
-        if self.event_dispatcher_event_callbacks[_RECEIVED]:
-            command = {"method": request.method, "path": request.path}
-            self.dispatch_event(_RECEIVED, command, request.requestHeaders.copy(), data)
+        self.dispatch_request(_RECEIVED, request, data)
         message = read_request(request, data)
         if isinstance(body, Refusal):
             verdict: Refusal | None = body
@@ -203,39 +196,34 @@ class EventServer(EventDispatcher, Resource, Logger):
             self.exception("the control point failed at an event of %s", event.get_sid())
 
     def _knows(self, sid: str) -> bool | None:
-        """Whether there is such a subscription; None when there is no table that could tell."""
-        table = _cohen3_table(self.control_point)
-        if table is not None:
-            return sid in table
-        return sid in self._granted if self._ever_granted else None
+        """Whether there is such a subscription; None without a table that could tell."""
+        table = self._cohen3_table()
+        known = self._granted if table is None else table
+        return None if known is None else sid in known
 
     def granted(self, sid: str) -> None:
         """``sid`` was granted: propagate the events that were held for it."""
-        self._granted.add(sid)
-        self._ever_granted = True
+        self._granted = (self._granted or set()) | {sid}
         for event in self.early.take(sid):
             self._propagate(event)
 
-    def forget(self, sid: str) -> None:
-        """``sid`` is no longer granted."""
-        self._granted.discard(sid)
-
-    def lose(self, sid: str, service: Any) -> None:
-        """The device of ``service`` does not know ``sid`` any more."""
-        self.forget(sid)
-        table = _cohen3_table(self.control_point)
-        if table is not None and table.get(sid) is service:
+    def forget(self, sid: str, service: Any = None) -> None:
+        """``sid`` is no longer granted. With ``service`` it leaves Cohen3's table, too."""
+        if self._granted is not None:
+            self._granted.discard(sid)
+        table = self._cohen3_table()
+        if service is not None and table is not None and table.get(sid) is service:
             del table[sid]
 
-
-def _cohen3_table(control_point: Any) -> dict[str, Any] | None:
-    """Cohen3's dict of SID -> service, if ``control_point`` is one of Cohen3's."""
-    module = sys.modules.get("coherence.upnp.devices.control_point")
-    kind = getattr(module, "ControlPoint", None)
-    if kind is None or not isinstance(control_point, kind):
-        return None
-    table: dict[str, Any] = sys.modules["coherence.upnp.core.service"].__dict__["subscribers"]
-    return table
+    def _cohen3_table(self) -> dict[str, Any] | None:
+        """Cohen3's dict of SID -> service, for a control point of Cohen3's."""
+        kind = getattr(
+            sys.modules.get("coherence.upnp.devices.control_point"), "ControlPoint", None
+        )
+        if kind is None or not isinstance(self.control_point, kind):
+            return None
+        table: dict[str, Any] = sys.modules["coherence.upnp.core.service"].__dict__["subscribers"]
+        return table
 
 
 # Called for every event.

@@ -4,7 +4,7 @@ the service keeps is the truth."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, cast
@@ -15,8 +15,7 @@ from twisted.internet.defer import Deferred
 from propchange.cohen3.answer import PeerResponse
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.cohen3.event_server import own_delivery_url
-from propchange.cohen3.notification import outbox_of, send_notification
-from propchange.cohen3.subscriber import Subscriber, keep, seconds_left
+from propchange.cohen3.notification import Subscriber, outbox_of, send_notification
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
@@ -29,7 +28,8 @@ from propchange.core.publisher.judge import (
     subscribe_response,
     unsubscribe_response,
 )
-from propchange.core.wire.headers import format_timeout
+from propchange.core.publisher.records import Subscription
+from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.core.wire.refusals import Refusal
@@ -43,6 +43,11 @@ from propchange.twisted.service import EventURL, Service
 
 __all__ = ["EventSubscriptionServer"]
 
+_RECEIVED = "event_client_message_received"
+
+_A_DAY = 86_400.0
+"""Seconds that a subscriber is kept whose ``timeout`` or ``created`` cannot be read."""
+
 
 class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     """The web resource at the event URL of ``service``.
@@ -51,14 +56,13 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     ``new_subscriber(subscriber)``, which puts one into that dict and sends the initial event,
     ``id`` and ``backend``. A subscriber is a dict of ``sid`` ("uuid:…"), ``callback`` (the first
     delivery URL, without < >), ``seq``, ``timeout`` ("Second-300", as granted) and ``created``
-    (seconds since the epoch). Whoever takes one out of the dict has ended the subscription.
-    What is sent to a new subscriber leaves after the answer to its SUBSCRIBE.
+    (seconds since the epoch). To take one out of the dict ends the subscription. What is sent to a
+    new subscriber leaves after the answer to its SUBSCRIBE.
 
-    A :class:`propchange.twisted.Service` answers by itself, and :attr:`subscribers` is a
-    :class:`ServiceSubscribers` of it.
+    A :class:`propchange.twisted.Service` answers by itself.
 
     Dispatches ``event_client_message_received(command, headers, data)`` for each request:
-    ``command`` is ``{"method": …, "path": …}``, ``headers`` those of the request.
+    ``command`` is ``{"method": …, "path": …}``.
     """
 
     logCategory = "event_subscription_server"
@@ -72,16 +76,15 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         reactor: Reactor | None = None,
         on_link: Callable[[Endpoint], Sequence[OnLink]] = on_link_for,
     ) -> None:
-        own = service if isinstance(service, Service) else self
-        EventURL.__init__(self, own, policy or default_policy(), limits, reactor)
+        ours = isinstance(service, Service)
+        publisher = service if ours else self
+        EventURL.__init__(self, publisher, policy or default_policy(), limits, reactor)
         EventDispatcher.__init__(self)
-        self.register_event("event_client_message_received")
+        self.register_event(_RECEIVED)
         self.service = service
-        self.subscribers: Any = (
-            ServiceSubscribers(service, self.reactor)
-            if isinstance(service, Service)
-            else service.get_subscribers()
-        )
+        self._table: MutableMapping[str, Any] = {} if ours else service.get_subscribers()
+        if ours:
+            service.on_publish.append(self._publish)
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
         self._on_link = on_link
@@ -95,10 +98,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     def render(self, request: Any) -> bytes:
         """Answer a request of any method."""
         body = read_body(request, self._limits)
-        command = {"method": request.method, "path": request.path}
-        headers = request.requestHeaders.copy()  # listeners may do with it as they like
         data = body if isinstance(body, bytes) else b""
-        self.dispatch_event("event_client_message_received", command, headers, data)
+        self.dispatch_request(_RECEIVED, request, data)
         return EventURL.render(self, request)
 
     render_SUBSCRIBE = render_UNSUBSCRIBE = render
@@ -124,16 +125,12 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
 
     def response_sent(self, response: Response) -> None:
         """The answer to a SUBSCRIBE has left: what was sent to the subscriber may go."""
-        outbox = outbox_of(cast(Subscriber, response.receipt), self.reactor)
-        outbox.release(self._policy.initial_event_delay)
+        subscriber = cast(Subscriber, response.receipt)
+        outbox_of(subscriber, self.reactor).release(self._policy.initial_event_delay)
 
     def response_lost(self, response: Response) -> None:
         """The answer to a SUBSCRIBE did not leave, so that nobody knows the SID."""
-        self._withdraw(cast(Subscriber, response.receipt))
-
-    def _withdraw(self, subscriber: Subscriber) -> None:
-        subscriber.withdraw()
-        outbox_of(subscriber, self.reactor).drop()
+        outbox_of(cast(Subscriber, response.receipt), self.reactor).drop(withdraw=True)
 
     def _as_judged(self, message: Request, local: Endpoint) -> tuple[Request, PublisherPolicy]:
         """``message`` and the policy for it.
@@ -158,18 +155,18 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         subscriber.source = verdict.local._replace(port=0)
         subscriber.peer = verdict.peer.host
         subscriber.uda = self._policy.uda
-        subscriber.table = self.subscribers
-        keep(subscriber, verdict.duration, self.reactor.seconds())
+        subscriber.table = self._table
+        _keep(subscriber, verdict.duration, self.reactor.seconds())
         outbox_of(subscriber, self.reactor).hold()
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500
             self.exception("%s did not take a new subscriber", self.service.id)
-            self._withdraw(subscriber)
+            outbox_of(subscriber, self.reactor).drop(withdraw=True)
             return self.refuse(message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
-        self.subscribers.setdefault(sid, subscriber)
-        self._sweep_after(verdict.duration)
+        self._table.setdefault(sid, subscriber)
+        self._check_after(verdict.duration)
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
             pending[self] = self
@@ -180,16 +177,16 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
 
     def _judge_room(self, address: str) -> Refusal | None:
         caps = self._limits.subscriptions, self._limits.subscriptions_per_address
-        if len(self.subscribers) >= min(caps):
+        if len(self._table) >= min(caps):
             self.check_subscribers()
-        theirs = sum(getattr(s, "peer", None) == address for s in self.subscribers.values())
-        return judge_room(address, theirs, len(self.subscribers), self._limits)
+        theirs = sum(getattr(s, "peer", None) == address for s in self._table.values())
+        return judge_room(address, theirs, len(self._table), self._limits)
 
     def _renew(self, message: Request, verdict: Renewal) -> Response:
         subscriber = self._find(verdict.sid)
         if subscriber is None:
             return self.refuse(message, _unknown(verdict.sid))
-        keep(subscriber, verdict.duration, self.reactor.seconds())
+        _keep(subscriber, verdict.duration, self.reactor.seconds())
         self.debug("%s renewed for %d s", verdict.sid, verdict.duration)
         return subscribe_response(verdict.sid, verdict.duration, self._policy, message)
 
@@ -199,15 +196,15 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self.refuse(message, verdict)
         if self._find(verdict.sid) is None:
             return self.refuse(message, _unknown(verdict.sid))
-        outbox_of(self.subscribers.pop(verdict.sid), self.reactor).end()
-        self._sweep_after(self._limits.timer_seconds)
+        outbox_of(self._table.pop(verdict.sid), self.reactor).end()
+        self._check_after(self._limits.timer_seconds)
         self._log("%s cancelled", verdict.sid)
         return unsubscribe_response(self._policy, message)
 
     def _find(self, sid: str) -> MutableMapping[str, Any] | None:
         """The subscriber with that SID, unless its time is up."""
-        subscriber: MutableMapping[str, Any] | None = self.subscribers.get(sid)
-        if subscriber is not None and seconds_left(subscriber, self.reactor.seconds()) <= 0:
+        subscriber: MutableMapping[str, Any] | None = self._table.get(sid)
+        if subscriber is not None and _seconds_left(subscriber, self.reactor.seconds()) <= 0:
             self.check_subscribers()
             return None
         return subscriber
@@ -215,96 +212,105 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     def _log(self, what: str, *arguments: object) -> None:
         self.info(f"%s (%s): {what}", self.service.id, self.backend_name, *arguments)
 
-    # --- time ---
+    # --- subscribers ---
 
-    def check_subscribers(self) -> None:
-        """Take those out of the dict whose time is up. Done at each deadline anyway."""
-        left = self._limits.timer_seconds
-        for sid, subscriber in tuple(self.subscribers.items()):
-            seconds = seconds_left(subscriber, self.reactor.seconds())
-            left = min(left, max(seconds, 0))
-            if seconds <= 0:
-                self._log("%s expired", sid)
-                del self.subscribers[sid]
-                outbox_of(subscriber, self.reactor).end()
-        self._sweep_after(left)
+    @property
+    def subscribers(self) -> MutableMapping[str, Any]:
+        """SID -> subscriber: the dict of the service. For a :class:`propchange.twisted.Service` a
+        dict of its subscriptions now, and of what was given to :meth:`add`."""
+        if not isinstance(self.service, Service):
+            return self._table
+        return {**{s.sid: self._as_dict(s) for s in self.service.subscriptions}, **self._table}
 
-    def disconnect(self) -> Deferred[None]:
-        """The service ends: leave nothing with the reactor, and give up what was on its way. Fires
-        when the connections are gone. Cohen3's services call it when they are
-        released, since it stands among their pending notifications."""
-        if self._timer is not None:
-            self._timer.close()
-        endpoints: set[Endpoint] = set()
-        for subscriber in tuple(self.subscribers.values()):
-            endpoints |= outbox_of(subscriber, self.reactor).drop()
-        return Deferred.fromCoroutine(deliveries_of(self.reactor).leave(*endpoints))
-
-    def _sweep_after(self, seconds: float) -> None:
-        """Check the subscribers after ``seconds``, if not before; not while there are none."""
-        if self._timer is None:
-            later, clock = later_of(self.reactor), self.reactor.seconds
-            self._timer = Timer(later, self._limits, self._sweep, clock=clock)
-        when = self.reactor.seconds() + seconds
-        if not self.subscribers:
-            self._timer.close()
-        elif self._timer.when is None or when < self._timer.when:
-            self._timer.set(when)
-
-    def _sweep(self, now: float) -> None:
-        self.check_subscribers()
-
-
-def _unknown(sid: str) -> Refusal:
-    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")
-
-
-class ServiceSubscribers(Mapping[str, Any]):
-    """The subscriptions of a :class:`propchange.twisted.Service` as Cohen3's dict of subscribers:
-    a live view, SID -> subscriber. :meth:`add` puts in one that was not subscribed here."""
-
-    def __init__(self, service: Service, reactor: Reactor) -> None:
-        self._service = service
-        self._reactor = reactor
-        self._clock = clock_of(reactor)
-        self._added: dict[str, MutableMapping[str, Any]] = {}
-        service.on_publish.append(self._publish)
+    def _as_dict(self, subscription: Subscription) -> dict[str, Any]:
+        granted_at = subscription.expires - subscription.duration
+        return {
+            "sid": subscription.sid,
+            "callback": subscription.callbacks[0],
+            "seq": subscription.seq,
+            "timeout": format_timeout(subscription.duration).decode("ascii"),
+            "created": time.time() - (clock_of(self.reactor)() - granted_at),
+        }
 
     def add(self, subscriber: MutableMapping[str, Any]) -> None:
-        """Send ``subscriber``, a dict of ``sid``, ``callback`` and ``seq``, the initial event and
-        every later one, unmoderated, until it answers 412."""
-        self._added[str(subscriber["sid"])] = subscriber
-        self._send(subscriber, self._service.initial_texts())
+        """Send ``subscriber``, a dict of ``sid``, ``callback`` and ``seq`` that was not subscribed
+        here, the initial event of a :class:`propchange.twisted.Service` and every later one,
+        unmoderated, until it answers 412."""
+        self._table[str(subscriber["sid"])] = subscriber
+        self._send(subscriber, self.service.initial_texts())
 
     def _publish(self, changes: Mapping[str, str]) -> None:
-        for subscriber in tuple(self._added.values()):
+        for subscriber in tuple(self._table.values()):
             self._send(subscriber, changes)
 
     def _send(self, subscriber: MutableMapping[str, Any], texts: Mapping[str, str]) -> None:
         def answered(response: PeerResponse) -> None:
             if response.status == 412:
-                self._added.pop(str(subscriber["sid"]), None)
+                self._table.pop(str(subscriber["sid"]), None)
 
         xml = format_propertyset(texts.items())
-        sent, _ = send_notification(subscriber, xml, reactor=self._reactor)
+        sent, _ = send_notification(subscriber, xml, reactor=self.reactor)
         sent.addCallbacks(answered, lambda _: None)
 
-    def __getitem__(self, sid: str) -> Any:
-        for subscription in self._service.subscriptions:
-            if subscription.sid == sid:
-                since = self._clock() - (subscription.expires - subscription.duration)
-                return {
-                    "sid": sid,
-                    "callback": subscription.callbacks[0],
-                    "seq": subscription.seq,
-                    "timeout": format_timeout(subscription.duration).decode("ascii"),
-                    "created": time.time() - since,
-                }
-        return self._added[sid]
+    # --- time ---
 
-    def __iter__(self) -> Iterator[str]:
-        yield from [subscription.sid for subscription in self._service.subscriptions]
-        yield from tuple(self._added)
+    def check_subscribers(self, now: float = 0.0) -> None:
+        """Take those out of the dict whose time is up. Done at each deadline anyway."""
+        next_deadline = self._limits.timer_seconds
+        for sid, subscriber in tuple(self._table.items()):
+            left = _seconds_left(subscriber, self.reactor.seconds())
+            if left > 0:
+                next_deadline = min(next_deadline, left)
+                continue
+            self._log("%s expired", sid)
+            del self._table[sid]
+            outbox_of(subscriber, self.reactor).end()
+        self._check_after(next_deadline)
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+    def disconnect(self) -> Deferred[None]:
+        """The service ends: leave nothing with the reactor and give up what was on its way. Fires
+        when the connections are gone. Cohen3's services call it when they are released, since this
+        object stands among their pending notifications."""
+        if self._timer is not None:
+            self._timer.close()
+        endpoints: set[Endpoint] = set()
+        for subscriber in tuple(self._table.values()):
+            endpoints |= outbox_of(subscriber, self.reactor).drop()
+        return Deferred.fromCoroutine(deliveries_of(self.reactor).leave(*endpoints))
+
+    def _check_after(self, seconds: float) -> None:
+        """Check the subscribers after ``seconds``, if not before; not while there are none."""
+        if self._timer is None:
+            later, clock = later_of(self.reactor), self.reactor.seconds
+            self._timer = Timer(later, self._limits, self.check_subscribers, clock=clock)
+        when = self.reactor.seconds() + seconds
+        if not self._table:
+            self._timer.close()
+        elif self._timer.when is None or when < self._timer.when:
+            self._timer.set(when)
+
+
+def _keep(subscriber: MutableMapping[str, Any], duration: int, now: float) -> None:
+    """``subscriber`` is granted ``duration`` seconds from ``now``, a time of the reactor."""
+    subscriber["timeout"] = format_timeout(duration).decode("ascii")
+    subscriber["created"] = time.time()
+    if isinstance(subscriber, Subscriber):
+        subscriber.expires = now + duration
+        subscriber.stamp = (subscriber["created"], subscriber["timeout"])
+
+
+def _seconds_left(subscriber: MutableMapping[str, Any], now: float) -> float:
+    """The seconds until ``subscriber`` expires. By ``now``, a time of the reactor, which no change
+    of the date disturbs; by the date when a program has written ``created`` or ``timeout``."""
+    stamp = subscriber.get("created"), subscriber.get("timeout")
+    if isinstance(subscriber, Subscriber) and stamp == subscriber.stamp:
+        return subscriber.expires - now
+    try:
+        duration = parse_timeout(str(subscriber["timeout"]).encode("latin-1"))
+        return float(subscriber["created"]) + (duration or _A_DAY) - time.time()
+    except (KeyError, TypeError, ValueError):
+        return _A_DAY
+
+
+def _unknown(sid: str) -> Refusal:
+    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")

@@ -5,28 +5,32 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from propchange.cohen3.answer import AnswerProtocol, PeerResponse
-from propchange.cohen3.subscriber import Subscriber, addresses_of
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.judge import AttemptVerdict, judge_attempt
+from propchange.core.subscriber.requests import authority_and_target, http_url
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import (
     Delivery,
+    DeliveryAddress,
     DeliveryFailure,
+    DeliveryURL,
     Endpoint,
     EventMessage,
     Response,
 )
-from propchange.errors import DeliveryError, PropchangeError
+from propchange.driver.requests import locate
+from propchange.errors import DeliveryError, LocalProtocolError, PropchangeError
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.reactors import Reactor, default_reactor
 
-__all__ = ["NotificationProtocol", "outbox_of", "send_notification"]
+__all__ = ["NotificationProtocol", "Subscriber", "outbox_of", "send_notification"]
 
 _logger = logging.getLogger("notification_protocol")
 
@@ -53,6 +57,28 @@ def _warn_unless_taken(status: int) -> None:
         _logger.warning("a notification was answered with %d", status)
 
 
+class Subscriber(dict[str, Any]):
+    """The dict of a subscriber: ``sid``, ``callback``, ``seq``, ``timeout``, ``created``.
+
+    Programs read and write these five. The attributes are facts of its SUBSCRIBE: ``urls`` are its
+    delivery URLs as they were judged, ``source`` is the local address to send from, ``peer`` the
+    host that sent the SUBSCRIBE, ``uda`` the version of UDA that its messages follow. ``expires``
+    is in seconds of the reactor's clock and holds while (created, timeout) is ``stamp``. ``table``
+    is the dict of subscribers that it stands in.
+    """
+
+    source: Endpoint | None = None
+    peer = ""
+    uda = "1.1"
+    table: MutableMapping[str, Any] | None = None
+    expires = 0.0
+    stamp: tuple[Any, Any] = (None, None)
+
+    def __init__(self, fields: Mapping[str, Any], urls: tuple[DeliveryURL, ...]) -> None:
+        super().__init__(fields)
+        self.urls = urls
+
+
 class Notification:
     """One event message on its way to one subscriber. ``deferred`` fires once."""
 
@@ -63,8 +89,9 @@ class Notification:
         self._outbox = outbox
         self._url = 0  # the index of the delivery URL whose turn it is
         self._delivery: Delivery | None = None
-        self._deadline: float | None = None
+        self._deadline = 0.0
         self._alarm: Any = None
+        self.begun = False
 
     def disconnect(self) -> None:
         """Give the notification up: its Deferred fails with DeliveryError, unless it has fired.
@@ -86,7 +113,8 @@ class Notification:
     def begin(self, *, fresh: bool = False) -> None:
         """Make an attempt at the delivery URL whose turn it is."""
         reactor = self._outbox.reactor
-        if self._deadline is None:
+        if not self.begun:
+            self.begun = True
             self._deadline = reactor.seconds() + DEFAULT_LIMITS.message_seconds
         elif self._alarm is None:
             # The first attempt is over before the time of the message is. Later ones may not be.
@@ -95,29 +123,30 @@ class Notification:
             self._alarm = reactor.callLater(left, self.fail, reason)
         address = self._outbox.addresses[self._url]
         self._delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
-        self._outbox.deliveries.send(self._delivery, self._attempt_ended, timed=True)
+        try:
+            self._outbox.deliveries.send(self._delivery, self._attempt_ended, timed=True)
+        except LocalProtocolError as error:  # a SID that no header can carry
+            self._delivery = None
+            self._settle(DeliveryError(str(error)))
 
     def _attempt_ended(
         self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
     ) -> None:
         self._delivery = None
-        settled: PeerResponse | DeliveryError
-        if isinstance(result, DeliveryFailure):
-            url = delivery.address.url.url
-            settled = DeliveryError(f"SEQ {self.seq} to {url}: {result.value}")
-        else:
-            assert response is not None
-            settled = PeerResponse.of(response)
-            _warn_unless_taken(result)
-        assert self._deadline is not None  # since begin()
-        left = self._deadline - self._outbox.reactor.seconds()
-        following = self._url + 1 < len(self._outbox.addresses) and left > 0
+        outbox = self._outbox
+        following = (
+            self._url + 1 < len(outbox.addresses) and outbox.reactor.seconds() < self._deadline
+        )
+        if response is not None:
+            _warn_unless_taken(response.status)
         verdict = judge_attempt(result, delivery.fresh, following)
-        if verdict in (AttemptVerdict.RETRY, AttemptVerdict.NEXT_URL) and self._outbox.wants(self):
+        if verdict in (AttemptVerdict.RETRY, AttemptVerdict.NEXT_URL) and outbox.wants(self):
             self._url += verdict is AttemptVerdict.NEXT_URL
             self.begin(fresh=verdict is AttemptVerdict.RETRY)
-        else:
-            self._settle(settled)
+        elif isinstance(result, DeliveryFailure):
+            self.fail(f"SEQ {self.seq} to {delivery.address.url.url}: {result.value}")
+        elif response is not None:
+            self._settle(PeerResponse.of(response))
 
     def _settle(self, result: PeerResponse | DeliveryError) -> None:
         alarm, self._alarm = self._alarm, None
@@ -134,38 +163,33 @@ class Outbox:
     ) -> None:
         self.reactor = reactor
         self.deliveries = deliveries_of(reactor)
-        self.addresses = addresses_of(subscriber)
+        self.addresses = _addresses(subscriber)
         self._subscriber = subscriber
         self._others = others
-        self._queue: deque[Notification] = deque()
-        self._current: Notification | None = None
+        self._queue: deque[Notification] = deque()  # the first one is under way unless held
         self._held = False
         self._over = False
         self._alarm: Any = None
 
     def push(self, notification: Notification) -> None:
         """Send ``notification`` when it is its turn."""
+        self._queue.append(notification)
         if not self.addresses:
-            reason = f"{self._subscriber['callback']!r} cannot be called"
-            self.settle(notification, DeliveryError(reason))
+            notification.fail(f"{self._subscriber['callback']!r} cannot be called")
         elif not self.wants(notification):
-            self.settle(notification, DeliveryError(_OVER))
-        elif len(self._queue) >= DEFAULT_LIMITS.waiting_events:
-            self.settle(notification, DeliveryError("the subscriber is too far behind"))
+            notification.fail(_OVER)
+        elif len(self._queue) > DEFAULT_LIMITS.waiting_events + 1:
+            notification.fail("the subscriber is too far behind")
         else:
-            self._queue.append(notification)
             self._proceed()
 
     def settle(self, notification: Notification, result: PeerResponse | DeliveryError) -> None:
         """``notification`` was answered or has failed. After a 412 the subscription is over."""
-        if notification is self._current:
-            self._current = None
-        elif notification in self._queue:
+        if notification in self._queue:
             self._queue.remove(notification)
         if isinstance(result, PeerResponse) and result.status == 412:
-            if isinstance(self._subscriber, Subscriber):
-                self._subscriber.withdraw()
-            self._fail_waiting(_OVER)
+            self._withdraw()
+            self.end(owed=False)
         self._proceed()
         if notification.deferred.called:
             return
@@ -193,37 +217,39 @@ class Outbox:
         self._held = False
         self._proceed()
 
-    def end(self) -> None:
-        """The subscription was cancelled or has expired: make no further attempts but at the
-        initial event, and fail what waits."""
+    def end(self, *, owed: bool = True) -> None:
+        """The subscription is over: make no further attempts and fail what waits, but for an
+        initial event that is ``owed``."""
         self._over = True
-        self._fail_waiting(_OVER)
-        self._proceed()
+        for notification in tuple(self._queue):
+            if not notification.begun and not (owed and self.wants(notification)):
+                notification.fail(_OVER)
 
-    def drop(self) -> set[Endpoint]:
-        """Give up all that waits or is under way. Gives the endpoints that it went to."""
+    def drop(self, *, withdraw: bool = False) -> set[Endpoint]:
+        """Give up all that waits or is under way, and ``withdraw`` the subscriber from the dict
+        that it stands in. Gives the endpoints that messages went to."""
+        if withdraw:
+            self._withdraw()
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
-        self._fail_waiting("the subscriber is not served any more", owed=False)
-        if self._current is not None:
-            self._current.disconnect()
+        for notification in reversed(tuple(self._queue)):
+            notification.fail("the subscriber is not served any more")
         self._held = False
         self._proceed()
         return {address.url.endpoint for address in self.addresses}
 
-    def _fail_waiting(self, reason: str, *, owed: bool = True) -> None:
-        for notification in tuple(self._queue):
-            if not (owed and self.wants(notification)):
-                self.settle(notification, DeliveryError(reason))
+    def _withdraw(self) -> None:
+        table = getattr(self._subscriber, "table", None)
+        if table is not None:
+            table.pop(self._subscriber["sid"], None)  # it, or the copy of it that a program keeps
 
     def _proceed(self) -> None:
-        if self._current is not None or self._held:
+        if self._held:
             return
-        if self._queue:
-            self._current = self._queue.popleft()
-            self._current.begin()
-        else:
+        if not self._queue:
             self._others.pop(_key(self._subscriber), None)
+        elif not self._queue[0].begun:
+            self._queue[0].begin()
 
 
 _OVER = "the subscription is over"
@@ -267,3 +293,27 @@ def send_notification(
     notification = Notification(outbox, message, seq)
     outbox.push(notification)
     return notification.deferred, notification
+
+
+def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, ...]:
+    """Where messages to ``subscriber`` are sent, in this order: to the delivery URLs of its
+    SUBSCRIBE, or to the ``callback`` that a program has written, unless that is no http URL."""
+    urls: tuple[DeliveryURL, ...] = getattr(subscriber, "urls", ())
+    callback = subscriber["callback"]
+    if isinstance(callback, bytes):
+        callback = callback.decode("latin-1")
+    if not urls or urls[0].url != callback:
+        url = _delivery_url(callback)
+        urls = () if url is None else (url,)
+    source = getattr(subscriber, "source", None)
+    uda = getattr(subscriber, "uda", "1.1")
+    return tuple(DeliveryAddress(str(subscriber["sid"]), url, source, uda) for url in urls)
+
+
+@lru_cache(maxsize=1024)
+def _delivery_url(callback: str) -> DeliveryURL | None:
+    try:
+        url = http_url(callback.strip("<> "))
+        return DeliveryURL(url, locate(url).endpoint, *authority_and_target(url))
+    except ValueError:
+        return None
