@@ -35,8 +35,6 @@ class Given(enum.IntEnum):
 
 
 LAMP = TransitionTable(
-    Lamp,
-    Given,
     {
         (Lamp.OFF, Given.PRESSED): Lamp.ON,
         (Lamp.OFF, Given.TAPPED_TWICE): Lamp.ON,

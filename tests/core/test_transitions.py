@@ -8,7 +8,7 @@ from propchange.core.transitions import TransitionTable
 
 def test_a_table_does_not_follow_its_mapping_later() -> None:
     mapping = {(PublisherState.OWED, PublisherInput.TAKEN): PublisherState.INITIAL}
-    table = TransitionTable(PublisherState, PublisherInput, mapping)
+    table = TransitionTable(mapping)
     mapping[PublisherState.QUIET, PublisherInput.TAKEN] = PublisherState.SENDING
     assert not table.allows(PublisherState.QUIET, PublisherInput.TAKEN)
     assert len(table.transitions) == 1

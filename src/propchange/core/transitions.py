@@ -20,23 +20,20 @@ I = TypeVar("I", bound=enum.IntEnum)  # noqa: E741 - S and I: states and inputs
 
 
 class TransitionTable(Generic[S, I]):
-    """A table of transitions, looked up by position since it is asked twice per delivery."""
+    """A table of transitions: (state, input) -> the state that follows."""
 
-    __slots__ = ("_rows", "transitions")
+    __slots__ = ("transitions",)
 
-    def __init__(self, states: type[S], inputs: type[I], transitions: Mapping[tuple[S, I], S]):
+    def __init__(self, transitions: Mapping[tuple[S, I], S]) -> None:
         self.transitions = dict(transitions)
-        self._rows = tuple(
-            tuple(self.transitions.get((state, given)) for given in inputs) for state in states
-        )
 
     def step(self, state: S, given: I) -> S:
         """The state that follows. Raises LocalProtocolError for a pair that is not in the table."""
-        following = self._rows[state][given]
+        following = self.transitions.get((state, given))
         if following is None:
             raise LocalProtocolError(f"{given.name} cannot happen in the state {state.name}")
         return following
 
     def allows(self, state: S, given: I) -> bool:
         """Whether the pair is in the table."""
-        return self._rows[state][given] is not None
+        return (state, given) in self.transitions

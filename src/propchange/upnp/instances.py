@@ -96,7 +96,7 @@ class _LastChangeVariable(StateVariable[str]):
 
     __slots__ = ()
 
-    def check(self, value: object) -> NoReturn:
+    def check(self, value: object, option: str = "") -> NoReturn:
         """Refuse: TypeError."""
         raise TypeError("LastChange is made of the other variables: assign to those")
 

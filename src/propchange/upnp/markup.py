@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from propchange.core.limits import Limits
 from propchange.core.values.data_types import shown
-from propchange.core.wire.xml import Element, escape_text, forbidden_character, parse_tree
+from propchange.core.wire.xml import Element, check_carried, escape_text, parse_tree
 from propchange.errors import DescriptionError, RemoteProtocolError
 
 __all__ = [
@@ -26,9 +26,7 @@ def check_text(text: str, what: str) -> str:
     holds a character that XML 1.0 cannot carry; ``what`` names it in the message."""
     if not isinstance(text, str):
         raise TypeError(f"{what} must be a str, not {type(text).__name__}")
-    forbidden = forbidden_character(text)
-    if forbidden is not None:
-        raise ValueError(f"{what} holds {forbidden!r}, which XML cannot carry")
+    check_carried(text, what)
     return text
 
 

@@ -262,7 +262,7 @@ class Service:
         name = variable.name
         values = self.__values
         previous = values[name]
-        if _same(variable, value, previous):
+        if value == previous and _same(variable, value, previous):
             return
         batch = self.__batch
         if batch is not None:
@@ -274,7 +274,7 @@ class Service:
         elif sink is None:
             values[name] = value
         elif name in self.__evented:
-            changes = {name: variable.format(value)}
+            changes = {name: variable.data_type.write(value)}
             values[name] = value
             try:
                 sink.publish(changes)

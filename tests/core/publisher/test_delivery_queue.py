@@ -8,6 +8,7 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.delivery_queue import DeliveryQueue
+from propchange.core.publisher.outcomes import Merged
 from propchange.core.publisher.records import EventedVariable, PublishedService, Route, Subscription
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.messages import (
@@ -25,7 +26,8 @@ class Desk:
     """A schedule with one service, and the part of the publisher that it needs."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.schedule = DeliveryQueue(limits)
+        self.merged: list[Merged] = []
+        self.schedule = DeliveryQueue(limits, self.merged.append)
         variables = {"A": EventedVariable("0"), "B": EventedVariable("0")}
         self.service = PublishedService("/evt", variables, limits)
         self.now = 0.0
@@ -61,7 +63,7 @@ class Desk:
         return subscription
 
     def take(self, limit: int = 100) -> list[Delivery]:
-        return self.schedule.take(limit, self.now)[0]
+        return self.schedule.take(limit, self.now)
 
     def settle(self, delivery: Delivery) -> None:
         assert self.schedule.ended(delivery, 200, self.now)
@@ -171,9 +173,9 @@ def test_deliveries_say_where_to_what_and_whether_the_connection_must_be_fresh()
     assert delivery.fresh is True
     desk.settle(delivery)
     desk.change(B="1")
-    taken, merged = desk.schedule.take(10, 0.0)
+    taken = desk.schedule.take(10, 0.0)
     assert [delivery.fresh for delivery in taken] == [False]
-    assert merged == []
+    assert desk.merged == []
 
 
 def test_one_with_nothing_to_be_told_is_quiet_again_and_takes_no_turn() -> None:
@@ -207,12 +209,12 @@ def test_a_merged_message_is_pointed_out_at_its_first_attempt_alone() -> None:
     subscription = desk.quiet()
     desk.change(A="1")
     desk.change(A="2")
-    taken, merged = desk.schedule.take(10, 0.0)
-    assert taken == merged
-    assert desk.schedule.ended(taken[0], 200, desk.now)
+    (delivery,) = desk.schedule.take(10, 0.0)
+    assert desk.merged == [Merged(subscription.sid, delivery.seq, 2)]
+    assert desk.schedule.ended(delivery, 200, desk.now)
     desk.schedule.enqueue(subscription)
-    taken, merged = desk.schedule.take(10, 0.0)
-    assert (len(taken), merged) == (1, [])
+    assert len(desk.schedule.take(10, 0.0)) == 1
+    assert len(desk.merged) == 1
 
 
 def test_a_delivery_ends_once() -> None:

@@ -830,6 +830,19 @@ def test_an_equal_text_of_an_accumulated_variable_is_an_event() -> None:
     ]
 
 
+def test_a_merge_that_makes_what_xml_cannot_carry_is_refused() -> None:
+    device = Device(Ids=EventedVariable("", 5.0, merge=lambda older, newer: f"{older}\0{newer}"))
+    device.subscribe()
+    device.update(Ids="a")
+    device.update(Ids="b")  # held: the interval is not over
+    with pytest.raises(ValueError, match=r"Ids holds '\\x00', which XML 1\.0 cannot carry"):
+        device.update(Ids="c")
+    assert [shown(delivery) for delivery in device.drain()] == [(1, {"Ids": "a"})]
+    device.now += 5.0
+    device.protocol.handle_deadline(device.now)
+    assert [shown(delivery) for delivery in device.drain()] == [(2, {"Ids": "b"})]
+
+
 # --- STATEVAR ---
 
 UDA_2 = PublisherPolicy(uda="2.0")

@@ -97,7 +97,7 @@ def test_what_is_made_for_many_begins_without_the_bytes_that_http_will_keep_in_i
     url = DeliveryURL("http://10.0.0.2/e", Endpoint("10.0.0.2", 80), "10.0.0.2", "/e")
     address = DeliveryAddress("uuid:1", url, Endpoint("10.0.0.1", 0), "2.0")
     delivery = Delivery(address, 0, message, None)
-    assert (message.framed, message.updates, address.head, delivery.fresh) == (None, 1, None, False)
+    assert (message.updates, address.head, delivery.fresh) == (1, None, False)
     assert (address.source, address.uda) == (Endpoint("10.0.0.1", 0), "2.0")
 
 

@@ -63,8 +63,6 @@ class PresenceInput(enum.IntEnum):
 _P, _I = PresenceState, PresenceInput
 
 PRESENCE: TransitionTable[PresenceState, PresenceInput] = TransitionTable(
-    PresenceState,
-    PresenceInput,
     {
         (_P.EXPECTED, _I.HEARD): _P.PRESENT,
         (_P.EXPECTED, _I.LEFT): _P.GONE,

@@ -10,12 +10,12 @@ taken, so merging leaves no gap (UDA 2.0 §4.3.2).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from propchange.core.wire.messages import EventMessage
-from propchange.core.wire.propertyset import format_propertyset
+from propchange.core.wire.propertyset import format_propertyset, write_propertyset
 
-__all__ = ["Accumulate", "Backlog", "MergeRule", "Replace", "Taken"]
+__all__ = ["Accumulate", "Backlog", "MergeRule", "Replace"]
 
 
 class MergeRule(Protocol):
@@ -101,14 +101,6 @@ class Accumulate:
         self._text = text
 
 
-class Taken(NamedTuple):
-    """The next message for a cursor, where the cursor is then, and where merging begins."""
-
-    message: EventMessage | None
-    cursor: int
-    merge_at: int | None
-
-
 class Backlog:
     """The versions of one service.
 
@@ -124,6 +116,8 @@ class Backlog:
         self._log: dict[int, EventMessage] = {}
         self._cache: dict[tuple[int, int, frozenset[str] | None], EventMessage | None] = {}
         self._prune_above = 4 * waiting
+        self.overfull = False
+        """Whether enough messages are kept for :meth:`prune` to be worth its time."""
         # Subscribers choose what they want (STATEVAR), so they could have any number of messages
         # made between two changes.
         self._cache_most = 16 * waiting
@@ -134,17 +128,17 @@ class Backlog:
         return len(self._log)
 
     def record(self, changes: Mapping[str, str]) -> int:
-        """Add a message with ``changes`` (evented variable -> text, at least one); its version.
-
-        Raises ValueError for a text that XML cannot carry; nothing has changed then."""
+        """Add a message with ``changes`` (evented variable -> text that XML can carry, at least
+        one) and return its version. Call :meth:`prune` afterwards when :attr:`overfull`."""
         version = self.head + 1
         items = tuple(changes.items())
-        message = EventMessage(items, format_propertyset(items))
+        message = EventMessage(items, write_propertyset(items))
         for name, text in items:
             self._rules[name].record(text, version)
             self._changed_at[name] = version
         self._log[version] = message
         self.head = version
+        self.overfull = len(self._log) > self._prune_above
         self._cache.clear()
         return version
 
@@ -172,28 +166,28 @@ class Backlog:
             self._keep(key, message)
         return message
 
-    def take(self, cursor: int, merge_at: int | None, wanted: frozenset[str] | None) -> Taken:
-        """The next message behind ``cursor``, None when nothing (wanted) waits.
+    def take(
+        self, cursor: int, merge_at: int | None, wanted: frozenset[str] | None
+    ) -> tuple[EventMessage | None, int, int | None]:
+        """The next message behind ``cursor``, or None when nothing (wanted) waits; the new cursor;
+        and the version where merging begins, or None.
 
-        ``merge_at`` is what the previous call for this subscription gave back, None at first.
+        ``merge_at`` is the third value that the previous call for this subscription returned,
+        None at first.
         """
         head = self.head
-        if wanted is None and merge_at is None and 0 < head - cursor <= self._waiting:
-            # As below, at half the time: nearly every delivery comes here.
-            cursor += 1
-            return tuple.__new__(Taken, (self._log[cursor], cursor, None))
         while cursor < head:
             if merge_at is None and head - cursor > self._waiting:
                 merge_at = cursor + self._waiting - 1
             if cursor == merge_at:
-                return Taken(self._between(cursor, head, wanted), head, None)
+                return self._between(cursor, head, wanted), head, None
             cursor += 1
             if wanted is None:
-                return Taken(self._log[cursor], cursor, merge_at)
+                return self._log[cursor], cursor, merge_at
             message = self._between(cursor - 1, cursor, wanted)
             if message is not None:
-                return Taken(message, cursor, merge_at)
-        return Taken(None, cursor, None)
+                return message, cursor, merge_at
+        return None, cursor, None
 
     def _between(
         self, cursor: int, until: int, wanted: frozenset[str] | None
@@ -222,14 +216,11 @@ class Backlog:
             self._cache.clear()
         self._cache[key] = message
 
-    def prune(self, cursors: Callable[[], Iterable[int]]) -> None:
-        """Drop the messages that none of ``cursors`` will be sent unmerged. Call it after each
-        :meth:`record`; it asks for the cursors only when enough has piled up."""
-        if len(self._log) <= self._prune_above:
-            return
+    def prune(self, cursors: Iterable[int]) -> None:
+        """Drop the messages that the subscriptions at ``cursors`` will not be sent unmerged."""
         kept = {
             version: self._log[version]
-            for cursor in set(cursors())
+            for cursor in set(cursors)
             for version in range(cursor + 1, min(cursor + self._waiting, self.head) + 1)
             # Not there: a subscription that is merging will not be sent it by itself, and one
             # that has not had its initial event will not be sent it at all.
@@ -237,3 +228,4 @@ class Backlog:
         }
         self._log = kept
         self._prune_above = 2 * len(kept) + 4 * self._waiting
+        self.overfull = False

@@ -15,9 +15,11 @@ itself: nothing waits for a share that is idle.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
+from propchange.core.publisher.outcomes import Merged
 from propchange.core.publisher.records import (
     EndpointLoad,
     Lane,
@@ -43,7 +45,8 @@ _SAYS_NOTHING = (DeliveryFailure.STALE, DeliveryFailure.WAITED)
 class DeliveryQueue:
     """The queue of subscriptions that wait, and the attempts in flight with their deadlines."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, report: Callable[[Merged], None]) -> None:
+        self._report = report
         self._most_in_flight = limits.connections_per_delivery_endpoint
         self._message_seconds = limits.message_seconds
         self._attempt_seconds = limits.attempt_seconds
@@ -108,18 +111,17 @@ class DeliveryQueue:
         else:
             self._ready.append(subscription)
 
-    def take(self, limit: int, now: float) -> tuple[list[Delivery], list[Delivery]]:
-        """At most ``limit`` deliveries to begin, and those of them that carry merged changes."""
+    def take(self, limit: int, now: float) -> list[Delivery]:
+        """At most ``limit`` deliveries to begin now."""
         taken: list[Delivery] = []
-        merged: list[Delivery] = []
         # Before those that have not waited yet: they might take the places.
         if self._waiting:
-            self._take_waiting(limit, now, taken, merged)
+            self._take_waiting(limit, now, taken)
         ready = self._ready
         while ready and len(taken) < limit:
             item = ready.popleft()
             if isinstance(item, Subscription):
-                self._begin(item, now, taken, merged)
+                self._begin(item, now, taken)
                 continue
             quiet = item.quiet
             item.queued = False
@@ -129,19 +131,17 @@ class DeliveryQueue:
                     item.queued = True
                     ready.appendleft(item)
                     break
-                self._begin(quiet.popitem(last=False)[0], now, taken, merged)
-        return taken, merged
+                self._begin(quiet.popitem(last=False)[0], now, taken)
+        return taken
 
-    def _take_waiting(
-        self, limit: int, now: float, taken: list[Delivery], merged: list[Delivery]
-    ) -> None:
+    def _take_waiting(self, limit: int, now: float, taken: list[Delivery]) -> None:
         answering, most = self._answering, self._most_in_flight
         while answering and len(taken) < limit:
             load = next(iter(answering))
             waiting = load.waiting
             while waiting and load.in_flight < most and len(taken) < limit:
                 self._waiting -= 1
-                self._begin(waiting.popleft(), now, taken, merged)
+                self._begin(waiting.popleft(), now, taken)
             if not waiting or load.in_flight >= most:
                 del answering[load]
         for lane in (self._unproven, self._failing):
@@ -149,13 +149,11 @@ class DeliveryQueue:
             while queue and lane.in_flight < lane.most and len(taken) < limit:
                 load = queue.popitem(last=False)[0]
                 self._waiting -= 1
-                self._begin(load.waiting.popleft(), now, taken, merged)
+                self._begin(load.waiting.popleft(), now, taken)
                 if load.waiting and load.in_flight < most:
                     queue[load] = None
 
-    def _begin(
-        self, subscription: Subscription, now: float, taken: list[Delivery], merged: list[Delivery]
-    ) -> None:
+    def _begin(self, subscription: Subscription, now: float, taken: list[Delivery]) -> None:
         state = subscription.state
         if state is _ENDED:
             return
@@ -191,18 +189,18 @@ class DeliveryQueue:
             subscription.message = message
             subscription.message_deadline = now + self._message_seconds
         load.in_flight += 1
-        delivery = Delivery(route.address, subscription.seq, message, subscription)
+        delivery = Delivery(
+            route.address, subscription.seq, message, subscription, subscription.fresh
+        )
         if lane is not None:
             lane.in_flight += 1
             self._lanes[delivery] = lane
-        if subscription.fresh:  # as a keyword it would cost every delivery
-            delivery.fresh = True
         self._in_flight[delivery] = deadline = now + self._attempt_seconds
         if deadline > subscription.message_deadline:
             self._shortened.set(delivery, subscription.message_deadline)
         taken.append(delivery)
         if message.updates > 1 and not is_retry:
-            merged.append(delivery)
+            self._report(Merged(subscription.sid, delivery.seq, message.updates))
 
     def ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> bool:
         """``delivery`` is over and frees its connection; False when it had been over before."""

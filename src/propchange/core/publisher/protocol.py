@@ -30,7 +30,6 @@ from propchange.core.publisher.outcomes import (
     Disowned,
     Expired,
     InitialEventDelivered,
-    Merged,
     MessageAbandoned,
     PublisherOutcome,
     Refused,
@@ -55,6 +54,7 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.core.wire.xml import check_carried
 
 __all__ = ["PublisherProtocol"]
 
@@ -62,7 +62,6 @@ _step = PUBLISHER.step
 _ENDED = PublisherState.ENDED
 _DELIVERED = AttemptVerdict.DELIVERED
 _SENDING = PublisherState.SENDING
-_QUIET = _step(_SENDING, PublisherInput.SETTLED)
 
 
 class PublisherProtocol:
@@ -100,8 +99,8 @@ class PublisherProtocol:
         self._expiry: Deadlines[Subscription] = Deadlines()
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
-        self._schedule = DeliveryQueue(limits)
         self._outcomes: deque[PublisherOutcome] = deque(maxlen=limits.outcomes)
+        self._schedule = DeliveryQueue(limits, self._outcomes.append)
         multicast = multicast or MulticastPolicy()
         if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:
             raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
@@ -151,6 +150,7 @@ class PublisherProtocol:
             elif moderation is not None and moderation.due is not None:
                 # What is held has been told to nobody yet.
                 text = merge(service.texts[name], text)
+                check_carried(text, name)
             service.texts[name] = text
             if moderation is None or moderation.changed(text, now):
                 going[name] = text
@@ -164,10 +164,12 @@ class PublisherProtocol:
             self._publish(service, going)
 
     def _publish(self, service: PublishedService, changes: Mapping[str, str]) -> None:
-        service.backlog.record(changes)
+        backlog = service.backlog
+        backlog.record(changes)
+        if backlog.overfull:
+            backlog.prune(each.cursor for each in service.subscriptions.values())
         if service.multicast is not None:
             self._multicast.changed(service.multicast, changes)
-        service.backlog.prune(lambda: (s.cursor for s in service.subscriptions.values()))
         self._schedule.changed(service)
 
     # --- requests ---
@@ -319,12 +321,7 @@ class PublisherProtocol:
 
     def take_deliveries(self, limit: int) -> list[Delivery]:
         """At most ``limit`` deliveries to begin now. Each ends in :meth:`delivery_ended`."""
-        taken, merged = self._schedule.take(limit, self._now)
-        for delivery in merged:
-            self._outcomes.append(
-                Merged(delivery.address.sid, delivery.seq, delivery.message.updates)
-            )
-        return taken
+        return self._schedule.take(limit, self._now)
 
     def delivery_ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> None:
         """``delivery`` was answered with the status ``result``, or failed.
@@ -382,13 +379,9 @@ class PublisherProtocol:
 
     def _settle(self, subscription: Subscription) -> None:
         self._schedule.spend_seq(subscription)
-        if subscription.state is _SENDING:
-            subscription.state = _QUIET  # which the table was asked once for all deliveries
-        else:
-            self._move(subscription, PublisherInput.SETTLED)
-            if subscription.state is _ENDED:
-                return
-        self._schedule.rest(subscription)
+        self._move(subscription, PublisherInput.SETTLED)
+        if subscription.state is not _ENDED:
+            self._schedule.rest(subscription)
 
     def take_datagrams(self) -> list[Datagram]:
         """The multicast events to send now: each on every interface of its address family, at

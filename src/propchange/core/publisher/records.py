@@ -15,7 +15,8 @@ from propchange.core.publisher.moderation import Moderation
 from propchange.core.publisher.states import PublisherState
 from propchange.core.values.merging import Fold
 from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessage
-from propchange.core.wire.propertyset import check_variable_name, format_propertyset
+from propchange.core.wire.propertyset import check_variable_name
+from propchange.core.wire.xml import FORBIDDEN, check_carried
 
 __all__ = ["EndpointLoad", "EventedVariable", "Lane", "PublishedService", "Route", "Subscription"]
 
@@ -94,9 +95,8 @@ class PublishedService:
         for name, text in changes.items():
             if name not in self.texts:
                 raise KeyError(name)
-            # What is printable is also legal in XML, and isprintable is the quicker look.
-            if not text.isprintable():
-                format_propertyset(((name, text),))
+            if FORBIDDEN.search(text) is not None:
+                check_carried(text, name)
         if self._folds:
             for name in self._folds.keys() & changes.keys():
                 self._folds[name].read(changes[name])

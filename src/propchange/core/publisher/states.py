@@ -62,8 +62,6 @@ class PublisherInput(enum.IntEnum):
 _P, _PI = PublisherState, PublisherInput
 
 PUBLISHER: TransitionTable[PublisherState, PublisherInput] = TransitionTable(
-    PublisherState,
-    PublisherInput,
     {
         (_P.ANSWERING, _PI.ANSWERED): _P.OWED,
         (_P.ANSWERING, _PI.ANSWER_LOST): _P.ENDED,

@@ -54,8 +54,7 @@ def read_changes(
                 if name in convert or name not in undeclared:
                     details.append(Change(name, None, known.get(name), None, None, text))
                     continue
-        # Half the time of Change(…), which is the same.
-        details.append(tuple.__new__(Change, (name, value, known.get(name), None, None, text)))
+        details.append(Change(name, value, known.get(name), None, None, text))
         changes[name] = value
     return changes, details
 

@@ -82,8 +82,6 @@ _S, _SI = SubscriberState, SubscriberInput
 _GRANTED_STATES = (_S.GRANTED, _S.ACTIVE, _S.DEAF, _S.UNANSWERED)
 
 SUBSCRIBER: TransitionTable[SubscriberState, SubscriberInput] = TransitionTable(
-    SubscriberState,
-    SubscriberInput,
     {
         (_S.WAITING, _SI.DUE): _S.SUBSCRIBING,
         (_S.WAITING, _SI.DUE_DESCRIBING): _S.DESCRIBING,

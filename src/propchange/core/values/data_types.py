@@ -19,7 +19,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
-from propchange.core.wire.xml import forbidden_character
+from propchange.core.wire.xml import FORBIDDEN
 
 __all__ = [
     "DATA_TYPES",
@@ -100,7 +100,7 @@ class DataType(abc.ABC, Generic[T]):
     def format(self, value: T) -> str:
         """The text of ``value`` on the wire, without XML escapes. Equal values have equal texts.
         Raises as :meth:`check`."""
-        return self._write(self.check(value))
+        return self.write(self.check(value))
 
     def parse(self, text: str) -> T:
         """The value of a peer's ``text``, read leniently. Raises ValueError for a text that is no
@@ -113,7 +113,8 @@ class DataType(abc.ABC, Generic[T]):
             ) from None
 
     @abc.abstractmethod
-    def _write(self, value: T) -> str: ...
+    def write(self, value: T) -> str:
+        """The text of a value that :meth:`check` has given: :meth:`format` without the check."""
 
     @abc.abstractmethod
     def _read(self, text: str) -> T: ...
@@ -146,7 +147,8 @@ class _Integer(DataType[int]):
             raise ValueError(self._misfit(value))
         return checked
 
-    def _write(self, value: int) -> str:
+    def write(self, value: int) -> str:
+        """:meth:`DataType.write`."""
         return str(value)
 
     def _read(self, text: str) -> int:
@@ -196,7 +198,8 @@ class _Float(DataType[float]):
             raise ValueError(self._misfit(value))
         return checked
 
-    def _write(self, value: float) -> str:
+    def write(self, value: float) -> str:
+        """:meth:`DataType.write`."""
         # UDA 2.0 §2.5 separates the exponent by a capital E.
         return repr(value).upper()
 
@@ -228,9 +231,10 @@ class _Fixed(DataType[Decimal]):
         fixed = decimal.quantize(self._quantum, context=self._context)
         if fixed != decimal:
             raise ValueError(self._misfit(value))
-        return Decimal(self._write(fixed))
+        return Decimal(self.write(fixed))
 
-    def _write(self, value: Decimal) -> str:
+    def write(self, value: Decimal) -> str:
+        """:meth:`DataType.write`."""
         if not value:
             return "0"
         text = format(value, "f")
@@ -257,12 +261,12 @@ class _String(DataType[str]):
     def check(self, value: object) -> str:
         if not isinstance(value, str):
             raise TypeError(self._misfit(value))
-        # What is printable is also legal in XML, and isprintable is the quicker look.
-        if not value.isprintable() and forbidden_character(value) is not None:
+        if FORBIDDEN.search(value) is not None:
             raise ValueError(self._misfit(value))
         return str.__str__(value)
 
-    def _write(self, value: str) -> str:
+    def write(self, value: str) -> str:
+        """:meth:`DataType.write`."""
         return value
 
     def _read(self, text: str) -> str:
@@ -313,7 +317,8 @@ class _Boolean(DataType[bool]):
             raise TypeError(self._misfit(value))
         return value
 
-    def _write(self, value: bool) -> str:
+    def write(self, value: bool) -> str:
+        """:meth:`DataType.write`."""
         return "1" if value else "0"
 
     def _read(self, text: str) -> bool:
@@ -333,7 +338,8 @@ class _Date(DataType[datetime.date]):
             raise TypeError(self._misfit(value))
         return value
 
-    def _write(self, value: datetime.date) -> str:
+    def write(self, value: datetime.date) -> str:
+        """:meth:`DataType.write`."""
         return datetime.date.isoformat(value)
 
     def _read(self, text: str) -> datetime.date:
@@ -362,7 +368,8 @@ class _DateTime(DataType[datetime.datetime]):
             raise ValueError(self._misfit(value))
         return value
 
-    def _write(self, value: datetime.datetime) -> str:
+    def write(self, value: datetime.datetime) -> str:
+        """:meth:`DataType.write`."""
         return datetime.datetime.isoformat(value)
 
     def _read(self, text: str) -> datetime.datetime:
@@ -384,7 +391,8 @@ class _Time(DataType[datetime.time]):
             raise ValueError(self._misfit(value))
         return value
 
-    def _write(self, value: datetime.time) -> str:
+    def write(self, value: datetime.time) -> str:
+        """:meth:`DataType.write`."""
         return datetime.time.isoformat(value)
 
     def _read(self, text: str) -> datetime.time:
@@ -405,7 +413,8 @@ class _Binary(DataType[bytes]):
 
 
 class _Base64(_Binary):
-    def _write(self, value: bytes) -> str:
+    def write(self, value: bytes) -> str:
+        """:meth:`DataType.write`."""
         return base64.b64encode(value).decode("ascii")
 
     def _read(self, text: str) -> bytes:
@@ -415,7 +424,8 @@ class _Base64(_Binary):
 
 
 class _Hex(_Binary):
-    def _write(self, value: bytes) -> str:
+    def write(self, value: bytes) -> str:
+        """:meth:`DataType.write`."""
         return value.hex().upper()
 
     def _read(self, text: str) -> bytes:
@@ -438,7 +448,8 @@ class _UUID(DataType[uuid.UUID]):
             raise TypeError(self._misfit(value))
         return value
 
-    def _write(self, value: uuid.UUID) -> str:
+    def write(self, value: uuid.UUID) -> str:
+        """:meth:`DataType.write`."""
         return str(value)
 
     def _read(self, text: str) -> uuid.UUID:

@@ -27,7 +27,7 @@ from propchange.core.values.merging import Fold, FoldedChange
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import (
     Element,
-    forbidden_character,
+    check_carried,
     parse_tree,
     quote_attribute,
     unescape_text,
@@ -203,9 +203,7 @@ def _element(name: str, attributes: Iterable[tuple[str, str]]) -> str:
 
 
 def _quoted(name: str, text: str) -> str:
-    forbidden = forbidden_character(text)
-    if forbidden is not None:
-        raise ValueError(f"{name} holds {forbidden!r}, which XML 1.0 cannot carry")
+    check_carried(text, name)
     return quote_attribute(text)
 
 

@@ -140,6 +140,7 @@ class StateVariable(Generic[T]):
     """
 
     __slots__ = (
+        "_constrained",
         "_says_eventing",
         "allowed",
         "channel",
@@ -301,6 +302,9 @@ class StateVariable(Generic[T]):
         self.step: T | None = self._option("step", step, positive=True)
         self.minimum_delta: T | None = self._option("minimum_delta", minimum_delta, positive=True)
         self.allowed = self._allowed_values(allowed)
+        self._constrained = any(
+            each is not None for each in (self.minimum, self.maximum, self.step, self.allowed)
+        )
         self.minimum_interval = self._seconds(minimum_interval)
         self._check_options()
         self.initial: T = self._first_value(initial)
@@ -355,19 +359,28 @@ class StateVariable(Generic[T]):
             self.multicast, self.level = older.multicast, older.level
         self._check_options()
 
-    def check(self, value: object) -> T:
-        """Convert ``value`` to the data type, for :meth:`format`.
+    def check(self, value: object, option: str = "") -> T:
+        """Convert ``value`` to the data type, for :meth:`format`. ``option`` is put before
+        the value in errors, such as ``"initial: "``.
 
         Raises TypeError for a value of another kind. Raises ValueError for a value outside of the
         data type, the range, the steps or the allowed values. The message names the variable,
         the value and the allowed values.
         """
-        return self._checked("", value)
+        try:
+            checked = self.data_type.check(value)
+        except (TypeError, ValueError) as error:
+            raise self._misfit(option, error) from None
+        if self._constrained and not self._fits(checked):
+            raise ValueError(
+                f"{self._called()}: {option}{shown(value)} is not allowed, only {self._allowance()}"
+            )
+        return checked
 
     def format(self, value: T) -> str:
         """The text on the wire of a value that :meth:`check` has returned. Values with equal texts
-        are equal: no event is sent between them. Raises as :meth:`.DataType.check`."""
-        return self.data_type.format(value)
+        are equal: no event is sent between them."""
+        return self.data_type.write(value)
 
     def parse(self, text: str) -> T:
         """The value of a peer's text. Raises ValueError, which names the variable, for a text that
@@ -396,21 +409,15 @@ class StateVariable(Generic[T]):
             raise ValueError(f"{self._called()}: {option} is more than 0, not {shown(value)}")
         return checked
 
-    def _checked(self, option: str, value: object) -> T:
-        checked = self._typed(option, value)
-        if not self._fits(checked):
-            raise ValueError(
-                f"{self._called()}: {option}{shown(value)} is not allowed, only {self._allowance()}"
-            )
-        return checked
-
     def _typed(self, option: str, value: object) -> T:
         try:
             return self.data_type.check(value)
-        except TypeError as error:
-            raise TypeError(f"{self._called()}: {option}{error}") from None
-        except ValueError as error:
-            raise ValueError(f"{self._called()}: {option}{error}") from None
+        except (TypeError, ValueError) as error:
+            raise self._misfit(option, error) from None
+
+    def _misfit(self, option: str, error: TypeError | ValueError) -> TypeError | ValueError:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        return kind(f"{self._called()}: {option}{error}")
 
     def _allowed_values(self, allowed: Iterable[str] | None) -> tuple[T, ...] | None:
         if allowed is None:
@@ -491,7 +498,7 @@ class StateVariable(Generic[T]):
 
     def _first_value(self, initial: object) -> T:
         if initial is not None:
-            return self._checked("initial: ", initial)
+            return self.check(initial, "initial: ")
         candidates = [self.data_type.zero, self.minimum, self.maximum, *(self.allowed or ())]
         for candidate in candidates:
             if candidate is not None and self._fits(candidate):

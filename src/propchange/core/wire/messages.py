@@ -252,11 +252,10 @@ class EventMessage:
     """The body of an event message, shared by all subscriptions.
 
     ``changes`` are (variable, text) pairs; ``body`` is the encoded propertyset; ``updates``
-    counts the changes of state that were merged into it, 1 when none was. ``framed`` is a
-    place where the ``http`` room keeps the bytes that it makes of it.
+    counts the changes of state that were merged into it, 1 when none was.
     """
 
-    __slots__ = ("body", "changes", "framed", "updates")
+    __slots__ = ("body", "changes", "updates")
 
     def __init__(
         self, changes: tuple[tuple[str, str], ...], body: bytes, *, updates: int = 1
@@ -264,7 +263,6 @@ class EventMessage:
         self.changes = changes
         self.body = body
         self.updates = updates
-        self.framed: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<EventMessage {dict(self.changes)}>"
@@ -321,7 +319,6 @@ class Delivery:
         seq: int,
         message: EventMessage,
         subscription: Any,
-        *,
         fresh: bool = False,
     ) -> None:
         self.address = address

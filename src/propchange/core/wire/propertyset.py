@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from propchange.core.limits import Limits
 from propchange.core.wire.xml import (
+    check_carried,
     escape_text,
-    forbidden_character,
     local_name,
     parse_document,
     quote_attribute,
@@ -18,11 +18,17 @@ from propchange.core.wire.xml import (
 )
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["check_variable_name", "format_propertyset", "parse_propertyset"]
+__all__ = [
+    "check_variable_name",
+    "format_propertyset",
+    "parse_propertyset",
+    "write_propertyset",
+]
 
 _CLAUSE = "UDA 2.0 §4.3.2"
 _OPEN = '<?xml version="1.0"?>\n<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">\n'
 _CLOSE = "</e:propertyset>"
+_ESCAPED = re.compile("[&<>\r]")
 # The plain shape that nearly every device sends can be read at a look. These expressions match
 # nothing that expat would refuse or understand otherwise: ASCII, no markup but the expected tags,
 # no carriage return in a value (it would become a line feed), no > in it (for the sake of ]]>).
@@ -205,19 +211,26 @@ def format_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
     Raises ValueError for no change at all, for a variable that comes twice, for a name that
     cannot be an XML element name, and for a text with characters that XML 1.0 cannot carry.
     """
-    parts = [_OPEN]
+    changes = tuple(changes)
     names = set()
     for name, text in changes:
         check_variable_name(name)
         if name in names:
             raise ValueError(f"{name} stands twice in one propertyset ({_CLAUSE})")
         names.add(name)
-        forbidden = forbidden_character(text)
-        if forbidden:
-            raise ValueError(f"{name} holds {forbidden!r}, which XML 1.0 cannot carry")
-        parts.append(f"<e:property><{name}>{escape_text(text)}</{name}></e:property>\n")
+        check_carried(text, name)
     if not names:
         raise ValueError(f"a propertyset holds at least one variable ({_CLAUSE})")
+    return write_propertyset(changes)
+
+
+def write_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
+    """:func:`format_propertyset` for names and texts that have been checked."""
+    parts = [_OPEN]
+    for name, text in changes:
+        if _ESCAPED.search(text) is not None:
+            text = escape_text(text)
+        parts.append(f"<e:property><{name}>{text}</{name}></e:property>\n")
     parts.append(_CLOSE)
     return "".join(parts).encode()
 

@@ -16,9 +16,10 @@ from propchange.core.limits import Limits
 from propchange.errors import RemoteProtocolError
 
 __all__ = [
+    "FORBIDDEN",
     "Element",
+    "check_carried",
     "escape_text",
-    "forbidden_character",
     "local_name",
     "parse_document",
     "parse_tree",
@@ -33,18 +34,12 @@ _ENCODINGS = re.compile(
 )
 # Expat does not know this spelling, which devices use.
 _UTF_8_MISSPELT = re.compile(rb"""<\?xml[^>]{1,80}encoding=["']utf8["']""", re.IGNORECASE)
-# Documents that begin so are UTF-8, and their declaration needs no look.
-_PLAIN = (
-    b'<?xml version="1.0"?>',
-    b'<?xml version="1.0" encoding="utf-8"?>',
-    b'<?xml version="1.0" encoding="UTF-8"?>',
-    b"<e:propertyset ",
-)
 # From this size on many calls for pieces of text cost more than expat's buffer for them.
 _BUFFERED_BYTES = 512
 _SPACE = b" \t\r\n"
 _PADDING = b"\0" + _SPACE
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that XML 1.0 cannot carry, not even escaped."""
 
 
 # A carriage return that is not a reference would be read as a line feed.
@@ -84,11 +79,12 @@ def unescape_text(text: str) -> str:
     return text
 
 
-def forbidden_character(text: str) -> str | None:
-    """The first character of ``text`` that XML 1.0 cannot carry, not even escaped; None when all
-    can be written."""
-    found = _FORBIDDEN.search(text)
-    return found[0] if found else None
+def check_carried(text: str, name: str) -> None:
+    """Raises ValueError when ``text`` holds a character that XML 1.0 cannot carry. ``name`` is
+    what the error calls the text."""
+    found = FORBIDDEN.search(text)
+    if found is not None:
+        raise ValueError(f"{name} holds {found[0]!r}, which XML 1.0 cannot carry")
 
 
 def local_name(name: str) -> str:
@@ -111,15 +107,13 @@ def parse_document(
     """
     if not document or document[-1] in _PADDING or document[0] in _SPACE:
         document = _stripped(document)
-    plain = document.startswith(_PLAIN)
-    misspelt = not plain and _UTF_8_MISSPELT.match(document)
+    misspelt = _UTF_8_MISSPELT.match(document)
     parser = pyexpat.ParserCreate("utf-8" if misspelt else None)
     parser.StartDoctypeDeclHandler = _refuse_doctype
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
-    if not plain:
-        parser.XmlDeclHandler = _judge_declaration
+    parser.XmlDeclHandler = _judge_declaration
     if len(document) > _BUFFERED_BYTES:
         parser.buffer_text = True
     try:
