@@ -19,7 +19,6 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver import listener, sockets
 from propchange.driver.runtime import sleep
-from propchange.driver.server_connection import ConnectionTable
 from tests.wire import Until
 
 OK = Response(200, ((b"CONTENT-LENGTH", b"0"),))
@@ -481,7 +480,7 @@ def test_the_runtime_is_asked_to_tell_when_what_a_receipt_is_for_has_left(
     memory: Any, transport: Any
 ) -> None:
     answers = [OK, Response(200, (), b"r"), Response(200, (), b"r", receipt="r")]
-    table = ConnectionTable(memory, lambda request: answers.pop(0))
+    table = listener.Listener(memory, lambda request: answers.pop(0))
     peer = transport(table.accept()).make()
     for _ in range(2):
         peer.connection.data_received(notify(1))
@@ -496,7 +495,7 @@ def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(
     memory: Any, transport: Any
 ) -> None:
     told: list[tuple[str, object]] = []
-    table = ConnectionTable(
+    table = listener.Listener(
         memory,
         lambda request: Response(200, receipt="r"),
         sent=lambda response: told.append(("sent", response.receipt)),
@@ -512,7 +511,7 @@ def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(
 async def test_a_connection_that_was_accepted_too_late_is_refused(
     memory: Any, transport: Any
 ) -> None:
-    table = ConnectionTable(memory, named)
+    table = listener.Listener(memory, named)
     await table.close()
     peer = transport(table.accept()).make()
     assert peer.calls == ["close"]
@@ -523,7 +522,7 @@ async def test_a_connection_that_was_accepted_too_late_is_refused(
 def test_the_stream_ends_at_the_next_turn_once_the_last_answer_has_left(
     memory: Any, transport: Any
 ) -> None:
-    table = ConnectionTable(memory, named)
+    table = listener.Listener(memory, named)
     peer = transport(table.accept()).make()
     peer.unwritten = 1
     peer.connection.data_received(notify(1, version="1.0"))
@@ -538,7 +537,7 @@ def test_the_stream_ends_at_the_next_turn_once_the_last_answer_has_left(
 def test_a_table_without_connections_leaves_nothing_with_the_runtime(
     memory: Any, transport: Any
 ) -> None:
-    table = ConnectionTable(memory, named)
+    table = listener.Listener(memory, named)
     peers = [transport(table.accept()).make() for _ in range(2)]
     for number, peer in enumerate(peers):
         assert memory.armed == 1

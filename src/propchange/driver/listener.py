@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.connection_table import ConnectionTable
 from propchange.driver.runtime import Listening
-from propchange.driver.server_connection import ConnectionTable
+from propchange.driver.server_connection import ServerConnection
 
 __all__ = ["Listener"]
 
@@ -22,6 +23,10 @@ class Listener(ConnectionTable):
     """
 
     _listening: Listening | None = None
+
+    def accept(self) -> ServerConnection:
+        """The connection of a peer that is being accepted."""
+        return ServerConnection(self)
 
     async def open(self, host: str | None = None, ports: Sequence[int] = (0,)) -> None:
         """Listen on the first free one of ``ports`` (0: any) of ``host``, an address, None being

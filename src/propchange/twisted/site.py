@@ -24,7 +24,8 @@ from twisted.web.http_headers import Headers
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import HeaderPairs, Request
-from propchange.driver.server_connection import ConnectionTable, ServerConnection
+from propchange.driver.connection_table import AcceptedConnection, ConnectionTable
+from propchange.driver.server_connection import ServerConnection
 from propchange.twisted.reporting import product
 from propchange.twisted.runtime import Reactor, Stream, TwistedRuntime
 
@@ -74,7 +75,7 @@ class Channel:
     that a request of ``twisted.web`` calls of its channel."""
 
     transport: Any
-    _connection: ServerConnection
+    _connection: AcceptedConnection
     _request: Any
 
     def __init__(self, site: Site, received: Request) -> None:
@@ -88,7 +89,7 @@ class Channel:
 
     # --- for the connection ---
 
-    def begin(self, connection: ServerConnection) -> None:
+    def begin(self, connection: AcceptedConnection) -> None:
         """Let the resource render the request."""
         received = self._received
         self._connection = connection
