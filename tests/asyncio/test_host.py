@@ -313,30 +313,6 @@ async def test_what_cannot_be_listened_on_is_told_and_the_services_are_let_go(
         thermometer.temperature += 1
 
 
-async def test_a_change_while_listening_fails_leaves_no_timer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    service = Service(
-        type="urn:example-org:service:Meter:1",
-        variables=[StateVariable("ui4", name="Power", minimum_interval=60)],
-    )
-
-    hosted = hosting(service)
-
-    async def listen() -> None:
-        service["Power"] = 1
-        service["Power"] = 2
-        for _ in range(3):
-            await asyncio.sleep(0)
-        raise ConnectionFailed("no")
-
-    monkeypatch.setattr(hosted, "_listen", listen)
-    with pytest.raises(ConnectionFailed):
-        await hosted.__aenter__()
-    assert hosted._timer.when is None
-    service["Power"] = 3
-
-
 async def test_a_host_is_entered_once(thermometer: Thermometer) -> None:
     hosted = hosting(thermometer)
     async with hosted:

@@ -20,9 +20,9 @@ from propchange.core.limits import Limits
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.propertyset import format_propertyset
+from propchange.driver.machine import product
 from propchange.twisted import Service as TwistedService
 from propchange.twisted import Site
-from propchange.twisted.reporting import product
 
 PATIENCE = 5.0
 """Seconds until a test gives up. What is right comes long before."""

@@ -143,6 +143,8 @@ class MemoryRuntime:
     """A runtime whose time the test moves. ``connects`` are the attempts to connect, of which the
     test says what becomes; coroutines run as asyncio's tasks."""
 
+    from_thread = "memory.call"
+
     def __init__(self) -> None:
         self.time = 100.0
         self._calls: list[tuple[float, int, _Armed, Callable[[], None]]] = []
@@ -189,6 +191,10 @@ class MemoryRuntime:
         attempt = Attempt(connection, endpoint, source, seconds, failed)
         self.connects.append(attempt)
         return attempt
+
+    async def listen(self, accept: Any, *, host: str | None, ports: Any) -> Any:
+        """Fails; what happens meanwhile is for a subclass to say."""
+        raise OSError(98, "in use")
 
     def future(self) -> Any:
         return asyncio.get_running_loop().create_future()

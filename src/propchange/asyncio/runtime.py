@@ -44,6 +44,8 @@ the platform has such a clock."""
 class AsyncioRuntime:
     """A :class:`~propchange.driver.runtime.Runtime` on the running loop. To be made inside it."""
 
+    from_thread = "loop.call_soon_threadsafe"
+
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.now = monotonic

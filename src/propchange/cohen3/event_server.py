@@ -17,9 +17,9 @@ from propchange.core.subscriber.notify_routing import EarlyMessages
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.driver.machine import product
 from propchange.errors import RemoteProtocolError
 from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
-from propchange.twisted.reporting import product
 
 __all__ = ["POLICY", "Event", "EventServer", "own_delivery_url"]
 

@@ -38,8 +38,7 @@ from propchange.twisted.addresses import on_link_for
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.messages import read_body
 from propchange.twisted.reactors import Reactor, clock_of, later_of
-from propchange.twisted.reporting import default_policy
-from propchange.twisted.service import EventURL, Service
+from propchange.twisted.service import EventURL, Service, default_policy
 
 __all__ = ["EventSubscriptionServer"]
 

@@ -146,10 +146,26 @@ class DeliveryPool:
         carry nothing, at once, and wait until they are gone."""
         await self._gone(c for c in self._open if c.idle.route[0] in endpoints and not c.delivery)
 
+    async def give_up(self, ended: Ended) -> None:
+        """Abort the deliveries that were sent with ``ended``, end the connections that carried
+        such a delivery last, and wait until they are gone."""
+        for delivery, whose in self._all_waiting():
+            if whose == ended:
+                self.abort(delivery)
+        connections = [c for c in self._open if c.ended == ended]
+        for connection in connections:
+            if connection.let_go() is not None:
+                connection.abort()
+        await self._gone(connections)
+
+    def _all_waiting(self) -> list[tuple[Delivery, Ended]]:
+        routes = [route.waiting.items() for route in self._routes.values()]
+        return [item for items in (self._waiting.items(), *routes) for item in items]
+
     async def close(self) -> None:
         """Abort everything, and wait until every connection is gone. Safe to call again."""
         self._closing = True
-        for delivery in (*self._waiting, *(d for r in self._routes.values() for d in r.waiting)):
+        for delivery, _ in self._all_waiting():
             self.abort(delivery)
         for connection in tuple(self._open):
             if connection.let_go() is not None:
@@ -393,7 +409,7 @@ class DeliveryConnection:
             self.abort()
         elif self._unwritten():
             self._transport.abort()
-        else:
+        elif not self._transport.is_closing():
             self._transport.close()
 
     def abort(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +21,9 @@ from propchange.core.local_addresses import (
     InterfaceKind,
     interface_kind_by_sysfs,
 )
+from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.interfaces import Interfaces
 
 __all__ = [
@@ -29,8 +32,15 @@ __all__ = [
     "in_container",
     "kind_of",
     "own_interfaces",
+    "product",
     "source_towards",
 ]
+
+
+def product(uda: str) -> str:
+    """The value of SERVER and USER-AGENT for a program on this machine that follows version
+    ``uda``."""
+    return server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}")
 
 
 def own_interfaces(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from propchange.core.publisher.outcomes import (
+    AttemptFailed,
+    Merged,
+    MessageAbandoned,
+    PublisherOutcome,
+    Refused,
+)
 from propchange.core.subscriber.events import Status, StatusChange
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
@@ -19,7 +27,7 @@ from propchange.core.subscriber.record import SubscriptionRecord
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["GuardedTap", "Warnings", "report"]
+__all__ = ["GuardedTap", "Warnings", "report", "report_publisher"]
 
 _KEYS = 256
 """Different warnings remembered; beyond it the oldest may be told again."""
@@ -79,7 +87,7 @@ _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 
 
 def report(outcome: SubscriberOutcome, warnings: Warnings) -> None:
-    """Tell an outcome of a subscriber, whatever the runtime does with it beside."""
+    """Log an outcome of a subscriber."""
     match outcome:
         case StatusChange(record, status, cause, reason):
             assert isinstance(record, SubscriptionRecord)
@@ -109,5 +117,23 @@ def report(outcome: SubscriberOutcome, warnings: Warnings) -> None:
         case NotifyRefused(peer, target, status, reason):
             who = peer.host if peer else "somebody"
             warnings.warn((who, status), f"{who} was answered {status} at {target}: {reason}")
+        case _:
+            warnings.logger.debug("%s", outcome)
+
+
+def report_publisher(outcome: PublisherOutcome, warnings: Warnings) -> None:
+    """Log an outcome of a publisher. What a peer can vary at will is in no key, or it could flood
+    the log."""
+    match outcome:
+        case Refused(service, peer, status, reason):
+            who = peer.host if peer else "somebody"
+            warnings.warn((who, status), f"{who} was refused at {service} with {status}: {reason}")
+        case MessageAbandoned(sid, seq, reason):
+            warnings.warn(MessageAbandoned, f"SEQ {seq} did not reach {sid}: {reason}")
+        case AttemptFailed(_, seq, url, reason):
+            host = urlsplit(url).hostname
+            warnings.warn((AttemptFailed, host), f"SEQ {seq} not taken by {url}: {reason}")
+        case Merged(sid, _, updates):
+            warnings.warn(Merged, f"{sid} is behind: {updates} events were merged for it")
         case _:
             warnings.logger.debug("%s", outcome)

@@ -158,6 +158,9 @@ class Datagrams(Protocol):
 class Runtime(Protocol):
     """An event loop. All of it is to be called in the loop's own thread."""
 
+    from_thread: str
+    """What a program writes to have something called in the loop's thread, from another."""
+
     def now(self) -> float:
         """Seconds on a clock that never goes back. It counts while the machine sleeps, where the
         system has such a clock."""

@@ -28,7 +28,7 @@ from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
 from propchange.driver.documents import Documents
-from propchange.driver.machine import Machine, own_interfaces
+from propchange.driver.machine import Machine, own_interfaces, product
 from propchange.driver.reporting import Warnings, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
@@ -39,7 +39,6 @@ from propchange.twisted.listening import listen
 from propchange.twisted.messages import answer, read_body, read_request
 from propchange.twisted.reactors import all_of, clock_of, later_of
 from propchange.twisted.remote import RemoteDevice, RemoteService
-from propchange.twisted.reporting import product
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 from propchange.twisted.sightings import Sighting
 from propchange.twisted.site import Site

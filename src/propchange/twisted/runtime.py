@@ -73,6 +73,8 @@ class TwistedRuntime:
     """A :class:`~propchange.driver.runtime.Runtime` on ``reactor``, None being the installed
     one."""
 
+    from_thread = "reactor.callFromThread"
+
     def __init__(self, reactor: Reactor | None = None) -> None:
         self.reactor = reactor or default_reactor()
         self.now = clock_of(self.reactor)

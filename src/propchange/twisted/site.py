@@ -25,8 +25,8 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import HeaderPairs, Request
 from propchange.driver.connection_table import AcceptedConnection, ConnectionTable
+from propchange.driver.machine import product
 from propchange.driver.server_connection import ServerConnection
-from propchange.twisted.reporting import product
 from propchange.twisted.runtime import Reactor, Stream, TwistedRuntime
 
 __all__ = ["Channel", "Site"]

@@ -79,7 +79,7 @@ class Batch:
         self.parent: Batch | None = None
         self.around: Batch | None = None
         self.before: dict[Any, Any] = {}
-        self.cancel_watch: Callable[[], None] | None = None
+        self.cancel_watch: Callable[[], object] | None = None
 
     def has(self, key: Any) -> bool:
         """Whether the value under ``key`` was assigned in this batch or one around it."""

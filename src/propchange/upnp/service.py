@@ -49,7 +49,7 @@ class ServiceSink(Protocol):
         """Take variables that have really changed, evented ones only, with their texts for
         the wire. Must not wait. When it raises, the assignment is undone."""
 
-    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
         """Call ``callback`` at the next turn of the loop; the result cancels that."""
 
 

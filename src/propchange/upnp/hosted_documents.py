@@ -1,4 +1,4 @@
-"""What a host serves besides eventing: the description, the service descriptions, control."""
+"""What a host answers besides SUBSCRIBE: the description, the SCPDs, control."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.service import Service
 
-__all__ = ["DESCRIPTION_PATH", "Documents"]
+__all__ = ["DESCRIPTION_PATH", "HostedDocuments"]
 
 DESCRIPTION_PATH = "/description.xml"
 
@@ -45,7 +45,7 @@ async def _awaited(given: Awaitable[object]) -> Response:
     return response
 
 
-class Documents:
+class HostedDocuments:
     """The answers to GET, HEAD and POST for one placed device. The documents are made once."""
 
     def __init__(

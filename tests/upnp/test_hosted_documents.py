@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from propchange.asyncio.hosting import DESCRIPTION_PATH, Documents
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.upnp.device import Device, place_device
+from propchange.upnp.hosted_documents import DESCRIPTION_PATH, HostedDocuments
 from propchange.upnp.service import Service
 
 LOCAL = Endpoint("10.0.0.1", 8123)
@@ -29,10 +29,10 @@ def service() -> Thermometer:
     return Thermometer()
 
 
-def documents_of(service: Service, *, uda: str = "1.1") -> Documents:
+def documents_of(service: Service, *, uda: str = "1.1") -> HostedDocuments:
     placed = place_device(Device("Workbench", services=[service]), "uuid:1")
     policy = PublisherPolicy(uda=uda, server="os/1 UPnP/1.1 product/1", hosts=frozenset({"nas"}))
-    return Documents(placed, policy, lambda: b"today")
+    return HostedDocuments(placed, policy, lambda: b"today")
 
 
 def request(
@@ -53,7 +53,7 @@ def request(
     )
 
 
-def answer(documents: Documents, request: Request) -> Response:
+def answer(documents: HostedDocuments, request: Request) -> Response:
     response = documents.respond(request)
     assert isinstance(response, Response)
     return response

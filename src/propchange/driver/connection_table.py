@@ -1,0 +1,240 @@
+"""The connections of a listener: room for them, their deadlines, their end.
+
+A connection stands in at most one of four queues: ``idle`` (waits for a request), ``reading``
+(waits for the rest of one), ``writing`` (waits for the peer to read), ``lingering`` (waits for the
+peer's end). All deadlines in one queue have the same length, so a queue is always in order, and
+one timer serves all connections. Where there is no room for a new connection, the one that was idle
+for longest makes it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.core.wire.messages import HeaderPairs, Request, Response
+from propchange.driver.runtime import Future, Runtime, Tasks, Transport
+from propchange.driver.timer import Timer, expired, first_deadline
+from propchange.http import encode_response
+
+__all__ = ["AcceptedConnection", "Answer", "ConnectionTable", "Respond", "WrittenElsewhere"]
+
+
+class AcceptedConnection(Protocol):
+    """A connection as its table sees it, and whoever writes an answer on it:
+    :class:`.ServerConnection`."""
+
+    transport: Transport
+    asked: bool
+    """Whether a request, or something malformed, has come."""
+
+    def answered(self, *, last: bool, left: Callable[[bool], object] | None = None) -> None:
+        """The answer is written. ``last``: the connection ends with it. ``left(True)`` is called
+        once all of it has left this process, with the end of the stream if it is the last one;
+        ``left(False)`` if the connection breaks before."""
+
+    def time_out(self) -> None:
+        """A request took too long to come."""
+
+    def end(self) -> None:
+        """End the connection once what is written has left."""
+
+    def drop(self) -> None:
+        """End the connection now, whatever is under way."""
+
+
+class WrittenElsewhere(Protocol):
+    """An answer that somebody else writes, with the functions of the connection's transport.
+
+    ``begin`` is called first. Then, any number of times, ``pause`` and ``resume``, from inside the
+    runtime's write. ``lost`` is called if the connection ends before
+    :meth:`AcceptedConnection.answered` was called.
+    """
+
+    def begin(self, connection: AcceptedConnection) -> None:
+        """Write the answer, now or later, then call ``connection.answered``."""
+
+    def pause(self) -> None:
+        """Too much is unwritten: write no more."""
+
+    def resume(self) -> None:
+        """Write on."""
+
+    def lost(self, error: Exception | None) -> None:
+        """The connection is no more."""
+
+
+Answer = Response | Awaitable[Response] | WrittenElsewhere
+
+Respond = Callable[[Request], Answer]
+"""Answers a request: at once, later, or by somebody else."""
+
+
+def _ignore(response: Response) -> None:
+    pass
+
+
+class ConnectionTable:
+    """All connections of one listener, and what they have in common.
+
+    In the end call :meth:`close`.
+
+    ``respond`` is called once per request, in the order of each connection. What it raises is
+    logged and answered 500. What ``headers`` gives goes on the answers that are made here: to
+    malformed (4xx, 5xx) and overdue (408) requests. ``history`` is told who connects, and what
+    comes to nothing.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        respond: Respond,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        sent: Callable[[Response], object] = _ignore,
+        lost: Callable[[Response], object] = _ignore,
+        headers: Callable[[], HeaderPairs] = tuple,
+        history: ConnectionHistory | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.respond = respond
+        self.limits = limits
+        self.sent = sent
+        self.lost = lost
+        self.headers = headers
+        self.history = history
+        self.logger = logger or logging.getLogger("propchange.http")
+        self.now = runtime.now
+        self.idle_seconds = limits.idle_seconds
+        self.tasks = Tasks(runtime)
+        self.idle: dict[AcceptedConnection, float] = {}
+        self.reading: dict[AcceptedConnection, float] = {}
+        self.writing: dict[AcceptedConnection, float] = {}
+        self.lingering: dict[AcceptedConnection, float] = {}
+        self.last_response: Response | None = None
+        self.last_encoded = b""
+        self._open: set[AcceptedConnection] = set()
+        self._per_address: Counter[str] = Counter()
+        self._unended = 0
+        self._ended: Future[None] | None = None
+        self._closing = False
+        self._timer = Timer(runtime.call_later, limits, self._sweep, clock=runtime.now)
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open now."""
+        return len(self._open)
+
+    async def close(self) -> None:
+        """End all connections and admit no more. Answers that are written still leave, for
+        ``limits.linger_seconds`` at most; answers that are being made are given up."""
+        self._closing = True
+        for connection in tuple(self._open):
+            connection.end()
+        alarm = None
+        if self._open:
+            alarm = self.runtime.call_later(max(self.limits.linger_seconds, 0.001), self._drop_all)
+        try:
+            await self.tasks.close()
+            if self._unended:
+                self._ended = self.runtime.future()
+                await self._ended
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            self._drop_all()
+            self._timer.close()
+
+    def _drop_all(self) -> None:
+        for connection in tuple(self._open):
+            connection.drop()
+
+    # --- for a connection ---
+
+    def admit(self, connection: AcceptedConnection) -> bool:
+        """Whether there is room for ``connection``. The longest idle one makes room."""
+        self._unended += 1
+        if self._closing:
+            return False
+        admitted = self._make_room(connection)
+        if self.history is not None:
+            tell = self.history.connected if admitted else self.history.turned_away
+            tell(connection.transport.peer, self.now())
+        return admitted
+
+    def _make_room(self, connection: AcceptedConnection) -> bool:
+        if len(self._open) >= self.limits.connections:
+            longest = next(iter(self.idle), None)
+            if longest is None:
+                return False
+            longest.drop()
+        host = connection.transport.peer.host
+        if self._per_address[host] >= self.limits.connections_per_address:
+            own = (idle for idle in self.idle if idle.transport.peer.host == host)
+            longest = next(own, None)
+            if longest is None:
+                return False
+            longest.drop()
+        self._per_address[host] += 1
+        self._open.add(connection)
+        return True
+
+    def forget(self, connection: AcceptedConnection) -> None:
+        """``connection`` has ended, or has been told to: its room is free."""
+        if connection not in self._open:
+            return
+        self._open.remove(connection)
+        peer = connection.transport.peer
+        if self.history is not None and not connection.asked and not self._closing:
+            self.history.ended_empty(peer, self.now())
+        self._per_address[peer.host] -= 1
+        if not self._per_address[peer.host]:
+            del self._per_address[peer.host]
+        if not self._open:
+            self._timer.close()  # leave nothing with the runtime
+
+    def ended(self) -> None:
+        """A connection is no more."""
+        self._unended -= 1
+        if not self._unended and self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    def watch(self) -> None:
+        """A queue that was empty has got its first connection."""
+        when = first_deadline(self.idle, self.reading, self.writing, self.lingering)
+        if when is not None:
+            self._timer.set(when)
+
+    def encode(self, response: Response, *, head_only: bool) -> bytes:
+        """The bytes of ``response``. Those of a plain one are kept, because its very object
+        may be the next answer too."""
+        if response is self.last_response and not head_only:
+            return self.last_encoded
+        encoded = encode_response(response, head_only=head_only)
+        if response.receipt is None and not (response.close or response.body or head_only):
+            self.last_response = response
+            self.last_encoded = encoded
+        return encoded
+
+    def refusal(self, status: int, http_version: str = "1.1") -> Response:
+        """An answer to what never became a request, the last one of its connection."""
+        headers = (*self.headers(), (b"CONTENT-LENGTH", b"0"))
+        return Response(status, headers, http_version=http_version, close=True)
+
+    def report(self, response: Response, left: bool) -> None:
+        """Call ``sent`` or ``lost`` for ``response``."""
+        (self.sent if left else self.lost)(response)
+
+    def _sweep(self, now: float) -> None:
+        for queue in (self.idle, self.reading, self.writing, self.lingering):
+            for connection in expired(queue, now):
+                if queue is self.reading:
+                    connection.time_out()
+                else:
+                    connection.drop()
+        self.watch()

@@ -1,0 +1,353 @@
+"""The device side on a runtime: a publisher's protocol, its deliveries, and a device that listens.
+
+How :class:`Publication` drives :class:`.PublisherProtocol`, for whoever changes it:
+
+* The protocol is told of everything with the time: an assignment to a state variable, a request, a
+  response that has left or was lost, the end of a delivery, a deadline. It answers requests at
+  once. What else follows waits in it, to be taken.
+* Taking is done once per turn of the loop (:meth:`Publication.pump`), however much has happened in
+  that turn: a hundred assignments wake the pump once. It takes outcomes first, because an attempt
+  that has timed out gives its connection back. Then it takes as many deliveries as connections are
+  free, and sets the one timer to the protocol's next deadline.
+* A delivery goes to the :class:`.DeliveryPool`, which may be shared with others. Its end comes
+  back by the pool's callback, and the next pump takes the next delivery.
+* Each service has a sink for its assignments, which refuses another thread than the loop's.
+* Whoever waits (``subscribed``, ``drained``) is asked after each pump whether the condition is
+  true.
+
+:class:`DeviceHost` adds what a device needs on the network: the listener, and the documents.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from email.utils import formatdate
+from typing import Any
+
+from propchange.core.limits import Limits
+from propchange.core.local_addresses import OnLink
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.outcomes import AttemptTimedOut
+from propchange.core.publisher.protocol import PublisherProtocol
+from propchange.core.publisher.records import EventedVariable
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.driver.delivery_pool import DeliveryPool
+from propchange.driver.listener import Listener
+from propchange.driver.reporting import Warnings, report_publisher
+from propchange.driver.runtime import Future, Runtime
+from propchange.driver.sockets import cannot_listen
+from propchange.driver.timer import Timer
+from propchange.errors import ConnectionFailed
+from propchange.upnp.device import PlacedDevice
+from propchange.upnp.hosted_documents import HostedDocuments
+from propchange.upnp.service import Service
+
+__all__ = ["DeviceHost", "Publication", "Tap", "http_date"]
+
+Tap = Callable[[object], None]
+"""Called with each Request and Response as it passes, each Delivery, and each outcome."""
+
+OnPublish = Sequence[Callable[[dict[str, str]], object]]
+"""Each is called with the changes of every event before they are moderated or merged."""
+
+
+def http_date() -> bytes:
+    """The value of DATE."""
+    return formatdate(usegmt=True).encode("ascii")
+
+
+class Publication:
+    """Drives one :class:`.PublisherProtocol`: services publish through it to their subscribers.
+
+    ``pool`` carries the deliveries, and may be shared. ``on_link`` gives the prefixes of the
+    interface that has an address. ``tap`` is called with each delivery and outcome. To be made
+    and used in the thread of the loop; in the end call :meth:`stop`, then :meth:`close`.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        pool: DeliveryPool,
+        *,
+        policy: PublisherPolicy,
+        limits: Limits,
+        on_link: Callable[[Endpoint], Sequence[OnLink]],
+        date: Callable[[], bytes] | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.now = runtime.now
+        self.protocol = PublisherProtocol(
+            new_sid=lambda: f"uuid:{uuid.uuid4()}",
+            on_link=on_link,
+            policy=policy,
+            limits=limits,
+            date=date,
+        )
+        self._pool = pool
+        self._connections = limits.delivery_connections
+        self._in_flight = 0
+        self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
+        self._pump_queued = False
+        self._stopped = False
+        self._services: list[Service] = []
+        self._waiters: list[tuple[Callable[[], bool], Future[None]]] = []
+        self._tap = tap
+        self._warnings = Warnings(logging.getLogger("propchange.publisher"))
+
+    def add(self, service: Service, path: str, *, on_publish: OnPublish = ()) -> None:
+        """Publish what is assigned to ``service`` at the event URL ``path``, empty for a service
+        that has no evented variables. Raises RuntimeError when it is published already."""
+        if path:
+            texts = service.initial_texts()
+            self.protocol.add_service(
+                path, {name: _evented(service.variables[name], texts[name]) for name in texts}
+            )
+        service.attach(_Sink(self, path, on_publish))
+        self._services.append(service)
+
+    # --- inputs of the protocol ---
+
+    def receive_request(self, request: Request) -> Response:
+        """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
+        :meth:`response_sent` or :meth:`response_lost` once it has left or cannot."""
+        response = self.protocol.receive_request(request, self.now())
+        self.queue_pump()
+        return response
+
+    def response_sent(self, response: Response) -> None:
+        """The response has left: the initial event may go."""
+        self.protocol.response_sent(response, self.now())
+        self.queue_pump()
+
+    def response_lost(self, response: Response) -> None:
+        """The connection broke before the response was out."""
+        self.protocol.response_lost(response, self.now())
+        self.queue_pump()
+
+    def _delivery_ended(
+        self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
+    ) -> None:
+        self._in_flight -= 1
+        self.protocol.delivery_ended(delivery, result, self.now())
+        if not self._pump_queued:
+            self.queue_pump()
+
+    def _deadline(self, now: float) -> None:
+        self.protocol.handle_deadline(now)
+        self.pump()
+
+    # --- outputs of the protocol ---
+
+    def queue_pump(self) -> None:
+        """Call :meth:`pump` at the next turn of the loop, once."""
+        if not self._pump_queued and not self._stopped:
+            self._pump_queued = True
+            self.runtime.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Take what the protocol has to give."""
+        self._pump_queued = False
+        if self._stopped:
+            return
+        protocol = self.protocol
+        self._report_outcomes()
+        deliveries = protocol.take_deliveries(self._connections - self._in_flight)
+        if deliveries:
+            self._in_flight += len(deliveries)
+            send, ended = self._pool.send, self._delivery_ended
+            for delivery in deliveries:
+                if self._tap is not None:
+                    self._tap(delivery)
+                send(delivery, ended)
+            self._report_outcomes()
+        self._timer.set(protocol.next_deadline())
+        if self._waiters:
+            self._wake()
+
+    def _report_outcomes(self) -> None:
+        for outcome in self.protocol.take_outcomes():
+            if self._tap is not None:
+                self._tap(outcome)
+            if isinstance(outcome, AttemptTimedOut):
+                self._in_flight -= 1
+                self._pool.abort(outcome.delivery)
+            else:
+                report_publisher(outcome, self._warnings)
+
+    # --- waiting ---
+
+    async def subscribed(self) -> bool:
+        """Wait until a subscriber that is still there has had its initial event. False when
+        :meth:`stop` was called before."""
+        return await self._until(
+            lambda: any(subscription.heard for subscription in self.protocol.subscriptions)
+        )
+
+    async def drained(self) -> bool:
+        """Wait until every subscriber has been told everything, or cannot be told. False when
+        :meth:`stop` was called before."""
+        self.pump()
+        return await self._until(lambda: self.protocol.settled)
+
+    async def _until(self, condition: Callable[[], bool]) -> bool:
+        while not condition():
+            if self._stopped:
+                return False
+            waiter = (condition, self.runtime.future())
+            self._waiters.append(waiter)
+            try:
+                await waiter[1]
+            finally:
+                self._waiters.remove(waiter)
+        return True
+
+    def _wake(self) -> None:
+        for condition, future in tuple(self._waiters):
+            if not future.done() and condition():
+                future.set_result(None)
+
+    # --- the end ---
+
+    def stop(self) -> None:
+        """Publish no more: the services keep their values and send nothing. Safe to call
+        again."""
+        self._stopped = True
+        while self._services:
+            self._services.pop().detach()
+        self._timer.close()
+        for _, future in tuple(self._waiters):
+            if not future.done():
+                future.set_result(None)
+
+    async def close(self) -> None:
+        """After :meth:`stop`: give up what is under way, and wait until the connections that
+        carried this publication's deliveries are gone."""
+        await self._pool.give_up(self._delivery_ended)
+
+
+class _Sink:
+    """Where the changes of one service go (a :class:`.ServiceSink`)."""
+
+    __slots__ = ("_on_publish", "_path", "_publication", "_thread")
+
+    def __init__(self, publication: Publication, path: str, on_publish: OnPublish) -> None:
+        self._publication = publication
+        self._path = path
+        self._on_publish = on_publish
+        self._thread = threading.get_ident()
+
+    def check_caller(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "a service is assigned to in the thread of its loop; from another thread use "
+                f"{self._publication.runtime.from_thread}(setattr, service, name, value)"
+            )
+
+    def publish(self, changes: dict[str, str]) -> None:
+        publication = self._publication
+        publication.protocol.update(self._path, changes, publication.now())
+        publication.queue_pump()
+        for call in self._on_publish:
+            call(changes)
+
+    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
+        return self._publication.runtime.call_soon(callback).cancel
+
+
+def _evented(variable: StateVariable[Any], text: str) -> EventedVariable:
+    return EventedVariable(
+        text,
+        minimum_interval=variable.minimum_interval,
+        minimum_delta=variable.minimum_delta,
+        merge=variable.merge,
+    )
+
+
+class DeviceHost:
+    """A placed device on the network: its documents, its control URLs, its event URLs.
+
+    Call :meth:`open`, and in the end :meth:`close`.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        placed: PlacedDevice,
+        *,
+        policy: PublisherPolicy,
+        limits: Limits,
+        on_link: Callable[[Endpoint], Sequence[OnLink]],
+        tap: Tap | None = None,
+    ) -> None:
+        self._placed = placed
+        self._tap = tap
+        self._documents = HostedDocuments(placed, policy, http_date)
+        self._pool = DeliveryPool(runtime, limits=limits)
+        self.publication = Publication(
+            runtime,
+            self._pool,
+            policy=policy,
+            limits=limits,
+            on_link=on_link,
+            date=http_date,
+            tap=tap,
+        )
+        server = (b"SERVER", policy.server.encode("latin-1", "replace"))
+        self._listener = Listener(
+            runtime,
+            self._respond,
+            limits=limits,
+            sent=self.publication.response_sent,
+            lost=self.publication.response_lost,
+            headers=lambda: ((b"DATE", http_date()), server),
+        )
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens; ``0.0.0.0`` and ``::`` stand for all addresses of their family."""
+        return self._listener.endpoints
+
+    async def open(self, host: str | None, ports: Sequence[int]) -> None:
+        """Publish the services, and listen on the first free one of ``ports`` (0: any) of
+        ``host``, an address, None being all. Raises ConnectionFailed when the port or the address
+        is not to be had, RuntimeError when a service is published already."""
+        try:
+            for placed in self._placed.all_services():
+                path = f"/{placed.event_path}" if placed.event_path else ""
+                self.publication.add(placed.service, path)
+            await self._listener.open(host, ports)
+        except BaseException as error:
+            self.publication.stop()
+            if isinstance(error, OSError):
+                raise ConnectionFailed(cannot_listen(host, ports, error)) from error
+            raise
+
+    async def close(self) -> None:
+        """Leave the network. Events that have not been delivered are not: see
+        :meth:`Publication.drained`. Safe to call again."""
+        self.publication.stop()
+        await self._pool.close()
+        await self._listener.close()
+
+    def _respond(self, request: Request) -> Response | Awaitable[Response]:
+        if self._tap is not None:
+            self._tap(request)
+        response = self._documents.respond(request)
+        if response is None:
+            response = self.publication.receive_request(request)
+        if self._tap is None:
+            return response
+        if isinstance(response, Response):
+            self._tap(response)
+            return response
+        return self._tapped(response, self._tap)
+
+    async def _tapped(self, answer: Awaitable[Response], tap: Tap) -> Response:
+        response = await answer
+        tap(response)
+        return response
