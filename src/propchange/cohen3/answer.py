@@ -1,4 +1,4 @@
-"""What the other side has answered, and the protocol that reads one answer."""
+"""An answer of a peer, and the protocol that reads one."""
 
 from __future__ import annotations
 
@@ -35,10 +35,9 @@ class PeerResponse(NamedTuple):
 
 
 class AnswerProtocol(Protocol, Logger):
-    """A connection that carries one request, which somebody else sends: reads the answer, in any
-    number of chunks, and ends the connection. An answer has ``seconds`` to come.
-
-    Either :meth:`answered` or :meth:`broken` is called, once."""
+    """Reads the answer to one request, which its owner sends, and ends the connection. The answer
+    may come in any number of chunks, within ``seconds``. Then :meth:`answered` is called, or
+    :meth:`broken` when there is no answer."""
 
     transport: Any
 

@@ -66,7 +66,7 @@ class EventDispatcher:
         self.event_dispatcher_event_callbacks: dict[str, list[Listener]] = {}
 
     def register_event(self, *event_names: str) -> None:
-        """Make events that can be bound to. What was bound to one of the same name is dropped."""
+        """Make events that can be bound to, without the listeners of an event of the same name."""
         for name in event_names:
             own = getattr(self, f"on_{name}", None)
             self.event_dispatcher_event_callbacks[name] = [] if own is None else [own]

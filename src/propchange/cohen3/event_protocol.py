@@ -41,11 +41,11 @@ _RENEWED_BEFORE = 30
 
 
 class _Record:
-    """What is remembered of a service: ``asked``, the seconds to ask for, ``told``, what
-    ``set_timeout`` was told last, and ``failures``, those since the last grant.
+    """What is remembered of a service: ``asked``, the seconds to ask for; ``told``, the latest
+    argument of its ``set_timeout``; ``failures``, the number of them since the last grant.
 
-    The service's own ``timeout`` is what it was told. It says when to renew, and how long to ask
-    for only when the program has written another one."""
+    A service keeps ``told`` as its ``timeout``. Another value there was written by the program, and
+    is asked for from then on."""
 
     asked = 0
     told: int | None = None
@@ -60,12 +60,11 @@ def _record_of(service: Any) -> _Record:
 
 
 class EventProtocol(AnswerProtocol):
-    """Reads the answer to one request to the event URL of ``service``: ``action`` is "subscribe",
+    """Reads the answer to one request to the event URL of ``service``. ``action`` is "subscribe",
     for new subscriptions and renewals, or "unsubscribe".
 
-    The answer may come in any number of chunks. A grant is told with ``service.set_sid`` and
-    ``service.set_timeout``; any other answer to a SUBSCRIBE with ``service.process_event({})``,
-    which is what Cohen3's services wait for.
+    After a grant it calls ``service.set_sid`` and ``service.set_timeout``. After any other answer
+    to a SUBSCRIBE it calls ``service.process_event({})``, which Cohen3's services wait for.
     """
 
     logCategory = "event_protocol"
@@ -146,9 +145,9 @@ class EventProtocol(AnswerProtocol):
 
 
 class _Sending:
-    """One request of a service: sent once, wherever redirects lead, and what follows from its end.
+    """Sends one request of a service, and decides from its end what to send next.
 
-    A renewal is sent again until there is an answer. A new subscription that takes the place of a
+    A renewal is sent again until it is answered. A new subscription that takes the place of a
     renewal is *persistent*: it is sent again until it is granted."""
 
     def __init__(self, service: Any, action: str, reactor: Reactor, limits: Limits) -> None:
@@ -268,19 +267,20 @@ def subscribe(
 ) -> Deferred[PeerResponse | None]:
     """Send a SUBSCRIBE for ``service``: a renewal when ``get_sid()`` gives a SID, else a new one
     with the delivery URL ``http://{hostname}:{web_server_port}/events``. With another ``action``
-    send an UNSUBSCRIBE.
+    send an UNSUBSCRIBE. A 307 is followed (UDA 2.0 §2.1).
 
     Uses ``service.get_base_url()``, ``get_event_sub_url()``, ``timeout`` (the seconds to ask for,
-    0 for 1800), ``get_sid()``, ``set_sid()``, ``set_timeout()``, ``process_event()`` and
-    ``event_connection``, which is the :class:`EventProtocol` while a SUBSCRIBE is under way; a
-    second one waits for it. A 307 is followed (UDA 2.0 §2.1).
+    0 for 1800), ``get_sid()``, ``set_sid()``, ``set_timeout()`` and ``process_event()``. While a
+    SUBSCRIBE is under way its ``event_connection`` is the :class:`EventProtocol`, and a second
+    SUBSCRIBE waits.
 
     The Deferred fires with the device's response, a :class:`PeerResponse`, once the service
-    knows of it; with None when there was none, which is logged, and, for a renewal, tried again.
-    A renewal that is refused is followed by a new subscription, which is tried until it is granted.
-    Between the attempts ``event_connection`` waits; its ``teardown()`` ends them. Fails with
-    LocalProtocolError when there is no :class:`EventServer` to name, ValueError for what is no
-    http URL.
+    knows of it. It fires with None when there was no response. That is logged, and a renewal is
+    sent again after a pause. After a renewal that is refused a new subscription is sent until it
+    is granted. ``event_connection.teardown()`` ends the attempts, also during a pause.
+
+    Fails with LocalProtocolError when no :class:`EventServer` was made, and with ValueError for a
+    URL that is not http.
     """
     return _Sending(service, action, reactor or default_reactor(), limits).begin()
 
@@ -292,8 +292,8 @@ def unsubscribe(
     reactor: Reactor | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Deferred[PeerResponse | None]:
-    """Send an UNSUBSCRIBE for the SID of ``service``; as :func:`subscribe`. Without a SID there is
-    nothing to send, and the Deferred has fired with None."""
+    """Send an UNSUBSCRIBE for the SID of ``service``, as :func:`subscribe` does. Without a SID
+    nothing is sent, and the Deferred has fired with None."""
     return subscribe(service, action, reactor=reactor, limits=limits)
 
 

@@ -92,17 +92,17 @@ class EventServer(EventDispatcher, Resource, Logger):
     """The web resource that a control point's events arrive at, all on one path.
 
     Uses ``control_point.coherence``: its ``add_web_resource("events", self)``, ``hostname`` and
-    ``web_server_port``, from which the delivery URL is made. Judges each NOTIFY (200, 400, 412,
-    413 by UDA 2.0 §4.3.2) and gives an :class:`Event` to ``control_point.propagate``.
+    ``web_server_port``, which make the delivery URL. Judges each NOTIFY (200, 400, 412, 413 by UDA
+    2.0 §4.3.2) and calls ``control_point.propagate`` with an :class:`Event`.
 
-    A SID is known when :func:`subscribe` was granted it, or, for a control point of Cohen3's, when
-    it stands in Cohen3's table. A control point that nothing was ever granted to is given every
-    event. An event that comes before the answer to its SUBSCRIBE is held until then.
+    A SID is known when :func:`subscribe` was granted it or, for a control point of Cohen3's, when
+    it stands in Cohen3's table. A control point that was never granted anything is given every
+    event. An event that comes before the answer to its SUBSCRIBE is held until the answer.
 
-    Dispatches ``event_server_message_received(command, headers, data)`` for each request:
-    ``command`` is ``{"method": …, "path": …}``. What a listener or the control point raises is
-    logged and never changes the answer. A control point with a method ``receive_notify(request)``,
-    such as :class:`propchange.twisted.ControlPoint`, answers by itself.
+    Dispatches ``event_server_message_received(command, headers, data)`` for each request, where
+    ``command`` is ``{"method": …, "path": …}``. An exception of a listener or of the control point
+    is logged and never changes the answer. A control point with a method
+    ``receive_notify(request)``, such as :class:`propchange.twisted.ControlPoint`, answers itself.
     """
 
     isLeaf = True
@@ -156,7 +156,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         elif self._own is not None:
             return self._own(message), message
         else:
-            # The delivery URL is this resource itself, and nothing below it or asked of it.
+            # The delivery URL has no path below this resource and no query.
             exact = not getattr(request, "postpath", ()) and b"?" not in request.uri
             verdict = self._receive(message, exact)
         if verdict is None:
@@ -172,16 +172,15 @@ class EventServer(EventDispatcher, Resource, Logger):
             return Refusal(412, f"{message.target[:80]!a} is no delivery URL", _NOTIFY)
         sid = verdict.sid
         known = self._knows(sid)
-        # Without a table of subscriptions an event is early only while a SUBSCRIBE is unanswered.
-        may_be_early = not known and (self.early.expected or known is False)
-        if may_be_early and not self.early.may_be_early(sid, verdict.seq):
+        unknown = known is False or (known is None and self.early.expected)
+        if unknown and not self.early.may_be_early(sid, verdict.seq):
             return Refusal(412, f"{sid} is no subscription of this control point", _NOTIFY)
         try:
             pairs = parse_propertyset(verdict.body, self._limits)
         except RemoteProtocolError as error:
             return Refusal(error.status, str(error.args[0]), error.clause)
         event = Event.of(sid, verdict.body, pairs)
-        if not may_be_early:
+        if not unknown:
             self._propagate(event)
         elif not self.early.hold(sid, event):
             return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
@@ -196,7 +195,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             self.exception("the control point failed at an event of %s", event.get_sid())
 
     def _knows(self, sid: str) -> bool | None:
-        """Whether there is such a subscription; None without a table that could tell."""
+        """Whether ``sid`` is a subscription; None without a table of subscriptions."""
         table = self._cohen3_table()
         known = self._granted if table is None else table
         return None if known is None else sid in known

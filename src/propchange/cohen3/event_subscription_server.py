@@ -51,16 +51,16 @@ _A_DAY = 86_400.0
 class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     """The web resource at the event URL of ``service``.
 
-    Of the service it uses ``get_subscribers()``, the live dict of SID -> subscriber,
-    ``new_subscriber(subscriber)``, which puts one into that dict and sends the initial event,
-    ``id`` and ``backend``. A subscriber is a dict of ``sid`` ("uuid:…"), ``callback`` (the first
-    delivery URL, without < >), ``seq``, ``timeout`` ("Second-300", as granted) and ``created``
-    (seconds since the epoch). To take one out of the dict ends the subscription. What is sent to a
-    new subscriber leaves after the answer to its SUBSCRIBE.
+    Uses ``service.id``, ``backend``, ``get_subscribers()``, the live dict of SID -> subscriber,
+    and ``new_subscriber(subscriber)``, which puts a subscriber into that dict and sends its initial
+    event. A subscriber is a dict of ``sid`` ("uuid:…"), ``callback`` (the first delivery URL,
+    without < >), ``seq``, ``timeout`` ("Second-300", as granted) and ``created`` (seconds since the
+    epoch). A subscriber that is taken out of the dict is not subscribed any more. Messages to a new
+    subscriber leave after the answer to its SUBSCRIBE.
 
-    A :class:`propchange.twisted.Service` answers by itself.
+    A :class:`propchange.twisted.Service` answers itself.
 
-    Dispatches ``event_client_message_received(command, headers, data)`` for each request:
+    Dispatches ``event_client_message_received(command, headers, data)`` for each request, where
     ``command`` is ``{"method": …, "path": …}``.
     """
 
@@ -88,7 +88,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         self.backend_name = getattr(backend, "name", backend)
         self._on_link = on_link
         if callable(getattr(service, "check_subscribers", None)):
-            # What Cohen3's services call in a loop to this end; their own removes nobody.
+            # Cohen3's services call this in a loop. Their own method removes no subscriber.
             service.check_subscribers = self.check_subscribers
         self._timer: Timer | None = None
 
@@ -123,20 +123,18 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         return self.refuse(message, verdict)
 
     def response_sent(self, response: Response) -> None:
-        """The answer to a SUBSCRIBE has left: what was sent to the subscriber may go."""
+        """The answer to a SUBSCRIBE has left: send the initial event."""
         subscriber = cast(Subscriber, response.receipt)
         outbox_of(subscriber, self.reactor).release(self._policy.initial_event_delay)
 
     def response_lost(self, response: Response) -> None:
-        """The answer to a SUBSCRIBE did not leave, so that nobody knows the SID."""
+        """The answer to a SUBSCRIBE did not leave: the subscriber does not know its SID."""
         outbox_of(cast(Subscriber, response.receipt), self.reactor).drop(withdraw=True)
 
     def _as_judged(self, message: Request, local: Endpoint) -> tuple[Request, PublisherPolicy]:
-        """``message`` and the policy for it.
-
-        A callback to the listener that has received the request is refused, since a publisher has
-        nothing to tell itself. Cohen3's control point hears its events on the port of the devices
-        of the same process, so that its delivery URL is right."""
+        """``message`` and the policy for it. A callback to the listener that has received the
+        request is refused. Cohen3's control point has its delivery URL on the port of the devices
+        of the same process, so that this one URL is allowed."""
         own = own_delivery_url()
         if own is None or message.fields.get(b"callback") != f"<{own}>".encode():
             return message, self._policy
@@ -254,7 +252,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     # --- time ---
 
     def check_subscribers(self, now: float = 0.0) -> None:
-        """Take those out of the dict whose time is up. Done at each deadline anyway."""
+        """Take the expired subscribers out of the dict. A timer calls this at each deadline."""
         next_deadline = self._limits.timer_seconds
         for sid, subscriber in tuple(self._table.items()):
             left = _seconds_left(subscriber, self.reactor.seconds())
@@ -267,9 +265,9 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         self._check_after(next_deadline)
 
     def disconnect(self) -> Deferred[None]:
-        """The service ends: leave nothing with the reactor and give up what was on its way. Fires
-        when the connections are gone. Cohen3's services call it when they are released, since this
-        object stands among their pending notifications."""
+        """The service ends: leave nothing with the reactor and give up the messages on their way.
+        Fires when the connections are gone. Cohen3's services call this when they are released,
+        since this object stands among their pending notifications."""
         if self._timer is not None:
             self._timer.close()
         endpoints: set[Endpoint] = set()
@@ -278,7 +276,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         return Deferred.fromCoroutine(deliveries_of(self.reactor).leave(*endpoints))
 
     def _check_after(self, seconds: float) -> None:
-        """Check the subscribers after ``seconds``, if not before; not while there are none."""
+        """Check the subscribers in ``seconds`` at the latest, unless there are none."""
         if self._timer is None:
             later, clock = later_of(self.reactor), self.reactor.seconds
             self._timer = Timer(later, self._limits, self.check_subscribers, clock=clock)
@@ -299,8 +297,8 @@ def _keep(subscriber: MutableMapping[str, Any], duration: int, now: float) -> No
 
 
 def _seconds_left(subscriber: MutableMapping[str, Any], now: float) -> float:
-    """The seconds until ``subscriber`` expires. By ``now``, a time of the reactor, which no change
-    of the date disturbs; by the date when a program has written ``created`` or ``timeout``."""
+    """The seconds until ``subscriber`` expires: by ``now``, a time of the reactor, or by the date
+    when a program has written another ``created`` or ``timeout``."""
     stamp = subscriber.get("created"), subscriber.get("timeout")
     if isinstance(subscriber, Subscriber) and stamp == subscriber.stamp:
         return subscriber.expires - now

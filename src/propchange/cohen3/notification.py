@@ -1,4 +1,8 @@
-"""Notifications of programs that write their propertysets themselves, as Cohen3 does."""
+"""Notifications of programs that write their propertysets themselves, as Cohen3 does.
+
+The notifications of one subscriber leave one at a time, in the order of the calls. They wait in its
+:class:`Outbox`. Each :class:`Notification` is tried at the delivery URLs in their order.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ _logger = logging.getLogger("notification_protocol")
 
 
 class NotificationProtocol(AnswerProtocol):
-    """A connection to a subscriber that a NOTIFY was sent over: reads the answer."""
+    """Reads the answer to a NOTIFY that was sent over this connection."""
 
     logCategory = "notification_protocol"
 
@@ -94,9 +98,8 @@ class Notification:
         self.begun = False
 
     def disconnect(self) -> None:
-        """Give the notification up: its Deferred fails with DeliveryError, unless it has fired.
-        Its SEQ is spent. Once it has fired, end the connections to that subscriber that are kept
-        for the next notification."""
+        """Give the notification up: its Deferred fails with DeliveryError, and its SEQ is spent.
+        When the Deferred has fired before, end the connections that are kept for the next one."""
         if not self.deferred.called:
             self.fail(f"SEQ {self.seq} was given up")
             return
@@ -200,17 +203,16 @@ class Outbox:
             notification.deferred.errback(result)
 
     def wants(self, notification: Notification) -> bool:
-        """Whether an attempt may be made: when the subscription is over, for the initial event
-        alone, which is owed all the same (UDA 2.0 §4.1.4)."""
+        """Whether an attempt may be made. When the subscription is over, only the initial event is
+        sent: it is owed (UDA 2.0 §4.1.4)."""
         return not self._over or notification.seq == 0
 
     def hold(self) -> None:
-        """Send nothing until :meth:`release` or :meth:`drop`: the SUBSCRIBE is not answered yet
-        (UDA 2.0 §4.1.2)."""
+        """Send nothing until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)."""
         self._held = True
 
     def release(self, after: float = 0.0) -> None:
-        """Send what is held, ``after`` so many seconds."""
+        """Send what is held, after ``after`` seconds."""
         if after > 0:
             self._alarm = self.reactor.callLater(after, self.release)
             return
@@ -218,8 +220,8 @@ class Outbox:
         self._proceed()
 
     def end(self, *, owed: bool = True) -> None:
-        """The subscription is over: make no further attempts and fail what waits, but for an
-        initial event that is ``owed``."""
+        """The subscription is over: make no further attempts, and fail what waits except an initial
+        event that is ``owed``."""
         self._over = True
         for notification in tuple(self._queue):
             if not notification.begun and not (owed and self.wants(notification)):
@@ -280,11 +282,11 @@ def send_notification(
     """Send the propertyset ``xml``, text as UTF-8, to the subscriber ``s``, a dict with at least
     ``sid``, ``callback`` and ``seq``. ``s["seq"]`` is spent at once.
 
-    Returns a Deferred and an object whose ``disconnect()`` gives the notification up. The
-    Deferred fires with the subscriber's response, a :class:`PeerResponse`, whatever its status;
-    or fails with :exc:`~propchange.errors.DeliveryError` when there is none. Notifications of
-    one subscriber are sent in the order of the calls, each after the answer to the one before.
-    A subscriber that answers 412 is taken out of its service's dict.
+    Returns a Deferred and an object whose ``disconnect()`` gives the notification up. The Deferred
+    fires with the subscriber's response, a :class:`PeerResponse` of any status, or fails with
+    :exc:`~propchange.errors.DeliveryError` when there is none. Notifications of one subscriber
+    are sent in the order of the calls, each after the answer to the one before. A subscriber that
+    answers 412 is taken out of its service's dict.
     """
     seq = int(s["seq"])
     s["seq"] = next_seq(seq)
@@ -296,8 +298,8 @@ def send_notification(
 
 
 def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, ...]:
-    """Where messages to ``subscriber`` are sent, in this order: to the delivery URLs of its
-    SUBSCRIBE, or to the ``callback`` that a program has written, unless that is no http URL."""
+    """The delivery URLs of the SUBSCRIBE, or the ``callback`` that a program has written; none when
+    that is not an http URL."""
     urls: tuple[DeliveryURL, ...] = getattr(subscriber, "urls", ())
     callback = subscriber["callback"]
     if isinstance(callback, bytes):
