@@ -379,8 +379,8 @@ async def test_a_diagnosis_that_is_cancelled_or_overtaken_by_the_end_leaves_noth
                 await point.close()
                 await asyncio.gather(cancelled, return_exceptions=True)
                 assert str(await overtaken)
-                assert not point._callers.ours
-                assert not point._diagnoses.targets
+                assert not point._driver.history.ours
+                assert not point._driver.diagnoses.targets
 
 
 async def test_a_hundred_diagnoses_at_once_delay_no_answer(raw_device: Any) -> None:

@@ -107,7 +107,7 @@ async def test_connections_that_end_without_a_request_are_told(raw_device: Any, 
         point.subscribe_url(device.event_url) as subscription,
     ):
         connection = await wire.dial(point.port)
-        while point._callers.of("127.0.0.1") is None:
+        while point._driver.history.of("127.0.0.1") is None:
             await asyncio.sleep(0.001)
         connection.reset()
         change = await until(subscription, Status.DEAF)

@@ -398,7 +398,7 @@ async def test_a_device_that_nobody_holds_any_more_is_followed_no_more() -> None
     lab = Lab()
     async with lab.open() as control_point:
         device = await control_point.device(udn=lab.udn)
-        followed_devices = control_point._discovery._followed
+        followed_devices = control_point._driver.discovery._followed
         (followed,) = followed_devices._followed
         await asyncio.sleep(0)
         assert followed.followers == 1

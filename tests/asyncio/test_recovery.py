@@ -25,7 +25,7 @@ def having(point: ControlPoint, *hosts: str) -> None:
     """Have ``point`` see these addresses and no others."""
     ips = [SimpleNamespace(ip=host, network_prefix=8) for host in hosts]
     adapters = [SimpleNamespace(nice_name="eth0", index=7, ips=ips)]
-    point._interfaces = own_interfaces(adapters=lambda: adapters)
+    point._driver.interfaces = own_interfaces(adapters=lambda: adapters)
 
 
 def causes(subscription: Any) -> list[Cause]:
@@ -82,7 +82,7 @@ async def test_an_address_that_this_machine_has_no_longer_is_noticed(
             assert subscription.status is Status.RESUBSCRIBING
             assert subscription.status_cause is Cause.ADDRESS_LOST
             assert subscription.status_reason.startswith("192.0.2.5, which events were sent to")
-        await until(lambda: point._addresses_due is None)
+        await until(lambda: point._driver.addresses_due is None)
 
 
 @pytest.mark.one_loop
@@ -94,11 +94,11 @@ async def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
 
     limits = Limits(address_seconds=0.05)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
-        point._interfaces = own_interfaces(adapters=fails)
+        point._driver.interfaces = own_interfaces(adapters=fails)
         async with point.subscribe_url(device.event_url):
             await until(lambda: "no netlink here" in caplog.text)
             having(point, "127.0.0.1")
-            await until(lambda: point._protocol._attempts.addresses)
+            await until(lambda: point._driver.protocol._attempts.addresses)
 
 
 @pytest.mark.slow

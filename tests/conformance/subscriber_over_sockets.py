@@ -302,7 +302,7 @@ class _TwistedFront:
             event_url,
             self._tell,
             on_status=self._tell,
-            persistent=row.persistent,
+            wait=not row.persistent,
             **row.subscription,
         )
         if self._subscription.when_granted is not None:

@@ -18,10 +18,10 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.driver.discovery import Discovery
 from propchange.driver.interfaces import Interfaces
+from propchange.driver.remote import DescribedDevice
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.remote import DescribedDevice
 from tests.asyncio.announcing import Announcer
 from tests.driver.test_links import adapter
 
@@ -33,8 +33,8 @@ HERE, THERE = "http://127.0.0.1:1/d.xml", "http://127.0.0.1:2/d.xml"
 
 
 class Held(DescribedDevice[Any]):
-    def _service(self, description: Any) -> Any:
-        return description
+    def __init__(self, description: DeviceDescription) -> None:
+        super().__init__(description, lambda device, service: None)
 
 
 class Documents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +11,10 @@ from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from propchange.core.local_addresses import InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
+from propchange.driver.interfaces import Interfaces
 from propchange.http import RequestParser
 from propchange.twisted import ControlPoint
 
@@ -42,6 +44,24 @@ def reply(status: int, body: str = "", more: str = "") -> bytes:
     return (head + body).encode()
 
 
+class Addresses(Interfaces):
+    """A machine whose addresses are those that ``read`` gives."""
+
+    def __init__(self, read: Callable[[], Iterable[LocalAddress]]) -> None:
+        super().__init__(
+            clock=lambda: 0.0,
+            adapters=list,
+            source_towards=lambda _: None,
+            kind_of=lambda *_: InterfaceKind.ORDINARY,
+        )
+        self._given = read
+
+    def refresh(self) -> tuple[LocalAddress, ...]:
+        return tuple(self._given())
+
+    addresses = refresh
+
+
 class Device:
     """The devices that ``point`` talks to, by address: all that is at ``10.0.0.1:8000`` to begin
     with. ``answers`` maps ``(address, method, target)`` to an answer, or to what makes one."""
@@ -53,8 +73,8 @@ class Device:
             getHost=lambda: IPv4Address("TCP", "0.0.0.0", 9000), stopListening=lambda: None
         )
         reactor.listenTCP = lambda _, site, **__: self.sites.append(site) or port
-        how.setdefault("addresses", list)
-        self.point = ControlPoint(reactor=reactor, **how)
+        interfaces = Addresses(how.pop("addresses", list))
+        self.point = ControlPoint(reactor=reactor, interfaces=interfaces, **how)
         self.point.listen()
         self.sids = 0
         self.asked: list[tuple[str, str, str]] = []

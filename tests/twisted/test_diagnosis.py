@@ -27,7 +27,7 @@ from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.driver.machine import Machine
 from propchange.twisted import ControlPoint
 from propchange.twisted.site import Site
-from tests.twisted.devices import Device
+from tests.twisted.devices import Addresses, Device
 
 DEVICE = IPv4Address("TCP", "10.0.0.1", 50_000)
 
@@ -104,7 +104,7 @@ def test_the_reason_of_deaf_says_whether_the_device_has_come(
     sites: list[Site] = []
     port = SimpleNamespace(getHost=lambda: IPv4Address("TCP", "0.0.0.0", 9000))
     reactor.listenTCP = lambda _, site, **__: sites.append(site) or port
-    point = ControlPoint(reactor=reactor, addresses=list)
+    point = ControlPoint(reactor=reactor, interfaces=Addresses(list))
     point.listen()
     reasons: list[str] = []
     point.subscribe(
@@ -185,7 +185,7 @@ def test_the_listener_is_asked_whether_it_can_be_reached_and_does_not_count_itse
         "10.0.0.2:9000 accepts connections"
     )
     assert diagnosis.facts.connections == 0
-    assert device.point._callers.of("10.0.0.2") is None
+    assert device.point._driver.history.of("10.0.0.2") is None
     stray = StringTransport(peerAddress=us, hostAddress=us)
     channel = device.sites[0].buildProtocol(us)
     channel.makeConnection(stray)

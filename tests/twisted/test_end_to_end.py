@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from twisted.web.resource import Resource
 from propchange import StateVariable, Status
 from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.subscriber.events import Cause
+from propchange.errors import ConnectionFailed
 from propchange.twisted import ControlPoint, Service, Site
 from tests.twisted.devices import DESCRIPTION, SCPD
 
@@ -139,3 +141,27 @@ def test_a_diagnosis_connects_to_both_ends(bench: Bench) -> None:
     assert told["connecting to ourselves"].endswith("accepts connections")
     assert told["connections from 127.0.0.1"].startswith("1, ")
     assert told["source address"] == "127.0.0.1"
+
+
+def test_the_first_free_port_of_a_range_is_taken() -> None:
+    reactor: Any = SelectReactor()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        point = ControlPoint(reactor=reactor)
+        with pytest.raises(ConnectionFailed, match=f"port {port} is taken"):
+            point.listen(port, "127.0.0.1")
+        assert point.listen(range(port, port + 50), "127.0.0.1") > port
+        with pytest.raises(ValueError, match="65536"):
+            ControlPoint(reactor=reactor).listen(65_536)
+    point.close()
+    reactor.runUntilCurrent()  # which is when ports close
+
+
+def test_it_listens_on_all_addresses_of_both_families_at_one_port() -> None:
+    reactor: Any = SelectReactor()
+    point = ControlPoint(reactor=reactor)
+    port = point.listen()
+    for host in ("127.0.0.1", "::1"):
+        socket.create_connection((host, port), 10).close()
+    point.close()
+    reactor.runUntilCurrent()

@@ -59,6 +59,11 @@ async def main():
 asyncio.run(main())
 """
 
+_IGNORED = (
+    *("-W", "ignore::DeprecationWarning"),  # Twisted 21.7 uses what Python 3.11 deprecates
+    *("-W", "ignore:unclosed file:ResourceWarning"),  # Twisted has one in reserve: /dev/null
+)
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -70,8 +75,7 @@ def start() -> Iterator[Start]:
         def start(*words: str) -> subprocess.Popen[str]:
             process = running.enter_context(
                 subprocess.Popen(
-                    # Twisted 21.7 uses what Python 3.11 deprecates.
-                    [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", *words],
+                    [sys.executable, "-X", "dev", *_IGNORED, *words],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,

@@ -28,7 +28,7 @@ from propchange.twisted import ControlPoint
 from propchange.twisted.addresses import local_addresses
 from propchange.twisted.reactors import later_of
 from propchange.twisted.runtime import TwistedRuntime
-from tests.twisted.devices import Device, reply
+from tests.twisted.devices import Addresses, Device, reply
 
 DEVICE = IPv4Address("TCP", "10.0.0.1", 8000)
 
@@ -45,11 +45,11 @@ class Machine:
         self.reactor = reactor
         self.hosts: list[str] = list(hosts)
         self.fails = False
-        self.point = ControlPoint(reactor=reactor, addresses=self.addresses)
+        self.point = ControlPoint(reactor=reactor, interfaces=Addresses(self.addresses))
         host = interface or "0.0.0.0"
         port = SimpleNamespace(getHost=lambda: IPv4Address("TCP", host, 9000))
         reactor.listenTCP = lambda *_, **__: port
-        self.point.listen(interface=interface)
+        self.point.listen(interface=interface or None)
         self.told: list[tuple[Status, Cause]] = []
 
     def addresses(self) -> list[LocalAddress]:
@@ -166,7 +166,7 @@ def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
     assert "no netlink here" in caplog.text
     machine.fails = False
     reactor.advance(3)
-    assert machine.point._protocol._attempts.addresses == (address("10.0.0.2"),)
+    assert machine.point._driver.protocol._attempts.addresses == (address("10.0.0.2"),)
 
 
 def test_after_a_suspend_everything_is_subscribed_afresh(reactor: Any) -> None:

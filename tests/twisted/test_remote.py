@@ -111,7 +111,7 @@ def test_a_service_without_events_says_so_at_once(device: Device) -> None:
 
 def test_a_refusal_is_told_to_who_waits_for_the_grant(device: Device) -> None:
     device.answers[HOME, "SUBSCRIBE", "/event"] = reply(503)
-    subscription, _, _ = device.subscribe(persistent=False)
+    subscription, _, _ = device.subscribe(wait=True)
     failure = device.result(subscription.when_granted)
     assert failure.check(SubscriptionRefused)
     assert failure.value.status == 503

@@ -206,21 +206,14 @@ def test_closing_a_service_ends_its_delivery_connections(
 # --- the control point ---
 
 
-@pytest.mark.parametrize("uda", ["1.0", "1.1", "2.0"])
-def test_answers_to_events_name_the_version_that_the_control_point_speaks(
-    uda: str, reactor: Any, connect: Any, messages: Any
-) -> None:
-    point = ControlPoint(reactor=reactor, uda=uda)
-    sites: list[Any] = []
-    reactor.listenTCP = lambda port, site, interface="": sites.append(site) or _Port(site)
-    point.listen()
-    response = only(connect(sites[0]).send(messages.notify()))
-    assert response.status == 412
-    assert f" UPnP/{uda} ".encode() in response.fields[b"server"]
+def port_of(point: ControlPoint) -> Any:
+    listening: Any = point._driver.listener._listening
+    (port,) = listening.ports
+    return port
 
 
 def listening(point: ControlPoint, connect: Any) -> Any:
-    return connect(point._ports[0].site, local=_Port(None).getHost())
+    return connect(port_of(point).site, local=_Port(None).getHost())
 
 
 def granted(point: ControlPoint, reactor: Any, **how: Any) -> tuple[Any, list[Any], list[Any], str]:
@@ -278,7 +271,7 @@ def test_it_renews_and_subscribes_afresh_when_the_device_forgot(
 
 
 def test_a_refusal_is_told_to_who_does_not_persist(point: ControlPoint, reactor: Any) -> None:
-    subscription = point.subscribe("http://127.0.0.1:8080/evt", print, persistent=False)
+    subscription = point.subscribe("http://127.0.0.1:8080/evt", print, wait=True)
     failed: list[Any] = []
     assert subscription.when_granted is not None
     subscription.when_granted.addErrback(failed.append)
@@ -289,7 +282,7 @@ def test_a_refusal_is_told_to_who_does_not_persist(point: ControlPoint, reactor:
 
 
 def test_a_device_that_is_away_is_told_or_tried_again(point: ControlPoint, reactor: Any) -> None:
-    once = point.subscribe("http://127.0.0.1:8080/evt", print, persistent=False)
+    once = point.subscribe("http://127.0.0.1:8080/evt", print, wait=True)
     failed: list[Any] = []
     assert once.when_granted is not None
     once.when_granted.addErrback(failed.append)
@@ -347,7 +340,7 @@ def test_a_listener_that_raises_is_logged(
 
 def test_closing_unsubscribes_and_leaves_nothing(point: ControlPoint, reactor: Any) -> None:
     subscription, _, changes, _ = granted(point, reactor)
-    (port,) = point._ports
+    port = port_of(point)
     closed: list[Any] = []
     point.close().addCallback(closed.append)
     protocol, transport = reactor.accept()
@@ -377,7 +370,7 @@ def test_after_closing_it_says_that_it_was_closed(point: ControlPoint) -> None:
 
 
 def test_closing_before_a_grant_fails_it(point: ControlPoint, reactor: Any) -> None:
-    subscription = point.subscribe("http://127.0.0.1:8080/evt", print, persistent=False)
+    subscription = point.subscribe("http://127.0.0.1:8080/evt", print, wait=True)
     assert subscription.when_granted is not None
     failures: list[Any] = []
     subscription.when_granted.addErrback(failures.append)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from propchange.asyncio.subscription import Subscription
 from propchange.core.subscriber.record import Convert
 from propchange.core.values.state_variables import StateVariable
-from propchange.errors import PropchangeError
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.upnp.description import DeviceDescription, ServiceDescription
-from propchange.upnp.remote import DescribedDevice, DescribedService, conversions_by
-
-if TYPE_CHECKING:
-    from propchange.asyncio.control_point import ControlPoint
 
 __all__ = ["RemoteDevice", "RemoteService"]
 
@@ -22,29 +19,21 @@ class RemoteService(DescribedService):
     """A service of a :class:`RemoteDevice`."""
 
     def __init__(
-        self, control_point: ControlPoint, device: RemoteDevice, description: ServiceDescription
+        self, driver: SubscriberDriver, device: RemoteDevice, description: ServiceDescription
     ) -> None:
-        super().__init__(device, description)
-        self._control_point = control_point
-        self.device = device
+        super().__init__(driver.documents, device, description)
+        self._driver = driver
 
     async def variables(self) -> Mapping[str, StateVariable[Any]]:
         """The state variables that the service description declares. Fetched once.
 
         Raises DescriptionError, ConnectionFailed or TimedOut."""
-        if self._variables is None:
-            document, _ = await self._control_point.fetch(self._scpd_url())
-            return self._declared(document, self._control_point.limits)
-        return self._variables
+        return await self.read_variables()
 
     async def conversions(self) -> Convert | None:
-        """What makes typed values of texts; None, and a warning, where the service description
-        cannot be had: then values are texts."""
-        try:
-            return conversions_by(await self.variables())
-        except (PropchangeError, ValueError) as error:
-            self._stay_texts(error)
-            return None
+        """The functions that make typed values of texts, by variable; None, and a warning, if the
+        service description cannot be read: values are texts then."""
+        return await self.read_conversions()
 
     def subscribe(
         self,
@@ -61,7 +50,7 @@ class RemoteService(DescribedService):
         Raises DescriptionError when the service has no eventing, or no usable event URL."""
         self.check_eventing()
         return Subscription(
-            self._control_point,
+            self._driver,
             self.event_url,
             service=self,
             wait=wait,
@@ -77,9 +66,5 @@ class RemoteDevice(DescribedDevice[RemoteService]):
     serviceId or by the short name in either; LookupError names those there are.
     """
 
-    def __init__(self, control_point: ControlPoint, description: DeviceDescription) -> None:
-        self._control_point = control_point
-        super().__init__(description)
-
-    def _service(self, description: ServiceDescription) -> RemoteService:
-        return RemoteService(self._control_point, self, description)
+    def __init__(self, driver: SubscriberDriver, description: DeviceDescription) -> None:
+        super().__init__(description, lambda device, each: RemoteService(driver, device, each))

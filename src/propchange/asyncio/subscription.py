@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from propchange.asyncio.clock import monotonic
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.event_queue import EventQueue
 from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.view import SubscriptionView
-from propchange.errors import ConnectionFailed, SubscriptionRefused
-
-if TYPE_CHECKING:
-    from propchange.asyncio.control_point import ControlPoint
-    from propchange.asyncio.remote import RemoteService
-    from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.driver.control_point import SubscriberDriver, refusal_of
+from propchange.driver.remote import DescribedService
 
 __all__ = ["Subscription"]
 
@@ -35,23 +31,23 @@ class Subscription(SubscriptionView):
 
     def __init__(
         self,
-        control_point: ControlPoint,
+        driver: SubscriberDriver,
         event_url: str,
         *,
-        service: RemoteService | None = None,
+        service: DescribedService | None = None,
         wait: bool,
         duration: int | None,
         variables: Iterable[str] = (),
     ) -> None:
-        self._variables = (variables,) if isinstance(variables, str) else tuple(variables)
-        self._control_point = control_point
+        self._driver = driver
         self._event_url = event_url
         self._wait = wait
         self._duration = duration
+        self._variables = variables
         self.service = service
         """The service, None for a subscription to a bare URL."""
         self._begun: SubscriptionRecord | None = None
-        self._queue = EventQueue(control_point.limits.waiting_events)
+        self._queue = EventQueue(driver.limits.waiting_events)
         self._waiter: asyncio.Future[None] | None = None
         self._granted: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -66,7 +62,7 @@ class Subscription(SubscriptionView):
         return self._begun
 
     def _now(self) -> float:
-        return monotonic()
+        return self._driver.now()
 
     @property
     def event_url(self) -> str:
@@ -85,7 +81,7 @@ class Subscription(SubscriptionView):
         ``Limits.diagnoses`` are made at a time.
 
         RuntimeError before it is entered."""
-        return await self._control_point.diagnose(self._record)
+        return await self._driver.diagnose(self._record)
 
     # --- entering and leaving ---
 
@@ -97,12 +93,14 @@ class Subscription(SubscriptionView):
         self._closed = loop.create_future()
         convert = None
         if self.service is not None and self._wait:
-            convert = await self.service.conversions()
-        self._begun = self._control_point.begin(
+            self._driver.check_open()
+            convert = await self.service.read_conversions()
+        self._begun = self._driver.subscribe(
             self,
             self._event_url,
-            convert=convert,
             wait=self._wait,
+            describe_first=not self._wait,
+            convert=convert,
             duration=self._duration,
             variables=self._variables,
         )
@@ -121,7 +119,7 @@ class Subscription(SubscriptionView):
         """Unsubscribe and end. Safe to call again, and before it was entered."""
         if self._begun is None or self._closed is None:
             return
-        self._control_point.end(self._begun)
+        self._driver.unsubscribe(self._begun)
         await asyncio.shield(self._closed)
 
     # --- iterating ---
@@ -160,10 +158,10 @@ class Subscription(SubscriptionView):
         self._waiter = asyncio.get_running_loop().create_future()
         return self._waiter
 
-    # --- what the control point tells ---
+    # --- for the driver ---
 
-    def put(self, item: Event | StatusChange) -> None:
-        """For the control point: an event, or a status change."""
+    def put(self, item: Event | StatusChange, /) -> None:
+        """For the driver: an event, or a status change."""
         self._queue.put(item)
         if isinstance(item, StatusChange):
             self._follow(item)
@@ -172,27 +170,16 @@ class Subscription(SubscriptionView):
             waiter.set_result(None)
 
     def grant(self) -> None:
-        """For the control point: SUBSCRIBE was answered with 200."""
+        """For the driver: SUBSCRIBE was answered with 200."""
         if self._granted is not None and not self._granted.done():
             self._granted.set_result(None)
 
     def _follow(self, change: StatusChange) -> None:
-        if change.status is Status.CLOSED:
-            if self._closed is not None and not self._closed.done():
-                self._closed.set_result(None)
-            self._fail(ConnectionFailed("the subscription was closed before it was granted"))
-        elif change.status is Status.REFUSED:
-            url = self.event_url
-            if change.http_status:
-                self._fail(
-                    SubscriptionRefused(f"{url}: {change.reason}", status=change.http_status)
-                )
-            else:
-                self._fail(ConnectionFailed(f"{url}: {change.reason}"))
-
-    def _fail(self, error: Exception) -> None:
+        if change.status is Status.CLOSED and self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+        error = refusal_of(change, self.event_url)
         granted = self._granted
-        if granted is None or granted.done():
+        if error is None or granted is None or granted.done():
             return
         if self._wait:
             granted.set_exception(error)

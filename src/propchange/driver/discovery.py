@@ -39,6 +39,7 @@ from propchange.driver.documents import Documents
 from propchange.driver.followed_devices import FollowedDevices, ReadDescription
 from propchange.driver.interfaces import Interfaces
 from propchange.driver.links import EVERYTHING, Links
+from propchange.driver.remote import DescribedDevice
 from propchange.driver.reporting import Warnings
 from propchange.driver.runtime import Future, Runtime, Tasks
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
@@ -52,7 +53,6 @@ from propchange.errors import (
     TimedOut,
 )
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.remote import DescribedDevice
 from propchange.upnp.ssdp import read_message
 
 __all__ = ["Discovery"]

@@ -24,6 +24,7 @@ class Documents:
     def __init__(self, requests: Requests, policy: SubscriberPolicy) -> None:
         self._requests = requests
         self._headers = friendly_name(policy)
+        self.limits = requests.limits
         self.source: Endpoint | None = None
 
     async def read(
@@ -46,7 +47,7 @@ class Documents:
         """The description at ``url``. Raises as :meth:`read`, and DescriptionError when it is
         none."""
         document, found_at = await self.read(url, redirects)
-        return parse_description(document, found_at, self._requests.limits)
+        return parse_description(document, found_at, self.limits)
 
     async def announced_description(self, url: str) -> DeviceDescription:
         """The same for a URL that an announcement led to, without redirects: the URL was judged,

@@ -17,12 +17,12 @@ from propchange.core.discovery.presence import Presence
 from propchange.core.limits import Limits
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import TokenBucket
+from propchange.driver.remote import DescribedDevice
 from propchange.driver.reporting import Warnings
 from propchange.driver.runtime import Future, Runtime, Tasks, sleep
 from propchange.driver.timer import Armed
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.remote import DescribedDevice
 
 __all__ = ["FollowedDevices", "ReadDescription", "Tell", "find_description"]
 

@@ -235,14 +235,26 @@ class Tasks:
 
     def _ended(self, task: Task[Any]) -> None:
         self._running.discard(task)
-        if not self._running and self._empty is not None and not self._empty.done():
+        if not self._running:
+            self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
-    async def ended(self) -> None:
-        """Wait until none runs."""
-        if self._running:
-            self._empty = self._runtime.future()
+    async def ended(self, seconds: float | None = None) -> None:
+        """Wait until none runs, for ``seconds`` at most if given."""
+        if not self._running:
+            return
+        self._empty = self._runtime.future()
+        alarm = None
+        if seconds is not None:
+            alarm = self._runtime.call_later(max(seconds, 0.001), self._stop_waiting)
+        try:
             await self._empty
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
     async def close(self) -> None:
         """Cancel all, and wait until none runs."""

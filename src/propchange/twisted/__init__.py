@@ -8,7 +8,7 @@ from propchange.twisted.remote import RemoteDevice, RemoteService
 from propchange.twisted.service import Service
 from propchange.twisted.sightings import Sighting
 from propchange.twisted.site import Site
-from propchange.twisted.subscribed import Subscription
+from propchange.twisted.subscription import Subscription
 
 __all__ = [
     "ControlPoint",

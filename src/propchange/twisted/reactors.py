@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
 
 from propchange.driver.timer import Armed, Later
 from propchange.twisted.runtime import Reactor, clock_of, default_reactor
 
-__all__ = ["Reactor", "all_of", "clock_of", "default_reactor", "later_of"]
+__all__ = ["Reactor", "all_of", "clock_of", "default_reactor", "later_of", "result_of"]
+
+
+T = TypeVar("T")
 
 
 def all_of(ends: Iterable[Deferred[Any]]) -> Deferred[None]:
     """Fires once all of ``ends`` have, however."""
     return DeferredList(tuple(ends), consumeErrors=True).addCallback(lambda _: None)
+
+
+def result_of(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What ``coroutine``, which never waits, returns. Raises what it raises."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addBoth(results.append)
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    found: T = result
+    return found
 
 
 def later_of(reactor: Reactor) -> Later:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from propchange.core.subscriber.events import Event, StatusChange
 from propchange.core.subscriber.record import Convert
 from propchange.core.values.state_variables import StateVariable
-from propchange.errors import PropchangeError
-from propchange.twisted.subscribed import Subscription
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.twisted.subscription import Subscription
 from propchange.upnp.description import DeviceDescription, ServiceDescription
-from propchange.upnp.remote import DescribedDevice, DescribedService, conversions_by
-
-if TYPE_CHECKING:
-    from propchange.twisted.control_point import ControlPoint
 
 __all__ = ["RemoteDevice", "RemoteService"]
 
@@ -26,43 +22,28 @@ class RemoteService(DescribedService):
     """A service of a :class:`RemoteDevice`."""
 
     def __init__(
-        self, control_point: ControlPoint, device: RemoteDevice, description: ServiceDescription
+        self, driver: SubscriberDriver, device: RemoteDevice, description: ServiceDescription
     ) -> None:
-        super().__init__(device, description)
-        self._control_point = control_point
-        self.device = device
+        super().__init__(driver.documents, device, description)
+        self._driver = driver
 
     def variables(self) -> Deferred[Mapping[str, StateVariable[Any]]]:
         """The state variables that the service description declares. Fetched once.
 
         Fails with DescriptionError, ConnectionFailed or TimedOut."""
-        if self._variables is not None:
-            return succeed(self._variables)
-        return Deferred.fromCoroutine(self._read_variables())
-
-    async def _read_variables(self) -> Mapping[str, StateVariable[Any]]:
-        point = self._control_point
-        document, _ = await point.documents.read(self._scpd_url())
-        return self._declared(document, point.limits)
+        return Deferred.fromCoroutine(self.read_variables())
 
     def conversions(self) -> Deferred[Convert | None]:
-        """What makes typed values of texts; None, and a warning, where the service description
-        cannot be had: then values are texts."""
-
-        def failed(failure: Failure) -> Failure | None:
-            if not isinstance(failure.value, (PropchangeError, ValueError)):
-                return failure
-            self._stay_texts(failure.value)
-            return None
-
-        return self.variables().addCallbacks(conversions_by, failed)
+        """The functions that make typed values of texts, by variable; None, and a warning, if the
+        service description cannot be read: values are texts then."""
+        return Deferred.fromCoroutine(self.read_conversions())
 
     def subscribe(
         self,
         on_event: Callable[[Event], object],
         *,
         on_status: Callable[[StatusChange], object] | None = None,
-        persistent: bool = True,
+        wait: bool = False,
         duration: int | None = None,
         variables: Iterable[str] = (),
     ) -> Subscription:
@@ -70,13 +51,16 @@ class RemoteService(DescribedService):
         description declares; the rest is as for :meth:`ControlPoint.subscribe`.
 
         Raises DescriptionError when the service has no eventing, or no usable event URL."""
-        return self._control_point.subscribe(
-            self,
+        self.check_eventing()
+        return Subscription(
+            self._driver,
+            self.event_url,
             on_event,
             on_status=on_status,
-            persistent=persistent,
+            wait=wait,
             duration=duration,
             variables=variables,
+            service=self,
         )
 
 
@@ -87,9 +71,5 @@ class RemoteDevice(DescribedDevice[RemoteService]):
     serviceId or by the short name in either; LookupError names those there are.
     """
 
-    def __init__(self, control_point: ControlPoint, description: DeviceDescription) -> None:
-        self._control_point = control_point
-        super().__init__(description)
-
-    def _service(self, description: ServiceDescription) -> RemoteService:
-        return RemoteService(self._control_point, self, description)
+    def __init__(self, driver: SubscriberDriver, description: DeviceDescription) -> None:
+        super().__init__(description, lambda device, each: RemoteService(driver, device, each))

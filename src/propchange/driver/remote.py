@@ -1,29 +1,35 @@
-"""A device somewhere on the network, and its services, as its description tells them: what is the
-same whichever runtime asks."""
+"""A device somewhere on the network and its services, as its description tells them. Both runtimes
+give their own methods to these classes."""
 
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from propchange.core.limits import Limits
 from propchange.core.subscriber.record import Convert
 from propchange.core.values.state_variables import StateVariable
-from propchange.errors import DescriptionError
+from propchange.driver.documents import Documents
+from propchange.errors import DescriptionError, PropchangeError
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.scpd import parse_scpd
 
-__all__ = ["DescribedDevice", "DescribedService", "conversions_by"]
+__all__ = ["DescribedDevice", "DescribedService"]
 
 
 class DescribedService:
-    """A service of a :class:`DescribedDevice`."""
+    """A service of a :class:`DescribedDevice`. ``documents`` reads its service description."""
 
-    def __init__(self, device: DescribedDevice[Any], description: ServiceDescription) -> None:
+    def __init__(
+        self,
+        documents: Documents,
+        device: DescribedDevice[Any],
+        description: ServiceDescription,
+    ) -> None:
+        self._documents = documents
         self._variables: Mapping[str, StateVariable[Any]] | None = None
-        self._device = device
+        self.device = device
+        """The device that has it."""
         self.description = description
 
     @property
@@ -49,53 +55,58 @@ class DescribedService:
     def check_eventing(self) -> None:
         """Raise DescriptionError when the service has no eventing, or no usable event URL."""
         if not self.event_url:
-            called = f"{self.name} of {self._device.friendly_name}"
+            called = f"{self.name} of {self.device.friendly_name}"
             if problem := self.description.event_url_problem:
                 raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
             raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
 
-    def _scpd_url(self) -> str:
-        if not self.description.scpd_url:
-            raise DescriptionError(f"{self.name} has no service description")
-        return self.description.scpd_url
+    async def read_variables(self) -> Mapping[str, StateVariable[Any]]:
+        """The state variables that the service description declares. Read once.
 
-    def _declared(self, document: bytes, limits: Limits) -> Mapping[str, StateVariable[Any]]:
-        """The state variables that ``document``, the service description, declares."""
-        self._variables = parse_scpd(document, limits).variables
+        Raises DescriptionError, ConnectionFailed or TimedOut."""
+        if self._variables is None:
+            if not self.description.scpd_url:
+                raise DescriptionError(f"{self.name} has no service description")
+            document, _ = await self._documents.read(self.description.scpd_url)
+            self._variables = parse_scpd(document, self._documents.limits).variables
         return self._variables
 
-    def _stay_texts(self, error: Exception) -> None:
-        """Say that the service description cannot be had."""
-        logging.getLogger("propchange.subscriber").warning(
-            "the values of %s stay texts: %s", self.name, error
-        )
+    async def read_conversions(self) -> Convert | None:
+        """The functions that make typed values of texts, by variable; None, and a warning, if the
+        service description cannot be read: values are texts then."""
+        try:
+            variables = await self.read_variables()
+        except (PropchangeError, ValueError) as error:
+            logging.getLogger("propchange.subscriber").warning(
+                "the values of %s stay texts: %s", self.name, error
+            )
+            return None
+        return {name: variable.data_type.parse for name, variable in variables.items()}
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} of {self._device.friendly_name!r}>"
-
-
-def conversions_by(variables: Mapping[str, StateVariable[Any]]) -> Convert:
-    """What makes typed values of the texts of ``variables``."""
-    return {name: variable.data_type.parse for name, variable in variables.items()}
+        return f"<{type(self).__name__} {self.name} of {self.device.friendly_name!r}>"
 
 
 S = TypeVar("S", bound=DescribedService)
 
 
-class DescribedDevice(ABC, Generic[S]):
-    """A root device with all that is embedded in it.
+class DescribedDevice(Generic[S]):
+    """A root device with all that is embedded in it. ``make`` makes its services.
 
     ``device["Thermometer"]`` is the first of its services that is called so: by type, by
     serviceId or by the short name in either; LookupError names those there are.
     """
 
-    def __init__(self, description: DeviceDescription) -> None:
+    def __init__(
+        self,
+        description: DeviceDescription,
+        make: Callable[[Any, ServiceDescription], S],
+    ) -> None:
+        self._make = make
         self.description = description
-        self.services: tuple[S, ...] = tuple(map(self._service, description.all_services()))
-
-    @abstractmethod
-    def _service(self, description: ServiceDescription) -> S:
-        """The service that has ``description``."""
+        self.services: tuple[S, ...] = tuple(
+            make(self, service) for service in description.all_services()
+        )
 
     @property
     def udn(self) -> str:
@@ -125,7 +136,7 @@ class DescribedDevice(ABC, Generic[S]):
         for described in description.all_services():
             service = known.get((described.udn, described.service_id))
             if service is None:
-                service = self._service(described)
+                service = self._make(self, described)
             service.description = described
             services.append(service)
         self.description = description
@@ -135,7 +146,7 @@ class DescribedDevice(ABC, Generic[S]):
         found = self.description.service(name)
         return next(service for service in self.services if service.description is found)
 
-    def same_service(self, service: S) -> S:
+    def same_service(self, service: DescribedService) -> S:
         """The service that ``service``, of a description that was read earlier, is here: the same
         serviceId of the same device (UDN), with eventing. DescriptionError when there is none, or
         when this is another device."""

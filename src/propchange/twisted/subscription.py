@@ -1,0 +1,113 @@
+"""A subscription as a program on Twisted holds it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from propchange.core.diagnosis.verdicts import Diagnosis
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.record import Convert, SubscriptionRecord
+from propchange.core.subscriber.view import SubscriptionView
+from propchange.driver.control_point import SubscriberDriver, refusal_of
+from propchange.driver.remote import DescribedService
+
+__all__ = ["Subscription"]
+
+
+class Subscription(SubscriptionView):
+    """One subscription, kept alive until it is closed. Made by ``ControlPoint.subscribe`` and
+    ``RemoteService.subscribe``."""
+
+    def __init__(
+        self,
+        driver: SubscriberDriver,
+        event_url: str,
+        on_event: Callable[[Event], object],
+        *,
+        on_status: Callable[[StatusChange], object] | None,
+        wait: bool,
+        duration: int | None,
+        variables: Iterable[str],
+        service: DescribedService | None = None,
+        convert: Convert | None = None,
+        device: Hashable = None,
+    ) -> None:
+        self._driver = driver
+        self.on_event = on_event
+        self.on_status = on_status
+        self.service = service
+        """The service, None for a subscription to a bare URL."""
+        self.when_granted: Deferred[Subscription] | None = Deferred() if wait else None
+        """With ``wait``: fires with the subscription, or fails. Without: None."""
+        self.closed: Deferred[None] = Deferred()
+        self._begun = driver.subscribe(
+            self,
+            event_url,
+            wait=wait,
+            describe_first=True,
+            convert=convert,
+            duration=duration,
+            variables=variables,
+            device=device,
+        )
+
+    @property
+    def _record(self) -> SubscriptionRecord:
+        """What the protocol keeps of it, to be read only."""
+        return self._begun
+
+    def _now(self) -> float:
+        return self._driver.now()
+
+    @property
+    def merged(self) -> int:
+        """How many events were merged into others: none, since ``on_event`` is called for each."""
+        return 0
+
+    def diagnose(self) -> Deferred[Diagnosis]:
+        """Why no events come, or that they do: a verdict, what to do, and the facts, among them
+        whether the device accepts connections and whether the listener answers at the address
+        that the device was told. Fires after ``Limits.diagnosis_seconds`` at most once its turn has
+        come, and changes nothing."""
+        return Deferred.fromCoroutine(self._driver.diagnose(self._record))
+
+    def close(self) -> Deferred[None]:
+        """Unsubscribe. Fires when the device has answered, or after
+        ``Limits.unsubscribe_seconds``. Safe to call again."""
+        if self.closed.called:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self.closed.addCallback(done.callback)
+        self._driver.unsubscribe(self._record)
+        return done
+
+    # --- for the driver ---
+
+    def put(self, item: Event | StatusChange, /) -> None:
+        """For the driver: an event, or a status change."""
+        if isinstance(item, Event):
+            self._call(self.on_event, item)
+            return
+        if self.on_status is not None:
+            self._call(self.on_status, item)
+        error = refusal_of(item, self.event_url)
+        if error is not None and self.when_granted is not None and not self.when_granted.called:
+            self.when_granted.errback(error)
+        if item.status is Status.CLOSED:
+            self.closed.callback(None)
+
+    def grant(self) -> None:
+        """For the driver: SUBSCRIBE was answered with 200."""
+        if self.when_granted is not None and not self.when_granted.called:
+            self.when_granted.callback(self)
+
+    def _call(self, listener: Callable[[Any], object], told: object) -> None:
+        try:
+            listener(told)
+        except Exception:
+            logger = logging.getLogger("propchange.subscriber")
+            logger.exception("the application failed at %r", told)
