@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib.metadata import version
-from ipaddress import ip_address
 from typing import Annotated
 
 import typer
@@ -37,22 +35,6 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"propchange {version('propchange')}")
         raise typer.Exit
-
-
-def _callback_host(text: str | None) -> str | None:
-    """A host name or address that a device can connect to, without a port or a zone."""
-    if text is None:
-        return None
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    try:
-        address = ip_address(bare)
-    except ValueError:
-        if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", bare) is None:
-            raise typer.BadParameter("an IP address or a host name, without a port") from None
-        return bare
-    if address.is_unspecified or address.is_multicast or getattr(address, "scope_id", None):
-        raise typer.BadParameter("an address that the device can connect to")
-    return bare
 
 
 def _ports(text: str) -> Sequence[int]:
@@ -182,7 +164,6 @@ def watch(  # noqa: PLR0917 - typer calls it by name
         str | None,
         typer.Option(
             metavar="H",
-            callback=_callback_host,
             help="Let devices send events to this address instead of the one that connects to "
             "them (NAT, containers).",
         ),

@@ -77,14 +77,17 @@ async def watch(options: WatchOptions) -> None:
 def _control_point(
     options: WatchOptions, tap: Callable[[object], None] | None = None
 ) -> ControlPoint:
-    return ControlPoint(
-        port=options.port or options.callback_port or 0,
-        callback_host=options.callback_host,
-        callback_port=options.callback_port,
-        duration=options.duration,
-        discovery=_is_udn(options.url),
-        tap=tap,
-    )
+    try:
+        return ControlPoint(
+            port=options.port or options.callback_port or 0,
+            callback_host=options.callback_host and options.callback_host.strip("[]"),
+            callback_port=options.callback_port,
+            duration=options.duration,
+            discovery=_is_udn(options.url),
+            tap=tap,
+        )
+    except ValueError as error:
+        raise CommandFailed(str(error), status=2) from error
 
 
 async def _device(control_point: ControlPoint, url: str) -> RemoteDevice:
