@@ -1,4 +1,4 @@
-"""Deadlines in a heap: set, move and clear in logarithmic time, however many there are."""
+"""Deadlines in a heap: set, move and clear each take logarithmic time."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Deadlines(Generic[K]):
         return len(self._when)
 
     def set(self, key: K, when: float) -> None:
-        """Set the deadline of ``key``, in place of the one it had."""
+        """Set the deadline of ``key``, and replace a former one."""
         self._serial += 1
         self._when[key] = (when, self._serial)
         heapq.heappush(self._heap, (when, self._serial, key))
-        # A key that is moved often leaves its old entries behind; without this they would pile up.
+        # A key that is moved leaves its old entry in the heap. Rebuild it before they are many.
         if len(self._heap) > 2 * len(self._when) + 64:
             self._heap = [(when, serial, key) for key, (when, serial) in self._when.items()]
             heapq.heapify(self._heap)
 
     def clear(self, key: K) -> None:
-        """Forget ``key``; nothing happens when it has no deadline."""
+        """Remove the deadline of ``key``, if it has one."""
         self._when.pop(key, None)
 
     def __contains__(self, key: K) -> bool:
         return key in self._when
 
     def next(self) -> float | None:
-        """The earliest deadline, None when there is none."""
+        """The earliest deadline. None without one."""
         heap, when = self._heap, self._when
         while heap:
             time, serial, key = heap[0]
@@ -52,11 +52,12 @@ class Deadlines(Generic[K]):
         return None
 
     def first(self) -> K | None:
-        """The key with the earliest deadline, None when there is none."""
+        """The key with the earliest deadline. None without one."""
         return None if self.next() is None else self._heap[0][2]
 
     def pop_due(self, now: float) -> K | None:
-        """Take the earliest key whose deadline is not after ``now``; None when there is none."""
+        """Remove and return the earliest key whose deadline is not after ``now``. None without
+        one."""
         earliest = self.next()
         if earliest is None or earliest > now:
             return None

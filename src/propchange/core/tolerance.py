@@ -20,11 +20,11 @@ Role = Literal["publisher", "subscriber"]
 
 
 class Tolerance(NamedTuple):
-    """One deviation, as one role meets it.
+    """One deviation, for one role.
 
-    ``role`` is the side that reads the message. ``accepted`` says whether the message is used.
-    ``result`` is what happens with ``accepted`` as it stands. ``source`` is the rule that is
-    broken, or the place in the clause list that tells of the deviation.
+    ``role`` is the side that reads the message. ``accepted``: the message is used. ``result`` is
+    the effect of ``accepted``. ``source`` is the broken rule, or the clause that describes the
+    deviation.
     """
 
     name: str

@@ -1,8 +1,25 @@
 """The verdicts of a diagnosis, and the facts that lead to each.
 
-A protocol makes :class:`.Facts`, and a runtime adds more. :func:`diagnose` gives the verdict of the
-first of the :data:`RULES` that applies. An unknown fact is None and supports no rule: a verdict
-claims what the facts show, and no more.
+A subscription can fail at each step of a path: a name is resolved, SUBSCRIBE reaches the device,
+the device grants it, CALLBACK names an address, the device connects to that address, a NOTIFY
+arrives whole, this side accepts it. A protocol makes :class:`.Facts` about these steps, and a
+runtime adds what it finds by connecting to the device and to its own listener.
+
+:func:`diagnose` gives the verdict of the first of the :data:`RULES` that applies. Their order is
+the argument:
+
+1. A device that does not answer now explains everything else, so its verdicts come first.
+2. Then the verdicts that no guess can improve: events arrive, SUBSCRIBE was refused or is not
+   answered, the time is not up.
+3. Then what the listener has seen of the device: a refused NOTIFY, no room, a connection without a
+   request. A device that connects has a way to this machine, so the addresses are right.
+4. Last, for a device that never connected, what is wrong with the address in CALLBACK, from the
+   most certain (it is not this machine's) to the least (a router is between). The last rule names
+   the two causes that look the same from here: a firewall, and a device that never sends.
+
+An unknown fact is None and supports no rule. A verdict claims what the facts show, and no more. To
+add a verdict, add a member to :class:`Verdict`, a row to :data:`RULES` at the place that its
+evidence has in this order, and the row to ``docs/diagnosis.md``; a test compares them.
 """
 
 from __future__ import annotations

@@ -1,13 +1,26 @@
 """The presence of devices, and what it means for the subscriptions to them. No I/O, no clock.
 
-A device is *present* until it says goodbye or all its advertisements have expired (UDA 2.0 §1.2.2,
-§1.2.3). Each link counts separately: a goodbye on one link says nothing about the others (CP-11). A
-device that is *followed* is remembered after it has gone. Its outcomes are for the subscriptions
-of the control point.
+**Presence.** A device is *present* until it says goodbye or all its advertisements have expired
+(UDA 2.0 §1.2.2, §1.2.3). A *link* is an interface with an address family. Each link counts
+separately: a goodbye on one link says nothing about the others (CP-11), and the device has gone
+when the last link has lost it. All advertisements of a root device, its embedded devices and its
+services count for the root device.
 
-Advertisements are not authenticated: anybody on a link can send one in the name of any device. So a
-forged byebye or BOOTID costs a fresh SUBSCRIBE and no more. A LOCATION is a claim: check the
-description there before you believe it.
+**Followed devices.** A device that is not followed is forgotten when it has gone. A device that is
+*followed* is remembered. Its outcomes are for the subscriptions of the control point: gone, back,
+rebooted, moved. A device counts as rebooted if its BOOTID changes without an ssdp:update that has
+announced the new one. A device without BOOTID counts as rebooted if its network location
+signature changes. The identities are kept per host of the location, since some devices run one
+stack per address.
+
+**Searches.** A followed device is searched for ``Limits.byebye_check_seconds`` after its byebye,
+and when a subscription fails. A token bucket per device bounds the searches.
+
+**Forgery.** Advertisements are not authenticated: anybody on a link can send one in the name of any
+device. So a forged byebye or BOOTID costs a fresh SUBSCRIBE and no more. A LOCATION is a claim:
+:class:`.DeviceMoved` reports it, and the runtime checks the description before it believes it.
+Devices per source address, types and locations per device are capped, so a flood displaces
+nothing.
 """
 
 from __future__ import annotations

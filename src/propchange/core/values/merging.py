@@ -1,8 +1,19 @@
 """Merge rules for variables whose text is a list of changes, each with a key.
 
-LastChange and ContainerUpdateIDs are such variables. Two texts merge into one text with the later
-change of every key. This loses no key, however many changes there are. A subscription that is
-behind gets exactly the keys that have changed since its last message.
+An ordinary variable has one value, and a newer value replaces an older one. LastChange and
+ContainerUpdateIDs are different: each text is a list of changes, such as "Volume of instance 0 is
+20". If a newer text replaced an older one that a slow subscriber has not got yet, the changes of
+the older text would be lost.
+
+So two texts merge into one text with the later change of every key. A key is (instance, variable,
+channel) in LastChange and the container in ContainerUpdateIDs. This loses no key, and its size
+depends on the number of keys, not of changes. :class:`Fold` says how a kind of text is read and
+written. :class:`FoldRule` is the merge rule of one variable: it remembers when each key has changed
+last, so a subscription that is behind by any number of events gets exactly the keys that have
+changed since its last message.
+
+A change whose content is None removes keys: an instance that is removed takes all its variables
+with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The header fields of GENA: CALLBACK, TIMEOUT, SID, SEQ, STATEVAR, HOST and SERVER.
 
-Parsing takes a field's value without surrounding white space, as ``Request.fields`` gives it.
-What is read beyond the letter of UDA stands in :mod:`propchange.core.tolerance`.
+The parsers take a value without surrounding white space, as in ``Request.fields``. The deviations
+that they accept are in :mod:`propchange.core.tolerance`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 EVENT_NT = b"upnp:event"
-"""The one value of NT in eventing."""
+"""The value of NT in eventing."""
 
 PROPCHANGE_NTS = b"upnp:propchange"
-"""The one value of NTS in eventing."""
+"""The value of NTS in eventing."""
 
 LARGEST_SEQ = 4_294_967_295
-"""SEQ is 32 bits without sign; 1 follows this one, never 0 (UDA 2.0 §4.3.2)."""
+"""SEQ is an unsigned number of 32 bits. The next one after this is 1, not 0 (UDA 2.0 §4.3.2)."""
 
 _LONGEST_DURATION = 4_294_967_295.0
 
@@ -72,11 +72,11 @@ _SUBSCRIBER_FORMS = _TimeoutForms.of("subscriber")
 
 
 def parse_timeout(value: bytes | None, *, lenient: bool = False) -> float | None:
-    """The seconds in a TIMEOUT, at most 4294967295; None when the field is absent, malformed,
-    zero, negative or infinite, all of which count as absent (UDA 2.0 §4.1.1).
+    """The seconds in a TIMEOUT, at most 4294967295. None if the field is absent, malformed, zero,
+    negative or infinite: all of these count as absent (UDA 2.0 §4.1.1).
 
-    ``lenient`` reads what a subscriber accepts in an answer (``300``, ``Second-1800.0``,
-    ``Second-0:30:00``), otherwise it is what a publisher accepts in a request.
+    ``lenient`` accepts the forms that a subscriber accepts in an answer (``300``,
+    ``Second-1800.0``, ``Second-0:30:00``). Otherwise it accepts those of a publisher.
     """
     match = _TIMEOUT.fullmatch(value) if value is not None else None
     if match is None:
@@ -94,8 +94,8 @@ def parse_timeout(value: bytes | None, *, lenient: bool = False) -> float | None
 
 
 def is_infinite(value: bytes | None) -> bool:
-    """Whether a TIMEOUT says that the subscription never expires: ``Second-infinite``, in any
-    case and also without ``Second-``. Deprecated since UDA 1.1 (§4.1.2)."""
+    """Whether a TIMEOUT is infinite: ``Second-infinite``, in any case, also without ``Second-``.
+    Deprecated since UDA 1.1 (§4.1.2)."""
     return value is not None and value.lower() in (b"second-infinite", b"infinite")
 
 
@@ -107,8 +107,8 @@ def format_timeout(seconds: int) -> bytes:
 
 
 def parse_sid(value: bytes | None, limits: Limits = DEFAULT_LIMITS) -> str:
-    """A SID as text, as the peer wrote it; it need not begin with ``uuid:``. Raises
-    ``ValueError`` when it is absent, empty, too long, or not printable ASCII."""
+    """The text of a SID, unchanged. It need not begin with ``uuid:``. Raises ``ValueError`` for a
+    SID that is absent, empty, too long, or not printable ASCII."""
     if not value:
         raise ValueError("the SID is missing or empty")
     if len(value) > limits.sid_bytes:
@@ -120,11 +120,11 @@ def parse_sid(value: bytes | None, limits: Limits = DEFAULT_LIMITS) -> str:
 
 
 def parse_seq(value: bytes | None) -> int | None:
-    """The number in a SEQ, leading zeros ignored (UDA 2.0 §4.1.1); None when the field is
-    absent. Raises ``ValueError`` when it is not a decimal number of 32 bits."""
+    """The number in a SEQ, leading zeros ignored (UDA 2.0 §4.1.1). None if the field is absent.
+    Raises ``ValueError`` for anything but a decimal number of 32 bits."""
     if value is None:
         return None
-    # Only the digits that count: int() is slow to read thousands of them, or refuses to.
+    # int() is slow for thousands of digits, or refuses them.
     digits = value if len(value) <= 10 else value.lstrip(b"0") or b"0"
     if digits.isdigit() and len(digits) <= 10:
         seq = int(digits)
@@ -134,8 +134,8 @@ def parse_seq(value: bytes | None) -> int | None:
 
 
 def format_seq(seq: int) -> bytes:
-    """A SEQ as it is sent: decimal, no leading zeros (UDA 2.0 §4.3.2). Raises ``ValueError``
-    for a number that 32 bits do not hold."""
+    """The bytes of a SEQ: decimal, without leading zeros (UDA 2.0 §4.3.2). Raises ``ValueError``
+    for a number of more than 32 bits."""
     if not 0 <= seq <= LARGEST_SEQ:
         raise ValueError(f"SEQ is a number from 0 to {LARGEST_SEQ}, not {seq}")
     return b"%d" % seq
@@ -147,10 +147,10 @@ def next_seq(seq: int) -> int:
 
 
 def parse_callback(value: bytes, limits: Limits) -> tuple[str, ...]:
-    """The texts inside each ``<`` ``>`` of a CALLBACK, in order, not judged: give them to
-    :func:`.judge_callbacks`. Raises ``ValueError`` when there is no
-    ``<…>``, when there are more than ``limits.callback_urls``, or when anything but spaces and
-    commas stands outside of them (UDA 2.0 §4.1.2)."""
+    """The texts inside each ``<…>`` of a CALLBACK, in order. They are not judged yet: pass them to
+    :func:`.judge_callbacks`. Raises ``ValueError`` without a ``<…>``, for more than
+    ``limits.callback_urls``, and for anything but spaces and commas outside of them (UDA 2.0
+    §4.1.2)."""
     urls: list[str] = []
     position = 0
     while match := _CALLBACK.match(value, position):
@@ -164,9 +164,8 @@ def parse_callback(value: bytes, limits: Limits) -> tuple[str, ...]:
 
 
 def parse_statevar(value: bytes | None, limits: Limits) -> tuple[str, ...] | None:
-    """The names in a STATEVAR or ACCEPTED-STATEVAR, each once, in order; None when the field is
-    absent or no valid list, which means that every evented variable is wanted
-    (UDA 2.0 §4.1.2)."""
+    """The names in a STATEVAR or ACCEPTED-STATEVAR, each once, in order. None if the field is
+    absent or no valid list: then every evented variable is wanted (UDA 2.0 §4.1.2)."""
     if not value or value.count(b",") >= limits.statevar_names:
         return None
     try:
@@ -182,17 +181,17 @@ def format_statevar(names: Iterable[str]) -> bytes:
 
 
 def parse_host(value: bytes) -> tuple[str, int]:
-    """The host and the port of a HOST field. The host is in lower case, an IPv6 literal without
-    its brackets and in its shortest form; an absent or empty port is 80 (UDA 2.0 §4.1.2).
+    """The host and the port of a HOST field. The host is in lower case; an IPv6 literal is in its
+    shortest form, without brackets. An absent or empty port is 80 (UDA 2.0 §4.1.2).
 
-    Raises ``ValueError`` when the value is not ``host[:port]``, or an IPv6 literal has a zone:
-    a zone means nothing outside of the host that wrote it.
+    Raises ``ValueError`` for anything but ``host[:port]``, and for an IPv6 literal with a zone: a
+    zone has no meaning on another host.
     """
     text = value.decode("latin-1").lower()
     if text.startswith("["):
         literal, bracket, rest = text[1:].partition("]")
         try:
-            # IPv6Address would take a zone.
+            # IPv6Address accepts a zone.
             address = None if "%" in literal else IPv6Address(literal)
         except ValueError:
             address = None

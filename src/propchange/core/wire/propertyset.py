@@ -1,4 +1,19 @@
-"""The body of an event message, both ways (UDA 2.0 §4.3.2)."""
+"""The propertyset, the body of an event message: reading and writing (UDA 2.0 §4.3.2).
+
+There are three ways to read one; each returns the same pairs where it applies.
+
+1. *Plain*. Nearly every device sends the same form: ASCII, the prefix ``e``, one variable in each
+   property, no markup in values. One regular expression per property reads it, without a
+   parser. It must not match a body that expat refuses or reads differently. So it excludes a
+   carriage return in a value, which expat makes a line feed, and ``>``, which could end ``]]>``.
+   A body that does not match in full goes to the next way; so a wrong guess costs time, not
+   correctness.
+2. *One pass of expat*, for every other body: any prefix and namespace, any encoding. Its callbacks
+   count elements and depth, since a small body can have many of both.
+3. *A second pass*, if the first has found elements inside of a value. Some devices send XML there
+   without escaping it. The second pass writes that XML out as text. The first pass does not do
+   so, because it would cost every ordinary body.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +44,7 @@ _CLAUSE = "UDA 2.0 §4.3.2"
 _OPEN = '<?xml version="1.0"?>\n<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">\n'
 _CLOSE = "</e:propertyset>"
 _ESCAPED = re.compile("[&<>\r]")
-# The plain shape that nearly every device sends can be read at a look. These expressions match
-# nothing that expat would refuse or understand otherwise: ASCII, no markup but the expected tags,
-# no carriage return in a value (it would become a line feed), no > in it (for the sake of ]]>).
+# The plain form: see the module's docstring for what these expressions must not match.
 _PLAIN_BYTES = 16_384
 _PLAIN_PROPERTY = (
     r"<e:property>[ \t\r\n]*<([A-Za-z_][A-Za-z0-9_.-]*)>"
@@ -49,10 +62,10 @@ _PLAIN_NEXT = re.compile(_PLAIN_PROPERTY)
 def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...]:
     """The (variable, text) pairs of a propertyset, in the order of the document.
 
-    Read liberally: any prefix and any namespace (UDA 2.0 §2.7), several variables in one
-    property, unknown elements beside ``property`` or in the text of a value ignored, a value that
-    is XML instead of text given back as the text of that XML. A variable that comes twice is in
-    the result twice.
+    Lenient: any prefix and namespace (UDA 2.0 §2.7), and several variables in one property. Unknown
+    elements beside ``property`` or in the text of a value are ignored. A value that is XML instead
+    of text is returned as the text of that XML. A variable that occurs twice is twice in the
+    result.
 
     Raises RemoteProtocolError with status 400 for anything but a propertyset, and beyond
     ``limits.xml_depth`` and ``limits.xml_elements``.
@@ -101,7 +114,7 @@ def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...
 
 
 def _parse_plain(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...] | None:
-    """What expat would find in a propertyset of the plain shape; None for any other body."""
+    """The pairs of a propertyset in the plain form. None for any other body."""
     if len(body) > _PLAIN_BYTES or not body.isascii():
         return None
     text = body.decode("ascii")
@@ -111,20 +124,20 @@ def _parse_plain(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...] | N
         name, value, close = match.groups()
         changes.append((name, unescape_text(value) if "&" in value else value))
         if close is not None:
-            # The root and its declaration of a prefix count too.
+            # The root element and its declaration of the prefix count too.
             return tuple(changes) if 2 * len(changes) + 2 <= limits.xml_elements else None
         match = _PLAIN_NEXT.match(text, match.end())
     return None
 
 
 class _NestedValues:
-    """The second reading of a propertyset that the first found well-formed, within the limits,
-    and with elements inside of values. A value that is XML is written out again as XML text that
-    means the same, alone, as it did in its place; in one that has text of its own, elements are
-    unknown ones, which do not count (UDA 2.0 §2.7).
+    """The second pass over a propertyset with elements inside of values. The first pass has checked
+    its form and its limits.
 
-    ``spare`` characters may be added as declarations of namespaces: one long declaration outside
-    of the values and many short elements inside would be a bomb.
+    A value of elements only is written as XML text, with the namespace declarations that it needs
+    outside of the document. In a value with text of its own, elements are unknown ones and
+    are ignored (UDA 2.0 §2.7). ``spare`` is how many characters of declarations may be added: one
+    long declaration outside and many short elements inside would be an attack.
     """
 
     __slots__ = ("_declared", "_needed", "_parts", "_path", "_slot", "_spare", "_texts", "changes")
@@ -164,7 +177,7 @@ class _NestedValues:
             parts.append(">")
 
     def _look_up(self, name: str) -> None:
-        """Note what the prefix of ``name`` stands for, if that is declared outside."""
+        """Store the namespace of the prefix of ``name``, if it is declared outside of the value."""
         prefix = name.rpartition(":")[0]
         if not any(prefix in declared for declared in self._declared[3:]):
             for declared in self._declared[:3]:
@@ -175,7 +188,7 @@ class _NestedValues:
         depth = len(self._path)
         parts = self._parts
         if depth > 3:
-            # Only a start tag ends so: in text it is escaped.
+            # Only a start tag ends with ">": text has it escaped.
             if parts[-1] == ">":
                 parts[-1] = "/>"
             else:
@@ -206,10 +219,10 @@ class _NestedValues:
 
 
 def format_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
-    """The propertyset that carries ``changes``, (variable, text) pairs, in UTF-8.
+    """The propertyset of ``changes``, (variable, text) pairs, in UTF-8.
 
-    Raises ValueError for no change at all, for a variable that comes twice, for a name that
-    cannot be an XML element name, and for a text with characters that XML 1.0 cannot carry.
+    Raises ValueError without a change, for a variable that occurs twice, for a name that is no XML
+    name, and for a text with characters that XML 1.0 cannot carry.
     """
     changes = tuple(changes)
     names = set()
@@ -237,8 +250,8 @@ def write_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
 
 @lru_cache(maxsize=1024)
 def check_variable_name(name: str) -> None:
-    """Raises ValueError when ``name`` cannot be the name of a state variable, because it cannot
-    be the name of an XML element in no namespace (UDA 2.0 §4.3.2)."""
+    """Raises ValueError for a ``name`` that is no XML name without a prefix: it cannot be the name
+    of a state variable (UDA 2.0 §4.3.2)."""
     names: list[str] = []
     parser = pyexpat.ParserCreate()
     parser.StartElementHandler = lambda found, _: names.append(found)

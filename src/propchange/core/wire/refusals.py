@@ -1,7 +1,7 @@
-"""What either side refuses in a request: a foreign HOST, a repeated field, another method.
+"""Refusals of both sides: a foreign HOST, a repeated field, another method.
 
-A :class:`Refusal` becomes a response with :func:`refusal_response`. HOST is checked so that no web
-page can reach a listener on this network by a name of its own (DNS rebinding).
+:func:`refusal_response` makes a response of a :class:`Refusal`. HOST is checked because a web page
+could otherwise reach a listener on this network by a name that the page controls (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -40,24 +40,25 @@ PRODUCT = "propchange/0.1"
 """The product token of SERVER and USER-AGENT (UDA 2.0 §2.1)."""
 
 UNKNOWN_OS = "unknown/0.0"
-"""The system's token where the runtime names none."""
+"""The token of the operating system if the runtime gives none."""
 
 _HTTP = "UDA 2.0 §2.1"
 
 
 class AnsweringPolicy(Protocol):
-    """What an answer needs to know of the policy of its side."""
+    """The part of a policy that an answer needs."""
 
     allowed_methods: ClassVar[bytes]
     """The value of ALLOW in a 405."""
 
     @property
     def signature(self) -> HeaderPairs:
-        """The fields by which this side names itself in an answer."""
+        """The header fields that name this side in an answer."""
 
 
 def check_policy(uda: str, hosts: frozenset[str]) -> None:
-    """Raise ValueError for an unknown version, or a name in ``hosts`` that HOST cannot carry."""
+    """Raises ValueError for an unknown ``uda``, and for an entry of ``hosts`` that is no
+    authority."""
     if uda not in UDA_VERSIONS:
         raise ValueError(f"uda is one of {', '.join(UDA_VERSIONS)}, not {uda!r}")
     for host in hosts:
@@ -70,7 +71,7 @@ def check_policy(uda: str, hosts: frozenset[str]) -> None:
 
 
 class Refusal(NamedTuple):
-    """The status that answers a request, the reason as a sentence, and the rule behind it
+    """The status that answers a request, the reason as a sentence, and the clause
     ("UDA 2.0 §4.1.2")."""
 
     status: int
@@ -88,14 +89,13 @@ EMPTY = (b"CONTENT-LENGTH", b"0")
 def judge_host(
     request: Request, extra: frozenset[str], advertised: str | None = None
 ) -> Refusal | None:
-    """None when HOST names this listener, so that no web page can reach it by a name of its own
-    (DNS rebinding); else a 400.
+    """None if HOST names this listener; else a refusal with 400 (DNS rebinding).
 
-    Right is a literal equal to the address and port of ``request.local`` (80 when HOST has no
-    port); ``advertised``, an authority; or one of ``extra``, where an entry without a port stands
-    for every port. An IPv4-mapped address equals its IPv4 address. A request whose ``local`` is
-    None is reached by ``extra`` and ``advertised`` alone. Raises ``ValueError`` when one of these
-    two cannot be read.
+    HOST names the listener if it is the address and port of ``request.local`` (port 80 if HOST has
+    none), the authority ``advertised``, or one of ``extra``. An entry of ``extra`` without a port
+    stands for every port. An IPv4-mapped address equals its IPv4 address. Without
+    ``request.local``, only ``extra`` and ``advertised`` count. Raises ``ValueError`` for an
+    ``extra`` or ``advertised`` that is no authority.
     """
     host = request.fields.get(b"host")
     if host is None:
@@ -105,12 +105,12 @@ def judge_host(
     return judge_authority(host, request.local, extra, advertised)
 
 
-# Few listeners, few peers: nearly every request is one that was judged before.
+# There are few listeners and few peers, so most values repeat.
 @lru_cache(maxsize=64)
 def judge_authority(
     host: bytes, local: Endpoint | None, extra: frozenset[str], advertised: str | None
 ) -> Refusal | None:
-    """As :func:`judge_host`, for the value of HOST."""
+    """Like :func:`judge_host`, for the value of HOST."""
     try:
         name, port = parse_host(host)
     except ValueError as error:
@@ -142,7 +142,7 @@ def refuse_method(method: str, expected: str) -> Refusal:
 
 
 def refuse_repeated(names: Iterable[bytes]) -> Refusal:
-    """The refusal of a request in which the fields ``names`` came more than once."""
+    """The refusal of a request with the fields ``names`` more than once."""
     shown = ", ".join(sorted(name.decode().upper() for name in names))
     return Refusal(400, f"{shown} came more than once", _HTTP)
 
@@ -154,7 +154,7 @@ def refusal_response(
     *,
     date: Callable[[], bytes] | None = None,
 ) -> Response:
-    """The response to a request that was refused: the status, and no body."""
+    """The response to a refused request, without a body."""
     headers = (EMPTY,) if refusal.status != 405 else (EMPTY, (b"ALLOW", policy.allowed_methods))
     return empty_response(refusal.status, request, policy, headers, date)
 
@@ -167,7 +167,8 @@ def empty_response(
     date: Callable[[], bytes] | None = None,
 ) -> Response:
     """An answer without a body, in the highest version of HTTP that the request allows (UDA 2.0
-    §4.1.2). It ends the connection when the request said so. ``date`` gives the value of DATE."""
+    §4.1.2). It ends the connection if the request asks for that. ``date`` returns the value of
+    DATE."""
     dated = () if date is None else ((b"DATE", date()),)
     return Response(
         status,

@@ -1,4 +1,4 @@
-"""The URLs of devices, taken apart."""
+"""The URLs of devices, split into their parts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _AUTHORITY = re.compile(
 
 
 class Location(NamedTuple):
-    """An http URL taken apart. ``host`` is a name or an IP literal without brackets and zone;
-    ``authority`` is what HOST carries, never with a zone; ``target`` begins with ``/``."""
+    """The parts of an http URL. ``host`` is a name, or an IP literal without brackets and zone.
+    ``authority`` is the value of HOST, without a zone. ``target`` begins with ``/``."""
 
     host: str
     port: int
@@ -34,13 +34,14 @@ class Location(NamedTuple):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where to connect to."""
+        """The address and port to connect to."""
         return Endpoint(self.host, self.port, self.scope)
 
     @classmethod
     def of(cls, url: str, scope_of: Callable[[str], int]) -> Location:
-        """Take ``url`` apart. What a request line cannot hold is percent-encoded. ``scope_of``
-        gives the scope id of an interface by its name, and raises OSError where there is none.
+        """Split ``url``. Characters that a request line cannot carry are percent-encoded.
+        ``scope_of`` returns the scope id of an interface by its name; it raises OSError for an
+        unknown one.
 
         Raises ValueError for anything but an http URL with a usable host and port.
         """
@@ -75,5 +76,5 @@ def _scope_id(zone: str, scope_of: Callable[[str], int]) -> int:
 
 
 def scoped(endpoint: Endpoint, scope: int) -> Endpoint:
-    """``endpoint`` with that scope id, if it is link-local and has none."""
+    """``endpoint`` with the scope id ``scope``, if it is link-local and has none."""
     return endpoint if endpoint.scope else Endpoint.of(endpoint.host, endpoint.port, scope)

@@ -1,8 +1,8 @@
-"""XML that comes from a peer: one expat parser with everything dangerous refused.
+"""XML of peers: a guarded expat parser, and escaping.
 
-No document type declaration, hence no entities of one's own and nothing external; UTF-8, UTF-16
-or a single-byte encoding; bounded depth and number of elements. Whatever else expat fails on, in
-whichever way, is a :class:`RemoteProtocolError` with status 400 too.
+The parser refuses a document type declaration, so there are no entities and no external parts. It
+accepts UTF-8, UTF-16 and single-byte encodings. Depth and number of elements are bounded. Any
+failure of expat becomes a :class:`.RemoteProtocolError` with status 400.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _ENCODINGS = re.compile(
     r"iso-8859-([2-9]|1[013-6]?)|latin-?1|(windows-|cp)125[0-8]|koi8-[ru]",
     re.IGNORECASE,
 )
-# Expat does not know this spelling, which devices use.
+# Devices use this spelling, which expat does not know.
 _UTF_8_MISSPELT = re.compile(rb"""<\?xml[^>]{1,80}encoding=["']utf8["']""", re.IGNORECASE)
-# From this size on many calls for pieces of text cost more than expat's buffer for them.
+# From this size on, expat's buffer for text costs less than a call for each piece.
 _BUFFERED_BYTES = 512
 _SPACE = b" \t\r\n"
 _PADDING = b"\0" + _SPACE
@@ -42,11 +42,11 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """A character that XML 1.0 cannot carry, not even escaped."""
 
 
-# A carriage return that is not a reference would be read as a line feed.
+# XML reads a carriage return as a line feed, unless it is a reference.
 _REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
-# In an attribute, white space that is not a reference would be read as blanks.
+# In an attribute, XML reads white space as blanks, unless it is a reference.
 _ATTRIBUTE_REFERENCES = (*_REFERENCES, ('"', "&quot;"), ("\n", "&#10;"), ("\t", "&#9;"))
-# The ampersand last, or &amp;lt; would be unescaped twice.
+# The ampersand is last: otherwise &amp;lt; is unescaped twice.
 _NAMED_REFERENCES = (
     ("&lt;", "<"),
     ("&gt;", ">"),
@@ -57,7 +57,7 @@ _NAMED_REFERENCES = (
 
 
 def escape_text(text: str) -> str:
-    """``text`` as it stands between tags."""
+    """``text``, escaped for the place between two tags."""
     for character, reference in _REFERENCES:
         if character in text:
             text = text.replace(character, reference)
@@ -65,7 +65,7 @@ def escape_text(text: str) -> str:
 
 
 def quote_attribute(value: str) -> str:
-    """``value`` as it stands between the double quotes of an attribute."""
+    """``value``, escaped for the double quotes of an attribute."""
     for character, reference in _ATTRIBUTE_REFERENCES:
         if character in value:
             value = value.replace(character, reference)
@@ -88,7 +88,7 @@ def check_carried(text: str, name: str) -> None:
 
 
 def local_name(name: str) -> str:
-    """``name`` without its prefix: any prefix is as good as another (UDA 2.0 §2.7)."""
+    """``name`` without its prefix, which has no meaning of its own (UDA 2.0 §2.7)."""
     return name.rpartition(":")[2]
 
 
@@ -98,12 +98,12 @@ def parse_document(
     end: Callable[[str], object],
     text: Callable[[str], object],
 ) -> None:
-    """Run a whole document through a guarded expat.
+    """Parse a whole document with a guarded expat.
 
-    ``start`` gets the name, as written, and the attributes of each element, ``end`` the name,
-    ``text`` the pieces of character data. A BOM, and NULs and white space behind the document, do
-    not count, nor does white space before it. What the three raise comes through; everything that
-    is wrong with the document raises RemoteProtocolError with status 400.
+    ``start`` is called with the name, as written, and the attributes of each element, ``end`` with
+    the name, ``text`` with each piece of character data. A BOM, white space around the document
+    and NULs behind it are ignored. Exceptions of the three functions pass through. Raises
+    RemoteProtocolError with status 400 for a document that expat or a guard refuses.
     """
     if not document or document[-1] in _PADDING or document[0] in _SPACE:
         document = _stripped(document)
@@ -123,9 +123,9 @@ def parse_document(
 
 
 def _stripped(document: bytes) -> bytes:
-    """``document`` without what may stand around it; b"" when nothing is left."""
+    """``document`` without white space and NULs around it; b"" if nothing is left."""
     if b"\0" in document[:2] or document[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        # UTF-16: the last byte that is none of those may need the one behind it.
+        # UTF-16: the last other byte may be the first half of a character.
         end = len(document.rstrip(_PADDING))
         return document[: end + end % 2]
     return document.rstrip(_PADDING).lstrip(_SPACE)
@@ -136,7 +136,7 @@ def _refuse_doctype(*_: object) -> NoReturn:
 
 
 def _judge_declaration(version: str, encoding: str | None, standalone: int) -> None:
-    # Any other name would be looked up among the codecs of Python.
+    # Expat would look up any other name among the codecs of Python.
     if encoding is not None and not _ENCODINGS.fullmatch(encoding):
         raise RemoteProtocolError(f"the encoding {encoding[:40]!r} is not accepted", status=400)
 
@@ -144,10 +144,10 @@ def _judge_declaration(version: str, encoding: str | None, standalone: int) -> N
 class Element:
     """One element of a parsed document.
 
-    ``name`` is the local name; ``namespace`` the URI of its namespace, "" for none and for a
-    prefix that nothing declares; ``attributes`` maps names, as written, to values, without the
-    declarations of namespaces; ``text`` is the character data directly inside, without that of
-    the children.
+    ``name`` is the local name. ``namespace`` is the URI of its namespace, "" without one and for an
+    undeclared prefix. ``attributes`` maps names, as written, to values, without namespace
+    declarations. ``text`` is the character data of the element itself, without that of its
+    children.
     """
 
     __slots__ = ("attributes", "children", "name", "namespace", "text")
@@ -163,19 +163,19 @@ class Element:
         return f"<Element {self.name}>"
 
     def find(self, name: str) -> Element | None:
-        """The first child of that local name."""
+        """The first child with this local name. None without one."""
         return next(self.all(name), None)
 
     def all(self, name: str) -> Iterator[Element]:
-        """The children of that local name, in order."""
+        """The children with this local name, in order."""
         return (child for child in self.children if child.name == name)
 
 
 def parse_tree(document: bytes, limits: Limits) -> Element:
-    """The root of a whole document.
+    """The root element of a whole document.
 
-    Raises RemoteProtocolError with status 400; also for more than ``limits.xml_depth`` levels, or
-    more than ``limits.xml_elements`` elements and attributes.
+    Raises RemoteProtocolError with status 400 as :func:`parse_document`, for more than
+    ``limits.xml_depth`` levels, and for more than ``limits.xml_elements`` elements and attributes.
     """
     top = Element("", "", {})
     path = [top]
@@ -195,8 +195,8 @@ def parse_tree(document: bytes, limits: Limits) -> Element:
             declarations[key[6:]] = attributes.pop(key)
         declared.append(declarations)
         prefix, _, local = name.rpartition(":")
-        # Innermost first. No merged dict per element: copying many declarations for each of
-        # many elements is an attack.
+        # Search from the innermost element. A merged dict per element would be an attack: many
+        # declarations copied for many elements.
         found = (names[prefix] for names in reversed(declared) if prefix in names)
         element = Element(local, next(found, ""), attributes)
         path[-1].children.append(element)
