@@ -65,16 +65,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async def` test in a loop of its own, for 20 seconds at most. Afterwards the loop's
-    exception handler must not have been called; a test that expects a call empties `reports`."""
+    """Run an `async def` test in a loop of its own, for 20 seconds unless it is marked `timeout`.
+    The loop's exception handler must not be called; a test that expects a call empties `reports`.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     given: dict[str, Any] = pyfuncitem.funcargs
     reports: list[dict[str, Any]] = given.get("reports", [])
+    seconds = 20 if pyfuncitem.get_closest_marker("timeout") is None else None
 
     async def bounded() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, it: reports.append(it))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(seconds):
             wanted = inspect.signature(pyfuncitem.obj).parameters
             await pyfuncitem.obj(**{name: given[name] for name in wanted})
 

@@ -4,6 +4,7 @@ of the device more often than the token bucket allows."""
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -52,44 +53,41 @@ class Following:
         await self.until(lambda self: self.values[-1:] == [value], seconds)
 
 
-async def following(play, script=None, grants="Second-300"):
-    """Run ``play(device, following)`` with a subscription to a scripted device."""
+@asynccontextmanager
+async def followed(script=None, grants="Second-300"):
+    """A scripted device, and a subscription to it."""
     async with ScriptedDevice(script, grants) as device, ControlPoint(limits=BRIEF) as point:
         async with point.subscribe_url(device.event_url, wait=False) as subscription:
             following = Following(subscription)
             task = asyncio.create_task(following.collect())
-            await play(device, following)
+            yield device, following
         await task
 
 
-def follow(play, script=None, grants="Second-300"):
-    asyncio.run(following(play, script, grants))
+async def follow(play, script=None, grants="Second-300"):
+    """Run ``play(device, following)`` with a subscription to a scripted device."""
+    async with followed(script, grants) as (device, following):
+        await play(device, following)
 
 
-def follow_all(*plays):
+async def follow_all(*plays):
     """Run several at once: most of their time is waiting."""
-
-    async def run():
-        async with asyncio.TaskGroup() as group:
-            for play in plays:
-                group.create_task(play)
-
-    asyncio.run(run())
+    async with asyncio.TaskGroup() as group:
+        for play in plays:
+            group.create_task(play)
 
 
-def test_seq_that_is_always_0_loses_no_event():
-    async def play(device, following):
+async def test_seq_that_is_always_0_loses_no_event():
+    async with followed() as (device, following):
         await following.has("0")
         for value in ("1", "2", "3"):
             assert await device.notify(value, seq=0) == 200
             await following.has(value)
         assert len(device.subscribes()) <= 2  # the first repeat may be a restart of the device
 
-    follow(play)
 
-
-def test_an_event_that_comes_twice_is_told_once():
-    async def play(device, following):
+async def test_an_event_that_comes_twice_is_told_once():
+    async with followed() as (device, following):
         await following.has("0")
         assert await device.notify("1") == 200
         assert await device.notify("1", seq=1) == 200
@@ -98,11 +96,9 @@ def test_an_event_that_comes_twice_is_told_once():
         assert following.values == ["0", "1", "2"]
         assert len(device.subscribes()) == 1
 
-    follow(play)
 
-
-def test_a_grant_of_a_second_is_kept_and_not_hammered():
-    async def play(device, following):
+async def test_a_grant_of_a_second_is_kept_and_not_hammered():
+    async with followed(grants="Second-1") as (device, following):
         await following.has("0")
         began = asyncio.get_running_loop().time()
         await following.until(lambda _: len(device.renewals()) >= 3)
@@ -110,10 +106,8 @@ def test_a_grant_of_a_second_is_kept_and_not_hammered():
         await device.notify("1")
         await following.has("1")
 
-    follow(play, grants="Second-1")
 
-
-def test_a_strange_duration_is_survived():
+async def test_a_strange_duration_is_survived():
     async def play(device, following):
         await following.has("0")
         await asyncio.sleep(1.5)
@@ -122,11 +116,12 @@ def test_a_strange_duration_is_survived():
         assert len([each for each in device.asked if each.method == "SUBSCRIBE"]) <= 5
 
     strange = ("Second-0", "Second--1", "300", "Second-infinite", "soon", "")
-    follow_all(*(following(play, grants=grants) for grants in strange))
+    await follow_all(*(follow(play, grants=grants) for grants in strange))
 
 
-def test_a_renewal_answered_with_another_sid_goes_on_under_that_one():
-    async def play(device, following):
+async def test_a_renewal_answered_with_another_sid_goes_on_under_that_one():
+    async with followed() as (device, following):
+
         def rename(asked):
             if asked.is_renewal:
                 device.sid = "uuid:renamed"
@@ -140,8 +135,6 @@ def test_a_renewal_answered_with_another_sid_goes_on_under_that_one():
         assert await device.notify("1") == 200
         await following.has("1")
         assert following.statuses == [Status.ACTIVE]
-
-    follow(play)
 
 
 ILL = (
@@ -159,7 +152,7 @@ ILL = (
 )
 
 
-def test_whatever_a_device_answers_while_it_is_ill_events_are_back_once_it_is_well():
+async def test_whatever_a_device_answers_while_it_is_ill_events_are_back_once_it_is_well():
     def falls_ill(answer):
         async def play(device, following):
             ill = True
@@ -181,20 +174,19 @@ def test_whatever_a_device_answers_while_it_is_ill_events_are_back_once_it_is_we
 
         return play
 
-    follow_all(*(following(falls_ill(answer)) for answer in ILL))
+    await follow_all(*(follow(falls_ill(answer)) for answer in ILL))
 
 
-def test_a_device_that_closes_every_connection_at_first_is_tried_again():
-    async def play(device, following):
+async def test_a_device_that_closes_every_connection_at_first_is_tried_again():
+    async with followed(script=lambda asked: None) as (device, following):
         await following.until(lambda _: len(device.subscribes()) >= 3)
         device.script = device.behave
         await following.has("0")
 
-    follow(play, script=lambda asked: None)
 
+async def test_a_device_that_grants_and_never_sends_is_deaf_and_not_hammered():
+    async with followed() as (device, following):
 
-def test_a_device_that_grants_and_never_sends_is_deaf_and_not_hammered():
-    async def play(device, following):
         def silent(asked):
             if asked.is_renewal or asked.method == "UNSUBSCRIBE":
                 return device.behave(asked)
@@ -209,11 +201,10 @@ def test_a_device_that_grants_and_never_sends_is_deaf_and_not_hammered():
         device.script = device.behave
         await following.has("0")
 
-    follow(play)
 
+async def test_a_deaf_subscription_is_active_with_the_first_event_that_comes():
+    async with followed() as (device, following):
 
-def test_a_deaf_subscription_is_active_with_the_first_event_that_comes():
-    async def play(device, following):
         def silent(asked):
             if asked.is_renewal or asked.method == "UNSUBSCRIBE":
                 return device.behave(asked)
@@ -227,34 +218,35 @@ def test_a_deaf_subscription_is_active_with_the_first_event_that_comes():
         await following.has("late")
         assert following.subscription.status is Status.ACTIVE
 
-    follow(play)
 
-
-def test_a_connection_that_is_half_open_does_not_hold_up_the_recovery():
+async def test_a_connection_that_is_half_open_does_not_hold_up_the_recovery():
     """The device accepts the renewal and never answers it; whoever asks it again is answered."""
 
-    async def play(device, following):
+    async with followed() as (device, following):
         await following.has("0")
         stuck = 0
+        over = asyncio.Event()
+
+        async def silence():
+            await over.wait()
 
         def script(asked):
             nonlocal stuck
             if asked.method == "SUBSCRIBE" and not stuck:
                 stuck += 1
                 device.sid = ""
-                return asyncio.Event().wait()
+                return silence()
             return device.behave(asked)
 
         device.script = script
         await following.until(lambda _: stuck)
         device.value = "new"
         await following.has("new", 2 + 5)
+        over.set()
 
-    follow(play)
 
-
-def test_a_device_that_restarts_on_its_port_is_followed():
-    async def play(device, following):
+async def test_a_device_that_restarts_on_its_port_is_followed():
+    async with followed() as (device, following):
         await following.has("0")
         port = device.port
         await device.stop()
@@ -263,5 +255,3 @@ def test_a_device_that_restarts_on_its_port_is_followed():
         await device.start(port)
         await following.has("again", 2 + 5)
         assert following.statuses.count(Status.RESUBSCRIBING) == 1
-
-    follow(play)
