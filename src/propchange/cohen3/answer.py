@@ -51,8 +51,9 @@ class AnswerProtocol(Protocol, Logger):
     def answered(self, response: Response) -> None:
         """The answer is whole."""
 
-    def broken(self, error: PropchangeError) -> None:
+    def broken(self, error: Exception) -> None:
         """There will be no answer."""
+        self.debug("no answer: %s", error)
 
     def connectionMade(self) -> None:
         """The connection is there."""

@@ -7,7 +7,6 @@ subscription. Both are decided here and logged with the reason.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, cast
 from urllib.parse import urljoin
 from weakref import WeakKeyDictionary
@@ -60,16 +59,18 @@ def _record_of(service: Any) -> _Record:
 
 
 class EventProtocol(AnswerProtocol):
-    """Reads the answer to one request to the event URL of ``service``. ``action`` is "subscribe",
-    for new subscriptions and renewals, or "unsubscribe".
+    """One request to the event URL of ``service``. ``action`` is "subscribe", for new subscriptions
+    and renewals, or "unsubscribe". :meth:`send` sends it; without that, the answer to a request
+    of the owner is read from the connection that is made to this protocol.
 
     After a grant it calls ``service.set_sid`` and ``service.set_timeout``. After any other answer
     to a SUBSCRIBE it calls ``service.process_event({})``, which Cohen3's services wait for.
+
+    A renewal is sent again until it is answered. A new subscription that takes the place of a
+    renewal is *persistent*: it is sent again until it is granted.
     """
 
     logCategory = "event_protocol"
-    waiting = False
-    """Whether this stands for the pause before the request is sent again."""
 
     def __init__(
         self,
@@ -82,32 +83,134 @@ class EventProtocol(AnswerProtocol):
         super().__init__(limits.request_seconds, reactor=reactor, limits=limits)
         self.service = service
         self.action = action
-        self.given_up = False
-        self.renewed: str | None = None  # the SID that is renewed
-        self.request: Deferred[Any] | None = None  # the one that subscribe() sends
+        self.waiting = False
+        """Whether this stands for the pause before the request is sent again."""
+        self._limits = limits
+        self._subscribes = action == "subscribe"
+        self._persistent = False
+        self._given_up = False
+        self._renewed: str | None = None
+        self._request: Deferred[Any] | None = None
         # Requests for the same service that wait for the end of this one. Each gets whether this
         # one has ended by itself.
-        self.finished: list[Deferred[bool]] = []
-        self._limits = limits
+        self._finished: list[Deferred[bool]] = []
+
+    def send(self) -> Deferred[PeerResponse | None]:
+        """Send the request, as :func:`subscribe` tells."""
+        return Deferred.fromCoroutine(self._send())
+
+    async def _send(self) -> PeerResponse | None:
+        service, subscribes = self.service, self._subscribes
+        outstanding = getattr(service, "event_connection", None)
+        if isinstance(outstanding, EventProtocol) and outstanding.waiting:
+            self._persistent = self._persistent or not service.get_sid()
+            outstanding.teardown()
+        elif subscribes and isinstance(outstanding, EventProtocol):
+            turn: Deferred[bool] = Deferred()
+            outstanding._finished.append(turn)
+            return await self._send() if await turn else None
+        sid = self._renewed = _sid_of(service)
+        url = urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url()))
+        message = self._message(http_url(url), sid)
+        if message is None:
+            return None
+        server = event_server.current
+        if server is not None and sid is not None and not subscribes:
+            server.forget(sid)
+        early = server.early if server is not None and subscribes and sid is None else None
+        if early is not None:
+            early.expect()
+        if subscribes:
+            service.event_connection = self
+        requests = Requests(TwistedRuntime(self._reactor), self._limits)
+        self._request = Deferred.fromCoroutine(
+            requests.follow(url, lambda led_to, _: addressed_to(message, led_to))
+        )
+        try:
+            response = (await self._request).response
+            self.answered(response)
+        except (PropchangeError, CancelledError, ValueError) as error:
+            # By the service, which may be gone, or by the owner of the Deferred.
+            given_up = self._given_up or isinstance(error, CancelledError)
+            self.broken(error)
+            self.warning("%s to %s: %s", self.action, url, error)
+            if subscribes and (sid is not None or self._persistent) and not given_up:
+                self._send_later(url, sid)
+            return None
+        finally:
+            if early is not None:
+                early.settle()
+        if subscribes and response.status != 200 and sid is not None:
+            self.warning("%s has forgotten %s: subscribing afresh", url, sid)
+            if server is not None:
+                server.forget(sid, service)
+            service.set_sid(None)
+            self._another(persistent=True).send()
+        elif subscribes and self._persistent and sid is None and not service.get_sid():
+            self._send_later(url, None)
+        return PeerResponse.of(response)
+
+    def _another(self, *, persistent: bool) -> EventProtocol:
+        another = EventProtocol(
+            self.service, self.action, reactor=self._reactor, limits=self._limits
+        )
+        another._persistent = persistent
+        return another
+
+    def _send_later(self, url: str, sid: str | None) -> None:
+        # What the service has asked for meanwhile takes the place of this.
+        service = self.service
+        if _sid_of(service) == sid and getattr(service, "event_connection", None) is None:
+            record = _record_of(service)
+            record.failures += 1
+            pause = backoff(record.failures, self._limits)
+            self.info("%s is asked again in %.0f s", url, pause)
+            another = service.event_connection = self._another(persistent=self._persistent)
+            another.waiting = True
+            reactor = cast(Any, self._reactor or default_reactor())
+            another._request = deferLater(reactor, pause, another._send_now)
+            another._request.addErrback(lambda _: None)  # it was torn down
+
+    def _send_now(self) -> None:
+        self.waiting = False
+        self.service.event_connection = None
+        self.send()
+
+    def _message(self, url: str, sid: str | None) -> Request | None:
+        """The request; None for an UNSUBSCRIBE without a SID, which is not sent."""
+        record = _record_of(self.service)
+        timeout = int(getattr(self.service, "timeout", 0) or 0)
+        if not record.asked or timeout != record.told:
+            record.asked = timeout or POLICY.duration
+        if not self._subscribes:
+            return unsubscribe_message(url, sid, POLICY) if sid else None
+        if sid:
+            return renewal_message(url, sid, POLICY, duration=record.asked)
+        callback = own_delivery_url()
+        if callback is None:
+            raise LocalProtocolError(
+                "no EventServer was made: there is no delivery URL to subscribe"
+            )
+        return subscribe_message(url, callback, POLICY, duration=record.asked)
 
     def teardown(self) -> None:
         """Give the request up, and the connection, unless there was an answer."""
-        self.given_up = self.given_up or not self.done
-        request, self.request = self.request, None
+        self._given_up = self._given_up or not self.done
+        request, self._request = self._request, None
         if request is not None:
             request.cancel()
         self.end()
         if getattr(self.service, "event_connection", None) is self:
             self.service.event_connection = None
-        finished, self.finished = self.finished, []
+        finished, self._finished = self._finished, []
         for waiting in finished:
-            waiting.callback(not self.given_up)
+            waiting.callback(not self._given_up)
 
     def answered(self, response: Response) -> None:
         """The device has answered."""
         if response.status != 200:
             self.warning("%s was answered with %d", self.action, response.status)
-        if self.action == "subscribe":
+        if self._subscribes:
             try:
                 self._tell_service(response)
             except Exception:  # noqa: BLE001 - the connection is to be ended all the same
@@ -115,20 +218,20 @@ class EventProtocol(AnswerProtocol):
         self.done = True
         self.teardown()
 
-    def broken(self, error: PropchangeError) -> None:
+    def broken(self, error: Exception) -> None:
         """The device will not answer."""
-        self.debug("%s: %s", self.action, error)
+        super().broken(error)
         self.done = True
         self.teardown()
 
     def _tell_service(self, response: Response) -> None:
         service, server = self.service, event_server.current
-        sid = granted_sid(response, self.renewed)
+        sid = granted_sid(response, self._renewed)
         if sid is None:
             service.process_event({})
             return
-        if server is not None and self.renewed not in (None, sid):
-            server.forget(str(self.renewed))
+        if server is not None and self._renewed not in (None, sid):
+            server.forget(str(self._renewed))
         service.set_sid(sid)
         record = _record_of(service)
         record.failures = 0
@@ -142,120 +245,6 @@ class EventProtocol(AnswerProtocol):
         finally:
             if server is not None:
                 server.granted(sid)
-
-
-class _Sending:
-    """Sends one request of a service, and decides from its end what to send next.
-
-    A renewal is sent again until it is answered. A new subscription that takes the place of a
-    renewal is *persistent*: it is sent again until it is granted."""
-
-    def __init__(self, service: Any, action: str, reactor: Reactor, limits: Limits) -> None:
-        self._service = service
-        self._action = action
-        self._reactor = reactor
-        self._limits = limits
-        self._persistent = False
-        self._subscribes = action == "subscribe"
-
-    def begin(self) -> Deferred[PeerResponse | None]:
-        """Send the request, as :func:`subscribe` tells."""
-        return Deferred.fromCoroutine(self._send())
-
-    async def _send(self) -> PeerResponse | None:
-        service, subscribes = self._service, self._subscribes
-        outstanding = getattr(service, "event_connection", None)
-        if isinstance(outstanding, EventProtocol) and outstanding.waiting:
-            self._persistent = self._persistent or not service.get_sid()
-            outstanding.teardown()
-        elif subscribes and isinstance(outstanding, EventProtocol):
-            turn: Deferred[bool] = Deferred()
-            outstanding.finished.append(turn)
-            return await self._send() if await turn else None
-        sid = _sid_of(service)
-        url = urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url()))
-        message = self._message(http_url(url), sid)
-        if message is None:
-            return None
-        server = event_server.current
-        if server is not None and sid is not None and not subscribes:
-            server.forget(sid)
-        early = server.early if server is not None and subscribes and sid is None else None
-        if early is not None:
-            early.expect()
-        connection = self._stand_for_request()
-        connection.renewed = sid
-        requests = Requests(TwistedRuntime(self._reactor), self._limits)
-        connection.request = Deferred.fromCoroutine(
-            requests.follow(url, lambda led_to, _: addressed_to(message, led_to))
-        )
-        try:
-            response = (await connection.request).response
-            connection.answered(response)
-        except (PropchangeError, CancelledError, ValueError) as error:
-            # By the service, which may be gone, or by who has the Deferred.
-            given_up = connection.given_up or isinstance(error, CancelledError)
-            connection.done = True
-            connection.teardown()
-            _logger.warning("%s to %s: %s", self._action, url, error)
-            if subscribes and (sid is not None or self._persistent) and not given_up:
-                self._send_later(url, sid)
-            return None
-        finally:
-            if early is not None:
-                early.settle()
-        if subscribes and response.status != 200 and sid is not None:
-            _logger.warning("%s has forgotten %s: subscribing afresh", url, sid)
-            if server is not None:
-                server.forget(sid, service)
-            service.set_sid(None)
-            self._persistent = True
-            self.begin()
-        elif subscribes and self._persistent and sid is None and not service.get_sid():
-            self._send_later(url, None)
-        return PeerResponse.of(response)
-
-    def _stand_for_request(self) -> EventProtocol:
-        """An EventProtocol, the ``event_connection`` of the service from now on."""
-        connection = EventProtocol(
-            self._service, self._action, reactor=self._reactor, limits=self._limits
-        )
-        if self._subscribes:
-            self._service.event_connection = connection
-        return connection
-
-    def _send_later(self, url: str, sid: str | None) -> None:
-        # What the service has asked for meanwhile takes the place of this.
-        service = self._service
-        if _sid_of(service) == sid and getattr(service, "event_connection", None) is None:
-            record = _record_of(service)
-            record.failures += 1
-            pause = backoff(record.failures, self._limits)
-            _logger.info("%s is asked again in %.0f s", url, pause)
-            waiting = self._stand_for_request()
-            waiting.waiting = True
-            waiting.request = deferLater(cast(Any, self._reactor), pause, self._send_again)
-            waiting.request.addErrback(lambda _: None)  # it was torn down
-
-    def _send_again(self) -> None:
-        self.begin()
-
-    def _message(self, url: str, sid: str | None) -> Request | None:
-        """The request; None for an UNSUBSCRIBE without a SID, which is not sent."""
-        record = _record_of(self._service)
-        timeout = int(getattr(self._service, "timeout", 0) or 0)
-        if not record.asked or timeout != record.told:
-            record.asked = timeout or POLICY.duration
-        if not self._subscribes:
-            return unsubscribe_message(url, sid, POLICY) if sid else None
-        if sid:
-            return renewal_message(url, sid, POLICY, duration=record.asked)
-        callback = own_delivery_url()
-        if callback is None:
-            raise LocalProtocolError(
-                "no EventServer was made: there is no delivery URL to subscribe"
-            )
-        return subscribe_message(url, callback, POLICY, duration=record.asked)
 
 
 def subscribe(
@@ -282,7 +271,7 @@ def subscribe(
     Fails with LocalProtocolError when no :class:`EventServer` was made, and with ValueError for a
     URL that is not http.
     """
-    return _Sending(service, action, reactor or default_reactor(), limits).begin()
+    return EventProtocol(service, action, reactor=reactor, limits=limits).send()
 
 
 def unsubscribe(
@@ -295,9 +284,6 @@ def unsubscribe(
     """Send an UNSUBSCRIBE for the SID of ``service``, as :func:`subscribe` does. Without a SID
     nothing is sent, and the Deferred has fired with None."""
     return subscribe(service, action, reactor=reactor, limits=limits)
-
-
-_logger = logging.getLogger(EventProtocol.logCategory)
 
 
 def _text(url: str | bytes) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import deque
-from collections.abc import Mapping, MutableMapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache, partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -30,7 +30,7 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.driver.requests import locate
-from propchange.errors import DeliveryError, LocalProtocolError, PropchangeError
+from propchange.errors import DeliveryError, LocalProtocolError
 from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.reactors import Reactor, default_reactor
 
@@ -50,10 +50,6 @@ class NotificationProtocol(AnswerProtocol):
     def answered(self, response: Response) -> None:
         """The subscriber has answered."""
         _warn_unless_taken(response.status)
-
-    def broken(self, error: PropchangeError) -> None:
-        """The subscriber will not answer."""
-        self.debug("no answer to a notification: %s", error)
 
 
 def _warn_unless_taken(status: int) -> None:
@@ -159,16 +155,17 @@ class Notification:
 
 
 class Outbox:
-    """The notifications of one subscriber: sent one at a time, in order."""
+    """The notifications of one subscriber: sent one at a time, in order. ``empty`` is called when
+    none is left."""
 
     def __init__(
-        self, others: _Outboxes, subscriber: MutableMapping[str, Any], reactor: Reactor
+        self, subscriber: MutableMapping[str, Any], reactor: Reactor, empty: Callable[[], object]
     ) -> None:
         self.reactor = reactor
         self.deliveries = deliveries_of(reactor)
         self.addresses = _addresses(subscriber)
         self._subscriber = subscriber
-        self._others = others
+        self._empty = empty
         self._queue: deque[Notification] = deque()  # the first one is under way unless held
         self._held = False
         self._over = False
@@ -249,7 +246,7 @@ class Outbox:
         if self._held:
             return
         if not self._queue:
-            self._others.pop(_key(self._subscriber), None)
+            self._empty()
         elif not self._queue[0].begun:
             self._queue[0].begin()
 
@@ -258,22 +255,18 @@ _OVER = "the subscription is over"
 
 # By reactor, and by SID and callback, since a program may keep its own copy of a subscriber or make
 # a new one each time. An outbox is gone when nothing waits in it.
-_Outboxes = dict[tuple[str, str], Outbox]
-_of_reactor: weakref.WeakKeyDictionary[Any, _Outboxes] = weakref.WeakKeyDictionary()
+_of_reactor: weakref.WeakKeyDictionary[Any, dict[Any, Outbox]] = weakref.WeakKeyDictionary()
 
 
 def outbox_of(subscriber: MutableMapping[str, Any], reactor: Reactor) -> Outbox:
     """The outbox of ``subscriber``, the same for each copy of it."""
     outboxes = _of_reactor.setdefault(reactor, {})
-    key = _key(subscriber)
+    key = str(subscriber["sid"]), str(subscriber["callback"])
     outbox = outboxes.get(key)
     if outbox is None:
-        outbox = outboxes[key] = Outbox(outboxes, subscriber, reactor)
+        empty = partial(outboxes.pop, key, None)
+        outbox = outboxes[key] = Outbox(subscriber, reactor, empty)
     return outbox
-
-
-def _key(subscriber: MutableMapping[str, Any]) -> tuple[str, str]:
-    return str(subscriber["sid"]), str(subscriber["callback"])
 
 
 def send_notification(
