@@ -240,7 +240,10 @@ class LinkMachine(RuleBasedStateMachine):
         paths, sids, subscribing = {}, {}, set()
         for record in subscriber.subscriptions:
             assert record.state is not SubscriberState.CLOSED
-            assert len(routing._early.get(record, ())) <= LIMITS.early_messages
+            early = routing._early.get(record, ())
+            on_shared_path = early is routing._early_on_shared_path
+            sharing = len(self.everything) if on_shared_path else 1
+            assert len(early) <= sharing * LIMITS.early_messages
             if record.path and record.path != "/events":
                 paths[record.path] = record
             if record.state is SubscriberState.CLOSING:
@@ -253,11 +256,11 @@ class LinkMachine(RuleBasedStateMachine):
                     SubscriberState.DEAF,
                     SubscriberState.UNANSWERED,
                 )
-            if record.path == "/events" and record.state is SubscriberState.SUBSCRIBING:
+            if record.state is SubscriberState.SUBSCRIBING:
                 subscribing.add(record)
         assert routing._paths == paths
         assert routing._sids == sids
-        assert routing._subscribing == subscribing
+        assert routing._early.keys() == subscribing
         assert len(subscriber._timers) <= 4 * len(list(subscriber.subscriptions))
 
     @invariant()

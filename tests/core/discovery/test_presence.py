@@ -193,6 +193,26 @@ def test_a_byebye_of_a_stranger_is_nothing() -> None:
     assert lan.say(AdvertisementKind.UPDATE, boot_id=1, next_boot_id=2) == []
 
 
+def test_of_what_was_ignored_some_is_kept_and_of_all_else_everything() -> None:
+    lan = LAN(limits=replace(DEFAULT_LIMITS, outcomes=2, known_devices=100))
+    presence = lan.presence
+
+    def say(number: int, location: str) -> None:
+        udn = f"uuid:{number}"
+        advertisement = Advertisement(
+            kind=AdvertisementKind.ALIVE, udn=udn, target=ROOT_DEVICE, location=location
+        )
+        source = Endpoint(DEVICE, 1900)
+        presence.receive(advertisement, link="eth0", source=source, on_link=ON_LINK, now=0.0)
+
+    for number in range(5):
+        say(number, URL)
+        say(number, "http://8.8.8.8/d")
+    presence.handle_deadline(100.0)
+    kinds = [type(outcome) for outcome in presence.take_outcomes()]
+    assert kinds == [*2 * [AdvertisementIgnored], *5 * [DeviceAppeared]]
+
+
 def test_a_location_off_the_link_is_ignored_with_the_reason() -> None:
     lan = LAN()
     (ignored,) = lan.say(location="http://8.8.8.8/d")

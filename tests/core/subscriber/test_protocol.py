@@ -154,7 +154,6 @@ def assert_nothing_is_left(point: ControlPoint) -> None:
     assert not protocol._requests._parting
     assert not routing._paths
     assert not routing._sids
-    assert not routing._subscribing
     assert not routing._early
     assert not routing._early_on_shared_path
 

@@ -26,7 +26,6 @@ nothing.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 
 from propchange.core.deadlines import Deadlines
@@ -112,7 +111,8 @@ class Presence:
         self._of_source: dict[str, int] = {}
         self._followed = 0
         self._deadlines: Deadlines[tuple[AdvertisedDevice, _Timer]] = Deadlines()
-        self._outcomes: deque[PresenceOutcome] = deque(maxlen=limits.outcomes)
+        self._outcomes: list[PresenceOutcome] = []
+        self._ignored = 0  # AdvertisementIgnored among them
 
     # --- what the application wants ---
 
@@ -245,7 +245,10 @@ class Presence:
             self._deadlines.clear((device, timer))
 
     def _ignore(self, source: Endpoint, advertisement: Advertisement, reason: str) -> None:
-        self._outcomes.append(AdvertisementIgnored(source.host, advertisement.udn, reason))
+        # Anybody can bring about any number of these, and they are only for a log.
+        if self._ignored < self._limits.outcomes:
+            self._ignored += 1
+            self._outcomes.append(AdvertisementIgnored(source.host, advertisement.udn, reason))
 
     def _hear(
         self,
@@ -455,9 +458,10 @@ class Presence:
     # --- reading ---
 
     def take_outcomes(self) -> list[PresenceOutcome]:
-        """The outcomes since the last call, in order."""
-        outcomes = list(self._outcomes)
-        self._outcomes.clear()
+        """The outcomes since the last call, in order. ``Limits.outcomes`` of AdvertisementIgnored
+        are kept; no other is dropped."""
+        outcomes, self._outcomes = self._outcomes, []
+        self._ignored = 0
         return outcomes
 
     def device(self, udn: str) -> AdvertisedDevice | None:

@@ -126,11 +126,10 @@ class NotifyRouting:
         self._report = report
         self._paths: dict[str, SubscriptionRecord] = {}
         self._sids: dict[str, SubscriptionRecord] = {}
-        # On a shared path: those whose answer is to come.
-        self._subscribing: set[SubscriptionRecord] = set()
+        # The messages that come before the answer with the SID: on the shared path, and for each
+        # SUBSCRIBE that is unanswered.
         self._early_on_shared_path: EarlyMessages[Received] = EarlyMessages(limits, replaces=True)
-        # On paths of their own: the messages that came before the answer with the SID.
-        self._early: dict[SubscriptionRecord, list[Received]] = {}
+        self._early: dict[SubscriptionRecord, EarlyMessages[Received]] = {}
         # SIDs that were given back before anything came, the last ones of each subscription.
         self._late: dict[str, SubscriptionRecord] = {}
 
@@ -141,20 +140,19 @@ class NotifyRouting:
         if self._policy.shared_path is None:
             record.path = f"/{self._new_token()}"
             self._paths[record.path] = record
+            early: EarlyMessages[Received] = EarlyMessages(self._limits, replaces=True)
         else:
             record.path = self._policy.shared_path
-            if record not in self._subscribing:
-                self._subscribing.add(record)
-                self._early_on_shared_path.expect()
+            early = self._early_on_shared_path
+        self._early[record] = early
+        early.expect()
 
     def grant(self, record: SubscriptionRecord, sid: str) -> list[Received]:
         """``record`` has the SID ``sid`` from now on; what had come for it before, in order."""
         record.sid = sid
         self._sids[sid] = record
-        early = [received for received in self._early.pop(record, []) if received.sid == sid]
-        if self._policy.shared_path is not None:
-            early = self._early_on_shared_path.take(sid)
-            self._stop_subscribing(record)
+        early = self._early[record].take(sid)
+        self._stop_subscribing(record)
         return early
 
     def adopt(self, record: SubscriptionRecord, sid: str) -> None:
@@ -172,7 +170,6 @@ class NotifyRouting:
         self._stop_subscribing(record)
         record.path = ""
         record.head = None
-        self._early.pop(record, None)
 
     def give_up(self, record: SubscriptionRecord) -> None:
         """No initial event has come under the SID of ``record``, which is given back. Should it
@@ -194,9 +191,9 @@ class NotifyRouting:
             del self._sids[record.sid]
 
     def _stop_subscribing(self, record: SubscriptionRecord) -> None:
-        if record in self._subscribing:
-            self._subscribing.remove(record)
-            self._early_on_shared_path.settle()
+        early = self._early.pop(record, None)
+        if early is not None:
+            early.settle()
 
     def receive(
         self, request: Request, now: float
@@ -245,25 +242,14 @@ class NotifyRouting:
         # Half the time of Received(…), which is the same.
         received = tuple.__new__(Received, (sid, seq, hash(body), pairs))
         if early:
-            self._keep_early(record, received)
+            messages = self._early_on_shared_path if record is None else self._early[record]
+            messages.hold(sid, received)
             return notify_response(self._policy, request), None, received
         assert record is not None
         if not known:
             record.head = head
             record.answer = notify_response(self._policy, request)
         return record.answer, record, received
-
-    def _keep_early(self, record: SubscriptionRecord | None, received: Received) -> None:
-        """Keep a message until the answer tells the SID. When no more fit, the newest takes the
-        place of the last: its SEQ then shows that something is missing."""
-        if record is None:
-            self._early_on_shared_path.hold(received.sid, received)
-            return
-        waiting = self._early.setdefault(record, [])
-        if len(waiting) < self._limits.early_messages:
-            waiting.append(received)
-        elif waiting[-1].sid == received.sid:
-            waiting[-1] = received
 
     def _note_slow(self, sid: str) -> None:
         """A message came for a SID that was given up for lack of one: the device is slow."""
