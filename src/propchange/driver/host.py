@@ -30,7 +30,7 @@ from typing import Any
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
-from propchange.core.publisher.outcomes import AttemptTimedOut
+from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
@@ -155,7 +155,8 @@ class Publication:
         if self._stopped:
             return
         protocol = self.protocol
-        self._report_outcomes()
+        for outcome in protocol.take_outcomes():
+            self._report(outcome)
         deliveries = protocol.take_deliveries(self._connections - self._in_flight)
         if deliveries:
             self._in_flight += len(deliveries)
@@ -164,20 +165,20 @@ class Publication:
                 if self._tap is not None:
                     self._tap(delivery)
                 send(delivery, ended)
-            self._report_outcomes()
+            for outcome in protocol.take_outcomes():
+                self._report(outcome)
         self._timer.set(protocol.next_deadline())
         if self._waiters:
             self._wake()
 
-    def _report_outcomes(self) -> None:
-        for outcome in self.protocol.take_outcomes():
-            if self._tap is not None:
-                self._tap(outcome)
-            if isinstance(outcome, AttemptTimedOut):
-                self._in_flight -= 1
-                self._pool.abort(outcome.delivery)
-            else:
-                report_publisher(outcome, self._warnings)
+    def _report(self, outcome: PublisherOutcome) -> None:
+        if self._tap is not None:
+            self._tap(outcome)
+        if isinstance(outcome, AttemptTimedOut):
+            self._in_flight -= 1
+            self._pool.abort(outcome.delivery)
+        else:
+            report_publisher(outcome, self._warnings)
 
     # --- waiting ---
 
