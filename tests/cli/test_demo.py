@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.cli.demo import simulations
+from propchange.driver.interfaces import Interfaces
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +49,7 @@ def test_the_demo_ends_after_the_seconds_that_it_was_given(propchange: Any) -> N
 def test_with_lan_the_demo_is_hosted_at_the_address_that_others_reach(
     propchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("propchange.cli.demo.default_address", lambda: "127.0.0.2")
+    monkeypatch.setattr(Interfaces, "default_address", lambda _: "127.0.0.2")
     ran = propchange("demo", "--lan", "--seconds", "0.5")
 
     told = [json.loads(line) for line in ran.out.splitlines()]
@@ -62,7 +63,7 @@ def test_with_lan_the_demo_is_hosted_at_the_address_that_others_reach(
 def test_lan_on_a_machine_without_a_network_is_told_in_words(
     propchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("propchange.cli.demo.default_address", lambda: "127.0.0.1")
+    monkeypatch.setattr(Interfaces, "default_address", lambda _: "127.0.0.1")
     ran = propchange("demo", "--lan", "--seconds", "0.5")
 
     assert ran.status == 1

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from propchange.asyncio.interfaces import addresses
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver import listener, sockets
+from propchange.driver.machine import own_interfaces
 from propchange.driver.runtime import sleep
 from tests.wire import Until
 
@@ -201,7 +201,7 @@ async def test_requests_carry_both_ends_of_the_connection(driven: Any, wire: Any
 
 
 async def test_a_link_local_peer_has_its_scope(driven: Any, wire: Any) -> None:
-    own = next((address for address in addresses() if address.scope), None)
+    own = next((address for address in own_interfaces().addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
     requests: list[Request] = []

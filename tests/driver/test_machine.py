@@ -1,16 +1,24 @@
-"""The kind of an interface, by /sys on Linux and by its name elsewhere."""
+"""This machine: its clock, its addresses, the kinds of its interfaces."""
 
 from __future__ import annotations
 
 import socket
+import time
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from propchange.core.local_addresses import InterfaceKind
+from propchange.core.local_addresses import InterfaceKind, OnLink
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import machine
-from propchange.driver.machine import free_port, in_container, kind_of, source_towards
+from propchange.driver.machine import (
+    free_port,
+    in_container,
+    kind_of,
+    own_interfaces,
+    source_towards,
+)
 
 
 def interface(
@@ -83,3 +91,28 @@ def test_the_port_that_is_connected_from_is_free() -> None:
     for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
         with socket.socket(family) as sock:
             sock.bind((host, free_port(host)))
+
+
+def test_this_machine_has_addresses() -> None:
+    interfaces = own_interfaces()
+    hosts = {address.host for address in interfaces.addresses()}
+    assert "127.0.0.1" in hosts
+    assert interfaces.default_address() in hosts
+    assert OnLink(ip_network("127.0.0.0/8"), 0) in interfaces.on_link_for(Endpoint("127.0.0.1", 1))
+
+
+def test_the_clock_never_goes_back() -> None:
+    readings = [machine.monotonic() for _ in range(100)]
+    assert readings == sorted(readings)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux has CLOCK_BOOTTIME")
+def test_the_clock_counts_the_time_that_the_machine_slept() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= machine.monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_without_such_a_clock_the_monotonic_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    monkeypatch.delattr(time, "CLOCK_MONOTONIC", raising=False)
+    assert machine._choose_clock() is time.monotonic

@@ -8,37 +8,22 @@ import errno
 import functools
 import os
 import socket
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.interfaces import scoped_host
+from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Connection, Transport
 from propchange.driver.sockets import bind, endpoint_of, is_address, socket_address
 from propchange.driver.timer import Armed
 
-__all__ = ["AsyncioRuntime", "monotonic"]
+__all__ = ["AsyncioRuntime"]
 
 T = TypeVar("T")
 
 _TURNS_TO_CONNECT = 4
 """Turns of the loop: the task that accepts, the connection, its refusal, its end."""
-
-
-def _choose_clock() -> Callable[[], float]:
-    # CLOCK_BOOTTIME is Linux's. On macOS CLOCK_MONOTONIC counts through sleep and
-    # time.monotonic() does not; on Windows time.monotonic() does.
-    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
-        clock = getattr(time, name, None)
-        if clock is not None:
-            return functools.partial(time.clock_gettime, clock)
-    return time.monotonic
-
-
-monotonic: Callable[[], float] = _choose_clock()
-"""Seconds since some moment before the program started. Never goes back; counts suspends where
-the platform has such a clock."""
 
 
 class AsyncioRuntime:

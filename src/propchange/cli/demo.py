@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host
-from propchange.asyncio.interfaces import default_address
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
 from propchange.cli.output import output
 from propchange.cli.watch import sources_of
 from propchange.core.values.state_variables import StateVariable
+from propchange.driver.machine import own_interfaces
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
 
@@ -115,7 +115,7 @@ def move_playback(playback: Playback, randomness: random.Random) -> None:
 def _address(*, lan: bool) -> str:
     if not lan:
         return _LOOPBACK
-    address = default_address()
+    address = own_interfaces().default_address()
     if address == _LOOPBACK:
         raise CommandFailed("this machine has no address that other machines could reach")
     return address

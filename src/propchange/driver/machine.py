@@ -1,7 +1,8 @@
-"""This machine: its interfaces, whether it is a container, and its way to a device."""
+"""This machine: its clock, its interfaces, whether it is a container, its way to a device."""
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import socket
@@ -31,10 +32,26 @@ __all__ = [
     "free_port",
     "in_container",
     "kind_of",
+    "monotonic",
     "own_interfaces",
     "product",
     "source_towards",
 ]
+
+
+def _choose_clock() -> Callable[[], float]:
+    # CLOCK_BOOTTIME is Linux's. On macOS CLOCK_MONOTONIC counts through sleep and
+    # time.monotonic() does not; on Windows time.monotonic() does.
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        clock = getattr(time, name, None)
+        if clock is not None:
+            return functools.partial(time.clock_gettime, clock)
+    return time.monotonic
+
+
+monotonic: Callable[[], float] = _choose_clock()
+"""Seconds since some moment before the program started. Never goes back; counts suspends where
+the platform has such a clock: durations of subscriptions run on at the peer meanwhile."""
 
 
 def product(uda: str) -> str:
@@ -45,7 +62,7 @@ def product(uda: str) -> str:
 
 def own_interfaces(
     *,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = monotonic,
     adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters,
 ) -> Interfaces:
     """The addresses of this machine, by ifaddr and the system."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import socket
-import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -20,6 +18,7 @@ from zope.interface import implementer  # type: ignore[import-untyped] # it has 
 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.interfaces import scoped_host
+from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Connection, Transport
 from propchange.driver.sockets import bind, endpoint_of, socket_address
 from propchange.driver.timer import Armed
@@ -61,12 +60,7 @@ def default_reactor() -> Reactor:
 def clock_of(reactor: Reactor) -> Callable[[], float]:
     """The clock of durations: one that counts while the machine sleeps, where there is one, for
     a reactor that runs; the reactor's own for a ``Clock`` that a test moves."""
-    if isinstance(reactor, ReactorBase):
-        # The first is Linux's; on macOS the second counts through sleep.
-        for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
-            if hasattr(time, name):
-                return functools.partial(time.clock_gettime, getattr(time, name))
-    return reactor.seconds
+    return monotonic if isinstance(reactor, ReactorBase) else reactor.seconds
 
 
 class TwistedRuntime:
