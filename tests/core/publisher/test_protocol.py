@@ -37,19 +37,20 @@ from propchange.core.wire.messages import (
     Request,
     Response,
 )
+from tests.core.clock import OnAClock
 
 HERE = Endpoint("10.0.0.1", 8000)
 THERE = Endpoint("10.0.0.2", 40_000)
 URL = "http://10.0.0.2:9000/events"
 
 
-class Device:
+class Device(OnAClock):
     """A publisher with two services, and everything that a runtime would do, one step at a time."""
 
     def __init__(
         self, *, policy: PublisherPolicy | None = None, limits: Limits = DEFAULT_LIMITS, **variables
     ) -> None:
-        self.now = 1_000.0
+        super().__init__()
         numbers = itertools.count(1)
         self.protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{next(numbers)}",
@@ -113,19 +114,6 @@ class Device:
 
     def end(self, delivery: Delivery, result: int | DeliveryFailure = 200) -> None:
         self.protocol.delivery_ended(delivery, result, self.now)
-
-    def at(self, seconds: float) -> None:
-        """``seconds`` after the beginning."""
-        self.now = 1_000.0 + seconds
-        self.protocol.handle_deadline(self.now)
-
-    def deadline(self) -> float | None:
-        """The next deadline in seconds after the beginning."""
-        when = self.protocol.next_deadline()
-        return None if when is None else when - 1_000.0
-
-    def outcomes(self) -> list[object]:
-        return self.protocol.take_outcomes()
 
     def sids(self) -> list[str]:
         return [subscription.sid for subscription in self.protocol.subscriptions]

@@ -30,13 +30,14 @@ from propchange.core.subscriber.states import SubscriberState as S
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.errors import LocalProtocolError
+from tests.core.clock import OnAClock
 
 LOCAL = Endpoint("10.0.0.2", 9000)
 DEVICE = Endpoint("10.0.0.1", 8000)
 URL = "http://10.0.0.1:8000/evt"
 
 
-class ControlPoint:
+class ControlPoint(OnAClock):
     """A subscriber, and everything that a runtime would do, one step at a time."""
 
     def __init__(
@@ -46,7 +47,7 @@ class ControlPoint:
         limits: Limits = DEFAULT_LIMITS,
         jitter: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.now = 1_000.0
+        super().__init__()
         tokens = (f"path-{number}" for number in itertools.count(1))
         self.protocol = SubscriberProtocol(
             new_token=lambda: next(tokens), jitter=jitter, policy=policy, limits=limits
@@ -124,18 +125,6 @@ class ControlPoint:
             local=LOCAL,
         )
         return self.protocol.receive_notify(request, self.now).status
-
-    def at(self, seconds: float) -> None:
-        """``seconds`` after the beginning."""
-        self.now = 1_000.0 + seconds
-        self.protocol.handle_deadline(self.now)
-
-    def deadline(self) -> float | None:
-        when = self.protocol.next_deadline()
-        return None if when is None else when - 1_000.0
-
-    def outcomes(self) -> list[object]:
-        return self.protocol.take_outcomes()
 
     def statuses(self) -> list[tuple[Status, Cause]]:
         return [(o.status, o.cause) for o in self.outcomes() if isinstance(o, StatusChange)]
