@@ -1,14 +1,14 @@
-"""The evented services of the UPnP Forum's standards, declared and ready to be used.
+"""Declarations of evented services from the standards of the UPnP Forum.
 
-A class here has the state variables of its standard, the optional ones too, with their types,
-allowed values, eventing and moderation. Instantiate it, or make a subclass: ``without=[…]``
-leaves out optional variables that the device does not have, and an attribute of the same name
-declares a variable anew, for a vendor's own range or allowed values; it stays evented as it was::
+Each class has the state variables of its standard, optional ones included, with their data types,
+allowed values, eventing and moderation. Make an instance, or a subclass. ``without=[…]`` removes
+optional variables. An attribute of the same name replaces a variable, for another range or other
+allowed values; it is evented as in the standard::
 
     class Amplifier(RenderingControl, without=["Brightness", "Contrast", "Sharpness"]):
         volume = StateVariable("ui2", maximum=31)
 
-Where a standard leaves a value to the vendor, what stands here is a choice to begin with.
+Where a standard leaves a value to the vendor, the declaration has a default.
 """
 
 from propchange.upnp.standard.av_transport import AVTransport

@@ -1,4 +1,4 @@
-"""AVTransport:1, what a renderer or a recorder plays."""
+"""AVTransport:1, the state of a renderer or a recorder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MEDIA = (
 
 
 class AVTransport(Service, type="urn:schemas-upnp-org:service:AVTransport:1"):
-    """AVTransport:1. All is evented through LastChange but the four positions, which a control
-    point polls (AVTransport:1 §2.3.1, LC-01, LC-02).
+    """AVTransport:1. Its variables are evented through LastChange, except the four positions,
+    which control points poll (AVTransport:1 §2.3.1, LC-01, LC-02).
 
-    Vendors may have further play speeds, media, modes and states: declare those variables anew.
-    Metadata is DIDL-Lite, as text; durations and times are ``H:MM:SS``.
+    A vendor may have further play speeds, media, modes and states: replace those variables.
+    Metadata is DIDL-Lite, as text. Durations and times are ``H:MM:SS``.
     """
 
     transport_state = StateVariable(
@@ -92,7 +92,7 @@ class AVTransport(Service, type="urn:schemas-upnp-org:service:AVTransport:1"):
 
     relative_time_position = StateVariable("string", initial="0:00:00", evented=False)
     absolute_time_position = StateVariable("string", initial="0:00:00", evented=False)
-    # The number for a counter that is not implemented.
+    # The standard's value for a counter that is not implemented.
     relative_counter_position = StateVariable("i4", initial=2_147_483_647, evented=False)
     absolute_counter_position = StateVariable("i4", initial=2_147_483_647, evented=False)
 

@@ -1,4 +1,4 @@
-"""ConnectionManager:1, which streams a media device can send and take."""
+"""ConnectionManager:1, the streams that a media device can send and receive."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["ConnectionManager"]
 
 
 class ConnectionManager(Service, type="urn:schemas-upnp-org:service:ConnectionManager:1"):
-    """ConnectionManager:1. The first three are evented by themselves and unmoderated; there is no
-    LastChange (LC-13).
+    """ConnectionManager:1. Its first three variables are evented directly and unmoderated. It has
+    no LastChange (LC-13).
 
-    They are lists divided by commas: protocolInfos such as ``http-get:*:audio/mpeg:*``, and
-    connection IDs, ``0`` where connections are not prepared.
+    They are comma-separated lists: protocolInfos such as ``http-get:*:audio/mpeg:*``, and
+    connection IDs, which are ``0`` for a device without PrepareForConnection.
     """
 
     source_protocol_info = StateVariable("string")

@@ -1,4 +1,4 @@
-"""ContentDirectory:1, what a media server has."""
+"""ContentDirectory:1, the contents of a media server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["ContentDirectory"]
 
 
 class ContentDirectory(Service, type="urn:schemas-upnp-org:service:ContentDirectory:1"):
-    """ContentDirectory:1. SystemUpdateID is evented once per 2 s at most, ContainerUpdateIDs once
-    per 0.2 s, TransferIDs at once (LC-11).
+    """ContentDirectory:1. SystemUpdateID is evented at most once per 2 s, ContainerUpdateIDs at
+    most once per 0.2 s. TransferIDs is evented at once (LC-11).
 
-    ContainerUpdateIDs is for eventing only: use :meth:`container_updated`.
+    Do not assign ContainerUpdateIDs: call :meth:`container_updated`.
     """
 
     search_capabilities = StateVariable("string", evented=False)
@@ -61,7 +61,7 @@ class ContentDirectory(Service, type="urn:schemas-upnp-org:service:ContentDirect
     a_arg_type_uri = StateVariable("uri", evented=False, name="A_ARG_TYPE_URI")
 
     def container_updated(self, container: str, update_id: int) -> None:
-        """Tell that the container with the object ID ``container`` has changed and has the update
-        ID ``update_id`` now. What is told within one period, or in one ``batch()``, goes out in
-        one list with each container once (LC-12)."""
+        """Event that the container with the object ID ``container`` has changed and now has the
+        update ID ``update_id``. Calls within one period, or in one ``batch()``, are one event: a
+        list with each container once (LC-12)."""
         self.container_update_ids = format_container_update_ids([(container, str(update_id))])

@@ -9,15 +9,16 @@ __all__ = ["Dimming", "SwitchPower"]
 
 
 class SwitchPower(Service, type="urn:schemas-upnp-org:service:SwitchPower:1"):
-    """SwitchPower:1. ``target`` is what was asked for, ``status``, evented, what is."""
+    """SwitchPower:1. ``target`` is the requested state. ``status``, which is evented, is the actual
+    one."""
 
     target = StateVariable("boolean", evented=False)
     status = StateVariable("boolean")
 
 
 class Dimming(Service, type="urn:schemas-upnp-org:service:Dimming:1"):
-    """Dimming:1. ``load_level_status``, evented, is the level in percent that the load has. Only
-    the two load levels are required."""
+    """Dimming:1. ``load_level_status``, which is evented, is the actual level of the load in
+    percent. The standard requires the two load levels only."""
 
     load_level_target = StateVariable("ui1", minimum=0, maximum=100, evented=False)
     load_level_status = StateVariable("ui1", minimum=0, maximum=100)

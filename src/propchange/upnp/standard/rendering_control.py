@@ -1,4 +1,4 @@
-"""RenderingControl:1, how a renderer sounds and looks."""
+"""RenderingControl:1, the sound and picture of a renderer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["RenderingControl"]
 
 
 class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingControl:1"):
-    """RenderingControl:1. All is evented through LastChange; Mute, Volume, VolumeDB and Loudness
-    have channels, and the attributes are the channel Master (LC-01, LC-04).
+    """RenderingControl:1. Its variables are evented through LastChange. Mute, Volume, VolumeDB and
+    Loudness have channels; their attributes stand for the channel Master (LC-01, LC-04).
 
-    The maxima are the vendor's to choose, and 100 here. Only PresetNameList is required.
+    A vendor chooses the maxima; the default is 100. The standard requires PresetNameList only.
     ``volume_db`` is in 1/256 dB.
     """
 

@@ -9,7 +9,7 @@ __all__ = ["WANCommonInterfaceConfig", "WANIPConnection"]
 
 
 class WANIPConnection(Service, type="urn:schemas-upnp-org:service:WANIPConnection:1"):
-    """WANIPConnection:1. Evented are PossibleConnectionTypes (a list divided by commas, of
+    """WANIPConnection:1. It events PossibleConnectionTypes (a comma-separated list of
     Unconfigured, IP_Routed and IP_Bridged), ConnectionStatus, ExternalIPAddress and
     PortMappingNumberOfEntries."""
 
@@ -63,8 +63,8 @@ class WANIPConnection(Service, type="urn:schemas-upnp-org:service:WANIPConnectio
 class WANCommonInterfaceConfig(
     Service, type="urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1"
 ):
-    """WANCommonInterfaceConfig:1. Evented are PhysicalLinkStatus and, which is optional,
-    EnabledForInternet; the counters are polled."""
+    """WANCommonInterfaceConfig:1. It events PhysicalLinkStatus and the optional
+    EnabledForInternet. Control points poll the counters."""
 
     wan_access_type = StateVariable(
         "string",
