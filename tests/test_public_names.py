@@ -22,6 +22,7 @@ PUBLIC = {
         DeliveryError
         DescriptionError
         Device
+        DeviceDescription
         Diagnosis
         Event
         Facts
@@ -36,6 +37,7 @@ PUBLIC = {
         Request
         Response
         Service
+        ServiceDescription
         Sighting
         SightingKind
         StateVariable

@@ -25,6 +25,7 @@ from propchange.errors import (
     SubscriptionRefused,
     TimedOut,
 )
+from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
 
@@ -36,6 +37,7 @@ __all__ = [
     "DeliveryError",
     "DescriptionError",
     "Device",
+    "DeviceDescription",
     "Diagnosis",
     "Event",
     "Facts",
@@ -50,6 +52,7 @@ __all__ = [
     "Request",
     "Response",
     "Service",
+    "ServiceDescription",
     "Sighting",
     "SightingKind",
     "StateVariable",

@@ -13,17 +13,13 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from propchange.asyncio.control_point import ControlPoint
-from propchange.asyncio.host import HostedDevice, host
+from propchange import ControlPoint, Device, HostedDevice, Service, StateVariable, host
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
 from propchange.cli.output import output
 from propchange.cli.watch import sources_of
-from propchange.core.values.state_variables import StateVariable
 from propchange.driver.machine import own_interfaces
-from propchange.upnp.device import Device
-from propchange.upnp.service import Service
 
 __all__ = ["Playback", "Simulation", "Thermometer", "demo", "simulations"]
 

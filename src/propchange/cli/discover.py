@@ -6,14 +6,10 @@ import asyncio
 import sys
 from dataclasses import dataclass
 
-from propchange.asyncio.control_point import ControlPoint
-from propchange.asyncio.sightings import Sighting
+from propchange import ControlPoint, DeviceDescription, PropchangeError, Sighting, SightingKind
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.output import LineFormat, Writer, output
-from propchange.driver.sightings import SightingKind
-from propchange.errors import PropchangeError
-from propchange.upnp.description import DeviceDescription
 
 __all__ = ["DiscoverOptions", "discover"]
 

@@ -9,21 +9,28 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import inf
 
-from propchange.asyncio.subscription import Subscription
+from propchange import (
+    DescriptionError,
+    Event,
+    PropchangeError,
+    Request,
+    Response,
+    Status,
+    StatusChange,
+    Subscription,
+    SubscriptionRefused,
+)
 from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine, now
 from propchange.cli.output import LineFormat, Writer
-from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.outcomes import (
+from propchange.core import (
     ForeignSource,
     Granted,
     NotifyRefused,
     RenewalAnswered,
     RenewalFailed,
     SeqUnreliable,
+    SubscriptionRecord,
 )
-from propchange.core.subscriber.record import SubscriptionRecord
-from propchange.core.wire.messages import Request, Response
-from propchange.errors import DescriptionError, PropchangeError, SubscriptionRefused
 
 __all__ = ["EventPrinter"]
 

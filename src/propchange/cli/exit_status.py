@@ -23,8 +23,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from propchange import PropchangeError
 from propchange.cli.lines import escape
-from propchange.errors import PropchangeError
 
 __all__ = ["CommandFailed", "run"]
 

@@ -14,11 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from propchange.asyncio.sightings import Sighting
-from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.subscriber.events import Change, Event
-from propchange.core.wire.messages import Request
-from propchange.upnp.description import DeviceDescription
+from propchange import Change, DeviceDescription, Diagnosis, Event, Request, Sighting
 
 __all__ = [
     "DeviceLine",

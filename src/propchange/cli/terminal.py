@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from propchange import Change, Request, SightingKind
 from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
@@ -20,9 +21,6 @@ from propchange.cli.lines import (
     named_changes,
     plain_value,
 )
-from propchange.core.subscriber.events import Change
-from propchange.core.wire.messages import Request
-from propchange.driver.sightings import SightingKind
 
 __all__ = ["TerminalLines"]
 

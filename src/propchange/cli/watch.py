@@ -12,23 +12,25 @@ from dataclasses import dataclass
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from propchange.asyncio.control_point import ControlPoint
-from propchange.asyncio.remote import RemoteDevice, RemoteService
-from propchange.asyncio.subscription import Subscription
+from propchange import (
+    ConnectionFailed,
+    ControlPoint,
+    DescriptionError,
+    PropchangeError,
+    RemoteDevice,
+    RemoteProtocolError,
+    RemoteService,
+    Status,
+    StatusChange,
+    Subscription,
+    SubscriptionRefused,
+)
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.jsonlines import json_line
 from propchange.cli.lines import DiagnosisLine, Source, diagnosis_object, escape, now
 from propchange.cli.output import LineFormat, Writer, is_terminal, output
 from propchange.cli.terminal import TerminalLines
-from propchange.core.subscriber.events import Status, StatusChange
-from propchange.errors import (
-    ConnectionFailed,
-    DescriptionError,
-    PropchangeError,
-    RemoteProtocolError,
-    SubscriptionRefused,
-)
 
 __all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
 
