@@ -1,4 +1,4 @@
-"""On the way to a grant: a SUBSCRIBE, or the description read again, as often as may be."""
+"""Sends SUBSCRIBE until it is granted, rate-limited, with backoff."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ __all__ = ["Attempts"]
 _S, _I = SubscriberState, SubscriberInput
 
 _MOVED = (404, 405, 410)
-"""Answers to SUBSCRIBE that say that the event URL is none (any more)."""
+"""Answers to SUBSCRIBE that mean that the event URL is wrong, or no longer right."""
 
 _GUARDED = (403, 412)
-"""Answers to SUBSCRIBE that may mean the delivery URL: devices that guard against CallStranger
-take none on another network than their own (CSX-04)."""
+"""Answers to SUBSCRIBE that may mean the delivery URL: devices that are protected against
+CallStranger accept none in another network than their own (CSX-04)."""
 
 
 class Attempts:
-    """The subscriptions that are not granted. ``jitter`` gives a number in [0, 1)."""
+    """The attempts to get a grant. ``jitter`` gives a number in [0, 1)."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Attempts:
         self._limits = limits
         self._jitter = jitter
         self.addresses: tuple[LocalAddress, ...] = ()
-        """Those of this machine that events may come to, as far as the runtime has told."""
+        """The addresses of this machine that events may come to; empty while unknown."""
 
     def begin(self, record: SubscriptionRecord, now: float) -> None:
         """Send a SUBSCRIBE, or read the description, as soon as the token bucket allows it."""
@@ -87,19 +87,19 @@ class Attempts:
         )
 
     def begin_later(self, record: SubscriptionRecord, when: float) -> None:
-        """As :meth:`begin`, not before ``when``."""
+        """As :meth:`begin`, but not before ``when``."""
         self._timers.set((record, Timer.ATTEMPT), when)
 
     def begin_again(self, record: SubscriptionRecord, now: float) -> None:
-        """The attempt that is out has been overtaken: do not wait for its answer."""
+        """Give up the attempt that is under way, and make another one."""
         self._requests.settle(record)
         self._routing.forget(record)
         record.move(_I.ATTEMPT_FAILED)
         self.begin(record, now)
 
     def usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
-        """The addresses that events for ``record`` could come to. None where CALLBACK has a given
-        one: then it does not matter where SUBSCRIBE comes from."""
+        """The addresses that events for ``record`` can come to. Empty where ``callback_host`` is
+        set: then the source address of SUBSCRIBE does not matter."""
         if self._policy.callback_host is not None or record.remote is None:
             return ()
         return usable_sources(record.remote, self.addresses)
@@ -107,8 +107,8 @@ class Attempts:
     def answered(
         self, record: SubscriptionRecord, request: OutgoingRequest, response: Response, now: float
     ) -> str | None:
-        """The SID that ``response`` to SUBSCRIBE grants; None when it grants none, which is a
-        failure."""
+        """The SID that ``response`` to SUBSCRIBE grants. None if it grants none; the attempt has
+        failed then."""
         record.remote = request.remote
         if response.status != 200:
             reason = f"the device answered SUBSCRIBE with {response.status}"
@@ -127,7 +127,7 @@ class Attempts:
             return None
 
     def described(self, record: SubscriptionRecord, now: float) -> None:
-        """The description was read: its event URL is that of ``record`` now."""
+        """The description was read, and ``record`` has its event URL: send SUBSCRIBE."""
         record.must_describe = False
         record.move(_I.DESCRIBED)
         self.begin(record, now)
@@ -135,8 +135,7 @@ class Attempts:
     def failed(
         self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, status: int = 0
     ) -> None:
-        """The attempt that was out has failed; ``status`` is what the device answered, 0 for
-        nothing."""
+        """The attempt has failed. ``status`` is the HTTP status of the answer, 0 without one."""
         sources = record.sources
         subscribing = record.state is _S.SUBSCRIBING
         self._routing.forget(record)
@@ -157,7 +156,7 @@ class Attempts:
             return
         record.move(_I.ATTEMPT_FAILED)
         if subscribing and sources.bound is not None and record.status is Status.DEAF:
-            # That says something of this address, not of the device.
+            # The address was bound for a trial: the failure is about it, not about the device.
             sources.tried(sources.bound)
             sources.move_on(self.usable(record))
             self.begin(record, now)
@@ -170,7 +169,7 @@ class Attempts:
             if status == 0 or status in _MOVED:
                 record.must_describe = record.describable
         elif cause is Cause.UNREACHABLE and record.grant is not None:
-            # Whatever serves descriptions may be away alone: then the event URL is the old one.
+            # The server of descriptions may be away alone: try the event URL that worked before.
             record.must_describe = False
         self._outcomes.change_status(record, record.wanting, cause, reason, status)
         delay = backoff(record.failures, self._limits, record.interval)

@@ -1,9 +1,28 @@
-"""Which address of this machine a SUBSCRIBE comes from, and events go to.
+"""Which address of this machine a SUBSCRIBE leaves from, and events go to.
 
-CALLBACK has the local address of the connection that carries the SUBSCRIBE. The system chooses
-it by its routes, and is right nearly always: not with a VPN that takes the default route, with
-two interfaces on one network, or where only one of them has a route back. Then the grant comes
-and the events do not, and the other addresses are tried in turn.
+CALLBACK names the URL that the device sends events to. A machine has several addresses, and a wrong
+one fails without a sign: the device grants the subscription, and its events reach nobody. So
+CALLBACK has the local address of the very connection that carries the SUBSCRIBE. The system has
+chosen that address by its routes, and the device has just answered to it.
+
+That is right nearly always. It fails in three cases: a VPN that has taken the default route, two
+interfaces in one network, and a route that leads back over one interface alone. Then the grant
+comes and the initial event does not. GENA has no other sign of it.
+
+The remedy is to try the other addresses, one SUBSCRIBE each. Merely another address in CALLBACK is
+not enough: many devices send only to the address that the SUBSCRIBE came from, or refuse any other
+as a protection against CallStranger (CSX-04). So the connection is bound to the address to be
+tried. Only addresses that the device can reach are tried: of its family, link-local ones only on
+its own link, the likeliest first.
+
+The order of one *round* is: the system's choice, then every other address once. After a round the
+system's choice is tried again and again, with one other address in between, and longer waits. What
+kept the events away may end, such as a VPN that is closed, and then the system's choice is most
+likely right. As soon as an event arrives, the address that it came to is kept for all later
+SUBSCRIBEs of the subscription. A change of the addresses of this machine, or a restart of the
+device, begins a new round.
+
+An answer 403 or 412 to SUBSCRIBE may mean the address too. Then the next one is tried at once.
 """
 
 from __future__ import annotations
@@ -18,9 +37,9 @@ __all__ = ["Sources", "is_held", "usable_sources"]
 
 
 def usable_sources(device: Endpoint, addresses: Sequence[LocalAddress]) -> tuple[Endpoint, ...]:
-    """Those of ``addresses``, of this machine, that events from ``device`` could come to, the
-    likeliest first (``surroundings.usable_towards``), and link-local ones only on the device's own
-    link: a URL has no zone (V6-07). The ports are 0."""
+    """The ``addresses`` of this machine that events from ``device`` can come to, the likeliest
+    first, as :func:`.usable_towards` orders them. Link-local ones only on the device's own link: a
+    URL has no zone (V6-07). The ports are 0."""
     return tuple(
         address.endpoint
         for address in usable_towards(device.host, addresses)
@@ -29,8 +48,8 @@ def usable_sources(device: Endpoint, addresses: Sequence[LocalAddress]) -> tuple
 
 
 def is_held(source: Endpoint, addresses: Sequence[LocalAddress]) -> bool:
-    """Whether ``source`` is one of ``addresses``, of this machine. Loopback always is: an
-    interface lists one address of 127.0.0.0/8 and has them all."""
+    """Whether ``source`` is one of the ``addresses`` of this machine. A loopback address always
+    is: an interface lists one address of 127.0.0.0/8 and has them all."""
     if ip_address(source.host).is_loopback:
         return True
     return any(
@@ -39,45 +58,40 @@ def is_held(source: Endpoint, addresses: Sequence[LocalAddress]) -> bool:
 
 
 class Sources:
-    """Which address the next SUBSCRIBE of one subscription comes from, while it is deaf.
-
-    First the system's own choice, then the other addresses, each once; after that the system's
-    choice again and again, with one of the others between, so that it is never far when what has
-    hindered it ends.
-    """
+    """Which address the next SUBSCRIBE of one subscription leaves from."""
 
     __slots__ = ("_own_choice", "_tried", "bound", "rounds")
 
     def __init__(self) -> None:
         self.bound: Endpoint | None = None
-        """What the next SUBSCRIBE is bound to, None for the system's own choice. It stays when
-        events have come there: what has worked is preferred."""
+        """The address that the next SUBSCRIBE is bound to; None for the system's choice. An address
+        that events have come to stays."""
         self.rounds = 0
-        """How often the system's choice comes up again, all others having been tried."""
+        """How often the system's choice was tried again after all others."""
         self._own_choice: Endpoint | None = None
         self._tried: dict[Endpoint, None] = {}
 
     @property
     def in_vain(self) -> tuple[Endpoint, ...]:
-        """What has been tried in this round, in order."""
+        """The addresses that were tried in this round, in order."""
         return tuple(self._tried)
 
     def tried(self, source: Endpoint) -> None:
-        """Nothing came to ``source``, or nothing left from it."""
+        """``source`` was tried: no event came to it, or no SUBSCRIBE left from it."""
         self._tried[source] = None
         if self.bound is None:
             self._own_choice = source
 
     def has_others(self, usable: Sequence[Endpoint]) -> bool:
-        """Whether there is anything in ``usable`` but the system's choice."""
+        """Whether ``usable`` has an address other than the system's choice."""
         return any(source != self._own_choice for source in usable)
 
     def has_untried(self, usable: Sequence[Endpoint]) -> bool:
-        """Whether there is anything in ``usable`` that was not tried."""
+        """Whether ``usable`` has an address that was not tried in this round."""
         return self._untried(usable) is not None
 
     def move_on(self, usable: Sequence[Endpoint]) -> None:
-        """Take the next address, the one that is :attr:`bound` having been tried."""
+        """Set :attr:`bound` to the next address, after the one that was tried."""
         following = self._untried(usable)
         if self.bound is None and following is None:
             self._tried.clear()
@@ -94,11 +108,11 @@ class Sources:
         return next((source for source in usable if source not in self._tried), None)
 
     def worked(self) -> None:
-        """Events have come."""
+        """Events have come: end the round, and keep the address."""
         self.rounds = 0
         self._tried.clear()
 
     def reset(self) -> None:
-        """What is known means nothing any more: the addresses or the device have changed."""
+        """Begin again with the system's choice: the addresses of this machine have changed."""
         self.worked()
         self.bound = self._own_choice = None

@@ -1,4 +1,4 @@
-"""Who has come to the listener, by address: what a diagnosis needs to tell deaf from quiet."""
+"""Connections to the listener by address: a diagnosis tells deaf from quiet by them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["AddressHistory", "ConnectionHistory"]
 
 @dataclass(slots=True)
 class AddressHistory:
-    """What has come from one address. Times are those of the runtime's clock, None: never."""
+    """The connections from one address. Times are those of the runtime's clock; None: never."""
 
     connections: int = 0
     """Connections that were accepted."""
@@ -34,9 +34,9 @@ class AddressHistory:
 
 
 class ConnectionHistory:
-    """What is remembered of the addresses that connect, ``Limits.callers`` of them: beyond that
-    the one that has not come for the longest time is forgotten, which makes a diagnosis
-    poorer and nothing else."""
+    """The histories of the last ``Limits.callers`` addresses that connected. Beyond that the
+    address that has not connected for the longest time is forgotten; a diagnosis then knows
+    less."""
 
     __slots__ = ("_callers", "_limit", "ours")
 
@@ -44,8 +44,8 @@ class ConnectionHistory:
         self._limit = limits.callers
         self._callers: dict[str, AddressHistory] = {}
         self.ours: set[int] = set()
-        """The source ports of connections that this program makes to itself, to see whether it can
-        be reached: they are nobody's. Whoever makes one takes it out again."""
+        """Source ports of our own probe connections; not counted. The probe adds its port and
+        removes it again."""
 
     def __len__(self) -> int:
         return len(self._callers)
@@ -81,11 +81,11 @@ class ConnectionHistory:
         caller.refused_reason = reason
 
     def of(self, host: str) -> AddressHistory | None:
-        """What has come from ``host``, None if nothing has."""
+        """The history of ``host``; None without one."""
         return self._callers.get(host)
 
     def refused_for(self, target: str) -> tuple[str, AddressHistory] | None:
-        """Whose last refused request was for ``target``, whatever its address."""
+        """The address whose last refused request was for ``target``, with its history; or None."""
         return next(
             (
                 (host, caller)

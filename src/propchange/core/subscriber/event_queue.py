@@ -1,8 +1,8 @@
 """The events that wait for an application, bounded.
 
-A consumer that stands still costs ``Limits.waiting_events`` and no more: what comes beyond that
-is merged into the newest event that waits, by replacing values, so that the state it ends with
-is the true one. Status changes stand in the same order as the events around them.
+An application that does not read costs ``Limits.waiting_events`` and no more. Further events are
+merged into the newest event that waits, by replacing values, so that the last state is the true
+one. Status changes keep their order among the events.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class EventQueue:
                     item = merge_events(waiting, item)
                     self.merged += 1
             else:
-                # Only the last of several status changes says how things are.
+                # Of several status changes the last one is enough.
                 self._take_last(StatusChange)
-        # One more than the limit stands here at most: the first of its kind.
+        # At most one item more than the limit waits here: the first of its kind.
         queue.append(item)
 
     def _take_last(self, kind: type[Event] | type[StatusChange]) -> Event | None:
@@ -62,7 +62,7 @@ def _key(change: Change) -> tuple[str, int | None, str | None]:
 
 
 def merge_events(older: Event, newer: Event) -> Event:
-    """One event that leaves the application with the same state as ``older`` then ``newer``."""
+    """One event with the same effect on the state as ``older`` followed by ``newer``."""
     earlier = {_key(change): change for change in older.details}
     latest: dict[tuple[str, int | None, str | None], Change] = {}
     for change in newer.details:
@@ -70,7 +70,7 @@ def merge_events(older: Event, newer: Event) -> Event:
         before = latest.pop(key, None) or earlier.pop(key, None)
         latest[key] = change if before is None else change._replace(previous=before.previous)
     changes = dict(newer.changes)
-    # A full state is all there is to tell: what came before says nothing more.
+    # An initial event has the full state: the older event adds nothing.
     if not newer.is_initial:
         latest = {**earlier, **latest}
         changes = {**older.changes, **changes}

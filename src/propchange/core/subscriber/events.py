@@ -1,4 +1,4 @@
-"""What a subscription tells its application: events, and changes of its own status."""
+"""Events and status changes, as an application receives them."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ class Event:
 
 
 class Status(enum.Enum):
-    """How a subscription is, for its application."""
+    """The status of a subscription, for its application."""
 
     SUBSCRIBING = "subscribing"
-    """Wanted, and never granted yet, or granted and without its first event."""
+    """Not granted yet, or granted and without its initial event."""
     ACTIVE = "active"
     """Granted, and events arrive."""
     DEAF = "deaf"
@@ -109,7 +109,7 @@ class Status(enum.Enum):
     """It was granted; the device is away, or a fresh subscription is being made. ``values`` may
     be out of date until the status is ACTIVE again."""
     REFUSED = "refused"
-    """The device said no to the first SUBSCRIBE."""
+    """The first SUBSCRIBE failed, and the application does not keep trying."""
     CLOSED = "closed"
     """Ended by the application."""
 
@@ -122,14 +122,14 @@ class Cause(enum.Enum):
     NO_INITIAL_EVENT = "no-initial-event"
     """DEAF: granted, and ``Limits.initial_event_seconds`` later no event has come."""
     REFUSED = "refused"
-    """The device answered SUBSCRIBE, and not with a grant."""
+    """The device answered SUBSCRIBE without a grant."""
     UNREACHABLE = "unreachable"
     """No connection to the device, or no answer from it."""
     DESCRIPTION = "description"
     """The description cannot be used to find the event URL again: it cannot be read, has not the
     service any more, or is another device's."""
     RENEWAL_REFUSED = "renewal-refused"
-    """The device answered the renewal, and not with 200: it has forgotten the SID."""
+    """The device answered the renewal with another status than 200: it has forgotten the SID."""
     EXPIRED = "expired"
     """The granted duration ended without an answer to a renewal."""
     MISSED_EVENT = "missed-event"
@@ -151,9 +151,9 @@ class Cause(enum.Enum):
 
 
 class StatusChange(NamedTuple):
-    """A subscription has the status ``status`` from here on. ``reason`` says why in words, for
-    people; ``cause`` for programs. ``http_status`` is what the device
-    answered, 0 where it did not or where that is not the cause."""
+    """The status of a subscription changes to ``status``. ``reason`` says why in words, ``cause``
+    for programs. ``http_status`` is the status of the device's answer, 0 if there was none or if
+    it is not the cause."""
 
     subscription: object
     status: Status

@@ -1,4 +1,4 @@
-"""What the subscriber's protocol reports to a runtime and to an application that watches it."""
+"""The outcomes of the subscriber's protocol, and their queue."""
 
 from __future__ import annotations
 
@@ -58,15 +58,16 @@ class RenewalFailed:
 
 @dataclass(frozen=True, slots=True)
 class SeqUnreliable:
-    """The device's SEQ means nothing: events pass, gaps are not repaired. Told once."""
+    """The SEQ of the device is unreliable: events pass, gaps are not repaired. Once per
+    subscription."""
 
     subscription: SubscriptionRecord
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignSource:
-    """A NOTIFY with the right path and SID came from another address than the device's. Told
-    once per address."""
+    """A NOTIFY with the right path and SID came from another address than the device's. Once per
+    address."""
 
     subscription: SubscriptionRecord
     source: str
@@ -112,9 +113,11 @@ _SAYS_NO = frozenset({Cause.REFUSED, Cause.DESCRIPTION})
 
 
 def _is_news(before: Cause | None, cause: Cause) -> bool:
-    """Whether ``cause`` says more than ``before`` did, the status being the same: one fault is
-    told once. That the device is away, or that it says no, is more than that a fresh subscription
-    is being made for whatever reason; the reverse is not."""
+    """Whether ``cause`` says more than ``before`` did, while the status is the same.
+
+    One fault makes one status change. "The device is away" and "the device refuses" say more than
+    the cause of a fresh subscription does, and not the other way round.
+    """
     for kind in (_AWAY, _SAYS_NO):
         if cause in kind:
             return before not in kind

@@ -1,4 +1,4 @@
-"""The control-point side: subscriptions that are kept. No I/O, no clock, no randomness."""
+"""The control-point side: keeps subscriptions. No I/O, no clock, no randomness."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class SubscriberProtocol:
     :meth:`request_failed` or :meth:`described`, however late: only then does the next one to that
     device leave.
 
-    ``new_token`` makes an unguessable path segment, never the same twice; ``jitter`` gives a
-    number in [0, 1). ``callers`` is what a listener that tells who connects fills: with it a
-    diagnosis knows whether a device has come at all.
+    ``new_token`` makes an unguessable path segment, never the same twice. ``jitter`` gives a
+    number in [0, 1). ``callers`` is filled by the listener; with it a diagnosis knows whether a
+    device has connected.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SubscriberProtocol:
 
     @property
     def callers(self) -> ConnectionHistory | None:
-        """Who has come to the listener, as far as a listener fills that."""
+        """Connections to the listener; None where the listener records none."""
         return self._routing.callers
 
     @callers.setter
@@ -174,7 +174,7 @@ class SubscriberProtocol:
         return record
 
     def unsubscribe(self, record: SubscriptionRecord, now: float) -> None:
-        """Close ``record``: its SID is given back if it has one. Repeated calls do nothing.
+        """Close ``record``, and give its SID back if it has one. Repeated calls do nothing.
 
         The status CLOSED follows once the device has answered, or
         ``Limits.unsubscribe_seconds`` later."""
@@ -193,7 +193,7 @@ class SubscriberProtocol:
             self._close(record)
 
     def abandon(self, record: SubscriptionRecord) -> None:
-        """Close ``record`` at once, whatever is outstanding: the runtime ends. CLOSED follows."""
+        """Close ``record`` at once, without an UNSUBSCRIBE: the runtime ends. CLOSED follows."""
         if record.state is _S.CLOSED:
             return
         if SUBSCRIBER.allows(record.state, _I.DROPPED):
@@ -238,7 +238,7 @@ class SubscriberProtocol:
         now: float,
         failure: Failure = Failure.SILENCE,
     ) -> None:
-        """``request`` has brought no answer, for ``reason``, a sentence."""
+        """``request`` had no answer. ``reason`` is a sentence."""
         self._requests.end(request)
         self._failed(request, reason, now, failure)
 
@@ -260,8 +260,8 @@ class SubscriberProtocol:
     def described(
         self, request: OutgoingRequest, event_url: str, convert: Convert | None, now: float
     ) -> None:
-        """The description was read again: the service is at ``event_url`` and has these types.
-        It must be the same device's (UDN): another one at the old URL is a failure.
+        """The description was read: the service has ``event_url`` and these types. Call
+        :meth:`request_failed` instead when the description is another device's (UDN).
 
         Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
         record = request.subscription
@@ -277,10 +277,10 @@ class SubscriberProtocol:
     # --- what the device says ---
 
     def receive_notify(self, request: Request, now: float) -> Response:
-        """Judge a NOTIFY and give the answer, which never waits for the application.
+        """Judge a NOTIFY and return the answer. It does not wait for the application.
 
-        404 for nothing: an unknown path or SID is answered 412, so that strays of a former
-        process stop (RSP-03, RSP-07).
+        An unknown path is answered 412 as an unknown SID is, never 404, so that the publisher ends
+        the subscription of a former process (RSP-03, RSP-07).
         """
         response, record, received = self._routing.receive(request, now)
         if record is not None:
@@ -288,8 +288,8 @@ class SubscriberProtocol:
         return response
 
     def receive_datagram(self, request: Request) -> None:
-        """A multicast event, as the ``http`` room parses it: judged by what :attr:`multicast`
-        expects (UDA 2.0 §4.3.3). Where it cannot be parsed call ``multicast.unreadable``."""
+        """Take a multicast event, as the ``http`` room parses it (UDA 2.0 §4.3.3). For a datagram
+        that cannot be parsed call ``multicast.unreadable`` instead."""
         self.multicast.receive(request)
 
     def _multicast_outcome(self, outcome: MulticastOutcome) -> None:
@@ -299,7 +299,7 @@ class SubscriberProtocol:
             self._outcomes.add(outcome)
 
     def device_gone(self, device: Hashable, now: float) -> None:
-        """ssdp:byebye, or all advertisements have expired: the subscriptions to ``device`` count
+        """The device sent ssdp:byebye, or its advertisements have expired: its subscriptions count
         as cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
         for record in self._of_device(device):
             if record.state not in _GRANTED:
@@ -314,8 +314,8 @@ class SubscriberProtocol:
                 self._renewal.lapse(record, Cause.DEVICE_GONE, reason, now, wait=wait)
 
     def device_rebooted(self, device: Hashable, now: float) -> None:
-        """A BOOTID that was not announced, or a device that is back: subscribe afresh at once
-        (CP-08, CP-09). The same news within ``Limits.announcement_seconds`` is a repeat."""
+        """The device has a BOOTID that it did not announce, or is back: subscribe afresh at once
+        (CP-08, CP-09). Within ``Limits.announcement_seconds`` another call is a repeat."""
         for record in self._of_device(device):
             if record.state in _GRANTED and self._is_repeat(record, now):
                 self._renew_after_repeats(record)
@@ -326,8 +326,8 @@ class SubscriberProtocol:
             self._begin_anew(record, Cause.DEVICE_REBOOTED, reason, now, overtaken=overtaken)
 
     def device_returned(self, device: Hashable, now: float) -> None:
-        """It is heard of again, after it had gone or did not answer: subscriptions that are wanted
-        are tried at once, and renewals that failed. One that is granted stays as it is."""
+        """The device is heard of again after it had gone or did not answer. Its subscriptions that
+        are not granted, and renewals that failed, are tried at once."""
         for record in self._of_device(device):
             if record.state in _GRANTED:
                 if record.failures:
@@ -337,8 +337,8 @@ class SubscriberProtocol:
                 self._begin_anew(record, Cause.DEVICE_REBOOTED, "", now, overtaken=overtaken)
 
     def device_moved(self, device: Hashable, now: float) -> None:
-        """Its description is at another URL (CP-13): read it there, and subscribe afresh at once.
-        A subscription that is not ``describable`` is tried at its old event URL."""
+        """The description is at another URL (CP-13): read it there, and subscribe afresh at once. A
+        subscription that is not ``describable`` is tried at its old event URL."""
         for record in self._of_device(device):
             reason = "the device has moved to another address"
             self._begin_anew(record, Cause.DEVICE_MOVED, reason, now, overtaken=True)
@@ -357,7 +357,8 @@ class SubscriberProtocol:
             self._attempts.begin_again(record, now)
 
     def _is_overtaken(self, record: SubscriptionRecord, now: float) -> bool:
-        """Whether a request was sent to the device as it was before: it may never be answered."""
+        """Whether the request under way was sent before the announcement: its answer may never
+        come."""
         attempt = self._requests.outstanding(record)
         return attempt is not None and now - attempt.sent_at > self._limits.announcement_seconds
 
@@ -384,17 +385,16 @@ class SubscriberProtocol:
         *,
         others: Sequence[LocalAddress] = (),
     ) -> None:
-        """The addresses of this machine that events may come to, and the ``others`` that it has:
-        tell them before the first subscription and whenever they may have changed; the same again
-        does nothing.
+        """Set the addresses of this machine that events may come to, and its ``others``. Call this
+        before the first subscription and whenever they may have changed. The same addresses again
+        do nothing.
 
-        A subscription whose events go to an address that is no longer there is made afresh, by
-        the system's choice. With a new address, devices that are away or cannot reach this
-        machine are tried at once."""
+        A subscription whose events go to an address that is no longer there is made afresh. With a
+        new address, devices that are away or cannot reach this machine are tried at once."""
         before, known = self._attempts.addresses, tuple(addresses)
         first = not self._own
         self._own = (*known, *others)
-        # A machine without any address has told nothing; loopback is always there.
+        # No address at all means that they could not be read: loopback is always there.
         if known == before or not self._own:
             return
         self._attempts.addresses = known
@@ -415,9 +415,9 @@ class SubscriberProtocol:
                 self._attempts.begin(record, now)
 
     def clock_jumped(self, seconds: float, now: float) -> None:
-        """This machine or this process stood still for about ``seconds`` until ``now``: whatever
-        was sent meanwhile may have been given up, so everything is subscribed afresh, spread over
-        ``Limits.spread_seconds`` if that is much. Call it before :meth:`handle_deadline`."""
+        """This machine or process stood still for about ``seconds`` until ``now``. Devices may have
+        given events up, so every subscription is made afresh; many are spread over
+        ``Limits.spread_seconds``. Call this before :meth:`handle_deadline`."""
         reason = f"this machine or process stood still for {seconds:.0f} s"
         few = len(self._records) <= self._limits.requests_per_device
         spread = 0.0 if few else self._limits.spread_seconds
@@ -449,23 +449,23 @@ class SubscriberProtocol:
                 reason = "no renewal was answered in time"
                 self._renewal.lapse(record, Cause.EXPIRED, reason, now)
             elif (request := self._requests.outstanding(record)) is not None:
-                # The runtime is still at it, and ends it later.
+                # The runtime still works on the request, and ends it later.
                 self._failed(request, "no answer in time", now, Failure.SILENCE)
             else:
                 record.move(_I.UNSUBSCRIBED)
                 self._close(record)
 
     def next_deadline(self) -> float | None:
-        """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
+        """The latest time to call :meth:`handle_deadline`; None: there is no deadline."""
         self._timers.changed = False
         return self._timers.next()
 
     # --- reading ---
 
     def take_outcomes(self) -> list[SubscriberOutcome]:
-        """What has happened since the last call, in order. However many events and status changes
-        there are, none is dropped. Of NotifyRefused, ForeignSource, MulticastRefused and
-        Unreadable, which are for a log, ``Limits.outcomes`` are kept."""
+        """The outcomes since the last call, in order. No event and no status change is ever
+        dropped. Of NotifyRefused, ForeignSource, MulticastRefused and Unreadable, which are for a
+        log, ``Limits.outcomes`` are kept."""
         return self._outcomes.take()
 
     def facts(self, record: SubscriptionRecord, now: float) -> Facts:
@@ -494,7 +494,7 @@ class SubscriberProtocol:
         _, seq, content, pairs = received
         state = record.state
         if state not in _GRANTED:
-            return  # A gap among early messages has ended it meanwhile.
+            return  # a gap among early messages has ended the grant
         verdict = record.sequence.judge(seq, content)
         initial = False
         if verdict is not _EXPECTED:
@@ -529,7 +529,7 @@ class SubscriberProtocol:
     def _give_back_late_grant(
         self, request: OutgoingRequest, response: Response, now: float
     ) -> None:
-        """A grant nobody waits for any more would be events for nobody until it expires."""
+        """Unsubscribe from a grant that came too late: its events would be refused."""
         sid = granted_sid(response) if request.kind is RequestKind.SUBSCRIBE else None
         record = request.subscription
         if sid is not None and sid != record.sid:
@@ -539,7 +539,7 @@ class SubscriberProtocol:
         record = request.subscription
         if self._requests.is_parting(request):
             self._requests.parted(record, now)
-        # Not every UNSUBSCRIBE is the end: a repair sends one as well.
+        # An UNSUBSCRIBE of an earlier SID does not end the subscription.
         if record.state is _S.CLOSING and request.sid == record.sid:
             record.move(_I.UNSUBSCRIBED)
             self._close(record)

@@ -1,4 +1,4 @@
-"""What the subscriber keeps per subscription (UDA 2.0 §4.1.2)."""
+"""The record of one subscription at the subscriber (UDA 2.0 §4.1.2)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from propchange.errors import RemoteProtocolError
 __all__ = ["Convert", "Deafness", "StateKey", "SubscriptionRecord", "TokenBucket"]
 
 StateKey = tuple[str, int | None, str | None]
-"""(variable, instance, channel); both None for what is not told by LastChange."""
+"""(variable, instance, channel). Instance and channel are None outside LastChange."""
 
 
 class TokenBucket:
-    """How often something may happen: ``burst`` times at once, then once per ``refill`` seconds."""
+    """A limit: something may happen ``burst`` times at once, then every ``refill`` seconds."""
 
     __slots__ = ("_burst", "_refill", "_stamp", "_tokens")
 
@@ -33,7 +33,7 @@ class TokenBucket:
         self._stamp = now
 
     def ready_at(self, now: float) -> float:
-        """The earliest time at which :meth:`spend` may be called; ``now`` when at once."""
+        """The earliest time at which :meth:`spend` may be called, ``now`` or later."""
         self._fill(now)
         if self._tokens >= 1.0:
             return now
@@ -45,7 +45,7 @@ class TokenBucket:
         self._tokens -= 1.0
 
     def pause(self, now: float) -> None:
-        """Earn nothing for the time since the last call."""
+        """Do not refill for the time since the last call."""
         self._stamp = now
 
     def _fill(self, now: float) -> None:
@@ -54,9 +54,9 @@ class TokenBucket:
 
 
 class Deafness(NamedTuple):
-    """The first of the grants in a row under which nothing came: when its SUBSCRIBE was sent and
-    when it was granted, the address that was in CALLBACK; and of the device until then, whether it
-    had connected, how many connections of it were empty and how many turned away."""
+    """The first of several grants in a row without an event: when its SUBSCRIBE was sent and
+    granted, and the address in CALLBACK. The rest is about the device until then: whether it had
+    connected, and how many of its connections were empty and turned away."""
 
     asked_at: float
     granted_at: float
@@ -117,12 +117,11 @@ _HAS_GRANT = (
 
 
 class SubscriptionRecord:
-    """One subscription at the subscriber, over all the SIDs it has had. Read it; only the
-    protocol writes it.
+    """One subscription, over all the SIDs that it has had. Read it; only the protocol writes it.
 
-    ``values`` is the current state, variable -> typed value; ``instances`` what LastChange has
-    told of it. ``status``, ``status_cause`` and ``status_reason`` are those of the last status
-    change. :attr:`accepted` are the variables in ACCEPTED-STATEVAR.
+    ``values`` is the current state: variable -> typed value. ``instances`` is the part of it that
+    came by LastChange. ``status``, ``status_cause`` and ``status_reason`` are those of the last
+    status change.
     """
 
     __slots__ = (
@@ -199,7 +198,7 @@ class SubscriptionRecord:
         self.advertised: Advertised | None = None
         # Which address the next SUBSCRIBE leaves from.
         self.sources = Sources()
-        # An initial event came after the SID had been given up for lack of it.
+        # An initial event came after its SID had been given back: the device is slow.
         self.slow = False
         self.late_sids: list[str] = []
         self.remote: Endpoint | None = None
@@ -299,13 +298,13 @@ class SubscriptionRecord:
 
     @property
     def wanting(self) -> Status:
-        """The status while a SUBSCRIBE is wanted: whether it is the first, or makes good a loss."""
+        """The status while a SUBSCRIBE is wanted: SUBSCRIBING before the first grant."""
         return Status.RESUBSCRIBING if self.grant is not None else Status.SUBSCRIBING
 
     def decode(
         self, seq: int | None, pairs: tuple[tuple[str, str], ...], *, initial: bool
     ) -> Event:
-        """The event that these texts are, with the declared types; ``values`` follows.
+        """The event of a propertyset, with typed values. Updates ``values``.
 
         A text that does not fit its type, or a variable that is not declared, is in ``details``
         with the value None and changes nothing else (XML-06). A LastChange, declared or not,
@@ -323,20 +322,20 @@ class SubscriptionRecord:
         if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:
             values.update(changes)
         else:
-            # No description bounds the names: those that are known are kept up.
+            # No description limits the number of names: update the known ones alone.
             values.update((name, value) for name, value in changes.items() if name in values)
         event = Event(self, self.sid, seq, changes, tuple(details))
         if initial:
-            event.is_initial = True  # as a keyword it would cost every event
+            event.is_initial = True  # as a keyword it makes receiving any NOTIFY 5 % slower
         return event
 
     def _expand(self, changes: dict[str, object], details: list[Change], *, initial: bool) -> None:
-        """Put what a LastChange tells into ``changes`` and ``details``, and the raw text of one
-        that can be read out of ``changes``."""
+        """Add the changes in a LastChange to ``changes`` and ``details``. Remove the raw text from
+        ``changes`` if it was read."""
         text = changes["LastChange"]
         if not isinstance(text, str) or not text.strip():
             self.unreadable = ()
-            return  # A vendor's own, or nothing to tell.
+            return  # a vendor's own variable of this name, or empty
         try:
             found = parse_lastchange(text, self.limits)
         except RemoteProtocolError as error:
@@ -354,14 +353,14 @@ class SubscriptionRecord:
         del changes["LastChange"]
         self.values.pop("LastChange", None)
         if initial:
-            # It tells all valid instances (LC-07), and 0 is always one.
+            # An initial event names all valid instances (LC-07); 0 is always valid.
             valid = {0, *(entry.instance for entry in found.entries)}
             self.instances = {k: v for k, v in self.instances.items() if k[1] in valid}
         for entry in found.entries:
             if entry.variable:
                 self._tell(entry, changes, details)
             elif entry.instance and not initial:
-                # Named, and nothing told of it: it has gone.
+                # An instance that is named without variables has gone.
                 gone = entry.instance
                 self.instances = {k: v for k, v in self.instances.items() if k[1] != gone}
 

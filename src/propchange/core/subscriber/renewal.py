@@ -1,6 +1,36 @@
-"""A granted subscription: renewed, waited for, given back for a fresh one, lost.
+"""Keeps a granted subscription: renewal, outage, deafness, replacement, expiry.
 
-Whatever ends it leads to a fresh SUBSCRIBE, whose initial event restores the state.
+A grant ends by itself after its duration. It is renewed at half of that, up to a tenth earlier by
+chance so that many subscriptions do not renew together; the second half is for more attempts
+(CP-04). A renewal has three kinds of ends:
+
+- 200: the grant goes on. If the answer has another SID, that is the SID from then on (REN-12).
+- Another status: the device has forgotten the SID, mostly since it has restarted. The grant lapses
+  and a fresh SUBSCRIBE follows.
+- No answer: it is tried again, less and less often, until the grant expires. A refused connection
+  is known at once; silence is believed the second time. Then the status is RESUBSCRIBING, since
+  ``values`` may be out of date. After ``Limits.renewal_failures`` without an answer and without an
+  event the device counts as away.
+
+An outage leaves a question that GENA cannot answer: did the device give an event up meanwhile? The
+SID may still be good and the next event in order, but a publisher drops what it cannot deliver
+within 30 seconds, and its SEQ shows that only with the next change, which may be hours away. So the
+first renewal that is answered after an outage is followed by a fresh subscription, unless an event
+in order has come since. A connection that broke is no outage: the device was there.
+
+The other reason for a fresh subscription is silence after the grant. The publisher owes an initial
+event at once; without one after ``Limits.initial_event_seconds`` the subscription is deaf. Another
+address of this machine is tried by a new SUBSCRIBE, see :mod:`.callback_address`. When all were
+tried, the wait doubles each round, so that a slow device is heard. If an event for a SID that was
+given back does come, the device is *slow*: it then keeps its SID and is waited for.
+
+An active subscription may hear nothing for hours: no variable changes. Renewals show that the
+device knows the SID, and not that its events arrive. After ``Limits.quiet_seconds`` without an
+event a fresh subscription takes the place of the renewal: its initial event shows both.
+
+A fresh SUBSCRIBE after a lapse is preceded by reading the description, where that is possible: the
+event URL may be another one, and at a reused address there may be another device. All SUBSCRIBEs of
+one subscription, renewals too, pass its token bucket.
 """
 
 from __future__ import annotations
@@ -49,12 +79,15 @@ _S, _I = SubscriberState, SubscriberInput
 _KNOWN_AT_ONCE = (Failure.REFUSED, Failure.UNREACHABLE)
 
 _FAILURES_THAT_TELL = 2
-"""Renewals in a row that no answer came to, after which that is told: one may be an accident."""
+"""Renewals in a row without an answer after which the status changes: one may be an accident."""
 
 
 class Renewal:
-    """The subscriptions that are granted. ``jitter`` gives a number in [0, 1), ``facts`` what is
-    known of one now."""
+    """Keeps the subscriptions that are granted.
+
+    ``jitter`` gives a number in [0, 1). ``facts`` gives the facts about a subscription, for the
+    diagnosis of a deaf one.
+    """
 
     def __init__(
         self,
@@ -87,7 +120,7 @@ class Renewal:
         response: Response,
         now: float,
     ) -> list[Received]:
-        """SUBSCRIBE was granted with ``sid``. Gives the event messages that came before that."""
+        """SUBSCRIBE was granted with ``sid``. Returns the messages that came before the answer."""
         record.move(_I.GRANT)
         record.event_url = request.url
         early = self._routing.grant(record, sid)
@@ -124,8 +157,8 @@ class Renewal:
     # --- renewal ---
 
     def renew(self, record: SubscriptionRecord, now: float) -> None:
-        """Renew as soon as the token bucket allows it; a deaf one is replaced instead, unless the
-        device is known to be slow."""
+        """Renew as soon as the token bucket allows it. A deaf subscription is replaced instead,
+        unless the device is slow, and a quiet one is replaced too."""
         if record.state is _S.DEAF and not record.slow:
             self._replace_deaf(record, now)
             return
@@ -153,21 +186,21 @@ class Renewal:
         return now - heard_at >= self._limits.quiet_seconds
 
     def _prove(self, record: SubscriptionRecord, now: float) -> None:
-        """Subscribe afresh instead of renewing. Nothing is known to be wrong, so nothing is told
-        unless no initial event comes."""
+        """Subscribe afresh instead of renewing. No status change unless the initial event is
+        missing."""
         self.give_back(record, now)
         record.move(_I.REPLACED)
         self._start_afresh(record)
         self._attempts.begin(record, now)
 
     def renew_at(self, record: SubscriptionRecord, when: float) -> None:
-        """Renew at ``when`` instead of when it was due."""
+        """Set the time of the next renewal to ``when``."""
         self._timers.set((record, Timer.RENEWAL), when)
 
     def renewal_failed(
         self, record: SubscriptionRecord, failure: Failure, reason: str, now: float
     ) -> None:
-        """The renewal that was out has brought no answer (REN-12)."""
+        """The renewal had no answer (REN-12)."""
         limits = self._limits
         self._outcomes.add(RenewalFailed(record, reason))
         if failure is Failure.NO_SOURCE:
@@ -177,7 +210,7 @@ class Renewal:
         before = record.outage or Outage(now, now, unreachable=False)
         unreachable = before.unreachable or failure is not Failure.BROKEN
         record.outage = outage = Outage(before.since, now, unreachable)
-        # One that answers no renewals and goes on sending events is there all the same.
+        # A device that answers no renewals but sends events is not away.
         silent = record.last_event_at is None or record.last_event_at < outage.since
         if silent and record.failures >= limits.renewal_failures:
             self.lapse(record, Cause.UNREACHABLE, f"the device is away: {reason}", now)
@@ -201,8 +234,7 @@ class Renewal:
     def renewal_answered(
         self, record: SubscriptionRecord, request: OutgoingRequest, response: Response, now: float
     ) -> None:
-        """The device has answered the renewal. After an outage that is not enough: it has given
-        up meanwhile what it could not deliver, and GENA does not tell."""
+        """The device has answered the renewal. After an outage a fresh subscription follows."""
         if response.status != 200:
             reason = f"the device answered the renewal with {response.status}"
             self.lapse(record, Cause.RENEWAL_REFUSED, reason, now, response.status)
@@ -221,7 +253,7 @@ class Renewal:
         record.failures = 0
         if outage is None or not outage.unreachable or record.state is not _S.ACTIVE:
             return
-        # An event since then has shown by its SEQ whether there was a gap.
+        # An event since the last failure has shown by its SEQ whether events were missed.
         heard = record.last_event_at is not None and record.last_event_at > outage.failed_at
         if away or not (heard and record.sequence.reliable):
             seconds = now - outage.since
@@ -235,9 +267,8 @@ class Renewal:
     # --- deafness ---
 
     def overdue(self, record: SubscriptionRecord, now: float) -> None:
-        """No initial event in time: the subscription is deaf. Another address is tried at once;
-        when there is none, or all have been tried, the device is given more and more time before
-        that, so that a slow one is heard."""
+        """No initial event came in time: the subscription is deaf. Another address is tried at
+        once. When there is none, or all were tried, the device first gets more time."""
         if record.state is _S.DEAF:
             self._replace_deaf(record, now)
             return
@@ -277,12 +308,12 @@ class Renewal:
         )
 
     def try_next_address(self, record: SubscriptionRecord, now: float) -> None:
-        """There is a new address: do not wait for the end of the patience with the others."""
+        """This machine has a new address: a deaf subscription tries it at once."""
         if record.state is _S.DEAF:
             self._replace_deaf(record, now)
 
     def _replace_deaf(self, record: SubscriptionRecord, now: float) -> None:
-        # The status stays DEAF: nothing has become better or worse.
+        # The status stays DEAF until an event comes.
         record.sources.move_on(self._attempts.usable(record))
         self._routing.give_up(record)
         self.give_back(record, now)
@@ -303,8 +334,7 @@ class Renewal:
         wait: float = 0.0,
     ) -> None:
         """The SID is no longer good: subscribe afresh, ``wait`` seconds from now. The description
-        is read again before, where that can be done: the device has begun anew, maybe with
-        another event URL, or its address is another device's by now."""
+        is read first, where that is possible."""
         record.must_describe = record.describable
         record.move(_I.LAPSED)
         self._start_afresh(record)
@@ -328,8 +358,8 @@ class Renewal:
         self._begin(record, now, wait)
 
     def address_lost(self, record: SubscriptionRecord, now: float) -> None:
-        """Nothing can come to the address that CALLBACK named: begin again with the address that
-        the system chooses now."""
+        """The address in CALLBACK is no longer one of this machine: subscribe afresh from the
+        address that the system chooses now."""
         where = "" if record.source is None else record.source.host
         assert record.advertised is not None  # since SUBSCRIBE was built
         # Otherwise the UNSUBSCRIBE would leave from the lost address, which fails.
@@ -354,9 +384,9 @@ class Renewal:
         self._timers.clear_all(record)
 
     def give_back(self, record: SubscriptionRecord, now: float) -> None:
-        """Have the SID of ``record`` given back."""
+        """Send an UNSUBSCRIBE for the SID of ``record``."""
         self._requests.unsubscribe(record, record.event_url, record.sid, record.source, now)
 
     def forget(self, record: SubscriptionRecord) -> None:
-        """Nothing is granted any more; what comes is a stray."""
+        """``record`` has no SID any more: its events are refused from now on."""
         self._routing.forget(record)

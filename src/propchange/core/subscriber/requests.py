@@ -1,4 +1,4 @@
-"""The requests that a subscriber sends (UDA 2.0 §4.1.2 to §4.1.4)."""
+"""The requests that a subscriber sends (UDA 2.0 §4.1.2 to §4.1.4), and their queue."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ class RequestKind(enum.Enum):
 
 
 class Failure(enum.Enum):
-    """Why a request brought no answer, as far as the runtime can tell."""
+    """Why a request had no answer, as far as the runtime knows."""
 
     SILENCE = enum.auto()
     """Nothing came in time, or nothing better is known."""
     BROKEN = enum.auto()
-    """The connection ended before there was an answer, or what came was none: somebody is there."""
+    """The connection ended before an answer, or the answer was not HTTP: the device is there."""
     REFUSED = enum.auto()
     """The host is there, and nothing listens on that port: the device's process has gone."""
     UNREACHABLE = enum.auto()
-    """There is no way to the host, or it does not answer at all."""
+    """There is no route to the host, or the host does not answer."""
     NO_SOURCE = enum.auto()
-    """``OutgoingRequest.source`` is not an address of this machine (any more)."""
+    """``OutgoingRequest.source`` is not an address of this machine."""
     DESCRIPTION = enum.auto()
-    """For DESCRIBE: there was an answer, and the service cannot be found by it."""
+    """For DESCRIBE: the description was read, and the service is not in it."""
 
 
 class OutgoingRequest:
@@ -123,8 +123,8 @@ class OutgoingRequest:
         """Where it was sent from, its port left out; None before it is built."""
         self.remote: Endpoint | None = None
         self.wanted = True
-        """Whether the answer is still of use: not once the time for it is up, or the subscription
-        has moved on. That of an UNSUBSCRIBE always is."""
+        """Whether the answer is still of use. False once the request has timed out or the
+        subscription has moved on; always True for an UNSUBSCRIBE."""
         self._builder = builder
 
     def build(self, local: Endpoint) -> Request:
@@ -198,8 +198,8 @@ def redirect_url(url: str, response: Response, statuses: Collection[int] = REDIR
 
 
 def leads_inside(asked: Endpoint, led_to: Endpoint) -> bool:
-    """Whether a redirect of ``asked``, the end that answered, leads from another machine to this
-    one's loopback: who redirects could then ask this machine's own servers."""
+    """Whether a redirect by ``asked``, another machine, leads to a loopback address of this one.
+    Such a redirect could reach servers that only this machine may ask."""
     return ip_address(led_to.host).is_loopback and not ip_address(asked.host).is_loopback
 
 
@@ -241,9 +241,9 @@ def subscribe_message(
 def accepted_variables(
     asked: tuple[str, ...], response: Response, policy: SubscriberPolicy, limits: Limits
 ) -> tuple[str, ...] | None:
-    """The variables that a grant says are all that will be evented; None when all are, which
-    whoever did not ask for less may rely on (SUB-51, SUB-53). One clause spells the header in two
-    ways, so both are read (AMB-3)."""
+    """The variables that the device events, by ACCEPTED-STATEVAR; None when it events all. That is
+    so whenever STATEVAR was not sent (SUB-51, SUB-53). One clause spells the header in two ways, so
+    both are read (AMB-3)."""
     if not asked or policy.uda != "2.0":
         return None
     found = (response.fields[name] for name in _ACCEPTED_STATEVAR if name in response.fields)
@@ -286,8 +286,8 @@ _FAILURES = {
 
 
 def failure_of_errno(number: int | None, *, bound: bool) -> Failure:
-    """What an error of the system (its errno, None where there is none) says when a connection
-    could not be made. ``bound``: from a given address, which may be missing then."""
+    """The failure for a connection that could not be made, by its errno, None for an error without
+    one. ``bound``: the connection was to leave from a given address, which may be missing."""
     failure = _FAILURES.get(number or 0, Failure.SILENCE)
     return Failure.SILENCE if failure is Failure.NO_SOURCE and not bound else failure
 
@@ -348,9 +348,9 @@ class RequestQueue:
         source: Endpoint | None = None,
         builder: Callable[[Endpoint], Request] | None = None,
     ) -> None:
-        """Have a request sent, whose answer is waited for. A SUBSCRIBE goes out once an UNSUBSCRIBE
-        before it was answered, which is waited for no longer than at the end: a device may have
-        no room for both subscriptions (CP-01)."""
+        """Queue a request, and wait for its answer. A SUBSCRIBE leaves after an UNSUBSCRIBE before
+        it was answered, or ``Limits.unsubscribe_seconds`` later: a device may have no room for both
+        subscriptions (CP-01)."""
         request = OutgoingRequest(
             kind,
             record,
@@ -369,7 +369,7 @@ class RequestQueue:
             self._put(request)
 
     def settle(self, record: SubscriptionRecord) -> None:
-        """No answer is waited for any more, but to an UNSUBSCRIBE."""
+        """Stop waiting for an answer, except to an UNSUBSCRIBE."""
         request = self._outstanding.pop(record, None)
         if request is not None:
             request.wanted = False
@@ -378,7 +378,7 @@ class RequestQueue:
     def unsubscribe(
         self, record: SubscriptionRecord, url: str, sid: str, source: Endpoint | None, now: float
     ) -> None:
-        """Have an UNSUBSCRIBE sent for ``sid``, which need not be the current one of ``record``."""
+        """Queue an UNSUBSCRIBE for ``sid``, which need not be the current SID of ``record``."""
         message = unsubscribe_message(url, sid, self._policy)
         request = self._parting[record] = OutgoingRequest(
             RequestKind.UNSUBSCRIBE,
@@ -392,7 +392,7 @@ class RequestQueue:
         self._put(request)
 
     def parted(self, record: SubscriptionRecord, now: float) -> None:
-        """No answer to an UNSUBSCRIBE is waited for any more: a SUBSCRIBE that waits leaves."""
+        """Stop waiting for the answer to an UNSUBSCRIBE: the SUBSCRIBE that waits for it leaves."""
         self._parting.pop(record, None)
         self._timers.clear((record, Timer.PARTING))
         postponed = self._postponed.pop(record, None)

@@ -9,21 +9,21 @@ from propchange.core.wire.headers import LARGEST_SEQ, next_seq
 __all__ = ["SeqVerdict", "Sequence"]
 
 _TRUSTED_REPEATS = 1
-"""Different messages with one SEQ: one may be an accident, two are a habit."""
+"""Different messages with one SEQ that are believed to be an accident."""
 
 _TRUSTED_REPAIRS = 3
-"""Fresh subscriptions in a row that began with a gap again: the device cannot count."""
+"""Fresh subscriptions in a row that may begin with a gap; beyond that SEQ is unreliable."""
 
 
 _TRUSTING_RUN = 8
-"""Messages in order after which a device that could not count is believed again; twice as many
-each time, so that one which loses count again and again costs ever fewer fresh subscriptions."""
+"""Messages in order after which SEQ is believed again. The number doubles each time, so that a
+device that loses count again and again costs ever fewer fresh subscriptions."""
 
 _LONGEST_RUN = 4_096
 
 
 class SeqVerdict(enum.Enum):
-    """What a message is, by its SEQ."""
+    """The result of judging a SEQ."""
 
     EXPECTED = enum.auto()
     DUPLICATE = enum.auto()
@@ -31,12 +31,13 @@ class SeqVerdict(enum.Enum):
     REPEATED = enum.auto()
     """The SEQ of the message before, and another content: an event."""
     UNRELIABLE = enum.auto()
-    """REPEATED, or without SEQ: the point where SEQ is no longer believed. An event."""
+    """From here on SEQ is not believed: it was repeated or missing too often. An event."""
     MISSED = enum.auto()
-    """Messages are missing before this one, or may have been since SEQ was no longer believed. An
-    event, and the state has to be repaired."""
+    """Messages before this one are missing, or may be missing since SEQ was not believed. An event.
+    The state has to be repaired."""
     LATE = enum.auto()
-    """Older than the message before. Not an event: its values may be stale; repair."""
+    """Older than the message before. Not an event, since its values may be out of date. The state
+    has to be repaired."""
 
 
 _EXPECTED = SeqVerdict.EXPECTED
@@ -79,7 +80,7 @@ class Sequence:
         if seq == self._expected:
             if seq:
                 self._repairs = 0
-            # As _advance, without its two calls: 5 % of receiving a NOTIFY.
+            # As _advance, whose two calls make receiving a NOTIFY 6 % slower.
             self._last = seq
             self._content = content
             self._expected = seq + 1 if seq < LARGEST_SEQ else 1
@@ -106,8 +107,8 @@ class Sequence:
         return SeqVerdict.LATE if late else SeqVerdict.MISSED
 
     def _follow(self, seq: int | None, content: int) -> SeqVerdict:
-        """Count the messages in order: a device that lost count once, or that was cut off too
-        often, may be one that counts. Then what it had lost meanwhile is worth a repair."""
+        """Judge while SEQ is not believed. After enough messages in order SEQ is believed again,
+        and MISSED asks for a repair of what was lost meanwhile."""
         in_order = seq is not None and self._last is not None and seq == next_seq(self._last)
         self._run = self._run + 1 if in_order else 0
         if seq is None or self._run < self._needed:

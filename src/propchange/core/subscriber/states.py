@@ -1,10 +1,35 @@
 """The states of a subscription at the subscriber, and the table of their transitions.
 
-**Subscriber** (UDA 2.0 §4.1.2 to §4.1.4). A wanted subscription is never given up unless it was
-refused at its very beginning by a caller who asked for that, or closed. Whatever ends a granted
-one leads to ``WAITING`` and from there to a fresh SUBSCRIBE: either its SID is no longer good
-(*lapsed*), or it may be, and is given back because another one restores what this one has missed
-(*replaced*). Which address it comes from is no state: see ``callback_address``.
+GENA (UDA 2.0 §4.1.2 to §4.1.4) gives a subscriber three requests: SUBSCRIBE asks for a SID and a
+duration, SUBSCRIBE with that SID renews it, UNSUBSCRIBE gives it back. The publisher sends one full
+state after the grant, the initial event, and then changes. It sends no state again. A subscriber
+that has missed a change, or may have missed one, has one way to the true state: a fresh
+subscription, whose initial event has all of it.
+
+So a subscription here outlives its SIDs. It is wanted from ``subscribe`` to ``unsubscribe``, and
+goes round in a circle::
+
+    WAITING -> SUBSCRIBING -> GRANTED -> ACTIVE
+       ^                         |          |
+       +-------------------------+----------+
+
+``WAITING`` lasts as long as the backoff after a failure and the limit on SUBSCRIBEs per second say.
+``DESCRIBING`` comes before ``SUBSCRIBING`` when the event URL may have changed: the description is
+read first. ``GRANTED`` waits for the initial event, and ``ACTIVE`` has had it. Two more states have
+a SID. ``DEAF`` is a grant whose initial event is overdue: the device probably cannot reach this
+machine. ``UNANSWERED`` is an active one whose renewals get no answer: the device is away, or only
+its answers are lost; the SID is kept, for it may still be good.
+
+Two inputs end a grant, and both lead to ``WAITING``. *Lapsed*: the SID is no longer good, since the
+device refused the renewal, restarted, left, or the duration has ended. *Replaced*: the SID may be
+good, but an event is missing or never came; it is given back by UNSUBSCRIBE.
+
+Nothing else ends a subscription, with two exceptions. ``REFUSED`` is for an application that does
+not want to wait: its first SUBSCRIBE failed. ``CLOSED`` follows ``unsubscribe``, after ``CLOSING``
+where there is a SID to give back.
+
+A pair of state and input that is not in the table cannot happen, and raises. Which address of this
+machine a SUBSCRIBE leaves from is no state: see :mod:`.callback_address`.
 """
 
 from __future__ import annotations
@@ -17,14 +42,14 @@ __all__ = ["SUBSCRIBER", "SubscriberInput", "SubscriberState"]
 
 
 class SubscriberState(enum.IntEnum):
-    """Where a subscription stands at the subscriber."""
+    """The state of a subscription at the subscriber."""
 
     WAITING = 0
-    """A SUBSCRIBE is wanted, and is held back by backoff or by the token bucket."""
+    """The next SUBSCRIBE waits for the backoff or for the token bucket."""
     DESCRIBING = 1
-    """The description is fetched again, since the event URL may have moved."""
+    """The description is being read again: the event URL may have changed."""
     SUBSCRIBING = 2
-    """A SUBSCRIBE is out."""
+    """A SUBSCRIBE is sent and not answered."""
     GRANTED = 3
     """Granted; no initial event yet."""
     ACTIVE = 4
@@ -32,12 +57,12 @@ class SubscriberState(enum.IntEnum):
     DEAF = 5
     """Granted, and no initial event came in time."""
     UNANSWERED = 6
-    """Granted, events have come, and nobody is there for the renewal: the device may be gone, or
+    """Granted, events have come, and renewals get no answer. The device may have gone, or it may
     come back with the SID still good."""
     CLOSING = 7
-    """The UNSUBSCRIBE is out."""
+    """The UNSUBSCRIBE is sent and not answered."""
     REFUSED = 8
-    """The first SUBSCRIBE failed, and the caller did not want to keep trying."""
+    """The first SUBSCRIBE failed, and the application does not want to keep trying."""
     CLOSED = 9
 
 
@@ -45,36 +70,37 @@ class SubscriberInput(enum.IntEnum):
     """What can happen to a subscription at the subscriber."""
 
     DUE = 0
-    """Backoff and bucket allow the next attempt."""
+    """Backoff and token bucket allow the next attempt."""
     DUE_DESCRIBING = 1
-    """The same, and the description has to be read again first."""
+    """As DUE, but the description must be read first."""
     DESCRIBED = 2
-    """The description has been read, and says where the event URL is."""
+    """The description was read and has the event URL."""
     GRANT = 3
     """200 to SUBSCRIBE, with a SID."""
     ATTEMPT_FAILED = 4
     """No connection, no answer, or another status than 200."""
     GIVEN_UP = 5
-    """The same for the first attempt of a caller who does not want to wait."""
+    """As ATTEMPT_FAILED, for the first attempt of an application that does not keep trying."""
     INITIAL_EVENT = 6
-    """The first event of the subscription has come."""
+    """The initial event has come."""
     INITIAL_OVERDUE = 7
-    """None has come in time."""
+    """No initial event came in time."""
     RENEWED = 8
     """200 to the renewal."""
     UNREACHED = 9
-    """A renewal found nobody: no connection, or no answer again and again."""
+    """Renewals could not reach the device, or had no answer more than once."""
     LAPSED = 10
-    """The SID is no longer good: refused, expired, the device gone, moved or rebooted."""
+    """The SID is no longer good: the renewal was refused, the duration has ended, or the device has
+    left, moved or restarted."""
     REPLACED = 11
-    """The SID may be good, and is given back for a fresh one: an event was missed (UDA 2.0 §4.3.1),
-    or may have been, or none ever came."""
+    """The SID may be good and is given back: an event was or may have been missed (UDA 2.0
+    §4.3.1), or none ever came."""
     UNSUBSCRIBE_SENT = 12
-    """Closing, with a SID to give back."""
+    """The application closes a subscription that has a SID."""
     DROPPED = 13
-    """Closing, with none."""
+    """The application closes a subscription that has none."""
     UNSUBSCRIBED = 14
-    """The UNSUBSCRIBE was answered, or failed: nothing more can be done."""
+    """The UNSUBSCRIBE was answered or has failed."""
 
 
 _S, _SI = SubscriberState, SubscriberInput
@@ -99,7 +125,7 @@ SUBSCRIBER: TransitionTable[SubscriberState, SubscriberInput] = TransitionTable(
         (_S.GRANTED, _SI.RENEWED): _S.GRANTED,
         (_S.ACTIVE, _SI.RENEWED): _S.ACTIVE,
         (_S.DEAF, _SI.RENEWED): _S.DEAF,
-        # And replaced at once: a device that was away has given events up meanwhile.
+        # And REPLACED follows at once: a device that was away may have given events up meanwhile.
         (_S.UNANSWERED, _SI.RENEWED): _S.ACTIVE,
         **{(state, _SI.LAPSED): _S.WAITING for state in _GRANTED_STATES},
         **{(state, _SI.REPLACED): _S.WAITING for state in _GRANTED_STATES},

@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 _UNSTATED = 1800.0
-"""What a device that does not say how long it grants is taken to mean: UDA's recommendation."""
+"""The duration of a grant that states none: UDA's recommendation."""
 
 _SHORTEST_RENEWAL = 1.0
-"""Renewing more often than once a second would be an attack."""
+"""A grant is renewed once a second at most, so that no device is flooded."""
 
 _SHORTEST_LAPSE = 2.0
 """How long after its answer a grant is kept at least. Those under two seconds are renewed when they
@@ -36,7 +36,7 @@ end, and so is one whose answer was long under way; the answer tells whether tha
 
 
 class Timer(enum.Enum):
-    """What a subscription waits for."""
+    """What a timer of a subscription is for."""
 
     ATTEMPT = enum.auto()
     """The next SUBSCRIBE or DESCRIBE."""

@@ -1,4 +1,4 @@
-"""How a subscription stands, as a program reads it in either runtime."""
+"""What a program reads of a subscription, in both runtimes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SubscriptionView"]
 
 
 class SubscriptionView(ABC):
-    """What is known of a subscription, live. A runtime says which one and what time it is."""
+    """The live state of a subscription. A runtime gives the record and the time."""
 
     @property
     @abstractmethod
@@ -46,7 +46,7 @@ class SubscriptionView(ABC):
 
     @property
     def status(self) -> Status:
-        """How it is now. Each change of it is told, one per cause."""
+        """The current status. Each change is also a :class:`StatusChange`."""
         return self._record.status
 
     @property
@@ -66,7 +66,7 @@ class SubscriptionView(ABC):
 
     @property
     def event_url(self) -> str:
-        """Where it subscribes."""
+        """The event URL."""
         return self._record.event_url
 
     @property
