@@ -6,9 +6,10 @@ How it works, for whoever changes it:
   from the listener, answers from devices, deadlines, the addresses of this machine, a clock that
   has jumped, and what discovery says of a device.
 * After an input the protocol is *drained*: :meth:`SubscriberDriver._drain` hands its outcomes out,
-  sends its requests, and sets the timer to its next deadline. A NOTIFY does not drain. It is
-  answered first, and the drain follows at the next turn of the loop, once for all NOTIFY requests
-  of this turn. So the application, however slow, never delays an answer to a device.
+  and if the protocol has changed, sends its requests and sets the timer to its next deadline. A
+  NOTIFY does not drain. It is answered first, and the drain follows at the next turn of the loop,
+  once for all NOTIFY requests of this turn. So the application, however slow, never delays an
+  answer to a device.
 * The outcomes of one subscription go to its :class:`Recipient`, the object that the program holds,
   in the order in which they happened; CLOSED is the last one. What a recipient does may lead to
   another drain while the first one is under way: then the first one goes on with what is new.
@@ -118,6 +119,7 @@ class SubscriberDriver:
         self._requests = Requests(runtime, limits)
         self.documents = Documents(self._requests, policy)
         self.diagnoses = Diagnoses(self._requests, self.history, machine)
+        self._probes = self.diagnoses.targets
         self.discovery = Discovery(
             runtime,
             self.protocol,
@@ -130,7 +132,7 @@ class SubscriberDriver:
             search=search,
             tap=self._tap,
         )
-        self.listener = Listener(runtime, self._respond, limits=limits, history=self.history)
+        self.listener = Listener(runtime, self.receive_notify, limits=limits, history=self.history)
         self.port = policy.callback_port or 0
         """The port that goes into CALLBACK, 0 as long as there is none."""
         self.recipients: dict[SubscriptionRecord, Recipient] = {}
@@ -299,20 +301,20 @@ class SubscriberDriver:
 
     # --- inputs of the protocol ---
 
-    def _respond(self, request: Request) -> Response:
-        if request.target in self.diagnoses.targets:
-            return self.diagnoses.answer(request)
-        return self.receive_notify(request)
-
     def receive_notify(self, request: Request) -> Response:
-        """Judge a NOTIFY and give the answer. The events in it are handed out at the next turn."""
+        """Judge a NOTIFY and give the answer. The events in it are handed out at the next turn.
+
+        A probe of the own listener is answered too."""
+        if request.target in self._probes:
+            return self.diagnoses.answer(request)
         if self._tap is not None:
             self._tap(request)
         response = self.protocol.receive_notify(request, self.now())
         if self._tap is not None:
             self._tap(response)
         if not self._drain_queued:
-            self._queue_drain()
+            self._drain_queued = True
+            self._call_soon(self._drain)
         return response
 
     def tell(self, inform: Callable[[Hashable, float], None], device: Hashable) -> None:
@@ -416,10 +418,12 @@ class SubscriberDriver:
         if self.closed:
             return
         self._dispatch()
-        for request in self.protocol.take_requests():
-            self.tasks.start(self._run(request))
-        deadlines = (self.protocol.next_deadline(), self.addresses_due)
-        self._timer.set(min((when for when in deadlines if when is not None), default=None))
+        # Events alone lead to no request and move no deadline.
+        if self.protocol.changed or self._timer.when is None:
+            for request in self.protocol.take_requests():
+                self.tasks.start(self._run(request))
+            deadlines = (self.protocol.next_deadline(), self.addresses_due)
+            self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
     def _dispatch(self) -> None:
         if self._dispatching:  # a recipient has led here

@@ -1,0 +1,217 @@
+"""The driver of a control point, on each runtime, with a device of sockets at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.wire.messages import Request, Response
+from propchange.driver.control_point import SubscriberDriver, refusal_of
+from propchange.driver.machine import Machine, own_interfaces
+from propchange.driver.remote import DescribedService
+from propchange.errors import ConnectionFailed, SubscriptionRefused
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+
+
+class Held:
+    """What a program holds of a subscription."""
+
+    service: DescribedService | None = None
+
+    def __init__(self) -> None:
+        self.items: list[Event | StatusChange] = []
+        self.grants = 0
+        self.then: Callable[[], object] = lambda: None
+
+    def put(self, item: Event | StatusChange, /) -> None:
+        self.items.append(item)
+        self.then()
+
+    def grant(self) -> None:
+        self.grants += 1
+
+    @property
+    def statuses(self) -> list[Status]:
+        return [item.status for item in self.items if isinstance(item, StatusChange)]
+
+
+@asynccontextmanager
+async def opened(
+    driven: Any, *, tap: Any = None, callback_port: int | None = None, **limits: Any
+) -> AsyncIterator[SubscriberDriver]:
+    driver = SubscriberDriver(
+        driven.runtime,
+        SubscriberPolicy(callback_port=callback_port),
+        limits=replace(DEFAULT_LIMITS, **limits),
+        interfaces=own_interfaces(),
+        machine=Machine(),
+        tap=tap,
+    )
+    await driven.run(driver.open("127.0.0.1", (0,)))
+    try:
+        yield driver
+    finally:
+        await driven.run(driver.close())
+
+
+def subscribe(driver: SubscriberDriver, url: str, *, wait: bool = False) -> tuple[Held, Any]:
+    held = Held()
+    record = driver.subscribe(
+        held, url, wait=wait, describe_first=False, convert=None, duration=None, variables=()
+    )
+    return held, record
+
+
+async def test_events_reach_what_the_program_holds_and_closing_gives_back(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as device:
+        async with opened(driven) as driver:
+            held, record = subscribe(driver, device.event_url)
+            await until(lambda: held.grants)
+            assert (await device.notify(record.callback, record.sid, 0, A="1")).status == 200
+            await until(lambda: held.statuses == [Status.ACTIVE])
+            await until(lambda: len(held.items) == 2)
+            assert driver.port == driver.listener.port
+        assert held.statuses[-1] is Status.CLOSED
+        assert [request.fields["sid"] for request in device.of("UNSUBSCRIBE")] == ["uuid:1"]
+        assert driver.recipients == {}
+        assert len(driver.tasks) == 0
+        with pytest.raises(RuntimeError, match="was closed"):
+            subscribe(driver, device.event_url)
+
+
+async def test_closing_waits_for_a_device_only_so_long(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as device:
+        device.answers["UNSUBSCRIBE"] = None
+        async with opened(driven, unsubscribe_seconds=0.1) as driver:
+            held, _ = subscribe(driver, device.event_url)
+            await until(lambda: held.grants)
+            closers = [asyncio.ensure_future(driven.run(driver.close())) for _ in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="closed"):
+                subscribe(driver, device.event_url)
+            await asyncio.gather(*closers)
+            assert held.statuses == [Status.CLOSED]
+
+
+async def test_what_a_recipient_does_may_close_everything(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    """From inside the drain, with other outcomes still to be handed out."""
+    async with raw_device() as device, opened(driven) as driver:
+        first, record = subscribe(driver, device.event_url)
+        second, other = subscribe(driver, device.event_url)
+        await until(lambda: first.grants and second.grants)
+        closing: list[Any] = []
+
+        def close() -> None:
+            if not closing:
+                driver.unsubscribe(record)
+                driver.unsubscribe(other)
+                closing.append(asyncio.ensure_future(driven.run(driver.close())))
+
+        first.then = close
+        await asyncio.gather(
+            device.notify(record.callback, record.sid, 0, A="1"),
+            device.notify(other.callback, other.sid, 0, A="1"),
+        )
+        await until(lambda: closing)
+        await closing[0]
+        assert first.statuses[-1] is second.statuses[-1] is Status.CLOSED
+        assert first.statuses.count(Status.CLOSED) == second.statuses.count(Status.CLOSED) == 1
+
+
+async def test_a_tap_sees_what_passes_and_may_raise(
+    driven: Any, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[Any] = []
+
+    def tap(passing: object) -> None:
+        seen.append(passing)
+        raise ValueError("on purpose")
+
+    async with raw_device() as device, opened(driven, tap=tap) as driver:
+        held, record = subscribe(driver, device.event_url)
+        await until(lambda: held.grants)
+        await device.notify(record.callback, record.sid, 0, A="1")
+        await until(lambda: len(held.items) == 2)
+    requests = [each.method for each in seen if isinstance(each, Request)]
+    assert requests == ["SUBSCRIBE", "NOTIFY", "UNSUBSCRIBE"]
+    assert [each.status for each in seen if isinstance(each, Response)] == [200] * 3
+    assert [type(each) for each in seen if isinstance(each, Event)] == [Event]
+    assert "on purpose" in caplog.text
+
+
+async def test_without_a_port_there_is_nothing_that_events_could_come_to(driven: Any) -> None:
+    limits = DEFAULT_LIMITS
+    how: dict[str, Any] = {"limits": limits, "interfaces": own_interfaces(), "machine": Machine()}
+    driver = SubscriberDriver(driven.runtime, SubscriberPolicy(), **how)
+    with pytest.raises(RuntimeError, match="listen first"):
+        subscribe(driver, "http://127.0.0.1/event")
+    await driven.run(driver.close())
+    behind_nat = SubscriberDriver(driven.runtime, SubscriberPolicy(callback_port=8123), **how)
+    assert behind_nat.port == 8123
+    await driven.run(behind_nat.close())
+
+
+async def test_a_port_that_is_taken_is_told_in_words(driven: Any) -> None:
+    async with opened(driven) as driver:
+        taken = driver.listener.port
+        other = SubscriberDriver(
+            driven.runtime,
+            SubscriberPolicy(),
+            limits=DEFAULT_LIMITS,
+            interfaces=own_interfaces(),
+            machine=Machine(),
+        )
+        with pytest.raises(ConnectionFailed, match=f"port {taken} is taken"):
+            await driven.run(other.open("127.0.0.1", (taken,)))
+        with pytest.raises(ConnectionFailed, match="no interface 'nowhere0'"):
+            await driven.run(other.open("nowhere0", (0,)))
+        await driven.run(other.close())
+
+
+async def test_a_failure_that_nobody_foresaw_is_logged_and_ends_the_request(
+    driven: Any, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with raw_device() as device, opened(driven, backoff_first_seconds=0.01) as driver:
+
+        async def fails(*_: object, **__: object) -> None:
+            driver._requests.follow = follow  # type: ignore[method-assign] # once
+            raise ZeroDivisionError("on purpose")
+
+        follow = driver._requests.follow
+        driver._requests.follow = fails  # type: ignore[method-assign, assignment] # for the test
+        held, _ = subscribe(driver, device.event_url)
+        await until(lambda: held.grants)
+    assert caplog.record_tuples[0][1] == logging.ERROR
+    assert "on purpose" in caplog.text
+
+
+def test_the_error_for_who_waits_says_why_there_is_no_grant() -> None:
+    def change(status: Status, http: int = 0) -> StatusChange:
+        return StatusChange(object(), status, None, "no", http)  # type: ignore[arg-type] # not read
+
+    url = "http://192.0.2.1/event"
+    assert refusal_of(change(Status.ACTIVE), url) is None
+    closed = refusal_of(change(Status.CLOSED), url)
+    assert isinstance(closed, ConnectionFailed)
+    assert "closed before it was granted" in str(closed)
+    assert isinstance(refusal_of(change(Status.REFUSED), url), ConnectionFailed)
+    refused = refusal_of(change(Status.REFUSED, 503), url)
+    assert isinstance(refused, SubscriptionRefused)
+    assert refused.status == 503
+    assert str(refused).startswith(f"{url}: no")
