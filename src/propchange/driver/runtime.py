@@ -1,21 +1,21 @@
-"""What the driver asks of a runtime: time, connections, listening, datagrams, coroutines.
+"""The runtime that the driver needs: time, connections, listening, datagrams, coroutines.
 
-A runtime is an event loop as the driver sees it. There is one for asyncio
-(:mod:`propchange.asyncio.runtime`) and one for a Twisted reactor
-(:mod:`propchange.twisted.runtime`); a third one has to have these methods and nothing else.
+A runtime wraps an event loop for the driver. :mod:`propchange.asyncio.runtime` wraps asyncio's,
+:mod:`propchange.twisted.runtime` a Twisted reactor. A third runtime is a class with the methods of
+:class:`Runtime`; it needs nothing else.
 
-Two kinds of code of the driver run on it:
+The driver has two kinds of code:
 
-* *Connections*, where bytes move. They are plain objects with callbacks (:class:`Connection`). The
-  runtime calls them, and hands them a :class:`Transport` whose members are the runtime's own
-  functions, bound once: nothing is wrapped on the way of an event.
-* *Coroutines*, for everything that takes several steps. A coroutine of the driver awaits only
-  what :meth:`Runtime.future` and :meth:`Runtime.start` gave it, or another coroutine that does
-  so. It therefore runs as an asyncio task as well as under ``Deferred.fromCoroutine``.
+* *Connections* move bytes. They are objects with callbacks (:class:`Connection`), which the
+  runtime calls. The runtime gives each a :class:`Transport`, whose members are its own functions,
+  bound once. So no event passes a wrapper.
+* *Coroutines* do everything that takes several steps. A coroutine of the driver awaits a result of
+  :meth:`Runtime.future` or :meth:`Runtime.start`, or another coroutine of the driver, and nothing
+  else. So it runs as an asyncio task and under ``Deferred.fromCoroutine``.
 
-A coroutine may be cancelled where it awaits: an exception of the runtime is raised there, which
-need not be an :class:`Exception`. Code of the driver cleans up in ``finally`` and never swallows
-what it does not know.
+A coroutine can be cancelled where it awaits. The runtime then raises its own exception there, which
+may be no :class:`Exception`. Code of the driver cleans up in ``finally`` and does not catch
+exceptions that it does not know.
 """
 
 from __future__ import annotations
@@ -45,14 +45,17 @@ T_co = TypeVar("T_co", covariant=True)
 class Transport(NamedTuple):
     """The runtime's end of one connection, as functions.
 
-    ``write(data)`` sends. ``write_eof()`` sends the end of the stream, and is to be called only
-    while nothing is unwritten; ``eof_sent`` follows, or ``connection_lost`` where the connection
-    has broken. ``close()`` ends the connection once all is written, ``abort()`` at once, and
-    ``connection_lost`` follows either. ``pause_reading()`` and ``resume_reading()`` may be called
-    in any state. ``unwritten()`` is the number of bytes that have not left this process yet.
-    ``exact_writing()``, after a write, calls ``pause_writing`` if anything is unwritten, and the
-    runtime calls ``resume_writing`` only when nothing is. It may stay so for later writes.
-    ``is_closing()`` tells that the connection is ending.
+    - ``write(data)`` sends bytes.
+    - ``write_eof()`` sends the end of the stream. Call it only while nothing is unwritten.
+      ``eof_sent`` follows, or ``connection_lost`` if the connection breaks.
+    - ``close()`` ends the connection once everything is written, ``abort()`` at once.
+      ``connection_lost`` follows both.
+    - ``pause_reading()`` and ``resume_reading()`` may be called in any state.
+    - ``unwritten()`` returns the number of bytes that have not left this process yet.
+    - ``exact_writing()``: call it after a write. It calls ``pause_writing`` if anything is
+      unwritten, and ``resume_writing`` then follows only when nothing is. This may stay so for
+      later writes.
+    - ``is_closing()`` returns whether the connection is ending.
     """
 
     write: Callable[[bytes], object]
@@ -71,64 +74,64 @@ class Transport(NamedTuple):
 
 
 class Connection(Protocol):
-    """What a runtime calls for one connection, in this order: ``connection_made`` once, the
-    others any number of times, ``connection_lost`` once.
+    """The callbacks of one connection. The runtime calls ``connection_made`` once, then the others
+    any number of times, then ``connection_lost`` once.
 
-    A connection that was gone before it could be used is never made.
+    If a connection ends before it can be used, the runtime calls none of them.
     """
 
     def connection_made(self, transport: Transport) -> None:
-        """The connection is there."""
+        """The connection can be used."""
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes have come."""
+        """Bytes were received."""
 
     def eof_received(self) -> bool:
-        """The peer sends no more. True keeps the connection open for writing, else the runtime
-        ends it."""
+        """The peer has ended its stream. Return True to keep the connection open for writing; else
+        the runtime ends it."""
 
     def pause_writing(self) -> None:
-        """Too much is unwritten: the peer does not read."""
+        """Too many bytes are unwritten: the peer does not read."""
 
     def resume_writing(self) -> None:
-        """Little or nothing is unwritten any more. Called from inside the runtime's write: call
-        the transport only at the next turn (:meth:`Runtime.call_soon`)."""
+        """Few or no bytes are unwritten. The runtime may call this inside of its write: do not call
+        the transport before the next turn (:meth:`Runtime.call_soon`)."""
 
     def eof_sent(self) -> None:
-        """The end of the stream that this side has written is out."""
+        """The end of our stream has left this process."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The connection is no more. ``error`` is None when this side has ended it."""
+        """The connection has ended. ``error`` is None if this side has ended it."""
 
 
 class Future(Protocol[T]):
-    """A result that is still to come. One coroutine may await it."""
+    """A result that is not there yet. One coroutine may await it."""
 
     def done(self) -> bool:
-        """Whether it has a result, an exception, or was cancelled."""
+        """Whether it has a result or an exception, or was cancelled."""
 
     def set_result(self, result: T, /) -> object:
-        """Give it its result. Only while it is not done."""
+        """Set the result. Only while it is not done."""
 
     def set_exception(self, exception: BaseException, /) -> object:
-        """Let it raise. Only while it is not done."""
+        """Set the exception that it raises. Only while it is not done."""
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait for it."""
 
 
 class Task(Protocol[T_co]):
-    """A coroutine that runs by itself. One coroutine may await it; an exception that nobody
-    awaits is logged by the runtime."""
+    """A coroutine that was started. One coroutine may await it. If none does, the runtime logs its
+    exception."""
 
     def done(self) -> bool:
         """Whether it has ended."""
 
     def cancel(self) -> object:
-        """Raise the runtime's cancellation where the coroutine awaits."""
+        """Raise the runtime's cancellation at the place where the coroutine awaits."""
 
     def add_done_callback(self, call: Callable[[Any], object], /) -> object:
-        """Call ``call`` with something once the coroutine has ended."""
+        """Call ``call`` with one argument once the coroutine has ended."""
 
     def __await__(self) -> Generator[Any, Any, T_co]:
         """Wait for its end."""
@@ -139,43 +142,45 @@ class Listening(Protocol):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Where it listens. ``0.0.0.0`` and ``::`` stand for all addresses of their family."""
+        """The addresses and ports. ``0.0.0.0`` and ``::`` stand for all addresses of their
+        family."""
 
     async def close(self) -> None:
-        """Accept no more. What was accepted before is a :class:`Connection` when this returns."""
+        """Accept no more connections. When this returns, each one accepted before has its
+        :class:`Connection`."""
 
 
 class Datagrams(Protocol):
     """A socket for datagrams."""
 
     def send(self, data: bytes, to: Endpoint) -> object:
-        """Send a datagram. What the system refuses is dropped without a word."""
+        """Send a datagram. If the system refuses it, it is dropped without an error."""
 
     def close(self) -> object:
-        """End it."""
+        """Close the socket."""
 
 
 class Runtime(Protocol):
-    """An event loop. All of it is to be called in the loop's own thread."""
+    """An event loop. Call its methods in the thread of the loop."""
 
     from_thread: str
     """What a program writes to have something called in the loop's thread, from another."""
 
     def now(self) -> float:
-        """Seconds on a clock that never goes back. It counts while the machine sleeps, where the
+        """Seconds on a clock that never goes back. It counts the time of a suspend too, if the
         system has such a clock."""
 
     def call_later(self, seconds: float, call: Callable[[], None], /) -> Armed:
-        """Call ``call`` after ``seconds``, which is above 0, and never from inside."""
+        """Call ``call`` after ``seconds``, which must be above 0."""
 
     def call_soon(self, call: Callable[[], None], /) -> Armed:
         """Call ``call`` at the next turn of the loop."""
 
     def future(self) -> Future[Any]:
-        """A future that has no result yet."""
+        """A new future without a result."""
 
     def start(self, coroutine: Coroutine[Any, Any, T], /) -> Task[T]:
-        """Run ``coroutine`` by itself."""
+        """Run ``coroutine`` beside the caller."""
 
     def connect(
         self,
@@ -186,13 +191,13 @@ class Runtime(Protocol):
         seconds: float,
         failed: Callable[[OSError], None],
     ) -> Armed:
-        """Open a TCP connection to ``endpoint``, whose host may be a name, from the address and
-        port (0: any) of ``source``, None being the system's choice.
+        """Open a TCP connection to ``endpoint``, whose host may be a name. ``source`` is the
+        address and port (0: any) to connect from; None: the system's choice.
 
-        Later, never from inside, either ``connection.connection_made`` is called or ``failed``,
-        with ``socket.gaierror`` for a name that cannot be resolved, TimeoutError without errno
-        after ``seconds``, or an OSError with the errno of the system. Cancelling what is returned
-        ends the attempt, and neither is called.
+        Later, not within this call, either ``connection.connection_made`` or ``failed`` is called.
+        ``failed`` gets ``socket.gaierror`` for a name that cannot be resolved, TimeoutError without
+        an errno after ``seconds``, or an OSError with the errno of the system. Cancel the result
+        to end the attempt: then neither is called.
         """
 
     async def listen(
@@ -206,8 +211,8 @@ class Runtime(Protocol):
         """
 
     def datagrams(self, sock: Any, received: Callable[[bytes, Endpoint], None]) -> Datagrams:
-        """Read a bound, non-blocking UDP socket: ``received`` gets each datagram and where it came
-        from. The runtime owns the socket from here on."""
+        """Read a bound, non-blocking UDP socket. ``received`` is called with each datagram and its
+        source. The runtime owns the socket from then on."""
 
     async def resolve(self, host: str, port: int) -> list[Endpoint]:
         """The endpoints of ``host``, a name or an address with or without a zone. Raises
@@ -215,7 +220,7 @@ class Runtime(Protocol):
 
 
 class Tasks:
-    """The coroutines that one object runs beside its callers, so that it can end them."""
+    """The coroutines that an object has started, so that it can end them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -243,7 +248,7 @@ class Tasks:
             self._empty.set_result(None)
 
     async def ended(self, seconds: float | None = None) -> None:
-        """Wait until none runs, for ``seconds`` at most if given."""
+        """Wait until no coroutine runs, or ``seconds`` have passed."""
         if not self._running:
             return
         self._empty = self._runtime.future()
@@ -257,14 +262,14 @@ class Tasks:
                 alarm.cancel()
 
     async def close(self) -> None:
-        """Cancel all, and wait until none runs."""
+        """Cancel all coroutines, and wait until none runs."""
         for task in tuple(self._running):
             task.cancel()
         await self.ended()
 
 
 async def sleep(runtime: Runtime, seconds: float) -> None:
-    """Wait ``seconds``; not above 0: return at once."""
+    """Wait for ``seconds``. Returns at once if they are not above 0."""
     if seconds <= 0:
         return
     over: Future[None] = runtime.future()
