@@ -25,8 +25,6 @@ from propchange.driver.requests import Requests, failure_of
 from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed, PropchangeError, RemoteProtocolError, TimedOut
 from propchange.twisted import ControlPoint
-from propchange.twisted.addresses import local_addresses
-from propchange.twisted.reactors import later_of
 from propchange.twisted.runtime import TwistedRuntime
 from tests.twisted.devices import Addresses, Device, reply
 
@@ -221,7 +219,8 @@ def test_a_subscription_tells_how_it_stands(reactor: Any) -> None:
 
 def test_a_timer_outlives_who_cleans_its_reactor_up(reactor: Any) -> None:
     called: list[float] = []
-    timer = Timer(later_of(reactor), DEFAULT_LIMITS, called.append, clock=reactor.seconds)
+    later = TwistedRuntime(reactor).call_later
+    timer = Timer(later, DEFAULT_LIMITS, called.append, clock=reactor.seconds)
     timer.set(20)
     for call in reactor.getDelayedCalls():
         call.cancel()
@@ -348,7 +347,7 @@ def test_the_addresses_of_this_machine_are_read_with_their_networks() -> None:
         ("fe80::5", 2, "fe80::/64"),
         ("fd00::5", 0, "fd00::/64"),
     ]
-    assert any(each.host == "127.0.0.1" for each in local_addresses())
+    assert any(each.host == "127.0.0.1" for each in own_interfaces().refresh())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from propchange.core.limits import Limits
 from propchange.core.wire.messages import Response
 from propchange.errors import ConnectionFailed, PropchangeError, TimedOut
 from propchange.http import ResponseParser
-from propchange.twisted.reactors import Reactor, default_reactor
+from propchange.twisted.runtime import Reactor, default_reactor
 
 __all__ = ["AnswerProtocol", "PeerResponse"]
 

@@ -30,8 +30,7 @@ from propchange.core.subscriber.timing import backoff, granted_duration, kept_du
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.requests import Requests
 from propchange.errors import LocalProtocolError, PropchangeError
-from propchange.twisted.reactors import Reactor, default_reactor
-from propchange.twisted.runtime import TwistedRuntime
+from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 
 __all__ = ["EventProtocol", "subscribe", "unsubscribe"]
 

@@ -33,12 +33,11 @@ from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.core.wire.refusals import Refusal
+from propchange.driver.machine import on_link_for
 from propchange.driver.timer import Timer
-from propchange.twisted.addresses import on_link_for
-from propchange.twisted.deliveries import deliveries_of
 from propchange.twisted.messages import read_body
-from propchange.twisted.reactors import Reactor, clock_of, later_of
-from propchange.twisted.service import EventURL, Service, default_policy
+from propchange.twisted.runtime import Reactor, TwistedRuntime, clock_of
+from propchange.twisted.service import EventURL, Service, default_policy, deliveries_of
 
 __all__ = ["EventSubscriptionServer"]
 
@@ -278,7 +277,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     def _check_after(self, seconds: float) -> None:
         """Check the subscribers in ``seconds`` at the latest, unless there are none."""
         if self._timer is None:
-            later, clock = later_of(self.reactor), self.reactor.seconds
+            later, clock = TwistedRuntime(self.reactor).call_later, self.reactor.seconds
             self._timer = Timer(later, self._limits, self.check_subscribers, clock=clock)
         when = self.reactor.seconds() + seconds
         if not self._table:

@@ -31,8 +31,8 @@ from propchange.core.wire.messages import (
 )
 from propchange.driver.requests import locate
 from propchange.errors import DeliveryError, LocalProtocolError
-from propchange.twisted.deliveries import deliveries_of
-from propchange.twisted.reactors import Reactor, default_reactor
+from propchange.twisted.runtime import Reactor, default_reactor
+from propchange.twisted.service import deliveries_of
 
 __all__ = ["NotificationProtocol", "Subscriber", "outbox_of", "send_notification"]
 

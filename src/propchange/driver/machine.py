@@ -33,6 +33,7 @@ __all__ = [
     "in_container",
     "kind_of",
     "monotonic",
+    "on_link_for",
     "own_interfaces",
     "product",
     "source_towards",
@@ -119,3 +120,7 @@ class Machine:
     in_container: Callable[[], bool] = in_container
     source_towards: Callable[[Endpoint], str | None] = source_towards
     free_port: Callable[[str], int] = free_port
+
+
+on_link_for = own_interfaces().on_link_for
+"""The prefixes of the interface that has an address, for what has no Interfaces of its own."""

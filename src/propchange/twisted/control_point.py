@@ -17,9 +17,8 @@ from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.interfaces import Interfaces, ports_of
 from propchange.driver.machine import Machine, own_interfaces, product
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
-from propchange.twisted.reactors import result_of
 from propchange.twisted.remote import RemoteDevice, RemoteService
-from propchange.twisted.runtime import Reactor, TwistedRuntime
+from propchange.twisted.runtime import Reactor, TwistedRuntime, result_of
 from propchange.twisted.sightings import Sighting
 from propchange.twisted.subscription import Subscription
 from propchange.upnp.description import DeviceDescription

@@ -12,8 +12,7 @@ from propchange.core.limits import Limits
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.http.message_head import keeps_alive
-from propchange.twisted.addresses import endpoint_of
-from propchange.twisted.reactors import Reactor
+from propchange.twisted.runtime import Reactor, endpoint_of_address
 from propchange.twisted.site import Channel
 
 __all__ = ["OK", "answer", "answer_at_once", "call_when_left", "read_body", "read_request"]
@@ -49,8 +48,8 @@ def read_request(request: Any, body: bytes) -> Request:
         request.uri.decode("latin-1"),
         headers,
         body,
-        peer=endpoint_of(request.getClientAddress()),
-        local=endpoint_of(request.getHost()),
+        peer=endpoint_of_address(request.getClientAddress()),
+        local=endpoint_of_address(request.getHost()),
         http_version=version,
     )
     connection = message.fields.get(b"connection")

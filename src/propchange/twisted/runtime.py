@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from twisted.internet import error as errors
@@ -23,9 +24,20 @@ from propchange.driver.runtime import Connection, Transport
 from propchange.driver.sockets import bind, endpoint_of, socket_address
 from propchange.driver.timer import Armed
 
-__all__ = ["Reactor", "Stream", "TwistedRuntime", "clock_of", "default_reactor"]
+__all__ = [
+    "Reactor",
+    "Stream",
+    "TwistedRuntime",
+    "clock_of",
+    "default_reactor",
+    "endpoint_of_address",
+    "result_of",
+]
 
 T = TypeVar("T")
+
+_NOWHERE = Endpoint("", 0)
+"""For a connection that is not TCP."""
 
 
 class Reactor(Protocol):
@@ -244,8 +256,8 @@ class Stream(TwistedProtocol):
                 self._unwritten,
                 self._exact_writing,
                 lambda: self._closing,
-                endpoint_of_address(transport.getHost()),
-                endpoint_of_address(transport.getPeer()),
+                endpoint_of_address(transport.getHost()) or _NOWHERE,
+                endpoint_of_address(transport.getPeer()) or _NOWHERE,
             )
         )
 
@@ -356,7 +368,7 @@ class _Listening:
 
     def __init__(self, ports: list[Any]) -> None:
         self.ports = ports
-        self.endpoints = tuple(endpoint_of_address(port.getHost()) for port in ports)
+        self.endpoints = tuple(endpoint_of_address(port.getHost()) or _NOWHERE for port in ports)
 
     async def close(self) -> None:
         """Accept no more."""
@@ -411,12 +423,24 @@ class _Datagrams:
             self._sock.close()
 
 
-def endpoint_of_address(address: Any) -> Endpoint:
-    """The endpoint of an ``IPv4Address`` or ``IPv6Address`` of Twisted. Without host and port for
-    any other kind of address."""
+@lru_cache(maxsize=1024)  # called for every request, with the ends of few connections
+def endpoint_of_address(address: Any) -> Endpoint | None:
+    """The endpoint of an ``IPv4Address`` or ``IPv6Address`` of Twisted: without zone, an
+    IPv4-mapped address as IPv4. None for any other kind of address."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if not isinstance(host, str) or not isinstance(port, int):
-        return Endpoint("", 0)
-    _, _, zone = host.partition("%")
+        return None
+    zone = host.partition("%")[2]
     scope = getattr(address, "scopeID", 0) or (int(zone) if zone.isdecimal() else 0)
-    return endpoint_of((host, port, 0, scope))
+    return Endpoint.of(host, port, scope)
+
+
+def result_of(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What ``coroutine``, which never waits, returns. Raises what it raises."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addBoth(results.append)
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    found: T = result
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,19 +14,28 @@ from propchange.core.publisher.judge import INITIAL_EVENT_DELAY, PublisherPolicy
 from propchange.core.publisher.records import Subscription
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.host import Publication
-from propchange.driver.machine import product
-from propchange.twisted.addresses import on_link_for
-from propchange.twisted.deliveries import deliveries_of
+from propchange.driver.machine import on_link_for, product
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
-from propchange.twisted.reactors import all_of
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 from propchange.twisted.site import Site
 from propchange.upnp import service as upnp
 
-__all__ = ["EventURL", "Service", "default_policy"]
+__all__ = ["EventURL", "Service", "default_policy", "deliveries_of"]
 
 _PATH = "/"
+
+
+_pools: weakref.WeakKeyDictionary[Any, DeliveryPool] = weakref.WeakKeyDictionary()
+
+
+def deliveries_of(reactor: Reactor) -> DeliveryPool:
+    """The delivery connections that everything on ``reactor`` shares."""
+    pool = _pools.get(reactor)
+    if pool is None:
+        pool = _pools[reactor] = DeliveryPool(TwistedRuntime(reactor))
+    return pool
 
 
 def default_policy() -> PublisherPolicy:
@@ -109,17 +119,19 @@ class Service(upnp.Service):
         """Send no more, for good, and stop listening. Fires when that is done. What has not been
         delivered is not: see :meth:`drained`. Later requests are answered 503, and what is asked of
         the service besides its values raises RuntimeError."""
-        publication, self._publication = self._publication, None
         self._closed = True
-        ends: list[Deferred[Any]] = []
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        publication, self._publication = self._publication, None
+        listening, self._listening = self._listening, []
+        stopping = [maybeDeferred(port.stopListening) for port, _ in listening]
+        stopping += [site.close() for _, site in listening]
         if publication is not None:
             publication.stop()
-            ends.append(Deferred.fromCoroutine(publication.close()))
-        listening, self._listening = self._listening, []
-        for port, site in listening:
-            ends.append(maybeDeferred(port.stopListening))
-            ends.append(site.close())
-        return all_of(ends)
+            await publication.close()
+        for each in stopping:
+            await each
 
     # --- requests ---
 
