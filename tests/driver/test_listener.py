@@ -909,3 +909,116 @@ async def test_peers_faults_are_told_at_debug_level_only(
     assert {record.levelno for record in caplog.records if record.name == "propchange.http"} == {
         logging.DEBUG
     }
+
+
+# --- answers that somebody else writes ---
+
+
+class Elsewhere:
+    """An answer that the test writes."""
+
+    def __init__(self, request: Request, *, at_once: bool = False) -> None:
+        self.body = request.target.encode()
+        self.at_once = at_once
+        self.connection: Any = None
+        self.told: list[object] = []
+
+    def begin(self, connection: Any) -> None:
+        self.connection = connection
+        if self.at_once:
+            self.write()
+
+    def write(self, **how: Any) -> None:
+        self.connection.transport.write(self.body)
+        self.connection.answered(last=False, **how)
+
+    def pause(self) -> None:
+        self.told.append("pause")
+
+    def resume(self) -> None:
+        self.told.append("resume")
+
+    def lost(self, error: Exception | None) -> None:
+        self.told.append(error)
+
+
+def test_answers_keep_their_order_whoever_writes_them(memory: Any, transport: Any) -> None:
+    made: list[Elsewhere] = []
+
+    def respond(request: Request) -> Any:
+        if request.target in ("/n0", "/n3"):
+            return OK
+        made.append(Elsewhere(request, at_once=request.target == "/n1"))
+        return made[-1]
+
+    table = listener.Listener(memory, respond)
+    peer = transport(table.accept()).make()
+    peer.connection.data_received(b"".join(notify(seq) for seq in range(4)))
+    assert peer.data == OK_BYTES + b"/n1"
+    assert peer.calls[-1] == "pause_reading"
+    made[1].write()
+    assert peer.data == OK_BYTES + b"/n1/n2" + OK_BYTES
+    assert peer.calls[-2:] == ["resume_reading", "write"]
+    peer.connection.data_received(notify(1))
+    assert peer.data.endswith(b"/n1")
+
+
+def test_who_writes_an_answer_is_paused_and_hears_of_the_end(memory: Any, transport: Any) -> None:
+    made: list[Elsewhere] = []
+
+    def respond(request: Request) -> Any:
+        made.append(Elsewhere(request))
+        return made[-1]
+
+    table = listener.Listener(memory, respond)
+    peer = transport(table.accept()).make()
+    peer.connection.data_received(notify(1))
+    assert "pause_reading" not in peer.calls  # or nobody would see the peer's end
+    peer.connection.pause_writing()
+    peer.connection.resume_writing()
+    error = ConnectionResetError()
+    peer.lose(error)
+    assert made[0].told == ["pause", "resume", error]
+    left: list[bool] = []
+    made[0].write(left=left.append)
+    assert left == [False]
+
+
+@pytest.mark.clause("SUB-55")
+def test_an_answer_written_elsewhere_has_left_when_nothing_is_unwritten(
+    memory: Any, transport: Any
+) -> None:
+    made: list[Elsewhere] = []
+
+    def respond(request: Request) -> Any:
+        made.append(Elsewhere(request))
+        return made[-1]
+
+    table = listener.Listener(memory, respond)
+    peer = transport(table.accept()).make()
+    left: list[bool] = []
+    peer.connection.data_received(notify(1))
+    made[0].write(left=left.append)
+    assert left == [True]
+    peer.connection.data_received(notify(2))
+    peer.unwritten = 1
+    peer.connection.pause_writing()
+    made[1].write(left=left.append)
+    assert left == [True]
+    peer.unwritten = 0
+    peer.connection.resume_writing()
+    assert left == [True, True]
+
+
+def test_a_connection_whose_answer_cannot_be_begun_is_ended(
+    memory: Any, transport: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Elsewhere):
+        def begin(self, connection: Any) -> None:
+            raise ValueError("on purpose")
+
+    table = listener.Listener(memory, Broken)
+    peer = transport(table.accept()).make()
+    peer.connection.data_received(notify(1))
+    assert peer.closing
+    assert "on purpose" in caplog.text

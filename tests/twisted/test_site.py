@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -332,3 +333,152 @@ def test_what_is_asked_of_the_whole_server_is_for_the_root_to_judge(wire: Any, e
     assert echo.rendered == [b"a"]
     (response,) = wire.send(b"OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert (response.status, response.body) == (200, b"")
+
+
+# --- answers that are streamed ---
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Pulled:
+    """Writes one part each time it is asked to."""
+
+    def __init__(self, request: Any, parts: list[bytes]) -> None:
+        self.request = request
+        self.parts = parts
+        self.stopped = False
+        request.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        self.request.write(self.parts.pop(0))
+        if not self.parts:
+            self.request.unregisterProducer()
+            self.request.finish()
+
+    def stopProducing(self) -> None:
+        self.stopped = True
+
+
+class Pushed:
+    """Writes when the test says so, and keeps what it is told."""
+
+    def __init__(self, request: Any) -> None:
+        self.told: list[str] = []
+        request.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+
+@pytest.fixture
+def later() -> Later:
+    return Later()
+
+
+def test_a_producer_that_is_pulled_is_asked_again_until_it_is_done(
+    later: Later, connect: Any, reactor: Any
+) -> None:
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    Pulled(later.requests[0], [b"one", b"two", b"three"])
+    reactor.pump([0] * 3)
+    (response,) = wire.read()
+    assert response.body == b"onetwothree"
+    wire.send(GET)
+    later.answer(1)
+    assert len(wire.read()) == 1
+
+
+def test_a_producer_that_is_pulled_waits_while_the_peer_does_not_read(
+    later: Later, connect: Any, reactor: Any
+) -> None:
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    stream = wire.transport.producer
+    producer = Pulled(later.requests[0], [b"one", b"two", b"three"])
+    assert len(producer.parts) == 2
+    stream.pauseProducing()
+    reactor.pump([0] * 3)
+    assert len(producer.parts) == 2
+    stream.resumeProducing()
+    assert len(producer.parts) == 1
+
+
+def test_a_producer_that_pushes_is_paused_with_the_peer(
+    later: Later, connect: Any, reactor: Any
+) -> None:
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    stream = wire.transport.producer
+    producer = Pushed(later.requests[0])
+    with pytest.raises(RuntimeError):
+        later.requests[0].channel.registerProducer(producer, True)
+    stream.pauseProducing()
+    stream.resumeProducing()
+    assert producer.told == ["pause", "resume"]
+    later.requests[0].unregisterProducer()
+    stream.pauseProducing()
+    late = Pushed(later.requests[0])
+    assert late.told == ["pause"]
+    assert producer.told == ["pause", "resume"]
+
+
+def test_who_writes_an_answer_hears_that_the_connection_is_gone(
+    later: Later, connect: Any, reactor: Any
+) -> None:
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    ends: list[Any] = []
+    later.requests[0].notifyFinish().addErrback(ends.append)
+    producer = Pushed(later.requests[0])
+    wire.close()
+    assert producer.told == ["stop"]
+    assert ends[0].check(ConnectionDone)
+
+
+def test_a_peer_that_has_ended_its_half_gets_the_answer_that_is_being_made(
+    later: Later, connect: Any, reactor: Any
+) -> None:
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    wire.channel.readConnectionLost()
+    assert not wire.transport.disconnecting
+    later.answer(0)
+    (response,) = wire.read()
+    assert response.body == b"ok"
+    assert wire.transport.disconnecting
+
+
+def test_a_request_may_end_its_connection(later: Later, connect: Any, reactor: Any) -> None:
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    later.requests[0].loseConnection()
+    assert wire.transport.disconnecting
+
+
+def test_a_form_that_cannot_be_read_is_answered_400(
+    later: Later, connect: Any, reactor: Any
+) -> None:
+    """By a request of ``twisted.web``, which asks its channel for that."""
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    later.requests[0].channel._respondToBadRequestAndDisconnect()
+    (response,) = wire.read()
+    assert (response.status, response.close) == (400, True)
+    assert wire.send(GET) == []
+
+
+def test_headers_of_older_versions_of_twisted_are_a_list(
+    later: Later, connect: Any, reactor: Any
+) -> None:
+    wire = connect(Site(later, reactor=reactor))
+    wire.send(GET)
+    channel = later.requests[0].channel
+    channel.writeHeaders(b"HTTP/1.1", b"200", b"OK", [(b"X", b"a"), (b"X", b"b")])
+    assert wire.transport.value() == b"HTTP/1.1 200 OK\r\nX: a\r\nX: b\r\n\r\n"

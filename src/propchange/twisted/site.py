@@ -220,6 +220,7 @@ class Channel:
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.persistent = False
         self._request.setResponseCode(400)
+        self._request.setHeader(b"Connection", b"close")
         self._request.finish()
 
 
