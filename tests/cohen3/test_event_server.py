@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import types
 from typing import Any
 
 import pytest
@@ -264,3 +266,32 @@ def test_a_control_point_that_judges_by_itself_is_asked(
     wire = serve(event.EventServer(control_point))
     assert status(wire, messages.notify()) == 412
     assert asked[0].fields[b"sid"] == b"uuid:one"
+
+
+# --- a control point of Cohen3's ---
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch, control_point: Any, service: Any) -> dict[str, Any]:
+    """Cohen3's dict of SID -> service, with the control point as one of Cohen3's."""
+    table = {"uuid:forgotten": service, "uuid:other": object()}
+    for name, names in (
+        ("coherence.upnp.devices.control_point", {"ControlPoint": type(control_point)}),
+        ("coherence.upnp.core.service", {"subscribers": table}),
+    ):
+        module = types.ModuleType(name)
+        vars(module).update(names)
+        monkeypatch.setitem(sys.modules, name, module)
+    return table
+
+
+def test_the_table_of_cohen3_is_the_truth_for_its_control_points(
+    table: dict[str, Any], service: Any, wire: Any, reactor: Any, messages: Any
+) -> None:
+    assert status(wire, messages.notify(SID="uuid:other")) == 200
+    assert status(wire, messages.notify(SID="uuid:stray")) == 412
+    service.sid = "uuid:forgotten"
+    event.subscribe(service, reactor=reactor)
+    reactor.accept()[0].dataReceived(b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n")
+    assert list(table) == ["uuid:other"]
+    assert status(wire, messages.notify(SID="uuid:forgotten", SEQ="1")) == 412

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from twisted.internet.address import IPv6Address
+from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
@@ -436,3 +436,34 @@ def test_the_initial_event_waits_for_who_is_slow_to_know_its_sid(
     assert reactor.tcpClients == []
     reactor.pump([0.01, 0])
     assert len(reactor.tcpClients) == 2
+
+
+def test_a_request_that_did_not_come_over_tcp_is_refused(
+    serve: Any, server: event.EventSubscriptionServer, messages: Any
+) -> None:
+    wire = serve(server, peer=UNIXAddress(b"/run/device"))
+    assert only(wire.send(messages.subscribe())).status == 412
+
+
+def test_a_subscriber_of_a_program_whose_times_cannot_be_read_is_kept(
+    wire: Any, device_service: Any, messages: Any
+) -> None:
+    device_service.subscribers["uuid:own"] = {"sid": "uuid:own", "timeout": None, "created": ""}
+    assert only(wire.send(messages.renew("uuid:own"))).status == 200
+
+
+def test_a_service_that_is_released_before_the_initial_event_sends_none(
+    serve: Any, device_service: Any, reactor: Any, messages: Any
+) -> None:
+    device_service.reactor = reactor
+    server = event.EventSubscriptionServer(device_service, reactor=reactor)
+    wire = serve(server)
+    wire.send(messages.subscribe())
+    reactor.pump([0, 0])
+    failed: list[Any] = []
+    device_service.sent[0][0].addErrback(failed.append)
+    server.disconnect()
+    assert failed[0].check(DeliveryError)
+    wire.close()
+    assert reactor.tcpClients == []
+    assert reactor.getDelayedCalls() == []

@@ -403,3 +403,30 @@ def test_after_the_answer_disconnect_ends_the_kept_connection(reactor: Any, send
     lose(transport)
     assert results[0].status == 200
     assert reactor.getDelayedCalls() == []
+
+
+def test_a_callback_may_give_up_what_waits_behind(reactor: Any, send: Any) -> None:
+    s = Subscriber(subscriber(), urls(9000))
+    s.table = {"uuid:1": s}
+    first, _ = event.send_notification(s, "<e/>", reactor=reactor)
+    second, waiting = send(s)
+    third, last = send(s)
+    first.addCallback(lambda _: last.disconnect())
+    waiting_failed: list[Any] = second
+    reactor.accept()[0].dataReceived(b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n")
+    assert waiting_failed[0].check(DeliveryError)
+    assert third[0].check(DeliveryError)
+    waiting.disconnect()
+    assert len(second) == len(third) == 1
+
+
+def test_the_protocol_alone_ends_after_an_answer_that_is_not_http(
+    monkeypatch: pytest.MonkeyPatch, reactor: Any
+) -> None:
+    monkeypatch.setattr("propchange.cohen3.answer.default_reactor", lambda: reactor)
+    protocol = event.NotificationProtocol()
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b"not HTTP at all\r\n\r\n")
+    assert transport.disconnecting
+    assert reactor.getDelayedCalls() == []

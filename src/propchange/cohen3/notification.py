@@ -185,14 +185,13 @@ class Outbox:
 
     def settle(self, notification: Notification, result: PeerResponse | DeliveryError) -> None:
         """``notification`` was answered or has failed. After a 412 the subscription is over."""
-        if notification in self._queue:
-            self._queue.remove(notification)
+        if notification not in self._queue:
+            return  # a callback has given it up meanwhile
+        self._queue.remove(notification)
         if isinstance(result, PeerResponse) and result.status == 412:
             self._withdraw()
             self.end(owed=False)
         self._proceed()
-        if notification.deferred.called:
-            return
         if isinstance(result, PeerResponse):
             notification.deferred.callback(result)
         else:
