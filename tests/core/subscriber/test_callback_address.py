@@ -7,7 +7,7 @@ from ipaddress import ip_interface
 import pytest
 
 from propchange.core.local_addresses import LocalAddress, interface_kind
-from propchange.core.subscriber.callback_address import Sources, is_held, usable_sources
+from propchange.core.subscriber.callback_address import Sources, is_own, usable_sources
 from propchange.core.wire.messages import Endpoint
 
 
@@ -66,7 +66,7 @@ def test_the_scope_of_a_link_local_address_is_kept() -> None:
     ],
 )
 def test_an_address_is_held_while_an_interface_has_it_and_loopback_always(source, held) -> None:
-    assert is_held(source, ADDRESSES) is held
+    assert is_own(source, ADDRESSES) is held
 
 
 A, B, C = (Endpoint(f"10.0.0.{number}", 0) for number in (1, 2, 3))

@@ -13,7 +13,7 @@ from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting
 from propchange.core.subscriber.outcomes import OutcomeQueue
-from propchange.core.subscriber.record import Advertised, FailedAttempt, SubscriptionRecord
+from propchange.core.subscriber.record import Advertised, Convert, FailedAttempt, SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
@@ -120,14 +120,24 @@ class Attempts:
             self.failed(record, Cause.REFUSED, f"{reason}: {means}", now, response.status)
             return None
         try:
-            return parse_sid(response.fields.get(b"sid", b""))
+            sid = parse_sid(response.fields.get(b"sid", b""))
         except ValueError as error:
             reason = f"the device granted without a usable SID: {error}"
             self.failed(record, Cause.REFUSED, reason, now, response.status)
             return None
+        record.failures, record.failure = 0, None
+        return sid
 
-    def described(self, record: SubscriptionRecord, now: float) -> None:
-        """The description was read, and ``record`` has its event URL: send SUBSCRIBE."""
+    def doubt_event_url(self, record: SubscriptionRecord) -> None:
+        """Read the description before the next SUBSCRIBE, where that is possible."""
+        record.must_describe = record.describable
+
+    def described(
+        self, record: SubscriptionRecord, event_url: str, convert: Convert | None, now: float
+    ) -> None:
+        """The description was read: send SUBSCRIBE to ``event_url``."""
+        record.event_url = event_url
+        record.convert = convert
         record.must_describe = False
         record.move(_I.DESCRIBED)
         self.begin(record, now)
@@ -167,7 +177,7 @@ class Attempts:
             sources.bound = None
             # The event URL may be another one since the device restarted.
             if status == 0 or status in _MOVED:
-                record.must_describe = record.describable
+                self.doubt_event_url(record)
         elif cause is Cause.UNREACHABLE and record.grant is not None:
             # The server of descriptions may be away alone: try the event URL that worked before.
             record.must_describe = False

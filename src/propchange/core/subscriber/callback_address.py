@@ -33,7 +33,7 @@ from ipaddress import ip_address
 from propchange.core.local_addresses import LocalAddress, usable_towards
 from propchange.core.wire.messages import Endpoint
 
-__all__ = ["Sources", "is_held", "usable_sources"]
+__all__ = ["Sources", "is_own", "usable_sources"]
 
 
 def usable_sources(device: Endpoint, addresses: Sequence[LocalAddress]) -> tuple[Endpoint, ...]:
@@ -47,7 +47,7 @@ def usable_sources(device: Endpoint, addresses: Sequence[LocalAddress]) -> tuple
     )
 
 
-def is_held(source: Endpoint, addresses: Sequence[LocalAddress]) -> bool:
+def is_own(source: Endpoint, addresses: Sequence[LocalAddress]) -> bool:
     """Whether ``source`` is one of the ``addresses`` of this machine. A loopback address always
     is: an interface lists one address of 127.0.0.0/8 and has them all."""
     if ip_address(source.host).is_loopback:

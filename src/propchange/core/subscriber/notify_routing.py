@@ -149,6 +149,7 @@ class NotifyRouting:
     def grant(self, record: SubscriptionRecord, sid: str) -> list[Received]:
         """Set the SID of ``record``. Returns its messages that came before the answer, in order."""
         record.sid = sid
+        record.device_host = None if record.remote is None else record.remote.host
         self._sids[sid] = record
         early = self._early[record].take(sid)
         self._stop_subscribing(record)

@@ -14,7 +14,7 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.subscriber.attempts import Attempts
-from propchange.core.subscriber.callback_address import is_held
+from propchange.core.subscriber.callback_address import is_own
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
@@ -167,8 +167,8 @@ class SubscriberProtocol:
             limits=self._limits,
             now=now,
             statevar=statevar,
+            must_describe=describe_first,
         )
-        record.must_describe = describe_first
         self._records[record] = None
         self._attempts.begin(record, now)
         return record
@@ -270,9 +270,7 @@ class SubscriberProtocol:
         if self._requests.outstanding(record) is not request:
             return
         self._requests.settle(record)
-        record.event_url = event_url
-        record.convert = convert
-        self._attempts.described(record, now)
+        self._attempts.described(record, event_url, convert, now)
 
     # --- what the device says ---
 
@@ -347,7 +345,7 @@ class SubscriberProtocol:
         self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, *, overtaken: bool
     ) -> None:
         record.failures = 0
-        record.must_describe = record.describable
+        self._attempts.doubt_event_url(record)
         record.sources.worked()
         if record.state in _GRANTED:
             self._renewal.lapse(record, cause, reason, now)
@@ -401,10 +399,10 @@ class SubscriberProtocol:
         more = not (first or set(known) <= set(before))
         for record in tuple(self._records):
             bound = record.sources.bound
-            if bound is not None and not is_held(bound, known):
+            if bound is not None and not is_own(bound, known):
                 record.sources.reset()
             if record.state in _GRANTED:
-                if record.source is not None and not is_held(record.source, known):
+                if record.source is not None and not is_own(record.source, known):
                     self._renewal.address_lost(record, now)
                 elif more and record.failures:
                     self._renewal.renew(record, now)
@@ -505,15 +503,8 @@ class SubscriberProtocol:
                 return
         if verdict is not SeqVerdict.LATE:
             if state is not _ACTIVE and state is not _UNANSWERED:
-                record.sources.worked()
-                record.deafness = None
                 initial = verdict is not SeqVerdict.MISSED
-            if initial:
-                record.move(_I.INITIAL_EVENT)
-                self._timers.clear((record, Timer.INITIAL))
-                self._outcomes.change_status(
-                    record, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive"
-                )
+                self._renewal.heard(record, complete=initial)
             record.last_event_at = now
             self._outcomes.add(record.decode(seq, pairs, initial=initial))
             if record.unreadable:

@@ -180,6 +180,7 @@ class SubscriptionRecord:
         limits: Limits,
         now: float,
         statevar: tuple[str, ...] = (),
+        must_describe: bool = False,
     ) -> None:
         self.event_url = event_url
         self.limits = limits
@@ -220,7 +221,7 @@ class SubscriptionRecord:
         self.deafness: Deafness | None = None
         self.announced_at: float | None = None
         self.attempts = 0
-        self.must_describe = False
+        self.must_describe = must_describe
         self.renewals = 0
         self.gaps = 0
         self.last_event_at: float | None = None

@@ -125,11 +125,7 @@ class Renewal:
         record.event_url = request.url
         early = self._routing.grant(record, sid)
         record.sequence.restart()
-        record.failures = 0
         record.outage = None
-        record.failure = None
-        record.remote = request.remote
-        record.device_host = None if request.remote is None else request.remote.host
         self._timers.set((record, Timer.INITIAL), now + self._limits.initial_event_seconds)
         record.grant = grant = Grant(
             request.sent_at,
@@ -264,7 +260,19 @@ class Renewal:
                 now,
             )
 
-    # --- deafness ---
+    # --- the initial event ---
+
+    def heard(self, record: SubscriptionRecord, *, complete: bool) -> None:
+        """The first event of a grant has come. Unless ``complete``, events before it were missed:
+        the state stays, and the subscription is replaced."""
+        record.sources.worked()
+        record.deafness = None
+        if complete:
+            record.move(_I.INITIAL_EVENT)
+            self._timers.clear((record, Timer.INITIAL))
+            self._outcomes.change_status(
+                record, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive"
+            )
 
     def overdue(self, record: SubscriptionRecord, now: float) -> None:
         """No initial event came in time: the subscription is deaf. Another address is tried at
@@ -335,7 +343,7 @@ class Renewal:
     ) -> None:
         """The SID is no longer good: subscribe afresh, ``wait`` seconds from now. The description
         is read first, where that is possible."""
-        record.must_describe = record.describable
+        self._attempts.doubt_event_url(record)
         record.move(_I.LAPSED)
         self._start_afresh(record)
         self._outcomes.change_status(record, record.wanting, cause, reason, status)
