@@ -23,17 +23,6 @@ class ChunkedBody:
     """One body as it arrives: feed it until :attr:`done`, then take :attr:`body`. Chunk
     extensions and trailers are read over, within bounds."""
 
-    __slots__ = (
-        "_framing_bytes",
-        "_left",
-        "_limits",
-        "_line",
-        "_state",
-        "_trailer_bytes",
-        "body",
-        "done",
-    )
-
     def __init__(self, limits: Limits) -> None:
         self.body = bytearray()
         self.done = False

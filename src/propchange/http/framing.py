@@ -33,18 +33,6 @@ class MessageParser(ABC, Generic[M]):
     """Takes a stream of bytes apart into messages. After an error, :attr:`error` holds it and
     nothing more is parsed. Memory is bounded by ``limits.header_bytes`` and ``body_bytes``."""
 
-    __slots__ = (
-        "_body",
-        "_buffer",
-        "_chunked",
-        "_empty",
-        "_ended",
-        "_left",
-        "_limits",
-        "_message",
-        "error",
-    )
-
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._buffer = bytearray()  # a head that is not whole

@@ -25,18 +25,6 @@ class RepeatedHead:
     Its requests all carry it as ``Request.head``. Use :meth:`learn`.
     """
 
-    __slots__ = (
-        "_begin",
-        "_first",
-        "_last",
-        "_length_index",
-        "_length_is_first",
-        "_limit",
-        "_middle",
-        "_request",
-        "_seq_index",
-    )
-
     def __init__(self, request: Request, head: bytes, limits: Limits) -> None:
         first, second = _NUMBER.finditer(head)
         self._request = request

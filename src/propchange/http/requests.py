@@ -52,8 +52,6 @@ class RequestParser(MessageParser[Request]):
     path.
     """
 
-    __slots__ = ("_lessons", "_local", "_peer", "_repeated", "expect_continue", "http_version")
-
     def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
         super().__init__(limits)
         self._peer = peer

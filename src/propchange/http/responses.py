@@ -41,8 +41,6 @@ class ResponseParser(MessageParser[Response]):
     asked for become responses, an error, or :attr:`started`.
     """
 
-    __slots__ = ("_interim", "_method", "_remembered", "_result")
-
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._method = ""

@@ -71,8 +71,6 @@ class Batch:
     before this batch, in the order of the first assignments.
     """
 
-    __slots__ = ("around", "before", "cancel_watch", "owner", "parent", "state")
-
     def __init__(self, owner: BatchOwner) -> None:
         self.owner = owner
         self.state = BatchState.NEW

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from decimal import Decimal
 from math import inf
+from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastService
@@ -111,6 +112,7 @@ class PublishedService:
         return message
 
 
+@dataclass(slots=True, eq=False)
 class Lane:
     """A share of the delivery connections: at most ``most`` attempts at once.
 
@@ -118,12 +120,9 @@ class Lane:
     that an endpoint with many subscriptions does not delay the others.
     """
 
-    __slots__ = ("in_flight", "most", "queue")
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.in_flight = 0
-        self.queue: OrderedDict[EndpointLoad, None] = OrderedDict()
+    most: int
+    in_flight: int = 0
+    queue: OrderedDict[EndpointLoad, None] = field(default_factory=OrderedDict)
 
 
 class EndpointLoad:
@@ -145,16 +144,14 @@ class EndpointLoad:
         self.waiting: deque[Subscription] = deque()
 
 
-class Route:
+class Route(NamedTuple):
     """One delivery URL of one subscription."""
 
-    __slots__ = ("address", "load")
-
-    def __init__(self, address: DeliveryAddress, load: EndpointLoad) -> None:
-        self.address = address
-        self.load = load
+    address: DeliveryAddress
+    load: EndpointLoad
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Subscription:
     """One subscription at the publisher. Read it; only the publisher writes it.
 
@@ -162,53 +159,24 @@ class Subscription:
     ``heard`` tells that the initial event was answered with 2xx.
     """
 
-    __slots__ = (
-        "cursor",
-        "duration",
-        "expires",
-        "fresh",
-        "heard",
-        "merge_at",
-        "message",
-        "message_deadline",
-        "peer",
-        "route",
-        "routes",
-        "seq",
-        "service",
-        "sid",
-        "state",
-        "wanted",
-    )
-
-    def __init__(
-        self,
-        sid: str,
-        service: PublishedService,
-        routes: tuple[Route, ...],
-        *,
-        peer: Endpoint,
-        duration: int,
-        expires: float,
-        wanted: frozenset[str] | None,
-    ) -> None:
-        self.sid = sid
-        self.service = service
-        self.routes = routes
-        self.peer = peer
-        self.duration = duration
-        self.expires = expires
-        self.wanted = wanted
-        self.state = PublisherState.ANSWERING
-        self.seq = 0
-        self.heard = False
-        self.cursor = 0
-        self.merge_at: int | None = None
-        # The message being delivered, kept while its attempts go on.
-        self.message: EventMessage | None = None
-        self.message_deadline = 0.0
-        self.route = 0
-        self.fresh = False
+    sid: str
+    service: PublishedService
+    routes: tuple[Route, ...]
+    _: KW_ONLY
+    peer: Endpoint
+    duration: int
+    expires: float
+    wanted: frozenset[str] | None
+    state: PublisherState = PublisherState.ANSWERING
+    seq: int = 0
+    heard: bool = False
+    cursor: int = 0
+    merge_at: int | None = None
+    # The message being delivered, kept while its attempts go on.
+    message: EventMessage | None = None
+    message_deadline: float = 0.0
+    route: int = 0
+    fresh: bool = False
 
     @property
     def callbacks(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -179,6 +180,7 @@ class Request:
         return self._repeated
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Response:
     """An HTTP response, received or to be sent.
 
@@ -187,25 +189,14 @@ class Response:
     this response.
     """
 
-    __slots__ = ("_fields", "body", "close", "headers", "http_version", "receipt", "status")
-
-    def __init__(
-        self,
-        status: int,
-        headers: HeaderPairs = (),
-        body: bytes = b"",
-        *,
-        http_version: str = "1.1",
-        close: bool = False,
-        receipt: object | None = None,
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.http_version = http_version
-        self.close = close
-        self.receipt = receipt
-        self._fields: dict[bytes, bytes] | None = None
+    status: int
+    headers: HeaderPairs = ()
+    body: bytes = b""
+    _: KW_ONLY
+    http_version: str = "1.1"
+    close: bool = False
+    receipt: object | None = None
+    _fields: dict[bytes, bytes] | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
@@ -248,6 +239,7 @@ class DeliveryURL(NamedTuple):
     target: str
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class EventMessage:
     """The body of an event message, shared by all subscriptions.
 
@@ -255,19 +247,15 @@ class EventMessage:
     counts the changes of state that were merged into it, 1 when none was.
     """
 
-    __slots__ = ("body", "changes", "updates")
-
-    def __init__(
-        self, changes: tuple[tuple[str, str], ...], body: bytes, *, updates: int = 1
-    ) -> None:
-        self.changes = changes
-        self.body = body
-        self.updates = updates
+    changes: tuple[tuple[str, str], ...]
+    body: bytes
+    updates: int = field(default=1, kw_only=True)
 
     def __repr__(self) -> str:
         return f"<EventMessage {dict(self.changes)}>"
 
 
+@dataclass(slots=True, eq=False)
 class DeliveryAddress:
     """Where the messages of one subscription go, by one of its delivery URLs.
 
@@ -276,15 +264,12 @@ class DeliveryAddress:
     where a runtime keeps its connections to there.
     """
 
-    __slots__ = ("head", "pool", "sid", "source", "uda", "url")
-
-    def __init__(self, sid: str, url: DeliveryURL, source: Endpoint | None, uda: str) -> None:
-        self.sid = sid
-        self.url = url
-        self.source = source
-        self.uda = uda
-        self.head: bytes | None = None
-        self.pool: Any = None
+    sid: str
+    url: DeliveryURL
+    source: Endpoint | None
+    uda: str
+    head: bytes | None = field(default=None, init=False)
+    pool: Any = field(default=None, init=False)
 
 
 class DeliveryFailure(enum.Enum):
@@ -302,6 +287,7 @@ WAITING: Final = object()
 """The carrier of a delivery for which the runtime has no connection yet."""
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Delivery:
     """One attempt to bring one event message to one delivery URL.
 
@@ -311,22 +297,12 @@ class Delivery:
     place where a runtime keeps the connection that carries it, or :data:`WAITING`.
     """
 
-    __slots__ = ("address", "carrier", "fresh", "message", "seq", "subscription")
-
-    def __init__(
-        self,
-        address: DeliveryAddress,
-        seq: int,
-        message: EventMessage,
-        subscription: Any,
-        fresh: bool = False,
-    ) -> None:
-        self.address = address
-        self.seq = seq
-        self.message = message
-        self.subscription = subscription
-        self.fresh = fresh
-        self.carrier: Any = None
+    address: DeliveryAddress
+    seq: int
+    message: EventMessage
+    subscription: Any
+    fresh: bool = False
+    carrier: Any = field(default=None, init=False)
 
     def __repr__(self) -> str:
         return f"<Delivery {self.address.sid} SEQ {self.seq} to {self.address.url.url}>"

@@ -140,8 +140,6 @@ class _NestedValues:
     long declaration outside and many short elements inside would be an attack.
     """
 
-    __slots__ = ("_declared", "_needed", "_parts", "_path", "_slot", "_spare", "_texts", "changes")
-
     def __init__(self, spare: int) -> None:
         self.changes: list[tuple[str, str]] = []
         self._spare = spare
