@@ -22,8 +22,7 @@ only connecting has its limit here. A delivery that waits has :data:`.WAITING` a
 that the publisher does not take its end for a failure of the endpoint.
 
 On the way of an event nothing is made: the delivery finds its route's idle connections at its
-address, and the bytes go to the runtime's own ``write``. An answer that is the same bytes as the
-one before is not parsed again.
+address, and the bytes go to the runtime's own ``write``.
 """
 
 from __future__ import annotations
@@ -47,9 +46,6 @@ __all__ = ["DeliveryPool", "Ended"]
 
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
 """Takes the status that the subscriber answered and its response, or why there is none."""
-
-_USUAL_BYTES = 512
-"""Longest answer that a connection remembers. They are about 100 bytes long."""
 
 _Route = tuple[Endpoint, Endpoint | None]
 
@@ -363,13 +359,10 @@ class DeliveryConnection:
     """
 
     __slots__ = (
-        "_begun",
         "_parser",
         "_pool",
         "_transport",
         "_unwritten",
-        "_usual",
-        "_usual_response",
         "attempt",
         "delivery",
         "ended",
@@ -384,9 +377,6 @@ class DeliveryConnection:
         self._pool = pool
         self._parser = ResponseParser(pool.limits)
         self._parser.expect("NOTIFY")
-        self._begun = False  # some of an answer is there
-        self._usual = b""
-        self._usual_response: Response
         self._transport: Transport | None = None
         self._unwritten: Callable[[], int]
         self.write: Callable[[bytes], object]
@@ -456,10 +446,6 @@ class DeliveryConnection:
             return
         # An answer to half a request leaves a connection that cannot be used again.
         reusable = not self._unwritten()
-        if data == self._usual:
-            # The very answer that came before, whole: what it says is known.
-            pool.answered(self, self._usual_response, reusable)
-            return
         parser = self._parser
         responses = parser.feed(data)
         if responses:
@@ -471,17 +457,10 @@ class DeliveryConnection:
                 and not parser.started
                 and parser.error is None
             )
-            if reusable and not self._begun and len(data) <= _USUAL_BYTES:
-                self._usual = data
-                self._usual_response = response
-            self._begun = False
             pool.answered(self, response, reusable)
         elif parser.error is not None:
             pool.failed(self, DeliveryFailure.BROKEN)
             self.end()
-        else:
-            self._begun = True
-            self._usual = b""
 
     def eof_received(self) -> bool:
         """The subscriber sends no more. No answer to NOTIFY lasts to the end of the stream, so
