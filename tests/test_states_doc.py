@@ -86,7 +86,7 @@ def test_states_and_inputs_are_told_in_the_words_of_their_docstrings() -> None:
     assert "    OFF : Dark, it saves power\n" in page
     assert "Nobody sees" not in page
     assert "| pressed | A finger, as a rule. |" in page
-    assert "## Lamp\n\n**Lamp** (ours). Has a `switch`.\n\n```mermaid" in page
+    assert "## Lamp\n\n**Lamp** (ours). Has a `switch`.\n\nThe end.\n\n```mermaid" in page
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -66,10 +66,11 @@ def words(member: enum.Enum) -> str:
 
 
 def paragraph(name: str, module: Any) -> str:
-    """The paragraph of the docstring of `module` that begins with the name of a table."""
-    for text in (module.__doc__ or "").split("\n\n"):
+    """The docstring of `module`, from the paragraph that begins with the name of a table."""
+    paragraphs = (module.__doc__ or "").split("\n\n")
+    for number, text in enumerate(paragraphs):
         if text.lower().startswith(f"**{name.lower()}**"):
-            return text.strip().replace("``", "`")
+            return "\n\n".join(paragraphs[number:]).strip().replace("``", "`")
     return ""
 
 

@@ -266,7 +266,7 @@ class LinkMachine(RuleBasedStateMachine):
     @invariant()
     def the_tables_of_the_publisher_agree(self) -> None:
         publisher = self.link.publisher
-        schedule = publisher._schedule
+        schedule = publisher._queue
         services = publisher._services.values()
         assert sum(publisher._per_address.values()) == len(publisher._subscriptions)
         assert sum(len(service.subscriptions) for service in services) == len(
@@ -325,8 +325,8 @@ class LinkMachine(RuleBasedStateMachine):
         assert link.subscriber.next_deadline() is None
         assert not list(link.publisher.subscriptions)
         assert not link.publisher._per_address
-        assert not link.publisher._schedule._loads
-        assert link.publisher._schedule.idle
+        assert not link.publisher._queue._loads
+        assert link.publisher._queue.idle
         assert link.publisher.next_deadline() is None
         self.the_tables_of_the_subscriber_agree()
         self.the_tables_of_the_publisher_agree()

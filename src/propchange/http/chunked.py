@@ -1,7 +1,7 @@
-"""The chunked transfer coding, taken apart (RFC 9112 §7.1).
+"""The chunked transfer coding (RFC 9112 §7.1).
 
-Here and not in httptools, because httptools does not tell where in its input a message ends: the
-header of the next one could not be bounded before it is parsed, nor could the trailer of this.
+httptools could decode it, but does not say where in its input a message ends. The head of the next
+message could then not be bounded before it is parsed, nor could the trailer of this one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
 
 
 class ChunkedBody:
-    """One body as it arrives: feed it until :attr:`done`, then take :attr:`body`. Chunk
-    extensions and trailers are read over, within bounds."""
+    """Decodes one body. Call :meth:`feed` until :attr:`done`, then read :attr:`body`. Chunk
+    extensions and trailers are ignored, and bounded."""
 
     def __init__(self, limits: Limits) -> None:
         self.body = bytearray()
@@ -34,9 +34,9 @@ class ChunkedBody:
         self._framing_bytes = 0
 
     def feed(self, data: bytes, position: int) -> int:
-        """Take ``data`` from ``position`` on, to the end of the body or of the data; returns
-        where it stopped. Raises RemoteProtocolError with status 400, 413 (the body is too large)
-        or 431 (the trailer is)."""
+        """Decode ``data`` from ``position`` on, to the end of the body or of the data, and return
+        where decoding stopped. Raises RemoteProtocolError with status 400, 413 (the body is too
+        large) or 431 (the trailer is too large)."""
         size = len(data)
         while position < size and not self.done:
             if self._state == _DATA:
@@ -70,13 +70,13 @@ class ChunkedBody:
         return min(len(data), most)
 
     def _take(self, line: bytes) -> None:
-        """A line is whole."""
+        """Take a complete line."""
         if self._state == _SIZE_LINE:
             match = _SIZE.fullmatch(line)
             if not match:
                 raise RemoteProtocolError("the size of a chunk is malformed", status=400)
             self._left = int(match[1], 16)
-            # Each chunk costs as much as kilobytes of data do: a body of tiny ones is an attack.
+            # A chunk takes as long as kilobytes of data, so a body of tiny chunks is an attack.
             self._framing_bytes += len(line) + 2
             if self._framing_bytes > self._limits.header_bytes + len(self.body) // 8:
                 raise RemoteProtocolError("the chunks are too small", status=400)

@@ -1,4 +1,4 @@
-"""Multicast datagrams, both ways: they look like HTTP requests and are no HTTP (UDA 2.0 §4.2)."""
+"""Multicast datagrams, both ways. They look like HTTP requests and are not HTTP (UDA 2.0 §4.2)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def parse_datagram(
 ) -> Request:
     """The start line, the headers and the body of one datagram, from ``peer``.
 
-    Without CONTENT-LENGTH the body is the rest of the datagram; with one, what stands behind it is
-    dropped. Raises RemoteProtocolError for what has no such form, for a datagram that was cut
-    short, and beyond ``limits.received_datagram_bytes``, ``header_bytes``, ``header_count`` and
-    ``body_bytes``; nothing else, whatever the bytes are.
+    Without CONTENT-LENGTH the body is the rest of the datagram; with it, bytes behind the body are
+    dropped. Raises RemoteProtocolError for a malformed datagram, for one that was cut short, and
+    beyond ``limits.received_datagram_bytes``, ``header_bytes``, ``header_count`` and
+    ``body_bytes``. Raises nothing else, whatever the bytes are.
     """
     if len(data) > limits.received_datagram_bytes:
         raise _refusal(f"longer than {limits.received_datagram_bytes} bytes")
@@ -70,7 +70,7 @@ def _body(request: Request, rest: bytes, limits: Limits) -> bytes:
         raise _refusal("a datagram is not sent in chunks")
     length = fields.get(b"content-length")
     if length is not None:
-        # Digits of a length that could be right, so that int() is quick.
+        # A length of more digits cannot be right, and int() would be slow.
         if not re.fullmatch(rb"[0-9]{1,10}", length):
             raise _refusal("CONTENT-LENGTH is no number")
         if int(length) > len(rest):

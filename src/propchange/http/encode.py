@@ -1,4 +1,4 @@
-"""Messages to bytes."""
+"""Requests, responses and deliveries to bytes."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def _delivery_head(address: DeliveryAddress) -> bytes:
 
 
 def encode_request(request: Request) -> bytes:
-    """A request as it goes over the wire. CONTENT-LENGTH is added where there is a body and no
-    header that measures it. Raises LocalProtocolError for what would break the message."""
+    """The bytes of a request. CONTENT-LENGTH is added if there is a body and no such header. Raises
+    LocalProtocolError for a header that would break the message."""
     _check_word(request.method)
     _check_word(request.target)
     lines = [f"{request.method} {request.target} HTTP/{request.http_version}".encode("ascii")]
@@ -57,12 +57,11 @@ def encode_request(request: Request) -> bytes:
 
 
 def encode_response(response: Response, *, head_only: bool = False) -> bytes:
-    """A response as it goes over the wire; with ``head_only``, the answer to HEAD, without its
-    body.
+    """The bytes of a response. ``head_only`` leaves out the body, for the answer to HEAD.
 
-    Added where they are missing: CONTENT-LENGTH; CONNECTION, ``close`` where the response closes,
-    and ``keep-alive`` where an HTTP/1.0 response does not. Raises LocalProtocolError for what
-    would break the message.
+    CONTENT-LENGTH and CONNECTION are added where they are missing. CONNECTION is ``close`` for a
+    response that closes the connection, and ``keep-alive`` for an HTTP/1.0 response that does not.
+    Raises LocalProtocolError for a header that would break the message.
     """
     status = response.status
     version = response.http_version
@@ -77,7 +76,7 @@ def encode_response(response: Response, *, head_only: bool = False) -> bytes:
 
 
 def _append_headers(lines: list[bytes], headers: HeaderPairs, body: bytes) -> bool:
-    """Write the headers behind the first line; True when one of them measures the body."""
+    """Append the headers to ``lines``. True when CONTENT-LENGTH is one of them."""
     measured = False
     for name, value in headers:
         lines.append(b"%b: %b" % (name, value))

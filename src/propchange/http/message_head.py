@@ -1,4 +1,4 @@
-"""What requests and responses have in common: everything before the body."""
+"""The head of requests and of responses: everything before the body."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class HeaderLines(list[tuple[bytes, bytes]]):
     __slots__ = ()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """What httptools calls for each line."""
+        """Called by httptools for each header line."""
         self.append((name, value))
 
 
 def keeps_alive(connection: bytes | None, http_version: str) -> bool:
-    """Whether a message with that Connection value (None: without one) leaves the connection open
-    for another one (RFC 9112 §9.3)."""
+    """Whether the connection may carry another message after one with this value of Connection,
+    None if it has none (RFC 9112 §9.3)."""
     if connection is None:
         return http_version == "1.1"
     options = [option.strip() for option in connection.lower().split(b",")]
@@ -51,18 +51,17 @@ def keeps_alive(connection: bytes | None, http_version: str) -> bool:
 
 
 def is_transfer_codings(value: bytes) -> bool:
-    """Whether the value of a Transfer-Encoding is at least well-formed, known or not."""
+    """Whether the value of a Transfer-Encoding is well-formed, whether or not it is known."""
     return _CODINGS.fullmatch(value) is not None
 
 
 def is_strict_request_head(head: bytes) -> bool:
-    """Whether ``head`` is a request line and header lines without any liberty."""
+    """Whether ``head`` is a request line and header lines, exactly as RFC 9112 writes them."""
     return _STRICT_REQUEST_HEAD.fullmatch(head) is not None
 
 
 def needs_strict_check() -> bool:
-    """Whether the installed httptools takes liberties with request heads, as those before 0.6.4
-    do."""
+    """Whether the installed httptools accepts malformed request heads, as those before 0.6.4 do."""
     for liberty in _LIBERTIES:
         try:
             httptools.HttpRequestParser(HeaderLines()).feed_data(liberty)
@@ -73,8 +72,8 @@ def needs_strict_check() -> bool:
 
 
 def lenient_header_lines(head: bytes) -> HeaderLines:
-    """The header pairs of a response head that httptools refuses: with bare line feeds, folded
-    lines, or white space before a colon. A line that is no header line is passed over."""
+    """The header pairs of a response head that httptools refuses, with bare line feeds, folded
+    lines or white space before a colon. A line that is no header line is ignored."""
     pairs = HeaderLines()
     for line in _LINE.split(head)[1:]:
         name, colon, value = line.partition(b":")

@@ -1,4 +1,4 @@
-"""Requests from bytes. Strict: what is not exactly HTTP/1.0 or 1.1 is refused."""
+"""Requests from bytes. Strict: everything but well-formed HTTP/1.0 and 1.1 is refused."""
 
 from __future__ import annotations
 
@@ -30,26 +30,25 @@ _HUGE_LENGTH = re.compile(rb"\ncontent-length:[ \t]*[0-9]{16,}[ \t]*\r", re.IGNO
 _LENGTH_DIGITS = 15
 # Method, two blanks, version and line end, beside the target.
 _REQUEST_LINE_EXTRA = 64
-# On one connection: a device whose heads do not repeat shall not cost more for that.
+# Stop learning request heads of a connection after this many attempts.
 _LESSONS = 8
 
 
 class RequestParser(MessageParser[Request]):
     """The requests that arrive on one connection, for the side that answers them.
 
-    Give it what is received with :meth:`feed`, and call :meth:`end` at the end of the stream.
-    After an error, :attr:`error` holds a RemoteProtocolError whose ``status`` (400, 405, 413, 414,
-    431, 501, 505) is to be answered, after the requests returned so far, before closing. Nothing
-    is parsed behind an error or behind a request whose ``keep_alive`` is False.
+    Call :meth:`feed` with the bytes that are received, and :meth:`end` at the end of the stream.
+    After an error, :attr:`error` is a RemoteProtocolError: answer the requests that were returned
+    so far, then its ``status`` (400, 405, 413, 414, 431, 501 or 505), then close. Nothing is parsed
+    behind an error, or behind a request whose ``keep_alive`` is False.
 
-    :attr:`http_version` is that of the request line that was read last, for the answer to an error.
-    A minor version that is higher than 1 is taken as 1.1 (RFC 9110 §2.5). A method that nobody
-    knows is one that is not for its target.
+    :attr:`http_version` is the version in the last request line, for the answer to an error. A
+    minor version above 1 counts as 1.1 (RFC 9110 §2.5). An unknown method is no error of HTTP: the
+    judges answer it with 405.
 
-    :attr:`expect_continue` is True from a head with ``Expect: 100-continue`` until the first byte
-    of that request's body; who answers it with 100 sets it to False. ``Upgrade`` is ignored. A
-    target in absolute form is taken when it names the same authority as HOST, and becomes its
-    path.
+    :attr:`expect_continue` is True after a head with ``Expect: 100-continue``, until the first byte
+    of the body. Answer it with 100 and set it to False. ``Upgrade`` is ignored. A target in
+    absolute form becomes its path if it names the same authority as HOST; otherwise it is refused.
     """
 
     def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
@@ -63,11 +62,11 @@ class RequestParser(MessageParser[Request]):
 
     @property
     def in_message(self) -> bool:
-        """Whether some bytes of a request that is not whole are there."""
+        """Whether a part of a request has been received."""
         return bool(self._buffer) or self._message is not None
 
     def feed(self, data: bytes) -> list[Request]:
-        """The requests that ``data`` completes, in order. Look at :attr:`error` afterwards."""
+        """The requests that ``data`` completes, in order. Check :attr:`error` afterwards."""
         if self._repeated is not None and self._message is None and not self._buffer:
             repeated = self._repeated.match(data)
             if repeated is not None:
@@ -76,7 +75,7 @@ class RequestParser(MessageParser[Request]):
         return self._parse(data)
 
     def end(self) -> None:
-        """The stream has ended. A request that is not whole becomes an error with status 400."""
+        """Note that the stream has ended. An incomplete request becomes an error, status 400."""
         if self.in_message:
             self.error = RemoteProtocolError("the request is not whole", status=400)
         self._end()
@@ -94,9 +93,9 @@ class RequestParser(MessageParser[Request]):
         return end + 4 if end >= 0 else 0
 
     def _bound(self, head: bytes | bytearray, known: int = 0) -> None:
-        """Refuse a head, whole or not, that is too long, or has bare line feeds: the end that is
-        waited for might never come. ``known`` bytes of it were looked at before. The result must
-        not depend on how much of it is there already."""
+        """Refuse a head, complete or not, that is too long or has bare line feeds: its end might
+        never come. ``known`` bytes of it were checked before. The result must not depend on how
+        much of the head has been received."""
         if _BARE_LINE_FEED.search(head, known, self._limits.header_bytes):
             raise RemoteProtocolError("a line does not end with CR LF", status=400)
         line = head.find(b"\n")
@@ -193,8 +192,8 @@ def _header_lines(method: str, head: bytes) -> HeaderLines:
     except httptools.HttpParserInvalidMethodError:
         if not _METHOD.fullmatch(method.encode()):
             raise RemoteProtocolError("the method is malformed", status=400) from None
-        # httptools knows a list of methods, and what the others are worth is not for HTTP to say:
-        # UDA 2.0 §2.1 asks for 405, and that tells which are right there.
+        # httptools refuses methods that it does not know. UDA 2.0 §2.1 asks for 405, and only the
+        # judges know the methods of a target.
         return _header_lines("GET", b"GET" + head[len(method) :])
     except httptools.HttpParserError as error:
         raise _refusal(error, head, headers) from None
@@ -202,7 +201,7 @@ def _header_lines(method: str, head: bytes) -> HeaderLines:
 
 
 def _refusal(error: Exception, head: bytes, headers: HeaderLines) -> RemoteProtocolError:
-    """What to answer to a head that httptools refuses."""
+    """The error for a head that httptools refuses."""
     if _HUGE_LENGTH.search(head):
         return RemoteProtocolError("the body is too large", status=413)
     names = {name.lower(): value for name, value in headers}

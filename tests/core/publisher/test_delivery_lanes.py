@@ -140,7 +140,7 @@ class LaneMachine(RuleBasedStateMachine):
         super().__init__()
         self.publisher = Publisher(LIMITS)
         self.protocol = self.publisher.protocol
-        self.schedule = self.protocol._schedule
+        self.schedule = self.protocol._queue
         self.in_flight: list[Delivery] = []
         self.values: dict[str, dict[str, str]] = {}
         self.abandoned: set[str] = set()

@@ -204,6 +204,16 @@ def test_one_that_settles_behind_the_head_is_queued_and_else_rests() -> None:
     assert list(desk.service.quiet) == [behind]
 
 
+def test_a_limit_leaves_the_others_of_an_endpoint_that_answers_waiting() -> None:
+    desk = Desk(replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=2))
+    desk.quiet(1)
+    for _ in range(4):
+        desk.subscription(1)
+    for delivery in desk.take():
+        desk.settle(delivery)
+    assert [len(desk.take(1)) for _ in range(3)] == [1, 1, 0]
+
+
 def test_a_merged_message_is_pointed_out_at_its_first_attempt_alone() -> None:
     desk = Desk(replace(DEFAULT_LIMITS, waiting_messages=1))
     subscription = desk.quiet()

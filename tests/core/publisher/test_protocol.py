@@ -132,7 +132,7 @@ def shown(delivery: Delivery) -> tuple[int, dict[str, str]]:
 
 
 def assert_nothing_is_left(device: Device) -> None:
-    protocol, schedule = device.protocol, device.protocol._schedule
+    protocol, schedule = device.protocol, device.protocol._queue
     assert device.sids() == []
     assert not protocol._subscriptions
     assert not protocol._per_address
@@ -1363,7 +1363,7 @@ def test_whatever_happens_order_is_kept_nobody_is_forgotten_and_nothing_is_left(
             if isinstance(outcome, AttemptTimedOut):
                 in_flight.remove(outcome.delivery)
                 failed.add(outcome.delivery.address.sid)
-        schedule = device.protocol._schedule
+        schedule = device.protocol._queue
         assert len(schedule._in_flight) == len(in_flight)
         assert sum(load.in_flight for load in schedule._loads.values()) == len(in_flight)
 

@@ -1,10 +1,29 @@
-"""What a service still has to tell its subscribers, without a copy for each of them.
+"""The event messages of one service that its subscriptions have not been sent yet.
 
-A service numbers its event messages: the *version*. A subscription is a *cursor*: the version
-it has been told. What waits for it lies between its cursor and the head. Up to
-``Limits.waiting_messages`` stay apart; what goes beyond is one message that tells, for each
-variable changed since, what its merge rule makes of the changes. Nothing has a SEQ before it is
-taken, so merging leaves no gap (UDA 2.0 §4.3.2).
+GENA sends each event message once to each subscriber, in order. Subscribers differ in speed: one
+may be answering its tenth message while another still has the first in flight. A queue for each
+subscription would hold each message once per subscriber, and a change would cost as much as there
+are subscribers, even for those that read slowly or not at all.
+
+Therefore a service numbers its messages. The number of a message is its *version*, and the newest
+version is the *head*. A subscription holds one number, its *cursor*: the version that it was sent
+last. What waits for a subscription are the versions between its cursor and the head. A change costs
+one new version, however many subscriptions there are, and the encoded body is shared by all.
+
+**Merging.** A subscriber that does not answer must not make the service keep messages for ever. Up
+to ``Limits.waiting_messages`` versions wait one by one. All later ones are merged into one message.
+It has each variable that changed in those versions, with the text that the merge rule of the
+variable makes of the changes: the newest value for an ordinary variable (:class:`Replace`), all
+changes for LastChange and ContainerUpdateIDs (:class:`.FoldRule`), or the result of a function of
+the application (:class:`Accumulate`). So a slow subscriber misses intermediate values, and never
+the final one. A message gets its SEQ when it is taken for sending. Merging happens before that, so
+it leaves no gap in SEQ, and the subscriber does not notice it (UDA 2.0 §4.3.2).
+
+A subscription that is merging must not begin to merge anew with each message that it takes, or it
+would be sent everything one by one. ``merge_at`` is the version behind which everything is merged;
+it is chosen once and kept until the merged message was taken.
+
+Versions that no subscription will be sent one by one are dropped by :meth:`Backlog.prune`.
 """
 
 from __future__ import annotations
@@ -19,23 +38,23 @@ __all__ = ["Accumulate", "Backlog", "MergeRule", "Replace"]
 
 
 class MergeRule(Protocol):
-    """How the texts that one variable had over time become one text."""
+    """Merges the texts that one variable had over time into one text."""
 
     def record(self, text: str, version: int) -> None:
-        """The variable was evented with ``text`` in message ``version``; versions rise."""
+        """Note that message ``version`` has ``text`` for the variable. Versions rise."""
 
     def since(self, version: int) -> str:
-        """One text for all messages after ``version``; there has been at least one."""
+        """The one text for all messages after ``version``, of which there is at least one."""
 
     def current(self) -> str:
-        """What a new subscriber is told (UDA 2.0 §4.3.2, initial event)."""
+        """The text of an initial event (UDA 2.0 §4.3.2)."""
 
     def set_current(self, text: str) -> None:
-        """The value is ``text`` now, though no message has told it yet (moderation)."""
+        """Note that the value is ``text`` now and that no message has it yet (moderation)."""
 
 
 class Replace:
-    """The ordinary rule: the newest value is all there is to tell."""
+    """The ordinary rule: a newer text replaces the older ones."""
 
     __slots__ = ("_evented", "_text")
 
@@ -61,10 +80,10 @@ class Replace:
 
 
 class Accumulate:
-    """A rule given as a function ``merge(older, newer) -> text``.
+    """The rule of an application: a function ``merge(older, newer) -> text``.
 
-    The last ``keep`` texts are remembered one by one. Older ones are merged in pairs, so a
-    subscription that far behind may be told again what it knows already, and misses nothing.
+    The last ``keep`` texts are kept one by one; older ones are merged into one. A subscription
+    that is further behind than that gets some changes a second time, and misses none.
     """
 
     __slots__ = ("_keep", "_merge", "_text", "_texts")
@@ -102,9 +121,11 @@ class Accumulate:
 
 
 class Backlog:
-    """The versions of one service.
+    """The event messages of one service, by version. :meth:`record` adds one, :meth:`take` gives
+    a subscription its next one.
 
-    ``rules`` maps each evented variable to its merge rule, in the order of the wire.
+    ``rules`` maps each evented variable to its merge rule, in the order of the wire. ``waiting``
+    is ``Limits.waiting_messages``.
     """
 
     def __init__(self, rules: Mapping[str, MergeRule], *, waiting: int) -> None:
@@ -118,8 +139,8 @@ class Backlog:
         self._prune_above = 4 * waiting
         self.overfull = False
         """Whether enough messages are kept for :meth:`prune` to be worth its time."""
-        # Subscribers choose what they want (STATEVAR), so they could have any number of messages
-        # made between two changes.
+        # Each subscriber may choose its variables (STATEVAR). Without this bound, a service with
+        # many choices would keep a body for each of them until the next change.
         self._cache_most = 16 * waiting
 
     @property
@@ -143,17 +164,17 @@ class Backlog:
         return version
 
     def set_current(self, name: str, text: str) -> None:
-        """``name`` has a new value that no message tells yet."""
+        """Note that ``name`` has a new value that no message has yet."""
         self._rules[name].set_current(text)
         self._cache.clear()
 
     def current(self, name: str) -> str:
-        """The value of ``name`` that an initial event carries."""
+        """The text of ``name`` in an initial event."""
         return self._rules[name].current()
 
     def initial(self, wanted: frozenset[str] | None) -> EventMessage:
         """The initial event: all evented variables, or those of an accepted STATEVAR
-        (UDA 2.0 §4.3.2, §4.1.2). A subscription that is sent it has the cursor :attr:`head`."""
+        (UDA 2.0 §4.3.2, §4.1.2). Set the cursor of the subscription to :attr:`head`."""
         key = (-1, self.head, wanted)
         message = self._cache.get(key)
         if message is None:
@@ -222,8 +243,8 @@ class Backlog:
             version: self._log[version]
             for cursor in set(cursors)
             for version in range(cursor + 1, min(cursor + self._waiting, self.head) + 1)
-            # Not there: a subscription that is merging will not be sent it by itself, and one
-            # that has not had its initial event will not be sent it at all.
+            # A version may be gone already. A subscription that is merging will not be sent it by
+            # itself, and one that waits for its initial event will not be sent it at all.
             if version in self._log
         }
         self._log = kept

@@ -1,8 +1,8 @@
-"""Which delivery URLs a publisher may call.
+"""The check of delivery URLs: which addresses a publisher may call.
 
-A publisher sends to any address that a SUBSCRIBE names, so without a check anyone can aim it
-at anyone (CallStranger, CVE-2020-12695). UDA 2.0 §4.1.1 allows only the network segment that
-the subscriber came from.
+A publisher connects to the addresses that a SUBSCRIBE names. Without a check, anybody could make
+it send requests to any host (CallStranger, CVE-2020-12695). UDA 2.0 §4.1.1 allows only addresses on
+the network segment from which the SUBSCRIBE came.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from propchange.errors import RemoteProtocolError
 __all__ = ["CALLBACK_POLICIES", "judge_callbacks"]
 
 CALLBACK_POLICIES = ("on-link", "same-host", "any")
-"""``on-link``: addresses on the network that the SUBSCRIBE came in from. ``same-host``: only the
-address that it came from. ``any``: every unicast address, for networks that are safe otherwise.
+"""``on-link``: addresses on the network from which the SUBSCRIBE came. ``same-host``: only the
+address from which it came. ``any``: every unicast address, for networks that are protected in
+another way.
 """
 
 _Address = IPv4Address | IPv6Address
@@ -30,7 +31,7 @@ _FORM = "UDA 2.0 §4.1.2"
 _SEGMENT = "UDA 2.0 §4.1.1"
 _FAMILY = "UDA 2.0 §A.7"
 
-# Neither has a request line a place for a fragment, nor a URL one for the others (RFC 3986).
+# A request line cannot carry a fragment, and a URL cannot hold the other characters (RFC 3986).
 _FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
 _URL = re.compile(r"http://([^/?]*)(.*)", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?:\[(?P<six>[^]]*)\]|(?P<four>[^:]*))(?::(?P<port>[0-9]{0,5}))?")
@@ -46,14 +47,14 @@ def judge_callbacks(
     lenient: bool,
     limits: Limits,
 ) -> tuple[DeliveryURL, ...]:
-    """The URLs of a CALLBACK, checked and taken apart, in their order (UDA 2.0 §4.1.1).
+    """The URLs of a CALLBACK, checked and split, in their order (UDA 2.0 §4.1.1).
 
     ``peer`` and ``local`` are the ends of the connection that carried the SUBSCRIBE, ``on_link``
-    the prefixes of its interface, ``policy`` one of :data:`CALLBACK_POLICIES`. With ``lenient``
-    the URLs that may not be called are left out; otherwise one of them condemns all.
+    the prefixes of its interface, ``policy`` one of :data:`CALLBACK_POLICIES`. With ``lenient``,
+    URLs that may not be called are left out; otherwise one such URL refuses the whole CALLBACK.
 
-    Raises :class:`RemoteProtocolError` with status 412 when a URL may not be called, or none is
-    left; ``ValueError`` for a policy that does not exist.
+    Raises :class:`RemoteProtocolError` with status 412 when a URL may not be called or none is
+    left, and ``ValueError`` for an unknown policy.
     """
     if policy not in CALLBACK_POLICIES:
         raise ValueError(f"the callback policy is one of {', '.join(CALLBACK_POLICIES)}")
@@ -159,7 +160,7 @@ def _literal(six: str | None, four: str, shown: str) -> _Address:
 
 
 def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> None:
-    """Refuse what no policy allows."""
+    """Refuse addresses that no policy allows."""
     if address.version != connection.peer.version or getattr(address, "ipv4_mapped", None):
         raise _refusal(
             f"the callback leads to {address}, and the SUBSCRIBE came over "
@@ -185,7 +186,7 @@ def _is_unicast(address: _Address, on_link: Sequence[OnLink]) -> bool:
         return False
     if isinstance(address, IPv6Address):
         return True
-    # 0/8 is "this network", 240/4 reserved with 255.255.255.255 as its last address.
+    # 0/8 is "this network". 240/4 is reserved; 255.255.255.255 is its last address.
     if address.is_reserved or address.packed[0] == 0:
         return False
     return not any(
@@ -200,8 +201,8 @@ def _is_link_local_6(address: _Address) -> bool:
 
 
 def _scope_of(address: _Address, connection: _Connection) -> int:
-    """The scope id to connect to ``address`` with: that of the connection, or of its interface
-    when the connection itself is not link-local."""
+    """The scope id for connecting to ``address``: that of the connection or, if the connection is
+    not link-local, that of its interface."""
     if not _is_link_local_6(address):
         return 0
     scopes = [
@@ -219,8 +220,8 @@ def _scope_of(address: _Address, connection: _Connection) -> int:
 
 
 def _is_on_link(address: _Address, connection: _Connection) -> bool:
-    # Loopback peers are the only ones that get here with a loopback address, and a link-local
-    # one that has a scope is on the link of the connection whatever its prefix.
+    # _refuse_unusable has refused loopback addresses to all peers but loopback ones. A link-local
+    # address with a scope is on the link of the connection, whatever its prefix.
     if address.is_loopback or _is_link_local_6(address):
         return True
     return any(address in network for network, _ in connection.on_link)

@@ -1,15 +1,25 @@
-"""Whose turn it is to be sent a message.
+"""The queue of subscriptions that have a message to be sent.
 
-Nothing here costs more per delivery as subscriptions grow. Subscriptions that have been told
-everything stand in their service's ``quiet``; a change queues the service, not each of them.
-Those that are behind, or have another attempt to make, stand in the queue themselves, or with
-their delivery URL's endpoint while that has as many connections in use as it may have.
+The publisher may send to thousands of subscriptions over a few hundred connections. This module
+decides which subscription is next. Two things must hold: a change costs the same for one and for
+thousands of subscriptions, and a subscriber that does not answer delays nobody else.
 
-Endpoints that have not answered yet, and those that failed to last time, each have a share of the
-connections and no more: however many there are, those that answer are told without delay. Endpoints
-queue for a share, each with its waiting subscriptions. An endpoint that answers or fails changes
-queues, and its waiting subscriptions go along. :meth:`DeliveryQueue.take` looks for free places
-itself: nothing waits for a share that is idle.
+**Who is ready.** A subscription that was sent everything is *quiet*, and stands in ``quiet`` of its
+service. A change puts the service into the queue, once, and not each of its subscriptions. A
+subscription that is behind, or that has another attempt to make, stands in the queue itself. One
+subscription has at most one message in flight: it comes back when that message is settled.
+
+**Who has a place.** One endpoint, an (address, port), may have as many attempts at once as
+``Limits.connections_per_delivery_endpoint`` says, because many subscriptions can name one victim
+(CallStranger). Beyond it, subscriptions wait with their endpoint. An endpoint that has never
+answered, and one that failed last time, may not be there at all, and each attempt then occupies a
+connection for up to 30 s. Such endpoints have a *lane* each: a share of the connections, however
+many endpoints are in it. Endpoints that answer are in no lane, and never wait behind the others.
+
+Within a lane the endpoints take turns, one attempt each, so that an endpoint with many
+subscriptions does not delay one with a single subscription. An endpoint that answers or fails
+changes its lane, and the subscriptions that wait with it go along. :meth:`DeliveryQueue.take` looks
+for free places in the lanes each time, so nothing waits for a share that is idle.
 """
 
 from __future__ import annotations
@@ -43,7 +53,8 @@ _SAYS_NOTHING = (DeliveryFailure.STALE, DeliveryFailure.WAITED)
 
 
 class DeliveryQueue:
-    """The queue of subscriptions that wait, and the attempts in flight with their deadlines."""
+    """Subscriptions that wait, and attempts in flight with their deadlines. Times are in seconds
+    of the clock of the publisher. ``report`` gets an outcome for each merged message."""
 
     def __init__(self, limits: Limits, report: Callable[[Merged], None]) -> None:
         self._report = report
@@ -51,8 +62,9 @@ class DeliveryQueue:
         self._message_seconds = limits.message_seconds
         self._attempt_seconds = limits.attempt_seconds
         self._ready: deque[Subscription | PublishedService] = deque()
-        # When each attempt ends at the latest, in the order they began. Those that end sooner,
-        # since the time for their message is up, stand in both.
+        # The latest end of each attempt. All may take the same time, so the order in which they
+        # began is the order of their deadlines. Attempts whose message must end sooner are in
+        # _shortened too.
         self._in_flight: dict[Delivery, float] = {}
         self._shortened: Deadlines[Delivery] = Deadlines()
         self._waiting = 0
@@ -60,16 +72,16 @@ class DeliveryQueue:
         self._answering: OrderedDict[EndpointLoad, None] = OrderedDict()
         self._unproven = Lane(limits.unproven_delivery_connections)
         self._failing = Lane(limits.failing_delivery_connections)
-        # An attempt keeps its place in the lane that it began in, wherever its endpoint moves.
+        # An attempt occupies the lane in which it began, even when its endpoint changes lanes.
         self._lanes: dict[Delivery, Lane] = {}
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is in flight."""
+        """Whether no subscription waits and no attempt is in flight."""
         return not (self._ready or self._in_flight or self._waiting)
 
     def use(self, endpoint: Endpoint) -> EndpointLoad:
-        """The load of ``endpoint``, for a subscription that will send there."""
+        """The load of ``endpoint``, for a new subscription. Call :meth:`leave` at its end."""
         load = self._loads.get(endpoint)
         if load is None:
             load = self._loads[endpoint] = EndpointLoad(self._unproven)
@@ -77,7 +89,7 @@ class DeliveryQueue:
         return load
 
     def leave(self, route: Route) -> None:
-        """The subscription of ``route`` has ended."""
+        """Note that the subscription of ``route`` has ended."""
         route.load.users -= 1
         self._drop_unused(route)
 
@@ -85,26 +97,27 @@ class DeliveryQueue:
         load = route.load
         if load.users:
             return
-        if load.waiting:  # They have all ended.
+        if load.waiting:  # subscriptions that have all ended
             self._waiting -= len(load.waiting)
             load.waiting.clear()
             load.queue.pop(load, None)
-        # Not while a NOTIFY is in flight: whoever cancels and subscribes again keeps their cap.
+        # While a NOTIFY is in flight the load stays, or a subscriber that cancels and subscribes
+        # again would have a new cap.
         if not load.in_flight:
             self._loads.pop(route.address.url.endpoint, None)
 
     def changed(self, service: PublishedService) -> None:
-        """``service`` has a new message: its quiet subscriptions are to be told."""
+        """Queue ``service``, which has a new message for its quiet subscriptions."""
         if service.quiet and not service.queued:
             service.queued = True
             self._ready.append(service)
 
     def enqueue(self, subscription: Subscription) -> None:
-        """``subscription`` has, or may have, something to send, and nothing in flight."""
+        """Queue ``subscription``, which may have a message to send and has none in flight."""
         self._ready.append(subscription)
 
     def rest(self, subscription: Subscription) -> None:
-        """``subscription`` has nothing in flight: tell it what waits, or let it be quiet."""
+        """Queue ``subscription`` if a message waits for it, else let it be quiet."""
         service = subscription.service
         if subscription.cursor == service.backlog.head:
             service.quiet[subscription] = None
@@ -112,9 +125,9 @@ class DeliveryQueue:
             self._ready.append(subscription)
 
     def take(self, limit: int, now: float) -> list[Delivery]:
-        """At most ``limit`` deliveries to begin now."""
+        """Begin at most ``limit`` deliveries, and return them."""
         taken: list[Delivery] = []
-        # Before those that have not waited yet: they might take the places.
+        # First, or subscriptions that have not waited yet would take the free places.
         if self._waiting:
             self._take_waiting(limit, now, taken)
         ready = self._ready
@@ -125,7 +138,8 @@ class DeliveryQueue:
                 continue
             quiet = item.quiet
             item.queued = False
-            # One that has nothing to be told (STATEVAR) goes back into the same place.
+            # Count first: a subscription that wants none of the changes (STATEVAR) goes back into
+            # the same dict.
             for _ in range(len(quiet)):
                 if len(taken) >= limit:
                     item.queued = True
@@ -161,7 +175,7 @@ class DeliveryQueue:
         load = route.load
         lane = load.lane
         if load.in_flight >= self._most_in_flight:
-            # It does not queue at its own cap: the end of any of its attempts queues it.
+            # The endpoint is at its own cap. The end of any of its attempts queues it.
             load.waiting.append(subscription)
             self._waiting += 1
             return
@@ -203,7 +217,7 @@ class DeliveryQueue:
             self._report(Merged(subscription.sid, delivery.seq, message.updates))
 
     def ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> bool:
-        """``delivery`` is over and frees its connection; False when it had been over before."""
+        """Note that ``delivery`` has ended. False if it had ended before."""
         deadline = self._in_flight.pop(delivery, None)
         if deadline is None:
             return False
@@ -221,7 +235,7 @@ class DeliveryQueue:
             load.answered = now
             if load.lane is not None:
                 self._move(load, None)
-        # Not when the endpoint has answered another attempt since this one began.
+        # If the endpoint has answered another attempt since this one began, it is not failing.
         elif result not in _SAYS_NOTHING and load.answered + self._attempt_seconds <= deadline:
             self._move(load, self._failing)
         if load.waiting:
@@ -231,23 +245,22 @@ class DeliveryQueue:
         return True
 
     def _move(self, load: EndpointLoad, lane: Lane | None) -> None:
-        """``load`` belongs to ``lane`` from now on, None when it answers. :meth:`ended` queues
-        its waiting subscriptions there."""
+        """Put ``load`` into ``lane``; None is for endpoints that answer. :meth:`ended` queues the
+        waiting subscriptions there."""
         if load.waiting:
             load.queue.pop(load, None)
         load.lane = lane
         load.queue = self._answering if lane is None else lane.queue
 
     def spend_seq(self, subscription: Subscription) -> None:
-        """The message of ``subscription`` is settled: its SEQ is spent (SEQ-07)."""
+        """Forget the settled message of ``subscription``, and spend its SEQ (SEQ-07)."""
         subscription.message = None
         subscription.route = 0
         subscription.fresh = False
         subscription.seq = next_seq(subscription.seq)
 
     def pop_timed_out(self, now: float) -> Delivery | None:
-        """A delivery whose time is up, still in flight; None when there is none. The caller ends
-        it with :meth:`ended`."""
+        """A delivery in flight whose time is over, or None. Call :meth:`ended` for it."""
         for delivery, deadline in self._in_flight.items():
             if deadline <= now:
                 return delivery
@@ -258,7 +271,7 @@ class DeliveryQueue:
         return None
 
     def next_deadline(self) -> float | None:
-        """When the next attempt in flight is out of time; None when none is in flight."""
+        """The earliest deadline of an attempt in flight; None when none is in flight."""
         when = self._shortened.next()
         for deadline in self._in_flight.values():
             return deadline if when is None else min(when, deadline)

@@ -1,9 +1,9 @@
 """The rules of SUBSCRIBE and UNSUBSCRIBE: a request and a policy in, a verdict out.
 
-The judges know no table of subscriptions: whether a SID exists, and what happens to it, is the
-caller's business. Each verdict is one of the tuples below, or a :class:`.Refusal`. 400 for what is
-malformed or contradicts itself comes before 412 for what is well-formed and wrong (UDA 2.0 tables
-4-4 to 4-6).
+The judges know no table of subscriptions. Whether a SID exists is for the caller to find out. A
+verdict is one of the tuples below or a :class:`.Refusal`. A request that is malformed or that
+contradicts itself is answered 400; only a well-formed one is answered 412 (UDA 2.0 tables 4-4 to
+4-6).
 """
 
 from __future__ import annotations
@@ -69,21 +69,26 @@ INITIAL_EVENT_DELAY = 0.02
 Subscribers know their SID only some time after the answer has arrived; GUPnP drops an event that
 comes within 5 ms (SUB-55)."""
 
-# What a device of DLNA grants, whatever was asked for (DLNA 7.2.22.1).
+# Seconds that a DLNA device grants, whatever the subscriber asks for (DLNA 7.2.22.1).
 _DLNA_DURATION = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublisherPolicy:
-    """What a publisher grants, and to whom. Durations are whole seconds.
+    """What a publisher grants, and to whom.
 
-    ``default_duration`` is for who asks for none, and brought between the two others;
-    ``callbacks`` is one of ``CALLBACK_POLICIES``; ``lenient_callbacks`` leaves the URLs out that
-    may not be called, instead of refusing all; ``initial_event_delay`` is how many seconds the
-    initial event waits behind the answer, for subscribers that are certain of their SID only some
-    time after they have it (SUB-55; GUPnP drops what comes within 5 ms); ``hosts`` are names, with
-    or without a port, that HOST may carry besides the address of the connection; ``server`` is
-    the value of SERVER.
+    - ``uda``: the version of the architecture, "1.0", "1.1" or "2.0".
+    - ``callbacks``: which delivery URLs may be called, one of ``CALLBACK_POLICIES``.
+      ``lenient_callbacks``: leave out the URLs that may not be called, instead of refusing all.
+    - ``default_duration``: whole seconds for a SUBSCRIBE that asks for none. Each duration is
+      raised to ``minimum_duration`` and lowered to ``maximum_duration``. ``dlna``: 300 s for
+      everybody.
+    - ``initial_event_delay``: seconds between the answer to SUBSCRIBE and the initial event. See
+      :data:`INITIAL_EVENT_DELAY`.
+    - ``hosts``: names, with or without a port, that HOST may have besides the address of the
+      connection.
+    - ``server``: the value of SERVER; empty for one that does not name the system.
+
     Raises ``ValueError`` for values that contradict each other.
     """
 
@@ -112,16 +117,16 @@ class PublisherPolicy:
 
     @property
     def signature(self) -> HeaderPairs:
-        """SERVER, which each answer carries (UDA 2.0 §4.1.2)."""
+        """The field SERVER, which each answer has (UDA 2.0 §4.1.2)."""
         return ((b"SERVER", self.server.encode()),)
 
 
 class NewSubscription(NamedTuple):
-    """A SUBSCRIBE that may be granted: make a SID and answer :func:`subscribe_response`.
+    """A SUBSCRIBE that may be granted. Make a SID and answer with :func:`subscribe_response`.
 
-    ``statevar`` are the names that were asked for, not yet compared with the service's (2.0
-    only, else None); ``close`` tells that the initial event has to wait for the end of the
-    connection (UDA 2.0 §4.1.2).
+    ``statevar`` are the names of STATEVAR, not yet compared with those of the service; None without
+    them and before UDA 2.0. ``close``: the initial event must wait for the end of the connection
+    (UDA 2.0 §4.1.2).
     """
 
     urls: tuple[DeliveryURL, ...]
@@ -134,7 +139,7 @@ class NewSubscription(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """A SUBSCRIBE with SID: 412 when the SID is unknown to this event URL, else
+    """A SUBSCRIBE with a SID. Answer 412 if the SID is unknown at this event URL, else
     :func:`subscribe_response` with the same SID."""
 
     sid: str
@@ -142,7 +147,7 @@ class Renewal(NamedTuple):
 
 
 class Cancellation(NamedTuple):
-    """An UNSUBSCRIBE: 412 when the SID is unknown to this event URL, else
+    """An UNSUBSCRIBE. Answer 412 if the SID is unknown at this event URL, else
     :func:`unsubscribe_response`."""
 
     sid: str
@@ -163,11 +168,11 @@ _NTS_OF_SUBSCRIBE = frozenset(
 def judge_subscribe(
     request: Request, policy: PublisherPolicy, limits: Limits, on_link: Sequence[OnLink]
 ) -> NewSubscription | Renewal | Refusal:
-    """A SUBSCRIBE, new or a renewal (UDA 2.0 §4.1.2, §4.1.3, tables 4-4 and 4-5).
+    """Judge a SUBSCRIBE, new or a renewal (UDA 2.0 §4.1.2, §4.1.3, tables 4-4 and 4-5).
 
-    ``on_link`` are the prefixes of the interface that the request came in on. Raises
-    :class:`LocalProtocolError` when a new subscription has no ``peer`` or no ``local``: without
-    the addresses of the connection no callback can be judged.
+    ``on_link`` are the prefixes of the interface on which the request came in. Raises
+    :class:`LocalProtocolError` for a new subscription whose request has no ``peer`` or no
+    ``local``: its delivery URLs are judged by the addresses of the connection.
     """
     refusal = _judge_head(request, "SUBSCRIBE", policy.hosts)
     if refusal is not None:
@@ -213,8 +218,8 @@ def judge_subscribe(
 
 
 def judge_room(address: str, of_address: int, total: int, limits: Limits) -> Refusal | None:
-    """Whether a new subscription from ``address`` may be granted when there are ``total``
-    subscriptions, ``of_address`` of them from there; a 503 when it may not."""
+    """None when another subscription from ``address`` may be granted, else a 503. There are
+    ``total`` subscriptions, ``of_address`` of them from that address."""
     if total >= limits.subscriptions:
         return Refusal(503, "no room for another subscription", "")
     if of_address >= limits.subscriptions_per_address:
@@ -223,7 +228,7 @@ def judge_room(address: str, of_address: int, total: int, limits: Limits) -> Ref
 
 
 def judge_unsubscribe(request: Request, policy: PublisherPolicy) -> Cancellation | Refusal:
-    """An UNSUBSCRIBE (UDA 2.0 §4.1.4, table 4-6)."""
+    """Judge an UNSUBSCRIBE (UDA 2.0 §4.1.4, table 4-6)."""
     refusal = _judge_head(request, "UNSUBSCRIBE", policy.hosts)
     if refusal is not None:
         return refusal
@@ -232,7 +237,7 @@ def judge_unsubscribe(request: Request, policy: PublisherPolicy) -> Cancellation
 
 
 def _judge_head(request: Request, method: str, hosts: frozenset[str]) -> Refusal | None:
-    """What SUBSCRIBE and UNSUBSCRIBE have in common."""
+    """The rules that hold for SUBSCRIBE and UNSUBSCRIBE alike."""
     if request.method != method:
         return refuse_method(request.method, method)
     fields = request.fields
@@ -275,10 +280,10 @@ def subscribe_response(
     *,
     date: Callable[[], bytes] | None = None,
 ) -> Response:
-    """The 200 to a SUBSCRIBE, new or a renewal. ``duration`` is the granted one in seconds;
-    ``accepted_statevar`` the names that will be evented, None when that is all of them;
-    ``date`` gives the value of DATE. After a new subscription the initial event may go out when
-    the response has (UDA 2.0 §4.1.2)."""
+    """The 200 to a SUBSCRIBE, new or a renewal. ``duration`` is the granted one in seconds,
+    ``accepted_statevar`` the names that will be evented, None for all. ``date`` gives the value of
+    DATE. After a new subscription, send the initial event when the response has left
+    (UDA 2.0 §4.1.2)."""
     headers = [
         (b"SID", sid.encode()),
         EMPTY,
@@ -297,14 +302,14 @@ def unsubscribe_response(
 
 
 class AttemptVerdict(enum.Enum):
-    """What the end of an attempt to deliver a message means for the message."""
+    """What happens to a message when an attempt to deliver it has ended."""
 
     DELIVERED = enum.auto()
     DISOWNED = enum.auto()
     """The subscriber does not know the SID: the subscription is over (FAIL-05)."""
     RETRY = enum.auto()
-    """The attempt was none, since the peer had closed the connection before. Make it again, on a
-    connection that has carried nothing."""
+    """The peer had closed the kept-alive connection before. Make the same attempt again, on a
+    connection that has carried no request."""
     NEXT_URL = enum.auto()
     """Make an attempt at the next delivery URL (FAIL-01, FAIL-02)."""
     ABANDONED = enum.auto()
@@ -313,9 +318,9 @@ class AttemptVerdict(enum.Enum):
 def judge_attempt(
     result: int | DeliveryFailure, fresh: bool, has_another_url: bool
 ) -> AttemptVerdict:
-    """An attempt was answered with the status ``result``, or failed. ``fresh`` tells that its
-    connection had carried nothing before, ``has_another_url`` that there is another delivery URL
-    and time for it."""
+    """Judge an attempt that was answered with the status ``result``, or that failed. ``fresh``: its
+    connection had carried no request before. ``has_another_url``: there is another delivery URL,
+    and time to try it."""
     if isinstance(result, int):
         if 200 <= result < 300:
             return AttemptVerdict.DELIVERED

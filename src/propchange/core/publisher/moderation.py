@@ -1,22 +1,27 @@
-"""Moderation: when the change of one state variable may go out (UDA 2.0 §4.3.2).
+"""Moderation: when the change of one state variable may be sent (UDA 2.0 §4.3.1, §4.3.2).
 
-A pure schedule with an argument ``now``. What was decided where the architecture leaves it open:
+A variable that changes often would fill the network with events: the position of a track, a
+temperature, the level of a sound. A service description can therefore limit a variable in two ways.
+``maximumRate``, here ``minimum_interval``, is the shortest time between two events with this
+variable. ``minimumDelta`` is the smallest move of its value that is worth an event. UDA leaves much
+of it open. What this module does:
 
-- The interval is a period between events of the publisher, not of one subscription. The first
-  change after a quiet interval goes out at once; a change within it is held until its end, and
-  then the *current* value goes out. Nothing else is lost with an interval: the final value
-  always arrives.
-- An initial event does not start the interval: it goes to one subscriber. It has to be told,
-  though (:meth:`Moderation.told`), for its value may be one that is being held.
-- A held change is not put into an event that goes out earlier for other variables. UDA allows
-  it and demands the interval in the same breath; the interval is the one that peers can measure.
-  A publisher that does otherwise says so with :meth:`Moderation.evented`.
-- A variable that changed and changed back within the interval sends nothing, unless an initial
-  event has carried the value in between.
-- The delta is the one of UDA 1.1 and later: a move of *at least* that much, up or down, from the
-  value evented last, the first initial event standing in for one. A smaller move is not evented,
-  even if it is the last.
-- Initial events and the values that actions return are not moderated.
+- The interval is the time between events of the publisher, not of one subscription. The first
+  change after a quiet interval is sent at once. A change within the interval is held until its end,
+  and then the *current* value is sent. Intermediate values are lost, the final value never.
+- An initial event does not start the interval, since one subscriber gets it alone. It may show a
+  value that is still held for all others, so call :meth:`Moderation.told` for it.
+- A held change is not added to an event that is sent earlier for other variables. UDA allows that,
+  and asks for the interval in the same sentence; the interval is what a subscriber can measure. A
+  publisher that adds it nevertheless calls :meth:`Moderation.evented`.
+- A variable that changes and changes back within the interval is not sent, unless an initial event
+  has shown the value in between.
+- The delta is that of UDA 1.1 and later: a move of *at least* that much, up or down, from the value
+  that was sent last. Before the first event the first initial event counts as that. A smaller move
+  is not sent, even if it is the last one.
+- Initial events and the results of actions are not moderated.
+
+Nothing here reads a clock: each call has the time as its argument ``now``, in seconds.
 """
 
 from __future__ import annotations
@@ -25,18 +30,18 @@ from decimal import Context, Decimal, InvalidOperation
 
 __all__ = ["Moderation"]
 
-# Enough digits for the exact difference of any two numbers of the data types; no trap of the
-# program's own decimal context may go off.
+# Enough digits for the exact difference of any two numbers of the data types. The application's own
+# decimal context, which may raise for a rounded result, is not used.
 _CONTEXT = Context(prec=2_100, traps=[InvalidOperation])
 
 
 class Moderation:
-    """The moderation of one variable: ``minimum_interval`` in seconds (UDA's maximumRate),
-    ``minimum_delta`` a number; None for a rule that does not apply.
+    """The moderation of one variable. ``minimum_interval`` is in seconds, ``minimum_delta`` is a
+    number; None leaves a rule out.
 
-    Call :meth:`changed` with each new text (of a variable whose waiting changes are merged: with
-    what the merging gave). While :attr:`due` is not None, call :meth:`flush` at
-    that time. Texts are those of the wire; ``now`` never goes back.
+    Call :meth:`changed` for each new text, and :meth:`flush` at the time :attr:`due` while that is
+    not None. Texts are those of the wire. For a variable with a merge rule, the text is the merged
+    one while a change is held. ``now`` never goes back.
     """
 
     __slots__ = ("_apart", "_delta", "_evented_at", "_interval", "_known", "_text", "due")
@@ -51,14 +56,14 @@ class Moderation:
         self._known: str | None = None
         self._text = ""
         self._evented_at: float | None = None
-        # Somebody had an initial event with another text than the one evented last.
+        # A subscriber has had an initial event with another text than the one evented last.
         self._apart = False
         self.due: float | None = None
-        """When the change that is held must go out; None while none is held."""
+        """When the held change must be sent; None while no change is held."""
 
     def changed(self, text: str, now: float) -> bool:
-        """The variable now has ``text``. True: it goes out now, in the event that the caller
-        makes, and counts as evented. False: it does not, or not before :attr:`due`."""
+        """Note a new ``text``. True: the caller sends it now, and it counts as evented. False: it
+        is not to be sent, or not before :attr:`due`."""
         self._text = text
         self.due = None
         if not self._worth_telling(text):
@@ -72,23 +77,24 @@ class Moderation:
         return True
 
     def flush(self, now: float) -> bool:
-        """True: the current value goes out now, in the event that the caller makes, and counts
-        as evented. False when nothing is held, or :attr:`due` is yet to come."""
+        """True: the caller sends the current value now, and it counts as evented. False when no
+        change is held, or before :attr:`due`."""
         if self.due is None or now < self.due:
             return False
         self.evented(self._text, now)
         return True
 
     def evented(self, text: str, now: float) -> None:
-        """``text``, the current value, went out to all subscribers at ``now`` by another way than
-        :meth:`changed` and :meth:`flush`: the interval starts again, and nothing is held."""
+        """Note that ``text``, the current value, was sent to all subscribers at ``now`` though
+        neither :meth:`changed` nor :meth:`flush` said so. The interval starts again, and no change
+        is held."""
         self._known = text
         self._evented_at = now
         self._apart = False
         self.due = None
 
     def told(self, text: str) -> None:
-        """An initial event carried ``text``, the current value, to one subscriber."""
+        """Note that an initial event with ``text``, the current value, went to one subscriber."""
         if self._known is None:
             self._known = text
         elif text != self._known:

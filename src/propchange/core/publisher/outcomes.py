@@ -1,6 +1,7 @@
-"""What the publisher's protocol reports to a runtime and to an application that watches it.
+"""Outcomes of the publisher: what happened, for a runtime and for an application that watches it.
 
-No outcome needs an answer, but for :class:`AttemptTimedOut`: the runtime ends its connection.
+Only :class:`AttemptTimedOut` needs an action: the runtime ends the connection. The others are for
+the log.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribed:
-    """The subscriber cancelled."""
+    """The subscriber has sent UNSUBSCRIBE."""
 
     sid: str
 
@@ -88,7 +89,7 @@ class InitialEventDelivered:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """A delivery URL did not take message ``seq``; the next one is tried if there is one."""
+    """Message ``seq`` could not be delivered to ``url``. The next delivery URL is tried, if any."""
 
     sid: str
     seq: int
@@ -98,15 +99,15 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptTimedOut:
-    """The time for an attempt is up: the runtime ends the connection that carries it."""
+    """An attempt has timed out. The runtime ends the connection that carries it."""
 
     delivery: Delivery
 
 
 @dataclass(frozen=True, slots=True)
 class MessageAbandoned:
-    """No delivery URL took message ``seq``. The number is spent, the subscription stays
-    (FAIL-03, FAIL-04)."""
+    """Message ``seq`` could not be delivered to any delivery URL. Its SEQ is spent, and the
+    subscription stays (FAIL-03, FAIL-04)."""
 
     sid: str
     seq: int
@@ -115,7 +116,7 @@ class MessageAbandoned:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The subscriber was behind: ``updates`` messages were merged into message ``seq``."""
+    """The subscriber was behind, so ``updates`` messages were merged into message ``seq``."""
 
     sid: str
     seq: int

@@ -1,4 +1,10 @@
-"""The device side: subscriptions in, event messages out. No I/O, no clock, no randomness."""
+"""The publisher: takes SUBSCRIBE and UNSUBSCRIBE, and gives the event messages to send.
+
+No I/O, no clock, no randomness. :class:`PublisherProtocol` holds the table of subscriptions and
+leaves the rest to others: :mod:`.judge` says whether a request may be granted, :mod:`.states` which
+state follows, :mod:`.backlog` which message a subscription is sent next, :mod:`.moderation` when a
+change may be sent, and :mod:`.delivery_queue` which subscription is next.
+"""
 
 from __future__ import annotations
 
@@ -65,16 +71,17 @@ _SENDING = PublisherState.SENDING
 
 
 class PublisherProtocol:
-    """One listener, many services, many subscriptions (UDA 2.0 §4).
+    """The publisher of one listener, with all its services and subscriptions (UDA 2.0 §4).
 
-    Every input takes ``now``, seconds of one monotonic clock. After each input the runtime
-    drains :meth:`take_deliveries`, :meth:`take_datagrams` and :meth:`take_outcomes` and reads
+    Every input takes ``now``, a time in seconds of one monotonic clock. After each input, drain
+    :meth:`take_deliveries`, :meth:`take_datagrams` and :meth:`take_outcomes`, and set a timer for
     :meth:`next_deadline`.
 
-    ``new_sid`` makes a SID (``uuid:…``, never the same twice); ``on_link`` gives the prefixes
-    of the interface that has a local address; ``date`` the value of DATE. ``multicast`` says where
-    multicast events go, ``boot_id`` gives the current BOOTID.UPNP.ORG (0 to 2147483647). Raises
-    ValueError for a scope that ``policy.uda`` does not know.
+    ``new_sid`` makes a SID (``uuid:…``, never the same twice). ``on_link`` gives the prefixes of
+    the interface that has a local address. ``date`` gives the value of DATE; None: answers have no
+    DATE. ``multicast`` says where multicast events go. ``boot_id`` gives the current
+    BOOTID.UPNP.ORG, 0 to 2147483647. Raises ValueError for a multicast scope that ``policy.uda``
+    does not know.
     """
 
     def __init__(
@@ -100,7 +107,7 @@ class PublisherProtocol:
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
         self._outcomes: deque[PublisherOutcome] = deque(maxlen=limits.outcomes)
-        self._schedule = DeliveryQueue(limits, self._outcomes.append)
+        self._queue = DeliveryQueue(limits, self._outcomes.append)
         multicast = multicast or MulticastPolicy()
         if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:
             raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
@@ -115,12 +122,15 @@ class PublisherProtocol:
         variables: Mapping[str, EventedVariable],
         identity: ServiceIdentity | None = None,
     ) -> None:
-        """Take SUBSCRIBE requests at ``path``, which is this service's alone (UDA 2.0 §4.1.1).
+        """Accept SUBSCRIBE requests at ``path``, the event URL of one service (UDA 2.0 §4.1.1).
 
-        Variables with a level are evented by multicast too, as those of the service ``identity``;
-        UDA 1.0 has no multicast events, so there the level does not matter. Raises ValueError
-        when the path is taken, for a level without an identity and a boot id, and as
-        :class:`PublishedService` does.
+        ``variables`` maps each evented variable to its declaration, in the order of the initial
+        event. Variables with a level are sent by multicast too, as events of the service
+        ``identity``; with UDA 1.0, which has no multicast events, levels are ignored. Call
+        :meth:`update` when values change.
+
+        Raises ValueError when the path is taken, when there is no variable, for a name or a text
+        that XML cannot carry, and for a level without an identity and a boot id.
         """
         if path in self._services:
             raise ValueError(f"{path} is the event URL of another service")
@@ -131,11 +141,14 @@ class PublisherProtocol:
         self._services[path] = service
 
     def update(self, path: str, changes: Mapping[str, str], now: float) -> None:
-        """The service at ``path`` has these new values (evented variable -> text).
+        """Note new values of the service at ``path`` (evented variable -> text).
 
-        What moderation lets through is one event message; the rest follows when it is due.
-        An equal value is no event (EVT-07). Raises KeyError for what was not added and
-        ValueError for a text that XML cannot carry; nothing has changed then.
+        The changes that moderation allows are one event message for each subscription; the others
+        are sent when they are due. A text that is equal to the one before is no change (EVT-07),
+        except for a variable with a merge rule. Then drain :meth:`take_deliveries`.
+
+        Raises KeyError for a path or a variable that was not added and ValueError for a text that
+        XML cannot carry, and then changes nothing.
         """
         self._now = now
         service = self._services[path]
@@ -148,7 +161,7 @@ class PublisherProtocol:
                 if service.texts[name] == text:
                     continue
             elif moderation is not None and moderation.due is not None:
-                # What is held has been told to nobody yet.
+                # The held change was sent to nobody, so it must not be lost.
                 text = merge(service.texts[name], text)
                 check_carried(text, name)
             service.texts[name] = text
@@ -170,15 +183,17 @@ class PublisherProtocol:
             backlog.prune(each.cursor for each in service.subscriptions.values())
         if service.multicast is not None:
             self._multicast.changed(service.multicast, changes)
-        self._schedule.changed(service)
+        self._queue.changed(service)
 
     # --- requests ---
 
     def receive_request(self, request: Request, now: float) -> Response:
-        """Judge a SUBSCRIBE or UNSUBSCRIBE and give the answer.
+        """Return the answer to a request that was sent to the listener.
 
-        If the answer has a ``receipt``, call :meth:`response_sent` or :meth:`response_lost`
-        once it has left or cannot. 404 for a path that is no event URL, 405 for another method.
+        SUBSCRIBE and UNSUBSCRIBE are judged and granted or refused. The answer to another path
+        than an event URL is a 404, to another method a 405. If the answer has a ``receipt``, call
+        :meth:`response_sent` when it has left, or :meth:`response_lost` when it cannot leave; until
+        then the initial event is not sent.
         """
         self._now = now
         self._expire(now)
@@ -227,7 +242,7 @@ class PublisherProtocol:
             tuple(
                 Route(
                     DeliveryAddress(sid, url, verdict.local, self._policy.uda),
-                    self._schedule.use(url.endpoint),
+                    self._queue.use(url.endpoint),
                 )
                 for url in verdict.urls
             ),
@@ -257,7 +272,8 @@ class PublisherProtocol:
     def _accept_statevar(
         self, service: PublishedService, statevar: tuple[str, ...] | None
     ) -> frozenset[str] | None:
-        """All or nothing, and UDA 2.0 alone (SUB-51, SUB-52, AMB-4)."""
+        """The variables to send: those of STATEVAR if the service has all of them, else None for
+        every variable. Only UDA 2.0 has STATEVAR (SUB-51, SUB-52, AMB-4)."""
         if self._policy.uda != "2.0" or not statevar:
             return None
         wanted = frozenset(statevar)
@@ -291,24 +307,26 @@ class PublisherProtocol:
         return unsubscribe_response(self._policy, request, date=self._date)
 
     def response_sent(self, response: Response, now: float) -> None:
-        """The answer is out: the write buffer is empty, or the FIN has left where the answer
-        closes the connection (SUB-55, SUB-56). The initial event may go."""
+        """Note that an answer of :meth:`receive_request` has left, so that the initial event may be
+        sent. Call it when the write buffer is empty; for an answer that closes the connection, when
+        the FIN has left (SUB-55, SUB-56). An answer without ``receipt`` is ignored."""
         self._now = now
         subscription = response.receipt
         if not isinstance(subscription, Subscription):
             return
         if not PUBLISHER.allows(subscription.state, PublisherInput.ANSWERED):
-            return  # Expired or removed while the answer was on its way.
+            return  # the subscription has ended before its answer left
         self._move(subscription, PublisherInput.ANSWERED)
         subscription.expires = now + subscription.duration
         self._expiry.set(subscription, subscription.expires)
         if self._policy.initial_event_delay > 0:
             self._owed.set(subscription, now + self._policy.initial_event_delay)
         else:
-            self._schedule.enqueue(subscription)
+            self._queue.enqueue(subscription)
 
     def response_lost(self, response: Response, now: float) -> None:
-        """The connection died before the answer was out: nobody knows the SID."""
+        """Note that the connection broke before the answer had left. The subscription ends, because
+        the subscriber does not know its SID."""
         self._now = now
         subscription = response.receipt
         if isinstance(subscription, Subscription) and PUBLISHER.allows(
@@ -320,18 +338,20 @@ class PublisherProtocol:
     # --- deliveries ---
 
     def take_deliveries(self, limit: int) -> list[Delivery]:
-        """At most ``limit`` deliveries to begin now. Each ends in :meth:`delivery_ended`."""
-        return self._schedule.take(limit, self._now)
+        """At most ``limit`` deliveries to begin now. Call :meth:`delivery_ended` for each of them
+        when it has ended."""
+        return self._queue.take(limit, self._now)
 
     def delivery_ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> None:
-        """``delivery`` was answered with the status ``result``, or failed.
+        """Note that ``delivery`` was answered with the status ``result``, or why it failed.
 
-        2xx settles the message, 412 ends the subscription, anything else goes on to the next
-        delivery URL (FAIL-01, FAIL-02, FAIL-05). A call for a delivery that had timed out is
-        ignored.
+        2xx settles the message and 412 ends the subscription. For anything else the next delivery
+        URL is tried, or the message is abandoned when there is none or ``Limits.message_seconds``
+        are over (FAIL-01, FAIL-02, FAIL-05). A delivery that had timed out is ignored. Then drain
+        :meth:`take_deliveries`: the end of one delivery may allow others.
         """
         self._now = now
-        if not self._schedule.ended(delivery, result, now):
+        if not self._queue.ended(delivery, result, now):
             return
         subscription: Subscription = delivery.subscription
         state = subscription.state
@@ -354,7 +374,7 @@ class PublisherProtocol:
             self._outcomes.append(Disowned(subscription.sid))
         elif verdict is AttemptVerdict.RETRY:
             subscription.fresh = True
-            self._schedule.enqueue(subscription)
+            self._queue.enqueue(subscription)
         else:
             self._attempt_failed(subscription, delivery, result, verdict)
 
@@ -372,32 +392,34 @@ class PublisherProtocol:
         if verdict is AttemptVerdict.NEXT_URL:
             subscription.route += 1
             subscription.fresh = False
-            self._schedule.enqueue(subscription)
+            self._queue.enqueue(subscription)
             return
         self._outcomes.append(MessageAbandoned(subscription.sid, delivery.seq, reason))
         self._settle(subscription)
 
     def _settle(self, subscription: Subscription) -> None:
-        self._schedule.spend_seq(subscription)
+        self._queue.spend_seq(subscription)
         self._move(subscription, PublisherInput.SETTLED)
         if subscription.state is not _ENDED:
-            self._schedule.rest(subscription)
+            self._queue.rest(subscription)
 
     def take_datagrams(self) -> list[Datagram]:
-        """The multicast events to send now: each on every interface of its address family, at
-        once on all of them (UDA 2.0 §A.2.3, within 20 ms). ``http`` makes bytes of them."""
+        """The multicast events to send now. Send each on every interface of its address family,
+        on all of them within 20 ms (UDA 2.0 §A.2.3). ``propchange.http.encode_datagram`` encodes
+        them."""
         return self._multicast.take(self._now)
 
     # --- time ---
 
     def handle_deadline(self, now: float) -> None:
-        """Do what is due at ``now``. Early and repeated calls do nothing."""
+        """Do what is due at ``now``: initial events, moderated changes, expired subscriptions and
+        attempts that have timed out. Early and repeated calls do nothing."""
         self._now = now
         self._multicast.handle_deadline(now)
         self._expire(now)
         while (subscription := self._owed.pop_due(now)) is not None:
-            self._schedule.enqueue(subscription)
-        while (delivery := self._schedule.pop_timed_out(now)) is not None:
+            self._queue.enqueue(subscription)
+        while (delivery := self._queue.pop_timed_out(now)) is not None:
             waited = delivery.carrier is WAITING
             failure = DeliveryFailure.WAITED if waited else DeliveryFailure.TIMED_OUT
             self._outcomes.append(AttemptTimedOut(delivery))
@@ -411,8 +433,8 @@ class PublisherProtocol:
             self._publish(service, changes)
 
     def next_deadline(self) -> float | None:
-        """When :meth:`handle_deadline` must be called at the latest; None: not at all."""
-        when = self._schedule.next_deadline()
+        """The latest time to call :meth:`handle_deadline`; None while nothing is due."""
+        when = self._queue.next_deadline()
         for other in (
             self._expiry.next(),
             self._owed.next(),
@@ -431,21 +453,22 @@ class PublisherProtocol:
     # --- reading ---
 
     def take_outcomes(self) -> list[PublisherOutcome]:
-        """What has happened since the last call, in order."""
+        """What has happened since the last call, in order. Only :class:`.AttemptTimedOut` needs an
+        action: end the connection that carries the delivery."""
         outcomes = list(self._outcomes)
         self._outcomes.clear()
         return outcomes
 
     @property
     def subscriptions(self) -> Iterable[Subscription]:
-        """The subscriptions there are, in the order of their SUBSCRIBE."""
+        """The subscriptions, in the order of their SUBSCRIBE."""
         return self._subscriptions.values()
 
     @property
     def settled(self) -> bool:
-        """Whether every subscriber has been told everything, or cannot be told."""
+        """Whether each subscription was sent everything, or its messages were abandoned."""
         return (
-            self._schedule.idle
+            self._queue.idle
             and not len(self._moderated)
             and all(
                 subscription.state is PublisherState.QUIET
@@ -474,7 +497,7 @@ class PublisherProtocol:
         else:
             del self._per_address[address]
         for route in subscription.routes:
-            self._schedule.leave(route)
+            self._queue.leave(route)
 
 
 def _unknown_sid(sid: str) -> Refusal:

@@ -1,4 +1,4 @@
-"""What the publisher keeps per service and per subscription (UDA 2.0 §4.1.2)."""
+"""What the publisher keeps for each service, endpoint and subscription (UDA 2.0 §4.1.2)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["EndpointLoad", "EventedVariable", "Lane", "PublishedService", "Route
 
 @dataclass(frozen=True, slots=True)
 class EventedVariable:
-    """An evented state variable as the publisher sees it: texts and rules.
+    """An evented state variable, declared to the publisher.
 
-    ``text`` is the value an initial event carries until the first update.
-    ``minimum_interval`` (seconds) and ``minimum_delta`` moderate it (UDA 2.0 §4.3.1).
-    ``merge``: None to replace, a function of an older and a newer text, or a
-    :class:`.Fold`, which is that and folds by key. ``level``: it is evented
-    by multicast too, with that LVL (UDA 2.0 §4.3.3); None: by unicast alone.
+    ``text`` is its value on the wire until the first update. ``minimum_interval`` (seconds) and
+    ``minimum_delta`` moderate it (UDA 2.0 §4.3.1). ``merge`` says how changes that wait are
+    merged: None replaces the older by the newer, a function makes one text of two, and a
+    :class:`.Fold` is a function that merges by key. With a ``level`` the variable is evented by
+    multicast too, with that LVL (UDA 2.0 §4.3.3); None: by unicast alone.
     """
 
     text: str
@@ -40,7 +40,7 @@ class EventedVariable:
     level: str | None = None
 
     def rule(self, limits: Limits) -> MergeRule:
-        """The merge rule of this variable, at its first value."""
+        """A merge rule for this variable, with ``text`` as the first value."""
         if self.merge is None:
             return Replace(self.text)
         if isinstance(self.merge, Fold):
@@ -48,16 +48,16 @@ class EventedVariable:
         return Accumulate(self.text, self.merge, keep=2 * limits.waiting_messages)
 
     def moderation(self) -> Moderation | None:
-        """The moderation of this variable, None when it has none."""
+        """A new :class:`.Moderation` of this variable; None when it is not moderated."""
         if self.minimum_interval is None and self.minimum_delta is None:
             return None
         return Moderation(self.minimum_interval, self.minimum_delta)
 
 
 class PublishedService:
-    """One event URL: its evented variables, its backlog, its subscriptions.
+    """One event URL, with its evented variables, its backlog and its subscriptions.
 
-    Raises ValueError when there is no variable, for a name that cannot be an XML element, and
+    Raises ValueError without a variable, for a name that cannot be the name of an XML element, and
     for a text that XML cannot carry.
     """
 
@@ -83,16 +83,16 @@ class PublishedService:
             waiting=limits.waiting_messages,
         )
         self.multicast: MulticastService | None = None
-        """What is multicast of it, None when nothing is."""
+        """The multicast events of this service; None when no variable has a level."""
         self.subscriptions: dict[str, Subscription] = {}
         self.quiet: OrderedDict[Subscription, None] = OrderedDict()
-        """The subscriptions that had been told everything when they were put here."""
+        """Subscriptions that were sent everything when they were put here."""
         self.queued = False
-        """Whether ``quiet`` waits to be told of a change."""
+        """Whether the service waits in the queue, for the subscriptions in ``quiet``."""
 
     def check(self, changes: Mapping[str, str]) -> None:
-        """Raises KeyError for a variable that this service does not have, and ValueError for a
-        text that XML cannot carry or that its fold cannot read."""
+        """Check an update. Raises KeyError for a variable that this service does not have, and
+        ValueError for a text that XML cannot carry or that the fold of its variable cannot read."""
         for name, text in changes.items():
             if name not in self.texts:
                 raise KeyError(name)
@@ -103,7 +103,7 @@ class PublishedService:
                 self._folds[name].read(changes[name])
 
     def initial_event(self, wanted: frozenset[str] | None) -> EventMessage:
-        """The initial event for one subscription. Moderation is told of the values in it."""
+        """The initial event for one subscription. Moderation takes note of the values in it."""
         message = self.backlog.initial(wanted)
         if self.moderations:
             for name, text in message.changes:
@@ -116,8 +116,8 @@ class PublishedService:
 class Lane:
     """A share of the delivery connections: at most ``most`` attempts at once.
 
-    Endpoints that have waiting subscriptions queue for it and take turns, one attempt each, so
-    that an endpoint with many subscriptions does not delay the others.
+    Endpoints with waiting subscriptions stand in ``queue`` and take turns, one attempt each. See
+    :mod:`propchange.core.publisher.delivery_queue`.
     """
 
     most: int
@@ -126,11 +126,12 @@ class Lane:
 
 
 class EndpointLoad:
-    """The attempts in flight to one (address, port), and the subscriptions that wait for a turn.
+    """The attempts in flight to one (address, port), and the subscriptions that wait for one.
 
-    ``lane`` is the share of an endpoint that has not answered yet, or failed last; None for an
-    endpoint that answers. It stands in ``queue`` while subscriptions wait and it may have another
-    attempt. ``answered`` is the time of its last answer.
+    ``users`` counts the delivery URLs that lead there. ``lane`` is the lane of an endpoint that has
+    not answered yet or has failed last; None for an endpoint that answers. The endpoint stands in
+    ``queue`` while subscriptions wait and it may have another attempt. ``answered`` is the time of
+    its last answer.
     """
 
     __slots__ = ("answered", "in_flight", "lane", "queue", "users", "waiting")
@@ -153,10 +154,14 @@ class Route(NamedTuple):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Subscription:
-    """One subscription at the publisher. Read it; only the publisher writes it.
+    """One subscription at the publisher. Only the publisher writes its attributes.
 
-    ``expires`` is in seconds of the runtime's clock, ``seq`` the SEQ of the next message;
-    ``heard`` tells that the initial event was answered with 2xx.
+    ``duration`` was granted, in seconds; ``expires`` is a time of the clock of the publisher.
+    ``wanted`` are the variables of an accepted STATEVAR, None for all. ``seq`` is the SEQ of the
+    next message. ``heard``: the initial event was answered with 2xx. ``cursor`` and ``merge_at``
+    belong to :class:`.Backlog`. ``message`` is the message in flight, until ``message_deadline``;
+    ``route`` is the index of the delivery URL that is tried; ``fresh`` asks for a connection that
+    has carried no request before.
     """
 
     sid: str
@@ -172,7 +177,6 @@ class Subscription:
     heard: bool = False
     cursor: int = 0
     merge_at: int | None = None
-    # The message being delivered, kept while its attempts go on.
     message: EventMessage | None = None
     message_deadline: float = 0.0
     route: int = 0
@@ -180,7 +184,7 @@ class Subscription:
 
     @property
     def callbacks(self) -> tuple[str, ...]:
-        """The delivery URLs, in the order of CALLBACK."""
+        """The delivery URLs in the order of CALLBACK."""
         return tuple(route.address.url.url for route in self.routes)
 
     def __repr__(self) -> str:

@@ -1,9 +1,28 @@
 """The states of a subscription at the publisher, and the table of their transitions.
 
-**Publisher** (UDA 2.0 §4.1.2, §4.3.2). A subscription begins with the answer to its SUBSCRIBE.
-Until that has left, nothing may be sent (SUB-55). Then the initial event is owed, even after an
-UNSUBSCRIBE (SUB-58); until it is settled no other message goes out. From there on at most one
-NOTIFY is in flight. *Settled* means answered or abandoned: either way its SEQ is spent.
+**Publisher** (UDA 2.0 §4.1.2, §4.3.2). GENA asks a publisher to keep this order for each
+subscription:
+
+1. The answer to SUBSCRIBE leaves first. Until then the subscriber does not know its SID, so no
+   event message may be sent (SUB-55). The state is ``ANSWERING``.
+2. Then the initial event is owed: one event message with SEQ 0 that has the values of all evented
+   variables. It waits in ``OWED`` and is in flight in ``INITIAL``. No other message is sent before
+   the initial event is settled.
+3. From then on the state is ``QUIET`` without a NOTIFY in flight and ``SENDING`` with one. There is
+   never a second one in flight, because two connections could deliver them in the wrong order.
+
+A message is *settled* when it was answered, or when it was abandoned because no delivery URL took
+it in time. Its SEQ is spent in both cases: the next message has the next SEQ, and the subscriber
+sees from the gap that a message is missing (SEQ-07).
+
+UNSUBSCRIBE ends a subscription at once when it is ``QUIET`` or ``SENDING``. Before that, the
+initial event is still owed, once, even after an UNSUBSCRIBE (SUB-58). ``ANSWERING_CANCELLED``,
+``OWED_CANCELLED`` and ``INITIAL_CANCELLED`` are the first three states for a subscription that was
+cancelled; the last of them leads to ``ENDED``. A subscription also ends when its duration has
+passed, when the subscriber answers 412, and when the answer to SUBSCRIBE cannot be delivered.
+
+A renewal changes no state. It is in the table because a renewal or an UNSUBSCRIBE that has no entry
+for the state is answered 412, as for an unknown SID.
 """
 
 from __future__ import annotations
@@ -16,7 +35,7 @@ __all__ = ["PUBLISHER", "PublisherInput", "PublisherState"]
 
 
 class PublisherState(enum.IntEnum):
-    """Where a subscription stands at the publisher."""
+    """The state of a subscription at the publisher."""
 
     ANSWERING = 0
     """Granted; the answer has not left yet."""
@@ -29,30 +48,30 @@ class PublisherState(enum.IntEnum):
     SENDING = 4
     """A NOTIFY is in flight."""
     ANSWERING_CANCELLED = 5
-    """As ANSWERING, unsubscribed meanwhile."""
+    """ANSWERING, and the subscriber has sent UNSUBSCRIBE."""
     OWED_CANCELLED = 6
-    """As OWED, unsubscribed meanwhile."""
+    """OWED, and the subscriber has sent UNSUBSCRIBE."""
     INITIAL_CANCELLED = 7
-    """As INITIAL, unsubscribed meanwhile."""
+    """INITIAL, and the subscriber has sent UNSUBSCRIBE."""
     ENDED = 8
-    """Its SID is invalid (UDA 2.0 §4.1.2)."""
+    """Over: the SID is invalid (UDA 2.0 §4.1.2)."""
 
 
 class PublisherInput(enum.IntEnum):
-    """What can happen to a subscription at the publisher."""
+    """An input of the table: what happened to a subscription."""
 
     ANSWERED = 0
     """The answer to SUBSCRIBE has left."""
     ANSWER_LOST = 1
-    """The connection died before the answer had left: the subscriber has no SID."""
+    """The connection broke before the answer had left, so the subscriber has no SID."""
     TAKEN = 2
     """The runtime has taken a message to deliver."""
     SETTLED = 3
-    """The message in flight was answered, or abandoned."""
+    """The message in flight was answered or abandoned."""
     DISOWNED = 4
     """The subscriber answered 412: it does not know the SID."""
     RENEWED = 5
-    """The subscriber has asked for more time, and has it."""
+    """The subscriber has renewed the subscription."""
     CANCELLED = 6
     """The subscriber has sent UNSUBSCRIBE."""
     EXPIRED = 7
@@ -65,7 +84,7 @@ PUBLISHER: TransitionTable[PublisherState, PublisherInput] = TransitionTable(
     {
         (_P.ANSWERING, _PI.ANSWERED): _P.OWED,
         (_P.ANSWERING, _PI.ANSWER_LOST): _P.ENDED,
-        # The last byte may have arrived before this side knows that it has left.
+        # The subscriber may have the answer before this side knows that it has left.
         (_P.ANSWERING, _PI.RENEWED): _P.ANSWERING,
         (_P.ANSWERING, _PI.CANCELLED): _P.ANSWERING_CANCELLED,
         (_P.ANSWERING, _PI.EXPIRED): _P.ENDED,
@@ -87,7 +106,8 @@ PUBLISHER: TransitionTable[PublisherState, PublisherInput] = TransitionTable(
         (_P.SENDING, _PI.RENEWED): _P.SENDING,
         (_P.SENDING, _PI.CANCELLED): _P.ENDED,
         (_P.SENDING, _PI.EXPIRED): _P.ENDED,
-        # Unsubscribed before the initial event: it goes out once, whatever is answered (AMB-14).
+        # Cancelled before the initial event, which is still sent once, whatever the answer to it
+        # is (AMB-14).
         (_P.ANSWERING_CANCELLED, _PI.ANSWERED): _P.OWED_CANCELLED,
         (_P.ANSWERING_CANCELLED, _PI.ANSWER_LOST): _P.ENDED,
         (_P.ANSWERING_CANCELLED, _PI.EXPIRED): _P.ENDED,
