@@ -97,6 +97,7 @@ PUBLIC = {
         Event
         EventMessage
         EventedVariable
+        ExpectedService
         Expired
         Facts
         Failure
@@ -114,6 +115,7 @@ PUBLIC = {
         MessageAbandoned
         MulticastEvent
         MulticastMerged
+        MulticastMessage
         MulticastMissed
         MulticastPolicy
         MulticastReception
@@ -126,10 +128,13 @@ PUBLIC = {
         OutgoingRequest
         Presence
         PresenceOutcome
+        Probe
         PublisherOutcome
         PublisherPolicy
         PublisherProtocol
+        Reach
         Refused
+        RefusedNotify
         RenewalAnswered
         RenewalFailed
         Renewed

@@ -7,7 +7,7 @@ send and what has happened. ``docs/sans-io.md`` shows a program that drives one 
 The names below are public. No other name in the rooms inside is; it may change at any time.
 """
 
-from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.facts import Facts, Probe, Reach, RefusedNotify
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict, diagnose
 from propchange.core.discovery.advertised import (
     AdvertisedDevice,
@@ -26,13 +26,19 @@ from propchange.core.discovery.advertisement import Advertisement, Advertisement
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
-from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
+from propchange.core.multicast.message import (
+    Datagram,
+    MulticastMessage,
+    MulticastScope,
+    ServiceIdentity,
+)
 from propchange.core.multicast.publication import (
     MulticastMerged,
     MulticastPolicy,
     MulticastTooLarge,
 )
 from propchange.core.multicast.reception import (
+    ExpectedService,
     MulticastEvent,
     MulticastMissed,
     MulticastReception,
@@ -129,6 +135,7 @@ __all__ = [
     "Event",
     "EventMessage",
     "EventedVariable",
+    "ExpectedService",
     "Expired",
     "Facts",
     "Failure",
@@ -146,6 +153,7 @@ __all__ = [
     "MessageAbandoned",
     "MulticastEvent",
     "MulticastMerged",
+    "MulticastMessage",
     "MulticastMissed",
     "MulticastPolicy",
     "MulticastReception",
@@ -158,10 +166,13 @@ __all__ = [
     "OutgoingRequest",
     "Presence",
     "PresenceOutcome",
+    "Probe",
     "PublisherOutcome",
     "PublisherPolicy",
     "PublisherProtocol",
+    "Reach",
     "Refused",
+    "RefusedNotify",
     "RenewalAnswered",
     "RenewalFailed",
     "Renewed",
