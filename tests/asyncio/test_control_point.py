@@ -37,7 +37,9 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.clause("SUB-19")
 @pytest.mark.clause("UNS-01")
 @pytest.mark.clause("UNS-02")
-async def test_it_subscribes_for_the_address_of_the_very_connection(raw_device: Any) -> None:
+async def test_callback_has_the_local_address_of_the_connection_that_carries_the_subscribe(
+    raw_device: Any,
+) -> None:
     async with raw_device() as device, ControlPoint() as point:
         async with point.subscribe_url(device.event_url) as subscription:
             (subscribe,) = device.requests
@@ -408,7 +410,9 @@ async def test_a_cancelled_end_lets_go_of_everything(raw_device: Any, ask: Any) 
             await ask(point._driver.listener.port, "GET / HTTP/1.1\nHOST: {host}")  # type: ignore[union-attr] # it was open
 
 
-async def test_it_can_be_closed_again_and_by_several_at_once(raw_device: Any) -> None:
+async def test_a_control_point_can_be_closed_twice_and_by_several_tasks_at_once(
+    raw_device: Any,
+) -> None:
     async with raw_device() as device, ControlPoint() as point:
         await point.subscribe_url(device.event_url).__aenter__()
         first, second = (asyncio.create_task(point.close()) for _ in range(2))
@@ -430,7 +434,7 @@ async def test_whoever_connects_just_as_it_ends_breaks_nothing() -> None:
     gc.collect()
 
 
-async def test_it_says_when_it_is_not_running(raw_device: Any) -> None:
+async def test_a_control_point_that_is_not_running_raises(raw_device: Any) -> None:
     async with raw_device() as device:
         point = ControlPoint()
         await point.close()

@@ -194,7 +194,7 @@ async def test_a_device_that_comes_later_is_waited_for() -> None:
         assert (await within(finding)).udn == lab.udn
 
 
-async def test_one_that_does_not_come_is_told_with_what_was_heard() -> None:
+async def test_the_error_for_a_device_that_is_not_found_names_what_was_heard() -> None:
     lab = Lab()
     async with lab.open() as control_point:
         with pytest.raises(TimedOut, match=r"uuid:nobody.*0\.1 s: nothing was heard.* on lo"):

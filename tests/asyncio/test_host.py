@@ -217,7 +217,7 @@ async def test_drain_tells_whether_everything_is_told(
         assert await subscriber.event() == (0, {"Temperature": "99", "Alarm": "0"})
 
 
-async def test_who_waits_is_told_when_the_device_leaves(
+async def test_a_task_that_waits_ends_when_the_device_leaves(
     thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber(status=None) as mute:
@@ -341,7 +341,7 @@ async def test_a_service_is_in_one_host_at_a_time(
         assert await subscriber.event() == (1, {"Temperature": "5"})
 
 
-async def test_it_can_be_closed_again_and_by_several_at_once(
+async def test_a_hosted_device_can_be_closed_twice_and_by_several_tasks_at_once(
     thermometer: Thermometer, raw_subscriber: Any, ask: Any
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
@@ -751,7 +751,7 @@ async def test_a_subscriber_that_closes_without_a_word_loses_nothing(
 @pytest.mark.clause("FAIL-07")
 @pytest.mark.clause("FAIL-08")
 @pytest.mark.clause("SEQ-07")
-async def test_one_that_never_answers_delays_nobody(
+async def test_a_subscriber_that_never_answers_delays_no_other(
     thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others have had everything before its first attempt is over; then it gets on too."""

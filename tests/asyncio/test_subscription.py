@@ -29,7 +29,7 @@ async def send(device: Any, subscription: Subscription, seq: int, **changes: str
 # --- being granted ---
 
 
-async def test_it_tells_how_it_stands(raw_device: Any) -> None:
+async def test_a_subscription_shows_its_state(raw_device: Any) -> None:
     async with raw_device() as device, ControlPoint() as point:
         subscription = point.subscribe_url(device.event_url)
         assert subscription.event_url == device.event_url
@@ -240,7 +240,7 @@ async def test_updates_gives_events_and_status_changes_in_their_order(
     ]
 
 
-async def test_one_task_at_a_time_may_iterate(raw_device: Any) -> None:
+async def test_only_one_task_at_a_time_may_iterate(raw_device: Any) -> None:
     async with (
         raw_device() as device,
         ControlPoint() as point,
@@ -349,7 +349,7 @@ async def test_a_missed_event_leads_to_a_fresh_subscription_and_the_full_state(
 @pytest.mark.one_loop
 @pytest.mark.clause("REN-01")
 @pytest.mark.clause("REN-02")
-async def test_it_is_renewed_with_its_sid_alone(raw_device: Any, until: Until) -> None:
+async def test_a_renewal_carries_the_sid_alone(raw_device: Any, until: Until) -> None:
     async with raw_device() as device, ControlPoint() as point:
         device.answers["SUBSCRIBE"] = lambda r: device.grant(r, timeout="Second-2")
         async with point.subscribe_url(device.event_url) as subscription:

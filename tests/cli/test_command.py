@@ -179,7 +179,7 @@ def test_any_other_missing_module_is_not_hidden() -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_without_uvloop(workbench: Any) -> None:
+def test_the_command_runs_without_uvloop(workbench: Any) -> None:
     script = (
         "import sys; sys.modules['uvloop'] = None; import propchange.cli as c;"
         f"sys.argv = ['propchange', 'watch', {workbench.url!r}, '--count', '1']; c.main()"

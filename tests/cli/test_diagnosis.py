@@ -50,9 +50,7 @@ def test_a_device_whose_events_arrive_is_status_0(workbench: Any, propchange: An
     assert len(ran.out.splitlines()) == 1
 
 
-def test_one_service_can_be_asked_about_and_an_event_url_will_do(
-    workbench: Any, propchange: Any
-) -> None:
+def test_a_single_service_or_an_event_url_can_be_diagnosed(workbench: Any, propchange: Any) -> None:
     event_url = workbench.url.replace("/description.xml", "/Thermometer/event")
     for arguments in ([workbench.url, "--service", "Thermometer"], [event_url]):
         ran = propchange("watch", "--diagnose", "--json", *arguments)

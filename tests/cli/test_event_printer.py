@@ -308,7 +308,7 @@ async def test_nobody_there_is_raised() -> None:
         await lines_of(until_it_ends, {}, urls=lambda _: ["http://127.0.0.1:1/x"])
 
 
-async def test_it_ends_after_as_many_events_as_were_wanted() -> None:
+async def test_the_printer_ends_after_as_many_events_as_were_wanted() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted")
         await asyncio.gather(*(device.notify("uuid:1", seq, "x") for seq in range(1)))

@@ -96,7 +96,9 @@ def test_a_service_goes_by_its_type_and_id_as_well_and_twice_is_once(
     assert ran.status == 0
 
 
-def test_it_unsubscribes_when_it_has_seen_enough(workbench: Any, propchange: Any) -> None:
+def test_watch_unsubscribes_after_the_wanted_number_of_events(
+    workbench: Any, propchange: Any
+) -> None:
     propchange("watch", workbench.url, "--service", "Thermometer", "--count", "1")
 
     subscribe = workbench.requests.wait_for("SUBSCRIBE")

@@ -377,7 +377,7 @@ def test_a_request_that_is_cancelled_while_it_waits_is_not_sent(service: Any, re
     assert len(reactor.tcpClients) == 1
 
 
-def test_it_can_be_torn_down_while_it_connects(service: Any, reactor: Any) -> None:
+def test_the_protocol_can_be_torn_down_while_it_connects(service: Any, reactor: Any) -> None:
     deferred = event.subscribe(service, reactor=reactor)
     service.event_connection.teardown()
     assert result_of(deferred) is None

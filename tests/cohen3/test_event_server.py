@@ -28,7 +28,7 @@ def status(wire: Any, data: bytes, **how: int) -> int:
     return code
 
 
-def test_it_registers_itself_and_tells_the_delivery_url(
+def test_the_event_server_registers_itself_and_sets_the_delivery_url(
     server: event.EventServer, control_point: Any
 ) -> None:
     assert control_point.coherence.resources == {"events": server}

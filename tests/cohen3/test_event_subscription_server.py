@@ -183,7 +183,7 @@ def test_an_unsubscribe_is_answered_200_and_removes(
 
 @pytest.mark.clause("SUB-58")
 @pytest.mark.parametrize("how", ["cancelled", "expired", "cancelled early", "expired early"])
-def test_who_has_left_is_told_the_initial_event_and_nothing_else(
+def test_a_subscriber_that_has_unsubscribed_gets_the_initial_event_and_no_other(
     wire: Any, device_service: Any, reactor: Any, messages: Any, how: str
 ) -> None:
     answered = "early" not in how

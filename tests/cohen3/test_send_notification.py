@@ -55,7 +55,7 @@ def lose(transport: Any) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 1000])
-def test_it_fires_with_the_answer_however_it_comes(
+def test_the_deferred_fires_with_the_answer_in_any_form(
     reactor: Any, send: Any, messages: Any, step: int
 ) -> None:
     s = subscriber(seq=7)
@@ -223,7 +223,7 @@ def test_several_delivery_urls_are_tried_in_order(reactor: Any, send: Any) -> No
     assert results[0].status == 200
 
 
-def test_it_can_be_given_up(reactor: Any, send: Any) -> None:
+def test_the_deferred_can_be_cancelled(reactor: Any, send: Any) -> None:
     s = subscriber()
     first, connection = send(s)
     second, waiting = send(s)
@@ -257,9 +257,7 @@ def test_a_callback_in_bytes_or_with_brackets_is_understood(reactor: Any, send: 
     assert reactor.tcpClients[1][:2] == ("::1", 9000)
 
 
-def test_one_endpoint_gets_few_connections_and_everything_in_the_end(
-    reactor: Any, send: Any
-) -> None:
+def test_an_endpoint_gets_few_connections_and_every_message(reactor: Any, send: Any) -> None:
     most = DEFAULT_LIMITS.connections_per_delivery_endpoint
     sent = [send(subscriber(number))[0] for number in range(2 * most)]
     assert len(reactor.tcpClients) == most

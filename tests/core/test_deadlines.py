@@ -81,7 +81,7 @@ def test_keys_that_come_and_go_take_no_more_room() -> None:
         max_size=120,
     )
 )
-def test_it_does_what_a_plain_dictionary_would_do(steps) -> None:
+def test_deadlines_do_what_a_plain_dictionary_would_do(steps) -> None:
     deadlines: Deadlines[int] = Deadlines()
     model: dict[int, tuple[float, int]] = {}
     for serial, (step, key, when) in enumerate(steps):

@@ -19,7 +19,9 @@ async def listening(driven: Any, callers: ConnectionHistory) -> Listener:
     return listener
 
 
-async def test_who_connects_and_what_comes_to_nothing_is_remembered(driven: Any, wire: Any) -> None:
+async def test_peers_and_connections_without_a_request_are_remembered(
+    driven: Any, wire: Any
+) -> None:
     callers = ConnectionHistory(Limits())
     listener = await listening(driven, callers)
     empty = await wire.dial(listener.port)
@@ -41,7 +43,7 @@ async def test_who_connects_and_what_comes_to_nothing_is_remembered(driven: Any,
     assert (caller.refused_status, caller.refused_target) == (400, "")
 
 
-async def test_who_finds_no_room_is_remembered(driven: Any, wire: Any) -> None:
+async def test_a_connection_that_found_no_room_is_remembered(driven: Any, wire: Any) -> None:
     callers = ConnectionHistory(Limits())
     listener = await listening(driven, callers)
     for _ in range(2):

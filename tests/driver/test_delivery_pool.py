@@ -71,7 +71,7 @@ class Sender:
         assert self.deliveries.connection_count == 0
 
 
-async def test_one_connection_carries_one_notify_after_the_other(
+async def test_a_connection_carries_one_notify_after_the_other(
     driven: Any, wire: Any, until: Until
 ) -> None:
     door = wire.listen()
@@ -623,7 +623,7 @@ async def test_a_delivery_that_fails_gives_its_place_to_the_next(
         assert sender.ended == [(0, DeliveryFailure.CONNECT), (1, DeliveryFailure.BROKEN)]
 
 
-async def test_one_connection_after_the_other_does_not_pile_up(
+async def test_connections_one_after_the_other_do_not_pile_up(
     driven: Any, wire: Any, until: Until
 ) -> None:
     """A subscriber that closes after each NOTIFY."""
@@ -657,7 +657,7 @@ class Told:
 A, B = Endpoint("192.0.2.7", 80), Endpoint("192.0.2.8", 80)
 
 
-def test_one_endpoint_takes_no_more_than_its_share(memory: Any) -> None:
+def test_an_endpoint_takes_no_more_connections_than_its_share(memory: Any) -> None:
     limits = replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=2)
     pool, told = DeliveryPool(memory, limits=limits), Told()
     for seq in range(5):

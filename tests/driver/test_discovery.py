@@ -153,7 +153,7 @@ async def test_a_device_that_is_not_found_is_told_with_what_was_heard(
             await driven.run(bench.discovery.find("uuid:a\nb", 0.3))
 
 
-async def test_who_waits_for_a_device_hears_that_the_control_point_closes(
+async def test_waiting_for_a_device_raises_when_the_control_point_closes(
     driven: Any, announcer: Announcer, until: Any
 ) -> None:
     async with at(driven, announcer) as bench:

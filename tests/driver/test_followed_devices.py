@@ -36,7 +36,7 @@ async def test_it_is_found(driven: Any) -> None:
         assert sorted(asked) == sorted(answers), "each is asked once"
 
 
-async def test_no_more_than_a_few_are_asked(driven: Any) -> None:
+async def test_only_a_few_locations_are_asked(driven: Any) -> None:
     read, asked = reader(driven.runtime, dict.fromkeys(map(str, range(100)), "gone"))
     urls = list(map(str, range(100)))
     assert await driven.run(find(driven, "0", urls, read)) is None

@@ -125,7 +125,7 @@ def test_a_response_that_is_lost_leaves_no_subscription(
     assert len(tuple(publication.protocol.subscriptions)) == 1
 
 
-async def test_who_waits_is_told_after_the_pump(memory: Any, thermometer: Thermometer) -> None:
+async def test_waiters_are_woken_after_the_pump(memory: Any, thermometer: Thermometer) -> None:
     published = Published(memory, thermometer)
     publication = published.publication
     heard = asyncio.ensure_future(publication.subscribed())
@@ -144,7 +144,9 @@ async def test_who_waits_is_told_after_the_pump(memory: Any, thermometer: Thermo
     assert publication._waiters == []
 
 
-async def test_who_waits_when_it_stops_is_told_so(memory: Any, thermometer: Thermometer) -> None:
+async def test_waiters_get_an_error_when_the_host_stops(
+    memory: Any, thermometer: Thermometer
+) -> None:
     published = Published(memory, thermometer)
     waiting = asyncio.ensure_future(published.publication.subscribed())
     await asyncio.sleep(0)

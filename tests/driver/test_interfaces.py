@@ -152,7 +152,7 @@ def test_the_name_of_an_interface_stands_for_its_best_address() -> None:
         host_of("eth1")
 
 
-def test_one_port_is_several_of_one() -> None:
+def test_a_single_port_is_a_range_of_one() -> None:
     assert ports_of(0) == (0,)
     assert ports_of((49152, 49200)) == (49152, 49200)
 

@@ -96,7 +96,7 @@ class Host:
 
 
 @pytest.mark.clause("V6-01")
-async def test_it_listens_on_all_addresses_of_both_families_at_one_port(
+async def test_a_listener_has_all_addresses_of_both_families_at_one_port(
     driven: Any, wire: Any
 ) -> None:
     listener = await Listener.opened(driven, named)
@@ -109,7 +109,7 @@ async def test_it_listens_on_all_addresses_of_both_families_at_one_port(
     await listener.closed()
 
 
-async def test_it_listens_on_the_host_that_was_named(driven: Any, wire: Any) -> None:
+async def test_a_listener_listens_on_the_host_that_was_named(driven: Any, wire: Any) -> None:
     listener = await Listener.opened(driven, named, host="::1")
     assert listener.endpoints == (Endpoint("::1", listener.port),)
     with pytest.raises(ConnectionRefusedError):
@@ -755,7 +755,7 @@ async def test_the_longest_idle_connection_makes_room(driven: Any, wire: Any, un
         assert host.listener.connection_count == 2
 
 
-async def test_one_address_takes_no_more_than_its_share(driven: Any, wire: Any) -> None:
+async def test_an_address_takes_no_more_connections_than_its_share(driven: Any, wire: Any) -> None:
     async with Host(driven, connections_per_address=1) as host:
         other = await wire.dial(host.port, source="127.0.0.2")
         first = await wire.dial(host.port)

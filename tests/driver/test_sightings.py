@@ -73,7 +73,7 @@ async def test_only_root_devices_are_seen_unless_a_type_is_asked_for(driven: Any
     assert [sighting.udn for sighting in await driven.run(taken(lamps))] == ["uuid:a", "uuid:b"]
 
 
-async def test_one_that_fits_later_appears_then(driven: Any) -> None:
+async def test_a_device_that_fits_later_appears_then(driven: Any) -> None:
     stream, late = sightings(driven), device(is_root=False)
     stream.see(late)
     late.is_root = True

@@ -67,9 +67,7 @@ def timer(loop: Loop, called: list[float]) -> Timer:
     return Timer(loop.call_later, limits, called.append, clock=lambda: loop.now)
 
 
-def test_it_calls_once_when_the_time_has_come(
-    loop: Loop, timer: Timer, called: list[float]
-) -> None:
+def test_a_timer_calls_once_at_its_time(loop: Loop, timer: Timer, called: list[float]) -> None:
     timer.set(1010.0)
     loop.run_to(9.9)
     assert called == []
@@ -132,7 +130,7 @@ def test_no_wait_is_longer_than_timer_seconds(
     assert called == [1100.0]
 
 
-def test_none_takes_the_time_back(loop: Loop, timer: Timer, called: list[float]) -> None:
+def test_setting_none_cancels_the_timer(loop: Loop, timer: Timer, called: list[float]) -> None:
     timer.set(1010.0)
     timer.set(None)
     loop.run_to(100.0)
@@ -140,7 +138,7 @@ def test_none_takes_the_time_back(loop: Loop, timer: Timer, called: list[float])
     assert loop.armed == []
 
 
-def test_it_can_be_set_again_from_the_callback(loop: Loop) -> None:
+def test_a_timer_can_be_set_again_from_its_callback(loop: Loop) -> None:
     called: list[float] = []
 
     def call(now: float) -> None:

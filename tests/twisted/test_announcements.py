@@ -158,7 +158,7 @@ def test_an_update_that_was_announced_changes_nothing(near: Neighbourhood) -> No
     assert causes(changes) == []
 
 
-def test_who_claims_to_be_a_device_elsewhere_is_not_believed(near: Neighbourhood) -> None:
+def test_a_sender_that_claims_to_be_a_device_elsewhere_is_not_believed(near: Neighbourhood) -> None:
     subscription, _, changes = near.active()
     near.announce()
     near.put("10.0.0.1:8001", DESCRIPTION.replace("uuid:workbench", "uuid:stranger"))

@@ -85,7 +85,7 @@ def test_what_is_no_request_is_remembered_with_its_reason(reactor: Any) -> None:
     assert door.device.refused_reason
 
 
-def test_who_finds_no_room_is_remembered(reactor: Any) -> None:
+def test_a_connection_that_found_no_room_is_remembered(reactor: Any) -> None:
     door = Door(reactor, Limits(connections_per_address=1))
     door.connect(b"GET")
     assert door.connect().transport.disconnecting

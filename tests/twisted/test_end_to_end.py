@@ -157,7 +157,7 @@ def test_the_first_free_port_of_a_range_is_taken() -> None:
     reactor.runUntilCurrent()  # which is when ports close
 
 
-def test_it_listens_on_all_addresses_of_both_families_at_one_port() -> None:
+def test_a_control_point_listens_on_all_addresses_of_both_families_at_one_port() -> None:
     reactor: Any = SelectReactor()
     point = ControlPoint(reactor=reactor)
     port = point.listen()

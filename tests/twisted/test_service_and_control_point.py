@@ -230,7 +230,7 @@ def granted(point: ControlPoint, reactor: Any, **how: Any) -> tuple[Any, list[An
     return subscription, events, changes, callback.partition(">")[0]
 
 
-def test_it_subscribes_and_hears_events(
+def test_a_control_point_subscribes_and_gets_events(
     point: ControlPoint, reactor: Any, connect: Any, messages: Any
 ) -> None:
     subscription, events, changes, path = granted(point, reactor)
@@ -249,7 +249,7 @@ def test_it_subscribes_and_hears_events(
     assert only(wire.send(large)).status == 413
 
 
-def test_it_renews_and_subscribes_afresh_when_the_device_forgot(
+def test_a_control_point_renews_and_subscribes_again_when_the_device_forgot(
     point: ControlPoint, reactor: Any, connect: Any, messages: Any
 ) -> None:
     subscription, _, changes, path = granted(point, reactor)

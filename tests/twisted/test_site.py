@@ -156,7 +156,7 @@ def test_a_full_table_ends_the_connection_that_was_idle_for_longest(
     assert [wire.transport.disconnecting for wire in wires] == [False, True, False]
 
 
-def test_one_address_with_too_many_connections_loses_its_own_that_was_idle_for_longest(
+def test_an_address_with_too_many_connections_loses_its_own_longest_idle_one(
     echo: Echo, connect: Any, reactor: Any
 ) -> None:
     limits = dataclasses.replace(LIMITS, connections=9)
@@ -318,7 +318,7 @@ def test_every_answer_names_the_server(
 
 
 @pytest.mark.clause("RSP-02")
-def test_who_ends_its_half_inside_of_a_request_is_answered_400(wire: Any, echo: Echo) -> None:
+def test_a_peer_that_ends_its_half_inside_a_request_is_answered_400(wire: Any, echo: Echo) -> None:
     wire.channel.dataReceived(post(b"ab", "Content-Length: 3"))
     wire.channel.readConnectionLost()
     (response,) = wire.read()

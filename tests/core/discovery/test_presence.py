@@ -229,7 +229,7 @@ def test_a_location_off_the_link_is_ignored_with_the_reason() -> None:
 @pytest.mark.clause("CP-07")
 @pytest.mark.clause("CP-11")
 @pytest.mark.parametrize("target", [ROOT_DEVICE, UDN, RENDERER, SERVICE])
-def test_one_byebye_of_whatever_it_announced_is_the_end_of_it(target: str) -> None:
+def test_a_byebye_for_any_announced_target_means_that_the_device_is_gone(target: str) -> None:
     lan = LAN()
     lan.announce()
     outcomes = lan.say(BYEBYE, target=target)
@@ -264,7 +264,7 @@ def test_a_followed_device_that_leaves_the_link_of_its_url_is_said_to_have_moved
 
 
 @pytest.mark.clause("CP-12")
-def test_it_is_gone_when_all_its_advertisements_have_expired_and_not_before() -> None:
+def test_a_device_is_gone_when_all_its_advertisements_have_expired_and_not_before() -> None:
     lan = LAN()
     lan.say(target=SERVICE, max_age=1000.0)
     lan.announce(max_age=100.0)
@@ -275,7 +275,7 @@ def test_it_is_gone_when_all_its_advertisements_have_expired_and_not_before() ->
 
 
 @pytest.mark.clause("CP-12")
-def test_it_stays_as_long_as_it_announces_itself() -> None:
+def test_a_device_stays_as_long_as_it_announces_itself() -> None:
     lan = LAN()
     for _ in range(10):
         outcomes = lan.announce(max_age=100.0)
@@ -300,7 +300,7 @@ def test_an_advertisement_without_max_age_or_with_an_endless_one_expires_too() -
     assert kinds(lan.wait(lan.limits.max_age_most_seconds + 60)) == ["DeviceGone"]
 
 
-def test_one_that_leaves_before_it_has_been_told_is_told_as_gone_alone() -> None:
+def test_a_device_that_leaves_before_it_was_reported_is_reported_as_gone_alone() -> None:
     lan = LAN()
     lan.say()
     assert kinds(lan.say(BYEBYE)) == ["DeviceGone"]
@@ -480,7 +480,7 @@ def test_a_followed_device_that_said_goodbye_is_searched_for_a_little_later() ->
     assert lan.wait(1000) == []
 
 
-def test_one_that_is_back_by_itself_is_not_searched_for() -> None:
+def test_a_device_that_is_back_by_itself_is_not_searched_for() -> None:
     lan = LAN()
     lan.follow()
     lan.announce()

@@ -178,7 +178,7 @@ def test_deliveries_say_where_to_what_and_whether_the_connection_must_be_fresh()
     assert desk.merged == []
 
 
-def test_one_with_nothing_to_be_told_is_quiet_again_and_takes_no_turn() -> None:
+def test_a_subscription_without_a_message_is_quiet_again_and_takes_no_turn() -> None:
     desk = Desk()
     choosy = desk.quiet(1, wanted="B")
     other = desk.quiet(2)
@@ -191,7 +191,7 @@ def test_one_with_nothing_to_be_told_is_quiet_again_and_takes_no_turn() -> None:
     assert desk.take()[0].subscription is choosy
 
 
-def test_one_that_settles_behind_the_head_is_queued_and_else_rests() -> None:
+def test_a_subscription_that_settles_behind_the_head_is_queued_and_else_rests() -> None:
     desk = Desk()
     behind = desk.quiet(1)
     desk.change(A="1")
@@ -315,7 +315,7 @@ def test_as_many_deliveries_to_a_port_as_it_may_have_connections_go_out_at_once(
     assert desk.take() == []
 
 
-def test_those_who_wait_for_a_port_are_served_in_their_order() -> None:
+def test_subscriptions_that_wait_for_a_port_are_served_in_their_order() -> None:
     desk = Desk(replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=1))
     everybody = [desk.subscription() for _ in range(5)]
     served = []
@@ -354,7 +354,7 @@ def test_however_many_never_answered_those_that_answer_are_told_at_once() -> Non
     assert delivery.subscription is good
 
 
-def test_who_waits_to_be_proven_is_tried_when_another_has_answered_or_failed() -> None:
+def test_an_unproven_endpoint_is_tried_when_another_has_answered_or_failed() -> None:
     desk = Desk(FEW)
     third, fourth = [desk.subscription(port) for port in range(1, 5)][2:]
     first, second = desk.take()
@@ -399,7 +399,7 @@ def test_without_a_connection_an_attempt_says_nothing_against_its_endpoint(
     assert subscription.routes[0].load.lane is None
 
 
-def test_one_that_ended_while_it_waited_passes_its_turn_on() -> None:
+def test_a_subscription_that_ended_while_it_waited_passes_its_turn_on() -> None:
     desk = Desk(FEW)
     subscriptions = [desk.subscription(port) for port in range(1, 6)]
     first, _ = desk.take()
@@ -410,7 +410,7 @@ def test_one_that_ended_while_it_waited_passes_its_turn_on() -> None:
     assert desk.schedule._waiting == 1
 
 
-def test_those_that_wait_for_a_lane_leave_it_with_their_endpoint() -> None:
+def test_subscriptions_that_wait_for_a_lane_leave_it_with_their_endpoint() -> None:
     desk = Desk(FEW)
     subscriptions = [desk.subscription(1) for _ in range(4)]
     other = desk.subscription(2)

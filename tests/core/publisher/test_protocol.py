@@ -455,7 +455,7 @@ def test_one_notify_is_in_flight_at_a_time_and_seq_counts_them() -> None:
 
 
 @pytest.mark.clause("SEQ-03")
-def test_one_follows_the_largest_seq() -> None:
+def test_seq_1_follows_the_largest_seq() -> None:
     device = Device()
     device.subscribe()
     (subscription,) = device.protocol.subscriptions
@@ -1168,7 +1168,7 @@ def test_beyond_the_connections_to_one_port_other_deliveries_to_it_wait() -> Non
     assert device.protocol.settled
 
 
-def test_who_has_waited_longest_for_a_port_is_served_first() -> None:
+def test_the_subscription_that_has_waited_longest_for_a_port_is_served_first() -> None:
     """Even if a change has queued others meanwhile."""
     device = one_connection()
     quiet = [device.subscribe(f"http://10.0.0.2:9000/{number}") for number in range(2)]

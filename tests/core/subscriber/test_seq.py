@@ -22,7 +22,7 @@ def test_messages_in_order_are_expected() -> None:
 
 
 @pytest.mark.clause("SEQ-04")
-def test_one_follows_the_largest_seq() -> None:
+def test_seq_1_follows_the_largest_seq() -> None:
     sequence = Sequence()
     sequence.judge(0, 0)
     sequence.judge(4294967294, 1)
