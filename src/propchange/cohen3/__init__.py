@@ -71,7 +71,7 @@ def install() -> None:
     loaded = sys.modules.setdefault(_REPLACED, ours)
     if loaded is not ours:
         raise RuntimeError(
-            f"{_REPLACED} is loaded already: call propchange.twisted.install() before the first "
+            f"{_REPLACED} is loaded already: call propchange.cohen3.install() before the first "
             "import of coherence"
         )
     package, _, name = _REPLACED.rpartition(".")

@@ -129,25 +129,33 @@ class EventProtocol(AnswerProtocol):
             response = (await self._request).response
             self.answered(response)
         except (PropchangeError, CancelledError, ValueError) as error:
-            # By the service, which may be gone, or by the owner of the Deferred.
+            # A request that the service or the owner of its Deferred gave up is not sent again.
             given_up = self._given_up or isinstance(error, CancelledError)
             self.broken(error)
             self.warning("%s to %s: %s", self.action, url, error)
-            if subscribes and (sid is not None or self._persistent) and not given_up:
-                self._send_later(url, sid)
+            if not given_up:
+                self._follow_up(url, sid, None)
             return None
         finally:
             if early is not None:
                 early.settle()
-        if subscribes and response.status != 200 and sid is not None:
+        self._follow_up(url, sid, response.status)
+        return PeerResponse.of(response)
+
+    def _follow_up(self, url: str, sid: str | None, status: int | None) -> None:
+        """Send what follows from the end of a SUBSCRIBE, which renewed ``sid`` unless that is None.
+        ``status`` is None when there was no answer."""
+        if not self._subscribes:
+            return
+        service, server = self.service, event_server.current
+        if sid is not None and status not in (None, 200):
             self.warning("%s has forgotten %s: subscribing afresh", url, sid)
             if server is not None:
                 server.forget(sid, service)
             service.set_sid(None)
             self._another(persistent=True).send()
-        elif subscribes and self._persistent and sid is None and not service.get_sid():
-            self._send_later(url, None)
-        return PeerResponse.of(response)
+        elif (sid is not None and status is None) or (self._persistent and not service.get_sid()):
+            self._send_later(url, sid)
 
     def _another(self, *, persistent: bool) -> EventProtocol:
         another = EventProtocol(
