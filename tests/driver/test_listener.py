@@ -1010,6 +1010,32 @@ def test_an_answer_written_elsewhere_has_left_when_nothing_is_unwritten(
     assert left == [True, True]
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_peer_is_waited_for_while_it_reads_what_somebody_else_wrote(
+    memory: Any, transport: Any, elsewhere: bool
+) -> None:
+    made: list[Elsewhere] = []
+
+    def respond(request: Request) -> Any:
+        made.append(Elsewhere(request))
+        return made[-1] if elsewhere else Response(200, (), b"x" * 10, close=True)
+
+    table = listener.Listener(memory, respond)
+    peer = transport(table.accept()).make()
+    peer.unwritten = 9
+    peer.connection.data_received(notify(1))
+    peer.connection.pause_writing()
+    if elsewhere:
+        made[0].write()
+    memory.advance(DEFAULT_LIMITS.read_seconds - 1)
+    assert not peer.closing
+    peer.unwritten = 5
+    memory.advance(2)
+    assert peer.closing is not elsewhere
+    memory.advance(DEFAULT_LIMITS.read_seconds)
+    assert peer.calls[-1] == "abort"
+
+
 def test_a_connection_whose_answer_cannot_be_begun_is_ended(
     memory: Any, transport: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -40,6 +40,9 @@ class AcceptedConnection(Protocol):
     def time_out(self) -> None:
         """A request took too long to come."""
 
+    def stall(self) -> None:
+        """The peer has not read all that is written in time."""
+
     def end(self) -> None:
         """End the connection once what is written has left."""
 
@@ -235,6 +238,8 @@ class ConnectionTable:
             for connection in expired(queue, now):
                 if queue is self.reading:
                     connection.time_out()
+                elif queue is self.writing:
+                    connection.stall()
                 else:
                     connection.drop()
         self.watch()

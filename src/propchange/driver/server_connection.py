@@ -12,9 +12,10 @@ How a connection works, for whoever changes it:
   :meth:`ServerConnection.answered` when it is done.
 * A request that is malformed, too large or overdue is answered once (4xx, 5xx, 408). That answer is
   the last one of its connection.
-* After the last answer this side sends its end of the stream and still reads for
-  ``Limits.linger_seconds``. Without that, a reset would destroy an answer that the peer has not
-  read yet. What is read then is dropped, up to ``Limits.body_bytes``.
+* A peer has ``Limits.read_seconds`` to read an answer. After the last answer this side sends its
+  end of the stream and still reads for ``Limits.linger_seconds``. Without that, a reset would
+  destroy an answer that the peer has not read yet. What is read then is dropped, up to
+  ``Limits.body_bytes``.
 * A response with a ``receipt`` is reported with ``sent`` when all its bytes have left this
   process; when the connection ends with it, only once the end of the stream is out (SUB-56).
   ``lost`` is called when the connection broke before.
@@ -58,6 +59,7 @@ class ServerConnection:
         "_queue",
         "_starting",
         "_table",
+        "_unread",
         "_unsent",
         "_waiting",
         "_write_bytes",
@@ -79,6 +81,7 @@ class ServerConnection:
         self._finished = False  # nothing more is answered
         self._ending = False  # the connection ends once what is written has left
         self._dropped = 0
+        self._unread: int | None = None  # of an answer that somebody else wrote
         self.asked = False
         """Whether a request, or something malformed, has come."""
         self.transport: Transport
@@ -183,7 +186,9 @@ class ServerConnection:
         self._table.ended()
 
     def _end_stream(self) -> None:
-        self.transport.write_eof()
+        if not self.transport.is_closing():
+            self._wait_in(self._table.lingering, self._table.limits.linger_seconds)
+            self.transport.write_eof()
 
     # --- for the table ---
 
@@ -206,6 +211,16 @@ class ServerConnection:
         self._wait_in(None, 0)
         self.transport.close()
 
+    def stall(self) -> None:
+        """The peer has not read all that is written in time. An answer that somebody else wrote
+        may be of any length: as long as the peer goes on reading it, it is waited for."""
+        unwritten = self.transport.unwritten()
+        if self._unread is not None and unwritten < self._unread:
+            self._unread = unwritten
+            self._wait_in(self._table.writing, self._table.limits.read_seconds)
+        else:
+            self.drop()
+
     def time_out(self) -> None:
         """A request took too long to come."""
         self._refuse(408, "the request did not come whole in time")
@@ -224,6 +239,7 @@ class ServerConnection:
         if left is not None:
             self._unsent.append(left)
         self._finished = last
+        self._unread = self.transport.unwritten()
         self._look_after_writing()
         self._resume_unless_starting()
 
@@ -343,9 +359,10 @@ class ServerConnection:
             self._resume()
 
     def _resume(self) -> None:
-        if self._finished or self._blocked:
+        if self._finished:
             return
-        self.transport.resume_reading()
+        if not self._blocked:
+            self.transport.resume_reading()
         self._proceed(completed=True)
 
     # --- responses ---
@@ -379,9 +396,10 @@ class ServerConnection:
             transport.exact_writing()  # to be told when all has left
         if self._finished:
             self._waiting.clear()
-            self._wait_in(self._table.lingering, self._table.limits.linger_seconds)
             transport.resume_reading()  # to see the peer's end
-            if not transport.unwritten():  # else resume_writing follows
+            if transport.unwritten():  # resume_writing follows
+                self._wait_in(self._table.writing, self._table.limits.read_seconds)
+            else:
                 self._end_stream()
         elif self._unsent and not (transport.unwritten() or transport.is_closing()):
             self._report_left(True)
