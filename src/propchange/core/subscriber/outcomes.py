@@ -124,43 +124,35 @@ def _is_news(before: Cause | None, cause: Cause) -> bool:
     return before is None
 
 
-class OutcomeQueue:
+class OutcomeQueue(list[SubscriberOutcome]):
     """The outcomes that wait for the runtime, in order.
 
-    Events and status changes are never dropped: the runtime takes them after each input, so that no
-    more of them wait than a turn of its loop brings. Of the outcomes that are only for a log
-    ``Limits.outcomes`` wait: a peer can bring about any number of these.
+    Events and status changes are appended and never dropped: the runtime takes them after each
+    input, so no more of them wait than a turn of its loop brings. Of the outcomes that are only for
+    a log ``Limits.outcomes`` wait: a peer can bring about any number of these.
     """
 
-    __slots__ = ("_limit", "_logged", "add", "waiting")
+    __slots__ = ("_limit", "logged")
 
     def __init__(self, limits: Limits) -> None:
+        super().__init__()
         self._limit = limits.outcomes
-        self._logged = 0
-        self.waiting: list[SubscriberOutcome] = []
-        self.add = self.waiting.append
-        """Add an outcome that is never dropped."""
+        self.logged = 0
+        """Those among them that are only for a log."""
 
     def log(self, outcome: SubscriberOutcome) -> None:
-        """Add an outcome that is only for a log; drop it when too many of them wait."""
-        if self._logged < self._limit:
-            self._logged += 1
-            self.add(outcome)
+        """Append an outcome that is only for a log; drop it when too many of them wait."""
+        if self.logged < self._limit:
+            self.logged += 1
+            self.append(outcome)
 
     def change_status(
         self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0
     ) -> None:
-        """Set the status of ``record`` and add the StatusChange, unless it says nothing new."""
+        """Set the status of ``record`` and append the StatusChange, unless it says nothing new."""
         if record.status is status and not _is_news(record.status_cause, cause):
             return
         record.status = status
         record.status_cause = cause
         record.status_reason = reason
-        self.add(StatusChange(record, status, cause, reason, http))
-
-    def take(self) -> list[SubscriberOutcome]:
-        """The outcomes since the last call, in order."""
-        outcomes = self.waiting[:]
-        self.waiting.clear()
-        self._logged = 0
-        return outcomes
+        self.append(StatusChange(record, status, cause, reason, http))

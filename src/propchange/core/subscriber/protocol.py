@@ -106,7 +106,7 @@ class SubscriberProtocol:
         """Whether there may be requests to take, or another deadline than :meth:`next_deadline`
         gave last. After a NOTIFY with an ordinary event there are neither: then a runtime needs
         :meth:`take_outcomes` alone."""
-        return self._timers.changed or self._requests.ready
+        return self._timers.changed or bool(self._requests.ready)
 
     @property
     def callers(self) -> ConnectionHistory | None:
@@ -294,7 +294,7 @@ class SubscriberProtocol:
         if isinstance(outcome, MulticastRefused):
             self._outcomes.log(outcome)
         else:
-            self._outcomes.add(outcome)
+            self._outcomes.append(outcome)
 
     def device_gone(self, device: Hashable, now: float) -> None:
         """The device sent ssdp:byebye, or its advertisements have expired: its subscriptions count
@@ -464,7 +464,10 @@ class SubscriberProtocol:
         """The outcomes since the last call, in order. No event and no status change is ever
         dropped. Of NotifyRefused, ForeignSource, MulticastRefused and Unreadable, which are for a
         log, ``Limits.outcomes`` are kept."""
-        return self._outcomes.take()
+        outcomes = self._outcomes[:]
+        self._outcomes.clear()
+        self._outcomes.logged = 0
+        return outcomes
 
     def facts(self, record: SubscriptionRecord, now: float) -> Facts:
         """What is known of ``record``, for :func:`.diagnose`; a runtime
@@ -498,7 +501,7 @@ class SubscriberProtocol:
         if verdict is not _EXPECTED:
             if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_told:
                 record.unreliable_told = True
-                self._outcomes.add(SeqUnreliable(record))
+                self._outcomes.append(SeqUnreliable(record))
             if verdict is SeqVerdict.DUPLICATE:
                 return
         if verdict is not SeqVerdict.LATE:
@@ -506,7 +509,7 @@ class SubscriberProtocol:
                 initial = verdict is not SeqVerdict.MISSED
                 self._renewal.heard(record, complete=initial)
             record.last_event_at = now
-            self._outcomes.add(record.decode(seq, pairs, initial=initial))
+            self._outcomes.append(record.decode(seq, pairs, initial=initial))
             if record.unreadable:
                 for trouble in record.unreadable:
                     self._outcomes.log(Unreadable(record, trouble))

@@ -133,7 +133,7 @@ class Renewal:
             *self._times(record, request, response, now),
             accepted_variables(record.statevar, response, self._policy, self._limits),
         )
-        self._outcomes.add(Granted(record, sid, grant.duration))
+        self._outcomes.append(Granted(record, sid, grant.duration))
         return early
 
     def _times(
@@ -198,7 +198,7 @@ class Renewal:
     ) -> None:
         """The renewal had no answer (REN-12)."""
         limits = self._limits
-        self._outcomes.add(RenewalFailed(record, reason))
+        self._outcomes.append(RenewalFailed(record, reason))
         if failure is Failure.NO_SOURCE:
             self.address_lost(record, now)
             return
@@ -244,7 +244,7 @@ class Renewal:
         assert record.grant is not None
         duration, expires, interval = self._times(record, request, response, now)
         record.grant = record.grant._replace(duration=duration, expires=expires, interval=interval)
-        self._outcomes.add(RenewalAnswered(record, record.sid, duration))
+        self._outcomes.append(RenewalAnswered(record, record.sid, duration))
         outage, record.outage = record.outage, None
         record.failures = 0
         if outage is None or not outage.unreachable or record.state is not _S.ACTIVE:

@@ -306,10 +306,10 @@ class RequestQueue:
         "_parting",
         "_policy",
         "_postponed",
-        "_ready",
         "_timers",
         "_under_way",
         "_waiting",
+        "ready",
     )
 
     def __init__(self, policy: SubscriberPolicy, limits: Limits, timers: Timers) -> None:
@@ -323,13 +323,9 @@ class RequestQueue:
         self._postponed: dict[SubscriptionRecord, OutgoingRequest] = {}
         self._waiting: dict[tuple[str, int], deque[OutgoingRequest]] = {}
         self._under_way: dict[tuple[str, int], set[OutgoingRequest]] = {}
-        # The addresses whose next request may leave; a dict for its order.
-        self._ready: dict[tuple[str, int], None] = {}
-
-    @property
-    def ready(self) -> bool:
-        """Whether :meth:`take` may have something."""
-        return bool(self._ready)
+        self.ready: dict[tuple[str, int], None] = {}
+        """The addresses whose next request may leave, in order. Without any :meth:`take` has
+        nothing."""
 
     def outstanding(self, record: SubscriptionRecord) -> OutgoingRequest | None:
         """The request whose answer ``record`` waits for, an UNSUBSCRIBE apart."""
@@ -409,12 +405,12 @@ class RequestQueue:
 
     def _put(self, request: OutgoingRequest) -> None:
         self._waiting.setdefault(request.address, deque()).append(request)
-        self._ready[request.address] = None
+        self.ready[request.address] = None
 
     def take(self) -> list[OutgoingRequest]:
         """The requests to send now. Those that are no longer wanted are forgotten."""
         taken: list[OutgoingRequest] = []
-        for address in self._ready:
+        for address in self.ready:
             waiting = self._waiting[address]
             under_way = self._under_way.setdefault(address, set())
             while waiting and len(under_way) < self._limits.requests_per_device:
@@ -426,7 +422,7 @@ class RequestQueue:
                 del self._waiting[address]
             if not under_way:
                 del self._under_way[address]
-        self._ready.clear()
+        self.ready.clear()
         return taken
 
     def end(self, request: OutgoingRequest) -> None:
@@ -438,4 +434,4 @@ class RequestQueue:
         if not under_way:
             del self._under_way[request.address]
         if request.address in self._waiting:
-            self._ready[request.address] = None
+            self.ready[request.address] = None
