@@ -2,8 +2,7 @@
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host
-from propchange.asyncio.remote import RemoteDevice, RemoteService
-from propchange.asyncio.sightings import Sighting
+from propchange.asyncio.remote import RemoteDevice, RemoteService, Sighting
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict

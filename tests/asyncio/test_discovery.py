@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from propchange import ControlPoint, Device, Service, StateVariable, host
-from propchange.asyncio.sightings import Sighting
+from propchange.asyncio.remote import Sighting
 from propchange.core.discovery.advertised import AdvertisementIgnored
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event, Status, StatusChange

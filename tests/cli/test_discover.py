@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from propchange import Device, Service, StateVariable, host
-from propchange.asyncio.sightings import Sighting
+from propchange.asyncio.remote import Sighting
 from propchange.cli.discover import DiscoverOptions, _nothing
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.terminal import TerminalLines

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Self, overload
 
-from propchange.asyncio.remote import RemoteDevice
+from propchange.asyncio.remote import RemoteDevice, Sighting
 from propchange.asyncio.runtime import AsyncioRuntime
-from propchange.asyncio.sightings import Sighting
 from propchange.asyncio.subscription import Subscription
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.discovery import Discovery, DiscoveryView
 from propchange.driver.interfaces import ports_of
 from propchange.driver.machine import Machine, own_interfaces, product
-from propchange.driver.sightings import SightingKind, Sightings
+from propchange.driver.sightings import SightingKind
 
 __all__ = ["ControlPoint"]
 
 
-class ControlPoint:
+class ControlPoint(DiscoveryView[Sighting]):
     """Subscribes to services and hears their events: ``async with ControlPoint() as point``.
 
     One listener takes the events of all subscriptions. ``interface`` is the name of a network
@@ -123,47 +123,14 @@ class ControlPoint:
         driver.discovery.follow(device)
         return device
 
-    def devices(self, type: str | None = None) -> Sightings[Sighting]:
-        """The root devices around, for ``async for``: those that are there, then each that appears,
-        changes or goes, until the control point is closed. With ``type``, the devices, embedded
-        ones too, that have that device or service type or a later version of it:
-        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any.
-
-        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called."""
-        return self._opened().discovery.sightings(self._sighting, type)
+    def _discovery(self, *, open_only: bool) -> Discovery:
+        return (self._opened() if open_only else self._begun()).discovery
 
     def _sighting(self, kind: SightingKind, device: AdvertisedDevice) -> Sighting:
         def get(udn: str) -> Awaitable[RemoteDevice]:
             return self.device(udn=udn)
 
         return Sighting.of(kind, device, _device=get, _describe=self._begun().discovery.describe)
-
-    def search(self, target: str = "ssdp:all") -> None:
-        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
-        up in :meth:`devices`. A control point searches by itself when it starts and wherever an
-        interface appears.
-
-        Raises RuntimeError without discovery, ValueError for what cannot be searched for."""
-        self._opened().discovery.search(target)
-
-    def receive_ssdp(
-        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
-    ) -> None:
-        """For a program that hears SSDP: what a device has announced, or answered to a search, as a
-        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
-        address of the interface that it came to, empty if that is not known.
-
-        From then on subscriptions to services of a :meth:`device` hear of byebye, restarts (BOOTID)
-        and moves, and the device is followed to where it is, as with ``discovery``. Searches, and
-        what cannot be read, are passed over.
-        """
-        self._begun().discovery.receive(message, source, local)
-
-    @property
-    def discovery_links(self) -> tuple[str, ...]:
-        """The addresses from which discovery listens and searches now. Empty where no interface
-        can do multicast, and without discovery."""
-        return () if self._driver is None else self._driver.discovery.addresses
 
     def subscribe_url(
         self,

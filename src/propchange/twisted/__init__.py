@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from propchange.driver.sightings import SightingKind
 from propchange.twisted.control_point import ControlPoint
-from propchange.twisted.remote import RemoteDevice, RemoteService
+from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.service import Service
-from propchange.twisted.sightings import Sighting
 from propchange.twisted.site import Site
 from propchange.twisted.subscription import Subscription
 

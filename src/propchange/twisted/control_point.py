@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,19 +14,19 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import Convert
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.discovery import Discovery, DiscoveryView
 from propchange.driver.interfaces import Interfaces, ports_of
 from propchange.driver.machine import Machine, own_interfaces, product
-from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
-from propchange.twisted.remote import RemoteDevice, RemoteService
+from propchange.driver.sightings import SeenDevice, SightingKind
+from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.runtime import Reactor, TwistedRuntime, result_of
-from propchange.twisted.sightings import Sighting
 from propchange.twisted.subscription import Subscription
 from propchange.upnp.description import DeviceDescription
 
 __all__ = ["ControlPoint"]
 
 
-class ControlPoint:
+class ControlPoint(DiscoveryView[Sighting]):
     """Subscribes to event URLs and hears their events.
 
     Call :meth:`listen` first, then :meth:`subscribe`, and in the end :meth:`close`. ``reactor``
@@ -155,16 +155,10 @@ class ControlPoint:
         ValueError for no http:// URL."""
         return Deferred.fromCoroutine(self._driver.documents.read(url))
 
-    def devices(self, type: str | None = None) -> Sightings[Sighting]:
-        """The root devices around, for ``async for`` in a coroutine under
-        ``Deferred.fromCoroutine``: those that are there, then each that appears, changes or goes,
-        until the control point is closed. With ``type``, the devices, embedded ones too, that have
-        that device or service type or a later version of it:
-        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any.
-
-        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called."""
-        self._driver.check_open()
-        return self._driver.discovery.sightings(self._sighting, type)
+    def _discovery(self, *, open_only: bool) -> Discovery:
+        if open_only:
+            self._driver.check_open()
+        return self._driver.discovery
 
     def _sighting(self, kind: SightingKind, device: AdvertisedDevice) -> Sighting:
         def get(udn: str) -> Deferred[RemoteDevice]:
@@ -174,36 +168,6 @@ class ControlPoint:
             return Deferred.fromCoroutine(self._driver.discovery.describe(seen))
 
         return Sighting.of(kind, device, _device=get, _describe=describe)
-
-    def search(self, target: str = "ssdp:all") -> None:
-        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
-        up in :meth:`devices`. A control point searches by itself when it starts and wherever an
-        interface appears.
-
-        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called, ValueError
-        for what cannot be searched for."""
-        self._driver.check_open()
-        self._driver.discovery.search(target)
-
-    @property
-    def discovery_links(self) -> tuple[str, ...]:
-        """The addresses from which discovery listens and searches now. Empty where no interface
-        can do multicast, and without discovery."""
-        return self._driver.discovery.addresses
-
-    def receive_ssdp(
-        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
-    ) -> None:
-        """For a program that hears SSDP: what a device has announced, or answered to a search, as a
-        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
-        address of the interface that it came to, empty if that is not known.
-
-        From then on subscriptions to services of a :meth:`device` hear of byebye, restarts (BOOTID)
-        and moves, and the device is followed to where it is. A LOCATION counts if it is at
-        ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and what cannot be read,
-        are passed over.
-        """
-        self._driver.discovery.receive(message, source, local)
 
     def subscribe(
         self,
