@@ -15,6 +15,7 @@ from twisted.web.resource import Resource
 from propchange import StateVariable, Status
 from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.subscriber.events import Cause
+from propchange.driver.machine import own_interfaces
 from propchange.errors import ConnectionFailed
 from propchange.twisted import ControlPoint, Service, Site
 from tests.twisted.devices import DESCRIPTION, SCPD
@@ -163,5 +164,15 @@ def test_a_control_point_listens_on_all_addresses_of_both_families_at_one_port()
     port = point.listen()
     for host in ("127.0.0.1", "::1"):
         socket.create_connection((host, port), 10).close()
+    point.close()
+    reactor.runUntilCurrent()
+
+
+def test_it_listens_on_the_interface_that_was_named_alone() -> None:
+    loopback = next(a for a in own_interfaces().addresses() if a.host == "127.0.0.1")
+    reactor: Any = SelectReactor()
+    point = ControlPoint(reactor=reactor)
+    point.listen(interface=loopback.interface)
+    assert point.hostname == "127.0.0.1"
     point.close()
     reactor.runUntilCurrent()

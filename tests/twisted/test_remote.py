@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from propchange.core.subscriber.events import Cause, Status
+from propchange.core.wire.messages import Request
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
     SubscriptionRefused,
     TimedOut,
 )
-from tests.twisted.devices import DESCRIPTION, Device, reply
+from tests.twisted.devices import DESCRIPTION, SCPD, Device, reply
 
 HOME = "10.0.0.1:8000"
 
@@ -212,3 +213,30 @@ def test_closing_ends_what_is_being_read(device: Device, reactor: Any) -> None:
     _, transport = reactor.accept()
     device.point.close()
     assert transport.disconnecting
+
+
+def test_a_document_is_read(device: Device) -> None:
+    document, found_at = device.result(device.point.fetch("http://10.0.0.1:8000/scpd.xml"))
+    assert document.decode() == SCPD
+    assert found_at == "http://10.0.0.1:8000/scpd.xml"
+    missing = device.result(device.point.fetch("http://10.0.0.1:8000/nothing"))
+    assert missing.check(DescriptionError)
+
+
+def test_a_tap_sees_what_passes(reactor: Any) -> None:
+    seen: list[Any] = []
+    device = Device(reactor, tap=seen.append)
+    subscription, events, _ = device.subscribe()
+    device.notify(subscription, Temperature="20")
+    device.result(subscription.close())
+    requests = [each.method for each in seen if isinstance(each, Request)]
+    assert requests == ["SUBSCRIBE", "NOTIFY", "UNSUBSCRIBE"]
+    assert events[0] in seen
+
+
+def test_a_subscription_that_waits_fires_once_it_is_granted(device: Device) -> None:
+    subscription, _, _ = device.subscribe(wait=True)
+    assert subscription.when_granted.called
+    assert device.result(subscription.when_granted) is subscription
+    keeps_trying, _, _ = device.subscribe()
+    assert keeps_trying.when_granted is None

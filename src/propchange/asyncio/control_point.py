@@ -24,15 +24,15 @@ __all__ = ["ControlPoint"]
 class ControlPoint(DiscoveryView[Sighting]):
     """Subscribes to services and hears their events: ``async with ControlPoint() as point``.
 
-    One listener takes the events of all subscriptions. ``interface`` is the name of a network
-    interface or an IP address of this machine to listen on and to subscribe from, None for all;
-    ``port`` is the one to listen on, 0 for any that is free, or several, such as
-    ``range(49152, 49200)``, of which the first free one is taken: what a firewall or a container
-    has to let in. ``callback_host`` and ``callback_port`` go into CALLBACK instead of the address
-    of the connection and the listener's port (NAT, containers).
-    ``duration`` in seconds is what subscriptions ask for. ``require_device_source`` refuses
-    events from another address than the device's. ``tap`` is called with each Request and
-    Response and each outcome as it passes.
+    One listener receives the events of all subscriptions. ``interface`` is the name of a network
+    interface, or an IP address of this machine: the control point listens there and subscribes
+    from there. None: everywhere. ``port`` is the port to listen on, 0 for any free one, or several
+    ports such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
+    has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
+    CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
+    ``duration`` in seconds is what subscriptions ask for. ``require_device_source`` refuses events
+    that come from another address than the device's. ``tap`` is called with each Request, each
+    Response and each outcome.
 
     ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
     need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
@@ -41,8 +41,8 @@ class ControlPoint(DiscoveryView[Sighting]):
     hears to :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with what is
     to be searched for.
 
-    Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
-    the interface is not to be had.
+    Raises ValueError for an argument that is out of range. Entering raises ConnectionFailed when
+    the control point cannot listen on the port or the interface.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ControlPoint(DiscoveryView[Sighting]):
             callback_host=callback_host,
             callback_port=callback_port,
         )
-        # Made when it is entered: it runs on the loop of that moment.
+        # The driver is made on entering: it uses the loop that runs then.
         self._make = partial(
             SubscriberDriver,
             policy=policy,
@@ -110,14 +110,16 @@ class ControlPoint(DiscoveryView[Sighting]):
         udn: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - it goes into the error with what was heard
     ) -> RemoteDevice:
-        """Read a device description, at its URL or, with discovery, of the device that has ``udn``
-        ("uuid:…"): it is searched for, for ``timeout`` seconds, ``limits.find_seconds`` if None.
-        With discovery the device is then followed where it goes, as long as it is held. Of an
-        embedded device, the root device that it belongs to is given.
+        """Read a device description: the one at ``description_url``, or, with discovery, that of
+        the device with ``udn`` ("uuid:…"). That device is searched for, for ``timeout`` seconds,
+        ``limits.find_seconds`` if None. For an embedded device this gives its root device.
 
-        Raises DescriptionError when it is none, ConnectionFailed or TimedOut when it cannot be had,
-        TimedOut when no device with the UDN is found, ValueError for what is no http:// URL and no
-        UDN."""
+        With discovery the device is followed to its new URL when it moves, as long as the program
+        keeps the object.
+
+        Raises DescriptionError when the document is no description, ConnectionFailed or TimedOut
+        when it cannot be read, TimedOut when no device with the UDN is found, ValueError for a URL
+        that is not http:// and for something that is not a UDN."""
         driver = self._opened()
         device = RemoteDevice(driver, await driver.describe(description_url, udn, timeout))
         driver.discovery.follow(device)
@@ -140,16 +142,17 @@ class ControlPoint(DiscoveryView[Sighting]):
         duration: int | None = None,
         variables: Iterable[str] = (),
     ) -> Subscription:
-        """A subscription to an event URL, without a description: values are texts. To be entered
-        with ``async with``. The rest is as for ``RemoteService.subscribe``."""
+        """A subscription to an event URL. There is no description, so values are texts. Enter it
+        with ``async with``. The arguments are those of ``RemoteService.subscribe``."""
         return Subscription(
             self._begun(), event_url, wait=wait, duration=duration, variables=variables
         )
 
     async def fetch(self, url: str) -> tuple[bytes, str]:
-        """The document at ``url`` and where it was found in the end. Raises DescriptionError for
-        another status than 200 and for what is no HTTP, ConnectionFailed, TimedOut, and
-        ValueError for no http:// URL."""
+        """Read the document at ``url``. Returns it, and the URL that gave it after redirects.
+
+        Raises DescriptionError when the answer is not HTTP or has another status than 200,
+        ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
         return await self._begun().documents.read(url)
 
     # --- entering and leaving ---
@@ -183,7 +186,7 @@ class ControlPoint(DiscoveryView[Sighting]):
 
     async def close(self) -> None:
         """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Safe to
-        call again. The loop's end does it too, where asyncio.run() brings it about."""
+        call again. ``asyncio.run()`` does it too when it ends the loop."""
         if self._driver is None:
             return
         try:

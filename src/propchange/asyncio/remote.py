@@ -44,10 +44,11 @@ class RemoteService(DescribedService):
         duration: int | None = None,
         variables: Iterable[str] = (),
     ) -> Subscription:
-        """A subscription to this service, to be entered with ``async with``. ``duration`` in
-        seconds is what is asked for. ``variables`` are the evented ones that are wanted, all when
-        there are none: only with ``uda="2.0"`` is the device asked for that (STATEVAR), and only if
-        it accepts all of them are the others left out, see ``Subscription.accepted``.
+        """A subscription to this service. Enter it with ``async with``. With ``wait`` entering
+        returns once the subscription is granted; without, it returns at once. ``duration`` in
+        seconds is what the device is asked for. ``variables`` are the wanted ones of the evented
+        variables, empty for all: with ``uda="2.0"`` the device is asked to send those alone
+        (STATEVAR). It does so only if it accepts all of them, see ``Subscription.accepted``.
 
         Raises DescriptionError when the service has no eventing, or no usable event URL."""
         self.check_eventing()

@@ -71,16 +71,16 @@ class Subscription(SubscriptionView):
 
     @property
     def merged(self) -> int:
-        """How many events were merged into others, since the application was behind."""
+        """How many events were merged into others because the application was slow."""
         return self._queue.merged
 
     async def diagnose(self) -> Diagnosis:
-        """Why no events come, or that they do: a verdict, what to do, and the facts, among them
-        whether the device accepts connections and whether the listener answers at the address
-        that the device was told. Takes ``Limits.diagnosis_seconds`` at most and changes nothing;
-        ``Limits.diagnoses`` are made at a time.
+        """Find out whether events arrive, and if not, why: a verdict, what to do, and the facts.
+        Connects to the device, and to the own listener at the address that the device was told.
+        Changes nothing. Takes ``Limits.diagnosis_seconds`` at most; ``Limits.diagnoses`` run at
+        the same time, others wait.
 
-        RuntimeError before it is entered."""
+        Raises RuntimeError before the subscription is entered."""
         return await self._driver.diagnose(self._record)
 
     # --- entering and leaving ---
@@ -148,8 +148,8 @@ class Subscription(SubscriptionView):
                 return
 
     def _arrival(self) -> asyncio.Future[None]:
-        """Done when there is something in the empty inbox, and raises StopAsyncIteration when
-        there will be nothing any more."""
+        """A future that is done when something is in the empty queue. Raises StopAsyncIteration
+        when nothing will come any more."""
         self._record  # noqa: B018 - raises before it is entered
         if self._closed is None or self._closed.done():
             raise StopAsyncIteration

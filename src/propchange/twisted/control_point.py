@@ -27,18 +27,19 @@ __all__ = ["ControlPoint"]
 
 
 class ControlPoint(DiscoveryView[Sighting]):
-    """Subscribes to event URLs and hears their events.
+    """Subscribes to services and hears their events.
 
-    Call :meth:`listen` first, then :meth:`subscribe`, and in the end :meth:`close`. ``reactor``
-    is the reactor to use, None for the installed one. By default each subscription has a
-    delivery path that nobody can guess; ``shared_path`` is one for all, which an
-    :class:`~propchange.twisted.event.EventServer` made for this control point must stand at.
+    Call :meth:`listen` first, then :meth:`subscribe`, and in the end :meth:`close`. ``reactor`` is
+    the reactor to use, None for the installed one. By default each subscription has a delivery path
+    that nobody can guess. ``shared_path`` is one path for all subscriptions: an
+    :class:`~propchange.twisted.event.EventServer` made for this control point has to stand there.
     ``callback_host`` and ``callback_port`` go into CALLBACK instead of the address of the
-    connection and the port that is listened on (NAT, containers). ``friendly_name`` tells devices
-    of UDA 2.0 who asks. ``interfaces`` are the addresses of this machine, read every
-    ``Limits.address_seconds`` while there are subscriptions; what else is seen of the machine for a
-    diagnosis is in ``machine``. ``tap`` is called with each Request and Response and each outcome
-    as it passes.
+    connection and the port of the listener (NAT, containers). ``friendly_name`` is the name that
+    devices of UDA 2.0 are told.
+
+    ``interfaces`` are the addresses of this machine. They are read every ``Limits.address_seconds``
+    while there are subscriptions. ``machine`` is asked the rest for a diagnosis. ``tap`` is called
+    with each Request, each Response and each outcome.
 
     ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
     need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
@@ -101,10 +102,11 @@ class ControlPoint(DiscoveryView[Sighting]):
     def listen(self, port: int | Sequence[int] = 0, interface: str | None = None) -> int:
         """Listen for events on ``port`` (0: any), or the first free one of several such as
         ``range(49152, 49200)``, of ``interface``, the name of a network interface or an address of
-        this machine, None for all; gives the port. Subscriptions are then made from there alone.
+        this machine, None for all. Returns the port. With ``interface``, subscriptions are made
+        from there alone.
 
-        Raises ConnectionFailed when the port or the interface is not to be had, ValueError for what
-        is no port, RuntimeError when it listens already or was closed."""
+        Raises ConnectionFailed when it cannot listen there, ValueError for a number that is not a
+        port, RuntimeError when it listens already or was closed."""
         driver = self._driver
         driver.check_open()
         if driver.listener.endpoints:
@@ -121,7 +123,7 @@ class ControlPoint(DiscoveryView[Sighting]):
 
     @property
     def now(self) -> float:
-        """The time of this control point's clock, in seconds; its origin means nothing."""
+        """The time of this control point's clock, in seconds since some moment."""
         return self._driver.now()
 
     def device(
@@ -131,14 +133,17 @@ class ControlPoint(DiscoveryView[Sighting]):
         udn: str | None = None,
         timeout: float | None = None,
     ) -> Deferred[RemoteDevice]:
-        """Read a device description, at its URL or, with discovery, of the device that has ``udn``
-        ("uuid:…"): it is searched for, for ``timeout`` seconds, ``limits.find_seconds`` if None.
-        With discovery the device is then followed where it goes, as long as it is held. Of an
-        embedded device, the root device that it belongs to is given.
+        """Read a device description: the one at ``description_url``, or, with discovery, that of
+        the device with ``udn`` ("uuid:…"). That device is searched for, for ``timeout`` seconds,
+        ``limits.find_seconds`` if None. For an embedded device this gives its root device.
 
-        Fails with DescriptionError when it is none, ConnectionFailed or TimedOut when it cannot be
-        had, TimedOut when no device with the UDN is found, ValueError for what is no http:// URL
-        and no UDN. Raises RuntimeError after :meth:`close`, ValueError for both or neither."""
+        With discovery the device is followed to its new URL when it moves, as long as the program
+        keeps the object.
+
+        Fails with DescriptionError when the document is no description, ConnectionFailed or
+        TimedOut when it cannot be read, TimedOut when no device with the UDN is found, ValueError
+        for a URL that is not http:// and for something that is not a UDN. Raises RuntimeError after
+        :meth:`close`, ValueError for a URL and a UDN at once and for neither."""
         self._driver.check_open()
         return Deferred.fromCoroutine(
             self._device(self._driver.describe(description_url, udn, timeout))
@@ -150,9 +155,10 @@ class ControlPoint(DiscoveryView[Sighting]):
         return device
 
     def fetch(self, url: str) -> Deferred[tuple[bytes, str]]:
-        """The document at ``url`` and where it was found in the end. Fails with DescriptionError
-        for another status than 200 and for what is no HTTP, ConnectionFailed, TimedOut, and
-        ValueError for no http:// URL."""
+        """Read the document at ``url``. Fires with it and the URL that gave it after redirects.
+
+        Fails with DescriptionError when the answer is not HTTP or has another status than 200,
+        ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
         return Deferred.fromCoroutine(self._driver.documents.read(url))
 
     def _discovery(self, *, open_only: bool) -> Discovery:
@@ -181,22 +187,23 @@ class ControlPoint(DiscoveryView[Sighting]):
         device: Hashable = None,
         variables: Iterable[str] = (),
     ) -> Subscription:
-        """Subscribe to an event URL, or a service of a :meth:`device`, and keep it so: renewed,
-        made anew after a gap, an expiry or a restart of the device. ``on_event`` is called with
-        each event, ``on_status`` with each change of the status; what they raise is logged.
+        """Subscribe to an event URL, or to a service of a :meth:`device`. The subscription is
+        renewed, and made again after a gap, an expiry or a restart of the device. ``on_event`` is
+        called with each event, ``on_status`` with each change of the status. Exceptions that they
+        raise are logged.
 
-        A service is found again by its description when the device is back on another port or
-        path, and its values have the types that the service description declares.
+        The values of a service have the types that its service description declares. When the
+        device is back on another port or path, the service is found again by the description.
 
-        Without ``wait`` it keeps trying also before the first grant. With ``wait`` the first
-        failure ends it, and ``when_granted`` of the subscription is a Deferred that fires with it
-        once granted, or fails with SubscriptionRefused or ConnectionFailed.
+        Without ``wait`` the subscription is tried until it is granted. With ``wait`` the first
+        failure ends it, and its ``when_granted`` is a Deferred: it fires with the subscription once
+        granted, or fails with SubscriptionRefused or ConnectionFailed.
 
-        ``convert`` maps variables to what makes values of texts, such as
-        ``{name: variable.parse …}``; None leaves texts. ``device`` is the key for
-        :meth:`device_gone` and :meth:`device_rebooted`, of a service the UDN of its device.
-        ``variables`` are the evented ones that are wanted, all when there are none: with
-        ``uda="2.0"`` the device is asked for those alone (STATEVAR), and may ignore it.
+        ``convert`` maps variables to functions that make values of texts, such as
+        ``{name: variable.parse …}``; with None, values are texts. ``device`` is the key for
+        :meth:`device_gone` and :meth:`device_rebooted`; for a service it is the UDN of its device.
+        ``variables`` are the wanted ones of the evented variables, empty for all: with
+        ``uda="2.0"`` the device is asked to send those alone (STATEVAR), and may ignore that.
 
         Raises RuntimeError before :meth:`listen` and after :meth:`close`, DescriptionError for a
         service without eventing, and as ``SubscriberProtocol.subscribe``.
@@ -231,8 +238,8 @@ class ControlPoint(DiscoveryView[Sighting]):
         self._driver.tell(self._driver.protocol.device_returned, device)
 
     def close(self) -> Deferred[None]:
-        """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and stop listening,
-        for good. Fires when that is done. Safe to call again."""
+        """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Fires when
+        that is done. Safe to call again."""
         return Deferred.fromCoroutine(self._driver.close())
 
     # --- what EventServer talks to ---

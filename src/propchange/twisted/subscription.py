@@ -65,14 +65,14 @@ class Subscription(SubscriptionView):
 
     @property
     def merged(self) -> int:
-        """How many events were merged into others: none, since ``on_event`` is called for each."""
+        """How many events were merged into others: 0, because ``on_event`` is called for each."""
         return 0
 
     def diagnose(self) -> Deferred[Diagnosis]:
-        """Why no events come, or that they do: a verdict, what to do, and the facts, among them
-        whether the device accepts connections and whether the listener answers at the address
-        that the device was told. Fires after ``Limits.diagnosis_seconds`` at most once its turn has
-        come, and changes nothing."""
+        """Find out whether events arrive, and if not, why: a verdict, what to do, and the facts.
+        Connects to the device, and to the own listener at the address that the device was told.
+        Changes nothing. Takes ``Limits.diagnosis_seconds`` at most; ``Limits.diagnoses`` run at
+        the same time, others wait."""
         return Deferred.fromCoroutine(self._driver.diagnose(self._record))
 
     def close(self) -> Deferred[None]:
