@@ -266,9 +266,12 @@ class MulticastReception:
             names = ", ".join(name for name, _ in pairs)
             self._refuse(source, NotBelieved.UNKNOWN_VARIABLES, f"{message.usn}: {names}")
             return
-        if numbering.is_out_of_step(index):
-            self._refuse(source, NotBelieved.OUT_OF_STEP, f"{message.usn}: SEQ {message.seq}")
-            return
+        if numbering.is_behind(index):
+            if not numbering.has_begun_anew(index):
+                numbering.note_behind(index)
+                self._refuse(source, NotBelieved.OUT_OF_STEP, f"{message.usn}: SEQ {message.seq}")
+                return
+            numbering.begin_anew()
         if numbering.highest is None:
             # The first there is, or the first of a numbering that began anew.
             index = message.seq

@@ -22,7 +22,7 @@ class Numbering:
         self.highest: int | None = None
         # Bit n: whether the index ``highest - n`` has been seen.
         self._seen = 0
-        # What would show that numbers too far behind are a numbering that began anew.
+        # The index that would show, after one behind the window, that the numbering began anew.
         self._follows: int | None = None
 
     def index(self, seq: int) -> int:
@@ -37,20 +37,26 @@ class Numbering:
         behind = -1 if self.highest is None else self.highest - index
         return behind >= 0 and bool(self._seen >> behind & 1)
 
-    def is_out_of_step(self, index: int) -> bool:
-        """Whether ``index`` is behind the window. Two such indexes in sequence show a device that
-        restarted without a new BOOTID: then the numbering starts again, and the answer is False."""
-        if self.highest is None or self.highest - index < self._window:
-            self._follows = None
-            return False
-        follows = self._follows == index
+    def is_behind(self, index: int) -> bool:
+        """Whether ``index`` is behind the window."""
+        return self.highest is not None and self.highest - index >= self._window
+
+    def has_begun_anew(self, index: int) -> bool:
+        """Whether ``index`` follows the last one that was behind the window: two in sequence show a
+        device that restarted without a new BOOTID. Then call :meth:`begin_anew`."""
+        return self._follows == index
+
+    def note_behind(self, index: int) -> None:
+        """``index`` is behind the window: the next one may show that the numbering began anew."""
         self._follows = index + 1
-        if follows:
-            self.highest = self._follows = None
-        return not follows
+
+    def begin_anew(self) -> None:
+        """Forget all SEQs that were seen."""
+        self.highest = None
 
     def add(self, index: int) -> int:
         """Mark ``index`` as seen. Returns the number of missing indexes directly before it."""
+        self._follows = None
         missing = 0
         if self.highest is None:
             self.highest, self._seen = index, 1
