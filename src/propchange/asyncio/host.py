@@ -1,4 +1,4 @@
-"""A device on the network: asyncio around PublisherProtocol."""
+"""Hosting a device on asyncio: the objects that a program uses."""
 
 from __future__ import annotations
 
@@ -39,19 +39,25 @@ def host(
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
 ) -> HostedDevice:
-    """Put ``device`` on the network for as long as ``async with host(device) as hosted:`` lasts.
+    """Host ``device`` on the network, for the duration of ``async with host(device) as hosted:``.
 
-    ``interface`` is the name of a network interface or an IP address of this machine to listen
-    on, None for all; ``port`` 0 takes any free one. ``udn`` goes before the device's own.
-    ``uda`` is "1.0", "1.1" or "2.0". ``callbacks`` says which delivery URLs may be called:
-    "on-link", "same-host" or "any" (CallStranger; UDA 2.0 §4.1.1); ``lenient_callbacks`` drops the
-    bad ones of several instead of refusing. Durations are in seconds, from 1 up; the default one
-    is brought between the other two; ``dlna`` grants 300 always. ``initial_event_delay`` is how
-    long the initial event waits behind the answer: GUPnP's control points need some milliseconds
-    to learn their SID. ``hosts`` are names that HOST may carry besides this machine's addresses.
+    - ``interface``: the name of a network interface, or an IP address of this machine, to listen
+      on. None: all. ``port``: the TCP port; 0 is any free one.
+    - ``udn``: replaces the device's own UDN. Without both, the UDN is derived from the machine, the
+      port, and the device's type and name.
+    - ``uda``: "1.0", "1.1" or "2.0".
+    - ``callbacks``: the delivery URLs that may be called: "on-link", "same-host" or "any"
+      (CallStranger; UDA 2.0 §4.1.1). ``lenient_callbacks`` ignores refused URLs if a CALLBACK has
+      others, instead of refusing the SUBSCRIBE.
+    - ``default_duration``, ``minimum_duration``, ``maximum_duration``: seconds, at least 1. The
+      default is raised or lowered to the other two. ``dlna`` always grants 300 s.
+    - ``initial_event_delay``: seconds between the answer to SUBSCRIBE and the initial event.
+      Control points of GUPnP need some milliseconds to learn their SID.
+    - ``hosts``: names that HOST may have, besides this machine's addresses.
+    - ``tap`` is called with each Request and Response, and with each outcome.
 
-    Raises ValueError for what makes no sense. Entering raises ConnectionFailed when the port or
-    the interface is not to be had.
+    Raises ValueError for values that contradict each other. Entering the context raises
+    ConnectionFailed if the port is taken or the interface does not exist.
     """
     if not 0 <= port <= 65_535:
         raise ValueError(f"a port is from 0 to 65535, not {port}")
@@ -73,8 +79,8 @@ def host(
 
 
 class HostedDevice:
-    """A device that is, or will be, on the network. Made by :func:`host`; an asynchronous
-    context manager, to be entered once."""
+    """A hosted device. Made by :func:`host`. An asynchronous context manager, which is entered
+    once. Its properties and methods need an entered one, else they raise RuntimeError."""
 
     def __init__(
         self,
@@ -105,13 +111,13 @@ class HostedDevice:
 
     @property
     def port(self) -> int:
-        """The TCP port that is listened on."""
+        """The TCP port that it listens on."""
         return self._opened().endpoints[0].port
 
     @property
     def description_url(self) -> str:
-        """The URL of the device description, by an address that others can reach if there is
-        one."""
+        """The URL of the device description, with an address that other machines can reach if
+        there is one."""
         endpoint = self._opened().endpoints[0]
         shown = endpoint.host
         if shown in ("0.0.0.0", "::"):
@@ -120,18 +126,18 @@ class HostedDevice:
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """The subscriptions there are now, oldest first, to be read only."""
+        """The present subscriptions, oldest first. Do not change them."""
         return tuple(self._opened().publication.protocol.subscriptions)
 
     async def subscribed(self) -> None:
-        """Wait until a subscriber that is still there has had its initial event. Raises
-        RuntimeError when the device leaves the network before."""
+        """Wait until one of the present subscribers has had its initial event. Raises RuntimeError
+        if the device is closed before."""
         if not await self._opened().publication.subscribed():
             raise RuntimeError("the device has left the network, and nobody had subscribed")
 
     async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the API as decided
-        """Wait until every subscriber has been told everything, or cannot be told, or
-        ``timeout`` seconds have passed, or the device leaves the network. True: all is told."""
+        """Wait until all events are delivered or given up. Returns True then, and False if
+        ``timeout`` seconds have passed or the device is closed before."""
         publication = self._opened().publication
         try:
             async with asyncio.timeout(timeout):
@@ -164,8 +170,8 @@ class HostedDevice:
         await self.close()
 
     async def close(self) -> None:
-        """Leave the network. Events that have not been delivered are not: see :meth:`drain`.
-        Safe to call again."""
+        """End the hosting. Undelivered events are dropped: call :meth:`drain` before. Repeated
+        calls do nothing."""
         async with self._closing:
             if self._host is not None:
                 await self._host.close()
@@ -177,7 +183,7 @@ class HostedDevice:
 
 
 def _derive_udn(device: Device, port: int) -> str:
-    """The same for the same device on the same machine and port, so that control points know it
-    again (UDA 2.0 §1.1.4)."""
+    """A UDN that stays the same for the same device on the same machine and port (UDA 2.0
+    §1.1.4)."""
     name = f"{uuid.getnode()}/{port}/{device.device_type}/{device.friendly_name}"
     return f"uuid:{uuid.uuid5(uuid.NAMESPACE_URL, name)}"

@@ -27,14 +27,14 @@ class RemoteService(DescribedService):
         self._driver = driver
 
     async def variables(self) -> Mapping[str, StateVariable[Any]]:
-        """The state variables that the service description declares. Fetched once.
+        """The state variables that the service description declares, by name. It is read once.
 
         Raises DescriptionError, ConnectionFailed or TimedOut."""
         return await self.read_variables()
 
     async def conversions(self) -> Convert | None:
-        """The functions that make typed values of texts, by variable; None, and a warning, if the
-        service description cannot be read: values are texts then."""
+        """Variable -> function from text to typed value, for each declared variable. None if the
+        service description cannot be read; a warning is then logged, and values are texts."""
         return await self.read_conversions()
 
     def subscribe(
@@ -63,10 +63,10 @@ class RemoteService(DescribedService):
 
 
 class RemoteDevice(DescribedDevice[RemoteService]):
-    """A root device with all that is embedded in it. Made by ``ControlPoint.device``.
+    """A root device with its embedded devices. Made by ``ControlPoint.device``.
 
-    ``device["Thermometer"]`` is the first of its services that is called so: by type, by
-    serviceId or by the short name in either; LookupError names those there are.
+    ``device["Thermometer"]`` is the first service with this name: its type, its serviceId, or the
+    short name in either. Raises LookupError, with the names of all services, for an unknown name.
     """
 
     def __init__(self, driver: SubscriberDriver, description: DeviceDescription) -> None:

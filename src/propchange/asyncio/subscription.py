@@ -18,15 +18,17 @@ __all__ = ["Subscription"]
 
 
 class Subscription(SubscriptionView):
-    """One subscription, kept alive until it is closed.
+    """One subscription. It is renewed and made again until it is closed.
 
-    Entering it (``async with``) subscribes. With ``wait`` it returns once granted, and raises
-    SubscriptionRefused or ConnectionFailed when it cannot be; without, it returns at once and
-    keeps trying. Iterating gives the events in order and ends when the subscription is closed;
-    :meth:`updates` gives the status changes among them. One task at a time may iterate.
-    Leaving unsubscribes, for two seconds at most.
+    Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``. Enter it once, with
+    ``async with``: that subscribes. With ``wait`` entering returns once the subscription is
+    granted, and raises SubscriptionRefused or ConnectionFailed if it is not. Without ``wait`` it
+    returns at once, and the subscription is tried until it is granted.
 
-    Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``; entered once.
+    ``async for`` over it yields the events in order, and ends when the subscription is closed.
+    :meth:`updates` yields the status changes too. One task at a time may iterate. Leaving the
+    context unsubscribes, which takes two seconds at most. The properties need an entered one, else
+    they raise RuntimeError.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Subscription(SubscriptionView):
         self._duration = duration
         self._variables = variables
         self.service = service
-        """The service, None for a subscription to a bare URL."""
+        """The service. None for a subscription to an event URL without a description."""
         self._begun: SubscriptionRecord | None = None
         self._queue = EventQueue(driver.limits.waiting_events)
         self._waiter: asyncio.Future[None] | None = None
@@ -66,7 +68,7 @@ class Subscription(SubscriptionView):
 
     @property
     def event_url(self) -> str:
-        """Where it subscribes, or will when it is entered."""
+        """The event URL. It may be read before entering too."""
         return self._event_url if self._begun is None else self._begun.event_url
 
     @property
@@ -116,7 +118,7 @@ class Subscription(SubscriptionView):
         await self.close()
 
     async def close(self) -> None:
-        """Unsubscribe and end. Safe to call again, and before it was entered."""
+        """Unsubscribe and end the iterations. Does nothing if it is closed or was not entered."""
         if self._begun is None or self._closed is None:
             return
         self._driver.unsubscribe(self._begun)
@@ -136,7 +138,7 @@ class Subscription(SubscriptionView):
                 await self._arrival()
 
     async def updates(self) -> AsyncIterator[Event | StatusChange]:
-        """Events and status changes, in the order in which they happened."""
+        """Yield the events and the status changes, in their order. Ends when it is closed."""
         while True:
             item = self._queue.get()
             if item is not None:

@@ -1,5 +1,4 @@
-"""A device somewhere on the network and its services, as its description tells them. Both runtimes
-give their own methods to these classes."""
+"""A remote device and its services, by its description: the base classes for both runtimes."""
 
 from __future__ import annotations
 
@@ -49,11 +48,11 @@ class DescribedService:
 
     @property
     def event_url(self) -> str:
-        """Where to subscribe; empty when the service has no eventing (SUB-03)."""
+        """The event URL; empty if the service has no eventing (SUB-03)."""
         return self.description.event_url
 
     def check_eventing(self) -> None:
-        """Raise DescriptionError when the service has no eventing, or no usable event URL."""
+        """Raises DescriptionError if the service has no eventing, or no usable event URL."""
         if not self.event_url:
             called = f"{self.name} of {self.device.friendly_name}"
             if problem := self.description.event_url_problem:
@@ -61,7 +60,7 @@ class DescribedService:
             raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
 
     async def read_variables(self) -> Mapping[str, StateVariable[Any]]:
-        """The state variables that the service description declares. Read once.
+        """The state variables that the service description declares, by name. It is read once.
 
         Raises DescriptionError, ConnectionFailed or TimedOut."""
         if self._variables is None:
@@ -72,8 +71,8 @@ class DescribedService:
         return self._variables
 
     async def read_conversions(self) -> Convert | None:
-        """The functions that make typed values of texts, by variable; None, and a warning, if the
-        service description cannot be read: values are texts then."""
+        """Variable -> function from text to typed value, for each declared variable. None if the
+        service description cannot be read; a warning is then logged, and values are texts."""
         try:
             variables = await self.read_variables()
         except (PropchangeError, ValueError) as error:
@@ -91,10 +90,10 @@ S = TypeVar("S", bound=DescribedService)
 
 
 class DescribedDevice(Generic[S]):
-    """A root device with all that is embedded in it. ``make`` makes its services.
+    """A root device with its embedded devices. ``make`` makes its services.
 
-    ``device["Thermometer"]`` is the first of its services that is called so: by type, by
-    serviceId or by the short name in either; LookupError names those there are.
+    ``device["Thermometer"]`` is the first service with this name: its type, its serviceId, or the
+    short name in either. Raises LookupError, with the names of all services, for an unknown name.
     """
 
     def __init__(
@@ -125,12 +124,12 @@ class DescribedDevice(Generic[S]):
 
     @property
     def url(self) -> str:
-        """Where the description came from. With discovery it follows the device."""
+        """The URL of the description. With discovery it changes when the device moves."""
         return self.description.url
 
     def relocate(self, description: DeviceDescription) -> None:
-        """For discovery: the device is described so now, perhaps at another URL. The services stay
-        the same objects."""
+        """For discovery: set the new description, which may have another URL. The services stay the
+        same objects."""
         known = {(each.description.udn, each.service_id): each for each in self.services}
         services = []
         for described in description.all_services():
@@ -147,9 +146,9 @@ class DescribedDevice(Generic[S]):
         return next(service for service in self.services if service.description is found)
 
     def same_service(self, service: DescribedService) -> S:
-        """The service that ``service``, of a description that was read earlier, is here: the same
-        serviceId of the same device (UDN), with eventing. DescriptionError when there is none, or
-        when this is another device."""
+        """The service that corresponds to ``service`` of an earlier description: the same serviceId
+        of the same device (UDN), with eventing. Raises DescriptionError without one, and if this is
+        another device."""
         udn, service_id = service.description.udn, service.service_id
         udns = [device.udn for device in self.description.all_devices()]
         if udn and udn not in udns:

@@ -1,4 +1,4 @@
-"""Sightings: what a program sees of devices, that they appear, change, and go."""
+"""Sightings: the devices that appear, change and go, for a program."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["SeenDevice", "SightingKind", "Sightings"]
 
 
 class SightingKind(enum.Enum):
-    """What a device has done."""
+    """The kind of a sighting."""
 
     APPEARED = "appeared"
     CHANGED = "changed"
     """It announces other types, another location, or another BOOTID than before."""
     GONE = "gone"
-    """It has said goodbye, or what it announced has expired."""
+    """It has said goodbye, or its announcements have expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenDevice:
-    """A device as it announces itself, at one moment."""
+    """A device at one moment, as it announces itself."""
 
     kind: SightingKind
     udn: str
@@ -37,13 +37,13 @@ class SeenDevice:
 
     @classmethod
     def of(cls, kind: SightingKind, device: AdvertisedDevice, **more: Any) -> Self:
-        """``device`` as it is now, with the fields that a subclass has beside these."""
+        """``device`` at this moment. ``more`` are the further fields of a subclass."""
         types = tuple(device.types)
         return cls(kind, device.udn, types, device.locations, device.is_root, device.server, **more)
 
     @property
     def description_url(self) -> str:
-        """The first of ``locations``; empty when there is none."""
+        """The first of ``locations``; empty without one."""
         return next(iter(self.locations), "")
 
 
@@ -53,12 +53,11 @@ S = TypeVar("S", bound=SeenDevice)
 class Sightings(AsyncIterator[S], Generic[S]):
     """An endless stream of sightings, for ``async for``. It ends when the control point closes.
 
-    Of one device the stream keeps one sighting that has not been taken yet, the latest, so that
-    it is bounded by the number of devices. Made by ``ControlPoint.devices``. One coroutine at a
-    time may iterate.
+    Made by ``ControlPoint.devices``. One coroutine at a time may iterate. Of each device, only the
+    latest sighting that was not taken is kept, so the memory is bounded by the number of devices.
 
-    ``make`` makes the sighting of a device; ``wanted`` is the device or service type to be seen,
-    None for root devices of all types.
+    ``make`` makes the sighting of a device. ``wanted`` is a device or service type; None: root
+    devices of all types.
     """
 
     def __init__(

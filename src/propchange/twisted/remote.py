@@ -30,14 +30,14 @@ class RemoteService(DescribedService):
         self._driver = driver
 
     def variables(self) -> Deferred[Mapping[str, StateVariable[Any]]]:
-        """The state variables that the service description declares. Fetched once.
+        """The state variables that the service description declares, by name. It is read once.
 
         Fails with DescriptionError, ConnectionFailed or TimedOut."""
         return Deferred.fromCoroutine(self.read_variables())
 
     def conversions(self) -> Deferred[Convert | None]:
-        """The functions that make typed values of texts, by variable; None, and a warning, if the
-        service description cannot be read: values are texts then."""
+        """Variable -> function from text to typed value, for each declared variable. None if the
+        service description cannot be read; a warning is then logged, and values are texts."""
         return Deferred.fromCoroutine(self.read_conversions())
 
     def subscribe(
@@ -49,10 +49,10 @@ class RemoteService(DescribedService):
         duration: int | None = None,
         variables: Iterable[str] = (),
     ) -> Subscription:
-        """Subscribe to this service and keep it so, with values of the types that the service
-        description declares; the rest is as for :meth:`ControlPoint.subscribe`.
+        """Subscribe to this service. Values have the types of the service description. The
+        arguments are those of :meth:`ControlPoint.subscribe`.
 
-        Raises DescriptionError when the service has no eventing, or no usable event URL."""
+        Raises DescriptionError if the service has no eventing, or no usable event URL."""
         self.check_eventing()
         return Subscription(
             self._driver,
@@ -67,10 +67,10 @@ class RemoteService(DescribedService):
 
 
 class RemoteDevice(DescribedDevice[RemoteService]):
-    """A root device with all that is embedded in it. Made by ``ControlPoint.device``.
+    """A root device with its embedded devices. Made by ``ControlPoint.device``.
 
-    ``device["Thermometer"]`` is the first of its services that is called so: by type, by
-    serviceId or by the short name in either; LookupError names those there are.
+    ``device["Thermometer"]`` is the first service with this name: its type, its serviceId, or the
+    short name in either. Raises LookupError, with the names of all services, for an unknown name.
     """
 
     def __init__(self, driver: SubscriberDriver, description: DeviceDescription) -> None:

@@ -1,4 +1,4 @@
-"""A service whose events Twisted sends: PublisherProtocol on a reactor."""
+"""A service that sends its events on a Twisted reactor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _pools: weakref.WeakKeyDictionary[Any, DeliveryPool] = weakref.WeakKeyDictionary
 
 
 def deliveries_of(reactor: Reactor) -> DeliveryPool:
-    """The delivery connections that everything on ``reactor`` shares."""
+    """The pool of delivery connections of ``reactor``, one for all services."""
     pool = _pools.get(reactor)
     if pool is None:
         pool = _pools[reactor] = DeliveryPool(TwistedRuntime(reactor))
@@ -39,21 +39,21 @@ def deliveries_of(reactor: Reactor) -> DeliveryPool:
 
 
 def default_policy() -> PublisherPolicy:
-    """The policy of a publisher that was given none: UDA 1.1, and an initial event 20 ms behind
-    the answer, because GUPnP drops what comes within 5 ms."""
+    """The default policy of a publisher: UDA 1.1. The initial event leaves 20 ms after the answer,
+    because GUPnP drops an event within 5 ms."""
     return PublisherPolicy(server=product("1.1"), initial_event_delay=INITIAL_EVENT_DELAY)
 
 
 class Service(upnp.Service):
-    """A :class:`propchange.Service` that publishes through Twisted.
+    """A :class:`propchange.Service` that sends its events on a Twisted reactor.
 
-    Its state variables are declared and assigned as there. Put :attr:`resource` at the event
-    URL: from then on assignments are events, with everything that the core does for them:
-    moderation, LastChange, merging for who is behind, several delivery URLs, expiry.
+    Declare and assign its state variables as there. Put :attr:`resource` at the event URL, or call
+    :meth:`listen`. From then on assignments are events: with moderation, LastChange, merging for
+    slow subscribers, several delivery URLs, expiry. In the end call :meth:`close`.
 
-    ``reactor`` is the reactor to use, None for the installed one; ``policy`` says what is granted
-    to whom; ``limits`` are the bounds. The other arguments are those of the base class. To be
-    assigned to in the reactor's thread, else RuntimeError.
+    ``reactor``: None for the installed one. ``policy``: what is granted, and to whom. ``limits``:
+    the caps. The other arguments are those of the base class. Assign in the reactor's thread;
+    in another one, an assignment raises RuntimeError.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Service(upnp.Service):
         self._listening: list[Any] = []
         self._closed = False
         self.on_publish: list[Callable[[dict[str, str]], object]] = []
-        """Each is called with the changes of every event, evented variable -> text, before they
-        are moderated or merged."""
+        """Functions that are called with each change (evented variable -> text), before moderation
+        and merging."""
 
     @property
     def id(self) -> str:
@@ -83,7 +83,7 @@ class Service(upnp.Service):
 
     @property
     def resource(self) -> Resource:
-        """The web resource for the event URL; always the same."""
+        """The web resource for the event URL: always the same object."""
         if self._resource is None:
             self._opened()
             self._resource = EventURL(self, self._policy, self._limits, self._reactor)
@@ -91,23 +91,23 @@ class Service(upnp.Service):
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """The subscriptions there are now, oldest first, to be read only."""
+        """The present subscriptions, oldest first. Do not change them."""
         return tuple(self._opened().protocol.subscriptions)
 
     def subscribed(self) -> Deferred[None]:
-        """Fires once a subscriber that is still there has had its initial event. Fails with
-        RuntimeError when the service is closed before."""
+        """Fires once one of the present subscribers has had its initial event. Fails with
+        RuntimeError if the service is closed before."""
         return Deferred.fromCoroutine(_not_closed(self._opened().subscribed()))
 
     def drained(self) -> Deferred[None]:
-        """Fires once every subscriber has been told everything, or cannot be told. Fails with
-        RuntimeError when the service is closed before."""
+        """Fires once all events are delivered or given up. Fails with RuntimeError if the service
+        is closed before."""
         return Deferred.fromCoroutine(_not_closed(self._opened().drained()))
 
     def listen(self, port: int = 0, interface: str = "") -> int:
-        """Listen on ``port`` (0: any) of ``interface``, an address, "" for all of IPv4, with a
-        :class:`~propchange.twisted.Site` that has :attr:`resource` at every path; gives the port.
-        For a program that has no site of its own. Raises CannotListenError of Twisted."""
+        """Listen on ``port`` (0: any) of ``interface``, an address ("": all of IPv4), with a
+        :class:`~propchange.twisted.Site` that has :attr:`resource` at every path. Returns the port.
+        It is for a program without a site of its own. Raises CannotListenError of Twisted."""
         self._opened()
         reactor: Any = self._reactor
         site = Site(self.resource, limits=self._limits, reactor=reactor, server=self._policy.server)
@@ -116,9 +116,9 @@ class Service(upnp.Service):
         return int(listening.getHost().port)
 
     def close(self) -> Deferred[None]:
-        """Send no more, for good, and stop listening. Fires when that is done. What has not been
-        delivered is not: see :meth:`drained`. Later requests are answered 503, and what is asked of
-        the service besides its values raises RuntimeError."""
+        """Stop sending and listening. Fires when that is done. Undelivered events are dropped: wait
+        for :meth:`drained` before. Later requests are answered with 503. Its values can still be
+        read and assigned; its other methods raise RuntimeError."""
         self._closed = True
         return Deferred.fromCoroutine(self._close())
 
@@ -137,19 +137,19 @@ class Service(upnp.Service):
 
     def receive_request(self, request: Request) -> Response:
         """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
-        :meth:`response_sent` or :meth:`response_lost` once it has left or cannot."""
+        :meth:`response_sent` once it has left, or :meth:`response_lost` if it cannot."""
         if self._closed:
             return Response(503, ((b"CONTENT-LENGTH", b"0"),), close=True)
         request.target = _PATH  # where the resource stands is for the site to know
         return self._opened().receive_request(request)
 
     def response_sent(self, response: Response) -> None:
-        """The answer has left: the initial event may go."""
+        """The response has left: the initial event may be sent."""
         if self._publication is not None:
             self._publication.response_sent(response)
 
     def response_lost(self, response: Response) -> None:
-        """The connection died before the answer was out."""
+        """The connection broke before the response had left."""
         if self._publication is not None:
             self._publication.response_lost(response)
 

@@ -1,4 +1,4 @@
-"""A subscription as a program on Twisted holds it."""
+"""A subscription on Twisted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ __all__ = ["Subscription"]
 
 
 class Subscription(SubscriptionView):
-    """One subscription, kept alive until it is closed. Made by ``ControlPoint.subscribe`` and
-    ``RemoteService.subscribe``."""
+    """One subscription. It is renewed and made again until it is closed.
+
+    Made by ``ControlPoint.subscribe`` and ``RemoteService.subscribe``. ``on_event`` and
+    ``on_status`` may be replaced at any time. ``closed`` fires once it is closed."""
 
     def __init__(
         self,
@@ -40,9 +42,10 @@ class Subscription(SubscriptionView):
         self.on_event = on_event
         self.on_status = on_status
         self.service = service
-        """The service, None for a subscription to a bare URL."""
+        """The service. None for a subscription to an event URL without a description."""
         self.when_granted: Deferred[Subscription] | None = Deferred() if wait else None
-        """With ``wait``: fires with the subscription, or fails. Without: None."""
+        """With ``wait``: fires with the subscription once it is granted, or fails with
+        SubscriptionRefused or ConnectionFailed. Without ``wait``: None."""
         self.closed: Deferred[None] = Deferred()
         self._begun = driver.subscribe(
             self,
@@ -77,7 +80,7 @@ class Subscription(SubscriptionView):
 
     def close(self) -> Deferred[None]:
         """Unsubscribe. Fires when the device has answered, or after
-        ``Limits.unsubscribe_seconds``. Safe to call again."""
+        ``Limits.unsubscribe_seconds``. May be called again."""
         if self.closed.called:
             return succeed(None)
         done: Deferred[None] = Deferred()
