@@ -1,27 +1,28 @@
-"""A control point on a runtime: SubscriberProtocol, and everything that it needs from outside.
+"""A control point on a runtime: SubscriberProtocol with its clock, its sockets and its requests.
 
 How it works, for whoever changes it:
 
 * The protocol decides, and has no clock and no socket. This module gives it inputs: NOTIFY requests
-  from the listener, answers from devices, deadlines, the addresses of this machine, a clock that
-  has jumped, and what discovery says of a device.
+  from the listener, answers from devices, deadlines, the addresses of this machine, jumps of the
+  clock, and the news of devices that discovery has.
 * After an input the protocol is *drained*: :meth:`SubscriberDriver._drain` hands its outcomes out,
   and if the protocol has changed, sends its requests and sets the timer to its next deadline. A
   NOTIFY does not drain. It is answered first, and the drain follows at the next turn of the loop,
   once for all NOTIFY requests of this turn. So the application, however slow, never delays an
   answer to a device.
 * The outcomes of one subscription go to its :class:`Recipient`, the object that the program holds,
-  in the order in which they happened; CLOSED is the last one. What a recipient does may lead to
-  another drain while the first one is under way: then the first one goes on with what is new.
+  in the order in which they happened. CLOSED is the last one. A recipient may call the driver, so
+  that a second drain begins inside the first one. The second one then hands nothing out: the first
+  one continues with the new outcomes.
 * Each request of the protocol runs as a coroutine of its own and ends in one of three inputs:
   ``response_received``, ``described`` or ``request_failed``. DESCRIBE is not a message: the
   description is read again, and the service is looked for in it by its serviceId.
 * While there are subscriptions, the addresses of this machine are read every
   ``Limits.address_seconds``. A control point that listens on one address sends from it alone, and
-  tells the protocol that the others are not to be tried.
+  tells the protocol not to try the others.
 * :meth:`SubscriberDriver.close` has two parts. First every subscription is given back: UNSUBSCRIBE
-  is sent, and answers are waited for, ``Limits.unsubscribe_seconds`` at most. Then everything ends,
-  whatever is still under way; each subscription that is left gets its CLOSED.
+  is sent, and answers are waited for, ``Limits.unsubscribe_seconds`` at most. Then everything that
+  still runs is ended, and each remaining subscription gets its CLOSED.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ __all__ = ["Recipient", "SubscriberDriver", "refusal_of"]
 
 
 class Recipient(Protocol):
-    """What the program holds of one subscription. Its methods do not raise."""
+    """The object for one subscription that the program holds. Its methods do not raise."""
 
     @property
     def service(self) -> DescribedService | None:
@@ -83,9 +84,10 @@ class Recipient(Protocol):
 class SubscriberDriver:
     """Drives a SubscriberProtocol on a runtime.
 
-    Call :meth:`open`, then :meth:`subscribe`, and in the end :meth:`close`. ``interfaces`` and
-    ``machine`` are how this machine is looked at. ``search`` and ``off_link_locations`` are as for
-    :class:`.Discovery`. ``tap`` is called with each Request and Response and each outcome.
+    Call :meth:`open`, then :meth:`subscribe`, and in the end :meth:`close`. ``interfaces`` gives
+    the addresses of this machine, ``machine`` the rest that a diagnosis asks. ``search`` and
+    ``off_link_locations`` are those of :class:`.Discovery`. ``tap`` is called with each Request,
+    each Response and each outcome.
     """
 
     def __init__(
@@ -157,8 +159,8 @@ class SubscriberDriver:
         self, interface: str | None, ports: Sequence[int], *, discovery: bool = False
     ) -> None:
         """Listen on the first free one of ``ports`` of ``interface``, the name of a network
-        interface or an address of this machine, None for all; with ``discovery`` to what devices
-        announce, too. Raises ConnectionFailed, in words, when that cannot be had."""
+        interface or an address of this machine, None for all. With ``discovery`` also listen to
+        announcements. Raises ConnectionFailed, with a sentence for people, when it cannot."""
         host = None if interface is None else self.interfaces.host_of(interface)
         try:
             await self.listener.open(host, ports)
@@ -227,8 +229,8 @@ class SubscriberDriver:
     def describe(
         self, description_url: str | None, udn: str | None, seconds: float | None
     ) -> Coroutine[Any, Any, DeviceDescription]:
-        """Get the description at a URL, or of the device with ``udn``, which is searched for. What
-        is made of it has to be given to ``discovery.follow`` at once.
+        """Read the description at a URL, or search for the device with ``udn`` and read its
+        description. Give the device object that is made of it to ``discovery.follow`` at once.
 
         Raises ValueError for both or neither at once; the coroutine raises as
         :meth:`.Documents.description` and :meth:`.Discovery.find`."""
@@ -250,12 +252,12 @@ class SubscriberDriver:
         variables: Iterable[str],
         device: Hashable = None,
     ) -> SubscriptionRecord:
-        """Begin a subscription. With ``wait`` the first failure is told as REFUSED and ends it;
-        without, it keeps trying. The rest is as for :meth:`.SubscriberProtocol.subscribe`; of a
-        service the device is known by its UDN.
+        """Begin a subscription. With ``wait`` the first failure ends it, with the status REFUSED;
+        without, it is tried again. The other arguments are those of
+        :meth:`.SubscriberProtocol.subscribe`; for a service, ``device`` is the UDN of its device.
 
-        Raises RuntimeError before there is a port that events can come to, and when the control
-        point is closed."""
+        Raises RuntimeError while there is no port for events, and when the control point is
+        closed."""
         self.check_open()
         if not self.port:
             raise RuntimeError("listen first: events need a port to arrive at")
@@ -318,7 +320,7 @@ class SubscriberDriver:
         return response
 
     def tell(self, inform: Callable[[Hashable, float], None], device: Hashable) -> None:
-        """Tell the protocol of a device, by one of its inputs."""
+        """Call an input of the protocol that takes a device and the time."""
         inform(device, self.now())
         self._queue_drain()
 

@@ -36,8 +36,10 @@ __all__ = ["Diagnoses"]
 
 
 class Diagnoses:
-    """Makes the diagnoses of one control point, ``limits.diagnoses`` at a time. ``callers`` is what
-    the listener notes who connects in; the connections that are made here are not counted."""
+    """Makes the diagnoses of one control point, ``limits.diagnoses`` at a time.
+
+    ``callers`` is the history of the connections to the listener. Connections that are made here
+    are left out of it."""
 
     def __init__(self, requests: Requests, callers: ConnectionHistory, machine: Machine) -> None:
         self._requests = requests
@@ -123,7 +125,7 @@ class Diagnoses:
 
     async def probe_device(self, url: str, source: Endpoint | None) -> Probe:
         """Connect to the host and port of ``url``, from the address of ``source`` if given, and end
-        the connection at once. Raises ValueError for what is no http URL."""
+        the connection at once. Raises ValueError for a URL that is not http://."""
         endpoint = scoped(locate(url).endpoint, 0 if source is None else source.scope)
         of_the_other_family = (
             source is not None
@@ -183,7 +185,7 @@ class Diagnoses:
         return Probe(where, Reach.ACCEPTED if come else Reach.SOMEBODY_ELSE)
 
     async def _exchange(self, exchange: Exchange, request: Request, until: float) -> None:
-        """Send ``request``. What is answered, if anything, does not matter."""
+        """Send ``request`` and wait for an answer, whatever it says."""
         try:
             seconds = min(self._limits.diagnosis_seconds / 2, self._left(until))
             await exchange.send(request, seconds)

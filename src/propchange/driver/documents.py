@@ -31,8 +31,8 @@ class Documents:
         self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
     ) -> tuple[bytes, str]:
         """The document at ``url``, and the URL that gave it after redirects. Raises
-        DescriptionError for another status than 200 and for what is no HTTP, ConnectionFailed,
-        TimedOut, and ValueError for no http:// URL."""
+        DescriptionError when the answer is not HTTP or has another status than 200,
+        ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
         try:
             answer = await self._requests.fetch(
                 url, headers=self._headers, source=self.source, redirects=redirects
@@ -44,8 +44,8 @@ class Documents:
     async def description(
         self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
     ) -> DeviceDescription:
-        """The description at ``url``. Raises as :meth:`read`, and DescriptionError when it is
-        none."""
+        """The description at ``url``. Raises as :meth:`read`, and DescriptionError for another
+        document."""
         document, found_at = await self.read(url, redirects)
         return parse_description(document, found_at, self.limits)
 
