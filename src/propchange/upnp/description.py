@@ -113,10 +113,10 @@ def _add_device(parts: list[str], placed: PlacedDevice, prefix: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ServiceDescription:
-    """A service as its device describes it. The URLs are absolute; ``event_url`` is empty when
-    the service has no eventing (SUB-03), the others when the device gave none. A URL that cannot
-    be used is empty too; for the event URL ``event_url_problem`` is then a sentence that says why.
-    ``udn`` is that of the device that the service belongs to."""
+    """A service in a device description. The URLs are absolute. ``event_url`` is empty if the
+    service has no eventing (SUB-03), the others if the device gives none. A URL that cannot be used
+    is empty too; ``event_url_problem`` is then a sentence with the reason, for the event URL.
+    ``udn`` is the UDN of the device with this service."""
 
     service_type: str
     service_id: str
@@ -128,8 +128,8 @@ class ServiceDescription:
 
     @property
     def name(self) -> str:
-        """The short name: what stands between ``service:`` and the version in the type, or the
-        tail of the serviceId when the type is no such URN."""
+        """The short name: the part between ``service:`` and the version in the type. If the type
+        is no such URN, the last part of the serviceId."""
         parts = self.service_type.split(":")
         if len(parts) >= 5 and parts[-3] == "service":
             return parts[-2]
@@ -137,7 +137,7 @@ class ServiceDescription:
 
     @property
     def id_tail(self) -> str:
-        """What follows the last colon of the serviceId."""
+        """The part behind the last colon of the serviceId."""
         return self.service_id.rpartition(":")[2]
 
 
@@ -146,11 +146,11 @@ _NAMES = tuple(map(attrgetter, ("service_type", "service_id", "id_tail", "name")
 
 @dataclass(frozen=True, slots=True)
 class DeviceDescription:
-    """A device as it describes itself. Texts that it left out are empty.
+    """A device description. Texts that the device left out are empty.
 
-    ``url`` is where the description came from, ``uda`` the version in its specVersion,
-    ``problems`` one sentence for each thing that was dropped (of the whole tree, in the root).
-    ``description["Thermometer"]`` is :meth:`service`; iterating gives :meth:`all_services`.
+    ``url`` is the URL that it was read from. ``uda`` is the version in its specVersion.
+    ``problems`` has a sentence for each part that was dropped; the root has those of the whole
+    tree. ``description["Thermometer"]`` is :meth:`service`; iterating yields :meth:`all_services`.
     """
 
     url: str
@@ -172,7 +172,7 @@ class DeviceDescription:
     problems: tuple[str, ...] = ()
 
     def all_devices(self) -> Iterator[DeviceDescription]:
-        """This device and all that are embedded in it, in the order of the document."""
+        """This device and all embedded devices, in the order of the document."""
         yield self
         for device in self.devices:
             yield from device.all_devices()
@@ -183,13 +183,13 @@ class DeviceDescription:
             yield from device.services
 
     def find_device(self, udn: str) -> DeviceDescription | None:
-        """The device of the tree that has this UDN, in whatever letters; None when none has."""
+        """The device of the tree with this UDN, in upper or lower case. None without one."""
         key = udn_key(udn)
         return next((each for each in self.all_devices() if udn_key(each.udn) == key), None)
 
     def has_event_urls_of(self, other: DeviceDescription) -> bool:
-        """Whether its services have the event URLs that they have in ``other``, wherever the two
-        descriptions came from: then a subscription that was made by one is good by the other."""
+        """Whether the services have the same event URLs in ``other``, which may have another URL
+        itself. A subscription by one description is then valid by the other."""
         return _event_urls(self) == _event_urls(other)
 
     def service(self, name: str) -> ServiceDescription:
@@ -234,11 +234,11 @@ class DeviceDescription:
 def parse_description(
     document: bytes, url: str, limits: Limits = DEFAULT_LIMITS
 ) -> DeviceDescription:
-    """Read the description that was fetched from ``url``, liberally: elements may be missing,
-    in any name space, with URLs absolute or relative to ``URLBase`` or to ``url`` (SUB-05).
+    """Read the description that was fetched from ``url``. Lenient: elements may be missing or in
+    any namespace, and URLs may be absolute or relative to ``URLBase`` or to ``url`` (SUB-05).
 
-    What is dropped is told in ``problems``. Raises :exc:`DescriptionError` when there is no
-    device in it at all.
+    ``problems`` of the result has the parts that were dropped. Raises :exc:`.DescriptionError` if
+    the document has no device.
     """
     root = parse_root(document, limits, f"the description at {url}", "root")
     device = root.find("device")

@@ -1,4 +1,4 @@
-"""A device: its services, its embedded devices, and where each of them stands."""
+"""A device: its services, its embedded devices, and the UDN, serviceId and path of each."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _TEXTS = (
 
 
 class Device:
-    """A device to be hosted: a root device, or one embedded in another.
+    """A device to be hosted: a root device, or a device that is embedded in another.
 
-    ``udn`` is the unique device name, with or without ``uuid:`` in front; it should be the same
-    each time the device starts (UDA 2.0 §1.1.4). Left out, the host makes one, and embedded
-    devices derive theirs from it. The other texts are those of the description (UDA 2.0 §2.3);
-    empty ones are left out of it.
+    ``udn`` is the unique device name, with or without ``uuid:`` in front. It should be the same at
+    each start of the device (UDA 2.0 §1.1.4). By default the host makes one, and the UDNs of
+    embedded devices are derived from it. The other texts are those of the description (UDA 2.0
+    §2.3); the description leaves out empty ones. Host it with :func:`propchange.host`.
 
-    Raises ``TypeError`` and ``ValueError`` for texts that cannot be sent, and ``ValueError`` when
-    the same service or device is in the tree twice or two services have the same serviceId.
+    Raises ``TypeError`` or ``ValueError`` for texts that cannot be sent. Raises ``ValueError`` for
+    a service or device that is in the tree twice, and for two services with the same serviceId.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Device:
         return f"<Device {self.friendly_name!r} {self.device_type}>"
 
     def all_devices(self) -> Iterator[Device]:
-        """This device and all that are embedded in it, in the order of the description."""
+        """This device and all embedded devices, in the order of the description."""
         yield self
         for device in self.devices:
             yield from device.all_devices()
@@ -103,10 +103,8 @@ class Device:
 
 
 class PlacedService(NamedTuple):
-    """A service with what tells it from all others of its root device.
-
-    The three paths are relative; what they are relative to is up to the host.
-    """
+    """A service with its identity in its root device. Its three paths are relative to a path that
+    the host chooses."""
 
     service: Service
     service_id: str
@@ -115,22 +113,22 @@ class PlacedService(NamedTuple):
 
     @property
     def scpd_path(self) -> str:
-        """Where the service description is to be had."""
+        """The path of the service description."""
         return f"{self.segment}/scpd.xml"
 
     @property
     def control_path(self) -> str:
-        """Where actions are to be POSTed."""
+        """The path that actions are POSTed to."""
         return f"{self.segment}/control"
 
     @property
     def event_path(self) -> str:
-        """Where to SUBSCRIBE; empty for a service without evented variables (SUB-02)."""
+        """The path for SUBSCRIBE; empty for a service without evented variables (SUB-02)."""
         return f"{self.segment}/event" if self.service.evented else ""
 
 
 class PlacedDevice(NamedTuple):
-    """A device with its UDN and those of the devices embedded in it."""
+    """A device with its UDN, its placed services and its placed embedded devices."""
 
     device: Device
     udn: str
@@ -138,7 +136,7 @@ class PlacedDevice(NamedTuple):
     devices: tuple[PlacedDevice, ...]
 
     def all_devices(self) -> Iterator[PlacedDevice]:
-        """This device and all that are embedded in it, in the order of the description."""
+        """This device and all embedded devices, in the order of the description."""
         yield self
         for device in self.devices:
             yield from device.all_devices()
@@ -150,7 +148,7 @@ class PlacedDevice(NamedTuple):
 
 
 def normal_udn(udn: str) -> str:
-    """``udn`` with ``uuid:`` in front. Raises ``ValueError`` for what cannot stand in a USN."""
+    """``udn`` with ``uuid:`` in front. Raises ``ValueError`` for a text that a USN cannot carry."""
     bare = udn[5:] if udn[:5].lower() == "uuid:" else udn
     if not re.fullmatch(r"[!-~]+", bare):
         raise ValueError(f"{udn!r} is not a UDN: it looks like uuid:<a UUID>")
@@ -158,13 +156,13 @@ def normal_udn(udn: str) -> str:
 
 
 def place_device(device: Device, udn: str) -> PlacedDevice:
-    """Give every device under the root ``device`` its UDN and every service its serviceId and
-    path. The same tree with the same ``udn`` always gives the same.
+    """Give every device under the root ``device`` its UDN, and every service its serviceId and
+    path. The result depends on the tree and on ``udn`` only.
 
-    ``udn`` is that of the root, whatever ``device.udn`` says. No two services have the same
-    serviceId or path (SUB-04): a serviceId that was given stays, default ones are numbered from
-    the second on. Embedded devices without a UDN get one that follows from ``udn`` and their
-    position. Raises ``ValueError`` when an embedded device has the UDN of the root.
+    ``udn`` is the UDN of the root; ``device.udn`` is ignored. No two services have the same
+    serviceId or path (SUB-04): a given serviceId stays, default ones are numbered from the second
+    on. An embedded device without a UDN gets one that is derived from ``udn`` and its position.
+    Raises ``ValueError`` if an embedded device has the UDN of the root.
     """
     root_udn = normal_udn(udn)
     if any(embedded.udn == root_udn for embedded in device.all_devices() if embedded is not device):

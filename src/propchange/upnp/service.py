@@ -1,4 +1,4 @@
-"""A service: its type, its state variables, their values."""
+"""A service of a device: its type, its state variables and their values."""
 
 from __future__ import annotations
 
@@ -40,23 +40,24 @@ OnAction = Callable[[Request], Response | Awaitable[Response]]
 
 
 class ServiceSink(Protocol):
-    """Where the changes of a hosted service go."""
+    """The receiver of the changes of a hosted service."""
 
     def check_caller(self) -> None:
-        """Raise when called from a thread in which the service must not be changed."""
+        """Raises in a thread in which the service must not be changed."""
 
     def publish(self, changes: dict[str, str]) -> None:
-        """Take variables that have really changed, evented ones only, with their texts for
-        the wire. Must not wait. When it raises, the assignment is undone."""
+        """Receive the evented variables that have changed, with their texts for the wire. It must
+        not wait. If it raises, the assignment is undone."""
 
     def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
-        """Call ``callback`` at the next turn of the loop; the result cancels that."""
+        """Call ``callback`` at the next turn of the loop. The result is a function that cancels
+        that."""
 
 
 def default_service_id(service_type: str) -> str:
-    """The serviceId of the only service of that type in a device: ``urn:upnp-org:serviceId:Name``
-    for a standard type and ``urn:<domain>:serviceId:Name`` for a vendor's (UDA 2.0 §2.3).
-    Raises ``ValueError`` when ``service_type`` is not the type of a service."""
+    """The serviceId of a service that is the only one of its type in a device:
+    ``urn:upnp-org:serviceId:Name`` for a standard type and ``urn:<domain>:serviceId:Name`` for a
+    vendor's (UDA 2.0 §2.3). Raises ``ValueError`` for a text that is no service type."""
     found = _TYPE.fullmatch(service_type)
     if found is None:
         raise ValueError(
@@ -68,33 +69,34 @@ def default_service_id(service_type: str) -> str:
 
 
 class Service:
-    """A set of state variables that a device publishes.
+    """A service of a device: the state variables that it publishes.
 
-    Usually a subclass, with the variables as its attributes::
+    Usually it is a subclass, with the variables as attributes::
 
         class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
             temperature = StateVariable("r4", initial=20.0)
 
-    or made at run time, ``Service(type=…, variables=[StateVariable("r4", name="Temperature")])``
-    or :meth:`from_scpd`; then the values are got and set by ``service["Temperature"]``. Both
-    ways go together: ``variables`` are added to those of the class.
+    It can also be made at run time, by ``Service(type=…, variables=[StateVariable("r4",
+    name="Temperature")])`` or :meth:`from_scpd`. Its values are then read and assigned by
+    ``service["Temperature"]``. ``variables`` are added to those of the class.
 
-    An assignment raises ``TypeError`` or ``ValueError`` for a value that the variable cannot
-    take, and then nothing has changed. Until the service is hosted an assignment only sets the
-    value; from then on it is one event, unless the value is equal to the one before or the
-    variable is not evented.
+    An assignment raises ``TypeError`` or ``ValueError`` for a value that the variable does not
+    accept; nothing has changed then. Before the service is hosted, an assignment only sets the
+    value. Afterwards it is one event, unless the value is equal to the present one or the variable
+    is not evented.
 
-    Variables with ``evented="LastChange"`` go out inside the variable LastChange, which is
-    declared by itself and takes at most one event per 0.2 s; see :meth:`instance`. A subclass
-    leaves inherited variables out with ``without=["Loudness", …]`` in its class line.
+    Variables with ``evented="LastChange"`` are sent in the variable LastChange, which is declared
+    automatically and evented at most once per 0.2 s; see :meth:`instance`. A subclass removes
+    inherited variables with ``without=["Loudness", …]`` in its class line.
 
-    ``id`` is the serviceId; left out it is made of the type, and numbered where a device has
-    several services of that name. ``on_action`` answers the POSTs to the controlURL: a callable
-    or, in a subclass, a method, taking the ``Request`` and returning a ``Response`` or an
-    awaitable of one. None: every action is answered with UPnP error 401.
+    ``id`` is the serviceId. The default is derived from the type, and numbered if the device has
+    several services of that name. ``on_action`` answers the POSTs to the controlURL. It is a
+    function or, in a subclass, a method. It takes the :class:`propchange.Request` and returns a
+    :class:`propchange.Response` or an awaitable of one. None: every action is answered with UPnP
+    error 401.
 
-    Raises ``TypeError`` when there is no type, ``ValueError`` for a type or an id that is none
-    and for variables without a name or with the same one.
+    Raises ``TypeError`` without a type. Raises ``ValueError`` for a malformed type or id, for a
+    variable without a name, and for two variables with the same name.
     """
 
     on_action: OnAction | None = None
@@ -174,10 +176,10 @@ class Service:
         on_action: OnAction | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> Self:
-        """A service with the state variables of a service description (SCPD). The document is
-        kept and served as it is, with the actions that stand in it.
+        """Make a service with the state variables of a service description (SCPD). The document is
+        served unchanged, with its actions.
 
-        Raises :exc:`DescriptionError` when the document cannot be used."""
+        Raises :exc:`.DescriptionError` for a document that cannot be used."""
         variables = parse_scpd(document, limits).variables.values()
         service = cls(type=type, variables=variables, id=id, on_action=on_action)
         service.__document = document
@@ -193,18 +195,18 @@ class Service:
 
     @property
     def service_id(self) -> str:
-        """The serviceId that was given, else the default of the type. In a device that has
-        several of that name the one of :func:`propchange.upnp.device.place` counts."""
+        """The given serviceId, or the default of the type. If the device has several services of
+        that name, its description has a numbered one."""
         return self.__default_id if self.__id is None else self.__id
 
     @property
     def has_own_id(self) -> bool:
-        """Whether the serviceId was given, so that it must not be numbered."""
+        """Whether the serviceId was given. It is then not numbered."""
         return self.__id is not None
 
     def scpd(self, uda: str = "1.1") -> bytes:
-        """The service description (SCPD): the document that the service was made from, else one
-        made of its variables, as the architecture ``uda`` ("1.0", "1.1" or "2.0") wants it."""
+        """The service description (SCPD): the document of :meth:`from_scpd`, or one made of the
+        variables, for the architecture ``uda`` ("1.0", "1.1" or "2.0")."""
         return self.__document or build_scpd(self.__variables.values(), uda)
 
     @property
@@ -214,28 +216,28 @@ class Service:
 
     @property
     def evented(self) -> tuple[str, ...]:
-        """The wire names of the evented variables; empty when the service has no eventing
+        """The wire names of the evented variables. Empty if the service has no eventing
         (SUB-01)."""
         return tuple(self.__evented)
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """Wire name -> value as of now: a copy."""
+        """Wire name -> present value. A copy."""
         return {name: self.read_variable(v) for name, v in self.__variables.items()}
 
     @property
     def hosted(self) -> bool:
-        """Whether assignments become events."""
+        """Whether the service is hosted: assignments then send events."""
         return self.__sink is not None
 
     # --- values ---
 
     def __getitem__(self, name: str) -> Any:
-        """The value of a variable by its wire name; ``KeyError`` when there is none."""
+        """The value of a variable by its wire name. Raises ``KeyError`` for an unknown name."""
         return self.read_variable(self.__find(name))
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Assign to a variable by its wire name, as to the attribute."""
+        """Assign to a variable by its wire name, like an assignment to the attribute."""
         self.assign_variable(self.__find(name), value)
 
     def __contains__(self, name: object) -> bool:
@@ -245,14 +247,14 @@ class Service:
         return iter(self.__variables)
 
     def read_variable(self, variable: StateVariable[Any]) -> Any:
-        """What the attribute of a :class:`StateVariable` reads."""
+        """For :class:`.StateVariable`: the value of the attribute."""
         batch = self.__batch
         if batch is None or is_inside(batch):
             return self.__values[variable.name]
         return self.__settled(variable.name)
 
     def assign_variable(self, variable: StateVariable[Any], value: Any) -> None:
-        """What assigning to the attribute of a :class:`StateVariable` does."""
+        """For :class:`.StateVariable`: assign to the attribute."""
         sink = self.__sink
         if sink is not None:
             sink.check_caller()
@@ -287,8 +289,8 @@ class Service:
             values[name] = value
 
     def initial_texts(self) -> dict[str, str]:
-        """The evented variables with their texts for an initial event; LastChange with the full
-        state (LC-07). What a batch that is still open has assigned is not in it (UDA 2.0 §4.3)."""
+        """The evented variables with their texts for an initial event. LastChange has the full
+        state (LC-07). Assignments of an open batch are not in it (UDA 2.0 §4.3)."""
         texts = {name: v.format(self.__settled(name)) for name, v in self.__evented.items()}
         if self.__indirect:
             settled = dict(self.__values)
@@ -304,27 +306,27 @@ class Service:
 
     @property
     def instances(self) -> tuple[int, ...]:
-        """The InstanceIDs that are valid: 0, and those that were added."""
+        """The valid InstanceIDs: 0, and those that were added."""
         if not self.__indirect:
             return ()
         return (0, *(key[0] for key in self.__values if not isinstance(key, str) and not key[1]))
 
     def instance(self, number: int) -> ServiceInstance:
-        """The variables of the instance ``number``, which is valid, as a mapping::
+        """The variables of the instance ``number`` as a mapping::
 
-            service.instance(0)["Volume", "LF"] = 20  # another channel than the attribute's
+            service.instance(0)["Volume", "LF"] = 20  # a channel other than the attribute's
             service.instance(1)["Mute"] = True        # another instance
 
-        Each is told in LastChange. Raises LookupError when there is no such instance, which is
-        every one where no variable is evented through LastChange."""
+        Assignments are evented through LastChange. Raises LookupError for an invalid instance. A
+        service without LastChange has no instance."""
         if number not in self.instances:
             known = ", ".join(map(str, self.instances)) or "none"
             raise LookupError(f"{self.__type} has no instance {number}; there are: {known}")
         return ServiceInstance(self, number)
 
     def add_instance(self, number: int) -> ServiceInstance:
-        """Another instance, in which every variable has its initial value: one event. Raises
-        ValueError when it is there already, or when the service has no instances."""
+        """Add an instance, with the initial value of every variable. This is one event. Raises
+        ValueError if it exists already, or if the service has no instances."""
         self.__check_instances(check_number(number))
         if number in self.instances:
             raise ValueError(f"{self.__type} has an instance {number} already")
@@ -336,8 +338,8 @@ class Service:
         return ServiceInstance(self, number)
 
     def remove_instance(self, number: int) -> None:
-        """Instance ``number`` is valid no more. Raises ValueError for instance 0, which is always
-        there, and LookupError for one that is not."""
+        """Remove the instance ``number``. Raises ValueError for instance 0, which always exists,
+        and LookupError for an invalid one."""
         self.__check_instances(number)
         if number == 0:
             raise ValueError("instance 0 is that of the attributes, and stays")
@@ -347,7 +349,7 @@ class Service:
         )
 
     def read_instance(self, number: int, name: str, channel: str | None) -> Any:
-        """For :class:`ServiceInstance`: a value; KeyError when there is none."""
+        """For :class:`.ServiceInstance`: a value. Raises KeyError without one."""
         key = self.__key(number, name, channel)
         batch = self.__batch
         value = (
@@ -361,7 +363,7 @@ class Service:
         return value
 
     def assign_instance(self, number: int, name: str, channel: str | None, value: Any) -> None:
-        """For :class:`ServiceInstance`: take a value, as an assignment to the attribute does."""
+        """For :class:`.ServiceInstance`: assign a value, like an assignment to the attribute."""
         key = self.__key(number, name, channel)
         variable = self.__variables[name]
         if isinstance(key, str):
@@ -394,7 +396,7 @@ class Service:
         self.__check_batch()
 
     def __write(self, changes: Mapping[Key, Any]) -> None:
-        """Set these values, or take them away, in one event."""
+        """Set or remove these values, in one event."""
         before = {key: self.__values.get(key, ABSENT) for key in changes}
         _put(self.__values, changes)
         if self.__batch is not None:
@@ -408,18 +410,18 @@ class Service:
     def batch(self) -> Batch:
         """``with service.batch():`` makes one event of the assignments inside, sent at the end.
 
-        Reading inside gives the new values. An exception undoes the assignments and sends
-        nothing. A batch in a batch is part of it: it sends nothing itself, and an exception in
-        it undoes what was assigned in it. A value that was changed and changed back sends
-        nothing.
+        Inside, the variables have the new values. An exception undoes the assignments, and no event
+        is sent. A batch inside of a batch is part of the outer one: it sends no event of its own,
+        and an exception in it undoes its own assignments. A value that is changed and changed back
+        is not sent.
 
-        Not to be held across an ``await``: ``RuntimeError``, and the assignments are undone.
-        (While the service is not hosted there is no loop whose turns could tell.)
+        Do not ``await`` inside: that raises ``RuntimeError``, and the assignments are undone. (This
+        cannot be noticed while the service is not hosted, because there is no loop.)
         """
         return Batch(self)
 
     def open_batch(self, batch: Batch) -> None:
-        """For :class:`Batch`: it is being entered."""
+        """For :class:`.Batch`: enter it."""
         sink = self.__sink
         if sink is not None:
             sink.check_caller()
@@ -430,7 +432,7 @@ class Service:
         self.__batch = batch
 
     def close_batch(self, batch: Batch, keep: bool) -> None:
-        """For :class:`Batch`: it is being left; ``keep`` is False after an exception."""
+        """For :class:`.Batch`: leave it. ``keep`` is False after an exception."""
         if batch.state is BatchState.OPEN and self.__batch is not batch:
             self.__break_batch()
         if batch.state is BatchState.BROKEN:
@@ -450,8 +452,8 @@ class Service:
             self.__publish(batch.before, self.__sink)
 
     def __publish(self, before: Mapping[Key, Any], sink: ServiceSink) -> None:
-        """One event for what the values are now that were those of ``before``. When it fails,
-        they are that again."""
+        """Send one event for the values that differ from ``before``. If that fails, restore
+        ``before``."""
         try:
             changes = {}
             told: list[Key] = []
@@ -474,14 +476,14 @@ class Service:
             raise
 
     def __is_told(self, key: Key, before: Any) -> bool:
-        """Whether LastChange tells what is under ``key`` now, where ``before`` was."""
+        """Whether LastChange carries the change of ``key`` from ``before`` to its value now."""
         variable = self.__indirect.get(key if isinstance(key, str) else key[1])
         now = self.__values.get(key, ABSENT)
         return variable is not None and now is not ABSENT and not _same(variable, now, before)
 
     def __check_batch(self) -> None:
-        """Break the open batch when the running code is not inside it, and raise when the
-        running code is inside one that is broken already."""
+        """Break the open batch if the running code is not inside it. Raises if the running code is
+        inside of a broken batch."""
         if self.__batch is not None and not is_inside(self.__batch):
             self.__break_batch()
         if self.__broken_batches:
@@ -513,8 +515,8 @@ class Service:
     # --- hosting ---
 
     def attach(self, sink: ServiceSink) -> None:
-        """From now on assignments go to ``sink``. Raises ``RuntimeError`` when the service is
-        hosted already: one service is in one device, hosted once."""
+        """Send assignments to ``sink`` from now on. Raises ``RuntimeError`` if the service is
+        hosted already: a service belongs to one device, which is hosted once."""
         if self.__sink is not None:
             raise RuntimeError(f"{self!r} is hosted already")
         self.__sink = sink
