@@ -227,7 +227,7 @@ async def test_an_outage_is_told_and_survived(until: Until) -> None:
             await hosted.close()
             await follow_to(Status.RESUBSCRIBING)
             await until(lambda: subscription.granted is None)
-            await until(lambda: subscription._record.failures >= 2)
+            await until(lambda: subscription.record.failures >= 2)
             async with hosting(thermometer, port=hosted.port, **options):
                 await follow_to(Status.ACTIVE)
             assert statuses[0] == (Status.ACTIVE, Cause.INITIAL_EVENT)

@@ -40,7 +40,7 @@ async def test_a_subscription_that_hears_nothing_is_made_again_from_another_addr
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         having(point, "127.0.0.1", "127.0.0.2")
         async with point.subscribe_url(device.event_url) as subscription:
-            record = subscription._record
+            record = subscription.record
             await until(lambda: subscription.status is Status.DEAF)
             assert subscription.status_cause is Cause.NO_INITIAL_EVENT
             assert "127.0.0.1:" in subscription.status_reason
@@ -75,7 +75,7 @@ async def test_an_address_that_this_machine_has_no_longer_is_noticed(
     async with raw_device() as device, ControlPoint(limits=limits) as point:
         async with point.subscribe_url(device.event_url) as subscription:
             await device.notify(subscription.callback, "uuid:1", 0, A="1")
-            record = subscription._record
+            record = subscription.record
             record.advertised = record.advertised._replace(source=Endpoint("192.0.2.5", 0))
             having(point, "127.0.0.1", "192.0.2.6")
             await until(lambda: subscription.sid == "uuid:2")
@@ -140,7 +140,7 @@ async def test_a_renewal_that_nobody_answers_for_is_known_at_once_and_who_is_bac
             request = again.of("SUBSCRIBE")[-1]
             if "callback" not in request.fields:  # the SID is good still, and not enough
                 await until(lambda: "callback" in again.of("SUBSCRIBE")[-1].fields)
-            await until(lambda: subscription._record.expires is not None)
+            await until(lambda: subscription.record.expires is not None)
             await again.notify(subscription.callback, subscription.sid, 0, A="2")
             await until(lambda: subscription.values == {"A": "2"})
             await subscription.close()

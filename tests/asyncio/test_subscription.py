@@ -177,7 +177,7 @@ async def test_a_control_point_that_ends_tells_who_waits_for_a_grant(raw_device:
 async def test_before_it_is_entered_there_is_nothing_to_tell(raw_device: Any) -> None:
     async with raw_device() as device, ControlPoint() as point:
         subscription = point.subscribe_url(device.event_url)
-        for name in ("values", "status", "sid", "callback", "granted", "expires_in", "_record"):
+        for name in ("values", "status", "sid", "callback", "granted", "expires_in", "record"):
             with pytest.raises(RuntimeError, match="async with"):
                 getattr(subscription, name)
         with pytest.raises(RuntimeError, match="async with"):

@@ -263,10 +263,10 @@ class _AsyncioFront:
         self._thread.run(asyncio.sleep(0))
 
     def shown(self) -> Mapping[str, Any]:
-        return shown(self._subscription._record)
+        return shown(self._subscription.record)
 
     def continue_from(self, seq: int) -> None:
-        continue_from(self._subscription._record, seq)
+        continue_from(self._subscription.record, seq)
 
     def end(self) -> None:
         self.close()
@@ -320,10 +320,10 @@ class _TwistedFront:
         self._thread.run(lambda: [self._subscription.close()])
 
     def shown(self) -> Mapping[str, Any]:
-        return shown(self._subscription._record)
+        return shown(self._subscription.record)
 
     def continue_from(self, seq: int) -> None:
-        continue_from(self._subscription._record, seq)
+        continue_from(self._subscription.record, seq)
 
     def end(self) -> None:
         self._thread.run(self._point.close)

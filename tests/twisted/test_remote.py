@@ -163,7 +163,7 @@ def test_another_device_at_the_old_url_is_not_taken_for_it(device: Device) -> No
     asked = len(device.asked)
     device.run(200)
     assert subscription.status is Status.RESUBSCRIBING
-    assert "is the description of another device now" in subscription._record.failure.reason
+    assert "is the description of another device now" in subscription.record.failure.reason
     later = [key[1:] for key in device.asked[asked:]]
     assert ("SUBSCRIBE", "/other") not in later
     assert [change.cause for change in changes[1:]] == [Cause.RENEWAL_REFUSED, Cause.DESCRIPTION]

@@ -57,8 +57,8 @@ class Subscription(SubscriptionView):
     # --- reading ---
 
     @property
-    def _record(self) -> SubscriptionRecord:
-        """What the protocol keeps of it, to be read only. RuntimeError before it is entered."""
+    def record(self) -> SubscriptionRecord:
+        """The record that the outcomes of this subscription name. Read it only."""
         if self._begun is None:
             raise RuntimeError("not subscribed yet: use async with … as subscription")
         return self._begun
@@ -83,7 +83,7 @@ class Subscription(SubscriptionView):
         the same time, others wait.
 
         Raises RuntimeError before the subscription is entered."""
-        return await self._driver.diagnose(self._record)
+        return await self._driver.diagnose(self.record)
 
     # --- entering and leaving ---
 
@@ -152,7 +152,7 @@ class Subscription(SubscriptionView):
     def _arrival(self) -> asyncio.Future[None]:
         """A future that is done when something is in the empty queue. Raises StopAsyncIteration
         when nothing will come any more."""
-        self._record  # noqa: B018 - raises before it is entered
+        self.record  # noqa: B018 - raises before it is entered
         if self._closed is None or self._closed.done():
             raise StopAsyncIteration
         if self._waiter is not None and not self._waiter.done():

@@ -105,7 +105,7 @@ class EventPrinter:
         except ValueError as error:
             self._fail(source, DescriptionError(f"the event URL of {source.service}: {error}"))
             return
-        if subscription.service is not None and subscription._record.convert is None:
+        if subscription.service is not None and subscription.record.convert is None:
             self.status(source, "untyped", "no service description: the values are texts")
         async for update in subscription.updates():
             if isinstance(update, Event):
@@ -162,7 +162,7 @@ class EventPrinter:
     def _source_of(self, record: SubscriptionRecord) -> Source | None:
         for subscription, source in self._sources.items():
             with contextlib.suppress(RuntimeError):  # not entered yet
-                if subscription._record is record:
+                if subscription.record is record:
                     return source
         return None
 

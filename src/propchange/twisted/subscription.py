@@ -59,8 +59,8 @@ class Subscription(SubscriptionView):
         )
 
     @property
-    def _record(self) -> SubscriptionRecord:
-        """What the protocol keeps of it, to be read only."""
+    def record(self) -> SubscriptionRecord:
+        """The record that the outcomes of this subscription name. Read it only."""
         return self._begun
 
     def _now(self) -> float:
@@ -76,7 +76,7 @@ class Subscription(SubscriptionView):
         Connects to the device, and to the own listener at the address that the device was told.
         Changes nothing. Takes ``Limits.diagnosis_seconds`` at most; ``Limits.diagnoses`` run at
         the same time, others wait."""
-        return Deferred.fromCoroutine(self._driver.diagnose(self._record))
+        return Deferred.fromCoroutine(self._driver.diagnose(self.record))
 
     def close(self) -> Deferred[None]:
         """Unsubscribe. Fires when the device has answered, or after
@@ -85,7 +85,7 @@ class Subscription(SubscriptionView):
             return succeed(None)
         done: Deferred[None] = Deferred()
         self.closed.addCallback(done.callback)
-        self._driver.unsubscribe(self._record)
+        self._driver.unsubscribe(self.record)
         return done
 
     # --- for the driver ---

@@ -17,7 +17,7 @@ class Read(SubscriptionView):
         self._subscribed = record
 
     @property
-    def _record(self) -> SubscriptionRecord:
+    def record(self) -> SubscriptionRecord:
         return self._subscribed
 
     def _now(self) -> float:
@@ -61,8 +61,8 @@ def test_a_grant_that_is_overdue_has_no_time_left_and_an_infinite_one_never_ends
 ) -> None:
     standing = Read(link, link.subscribe("/evt"))
     link.run(1)
-    grant = standing._record.grant
-    standing._record.grant = grant._replace(expires=0.5)
+    grant = standing.record.grant
+    standing.record.grant = grant._replace(expires=0.5)
     assert standing.expires_in == 0.0
-    standing._record.grant = grant._replace(expires=inf)
+    standing.record.grant = grant._replace(expires=inf)
     assert standing.expires_in == inf
