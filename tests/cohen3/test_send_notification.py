@@ -391,6 +391,22 @@ def test_the_time_of_a_message_ends_with_it(reactor: Any, send: Any, answer: byt
     assert reactor.getDelayedCalls() == []
 
 
+@pytest.mark.clause("FAIL-05")
+@pytest.mark.parametrize("waiting", [1, 2, 3])
+def test_what_waits_when_a_412_comes_is_not_sent(reactor: Any, send: Any, waiting: int) -> None:
+    s = Subscriber(subscriber(), urls(9000))
+    s.table = {"uuid:1": s}
+    results, _ = send(s)
+    behind = [send(s)[0] for _ in range(waiting)]
+    protocol, transport = reactor.accept()
+    protocol.dataReceived(b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n")
+    assert results[0].status == 412
+    assert s.table == {}
+    assert [failed[0].check(DeliveryError) for failed in behind] == [DeliveryError] * waiting
+    assert seqs(transport) == ["0"]
+    assert len(reactor.tcpClients) == 1
+
+
 def test_after_the_answer_disconnect_ends_the_kept_connection(reactor: Any, send: Any) -> None:
     results, connection = send(subscriber())
     protocol, transport = reactor.accept()

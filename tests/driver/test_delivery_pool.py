@@ -723,11 +723,12 @@ def test_a_delivery_that_waits_says_so(memory: Any) -> None:
     assert [one.carrier is WAITING for one in sent] == [False, False]
 
 
-def test_an_attempt_may_be_timed_here_the_wait_included(memory: Any) -> None:
+def test_an_attempt_fails_at_the_time_that_was_given_the_wait_included(memory: Any) -> None:
     limits = replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=1, delivery_connections=2)
     pool, told = DeliveryPool(memory, limits=limits), Told()
     for seq, endpoint in enumerate((A, A, B, Endpoint("192.0.2.9", 80))):
-        pool.send(delivery(endpoint, seq), told, timed=True)
+        until = memory.now() + limits.attempt_seconds
+        pool.send(delivery(endpoint, seq), told, until=until)
     transports = [attempt.succeed() for attempt in memory.connects]
     memory.advance(limits.attempt_seconds - 1)
     assert told.ended == []

@@ -88,10 +88,13 @@ class Notification:
         self.deferred: Deferred[PeerResponse] = Deferred(lambda _: self.disconnect())
         self._outbox = outbox
         self._url = 0  # the index of the delivery URL whose turn it is
-        self._delivery: Delivery | None = None
+        self._delivery: Delivery | None = None  # the latest attempt
         self._deadline = 0.0
-        self._alarm: Any = None
-        self.begun = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether an attempt was made."""
+        return self._delivery is not None
 
     def disconnect(self) -> None:
         """Give the notification up: its Deferred fails with DeliveryError, and its SEQ is spent.
@@ -104,54 +107,42 @@ class Notification:
 
     def fail(self, reason: str) -> None:
         """End the attempt, if one is under way, and let the Deferred fail."""
-        delivery, self._delivery = self._delivery, None
-        if delivery is not None:
-            self._outbox.deliveries.abort(delivery)
-        self._settle(DeliveryError(reason))
+        if self._delivery is not None:
+            self._outbox.deliveries.abort(self._delivery)
+        self._outbox.settle(self, DeliveryError(reason))
 
     def begin(self, *, fresh: bool = False) -> None:
         """Make an attempt at the delivery URL whose turn it is."""
-        reactor = self._outbox.reactor
+        deliveries = self._outbox.deliveries
+        now = deliveries.runtime.now()
         if not self.begun:
-            self.begun = True
-            self._deadline = reactor.seconds() + DEFAULT_LIMITS.message_seconds
-        elif self._alarm is None:
-            # The first attempt is over before the time of the message is. Later ones may not be.
-            left = max(self._deadline - reactor.seconds(), 0)
-            reason = f"SEQ {self.seq} reached none of the delivery URLs in time"
-            self._alarm = reactor.callLater(left, self.fail, reason)
+            self._deadline = now + DEFAULT_LIMITS.message_seconds
+        until = min(now + DEFAULT_LIMITS.attempt_seconds, self._deadline)
         address = self._outbox.addresses[self._url]
         self._delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
         try:
-            self._outbox.deliveries.send(self._delivery, self._attempt_ended, timed=True)
+            deliveries.send(self._delivery, self._attempt_ended, until=until)
         except LocalProtocolError as error:  # a SID that no header can carry
-            self._delivery = None
-            self._settle(DeliveryError(str(error)))
+            self.fail(str(error))
 
     def _attempt_ended(
         self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
     ) -> None:
-        self._delivery = None
         outbox = self._outbox
-        following = (
-            self._url + 1 < len(outbox.addresses) and outbox.reactor.seconds() < self._deadline
+        has_another_url = (
+            self._url + 1 < len(outbox.addresses)
+            and outbox.deliveries.runtime.now() < self._deadline
         )
         if response is not None:
             _warn_unless_taken(response.status)
-        verdict = judge_attempt(result, delivery.fresh, following)
+        verdict = judge_attempt(result, delivery.fresh, has_another_url)
         if verdict in (AttemptVerdict.RETRY, AttemptVerdict.NEXT_URL) and outbox.wants(self):
             self._url += verdict is AttemptVerdict.NEXT_URL
             self.begin(fresh=verdict is AttemptVerdict.RETRY)
         elif isinstance(result, DeliveryFailure):
             self.fail(f"SEQ {self.seq} to {delivery.address.url.url}: {result.value}")
         elif response is not None:
-            self._settle(PeerResponse.of(response))
-
-    def _settle(self, result: PeerResponse | DeliveryError) -> None:
-        alarm, self._alarm = self._alarm, None
-        if alarm is not None and alarm.active():
-            alarm.cancel()
-        self._outbox.settle(self, result)
+            outbox.settle(self, PeerResponse.of(response))
 
 
 class Outbox:
@@ -169,6 +160,7 @@ class Outbox:
         self._queue: deque[Notification] = deque()  # the first one is under way unless held
         self._held = False
         self._over = False
+        self._owed = True  # the initial event is sent even when the subscription is over
         self._alarm: Any = None
 
     def push(self, notification: Notification) -> None:
@@ -199,9 +191,9 @@ class Outbox:
             notification.deferred.errback(result)
 
     def wants(self, notification: Notification) -> bool:
-        """Whether an attempt may be made. When the subscription is over, only the initial event is
-        sent: it is owed (UDA 2.0 §4.1.4)."""
-        return not self._over or notification.seq == 0
+        """Whether an attempt may be made. When the subscription is over, only an initial event that
+        is owed is sent (UDA 2.0 §4.1.4)."""
+        return not self._over or (self._owed and notification.seq == 0)
 
     def hold(self) -> None:
         """Send nothing until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)."""
@@ -218,9 +210,9 @@ class Outbox:
     def end(self, *, owed: bool = True) -> None:
         """The subscription is over: make no further attempts, and fail what waits except an initial
         event that is ``owed``."""
-        self._over = True
+        self._over, self._owed = True, owed
         for notification in tuple(self._queue):
-            if not notification.begun and not (owed and self.wants(notification)):
+            if not (notification.begun or self.wants(notification)):
                 notification.fail(_OVER)
 
     def drop(self, *, withdraw: bool = False) -> set[Endpoint]:
@@ -230,8 +222,9 @@ class Outbox:
             self._withdraw()
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
-        for notification in reversed(tuple(self._queue)):
-            notification.fail("the subscriber is not served any more")
+        self.end(owed=False)
+        for notification in tuple(self._queue):
+            notification.fail(_OVER)
         self._held = False
         self._proceed()
         return {address.url.endpoint for address in self.addresses}
@@ -246,7 +239,7 @@ class Outbox:
             return
         if not self._queue:
             self._empty()
-        elif not self._queue[0].begun:
+        elif not self._queue[0].begun and self.wants(self._queue[0]):
             self._queue[0].begin()
 
 

@@ -17,9 +17,10 @@ had closed it already, and the publisher tries once more on a fresh connection. 
 BROKEN. A connection with nothing under way is closed; only one with a request that is not answered
 yet is reset.
 
-How long an attempt may take is for the publisher to say, which calls :meth:`DeliveryPool.abort`;
-only connecting has its limit here. A delivery that waits has :data:`.WAITING` as its carrier, so
-that the publisher does not take its end for a failure of the endpoint.
+How long an attempt may take is for the publisher to say. It calls :meth:`DeliveryPool.abort`, or
+gives the time to :meth:`DeliveryPool.send`. Only connecting has its limit here. A delivery that
+waits has :data:`.WAITING` as its carrier, so that the publisher does not take its end for a failure
+of the endpoint.
 
 On the way of an event nothing is made: the delivery finds its route's idle connections at its
 address, and the bytes go to the runtime's own ``write``.
@@ -30,6 +31,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.wire.messages import (
     WAITING,
@@ -66,8 +68,7 @@ class DeliveryPool:
         self._connecting = 0
         self._waiting: dict[Delivery, Ended] = {}
         self._idle: dict[DeliveryConnection, float] = {}
-        # The deadlines of the deliveries whose attempts are timed here, in order.
-        self._timed: dict[Delivery, float] = {}
+        self._deadlines: Deadlines[Delivery] = Deadlines()
         self._leaving: list[tuple[set[DeliveryConnection], Future[None]]] = []
         self._closing = False
 
@@ -91,10 +92,10 @@ class DeliveryPool:
         """Where the connections lead to."""
         return {endpoint for endpoint, _ in self._routes}
 
-    def send(self, delivery: Delivery, ended: Ended, *, timed: bool = False) -> None:
+    def send(self, delivery: Delivery, ended: Ended, *, until: float | None = None) -> None:
         """Send ``delivery``. ``ended`` is called once, unless it is aborted first, and never from
-        inside. It may send the next one. ``timed``: the attempt fails after
-        ``limits.attempt_seconds``, the wait for a connection included.
+        inside. It may send the next one. The attempt, the wait for a connection included, fails at
+        ``until``, a time of the runtime.
 
         Raises LocalProtocolError when its address holds what cannot be written, and
         RuntimeError after :meth:`close`.
@@ -117,15 +118,15 @@ class DeliveryPool:
             self._connect(delivery, ended)
         else:
             self._wait(delivery, ended)
-        if timed:
-            self._timed[delivery] = self._now() + self.limits.attempt_seconds
-            if len(self._timed) == 1:
-                self._watch()
+        if until is not None:
+            self._deadlines.set(delivery, until)
+            if self._timer.when is None or until < self._timer.when:
+                self._timer.set(until)
 
     def abort(self, delivery: Delivery) -> None:
         """End the connection that carries ``delivery``, or the wait for one. ``ended`` is not
         called for it. Does nothing when it has ended already."""
-        self._timed.pop(delivery, None)
+        self._deadlines.clear(delivery)
         carrier = delivery.carrier
         if carrier is WAITING:
             delivery.carrier = None
@@ -254,7 +255,7 @@ class DeliveryPool:
         if not idle.size:
             idle.owner = None
             del self._routes[idle.route]
-        if not (self._open or self._timed):
+        if not (self._open or self._deadlines):
             self._timer.close()
         for going, gone in tuple(self._leaving):
             going.discard(connection)
@@ -282,8 +283,8 @@ class DeliveryPool:
             idle[connection] = self._now() + self._idle_seconds
             if len(idle) == 1:
                 self._watch()
-        if self._timed:
-            self._timed.pop(delivery, None)
+        if self._deadlines:
+            self._deadlines.clear(delivery)
         # Last, so that the next delivery finds this connection.
         ended(delivery, response.status, response)
 
@@ -291,7 +292,7 @@ class DeliveryPool:
         """For a connection: what it carries, if anything, brings no answer."""
         delivery = connection.let_go()
         if delivery is not None:
-            self._timed.pop(delivery, None)
+            self._deadlines.clear(delivery)
             connection.ended(delivery, failure, None)
 
     def _hand_over(self, connection: DeliveryConnection) -> None:
@@ -314,12 +315,13 @@ class DeliveryPool:
     # --- deadlines ---
 
     def _watch(self) -> None:
-        self._timer.set(first_deadline(self._idle, self._timed))
+        deadlines = first_deadline(self._idle), self._deadlines.next()
+        self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
     def _sweep(self, now: float) -> None:
         for connection in expired(self._idle, now):
             self.retire(connection)
-        for delivery in expired(self._timed, now):
+        while (delivery := self._deadlines.pop_due(now)) is not None:
             carrier = delivery.carrier
             if carrier is WAITING:
                 ended = self._waiting.get(delivery)
