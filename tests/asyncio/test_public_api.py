@@ -12,11 +12,11 @@ from propchange import errors
 
 _BLOCKED = (
     "async_upnp_client",
+    "click",
     "defusedxml",
     "lxml",
     "rich",
     "twisted",
-    "typer",
     "uvloop",
 )
 

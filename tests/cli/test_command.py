@@ -159,7 +159,7 @@ def test_a_closed_standard_stream_is_no_traceback(start: Any, closed: int) -> No
     assert (demo.returncode, err) == (0, "")
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich"])
+@pytest.mark.parametrize("missing", ["click", "rich"])
 def test_without_its_extra_it_says_what_to_install(missing: str) -> None:
     script = f"import sys; sys.modules[{missing!r}] = None; import propchange.cli as c; c.main()"
     ran = run_script(script)

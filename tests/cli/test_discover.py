@@ -100,7 +100,7 @@ def test_a_description_that_cannot_be_had_is_said(bench: Any, propchange: Any) -
 
 def test_without_an_interface_for_multicast_that_is_said() -> None:
     assert "no interface of this machine" in _nothing(DiscoverOptions(), ())
-    endless = _nothing(DiscoverOptions(seconds=None), ("192.0.2.1",))
+    endless = _nothing(DiscoverOptions(seconds=0), ("192.0.2.1",))
     assert endless.startswith("no device has answered (searched from 192.0.2.1)")
 
 

@@ -7,7 +7,7 @@ import sys
 
 __all__ = ["main"]
 
-_NEEDED = frozenset({"click", "rich", "typer"})
+_NEEDED = ("click", "rich")
 
 
 def main() -> None:

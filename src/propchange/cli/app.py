@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Annotated
+from typing import Any
 
-import typer
+import click
 
 from propchange.cli.demo import demo as run_demo
 from propchange.cli.discover import DiscoverOptions
@@ -18,191 +18,140 @@ from propchange.driver.interfaces import ports_of
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="propchange",
-    help="UPnP eventing (GENA): find devices and print their events.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 _LONGEST_DURATION = 31_536_000
 """A year, in seconds."""
 
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"propchange {version('propchange')}")
-        raise typer.Exit
+_json = click.option("--json", is_flag=True, help="Print JSON Lines, on a terminal too.")
 
 
 def _ports(text: str) -> Sequence[int]:
     """``P`` or ``P-Q`` as the ports for :class:`propchange.ControlPoint`."""
     first, dash, last = text.partition("-")
     if not first.isdecimal() or not (last.isdecimal() or not dash):
-        raise typer.BadParameter("a port, or two with a dash between: 49152 or 49152-49200")
-    ports = range(int(first), int(last or first) + 1)
+        raise click.BadParameter("give a port or a range of ports, such as 49152 or 49152-49200")
     try:
-        return ports_of(ports)
+        return ports_of(range(int(first), int(last or first) + 1))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise click.BadParameter(str(error)) from None
 
 
-@app.callback()
-def propchange(
-    _: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="propchange", message="propchange %(version)s")
+def app() -> None:
     """UPnP eventing (GENA): find devices and print their events."""
 
 
 @app.command()
-def demo(
-    seconds: Annotated[
-        float | None,
-        typer.Option(min=0, help="End after this many seconds. Without it, Ctrl-C ends the demo."),
-    ] = None,
-    lan: Annotated[
-        bool,
-        typer.Option(
-            "--lan",
-            help="Host the devices at an address that other machines can reach, instead of on the "
-            "loopback interface. The URLs are printed.",
-        ),
-    ] = False,
-) -> None:
-    """Simulate a thermometer and a media renderer, and print their events.
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    help="End after this many seconds. Without it, Ctrl-C ends the demo.",
+)
+@click.option(
+    "--lan",
+    is_flag=True,
+    help="Host the devices at an address that other machines can reach, instead of on the loopback "
+    "interface. The URLs are printed.",
+)
+def demo(seconds: float | None, lan: bool) -> None:
+    """Simulate two devices and print their events.
 
-    A control point subscribes to both over real sockets of this machine. If the output is no
-    terminal, it prints JSON Lines, as watch does.
+    A control point subscribes to a thermometer and a media renderer over real sockets of this
+    machine. If the output is no terminal, demo prints JSON Lines, as watch does.
     """
-    raise typer.Exit(run(run_demo(seconds, lan=lan), endless=seconds is None))
+    sys.exit(run(run_demo(seconds, lan=lan), endless=seconds is None))
 
 
 @app.command()
-def discover(
-    seconds: Annotated[
-        float, typer.Option(min=0, help="Seconds to listen; 0: until Ctrl-C.")
-    ] = 5.0,
-    type: Annotated[
-        str | None,
-        typer.Option(
-            metavar="T",
-            help="Print only devices with this device or service type, embedded ones included. A "
-            "whole type, or a short name such as MediaRenderer.",
-        ),
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON Lines, on a terminal too.")
-    ] = False,
-    interface: Annotated[
-        str | None,
-        typer.Option(metavar="I", help="Search from this interface only: a name or an address."),
-    ] = None,
-) -> None:
-    """Search for devices and print each as it appears, with the services that send events.
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="Listen for this many seconds. With 0, Ctrl-C ends the search.",
+)
+@click.option(
+    "--type",
+    metavar="T",
+    help="Print only devices with this device or service type, embedded ones included. A whole "
+    "type, or a short name such as MediaRenderer.",
+)
+@_json
+@click.option(
+    "--interface", metavar="I", help="Search from this interface only: a name or an address."
+)
+def discover(**options: Any) -> None:
+    """Search for devices and print each of them.
 
-    The exit status is 1 if there are none.
+    A device is printed as it appears, with its services that send events. The exit status is 1 if
+    no device is found.
     """
-    options = DiscoverOptions(seconds=seconds or None, type=type, json=json, interface=interface)
-    raise typer.Exit(run(run_discover(options), endless=not seconds))
+    sys.exit(run(run_discover(DiscoverOptions(**options)), endless=not options["seconds"]))
 
 
 @app.command()
-def watch(  # noqa: PLR0917 - typer calls it by name
-    url: Annotated[
-        str,
-        typer.Argument(
-            help="The URL of a device description, an event URL, or the UDN of a device (uuid:…). "
-            "A device with that UDN is searched for, and followed to a new address.",
-            show_default=False,
-        ),
-    ],
-    service: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Watch this service, by its short name, serviceId or type. Can be repeated. "
-            "Without it, watch all services that send events.",
-        ),
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON Lines, on a terminal too.")
-    ] = False,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw",
-            help="Print values as the texts received. On a terminal, print each NOTIFY too.",
-        ),
-    ] = False,
-    count: Annotated[
-        int | None,
-        typer.Option(min=1, help="End after this many events of all services."),
-    ] = None,
-    diagnose: Annotated[
-        bool,
-        typer.Option(
-            "--diagnose",
-            help="Say whether events arrive and, if not, why and what to do, with the facts. Then "
-            "end. The exit status is 0 if events arrive.",
-        ),
-    ] = False,
-    port: Annotated[
-        Sequence[int] | None,
-        typer.Option(
-            metavar="P[-Q]",
-            parser=_ports,
-            help="Receive events on this port, or on the first free port of this range: the one "
-            "to open in a firewall. Without it, on any free port.",
-        ),
-    ] = None,
-    callback_host: Annotated[
-        str | None,
-        typer.Option(
-            metavar="H",
-            help="Let devices send events to this address instead of the one that connects to "
-            "them (NAT, containers).",
-        ),
-    ] = None,
-    callback_port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="P",
-            min=1,
-            max=65535,
-            help="Let devices send events to this port. Events are received on it too, unless "
-            "--port is given.",
-        ),
-    ] = None,
-    duration: Annotated[
-        int,
-        typer.Option(
-            metavar="S",
-            min=1,
-            max=_LONGEST_DURATION,
-            help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed before "
-            "it ends. It does not end watch.",
-        ),
-    ] = 1800,
-) -> None:
-    """Subscribe to the services of a device and print their events and the subscriptions' status.
+@click.argument("url")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME",
+    help="Watch this service, by its short name, serviceId or type. Can be repeated. Without it, "
+    "watch all services that send events.",
+)
+@_json
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Print values as the texts received. On a terminal, print each NOTIFY too.",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1), help="End after this many events of all services."
+)
+@click.option(
+    "--diagnose",
+    is_flag=True,
+    help="Say whether events arrive and, if not, why and what to do, with the facts. Then end. The "
+    "exit status is 0 if events arrive.",
+)
+@click.option(
+    "--port",
+    metavar="P[-Q]",
+    type=_ports,
+    help="Receive events on this port, or on the first free port of this range: the one to open in "
+    "a firewall. Without it, on any free port.",
+)
+@click.option(
+    "--callback-host",
+    metavar="H",
+    help="Let devices send events to this address instead of the one that connects to them (NAT, "
+    "containers).",
+)
+@click.option(
+    "--callback-port",
+    metavar="P",
+    type=click.IntRange(1, 65535),
+    help="Let devices send events to this port. Events are received on it too, unless --port is "
+    "given.",
+)
+@click.option(
+    "--duration",
+    metavar="S",
+    type=click.IntRange(1, _LONGEST_DURATION),
+    default=1800,
+    show_default=True,
+    help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed before it ends. "
+    "It does not end watch.",
+)
+def watch(**options: Any) -> None:
+    """Print the events of a device's services.
+
+    Subscribes to the services, and prints the status of the subscriptions too.
+
+    URL is the URL of a device description, an event URL, or the UDN of a device (uuid:…). A device
+    with that UDN is searched for, and followed to a new address.
 
     Ctrl-C unsubscribes and ends with exit status 0, or 130 before --count is reached.
     """
-    options = WatchOptions(
-        url=url,
-        services=tuple(service or ()),
-        json=json,
-        raw=raw,
-        count=count,
-        diagnose=diagnose,
-        port=port,
-        callback_host=callback_host,
-        callback_port=callback_port,
-        duration=duration,
-    )
-    raise typer.Exit(run(run_watch(options), endless=count is None and not diagnose))
+    wanted = WatchOptions(**options)
+    sys.exit(run(run_watch(wanted), endless=wanted.count is None and not wanted.diagnose))

@@ -22,9 +22,9 @@ _LAST_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class DiscoverOptions:
-    """The command line of ``propchange discover``. ``seconds``: None until a signal ends it."""
+    """The command line of ``propchange discover``. ``seconds`` 0: until a signal ends it."""
 
-    seconds: float | None = 5.0
+    seconds: float = 5.0
     type: str | None = None
     json: bool = False
     interface: str | None = None
@@ -42,7 +42,7 @@ async def discover(options: DiscoverOptions) -> None:
         seeing = asyncio.ensure_future(devices.see(options.type))
         try:
             await asyncio.wait(
-                (ends, seeing), timeout=options.seconds, return_when=asyncio.FIRST_COMPLETED
+                (ends, seeing), timeout=options.seconds or None, return_when=asyncio.FIRST_COMPLETED
             )
             if seeing.done():
                 seeing.result()
@@ -114,7 +114,7 @@ def _nothing(options: DiscoverOptions, addresses: tuple[str, ...]) -> str:
             "multicast can be sent"
         )
     device = "no device" if options.type is None else f"no device with the type {options.type}"
-    seconds = "" if options.seconds is None else f" within {options.seconds:g} s"
+    seconds = f" within {options.seconds:g} s" if options.seconds else ""
     return (
         f"{device} has answered{seconds} (searched from {', '.join(addresses)}). If there is one, "
         "check that it is on the same network and that a firewall lets UDP port 1900 through both "
