@@ -7,10 +7,9 @@ from collections.abc import Collection
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.requests import friendly_name
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.requests import Requests
-from propchange.errors import RemoteProtocolError
+from propchange.driver.requests import DOCUMENT_REDIRECTS, Requests
+from propchange.errors import DescriptionError, RemoteProtocolError
 from propchange.upnp.description import DeviceDescription, parse_description
-from propchange.upnp.documents import DOCUMENT_REDIRECTS, document_of, no_document
 
 __all__ = ["Documents"]
 
@@ -38,8 +37,10 @@ class Documents:
                 url, headers=self._headers, source=self.source, redirects=redirects
             )
         except RemoteProtocolError as error:
-            raise no_document(url, error) from error
-        return document_of(url, answer.response), answer.url
+            raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
+        if answer.response.status != 200:
+            raise DescriptionError(f"{url} was answered with {answer.response.status}")
+        return answer.response.body, answer.url
 
     async def description(
         self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS

@@ -31,9 +31,19 @@ from propchange.errors import (
     TimedOut,
 )
 from propchange.http import ResponseParser, encode_request
-from propchange.upnp.documents import DOCUMENT_REDIRECTS, document_request
 
-__all__ = ["Answer", "Exchange", "Requests", "failure_of", "locate", "words_of"]
+__all__ = [
+    "DOCUMENT_REDIRECTS",
+    "Answer",
+    "Exchange",
+    "Requests",
+    "failure_of",
+    "locate",
+    "words_of",
+]
+
+DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""The statuses with which devices redirect a GET."""
 
 
 def locate(url: str) -> Location:
@@ -273,7 +283,9 @@ class Requests:
         devices do use. ``headers`` are sent beside HOST and CONNECTION."""
 
         def build(url: str, local: Endpoint) -> Request:
-            return document_request(locate(url), headers)
+            location = locate(url)
+            host = (b"HOST", location.authority.encode("ascii"))
+            return Request("GET", location.target, (host, *headers, (b"CONNECTION", b"close")))
 
         return await self.follow(url, build, source=source, redirects=redirects)
 

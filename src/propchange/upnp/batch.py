@@ -1,13 +1,13 @@
 """Several assignments, one event.
 
-A batch keeps, for every variable that was assigned inside it, the value from before. The
-values themselves are set at once, so that code inside the batch reads what it wrote; anybody
-else gets the value from before until the batch has ended.
+A batch keeps the value from before it for each variable that is assigned inside it. The values
+themselves are set at once, so code inside the batch reads what it wrote. All other code reads the
+values from before until the batch has ended.
 
-Who is inside is told by a context variable. Code that runs in another context while a batch
-is open can only do so because the batch was left open across an ``await``; such a batch is
-*broken*: its values are rolled back there and then, and the code inside it gets a
-``RuntimeError`` at its next assignment or at the end of the ``with``.
+A context variable says which code is inside. Other code can run while a batch is open only if the
+batch was left open across an ``await``. Such a batch is *broken*: its values are rolled back at
+once, and the code inside it gets a ``RuntimeError`` at its next assignment or at the end of the
+``with``.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ class BatchState(enum.Enum):
 
 
 class BatchOwner(Protocol):
-    """What a batch needs of its service."""
+    """The methods of a service that its batches call."""
 
     def open_batch(self, batch: Batch) -> None:
-        """``batch`` is being entered. Raises when it must not be."""
+        """Enter ``batch``. Raises when that is not allowed."""
 
     def close_batch(self, batch: Batch, keep: bool) -> None:
-        """``batch`` is being left; ``keep`` is False after an exception."""
+        """Leave ``batch``. ``keep`` is False after an exception."""
 
 
 def enclosing_batch() -> Batch | None:
-    """The innermost batch, of whichever service, that the running code was entered in and that
-    has not ended. The next ones follow by ``around``."""
+    """The innermost batch of any service that the running code is inside, or None. Its ``around``
+    is the next one."""
     batch = _innermost.get()
     while batch is not None and batch.state is BatchState.CLOSED:
         batch = batch.around
@@ -57,7 +57,7 @@ def enclosing_batch() -> Batch | None:
 
 
 def is_inside(batch: Batch) -> bool:
-    """Whether the running code was entered in ``batch``, which has not ended."""
+    """Whether the running code is inside ``batch``, which has not ended."""
     around = _innermost.get()
     while around is not None and around is not batch:
         around = around.around
@@ -65,10 +65,10 @@ def is_inside(batch: Batch) -> bool:
 
 
 class Batch:
-    """What :meth:`Service.batch` returns: a context manager to be entered once.
+    """The context manager that :meth:`Service.batch` returns. It can be entered once.
 
-    ``parent`` is the next outer batch of the same service; ``before`` holds the values from
-    before this batch, in the order of the first assignments.
+    ``parent`` is the next outer batch of the same service, ``around`` that of any service.
+    ``before`` has the values from before this batch, in the order of the first assignments.
     """
 
     def __init__(self, owner: BatchOwner) -> None:
@@ -80,7 +80,7 @@ class Batch:
         self.cancel_watch: Callable[[], object] | None = None
 
     def has(self, key: Any) -> bool:
-        """Whether the value under ``key`` was assigned in this batch or one around it."""
+        """Whether ``key`` was assigned in this batch or in one of its parents."""
         batch: Batch | None = self
         while batch is not None:
             if key in batch.before:

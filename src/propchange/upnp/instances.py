@@ -37,25 +37,25 @@ __all__ = [
 LAST_CHANGE = "LastChange"
 
 Key = str | tuple[int, str, str | None]
-"""What a service keeps a value under: the name, for instance 0 and the declared channel; else
-(instance, name, channel). An instance itself is the key (instance, "", None)."""
+"""The key of a value: the name, for instance 0 and the declared channel; else (instance, name,
+channel). The key (instance, "", None) stands for the instance itself."""
 
 _NAMESPACES = {"AVTransport": AVT, "RenderingControl": RCS}
 _MINIMUM_INTERVAL = 0.2
 
 
 ABSENT: Final[Any] = object()
-"""In the place of a value: there is none under this key."""
+"""In place of a value: this key has none."""
 
 
 class InstanceOwner(Protocol):
-    """What a :class:`ServiceInstance` needs of its service."""
+    """The methods of a service that its :class:`ServiceInstance` objects call."""
 
     def read_instance(self, number: int, name: str, channel: str | None) -> Any:
-        """The value; KeyError when there is none."""
+        """The value. Raises KeyError if there is none."""
 
     def assign_instance(self, number: int, name: str, channel: str | None, value: Any) -> None:
-        """Take a new value."""
+        """Assign a value."""
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -63,9 +63,9 @@ class InstanceOwner(Protocol):
 class ServiceInstance:
     """One instance of a service, from ``Service.instance`` or ``Service.add_instance``.
 
-    ``instance["Mute"]`` is the value of a variable, in the channel that it was declared with
-    where it has channels; ``instance["Volume", "LF"]`` that of another channel, which is there
-    once it has been assigned to. Assignments do what they do on the service.
+    ``instance["Mute"]`` is the value of a variable; if the variable has channels, in the channel of
+    its declaration. ``instance["Volume", "LF"]`` is the value in another channel, which exists once
+    it was assigned. Assignments are events, like those of the service.
     """
 
     __slots__ = ("_owner", "number")
@@ -92,7 +92,7 @@ def check_number(number: int) -> int:
 
 
 class _LastChangeVariable(StateVariable[str]):
-    """LastChange itself, which nobody assigns to."""
+    """The variable LastChange, which cannot be assigned."""
 
     __slots__ = ()
 
@@ -104,13 +104,12 @@ class _LastChangeVariable(StateVariable[str]):
 def last_change_variable(
     service_type: str, declared: StateVariable[Any] | None
 ) -> StateVariable[Any]:
-    """The LastChange of a service of that type with variables that are evented through it.
+    """The variable LastChange of a service that events variables through it.
 
-    ``declared`` is the one that the service declares itself, or None: its ``minimum_interval``,
-    ``multicast`` and ``level``, and a :class:`LastChangeFold` in its ``merge``, with another
-    namespace, are kept. By default
-    the interval is the 0.2 s of the AV services (LC-01). Raises ValueError when what is declared
-    is no evented string.
+    ``declared`` is the LastChange that the service declares, or None. Its ``minimum_interval``,
+    ``multicast`` and ``level`` are kept, and its ``merge`` if that is a :class:`LastChangeFold`,
+    which may have another namespace. Without it the interval is the 0.2 s of the AV services
+    (LC-01). Raises ValueError if ``declared`` is no evented string.
     """
     fold: LastChangeFold | None = None
     interval: float | None = _MINIMUM_INTERVAL
@@ -140,15 +139,15 @@ def _namespace(service_type: str) -> str:
 
 
 def split_key(key: Key, variables: Mapping[str, StateVariable[Any]]) -> tuple[int, str, str | None]:
-    """The instance, the variable and the channel that ``key`` stands for."""
+    """The instance, the variable and the channel of ``key``."""
     return (0, key, variables[key].channel) if isinstance(key, str) else key
 
 
 def state_entries(
     values: Mapping[Key, Any], variables: Mapping[str, StateVariable[Any]], instance: int | None
 ) -> Iterator[LastChangeEntry]:
-    """All that LastChange can tell: of the values of ``variables`` those of one instance, or of
-    all (LC-07)."""
+    """The entries of a full LastChange: the values of ``variables`` in one instance, or in all for
+    None (LC-07)."""
     for key, value in values.items():
         if isinstance(key, str) and key not in variables:
             continue
@@ -163,8 +162,8 @@ def changed_entries(
     changed: list[Key],
     variables: Mapping[str, StateVariable[Any]],
 ) -> list[LastChangeEntry]:
-    """What LastChange tells when the values under the keys of ``before`` are now those in
-    ``after``; ``changed`` are the keys of ``variables`` whose values are not the same."""
+    """The entries of a LastChange after the values in ``before`` became those in ``after``.
+    ``changed`` are the keys of ``variables`` with other values than before."""
     gone = dict.fromkeys(
         key[0]
         for key, value in before.items()
@@ -172,7 +171,7 @@ def changed_entries(
     )
     entries = []
     for number in gone:
-        # Whatever it was, and whatever it may be again.
+        # First that it has gone, then the state of an instance with the same number, if any.
         entries.append(LastChangeEntry(number, "", None, ""))
         entries += state_entries(after, variables, number)
     for key in changed:
@@ -185,6 +184,6 @@ def changed_entries(
 
 
 def last_change_text(variable: StateVariable[Any], entries: list[LastChangeEntry]) -> str:
-    """The text of the LastChange ``variable`` that tells ``entries``."""
+    """The text of ``variable``, a LastChange, with ``entries``."""
     assert isinstance(variable.merge, LastChangeFold)
     return format_lastchange(variable.merge.namespace, entries)

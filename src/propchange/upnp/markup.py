@@ -1,4 +1,4 @@
-"""The XML of device and service descriptions: what both need to write and to read it."""
+"""The XML of device and service descriptions: shared functions to write and to read it."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def spec_version(uda: str) -> str:
 
 
 def parse_root(document: bytes, limits: Limits, what: str, name: str) -> Element:
-    """The outermost element, which must be called ``name``. Raises :exc:`DescriptionError` with
-    a sentence about ``what``."""
+    """The root element, whose name must be ``name``. Raises :exc:`DescriptionError`, which calls
+    the document ``what``."""
     try:
         root = parse_tree(document, limits)
     except RemoteProtocolError as error:
@@ -62,8 +62,8 @@ def parse_root(document: bytes, limits: Limits, what: str, name: str) -> Element
 
 
 def child_text(element: Element, name: str) -> str:
-    """The stripped text of the first child of that local name; "" when there is none. One in
-    the name space of ``element`` goes before those of vendors."""
+    """The stripped text of the first child of that local name; "" if there is none. A child in the
+    name space of ``element`` is preferred to those of vendors."""
     found = None
     for child in element.all(name):
         if child.namespace == element.namespace:

@@ -72,8 +72,8 @@ def _variable_parts(variable: StateVariable[Any], uda: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStateTable:
-    """The state variables that a service description declares, by name, in its order.
-    ``problems`` says in one sentence each what was dropped or taken for something else."""
+    """The state variables of a service description, by name, in its order. ``problems`` has one
+    sentence for each part that was dropped or read differently."""
 
     variables: Mapping[str, StateVariable[Any]]
     problems: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class ServiceStateTable:
 
     @property
     def multicast(self) -> tuple[str, ...]:
-        """The names of the variables that are evented by multicast too."""
+        """The names of the variables that are also evented by multicast."""
         return tuple(name for name, v in self.variables.items() if v.multicast)
 
     def __getitem__(self, name: str) -> StateVariable[Any]:
@@ -100,13 +100,13 @@ class ServiceStateTable:
 
 
 def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceStateTable:
-    """Read the state variables of a service description, liberally.
+    """Read the state variables of a service description leniently.
 
     A variable without ``sendEvents`` is evented (SCPD-01); yes/no, 1/0 and true/false are read
-    in any case (SCPD-05), and so is the old child element ``sendEventsAttribute`` (SCPD-06). A
-    data type that is not known becomes string; a range, a list or a default value that does not
-    fit the type is dropped, and so is a variable without a usable name or with one that was there
-    before. Raises :exc:`DescriptionError` when the document is not a service description.
+    in any case (SCPD-05), and so is the old child element ``sendEventsAttribute`` (SCPD-06). An
+    unknown data type becomes string. A range, a list or a default value that does not fit the type
+    is dropped, and so is a variable without a usable name or with the name of an earlier one.
+    Raises :exc:`DescriptionError` when the document is not a service description.
     """
     root = parse_root(document, limits, "the service description", "scpd")
     table = root.find("serviceStateTable")

