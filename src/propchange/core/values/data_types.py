@@ -148,7 +148,6 @@ class _Integer(DataType[int]):
         return checked
 
     def write(self, value: int) -> str:
-        """:meth:`DataType.write`."""
         return str(value)
 
     def _read(self, text: str) -> int:
@@ -199,7 +198,6 @@ class _Float(DataType[float]):
         return checked
 
     def write(self, value: float) -> str:
-        """:meth:`DataType.write`."""
         # UDA 2.0 §2.5 separates the exponent by a capital E.
         return repr(value).upper()
 
@@ -234,7 +232,6 @@ class _Fixed(DataType[Decimal]):
         return Decimal(self.write(fixed))
 
     def write(self, value: Decimal) -> str:
-        """:meth:`DataType.write`."""
         if not value:
             return "0"
         text = format(value, "f")
@@ -266,7 +263,6 @@ class _String(DataType[str]):
         return str.__str__(value)
 
     def write(self, value: str) -> str:
-        """:meth:`DataType.write`."""
         return value
 
     def _read(self, text: str) -> str:
@@ -318,7 +314,6 @@ class _Boolean(DataType[bool]):
         return value
 
     def write(self, value: bool) -> str:
-        """:meth:`DataType.write`."""
         return "1" if value else "0"
 
     def _read(self, text: str) -> bool:
@@ -339,7 +334,6 @@ class _Date(DataType[datetime.date]):
         return value
 
     def write(self, value: datetime.date) -> str:
-        """:meth:`DataType.write`."""
         return datetime.date.isoformat(value)
 
     def _read(self, text: str) -> datetime.date:
@@ -369,7 +363,6 @@ class _DateTime(DataType[datetime.datetime]):
         return value
 
     def write(self, value: datetime.datetime) -> str:
-        """:meth:`DataType.write`."""
         return datetime.datetime.isoformat(value)
 
     def _read(self, text: str) -> datetime.datetime:
@@ -392,7 +385,6 @@ class _Time(DataType[datetime.time]):
         return value
 
     def write(self, value: datetime.time) -> str:
-        """:meth:`DataType.write`."""
         return datetime.time.isoformat(value)
 
     def _read(self, text: str) -> datetime.time:
@@ -414,7 +406,6 @@ class _Binary(DataType[bytes]):
 
 class _Base64(_Binary):
     def write(self, value: bytes) -> str:
-        """:meth:`DataType.write`."""
         return base64.b64encode(value).decode("ascii")
 
     def _read(self, text: str) -> bytes:
@@ -425,7 +416,6 @@ class _Base64(_Binary):
 
 class _Hex(_Binary):
     def write(self, value: bytes) -> str:
-        """:meth:`DataType.write`."""
         return value.hex().upper()
 
     def _read(self, text: str) -> bytes:
@@ -449,7 +439,6 @@ class _UUID(DataType[uuid.UUID]):
         return value
 
     def write(self, value: uuid.UUID) -> str:
-        """:meth:`DataType.write`."""
         return str(value)
 
     def _read(self, text: str) -> uuid.UUID:

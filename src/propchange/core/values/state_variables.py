@@ -86,6 +86,27 @@ class StateVariableOptions(TypedDict, total=False):
     name: str | None
 
 
+class InitialOptions(StateVariableOptions, Generic[V], total=False):
+    """The options of a data type without constraints."""
+
+    initial: V | None
+
+
+class StringOptions(InitialOptions[str], total=False):
+    """The options of the data type ``string``."""
+
+    allowed: Iterable[str] | None
+
+
+class NumericOptions(InitialOptions[V], Generic[V], total=False):
+    """The options of numeric data types."""
+
+    minimum: V | None
+    maximum: V | None
+    step: V | None
+    minimum_delta: V | None
+
+
 def wire_name(attribute: str) -> str:
     """The CamelCase of an attribute's name: ``current_track`` becomes ``CurrentTrack``. Capitals
     stay. Raises ValueError for a name of underscores only."""
@@ -160,114 +181,67 @@ class StateVariable(Generic[T]):
 
     @overload
     def __init__(
-        self: StateVariable[int],
-        data_type: IntegerName,
-        *,
-        initial: int | None = None,
-        minimum: int | None = None,
-        maximum: int | None = None,
-        step: int | None = None,
-        minimum_delta: int | None = None,
-        **options: Unpack[StateVariableOptions],
+        self: StateVariable[int], data_type: IntegerName, **options: Unpack[NumericOptions[int]]
     ) -> None: ...
 
     @overload
     def __init__(
-        self: StateVariable[float],
-        data_type: FloatName,
-        *,
-        initial: float | None = None,
-        minimum: float | None = None,
-        maximum: float | None = None,
-        step: float | None = None,
-        minimum_delta: float | None = None,
-        **options: Unpack[StateVariableOptions],
+        self: StateVariable[float], data_type: FloatName, **options: Unpack[NumericOptions[float]]
     ) -> None: ...
 
     @overload
     def __init__(
         self: StateVariable[Decimal],
         data_type: FixedName,
-        *,
-        initial: Decimal | int | None = None,
-        minimum: Decimal | int | None = None,
-        maximum: Decimal | int | None = None,
-        step: Decimal | int | None = None,
-        minimum_delta: Decimal | int | None = None,
-        **options: Unpack[StateVariableOptions],
+        **options: Unpack[NumericOptions[Decimal | int]],
     ) -> None: ...
 
     @overload
     def __init__(
-        self: StateVariable[str],
-        data_type: StringName,
-        *,
-        initial: str | None = None,
-        allowed: Iterable[str] | None = None,
-        **options: Unpack[StateVariableOptions],
+        self: StateVariable[str], data_type: StringName, **options: Unpack[StringOptions]
     ) -> None: ...
 
     @overload
     def __init__(
-        self: StateVariable[str],
-        data_type: TextName,
-        *,
-        initial: str | None = None,
-        **options: Unpack[StateVariableOptions],
+        self: StateVariable[str], data_type: TextName, **options: Unpack[InitialOptions[str]]
     ) -> None: ...
 
     @overload
     def __init__(
-        self: StateVariable[bool],
-        data_type: BooleanName,
-        *,
-        initial: bool | None = None,
-        **options: Unpack[StateVariableOptions],
+        self: StateVariable[bool], data_type: BooleanName, **options: Unpack[InitialOptions[bool]]
     ) -> None: ...
 
     @overload
     def __init__(
-        self: StateVariable[bytes],
-        data_type: BinaryName,
-        *,
-        initial: bytes | None = None,
-        **options: Unpack[StateVariableOptions],
+        self: StateVariable[bytes], data_type: BinaryName, **options: Unpack[InitialOptions[bytes]]
     ) -> None: ...
 
     @overload
     def __init__(
         self: StateVariable[datetime.date],
         data_type: DateName,
-        *,
-        initial: datetime.date | None = None,
-        **options: Unpack[StateVariableOptions],
+        **options: Unpack[InitialOptions[datetime.date]],
     ) -> None: ...
 
     @overload
     def __init__(
         self: StateVariable[datetime.datetime],
         data_type: DateTimeName,
-        *,
-        initial: datetime.datetime | None = None,
-        **options: Unpack[StateVariableOptions],
+        **options: Unpack[InitialOptions[datetime.datetime]],
     ) -> None: ...
 
     @overload
     def __init__(
         self: StateVariable[datetime.time],
         data_type: TimeName,
-        *,
-        initial: datetime.time | None = None,
-        **options: Unpack[StateVariableOptions],
+        **options: Unpack[InitialOptions[datetime.time]],
     ) -> None: ...
 
     @overload
     def __init__(
         self: StateVariable[uuid.UUID],
         data_type: UUIDName,
-        *,
-        initial: uuid.UUID | None = None,
-        **options: Unpack[StateVariableOptions],
+        **options: Unpack[InitialOptions[uuid.UUID]],
     ) -> None: ...
 
     def __init__(
