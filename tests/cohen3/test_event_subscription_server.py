@@ -126,7 +126,7 @@ def test_of_two_callbacks_the_first_is_named_and_both_are_kept(
     assert only(wire.send(messages.subscribe(CALLBACK=callback))).status == 200
     (subscriber,) = device_service.subscribers.values()
     assert subscriber["callback"] == "http://127.0.0.1:9000/a"
-    assert [url.url for url in subscriber.urls] == [
+    assert [address.url.url for address in subscriber.addresses] == [
         "http://127.0.0.1:9000/a",
         "http://127.0.0.1:9001/b",
     ]
@@ -150,7 +150,7 @@ def test_ipv6_is_subscribed_like_ipv4(
     assert only(wire.send(sent)).status == 200
     (subscriber,) = device_service.subscribers.values()
     assert subscriber["callback"] == "http://[fe80::2]:9000/"
-    assert subscriber.urls[0].endpoint.scope == 3
+    assert subscriber.addresses[0].url.endpoint.scope == 3
 
 
 def test_a_renewal_is_answered_200_and_renews(

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from propchange import cohen3 as event
 from propchange.cohen3.notification import Subscriber
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.judge import NewSubscription
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.errors import DeliveryError
 
@@ -26,6 +27,21 @@ def subscriber(number: int = 1, **changes: Any) -> dict[str, Any]:
         "timeout": "Second-300",
         "created": 1.0,
     } | changes
+
+
+def subscribed(*ports: int) -> Subscriber:
+    """A subscriber as EventSubscriptionServer makes it, in a dict of its own."""
+    urls = tuple(
+        DeliveryURL(
+            f"http://127.0.0.1:{port}/", Endpoint("127.0.0.1", port), f"127.0.0.1:{port}", "/"
+        )
+        for port in ports
+    )
+    ends = Endpoint("127.0.0.1", 8080), Endpoint("127.0.0.1", 40000)
+    table: dict[str, Any] = {}
+    s = Subscriber("uuid:1", NewSubscription(urls, 300, None, "1.1", *ends, False), "1.1", table)
+    table["uuid:1"] = s
+    return s
 
 
 @pytest.fixture
@@ -147,9 +163,7 @@ def test_an_answer_other_than_200_is_an_answer(reactor: Any, send: Any) -> None:
 
 @pytest.mark.clause("FAIL-05")
 def test_412_ends_the_subscription(reactor: Any, send: Any) -> None:
-    url = DeliveryURL("http://127.0.0.1:9000/", Endpoint("127.0.0.1", 9000), "127.0.0.1:9000", "/")
-    s = Subscriber(subscriber(callback=url.url), (url,))
-    s.table = {"uuid:1": s}
+    s = subscribed(9000)
     results, _ = send(s)
     reactor.accept()[0].dataReceived(b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n")
     assert results[0].status == 412
@@ -207,13 +221,7 @@ def test_no_answer_in_time_fails_and_the_next_goes_on(reactor: Any, send: Any) -
 
 
 def test_several_delivery_urls_are_tried_in_order(reactor: Any, send: Any) -> None:
-    urls = tuple(
-        DeliveryURL(
-            f"http://127.0.0.1:{port}/", Endpoint("127.0.0.1", port), f"127.0.0.1:{port}", "/"
-        )
-        for port in (9000, 9001)
-    )
-    s = Subscriber(subscriber(callback=urls[0].url), urls)
+    s = subscribed(9000, 9001)
     results, _ = send(s)
     reactor.accept()[0].dataReceived(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
     assert reactor.tcpClients[1][:2] == ("127.0.0.1", 9001)
@@ -341,15 +349,6 @@ def test_the_protocol_alone_does_not_wait_for_ever(
 # --- who is told, and until when ---
 
 
-def urls(*ports: int) -> tuple[DeliveryURL, ...]:
-    return tuple(
-        DeliveryURL(
-            f"http://127.0.0.1:{port}/", Endpoint("127.0.0.1", port), f"127.0.0.1:{port}", "/"
-        )
-        for port in ports
-    )
-
-
 def test_copies_of_a_subscriber_stay_in_order(reactor: Any, send: Any) -> None:
     for number in range(3):
         send(subscriber(seq=number))
@@ -360,8 +359,7 @@ def test_copies_of_a_subscriber_stay_in_order(reactor: Any, send: Any) -> None:
 
 
 def test_one_message_takes_a_minute_at_most_over_all_delivery_urls(reactor: Any, send: Any) -> None:
-    all_of_them = urls(9000, 9001, 9002, 9003)
-    s = Subscriber(subscriber(callback=all_of_them[0].url), all_of_them)
+    s = subscribed(9000, 9001, 9002, 9003)
     results, _ = send(s)
     reactor.advance(25)
     for number in range(2):
@@ -376,7 +374,7 @@ def test_one_message_takes_a_minute_at_most_over_all_delivery_urls(reactor: Any,
 
 @pytest.mark.parametrize("answer", [OK, b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n"])
 def test_the_time_of_a_message_ends_with_it(reactor: Any, send: Any, answer: bytes) -> None:
-    s = Subscriber(subscriber(callback=urls(9000)[0].url), urls(9000, 9001))
+    s = subscribed(9000, 9001)
     results, connection = send(s)
     transports = []
     for number, status in enumerate([b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", answer]):
@@ -394,8 +392,7 @@ def test_the_time_of_a_message_ends_with_it(reactor: Any, send: Any, answer: byt
 @pytest.mark.clause("FAIL-05")
 @pytest.mark.parametrize("waiting", [1, 2, 3])
 def test_what_waits_when_a_412_comes_is_not_sent(reactor: Any, send: Any, waiting: int) -> None:
-    s = Subscriber(subscriber(), urls(9000))
-    s.table = {"uuid:1": s}
+    s = subscribed(9000)
     results, _ = send(s)
     behind = [send(s)[0] for _ in range(waiting)]
     protocol, transport = reactor.accept()
@@ -420,8 +417,7 @@ def test_after_the_answer_disconnect_ends_the_kept_connection(reactor: Any, send
 
 
 def test_a_callback_may_give_up_what_waits_behind(reactor: Any, send: Any) -> None:
-    s = Subscriber(subscriber(), urls(9000))
-    s.table = {"uuid:1": s}
+    s = subscribed(9000)
     first, _ = event.send_notification(s, "<e/>", reactor=reactor)
     second, waiting = send(s)
     third, last = send(s)

@@ -71,22 +71,6 @@ def test_a_path_below_its_event_url_is_none(
     assert only(serve(server).send(messages.subscribe("/events/below"))).status == 404
 
 
-def test_a_subscriber_may_be_handed_over(
-    thermometer: Thermometer, server: event.EventSubscriptionServer, reactor: Any
-) -> None:
-    server.add(
-        {"sid": "uuid:own", "callback": "http://127.0.0.1:9001/", "seq": 0, "timeout": "Second-60"}
-    )
-    assert list(server.subscribers) == ["uuid:own"]
-    _, transport = reactor.accept()
-    assert b"<Temperature>20" in transport.value()
-    thermometer.temperature = 21.0
-    transport.protocol.dataReceived(OK)
-    assert b"<Temperature>21" in transport.value()
-    transport.protocol.dataReceived(b"HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n")
-    assert list(server.subscribers) == []
-
-
 def test_an_event_server_may_stand_for_its_listener(
     reactor: Any, serve: Any, messages: Any
 ) -> None:

@@ -46,7 +46,6 @@ class Published:
     def __init__(self, memory: Any, service: Service, pool: DeliveryPool | None = None) -> None:
         self.memory = memory
         self.taps: list[object] = []
-        self.published: list[dict[str, str]] = []
         self.publication = Publication(
             memory,
             pool or DeliveryPool(memory),
@@ -55,7 +54,7 @@ class Published:
             on_link=lambda local: (),
             tap=self.taps.append,
         )
-        self.publication.add(service, "/event", on_publish=[self.published.append])
+        self.publication.add(service, "/event")
 
     def subscribe(self, port: int = 9000) -> Response:
         """A SUBSCRIBE whose answer has left."""
@@ -95,7 +94,6 @@ def test_all_assignments_of_a_turn_are_taken_at_once(memory: Any, thermometer: T
     transport.connection.data_received(OK)
     memory.advance()
     assert seqs(transport) == ["0", "1", "2"]
-    assert published.published == [{"Temperature": str(value)} for value in range(3)]
     kinds = [type(tap) for tap in published.taps]
     assert kinds == [Subscribed, Delivery, InitialEventDelivered, Delivery, Delivery]
 

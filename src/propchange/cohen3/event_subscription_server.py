@@ -4,18 +4,16 @@ the service keeps is the truth."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from copy import copy
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
 from twisted.internet.defer import Deferred
 
-from propchange.cohen3.answer import PeerResponse
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.cohen3.event_server import own_delivery_url
-from propchange.cohen3.notification import Subscriber, outbox_of, send_notification
+from propchange.cohen3.notification import Subscriber, outbox_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
@@ -28,10 +26,8 @@ from propchange.core.publisher.judge import (
     subscribe_response,
     unsubscribe_response,
 )
-from propchange.core.publisher.records import Subscription
 from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.core.wire.propertyset import format_propertyset
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.machine import on_link_for
 from propchange.driver.timer import Timer
@@ -75,14 +71,13 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         on_link: Callable[[Endpoint], Sequence[OnLink]] = on_link_for,
     ) -> None:
         ours = isinstance(service, Service)
-        publisher = service if ours else self
-        EventURL.__init__(self, publisher, policy or default_policy(), limits, reactor)
+        EventURL.__init__(
+            self, service if ours else self, policy or default_policy(), limits, reactor
+        )
         EventDispatcher.__init__(self)
         self.register_event(_RECEIVED)
         self.service = service
         self._table: MutableMapping[str, Any] = {} if ours else service.get_subscribers()
-        if ours:
-            service.on_publish.append(self._publish)
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
         self._on_link = on_link
@@ -113,8 +108,9 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self._unsubscribe(message)
         if message.local is None or message.peer is None:
             return self.refuse(message, Refusal(412, "the request did not come over TCP", ""))
-        links = self._on_link(message.local)
-        verdict = judge_subscribe(*self._as_judged(message, message.local), self._limits, links)
+        # Cohen3's control point hears events on the port of the devices of the same process.
+        policy = replace(self._policy, own_callback=own_delivery_url() or "")
+        verdict = judge_subscribe(message, policy, self._limits, self._on_link(message.local))
         if isinstance(verdict, NewSubscription):
             return self._subscribe(message, verdict)
         if isinstance(verdict, Renewal):
@@ -130,35 +126,20 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         """The answer to a SUBSCRIBE did not leave: the subscriber does not know its SID."""
         outbox_of(cast(Subscriber, response.receipt), self.reactor).drop(withdraw=True)
 
-    def _as_judged(self, message: Request, local: Endpoint) -> tuple[Request, PublisherPolicy]:
-        """``message`` and the policy for it. A callback to the listener that has received the
-        request is refused. Cohen3's control point has its delivery URL on the port of the devices
-        of the same process, so that this one URL is allowed."""
-        own = own_delivery_url()
-        if own is None or message.fields.get(b"callback") != f"<{own}>".encode():
-            return message, self._policy
-        judged = copy(message)
-        judged.local = local._replace(port=0)
-        return judged, replace(self._policy, hosts=self._policy.hosts | {str(local)})
-
     def _subscribe(self, message: Request, verdict: NewSubscription) -> Response:
         refusal = self._judge_room(verdict.peer.host)
         if refusal is not None:
             return self.refuse(message, refusal)
         sid = f"uuid:{uuid4()}"
-        fields = {"sid": sid, "callback": verdict.urls[0].url, "seq": 0}
-        subscriber = Subscriber(fields, verdict.urls)
-        subscriber.source = verdict.local._replace(port=0)
-        subscriber.peer = verdict.peer.host
-        subscriber.uda = self._policy.uda
-        subscriber.table = self._table
+        subscriber = Subscriber(sid, verdict, self._policy.uda, self._table)
         _keep(subscriber, verdict.duration, self.reactor.seconds())
-        outbox_of(subscriber, self.reactor).hold()
+        outbox = outbox_of(subscriber, self.reactor)
+        outbox.hold()
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500
             self.exception("%s did not take a new subscriber", self.service.id)
-            outbox_of(subscriber, self.reactor).drop(withdraw=True)
+            outbox.drop(withdraw=True)
             return self.refuse(message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
         self._table.setdefault(sid, subscriber)
@@ -213,40 +194,20 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     @property
     def subscribers(self) -> MutableMapping[str, Any]:
         """SID -> subscriber: the dict of the service. For a :class:`propchange.twisted.Service` a
-        dict of its subscriptions now, and of what was given to :meth:`add`."""
+        copy of its subscriptions now."""
         if not isinstance(self.service, Service):
             return self._table
-        return {**{s.sid: self._as_dict(s) for s in self.service.subscriptions}, **self._table}
-
-    def _as_dict(self, subscription: Subscription) -> dict[str, Any]:
-        granted_at = subscription.expires - subscription.duration
+        origin = time.time() - clock_of(self.reactor)()
         return {
-            "sid": subscription.sid,
-            "callback": subscription.callbacks[0],
-            "seq": subscription.seq,
-            "timeout": format_timeout(subscription.duration).decode("ascii"),
-            "created": time.time() - (clock_of(self.reactor)() - granted_at),
+            subscription.sid: {
+                "sid": subscription.sid,
+                "callback": subscription.callbacks[0],
+                "seq": subscription.seq,
+                "timeout": format_timeout(subscription.duration).decode("ascii"),
+                "created": origin + subscription.expires - subscription.duration,
+            }
+            for subscription in self.service.subscriptions
         }
-
-    def add(self, subscriber: MutableMapping[str, Any]) -> None:
-        """Send ``subscriber``, a dict of ``sid``, ``callback`` and ``seq`` that was not subscribed
-        here, the initial event of a :class:`propchange.twisted.Service` and every later one,
-        unmoderated, until it answers 412."""
-        self._table[str(subscriber["sid"])] = subscriber
-        self._send(subscriber, self.service.initial_texts())
-
-    def _publish(self, changes: Mapping[str, str]) -> None:
-        for subscriber in tuple(self._table.values()):
-            self._send(subscriber, changes)
-
-    def _send(self, subscriber: MutableMapping[str, Any], texts: Mapping[str, str]) -> None:
-        def answered(response: PeerResponse) -> None:
-            if response.status == 412:
-                self._table.pop(str(subscriber["sid"]), None)
-
-        xml = format_propertyset(texts.items())
-        sent, _ = send_notification(subscriber, xml, reactor=self.reactor)
-        sent.addCallbacks(answered, lambda _: None)
 
     # --- time ---
 

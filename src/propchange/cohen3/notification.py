@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from propchange.cohen3.answer import AnswerProtocol, PeerResponse
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.publisher.judge import AttemptVerdict, judge_attempt
+from propchange.core.publisher.judge import AttemptVerdict, NewSubscription, judge_attempt
 from propchange.core.subscriber.requests import authority_and_target, http_url
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import (
@@ -60,23 +60,23 @@ def _warn_unless_taken(status: int) -> None:
 class Subscriber(dict[str, Any]):
     """The dict of a subscriber: ``sid``, ``callback``, ``seq``, ``timeout``, ``created``.
 
-    Programs read and write these five. The attributes are facts of its SUBSCRIBE: ``urls`` are its
-    delivery URLs as they were judged, ``source`` is the local address to send from, ``peer`` the
-    host that sent the SUBSCRIBE, ``uda`` the version of UDA that its messages follow. ``expires``
-    is in seconds of the reactor's clock and holds while (created, timeout) is ``stamp``. ``table``
-    is the dict of subscribers that it stands in.
+    Programs read and write these five. ``addresses`` are the delivery URLs of its SUBSCRIBE, in
+    their order, and ``peer`` is the host that sent it. ``table`` is the dict of subscribers that it
+    stands in. ``expires`` is in seconds of the reactor's clock and holds while (created, timeout)
+    is ``stamp``.
     """
 
-    source: Endpoint | None = None
-    peer = ""
-    uda = "1.1"
-    table: MutableMapping[str, Any] | None = None
     expires = 0.0
     stamp: tuple[Any, Any] = (None, None)
 
-    def __init__(self, fields: Mapping[str, Any], urls: tuple[DeliveryURL, ...]) -> None:
-        super().__init__(fields)
-        self.urls = urls
+    def __init__(
+        self, sid: str, verdict: NewSubscription, uda: str, table: MutableMapping[str, Any]
+    ) -> None:
+        super().__init__(sid=sid, callback=verdict.urls[0].url, seq=0)
+        source = verdict.local._replace(port=0)
+        self.addresses = tuple(DeliveryAddress(sid, url, source, uda) for url in verdict.urls)
+        self.peer = verdict.peer.host
+        self.table = table
 
 
 class Notification:
@@ -285,16 +285,15 @@ def send_notification(
 def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, ...]:
     """The delivery URLs of the SUBSCRIBE, or the ``callback`` that a program has written; none when
     that is not an http URL."""
-    urls: tuple[DeliveryURL, ...] = getattr(subscriber, "urls", ())
+    addresses: tuple[DeliveryAddress, ...] = getattr(subscriber, "addresses", ())
     callback = subscriber["callback"]
     if isinstance(callback, bytes):
         callback = callback.decode("latin-1")
-    if not urls or urls[0].url != callback:
-        url = _delivery_url(callback)
-        urls = () if url is None else (url,)
-    source = getattr(subscriber, "source", None)
-    uda = getattr(subscriber, "uda", "1.1")
-    return tuple(DeliveryAddress(str(subscriber["sid"]), url, source, uda) for url in urls)
+    if addresses and addresses[0].url.url == callback:
+        return addresses
+    source, uda = (addresses[0].source, addresses[0].uda) if addresses else (None, "1.1")
+    url = _delivery_url(callback)
+    return () if url is None else (DeliveryAddress(str(subscriber["sid"]), url, source, uda),)
 
 
 @lru_cache(maxsize=1024)

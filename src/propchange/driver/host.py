@@ -51,9 +51,6 @@ __all__ = ["DeviceHost", "Publication", "Tap", "http_date"]
 Tap = Callable[[object], None]
 """Called with each Request and Response as it passes, each Delivery, and each outcome."""
 
-OnPublish = Sequence[Callable[[dict[str, str]], object]]
-"""Each is called with the changes of every event before they are moderated or merged."""
-
 
 def http_date() -> bytes:
     """The value of DATE."""
@@ -99,7 +96,7 @@ class Publication:
         self._tap = tap
         self._warnings = Warnings(logging.getLogger("propchange.publisher"))
 
-    def add(self, service: Service, path: str, *, on_publish: OnPublish = ()) -> None:
+    def add(self, service: Service, path: str) -> None:
         """Publish what is assigned to ``service`` at the event URL ``path``, empty for a service
         that has no evented variables. Raises RuntimeError when it is published already."""
         if path:
@@ -107,7 +104,7 @@ class Publication:
             self.protocol.add_service(
                 path, {name: _evented(service.variables[name], texts[name]) for name in texts}
             )
-        service.attach(_Sink(self, path, on_publish))
+        service.attach(_Sink(self, path))
         self._services.append(service)
 
     # --- inputs of the protocol ---
@@ -234,12 +231,11 @@ class Publication:
 class _Sink:
     """Where the changes of one service go (a :class:`.ServiceSink`)."""
 
-    __slots__ = ("_on_publish", "_path", "_publication", "_thread")
+    __slots__ = ("_path", "_publication", "_thread")
 
-    def __init__(self, publication: Publication, path: str, on_publish: OnPublish) -> None:
+    def __init__(self, publication: Publication, path: str) -> None:
         self._publication = publication
         self._path = path
-        self._on_publish = on_publish
         self._thread = threading.get_ident()
 
     def check_caller(self) -> None:
@@ -253,8 +249,6 @@ class _Sink:
         publication = self._publication
         publication.protocol.update(self._path, changes, publication.now())
         publication.queue_pump()
-        for call in self._on_publish:
-            call(changes)
 
     def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
         return self._publication.runtime.call_soon(callback).cancel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -72,9 +72,6 @@ class Service(upnp.Service):
         self._resource: EventURL | None = None
         self._listening: list[Any] = []
         self._closed = False
-        self.on_publish: list[Callable[[dict[str, str]], object]] = []
-        """Functions that are called with each change (evented variable -> text), before moderation
-        and merging."""
 
     @property
     def id(self) -> str:
@@ -170,7 +167,7 @@ class Service(upnp.Service):
                 limits=self._limits,
                 on_link=on_link_for,
             )
-            self._publication.add(self, _PATH, on_publish=self.on_publish)
+            self._publication.add(self, _PATH)
         return self._publication
 
 

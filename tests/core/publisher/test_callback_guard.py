@@ -47,6 +47,7 @@ def judge(
     policy: str = "on-link",
     lenient: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    own_callback: str = "",
 ) -> tuple[DeliveryURL, ...]:
     return judge_callbacks(
         urls,
@@ -56,6 +57,7 @@ def judge(
         policy=policy,
         lenient=lenient,
         limits=limits,
+        own_callback=own_callback,
     )
 
 
@@ -266,6 +268,15 @@ def test_the_two_ends_of_a_point_to_point_link_are_hosts(prefix: int) -> None:
         refusal(url, peer=peer, on_link=(OnLink(network),))
     else:
         assert judge(url, peer=peer, on_link=(OnLink(network),))
+
+
+def test_one_url_of_the_devices_own_listener_may_be_allowed() -> None:
+    own = "http://192.168.1.2:8123/events"
+    peer = LOCAL._replace(port=50000)
+    (accepted,) = judge(own, peer=peer, own_callback=own)
+    assert accepted.endpoint == Endpoint("192.168.1.2", 8123)
+    with pytest.raises(RemoteProtocolError, match=OWN_LISTENER):
+        judge(f"{own}/below", peer=peer, own_callback=own)
 
 
 @pytest.mark.parametrize("policy", CALLBACK_POLICIES)

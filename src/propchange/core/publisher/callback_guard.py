@@ -46,12 +46,14 @@ def judge_callbacks(
     policy: str,
     lenient: bool,
     limits: Limits,
+    own_callback: str = "",
 ) -> tuple[DeliveryURL, ...]:
     """The URLs of a CALLBACK, checked and split, in their order (UDA 2.0 §4.1.1).
 
     ``peer`` and ``local`` are the ends of the connection that carried the SUBSCRIBE, ``on_link``
     the prefixes of its interface, ``policy`` one of :data:`CALLBACK_POLICIES`. With ``lenient``,
     URLs that may not be called are left out; otherwise one such URL refuses the whole CALLBACK.
+    ``own_callback`` is the one URL that may lead to the device's own listener.
 
     Raises :class:`RemoteProtocolError` with status 412 when a URL may not be called or none is
     left, and ``ValueError`` for an unknown policy.
@@ -68,8 +70,9 @@ def judge_callbacks(
     accepted: list[DeliveryURL] = []
     refused = _refusal("CALLBACK names no URL", _FORM)
     for url in urls:
+        known = connection._replace(local_port=0) if url == own_callback else connection
         try:
-            accepted.append(_judge(url, connection, policy, limits))
+            accepted.append(_judge(url, known, policy, limits))
         except RemoteProtocolError as error:
             if not lenient:
                 raise

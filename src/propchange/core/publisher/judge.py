@@ -80,6 +80,8 @@ class PublisherPolicy:
     - ``uda``: the version of the architecture, "1.0", "1.1" or "2.0".
     - ``callbacks``: which delivery URLs may be called, one of ``CALLBACK_POLICIES``.
       ``lenient_callbacks``: leave out the URLs that may not be called, instead of refusing all.
+      ``own_callback``: the one URL that may lead to the publisher's own listener, where a control
+      point of the same program hears events.
     - ``default_duration``: whole seconds for a SUBSCRIBE that asks for none. Each duration is
       raised to ``minimum_duration`` and lowered to ``maximum_duration``. ``dlna``: 300 s for
       everybody.
@@ -96,6 +98,7 @@ class PublisherPolicy:
     uda: str = "1.1"
     callbacks: str = "on-link"
     lenient_callbacks: bool = False
+    own_callback: str = ""
     default_duration: int = 1800
     minimum_duration: int = 60
     maximum_duration: int = 86_400
@@ -203,6 +206,7 @@ def judge_subscribe(
             policy=policy.callbacks,
             lenient=policy.lenient_callbacks,
             limits=limits,
+            own_callback=policy.own_callback,
         )
     except RemoteProtocolError as error:
         return Refusal(error.status, str(error.args[0]), error.clause)
