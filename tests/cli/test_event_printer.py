@@ -364,9 +364,9 @@ def record() -> SubscriptionRecord:
         describable=False,
         device=None,
         convert=None,
-        duration=1800,
+        duration_wanted=1800,
         limits=DEFAULT_LIMITS,
-        now=0.0,
+        begun_at=0.0,
     )
     subscription.device_host = "192.0.2.1"
     return subscription

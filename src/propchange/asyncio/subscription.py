@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Self
 
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.subscriber.event_queue import EventQueue
-from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.record import SubscriptionRecord
-from propchange.core.subscriber.view import SubscriptionView
+from propchange.core.subscriber.events import Event, EventQueue, Status, StatusChange
+from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
 from propchange.driver.control_point import SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 

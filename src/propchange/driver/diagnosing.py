@@ -12,9 +12,11 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from propchange.core.diagnosis.facts import Facts, Probe, Reach
-from propchange.core.diagnosis.probing import (
+from propchange.core.diagnosis.facts import (
+    Facts,
     OwnProbes,
+    Probe,
+    Reach,
     failed_probe,
     with_probes,
     with_surroundings,

@@ -10,8 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.record import Convert, SubscriptionRecord
-from propchange.core.subscriber.view import SubscriptionView
+from propchange.core.subscriber.record import Convert, SubscriptionRecord, SubscriptionView
 from propchange.driver.control_point import SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 

@@ -336,5 +336,5 @@ def test_the_advertised_address_has_its_scope_where_it_is_one_of_this_machine(
 
     assert record.advertised_endpoint == advertised
     facts = point.protocol.facts(record, 1.0)
-    assert (facts.callback_host, facts.overridden) == (host, host is not None)
+    assert facts.overrides == ({} if host is None else {"callback_host": host})
     assert dataclasses.is_dataclass(facts)

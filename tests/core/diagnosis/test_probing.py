@@ -7,9 +7,11 @@ from ipaddress import ip_network
 
 import pytest
 
-from propchange.core.diagnosis.facts import Facts, Probe, Reach
-from propchange.core.diagnosis.probing import (
+from propchange.core.diagnosis.facts import (
+    Facts,
     OwnProbes,
+    Probe,
+    Reach,
     failed_probe,
     with_probes,
     with_surroundings,

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.diagnosis.facts import Facts, Probe, Reach, RefusedNotify
+from propchange.core.diagnosis.facts import Facts, Probe, Reach, RefusedNotify, refusal_in_words
 from propchange.core.diagnosis.verdicts import RULES, Diagnosis, Verdict, diagnose
-from propchange.core.diagnosis.words import refusal_in_words
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, interface_kind
 from propchange.core.subscriber.events import Status
 from propchange.core.wire.messages import Endpoint

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from propchange.core.discovery.locations import judge_location
+from propchange.core.discovery.advertisement import judge_location
 from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.multicast.sequence import Numbering
+from propchange.core.multicast.reception import Numbering
 from propchange.core.wire.headers import LARGEST_SEQ, next_seq
 
 

@@ -3,8 +3,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.subscriber.event_queue import EventQueue, merge_events
-from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
+from propchange.core.subscriber.events import (
+    Cause,
+    Change,
+    Event,
+    EventQueue,
+    Status,
+    StatusChange,
+    merge_events,
+)
 
 SUBSCRIPTION = object()
 

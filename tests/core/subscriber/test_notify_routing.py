@@ -43,9 +43,9 @@ class Desk:
             describable=False,
             device=None,
             convert=None,
-            duration=1800,
+            duration_wanted=1800,
             limits=self.limits,
-            now=0.0,
+            begun_at=0.0,
         )
         self.routing.expect(record)
         record.state = S.SUBSCRIBING

@@ -19,9 +19,9 @@ def held_with(convert=None, limits: Limits = DEFAULT_LIMITS) -> SubscriptionReco
         describable=False,
         device=None,
         convert=convert,
-        duration=1800,
+        duration_wanted=1800,
         limits=limits,
-        now=0.0,
+        begun_at=0.0,
     )
 
 

@@ -166,9 +166,9 @@ def record() -> SubscriptionRecord:
         describable=True,
         device=None,
         convert=None,
-        duration=1800,
+        duration_wanted=1800,
         limits=DEFAULT_LIMITS,
-        now=0.0,
+        begun_at=0.0,
     )
 
 

@@ -1,22 +1,47 @@
-"""The facts of a diagnosis: a subscription, its device, this machine and the network between."""
+"""The facts of a diagnosis: a subscription, its device, this machine and the network between.
+
+:func:`known_facts` has those that the protocol knows. :func:`with_probes` adds the results of
+connecting, :func:`with_surroundings` the facts of this machine.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import errno
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from propchange.core.diagnosis.words import duration_in_words
+from propchange.core.limits import Limits
 from propchange.core.local_addresses import (
     LocalAddress,
+    address_of,
     own_address,
     sharing_network,
     usable_towards,
 )
+from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.subscriber.events import Status
-from propchange.core.wire.messages import Endpoint
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.record import FailedAttempt, SubscriptionRecord
+from propchange.core.wire.messages import Endpoint, Request, Response
 
-__all__ = ["Facts", "Probe", "Reach", "RefusedNotify"]
+__all__ = [
+    "Facts",
+    "OwnProbes",
+    "Probe",
+    "Reach",
+    "RefusedNotify",
+    "duration_in_words",
+    "failed_probe",
+    "known_facts",
+    "refusal_in_words",
+    "with_probes",
+    "with_surroundings",
+]
 
 
 class Reach(enum.Enum):
@@ -136,87 +161,273 @@ class Facts:
         return () if self.device is None else usable_towards(self.device, self.own)
 
     @property
-    def overridden(self) -> bool:
-        """Whether the application has set the address in CALLBACK."""
-        return self.callback_host is not None or self.callback_port is not None
+    def overrides(self) -> dict[str, object]:
+        """Which of ``callback_host`` and ``callback_port`` the application has set."""
+        both = {"callback_host": self.callback_host, "callback_port": self.callback_port}
+        return {name: value for name, value in both.items() if value is not None}
 
     def lines(self) -> tuple[tuple[str, str], ...]:
         """All facts as (name, text), for people. Texts of peers are not escaped: escape them before
         they go to a terminal."""
-        return _lines(self)
-
-
-# --- the facts as lines ---
-
-
-def _lines(facts: Facts) -> tuple[tuple[str, str], ...]:
-    lines = [("event URL", facts.event_url)]
-
-    def add(what: str, how: object) -> None:
-        if how not in (None, "", ()):
-            lines.append((what, str(how)))
-
-    add("status", f"{facts.status.value}: {facts.reason}" if facts.reason else facts.status.value)
-    add("device", facts.device)
-    add("connecting to the device", facts.device_probe)
-    if facts.granted_for is not None:
-        without_end = facts.duration is None or facts.duration == float("inf")
-        duration = "without an end" if without_end else f"for {facts.duration:g} s"
-        ago = duration_in_words(facts.granted_for)
-        add("SUBSCRIBE", f"granted {ago} ago {duration}, SID {facts.sid}")
-    elif facts.failure:
-        add("SUBSCRIBE", facts.failure)
-    elif facts.asked_for is not None:
-        add("SUBSCRIBE", f"no answer for {duration_in_words(facts.asked_for)}")
-    add("CALLBACK", _callback_line(facts))
-    add("tried before", ", ".join(facts.tried))
-    add("listening on", ", ".join(map(str, facts.listening)))
-    add("connecting to ourselves", facts.self_connect)
-    add("source address", facts.source)
-    for own in facts.own:
-        near = ", the device's network" if own in facts.near else ""
-        usable = ", usable" if own in facts.usable else ""
-        add(
-            f"address {own.host}/{own.network.prefixlen}",
-            f"on {own.interface}, {own.kind.value}{usable}{near}",
+        granted_for, connected_ago, refused = self.granted_for, self.connected_ago, self.refused
+        subscribe = self.failure
+        if granted_for is not None:
+            without_end = self.duration is None or self.duration == inf
+            duration = "without an end" if without_end else f"for {self.duration:g} s"
+            ago = duration_in_words(granted_for)
+            subscribe = f"granted {ago} ago {duration}, SID {self.sid}"
+        elif not subscribe and self.asked_for is not None:
+            subscribe = f"no answer for {duration_in_words(self.asked_for)}"
+        connections = None
+        if self.connections is not None:
+            ago = "" if connected_ago is None else f", the last {_ago_in_words(connected_ago)}"
+            connections = f"{self.connections or 'none'}{ago}"
+        came = "none" if self.last_event_ago is None else _ago_in_words(self.last_event_ago)
+        lines: tuple[tuple[str, object], ...] = (
+            ("event URL", self.event_url),
+            ("status", f"{self.status.value}: {self.reason}" if self.reason else self.status.value),
+            ("device", self.device),
+            ("connecting to the device", self.device_probe),
+            ("SUBSCRIBE", subscribe),
+            ("CALLBACK", self._callback()),
+            ("tried before", ", ".join(self.tried)),
+            ("listening on", ", ".join(map(str, self.listening))),
+            ("connecting to ourselves", self.self_connect),
+            ("source address", self.source),
+            *((f"address {own.host}/{own.network.prefixlen}", self._own(own)) for own in self.own),
+            ("container", "this program runs in one" if self.in_container else None),
+            (f"connections from {self.device or 'the device'}", connections),
+            ("ended without a request", self.empty or None),
+            ("turned away", self.turned_away or None),
+            (
+                "refused event messages",
+                refused and f"{refused.host} was answered {refused.status}: {refused.reason}",
+            ),
+            ("last event", came),
         )
-    if facts.in_container:
-        add("container", "this program runs in one")
-    if facts.connections is not None:
-        ago = ""
-        if facts.connected_ago is not None:
-            ago = f", the last {duration_in_words(facts.connected_ago)} ago"
-        add(
-            f"connections from {facts.device or 'the device'}",
-            f"{facts.connections or 'none'}{ago}",
-        )
-    if facts.empty:
-        add("ended without a request", facts.empty)
-    if facts.turned_away:
-        add("turned away", facts.turned_away)
-    if facts.refused is not None:
-        refused = facts.refused
-        add(
-            "refused event messages",
-            f"{refused.host} was answered {refused.status}: {refused.reason}",
-        )
-    if facts.last_event_ago is None:
-        add("last event", "none")
-    else:
-        add("last event", f"{duration_in_words(facts.last_event_ago)} ago")
-    return tuple(lines)
+        return tuple((what, str(how)) for what, how in lines if how not in (None, ""))
+
+    def _own(self, own: LocalAddress) -> str:
+        usable = ", usable" if own in self.usable else ""
+        near = ", the device's network" if own in self.near else ""
+        return f"on {own.interface}, {own.kind.value}{usable}{near}"
+
+    def _callback(self) -> str:
+        if self.advertised is None:
+            return ""
+        own = self.own_advertised
+        if self.overrides:
+            why = ", ".join(f"{name}={value}" for name, value in self.overrides.items())
+        elif own is not None:
+            family = "IPv6" if own.network.version == 6 else "IPv4"
+            why = f"{family}, the address of {own.interface} from which SUBSCRIBE was sent"
+        else:
+            why = "the address from which SUBSCRIBE was sent"
+        return f"{self.advertised} ({why})"
 
 
-def _callback_line(facts: Facts) -> str:
-    if facts.advertised is None:
-        return ""
-    own = facts.own_advertised
-    if facts.overridden:
-        parts = (("callback_host", facts.callback_host), ("callback_port", facts.callback_port))
-        why = ", ".join(f"{name}={value}" for name, value in parts if value is not None)
-    elif own is not None:
-        family = "IPv6" if own.network.version == 6 else "IPv4"
-        why = f"{family}, the address of {own.interface} from which SUBSCRIBE was sent"
-    else:
-        why = "the address from which SUBSCRIBE was sent"
-    return f"{facts.advertised} ({why})"
+# --- words ---
+
+_REFUSALS = {
+    400: "it calls the request malformed",
+    401: "it wants to know who asks",
+    403: "it does not admit this machine; look for a list of allowed addresses in its settings",
+    404: "nothing is there; the event URL is wrong, or has moved since the description was read",
+    405: "nothing at this URL takes subscriptions; read the event URL from the description again",
+    412: "it will not send events to {callback}; many devices call only addresses of their own "
+    "network",
+    500: "it failed; start the device again if that goes on",
+    501: "it has no eventing at this URL",
+    503: "it has no room for another subscription; close other control points, or start it again",
+}
+"""The meaning of the answers to SUBSCRIBE (UDA 2.0 table 4-4, and experience with devices)."""
+
+
+def refusal_in_words(status: int, callback: str | None, *, named: bool) -> str:
+    """The meaning of ``status`` as an answer to SUBSCRIBE. ``callback`` is the address in CALLBACK.
+    ``named``: HOST was a name."""
+    if status == 400 and named:
+        return f"{_REFUSALS[400]}; many devices take no names in HOST, so use its IP address"
+    known = status if status in _REFUSALS or not 500 <= status < 600 else 500
+    return _REFUSALS.get(known, "it does not want this subscription").format(callback=callback)
+
+
+def duration_in_words(seconds: float) -> str:
+    """A duration in the largest unit of which it has at least two."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
+
+
+def _ago_in_words(seconds: float) -> str:
+    return f"{duration_in_words(seconds)} ago"
+
+
+# --- what the protocol knows ---
+
+
+def known_facts(
+    record: SubscriptionRecord,
+    now: float,
+    *,
+    asked_at: float | None,
+    policy: SubscriberPolicy,
+    limits: Limits,
+    addresses: tuple[LocalAddress, ...],
+    callers: ConnectionHistory | None,
+    others: Iterable[SubscriptionRecord],
+) -> Facts:
+    """The facts about ``record`` that need no access to the network.
+
+    ``asked_at`` is when the pending request was sent, None without one. ``callers`` is None if the
+    listener does not record connections. ``others`` are the subscriptions of the same listener.
+
+    For a deaf subscription, the facts are about the first address that was tried: the system's
+    choice."""
+    granted_asked_at, granted_at = record.asked_at, record.granted_at
+    advertised = record.advertised_endpoint
+    since, heard, empty, turned_away = granted_asked_at, False, 0, 0
+    if record.status is Status.DEAF and record.deafness is not None:
+        granted_asked_at, granted_at, advertised, heard, empty, turned_away = record.deafness
+        # Connections to another address, while that is tried, are no facts about the first.
+        since = record.asked_at if record.advertised_endpoint == advertised else inf
+    failure = (granted_at is None and record.failure) or FailedAttempt("", 0)
+    device = record.device_host
+    if device is None:
+        literal = address_of(urlsplit(record.event_url).hostname or "")
+        remote = None if record.remote is None else record.remote.host
+        device = remote if literal is None else str(literal)
+    caller = None if callers is None or device is None else callers.of(device) or AddressHistory()
+    refused = None
+    if callers is not None:
+        for_path = callers.refused_for(record.path) if record.path else None
+        host, refuser = for_path or (device or "", callers.of(device or ""))
+        if refuser is not None and _since(refuser.refused_at, granted_asked_at):
+            refused = RefusedNotify(host, refuser.refused_status, refuser.refused_reason)
+    if caller is not None:
+        heard = heard or _since(caller.connected_at, since)
+        empty = caller.empty if _since(caller.empty_at, since) else empty
+        if _since(caller.turned_away_at, since):
+            turned_away = caller.turned_away
+    tried = [
+        str(source._replace(port=advertised.port))
+        for source in record.sources.in_vain
+        if advertised is not None and source.host != advertised.host
+    ]
+    return Facts(
+        event_url=record.event_url,
+        status=record.status,
+        # The reason of DEAF is a diagnosis itself.
+        reason="" if record.status is Status.DEAF else record.status_reason,
+        device=device,
+        asked_for=_ago(now, asked_at),
+        failure=failure.reason,
+        failure_status=failure.status,
+        sid=record.sid,
+        granted_for=_ago(now, granted_at),
+        duration=record.duration_granted,
+        initial_due=limits.initial_event_seconds,
+        advertised=advertised,
+        callback_host=policy.callback_host,
+        callback_port=policy.callback_port,
+        tried=tuple(tried),
+        own=addresses,
+        connections=None if caller is None else caller.connections,
+        connected_ago=_ago(now, None if caller is None else caller.connected_at),
+        heard=None if caller is None else heard,
+        empty=empty,
+        turned_away=turned_away,
+        refused=refused,
+        slow=record.slow,
+        last_event_ago=_ago(now, record.last_event_at),
+        others_hear=any(
+            other is not record
+            and other.status is Status.ACTIVE
+            and other.device_host == device
+            and other.advertised_endpoint == advertised
+            for other in others
+        ),
+    )
+
+
+def _ago(now: float, then: float | None) -> float | None:
+    return None if then is None else now - then
+
+
+def _since(then: float | None, asked_at: float) -> bool:
+    return then is not None and then >= asked_at
+
+
+# --- probes: connections to the device and to the own listener ---
+
+_REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED)
+
+_ABSENT = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
+"""There is a route, but no host answers: on the same link, the answer to ARP is missing."""
+
+
+def failed_probe(where: str, number: int | None, words: str) -> Probe:
+    """The probe of ``where`` that failed with the errno ``number`` (None: without an errno) and the
+    system's message ``words``."""
+    if number in _REFUSED:
+        return Probe(where, Reach.REFUSED, "" if number == errno.ECONNREFUSED else words)
+    return Probe(where, Reach.SILENT if number in _ABSENT else Reach.UNREACHABLE, words)
+
+
+class OwnProbes:
+    """Requests to the own listener, each with a secret target."""
+
+    def __init__(self, new_token: Callable[[], str]) -> None:
+        self._new_token = new_token
+        self._come: dict[str, bool] = {}
+        self.targets = self._come.keys()
+        """The targets of the pending requests."""
+
+    def begin(self) -> str:
+        """The target of a new request. Call :meth:`end` with it later."""
+        target = f"/{self._new_token()}"
+        self._come[target] = False
+        return target
+
+    def answer(self, request: Request) -> Response:
+        """For the listener: the answer to a request for one of :attr:`targets`."""
+        self._come[request.target] = True
+        return Response(200, ((b"CONTENT-LENGTH", b"0"),), close=True)
+
+    def has_come(self, target: str) -> bool:
+        """Whether the listener has received the request. If not, another program answers there."""
+        return self._come[target]
+
+    def end(self, target: str) -> None:
+        """Forget the request for ``target``."""
+        del self._come[target]
+
+
+def with_probes(
+    before: Facts, after: Facts, device_probe: Probe | None, self_connect: Probe | None
+) -> Facts:
+    """``after`` with the results of two probes. ``before`` are the facts from before the probes."""
+    if after.advertised != before.advertised:
+        self_connect = None  # CALLBACK has changed during the probe.
+    return dataclasses.replace(after, device_probe=device_probe, self_connect=self_connect)
+
+
+def with_surroundings(
+    facts: Facts,
+    *,
+    listening: Sequence[Endpoint],
+    own: tuple[LocalAddress, ...],
+    in_container: bool,
+    source: Endpoint | None,
+    source_towards: Callable[[Endpoint], str | None],
+) -> Facts:
+    """``facts`` with the facts of this machine: where it listens, its addresses, and whether it is
+    a container. ``source`` is the address that all requests are sent from. None: the system chooses
+    it, and ``source_towards`` returns its choice for a device."""
+    chosen = None if source is None else source.host
+    if source is None and facts.device is not None:
+        chosen = source_towards(Endpoint(facts.device, 0))
+    return dataclasses.replace(
+        facts, listening=tuple(listening), own=own, in_container=in_container, source=chosen
+    )

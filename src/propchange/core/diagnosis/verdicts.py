@@ -26,12 +26,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from propchange.core.diagnosis.facts import Facts, Reach
-from propchange.core.diagnosis.words import duration_in_words
-from propchange.core.local_addresses import InterfaceKind, address_of, container_address
+from propchange.core.diagnosis.facts import Facts, Probe, Reach, duration_in_words
+from propchange.core.local_addresses import (
+    InterfaceKind,
+    LocalAddress,
+    address_of,
+    container_address,
+)
 from propchange.core.subscriber.events import Status
 
 __all__ = ["RULES", "Diagnosis", "Rule", "Verdict", "diagnose"]
@@ -107,7 +111,7 @@ def diagnose(facts: Facts) -> Diagnosis:
     return Diagnosis(rule.verdict, rule.says(facts), rule.to_do + rule.suggests(facts), facts)
 
 
-# --- small words ---
+# --- conditions and sentences ---
 
 
 def _who(facts: Facts) -> str:
@@ -119,7 +123,7 @@ def _where(facts: Facts) -> str:
 
 
 def _granted(facts: Facts) -> str:
-    """How every sentence about a deaf subscription begins."""
+    """The beginning of every sentence about a deaf subscription."""
     what = "connection" if facts.heard is False and not facts.others_hear else "event"
     return (
         f"granted, but no {what} from {_who(facts)} in {duration_in_words(facts.granted_for or 0)}"
@@ -130,12 +134,8 @@ def _told(facts: Facts, why: str) -> str:
     return f"{_granted(facts)}: it was told to send to {_where(facts)}, {why}"
 
 
-def _probed(facts: Facts, *reaches: Reach) -> bool:
-    return facts.device_probe is not None and facts.device_probe.reach in reaches
-
-
-def _self(facts: Facts, *reaches: Reach) -> bool:
-    return facts.self_connect is not None and facts.self_connect.reach in reaches
+def _probed(probe: Probe | None, *reaches: Reach) -> bool:
+    return probe is not None and probe.reach in reaches
 
 
 def _device_probe(facts: Facts) -> str:
@@ -156,13 +156,15 @@ def _alternative(facts: Facts) -> str:
     return ""
 
 
-def _not_near(facts: Facts) -> bool:
-    """Whether the address in CALLBACK is one of this machine in whose network the device is not."""
+def _far(facts: Facts) -> LocalAddress | None:
+    """The address in CALLBACK, if it is one of this machine in whose network the device is not."""
     own = facts.own_advertised
-    return own is not None and facts.device is not None and own not in facts.near
+    return None if facts.device is None or own in facts.near else own
 
 
-# --- the conditions and sentences that are more than a line ---
+def _literal(facts: Facts) -> IPv4Address | IPv6Address | None:
+    """The address in CALLBACK; None for a name."""
+    return None if facts.advertised is None else address_of(facts.advertised.host)
 
 
 def _is_pending(facts: Facts) -> bool:
@@ -183,8 +185,8 @@ def _pending(facts: Facts) -> str:
 
 
 def _unanswered(facts: Facts) -> str:
-    """How the request failed that the subscription waits for, empty where it waits for none. After
-    events have come, a grant may be held and not be believed any more."""
+    """How the request failed that the subscription waits for; empty if it waits for none. After
+    an event, a grant may still be there while renewals fail."""
     if facts.status is Status.RESUBSCRIBING and facts.granted_for is not None:
         return facts.reason
     return facts.failure if facts.granted_for is None else ""
@@ -210,46 +212,26 @@ def _refused_notify(facts: Facts) -> str:
     )
 
 
-def _override_fails(facts: Facts) -> bool:
-    return facts.overridden and not _self(facts, Reach.ACCEPTED)
-
-
 def _override(facts: Facts) -> str:
-    names = [
-        name
-        for name, value in (
-            ("callback_host", facts.callback_host),
-            ("callback_port", facts.callback_port),
-        )
-        if value is not None
-    ]
+    names = facts.overrides
     said = _told(facts, f"as {' and '.join(names)} say{'s' if len(names) == 1 else ''}")
-    if facts.self_connect is None:
-        return said
-    return f"{said}, and from here {facts.self_connect}"
+    return said if facts.self_connect is None else f"{said}, and from here {facts.self_connect}"
 
 
-def _address_gone(facts: Facts) -> bool:
-    return (
-        facts.advertised is not None
-        and bool(facts.own)
-        and facts.own_advertised is None
-        and address_of(facts.advertised.host) is not None
-        and not ip_address(facts.advertised.host).is_loopback
-        and not facts.overridden
-    )
+def _is_address_gone(facts: Facts) -> bool:
+    literal = _literal(facts)
+    own = not facts.own or facts.own_advertised is not None
+    return not (literal is None or literal.is_loopback or own or facts.overrides)
 
 
 def _is_loopback(facts: Facts) -> bool:
-    address = None if facts.advertised is None else address_of(facts.advertised.host)
-    return address is not None and address.is_loopback
+    literal = _literal(facts)
+    return literal is not None and literal.is_loopback
 
 
-def _loopback(facts: Facts) -> str:
-    return _told(
-        facts,
-        "where only programs of this machine, outside of containers, get to; or it never sends",
-    )
+def _is_container(facts: Facts) -> bool:
+    own = _far(facts)
+    return own is not None and container_address(own, in_container=facts.in_container)
 
 
 def _container(facts: Facts) -> str:
@@ -262,42 +244,28 @@ def _container(facts: Facts) -> str:
     )
 
 
-def _is_container(facts: Facts) -> bool:
-    own = facts.own_advertised
-    return (
-        own is not None
-        and _not_near(facts)
-        and container_address(own, in_container=facts.in_container)
-    )
+def _is_vpn(facts: Facts) -> bool:
+    own = _far(facts)
+    return own is not None and own.kind is InterfaceKind.TUNNEL
 
 
 def _vpn(facts: Facts) -> str:
     own = facts.own_advertised
     assert own is not None
-    return _told(
-        facts,
-        f"the address of {own.interface}, which looks like a VPN that carries the route to it",
-    )
-
-
-def _is_vpn(facts: Facts) -> bool:
-    own = facts.own_advertised
-    return own is not None and own.kind is InterfaceKind.TUNNEL and _not_near(facts)
+    why = f"the address of {own.interface}, which looks like a VPN that carries the route to it"
+    return _told(facts, why)
 
 
 def _other_interface(facts: Facts) -> str:
     own, near = facts.own_advertised, facts.near[0]
     assert own is not None
-    return _told(
-        facts,
-        f"the address of {own.interface}, but it is in the network of {near.interface} "
-        f"({near.network})",
-    )
+    theirs = f"it is in the network of {near.interface} ({near.network})"
+    return _told(facts, f"the address of {own.interface}, but {theirs}")
 
 
 def _is_link_local(facts: Facts) -> bool:
-    address = None if facts.advertised is None else address_of(facts.advertised.host)
-    return address is not None and address.version == 6 and address.is_link_local
+    literal = _literal(facts)
+    return isinstance(literal, IPv6Address) and literal.is_link_local
 
 
 def _router(facts: Facts) -> str:
@@ -312,16 +280,12 @@ def _router(facts: Facts) -> str:
 
 
 def _unheard(facts: Facts) -> str:
-    listens = ""
-    if _self(facts, Reach.ACCEPTED):
-        listens = f", although the listener answers at {_where(facts)} from here"
+    where = _where(facts)
+    answers = _probed(facts.self_connect, Reach.ACCEPTED)
+    listens = f", although the listener answers at {where} from here" if answers else ""
     tried = f" (nor at {', '.join(facts.tried)})" if facts.tried else ""
-    if not facts.near:
-        return f"{_granted(facts)}{tried}{listens}: it cannot reach {_where(facts)}, or never sends"
-    return (
-        f"{_granted(facts)}{tried}{listens}: a firewall drops what it sends to {_where(facts)}, or "
-        "it never sends"
-    )
+    why = f"a firewall drops what it sends to {where}" if facts.near else f"it cannot reach {where}"
+    return f"{_granted(facts)}{tried}{listens}: {why}, or {'it ' if facts.near else ''}never sends"
 
 
 # --- the table ---
@@ -335,14 +299,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.NAME_UNKNOWN,
-        lambda facts: _probed(facts, Reach.UNRESOLVED),
+        lambda facts: _probed(facts.device_probe, Reach.UNRESOLVED),
         _device_probe,
         "The host in the event URL is a name, and no name service knows it.",
         "use the device's IP address",
     ),
     Rule(
         Verdict.NO_ROUTE,
-        lambda facts: _probed(facts, Reach.UNREACHABLE),
+        lambda facts: _probed(facts.device_probe, Reach.UNREACHABLE),
         _device_probe,
         "This machine cannot reach the device: it has no route, a cable or the Wi-Fi is off, or "
         "the device has left its network.",
@@ -350,7 +314,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.DEVICE_SILENT,
-        lambda facts: _probed(facts, Reach.SILENT),
+        lambda facts: _probed(facts.device_probe, Reach.SILENT),
         _device_probe,
         "Nothing answers at the device's address: it is off, asleep or elsewhere, or a firewall "
         "drops what is sent to it.",
@@ -358,7 +322,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.CONNECTION_REFUSED,
-        lambda facts: _probed(facts, Reach.REFUSED),
+        lambda facts: _probed(facts.device_probe, Reach.REFUSED),
         _device_probe,
         "The machine answers, but accepts no connection on that port: the device's program has "
         "ended, is starting, or has moved to another port; or a firewall rejects the connection.",
@@ -446,7 +410,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.CALLBACK_OVERRIDE,
-        _override_fails,
+        lambda facts: bool(facts.overrides) and not _probed(facts.self_connect, Reach.ACCEPTED),
         _override,
         "CALLBACK has the address of `callback_host` or `callback_port`, and nothing shows that it "
         "leads to the listener.",
@@ -455,14 +419,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.ADDRESS_GONE,
-        _address_gone,
+        _is_address_gone,
         lambda facts: _told(facts, "which is no address of this machine any more"),
         "The address of this machine has changed since the SUBSCRIBE.",
         "subscribe again; a subscription that is kept does so by itself",
     ),
     Rule(
         Verdict.NOT_LISTENING,
-        lambda facts: _self(facts, Reach.REFUSED, Reach.SOMEBODY_ELSE),
+        lambda facts: _probed(facts.self_connect, Reach.REFUSED, Reach.SOMEBODY_ELSE),
         lambda facts: f"{_granted(facts)}: from here, {facts.self_connect}",
         "The address in CALLBACK is this machine's, but this program does not answer there: it "
         "listens on another address, or the port is forwarded.",
@@ -470,7 +434,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.LOCAL_FIREWALL,
-        lambda facts: _self(facts, Reach.SILENT, Reach.UNREACHABLE),
+        lambda facts: _probed(facts.self_connect, Reach.SILENT, Reach.UNREACHABLE),
         lambda facts: f"{_granted(facts)}: not even from here, {facts.self_connect}",
         "A connection from this machine to its own listener gets no answer, so a firewall of this "
         "machine drops it.",
@@ -479,7 +443,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Verdict.LOOPBACK,
         _is_loopback,
-        _loopback,
+        lambda facts: _told(
+            facts,
+            "where only programs of this machine, outside of containers, get to; or it never sends",
+        ),
         "SUBSCRIBE was sent to a loopback address, so CALLBACK has a loopback address too. A "
         "device in a container, or behind a forwarder, cannot send there.",
         "use the device's own address in the URL, or pass --callback-host (callback_host=)",
@@ -505,7 +472,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.OTHER_INTERFACE,
-        lambda facts: _not_near(facts) and bool(facts.near),
+        lambda facts: _far(facts) is not None and bool(facts.near),
         _other_interface,
         "This machine has several interfaces, and CALLBACK has the address of one that is not in "
         "the device's network.",
@@ -524,7 +491,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.ROUTER_BETWEEN,
-        lambda facts: facts.own_advertised is not None and _not_near(facts) and not facts.near,
+        lambda facts: _far(facts) is not None and not facts.near,
         _router,
         "The device is in another network. Its events must pass a router, which may translate "
         "addresses (NAT), filter, or have no route back.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Hashable
+from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import udn_key
@@ -38,32 +39,25 @@ class PresenceState(enum.IntEnum):
     """It is followed, and has gone. A device that is not followed is forgotten instead."""
 
 
+@dataclass(slots=True)
 class Identity:
     """BOOTID and network location signature of a device at one host. None: unknown."""
 
-    __slots__ = ("boot_id", "nls")
-
-    def __init__(self) -> None:
-        self.boot_id: int | None = None
-        self.nls: str | None = None
-
-    def forget(self) -> None:
-        """Forget both: accept any next value."""
-        self.boot_id = self.nls = None
+    boot_id: int | None = None
+    nls: str | None = None
 
 
+@dataclass(slots=True)
 class Heard:
     """The advertisements of a device on one link. ``locations`` are in the order in which they were
     last heard. ``identities`` are by the host in the location. ``expires`` is a time."""
 
-    __slots__ = ("expires", "identities", "locations")
-
-    def __init__(self) -> None:
-        self.expires = 0.0
-        self.locations: dict[str, None] = {}
-        self.identities: dict[str, Identity] = {}
+    expires: float = 0.0
+    locations: dict[str, None] = field(default_factory=dict)
+    identities: dict[str, Identity] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class AdvertisedDevice:
     """A device as it advertises itself. Only :class:`.Presence` writes it.
 
@@ -71,41 +65,30 @@ class AdvertisedDevice:
     include those of its embedded devices. ``is_root``: it has announced itself as a root device.
     """
 
-    __slots__ = (
-        "bucket",
-        "config_id",
-        "failed",
-        "followers",
-        "is_root",
-        "key",
-        "links",
-        "retry_at",
-        "secure_location",
-        "server",
-        "source",
-        "state",
-        "told",
-        "types",
-        "udn",
-        "url",
-    )
+    udn: str
+    source: str
+    limits: InitVar[Limits]
+    now: InitVar[float]
+    key: str = field(init=False)
+    bucket: TokenBucket = field(init=False)
+    retry_at: float = field(init=False)
+    """When a device whose subscriptions failed may be reported as returned again."""
+    state: PresenceState = PresenceState.EXPECTED
+    types: dict[str, None] = field(default_factory=dict)
+    is_root: bool = False
+    links: dict[Hashable, Heard] = field(default_factory=dict)
+    server: str | None = None
+    secure_location: str | None = None
+    config_id: int | None = None
+    followers: int = 0
+    url: str = ""
+    """The URL of the description that its followers have; empty without one."""
+    told: bool = False
+    """Whether :class:`DeviceAppeared` was reported."""
+    failed: bool = False
 
-    def __init__(self, udn: str, source: str, limits: Limits, now: float) -> None:
-        self.udn = udn
-        self.key = udn_key(udn)
-        self.source = source
-        self.state = PresenceState.EXPECTED
-        self.types: dict[str, None] = {}
-        self.is_root = False
-        self.links: dict[Hashable, Heard] = {}
-        self.server: str | None = None
-        self.secure_location: str | None = None
-        self.config_id: int | None = None
-        self.followers = 0
-        self.url = ""
-        """The URL of the description that its followers have; empty without one."""
-        self.told = False
-        self.failed = False
+    def __post_init__(self, limits: Limits, now: float) -> None:
+        self.key = udn_key(self.udn)
         self.retry_at = now
         self.bucket = TokenBucket(limits.search_burst, limits.search_refill_seconds, now)
 
@@ -116,8 +99,8 @@ class AdvertisedDevice:
 
     @property
     def locations(self) -> tuple[str, ...]:
-        """The announced URLs of its description: by link, in the order in which the links heard it,
-        the latest URL of each first. URLs with a zone are last. Empty while it is not present."""
+        """The announced URLs of its description: by link, the latest of each link first. URLs with
+        a zone are last. Empty while it is not present."""
         found = (url for heard in self.links.values() for url in reversed(heard.locations))
         return tuple(sorted(dict.fromkeys(found), key=lambda url: "%" in url))
 

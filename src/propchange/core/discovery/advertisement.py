@@ -1,11 +1,29 @@
-"""An SSDP advertisement or search response, parsed (UDA 2.0 §1.2, §1.3.3)."""
+"""An SSDP advertisement or search response, parsed (UDA 2.0 §1.2, §1.3.3), and whether its LOCATION
+may be fetched.
+
+Anybody on the link can announce any LOCATION for any UDN. A URL that leads off the link could aim
+this host's requests at another host, as CallStranger does with the requests of devices.
+"""
 
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 
-__all__ = ["ROOT_DEVICE", "Advertisement", "AdvertisementKind", "type_fits", "udn_key"]
+from propchange.core.local_addresses import OnLink
+from propchange.core.wire.messages import Endpoint
+
+__all__ = [
+    "ROOT_DEVICE",
+    "Advertisement",
+    "AdvertisementKind",
+    "judge_location",
+    "type_fits",
+    "udn_key",
+]
 
 ROOT_DEVICE = "upnp:rootdevice"
 """The NT and ST of root devices."""
@@ -62,3 +80,50 @@ def type_fits(announced: str, wanted: str) -> bool:
     wanted_name, _, wanted_version = wanted.rpartition(":")
     numbers = version.isdecimal() and wanted_version.isdecimal()
     return name == wanted_name and numbers and int(version) >= int(wanted_version)
+
+
+_URL = re.compile(
+    r"http://(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%(?:25)?[^\]]*)?\]|(?P<four>[^:/?#\[\]@]+))"
+    r"(?::(?P<port>[0-9]{0,5}))?(?P<rest>(?:[/?][!-~]*)?)",
+    re.IGNORECASE,
+)
+
+
+def judge_location(
+    url: str, *, source: Endpoint, on_link: Sequence[OnLink], off_link: bool = False
+) -> str:
+    """The URL to fetch for the LOCATION ``url``. A link-local IPv6 address gets the zone of the
+    link that the advertisement was received on; the zone in ``url`` is ignored (V6-07).
+
+    The host must be a literal address: the source of the advertisement (``source``), or an address
+    on that link (``on_link``). ``off_link`` also accepts every unicast address and every host name.
+    Raises ValueError for any other URL, with a sentence.
+    """
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise ValueError(f"LOCATION {url[:100]!a} is no http URL with a host")
+    if not 1 <= int(match["port"] or 80) <= 65_535:
+        raise ValueError(f"LOCATION {url[:100]!a} names no usable port")
+    try:
+        address = ip_address(match["six"] or match["four"])
+    except ValueError:
+        if off_link:
+            return url
+        raise ValueError(f"LOCATION {url[:100]!a} names its host by no literal address") from None
+    if address.is_multicast or address.is_unspecified:
+        raise ValueError(f"LOCATION leads to {address}, which is no single host")
+    sender = ip_address(source.host)
+    if address.is_loopback and not sender.is_loopback:
+        raise ValueError(f"LOCATION leads to {address}, this host itself, and came from {sender}")
+    if isinstance(address, IPv6Address) and address.is_link_local:
+        scope = next((scope for _, scope in on_link if scope), source.scope)
+        if not scope:
+            raise ValueError(f"LOCATION leads to {address}, and the link it is on is not known")
+        port = f":{match['port']}" if match["port"] else ""
+        return f"http://[{address}%{scope}]{port}{match['rest']}"
+    if off_link or address == sender or any(address in network for network, _ in on_link):
+        return url
+    raise ValueError(
+        f"LOCATION leads to {address}, which is not on the link that the advertisement came in "
+        f"on (from {sender})"
+    )

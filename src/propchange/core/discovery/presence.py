@@ -49,9 +49,9 @@ from propchange.core.discovery.advertisement import (
     ROOT_DEVICE,
     Advertisement,
     AdvertisementKind,
+    judge_location,
     udn_key,
 )
-from propchange.core.discovery.locations import judge_location
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.transitions import TransitionTable
@@ -268,7 +268,7 @@ class Presence:
             # What it announces on other links, and from its other addresses, is no second one.
             for other in device.links.values():
                 for identity in other.identities.values():
-                    identity.forget()
+                    identity.boot_id = identity.nls = None
             heard.locations.clear()
         identity = self._identity(heard, _host(location))
         if advertisement.boot_id is not None:

@@ -21,7 +21,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.multicast.message import (
@@ -88,49 +89,40 @@ class MulticastMerged:
     updates: int
 
 
+@dataclass(slots=True)
 class _Waiting:
     """One event that has no SEQ yet."""
 
-    __slots__ = ("level", "service", "texts", "updates")
-
-    def __init__(self, service: MulticastService, level: str, texts: dict[str, str]) -> None:
-        self.service = service
-        self.level = level
-        self.texts = texts
-        self.updates = 1
+    service: MulticastService
+    level: str
+    texts: dict[str, str]
+    updates: int = 1
 
 
+@dataclass(slots=True, eq=False)
 class MulticastService:
     """One service with multicast variables. ``levels`` maps variables to levels. ``seq`` is the SEQ
     of its next event. Made by :meth:`MulticastPublication.service`."""
 
-    __slots__ = ("identity", "levels", "merges", "path", "seq", "usn", "waiting")
+    path: str
+    identity: ServiceIdentity
+    levels: dict[str, str]
+    merges: Mapping[str, Callable[[str, str], str]]
+    seq: int = 0
+    usn: str = field(init=False)
+    waiting: dict[str, deque[_Waiting]] = field(init=False)
 
-    def __init__(
-        self,
-        path: str,
-        identity: ServiceIdentity,
-        levels: Mapping[str, str],
-        merges: Mapping[str, Callable[[str, str], str]],
-    ) -> None:
-        self.path = path
-        self.identity = identity
-        self.usn = identity.usn
-        self.levels = dict(levels)
-        self.merges = merges
-        self.seq = 0
-        self.waiting: dict[str, deque[_Waiting]] = {level: deque() for level in levels.values()}
+    def __post_init__(self) -> None:
+        self.usn = self.identity.usn
+        self.waiting = {level: deque() for level in self.levels.values()}
 
 
-class _Again:
+class _Again(NamedTuple):
     """A message that is sent again at ``due``, and ``times`` times in all."""
 
-    __slots__ = ("due", "message", "times")
-
-    def __init__(self, message: MulticastMessage, times: int, due: float) -> None:
-        self.message = message
-        self.times = times
-        self.due = due
+    message: MulticastMessage
+    times: int
+    due: float
 
 
 class MulticastPublication:
@@ -170,7 +162,7 @@ class MulticastPublication:
             )
         for level in levels.values():
             check_level(level)
-        return MulticastService(path, identity, levels, merges)
+        return MulticastService(path, identity, dict(levels), merges)
 
     def changed(self, service: MulticastService, changes: Mapping[str, str]) -> None:
         """Queue the multicast variables among ``changes``, which were just evented."""
@@ -231,9 +223,8 @@ class MulticastPublication:
     def _numbered(self, event: _Waiting, message: MulticastMessage) -> MulticastMessage:
         event.service.seq = next_seq(message.seq)
         if event.updates > 1:
-            self._report(
-                MulticastMerged(event.service.path, event.level, message.seq, event.updates)
-            )
+            service = event.service
+            self._report(MulticastMerged(service.path, event.level, message.seq, event.updates))
         return message
 
     def _message(self, event: _Waiting, texts: Mapping[str, str]) -> MulticastMessage:
@@ -261,8 +252,6 @@ class MulticastPublication:
         if not 0 <= boot_id <= _LARGEST_BOOT_ID:
             raise ValueError(f"BOOTID.UPNP.ORG is from 0 to {_LARGEST_BOOT_ID}, not {boot_id}")
         return boot_id
-
-    # --- sending again ---
 
     def _repeat(self, message: MulticastMessage, times: int, now: float) -> None:
         if times:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 
 from propchange.core.limits import Limits
@@ -24,8 +24,8 @@ from propchange.core.multicast.message import (
     hyphenated,
     read_multicast,
 )
-from propchange.core.multicast.sequence import Numbering
 from propchange.core.subscriber.events import Change, Convert, read_changes
+from propchange.core.wire.headers import LARGEST_SEQ
 from propchange.core.wire.messages import Endpoint, Request, canonical_host, parse_address
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.errors import LocalProtocolError, RemoteProtocolError
@@ -38,6 +38,7 @@ __all__ = [
     "MulticastReception",
     "MulticastRefused",
     "NotBelieved",
+    "Numbering",
 ]
 
 _Key = tuple[str, str]
@@ -98,45 +99,87 @@ class MulticastRefused:
 MulticastOutcome = MulticastEvent | MulticastMissed | MulticastRefused
 
 
+class Numbering:
+    """The SEQs of one service that were seen, within the last ``window`` ones.
+
+    Datagrams are repeated, overtake each other and get lost. So each SEQ that was seen is kept,
+    unlike in :class:`.Sequence`. A SEQ wraps from 4294967295 to 1, so it is stored as an index: the
+    number of events before it."""
+
+    __slots__ = ("_follows", "_seen", "_window", "highest")
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self.highest: int | None = None
+        # Bit n: whether the index ``highest - n`` has been seen.
+        self._seen = 0
+        # The index that would show, after one behind the window, that the numbering began anew.
+        self._follows: int | None = None
+
+    def index(self, seq: int) -> int:
+        """The index of ``seq``: of all possible ones, the nearest to the highest seen."""
+        if self.highest is None or seq == 0:
+            return seq
+        rounds = (self.highest - seq + LARGEST_SEQ // 2) // LARGEST_SEQ
+        return seq + LARGEST_SEQ * max(rounds, 0)
+
+    def has(self, index: int) -> bool:
+        """Whether ``index`` has been seen."""
+        behind = -1 if self.highest is None else self.highest - index
+        return behind >= 0 and bool(self._seen >> behind & 1)
+
+    def is_behind(self, index: int) -> bool:
+        """Whether ``index`` is behind the window."""
+        return self.highest is not None and self.highest - index >= self._window
+
+    def has_begun_anew(self, index: int) -> bool:
+        """Whether ``index`` follows the last one that was behind the window: two in sequence show a
+        device that restarted without a new BOOTID. Then call :meth:`begin_anew`."""
+        return self._follows == index
+
+    def note_behind(self, index: int) -> None:
+        """``index`` is behind the window: the next one may show that the numbering began anew."""
+        self._follows = index + 1
+
+    def begin_anew(self) -> None:
+        """Forget all SEQs that were seen."""
+        self.highest = None
+
+    def add(self, index: int) -> int:
+        """Mark ``index`` as seen. Returns the number of missing indexes directly before it."""
+        self._follows = None
+        missing = 0
+        if self.highest is None:
+            self.highest, self._seen = index, 1
+        elif index > self.highest:
+            ahead = index - self.highest
+            missing = ahead - 1
+            self.highest = index
+            # A peer chooses ``ahead``: shift by no more than the window.
+            shifted = self._seen << ahead if ahead < self._window else 0
+            self._seen = (shifted | 1) & ((1 << self._window) - 1)
+        else:
+            self._seen |= 1 << (self.highest - index)
+        return missing
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class ExpectedService:
     """A service whose multicast events are accepted. Only :class:`MulticastReception` writes it.
     ``values`` maps variables to the values of its multicast events. ``repeats`` counts the
     datagrams without a new value."""
 
-    __slots__ = (
-        "_numbering",
-        "_told",
-        "boot_id",
-        "convert",
-        "identity",
-        "repeats",
-        "sources",
-        "values",
-        "variables",
-    )
-
-    def __init__(
-        self,
-        identity: ServiceIdentity,
-        *,
-        variables: frozenset[str],
-        convert: Convert | None,
-        sources: frozenset[str],
-        boot_id: int,
-        window: int,
-    ) -> None:
-        self.identity = identity
-        self.variables = variables
-        self.convert = convert
-        self.sources = sources
-        self.values: dict[str, object] = {}
-        self.repeats = 0
-        self._begin(boot_id, window)
-
-    def _begin(self, boot_id: int, window: int) -> None:
-        self.boot_id = boot_id
-        self._numbering = Numbering(window)
-        self._told: dict[str, int] = {}
+    identity: ServiceIdentity
+    _: KW_ONLY
+    variables: frozenset[str]
+    convert: Convert | None
+    sources: frozenset[str]
+    boot_id: int
+    values: dict[str, object] = field(default_factory=dict)
+    repeats: int = 0
+    _numbering: Numbering
+    _indexes: dict[str, int] = field(default_factory=dict)
+    """Variable -> the index of the last event that has set it."""
 
     def __repr__(self) -> str:
         return f"<ExpectedService {self.identity.usn} {self.identity.service_id}>"
@@ -193,7 +236,7 @@ class MulticastReception:
             convert=convert,
             sources=_addresses(sources),
             boot_id=boot_id,
-            window=self._limits.multicast_window,
+            _numbering=Numbering(self._limits.multicast_window),
         )
         self._expected[key] = service
         return service
@@ -215,7 +258,9 @@ class MulticastReception:
             if service.identity.udn.lower() != udn.lower():
                 continue
             if boot_id is not None and boot_id != service.boot_id:
-                service._begin(boot_id, self._limits.multicast_window)
+                service.boot_id = boot_id
+                service._numbering = Numbering(self._limits.multicast_window)
+                service._indexes.clear()
             if addresses is not None:
                 service.sources = addresses
 
@@ -235,11 +280,8 @@ class MulticastReception:
         elif source is None or canonical_host(source.host) not in service.sources:
             self._refuse(source, NotBelieved.UNKNOWN_SOURCE, message.usn)
         elif message.boot_id != service.boot_id:
-            self._refuse(
-                source,
-                NotBelieved.OTHER_BOOT_ID,
-                f"{message.usn}: {message.boot_id}, not {service.boot_id}",
-            )
+            detail = f"{message.usn}: {message.boot_id}, not {service.boot_id}"
+            self._refuse(source, NotBelieved.OTHER_BOOT_ID, detail)
         else:
             self._believe(service, message, source)
 
@@ -275,25 +317,16 @@ class MulticastReception:
         if numbering.highest is None:
             # The first there is, or the first of a numbering that began anew.
             index = message.seq
-            service._told.clear()
+            service._indexes.clear()
         missed = numbering.add(index)
         if missed:
             self._report(MulticastMissed(service, message.seq, missed))
-        fresh = [pair for pair in known if service._told.get(pair[0], -1) < index]
+        fresh = [pair for pair in known if service._indexes.get(pair[0], -1) < index]
         if not fresh:
             service.repeats += 1
             return
-        service._told.update((name, index) for name, _ in fresh)
-        self._tell(service, message, source, fresh)
-
-    def _tell(
-        self,
-        service: ExpectedService,
-        message: MulticastMessage,
-        source: Endpoint,
-        pairs: list[tuple[str, str]],
-    ) -> None:
-        changes, details = read_changes(pairs, service.convert, service.values)
+        service._indexes.update((name, index) for name, _ in fresh)
+        changes, details = read_changes(fresh, service.convert, service.values)
         service.values.update(changes)
         self._report(
             MulticastEvent(
@@ -324,7 +357,10 @@ class MulticastReception:
         count = self._refusals.get(key, 0) + 1
         self._refusals[key] = count
         if count == 1:
-            self._report(MulticastRefused(source, reason, _cut(detail)))
+            # An attacker chooses the contents and the length.
+            cut = len(detail) > _LONGEST_DETAIL
+            detail = f"{detail[: _LONGEST_DETAIL - 1]}…" if cut else detail
+            self._report(MulticastRefused(source, reason, detail))
 
 
 def _key(usn: str, svcid: str) -> _Key:
@@ -333,20 +369,13 @@ def _key(usn: str, svcid: str) -> _Key:
     return f"{udn.lower()}::{hyphenated(service_type)}", svcid
 
 
-def _cut(detail: str) -> str:
-    # An attacker chooses its contents and length.
-    return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[: _LONGEST_DETAIL - 1]}…"
-
-
 def _addresses(sources: Iterable[str]) -> frozenset[str]:
-    addresses = frozenset(map(_checked_address, sources))
+    addresses = set()
+    for host in sources:
+        try:
+            addresses.add(str(parse_address(host)))
+        except ValueError:
+            raise ValueError(f"{host!r} is no IP address") from None
     if not addresses:
         raise ValueError("a device has an address: give the sources its events come from")
-    return addresses
-
-
-def _checked_address(host: str) -> str:
-    try:
-        return str(parse_address(host))
-    except ValueError:
-        raise ValueError(f"{host!r} is no IP address") from None
+    return frozenset(addresses)

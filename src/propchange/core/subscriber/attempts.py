@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from propchange.core.diagnosis.words import refusal_in_words
+from propchange.core.diagnosis.facts import refusal_in_words
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.callback_address import usable_sources
@@ -69,7 +69,6 @@ class Attempts:
             self._timers.set((record, Timer.ATTEMPT), ready_at)
             return
         self._timers.clear((record, Timer.ATTEMPT))
-        record.attempts += 1
         # A description costs the device more than a SUBSCRIBE does.
         record.bucket.spend(now)
         if record.must_describe:

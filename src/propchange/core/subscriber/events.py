@@ -1,12 +1,24 @@
-"""Events and status changes, as an application receives them."""
+"""Events and status changes, as an application receives them, and the queue in which they wait."""
 
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
-__all__ = ["Cause", "Change", "Convert", "Event", "Status", "StatusChange", "read_changes"]
+__all__ = [
+    "Cause",
+    "Change",
+    "Convert",
+    "Event",
+    "EventQueue",
+    "Status",
+    "StatusChange",
+    "merge_events",
+    "read_changes",
+]
 
 Convert = Mapping[str, Callable[[str], object]]
 """Variable -> the function that makes a value of its text. The function raises ValueError for a
@@ -60,36 +72,24 @@ def read_changes(
     return changes, details
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Event:
     """One event message, decoded (UDA 2.0 §4.3.2).
 
-    ``changes`` maps variables to typed values, those told by LastChange too: of them, what it
-    tells of InstanceID 0 and the channel Master or none. ``details`` has everything, a LastChange
-    as it came and behind it all that it tells. ``is_initial``: this
-    is the full state, after a subscription was granted. ``merged`` counts the events that were
-    merged into this one because the application was behind.
+    ``changes`` maps variables to typed values; of a LastChange it has the values of InstanceID 0
+    and the channel Master or none. ``details`` has everything: a LastChange as received, and behind
+    it all values in it. ``is_initial``: this is the full state, after a subscription was granted.
+    ``merged`` counts the events that were merged into this one because the application was behind.
     """
 
-    __slots__ = ("changes", "details", "is_initial", "merged", "seq", "sid", "subscription")
-
-    def __init__(
-        self,
-        subscription: object,
-        sid: str,
-        seq: int | None,
-        changes: Mapping[str, object],
-        details: tuple[Change, ...],
-        *,
-        is_initial: bool = False,
-        merged: int = 0,
-    ) -> None:
-        self.subscription = subscription
-        self.sid = sid
-        self.seq = seq
-        self.changes = changes
-        self.details = details
-        self.is_initial = is_initial
-        self.merged = merged
+    subscription: object
+    sid: str
+    seq: int | None
+    changes: Mapping[str, object]
+    details: tuple[Change, ...]
+    _: KW_ONLY
+    is_initial: bool = False
+    merged: int = 0
 
     def __repr__(self) -> str:
         initial = " initial" if self.is_initial else ""
@@ -161,3 +161,74 @@ class StatusChange(NamedTuple):
     cause: Cause
     reason: str
     http_status: int = 0
+
+
+class EventQueue:
+    """Events and status changes that wait for an application, in order.
+
+    An application that does not read costs ``limit`` items and no more. Further events are merged
+    into the newest event that waits, by replacing values, so that the last state is the true one.
+    """
+
+    __slots__ = ("_limit", "_queue", "merged")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._queue: deque[Event | StatusChange] = deque()
+        self.merged = 0
+        """How many events have been merged into others."""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, item: Event | StatusChange) -> None:
+        """Add ``item`` behind the others, or merge it into the last of its kind when full."""
+        queue = self._queue
+        if len(queue) >= self._limit:
+            if isinstance(item, Event):
+                waiting = self._take_last(Event)
+                if waiting is not None:
+                    item = merge_events(waiting, item)
+                    self.merged += 1
+            else:
+                # Of several status changes the last one is enough.
+                self._take_last(StatusChange)
+        # At most one item more than the limit waits here: the first of its kind.
+        queue.append(item)
+
+    def _take_last(self, kind: type[Event] | type[StatusChange]) -> Event | None:
+        queue = self._queue
+        for index in range(len(queue) - 1, -1, -1):
+            item = queue[index]
+            if isinstance(item, kind):
+                del queue[index]
+                return item if isinstance(item, Event) else None
+        return None
+
+    def get(self) -> Event | StatusChange | None:
+        """Take the oldest, None when there is none."""
+        return self._queue.popleft() if self._queue else None
+
+
+def merge_events(older: Event, newer: Event) -> Event:
+    """One event with the same effect on the state as ``older`` followed by ``newer``."""
+    earlier = {(each.variable, each.instance, each.channel): each for each in older.details}
+    latest: dict[tuple[str, int | None, str | None], Change] = {}
+    for change in newer.details:
+        key = change.variable, change.instance, change.channel
+        before = latest.pop(key, None) or earlier.pop(key, None)
+        latest[key] = change if before is None else change._replace(previous=before.previous)
+    changes = dict(newer.changes)
+    # An initial event has the full state: the older event adds nothing.
+    if not newer.is_initial:
+        latest = {**earlier, **latest}
+        changes = {**older.changes, **changes}
+    return Event(
+        newer.subscription,
+        newer.sid,
+        newer.seq,
+        changes,
+        tuple(latest.values()),
+        is_initial=older.is_initial or newer.is_initial,
+        merged=older.merged + newer.merged + 1,
+    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
-from propchange.core.diagnosis.facts import Facts
-from propchange.core.diagnosis.known import known_facts
+from propchange.core.diagnosis.facts import Facts, known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.reception import (
@@ -17,7 +16,7 @@ from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.callback_address import is_own
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
+from propchange.core.subscriber.judge import SeqVerdict, SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
     OutcomeQueue,
@@ -34,7 +33,6 @@ from propchange.core.subscriber.requests import (
     RequestQueue,
     http_url,
 )
-from propchange.core.subscriber.seq import SeqVerdict
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, Timer, Timers, backoff
 from propchange.core.wire.messages import Request, Response
@@ -163,9 +161,9 @@ class SubscriberProtocol:
             describable=describable,
             device=device,
             convert=convert,
-            duration=duration or self._policy.duration,
+            duration_wanted=duration or self._policy.duration,
             limits=self._limits,
-            now=now,
+            begun_at=now,
             statevar=statevar,
             must_describe=describe_first,
         )

@@ -1,21 +1,32 @@
-"""The record of one subscription at the subscriber (UDA 2.0 §4.1.2)."""
+"""The record of one subscription at the subscriber (UDA 2.0 §4.1.2): what the protocol keeps of it,
+how events change its values, and what a program reads of it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from math import inf
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.callback_address import Sources
 from propchange.core.subscriber.events import Cause, Change, Convert, Event, Status, read_changes
-from propchange.core.subscriber.seq import Sequence
+from propchange.core.subscriber.judge import Sequence
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_lastchange
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["Convert", "Deafness", "StateKey", "SubscriptionRecord", "TokenBucket"]
+__all__ = [
+    "Convert",
+    "Deafness",
+    "StateKey",
+    "SubscriptionRecord",
+    "SubscriptionView",
+    "TokenBucket",
+]
 
 StateKey = tuple[str, int | None, str | None]
 """(variable, instance, channel). Instance and channel are None outside LastChange."""
@@ -116,6 +127,7 @@ _HAS_GRANT = (
 )
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class SubscriptionRecord:
     """One subscription, over all the SIDs that it has had. Read it; only the protocol writes it.
 
@@ -124,111 +136,58 @@ class SubscriptionRecord:
     status change.
     """
 
-    __slots__ = (
-        "advertised",
-        "announced_at",
-        "answer",
-        "attempts",
-        "begun_at",
-        "bucket",
-        "convert",
-        "deafness",
-        "describable",
-        "device",
-        "device_host",
-        "duration_wanted",
-        "event_url",
-        "failure",
-        "failures",
-        "foreign_sources",
-        "gaps",
-        "grant",
-        "head",
-        "instances",
-        "last_event_at",
-        "late_sids",
-        "limits",
-        "must_describe",
-        "outage",
-        "path",
-        "persistent",
-        "remote",
-        "renewals",
-        "sequence",
-        "sid",
-        "slow",
-        "sources",
-        "state",
-        "statevar",
-        "status",
-        "status_cause",
-        "status_reason",
-        "unreadable",
-        "unreliable_told",
-        "values",
-    )
+    event_url: str
+    _: KW_ONLY
+    persistent: bool
+    describable: bool
+    device: Hashable
+    convert: Convert | None
+    duration_wanted: int
+    limits: Limits
+    begun_at: float
+    statevar: tuple[str, ...] = ()
+    must_describe: bool = False
 
-    def __init__(
-        self,
-        event_url: str,
-        *,
-        persistent: bool,
-        describable: bool,
-        device: Hashable,
-        convert: Convert | None,
-        duration: int,
-        limits: Limits,
-        now: float,
-        statevar: tuple[str, ...] = (),
-        must_describe: bool = False,
-    ) -> None:
-        self.event_url = event_url
-        self.limits = limits
-        self.statevar = statevar
-        self.persistent = persistent
-        self.describable = describable
-        self.device = device
-        self.convert = convert
-        self.duration_wanted = duration
-        self.state = SubscriberState.WAITING
-        self.status = Status.SUBSCRIBING
-        self.status_cause: Cause | None = None
-        self.status_reason = ""
-        self.sid = ""
-        self.path = ""
-        self.advertised: Advertised | None = None
-        # Which address the next SUBSCRIBE leaves from.
-        self.sources = Sources()
-        # An initial event came after its SID had been given back: the device is slow.
-        self.slow = False
-        self.late_sids: list[str] = []
-        self.remote: Endpoint | None = None
-        self.device_host: str | None = None
-        self.begun_at = now
-        # The last one; it is good while the state says so.
-        self.grant: Grant | None = None
-        self.outage: Outage | None = None
-        # None once granted.
-        self.failure: FailedAttempt | None = None
-        self.bucket = TokenBucket(limits.subscribe_burst, limits.subscribe_refill_seconds, now)
-        self.sequence = Sequence()
-        self.unreliable_told = False
-        self.foreign_sources: set[str] = set()
-        # The head of the last message that was accepted, and its answer.
-        self.head: object | None = None
-        self.answer: Response
-        self.failures = 0
-        self.deafness: Deafness | None = None
-        self.announced_at: float | None = None
-        self.attempts = 0
-        self.must_describe = must_describe
-        self.renewals = 0
-        self.gaps = 0
-        self.last_event_at: float | None = None
-        self.values: dict[str, object] = {}
-        self.instances: dict[StateKey, object] = {}
-        self.unreadable: tuple[str, ...] = ()
-        """What could not be read of the last event, in sentences."""
+    state: SubscriberState = SubscriberState.WAITING
+    status: Status = Status.SUBSCRIBING
+    status_cause: Cause | None = None
+    status_reason: str = ""
+    sid: str = ""
+    path: str = ""
+    advertised: Advertised | None = None
+    sources: Sources = field(default_factory=Sources)
+    """The address that the next SUBSCRIBE leaves from."""
+    slow: bool = False
+    """Whether an initial event came after its SID had been given back."""
+    late_sids: list[str] = field(default_factory=list)
+    remote: Endpoint | None = None
+    device_host: str | None = None
+    grant: Grant | None = None
+    """The last grant. It is valid while the state says so."""
+    outage: Outage | None = None
+    failure: FailedAttempt | None = None
+    """None once granted."""
+    failures: int = 0
+    bucket: TokenBucket = field(init=False)
+    sequence: Sequence = field(default_factory=Sequence)
+    unreliable_told: bool = False
+    foreign_sources: set[str] = field(default_factory=set)
+    head: object | None = None
+    """The head of the last message that was accepted; ``answer`` is its answer."""
+    answer: Response = field(init=False)
+    deafness: Deafness | None = None
+    announced_at: float | None = None
+    renewals: int = 0
+    gaps: int = 0
+    last_event_at: float | None = None
+    values: dict[str, object] = field(default_factory=dict)
+    instances: dict[StateKey, object] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+    """What could not be read of the last event, in sentences."""
+
+    def __post_init__(self) -> None:
+        burst, refill = self.limits.subscribe_burst, self.limits.subscribe_refill_seconds
+        self.bucket = TokenBucket(burst, refill, self.begun_at)
 
     def move(self, given: SubscriberInput) -> None:
         """Step the state."""
@@ -242,18 +201,19 @@ class SubscriptionRecord:
     @property
     def granted_at(self) -> float | None:
         """When the SUBSCRIBE was answered; None while nothing is granted."""
-        return self.grant.granted_at if self.grant and self.has_sid else None
+        has_sid = self.state in _HAS_GRANT or self.state is SubscriberState.CLOSING
+        return self.grant.granted_at if self.grant and has_sid else None
 
     @property
     def duration_granted(self) -> float | None:
         """The granted duration in seconds; None while nothing is granted."""
-        return self.grant.duration if self.grant and self.is_granted else None
+        return self.grant.duration if self.grant and self.state in _HAS_GRANT else None
 
     @property
     def expires(self) -> float | None:
         """When the grant ends, in seconds of the runtime's clock, ``inf`` for an infinite one;
         None while nothing is granted."""
-        return self.grant.expires if self.grant and self.is_granted else None
+        return self.grant.expires if self.grant and self.state in _HAS_GRANT else None
 
     @property
     def interval(self) -> float:
@@ -264,16 +224,6 @@ class SubscriptionRecord:
     def accepted(self) -> tuple[str, ...] | None:
         """The variables that the device has accepted to event alone; None when it events all."""
         return None if self.grant is None else self.grant.accepted
-
-    @property
-    def is_granted(self) -> bool:
-        """Whether the device has granted the SID, and it is still wanted."""
-        return self.state in _HAS_GRANT
-
-    @property
-    def has_sid(self) -> bool:
-        """As :attr:`is_granted`, or the SID is being given back at the end."""
-        return self.state in _HAS_GRANT or self.state is SubscriberState.CLOSING
 
     @property
     def callback(self) -> str:
@@ -291,8 +241,7 @@ class SubscriptionRecord:
         SUBSCRIBE."""
         if self.advertised is None:
             return None
-        host, _, port = self.advertised.authority.rpartition(":")
-        host = host.strip("[]")
+        host, _, port = self.advertised.authority.replace("[", "").replace("]", "").rpartition(":")
         source = self.source
         scope = source.scope if source is not None and source.host == host else 0
         return Endpoint(host, int(port), scope)
@@ -309,8 +258,8 @@ class SubscriptionRecord:
 
         A text that does not fit its type, or a variable that is not declared, is in ``details``
         with the value None and changes nothing else (XML-06). A LastChange, declared or not,
-        stands in ``details`` as it came and then with all that it tells; ``changes`` has of that
-        what it tells of instance 0, in the channel Master or in none.
+        stands in ``details`` as received and then expanded; ``changes`` has the values of its
+        instance 0, in the channel Master or in none.
         """
         values = self.values
         convert = self.convert
@@ -331,8 +280,7 @@ class SubscriptionRecord:
         return event
 
     def _expand(self, changes: dict[str, object], details: list[Change], *, initial: bool) -> None:
-        """Add the changes in a LastChange to ``changes`` and ``details``. Remove the raw text from
-        ``changes`` if it was read."""
+        """Replace a LastChange in ``changes`` by the values in it, and add them to ``details``."""
         text = changes["LastChange"]
         if not isinstance(text, str) or not text.strip():
             self.unreadable = ()
@@ -359,13 +307,13 @@ class SubscriptionRecord:
             self.instances = {k: v for k, v in self.instances.items() if k[1] in valid}
         for entry in found.entries:
             if entry.variable:
-                self._tell(entry, changes, details)
+                self._change(entry, changes, details)
             elif entry.instance and not initial:
                 # An instance that is named without variables has gone.
                 gone = entry.instance
                 self.instances = {k: v for k, v in self.instances.items() if k[1] != gone}
 
-    def _tell(
+    def _change(
         self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
     ) -> None:
         instance, name, channel, text, _ = entry
@@ -387,11 +335,105 @@ class SubscriptionRecord:
     @property
     def full_state(self) -> dict[StateKey, object]:
         """The current state of all instances and channels, a copy."""
-        told = {name for name, instance, _ in self.instances if instance == 0}
+        expanded = {name for name, instance, _ in self.instances if instance == 0}
         state: dict[StateKey, object] = {
-            (name, None, None): value for name, value in self.values.items() if name not in told
+            (name, None, None): value for name, value in self.values.items() if name not in expanded
         }
         return {**state, **self.instances}
 
     def __repr__(self) -> str:
         return f"<SubscriptionRecord {self.event_url} {self.state.name} {self.sid}>"
+
+
+class SubscriptionView(ABC):
+    """The live state of a subscription, as a program reads it."""
+
+    @property
+    @abstractmethod
+    def record(self) -> SubscriptionRecord:
+        """The record that the outcomes of this subscription name. Read it only."""
+
+    @abstractmethod
+    def _now(self) -> float:
+        """Seconds of the runtime's clock."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The current state, live: variable -> typed value, as far as events have set it. Of a
+        LastChange: instance 0, the channel Master or none; :attr:`state` has all."""
+        return MappingProxyType(self.record.values)
+
+    @property
+    def state(self) -> Mapping[StateKey, Any]:
+        """The current state with all instances and channels of LastChange, a copy: (variable,
+        instance, channel) -> typed value. Both are None for a variable outside LastChange."""
+        return self.record.full_state
+
+    @property
+    def accepted(self) -> tuple[str, ...] | None:
+        """The variables that the device events, by ACCEPTED-STATEVAR (UDA 2.0 §4.1.2); None when
+        it events all."""
+        return self.record.accepted
+
+    @property
+    def status(self) -> Status:
+        """The current status. Each change is also a :class:`StatusChange`."""
+        return self.record.status
+
+    @property
+    def status_cause(self) -> Cause | None:
+        """Why the status is what it is, for programs; None before its first change."""
+        return self.record.status_cause
+
+    @property
+    def status_reason(self) -> str:
+        """Why the status is what it is, in words; empty before its first change."""
+        return self.record.status_reason
+
+    @property
+    def sid(self) -> str:
+        """The SID; empty before the first grant."""
+        return self.record.sid
+
+    @property
+    def event_url(self) -> str:
+        """The event URL."""
+        return self.record.event_url
+
+    @property
+    def callback(self) -> str:
+        """The delivery URL that was advertised in CALLBACK; empty before the first SUBSCRIBE."""
+        return self.record.callback
+
+    @property
+    def granted(self) -> float | None:
+        """The granted duration in seconds, ``inf`` for an infinite one, None while none is."""
+        return self.record.duration_granted
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds until it expires unless renewed, ``inf`` for never, None while nothing is
+        granted."""
+        expires = self.record.expires
+        return None if expires is None else max(0.0, expires - self._now())
+
+    @property
+    def last_event_at(self) -> float | None:
+        """When the last event came, in seconds of the runtime's clock; None before the first."""
+        return self.record.last_event_at
+
+    @property
+    def last_event_in(self) -> float | None:
+        """Seconds since the last event, None before the first."""
+        last = self.record.last_event_at
+        return None if last is None else self._now() - last
+
+    @property
+    def renewals(self) -> int:
+        """How often it was renewed."""
+        return self.record.renewals
+
+    @property
+    def gaps(self) -> int:
+        """How often events were missed and the state was restored by a fresh subscription."""
+        return self.record.gaps
