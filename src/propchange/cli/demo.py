@@ -140,9 +140,7 @@ async def demo(seconds: float | None, *, lan: bool = False) -> None:
             ]
             running.push_async_callback(_ended, asyncio.create_task(_simulate(simulation, hosted)))
             printer.status(Source(device.friendly_name, ""), "hosted", hosted.description_url)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await printer.run(wanted)
+        await printer.run(wanted, seconds)
 
 
 async def _simulate(simulation: Simulation, hosted: HostedDevice) -> None:

@@ -14,7 +14,7 @@ from propchange.cli.output import LineFormat, Writer, output
 __all__ = ["DiscoverOptions", "discover"]
 
 _READERS = 16
-"""Descriptions that are read at once."""
+"""Descriptions that are read at the same time."""
 
 _LAST_SECONDS = 3.0
 """How long the descriptions of the last devices may take after the end."""
@@ -33,23 +33,13 @@ class DiscoverOptions:
 async def discover(options: DiscoverOptions) -> None:
     """Print devices for ``options.seconds``.
 
-    Raises CommandFailed if none was found, or a PropchangeError, with a sentence for the user."""
+    Raises CommandFailed if no device was found, or a PropchangeError, with a sentence for the
+    user."""
     writer, form = output(sys.stdout, json=options.json)
     control_point = ControlPoint(discovery=True, interface=options.interface)
     async with writer, control_point:
         devices = _Devices(control_point, writer, form)
-        ends = asyncio.ensure_future(writer.ended.wait())
-        seeing = asyncio.ensure_future(devices.see(options.type))
-        try:
-            await asyncio.wait(
-                (ends, seeing), timeout=options.seconds or None, return_when=asyncio.FIRST_COMPLETED
-            )
-            if seeing.done():
-                seeing.result()
-        finally:
-            for task in (ends, seeing):
-                task.cancel()
-            await asyncio.gather(ends, seeing, return_exceptions=True)
+        await writer.run(devices.see(options.type), options.seconds or None)
         await devices.finish()
         writer.check()
         if not devices.number and not writer.ended.is_set():
@@ -58,7 +48,7 @@ async def discover(options: DiscoverOptions) -> None:
 
 class _Devices:
     """Reads the descriptions of the devices that appear, a few at a time, and prints a line for
-    each."""
+    each device."""
 
     def __init__(self, control_point: ControlPoint, writer: Writer, form: LineFormat) -> None:
         self._control_point = control_point
@@ -76,9 +66,9 @@ class _Devices:
         async for sighting in self._control_point.devices(wanted):
             self.number += sighting.kind is SightingKind.APPEARED
             if sighting.kind is SightingKind.GONE:
-                self._put(sighting, self._descriptions.pop(sighting.udn, None))
+                self._put(sighting, self._descriptions.pop(sighting.udn, None), None)
                 continue
-            task = asyncio.ensure_future(self._read(sighting))
+            task = asyncio.create_task(self._read(sighting))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await self._writer.room()
@@ -86,23 +76,22 @@ class _Devices:
     async def finish(self) -> None:
         """Wait a little for the descriptions that are still being read, then cancel them."""
         if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=_LAST_SECONDS)
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            _, late = await asyncio.wait(self._tasks, timeout=_LAST_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _read(self, sighting: Sighting) -> None:
+        description = problem = None
         async with self._readers:
             try:
-                description = await sighting.description()
+                description = self._descriptions[sighting.udn] = await sighting.description()
             except (PropchangeError, ValueError) as error:
-                self._put(sighting, None, str(error))
-                return
-        self._descriptions[sighting.udn] = description
-        self._put(sighting, description)
+                problem = str(error)
+        self._put(sighting, description, problem)
 
     def _put(
-        self, sighting: Sighting, description: DeviceDescription | None, problem: str | None = None
+        self, sighting: Sighting, description: DeviceDescription | None, problem: str | None
     ) -> None:
         self._writer.put(self._form.device(DeviceLine(now(), sighting, description, problem)))
 
@@ -116,7 +105,7 @@ def _nothing(options: DiscoverOptions, addresses: tuple[str, ...]) -> str:
     device = "no device" if options.type is None else f"no device with the type {options.type}"
     seconds = f" within {options.seconds:g} s" if options.seconds else ""
     return (
-        f"{device} has answered{seconds} (searched from {', '.join(addresses)}). If there is one, "
-        "check that it is on the same network and that a firewall lets UDP port 1900 through both "
-        "ways; multicast reaches neither into a container's own network nor a guest Wi-Fi"
+        f"{device} has answered{seconds} (searched from {', '.join(addresses)}). Check that the "
+        "device is on the same network and that a firewall lets UDP port 1900 through both ways; "
+        "multicast reaches neither the network of a container nor a guest Wi-Fi"
     )

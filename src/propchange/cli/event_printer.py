@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import inf
@@ -35,11 +34,11 @@ from propchange.core import (
 __all__ = ["EventPrinter"]
 
 _KEPT_BYTES = 4_194_304
-"""Bytes of NOTIFY bodies that are kept until their events are printed. The oldest are dropped
-above that: their events are printed without the NOTIFY."""
+"""Bytes of NOTIFY bodies that are kept until their events are printed. Above that, the oldest are
+dropped, and their events are printed without the NOTIFY."""
 
 _REFUSALS_PRINTED = 64
-"""Different refused requests that are printed. An attacker can make any number of them."""
+"""Different refused requests that are printed. An attacker can send any number of them."""
 
 
 class EventPrinter:
@@ -61,42 +60,37 @@ class EventPrinter:
         self._form = form
         self._left = inf if count is None else count
         self._keep_messages = keep_messages
-        self._complete = asyncio.Event()
-        self._sources: dict[Subscription, Source] = {}
+        self._wanted: Sequence[tuple[Source, Subscription]] = ()
         self._granted: set[SubscriptionRecord] = set()
         self._failures: list[tuple[Source, PropchangeError]] = []
         self._lost: set[Source] = set()
-        self._refusals: set[tuple[str, int, str]] = set()
-        self._diagnoses: set[asyncio.Task[None]] = set()
+        self._refusals: set[str] = set()
         self._last_request: Request | None = None
-        self._messages: OrderedDict[tuple[bytes, bytes], Request] = OrderedDict()
+        self._messages: dict[tuple[bytes, bytes], Request] = {}
         self._kept_bytes = 0
 
-    async def run(self, wanted: Sequence[tuple[Source, Subscription]]) -> None:
-        """Enter the subscriptions and print until ``count`` events have come or the output has
-        ended. The control point closes the subscriptions, all at once.
+    async def run(
+        self, wanted: Sequence[tuple[Source, Subscription]], seconds: float | None = None
+    ) -> None:
+        """Enter the subscriptions and print until ``count`` events have come, ``seconds`` have
+        passed or the output has ended. The control point closes the subscriptions, all at once.
 
-        A service that cannot be subscribed to gets a status line. If none can be, the
+        A service that cannot be subscribed to gets a status line. If no service can be, the
         PropchangeError of the first is raised. Raises CommandFailed if the output cannot be
         written."""
-        self._sources = {subscription: source for source, subscription in wanted}
-        printing = asyncio.gather(*(self._print_updates(*each) for each in wanted))
-        ends = [asyncio.ensure_future(e.wait()) for e in (self._complete, self._writer.ended)]
-        waiting: list[asyncio.Future[object]] = [printing, *ends]  # type: ignore[list-item] # only awaited
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if printing.done():
-                printing.result()
-                if self._failures:
-                    raise self._failures[0][1]
-        finally:
-            waiting += self._diagnoses  # type: ignore[arg-type] # only cancelled and awaited
-            for future in waiting:
-                future.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-        self._writer.check()
+        self._wanted = wanted
+        await self._writer.run(self._print_all(), seconds)
 
-    async def _print_updates(self, source: Source, subscription: Subscription) -> None:
+    async def _print_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for source, subscription in self._wanted:
+                group.create_task(self._print_updates(group, source, subscription))
+        if self._failures:
+            raise self._failures[0][1]
+
+    async def _print_updates(
+        self, group: asyncio.TaskGroup, source: Source, subscription: Subscription
+    ) -> None:
         try:
             await subscription.__aenter__()
         except PropchangeError as error:
@@ -110,23 +104,11 @@ class EventPrinter:
         async for update in subscription.updates():
             if isinstance(update, Event):
                 self._event(source, update)
-            else:
+            elif update.status is not Status.CLOSED:
                 self._status_change(source, update)
                 if update.status is Status.DEAF:
-                    self._diagnose(source, subscription)
+                    group.create_task(self._diagnose(source, subscription))
             await self._writer.room()
-
-    def _diagnose(self, source: Source, subscription: Subscription) -> None:
-        """Print a diagnosis once it is made. Updates are printed meanwhile."""
-
-        async def diagnose() -> None:
-            diagnosis = await subscription.diagnose()
-            if self._left:
-                self._writer.put(self._form.diagnosis(DiagnosisLine(now(), source, diagnosis)))
-
-        task = asyncio.create_task(diagnose())
-        self._diagnoses.add(task)
-        task.add_done_callback(self._diagnoses.discard)
 
     # --- the tap of the control point ---
 
@@ -140,13 +122,12 @@ class EventPrinter:
                 self._keep(self._last_request)
                 self._last_request = None
             case Granted(record, sid, duration):
-                again = record in self._granted
+                status = "resubscribed" if record in self._granted else "granted"
                 self._granted.add(record)
-                status = "resubscribed" if again else "granted"
-                self._grant(record, status, duration, f"{_seconds(duration)}, SID {sid}")
+                self._grant(record, status, duration, f", SID {sid}")
                 self._print_failures()
             case RenewalAnswered(record, _, duration):
-                self._grant(record, "renewed", duration, _seconds(duration))
+                self._grant(record, "renewed", duration)
             case RenewalFailed(record, reason):
                 self.status(self._source_of(record), "renewal-failed", reason)
             case SeqUnreliable(record):
@@ -157,10 +138,14 @@ class EventPrinter:
                 reason = f"events from {host} instead of {record.device_host} are {verb}"
                 self.status(self._source_of(record), "foreign-source", reason)
             case NotifyRefused(peer, _, status, reason):
-                self._refusal(peer.host if peer else "an unknown peer", status, reason)
+                host = peer.host if peer else "an unknown peer"
+                refusal = f"{host} was answered {status}: {reason}"
+                if refusal not in self._refusals and len(self._refusals) < _REFUSALS_PRINTED:
+                    self._refusals.add(refusal)
+                    self.status(None, "notify-refused", refusal)
 
     def _source_of(self, record: SubscriptionRecord) -> Source | None:
-        for subscription, source in self._sources.items():
+        for source, subscription in self._wanted:
             with contextlib.suppress(RuntimeError):  # not entered yet
                 if subscription.record is record:
                     return source
@@ -171,7 +156,7 @@ class EventPrinter:
         self._messages[key] = message
         self._kept_bytes += len(message.body)
         while self._kept_bytes > _KEPT_BYTES:
-            _, oldest = self._messages.popitem(last=False)
+            oldest = self._messages.pop(next(iter(self._messages)))
             self._kept_bytes -= len(oldest.body)
 
     def _take_message(self, event: Event) -> Request | None:
@@ -186,16 +171,18 @@ class EventPrinter:
     def _event(self, source: Source, event: Event) -> None:
         if not self._left:
             return
-        message = self._take_message(event) if self._keep_messages else None
-        self._writer.put(self._form.event(EventLine(now(), source, event, message)))
         self._left -= 1
+        message = self._take_message(event)
+        self._writer.put(self._form.event(EventLine(now(), source, event, message)))
         if not self._left:
-            self._complete.set()
+            self._writer.end()
+
+    async def _diagnose(self, source: Source, subscription: Subscription) -> None:
+        diagnosis = await subscription.diagnose()
+        self._writer.put(self._form.diagnosis(DiagnosisLine(now(), source, diagnosis)))
 
     def _status_change(self, source: Source, change: StatusChange) -> None:
         status = change.status.value
-        if change.status is Status.CLOSED:
-            return
         if change.status is Status.RESUBSCRIBING and source not in self._lost:
             self._lost.add(source)
             status = "lost"
@@ -203,9 +190,13 @@ class EventPrinter:
             self._lost.discard(source)
         self.status(source, status, change.reason, cause=change.cause.value)
 
-    def _grant(self, record: SubscriptionRecord, status: str, duration: float, reason: str) -> None:
-        until = None if duration == inf else now() + timedelta(seconds=duration)
-        self.status(self._source_of(record), status, reason, until)
+    def _grant(
+        self, record: SubscriptionRecord, status: str, duration: float, more: str = ""
+    ) -> None:
+        until, reason = None, "without an end"
+        if duration != inf:
+            until, reason = now() + timedelta(seconds=duration), f"{duration:g} s"
+        self.status(self._source_of(record), status, reason + more, until)
 
     def _fail(self, source: Source, error: PropchangeError) -> None:
         self._failures.append((source, error))
@@ -219,12 +210,6 @@ class EventPrinter:
                 self.status(source, status, str(error))
             self._failures.clear()
 
-    def _refusal(self, host: str, status: int, reason: str) -> None:
-        refusal = (host, status, reason)
-        if refusal not in self._refusals and len(self._refusals) < _REFUSALS_PRINTED:
-            self._refusals.add(refusal)
-            self.status(None, "notify-refused", f"{host} was answered {status}: {reason}")
-
     def status(
         self,
         source: Source | None,
@@ -235,10 +220,5 @@ class EventPrinter:
         cause: str = "",
     ) -> None:
         """Print a status line. The arguments are those of :class:`.StatusLine`."""
-        if self._left:
-            line = StatusLine(now(), source, status, reason, until, cause)
-            self._writer.put(self._form.status(line))
-
-
-def _seconds(duration: float) -> str:
-    return "without an end" if duration == inf else f"{duration:g} s"
+        line = StatusLine(now(), source, status, reason, until, cause)
+        self._writer.put(self._form.status(line))

@@ -9,7 +9,7 @@ A status. A change of a subscription's status has a ``cause`` too::
 
     {"time": …, "device": …, "service": …, "status": …, "reason": …}
 
-A diagnosis of a subscription that is deaf::
+The diagnosis of a deaf subscription::
 
     {"time": …, "device": …, "service": …, "diagnosis": {"verdict": …, "well": …, "sentence": …,
      "advice": …, "facts": {name: text, …}}}
@@ -22,10 +22,10 @@ A device, from ``propchange discover``::
 
 ``time`` is ISO 8601 with the offset from UTC. The ``reason`` of a grant or renewal begins with
 "until" and a time of the same form, or with "without an end". ``device`` and ``service`` are null
-in a status that belongs to none. Values are numbers, booleans and strings as the service
-description declares them; a value of any other type is the text as received. ``evented`` has the
-short names that ``watch --service`` takes. If the description cannot be read, ``problem`` says why,
-and ``friendly_name``, ``device_type`` and ``evented`` are null.
+in a status that belongs to no device or service. Values are numbers, booleans and strings as the
+service description declares them; a value of any other type is the text as received. ``evented``
+has the short names that ``watch --service`` takes. If the description cannot be read, ``problem``
+says why, and ``friendly_name``, ``device_type`` and ``evented`` are null.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from propchange import Diagnosis
 from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
     EventLine,
     Source,
     StatusLine,
-    diagnosis_object,
     escape_json,
     named_changes,
     plain_value,
 )
 
-__all__ = ["JSONLines", "json_line"]
+__all__ = ["JSONLines", "diagnosis_object", "json_line"]
 
 
 class JSONLines:
@@ -55,26 +55,25 @@ class JSONLines:
         self._raw = raw
 
     def expect(self, source: Source) -> None:
-        """Nothing to do: every object names its source."""
+        """Do nothing: there are no columns."""
 
     def begin(self) -> str:
-        """There is no head."""
+        """Return nothing: there is no head."""
         return ""
 
     def event(self, line: EventLine) -> str:
         """One object for the whole event message."""
-        event = line.event
-        return _stamped(
+        event, raw = line.event, self._raw
+        return _object(
             line.time,
-            device=line.source.device,
-            service=line.source.service,
+            line.source,
             sid=event.sid,
             seq=event.seq,
             initial=event.is_initial,
             merged=event.merged,
             changes={
-                name: change.text if self._raw else plain_value(change)
-                for name, change in named_changes(event, raw=self._raw)
+                name: change.text if raw else plain_value(change)
+                for name, change in named_changes(event, raw=raw)
             },
         )
 
@@ -83,21 +82,12 @@ class JSONLines:
         reason = line.reason
         if line.until is not None:
             reason = f"until {line.until.isoformat(timespec='seconds')}, {reason}"
-        device, service = line.source or (None, None)
         cause = {"cause": line.cause} if line.cause else {}
-        status = line.status
-        return _stamped(
-            line.time, device=device, service=service or None, status=status, reason=reason, **cause
-        )
+        return _object(line.time, line.source, status=line.status, reason=reason, **cause)
 
     def diagnosis(self, line: DiagnosisLine) -> str:
         """One object for the diagnosis."""
-        return _stamped(
-            line.time,
-            device=line.source.device,
-            service=line.source.service or None,
-            diagnosis=diagnosis_object(line.diagnosis),
-        )
+        return _object(line.time, line.source, diagnosis=diagnosis_object(line.diagnosis))
 
     def device(self, line: DeviceLine) -> str:
         """One object for the device."""
@@ -110,15 +100,31 @@ class JSONLines:
             device_type=description and description.device_type,
             description_url=sighting.description_url,
             evented=description and line.evented,
-            types=list(sighting.types),
+            types=sighting.types,
             problem=line.problem,
         )
+
+
+def diagnosis_object(diagnosis: Diagnosis) -> dict[str, object]:
+    """The members of ``diagnosis``, for JSON."""
+    return {
+        "verdict": diagnosis.verdict.value,
+        "well": diagnosis.well,
+        "sentence": diagnosis.sentence,
+        "advice": diagnosis.advice,
+        "facts": dict(diagnosis.facts.lines()),
+    }
 
 
 def json_line(value: object) -> str:
     """``value`` as one line of JSON, escaped."""
     # escape_json changes nothing outside of strings: JSON has only ASCII there.
     return escape_json(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def _object(time: datetime, source: Source | None, **members: object) -> str:
+    device, service = source or (None, None)
+    return _stamped(time, device=device, service=service or None, **members)
 
 
 def _stamped(time: datetime, **members: object) -> str:

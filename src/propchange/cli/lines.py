@@ -1,13 +1,13 @@
-"""The lines that the commands print: what they say, and their text made safe for a terminal.
+"""The lines that the commands print, without a form, and the escaping of their text.
 
-A line has no form yet. :mod:`.terminal` writes lines for people, :mod:`.jsonlines` for programs.
-
-A device chooses its names and values. Escaped, they cannot move the cursor, colour the line, ring
-the bell, reverse the reading order or break a line into two.
+:mod:`.terminal` writes the lines for people, :mod:`.jsonlines` for programs. A device chooses its
+names and values. Escaped, they cannot move the cursor, colour the line, ring the bell, reverse the
+reading order or break a line into two.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -22,7 +22,6 @@ __all__ = [
     "EventLine",
     "Source",
     "StatusLine",
-    "diagnosis_object",
     "escape",
     "escape_json",
     "named_changes",
@@ -33,15 +32,15 @@ __all__ = [
 
 class Source(NamedTuple):
     """A service of a device, by the names in its description. Without a description, the two
-    halves of the event URL. An empty ``service`` stands for the whole device."""
+    halves of the event URL. An empty ``service``: the whole device."""
 
     device: str
     service: str
 
 
 class EventLine(NamedTuple):
-    """An event, its time and its source. ``message`` is the NOTIFY as received, if it was kept;
-    None for a merged event, which came in several."""
+    """An event. ``message`` is its NOTIFY as received; None for a merged event, and without
+    ``--raw``."""
 
     time: datetime
     source: Source
@@ -51,7 +50,7 @@ class EventLine(NamedTuple):
 
 class StatusLine(NamedTuple):
     """A status. ``source``: None if it belongs to no device. ``until``: the end of the granted
-    duration, None without a grant and for an infinite one. ``cause``: the value of the
+    duration, None without a grant and for an infinite grant. ``cause``: the value of the
     :class:`.Cause` of a status change, else empty."""
 
     time: datetime
@@ -71,8 +70,8 @@ class DiagnosisLine(NamedTuple):
 
 
 class DeviceLine(NamedTuple):
-    """A device that has appeared, changed or gone. ``problem`` says why ``description`` is None;
-    it is None too for a device that goes before its description was read."""
+    """A device that has appeared, changed or gone. ``description`` is None if it was not read;
+    ``problem`` says why, except for a device that has gone."""
 
     time: datetime
     sighting: Sighting
@@ -91,39 +90,25 @@ def now() -> datetime:
     return datetime.now().astimezone()
 
 
-def diagnosis_object(diagnosis: Diagnosis) -> dict[str, object]:
-    """A diagnosis as an object for JSON."""
-    return {
-        "verdict": diagnosis.verdict.value,
-        "well": diagnosis.well,
-        "sentence": diagnosis.sentence,
-        "advice": diagnosis.advice,
-        "facts": dict(diagnosis.facts.lines()),
-    }
-
-
 def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Change]]:
-    """The changes of ``event``, each with a name that no other has.
+    """The changes of ``event``, each with its name in the output.
 
-    The name is the variable's. A change in a LastChange carries its instance and channel,
-    ``Volume[0,LF]``, unless these are instance 0 and the master channel. A LastChange that was
-    decoded yields its contents; with ``raw`` it yields its own text instead."""
+    The name is that of the variable. A change in a LastChange has its instance and channel too,
+    ``Volume[0,LF]``, unless these are instance 0 and the master channel. A decoded LastChange
+    yields its contents; with ``raw`` it yields its own text instead."""
     expanded = any(change.instance is not None for change in event.details)
     for change in event.details:
         if expanded and raw == (change.instance is not None):
             continue
-        name = change.variable
-        if (change.instance or 0) != 0 or change.channel not in (None, "", "Master"):
-            where = f"{change.instance or 0}"
-            if change.channel:
-                where += f",{change.channel}"
-            name += f"[{where}]"
+        name, instance, channel = change.variable, change.instance or 0, change.channel
+        if instance or channel not in (None, "", "Master"):
+            name += f"[{instance},{channel}]" if channel else f"[{instance}]"
         yield name, change
 
 
 def plain_value(change: Change) -> str | int | float | bool:
-    """The value if JSON has a type for it, else the text as received. JSON has none for times,
-    binary data, UUIDs, infinities and a text that does not fit its declared type."""
+    """The value if JSON has its type, else the text as received: for times, binary data, UUIDs,
+    infinities and a text that does not fit its declared type."""
     value = change.value
     if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
@@ -131,8 +116,6 @@ def plain_value(change: Change) -> str | int | float | bool:
 
 
 # --- escaping ---
-
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _JOINERS = "\u200c\u200d"
 """Writing systems and emoji need them, and they only join the characters beside them."""
@@ -145,13 +128,14 @@ _CANDIDATE = re.compile(r"[^\x20-\x7e]")
 def escape(text: str) -> str:
     r"""``text`` with every control and formatting character as ``\n``, ``\x1b`` or ``\u202e``.
 
-    Backslashes stay as they are, so the original cannot be restored: that is for JSON Lines.
+    Backslashes stay as they are, so the original cannot be restored from it.
     """
     return _CANDIDATE.sub(_escaped, text)
 
 
 def escape_json(document: str) -> str:
-    r"""The same for JSON that was written without ``ensure_ascii``, as JSON's ``\u`` escapes."""
+    r"""``document``, JSON with characters that are not ASCII, with the same characters as JSON's
+    ``\u`` escapes."""
     return _CANDIDATE.sub(_escaped_in_json, document)
 
 
@@ -159,18 +143,11 @@ def _escaped(found: re.Match[str]) -> str:
     character = found[0]
     if _is_harmless(character):
         return character
-    code = ord(character)
-    if code <= 0xFF:
-        return _SHORT.get(character) or f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _escaped_in_json(found: re.Match[str]) -> str:
-    character = found[0]
-    if _is_harmless(character):
-        return character
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+    return found[0] if _is_harmless(found[0]) else json.dumps(found[0])[1:-1]
 
 
 def _is_harmless(character: str) -> bool:

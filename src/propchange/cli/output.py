@@ -1,7 +1,7 @@
-"""Standard output, written in a thread of its own, and the form of its lines.
+"""Standard output, written in a thread, and the form of its lines.
 
-A reader may stall (``| less``, Ctrl-S in a terminal). The subscriptions go on meanwhile: NOTIFYs
-are answered and renewals are sent. Events wait in the bounded queues of the subscriptions.
+While a reader stalls (``| less``, Ctrl-S in a terminal), NOTIFYs are answered and renewals are
+sent. Events wait in the bounded queues of the subscriptions.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import os
 import select
 import stat
 import threading
-from typing import Self, TextIO
+from collections.abc import Callable, Coroutine
+from typing import Any, Self, TextIO
 
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.terminal import TerminalLines
 
-__all__ = ["LineFormat", "Writer", "is_terminal", "output"]
+__all__ = ["LineFormat", "Writer", "output"]
 
 LineFormat = JSONLines | TerminalLines
 
@@ -33,7 +34,8 @@ _LAST_SECONDS = 1.0
 class Writer:
     """Writes texts to ``stream`` in order, each at once. An asynchronous context manager.
 
-    ``ended`` is set once nothing more can be written: the stream failed, or its reader has gone.
+    ``ended`` is set once nothing more is written: the stream failed, its reader has gone, or
+    :meth:`end` was called.
     """
 
     def __init__(self, stream: TextIO | None, *, encoding: str | None = None) -> None:
@@ -54,7 +56,7 @@ class Writer:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         if self._stream is None:
-            self.ended.set()
+            self.end()
             self._done.set()
             return self
         if self._fd is not None and stat.S_ISFIFO(os.fstat(self._fd).st_mode):
@@ -77,7 +79,7 @@ class Writer:
                 self._loop.remove_reader(self._fd)
 
     def put(self, text: str) -> None:
-        """Write ``text`` as soon as the reader takes it. Does nothing once :attr:`ended` is set."""
+        """Write ``text`` as soon as the reader takes it. Do nothing once :attr:`ended` is set."""
         if not text or self.ended.is_set():
             return
         with self._condition:
@@ -92,10 +94,42 @@ class Writer:
             await self._taken.wait()
 
     def check(self) -> None:
-        """Raises CommandFailed if the stream could not be written. That its reader has gone is no
-        failure."""
+        """Raise CommandFailed if the stream could not be written. If its reader has gone, that is
+        no failure."""
         if self._failure is not None:
             raise CommandFailed(f"cannot write the output: {self._failure.strerror}")
+
+    async def run(self, work: Coroutine[Any, Any, None], seconds: float | None = None) -> None:
+        """Run ``work`` until it ends, :attr:`ended` is set or ``seconds`` have passed. Raises what
+        ``work`` raises, and CommandFailed as :meth:`check` does."""
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(each) for each in (work, self.ended.wait())
+        ]
+        try:
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0].done():
+                tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self.check()
+
+    def end(self, error: OSError | ValueError | None = None) -> None:
+        """Drop the texts that are put from now on."""
+        if not self.ended.is_set():
+            if isinstance(error, OSError) and error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                self._failure = error
+            self.ended.set()
+            self._taken.set()
+
+    def _reader_has_gone(self) -> None:
+        assert self._fd is not None
+        poll = select.poll()
+        poll.register(self._fd, 0)
+        if poll.poll(0):
+            self.end()
+        self._loop.remove_reader(self._fd)
 
     # --- in the thread ---
 
@@ -112,7 +146,7 @@ class Writer:
             try:
                 self._write(text)
             except (OSError, ValueError) as error:
-                self._in_loop(lambda error=error: self._end(error))
+                self._in_loop(self.end, error)
                 break
             self._in_loop(self._taken.set)
         self._in_loop(self._done.set)
@@ -130,31 +164,14 @@ class Writer:
             except BlockingIOError:
                 select.select([], [self._fd], [])
 
-    def _in_loop(self, callback: object) -> None:
+    def _in_loop(self, callback: Callable[..., object], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(callback)  # type: ignore[arg-type] # callable
-
-    # --- in the loop ---
-
-    def _reader_has_gone(self) -> None:
-        assert self._fd is not None
-        poll = select.poll()
-        poll.register(self._fd, 0)
-        if poll.poll(0):
-            self._end(None)
-        self._loop.remove_reader(self._fd)
-
-    def _end(self, error: OSError | ValueError | None) -> None:
-        if not self.ended.is_set():
-            if isinstance(error, OSError) and error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                self._failure = error
-            self.ended.set()
-            self._taken.set()
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
-    """The descriptor to write to. None for a stream that is no file, and for a console of Windows,
-    which takes text: their own ``write`` is called."""
+    """The descriptor to write to. None for a stream that is no file, and on Windows, whose console
+    takes text: the ``write`` of the stream is called."""
     if stream is None or os.name == "nt":
         return None
     try:
@@ -163,15 +180,10 @@ def _descriptor(stream: TextIO | None) -> int | None:
         return None
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether ``stream`` is a terminal."""
-    return stream is not None and stream.isatty()
-
-
 def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:
     """A writer to ``stream`` and the form of its lines: JSON Lines if ``json``, and whenever
     ``stream`` is not a terminal."""
-    if json or stream is None or not is_terminal(stream):
+    if json or stream is None or not stream.isatty():
         # JSON is UTF-8, whatever the encoding of the terminal.
         return Writer(stream, encoding="utf-8"), JSONLines(raw=raw)
     return Writer(stream), TerminalLines(stream, raw=raw)

@@ -27,9 +27,9 @@ from propchange import (
 )
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.exit_status import CommandFailed
-from propchange.cli.jsonlines import json_line
-from propchange.cli.lines import DiagnosisLine, Source, diagnosis_object, escape, now
-from propchange.cli.output import LineFormat, Writer, is_terminal, output
+from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
+from propchange.cli.lines import DiagnosisLine, Source, escape, now
+from propchange.cli.output import LineFormat, Writer, output
 from propchange.cli.terminal import TerminalLines
 
 __all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
@@ -209,8 +209,8 @@ async def _diagnose(options: WatchOptions) -> None:
             # A subscription to the URL finds out why it is no description.
             wanted = [(_source_of(url), control_point.subscribe_url(url, wait=False))]
         found = await _diagnose_all(control_point, wanted)
-    as_json = options.json or not is_terminal(sys.stdout)
-    write_diagnoses(sys.stdout, url, found, as_json=as_json)
+    _, form = output(sys.stdout, json=options.json)
+    write_diagnoses(sys.stdout, url, found, as_json=isinstance(form, JSONLines))
 
 
 async def _diagnose_all(control_point: ControlPoint, wanted: Wanted) -> list[DiagnosisLine]:
