@@ -131,7 +131,7 @@ HELD.device_host = "192.0.2.1"
         (
             NotifyRefused(None, "/x", 412, "no such path"),
             "WARNING",
-            "somebody was answered 412 at /x: no such path",
+            "an unknown peer was answered 412 at /x: no such path",
         ),
     ],
 )

@@ -37,7 +37,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.listener import Listener
-from propchange.driver.reporting import Warnings, report_publisher
+from propchange.driver.reporting import Warnings, report
 from propchange.driver.runtime import Future, Runtime
 from propchange.driver.sockets import cannot_listen
 from propchange.driver.timer import Timer
@@ -175,7 +175,7 @@ class Publication:
             self._in_flight -= 1
             self._pool.abort(outcome.delivery)
         else:
-            report_publisher(outcome, self._warnings)
+            report(outcome, self._warnings)
 
     # --- waiting ---
 

@@ -1,9 +1,9 @@
-"""Outcomes as log lines: what repeats is told once and then counted."""
+"""Outcomes as log lines. A warning that repeats is logged once and then counted."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from propchange.core.publisher.outcomes import (
@@ -22,20 +22,16 @@ from propchange.core.subscriber.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.subscriber.record import SubscriptionRecord
 
-if TYPE_CHECKING:
-    import logging
-
-__all__ = ["GuardedTap", "Warnings", "report", "report_publisher"]
+__all__ = ["GuardedTap", "Warnings", "report"]
 
 _KEYS = 256
-"""Different warnings remembered; beyond it the oldest may be told again."""
+"""Different warnings remembered; beyond it the oldest may be logged again as new."""
 
 
 class GuardedTap:
-    """What an application has given as ``tap``: whatever it raises is logged, the first time with
-    its traceback, and changes nothing else."""
+    """The ``tap`` of an application. An exception that it raises is logged, the first time with its
+    traceback, and has no other effect."""
 
     def __init__(self, tap: Callable[[object], None], logger: logging.Logger) -> None:
         self._tap = tap
@@ -55,12 +51,11 @@ class GuardedTap:
 
 
 class Warnings:
-    """Warnings on one logger. The first of a kind is logged as a warning, the tenth, hundredth
-    and so on say how many there have been; the others are left to the debug level."""
+    """Warnings on one logger. The first of a kind is logged as a warning. The tenth, hundredth and
+    so on say how many there have been. The others are logged on the debug level."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
-        """Where all of it goes."""
         self._counts: dict[Hashable, int] = {}
 
     def warn(self, kind: Hashable, message: str) -> None:
@@ -71,69 +66,51 @@ class Warnings:
         self._counts[kind] = count
         if count == 1:
             self.logger.warning("%s", message)
-        elif _is_power_of_ten(count):
+        elif str(count).strip("0") == "1":
             self.logger.warning("%s (%d times so far)", message, count)
         else:
             self.logger.debug("%s", message)
 
 
-def _is_power_of_ten(count: int) -> bool:
-    while count % 10 == 0:
-        count //= 10
-    return count == 1
-
-
 _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 
 
-def report(outcome: SubscriberOutcome, warnings: Warnings) -> None:
-    """Log an outcome of a subscriber."""
+def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) -> None:
+    """Log an outcome of a protocol.
+
+    No key of a warning contains a value that a peer can vary at will, or it could flood the log."""
+    url = getattr(getattr(outcome, "subscription", None), "event_url", "")
+    key: Hashable = (type(outcome), url)
     match outcome:
-        case StatusChange(record, status, cause, reason):
-            assert isinstance(record, SubscriptionRecord)
-            line = f"{record.event_url}: {status.value}: {reason}"
-            if status in _BAD:
-                warnings.warn((record.event_url, status, cause), line)
-            else:
+        case StatusChange(_, status, cause, reason):
+            line = f"{url}: {status.value}: {reason}"
+            if status not in _BAD:
                 warnings.logger.info("%s", line)
-        case RenewalFailed(record, reason):
-            warnings.warn(
-                (RenewalFailed, record.event_url), f"renewing {record.event_url}: {reason}"
-            )
-        case SeqUnreliable(record):
-            warnings.warn(
-                (SeqUnreliable, record.event_url),
-                f"{record.event_url}: its SEQ means nothing; missed events cannot be noticed",
-            )
-        case Unreadable(record, reason):
-            warnings.warn((record.event_url, reason), f"{record.event_url}: {reason}")
+                return
+            key = (url, status, cause)
+        case RenewalFailed(_, reason):
+            line = f"renewing {url}: {reason}"
+        case SeqUnreliable():
+            line = f"{url}: its SEQ means nothing; missed events cannot be noticed"
+        case Unreadable(_, reason):
+            key, line = (url, reason), f"{url}: {reason}"
         case ForeignSource(record, source, refused):
-            what = "refused" if refused else "taken"
-            warnings.warn(
-                (ForeignSource, record.event_url, source),
-                f"an event for {record.event_url} came from {source}, "
-                f"not from {record.device_host}: {what}",
-            )
-        case NotifyRefused(peer, target, status, reason):
-            who = peer.host if peer else "somebody"
-            warnings.warn((who, status), f"{who} was answered {status} at {target}: {reason}")
-        case _:
-            warnings.logger.debug("%s", outcome)
-
-
-def report_publisher(outcome: PublisherOutcome, warnings: Warnings) -> None:
-    """Log an outcome of a publisher. What a peer can vary at will is in no key, or it could flood
-    the log."""
-    match outcome:
-        case Refused(service, peer, status, reason):
-            who = peer.host if peer else "somebody"
-            warnings.warn((who, status), f"{who} was refused at {service} with {status}: {reason}")
+            key, what = (ForeignSource, url, source), "refused" if refused else "taken"
+            line = f"an event for {url} came from {source}, not from {record.device_host}: {what}"
+        case NotifyRefused(peer, target, code, reason):
+            who = peer.host if peer else "an unknown peer"
+            key, line = (who, code), f"{who} was answered {code} at {target}: {reason}"
+        case Refused(service, peer, code, reason):
+            who = peer.host if peer else "an unknown peer"
+            key, line = (who, code), f"{who} was refused at {service} with {code}: {reason}"
         case MessageAbandoned(sid, seq, reason):
-            warnings.warn(MessageAbandoned, f"SEQ {seq} did not reach {sid}: {reason}")
-        case AttemptFailed(_, seq, url, reason):
-            host = urlsplit(url).hostname
-            warnings.warn((AttemptFailed, host), f"SEQ {seq} not taken by {url}: {reason}")
+            line = f"SEQ {seq} did not reach {sid}: {reason}"
+        case AttemptFailed(_, seq, to, reason):
+            key = (AttemptFailed, urlsplit(to).hostname)
+            line = f"SEQ {seq} not taken by {to}: {reason}"
         case Merged(sid, _, updates):
-            warnings.warn(Merged, f"{sid} is behind: {updates} events were merged for it")
+            line = f"{sid} is behind: {updates} events were merged for it"
         case _:
             warnings.logger.debug("%s", outcome)
+            return
+    warnings.warn(key, line)
