@@ -16,7 +16,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted, NotifyRefused
 from propchange.core.wire.messages import Request, Response
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 from tests.wire import Until
 
@@ -102,7 +102,7 @@ async def test_the_address_in_callback_can_be_overridden(raw_device: Any, ask: A
 @pytest.mark.clause("SUB-17")
 async def test_what_is_listened_on_is_subscribed_from(raw_device: Any) -> None:
     """Or the device would be told of an address where nobody listens."""
-    known = own_interfaces().addresses()
+    known = Interfaces().addresses()
     name = next(address.interface for address in known if address.host == "127.0.0.1")
 
     for interface, host in (("127.0.0.2", "127.0.0.2"), (name, "127.0.0.1")):

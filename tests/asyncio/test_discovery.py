@@ -408,7 +408,7 @@ async def test_a_device_that_nobody_holds_any_more_is_followed_no_more() -> None
         del device, again
         gc.collect()
         followed_devices.let_go()
-        assert len(followed_devices) == 0
+        assert not followed_devices._followed
         assert followed.followers == 0
 
 

@@ -19,7 +19,7 @@ from propchange.core.publisher.outcomes import InitialEventDelivered, MessageAba
 from propchange.core.publisher.records import Subscription
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, Request, Response
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
@@ -280,7 +280,7 @@ async def test_the_description_url_is_where_the_description_is(
     thermometer: Thermometer, ask: Any
 ) -> None:
     async with hosting(thermometer, interface=None, udn="uuid:abc") as hosted:
-        own = {address.host for address in own_interfaces().addresses()}
+        own = {address.host for address in Interfaces().addresses()}
         authority, _, path = hosted.description_url[len("http://") :].partition("/")
         address, _, port = authority.rpartition(":")
         assert address.strip("[]") in own
@@ -290,7 +290,7 @@ async def test_the_description_url_is_where_the_description_is(
 
 
 async def test_an_interface_is_an_address_or_a_name(thermometer: Thermometer) -> None:
-    known = own_interfaces().addresses()
+    known = Interfaces().addresses()
     name = next(address.interface for address in known if address.host == "127.0.0.1")
 
     for interface in ("127.0.0.1", name):
@@ -888,7 +888,7 @@ async def test_dlna_grants_300_seconds(thermometer: Thermometer, raw_subscriber:
 
 
 async def test_ipv6_subscribers_are_served(thermometer: Thermometer, raw_subscriber: Any) -> None:
-    if not any(address.host == "::1" for address in own_interfaces().addresses()):
+    if not any(address.host == "::1" for address in Interfaces().addresses()):
         pytest.skip("this machine has no ::1")
 
     for interface in ("::1", None):

@@ -15,7 +15,7 @@ from propchange.asyncio.control_point import ControlPoint
 from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from tests.wire import Until
 
 """For what passes alike on every loop."""
@@ -25,7 +25,7 @@ def having(point: ControlPoint, *hosts: str) -> None:
     """Have ``point`` see these addresses and no others."""
     ips = [SimpleNamespace(ip=host, network_prefix=8) for host in hosts]
     adapters = [SimpleNamespace(nice_name="eth0", index=7, ips=ips)]
-    point._driver.interfaces = own_interfaces(adapters=lambda: adapters)
+    point._driver.interfaces = Interfaces(adapters=lambda: adapters)
 
 
 def causes(subscription: Any) -> list[Cause]:
@@ -94,7 +94,7 @@ async def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
 
     limits = Limits(address_seconds=0.05)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
-        point._driver.interfaces = own_interfaces(adapters=fails)
+        point._driver.interfaces = Interfaces(adapters=fails)
         async with point.subscribe_url(device.event_url):
             await until(lambda: "no netlink here" in caplog.text)
             having(point, "127.0.0.1")

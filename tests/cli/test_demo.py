@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.cli.demo import simulations
-from propchange.driver.interfaces import Interfaces
+from propchange.driver.machine import Interfaces
 
 pytestmark = pytest.mark.slow
 

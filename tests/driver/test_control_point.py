@@ -16,7 +16,7 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.control_point import SubscriberDriver, refusal_of
-from propchange.driver.machine import Machine, own_interfaces
+from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedService
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
@@ -53,7 +53,7 @@ async def opened(
         driven.runtime,
         SubscriberPolicy(callback_port=callback_port),
         limits=replace(DEFAULT_LIMITS, **limits),
-        interfaces=own_interfaces(),
+        interfaces=Interfaces(),
         machine=Machine(),
         tap=tap,
     )
@@ -157,7 +157,7 @@ async def test_a_tap_sees_what_passes_and_may_raise(
 
 async def test_without_a_port_there_is_nothing_that_events_could_come_to(driven: Any) -> None:
     limits = DEFAULT_LIMITS
-    how: dict[str, Any] = {"limits": limits, "interfaces": own_interfaces(), "machine": Machine()}
+    how: dict[str, Any] = {"limits": limits, "interfaces": Interfaces(), "machine": Machine()}
     driver = SubscriberDriver(driven.runtime, SubscriberPolicy(), **how)
     with pytest.raises(RuntimeError, match="listen first"):
         subscribe(driver, "http://127.0.0.1/event")
@@ -174,7 +174,7 @@ async def test_a_port_that_is_taken_is_told_in_words(driven: Any) -> None:
             driven.runtime,
             SubscriberPolicy(),
             limits=DEFAULT_LIMITS,
-            interfaces=own_interfaces(),
+            interfaces=Interfaces(),
             machine=Machine(),
         )
         with pytest.raises(ConnectionFailed, match=f"port {taken} is taken"):

@@ -22,7 +22,7 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.driver.delivery_pool import DeliveryPool
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from propchange.errors import LocalProtocolError
 from tests.wire import Until
 
@@ -149,7 +149,7 @@ async def test_a_notify_leaves_at_once_and_from_the_address_it_should(
 
 
 async def test_a_link_local_subscriber_is_reached_on_its_link(driven: Any, wire: Any) -> None:
-    own = next((address for address in own_interfaces().addresses() if address.scope), None)
+    own = next((address for address in Interfaces().addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
 

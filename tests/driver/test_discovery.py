@@ -17,7 +17,7 @@ from propchange.core.local_addresses import InterfaceKind
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.driver.discovery import Discovery
-from propchange.driver.interfaces import Interfaces
+from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut

@@ -56,7 +56,7 @@ async def test_cancelling_leaves_nothing_under_way(driven: Any) -> None:
 
 
 def find(driven: Any, former: str, others: list[str], read: Any) -> Any:
-    return find_description(driven.runtime, UDN, former=former, others=others, read=read, grace=0.1)
+    return find_description(driven.runtime, UDN, [former, *others], read=read, grace=0.1)
 
 
 def reader(
@@ -105,9 +105,7 @@ class Places:
         return description
 
     def find(self, former: str, *others: str) -> None:
-        finding = find_description(
-            self.runtime, UDN, former=former, others=others, read=self.read, grace=1.0
-        )
+        finding = find_description(self.runtime, UDN, [former, *others], read=self.read, grace=1.0)
         Deferred.fromCoroutine(finding).addCallback(self.found.append)
 
     def answer(self, url: str, udn: str = UDN) -> None:

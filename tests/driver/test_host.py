@@ -17,7 +17,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, Endpoint, Request, Response
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.host import DeviceHost, Publication
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service
@@ -208,7 +208,7 @@ def device_host(runtime: Any, service: Service, **options: Any) -> DeviceHost:
         place_device(Device("Workbench", services=[service]), "uuid:1"),
         policy=PublisherPolicy(),
         limits=DEFAULT_LIMITS,
-        on_link=own_interfaces().on_link_for,
+        on_link=Interfaces().on_link_for,
         **options,
     )
 

@@ -9,7 +9,8 @@ import pytest
 
 from propchange.core.local_addresses import LocalAddress, OnLink, interface_kind
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.interfaces import REFRESH_SECONDS, Interfaces, ports_of, scoped_host
+from propchange.driver.machine import REFRESH_SECONDS, Interfaces
+from propchange.driver.sockets import ports_of, scoped_host
 from propchange.errors import ConnectionFailed
 
 

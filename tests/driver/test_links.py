@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import ifaddr
@@ -11,9 +10,8 @@ import pytest
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.driver.interfaces import Interfaces
 from propchange.driver.links import Links
-from propchange.driver.reporting import Warnings
+from propchange.driver.machine import Interfaces
 
 
 def adapter(name: str, index: int, *hosts: str) -> ifaddr.Adapter:
@@ -38,14 +36,7 @@ def links_of(runtime: Any, read: Any) -> Links:
         source_towards=lambda _: None,
         kind_of=lambda *_: InterfaceKind.ORDINARY,
     )
-    return Links(
-        runtime,
-        interfaces=interfaces,
-        received=lambda *_: None,
-        policy=SubscriberPolicy(),
-        limits=DEFAULT_LIMITS,
-        warnings=Warnings(logging.getLogger("propchange.discovery")),
-    )
+    return Links(runtime, interfaces, lambda *_: None, SubscriberPolicy(), DEFAULT_LIMITS)
 
 
 def spoken_from(*adapters: ifaddr.Adapter) -> list[str]:

@@ -16,8 +16,8 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.driver import listener, sockets
-from propchange.driver.machine import own_interfaces
+from propchange.driver import listener
+from propchange.driver.machine import Interfaces
 from propchange.driver.runtime import sleep
 from tests.wire import Until
 
@@ -144,17 +144,17 @@ class Binds:
     """Stands in for the operating system's answer to each bind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fail: dict[int, list[int]]) -> None:
-        self._bind = sockets._bind_one
+        self._bind = socket.create_server
         self._fail = fail
         self.count = 0
-        monkeypatch.setattr(sockets, "_bind_one", self)
+        monkeypatch.setattr(socket, "create_server", self)
 
-    def __call__(self, family: int, address: tuple[Any, ...]) -> socket.socket:
+    def __call__(self, address: Any, *, family: int, backlog: int) -> socket.socket:
         self.count += 1
         failures = self._fail.get(family, [])
         if failures:
             raise OSError(failures.pop(0), "no")
-        return self._bind(family, address)
+        return self._bind(address, family=family, backlog=backlog)
 
 
 async def test_a_random_port_that_one_family_has_taken_is_given_up(
@@ -201,7 +201,7 @@ async def test_requests_carry_both_ends_of_the_connection(driven: Any, wire: Any
 
 
 async def test_a_link_local_peer_has_its_scope(driven: Any, wire: Any) -> None:
-    own = next((address for address in own_interfaces().addresses() if address.scope), None)
+    own = next((address for address in Interfaces().addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
     requests: list[Request] = []

@@ -13,10 +13,10 @@ from propchange.core.local_addresses import InterfaceKind, OnLink
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import machine
 from propchange.driver.machine import (
+    Interfaces,
     free_port,
     in_container,
     kind_of,
-    own_interfaces,
     source_towards,
 )
 
@@ -94,7 +94,7 @@ def test_the_port_that_is_connected_from_is_free() -> None:
 
 
 def test_this_machine_has_addresses() -> None:
-    interfaces = own_interfaces()
+    interfaces = Interfaces()
     hosts = {address.host for address in interfaces.addresses()}
     assert "127.0.0.1" in hosts
     assert interfaces.default_address() in hosts

@@ -10,7 +10,7 @@ import pytest
 
 from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint, Request
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from propchange.driver.requests import Answer, failure_of, locate, words_of
 from propchange.driver.runtime import Transport
 from propchange.errors import (
@@ -385,7 +385,7 @@ async def test_another_host_cannot_send_us_to_our_own_loopback(
     own = next(
         (
             a
-            for a in own_interfaces().addresses()
+            for a in Interfaces().addresses()
             if not a.scope and a.interface_index and a.interface != "lo"
         ),
         None,
@@ -405,7 +405,7 @@ async def test_another_host_cannot_send_us_to_our_own_loopback(
 async def test_a_link_local_device_is_reached_on_its_link_and_not_told_of_it(
     driven: Any, wire: Any
 ) -> None:
-    own = next((address for address in own_interfaces().addresses() if address.scope), None)
+    own = next((address for address in Interfaces().addresses() if address.scope), None)
     if own is None:
         pytest.skip("no interface of this machine has a link-local IPv6 address")
 

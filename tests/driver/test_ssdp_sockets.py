@@ -18,7 +18,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.ssdp_sockets import Link, LinkSockets, ssdp_socket
+from propchange.driver.links import Link, LinkSockets, ssdp_socket
 
 LOOPBACK = LocalAddress("127.0.0.1", 0, ip_network("127.0.0.0/8"), "lo", 1)
 GONE = LocalAddress("192.0.2.77", 0, ip_network("192.0.2.0/24"), "gone0", 9)
@@ -35,23 +35,22 @@ class Heard:
     """The sockets of loopback, and what they have received."""
 
     def __init__(self) -> None:
-        self.advertisements: list[tuple[Link, Endpoint, Advertisement]] = []
-        self.ignored: list[str] = []
+        self.advertisements: list[tuple[LocalAddress, Endpoint, Advertisement]] = []
 
     def open(self, runtime: Any, address: LocalAddress = LOOPBACK) -> LinkSockets:
         return LinkSockets(
             runtime,
-            Link(address.interface, address.interface_index, address.network.version),
             address,
-            received=self._receive,
-            ignored=lambda _, reason: self.ignored.append(reason),
-            policy=SubscriberPolicy(user_agent="Linux/6 UPnP/1.1 test/1"),
-            limits=DEFAULT_LIMITS,
+            self._receive,
+            SubscriberPolicy(user_agent="Linux/6 UPnP/1.1 test/1"),
+            DEFAULT_LIMITS,
         )
 
-    def _receive(self, link: Link, source: Endpoint, advertisement: Advertisement) -> None:
+    def _receive(
+        self, address: LocalAddress, source: Endpoint, advertisement: Advertisement
+    ) -> None:
         if advertisement.udn == UDN:
-            self.advertisements.append((link, source, advertisement))
+            self.advertisements.append((address, source, advertisement))
 
 
 @pytest.fixture
@@ -72,14 +71,15 @@ async def until(condition: Any) -> None:
 
 
 async def test_what_the_group_is_sent_is_received(
-    driven: Any, heard: Heard, peer: socket.socket
+    driven: Any, heard: Heard, peer: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", logger="propchange.discovery")
     sockets = heard.open(driven.runtime)
     peer.sendto(ALIVE, GROUP)
     peer.sendto(b"what is this", GROUP)
-    await until(lambda: heard.advertisements and heard.ignored)
-    link, source, _ = heard.advertisements[0]
-    assert (link, source) == (Link("lo", 1, 4), Endpoint("127.0.0.1", 1900))
+    await until(lambda: heard.advertisements and "what is this" in caplog.text)
+    address, source, _ = heard.advertisements[0]
+    assert (Link.of(address), source) == (Link("lo", 1, 4), Endpoint("127.0.0.1", 1900))
     sockets.close()
     sockets.close()
     peer.sendto(ALIVE, GROUP)

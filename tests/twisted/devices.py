@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from propchange.core.local_addresses import InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
-from propchange.driver.interfaces import Interfaces
+from propchange.driver.machine import Interfaces
 from propchange.http import RequestParser
 from propchange.twisted import ControlPoint
 

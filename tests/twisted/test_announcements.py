@@ -204,7 +204,7 @@ def test_a_device_that_nobody_holds_is_followed_no_more(near: Neighbourhood) -> 
     near.put("10.0.0.3:8000", DESCRIPTION.replace("workbench", "other"))
     held.append(near.device("http://10.0.0.3:8000/description.xml"))
     followed = near.point._driver.discovery._followed
-    assert len(followed) == 2
+    assert len(followed._followed) == 2
     del held[0]
     gc.collect()
     held.append(near.device("http://10.0.0.3:8000/description.xml"))

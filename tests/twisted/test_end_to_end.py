@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from propchange import StateVariable, Status
 from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.subscriber.events import Cause
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from propchange.errors import ConnectionFailed
 from propchange.twisted import ControlPoint, Service, Site
 from tests.twisted.devices import DESCRIPTION, SCPD
@@ -169,7 +169,7 @@ def test_a_control_point_listens_on_all_addresses_of_both_families_at_one_port()
 
 
 def test_it_listens_on_the_interface_that_was_named_alone() -> None:
-    loopback = next(a for a in own_interfaces().addresses() if a.host == "127.0.0.1")
+    loopback = next(a for a in Interfaces().addresses() if a.host == "127.0.0.1")
     reactor: Any = SelectReactor()
     point = ControlPoint(reactor=reactor)
     point.listen(interface=loopback.interface)

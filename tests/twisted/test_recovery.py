@@ -20,7 +20,7 @@ from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed, PropchangeError, RemoteProtocolError, TimedOut
@@ -341,13 +341,13 @@ def test_the_addresses_of_this_machine_are_read_with_their_networks() -> None:
         SimpleNamespace(ip=("fd00::5", 0, 0), network_prefix=64),
     ]
     adapters = [SimpleNamespace(nice_name="eth0", index=2, ips=ips)]
-    found = own_interfaces(adapters=lambda: adapters).refresh()
+    found = Interfaces(adapters=lambda: adapters).refresh()
     assert [(each.host, each.scope, str(each.network)) for each in found] == [
         ("192.168.1.5", 0, "192.168.1.0/24"),
         ("fe80::5", 2, "fe80::/64"),
         ("fd00::5", 0, "fd00::/64"),
     ]
-    assert any(each.host == "127.0.0.1" for each in own_interfaces().refresh())
+    assert any(each.host == "127.0.0.1" for each in Interfaces().refresh())
 
 
 @pytest.mark.parametrize(

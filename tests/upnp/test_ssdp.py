@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.discovery.advertisement import Advertisement, AdvertisementKind
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service
@@ -431,7 +432,8 @@ def test_a_device_announces_three_two_and_one() -> None:
 def test_a_search_has_the_fields_of_its_version() -> None:
     said = {"user_agent": "Linux/6 UPnP/1.1 test/1", "friendly_name": "Kitchen"}
     fields = {
-        uda: search_request("ssdp:all", uda=uda, **said).headers for uda in ("1.0", "1.1", "2.0")
+        uda: search_request("ssdp:all", SubscriberPolicy(uda=uda, **said)).headers
+        for uda in ("1.0", "1.1", "2.0")
     }
     assert fields["1.0"] == (
         ("HOST", "239.255.255.250:1900"),
@@ -445,7 +447,8 @@ def test_a_search_has_the_fields_of_its_version() -> None:
 
 @pytest.mark.clause("V6-07")
 def test_a_search_over_ipv6_names_the_group_without_a_zone() -> None:
-    assert search_request(UDN, group=IPV6_LINK_LOCAL_GROUP).encode() == (
+    policy = SubscriberPolicy(uda="1.0")
+    assert search_request(UDN, policy, group=IPV6_LINK_LOCAL_GROUP).encode() == (
         b"M-SEARCH * HTTP/1.1\r\nHOST: [FF02::C]:1900\r\n"
         b'MAN: "ssdp:discover"\r\nMX: 2\r\nST: ' + UDN.encode() + b"\r\n\r\n"
     )
@@ -454,4 +457,4 @@ def test_a_search_over_ipv6_names_the_group_without_a_zone() -> None:
 @pytest.mark.parametrize("target", ["", "ssdp:all\r\nX: y", "uuid:a\x00"])
 def test_what_no_header_can_carry_is_not_searched_for(target: str) -> None:
     with pytest.raises(ValueError, match="searched for"):
-        search_request(target)
+        search_request(target, SubscriberPolicy())

@@ -14,9 +14,9 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.discovery import Discovery, DiscoveryView
-from propchange.driver.interfaces import ports_of
-from propchange.driver.machine import Machine, own_interfaces, product
+from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.sightings import SightingKind
+from propchange.driver.sockets import ports_of
 
 __all__ = ["ControlPoint"]
 
@@ -161,7 +161,7 @@ class ControlPoint(DiscoveryView[Sighting]):
         if self._driver is not None:
             raise RuntimeError("a control point is entered once; make another")
         runtime = AsyncioRuntime()
-        self._driver = self._make(runtime, interfaces=own_interfaces(clock=runtime.now))
+        self._driver = self._make(runtime, interfaces=Interfaces(clock=runtime.now))
         try:
             await self._driver.open(self._interface, self._ports, discovery=self._discovers)
         except BaseException:

@@ -13,7 +13,7 @@ from propchange.core.publisher.judge import INITIAL_EVENT_DELAY, PublisherPolicy
 from propchange.core.publisher.records import Subscription
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.host import DeviceHost, Tap
-from propchange.driver.machine import own_interfaces, product
+from propchange.driver.machine import Interfaces, product
 from propchange.driver.reporting import GuardedTap
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH
@@ -100,7 +100,7 @@ class HostedDevice:
         self._placed = place_device(device, udn or device.udn or _derive_udn(device, port))
         self.udn = self._placed.udn
         self._limits = limits
-        self._interfaces = own_interfaces()
+        self._interfaces = Interfaces()
         logger = logging.getLogger("propchange.publisher")
         self._tap: Tap | None = None if tap is None else GuardedTap(tap, logger)
         self._host: DeviceHost | None = None

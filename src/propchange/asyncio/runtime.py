@@ -12,10 +12,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.interfaces import scoped_host
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Connection, Transport
-from propchange.driver.sockets import bind, endpoint_of, is_address, socket_address
+from propchange.driver.sockets import bind, endpoint_of, is_address, scoped_host, socket_address
 from propchange.driver.timer import Armed
 
 __all__ = ["AsyncioRuntime"]

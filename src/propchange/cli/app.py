@@ -14,7 +14,7 @@ from propchange.cli.discover import discover as run_discover
 from propchange.cli.exit_status import run
 from propchange.cli.watch import WatchOptions
 from propchange.cli.watch import watch as run_watch
-from propchange.driver.interfaces import ports_of
+from propchange.driver.sockets import ports_of
 
 __all__ = ["app"]
 

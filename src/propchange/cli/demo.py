@@ -19,7 +19,7 @@ from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
 from propchange.cli.output import output
 from propchange.cli.watch import sources_of
-from propchange.driver.machine import own_interfaces
+from propchange.driver.machine import Interfaces
 
 __all__ = ["Playback", "Simulation", "Thermometer", "demo", "simulations"]
 
@@ -111,7 +111,7 @@ def move_playback(playback: Playback, randomness: random.Random) -> None:
 def _address(*, lan: bool) -> str:
     if not lan:
         return _LOOPBACK
-    address = own_interfaces().default_address()
+    address = Interfaces().default_address()
     if address == _LOOPBACK:
         raise CommandFailed("this machine has no address that other machines could reach")
     return address

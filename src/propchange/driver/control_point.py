@@ -46,11 +46,9 @@ from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, ad
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
-from propchange.driver.documents import Documents
-from propchange.driver.interfaces import Interfaces
 from propchange.driver.listener import Listener
-from propchange.driver.machine import Machine
-from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.driver.machine import Interfaces, Machine
+from propchange.driver.remote import DescribedDevice, DescribedService, Documents
 from propchange.driver.reporting import GuardedTap, Warnings, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks

@@ -1,15 +1,15 @@
-"""Finds out why a subscription hears nothing, by what its protocol knows and by connecting.
+"""Diagnoses why a subscription receives no events, by the facts of its protocol and by connecting.
 
 Two connections are made at the same time: one to the device, and one to the own listener at the
-address that the device was told in CALLBACK. The second carries a request for a target that nobody
-else knows, so that another program that listens there is told apart.
+address in CALLBACK. The second carries a request for a secret target, which shows whether another
+program listens there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from propchange.core.diagnosis.facts import (
@@ -27,11 +27,10 @@ from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.urls import scoped
-from propchange.driver.interfaces import scoped_host
 from propchange.driver.machine import Machine
-from propchange.driver.requests import Exchange, Requests, locate, words_of
-from propchange.driver.runtime import Future
-from propchange.driver.sockets import is_address
+from propchange.driver.requests import Requests, locate, words_of
+from propchange.driver.runtime import Signal
+from propchange.driver.sockets import is_address, scoped_host
 from propchange.errors import ConnectionFailed, PropchangeError
 
 __all__ = ["Diagnoses"]
@@ -51,7 +50,7 @@ class Diagnoses:
         self._machine = machine
         self._own = OwnProbes(lambda: secrets.token_urlsafe(16))
         self._running = 0
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: list[Signal] = []
         self.targets = self._own.targets
         """The targets of the requests to the own listener that are under way."""
         self.answer = self._own.answer
@@ -90,25 +89,19 @@ class Diagnoses:
         )
 
     async def _take_turn(self) -> None:
-        if self._running < self._limits.diagnoses:
-            self._running += 1
-            return
-        turn: Future[None] = self._runtime.future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except BaseException:
-            if turn in self._waiting:
+        while self._running >= self._limits.diagnoses:
+            turn = Signal(self._runtime)
+            self._waiting.append(turn)
+            try:
+                await turn.wait()
+            finally:
                 self._waiting.remove(turn)
-            else:  # it was given the turn already
-                self._end_turn()
-            raise
+        self._running += 1
 
     def _end_turn(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().set_result(None)
-        else:
-            self._running -= 1
+        self._running -= 1
+        for turn in tuple(self._waiting):
+            turn.set()
 
     async def _connect(
         self, known: Callable[[], Facts], listens: bool, source: Endpoint | None
@@ -129,55 +122,52 @@ class Diagnoses:
         """Connect to the host and port of ``url``, from the address of ``source`` if given, and end
         the connection at once. Raises ValueError for a URL that is not http://."""
         endpoint = scoped(locate(url).endpoint, 0 if source is None else source.scope)
-        of_the_other_family = (
-            source is not None
-            and is_address(endpoint.host)
-            and (":" in source.host) is not (":" in endpoint.host)
-        )
-        if of_the_other_family:
-            return Probe(str(endpoint), Reach.UNRESOLVED)
+        where = str(endpoint)
+        own = endpoint if source is None else source
+        if is_address(endpoint.host) and (":" in own.host) is not (":" in endpoint.host):
+            return Probe(where, Reach.UNRESOLVED)  # of the other address family
         exchange = self._requests.exchange(endpoint)
         try:
             await exchange.connect(source, self._limits.diagnosis_seconds)
         except ConnectionFailed as error:
-            return self._failed(str(endpoint), error)
+            return self._failed(where, error)
         finally:
             exchange.end()
-        return Probe(str(endpoint), Reach.ACCEPTED)
+        return Probe(where, Reach.ACCEPTED)
 
     async def probe_listener(self, advertised: Endpoint) -> Probe:
         """See whether the own listener answers at ``advertised``, whose host may be a name."""
-        where = str(advertised)
         until = self._runtime.now() + self._limits.diagnosis_seconds
+        probe = Probe(str(advertised), Reach.UNRESOLVED)
         target = self._own.begin()
         try:
             found = [advertised]
             if not is_address(advertised.host):
                 found = await self._runtime.resolve(scoped_host(advertised), advertised.port)
-            probe = Probe(where, Reach.UNRESOLVED)
             for endpoint in found:
-                probe = await self._ask_ourselves(where, endpoint, target, until)
+                probe = await self._ask_ourselves(probe.where, endpoint, target, until)
                 if probe.reach is Reach.ACCEPTED:
                     break
-            return probe
         except socket.gaierror as error:
-            return Probe(where, Reach.UNRESOLVED, words_of(error))
+            return Probe(probe.where, Reach.UNRESOLVED, words_of(error))
         finally:
             self._own.end(target)
+        return probe
 
     async def _ask_ourselves(
         self, where: str, endpoint: Endpoint, target: str, until: float
     ) -> Probe:
         port = self._machine.free_port(endpoint.host)
-        source = Endpoint("::" if ":" in endpoint.host else "0.0.0.0", port)
-        if endpoint.scope:
-            source = endpoint._replace(port=port)
+        host = endpoint.host if endpoint.scope else "::" if ":" in endpoint.host else "0.0.0.0"
         headers = ((b"HOST", where.encode("latin-1", "replace")), (b"CONNECTION", b"close"))
         exchange = self._requests.exchange(endpoint)
         self._callers.ours.add(port)
         try:
-            await exchange.connect(source, self._left(until))
-            await self._exchange(exchange, Request("GET", target, headers), until)
+            left = until - self._runtime.now()
+            await exchange.connect(Endpoint(host, port, endpoint.scope), max(left, 0.001))
+            left = min(self._limits.diagnosis_seconds / 2, until - self._runtime.now())
+            with contextlib.suppress(PropchangeError):  # the listener knows whether it was asked
+                await exchange.send(Request("GET", target, headers), left)
         except ConnectionFailed as error:
             return self._failed(where, error)
         finally:
@@ -185,17 +175,6 @@ class Diagnoses:
             self._callers.ours.discard(port)
         come = self._own.has_come(target)
         return Probe(where, Reach.ACCEPTED if come else Reach.SOMEBODY_ELSE)
-
-    async def _exchange(self, exchange: Exchange, request: Request, until: float) -> None:
-        """Send ``request`` and wait for an answer, whatever it says."""
-        try:
-            seconds = min(self._limits.diagnosis_seconds / 2, self._left(until))
-            await exchange.send(request, seconds)
-        except PropchangeError:
-            return
-
-    def _left(self, until: float) -> float:
-        return max(until - self._runtime.now(), 0.001)
 
     def _failed(self, where: str, error: ConnectionFailed) -> Probe:
         cause = error.__cause__

@@ -1,10 +1,10 @@
-"""Discovery of one control point: what devices announce becomes sightings for the program, and
-news for the subscriptions.
+"""Discovery of one control point: advertisements become sightings for the program, and news for the
+subscriptions.
 
 An advertisement comes from a socket of this machine (:class:`.Links`), or from a program that
-hears SSDP by itself (:meth:`Discovery.receive`). :class:`.Presence` finds out what it means.
-Devices that the program holds are followed where they go (:class:`.FollowedDevices`). A device
-that it waits for is searched for until it is found (:meth:`Discovery.find`).
+receives SSDP itself (:meth:`Discovery.receive`). :class:`.Presence` finds out what it means.
+:class:`.FollowedDevices` follows the devices that the program has objects of.
+:meth:`Discovery.find` searches for a device until it is found.
 """
 
 from __future__ import annotations
@@ -36,15 +36,13 @@ from propchange.core.local_addresses import OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.documents import Documents
-from propchange.driver.followed_devices import FollowedDevices, ReadDescription
-from propchange.driver.interfaces import Interfaces
+from propchange.driver.followed_devices import FollowedDevices
 from propchange.driver.links import EVERYTHING, Links
-from propchange.driver.remote import DescribedDevice
+from propchange.driver.machine import Interfaces
+from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings
-from propchange.driver.runtime import Future, Runtime, Tasks
+from propchange.driver.runtime import Future, Runtime, Signal, Tasks
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
-from propchange.driver.ssdp_sockets import Link
 from propchange.driver.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
@@ -61,28 +59,28 @@ __all__ = ["Discovery", "DiscoveryView"]
 S = TypeVar("S", bound=SeenDevice)
 
 _DOUBTFUL_SOURCES = 16
-"""Hosts of which it is logged one by one that their advertisements count for nothing."""
+"""Hosts whose ignored advertisements are logged for each host."""
 
 _TRIED = 16
-"""Locations of a device that are tried between two searches for it: a host may announce others
+"""Locations of a device that are read between two searches for it: a host may announce others
 without end."""
 
+# Seconds between searches for a device that is waited for.
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 8.0
-# Seconds between searches for a device that is waited for.
 
 
 class Discovery:
-    """What devices announce, for one control point.
+    """The advertisements of devices, for one control point.
 
     It begins with :meth:`start`, which listens and searches on the links of this machine, or with
     the first :meth:`receive`. Before that, a device to :meth:`follow` is only remembered. In the
     end call :meth:`close`.
 
-    ``protocol`` is told what happens to the devices of its subscriptions, and ``changed`` is called
-    when it has been. ``documents`` reads the descriptions that are announced;
-    ``off_link_locations`` lets them be anywhere. ``search`` is called with what is searched for,
-    beside the links: for a program that searches by itself. ``tap`` gets each outcome.
+    ``protocol`` gets the news of the devices of its subscriptions, and ``changed`` is called after
+    each. ``documents`` reads the announced descriptions; ``off_link_locations`` accepts them on any
+    host. ``search`` is called with each search target, for a program that searches itself too.
+    ``tap`` gets each outcome.
     """
 
     def __init__(
@@ -102,44 +100,36 @@ class Discovery:
         self._runtime = runtime
         self._protocol = protocol
         self._interfaces = interfaces
-        # Where a redirect of an announced URL leads was not judged.
-        read = documents.description if off_link_locations else documents.announced_description
-        self._read: ReadDescription = read
+        self._read = (
+            documents.description if off_link_locations else documents.announced_description
+        )
         self._limits = limits
         self._search = search
         self._tap = tap
         self._warnings = Warnings(logging.getLogger("propchange.discovery"))
         self._tasks = Tasks(runtime)
         self._presence = Presence(off_link_locations=off_link_locations, limits=limits)
-        self._links = Links(
-            runtime,
-            interfaces=interfaces,
-            received=self._hear_on,
-            policy=policy,
-            limits=limits,
-            warnings=self._warnings,
-        )
+        self._links = Links(runtime, interfaces, self._hear, policy, limits)
         self._followed = FollowedDevices(
             runtime,
             self._tasks,
             self._presence,
             protocol,
-            read=read,
+            read=self._read,
             changed=changed,
             limits=limits,
-            warnings=self._warnings,
         )
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._to_follow: weakref.WeakSet[DescribedDevice[Any]] = weakref.WeakSet()
         self._sightings: weakref.WeakSet[Sightings[Any]] = weakref.WeakSet()
-        self._awaited: dict[AdvertisedDevice, set[_Awaited]] = {}
+        self._awaited: dict[_Awaited, AdvertisedDevice] = {}
         self._doubtful: set[str] = set()
         self._active = False
         self._closed = False
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it listens and searches from now, an address for each link."""
+        """The address on each link that it listens and searches from."""
         return self._links.addresses
 
     def start(self, host: str | None) -> None:
@@ -152,8 +142,8 @@ class Discovery:
         self._closed = True
         self._timer.close()
         self._links.close()
-        for awaited in [each for many in self._awaited.values() for each in many]:
-            awaited.fail(ConnectionFailed("the control point was closed"))
+        for awaited in tuple(self._awaited):
+            awaited.end(ConnectionFailed("the control point was closed"))
         await self._tasks.close()
         for sightings in self._sightings:
             sightings.close()
@@ -172,25 +162,21 @@ class Discovery:
     # --- advertisements ---
 
     def receive(self, message: Mapping[str, str] | str | bytes, source: str, local: str) -> None:
-        """For a program that hears SSDP: a message, or its headers, that came from the address
-        ``source`` to the interface that has the address ``local``, empty if that is not known.
-        What cannot be read is passed over."""
+        """For a program that receives SSDP itself: a message, or its headers, from the address
+        ``source``, received on the interface that has the address ``local``, empty if unknown. An
+        unreadable message is ignored."""
         if self._closed:
             return
         self._activate()
         try:
             advertisement = read_message(message, self._limits)
-            heard_at, sender = _endpoint(local), _endpoint(source)
+            received_at, sender = _endpoint(local), _endpoint(source)
         except (RemoteProtocolError, ValueError) as error:
             self._warnings.logger.debug("from %s: %s", source, error)
             return
         if advertisement is not None:
-            on_link = self._interfaces.on_link_for(heard_at) if local else ()
+            on_link = self._interfaces.on_link_for(received_at) if local else ()
             self._hear(local, sender, advertisement, on_link)
-
-    def _hear_on(self, link: Link, source: Endpoint, advertisement: Advertisement) -> None:
-        if not self._closed:
-            self._hear(link, source, advertisement, self._links.on_link(link))
 
     def _hear(
         self,
@@ -199,13 +185,15 @@ class Discovery:
         advertisement: Advertisement,
         on_link: Sequence[OnLink],
     ) -> None:
+        if self._closed:
+            return
         self._presence.receive(
             advertisement, link=link, source=source, on_link=on_link, now=self._runtime.now()
         )
         if self._awaited:
             device = self._presence.device(advertisement.udn)
-            for awaited in self._awaited.get(device, ()) if device is not None else ():
-                awaited.wake()
+            for awaited in [each for each, its in self._awaited.items() if its is device]:
+                awaited.heard.set()
         self._drain()
 
     def _deadline(self, now: float) -> None:
@@ -230,7 +218,7 @@ class Discovery:
                 log.info("%s has gone (%s)", device.udn, by.value)
                 for sightings in tuple(self._sightings):
                     sightings.lose(device)
-                self._followed.tell(device, self._protocol.device_gone)
+                self._followed.put(device, self._protocol.device_gone)
             case DeviceRebooted(device, reason):
                 log.info("%s has restarted: %s", device.udn, reason)
                 self._followed.settle(device, self._protocol.device_rebooted)
@@ -240,11 +228,11 @@ class Discovery:
             case DeviceMoved(device):
                 self._followed.settle(device, None)
             case SearchWanted(device):
-                # A UDN that no header can carry is nothing to search for.
+                # No header can carry some UDNs.
                 with contextlib.suppress(ValueError):
                     self._search_for(device.udn)
             case AdvertisementIgnored(source, udn, reason):
-                # Sources are easily made up: past a few of them, all are one.
+                # An attacker can make up sources, so all but a few of them share a warning.
                 if source in self._doubtful or len(self._doubtful) < _DOUBTFUL_SOURCES:
                     self._doubtful.add(source)
                 else:
@@ -254,8 +242,8 @@ class Discovery:
     # --- subscriptions ---
 
     def follow(self, remote: DescribedDevice[Any]) -> None:
-        """Keep ``remote`` at where its device is, and its subscriptions told, as long as the
-        program holds it."""
+        """Keep ``remote`` at the location of its device, and give its subscriptions the news of the
+        device, as long as the program has ``remote``."""
         if not self._active:
             self._to_follow.add(remote)
         elif not self._closed:
@@ -263,7 +251,7 @@ class Discovery:
             self._drain()
 
     def subscription_failed(self, udn: str) -> None:
-        """A subscription to the device found no answer."""
+        """A request of a subscription to the device got no answer."""
         self._presence.subscription_failed(udn, self._runtime.now())
         self._drain()
 
@@ -271,12 +259,12 @@ class Discovery:
         """A subscription to the device was granted or renewed."""
         self._presence.subscription_granted(udn)
 
-    # --- what a program asks for ---
+    # --- for the program ---
 
     def search(self, target: str = EVERYTHING) -> None:
         """Search for a UDN, a device type, a service type, or everything.
 
-        Raises RuntimeError before it has begun, ValueError for what cannot be searched for."""
+        Raises RuntimeError before it has begun, ValueError if no header can carry ``target``."""
         self._check_active()
         if not (target and target.isascii() and target.isprintable()):
             raise ValueError(f"{target!r} is nothing that can be searched for")
@@ -300,41 +288,38 @@ class Discovery:
         return sightings
 
     async def find(self, udn: str, seconds: float | None) -> DeviceDescription:
-        """The description of the device ``udn``, searched for until it is found. The device that is
-        made of it has to be given to :meth:`follow` at once.
+        """The description of the device ``udn``, searched for until it is found. Give the device
+        object that is made of it to :meth:`follow` at once.
 
-        Raises TimedOut, with what stood in the way, after ``seconds``, ``limits.find_seconds`` if
-        None; ValueError for what is no UDN, RuntimeError before it has begun, ConnectionFailed when
-        the control point is closed meanwhile."""
+        Raises TimedOut, with the reason, after ``seconds``, ``limits.find_seconds`` if None;
+        ValueError if ``udn`` is no UDN, RuntimeError before it has begun, ConnectionFailed when the
+        control point is closed meanwhile."""
         self._check_active()
         if udn[:5].lower() != "uuid:":
             raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
         seconds = self._limits.find_seconds if seconds is None else seconds
         device = self._presence.follow(udn, self._runtime.now())
         awaited = _Awaited(self._runtime)
-        self._awaited.setdefault(device, set()).add(awaited)
-        alarm = self._runtime.call_later(
-            max(seconds, 0.001), lambda: awaited.fail(self._not_found(udn, seconds, awaited))
-        )
+        self._awaited[awaited] = device
+
+        def time_out() -> None:
+            where = ", ".join(self._links.interfaces) or "any interface"
+            reason = awaited.failure or f"nothing was heard of it on {where}"
+            awaited.end(TimedOut(f"{udn} was not found within {seconds:g} s: {reason}"))
+
+        alarm = self._runtime.call_later(max(seconds, 0.001), time_out)
         seeking = self._tasks.start(self._seek(device, udn, awaited))
         try:
             return await awaited.found
         finally:
             alarm.cancel()
             seeking.cancel()
-            self._awaited[device].discard(awaited)
-            if not self._awaited[device]:
-                del self._awaited[device]
-            # Who has the description follows the device before this.
+            del self._awaited[awaited]
+            # The caller follows the device before this.
             self._runtime.call_soon(lambda: self._presence.unfollow(device))
 
-    def _not_found(self, udn: str, seconds: float, awaited: _Awaited) -> TimedOut:
-        where = ", ".join(self._links.interfaces) or "any interface"
-        heard = awaited.failure or f"nothing was heard of it on {where}"
-        return TimedOut(f"{udn} was not found within {seconds:g} s: {heard}")
-
     async def _seek(self, device: AdvertisedDevice, udn: str, awaited: _Awaited) -> None:
-        """Search for ``device``, longer apart each time, and try each location that it announces
+        """Search for ``device``, less often each time, and read each location that it announces
         once between two searches."""
         now = self._runtime.now
         wait, search_at = _FIRST_WAIT, now()
@@ -345,7 +330,7 @@ class Discovery:
                 if url is not None and len(tried) < _TRIED:
                     tried.add(url)
                     try:
-                        awaited.succeed(await self._read_of(udn, url))
+                        awaited.end(await self._read_of(udn, url))
                     except (PropchangeError, ValueError) as error:
                         awaited.failure = str(error)
                     continue
@@ -354,11 +339,11 @@ class Discovery:
                     search_at = now() + wait
                     wait = min(2 * wait, _LONGEST_WAIT)
                     tried.clear()
-                await awaited.wait(search_at - now())
+                await awaited.heard.wait(search_at - now())
         except Exception as error:
             if awaited.found.done():
                 raise
-            awaited.fail(error)
+            awaited.end(error)
 
     async def describe(self, seen: SeenDevice) -> DeviceDescription:
         """The description of the device itself, from the first of its locations that has it. Raises
@@ -414,14 +399,14 @@ class DiscoveryView(ABC, Generic[S]):
     def receive_ssdp(
         self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
     ) -> None:
-        """For a program that hears SSDP: what a device has announced, or answered to a search, as a
+        """For a program that receives SSDP itself: an advertisement, or an answer to a search, as a
         datagram or as its headers. ``source`` is the address that it came from, ``local`` an
-        address of the interface that it came to, empty if that is not known.
+        address of the interface that received it, empty if that is not known.
 
         From then on subscriptions to services of a device hear of byebye, restarts (BOOTID) and
         moves, and the device is followed to where it is, as with ``discovery``. A LOCATION counts
-        if it is at ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and what
-        cannot be read, are passed over.
+        if it is at ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and messages
+        that cannot be read, are ignored.
         """
         self._discovery(open_only=False).receive(message, source, local)
 
@@ -433,38 +418,22 @@ class DiscoveryView(ABC, Generic[S]):
 
 
 class _Awaited:
-    """A device that somebody waits for. ``found`` is to become its description, ``failure`` is
-    what stands in the way so far."""
+    """A device that :meth:`Discovery.find` waits for. ``found`` becomes its description,
+    ``heard`` is set when it announces itself, ``failure`` is the error of the last location."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
         self.found: Future[DeviceDescription] = runtime.future()
+        self.heard = Signal(runtime)
         self.failure = ""
-        self._waiter: Future[None] | None = None
 
-    def succeed(self, description: DeviceDescription) -> None:
-        """It was found."""
-        if not self.found.done():
-            self.found.set_result(description)
-
-    def fail(self, error: Exception) -> None:
-        """It is waited for no more."""
-        if not self.found.done():
-            self.found.set_exception(error)
-
-    def wake(self) -> None:
-        """It has announced itself."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def wait(self, seconds: float) -> None:
-        """Wait until it announces itself, ``seconds`` at most."""
-        self._waiter = self._runtime.future()
-        alarm = self._runtime.call_later(max(seconds, 0.001), self.wake)
-        try:
-            await self._waiter
-        finally:
-            alarm.cancel()
+    def end(self, result: DeviceDescription | Exception) -> None:
+        """Return or raise ``result`` from :meth:`Discovery.find`, unless it has ended."""
+        if self.found.done():
+            return
+        if isinstance(result, Exception):
+            self.found.set_exception(result)
+        else:
+            self.found.set_result(result)
 
 
 def _endpoint(address: str) -> Endpoint:

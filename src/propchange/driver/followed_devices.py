@@ -1,12 +1,13 @@
-"""Devices that a control point holds: each is followed where it goes.
+"""The devices that the program has objects of: each is followed to where it is.
 
 A device may come back at another address, port or path (CP-13). Its announcements say where, but
-anybody on the link can announce anything. So a location that is announced is only looked at: the
-device has moved when its description is there, and is not where it was any more.
+anybody on the link can announce anything. So an announced location is only read: the device has
+moved when its description is there, and is no longer where it was.
 """
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -19,48 +20,40 @@ from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import TokenBucket
 from propchange.driver.remote import DescribedDevice
 from propchange.driver.reporting import Warnings
-from propchange.driver.runtime import Future, Runtime, Tasks, sleep
-from propchange.driver.timer import Armed
+from propchange.driver.runtime import Runtime, Signal, Tasks, sleep
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.upnp.description import DeviceDescription
 
-__all__ = ["FollowedDevices", "ReadDescription", "Tell", "find_description"]
+__all__ = ["FollowedDevices", "ReadDescription", "find_description"]
 
-Tell = Callable[[str, float], None]
+Input = Callable[[str, float], None]
 """An input of SubscriberProtocol that takes a UDN and the time."""
 
 ReadDescription = Callable[[str], Awaitable[DeviceDescription]]
 """Reads the description at a URL that was announced."""
 
 _TRIED = 8
-"""Announced URLs that are tried at once."""
+"""Announced URLs that are read at once."""
 
 
 class _Followed:
-    """The RemoteDevices of one device, and what is being found out for them."""
+    """The RemoteDevices of one device, and the search for its location."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.bucket = TokenBucket(limits.search_burst, limits.search_refill_seconds, now)
         self.remotes: weakref.WeakSet[DescribedDevice[Any]] = weakref.WeakSet()
         self.moving = False
-        """Whether a coroutine looks where the device is."""
+        """Whether a coroutine looks for the device."""
         self.again = False
         """Whether it has to look again: something was announced since."""
-        self.tell: Tell | None = None
-        """What the subscriptions are to hear once it is known where the device is."""
-
-    @property
-    def udns(self) -> set[str]:
-        """The UDNs of the device and of all that is embedded in it."""
-        return {udn for remote in self.remotes for udn in _udns_of(remote.description)}
+        self.pending: Input | None = None
+        """The input for the subscriptions once it is known where the device is."""
 
 
 class FollowedDevices:
-    """Keeps each ``RemoteDevice`` that a program holds at where its device is, and tells the
-    subscriptions to it what has become of it.
-
-    ``protocol`` is told, and ``changed`` is called when it has been. ``tasks`` run what takes
-    time.
+    """Keeps each ``RemoteDevice`` of the program at the location of its device, and gives
+    ``protocol`` the news of the devices. ``changed`` is called after each input. ``tasks`` run the
+    coroutines that read descriptions.
     """
 
     def __init__(
@@ -73,7 +66,6 @@ class FollowedDevices:
         read: ReadDescription,
         changed: Callable[[], None],
         limits: Limits,
-        warnings: Warnings,
     ) -> None:
         self._runtime = runtime
         self._tasks = tasks
@@ -82,17 +74,11 @@ class FollowedDevices:
         self._read = read
         self._changed = changed
         self._limits = limits
-        self._warnings = warnings
+        self._warnings = Warnings(logging.getLogger("propchange.discovery"))
         self._followed: dict[AdvertisedDevice, _Followed] = {}
 
-    def __contains__(self, device: object) -> bool:
-        return device in self._followed
-
-    def __len__(self) -> int:
-        return len(self._followed)
-
     def follow(self, remote: DescribedDevice[Any]) -> None:
-        """Keep ``remote`` at where its device is as long as the program holds it."""
+        """Keep ``remote`` at the location of its device as long as the program has ``remote``."""
         self.let_go()
         if not remote.udn:
             return
@@ -111,32 +97,33 @@ class FollowedDevices:
         self._presence.relocated(device, remote.url, _udns_of(remote.description))
 
     def let_go(self) -> None:
-        """Follow no more what the program does not hold any more."""
+        """Stop following the devices that the program has no object of any more."""
         for device, followed in tuple(self._followed.items()):
             if not followed.remotes and not followed.moving:
                 del self._followed[device]
                 self._presence.unfollow(device)
 
-    def tell(self, device: AdvertisedDevice, tell: Tell) -> None:
-        """Tell the subscriptions to ``device``, if it is followed."""
+    def put(self, device: AdvertisedDevice, news: Input) -> None:
+        """Give the protocol ``news`` of ``device`` and of all that is embedded in it, if it is
+        followed."""
         followed = self._followed.get(device)
         if followed is None:
             return
         now = self._runtime.now()
-        for udn in followed.udns:
-            tell(udn, now)
+        for udn in {udn for remote in followed.remotes for udn in _udns_of(remote.description)}:
+            news(udn, now)
         self._changed()
 
-    def settle(self, device: AdvertisedDevice, tell: Tell | None) -> None:
-        """Find out where ``device`` is now, unless it says that it is where it was, and tell its
-        subscriptions."""
+    def settle(self, device: AdvertisedDevice, news: Input | None) -> None:
+        """Find out where ``device`` is now, unless it announces its known URL, and give the
+        protocol ``news`` of it."""
         followed = self._followed.get(device)
         if followed is None or not followed.remotes:
             return
-        if tell is not None and device.url in device.locations:
-            self.tell(device, tell)
+        if news is not None and device.url in device.locations:
+            self.put(device, news)
             return
-        followed.tell = tell or followed.tell
+        followed.pending = news or followed.pending
         followed.again = True
         if not followed.moving:
             followed.moving = True
@@ -151,90 +138,77 @@ class FollowedDevices:
                 await sleep(self._runtime, followed.bucket.ready_at(now()) - now())
                 followed.bucket.spend(now())
                 followed.again = False
-                former, others = _places_of(device)
                 description = await find_description(
                     self._runtime,
                     device.udn,
-                    former=former,
-                    others=others,
+                    _places_of(device),
                     read=self._read,
                     grace=self._limits.relocation_seconds,
                 )
-                tell, followed.tell = followed.tell, None
+                news, followed.pending = followed.pending, None
                 if description is not None and description.url != device.url:
-                    tell = self._move(device, followed, description) or tell
-                    tell = tell or self._protocol.device_returned
-                if tell is not None:
-                    self.tell(device, tell)
+                    if self._move(device, followed, description):
+                        news = self._protocol.device_moved
+                    news = news or self._protocol.device_returned
+                if news is not None:
+                    self.put(device, news)
         finally:
             followed.moving = False
 
     def _move(
         self, device: AdvertisedDevice, followed: _Followed, description: DeviceDescription
-    ) -> Tell | None:
-        """``description``, found at another URL, is that of ``device`` from now on. Only where
-        its event URLs are others too has the device moved: else it is the same place by another
-        URL, and what is granted there stays."""
+    ) -> bool:
+        """``description``, found at another URL, is that of ``device`` from now on. Returns whether
+        the device has moved, which is so if its event URLs are others too. Else another URL leads
+        to the same place, and the subscriptions stay."""
         self._warnings.logger.info("%s is at %s now", device.udn, description.url)
         moved = False
         for remote in tuple(followed.remotes):
             moved |= not description.has_event_urls_of(remote.description)
             remote.relocate(description)
         self._presence.relocated(device, description.url, _udns_of(description))
-        return self._protocol.device_moved if moved else None
+        return moved
 
 
 async def find_description(
-    runtime: Runtime,
-    udn: str,
-    *,
-    former: str,
-    others: Sequence[str],
-    read: ReadDescription,
-    grace: float,
+    runtime: Runtime, udn: str, urls: Sequence[str], *, read: ReadDescription, grace: float
 ) -> DeviceDescription | None:
-    """The description that carries ``udn``: from ``former`` if it still answers there, else from
-    the first of ``others`` that has it; None when it is nowhere.
+    """The description that contains ``udn``: from the first of ``urls`` if it still answers, else
+    from another one; None when it is nowhere.
 
-    All are asked at once. A host with several addresses announces a URL for each, and is at all
-    of them: when another one answers first, ``former`` has ``grace`` seconds more.
+    All URLs are read at once. A host with several addresses announces a URL for each, and answers
+    at all of them: after another one has answered, the first one has ``grace`` seconds more.
     """
-    urls = list(dict.fromkeys((former, *others)))[: _TRIED + 1]
-    found: dict[str, DeviceDescription | None] = {}
-    decided: Future[DeviceDescription | None] = runtime.future()
-    waiting: list[Armed] = []
-
-    def decide(*, patient: bool) -> None:
-        if decided.done():
-            return
-        first = found.get(former)
-        elsewhere = next((found[url] for url in urls if url != former and found.get(url)), None)
-        if first is not None or len(found) == len(urls):
-            decided.set_result(first or elsewhere)
-        elif elsewhere is not None and (former in found or not patient):
-            decided.set_result(elsewhere)
-        elif elsewhere is not None and not waiting:
-            waiting.append(runtime.call_later(grace, lambda: decide(patient=False)))
+    urls = list(dict.fromkeys(urls))[: _TRIED + 1]
+    answers: dict[str, DeviceDescription | None] = {}
+    answered = Signal(runtime)
 
     async def ask(url: str) -> None:
-        description: DeviceDescription | None = None
+        description = None
         try:
             description = await read(url)
         except (PropchangeError, ValueError):
             pass
         finally:
-            is_it = description is not None and description.find_device(udn) is not None
-            found[url] = description if is_it else None
-            decide(patient=True)
+            has_it = description is not None and description.find_device(udn) is not None
+            answers[url] = description if has_it else None
+            answered.set()
 
     tasks = Tasks(runtime)
     try:
         for url in urls:
             tasks.start(ask(url))
-        return await decided
+        until = float("inf")
+        while True:
+            found = next((each for url in urls if (each := answers.get(url)) is not None), None)
+            now = runtime.now()
+            settled = urls[0] in answers or now >= until
+            if len(answers) == len(urls) or (found is not None and settled):
+                return found
+            if found is not None:
+                until = min(until, now + grace)
+            await answered.wait(None if found is None else until - now)
     finally:
-        for alarm in waiting:
-            alarm.cancel()
         await tasks.close()
 
 
@@ -242,9 +216,9 @@ def _udns_of(description: DeviceDescription) -> list[str]:
     return [device.udn for device in description.all_devices() if device.udn]
 
 
-def _places_of(device: AdvertisedDevice) -> tuple[str, tuple[str, ...]]:
-    """Where the description of ``device`` may be: at the server that is known, by the URL that the
-    device announces there itself where it does; and all the other URLs that there are for it."""
+def _places_of(device: AdvertisedDevice) -> list[str]:
+    """The URLs where the description of ``device`` may be. The first is at the server that is
+    known: a URL that the device announces there, if it does, else the known one."""
     server = urlsplit(device.url).netloc
     announced = (url for url in device.locations if urlsplit(url).netloc == server)
-    return next(announced, device.url), (device.url, *device.locations)
+    return [next(announced, device.url), device.url, *device.locations]

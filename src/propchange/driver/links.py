@@ -1,81 +1,112 @@
-"""The links of this machine on which devices are listened for: they come and go."""
+"""SSDP on the links of this machine, which come and go.
+
+A link is an interface and an address family. Each link has two sockets. The group socket listens
+on port 1900, which it shares with every other program of this machine that listens to SSDP. The
+search socket sends M-SEARCH; the answers come to its own port, which no other program shares.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+import socket
+import sys
+from collections.abc import Callable, Hashable, Sequence
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.interfaces import REFRESH_SECONDS, Interfaces, scoped_host
+from propchange.driver.machine import REFRESH_SECONDS, Interfaces
 from propchange.driver.reporting import Warnings
 from propchange.driver.runtime import Runtime
-from propchange.driver.ssdp_sockets import Link, LinkSockets
+from propchange.driver.sockets import scoped_host, socket_address
 from propchange.driver.timer import Armed
+from propchange.errors import RemoteProtocolError
+from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
 
-__all__ = ["EVERYTHING", "Links"]
+__all__ = ["EVERYTHING", "Link", "LinkSockets", "Links", "ssdp_socket"]
 
 EVERYTHING = "ssdp:all"
-"""What all devices answer to (UDA 2.0 §1.3.2)."""
+"""The search target that all devices answer (UDA 2.0 §1.3.2)."""
+
+_AGAIN_SECONDS = 0.4
+"""Seconds until a search is sent again: a datagram may be lost (UDA 2.0 §1.3.2)."""
+
+_TTL = 2
+"""TTL of a datagram to the group (UDA 2.0 §1.2.2)."""
+
+# By default, Linux gives a datagram to every socket of the port, on whichever link it has joined
+# the group. Python has no names for the options that turn this off.
+_IP_MULTICAST_ALL = 49
+_IPV6_MULTICAST_ALL = 29
+
+Received = Callable[[Hashable, Endpoint, Advertisement, Sequence[OnLink]], None]
+"""Takes an advertisement: its link, its source, and the prefixes of the link."""
+
+_logger = logging.getLogger("propchange.discovery")
+
+
+class Link(NamedTuple):
+    """An interface and an address family."""
+
+    interface: str
+    number: int
+    version: int
+
+    @classmethod
+    def of(cls, address: LocalAddress) -> Link:
+        """The link of ``address``."""
+        return cls(address.interface, address.interface_index, address.network.version)
 
 
 class Links:
     """Listens to SSDP on each link of this machine, and searches there.
 
     Call :meth:`start`, and in the end :meth:`close`. The list of links is read again every
-    :data:`.REFRESH_SECONDS`; a link that has come is searched for everything. ``received`` gets
-    each advertisement, where it came from, and the link. ``policy`` says what a search tells of
-    the control point.
+    :data:`.REFRESH_SECONDS`. On a new link, everything is searched for. ``policy`` says what a
+    search discloses of the control point.
     """
 
     def __init__(
         self,
         runtime: Runtime,
-        *,
         interfaces: Interfaces,
-        received: Callable[[Link, Endpoint, Advertisement], None],
+        received: Received,
         policy: SubscriberPolicy,
         limits: Limits,
-        warnings: Warnings,
     ) -> None:
         self._runtime = runtime
         self._interfaces = interfaces
         self._received = received
         self._policy = policy
         self._limits = limits
-        self._warnings = warnings
-        self._logger: logging.Logger = warnings.logger
+        self._warnings = Warnings(_logger)
         self._host: str | None = None
         self._sockets: dict[Link, LinkSockets] = {}
         self._next_look: Armed | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it listens and searches from now, an address for each link."""
+        """The address on each link that it listens and searches from."""
         return tuple(scoped_host(each.address.endpoint) for each in self._sockets.values())
 
     @property
     def interfaces(self) -> tuple[str, ...]:
-        """The names of the interfaces that it listens on, in order."""
-        return tuple(sorted({link.interface for link in self._sockets}))
-
-    def on_link(self, link: Link) -> tuple[OnLink, ...]:
-        """The prefixes of ``link``; empty when it has gone."""
-        sockets = self._sockets.get(link)
-        return () if sockets is None else self._interfaces.on_link_for(sockets.address.endpoint)
+        """The names of the interfaces that it listens on."""
+        return tuple(dict.fromkeys(link.interface for link in self._sockets))
 
     def start(self, host: str | None) -> None:
-        """Listen from the address ``host``, None for all links, and search. Look for other links
+        """Listen from the address ``host``, None for all links, search, and look for other links
         from now on."""
         self._host = host
         self._look_again()
 
     def close(self) -> None:
-        """End."""
+        """Close all sockets."""
         if self._next_look is not None:
             self._next_look.cancel()
         for sockets in self._sockets.values():
@@ -93,69 +124,164 @@ class Links:
         self._next_look = self._runtime.call_later(REFRESH_SECONDS, self._look_again)
 
     def look(self) -> None:
-        """Listen on the links that have come, and on those no more that have gone."""
+        """Listen on the links that have come, and no longer on those that have gone."""
         try:
-            known = self._interfaces.refresh()
+            wanted = self.wanted(self._interfaces.refresh())
         except OSError as error:
             self._warnings.warn("addresses", f"the addresses of this machine: {error}")
             return
-        wanted = self.wanted(known)
         for link, sockets in tuple(self._sockets.items()):
             if link not in wanted or wanted[link].endpoint != sockets.address.endpoint:
                 del self._sockets[link]
                 sockets.close()
-        for link, address in wanted.items():
-            if link not in self._sockets:
-                self._open(link, address)
+        for link in wanted.keys() - self._sockets.keys():
+            self._open(link, wanted[link])
 
     def _open(self, link: Link, address: LocalAddress) -> None:
         try:
-            sockets = LinkSockets(
-                self._runtime,
-                link,
-                address,
-                received=self._received,
-                ignored=self._ignore,
-                policy=self._policy,
-                limits=self._limits,
-            )
+            sockets = LinkSockets(self._runtime, address, self._hear, self._policy, self._limits)
         except OSError as error:
-            self._warnings.warn(
-                ("link", link), f"no discovery on {link.interface} (IPv{link.version}): {error}"
-            )
+            where = f"{link.interface} (IPv{link.version})"
+            self._warnings.warn(("link", link), f"no discovery on {where}: {error}")
             return
         self._sockets[link] = sockets
-        self._logger.info("discovery on %s from %s", link.interface, address.host)
+        _logger.info("discovery on %s from %s", link.interface, address.host)
         sockets.search(EVERYTHING)
 
-    def _ignore(self, source: Endpoint, reason: str) -> None:
-        self._logger.debug("from %s: %s", source.host, reason)
+    def _hear(self, address: LocalAddress, source: Endpoint, advertisement: Advertisement) -> None:
+        on_link = self._interfaces.on_link_for(address.endpoint)
+        self._received(Link.of(address), source, advertisement, on_link)
 
-    def wanted(self, known: tuple[LocalAddress, ...]) -> dict[Link, LocalAddress]:
+    def wanted(self, known: Sequence[LocalAddress]) -> dict[Link, LocalAddress]:
         """One of the addresses ``known`` for each link: for IPv6 the link-local one, as its group
         is link-local."""
-        if self._host is not None:
-            own = self._host.partition("%")[0]
-            at = [address for address in known if address.host == own]
-            numbers = {(address.interface, address.network.version) for address in at}
-            known = tuple(
-                address
-                for address in known
-                if (address.interface, address.network.version) in numbers
-                and (address.network.version == 6 or address.host == own)
-            )
+        if self._host is None:
+            known = [each for each in known if not ip_address(each.host).is_loopback] or known
         else:
-            outward = tuple(a for a in known if not ip_address(a.host).is_loopback)
-            known = outward or known
+            own = self._host.partition("%")[0]
+            there = {Link.of(each)[::2] for each in known if each.host == own}
+            known = [
+                each
+                for each in known
+                if Link.of(each)[::2] in there and (each.network.version == 6 or each.host == own)
+            ]
         links: dict[Link, LocalAddress] = {}
         for address in known:
-            version = address.network.version
-            if version == 6 and not address.scope:
+            link = Link.of(address)
+            if link.version == 6 and not address.scope:
                 continue
-            link = Link(address.interface, address.interface_index, version)
             sockets = self._sockets.get(link)
             if sockets is not None and sockets.address.endpoint == address.endpoint:
-                links[link] = address  # it need not be the first one to stay
+                links[link] = address  # it stays, although it need not be the first one
             elif len(links) < self._limits.discovery_links:
                 links.setdefault(link, address)
         return links
+
+
+class LinkSockets:
+    """Listens to the SSDP group of one link, and searches there, from ``address``.
+
+    ``received`` gets ``address``, the source of an advertisement and the advertisement. In the end
+    call :meth:`close`. Raises OSError where the group cannot be joined, or where the address is not
+    this machine's any more.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        address: LocalAddress,
+        received: Callable[[LocalAddress, Endpoint, Advertisement], None],
+        policy: SubscriberPolicy,
+        limits: Limits,
+    ) -> None:
+        self.address = address
+        self._runtime = runtime
+        self._received = received
+        self._policy = policy
+        self._limits = limits
+        self._again: set[Armed] = set()
+        self._searching = runtime.datagrams(ssdp_socket(address, listening=False), self._take)
+        try:
+            listening = ssdp_socket(address, listening=True)
+        except BaseException:
+            self._searching.close()
+            raise
+        self._listening = runtime.datagrams(listening, self._take)
+
+    def close(self) -> None:
+        """Leave the group."""
+        for armed in self._again:
+            armed.cancel()
+        self._again.clear()
+        self._listening.close()
+        self._searching.close()
+
+    def search(self, target: str) -> None:
+        """Send an M-SEARCH for ``target`` to the group, and once more a little later. Raises
+        ValueError for a target that no header can carry."""
+        packet = search_request(target, self._policy, group=_group(self.address)).encode()
+        to = _group_endpoint(self.address)
+
+        def again() -> None:
+            self._again.discard(armed)
+            self._searching.send(packet, to)
+
+        self._searching.send(packet, to)
+        armed = self._runtime.call_later(_AGAIN_SECONDS, again)
+        self._again.add(armed)
+
+    def _take(self, data: bytes, source: Endpoint) -> None:
+        try:
+            advertisement = read_datagram(data, self._limits)
+        except RemoteProtocolError as error:
+            _logger.debug("from %s: %s", source.host, error)
+            return
+        if advertisement is not None:
+            self._received(self.address, source, advertisement)
+
+
+def _group(address: LocalAddress) -> str:
+    return IPV4_GROUP if address.network.version == 4 else IPV6_LINK_LOCAL_GROUP
+
+
+def _group_endpoint(address: LocalAddress) -> Endpoint:
+    host, _, port = _group(address).rpartition(":")
+    return Endpoint(host.strip("[]"), int(port), address.scope)
+
+
+def ssdp_socket(address: LocalAddress, *, listening: bool) -> socket.socket:
+    """A socket that sends to the group from ``address``. With ``listening`` it is bound to port
+    1900 and receives the datagrams to the group, else the system chooses its port. Raises
+    OSError."""
+    group = _group_endpoint(address)
+    six = address.network.version == 6
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if six:
+            level, join, every = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _IPV6_MULTICAST_ALL
+            interface = address.scope.to_bytes(4, sys.byteorder)
+            sock.setsockopt(level, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(level, socket.IPV6_MULTICAST_IF, interface)
+            sock.setsockopt(level, socket.IPV6_MULTICAST_HOPS, _TTL)
+        else:
+            level, join, every = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _IP_MULTICAST_ALL
+            interface = socket.inet_aton(address.host)
+            sock.setsockopt(level, socket.IP_MULTICAST_IF, interface)
+            sock.setsockopt(level, socket.IP_MULTICAST_TTL, _TTL)
+        if not listening:
+            sock.bind(socket_address(address.endpoint))
+            return sock
+        # Both: BSDs share a multicast port by the second, Linux by either.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "SO_REUSEPORT"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(level, join, socket.inet_pton(sock.family, group.host) + interface)
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # a kernel before 4.20
+                sock.setsockopt(level, every, 0)
+        sock.bind(("", group.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

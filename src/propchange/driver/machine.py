@@ -1,4 +1,5 @@
-"""This machine: its clock, its interfaces, whether it is a container, its way to a device."""
+"""This machine: its clock, its addresses and interfaces, whether it is a container, its way to a
+device."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +22,38 @@ from propchange.core.local_addresses import (
     SYSFS,
     SYSFS_FILES,
     InterfaceKind,
+    LocalAddress,
+    OnLink,
     interface_kind_by_sysfs,
 )
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT
-from propchange.driver.interfaces import Interfaces
+from propchange.driver.sockets import endpoint_of, scoped_host, socket_address
+from propchange.errors import ConnectionFailed
 
 __all__ = [
+    "REFRESH_SECONDS",
+    "Interfaces",
     "Machine",
     "free_port",
     "in_container",
     "kind_of",
     "monotonic",
     "on_link_for",
-    "own_interfaces",
     "product",
     "source_towards",
 ]
+
+REFRESH_SECONDS = 5.0
+"""How old the list of addresses may be. Reading it takes about a millisecond, and a subscriber
+decides how often it is asked for."""
+
+# SSDP's group first, so that a multicast route counts. The second stands for all other networks
+# (UDA 2.0 §1.1.2; RFC 5737).
+_TOWARDS = (Endpoint("239.255.255.250", 1900), Endpoint("192.0.2.1", 1900))
+
+_LOOPBACK = LocalAddress("127.0.0.1", 0, IPv4Network("127.0.0.0/8"), "lo", 0)
 
 
 def _choose_clock() -> Callable[[], float]:
@@ -51,25 +67,14 @@ def _choose_clock() -> Callable[[], float]:
 
 
 monotonic: Callable[[], float] = _choose_clock()
-"""Seconds since some moment before the program started. Never goes back; counts suspends where
-the platform has such a clock: durations of subscriptions run on at the peer meanwhile."""
+"""Seconds since some moment before the program started. Never goes back. It counts suspends if the
+platform has such a clock, because at the peer durations of subscriptions continue meanwhile."""
 
 
 def product(uda: str) -> str:
     """The value of SERVER and USER-AGENT for a program on this machine that follows version
     ``uda``."""
     return server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}")
-
-
-def own_interfaces(
-    *,
-    clock: Callable[[], float] = monotonic,
-    adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters,
-) -> Interfaces:
-    """The addresses of this machine, by ifaddr and the system."""
-    return Interfaces(
-        clock=clock, adapters=adapters, source_towards=source_towards, kind_of=kind_of
-    )
 
 
 def kind_of(interface: str, index: int, *, sysfs: Path = Path(SYSFS)) -> InterfaceKind:
@@ -89,23 +94,19 @@ def in_container() -> bool:
 
 
 def source_towards(device: Endpoint) -> str | None:
-    """The address that the system would send from to ``device``, an address; None without a route.
-    Nothing is sent: a datagram socket that is connected learns it."""
-    family = socket.AF_INET6 if ":" in device.host else socket.AF_INET
+    """The address that the system would send from to the address ``device``; None without a route.
+    Nothing is sent: connecting a datagram socket is enough."""
+    six = ":" in device.host
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            port = device.port or 1900
-            if family == socket.AF_INET6:
-                probe.connect((device.host, port, 0, device.scope))
-            else:
-                probe.connect((device.host, port))
-            return str(probe.getsockname()[0]).partition("%")[0]
+        with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(socket_address(device._replace(port=device.port or 1900)))
+            return endpoint_of(probe.getsockname()).host
     except OSError:
         return None
 
 
 def free_port(host: str) -> int:
-    """A TCP port of this machine that nobody uses now, of the address family of ``host``."""
+    """A TCP port of this machine that is free now, of the address family of ``host``."""
     six = ":" in host
     with socket.socket(socket.AF_INET6 if six else socket.AF_INET) as sock:
         sock.bind(("::" if six else "0.0.0.0", 0))
@@ -122,5 +123,125 @@ class Machine:
     free_port: Callable[[str], int] = free_port
 
 
-on_link_for = own_interfaces().on_link_for
-"""The prefixes of the interface that has an address, for what has no Interfaces of its own."""
+class Interfaces:
+    """The addresses of this machine, read again when older than :data:`REFRESH_SECONDS`.
+
+    ``adapters`` gives what ``ifaddr.get_adapters`` gives, ``source_towards`` the address that a
+    datagram to an endpoint would leave from, or None, ``kind_of`` the kind of the interface with a
+    name and a number.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = monotonic,
+        adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters,
+        source_towards: Callable[[Endpoint], str | None] = source_towards,
+        kind_of: Callable[[str, int], InterfaceKind] = kind_of,
+    ) -> None:
+        self._clock = clock
+        self._adapters = adapters
+        self._source_towards = source_towards
+        self._kind_of = kind_of
+        self._kinds: dict[tuple[str, int], InterfaceKind] = {}
+        self._read_at: float | None = None
+        self._addresses: tuple[LocalAddress, ...] = ()
+        self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
+
+    def addresses(self) -> tuple[LocalAddress, ...]:
+        """Every address of every interface that is up, loopback included."""
+        if self._read_at is None or self._clock() - self._read_at >= REFRESH_SECONDS:
+            self.refresh()
+        return self._addresses
+
+    def refresh(self) -> tuple[LocalAddress, ...]:
+        """The same, read now."""
+        self._read_at = self._clock()
+        self._addresses = tuple(self._read(self._adapters()))
+        self._links.clear()
+        return self._addresses
+
+    def _read(self, adapters: Iterable[Any]) -> Iterator[LocalAddress]:
+        before, self._kinds = self._kinds, {}
+        for adapter in adapters:
+            name, index = adapter.nice_name, adapter.index or 0
+            kind = before.get((name, index)) or self._kind_of(name, index)
+            self._kinds[name, index] = kind
+            for ip in adapter.ips:
+                host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
+                interface = ip_interface(f"{host}/{ip.network_prefix}")
+                scope = 0
+                if interface.version == 6 and interface.is_link_local:
+                    scope = ip.ip[2] or index
+                yield LocalAddress(str(interface.ip), scope, interface.network, name, index, kind)
+
+    def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:
+        """The prefixes of the interface that has the address ``local``, whose port is ignored.
+
+        Empty when no interface has it; then nothing but the peer itself can be judged on-link.
+        """
+        known = self.addresses()
+        key = (local.host, local.scope)
+        links = self._links.get(key)
+        if links is None:
+            links = self._links[key] = _links_for(local, known)
+        return links
+
+    def host_of(self, interface: str) -> str:
+        """The address to listen on for the name of an interface, as the socket functions take it,
+        a link-local one only if the interface has no other. An IP address, or the name of a host,
+        is returned as it is.
+
+        Raises ConnectionFailed, naming the interfaces there are, for anything else."""
+        known = self.addresses()
+        best = min((each for each in known if each.interface == interface), key=_rank, default=None)
+        if best is not None:
+            return scoped_host(best.endpoint)
+        if "." not in interface and ":" not in interface and interface != "localhost":
+            names = ", ".join(sorted({each.interface for each in known}))
+            raise ConnectionFailed(f"there is no interface {interface!r}; there are: {names}")
+        return interface
+
+    def default_address(self) -> str:
+        """The address to advertise: the one that SSDP's multicast leaves from, else that of the
+        default route, else the best that any interface has, else ``127.0.0.1``."""
+        known = self.addresses()
+        hosts = {address.host for address in known}
+        for remote in _TOWARDS:
+            source = self._source_towards(remote)
+            if source is not None and source in hosts:
+                return source
+        return min(known, key=_rank, default=_LOOPBACK).host
+
+
+def _links_for(local: Endpoint, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:
+    own = ip_address(local.host)
+    exact = (a for a in known if a.host == str(own) and a.scope == local.scope)
+    # All of 127.0.0.0/8 is this machine's, though the interface lists one address of it.
+    looped = (a for a in known if own.is_loopback and own in a.network)
+    at = next(exact, None) or next(looped, None)
+    if at is None:
+        return ()
+    # An alias ("eth0:1") is its own adapter with the same index.
+    same = [
+        a
+        for a in known
+        if a.interface == at.interface or a.interface_index == at.interface_index != 0
+    ]
+    networks = {a.network: a.interface_index if a.network.version == 6 else 0 for a in same}
+    return tuple(OnLink(network, scope) for network, scope in networks.items())
+
+
+def _rank(address: LocalAddress) -> int:
+    ip = ip_address(address.host)
+    six = ip.version == 6
+    if ip.is_loopback:
+        return 4 + six
+    if ip.is_link_local:
+        # A URL cannot say which interface a link-local IPv6 address belongs to (UDA 2.0 §A.4).
+        return 6 if six else 2
+    return int(six)
+
+
+on_link_for = Interfaces().on_link_for
+"""The prefixes of the interface that has an address, for callers without :class:`Interfaces`."""

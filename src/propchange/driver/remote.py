@@ -1,29 +1,70 @@
-"""A remote device and its services, by its description: the base classes for both runtimes."""
+"""Remote devices and their services, read from their descriptions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, TypeVar
 
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import Convert
+from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
-from propchange.driver.documents import Documents
-from propchange.errors import DescriptionError, PropchangeError
-from propchange.upnp.description import DeviceDescription, ServiceDescription
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.requests import DOCUMENT_REDIRECTS, Requests
+from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
+from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
 from propchange.upnp.scpd import parse_scpd
 
-__all__ = ["DescribedDevice", "DescribedService"]
+__all__ = ["DescribedDevice", "DescribedService", "Documents"]
+
+
+class Documents:
+    """Reads descriptions of devices and of services, with the headers that ``policy`` asks for.
+
+    ``source`` is the endpoint to connect from, None for any address.
+    """
+
+    def __init__(self, requests: Requests, policy: SubscriberPolicy) -> None:
+        self._requests = requests
+        self._headers = friendly_name(policy)
+        self.limits = requests.limits
+        self.source: Endpoint | None = None
+
+    async def read(
+        self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
+    ) -> tuple[bytes, str]:
+        """The document at ``url``, and the URL that gave it after redirects. Raises
+        DescriptionError when the answer is not HTTP or has another status than 200,
+        ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
+        try:
+            answer = await self._requests.fetch(
+                url, headers=self._headers, source=self.source, redirects=redirects
+            )
+        except RemoteProtocolError as error:
+            raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
+        if answer.response.status != 200:
+            raise DescriptionError(f"{url} was answered with {answer.response.status}")
+        return answer.response.body, answer.url
+
+    async def description(
+        self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
+    ) -> DeviceDescription:
+        """The description at ``url``. Raises as :meth:`read`, and DescriptionError for another
+        document."""
+        return parse_description(*await self.read(url, redirects), self.limits)
+
+    async def announced_description(self, url: str) -> DeviceDescription:
+        """The description at a URL that an announcement gave. Redirects are not followed: the URL
+        was judged, and the target of a redirect was not."""
+        return await self.description(url, ())
 
 
 class DescribedService:
     """A service of a :class:`DescribedDevice`. ``documents`` reads its service description."""
 
     def __init__(
-        self,
-        documents: Documents,
-        device: DescribedDevice[Any],
-        description: ServiceDescription,
+        self, documents: Documents, device: DescribedDevice[Any], description: ServiceDescription
     ) -> None:
         self._documents = documents
         self._variables: Mapping[str, StateVariable[Any]] | None = None
@@ -97,15 +138,11 @@ class DescribedDevice(Generic[S]):
     """
 
     def __init__(
-        self,
-        description: DeviceDescription,
-        make: Callable[[Any, ServiceDescription], S],
+        self, description: DeviceDescription, make: Callable[[Any, ServiceDescription], S]
     ) -> None:
         self._make = make
-        self.description = description
-        self.services: tuple[S, ...] = tuple(
-            make(self, service) for service in description.all_services()
-        )
+        self.services: tuple[S, ...] = ()
+        self.relocate(description)
 
     @property
     def udn(self) -> str:
@@ -130,6 +167,7 @@ class DescribedDevice(Generic[S]):
     def relocate(self, description: DeviceDescription) -> None:
         """For discovery: set the new description, which may have another URL. The services stay the
         same objects."""
+        self.description = description
         known = {(each.description.udn, each.service_id): each for each in self.services}
         services = []
         for described in description.all_services():
@@ -138,7 +176,6 @@ class DescribedDevice(Generic[S]):
                 service = self._make(self, described)
             service.description = described
             services.append(service)
-        self.description = description
         self.services = tuple(services)
 
     def __getitem__(self, name: str) -> S:
@@ -150,8 +187,7 @@ class DescribedDevice(Generic[S]):
         of the same device (UDN), with eventing. Raises DescriptionError without one, and if this is
         another device."""
         udn, service_id = service.description.udn, service.service_id
-        udns = [device.udn for device in self.description.all_devices()]
-        if udn and udn not in udns:
+        if udn and udn not in [device.udn for device in self.description.all_devices()]:
             raise DescriptionError(
                 f"{self.url} is the description of another device now: {self.udn}, not {udn}"
             )

@@ -32,6 +32,7 @@ __all__ = [
     "Future",
     "Listening",
     "Runtime",
+    "Signal",
     "Task",
     "Tasks",
     "Transport",
@@ -219,13 +220,43 @@ class Runtime(Protocol):
         ``socket.gaierror``."""
 
 
+class Signal:
+    """Wakes the one coroutine that waits for it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._waiter: Future[None] | None = None
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a coroutine waits."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def set(self) -> None:
+        """Wake the coroutine that waits, if any. A later :meth:`wait` does not see it."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for :meth:`set`, for ``seconds`` at most. None: without an end."""
+        self._waiter = self._runtime.future()
+        alarm = None
+        if seconds is not None:
+            alarm = self._runtime.call_later(max(seconds, 0.001), self.set)
+        try:
+            await self._waiter
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+
 class Tasks:
     """The coroutines that an object has started, so that it can end them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._running: set[Task[Any]] = set()
-        self._empty: Future[None] | None = None
+        self._empty = Signal(runtime)
 
     def __len__(self) -> int:
         return len(self._running)
@@ -241,25 +272,12 @@ class Tasks:
     def _ended(self, task: Task[Any]) -> None:
         self._running.discard(task)
         if not self._running:
-            self._stop_waiting()
-
-    def _stop_waiting(self) -> None:
-        if self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+            self._empty.set()
 
     async def ended(self, seconds: float | None = None) -> None:
         """Wait until no coroutine runs, or ``seconds`` have passed."""
-        if not self._running:
-            return
-        self._empty = self._runtime.future()
-        alarm = None
-        if seconds is not None:
-            alarm = self._runtime.call_later(max(seconds, 0.001), self._stop_waiting)
-        try:
-            await self._empty
-        finally:
-            if alarm is not None:
-                alarm.cancel()
+        if self._running:
+            await self._empty.wait(seconds)
 
     async def close(self) -> None:
         """Cancel all coroutines, and wait until none runs."""
@@ -270,16 +288,5 @@ class Tasks:
 
 async def sleep(runtime: Runtime, seconds: float) -> None:
     """Wait for ``seconds``. Returns at once if they are not above 0."""
-    if seconds <= 0:
-        return
-    over: Future[None] = runtime.future()
-
-    def wake() -> None:
-        if not over.done():
-            over.set_result(None)
-
-    alarm = runtime.call_later(seconds, wake)
-    try:
-        await over
-    finally:
-        alarm.cancel()
+    if seconds > 0:
+        await Signal(runtime).wait(seconds)

@@ -1,4 +1,4 @@
-"""Sightings: the devices that appear, change and go, for a program."""
+"""Sightings of devices: a device appears, changes, goes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.advertisement import type_fits
-from propchange.driver.runtime import Future, Runtime
+from propchange.driver.runtime import Runtime, Signal
 
 __all__ = ["SeenDevice", "SightingKind", "Sightings"]
 
@@ -66,59 +66,50 @@ class Sightings(AsyncIterator[S], Generic[S]):
         make: Callable[[SightingKind, AdvertisedDevice], S],
         wanted: str | None,
     ) -> None:
-        self._runtime = runtime
         self._make = make
         self._wanted = wanted
         self._known: dict[str, S] = {}
-        self._untold: dict[str, S] = {}
-        self._waiter: Future[None] | None = None
+        self._untaken: dict[str, S] = {}
+        self._more = Signal(runtime)
         self._closed = False
 
     def see(self, device: AdvertisedDevice) -> None:
         """For discovery: ``device`` has appeared or changed."""
-        before = self._known.get(device.key)
-        if before is None and not self._fits(device):
+        known = device.key in self._known
+        if not known and not self._fits(device):
             return
-        untold = self._untold.pop(device.key, None)
-        kind = SightingKind.APPEARED
-        if before is not None and (untold is None or untold.kind is not kind):
-            kind = SightingKind.CHANGED
-        elif before is None and untold is not None:
-            kind = SightingKind.CHANGED  # the program has not taken its going yet
-        sighting = self._make(kind, device)
-        self._known[device.key] = self._untold[device.key] = sighting
-        self._wake()
+        # After an untaken GONE the device has CHANGED for the program.
+        untaken = self._untaken.pop(device.key, None)
+        appears = not known if untaken is None else untaken.kind is SightingKind.APPEARED
+        sighting = self._make(SightingKind.APPEARED if appears else SightingKind.CHANGED, device)
+        self._known[device.key] = self._untaken[device.key] = sighting
+        self._more.set()
 
     def lose(self, device: AdvertisedDevice) -> None:
         """For discovery: ``device`` has gone."""
-        before = self._known.pop(device.key, None)
-        if before is None:
+        known = self._known.pop(device.key, None)
+        if known is None:
             return
-        untold = self._untold.pop(device.key, None)
-        if untold is None or untold.kind is not SightingKind.APPEARED:
-            self._untold[device.key] = replace(before, kind=SightingKind.GONE)
-            self._wake()
+        untaken = self._untaken.pop(device.key, None)
+        if untaken is None or untaken.kind is not SightingKind.APPEARED:
+            self._untaken[device.key] = replace(known, kind=SightingKind.GONE)
+            self._more.set()
 
     def close(self) -> None:
-        """For discovery: nothing more will come."""
+        """For discovery: end the stream."""
         self._closed = True
-        self._wake()
+        self._more.set()
 
     def _fits(self, device: AdvertisedDevice) -> bool:
         if self._wanted is None:
             return device.is_root
         return any(type_fits(announced, self._wanted) for announced in device.types)
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     async def __anext__(self) -> S:
-        while not self._untold:
+        while not self._untaken:
             if self._closed:
                 raise StopAsyncIteration
-            if self._waiter is not None and not self._waiter.done():
+            if self._more.awaited:
                 raise RuntimeError("another coroutine iterates these sightings already")
-            self._waiter = self._runtime.future()
-            await self._waiter
-        return self._untold.pop(next(iter(self._untold)))
+            await self._more.wait()
+        return self._untaken.pop(next(iter(self._untaken)))

@@ -1,23 +1,28 @@
-"""Sockets and their addresses, as every runtime needs them."""
+"""Sockets, their addresses and their ports."""
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
-import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any
 
 from propchange.core.wire.messages import Endpoint
 
-__all__ = ["bind", "cannot_listen", "endpoint_of", "is_address", "socket_address"]
+__all__ = [
+    "bind",
+    "cannot_listen",
+    "endpoint_of",
+    "is_address",
+    "ports_of",
+    "scoped_host",
+    "socket_address",
+]
 
 _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
-
-# On Windows it would let two programs share a port.
-_REUSE_ADDRESS = int(sys.platform != "win32")
 
 _PORT_TAKEN = (errno.EADDRINUSE, errno.EACCES)
 """The second for ports that the system reserves: Windows does so with whole ranges of them."""
@@ -42,28 +47,44 @@ def is_address(host: str) -> bool:
 
 def socket_address(endpoint: Endpoint) -> tuple[Any, ...]:
     """The address of ``endpoint``, an IP literal, as a socket takes it."""
-    if ":" in endpoint.host:
-        return (endpoint.host, endpoint.port, 0, endpoint.scope)
-    return (endpoint.host, endpoint.port)
+    scope = (0, endpoint.scope) if ":" in endpoint.host else ()
+    return (endpoint.host, endpoint.port, *scope)
+
+
+def scoped_host(endpoint: Endpoint) -> str:
+    """The host as the system's functions take it: with its scope id where it has one."""
+    return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
+
+
+def ports_of(port: int | Sequence[int]) -> Sequence[int]:
+    """The ports that ``port`` means: one (0 for any that is free), or several such as a range.
+    Raises ValueError for ports that cannot be listened on."""
+    ports = (port,) if isinstance(port, int) else port
+    if not ports:
+        raise ValueError("a range of ports holds at least one")
+    for each in (min(ports), max(ports)):
+        if not 0 <= each <= 65_535:
+            raise ValueError(f"a port is from 0 to 65535, not {each}")
+    if len(ports) > 1 and 0 in ports:
+        raise ValueError("port 0 means any port that is free, so it stands alone")
+    return ports
 
 
 def bind(host: str | None, ports: Sequence[int]) -> list[socket.socket]:
     """Sockets that listen on the first free one of ``ports`` (0: any) of ``host``, an address with
-    or without a zone, None being all addresses of IPv4 and of IPv6, as far as there are any: the
-    port is the same in both.
+    or without a zone. None: all addresses of IPv4 and of IPv6, as far as this machine has both,
+    with the same port.
 
     Raises OSError when every port is taken or the address is not this machine's.
     """
-    if host is None:
-        wanted: list[tuple[int, tuple[Any, ...]]] = [
-            (socket.AF_INET, ("0.0.0.0", 0)),
-            (socket.AF_INET6, ("::", 0, 0, 0)),
-        ]
-    else:
+    wanted: list[tuple[int, tuple[Any, ...]]] = [
+        (socket.AF_INET, ("0.0.0.0", 0)),
+        (socket.AF_INET6, ("::", 0, 0, 0)),
+    ]
+    if host is not None:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        wanted = [(int(family), address) for family, _, _, _, address in found]
-    wanted = list(dict.fromkeys(wanted))
-    taken: OSError | None = None
+        wanted = list(dict.fromkeys((int(family), address) for family, _, _, _, address in found))
+    taken = OSError()
     for port in ports if any(ports) else [0] * _SAME_PORT_ATTEMPTS:
         try:
             return _bind_all(wanted, port)
@@ -71,24 +92,26 @@ def bind(host: str | None, ports: Sequence[int]) -> list[socket.socket]:
             if error.errno not in _PORT_TAKEN:
                 raise
             taken = error
-    assert taken is not None
     raise taken
 
 
 def _bind_all(wanted: list[tuple[int, tuple[Any, ...]]], port: int) -> list[socket.socket]:
     bound: list[socket.socket] = []
-    missing: OSError | None = None
+    missing = OSError()
     try:
         for family, (host, _, *rest) in wanted:
             try:
-                bound.append(_bind_one(family, (host, port, *rest)))
+                # Two programs can bind one port at the same time, and only one of them can listen.
+                one = socket.create_server((host, port, *rest), family=family, backlog=1)
             except OSError as error:
                 if error.errno not in _FAMILY_MISSING:
                     raise
                 missing = error
             else:
-                port = bound[0].getsockname()[1]
-        if missing is not None and not bound:
+                one.setblocking(False)
+                bound.append(one)
+                port = one.getsockname()[1]
+        if not bound:
             raise missing
     except BaseException:
         for one in bound:
@@ -97,31 +120,15 @@ def _bind_all(wanted: list[tuple[int, tuple[Any, ...]]], port: int) -> list[sock
     return bound
 
 
-def _bind_one(family: int, address: tuple[Any, ...]) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, _REUSE_ADDRESS)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(address)
-        # Two programs can bind one port at the same time, and only one of them can listen.
-        one.listen(1)
-    except BaseException:
-        one.close()
-        raise
-    return one
-
-
 def cannot_listen(host: str | None, ports: Sequence[int], error: OSError) -> str:
     """The sentence for the OSError that :func:`bind` raised for ``ports``."""
     where = f"on {host or 'any address'}"
-    named = f"port {ports[0] or 'any'}"
-    if len(ports) > 1:
-        named = f"ports {ports[0]} to {ports[-1]}"
+    several = len(ports) > 1
+    named = f"ports {ports[0]} to {ports[-1]}" if several else f"port {ports[0] or 'any'}"
     if error.errno == errno.EADDRINUSE and any(ports):
-        taken = "is taken" if len(ports) == 1 else "are all taken"
+        taken = "are all taken" if several else "is taken"
         return f"cannot listen {where}: {named} {taken}; name another, a range, or 0 for any"
     if error.errno == errno.EACCES:
         return f"cannot listen {where}: {named}: the system does not allow it; take one above 1023"
-    return f"cannot listen {where}, {named}: {error.strerror or error}"
+    reason = os.strerror(error.errno) if error.errno else error
+    return f"cannot listen {where}, {named}: {reason}"

@@ -15,9 +15,9 @@ from propchange.core.subscriber.record import Convert
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.discovery import Discovery, DiscoveryView
-from propchange.driver.interfaces import Interfaces, ports_of
-from propchange.driver.machine import Machine, own_interfaces, product
+from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.sightings import SeenDevice, SightingKind
+from propchange.driver.sockets import ports_of
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.runtime import Reactor, TwistedRuntime, result_of
 from propchange.twisted.subscription import Subscription
@@ -87,7 +87,7 @@ class ControlPoint(DiscoveryView[Sighting]):
             runtime,
             policy,
             limits=limits,
-            interfaces=interfaces or own_interfaces(clock=runtime.now),
+            interfaces=interfaces or Interfaces(clock=runtime.now),
             machine=machine,
             off_link_locations=off_link_locations,
             search=search,

@@ -18,10 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.interfaces import scoped_host
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Connection, Transport
-from propchange.driver.sockets import bind, endpoint_of, socket_address
+from propchange.driver.sockets import bind, endpoint_of, scoped_host, socket_address
 from propchange.driver.timer import Armed
 
 __all__ = [

@@ -1,20 +1,21 @@
 """SSDP messages, both ways: what a device announces of itself (UDA 2.0 §1.2, §1.3.3, §A.4), and
 searches (§1.3.2).
 
-Reading takes header pairs and is tolerant of what real devices send: what they leave out or
-garble is None, as long as the message still says who has sent it. Formatting follows the version
-of the architecture: BOOTID and its like from 1.1 on, SECURELOCATION in 2.0.
+Reading is tolerant, because real devices leave out or garble headers: such a header is None, as
+long as the message still names the device. Formatting follows the version of the architecture:
+BOOTID, CONFIGID and SEARCHPORT from 1.1 on, SECURELOCATION in 2.0.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
@@ -39,7 +40,7 @@ IPV4_GROUP = "239.255.255.250:1900"
 """HOST of messages to the multicast group (UDA 2.0 §1.2.2)."""
 
 IPV6_LINK_LOCAL_GROUP = "[FF02::C]:1900"
-"""The same for IPv6, on one link: without a zone (UDA 2.0 §A.3)."""
+"""HOST of a message to the group of one link over IPv6, without a zone (UDA 2.0 §A.3)."""
 
 MX_SECONDS = 2
 """Seconds over which devices spread their answers to a search (UDA 2.0 §1.3.2)."""
@@ -49,7 +50,7 @@ _NLS_LENGTH = 64
 _NLS_PREFIX = re.compile("[0-9]{1,4}")
 _LARGEST = 2**31 - 1
 
-
+_KINDS = {kind.value: kind for kind in AdvertisementKind if kind is not AdvertisementKind.RESPONSE}
 _NOTIFY = re.compile(rb"NOTIFY[ \t]+\*[ \t]+HTTP/1\.[0-9]", re.IGNORECASE)
 _RESPONSE = re.compile(rb"HTTP/1\.[0-9][ \t]+200(?![0-9])", re.IGNORECASE)
 _SEARCH = re.compile(rb"M-SEARCH\b", re.IGNORECASE)
@@ -59,19 +60,19 @@ _SEARCH = re.compile(rb"M-SEARCH\b", re.IGNORECASE)
 
 
 def read_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Advertisement | None:
-    """What a datagram announces; None for the searches of others, which come to the group too.
+    """The advertisement in a datagram; None for a search, which others send to the group too.
 
-    Lines may end in LF alone, and one that is no header costs itself alone, since devices make odd
-    ones. Raises RemoteProtocolError as :func:`read_advertisement`, and for what is no SSDP at all.
+    Lines may end in LF alone, and a line that is no header is ignored, since devices send both.
+    Raises RemoteProtocolError as :func:`read_advertisement`, and for a datagram that is not SSDP.
     """
     if len(data) > limits.ssdp_bytes:
-        raise _refusal(f"it has more than {limits.ssdp_bytes} bytes", "UDA 2.0 §1.2.2")
+        raise _refusal(f"it has more than {limits.ssdp_bytes} bytes")
     first, *lines = data.split(b"\n", limits.header_count + 1)
     response = _RESPONSE.match(first) is not None
     if not response and not _NOTIFY.match(first):
         if _SEARCH.match(first):
             return None
-        raise _refusal(f"it begins with {first[:40].decode('latin-1')!a}", "UDA 2.0 §1.2.2")
+        raise _refusal(f"it begins with {first[:40].decode('latin-1')!a}")
     pairs = []
     for line in lines[: limits.header_count]:
         name, colon, value = line.partition(b":")
@@ -85,8 +86,8 @@ def read_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Advertisement
 def read_message(
     message: Mapping[str, str] | str | bytes, limits: Limits = DEFAULT_LIMITS
 ) -> Advertisement | None:
-    """What a message announces that is a datagram, its text or its headers; None for a search.
-    Raises RemoteProtocolError as :func:`read_datagram`."""
+    """The advertisement in a datagram, in its text or in its headers; None for a search. Raises
+    RemoteProtocolError as :func:`read_datagram`."""
     if isinstance(message, bytes | str):
         data = message.encode("utf-8", "replace") if isinstance(message, str) else message
         return read_datagram(data, limits)
@@ -101,36 +102,30 @@ def read_message(
 def read_advertisement(
     headers: HeaderPairs, *, response: bool = False, limits: Limits = DEFAULT_LIMITS
 ) -> Advertisement:
-    """The NOTIFY that these header pairs are of, or with ``response`` the answer to an M-SEARCH.
+    """The NOTIFY with these header pairs, or with ``response`` the answer to an M-SEARCH.
 
-    Raises RemoteProtocolError for what announces no device: an NTS that is none of SSDP's, no
-    UDN in USN, no LOCATION where one has to be, no NEXTBOOTID in an update."""
+    Raises RemoteProtocolError for an unknown NTS, a USN without a UDN, and for a missing LOCATION
+    or, in an update, NEXTBOOTID."""
     fields = {name.lower(): _text(value) for name, value in headers}
-    if response:
-        kind = AdvertisementKind.RESPONSE
-    else:
-        try:
-            kind = AdvertisementKind(fields.get(b"nts", "").lower())
-        except ValueError:
-            raise _refusal(f"NTS is {fields.get(b'nts', '')[:40]!a}", "UDA 2.0 §1.2.2") from None
-        if kind is AdvertisementKind.RESPONSE:
-            raise _refusal("NTS is 'response'", "UDA 2.0 §1.2.2")
+    nts = fields.get(b"nts", "")
+    kind = AdvertisementKind.RESPONSE if response else _KINDS.get(nts.lower())
+    if kind is None:
+        raise _refusal(f"NTS is {nts[:40]!a}")
     udn, target = _names(fields, b"st" if response else b"nt", limits)
-    location = fields.get(b"location", "")
+    location = "" if kind is AdvertisementKind.BYEBYE else fields.get(b"location", "")
     if kind is not AdvertisementKind.BYEBYE and not 0 < len(location) <= limits.ssdp_text_bytes:
-        raise _refusal("there is no LOCATION, or it is too long", "UDA 2.0 §1.2.2")
-    next_boot_id = _number(fields.get(b"nextbootid.upnp.org"))
+        raise _refusal("there is no LOCATION, or it is too long")
+    next_boot_id = None
     if kind is AdvertisementKind.UPDATE:
+        next_boot_id = _number(fields.get(b"nextbootid.upnp.org"))
         if next_boot_id is None:
             raise _refusal("an ssdp:update names no NEXTBOOTID", "UDA 2.0 §1.2.4")
-    else:
-        next_boot_id = None
     max_age = _MAX_AGE.search(fields.get(b"cache-control", ""))
     return Advertisement(
         kind=kind,
         udn=udn,
         target=target,
-        location="" if kind is AdvertisementKind.BYEBYE else location,
+        location=location,
         max_age=float(max_age[1]) if max_age else None,
         server=_bounded(fields.get(b"server"), limits),
         boot_id=_number(fields.get(b"bootid.upnp.org")),
@@ -145,18 +140,17 @@ def read_advertisement(
 def _names(fields: dict[bytes, str], target_name: bytes, limits: Limits) -> tuple[str, str]:
     """The UDN and the NT or ST. USN is ``uuid:…`` or ``uuid:…::<target>``. If a device leaves out
     one of the two fields, the other one is used for both."""
-    usn = fields.get(b"usn", "")
-    target = fields.get(target_name, "")
+    usn, target = fields.get(b"usn", ""), fields.get(target_name, "")
     if not usn and target[:5].lower() == "uuid:":
         usn = target
     udn, _, rest = usn.partition("::")
     if udn[:5].lower() != "uuid:" or len(udn) == 5:
-        raise _refusal("USN names no UDN", "UDA 2.0 §1.2.2")
+        raise _refusal("USN names no UDN")
     if len(usn) > limits.ssdp_text_bytes or len(target) > limits.ssdp_text_bytes:
-        raise _refusal("USN or the target is too long", "UDA 2.0 §1.2.2")
+        raise _refusal("USN or the target is too long")
     if not (usn + target).isprintable():
-        raise _refusal("USN or the target has control characters", "UDA 2.0 §1.2.2")
-    # ssdp:all is what was searched for; some devices send it back for what they are.
+        raise _refusal("USN or the target has control characters")
+    # Some devices send back the target of a search for everything, instead of their own.
     if not target or target.lower() == "ssdp:all":
         target = rest or udn
     return udn, target
@@ -174,9 +168,8 @@ def _nls(fields: dict[bytes, str]) -> str | None:
 def _nls_prefixes(opt: str) -> list[str]:
     """The prefixes that OPT gives the namespace of the signature.
 
-    OPT is a list such as ``"http://a/"; ns=01, "http://b/"; ns=02``. It is split, not matched: an
-    expression with optional white space at several places would backtrack, and one datagram
-    would occupy the receiver for seconds."""
+    OPT is a list such as ``"http://a/"; ns=01, "http://b/"; ns=02``. It is split, not matched: a
+    regular expression with optional white space at several places would backtrack for seconds."""
     prefixes = []
     for declaration in opt.split(","):
         uri, *parameters = [part.strip() for part in declaration.split(";")]
@@ -206,11 +199,13 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace").strip()
 
 
-def _refusal(reason: str, clause: str) -> RemoteProtocolError:
+def _refusal(reason: str, clause: str = "UDA 2.0 §1.2.2") -> RemoteProtocolError:
     return RemoteProtocolError(f"this is no advertisement: {reason}", clause=clause)
 
 
 # --- formatting ---
+
+Pairs = tuple[tuple[str, str], ...]
 
 
 class Target(NamedTuple):
@@ -226,17 +221,16 @@ def announced_targets(root: PlacedDevice) -> Iterator[Target]:
     yield Target(ROOT_DEVICE, f"{root.udn}::{ROOT_DEVICE}")
     for placed in root.all_devices():
         yield Target(placed.udn, placed.udn)
-        yield Target(placed.device.device_type, f"{placed.udn}::{placed.device.device_type}")
-        types = dict.fromkeys(each.service.service_type for each in placed.services)
-        for service_type in types:
-            yield Target(service_type, f"{placed.udn}::{service_type}")
+        types = (placed.device.device_type, *(s.service.service_type for s in placed.services))
+        for each in dict.fromkeys(types):
+            yield Target(each, f"{placed.udn}::{each}")
 
 
 class SSDPMessage(NamedTuple):
     """A datagram: its start line and its header pairs."""
 
     start_line: str
-    headers: tuple[tuple[str, str], ...]
+    headers: Pairs
 
     def encode(self) -> bytes:
         """The bytes of the datagram."""
@@ -245,46 +239,33 @@ class SSDPMessage(NamedTuple):
 
 
 def search_request(
-    target: str,
-    *,
-    group: str = IPV4_GROUP,
-    uda: str = "1.1",
-    user_agent: str = "",
-    friendly_name: str = "",
+    target: str, policy: SubscriberPolicy, *, group: str = IPV4_GROUP
 ) -> SSDPMessage:
     """The M-SEARCH for ``target``, a UDN, a device or service type or ``ssdp:all``, to ``group``
-    (UDA 2.0 §1.3.2).
+    (UDA 2.0 §1.3.2). ``policy`` gives USER-AGENT, from UDA 1.1 on, and CPFN.UPNP.ORG, in 2.0.
 
-    ``user_agent`` is the value of USER-AGENT, of UDA 1.1 and later, empty for none;
-    ``friendly_name`` that of CPFN.UPNP.ORG, of UDA 2.0 alone. Raises ValueError for a target that
-    no header can carry."""
+    Raises ValueError for a target that no header can carry."""
     if not target or not target.isprintable():
         raise ValueError(f"{target!r} is nothing that can be searched for")
-    headers = [
-        ("HOST", group),
-        ("MAN", '"ssdp:discover"'),
-        ("MX", str(MX_SECONDS)),
-        ("ST", target),
-    ]
-    if user_agent and uda != "1.0":
-        headers.append(("USER-AGENT", user_agent))
-    if uda == "2.0":
-        headers.append(("CPFN.UPNP.ORG", friendly_name))
+    headers = [("HOST", group), ("MAN", '"ssdp:discover"'), ("MX", str(MX_SECONDS)), ("ST", target)]
+    if policy.uda != "1.0":
+        headers.append(("USER-AGENT", policy.user_agent))
+    if policy.uda == "2.0":
+        headers.append(("CPFN.UPNP.ORG", policy.friendly_name))
     return SSDPMessage("M-SEARCH * HTTP/1.1", tuple(headers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """The fields that all announcements of a root device on one link have in common.
+    """The values that all messages of a root device on one link have in common.
 
-    ``location`` is the URL of the description on that link, ``server`` the value of SERVER, ``uda``
-    the version of the architecture. UDA 1.0 has no ``boot_id``, ``config_id`` and ``search_port``:
-    they are then left out. ``search_port`` None leaves it out always. ``nls`` is the network
-    location signature, 1 to 64 characters, which must change when an address of the device changes
-    (NLS-02); the BOOTID will do. ``secure_location`` is sent in UDA 2.0 alone. ``host`` is the
-    multicast group.
+    ``location`` is the URL of its description on that link, ``server`` the value of SERVER, ``uda``
+    the version of the architecture. ``boot_id``, ``config_id`` and ``search_port`` (None: left out)
+    are of UDA 1.1 and later, ``secure_location`` is of UDA 2.0. ``nls``, the network location
+    signature, 1 to 64 characters, must change when any address of the device does (NLS-02);
+    BOOTID may serve. ``host`` is the group.
 
-    Raises ``ValueError`` for a value that no header can carry.
+    Raises ``ValueError`` for a value that cannot be sent.
     """
 
     location: str
@@ -312,17 +293,13 @@ class Announcement:
 
     def alive(self, target: Target) -> SSDPMessage:
         """ssdp:alive for ``target`` (UDA 2.0 §1.2.2)."""
-        return self._notify(
-            "ssdp:alive",
-            target,
-            first=[("CACHE-CONTROL", f"max-age={self.max_age}"), ("LOCATION", self.location)],
-            last=[("SERVER", self.server), *self._identity(), *self._secure(), *self._signature()],
-        )
+        first = (self._lifetime(), ("LOCATION", self.location))
+        return self._notify("ssdp:alive", target, first, (("SERVER", self.server), *self._state()))
 
     def byebye(self, target: Target) -> SSDPMessage:
         """ssdp:byebye for ``target`` (UDA 2.0 §1.2.3)."""
-        identity = [pair for pair in self._identity() if pair[0] != "SEARCHPORT.UPNP.ORG"]
-        return self._notify("ssdp:byebye", target, last=[*identity, *self._signature()])
+        without_port = self._identity()[:2]
+        return self._notify("ssdp:byebye", target, (), (*without_port, *self._signature()))
 
     def update(self, target: Target, next_boot_id: int) -> SSDPMessage:
         """ssdp:update for ``target``: from now on BOOTID is ``next_boot_id`` (UDA 2.0 §1.2.4).
@@ -333,76 +310,51 @@ class Announcement:
             raise LocalProtocolError("UDA 1.0 has no ssdp:update", clause="UDA 1.1 §1.2.4")
         if not self.boot_id < next_boot_id <= _LARGEST:
             raise ValueError(f"BOOTID rises, and is at most {_LARGEST}: not {next_boot_id}")
-        boot_id, *others = self._identity()
-        return self._notify(
-            "ssdp:update",
-            target,
-            first=[("LOCATION", self.location)],
-            last=[
-                boot_id,
-                ("NEXTBOOTID.UPNP.ORG", str(next_boot_id)),
-                *others,
-                *self._secure(),
-                *self._signature(),
-            ],
-        )
+        boot_id, *others = self._state()
+        last = (boot_id, ("NEXTBOOTID.UPNP.ORG", str(next_boot_id)), *others)
+        return self._notify("ssdp:update", target, (("LOCATION", self.location),), last)
 
     def search_response(self, target: Target, date: str = "") -> SSDPMessage:
-        """The answer to an M-SEARCH that matches ``target`` (UDA 2.0 §1.3.3). ``date`` is the value
-        of DATE, which is recommended."""
-        return SSDPMessage(
-            "HTTP/1.1 200 OK",
-            (
-                ("CACHE-CONTROL", f"max-age={self.max_age}"),
-                *([("DATE", date)] if date else []),
-                ("EXT", ""),
-                ("LOCATION", self.location),
-                ("SERVER", self.server),
-                ("ST", target.target),
-                ("USN", target.usn),
-                *self._identity(),
-                *self._secure(),
-                *self._signature(),
-            ),
+        """The answer to an M-SEARCH that ``target`` fits (UDA 2.0 §1.3.3). ``date`` is the value of
+        DATE, which is recommended."""
+        headers = (
+            self._lifetime(),
+            *([("DATE", date)] if date else []),
+            ("EXT", ""),
+            ("LOCATION", self.location),
+            ("SERVER", self.server),
+            ("ST", target.target),
+            ("USN", target.usn),
+            *self._state(),
         )
+        return SSDPMessage("HTTP/1.1 200 OK", headers)
 
-    def _notify(
-        self,
-        nts: str,
-        target: Target,
-        *,
-        first: Iterable[tuple[str, str]] = (),
-        last: Iterable[tuple[str, str]] = (),
-    ) -> SSDPMessage:
-        return SSDPMessage(
-            "NOTIFY * HTTP/1.1",
-            (
-                ("HOST", self.host),
-                *first,
-                ("NT", target.target),
-                ("NTS", nts),
-                ("USN", target.usn),
-                *last,
-            ),
-        )
+    def _notify(self, nts: str, target: Target, first: Pairs, last: Pairs) -> SSDPMessage:
+        names = (("NT", target.target), ("NTS", nts), ("USN", target.usn))
+        return SSDPMessage("NOTIFY * HTTP/1.1", (("HOST", self.host), *first, *names, *last))
 
-    def _identity(self) -> list[tuple[str, str]]:
+    def _lifetime(self) -> tuple[str, str]:
+        return ("CACHE-CONTROL", f"max-age={self.max_age}")
+
+    def _state(self) -> Pairs:
+        return (*self._identity(), *self._secure(), *self._signature())
+
+    def _identity(self) -> Pairs:
         if self.uda == "1.0":
-            return []
-        pairs = [
+            return ()
+        port = self.search_port
+        return (
             ("BOOTID.UPNP.ORG", str(self.boot_id)),
             ("CONFIGID.UPNP.ORG", str(self.config_id)),
-        ]
-        if self.search_port is not None:
-            pairs.append(("SEARCHPORT.UPNP.ORG", str(self.search_port)))
-        return pairs
+            *(() if port is None else (("SEARCHPORT.UPNP.ORG", str(port)),)),
+        )
 
-    def _secure(self) -> list[tuple[str, str]]:
+    def _secure(self) -> Pairs:
         if self.uda != "2.0" or self.secure_location is None:
-            return []
-        return [("SECURELOCATION.UPNP.ORG", self.secure_location)]
+            return ()
+        return (("SECURELOCATION.UPNP.ORG", self.secure_location),)
 
-    def _signature(self) -> list[tuple[str, str]]:
+    def _signature(self) -> Pairs:
         if self.nls is None:
-            return []
-        return [("OPT", f'"{NLS_NAMESPACE}"; ns=01'), ("01-NLS", self.nls)]
+            return ()
+        return (("OPT", f'"{NLS_NAMESPACE}"; ns=01'), ("01-NLS", self.nls))
