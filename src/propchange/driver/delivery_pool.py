@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -101,6 +102,8 @@ class DeliveryPool:
         RuntimeError after :meth:`close`.
         """
         encoded = encode_delivery(delivery)
+        if until is not None:
+            ended = self._until(until, delivery, ended)
         idle: _IdleConnections | None = delivery.address.pool
         if idle is None or idle.owner is not self:
             idle = self._routes.get(_route(delivery))
@@ -118,10 +121,19 @@ class DeliveryPool:
             self._connect(delivery, ended)
         else:
             self._wait(delivery, ended)
-        if until is not None:
-            self._deadlines.set(delivery, until)
-            if self._timer.when is None or until < self._timer.when:
-                self._timer.set(until)
+
+    def _until(self, until: float, delivery: Delivery, ended: Ended) -> Ended:
+        if self._closing:
+            raise RuntimeError("the delivery pool is closed")
+        self._deadlines.set(delivery, until)
+        if self._timer.when is None or until < self._timer.when:
+            self._timer.set(until)
+
+        def end(delivery: Delivery, result: int | DeliveryFailure, answer: Response | None) -> None:
+            self._deadlines.clear(delivery)
+            ended(delivery, result, answer)
+
+        return end
 
     def abort(self, delivery: Delivery) -> None:
         """End the connection that carries ``delivery``, or the wait for one. ``ended`` is not
@@ -268,23 +280,22 @@ class DeliveryPool:
 
     def answered(self, connection: DeliveryConnection, response: Response, reusable: bool) -> None:
         """For a connection: its delivery was answered."""
-        delivery, ended = connection.delivery, connection.ended
-        assert delivery is not None
+        delivery: Any = connection.delivery
+        ended = connection.ended
         connection.delivery = delivery.carrier = None
+        idle = connection.idle
         if not reusable:
             connection.end()
-        elif self._waiting or connection.idle.waiting:
+        elif self._waiting or idle.waiting:
             connection.used = True
             self._hand_over(connection)
         else:
             connection.used = True
-            connection.idle.append(connection)
-            idle = self._idle
-            idle[connection] = self._now() + self._idle_seconds
-            if len(idle) == 1:
+            idle.append(connection)
+            all_idle = self._idle
+            all_idle[connection] = self._now() + self._idle_seconds
+            if len(all_idle) == 1:
                 self._watch()
-        if self._deadlines:
-            self._deadlines.clear(delivery)
         # Last, so that the next delivery finds this connection.
         ended(delivery, response.status, response)
 
@@ -292,7 +303,6 @@ class DeliveryPool:
         """For a connection: what it carries, if anything, brings no answer."""
         delivery = connection.let_go()
         if delivery is not None:
-            self._deadlines.clear(delivery)
             connection.ended(delivery, failure, None)
 
     def _hand_over(self, connection: DeliveryConnection) -> None:
@@ -365,6 +375,7 @@ class DeliveryConnection:
         "_pool",
         "_transport",
         "_unwritten",
+        "_usual",
         "attempt",
         "delivery",
         "ended",
@@ -379,6 +390,7 @@ class DeliveryConnection:
         self._pool = pool
         self._parser = ResponseParser(pool.limits)
         self._parser.expect("NOTIFY")
+        self._usual: Response | None = None  # leaves the connection to the next delivery
         self._transport: Transport | None = None
         self._unwritten: Callable[[], int]
         self.write: Callable[[bytes], object]
@@ -452,13 +464,11 @@ class DeliveryConnection:
         responses = parser.feed(data)
         if responses:
             response = responses[0]
-            reusable = (
-                reusable
-                and not response.close
-                and len(responses) == 1
-                and not parser.started
-                and parser.error is None
-            )
+            # The parser gives the very object again for the same bytes, alone.
+            if response is not self._usual:
+                clean = not (response.close or len(responses) > 1 or parser.started or parser.error)
+                reusable = reusable and clean
+                self._usual = response if clean else None
             pool.answered(self, response, reusable)
         elif parser.error is not None:
             pool.failed(self, DeliveryFailure.BROKEN)

@@ -157,10 +157,10 @@ class Publication:
         deliveries = protocol.take_deliveries(self._connections - self._in_flight)
         if deliveries:
             self._in_flight += len(deliveries)
-            send, ended = self._pool.send, self._delivery_ended
+            send, ended, tap = self._pool.send, self._delivery_ended, self._tap
             for delivery in deliveries:
-                if self._tap is not None:
-                    self._tap(delivery)
+                if tap is not None:
+                    tap(delivery)
                 send(delivery, ended)
             for outcome in protocol.take_outcomes():
                 self._report(outcome)
