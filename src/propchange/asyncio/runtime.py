@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
-from propchange.driver.runtime import Connection, Transport
+from propchange.driver.runtime import Connection, Datagrams, Transport
 from propchange.driver.sockets import bind, endpoint_of, is_address, scoped_host, socket_address
 from propchange.driver.timer import Armed
 
@@ -140,7 +140,7 @@ class AsyncioRuntime:
 
     def datagrams(
         self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
-    ) -> _Datagrams:
+    ) -> Datagrams:
         """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
         return _Datagrams(self.loop, sock, received)
 
@@ -244,7 +244,7 @@ class _Listening:
                 server.close()
 
 
-class _Datagrams:
+class _Datagrams(Datagrams):
     """A UDP socket that the loop reads. Not a transport of asyncio: uvloop's loses the scope id of
     an address."""
 
@@ -254,43 +254,26 @@ class _Datagrams:
         sock: socket.socket,
         received: Callable[[bytes, Endpoint], None],
     ) -> None:
+        super().__init__(sock, received)
         self._loop = loop
-        self._sock = sock
-        self._received = received
         self._reading: asyncio.Task[None] | None = None
         try:
-            loop.add_reader(sock.fileno(), self._read)
+            loop.add_reader(sock.fileno(), self.read)
         except NotImplementedError:  # the loop of Windows, which has a coroutine instead
             self._reading = loop.create_task(self._keep_reading())
 
-    def _read(self) -> None:
-        # A few in a row, so that a flood does not keep everything else waiting.
-        for _ in range(16):
-            try:
-                data, source = self._sock.recvfrom(65_536)
-            except OSError:
-                return
-            self._received(data, endpoint_of(source))
-
     async def _keep_reading(self) -> None:
         while True:
-            try:
+            # Windows reports here that an earlier datagram was refused.
+            with contextlib.suppress(OSError):
                 data, source = await self._loop.sock_recvfrom(self._sock, 65_536)
-            except OSError:  # an earlier datagram was refused: Windows tells it here
-                data, source = b"", None
-            if source is not None:
                 self._received(data, endpoint_of(source))
             await asyncio.sleep(0)
 
-    def send(self, data: bytes, to: Endpoint) -> None:
-        """Send a datagram; see :meth:`.Datagrams.send`."""
-        with contextlib.suppress(OSError):
-            self._sock.sendto(data, socket_address(to))
-
     def close(self) -> None:
-        """End the socket."""
+        """Close the socket."""
         if self._reading is not None:
             self._reading.cancel()
         elif self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
-        self._sock.close()
+        super().close()

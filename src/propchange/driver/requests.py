@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
@@ -21,7 +22,7 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import Location, scoped
-from propchange.driver.runtime import Future, Runtime, Transport
+from propchange.driver.runtime import Future, Runtime, Signal, Transport, settle
 from propchange.driver.timer import Armed
 from propchange.errors import (
     ConnectionFailed,
@@ -71,39 +72,31 @@ class Exchange:
         self._requests = requests
         self._endpoint = endpoint
         self._parser = ResponseParser(requests.limits)
-        self._connected: Future[None] = requests.runtime.future()
-        self._response: Future[Response] | None = None
-        self._error: PropchangeError | None = None
+        self._connected: Future[Exception | None] = requests.runtime.future()
+        self._outcome: Future[Response | PropchangeError] = requests.runtime.future()
+        self._early: bytes | None = b""  # received before the request was sent; None after that
         self._transport: Transport | None = None
-        self._early = b""  # what came before the request was sent
         self._attempt: Armed | None = None
         self._alarm: Armed | None = None
         self.local = self.peer = endpoint
 
-    # --- for who sends a request ---
-
     async def connect(self, source: Endpoint | None, seconds: float) -> None:
         """Connect, from the address of ``source`` when given, within ``seconds``. Raises
         ConnectionFailed, whose cause is the OSError."""
-        failures: list[OSError] = []
-
-        def failed(error: OSError) -> None:
-            failures.append(error)
-            if not self._connected.done():
-                self._connected.set_result(None)
-
+        failed: Callable[[OSError], None] = partial(settle, self._connected)
         try:
             self._attempt = self._requests.runtime.connect(
                 self, self._endpoint, source=source, seconds=seconds, failed=failed
             )
-            await self._connected
-            if self._error is not None:
-                raise self._error
-        except (OSError, ValueError) as error:  # a host that cannot be one
-            failures.append(error if isinstance(error, OSError) else OSError(str(error)))
-        if failures:
-            reason = words_of(failures[0]) or f"no answer within {seconds:g} s"
-            raise ConnectionFailed(f"no connection to {self._endpoint}: {reason}") from failures[0]
+            error = await self._connected
+        except (OSError, ValueError) as unusable:  # a host that cannot be one
+            error = unusable
+        if isinstance(error, PropchangeError):
+            raise error
+        if error is not None:
+            cause = error if isinstance(error, OSError) else OSError(str(error))
+            reason = words_of(cause) or f"no answer within {seconds:g} s"
+            raise ConnectionFailed(f"no connection to {self._endpoint}: {reason}") from cause
 
     async def send(self, request: Request, seconds: float) -> Response:
         """Send ``request`` and wait for the response, for ``seconds`` at most. Raises
@@ -111,18 +104,17 @@ class Exchange:
         answer is not HTTP."""
         encoded = encode_request(request)
         self._parser.expect(request.method)
-        if self._error is not None:
-            raise self._error
-        assert self._transport is not None
-        runtime = self._requests.runtime
-        response: Future[Response] = runtime.future()
-        self._response = response
-        self._alarm = runtime.call_later(max(seconds, 0.001), self._time_out)
-        self._transport.write(encoded)
-        early, self._early = self._early, b""
-        if early:
-            self.data_received(early)
-        return await response
+        if not self._outcome.done():
+            assert self._transport is not None
+            self._alarm = self._requests.runtime.call_later(max(seconds, 0.001), self._time_out)
+            self._transport.write(encoded)
+            early, self._early = self._early, None
+            if early:
+                self.data_received(early)
+        outcome = await self._outcome
+        if isinstance(outcome, Response):
+            return outcome
+        raise outcome
 
     def end(self) -> None:
         """End the connection, or the attempt to make it, now."""
@@ -137,66 +129,50 @@ class Exchange:
             self._requests.gone(self)
 
     def give_up(self) -> None:
-        """End it, for another one than who waits for it, who gets a ConnectionFailed."""
+        """End the exchange. The coroutine that waits for it gets a ConnectionFailed."""
         self.end()
-        self._lost("was given up")
-        if not self._connected.done():
-            self._connected.set_result(None)
+        settle(self._connected, self._lost("was given up"))
 
     def _time_out(self) -> None:
         seconds = self._requests.limits.request_seconds
-        self._break(TimedOut(f"{self._endpoint} did not answer within {seconds:g} s"))
+        settle(self._outcome, TimedOut(f"{self._endpoint} did not answer within {seconds:g} s"))
 
-    def _answer(self, response: Response) -> None:
-        assert self._response is not None
-        self._response.set_result(response)
-
-    def _break(self, error: PropchangeError) -> None:
-        self._error = error
-        if self._response is not None and not self._response.done():
-            self._response.set_exception(error)
+    def _lost(self, how: str) -> ConnectionFailed:
+        error = ConnectionFailed(f"the connection to {self._endpoint} {how}")
+        settle(self._outcome, error)
+        return error
 
     # --- for the runtime ---
 
     def connection_made(self, transport: Transport) -> None:
-        """The connection is there."""
+        """The connection can be used."""
         self._transport = transport
         self.local, self.peer = transport.local, transport.peer
-        if self._connected.done():  # nobody waits for it any more
+        if self._connected.done():  # cancelled, or given up
             transport.abort()
         else:
             self._connected.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of the answer."""
-        if self._response is None:
+        """Some bytes of the answer were received."""
+        if self._early is not None:
             self._early += data
-            return
-        responses = self._parser.feed(data)
-        if self._response.done():
-            return
-        if responses:
-            self._answer(responses[0])
+        elif responses := self._parser.feed(data):
+            settle(self._outcome, responses[0])
         elif self._parser.error is not None:
-            self._break(self._parser.error)
+            settle(self._outcome, self._parser.error)
 
     def eof_received(self) -> bool:
-        """The device sends no more: an answer without a length is whole now."""
-        if self._response is not None and not self._response.done():
-            response = self._parser.end()
-            if response is not None:
-                self._answer(response)
+        """The device sends no more. An answer without a length is complete now."""
+        if (response := self._parser.end()) is not None:
+            settle(self._outcome, response)
         self._lost("ended before the answer was whole")
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The connection is no more."""
-        broken = f"broke before the answer was whole: {error}" if error else "was closed"
-        self._lost(broken)
+        """The connection has ended."""
+        self._lost(f"broke before the answer was whole: {error}" if error else "was closed")
         self._requests.gone(self)
-
-    def _lost(self, how: str) -> None:
-        self._break(ConnectionFailed(f"the connection to {self._endpoint} {how}"))
 
     def pause_writing(self) -> None:
         """Nothing to do: a request is one write."""
@@ -214,10 +190,10 @@ class Requests:
         self.runtime = runtime
         self.limits = limits
         self._open: dict[Exchange, None] = {}
-        self._empty: Future[None] | None = None
+        self._empty = Signal(runtime)
 
     def exchange(self, endpoint: Endpoint) -> Exchange:
-        """A connection to ``endpoint``, to be connected and ended by the caller."""
+        """An exchange with ``endpoint``. The caller connects and ends it."""
         exchange = Exchange(self, endpoint)
         self._open[exchange] = None
         return exchange
@@ -290,18 +266,17 @@ class Requests:
         return await self.follow(url, build, source=source, redirects=redirects)
 
     def gone(self, exchange: Exchange) -> None:
-        """For an exchange: its connection is no more."""
+        """For an exchange: its connection has ended."""
         self._open.pop(exchange, None)
-        if not self._open and self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+        if not self._open:
+            self._empty.set()
 
     async def close(self) -> None:
         """End what is under way, which then fails, and wait until no connection is left."""
         for exchange in tuple(self._open):
             exchange.give_up()
         if self._open:
-            self._empty = self.runtime.future()
-            await self._empty
+            await self._empty.wait()
 
 
 def failure_of(error: BaseException, source: Endpoint | None = None) -> Failure:

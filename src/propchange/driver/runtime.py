@@ -20,10 +20,13 @@ exceptions that it does not know.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.sockets import endpoint_of, socket_address
 from propchange.driver.timer import Armed
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "Task",
     "Tasks",
     "Transport",
+    "settle",
     "sleep",
 ]
 
@@ -151,14 +155,32 @@ class Listening(Protocol):
         :class:`Connection`."""
 
 
-class Datagrams(Protocol):
-    """A socket for datagrams."""
+class Datagrams:
+    """A UDP socket that a runtime reads. ``received`` is called with each datagram and its source.
 
-    def send(self, data: bytes, to: Endpoint) -> object:
+    A runtime calls :meth:`read` when something has arrived."""
+
+    def __init__(self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]) -> None:
+        self._sock = sock
+        self._received = received
+
+    def read(self) -> None:
+        """Receive a few datagrams in a row. More would keep everything else waiting in a flood."""
+        for _ in range(16):
+            try:
+                data, source = self._sock.recvfrom(65_536)
+            except OSError:
+                return
+            self._received(data, endpoint_of(source))
+
+    def send(self, data: bytes, to: Endpoint) -> None:
         """Send a datagram. If the system refuses it, it is dropped without an error."""
+        with contextlib.suppress(OSError):
+            self._sock.sendto(data, socket_address(to))
 
-    def close(self) -> object:
+    def close(self) -> None:
         """Close the socket."""
+        self._sock.close()
 
 
 class Runtime(Protocol):
@@ -211,13 +233,20 @@ class Runtime(Protocol):
         Raises OSError when every port is taken or the address is not this machine's.
         """
 
-    def datagrams(self, sock: Any, received: Callable[[bytes, Endpoint], None]) -> Datagrams:
-        """Read a bound, non-blocking UDP socket. ``received`` is called with each datagram and its
-        source. The runtime owns the socket from then on."""
+    def datagrams(
+        self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
+    ) -> Datagrams:
+        """Read a bound, non-blocking UDP socket. The runtime owns the socket from then on."""
 
     async def resolve(self, host: str, port: int) -> list[Endpoint]:
         """The endpoints of ``host``, a name or an address with or without a zone. Raises
         ``socket.gaierror``."""
+
+
+def settle(future: Future[T] | None, result: T) -> None:
+    """Set the result of ``future``. Does nothing without a future, or when it is done."""
+    if future is not None and not future.done():
+        future.set_result(result)
 
 
 class Signal:
@@ -234,8 +263,7 @@ class Signal:
 
     def set(self) -> None:
         """Wake the coroutine that waits, if any. A later :meth:`wait` does not see it."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        settle(self._waiter, None)
 
     async def wait(self, seconds: float | None = None) -> None:
         """Wait for :meth:`set`, for ``seconds`` at most. None: without an end."""

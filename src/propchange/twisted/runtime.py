@@ -19,8 +19,8 @@ from zope.interface import implementer  # type: ignore[import-untyped] # it has 
 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
-from propchange.driver.runtime import Connection, Transport
-from propchange.driver.sockets import bind, endpoint_of, scoped_host, socket_address
+from propchange.driver.runtime import Connection, Datagrams, Transport
+from propchange.driver.sockets import bind, endpoint_of, scoped_host
 from propchange.driver.timer import Armed
 
 __all__ = [
@@ -138,7 +138,7 @@ class TwistedRuntime:
 
     def datagrams(
         self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
-    ) -> _Datagrams:
+    ) -> Datagrams:
         """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
         return _Datagrams(self.reactor, sock, received)
 
@@ -375,51 +375,26 @@ class _Listening:
             await stopping
 
 
-class _Datagrams:
+class _Datagrams(Datagrams):
     """A UDP socket that the reactor reads."""
 
     def __init__(
         self, reactor: Any, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
     ) -> None:
+        super().__init__(sock, received)
         self._reactor = reactor
-        self._sock = sock
-        self._received = received
+        # What the reactor calls.
+        self.fileno = sock.fileno
+        self.doRead = self.read
+        self.logPrefix = lambda: "propchange"
+        self.connectionLost = lambda reason: self.close()
         reactor.addReader(self)
 
-    def fileno(self) -> int:
-        """For the reactor."""
-        return self._sock.fileno()
-
-    def logPrefix(self) -> str:
-        """For the reactor."""
-        return "propchange"
-
-    def doRead(self) -> None:
-        """For the reactor: a few datagrams in a row, so that a flood does not keep everything else
-        waiting."""
-        for _ in range(16):
-            try:
-                data, source = self._sock.recvfrom(65_536)
-            except OSError:
-                return
-            self._received(data, endpoint_of(source))
-
-    def connectionLost(self, reason: object) -> None:
-        """For the reactor, which ends."""
-        self.close()
-
-    def send(self, data: bytes, to: Endpoint) -> None:
-        """Send a datagram; see :meth:`.Datagrams.send`."""
-        try:
-            self._sock.sendto(data, socket_address(to))
-        except OSError:
-            return
-
     def close(self) -> None:
-        """End the socket."""
+        """Close the socket."""
         if self._sock.fileno() >= 0:
             self._reactor.removeReader(self)
-            self._sock.close()
+            super().close()
 
 
 @lru_cache(maxsize=1024)  # called for every request, with the ends of few connections
