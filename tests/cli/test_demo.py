@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.cli.demo import simulations
+from propchange.cli.demo import Playback, Thermometer
 from propchange.driver.machine import Interfaces
 
 pytestmark = pytest.mark.slow
@@ -78,20 +78,20 @@ def test_seconds_that_cannot_be_are_a_wrong_command_line(propchange: Any, second
 @given(st.integers())
 def test_everything_moves_and_stays_within_its_range(seed: int) -> None:
     seen: dict[str, set[object]] = {}
-    for simulation in simulations(random.Random(seed)):
+    randomness = random.Random(seed)
+    for service in (Thermometer(), Playback()):
         for _ in range(200):
-            simulation.step()
-            for service in simulation.device.services:
-                for variable, value in service.values.items():
-                    seen.setdefault(variable, set()).add(value)
+            service.step(randomness)
+            for variable, value in service.values.items():
+                seen.setdefault(variable, set()).add(value)
 
     assert all(len(values) > 1 for values in seen.values())
     assert all(-20 < value < 60 for value in seen["Temperature"])  # type: ignore[operator] # values are numbers here
 
 
 def test_the_alarm_tells_that_it_is_too_warm() -> None:
-    simulation, _ = simulations(random.Random(1))
-    (thermometer,) = simulation.device.services
+    randomness = random.Random(1)
+    thermometer = Thermometer()
     for _ in range(500):
-        simulation.step()
+        thermometer.step(randomness)
         assert thermometer["Alarm"] == (thermometer["Temperature"] >= 23.0)

@@ -1,4 +1,4 @@
-"""Runs the coroutine of a command: signals, exit status, and one line for an error.
+"""Runs the coroutine of a command: signals, exit status, and a line for an error.
 
 ========  ==========================================================================
 status    meaning
@@ -6,8 +6,8 @@ status    meaning
 0         The command did its work, or a signal ended a command that has no other end.
 1         The network or the device prevented it.
 2         The command line is wrong.
-128 + n   Signal n ended a command that has an end of its own (``--count``,
-          ``--seconds``): 130 for SIGINT, 143 for SIGTERM.
+128 + n   Signal n ended a command before its own end (``--count``, ``--seconds``):
+          130 for SIGINT, 143 for SIGTERM.
 ========  ==========================================================================
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP unsubscribe first. A second SIGINT ends the process at once.
@@ -28,16 +28,11 @@ from propchange.cli.lines import escape
 
 __all__ = ["CommandFailed", "run"]
 
-_SIGNALS = tuple(
-    signal.Signals[name]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if name in signal.Signals.__members__
-)
+_SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 
 class CommandFailed(Exception):
-    """The command cannot go on. The message is one line for the user, ``status`` the exit
-    status."""
+    """The command cannot continue. The message is one line for the user."""
 
     def __init__(self, message: str, *, status: int = 1) -> None:
         super().__init__(message)
@@ -45,8 +40,8 @@ class CommandFailed(Exception):
 
 
 def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
-    """Run ``command`` to its end and return the exit status. ``endless``: only a signal ends it,
-    so a signal is no failure."""
+    """Run ``command`` to its end and return the exit status. ``endless``: only a signal ends the
+    command, so a signal is no failure."""
     # The commands print what the loggers warn of.
     logging.getLogger("propchange").addHandler(logging.NullHandler())
     try:

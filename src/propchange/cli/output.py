@@ -117,11 +117,10 @@ class Writer:
 
     def end(self, error: OSError | ValueError | None = None) -> None:
         """Drop the texts that are put from now on."""
-        if not self.ended.is_set():
-            if isinstance(error, OSError) and error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                self._failure = error
-            self.ended.set()
-            self._taken.set()
+        if isinstance(error, OSError) and error.errno not in (errno.EPIPE, errno.ECONNRESET):
+            self._failure = error
+        self.ended.set()
+        self._taken.set()
 
     def _reader_has_gone(self) -> None:
         assert self._fd is not None

@@ -29,7 +29,7 @@ from propchange.cli.event_printer import EventPrinter
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
-from propchange.cli.output import LineFormat, Writer, output
+from propchange.cli.output import output
 from propchange.cli.terminal import TerminalLines
 
 __all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
@@ -45,15 +45,27 @@ class WatchOptions:
     """The command line of ``propchange watch``."""
 
     url: str
-    services: Sequence[str] = ()
-    json: bool = False
-    raw: bool = False
-    count: int | None = None
-    port: Sequence[int] | None = None
-    callback_host: str | None = None
-    callback_port: int | None = None
-    duration: int = 1800
-    diagnose: bool = False
+    services: Sequence[str]
+    json: bool
+    raw: bool
+    count: int | None
+    diagnose: bool
+    port: Sequence[int] | None
+    callback_host: str | None
+    callback_port: int | None
+    duration: int
+
+    @property
+    def is_udn(self) -> bool:
+        """Whether ``url`` is the UDN of a device."""
+        return self.url[:5].lower() == "uuid:"
+
+    @property
+    def source(self) -> Source:
+        """The name of ``url`` as an event URL without a description: its two halves."""
+        parts = urlsplit(self.url)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        return Source(parts.netloc, path or "/")
 
 
 async def watch(options: WatchOptions) -> None:
@@ -64,16 +76,40 @@ async def watch(options: WatchOptions) -> None:
     if options.diagnose:
         await _diagnose(options)
         return
+    url = options.url
+    not_a_description: Exception | None = None
     writer, form = output(sys.stdout, json=options.json, raw=options.raw)
-    async with writer:
-        printer = EventPrinter(
-            writer,
-            form,
-            count=options.count,
-            keep_messages=options.raw and isinstance(form, TerminalLines),
-        )
-        async with _control_point(options, printer.tap) as control_point:
-            await _watch(control_point, printer, writer, form, options)
+    keep_messages = options.raw and isinstance(form, TerminalLines)
+    printer = EventPrinter(writer, form, count=options.count, keep_messages=keep_messages)
+    async with writer, _control_point(options, printer.tap) as control_point:
+        try:
+            wanted = await _of_device(control_point, options)
+        except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
+            # Without a connection, nothing shows that this is an event URL.
+            if isinstance(error.__cause__, OSError):
+                raise
+            if options.services:
+                raise CommandFailed(
+                    f"--service needs the URL of a device description, and {url} is not the URL "
+                    f"of a device description: {error}"
+                ) from error
+            not_a_description = error
+            wanted = [(options.source, control_point.subscribe_url(url))]
+        for source, _ in wanted:
+            form.expect(source)
+        writer.put(form.begin())
+        try:
+            await printer.run(wanted)
+        except PropchangeError as error:
+            if not_a_description is None:
+                raise
+            tried = str(error)
+            if isinstance(error, SubscriptionRefused):
+                tried = f"SUBSCRIBE was answered with {error.status}"
+            raise CommandFailed(
+                f"{url} is neither the URL of a device description ({not_a_description}) "
+                f"nor an event URL ({tried})"
+            ) from error
 
 
 def _control_point(
@@ -85,100 +121,50 @@ def _control_point(
             callback_host=options.callback_host and options.callback_host.strip("[]"),
             callback_port=options.callback_port,
             duration=options.duration,
-            discovery=_is_udn(options.url),
+            discovery=options.is_udn,
             tap=tap,
         )
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
 
 
-async def _device(control_point: ControlPoint, url: str) -> RemoteDevice:
-    return await (control_point.device(udn=url) if _is_udn(url) else control_point.device(url))
-
-
-def _source_of(url: str) -> Source:
-    """The name of an event URL without a description: its two halves."""
-    parts = urlsplit(url)
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
-    return Source(parts.netloc, path or "/")
-
-
-async def _watch(
-    control_point: ControlPoint,
-    printer: EventPrinter,
-    writer: Writer,
-    form: LineFormat,
-    options: WatchOptions,
-) -> None:
+async def _of_device(control_point: ControlPoint, options: WatchOptions) -> Wanted:
+    """Subscriptions to the services of the device that ``options`` name, or to all that send
+    events."""
     url = options.url
-    not_a_description: Exception | None = None
     try:
-        wanted = _of_device(await _device(control_point, url), options.services)
+        device = await (
+            control_point.device(udn=url) if options.is_udn else control_point.device(url)
+        )
+        sources = sources_of(device)
+        return [
+            (sources[service], service.subscribe(wait=not options.diagnose))
+            for service in _chosen(device, options.services)
+        ]
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
-    except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
-        # Without a connection, nothing shows that this is an event URL.
-        if isinstance(error.__cause__, OSError):
-            raise
-        if options.services:
-            raise CommandFailed(
-                f"--service needs the URL of a device description; {url} is none: {error}"
-            ) from error
-        not_a_description = error
-        wanted = [(_source_of(url), control_point.subscribe_url(url))]
-    for source, _ in wanted:
-        form.expect(source)
-    writer.put(form.begin())
-    try:
-        await printer.run(wanted)
-    except PropchangeError as error:
-        if not_a_description is None:
-            raise
-        tried = str(error)
-        if isinstance(error, SubscriptionRefused):
-            tried = f"SUBSCRIBE was answered with {error.status}"
-        raise CommandFailed(
-            f"{url} is neither the URL of a device description ({not_a_description}) "
-            f"nor an event URL ({tried})"
-        ) from error
 
 
-def _is_udn(url: str) -> bool:
-    return url[:5].lower() == "uuid:"
-
-
-def _of_device(device: RemoteDevice, names: Sequence[str], *, wait: bool = True) -> Wanted:
-    """Subscriptions to the services with these names, or to all that send events."""
+def _chosen(device: RemoteDevice, names: Sequence[str]) -> list[RemoteService]:
     evented = [service for service in device.services if service.event_url]
-    chosen = evented
-    if names:
-        try:
-            chosen = list(dict.fromkeys(device[name] for name in names))
-        except LookupError as error:
-            raise CommandFailed(str(error.args[0])) from error
-        for service in chosen:
-            if service not in evented:
-                others = ", ".join(other.name for other in evented) or "none"
-                problem = service.description.event_url_problem
-                raise CommandFailed(
-                    f"{service.name} of {device.friendly_name} "
-                    f"{f'cannot be subscribed to: {problem}' if problem else 'sends no events'}; "
-                    f"services that do: {others}"
-                )
-    if not chosen:
+    if not names and not evented:
         there = ", ".join(service.name for service in device.services) or "none"
-        problems = [s.description.event_url_problem for s in device.services]
-        raise CommandFailed(
-            "; ".join(
-                (
-                    f"no service of {device.friendly_name} sends events",
-                    f"there are: {there}",
-                    *filter(None, problems),
-                )
+        said = [f"no service of {device.friendly_name} sends events", f"there are: {there}"]
+        problems = [service.description.event_url_problem for service in device.services]
+        raise CommandFailed("; ".join([*said, *filter(None, problems)]))
+    try:
+        chosen = list(dict.fromkeys(device[name] for name in names)) or evented
+    except LookupError as error:
+        raise CommandFailed(str(error.args[0])) from error
+    for service in chosen:
+        if service not in evented:
+            others = ", ".join(other.name for other in evented) or "none"
+            problem = service.description.event_url_problem
+            why = f"cannot be subscribed to: {problem}" if problem else "sends no events"
+            raise CommandFailed(
+                f"{service.name} of {device.friendly_name} {why}; services that do: {others}"
             )
-        )
-    sources = sources_of(device)
-    return [(sources[service], service.subscribe(wait=wait)) for service in chosen]
+    return chosen
 
 
 def sources_of(device: RemoteDevice) -> dict[RemoteService, Source]:
@@ -196,48 +182,38 @@ def sources_of(device: RemoteDevice) -> dict[RemoteService, Source]:
 
 
 async def _diagnose(options: WatchOptions) -> None:
-    url = options.url
     async with _control_point(options) as control_point:
         try:
-            device = await _device(control_point, url)
-            wanted = _of_device(device, options.services, wait=False)
-        except ValueError as error:
-            raise CommandFailed(str(error), status=2) from error
+            wanted = await _of_device(control_point, options)
         except PropchangeError:
-            if _is_udn(url):
+            if options.is_udn:
                 raise
             # A subscription to the URL finds out why it is no description.
-            wanted = [(_source_of(url), control_point.subscribe_url(url, wait=False))]
-        found = await _diagnose_all(control_point, wanted)
+            wanted = [(options.source, control_point.subscribe_url(options.url, wait=False))]
+        limits = control_point.limits
+        seconds = limits.request_seconds + limits.initial_event_seconds + _SPARE_SECONDS
+        found = await asyncio.gather(*(_diagnosed(*each, seconds) for each in wanted))
     _, form = output(sys.stdout, json=options.json)
-    write_diagnoses(sys.stdout, url, found, as_json=isinstance(form, JSONLines))
+    write_diagnoses(sys.stdout, options.url, found, as_json=isinstance(form, JSONLines))
 
 
-async def _diagnose_all(control_point: ControlPoint, wanted: Wanted) -> list[DiagnosisLine]:
-    """Enter the subscriptions, wait for an event of each, and diagnose them.
+async def _diagnosed(source: Source, subscription: Subscription, seconds: float) -> DiagnosisLine:
+    """Enter ``subscription``, made with ``wait=False``, wait for an event, and diagnose it.
 
-    Each must be made with ``wait=False``. The wait ends early with a status other than ACTIVE, and
-    at the latest after the time that a SUBSCRIBE and an initial event may take. Raises
+    The wait ends early with a status other than ACTIVE, and at the latest after ``seconds``. Raises
     CommandFailed for an event URL that cannot be used."""
-    limits = control_point.limits
-    seconds = limits.request_seconds + limits.initial_event_seconds + _SPARE_SECONDS
-
-    async def one(source: Source, subscription: Subscription) -> DiagnosisLine:
-        try:
-            await subscription.__aenter__()
-        except ValueError as error:
-            raise CommandFailed(f"the event URL of {source.service}: {error}") from error
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                async for update in subscription.updates():
-                    if isinstance(update, StatusChange) and update.status is not Status.ACTIVE:
-                        break
-                    if subscription.last_event_in is not None:
-                        break
-        diagnosis = await subscription.diagnose()
-        return DiagnosisLine(now(), source, diagnosis)
-
-    return list(await asyncio.gather(*(one(*each) for each in wanted)))
+    try:
+        await subscription.__aenter__()
+    except ValueError as error:
+        raise CommandFailed(f"the event URL of {source.service}: {error}") from error
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            async for update in subscription.updates():
+                if isinstance(update, StatusChange) and update.status is not Status.ACTIVE:
+                    break
+                if subscription.last_event_in is not None:
+                    break
+    return DiagnosisLine(now(), source, await subscription.diagnose())
 
 
 def write_diagnoses(
@@ -247,31 +223,28 @@ def write_diagnoses(
 
     Raises CommandFailed after that, with the first diagnosis that is not well; also if ``stream``
     cannot be written."""
-    bad = next((each for each in found if not each.diagnosis.well), None)
+    bad = [each for each in found if not each.diagnosis.well]
+    if as_json:
+        services = [each.source._asdict() | diagnosis_object(each.diagnosis) for each in found]
+        text = json_line({"url": url, "well": not bad, "services": services})
+    else:
+        text = "".join(map(_as_lines, found))
     if stream is not None:
-        text = _as_json(url, found) if as_json else "".join(map(_as_lines, found))
         try:
             stream.write(text)
             stream.flush()
         except OSError as error:
             raise CommandFailed(f"cannot write the output: {error.strerror}") from error
-    if bad is not None:
-        of = f"{bad.source.service}: " if len(found) > 1 else ""
-        raise CommandFailed(f"{of}{bad.diagnosis}")
-
-
-def _as_json(url: str, found: Sequence[DiagnosisLine]) -> str:
-    well = all(each.diagnosis.well for each in found)
-    services = [each.source._asdict() | diagnosis_object(each.diagnosis) for each in found]
-    return json_line({"url": url, "well": well, "services": services})
+    if bad:
+        of = f"{bad[0].source.service}: " if len(found) > 1 else ""
+        raise CommandFailed(f"{of}{bad[0].diagnosis}")
 
 
 def _as_lines(each: DiagnosisLine) -> str:
-    facts = [(escape(name), escape(fact)) for name, fact in each.diagnosis.facts.lines()]
-    facts.append(("verdict", each.diagnosis.verdict.value))
+    facts = [*each.diagnosis.facts.lines(), ("verdict", each.diagnosis.verdict.value)]
     if each.diagnosis.well:
-        facts.append(("", escape(str(each.diagnosis))))
+        facts.append(("", str(each.diagnosis)))
     width = max(len(name) for name, _ in facts)
-    lines = [f"{escape(each.source.device)} {escape(each.source.service)}"]
+    lines = [f"{each.source.device} {each.source.service}"]
     lines += [f"  {name:{width}}  {fact}" for name, fact in facts]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{escape(line)}\n" for line in lines)
