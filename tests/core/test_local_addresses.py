@@ -13,7 +13,6 @@ from propchange.core.local_addresses import (
     address_of,
     container_address,
     interface_kind,
-    interface_kind_by_sysfs,
     own_address,
     sharing_network,
     usable_towards,
@@ -131,26 +130,3 @@ def test_a_container_is_known_by_its_interface_and_not_by_its_number_alone(
     address = LocalAddress(host, 0, ip_network(network), "eth0", 2, kind)
 
     assert container_address(address, in_container=in_container) is looks
-
-
-@pytest.mark.parametrize(
-    ("name", "files", "entries", "kind"),
-    [
-        ("eth0", {"iflink": "2\n", "type": "1\n"}, (), K.ORDINARY),
-        ("inside", {"iflink": "9\n", "type": "1\n"}, (), K.VIRTUAL),
-        ("vlan7", {"iflink": "9\n", "type": "1\n"}, ("mtu", "lower_eth0"), K.ORDINARY),
-        ("docker0", {"iflink": "2\n", "type": "1\n"}, ("bridge", "mtu"), K.BRIDGE),
-        ("office", {"iflink": "2\n", "type": "65534\n"}, (), K.TUNNEL),
-        ("wg0", {"iflink": "odd", "type": ""}, (), K.TUNNEL),
-    ],
-)
-def test_an_interface_is_what_linux_says_of_it(
-    name: str, files: dict[str, str], entries: tuple[str, ...], kind: InterfaceKind
-) -> None:
-    assert interface_kind_by_sysfs(name, 2, {"ifindex": "2\n"} | files, entries) is kind
-
-
-def test_another_namespace_s_interface_of_the_same_name_says_nothing() -> None:
-    files = {"ifindex": "2\n", "iflink": "9\n", "type": "1\n"}
-    assert interface_kind_by_sysfs("eth0", 3, files, ()) is K.ORDINARY
-    assert interface_kind_by_sysfs("eth0", 2, {}, ()) is K.ORDINARY

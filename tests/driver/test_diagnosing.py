@@ -6,14 +6,18 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from propchange import Limits
-from propchange.core.diagnosis.facts import Probe, Reach
+from propchange.core.diagnosis.facts import Facts, Probe, Reach
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.core.subscriber.events import Status
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.listener import Listener
@@ -121,6 +125,7 @@ async def test_the_own_listener_is_known_and_the_probe_is_nobody_s_connection(
     assert await driven.run(probes.probe_listener(where)) == Probe(str(where), Reach.ACCEPTED)
     assert len(callers) == 0
     assert not callers.ours
+    assert not probes.targets
     await driven.run(listener.close())
 
 
@@ -150,3 +155,49 @@ async def test_an_own_address_that_is_silent_is_told_in_bounded_time(
     where = Endpoint("127.0.0.1", deaf_port)
     probe = await driven.run(diagnoses(driven, **QUICK).probe_listener(where))
     assert probe == Probe(str(where), Reach.SILENT, "for 0.4 s")
+
+
+# --- the facts ---
+
+HERE = Endpoint("192.0.2.5", 9000)
+OWN = (LocalAddress("192.0.2.5", 0, ip_network("192.0.2.0/24"), "eth0", 2),)
+
+
+async def facts_of(driven: Any, *known: Facts, source: Endpoint | None = None) -> Facts:
+    """The facts of a diagnosis whose protocol knows each of ``known`` in turn."""
+    machine = Machine(
+        in_container=lambda: True, source_towards=lambda device: f"towards {device.host}"
+    )
+    probes = Diagnoses(driven.requests(**QUICK), ConnectionHistory(Limits()), machine)
+    diagnosis = await driven.run(
+        probes.diagnose(iter(known).__next__, listening=[HERE], own=lambda: OWN, source=source)
+    )
+    facts: Facts = diagnosis.facts
+    return facts
+
+
+async def test_what_was_found_of_an_address_that_is_tried_no_more_counts_for_nothing(
+    driven: Any,
+) -> None:
+    url = f"http://127.0.0.1:{closed_port()}/"
+    after = Facts(event_url=url, status=Status.DEAF)
+    before = replace(after, advertised=Endpoint("127.0.0.1", closed_port()))
+    for last, reach in ((before, Reach.REFUSED), (after, None)):
+        found = await facts_of(driven, before, before, last)
+        assert found.device_probe is not None
+        assert found.device_probe.reach is Reach.REFUSED
+        assert (found.self_connect and found.self_connect.reach) is reach
+
+
+async def test_the_surroundings_are_seen_from_where_everything_is_sent(driven: Any) -> None:
+    url = f"http://127.0.0.1:{closed_port()}/"
+    facts = Facts(event_url=url, status=Status.DEAF, device="192.0.2.1")
+    nowhere = replace(facts, device=None)
+    for known, source, seen in (
+        (facts, None, "towards 192.0.2.1"),
+        (facts, Endpoint("127.0.0.1", 0), "127.0.0.1"),
+        (nowhere, None, None),
+    ):
+        found = await facts_of(driven, known, known, known, source=source)
+        assert (found.listening, found.own, found.in_container) == ((HERE,), OWN, True)
+        assert found.source == seen

@@ -64,13 +64,15 @@ def test_an_interface_is_what_the_system_says(tmp_path: Path) -> None:
 def test_another_namespace_s_interface_of_the_same_name_says_nothing(tmp_path: Path) -> None:
     interface(tmp_path, "eth0", 2, link=9)
 
+    (interface(tmp_path, "wg1", 4) / "iflink").write_text("odd")
     assert kind_of("eth0", 3, sysfs=tmp_path) is InterfaceKind.ORDINARY
+    assert kind_of("wg1", 4, sysfs=tmp_path) is InterfaceKind.TUNNEL
     assert kind_of("wg0", 3, sysfs=tmp_path) is InterfaceKind.TUNNEL
 
 
 def test_a_container_leaves_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / ".dockerenv"
-    monkeypatch.setattr(machine, "CONTAINER_MARKS", (str(mark),))
+    monkeypatch.setattr(machine, "_CONTAINER_MARKS", (str(mark),))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     assert not in_container()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -17,17 +17,12 @@ from typing import NamedTuple
 from propchange.core.wire.messages import Endpoint, parse_address
 
 __all__ = [
-    "CONTAINER_MARKS",
-    "CONTAINER_VARIABLE",
-    "SYSFS",
-    "SYSFS_FILES",
     "InterfaceKind",
     "LocalAddress",
     "OnLink",
     "address_of",
     "container_address",
     "interface_kind",
-    "interface_kind_by_sysfs",
     "own_address",
     "sharing_network",
     "usable_towards",
@@ -117,41 +112,6 @@ def interface_kind(
     if named is not None and (named is not InterfaceKind.BRIDGE or bridge or link_type is None):
         return named
     return InterfaceKind.VIRTUAL if paired else InterfaceKind.ORDINARY
-
-
-SYSFS = "/sys/class/net"
-"""Where Linux has a folder for each interface."""
-
-SYSFS_FILES = ("ifindex", "iflink", "type")
-"""Those files in it that say what it is."""
-
-CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
-"""What Docker and Podman leave in the root of a container."""
-
-CONTAINER_VARIABLE = "KUBERNETES_SERVICE_HOST"
-"""The environment variable that Kubernetes sets."""
-
-
-def interface_kind_by_sysfs(
-    name: str, index: int, files: Mapping[str, str], entries: Iterable[str]
-) -> InterfaceKind:
-    """What an interface is, by what Linux says of it and elsewhere by its name. ``files`` are the
-    contents of :data:`SYSFS_FILES`, ``entries`` the names of all that is in its folder; empty where
-    that is not to be had."""
-    numbers = {each: int(text) for each, text in files.items() if text.strip().isdecimal()}
-    number = numbers.get("ifindex")
-    if number is None or number != index:
-        # Not Linux, or /sys shows another network namespace.
-        return interface_kind(name)
-    entries = tuple(entries)
-    return interface_kind(
-        name,
-        link_type=numbers.get("type"),
-        bridge="bridge" in entries,
-        # The other end of a VLAN or a MACVLAN is its parent, and stands there by its name.
-        paired=numbers.get("iflink") != number
-        and not any(entry.startswith("lower_") for entry in entries),
-    )
 
 
 def address_of(host: str) -> IPv4Address | IPv6Address | None:

@@ -11,21 +11,14 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from propchange.core.diagnosis.facts import (
-    Facts,
-    OwnProbes,
-    Probe,
-    Reach,
-    failed_probe,
-    with_probes,
-    with_surroundings,
-)
+from propchange.core.diagnosis.facts import Facts, Probe, Reach, failed_probe
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
-from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.urls import scoped
 from propchange.driver.machine import Machine
 from propchange.driver.requests import Requests, locate, words_of
@@ -48,13 +41,16 @@ class Diagnoses:
         self._limits = requests.limits
         self._callers = callers
         self._machine = machine
-        self._own = OwnProbes(lambda: secrets.token_urlsafe(16))
         self._running = 0
         self._waiting: list[Signal] = []
-        self.targets = self._own.targets
-        """The targets of the requests to the own listener that are under way."""
-        self.answer = self._own.answer
+        self._asked: dict[str, bool] = {}
+        self.targets = self._asked.keys()
+        """The secret targets of the pending requests to the own listener."""
+
+    def answer(self, request: Request) -> Response:
         """For the listener: the answer to a request for one of :attr:`targets`."""
+        self._asked[request.target] = True
+        return Response(200, ((b"CONTENT-LENGTH", b"0"),), close=True)
 
     async def diagnose(
         self,
@@ -64,9 +60,9 @@ class Diagnoses:
         own: Callable[[], tuple[LocalAddress, ...]],
         source: Endpoint | None,
     ) -> Diagnosis:
-        """The verdict on a subscription. ``known`` gives what its protocol knows, ``own`` the
-        addresses of this machine. ``listening`` is where the listener listens, empty if that is
-        not known. ``source`` is the address that everything is sent from, None for the system's
+        """The verdict on a subscription. ``known`` gives the facts that its protocol knows, ``own``
+        the addresses of this machine. ``listening`` are the endpoints of the listener, empty if
+        unknown. ``source`` is the address that all requests are sent from, None for the system's
         choice.
 
         Connecting takes ``limits.diagnosis_seconds`` at most, once its turn has come."""
@@ -77,16 +73,11 @@ class Diagnoses:
             facts = await self._connect(known, bool(listening), source)
         finally:
             self._end_turn()
-        return diagnose(
-            with_surroundings(
-                facts,
-                listening=listening,
-                own=own(),
-                in_container=self._machine.in_container(),
-                source=source,
-                source_towards=self._machine.source_towards,
-            )
-        )
+        chosen = None if source is None else source.host
+        if source is None and facts.device is not None:
+            chosen = self._machine.source_towards(Endpoint(facts.device, 0))
+        facts = replace(facts, in_container=self._machine.in_container(), source=chosen)
+        return diagnose(replace(facts, listening=tuple(listening), own=own()))
 
     async def _take_turn(self) -> None:
         while self._running >= self._limits.diagnoses:
@@ -106,17 +97,18 @@ class Diagnoses:
     async def _connect(
         self, known: Callable[[], Facts], listens: bool, source: Endpoint | None
     ) -> Facts:
-        """What is known after connecting, with what connecting came to."""
-        before = known()
-        if before.advertised is None or not listens:
-            device = await self.probe_device(before.event_url, source)
-            return with_probes(before, known(), device, None)
+        before, to_us = known(), None
         to_device = self._runtime.start(self.probe_device(before.event_url, source))
         try:
-            to_us = await self.probe_listener(before.advertised)
-            return with_probes(before, known(), await to_device, to_us)
+            if before.advertised is not None and listens:
+                to_us = await self.probe_listener(before.advertised)
+            device = await to_device
         finally:
             to_device.cancel()
+        after = known()
+        if after.advertised != before.advertised:
+            to_us = None  # CALLBACK has changed during the probe
+        return replace(after, device_probe=device, self_connect=to_us)
 
     async def probe_device(self, url: str, source: Endpoint | None) -> Probe:
         """Connect to the host and port of ``url``, from the address of ``source`` if given, and end
@@ -139,7 +131,8 @@ class Diagnoses:
         """See whether the own listener answers at ``advertised``, whose host may be a name."""
         until = self._runtime.now() + self._limits.diagnosis_seconds
         probe = Probe(str(advertised), Reach.UNRESOLVED)
-        target = self._own.begin()
+        target = f"/{secrets.token_urlsafe(16)}"
+        self._asked[target] = False
         try:
             found = [advertised]
             if not is_address(advertised.host):
@@ -151,7 +144,7 @@ class Diagnoses:
         except socket.gaierror as error:
             return Probe(probe.where, Reach.UNRESOLVED, words_of(error))
         finally:
-            self._own.end(target)
+            del self._asked[target]
         return probe
 
     async def _ask_ourselves(
@@ -173,8 +166,7 @@ class Diagnoses:
         finally:
             exchange.end()
             self._callers.ours.discard(port)
-        come = self._own.has_come(target)
-        return Probe(where, Reach.ACCEPTED if come else Reach.SOMEBODY_ELSE)
+        return Probe(where, Reach.ACCEPTED if self._asked[target] else Reach.SOMEBODY_ELSE)
 
     def _failed(self, where: str, error: ConnectionFailed) -> Probe:
         cause = error.__cause__

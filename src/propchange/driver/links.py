@@ -36,6 +36,8 @@ EVERYTHING = "ssdp:all"
 _AGAIN_SECONDS = 0.4
 """Seconds until a search is sent again: a datagram may be lost (UDA 2.0 §1.3.2)."""
 
+_GROUPS = {4: IPV4_GROUP, 6: IPV6_LINK_LOCAL_GROUP}
+
 _TTL = 2
 """TTL of a datagram to the group (UDA 2.0 §1.2.2)."""
 
@@ -219,8 +221,9 @@ class LinkSockets:
     def search(self, target: str) -> None:
         """Send an M-SEARCH for ``target`` to the group, and once more a little later. Raises
         ValueError for a target that no header can carry."""
-        packet = search_request(target, self._policy, group=_group(self.address)).encode()
-        to = _group_endpoint(self.address)
+        group = _GROUPS[self.address.network.version]
+        packet = search_request(target, self._policy, group=group).encode()
+        to = group._replace(scope=self.address.scope)
 
         def again() -> None:
             self._again.discard(armed)
@@ -240,20 +243,10 @@ class LinkSockets:
             self._received(self.address, source, advertisement)
 
 
-def _group(address: LocalAddress) -> str:
-    return IPV4_GROUP if address.network.version == 4 else IPV6_LINK_LOCAL_GROUP
-
-
-def _group_endpoint(address: LocalAddress) -> Endpoint:
-    host, _, port = _group(address).rpartition(":")
-    return Endpoint(host.strip("[]"), int(port), address.scope)
-
-
 def ssdp_socket(address: LocalAddress, *, listening: bool) -> socket.socket:
     """A socket that sends to the group from ``address``. With ``listening`` it is bound to port
     1900 and receives the datagrams to the group, else the system chooses its port. Raises
     OSError."""
-    group = _group_endpoint(address)
     six = address.network.version == 6
     sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
     try:
@@ -272,6 +265,7 @@ def ssdp_socket(address: LocalAddress, *, listening: bool) -> socket.socket:
         if not listening:
             sock.bind(socket_address(address.endpoint))
             return sock
+        group = _GROUPS[address.network.version]
         # Both: BSDs share a multicast port by the second, Linux by either.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "SO_REUSEPORT"):

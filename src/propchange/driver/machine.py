@@ -16,16 +16,7 @@ from typing import Any
 
 import ifaddr
 
-from propchange.core.local_addresses import (
-    CONTAINER_MARKS,
-    CONTAINER_VARIABLE,
-    SYSFS,
-    SYSFS_FILES,
-    InterfaceKind,
-    LocalAddress,
-    OnLink,
-    interface_kind_by_sysfs,
-)
+from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink, interface_kind
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT
@@ -53,6 +44,9 @@ decides how often it is asked for."""
 # (UDA 2.0 §1.1.2; RFC 5737).
 _TOWARDS = (Endpoint("239.255.255.250", 1900), Endpoint("192.0.2.1", 1900))
 
+_CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+"""Files in the root of a container of Docker and of Podman."""
+
 _LOOPBACK = LocalAddress("127.0.0.1", 0, IPv4Network("127.0.0.0/8"), "lo", 0)
 
 
@@ -77,20 +71,29 @@ def product(uda: str) -> str:
     return server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}")
 
 
-def kind_of(interface: str, index: int, *, sysfs: Path = Path(SYSFS)) -> InterfaceKind:
+@functools.lru_cache(maxsize=256)
+def kind_of(name: str, index: int, *, sysfs: Path = Path("/sys/class/net")) -> InterfaceKind:
     """The kind of an interface: by ``sysfs`` on Linux, elsewhere by its name."""
-    of_it = sysfs / interface
+    folder = sysfs / name
     try:
-        entries = os.listdir(of_it)
-        files = {name: (of_it / name).read_text("ascii") for name in SYSFS_FILES}
+        numbers = [
+            int((folder / file).read_text("ascii")) for file in ("ifindex", "iflink", "type")
+        ]
+        entries = os.listdir(folder)
     except (OSError, ValueError):
-        entries, files = [], {}
-    return interface_kind_by_sysfs(interface, index, files, entries)
+        return interface_kind(name)
+    number, other_end, link_type = numbers
+    if number != index:  # /sys shows another network namespace
+        return interface_kind(name)
+    # The other end of a VLAN or a MACVLAN is its parent, which has an entry "lower_<name>".
+    paired = other_end != number and not any(entry.startswith("lower_") for entry in entries)
+    return interface_kind(name, link_type=link_type, bridge="bridge" in entries, paired=paired)
 
 
 def in_container() -> bool:
-    """Whether this program seems to run in a container: its files say so, or Kubernetes does."""
-    return any(map(os.path.exists, CONTAINER_MARKS)) or CONTAINER_VARIABLE in os.environ
+    """Whether this program seems to run in a container of Docker, Podman or Kubernetes."""
+    marks = any(map(os.path.exists, _CONTAINER_MARKS))
+    return marks or "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def source_towards(device: Endpoint) -> str | None:
@@ -143,7 +146,6 @@ class Interfaces:
         self._adapters = adapters
         self._source_towards = source_towards
         self._kind_of = kind_of
-        self._kinds: dict[tuple[str, int], InterfaceKind] = {}
         self._read_at: float | None = None
         self._addresses: tuple[LocalAddress, ...] = ()
         self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
@@ -162,11 +164,9 @@ class Interfaces:
         return self._addresses
 
     def _read(self, adapters: Iterable[Any]) -> Iterator[LocalAddress]:
-        before, self._kinds = self._kinds, {}
         for adapter in adapters:
             name, index = adapter.nice_name, adapter.index or 0
-            kind = before.get((name, index)) or self._kind_of(name, index)
-            self._kinds[name, index] = kind
+            kind = self._kind_of(name, index)
             for ip in adapter.ips:
                 host = ip.ip if isinstance(ip.ip, str) else ip.ip[0].partition("%")[0]
                 interface = ip_interface(f"{host}/{ip.network_prefix}")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.wire.messages import HeaderPairs
+from propchange.core.wire.messages import Endpoint, HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
 
@@ -36,11 +36,11 @@ __all__ = [
 NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
 """The namespace of the network location signature, as OPT declares it (UDA 2.0 §A.4)."""
 
-IPV4_GROUP = "239.255.255.250:1900"
-"""HOST of messages to the multicast group (UDA 2.0 §1.2.2)."""
+IPV4_GROUP = Endpoint("239.255.255.250", 1900)
+"""The multicast group (UDA 2.0 §1.2.2)."""
 
-IPV6_LINK_LOCAL_GROUP = "[FF02::C]:1900"
-"""HOST of a message to the group of one link over IPv6, without a zone (UDA 2.0 §A.3)."""
+IPV6_LINK_LOCAL_GROUP = Endpoint("FF02::C", 1900)
+"""The multicast group of one link over IPv6, in HOST without a zone (UDA 2.0 §A.3)."""
 
 MX_SECONDS = 2
 """Seconds over which devices spread their answers to a search (UDA 2.0 §1.3.2)."""
@@ -239,7 +239,7 @@ class SSDPMessage(NamedTuple):
 
 
 def search_request(
-    target: str, policy: SubscriberPolicy, *, group: str = IPV4_GROUP
+    target: str, policy: SubscriberPolicy, *, group: Endpoint = IPV4_GROUP
 ) -> SSDPMessage:
     """The M-SEARCH for ``target``, a UDN, a device or service type or ``ssdp:all``, to ``group``
     (UDA 2.0 §1.3.2). ``policy`` gives USER-AGENT, from UDA 1.1 on, and CPFN.UPNP.ORG, in 2.0.
@@ -247,7 +247,12 @@ def search_request(
     Raises ValueError for a target that no header can carry."""
     if not target or not target.isprintable():
         raise ValueError(f"{target!r} is nothing that can be searched for")
-    headers = [("HOST", group), ("MAN", '"ssdp:discover"'), ("MX", str(MX_SECONDS)), ("ST", target)]
+    headers = [
+        ("HOST", str(group)),
+        ("MAN", '"ssdp:discover"'),
+        ("MX", str(MX_SECONDS)),
+        ("ST", target),
+    ]
     if policy.uda != "1.0":
         headers.append(("USER-AGENT", policy.user_agent))
     if policy.uda == "2.0":
@@ -277,7 +282,7 @@ class Announcement:
     search_port: int | None = None
     nls: str | None = None
     secure_location: str | None = None
-    host: str = IPV4_GROUP
+    host: str = str(IPV4_GROUP)
 
     def __post_init__(self) -> None:
         """Refuse values that a receiver would not understand."""

@@ -1,15 +1,14 @@
 """The facts of a diagnosis: a subscription, its device, this machine and the network between.
 
-:func:`known_facts` has those that the protocol knows. :func:`with_probes` adds the results of
-connecting, :func:`with_surroundings` the facts of this machine.
+:func:`known_facts` has those that the protocol knows. A runtime adds the results of connecting and
+the facts of this machine.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import errno
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -27,11 +26,10 @@ from propchange.core.subscriber.connection_history import AddressHistory, Connec
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import FailedAttempt, SubscriptionRecord
-from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.messages import Endpoint
 
 __all__ = [
     "Facts",
-    "OwnProbes",
     "Probe",
     "Reach",
     "RefusedNotify",
@@ -39,8 +37,6 @@ __all__ = [
     "failed_probe",
     "known_facts",
     "refusal_in_words",
-    "with_probes",
-    "with_surroundings",
 ]
 
 
@@ -359,7 +355,7 @@ def _since(then: float | None, asked_at: float) -> bool:
     return then is not None and then >= asked_at
 
 
-# --- probes: connections to the device and to the own listener ---
+# --- probes: attempts to connect to the device and to the own listener ---
 
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED)
 
@@ -373,61 +369,3 @@ def failed_probe(where: str, number: int | None, words: str) -> Probe:
     if number in _REFUSED:
         return Probe(where, Reach.REFUSED, "" if number == errno.ECONNREFUSED else words)
     return Probe(where, Reach.SILENT if number in _ABSENT else Reach.UNREACHABLE, words)
-
-
-class OwnProbes:
-    """Requests to the own listener, each with a secret target."""
-
-    def __init__(self, new_token: Callable[[], str]) -> None:
-        self._new_token = new_token
-        self._come: dict[str, bool] = {}
-        self.targets = self._come.keys()
-        """The targets of the pending requests."""
-
-    def begin(self) -> str:
-        """The target of a new request. Call :meth:`end` with it later."""
-        target = f"/{self._new_token()}"
-        self._come[target] = False
-        return target
-
-    def answer(self, request: Request) -> Response:
-        """For the listener: the answer to a request for one of :attr:`targets`."""
-        self._come[request.target] = True
-        return Response(200, ((b"CONTENT-LENGTH", b"0"),), close=True)
-
-    def has_come(self, target: str) -> bool:
-        """Whether the listener has received the request. If not, another program answers there."""
-        return self._come[target]
-
-    def end(self, target: str) -> None:
-        """Forget the request for ``target``."""
-        del self._come[target]
-
-
-def with_probes(
-    before: Facts, after: Facts, device_probe: Probe | None, self_connect: Probe | None
-) -> Facts:
-    """``after`` with the results of two probes. ``before`` are the facts from before the probes."""
-    if after.advertised != before.advertised:
-        self_connect = None  # CALLBACK has changed during the probe.
-    return dataclasses.replace(after, device_probe=device_probe, self_connect=self_connect)
-
-
-def with_surroundings(
-    facts: Facts,
-    *,
-    listening: Sequence[Endpoint],
-    own: tuple[LocalAddress, ...],
-    in_container: bool,
-    source: Endpoint | None,
-    source_towards: Callable[[Endpoint], str | None],
-) -> Facts:
-    """``facts`` with the facts of this machine: where it listens, its addresses, and whether it is
-    a container. ``source`` is the address that all requests are sent from. None: the system chooses
-    it, and ``source_towards`` returns its choice for a device."""
-    chosen = None if source is None else source.host
-    if source is None and facts.device is not None:
-        chosen = source_towards(Endpoint(facts.device, 0))
-    return dataclasses.replace(
-        facts, listening=tuple(listening), own=own, in_container=in_container, source=chosen
-    )
