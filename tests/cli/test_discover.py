@@ -16,7 +16,7 @@ import pytest
 
 from propchange import Device, Service, StateVariable, host
 from propchange.asyncio.remote import Sighting
-from propchange.cli.discover import DiscoverOptions, _nothing
+from propchange.cli.discover import _nothing
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.terminal import TerminalLines
 from propchange.driver.sightings import SightingKind
@@ -99,8 +99,8 @@ def test_a_description_that_cannot_be_had_is_said(bench: Any, propchange: Any) -
 
 
 def test_without_an_interface_for_multicast_that_is_said() -> None:
-    assert "no interface of this machine" in _nothing(DiscoverOptions(), ())
-    endless = _nothing(DiscoverOptions(seconds=0), ("192.0.2.1",))
+    assert "no interface of this machine" in _nothing(5.0, None, ())
+    endless = _nothing(0, None, ("192.0.2.1",))
     assert endless.startswith("no device has answered (searched from 192.0.2.1)")
 
 

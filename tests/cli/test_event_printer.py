@@ -42,11 +42,6 @@ class Form:
         self.lines: list[EventLine | StatusLine | DiagnosisLine] = []
         self._grown = asyncio.Event()
 
-    def expect(self, source: Source) -> None: ...
-
-    def begin(self) -> str:
-        return ""
-
     def event(self, line: EventLine) -> str:
         return self._keep(line)
 

@@ -102,7 +102,4 @@ def test_what_belongs_to_no_service_or_device_has_null() -> None:
 
 
 def test_nothing_stands_before_the_first_object() -> None:
-    form = JSONLines()
-    form.expect(SOURCE)
-
-    assert form.begin() == ""
+    assert JSONLines().begin([SOURCE]) == ""

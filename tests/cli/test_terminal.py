@@ -43,8 +43,7 @@ def test_a_line_has_time_device_service_seq_variable_and_value(form: TerminalLin
 
 
 def test_the_columns_stand_below_their_names(form: TerminalLines) -> None:
-    form.expect(SOURCE)
-    names = form.begin()
+    names = form.begin([SOURCE])
     line = form.event(EventLine(NOON, SOURCE, event(change("Volume", "loud"))))
 
     for name, text in [("time", "12:"), ("device", "Workb"), ("service", "Therm"), ("SEQ", "  7")]:
@@ -66,7 +65,7 @@ def test_each_variable_of_an_event_has_a_line_and_the_first_says_where_from(
 
 
 def test_wide_characters_count_twice(form: TerminalLines) -> None:
-    form.expect(Source("温度計", "S"))
+    form.begin([Source("温度計", "S")])
     wide = form.event(EventLine(NOON, Source("温度計", "S"), event(change("V", 1))))
     narrow = form.event(EventLine(NOON, Source("abcdef", "S"), event(change("V", 1))))
 
@@ -121,9 +120,8 @@ def test_nothing_from_the_network_controls_a_terminal_in_colour(
     message = Request(
         "NOTIFY", "/" + evil, [(b"SID", b"\x1b[31m\x9b"), (b"X", b"[b]")], b"\x1b[0m\xff\xc2\x9b"
     )
-    form.expect(source)
     shown = (
-        form.begin()
+        form.begin([source])
         + form.event(EventLine(NOON, source, event(Change(evil, evil, 0, 1, evil, evil)), message))
         + form.status(StatusLine(NOON, source, "deaf", evil))
     )

@@ -13,7 +13,11 @@ _NEEDED = ("click", "rich")
 def main() -> None:
     """The console script. Raises SystemExit with the exit status."""
     try:
-        from propchange.cli.app import app
+        import click
+
+        from propchange.cli.demo import demo
+        from propchange.cli.discover import discover
+        from propchange.cli.watch import watch
     except KeyboardInterrupt:
         sys.exit(130)
     except ImportError as error:
@@ -28,4 +32,10 @@ def main() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    app = click.Group(
+        commands=[demo, discover, watch],
+        help="UPnP eventing (GENA): find devices and print their events.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    click.version_option(package_name="propchange", message="propchange %(version)s")(app)
     app()

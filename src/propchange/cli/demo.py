@@ -11,9 +11,11 @@ import contextlib
 import random
 import sys
 
+import click
+
 from propchange import ControlPoint, Device, HostedDevice, Service, StateVariable, host
 from propchange.cli.event_printer import EventPrinter
-from propchange.cli.exit_status import CommandFailed
+from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import Source
 from propchange.cli.output import output
 from propchange.cli.watch import sources_of
@@ -73,7 +75,28 @@ class Playback(Service, type="urn:example-org:service:Playback:1"):
                 self.transport_state = "PLAYING"
 
 
-async def demo(seconds: float | None, *, lan: bool = False) -> None:
+@click.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    help="End after this many seconds. Without it, Ctrl-C ends the demo.",
+)
+@click.option(
+    "--lan",
+    is_flag=True,
+    help="Host the devices at an address that other machines can reach, instead of on the loopback "
+    "interface. The URLs are printed.",
+)
+def demo(seconds: float | None, lan: bool) -> None:
+    """Simulate two devices and print their events.
+
+    A control point subscribes to a thermometer and a media renderer over real sockets of this
+    machine. If the output is no terminal, demo prints JSON Lines, as watch does.
+    """
+    sys.exit(run(_demo(seconds, lan=lan), endless=seconds is None))
+
+
+async def _demo(seconds: float | None, *, lan: bool) -> None:
     """Run the demo for ``seconds``, or without an end. ``lan``: at an address that other machines
     can reach. Raises CommandFailed if there is no such address."""
     address = Interfaces().default_address() if lan else _LOOPBACK
@@ -87,9 +110,7 @@ async def demo(seconds: float | None, *, lan: bool = False) -> None:
         ControlPoint(interface=address, tap=printer.tap) as control_point,
     ):
         simulated = (("Thermometer", Thermometer(), 0.6), ("Media renderer", Playback(), 0.9))
-        for name, service, _ in simulated:
-            form.expect(Source(name, type(service).__name__))
-        writer.put(form.begin())
+        writer.put(form.begin(Source(name, type(each).__name__) for name, each, _ in simulated))
         wanted = []
         for name, service, interval in simulated:
             device = Device(name, services=[service], model_name="propchange demo")

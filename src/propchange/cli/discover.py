@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
+from typing import Any
+
+import click
 
 from propchange import ControlPoint, DeviceDescription, PropchangeError, Sighting, SightingKind
-from propchange.cli.exit_status import CommandFailed
+from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.output import LineFormat, Writer, output
 
-__all__ = ["DiscoverOptions", "discover"]
+__all__ = ["discover"]
 
 _READERS = 16
 """Descriptions that are read at the same time."""
@@ -20,30 +22,47 @@ _LAST_SECONDS = 3.0
 """How long the descriptions of the last devices may take after the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoverOptions:
-    """The command line of ``propchange discover``. ``seconds`` 0: until a signal ends it."""
+@click.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="Listen for this many seconds. With 0, Ctrl-C ends the search.",
+)
+@click.option(
+    "--type",
+    metavar="T",
+    help="Print only devices with this device or service type, embedded ones included. A whole "
+    "type, or a short name such as MediaRenderer.",
+)
+@click.option("--json", is_flag=True, help="Print JSON Lines, on a terminal too.")
+@click.option(
+    "--interface", metavar="I", help="Search from this interface only: a name or an address."
+)
+def discover(seconds: float, **options: Any) -> None:
+    """Search for devices and print each of them.
 
-    seconds: float = 5.0
-    type: str | None = None
-    json: bool = False
-    interface: str | None = None
+    A device is printed as it appears, with its services that send events. The exit status is 1 if
+    no device is found.
+    """
+    sys.exit(run(_discover(seconds, **options), endless=not seconds))
 
 
-async def discover(options: DiscoverOptions) -> None:
-    """Print devices for ``options.seconds``.
+async def _discover(seconds: float, *, type: str | None, json: bool, interface: str | None) -> None:
+    """Print devices for ``seconds``, or with 0 until a signal.
 
     Raises CommandFailed if no device was found, or a PropchangeError, with a sentence for the
     user."""
-    writer, form = output(sys.stdout, json=options.json)
-    control_point = ControlPoint(discovery=True, interface=options.interface)
+    writer, form = output(sys.stdout, json=json)
+    control_point = ControlPoint(discovery=True, interface=interface)
     async with writer, control_point:
         devices = _Devices(control_point, writer, form)
-        await writer.run(devices.see(options.type), options.seconds or None)
+        await writer.run(devices.see(type), seconds or None)
         await devices.finish()
         writer.check()
         if not devices.number and not writer.ended.is_set():
-            raise CommandFailed(_nothing(options, control_point.discovery_links))
+            raise CommandFailed(_nothing(seconds, type, control_point.discovery_links))
 
 
 class _Devices:
@@ -96,16 +115,16 @@ class _Devices:
         self._writer.put(self._form.device(DeviceLine(now(), sighting, description, problem)))
 
 
-def _nothing(options: DiscoverOptions, addresses: tuple[str, ...]) -> str:
+def _nothing(seconds: float, type: str | None, addresses: tuple[str, ...]) -> str:
     if not addresses:
         return (
             "no device can be found: no interface of this machine has an address from which "
             "multicast can be sent"
         )
-    device = "no device" if options.type is None else f"no device with the type {options.type}"
-    seconds = f" within {options.seconds:g} s" if options.seconds else ""
+    device = "no device" if type is None else f"no device with the type {type}"
+    within = f" within {seconds:g} s" if seconds else ""
     return (
-        f"{device} has answered{seconds} (searched from {', '.join(addresses)}). Check that the "
+        f"{device} has answered{within} (searched from {', '.join(addresses)}). Check that the "
         "device is on the same network and that a firewall lets UDP port 1900 through both ways; "
         "multicast reaches neither the network of a container nor a guest Wi-Fi"
     )

@@ -93,11 +93,11 @@ class EventPrinter:
     ) -> None:
         try:
             await subscription.__aenter__()
-        except PropchangeError as error:
-            self._fail(source, error)
-            return
-        except ValueError as error:
-            self._fail(source, DescriptionError(f"the event URL of {source.service}: {error}"))
+        except (PropchangeError, ValueError) as error:
+            if isinstance(error, ValueError):
+                error = DescriptionError(f"the event URL of {source.service}: {error}")
+            self._failures.append((source, error))
+            self._print_failures()
             return
         if subscription.service is not None and subscription.record.convert is None:
             self.status(source, "untyped", "no service description: the values are texts")
@@ -197,10 +197,6 @@ class EventPrinter:
         if duration != inf:
             until, reason = now() + timedelta(seconds=duration), f"{duration:g} s"
         self.status(self._source_of(record), status, reason + more, until)
-
-    def _fail(self, source: Source, error: PropchangeError) -> None:
-        self._failures.append((source, error))
-        self._print_failures()
 
     def _print_failures(self) -> None:
         """Print the services that cannot be subscribed to, unless that is all of them."""

@@ -31,6 +31,7 @@ says why, and ``friendly_name``, ``device_type`` and ``evented`` are null.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 
 from propchange import Diagnosis
@@ -54,10 +55,7 @@ class JSONLines:
     def __init__(self, *, raw: bool = False) -> None:
         self._raw = raw
 
-    def expect(self, source: Source) -> None:
-        """Do nothing: there are no columns."""
-
-    def begin(self) -> str:
+    def begin(self, sources: Iterable[Source]) -> str:
         """Return nothing: there is no head."""
         return ""
 

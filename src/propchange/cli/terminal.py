@@ -3,6 +3,7 @@ terminal has colours."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TextIO
 
@@ -46,23 +47,19 @@ class TerminalLines:
         self._widths = {name: len(name) for name in ("device", "service", "variable")}
         self._deaf: set[Source | None] = set()
 
-    def expect(self, source: Source) -> None:
-        """Widen the columns for the names of ``source``."""
-        self._widen("device", escape(source.device))
-        self._widen("service", escape(source.service))
-
-    def begin(self) -> str:
-        """The names of the columns."""
-        device, service, variable = (self._padded(name, name) for name in self._widths)
-        head = f"{'time':12}  {device}  {service}  SEQ  {variable}  value"
-        return self._rendered([Text(head, "dim")])
+    def begin(self, sources: Iterable[Source]) -> str:
+        """The names of the columns, wide enough for the names of ``sources``."""
+        for device, service in sources:
+            self._widen(device=escape(device), service=escape(service))
+        names = [self._padded(name, name) for name in self._widths]
+        return self._rendered([Text("{:12}  {}  {}  SEQ  {}  value".format("time", *names), "dim")])
 
     def event(self, line: EventLine) -> str:
         """One line per variable. Only the first line has time, device, service and SEQ."""
         event, raw = line.event, self._raw
         named = [(escape(name), change) for name, change in named_changes(event, raw=raw)]
         for name, _ in named:
-            self._widen("variable", name)
+            self._widen(variable=name)
         start = self._start(line.time, line.source)
         start.append(f"  {'-' if event.seq is None else event.seq:>3}", "cyan")
         lines = [start, *(Text(" " * start.cell_len) for _ in named[1:])]
@@ -134,9 +131,8 @@ class TerminalLines:
         return self._rendered([head, Text(f"    {url}"), Text(f"    {udn}", "dim"), events])
 
     def _start(self, time: datetime, source: Source | None) -> Text:
-        if source is not None:
-            self.expect(source)
         device, service = map(escape, source or ("", ""))
+        self._widen(device=device, service=service)
         return Text.assemble(
             (time.time().isoformat("milliseconds"), "dim"),
             (f"  {self._padded('device', device)}", "magenta"),
@@ -152,8 +148,9 @@ class TerminalLines:
         if change.value is None and not self._raw:
             text.append("  (undeclared, or not of its declared type)", "dim")
 
-    def _widen(self, column: str, text: str) -> None:
-        self._widths[column] = min(_WIDEST, max(self._widths[column], cell_len(text)))
+    def _widen(self, **texts: str) -> None:
+        for column, text in texts.items():
+            self._widths[column] = min(_WIDEST, max(self._widths[column], cell_len(text)))
 
     def _padded(self, column: str, text: str) -> str:
         return text + " " * (self._widths[column] - cell_len(text))

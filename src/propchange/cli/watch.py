@@ -9,8 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 from urllib.parse import urlsplit
+
+import click
 
 from propchange import (
     ConnectionFailed,
@@ -26,11 +28,12 @@ from propchange import (
     SubscriptionRefused,
 )
 from propchange.cli.event_printer import EventPrinter
-from propchange.cli.exit_status import CommandFailed
+from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
 from propchange.cli.output import output
 from propchange.cli.terminal import TerminalLines
+from propchange.driver.sockets import ports_of
 
 __all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
 
@@ -68,7 +71,86 @@ class WatchOptions:
         return Source(parts.netloc, path or "/")
 
 
-async def watch(options: WatchOptions) -> None:
+def _ports(text: str) -> Sequence[int]:
+    """``P`` or ``P-Q`` as the ports for :class:`propchange.ControlPoint`."""
+    first, dash, last = text.partition("-")
+    if not first.isdecimal() or not (last.isdecimal() or not dash):
+        raise click.BadParameter("give a port or a range of ports, such as 49152 or 49152-49200")
+    try:
+        return ports_of(range(int(first), int(last or first) + 1))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("url")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME",
+    help="Watch this service, by its short name, serviceId or type. Can be repeated. Without it, "
+    "watch all services that send events.",
+)
+@click.option("--json", is_flag=True, help="Print JSON Lines, on a terminal too.")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="Print values as the texts received. On a terminal, print each NOTIFY too.",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1), help="End after this many events of all services."
+)
+@click.option(
+    "--diagnose",
+    is_flag=True,
+    help="Say whether events arrive and, if not, why and what to do, with the facts. Then end. The "
+    "exit status is 0 if events arrive.",
+)
+@click.option(
+    "--port",
+    metavar="P[-Q]",
+    type=_ports,
+    help="Receive events on this port, or on the first free port of this range: the one to open in "
+    "a firewall. Without it, on any free port.",
+)
+@click.option(
+    "--callback-host",
+    metavar="H",
+    help="Let devices send events to this address instead of the one that connects to them (NAT, "
+    "containers).",
+)
+@click.option(
+    "--callback-port",
+    metavar="P",
+    type=click.IntRange(1, 65535),
+    help="Let devices send events to this port. Events are received on it too, unless --port is "
+    "given.",
+)
+@click.option(
+    "--duration",
+    metavar="S",
+    type=click.IntRange(1, 31_536_000),  # a year
+    default=1800,
+    show_default=True,
+    help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed before it ends. "
+    "It does not end watch.",
+)
+def watch(**options: Any) -> None:
+    """Print the events of a device's services.
+
+    Subscribes to the services, and prints the status of the subscriptions too.
+
+    URL is the URL of a device description, an event URL, or the UDN of a device (uuid:…). A device
+    with that UDN is searched for, and followed to a new address.
+
+    Ctrl-C unsubscribes and ends with exit status 0, or 130 before --count is reached.
+    """
+    wanted = WatchOptions(**options)
+    sys.exit(run(_watch(wanted), endless=wanted.count is None and not wanted.diagnose))
+
+
+async def _watch(options: WatchOptions) -> None:
     """Print events until ``options.count`` of them have come, or without an end. With
     ``options.diagnose``: print the diagnoses instead.
 
@@ -95,9 +177,7 @@ async def watch(options: WatchOptions) -> None:
                 ) from error
             not_a_description = error
             wanted = [(options.source, control_point.subscribe_url(url))]
-        for source, _ in wanted:
-            form.expect(source)
-        writer.put(form.begin())
+        writer.put(form.begin(source for source, _ in wanted))
         try:
             await printer.run(wanted)
         except PropchangeError as error:
