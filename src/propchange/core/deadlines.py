@@ -12,11 +12,13 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Deadlines(Generic[K]):
-    """One absolute time (seconds, any origin) per key."""
+    """One absolute time (seconds, any origin) per key. Setting, clearing and taking one sets
+    ``changed``; its reader resets it."""
 
-    __slots__ = ("_heap", "_serial", "_when")
+    __slots__ = ("_heap", "_serial", "_when", "changed")
 
     def __init__(self) -> None:
+        self.changed = True
         self._when: dict[K, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._serial = 0
@@ -26,6 +28,7 @@ class Deadlines(Generic[K]):
 
     def set(self, key: K, when: float) -> None:
         """Set the deadline of ``key``, and replace a former one."""
+        self.changed = True
         self._serial += 1
         self._when[key] = (when, self._serial)
         heapq.heappush(self._heap, (when, self._serial, key))
@@ -36,6 +39,7 @@ class Deadlines(Generic[K]):
 
     def clear(self, key: K) -> None:
         """Remove the deadline of ``key``, if it has one."""
+        self.changed = True
         self._when.pop(key, None)
 
     def __contains__(self, key: K) -> bool:
@@ -61,6 +65,7 @@ class Deadlines(Generic[K]):
         earliest = self.next()
         if earliest is None or earliest > now:
             return None
+        self.changed = True
         _, _, key = heapq.heappop(self._heap)
         del self._when[key]
         return key

@@ -205,7 +205,7 @@ def test_a_description_is_not_a_message_of_eventing() -> None:
     request = OutgoingRequest(RequestKind.DESCRIBE, record(), URL, sent_at=5.0)
     assert repr(request) == f"<OutgoingRequest DESCRIBE {URL}>"
     assert (request.sid, request.source, request.remote, request.sent_at) == ("", None, None, 5.0)
-    with pytest.raises(LocalProtocolError, match="a DESCRIBE is made by whoever reads"):
+    with pytest.raises(LocalProtocolError, match="a DESCRIBE is no message: read"):
         request.build(Endpoint("10.0.0.2", 9000))
 
 

@@ -39,84 +39,71 @@ CallStranger accept none in another network than their own (CSX-04)."""
 
 
 class Attempts:
-    """The attempts to get a grant. ``jitter`` gives a number in [0, 1)."""
+    """The attempts to get a grant, and what they share with :class:`.Renewal`. ``jitter`` gives a
+    number in [0, 1)."""
 
     def __init__(
         self,
-        requests: RequestQueue,
-        outcomes: OutcomeQueue,
-        timers: Timers,
-        routing: NotifyRouting,
-        *,
         policy: SubscriberPolicy,
         limits: Limits,
         jitter: Callable[[], float],
+        routing: NotifyRouting,
+        outcomes: OutcomeQueue,
     ) -> None:
-        self._requests = requests
-        self._outcomes = outcomes
-        self._timers = timers
-        self._routing = routing
-        self._policy = policy
-        self._limits = limits
-        self._jitter = jitter
+        self.policy = policy
+        self.limits = limits
+        self.jitter = jitter
+        self.routing = routing
+        self.outcomes = outcomes
+        self.timers = Timers()
+        self.requests = RequestQueue(policy, limits, self.timers)
         self.addresses: tuple[LocalAddress, ...] = ()
         """The addresses of this machine that events may come to; empty while unknown."""
 
-    def begin(self, record: SubscriptionRecord, now: float) -> None:
-        """Send a SUBSCRIBE, or read the description, as soon as the token bucket allows it."""
-        ready_at = record.bucket.ready_at(now)
-        if ready_at > now:
-            self._timers.set((record, Timer.ATTEMPT), ready_at)
+    def begin(self, record: SubscriptionRecord, now: float, *, wait: float = 0.0) -> None:
+        """Send a SUBSCRIBE, or read the description, ``wait`` seconds from now and not before the
+        token bucket allows it."""
+        when = max(record.bucket.ready_at(now), now + wait)
+        if when > now:
+            self.timers.set((record, Timer.ATTEMPT), when)
             return
-        self._timers.clear((record, Timer.ATTEMPT))
+        self.timers.clear((record, Timer.ATTEMPT))
         # A description costs the device more than a SUBSCRIBE does.
         record.bucket.spend(now)
         if record.must_describe:
             record.move(_I.DUE_DESCRIBING)
-            self._requests.send(record, RequestKind.DESCRIBE, now)
+            self.requests.send(record, RequestKind.DESCRIBE, now)
             return
         record.move(_I.DUE)
-        self._routing.expect(record)
-        self._requests.send(
-            record,
-            RequestKind.SUBSCRIBE,
-            now,
-            source=record.sources.bound,
-            builder=partial(self._build, record),
-        )
-
-    def begin_later(self, record: SubscriptionRecord, when: float) -> None:
-        """As :meth:`begin`, but not before ``when``."""
-        self._timers.set((record, Timer.ATTEMPT), when)
+        self.routing.expect(record)
+        source, builder = record.sources.bound, partial(self._build, record)
+        self.requests.send(record, RequestKind.SUBSCRIBE, now, source=source, builder=builder)
 
     def begin_again(self, record: SubscriptionRecord, now: float) -> None:
         """Give up the attempt that is under way, and make another one."""
-        self._requests.settle(record)
-        self._routing.forget(record)
+        self.requests.settle(record)
+        self.routing.forget(record)
         record.move(_I.ATTEMPT_FAILED)
         self.begin(record, now)
 
     def usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
         """The addresses that events for ``record`` can come to. Empty where ``callback_host`` is
         set: then the source address of SUBSCRIBE does not matter."""
-        if self._policy.callback_host is not None or record.remote is None:
+        if self.policy.callback_host is not None or record.remote is None:
             return ()
         return usable_sources(record.remote, self.addresses)
 
-    def answered(
-        self, record: SubscriptionRecord, request: OutgoingRequest, response: Response, now: float
-    ) -> str | None:
+    def answered(self, request: OutgoingRequest, response: Response, now: float) -> str | None:
         """The SID that ``response`` to SUBSCRIBE grants. None if it grants none; the attempt has
         failed then."""
+        record = request.subscription
         record.remote = request.remote
         if response.status != 200:
-            reason = f"the device answered SUBSCRIBE with {response.status}"
-            means = refusal_in_words(
-                response.status,
-                record.advertised and record.advertised.authority,
-                named=not has_literal_host(request.url),
-            )
-            self.failed(record, Cause.REFUSED, f"{reason}: {means}", now, response.status)
+            authority = record.advertised and record.advertised.authority
+            named = not has_literal_host(request.url)
+            means = refusal_in_words(response.status, authority, named=named)
+            reason = f"the device answered SUBSCRIBE with {response.status}: {means}"
+            self.failed(record, Cause.REFUSED, reason, now, response.status)
             return None
         try:
             sid = parse_sid(response.fields.get(b"sid", b""))
@@ -126,10 +113,6 @@ class Attempts:
             return None
         record.failures, record.failure = 0, None
         return sid
-
-    def doubt_event_url(self, record: SubscriptionRecord) -> None:
-        """Read the description before the next SUBSCRIBE, where that is possible."""
-        record.must_describe = record.describable
 
     def described(
         self, record: SubscriptionRecord, event_url: str, convert: Convert | None, now: float
@@ -147,7 +130,7 @@ class Attempts:
         """The attempt has failed. ``status`` is the HTTP status of the answer, 0 without one."""
         sources = record.sources
         subscribing = record.state is _S.SUBSCRIBING
-        self._routing.forget(record)
+        self.routing.forget(record)
         if status in _GUARDED and record.source is not None:
             # The device may take another address of this machine.
             sources.tried(record.source)
@@ -161,7 +144,7 @@ class Attempts:
             record.failures += 1
             record.failure = FailedAttempt(reason, status)
             record.move(_I.GIVEN_UP)
-            self._outcomes.change_status(record, Status.REFUSED, cause, reason, status)
+            self.outcomes.change_status(record, Status.REFUSED, cause, reason, status)
             return
         record.move(_I.ATTEMPT_FAILED)
         if subscribing and sources.bound is not None and record.status is Status.DEAF:
@@ -176,24 +159,21 @@ class Attempts:
             sources.bound = None
             # The event URL may be another one since the device restarted.
             if status == 0 or status in _MOVED:
-                self.doubt_event_url(record)
+                record.must_describe = record.describable
         elif cause is Cause.UNREACHABLE and record.grant is not None:
             # The server of descriptions may be away alone: try the event URL that worked before.
             record.must_describe = False
-        self._outcomes.change_status(record, record.wanting, cause, reason, status)
-        delay = backoff(record.failures, self._limits, record.interval)
-        self.begin_later(record, now + delay * (1.0 - 0.25 * self._jitter()))
+        self.outcomes.change_status(record, record.wanting, cause, reason, status)
+        delay = backoff(record.failures, self.limits, record.interval)
+        self.begin(record, now, wait=delay * (1.0 - 0.25 * self.jitter()))
 
     def _build(self, record: SubscriptionRecord, local: Endpoint) -> Request:
-        host = self._policy.callback_host or local.host
-        port = self._policy.callback_port or local.port
+        host = self.policy.callback_host or local.host
+        port = self.policy.callback_port or local.port
         authority = str(Endpoint(host, port))
         callback = f"http://{authority}{record.path}"
         record.advertised = Advertised(authority, callback, Endpoint(local.host, 0, local.scope))
+        wanted, statevar = record.duration_wanted, record.statevar
         return subscribe_message(
-            record.event_url,
-            callback,
-            self._policy,
-            duration=record.duration_wanted,
-            statevar=record.statevar,
+            record.event_url, callback, self.policy, duration=wanted, statevar=statevar
         )

@@ -30,11 +30,10 @@ from propchange.core.subscriber.requests import (
     Failure,
     OutgoingRequest,
     RequestKind,
-    RequestQueue,
     http_url,
 )
 from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
-from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, Timer, Timers, backoff
+from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, Timer, backoff
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.errors import LocalProtocolError
@@ -73,31 +72,18 @@ class SubscriberProtocol:
         callers: ConnectionHistory | None = None,
     ) -> None:
         self._own: tuple[LocalAddress, ...] = ()
-        self._jitter = jitter
         self._policy = policy = policy or SubscriberPolicy()
         self._limits = limits
         # A dict for its order.
         self._records: dict[SubscriptionRecord, None] = {}
-        self._timers = timers = Timers()
-        self._requests = requests = RequestQueue(policy, limits, timers)
         self._outcomes = outcomes = OutcomeQueue(limits)
         self._routing = NotifyRouting(policy, limits, new_token, outcomes.log, callers)
         self.multicast = MulticastReception(limits, self._multicast_outcome)
         """The services whose multicast events are expected."""
-        self._attempts = Attempts(
-            requests, outcomes, timers, self._routing, policy=policy, limits=limits, jitter=jitter
-        )
-        self._renewal = Renewal(
-            requests,
-            outcomes,
-            timers,
-            self._routing,
-            self._attempts,
-            policy=policy,
-            limits=limits,
-            jitter=jitter,
-            facts=self.facts,
-        )
+        self._attempts = attempts = Attempts(policy, limits, jitter, self._routing, outcomes)
+        self._timers = attempts.timers
+        self._requests = attempts.requests
+        self._renewal = Renewal(attempts, self.facts)
 
     @property
     def changed(self) -> bool:
@@ -222,11 +208,11 @@ class SubscriberProtocol:
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._renewal.renewal_answered(record, request, response, now)
+            self._renewal.renewal_answered(request, response, now)
             return
-        sid = self._attempts.answered(record, request, response, now)
+        sid = self._attempts.answered(request, response, now)
         if sid is not None:
-            for received in self._renewal.begin(record, sid, request, response, now):
+            for received in self._renewal.begin(request, response, sid, now):
                 self._receive(record, received, now)
 
     def request_failed(
@@ -343,7 +329,7 @@ class SubscriberProtocol:
         self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, *, overtaken: bool
     ) -> None:
         record.failures = 0
-        self._attempts.doubt_event_url(record)
+        record.must_describe = record.describable
         record.sources.worked()
         if record.state in _GRANTED:
             self._renewal.lapse(record, cause, reason, now)
@@ -367,7 +353,8 @@ class SubscriberProtocol:
         """Renew once no announcement is a repeat any more: that shows whether the device has
         forgotten the SID a second time."""
         assert record.announced_at is not None
-        self._renewal.renew_at(record, record.announced_at + self._limits.announcement_seconds)
+        when = record.announced_at + self._limits.announcement_seconds
+        self._timers.set((record, Timer.RENEWAL), when)
 
     def _of_device(self, device: Hashable) -> list[SubscriptionRecord]:
         return [record for record in self._records if record.device == device]
@@ -404,8 +391,8 @@ class SubscriberProtocol:
                     self._renewal.address_lost(record, now)
                 elif more and record.failures:
                     self._renewal.renew(record, now)
-                elif more:
-                    self._renewal.try_next_address(record, now)
+                elif more and record.state is _S.DEAF:
+                    self._renewal.replace_deaf(record, now)
             elif more and record.state is _S.WAITING:
                 record.failures = 0
                 self._attempts.begin(record, now)
@@ -420,7 +407,7 @@ class SubscriberProtocol:
         for record in tuple(self._records):
             if record.state not in _GRANTED:
                 continue
-            wait = spread * self._jitter()
+            wait = spread * self._attempts.jitter()
             assert record.expires is not None
             if record.expires > now:
                 self._renewal.replace(record, Cause.SUSPENDED, reason, now, wait=wait)
@@ -538,7 +525,7 @@ class SubscriberProtocol:
 
     def _close(self, record: SubscriptionRecord) -> None:
         self._requests.forget(record)
-        self._renewal.forget(record)
+        self._routing.forget(record)
         self._routing.stop_waiting(record)
         self._timers.clear_all(record)
         del self._records[record]

@@ -41,14 +41,12 @@ from math import inf
 
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import diagnose
-from propchange.core.limits import Limits
 from propchange.core.subscriber.attempts import Attempts
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
-from propchange.core.subscriber.notify_routing import NotifyRouting, Received
+from propchange.core.subscriber.judge import granted_sid
+from propchange.core.subscriber.notify_routing import Received
 from propchange.core.subscriber.outcomes import (
     Granted,
-    OutcomeQueue,
     RenewalAnswered,
     RenewalFailed,
 )
@@ -57,14 +55,12 @@ from propchange.core.subscriber.requests import (
     Failure,
     OutgoingRequest,
     RequestKind,
-    RequestQueue,
     accepted_variables,
     renewal_message,
 )
 from propchange.core.subscriber.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import (
     Timer,
-    Timers,
     grant_times,
     granted_duration,
     patience,
@@ -83,66 +79,46 @@ _FAILURES_THAT_TELL = 2
 
 
 class Renewal:
-    """Keeps the subscriptions that are granted.
-
-    ``jitter`` gives a number in [0, 1). ``facts`` gives the facts about a subscription, for the
-    diagnosis of a deaf one.
-    """
+    """Keeps the subscriptions that are granted. ``facts`` gives the facts about a subscription, for
+    the diagnosis of a deaf one."""
 
     def __init__(
-        self,
-        requests: RequestQueue,
-        outcomes: OutcomeQueue,
-        timers: Timers,
-        routing: NotifyRouting,
-        attempts: Attempts,
-        *,
-        policy: SubscriberPolicy,
-        limits: Limits,
-        jitter: Callable[[], float],
-        facts: Callable[[SubscriptionRecord, float], Facts],
+        self, attempts: Attempts, facts: Callable[[SubscriptionRecord, float], Facts]
     ) -> None:
-        self._requests = requests
-        self._outcomes = outcomes
-        self._timers = timers
-        self._routing = routing
         self._attempts = attempts
-        self._policy = policy
-        self._limits = limits
-        self._jitter = jitter
         self._facts = facts
+        self._requests = attempts.requests
+        self._outcomes = attempts.outcomes
+        self._timers = attempts.timers
+        self._routing = attempts.routing
+        self._policy = attempts.policy
+        self._limits = attempts.limits
+        self._jitter = attempts.jitter
 
     def begin(
-        self,
-        record: SubscriptionRecord,
-        sid: str,
-        request: OutgoingRequest,
-        response: Response,
-        now: float,
+        self, request: OutgoingRequest, response: Response, sid: str, now: float
     ) -> list[Received]:
         """SUBSCRIBE was granted with ``sid``. Returns the messages that came before the answer."""
+        record = request.subscription
         record.move(_I.GRANT)
         record.event_url = request.url
         early = self._routing.grant(record, sid)
         record.sequence.restart()
         record.outage = None
         self._timers.set((record, Timer.INITIAL), now + self._limits.initial_event_seconds)
-        record.grant = grant = Grant(
-            request.sent_at,
-            now,
-            *self._times(record, request, response, now),
-            accepted_variables(record.statevar, response, self._policy, self._limits),
-        )
+        times = self._times(request, response, now)
+        accepted = accepted_variables(record.statevar, response, self._policy, self._limits)
+        record.grant = grant = Grant(request.sent_at, now, *times, accepted)
         self._outcomes.append(Granted(record, sid, grant.duration))
         return early
 
     def _times(
-        self, record: SubscriptionRecord, request: OutgoingRequest, response: Response, now: float
+        self, request: OutgoingRequest, response: Response, now: float
     ) -> tuple[float, float, float]:
         """Duration, expiry and interval of what ``response`` grants. Sets the timers for that."""
+        record, timers = request.subscription, self._timers
         granted = granted_duration(response.fields.get(b"timeout"), record.duration_wanted)
         times = grant_times(granted, request.sent_at, now, self._jitter(), self._limits)
-        timers = self._timers
         timers.set((record, Timer.RENEWAL), times.renews)
         if times.lapses is None:
             timers.clear((record, Timer.EXPIRY))
@@ -156,42 +132,25 @@ class Renewal:
         """Renew as soon as the token bucket allows it. A deaf subscription is replaced instead,
         unless the device is slow, and a quiet one is replaced too."""
         if record.state is _S.DEAF and not record.slow:
-            self._replace_deaf(record, now)
+            self.replace_deaf(record, now)
             return
         if self._requests.outstanding(record) is not None:
             return
-        if self._is_quiet(record, now):
-            self._prove(record, now)
+        heard_at = now if record.last_event_at is None else record.last_event_at
+        if record.state is _S.ACTIVE and now - heard_at >= self._limits.quiet_seconds:
+            # No status change unless the initial event is missing.
+            self._end(record, _I.REPLACED, now)
             return
         ready_at = record.bucket.ready_at(now)
         if ready_at > now:
-            self.renew_at(record, ready_at)
+            self._timers.set((record, Timer.RENEWAL), ready_at)
             return
         record.bucket.spend(now)
-        message = renewal_message(
-            record.event_url, record.sid, self._policy, duration=record.duration_wanted
-        )
+        wanted, source = record.duration_wanted, record.source
+        message = renewal_message(record.event_url, record.sid, self._policy, duration=wanted)
         self._requests.send(
-            record, RequestKind.RENEW, now, source=record.source, builder=lambda _: message
+            record, RequestKind.RENEW, now, source=source, builder=lambda _: message
         )
-
-    def _is_quiet(self, record: SubscriptionRecord, now: float) -> bool:
-        heard_at = record.last_event_at
-        if record.state is not _S.ACTIVE or heard_at is None:
-            return False
-        return now - heard_at >= self._limits.quiet_seconds
-
-    def _prove(self, record: SubscriptionRecord, now: float) -> None:
-        """Subscribe afresh instead of renewing. No status change unless the initial event is
-        missing."""
-        self.give_back(record, now)
-        record.move(_I.REPLACED)
-        self._start_afresh(record)
-        self._attempts.begin(record, now)
-
-    def renew_at(self, record: SubscriptionRecord, when: float) -> None:
-        """Set the time of the next renewal to ``when``."""
-        self._timers.set((record, Timer.RENEWAL), when)
 
     def renewal_failed(
         self, record: SubscriptionRecord, failure: Failure, reason: str, now: float
@@ -215,22 +174,15 @@ class Renewal:
         known = failure in _KNOWN_AT_ONCE or again
         if silent and known and record.state in (_S.ACTIVE, _S.UNANSWERED):
             record.move(_I.UNREACHED)
-            self._outcomes.change_status(
-                record,
-                Status.RESUBSCRIBING,
-                Cause.UNREACHABLE,
-                f"the device cannot be asked to renew: {reason}",
-            )
+            reason = f"the device cannot be asked to renew: {reason}"
+            self._outcomes.change_status(record, Status.RESUBSCRIBING, Cause.UNREACHABLE, reason)
         assert record.expires is not None
-        self.renew_at(
-            record,
-            now + renewal_retry(record.failures, record.expires - now, record.interval, limits),
-        )
+        wait = renewal_retry(record.failures, record.expires - now, record.interval, limits)
+        self._timers.set((record, Timer.RENEWAL), now + wait)
 
-    def renewal_answered(
-        self, record: SubscriptionRecord, request: OutgoingRequest, response: Response, now: float
-    ) -> None:
+    def renewal_answered(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """The device has answered the renewal. After an outage a fresh subscription follows."""
+        record = request.subscription
         if response.status != 200:
             reason = f"the device answered the renewal with {response.status}"
             self.lapse(record, Cause.RENEWAL_REFUSED, reason, now, response.status)
@@ -242,7 +194,7 @@ class Renewal:
         if sid is not None and sid != record.sid:
             self._routing.adopt(record, sid)
         assert record.grant is not None
-        duration, expires, interval = self._times(record, request, response, now)
+        duration, expires, interval = self._times(request, response, now)
         record.grant = record.grant._replace(duration=duration, expires=expires, interval=interval)
         self._outcomes.append(RenewalAnswered(record, record.sid, duration))
         outage, record.outage = record.outage, None
@@ -252,13 +204,8 @@ class Renewal:
         # An event since the last failure has shown by its SEQ whether events were missed.
         heard = record.last_event_at is not None and record.last_event_at > outage.failed_at
         if away or not (heard and record.sequence.reliable):
-            seconds = now - outage.since
-            self.replace(
-                record,
-                Cause.OUTAGE,
-                f"no renewal was answered for {seconds:.0f} s; events may have been missed",
-                now,
-            )
+            reason = f"no renewal was answered for {now - outage.since:.0f} s"
+            self.replace(record, Cause.OUTAGE, f"{reason}; events may have been missed", now)
 
     # --- the initial event ---
 
@@ -270,19 +217,17 @@ class Renewal:
         if complete:
             record.move(_I.INITIAL_EVENT)
             self._timers.clear((record, Timer.INITIAL))
-            self._outcomes.change_status(
-                record, Status.ACTIVE, Cause.INITIAL_EVENT, "events arrive"
-            )
+            cause = Cause.INITIAL_EVENT
+            self._outcomes.change_status(record, Status.ACTIVE, cause, "events arrive")
 
     def overdue(self, record: SubscriptionRecord, now: float) -> None:
         """No initial event came in time: the subscription is deaf. Another address is tried at
         once. When there is none, or all were tried, the device first gets more time."""
         if record.state is _S.DEAF:
-            self._replace_deaf(record, now)
+            self.replace_deaf(record, now)
             return
         record.move(_I.INITIAL_OVERDUE)
-        first = self._limits.initial_event_seconds
-        self._tell_deaf(record, now)
+        self._report_deaf(record, now)
         sources, usable = record.sources, self._attempts.usable(record)
         assert record.source is not None  # since SUBSCRIBE was built
         sources.tried(record.source)
@@ -290,44 +235,30 @@ class Renewal:
         if sources.bound is None:
             rounds = sources.rounds if sources.has_others(usable) else sources.rounds + 1
             interval = inf if record.slow else record.interval
-            more = patience(rounds, interval, self._limits) - first
+            more = patience(rounds, interval, self._limits)
+            more -= self._limits.initial_event_seconds
         if more > 0:
             self._timers.set((record, Timer.INITIAL), now + more)
         else:
-            self._replace_deaf(record, now)
+            self.replace_deaf(record, now)
 
-    def _tell_deaf(self, record: SubscriptionRecord, now: float) -> None:
+    def _report_deaf(self, record: SubscriptionRecord, now: float) -> None:
         if record.status is Status.DEAF and record.deafness is not None:
             return
-        advertised = record.advertised_endpoint
+        granted_at, advertised = record.granted_at, record.advertised_endpoint
         assert advertised is not None  # since SUBSCRIBE was built
-        assert record.granted_at is not None
+        assert granted_at is not None
         known = replace(self._facts(record, now), status=Status.DEAF)
-        record.deafness = Deafness(
-            record.asked_at,
-            record.granted_at,
-            advertised,
-            bool(known.heard),
-            known.empty,
-            known.turned_away,
-        )
-        self._outcomes.change_status(
-            record, Status.DEAF, Cause.NO_INITIAL_EVENT, str(diagnose(known))
-        )
+        of_device = bool(known.heard), known.empty, known.turned_away
+        record.deafness = Deafness(record.asked_at, granted_at, advertised, *of_device)
+        reason = str(diagnose(known))
+        self._outcomes.change_status(record, Status.DEAF, Cause.NO_INITIAL_EVENT, reason)
 
-    def try_next_address(self, record: SubscriptionRecord, now: float) -> None:
-        """This machine has a new address: a deaf subscription tries it at once."""
-        if record.state is _S.DEAF:
-            self._replace_deaf(record, now)
-
-    def _replace_deaf(self, record: SubscriptionRecord, now: float) -> None:
-        # The status stays DEAF until an event comes.
+    def replace_deaf(self, record: SubscriptionRecord, now: float) -> None:
+        """Subscribe afresh from the next address. The status stays DEAF until an event comes."""
         record.sources.move_on(self._attempts.usable(record))
         self._routing.give_up(record)
-        self.give_back(record, now)
-        record.move(_I.REPLACED)
-        self._start_afresh(record)
-        self._attempts.begin(record, now)
+        self._end(record, _I.REPLACED, now)
 
     # --- the end of a grant ---
 
@@ -343,11 +274,8 @@ class Renewal:
     ) -> None:
         """The SID is no longer good: subscribe afresh, ``wait`` seconds from now. The description
         is read first, where that is possible."""
-        self._attempts.doubt_event_url(record)
-        record.move(_I.LAPSED)
-        self._start_afresh(record)
-        self._outcomes.change_status(record, record.wanting, cause, reason, status)
-        self._begin(record, now, wait)
+        record.must_describe = record.describable
+        self._end(record, _I.LAPSED, now, cause, reason, status=status, wait=wait)
 
     def replace(
         self,
@@ -359,11 +287,29 @@ class Renewal:
         wait: float = 0.0,
     ) -> None:
         """Unsubscribe and subscribe afresh: the initial event restores the state (CP-01)."""
-        self.give_back(record, now)
-        record.move(_I.REPLACED)
-        self._start_afresh(record)
-        self._outcomes.change_status(record, record.wanting, cause, reason)
-        self._begin(record, now, wait)
+        self._end(record, _I.REPLACED, now, cause, reason, wait=wait)
+
+    def _end(
+        self,
+        record: SubscriptionRecord,
+        given: SubscriberInput,
+        now: float,
+        cause: Cause | None = None,
+        reason: str = "",
+        *,
+        status: int = 0,
+        wait: float = 0.0,
+    ) -> None:
+        """End the grant and subscribe afresh. Without a ``cause`` the status stays."""
+        if given is _I.REPLACED:
+            self.give_back(record, now)
+        record.move(given)
+        self._requests.settle(record)
+        self._routing.forget(record)
+        self._timers.clear_all(record)
+        if cause is not None:
+            self._outcomes.change_status(record, record.wanting, cause, reason, status)
+        self._attempts.begin(record, now, wait=wait)
 
     def address_lost(self, record: SubscriptionRecord, now: float) -> None:
         """The address in CALLBACK is no longer one of this machine: subscribe afresh from the
@@ -373,28 +319,9 @@ class Renewal:
         # Otherwise the UNSUBSCRIBE would leave from the lost address, which fails.
         record.advertised = record.advertised._replace(source=None)
         record.sources.reset()
-        self.replace(
-            record,
-            Cause.ADDRESS_LOST,
-            f"{where}, which events were sent to, is no longer an address of this machine",
-            now,
-        )
-
-    def _begin(self, record: SubscriptionRecord, now: float, wait: float) -> None:
-        if wait > 0:
-            self._attempts.begin_later(record, now + wait)
-        else:
-            self._attempts.begin(record, now)
-
-    def _start_afresh(self, record: SubscriptionRecord) -> None:
-        self._requests.settle(record)
-        self.forget(record)
-        self._timers.clear_all(record)
+        reason = f"{where}, which events were sent to, is no longer an address of this machine"
+        self.replace(record, Cause.ADDRESS_LOST, reason, now)
 
     def give_back(self, record: SubscriptionRecord, now: float) -> None:
         """Send an UNSUBSCRIBE for the SID of ``record``."""
         self._requests.unsubscribe(record, record.event_url, record.sid, record.source, now)
-
-    def forget(self, record: SubscriptionRecord) -> None:
-        """``record`` has no SID any more: its events are refused from now on."""
-        self._routing.forget(record)

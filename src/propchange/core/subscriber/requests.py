@@ -7,6 +7,7 @@ import errno
 import string
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import KW_ONLY, dataclass, field
 from ipaddress import ip_address
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
@@ -72,71 +73,50 @@ class Failure(enum.Enum):
     """For DESCRIBE: the description was read, and the service is not in it."""
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class OutgoingRequest:
     """A request for the runtime to send.
 
-    ``address`` is the host and port of ``url``, by which requests to one device are counted.
-
     The runtime connects to ``url``, from the address ``source`` if given: the interface pair of
     the subscription (REN-03), or the address that events are wanted at. It builds the message with
-    :meth:`build`, follows what :func:`redirect_url` tells, ``Limits.redirects`` times at most, with
-    the message :func:`addressed_to` there, and unless it :func:`leads_inside`. It sets ``remote``
-    to the address that answered and ``url`` to where a redirect has led. It ends every request that
-    it was given by ``response_received``, ``request_failed`` or ``described`` with this object,
-    also one that is no longer :attr:`wanted`: the next request to the device waits for that.
+    :meth:`build`. It follows the URL of :func:`redirect_url`, ``Limits.redirects`` times at most,
+    with the message :func:`addressed_to` there, unless it :func:`leads_inside`. It sets ``remote``
+    to the address that answered and ``url`` to the last URL. It ends every request by
+    ``response_received``, ``request_failed`` or ``described`` with this object, also one that is no
+    longer :attr:`wanted`: the next request to the device waits for that.
     """
 
-    __slots__ = (
-        "_builder",
-        "address",
-        "kind",
-        "local",
-        "remote",
-        "sent_at",
-        "sid",
-        "source",
-        "subscription",
-        "url",
-        "wanted",
-    )
+    kind: RequestKind
+    subscription: SubscriptionRecord
+    url: str
+    _: KW_ONLY
+    sid: str = ""
+    source: Endpoint | None = None
+    sent_at: float
+    builder: Callable[[Endpoint], Request] | None = None
+    address: tuple[str, int] = field(init=False)
+    """The host and port of the first ``url``, by which requests to one device are counted."""
+    local: Endpoint | None = None
+    """The address it was sent from, without the port; None before it is built."""
+    remote: Endpoint | None = None
+    wanted: bool = True
+    """Whether the answer is still of use. False once the request has timed out or the subscription
+    has moved on; always True for an UNSUBSCRIBE."""
 
-    def __init__(
-        self,
-        kind: RequestKind,
-        subscription: SubscriptionRecord,
-        url: str,
-        *,
-        sid: str = "",
-        source: Endpoint | None = None,
-        sent_at: float,
-        builder: Callable[[Endpoint], Request] | None = None,
-    ) -> None:
-        self.kind = kind
-        self.subscription = subscription
-        self.url = url
-        parts = urlsplit(url)
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
         self.address = (parts.hostname or "", parts.port or 80)
-        self.sid = sid
-        self.source = source
-        self.sent_at = sent_at
-        self.local: Endpoint | None = None
-        """Where it was sent from, its port left out; None before it is built."""
-        self.remote: Endpoint | None = None
-        self.wanted = True
-        """Whether the answer is still of use. False once the request has timed out or the
-        subscription has moved on; always True for an UNSUBSCRIBE."""
-        self._builder = builder
 
     def build(self, local: Endpoint) -> Request:
         """The message, for a connection whose local address is ``local.host``, with the listener
         at ``local.port``. Raises LocalProtocolError for DESCRIBE, and when it is no longer
         :attr:`wanted`."""
-        if self._builder is None:
-            raise LocalProtocolError("a DESCRIBE is made by whoever reads descriptions")
+        if self.builder is None:
+            raise LocalProtocolError("a DESCRIBE is no message: read the description again")
         if not self.wanted:
             raise LocalProtocolError("the time for this request is up")
         self.local = local._replace(port=0)
-        return self._builder(local)
+        return self.builder(local)
 
     def __repr__(self) -> str:
         return f"<OutgoingRequest {self.kind.name} {self.url}>"
@@ -213,6 +193,11 @@ def addressed_to(message: Request, url: str) -> Request:
     return Request(message.method, target, headers, message.body)
 
 
+def _message(method: str, url: str, *headers: tuple[bytes, bytes]) -> Request:
+    authority, target = authority_and_target(url)
+    return Request(method, target, [(b"HOST", authority.encode("ascii")), *headers])
+
+
 def subscribe_message(
     url: str,
     callback: str,
@@ -222,12 +207,10 @@ def subscribe_message(
     statevar: tuple[str, ...] = (),
 ) -> Request:
     """A SUBSCRIBE for a new subscription (UDA 2.0 §4.1.2)."""
-    authority, target = authority_and_target(url)
-    headers = [(b"HOST", authority.encode("ascii"))]
+    headers = friendly_name(policy)
     if policy.uda != "1.0" and policy.user_agent:
         # It says which form of a complex variable can be read (SUB-12, SUB-60).
-        headers.append((b"USER-AGENT", policy.user_agent.encode("latin-1", "replace")))
-    headers += friendly_name(policy)
+        headers.insert(0, (b"USER-AGENT", policy.user_agent.encode("latin-1", "replace")))
     headers += [
         (b"CALLBACK", f"<{callback}>".encode("ascii")),
         (b"NT", b"upnp:event"),
@@ -235,7 +218,22 @@ def subscribe_message(
     ]
     if statevar and policy.uda == "2.0":
         headers.append((b"STATEVAR", format_statevar(statevar)))
-    return Request("SUBSCRIBE", target, headers)
+    return _message("SUBSCRIBE", url, *headers)
+
+
+def renewal_message(url: str, sid: str, policy: SubscriberPolicy, *, duration: int) -> Request:
+    """A SUBSCRIBE that renews: neither CALLBACK nor NT (REN-02)."""
+    timeout = (b"TIMEOUT", format_timeout(duration))
+    return _message("SUBSCRIBE", url, _sid(sid), timeout, *friendly_name(policy))
+
+
+def unsubscribe_message(url: str, sid: str, policy: SubscriberPolicy) -> Request:
+    """An UNSUBSCRIBE (UDA 2.0 §4.1.4)."""
+    return _message("UNSUBSCRIBE", url, _sid(sid), *friendly_name(policy))
+
+
+def _sid(sid: str) -> tuple[bytes, bytes]:
+    return b"SID", sid.encode("latin-1")
 
 
 def accepted_variables(
@@ -248,24 +246,6 @@ def accepted_variables(
         return None
     found = (response.fields[name] for name in _ACCEPTED_STATEVAR if name in response.fields)
     return parse_statevar(next(found, None), limits)
-
-
-def renewal_message(url: str, sid: str, policy: SubscriberPolicy, *, duration: int) -> Request:
-    """A SUBSCRIBE that renews: neither CALLBACK nor NT (REN-02)."""
-    authority, target = authority_and_target(url)
-    headers = [
-        (b"HOST", authority.encode("ascii")),
-        (b"SID", sid.encode("latin-1")),
-        (b"TIMEOUT", format_timeout(duration)),
-    ]
-    return Request("SUBSCRIBE", target, [*headers, *friendly_name(policy)])
-
-
-def unsubscribe_message(url: str, sid: str, policy: SubscriberPolicy) -> Request:
-    """An UNSUBSCRIBE (UDA 2.0 §4.1.4)."""
-    authority, target = authority_and_target(url)
-    headers = [(b"HOST", authority.encode("ascii")), (b"SID", sid.encode("latin-1"))]
-    return Request("UNSUBSCRIBE", target, [*headers, *friendly_name(policy)])
 
 
 def friendly_name(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
@@ -300,18 +280,6 @@ class RequestQueue:
     subscription waits for one answer at a time, beside that to an UNSUBSCRIBE.
     """
 
-    __slots__ = (
-        "_limits",
-        "_outstanding",
-        "_parting",
-        "_policy",
-        "_postponed",
-        "_timers",
-        "_under_way",
-        "_waiting",
-        "ready",
-    )
-
     def __init__(self, policy: SubscriberPolicy, limits: Limits, timers: Timers) -> None:
         self._policy = policy
         self._limits = limits
@@ -344,17 +312,12 @@ class RequestQueue:
         source: Endpoint | None = None,
         builder: Callable[[Endpoint], Request] | None = None,
     ) -> None:
-        """Queue a request, and wait for its answer. A SUBSCRIBE leaves after an UNSUBSCRIBE before
-        it was answered, or ``Limits.unsubscribe_seconds`` later: a device may have no room for both
-        subscriptions (CP-01)."""
+        """Queue a request, and wait for its answer. A SUBSCRIBE after an UNSUBSCRIBE leaves once
+        that was answered, or ``Limits.unsubscribe_seconds`` later: a device may have no room for
+        both subscriptions (CP-01)."""
+        url, sid = record.event_url, record.sid
         request = OutgoingRequest(
-            kind,
-            record,
-            record.event_url,
-            sid=record.sid,
-            source=source,
-            sent_at=now,
-            builder=builder,
+            kind, record, url, sid=sid, source=source, sent_at=now, builder=builder
         )
         self._outstanding[record] = request
         self._timers.set((record, Timer.REQUEST), now + self._limits.request_seconds)
@@ -376,14 +339,9 @@ class RequestQueue:
     ) -> None:
         """Queue an UNSUBSCRIBE for ``sid``, which need not be the current SID of ``record``."""
         message = unsubscribe_message(url, sid, self._policy)
+        kind = RequestKind.UNSUBSCRIBE
         request = self._parting[record] = OutgoingRequest(
-            RequestKind.UNSUBSCRIBE,
-            record,
-            url,
-            sid=sid,
-            source=source,
-            sent_at=now,
-            builder=lambda _: message,
+            kind, record, url, sid=sid, source=source, sent_at=now, builder=lambda _: message
         )
         self._put(request)
 
@@ -427,11 +385,10 @@ class RequestQueue:
 
     def end(self, request: OutgoingRequest) -> None:
         """``request``, which was taken, has ended. Repeated calls do nothing."""
-        under_way = self._under_way.get(request.address)
-        if under_way is None or request not in under_way:
-            return
-        under_way.discard(request)
-        if not under_way:
-            del self._under_way[request.address]
-        if request.address in self._waiting:
-            self.ready[request.address] = None
+        under_way = self._under_way.get(request.address, set())
+        if request in under_way:
+            under_way.discard(request)
+            if not under_way:
+                del self._under_way[request.address]
+            if request.address in self._waiting:
+                self.ready[request.address] = None

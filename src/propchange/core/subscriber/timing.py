@@ -51,28 +51,9 @@ class Timer(enum.Enum):
 
 
 class Timers(Deadlines[tuple[SubscriptionRecord, Timer]]):
-    """The timers of all subscriptions. Setting, clearing and taking one sets ``changed``."""
+    """The timers of all subscriptions."""
 
-    __slots__ = ("changed",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changed = True
-
-    def set(self, key: tuple[SubscriptionRecord, Timer], when: float) -> None:
-        """As :meth:`.Deadlines.set`."""
-        self.changed = True
-        super().set(key, when)
-
-    def clear(self, key: tuple[SubscriptionRecord, Timer]) -> None:
-        """As :meth:`.Deadlines.clear`."""
-        self.changed = True
-        super().clear(key)
-
-    def pop_due(self, now: float) -> tuple[SubscriptionRecord, Timer] | None:
-        """As :meth:`.Deadlines.pop_due`."""
-        self.changed = True
-        return super().pop_due(now)
+    __slots__ = ()
 
     def clear_all(self, record: SubscriptionRecord) -> None:
         """Clear every timer of ``record``."""
@@ -90,9 +71,8 @@ class GrantTimes(NamedTuple):
 
 
 def granted_duration(timeout: bytes | None, wanted: float) -> float:
-    """What a TIMEOUT from a device means: the duration it states, in whatever form, ``inf`` for
-    an infinite one; and for a missing or unreadable one what was asked for, UDA's recommendation
-    at most (CP-05)."""
+    """The duration that a TIMEOUT from a device states, ``inf`` for an infinite one. For a missing
+    or unreadable one: the ``wanted`` duration, UDA's recommendation at most (CP-05)."""
     if timeout is not None and is_infinite(timeout):
         return inf
     stated = parse_timeout(timeout, lenient=True)
@@ -100,18 +80,17 @@ def granted_duration(timeout: bytes | None, wanted: float) -> float:
 
 
 def kept_duration(granted: float, limits: Limits) -> float:
-    """After how many seconds a grant of ``granted`` seconds ends here unless it is renewed. An
-    infinite grant is renewed, too: nothing else shows that the device has forgotten it."""
+    """Seconds after which a grant of ``granted`` seconds ends here unless renewed. An infinite
+    grant is renewed too: nothing else shows that the device has forgotten it."""
     return _UNSTATED if granted == inf else min(granted, limits.duration_most_seconds)
 
 
 def grant_times(
     granted: float, sent_at: float, answered_at: float, jitter: float, limits: Limits
 ) -> GrantTimes:
-    """The times of a grant, counted from when the request was sent, so that this side always
-    expires first (CP-14); but an answer that took longer than what it grants may be renewed all the
-    same. Renewal is at half, and up to a tenth of the duration earlier by ``jitter`` in [0, 1), so
-    that there is time to retry (CP-04)."""
+    """The times of a grant, counted from when the request was sent, so that this side expires first
+    (CP-14). A grant is renewed at half its duration, and up to a tenth of it earlier by ``jitter``
+    in [0, 1), so that there is time to retry (CP-04)."""
     kept = kept_duration(granted, limits)
     renews = sent_at + max(kept * (0.5 - 0.1 * jitter), _SHORTEST_RENEWAL)
     if granted == inf:
@@ -128,24 +107,23 @@ FAILURES_AT_LONGEST = _DOUBLINGS + 1
 
 
 def backoff(failures: int, limits: Limits, longest: float = inf) -> float:
-    """How long to wait after that many failures in a row, jitter apart: ``longest`` or
-    ``Limits.backoff_most_seconds`` at most, but not under ``Limits.backoff_first_seconds``."""
+    """Seconds to wait after that many failures in a row, without jitter: ``longest`` or
+    ``Limits.backoff_most_seconds`` at most, ``Limits.backoff_first_seconds`` at least."""
     doubled = limits.backoff_first_seconds * 2.0 ** min(failures - 1, _DOUBLINGS)
     most = max(min(longest, limits.backoff_most_seconds), limits.backoff_first_seconds)
     return min(doubled, most)
 
 
 def patience(rounds: int, interval: float, limits: Limits) -> float:
-    """How long a grant without an initial event is kept when all addresses have been tried that
-    many times: 5, 10, 20, 40, 60 seconds, so that a device which takes its time is heard; and not
-    beyond the time of the next renewal, ``interval`` seconds after the grant, since it could not
-    be told from a device that has given the message up."""
+    """Seconds for which a grant without an initial event is kept when all addresses were tried that
+    many times: 5, 10, 20, 40, 60, so that a slow device is heard. Not beyond the next renewal,
+    ``interval`` seconds after the grant: the device may have given the message up by then."""
     first = limits.initial_event_seconds
     doubled = first * 2.0 ** min(rounds, _DOUBLINGS)
     return max(first, min(doubled, limits.backoff_most_seconds, interval))
 
 
 def renewal_retry(failures: int, left: float, longest: float, limits: Limits) -> float:
-    """How long to wait before a renewal that got no answer is tried again, when ``left`` seconds
-    of the grant are left: often enough that several attempts fit, ``longest`` at most."""
+    """Seconds until a renewal without an answer is tried again, when ``left`` seconds of the grant
+    are left: so few that several attempts fit, ``longest`` at most."""
     return max(_SHORTEST_RENEWAL, min(backoff(failures, limits, longest), left / 2))
