@@ -17,7 +17,10 @@ def test_the_page_has_the_verdicts_of_the_table_in_their_order() -> None:
         r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", _PAGE.read_text("utf-8"), re.MULTILINE
     )
 
-    assert rows == [(rule.verdict.value, rule.meaning, rule.to_do or "-") for rule in RULES]
+    assert [(name, to_do) for name, _, to_do in rows] == [
+        (rule.verdict.value, rule.to_do or "-") for rule in RULES
+    ]
+    assert all(meaning.endswith(".") for _, meaning, _ in rows)
 
 
 def test_the_program_of_the_page_runs() -> None:

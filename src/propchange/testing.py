@@ -236,19 +236,13 @@ class Link:
 
     def events(self, record: SubscriptionRecord) -> list[Event]:
         """The events of ``record`` so far."""
-        return [
-            outcome
-            for outcome in self.subscriber_outcomes
-            if isinstance(outcome, Event) and outcome.subscription is record
-        ]
+        events = (each for each in self.subscriber_outcomes if isinstance(each, Event))
+        return [event for event in events if event.subscription is record]
 
     def statuses(self, record: SubscriptionRecord) -> list[StatusChange]:
         """The status changes of ``record`` so far."""
-        return [
-            outcome
-            for outcome in self.subscriber_outcomes
-            if isinstance(outcome, StatusChange) and outcome.subscription is record
-        ]
+        changes = (each for each in self.subscriber_outcomes if isinstance(each, StatusChange))
+        return [change for change in changes if change.subscription is record]
 
     # --- the wire ---
 
@@ -263,16 +257,16 @@ class Link:
     def _drain(self) -> None:
         moved = True
         while moved:
-            moved = False
-            for request in self.subscriber.take_requests():
+            requests = self.subscriber.take_requests()
+            for request in requests:
                 self._send_request(request)
-                moved = True
-            for delivery in self.publisher.take_deliveries(self.limits.delivery_connections):
+            deliveries = self.publisher.take_deliveries(self.limits.delivery_connections)
+            for delivery in deliveries:
                 self._send_delivery(delivery)
-                moved = True
-            for datagram in self.publisher.take_datagrams():
+            datagrams = self.publisher.take_datagrams()
+            for datagram in datagrams:
                 self._send_datagram(datagram)
-                moved = True
+            moved = bool(requests or deliveries or datagrams)
         self.subscriber_outcomes += self.subscriber.take_outcomes()
         for outcome in self.publisher.take_outcomes():
             self.publisher_outcomes.append(outcome)
@@ -287,8 +281,7 @@ class Link:
         *,
         fate: Fate | None = None,
     ) -> None:
-        """Put ``message`` on the wire; ``lost`` tells the sender, late where the fate tells
-        nothing."""
+        """Put ``message`` on the wire. ``lost`` is called if it does not arrive."""
         fate = fate or self.fate(message)
         for delay in fate.arrivals:
             self._at(self.now + delay, arrive)
@@ -313,10 +306,12 @@ class Link:
         heapq.heappush(self._wire, (when, next(self._serial), act))
 
     def _send_request(self, outgoing: OutgoingRequest) -> None:
+        ends = outgoing.kind is RequestKind.UNSUBSCRIBE
+
         def lost(failure: Failure) -> None:
             self.subscriber.request_failed(outgoing, _WORDS[failure], self.now, failure)
 
-        if outgoing.kind is not RequestKind.UNSUBSCRIBE:
+        if not ends:
             self.subscribes.append((self.now, "" if outgoing.kind is _SUBSCRIBE else outgoing.sid))
         if outgoing.kind is RequestKind.DESCRIBE:
             self._carry("DESCRIBE", lambda: self._describe(outgoing), lost)
@@ -328,9 +323,7 @@ class Link:
             self._at(self.now, lambda: lost(Failure.NO_SOURCE))
             return
         data = encode_request(outgoing.build(local))
-        message: Message = (
-            "UNSUBSCRIBE" if outgoing.kind is RequestKind.UNSUBSCRIBE else "SUBSCRIBE"
-        )
+        message: Message = "UNSUBSCRIBE" if ends else "SUBSCRIBE"
 
         def arrive() -> None:
             remote = self.publisher_end
@@ -359,8 +352,8 @@ class Link:
         record = outgoing.subscription
         url = self.described_at.get(record)
         if url is None:
-            reason = "no description"
-            self.subscriber.request_failed(outgoing, reason, self.now, Failure.DESCRIPTION)
+            failure = Failure.DESCRIPTION
+            self.subscriber.request_failed(outgoing, _WORDS[failure], self.now, failure)
         else:
             self.subscriber.described(outgoing, url, record.convert, self.now)
 
@@ -389,7 +382,6 @@ class Link:
             self._carry("answer", lambda: answered(answer), lost)
 
         def answered(answer: bytes) -> None:
-            response: Response
             (response,) = ResponseParser(self.limits).feed(answer)
             ended(response.status)
 
@@ -423,12 +415,6 @@ def _with(message: M, header: bytes, value: bytes) -> M:
     """``message`` with another value of ``header``."""
     headers = [(name, value if name.upper() == header else text) for name, text in message.headers]
     if isinstance(message, Request):
-        return Request(
-            message.method,
-            message.target,
-            headers,
-            message.body,
-            peer=message.peer,
-            local=message.local,
-        )
+        method, target, peer = message.method, message.target, message.peer
+        return Request(method, target, headers, message.body, peer=peer, local=message.local)
     return Response(message.status, headers, message.body)

@@ -93,13 +93,12 @@ class Diagnosis(NamedTuple):
 
 class Rule(NamedTuple):
     """One rule: ``verdict`` is given if ``applies`` returns True, with the sentence of ``says``.
-    ``meaning`` and ``to_do`` do not depend on the facts; ``docs/diagnosis.md`` has them too.
-    ``suggests`` returns a further advice from the facts."""
+    ``to_do`` is the advice; ``suggests`` adds to it by the facts. ``docs/diagnosis.md`` has the
+    advice and the meaning of the verdict."""
 
     verdict: Verdict
     applies: Callable[[Facts], bool]
     says: Callable[[Facts], str]
-    meaning: str
     to_do: str = ""
     suggests: Callable[[Facts], str] = lambda _: ""
 
@@ -295,66 +294,51 @@ RULES: tuple[Rule, ...] = (
         Verdict.CLOSED,
         lambda facts: facts.status is Status.CLOSED,
         lambda _: "the subscription is closed",
-        "The application has closed the subscription.",
     ),
     Rule(
         Verdict.NAME_UNKNOWN,
         lambda facts: _probed(facts.device_probe, Reach.UNRESOLVED),
         _device_probe,
-        "The host in the event URL is a name, and no name service knows it.",
         "use the device's IP address",
     ),
     Rule(
         Verdict.NO_ROUTE,
         lambda facts: _probed(facts.device_probe, Reach.UNREACHABLE),
         _device_probe,
-        "This machine cannot reach the device: it has no route, a cable or the Wi-Fi is off, or "
-        "the device has left its network.",
         "look whether this machine and the device are in their networks",
     ),
     Rule(
         Verdict.DEVICE_SILENT,
         lambda facts: _probed(facts.device_probe, Reach.SILENT),
         _device_probe,
-        "Nothing answers at the device's address: it is off, asleep or elsewhere, or a firewall "
-        "drops what is sent to it.",
         "look whether the device is on, and whether it still has this address",
     ),
     Rule(
         Verdict.CONNECTION_REFUSED,
         lambda facts: _probed(facts.device_probe, Reach.REFUSED),
         _device_probe,
-        "The machine answers, but accepts no connection on that port: the device's program has "
-        "ended, is starting, or has moved to another port; or a firewall rejects the connection.",
         "start the device again, or read its description again for the port",
     ),
     Rule(
         Verdict.EVENTS_ARRIVE,
         lambda facts: facts.status is Status.ACTIVE and facts.last_event_ago is not None,
         _arrives,
-        "Events arrive. The sentence has the time since the last one: between events, GENA shows "
-        "no sign of life.",
     ),
     Rule(
         Verdict.SUBSCRIBE_REFUSED,
         lambda facts: facts.granted_for is None and facts.failure_status != 0,
         lambda facts: facts.failure,
-        "The device has answered SUBSCRIBE with another status than 200. The sentence explains the "
-        "status.",
     ),
     Rule(
         Verdict.NO_ANSWER,
         lambda facts: bool(_unanswered(facts)),
         lambda facts: f"{_who(facts)} does not answer as it should: {_unanswered(facts)}",
-        "The device accepts connections, but SUBSCRIBE or the renewal got no answer, or one that "
-        "is not HTTP.",
         "it is tried again; if that does not help, start the device again",
     ),
     Rule(
         Verdict.PENDING,
         _is_pending,
         _pending,
-        "It is too early to tell: the answer, or the initial event, is not overdue yet.",
         "ask again in a few seconds",
     ),
     Rule(
@@ -364,16 +348,12 @@ RULES: tuple[Rule, ...] = (
             f"granted, and {_who(facts)} does send, but its initial event comes later than "
             f"{duration_in_words(facts.initial_due)} after the grant"
         ),
-        "The device can connect, but its first event comes late. It gets more time.",
         "wait; Limits.initial_event_seconds says how long is too long",
     ),
     Rule(
         Verdict.NOTIFY_REFUSED,
         lambda facts: facts.refused is not None,
         _refused_notify,
-        "Event messages arrive, and this side refuses them: their HOST is not the advertised one, "
-        "their path or SID is unknown, their body cannot be read, or, with "
-        "`require_device_source`, they come from another address than the device's.",
         "a proxy or a second network of the device may be the reason; hosts= admits other HOSTs",
     ),
     Rule(
@@ -382,7 +362,6 @@ RULES: tuple[Rule, ...] = (
         lambda facts: (
             f"{_granted(facts)} that there was room for: {facts.turned_away} were turned away"
         ),
-        "The device connects, but the listener already has its maximum of connections.",
         "raise Limits.connections or Limits.connections_per_address",
     ),
     Rule(
@@ -392,7 +371,6 @@ RULES: tuple[Rule, ...] = (
             f"{_granted(facts)} for this service, although events of its other services arrive "
             f"at {_where(facts)}"
         ),
-        "The device can connect: events of its other services arrive. This service sends none.",
         "nothing can be mended here: the device does not send the initial event it owes",
     ),
     Rule(
@@ -402,9 +380,6 @@ RULES: tuple[Rule, ...] = (
             f"granted, and {_who(facts)} connects to {_where(facts)}, but no whole request comes "
             "over its connections"
         ),
-        "Connections come without a request: a firewall or proxy cuts them, the network loses "
-        "large packets (MTU), or the device fails to send. Some devices, such as MiniDLNA, connect "
-        "and write nothing.",
         "look for a firewall that resets connections, and at the MTU; or the device never writes "
         "its events, which only its maker can mend",
     ),
@@ -412,8 +387,6 @@ RULES: tuple[Rule, ...] = (
         Verdict.CALLBACK_OVERRIDE,
         lambda facts: bool(facts.overrides) and not _probed(facts.self_connect, Reach.ACCEPTED),
         _override,
-        "CALLBACK has the address of `callback_host` or `callback_port`, and nothing shows that it "
-        "leads to the listener.",
         "look at --callback-host and --callback-port, and at what forwards there; some routers let "
         "nobody inside use it",
     ),
@@ -421,23 +394,18 @@ RULES: tuple[Rule, ...] = (
         Verdict.ADDRESS_GONE,
         _is_address_gone,
         lambda facts: _told(facts, "which is no address of this machine any more"),
-        "The address of this machine has changed since the SUBSCRIBE.",
         "subscribe again; a subscription that is kept does so by itself",
     ),
     Rule(
         Verdict.NOT_LISTENING,
         lambda facts: _probed(facts.self_connect, Reach.REFUSED, Reach.SOMEBODY_ELSE),
         lambda facts: f"{_granted(facts)}: from here, {facts.self_connect}",
-        "The address in CALLBACK is this machine's, but this program does not answer there: it "
-        "listens on another address, or the port is forwarded.",
         "look at interface= and port=, and for rules that reject or redirect this port",
     ),
     Rule(
         Verdict.LOCAL_FIREWALL,
         lambda facts: _probed(facts.self_connect, Reach.SILENT, Reach.UNREACHABLE),
         lambda facts: f"{_granted(facts)}: not even from here, {facts.self_connect}",
-        "A connection from this machine to its own listener gets no answer, so a firewall of this "
-        "machine drops it.",
         "open the port in this machine's firewall; --port fixes it to a number or a range",
     ),
     Rule(
@@ -447,16 +415,12 @@ RULES: tuple[Rule, ...] = (
             facts,
             "where only programs of this machine, outside of containers, get to; or it never sends",
         ),
-        "SUBSCRIBE was sent to a loopback address, so CALLBACK has a loopback address too. A "
-        "device in a container, or behind a forwarder, cannot send there.",
         "use the device's own address in the URL, or pass --callback-host (callback_host=)",
     ),
     Rule(
         Verdict.CONTAINER,
         _is_container,
         _container,
-        "CALLBACK has the address of a container, or of the bridge to the containers of this "
-        "machine. The network outside cannot reach it.",
         "pass --callback-host (callback_host=) with the address of the machine and publish the "
         "port (--port), or run the container in the host's network",
     ),
@@ -464,8 +428,6 @@ RULES: tuple[Rule, ...] = (
         Verdict.VPN,
         _is_vpn,
         _vpn,
-        "The route to the device goes into a tunnel, so CALLBACK has the tunnel's address. The "
-        "device cannot reach it.",
         "take the device's network out of the VPN, or pass --callback-host (callback_host=) with "
         "an address that the device can reach",
         _alternative,
@@ -474,8 +436,6 @@ RULES: tuple[Rule, ...] = (
         Verdict.OTHER_INTERFACE,
         lambda facts: _far(facts) is not None and bool(facts.near),
         _other_interface,
-        "This machine has several interfaces, and CALLBACK has the address of one that is not in "
-        "the device's network.",
         "pass --callback-host (callback_host=), or interface=",
         _alternative,
     ),
@@ -485,16 +445,12 @@ RULES: tuple[Rule, ...] = (
         lambda facts: _told(
             facts, "a link-local address, which means nothing without an interface"
         ),
-        "CALLBACK has a link-local IPv6 address (fe80::), which is valid on one link only. A "
-        "device with several interfaces, or without support for it, cannot send there.",
         "use the device's IPv4 address, or a global IPv6 one, in the URL",
     ),
     Rule(
         Verdict.ROUTER_BETWEEN,
         lambda facts: _far(facts) is not None and not facts.near,
         _router,
-        "The device is in another network. Its events must pass a router, which may translate "
-        "addresses (NAT), filter, or have no route back.",
         "forward a port on the router and pass --callback-host and --callback-port, or bring both "
         "into one network",
     ),
@@ -502,10 +458,6 @@ RULES: tuple[Rule, ...] = (
         Verdict.UNHEARD,
         lambda _: True,
         _unheard,
-        "The device is in this machine's network and has granted the subscription. The listener "
-        "answers, but no event has come. A firewall on this machine, on the device, or in a switch "
-        "or access point (client isolation) drops the events; or the device never sends any, as "
-        "some do.",
         "open the port in the firewall (--port fixes it to a number or a range), and try another "
         "control point on this machine",
     ),

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.discovery.advertised import (
@@ -120,18 +121,17 @@ class Presence:
         """Follow the device ``udn``, present or not, until :meth:`unfollow`. Calls are counted.
 
         Raises LocalProtocolError beyond ``Limits.followed_devices``."""
-        device = self.device(udn)
+        device, most = self.device(udn), self._limits.followed_devices
         if device is None or not device.followers:
-            if self._followed >= self._limits.followed_devices:
+            if self._followed >= most:
                 raise LocalProtocolError(
-                    f"a control point follows {self._limits.followed_devices} devices at most; "
-                    "raise Limits.followed_devices"
+                    f"a control point follows {most} devices at most; raise Limits.followed_devices"
                 )
             self._followed += 1
-        if device is None:
-            device = self._devices[udn_key(udn)] = AdvertisedDevice(udn, "", self._limits, now)
-        elif not device.followers:
-            self._count(device, -1)
+            if device is None:
+                device = self._devices[udn_key(udn)] = AdvertisedDevice(udn, "", self._limits, now)
+            else:
+                self._count(device, -1)
         device.followers += 1
         return device
 
@@ -142,10 +142,9 @@ class Presence:
         if device.followers:
             return
         self._followed -= 1
-        device.url = ""
         device.failed = False
         self._deadlines.clear((device, _Timer.SEARCH))
-        self._root_of = {k: root for k, root in self._root_of.items() if root is not device}
+        self.relocated(device, "")
         if device.is_present:
             self._count(device, 1)
         else:
@@ -178,8 +177,7 @@ class Presence:
 
     def subscription_granted(self, udn: str) -> None:
         """A subscription to ``udn`` was granted or renewed: its failure is over."""
-        device = self.device(udn)
-        if device is not None:
+        if (device := self.device(udn)) is not None:
             device.failed = False
 
     # --- what devices say ---
@@ -200,33 +198,35 @@ class Presence:
             if device is not None:
                 self._leave(device, link, now)
             return
+        url, off_link = advertisement.location, self._off_link
         try:
-            location = judge_location(
-                advertisement.location, source=source, on_link=on_link, off_link=self._off_link
-            )
+            location = judge_location(url, source=source, on_link=on_link, off_link=off_link)
         except ValueError as error:
             self._ignore(source, advertisement, str(error))
             return
+        if location != url:
+            advertisement = replace(advertisement, location=location)
         if advertisement.kind is AdvertisementKind.UPDATE:
             if device is not None and device.is_present:
-                self._update(device, link, advertisement, location, now)
+                self._update(device, link, advertisement, now)
             return
         if device is None:
             device = self._admit(advertisement, source, now)
         if device is not None:
             device.source = device.source or source.host
-            self._hear(device, link, advertisement, location, now)
+            self._hear(device, link, advertisement, now)
 
     def _admit(
         self, advertisement: Advertisement, source: Endpoint, now: float
     ) -> AdvertisedDevice | None:
-        if len(self._devices) - self._followed >= self._limits.known_devices:
+        limits = self._limits
+        if len(self._devices) - self._followed >= limits.known_devices:
             self._ignore(source, advertisement, "too many devices are known already")
             return None
-        if self._of_source.get(source.host, 0) >= self._limits.devices_per_source:
+        if self._of_source.get(source.host, 0) >= limits.devices_per_source:
             self._ignore(source, advertisement, "too many devices announce themselves from there")
             return None
-        device = AdvertisedDevice(advertisement.udn, source.host, self._limits, now)
+        device = AdvertisedDevice(advertisement.udn, source.host, limits, now)
         self._devices[device.key] = device
         self._count(device, 1)
         return device
@@ -251,53 +251,39 @@ class Presence:
             self._outcomes.append(AdvertisementIgnored(source.host, advertisement.udn, reason))
 
     def _hear(
-        self,
-        device: AdvertisedDevice,
-        link: Hashable,
-        advertisement: Advertisement,
-        location: str,
-        now: float,
+        self, device: AdvertisedDevice, link: Hashable, advertisement: Advertisement, now: float
     ) -> None:
         before = device.state
         device.state = PRESENCE.step(before, _I.HEARD)
-        heard = device.links.get(link)
-        if heard is None:
-            heard = device.links[link] = Heard()
-        reboot = _reboot(heard, _host(location), advertisement)
+        heard = device.links.setdefault(link, Heard())
+        reboot = _reboot(heard, advertisement)
         if reboot:
             # What it announces on other links, and from its other addresses, is no second one.
             for other in device.links.values():
                 for identity in other.identities.values():
                     identity.boot_id = identity.nls = None
             heard.locations.clear()
-        identity = self._identity(heard, _host(location))
+        identity = self._identity(heard, advertisement)
         if advertisement.boot_id is not None:
             identity.boot_id = advertisement.boot_id
         if advertisement.nls is not None:
             identity.nls = advertisement.nls
         self._extend(device, heard, advertisement, now)
         news = self._describe(device, advertisement)
-        moved = self._locate(device, heard, location)
+        moved = self._locate(heard, advertisement.location)
         if news or moved or reboot or before is not _P.PRESENT:
             self._settle(device, now)
         self._deadlines.clear((device, _Timer.SEARCH))
-        if reboot:
-            device.failed = False
-            self._outcomes.append(DeviceRebooted(device, reboot))
-        elif before is _P.GONE or (device.failed and now >= device.retry_at):
+        if not reboot and (before is _P.GONE or (device.failed and now >= device.retry_at)):
             device.failed = False
             device.retry_at = now + self._limits.search_refill_seconds
             self._outcomes.append(DeviceReturned(device))
-        elif moved and device.url and location != device.url:
-            self._outcomes.append(DeviceMoved(device))
+            return
+        device.failed = device.failed and not reboot
+        self._report_change(device, reboot, moved, advertisement)
 
     def _update(
-        self,
-        device: AdvertisedDevice,
-        link: Hashable,
-        advertisement: Advertisement,
-        location: str,
-        now: float,
+        self, device: AdvertisedDevice, link: Hashable, advertisement: Advertisement, now: float
     ) -> None:
         """Keep the state on the link that heard the update. On any other link, the new BOOTID
         counts as not announced (CP-10)."""
@@ -306,22 +292,27 @@ class Presence:
             return  # Its ssdp:alive on that link will have the same.
         announced = advertisement.next_boot_id
         # An update is sent two or three times: ignore the repetitions.
-        own = heard.identities.get(_host(location))
+        own = heard.identities.get(_host(advertisement.location))
         known = own is not None and own.boot_id == announced
-        missed = "" if known else _reboot(heard, _host(location), advertisement)
-        own = self._identity(heard, _host(location))
+        missed = "" if known else _reboot(heard, advertisement)
+        own = self._identity(heard, advertisement)
         for identity in heard.identities.values():
             if identity is own or identity.boot_id == advertisement.boot_id:
                 identity.boot_id = announced
         if advertisement.nls is not None:
             own.nls = advertisement.nls
-        moved = self._locate(device, heard, location)
-        if missed:
-            self._outcomes.append(DeviceRebooted(device, missed))
-        elif moved and device.url and location != device.url:
-            self._outcomes.append(DeviceMoved(device))
+        moved = self._locate(heard, advertisement.location)
+        self._report_change(device, missed, moved, advertisement)
         if moved or missed:
             self._settle(device, now)
+
+    def _report_change(
+        self, device: AdvertisedDevice, reboot: str, moved: bool, advertisement: Advertisement
+    ) -> None:
+        if reboot:
+            self._outcomes.append(DeviceRebooted(device, reboot))
+        elif moved and device.url and advertisement.location != device.url:
+            self._outcomes.append(DeviceMoved(device))
 
     def _leave(self, device: AdvertisedDevice, link: Hashable, now: float) -> None:
         """One byebye counts for the root device, all embedded devices and all services (CP-11)."""
@@ -340,8 +331,7 @@ class Presence:
         before = device.state
         device.state = PRESENCE.step(before, given)
         device.links.clear()
-        device.told = False
-        device.failed = False
+        device.told = device.failed = False
         self._deadlines.clear((device, _Timer.EXPIRY))
         self._deadlines.clear((device, _Timer.SETTLE))
         if before is _P.GONE:
@@ -358,11 +348,9 @@ class Presence:
     def _extend(
         self, device: AdvertisedDevice, heard: Heard, advertisement: Advertisement, now: float
     ) -> None:
-        max_age = advertisement.max_age
-        if max_age is None:
-            max_age = self._limits.max_age_seconds
-        holds = min(max_age, self._limits.max_age_most_seconds)
-        expires = now + holds + self._limits.max_age_margin_seconds
+        max_age, limits = advertisement.max_age, self._limits
+        holds = limits.max_age_seconds if max_age is None else max_age
+        expires = now + min(holds, limits.max_age_most_seconds) + limits.max_age_margin_seconds
         # The device is gone when everything has expired (CP-12): keep the latest time.
         if expires > heard.expires:
             heard.expires = expires
@@ -371,16 +359,12 @@ class Presence:
     def _describe(self, device: AdvertisedDevice, advertisement: Advertisement) -> bool:
         """Store the fields that are the same on all links. Returns whether any is new."""
         news = False
-        target = advertisement.target
-        own = udn_key(advertisement.udn) == device.key
+        target, udn = advertisement.target, udn_key(advertisement.udn)
+        has_room = len(device.types) < self._limits.types_per_device
         if target == ROOT_DEVICE:
-            news = own and not device.is_root
-            device.is_root = device.is_root or own
-        elif (
-            udn_key(target) != udn_key(advertisement.udn)
-            and target not in device.types
-            and len(device.types) < self._limits.types_per_device
-        ):
+            news = udn == device.key and not device.is_root
+            device.is_root = device.is_root or news
+        elif udn_key(target) != udn and target not in device.types and has_room:
             device.types[target] = None
             news = True
         config_id = advertisement.config_id
@@ -391,15 +375,13 @@ class Presence:
         device.secure_location = advertisement.secure_location or device.secure_location
         return news
 
-    def _identity(self, heard: Heard, host: str) -> Identity:
-        identity = heard.identities.get(host)
-        if identity is None:
-            identity = heard.identities[host] = Identity()
-            if len(heard.identities) > self._limits.locations_per_link:
-                del heard.identities[next(iter(heard.identities))]
+    def _identity(self, heard: Heard, advertisement: Advertisement) -> Identity:
+        identity = heard.identities.setdefault(_host(advertisement.location), Identity())
+        if len(heard.identities) > self._limits.locations_per_link:
+            del heard.identities[next(iter(heard.identities))]
         return identity
 
-    def _locate(self, device: AdvertisedDevice, heard: Heard, location: str) -> bool:
+    def _locate(self, heard: Heard, location: str) -> bool:
         """Store the location. Returns whether it is new on that link."""
         new = location not in heard.locations
         heard.locations.pop(location, None)
@@ -415,9 +397,8 @@ class Presence:
         while (due := self._deadlines.pop_due(now)) is not None:
             device, timer = due
             if timer is _Timer.SETTLE:
-                self._outcomes.append(
-                    DeviceChanged(device) if device.told else DeviceAppeared(device)
-                )
+                outcome = DeviceChanged if device.told else DeviceAppeared
+                self._outcomes.append(outcome(device))
                 device.told = True
             elif timer is _Timer.SEARCH:
                 self._search(device, now)
@@ -482,14 +463,14 @@ def _host(location: str) -> str:
     return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
 
 
-def _reboot(heard: Heard, host: str, advertisement: Advertisement) -> str:
+def _reboot(heard: Heard, advertisement: Advertisement) -> str:
     """The reason why an advertisement shows a reboot that was not announced; empty if it shows
     none.
 
     A device has one BOOTID. But some devices run a stack per address, each with a BOOTID of its
     own: compare with the BOOTID at that address, if one is known.
     """
-    own = heard.identities.get(host)
+    own = heard.identities.get(_host(advertisement.location))
     known = heard.identities.values() if own is None else (own,)
     befores = [each.boot_id for each in known if each.boot_id is not None]
     boot_id, nls = advertisement.boot_id, advertisement.nls
@@ -498,8 +479,7 @@ def _reboot(heard: Heard, host: str, advertisement: Advertisement) -> str:
             return ""
         return f"its BOOTID is {boot_id} and was {befores[-1]}"
     signatures = [each.nls for each in known if each.nls is not None]
-    if boot_id is None and not befores and nls is not None and signatures:
-        if nls in signatures:
-            return ""
+    changed = bool(signatures) and nls is not None and nls not in signatures
+    if boot_id is None and not befores and changed:
         return "its network location signature is another one: its addresses have changed"
     return ""

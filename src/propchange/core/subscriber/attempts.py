@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import urlsplit
 
 from propchange.core.diagnosis.facts import refusal_in_words
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.callback_address import usable_sources
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -18,7 +19,6 @@ from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
     RequestQueue,
-    has_literal_host,
     subscribe_message,
 )
 from propchange.core.subscriber.states import SubscriberInput, SubscriberState
@@ -100,7 +100,7 @@ class Attempts:
         record.remote = request.remote
         if response.status != 200:
             authority = record.advertised and record.advertised.authority
-            named = not has_literal_host(request.url)
+            named = address_of(urlsplit(request.url).hostname or "") is None
             means = refusal_in_words(response.status, authority, named=named)
             reason = f"the device answered SUBSCRIBE with {response.status}: {means}"
             self.failed(record, Cause.REFUSED, reason, now, response.status)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import ClassVar, NamedTuple
 
+from propchange.core.local_addresses import address_of
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import (
     EVENT_NT,
@@ -94,7 +94,8 @@ class SubscriberPolicy:
 def _check_callback_host(host: str) -> None:
     try:
         name, _ = parse_host(f"[{host}]".encode() if ":" in host else host.encode())
-        if not _is_unspecified(name):
+        address = address_of(name)
+        if address is None or not address.is_unspecified:
             return
     except ValueError:
         pass
@@ -102,13 +103,6 @@ def _check_callback_host(host: str) -> None:
         f"{host!r} as callback_host is no address or name that a device can call; "
         "give one without a port, a zone or brackets"
     )
-
-
-def _is_unspecified(host: str) -> bool:
-    try:
-        return ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 class Notification(NamedTuple):
@@ -207,7 +201,6 @@ _TRUSTED_REPEATS = 1
 
 _TRUSTED_REPAIRS = 3
 """Fresh subscriptions in a row that may begin with a gap; beyond that SEQ is unreliable."""
-
 
 _TRUSTING_RUN = 8
 """Messages in order after which SEQ is believed again. The number doubles each time, so that a

@@ -35,6 +35,9 @@ _LATE_SIDS = 16
 _UNBOUNDED_DIGITS = 10
 """A SEQ of fewer digits is within its 32 bits."""
 
+_UNKNOWN = Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2")
+_FOREIGN = Refusal(412, "events are taken from the device's address alone", "")
+
 _SUBSCRIBING = SubscriberState.SUBSCRIBING
 
 
@@ -51,13 +54,12 @@ class EarlyMessages(Generic[T]):
     """The event messages that have overtaken the answer to their SUBSCRIBE, on a shared path.
 
     An initial event may arrive before the answer that names its SID. On a shared path nothing else
-    tells which subscription it belongs to. The message, of any type, is therefore kept while a
-    SUBSCRIBE is unanswered, until an answer names the SID.
+    names its subscription. The message, of any type, is therefore kept while a SUBSCRIBE is
+    unanswered, until an answer names the SID.
 
-    One SID has room for ``limits.early_messages``. All SIDs together have room for as many for
-    each SUBSCRIBE that is unanswered, so that strays do not push out what is expected.
-    ``replaces`` is for who judges SEQ: when a SID has no more room, its newest message takes the
-    place of its last one. The SEQ then shows that something is missing.
+    One SID has room for ``limits.early_messages``, all together for as many for each SUBSCRIBE that
+    is unanswered. With ``replaces``, the newest message of a SID without room takes the place of
+    its last one: the SEQ then shows the gap.
     """
 
     def __init__(self, limits: Limits, *, replaces: bool = False) -> None:
@@ -79,19 +81,19 @@ class EarlyMessages(Generic[T]):
         self._unanswered += 1
 
     def settle(self) -> None:
-        """A SUBSCRIBE was answered or has failed. Without another one nothing is held."""
+        """A SUBSCRIBE was answered or has failed. After the last one all messages are dropped."""
         self._unanswered -= 1
         if not self._unanswered:
             self._held.clear()
 
     def may_be_early(self, sid: str, seq: int | None) -> bool:
         """Whether a message for the unknown ``sid`` may have overtaken an answer: it is an initial
-        event, has no SEQ, or follows one that is held. Others are strays, and a 412 stops their
-        publisher (SUB-59, RSP-07)."""
+        event, has no SEQ, or follows a kept one. A 412 stops the publisher of any other (SUB-59,
+        RSP-07)."""
         return self.expected and (not seq or sid in self._held)
 
     def hold(self, sid: str, message: T) -> bool:
-        """Hold ``message``. False when there is no room."""
+        """Keep ``message``. False when there is no room."""
         held = self._held.get(sid, [])
         if len(held) < self._most and len(self) < self._most * self._unanswered:
             self._held.setdefault(sid, held).append(message)
@@ -102,7 +104,7 @@ class EarlyMessages(Generic[T]):
         return True
 
     def take(self, sid: str) -> list[T]:
-        """An answer has named ``sid``: its messages, in order. They are held no more."""
+        """An answer has named ``sid``: remove and return its messages, in order."""
         return self._held.pop(sid, [])
 
 
@@ -222,23 +224,14 @@ class NotifyRouting:
                 early = record is None and self._early_on_shared_path.may_be_early(sid, seq)
             if not early and (record is None or record.sid != sid):
                 self._note_slow(sid)
-                return self._refuse(
-                    request,
-                    Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2"),
-                    now,
-                )
+                return self._refuse(request, _UNKNOWN, now)
             if record is not None and self._is_foreign(record, request.peer):
-                return self._refuse(
-                    request,
-                    Refusal(412, "events are taken from the device's address alone", ""),
-                    now,
-                )
+                return self._refuse(request, _FOREIGN, now)
         try:
             pairs = parse_propertyset(body, self._limits)
         except RemoteProtocolError as error:
-            return self._refuse(
-                request, Refusal(error.status, str(error.args[0]), error.clause), now
-            )
+            refusal = Refusal(error.status, str(error.args[0]), error.clause)
+            return self._refuse(request, refusal, now)
         # As Received(…), which makes receiving a NOTIFY 5 % slower.
         received = tuple.__new__(Received, (sid, seq, hash(body), pairs))
         if early:

@@ -113,11 +113,8 @@ _SAYS_NO = frozenset({Cause.REFUSED, Cause.DESCRIPTION})
 
 
 def _is_news(before: Cause | None, cause: Cause) -> bool:
-    """Whether ``cause`` says more than ``before`` did, while the status is the same.
-
-    One fault makes one status change. "The device is away" and "the device refuses" say more than
-    the cause of a fresh subscription does, and not the other way round.
-    """
+    """Whether ``cause`` is worth another status change with the same status. "The device is away"
+    and "the device refuses" say more than the cause of a fresh subscription does."""
     for kind in (_AWAY, _SAYS_NO):
         if cause in kind:
             return before not in kind
@@ -127,9 +124,9 @@ def _is_news(before: Cause | None, cause: Cause) -> bool:
 class OutcomeQueue(list[SubscriberOutcome]):
     """The outcomes that wait for the runtime, in order.
 
-    Events and status changes are appended and never dropped: the runtime takes them after each
-    input, so no more of them wait than a turn of its loop brings. Of the outcomes that are only for
-    a log ``Limits.outcomes`` wait: a peer can bring about any number of these.
+    Events and status changes are never dropped: the runtime takes them after each input. Of the
+    outcomes that are only for a log, of which a peer can cause any number, ``Limits.outcomes``
+    wait.
     """
 
     __slots__ = ("_limit", "logged")

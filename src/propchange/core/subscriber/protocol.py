@@ -44,7 +44,6 @@ _S, _I = SubscriberState, SubscriberInput
 _ACTIVE, _UNANSWERED = _S.ACTIVE, _S.UNANSWERED
 _GRANTED = (_S.ACTIVE, _S.GRANTED, _S.DEAF, _S.UNANSWERED)
 _EXPECTED = SeqVerdict.EXPECTED
-_ATTEMPTING = (_S.SUBSCRIBING, _S.DESCRIBING)
 _GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
 
 
@@ -121,10 +120,10 @@ class SubscriberProtocol:
         ``persistent``: keep trying when the first SUBSCRIBE fails; else the status is then
         REFUSED. ``describable``: the runtime can read the description again when the event URL
         seems to have moved; ``describe_first``: it must, before the first SUBSCRIBE. ``device``
-        is the key for :meth:`device_gone` and its like. ``convert`` maps the
-        declared variables to what makes a value of a text; None leaves texts. ``duration`` in
-        seconds is asked for. ``variables`` are those that are wanted, all when there are none:
-        STATEVAR, which needs UDA 2.0, and which a device may ignore (SUB-53).
+        is the key for :meth:`device_gone` and the other ``device_`` methods. ``convert`` maps
+        variables to functions from text to value; with None, values are texts. ``duration`` is the
+        wanted one, in seconds. ``variables`` are the wanted ones, all if empty: STATEVAR, which
+        needs UDA 2.0, and which a device may ignore (SUB-53).
 
         Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
         and for a variable that is no name, LocalProtocolError beyond
@@ -137,9 +136,9 @@ class SubscriberProtocol:
         for name in statevar:
             check_variable_name(name)
         if len(self._records) >= self._limits.held_subscriptions:
+            most = f"{self._limits.held_subscriptions} subscriptions at most"
             raise LocalProtocolError(
-                f"a control point holds {self._limits.held_subscriptions} subscriptions at most; "
-                "raise Limits.held_subscriptions"
+                f"a control point holds {most}; raise Limits.held_subscriptions"
             )
         record = SubscriptionRecord(
             event_url,
@@ -301,48 +300,43 @@ class SubscriberProtocol:
         for record in self._of_device(device):
             if record.state in _GRANTED and self._is_repeat(record, now):
                 self._renew_after_repeats(record)
-                continue
-            record.announced_at = now
-            reason = "the device has restarted"
-            overtaken = self._is_overtaken(record, now)
-            self._begin_anew(record, Cause.DEVICE_REBOOTED, reason, now, overtaken=overtaken)
+            else:
+                record.announced_at = now
+                self._begin_anew(record, Cause.DEVICE_REBOOTED, "the device has restarted", now)
 
     def device_returned(self, device: Hashable, now: float) -> None:
         """The device is heard of again after it had gone or did not answer. Its subscriptions that
         are not granted, and renewals that failed, are tried at once."""
         for record in self._of_device(device):
-            if record.state in _GRANTED:
-                if record.failures:
-                    self._renewal.renew(record, now)
-            else:
-                overtaken = self._is_overtaken(record, now)
-                self._begin_anew(record, Cause.DEVICE_REBOOTED, "", now, overtaken=overtaken)
+            if record.state not in _GRANTED:
+                self._begin_anew(record, Cause.DEVICE_REBOOTED, "", now)
+            elif record.failures:
+                self._renewal.renew(record, now)
 
     def device_moved(self, device: Hashable, now: float) -> None:
         """The description is at another URL (CP-13): read it there, and subscribe afresh at once. A
         subscription that is not ``describable`` is tried at its old event URL."""
         for record in self._of_device(device):
             reason = "the device has moved to another address"
-            self._begin_anew(record, Cause.DEVICE_MOVED, reason, now, overtaken=True)
+            self._begin_anew(record, Cause.DEVICE_MOVED, reason, now)
 
     def _begin_anew(
-        self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, *, overtaken: bool
+        self, record: SubscriptionRecord, cause: Cause, reason: str, now: float
     ) -> None:
+        """Subscribe afresh. A request that was sent before the announcement is given up: its answer
+        may never come."""
         record.failures = 0
         record.must_describe = record.describable
         record.sources.worked()
+        attempt = self._requests.outstanding(record)
         if record.state in _GRANTED:
             self._renewal.lapse(record, cause, reason, now)
         elif record.state is _S.WAITING:
             self._attempts.begin(record, now)
-        elif overtaken and record.state in _ATTEMPTING:
-            self._attempts.begin_again(record, now)
-
-    def _is_overtaken(self, record: SubscriptionRecord, now: float) -> bool:
-        """Whether the request under way was sent before the announcement: its answer may never
-        come."""
-        attempt = self._requests.outstanding(record)
-        return attempt is not None and now - attempt.sent_at > self._limits.announcement_seconds
+        elif attempt is not None:
+            overtaken = now - attempt.sent_at > self._limits.announcement_seconds
+            if overtaken or cause is Cause.DEVICE_MOVED:
+                self._attempts.begin_again(record, now)
 
     def _is_repeat(self, record: SubscriptionRecord, now: float) -> bool:
         """Whether an announcement of the device was acted on just now."""
@@ -409,10 +403,8 @@ class SubscriberProtocol:
                 continue
             wait = spread * self._attempts.jitter()
             assert record.expires is not None
-            if record.expires > now:
-                self._renewal.replace(record, Cause.SUSPENDED, reason, now, wait=wait)
-            else:
-                self._renewal.lapse(record, Cause.SUSPENDED, reason, now, wait=wait)
+            end = self._renewal.replace if record.expires > now else self._renewal.lapse
+            end(record, Cause.SUSPENDED, reason, now, wait=wait)
 
     # --- time ---
 
@@ -455,8 +447,7 @@ class SubscriberProtocol:
         return outcomes
 
     def facts(self, record: SubscriptionRecord, now: float) -> Facts:
-        """What is known of ``record``, for :func:`.diagnose`; a runtime
-        adds what it finds by connecting."""
+        """The facts about ``record`` that need no connection, for :func:`.diagnose`."""
         request = self._requests.outstanding(record)
         return known_facts(
             record,
@@ -484,20 +475,19 @@ class SubscriberProtocol:
         verdict = record.sequence.judge(seq, content)
         initial = False
         if verdict is not _EXPECTED:
+            if verdict is SeqVerdict.DUPLICATE:
+                return
             if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_told:
                 record.unreliable_told = True
                 self._outcomes.append(SeqUnreliable(record))
-            if verdict is SeqVerdict.DUPLICATE:
-                return
         if verdict is not SeqVerdict.LATE:
             if state is not _ACTIVE and state is not _UNANSWERED:
                 initial = verdict is not SeqVerdict.MISSED
                 self._renewal.heard(record, complete=initial)
             record.last_event_at = now
             self._outcomes.append(record.decode(seq, pairs, initial=initial))
-            if record.unreadable:
-                for trouble in record.unreadable:
-                    self._outcomes.log(Unreadable(record, trouble))
+            for trouble in record.unreadable:
+                self._outcomes.log(Unreadable(record, trouble))
         if verdict in _GAP_VERDICTS:
             record.gaps += 1
             reason = f"events before SEQ {seq} were missed"

@@ -140,15 +140,6 @@ def http_url(url: str) -> str:
     return url
 
 
-def has_literal_host(url: str) -> bool:
-    """Whether ``url`` names its host by an IP address."""
-    try:
-        ip_address((urlsplit(url).hostname or "").partition("%")[0])
-    except ValueError:
-        return False
-    return True
-
-
 def authority_and_target(url: str) -> tuple[str, str]:
     """What HOST and the request line carry for ``url``: no zone, no credentials (V6-07)."""
     parts = urlsplit(url)
@@ -171,10 +162,9 @@ def redirect_url(url: str, response: Response, statuses: Collection[int] = REDIR
     try:
         # What a request line cannot hold is percent-encoded.
         led_to = urljoin(url, quote(location.decode("utf-8"), safe=string.punctuation))
-        http_url(led_to)
+        return urldefrag(http_url(led_to)).url
     except ValueError:
         return None
-    return urldefrag(led_to).url
 
 
 def leads_inside(asked: Endpoint, led_to: Endpoint) -> bool:
