@@ -245,7 +245,7 @@ class SubscriberDriver:
         *,
         wait: bool,
         describe_first: bool,
-        convert: Convert | None,
+        convert: Convert | None = None,
         duration: int | None,
         variables: Iterable[str],
         device: Hashable = None,

@@ -43,21 +43,10 @@ class Reactor(Protocol):
     """The part of ``IReactorTime`` and ``IReactorTCP`` that is used: any reactor of Twisted has
     it, and ``MemoryReactorClock`` for tests."""
 
-    def seconds(self) -> float:
-        """The reactor's time."""
-
-    def callLater(
-        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
-    ) -> Any:
-        """Call after ``delay`` seconds."""
-
-    def connectTCP(
-        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
-    ) -> Any:
-        """Connect."""
-
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
-        """Listen."""
+    seconds: Callable[[], float]
+    callLater: Callable[..., Any]
+    connectTCP: Callable[..., Any]
+    listenTCP: Callable[..., Any]
 
 
 def default_reactor() -> Reactor:
@@ -98,7 +87,7 @@ class TwistedRuntime:
 
     def start(self, coroutine: Coroutine[Any, Any, T], /) -> _Task[T]:
         """Run ``coroutine`` by itself. Its first part runs at once."""
-        return _Task(Deferred.fromCoroutine(coroutine))
+        return _Task(coroutine)
 
     def connect(
         self,
@@ -124,7 +113,8 @@ class TwistedRuntime:
         self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]
     ) -> _Listening:
         """Listen; see :meth:`.Runtime.listen`. It never waits."""
-        factory = _Accepting(accept)
+        factory: Any = Factory.forProtocol(lambda: Stream(accept()))
+        factory.noisy = False
         reactor: Any = self.reactor
         if not (isinstance(reactor, ReactorBase) and hasattr(reactor, "adoptStreamPort")):
             # One that a test moves has no sockets.
@@ -145,14 +135,8 @@ class TwistedRuntime:
     async def resolve(self, host: str, port: int) -> list[Endpoint]:
         """The endpoints of ``host``; see :meth:`.Runtime.resolve`."""
         reactor: Any = self.reactor
-        found = await deferToThreadPool(
-            reactor,
-            reactor.getThreadPool(),
-            socket.getaddrinfo,
-            host,
-            port,
-            type=socket.SOCK_STREAM,
-        )
+        pool, stream = reactor.getThreadPool(), socket.SOCK_STREAM
+        found = await deferToThreadPool(reactor, pool, socket.getaddrinfo, host, port, type=stream)
         return [endpoint_of(address) for _, _, _, _, address in found]
 
 
@@ -168,36 +152,23 @@ class _Armed:
             self._call.cancel()
 
 
-class _Future(Generic[T]):
+class _Future(Deferred[T]):
     """A Deferred with the methods of a future."""
 
-    __slots__ = ("deferred",)
-
-    def __init__(self) -> None:
-        self.deferred: Deferred[T] = Deferred()
+    set_result = Deferred.callback
+    set_exception = Deferred.errback
 
     def done(self) -> bool:
-        return bool(self.deferred.called)
-
-    def set_result(self, result: T, /) -> None:
-        self.deferred.callback(result)
-
-    def set_exception(self, exception: BaseException, /) -> None:
-        self.deferred.errback(exception)
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self.deferred.__await__()
+        return bool(self.called)
 
 
 class _Task(Generic[T]):
     """A coroutine that runs as a Deferred. That it was cancelled is no error that is logged."""
 
-    __slots__ = ("_done", "deferred")
-
-    def __init__(self, deferred: Deferred[T]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._done = False
-        self.deferred = deferred
-        deferred.addBoth(self._end)
+        self._deferred = Deferred.fromCoroutine(coroutine).addBoth(self._end)
+        self.cancel = self._deferred.cancel
 
     def _end(self, result: Any) -> Any:
         self._done = True
@@ -208,18 +179,15 @@ class _Task(Generic[T]):
     def done(self) -> bool:
         return self._done
 
-    def cancel(self) -> None:
-        self.deferred.cancel()
-
     def add_done_callback(self, call: Callable[[Any], object], /) -> None:
         def ended(result: Any) -> Any:
             call(self)
             return result
 
-        self.deferred.addBoth(ended)
+        self._deferred.addBoth(ended)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self.deferred.__await__()
+        return self._deferred.__await__()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -240,9 +208,8 @@ class Stream(TwistedProtocol):
     def connectionMade(self) -> None:
         """For the reactor: the connection is there."""
         transport = self.transport
-        nodelay = getattr(transport, "setTcpNoDelay", None)
-        if nodelay is not None:
-            nodelay(True)
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         self._connection.connection_made(
             Transport(
@@ -309,18 +276,15 @@ class _Connecting(ClientFactory):
     """One attempt to connect."""
 
     noisy = False
+    connector: Any
 
     def __init__(self, connection: Connection, failed: Callable[[OSError], None]) -> None:
         self._connection = connection
         self._failed = failed
         self._over = False
-        self._cancelled = False
-        self.connector: Any = None
 
-    def buildProtocol(self, addr: object) -> Stream | None:
+    def buildProtocol(self, addr: object) -> Stream:
         """For the reactor: the connection is there."""
-        if self._cancelled:
-            return None
         self._over = True
         return Stream(self._connection)
 
@@ -333,9 +297,8 @@ class _Connecting(ClientFactory):
     def cancel(self) -> None:
         """End the attempt."""
         if not self._over:
-            self._over = self._cancelled = True
-            if self.connector is not None:
-                self.connector.disconnect()
+            self._over = True
+            self.connector.disconnect()
 
 
 def _os_error(error: BaseException | None) -> OSError:
@@ -348,18 +311,6 @@ def _os_error(error: BaseException | None) -> OSError:
     if isinstance(error, errors.TimeoutError):
         return TimeoutError()
     return error if isinstance(error, OSError) else OSError(str(error))
-
-
-class _Accepting(Factory):
-    """Makes the protocols of accepted connections."""
-
-    noisy = False
-
-    def __init__(self, accept: Callable[[], Connection]) -> None:
-        self._accept = accept
-
-    def buildProtocol(self, addr: object) -> Stream:
-        return Stream(self._accept())
 
 
 class _Listening:
@@ -411,10 +362,9 @@ def endpoint_of_address(address: Any) -> Endpoint | None:
 
 def result_of(coroutine: Coroutine[Any, Any, T]) -> T:
     """What ``coroutine``, which never waits, returns. Raises what it raises."""
-    results: list[Any] = []
-    Deferred.fromCoroutine(coroutine).addBoth(results.append)
-    (result,) = results
-    if isinstance(result, Failure):
-        result.raiseException()
-    found: T = result
-    return found
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError(f"{coroutine} waits")

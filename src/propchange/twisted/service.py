@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Coroutine
+from functools import cached_property
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -25,7 +26,6 @@ from propchange.upnp import service as upnp
 __all__ = ["EventURL", "Service", "default_policy", "deliveries_of"]
 
 _PATH = "/"
-
 
 _pools: weakref.WeakKeyDictionary[Any, DeliveryPool] = weakref.WeakKeyDictionary()
 
@@ -106,9 +106,10 @@ class Service(upnp.Service):
         :class:`~propchange.twisted.Site` that has :attr:`resource` at every path. Returns the port.
         It is for a program without a site of its own. Raises CannotListenError of Twisted."""
         self._opened()
-        reactor: Any = self._reactor
-        site = Site(self.resource, limits=self._limits, reactor=reactor, server=self._policy.server)
-        listening = reactor.listenTCP(port, site, interface=interface)
+        site = Site(
+            self.resource, limits=self._limits, reactor=self._reactor, server=self._policy.server
+        )
+        listening = self._reactor.listenTCP(port, site, interface=interface)
         self._listening.append((listening, site))
         return int(listening.getHost().port)
 
@@ -150,11 +151,9 @@ class Service(upnp.Service):
         if self._publication is not None:
             self._publication.response_lost(response)
 
-    @property
+    @cached_property
     def _reactor(self) -> Reactor:
-        if self._given_reactor is None:
-            self._given_reactor = default_reactor()
-        return self._given_reactor
+        return self._given_reactor or default_reactor()
 
     def _opened(self) -> Publication:
         if self._closed:
@@ -191,12 +190,10 @@ class EventURL(Resource):
         self._limits = limits
         self._given_reactor = reactor
 
-    @property
+    @cached_property
     def reactor(self) -> Reactor:
         """The reactor that was given, or else the installed one."""
-        if self._given_reactor is None:
-            self._given_reactor = default_reactor()
-        return self._given_reactor
+        return self._given_reactor or default_reactor()
 
     def render(self, request: Any) -> bytes:
         """Answer a request of any method."""

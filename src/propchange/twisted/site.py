@@ -10,7 +10,6 @@ and it writes to the transport. :class:`Channel` stands between the two.
 from __future__ import annotations
 
 from collections.abc import Callable
-from email.utils import formatdate
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -25,6 +24,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import HeaderPairs, Request
 from propchange.driver.connection_table import AcceptedConnection, ConnectionTable
+from propchange.driver.host import http_date
 from propchange.driver.machine import product
 from propchange.driver.server_connection import ServerConnection
 from propchange.twisted.runtime import Reactor, Stream, TwistedRuntime
@@ -94,7 +94,12 @@ class Channel:
         received = self._received
         self._connection = connection
         assert isinstance(connection, _Connection)
-        self.transport = connection.stream.transport
+        transport = connection.stream.transport
+        # The other methods that a request calls.
+        self.transport = transport
+        self.getPeer, self.getHost = transport.getPeer, transport.getHost
+        self.write, self.writeSequence = transport.write, transport.writeSequence
+        self.loseConnection = connection.end
         make: Any = self.site.requestFactory
         request = make(self)
         self._request = request
@@ -136,17 +141,10 @@ class Channel:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()
-        self._request.connectionLost(_failure(error))
+        reason: Any = Failure(error or ConnectionDone())  # type: ignore[no-untyped-call] # Twisted's
+        self._request.connectionLost(reason)
 
     # --- for the request ---
-
-    def getPeer(self) -> Any:
-        """The address of the peer."""
-        return self.transport.getPeer()
-
-    def getHost(self) -> Any:
-        """The address that was connected to."""
-        return self.transport.getHost()
 
     def isSecure(self) -> bool:
         """Whether the connection is one of TLS."""
@@ -155,29 +153,15 @@ class Channel:
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         """Write the head of an answer. One of HTTP/1.0 without a length lasts to the end of the
         stream."""
-        # The request's headers are a list in older versions of Twisted.
-        if isinstance(headers, Headers):
-            lines = headers
-        else:
-            lines = Headers()
-            for name, value in headers:
-                lines.addRawHeader(name, value)
+        if isinstance(headers, Headers):  # older versions of Twisted give a list
+            headers = [(n, value) for n, vs in headers.getAllRawHeaders() for value in vs]
         if version == b"HTTP/1.0":
-            if not lines.hasHeader(b"Content-Length"):
+            if all(name.lower() != b"content-length" for name, _ in headers):
                 self.persistent = False
             if not self.persistent:
-                lines.removeHeader(b"Connection")
-        head = [b"%b %b %b" % (version, code, reason)]
-        head += [b"%b: %b" % (n, value) for n, vs in lines.getAllRawHeaders() for value in vs]
-        self.transport.write(b"\r\n".join([*head, b"", b""]))
-
-    def write(self, data: bytes) -> None:
-        """Write bytes of the answer."""
-        self.transport.write(data)
-
-    def writeSequence(self, parts: Any) -> None:
-        """Write bytes of the answer."""
-        self.transport.write(b"".join(parts))
+                headers = [pair for pair in headers if pair[0].lower() != b"connection"]
+        lines = [b"%b: %b" % pair for pair in headers]
+        self.write(b"\r\n".join([b"%b %b %b" % (version, code, reason), *lines, b"", b""]))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """``producer`` writes the answer: by itself, until it is paused, or, if not ``streaming``,
@@ -208,10 +192,6 @@ class Channel:
         """The answer is written."""
         self._connection.answered(last=not self.persistent, left=self._left)
 
-    def loseConnection(self) -> None:
-        """End the connection once what is written has left."""
-        self._connection.end()
-
     def call_when_left(self, told: Callable[[bool], object]) -> None:
         """Call ``told(True)`` once the whole answer has left this process, with the end of the
         stream if it is the last one, ``told(False)`` when the connection was lost before."""
@@ -222,10 +202,6 @@ class Channel:
         self._request.setResponseCode(400)
         self._request.setHeader(b"Connection", b"close")
         self._request.finish()
-
-
-def _failure(error: Exception | None) -> Any:
-    return Failure(error or ConnectionDone())  # type: ignore[no-untyped-call] # Twisted's
 
 
 class _Connection(ServerConnection):
@@ -270,8 +246,7 @@ class Site(server.Site):
         )
 
     def _headers(self) -> HeaderPairs:
-        date = formatdate(usegmt=True).encode("ascii")
-        return ((b"DATE", date), (b"SERVER", self.server.encode("latin-1", "replace")))
+        return ((b"DATE", http_date()), (b"SERVER", self.server.encode("latin-1", "replace")))
 
     def buildProtocol(self, addr: Any) -> Any:
         """The protocol of a connection that is accepted. One without room is ended again."""

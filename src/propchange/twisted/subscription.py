@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.record import Convert, SubscriptionRecord, SubscriptionView
+from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
 from propchange.driver.control_point import SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 
@@ -31,11 +31,8 @@ class Subscription(SubscriptionView):
         *,
         on_status: Callable[[StatusChange], object] | None,
         wait: bool,
-        duration: int | None,
-        variables: Iterable[str],
         service: DescribedService | None = None,
-        convert: Convert | None = None,
-        device: Hashable = None,
+        **asked: Any,  # the other arguments of SubscriberDriver.subscribe
     ) -> None:
         self._driver = driver
         self.on_event = on_event
@@ -46,16 +43,7 @@ class Subscription(SubscriptionView):
         """With ``wait``: fires with the subscription once it is granted, or fails with
         SubscriptionRefused or ConnectionFailed. Without ``wait``: None."""
         self.closed: Deferred[None] = Deferred()
-        self._begun = driver.subscribe(
-            self,
-            event_url,
-            wait=wait,
-            describe_first=True,
-            convert=convert,
-            duration=duration,
-            variables=variables,
-            device=device,
-        )
+        self._begun = driver.subscribe(self, event_url, wait=wait, describe_first=True, **asked)
 
     @property
     def record(self) -> SubscriptionRecord:
@@ -107,9 +95,9 @@ class Subscription(SubscriptionView):
         if self.when_granted is not None and not self.when_granted.called:
             self.when_granted.callback(self)
 
-    def _call(self, listener: Callable[[Any], object], told: object) -> None:
+    def _call(self, listener: Callable[[Any], object], item: object) -> None:
         try:
-            listener(told)
+            listener(item)
         except Exception:
             logger = logging.getLogger("propchange.subscriber")
-            logger.exception("the application failed at %r", told)
+            logger.exception("the application failed at %r", item)
