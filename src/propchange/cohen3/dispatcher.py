@@ -24,11 +24,8 @@ class BindError(Exception):
     """There is no event of that name, or the listener is not bound to it."""
 
 
-def _at(level: int, **more: Any) -> Callable[..., None]:
-    def log(self: Logger, message: object, *args: object, **kwargs: Any) -> None:
-        self.log(level, message, *args, **{**more, **kwargs})
-
-    return log
+def _of_logger(name: str) -> property:
+    return property(lambda self: getattr(self.logger, name))
 
 
 class Logger:
@@ -43,16 +40,13 @@ class Logger:
         """The logger of this class."""
         return _logger_of(self.logCategory)
 
-    def log(self, level: int, message: object, *args: object, **kwargs: Any) -> None:
-        """Log at ``level``, one of those of :mod:`logging`."""
-        self.logger.log(level, message, *args, **kwargs)
-
-    debug = _at(logging.DEBUG)
-    info = msg = _at(logging.INFO)
-    warning = warn = _at(logging.WARNING)
-    error = _at(logging.ERROR)
-    critical = fatal = _at(logging.CRITICAL)
-    exception = _at(logging.ERROR, exc_info=True)
+    log = _of_logger("log")
+    debug = _of_logger("debug")
+    info = msg = _of_logger("info")
+    warning = warn = _of_logger("warning")
+    error = _of_logger("error")
+    critical = fatal = _of_logger("critical")
+    exception = _of_logger("exception")
 
 
 class EventDispatcher:

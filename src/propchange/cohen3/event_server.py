@@ -121,9 +121,9 @@ class EventServer(EventDispatcher, Resource, Logger):
         self.register_event(_RECEIVED)
         self.control_point = control_point
         self.coherence = control_point.coherence
+        self._own = getattr(control_point, "receive_notify", None)
         self._policy = policy
         self._limits = limits
-        self._own = getattr(control_point, "receive_notify", None)
         self._granted: set[str] | None = None  # None until a first SID is granted
         self.early: EarlyMessages[Event] = EarlyMessages(limits)
         self.coherence.add_web_resource("events", self)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, cast
 from uuid import uuid4
 
@@ -31,7 +32,6 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.machine import on_link_for
 from propchange.driver.timer import Timer
-from propchange.twisted.messages import read_body
 from propchange.twisted.runtime import Reactor, TwistedRuntime, clock_of
 from propchange.twisted.service import EventURL, Service, default_policy, deliveries_of
 
@@ -84,18 +84,14 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         if callable(getattr(service, "check_subscribers", None)):
             # Cohen3's services call this in a loop. Their own method removes no subscriber.
             service.check_subscribers = self.check_subscribers
-        self._timer: Timer | None = None
 
     # --- requests ---
 
-    def render(self, request: Any) -> bytes:
-        """Answer a request of any method."""
-        body = read_body(request, self._limits)
-        data = body if isinstance(body, bytes) else b""
-        self.dispatch_request(_RECEIVED, request, data)
-        return EventURL.render(self, request)
+    render_SUBSCRIBE = render_UNSUBSCRIBE = EventURL.render
 
-    render_SUBSCRIBE = render_UNSUBSCRIBE = render
+    def received(self, request: Any, data: bytes) -> None:
+        """Dispatch a request that has come."""
+        self.dispatch_request(_RECEIVED, request, data)
 
     def refuse(self, message: Request, refusal: Refusal) -> Response:
         """The response that refuses ``message``."""
@@ -228,18 +224,19 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         """The service ends: leave nothing with the reactor and give up the messages on their way.
         Fires when the connections are gone. Cohen3's services call this when they are released,
         since this object stands among their pending notifications."""
-        if self._timer is not None:
-            self._timer.close()
+        self._timer.close()
         endpoints: set[Endpoint] = set()
         for subscriber in tuple(self._table.values()):
             endpoints |= outbox_of(subscriber, self.reactor).drop()
         return Deferred.fromCoroutine(deliveries_of(self.reactor).leave(*endpoints))
 
+    @cached_property
+    def _timer(self) -> Timer:
+        later, clock = TwistedRuntime(self.reactor).call_later, self.reactor.seconds
+        return Timer(later, self._limits, self.check_subscribers, clock=clock)
+
     def _check_after(self, seconds: float) -> None:
         """Check the subscribers in ``seconds`` at the latest, unless there are none."""
-        if self._timer is None:
-            later, clock = TwistedRuntime(self.reactor).call_later, self.reactor.seconds
-            self._timer = Timer(later, self._limits, self.check_subscribers, clock=clock)
         when = self.reactor.seconds() + seconds
         if not self._table:
             self._timer.close()

@@ -88,13 +88,8 @@ class Notification:
         self.deferred: Deferred[PeerResponse] = Deferred(lambda _: self.disconnect())
         self._outbox = outbox
         self._url = 0  # the index of the delivery URL whose turn it is
-        self._delivery: Delivery | None = None  # the latest attempt
+        self.attempt: Delivery | None = None  # the latest one
         self._deadline = 0.0
-
-    @property
-    def begun(self) -> bool:
-        """Whether an attempt was made."""
-        return self._delivery is not None
 
     def disconnect(self) -> None:
         """Give the notification up: its Deferred fails with DeliveryError, and its SEQ is spent.
@@ -107,21 +102,21 @@ class Notification:
 
     def fail(self, reason: str) -> None:
         """End the attempt, if one is under way, and let the Deferred fail."""
-        if self._delivery is not None:
-            self._outbox.deliveries.abort(self._delivery)
+        if self.attempt is not None:
+            self._outbox.deliveries.abort(self.attempt)
         self._outbox.settle(self, DeliveryError(reason))
 
     def begin(self, *, fresh: bool = False) -> None:
         """Make an attempt at the delivery URL whose turn it is."""
         deliveries = self._outbox.deliveries
         now = deliveries.runtime.now()
-        if not self.begun:
+        if self.attempt is None:
             self._deadline = now + DEFAULT_LIMITS.message_seconds
         until = min(now + DEFAULT_LIMITS.attempt_seconds, self._deadline)
         address = self._outbox.addresses[self._url]
-        self._delivery = Delivery(address, self.seq, self.message, self, fresh=fresh)
+        self.attempt = Delivery(address, self.seq, self.message, self, fresh=fresh)
         try:
-            deliveries.send(self._delivery, self._attempt_ended, until=until)
+            deliveries.send(self.attempt, self._attempt_ended, until=until)
         except LocalProtocolError as error:  # a SID that no header can carry
             self.fail(str(error))
 
@@ -212,7 +207,7 @@ class Outbox:
         event that is ``owed``."""
         self._over, self._owed = True, owed
         for notification in tuple(self._queue):
-            if not (notification.begun or self.wants(notification)):
+            if notification.attempt is None and not self.wants(notification):
                 notification.fail(_OVER)
 
     def drop(self, *, withdraw: bool = False) -> set[Endpoint]:
@@ -239,7 +234,7 @@ class Outbox:
             return
         if not self._queue:
             self._empty()
-        elif not self._queue[0].begun and self.wants(self._queue[0]):
+        elif self._queue[0].attempt is None and self.wants(self._queue[0]):
             self._queue[0].begin()
 
 
@@ -292,14 +287,15 @@ def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, .
     if addresses and addresses[0].url.url == callback:
         return addresses
     source, uda = (addresses[0].source, addresses[0].uda) if addresses else (None, "1.1")
-    url = _delivery_url(callback)
-    return () if url is None else (DeliveryAddress(str(subscriber["sid"]), url, source, uda),)
+    address = _address(str(subscriber["sid"]), callback, source, uda)
+    return () if address is None else (address,)
 
 
-@lru_cache(maxsize=1024)
-def _delivery_url(callback: str) -> DeliveryURL | None:
+@lru_cache(maxsize=1024)  # an address keeps the head of its messages
+def _address(sid: str, callback: str, source: Endpoint | None, uda: str) -> DeliveryAddress | None:
     try:
         url = http_url(callback.strip("<> "))
-        return DeliveryURL(url, locate(url).endpoint, *authority_and_target(url))
+        delivery_url = DeliveryURL(url, locate(url).endpoint, *authority_and_target(url))
     except ValueError:
         return None
+    return DeliveryAddress(sid, delivery_url, source, uda)

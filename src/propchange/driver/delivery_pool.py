@@ -126,8 +126,7 @@ class DeliveryPool:
         if self._closing:
             raise RuntimeError("the delivery pool is closed")
         self._deadlines.set(delivery, until)
-        if self._timer.when is None or until < self._timer.when:
-            self._timer.set(until)
+        self._watch(until)
 
         def end(delivery: Delivery, result: int | DeliveryFailure, answer: Response | None) -> None:
             self._deadlines.clear(delivery)
@@ -293,9 +292,9 @@ class DeliveryPool:
             connection.used = True
             idle.append(connection)
             all_idle = self._idle
-            all_idle[connection] = self._now() + self._idle_seconds
+            all_idle[connection] = until = self._now() + self._idle_seconds
             if len(all_idle) == 1:
-                self._watch()
+                self._watch(until)
         # Last, so that the next delivery finds this connection.
         ended(delivery, response.status, response)
 
@@ -319,14 +318,15 @@ class DeliveryPool:
             connection.end()
         else:
             idle.append(connection)
-            self._idle[connection] = self._now() + self._idle_seconds
-            self._watch()
+            self._idle[connection] = until = self._now() + self._idle_seconds
+            self._watch(until)
 
     # --- deadlines ---
 
-    def _watch(self) -> None:
-        deadlines = first_deadline(self._idle), self._deadlines.next()
-        self._timer.set(min((when for when in deadlines if when is not None), default=None))
+    def _watch(self, deadline: float | None) -> None:
+        when = self._timer.when
+        if deadline is not None and (when is None or deadline < when):
+            self._timer.set(deadline)
 
     def _sweep(self, now: float) -> None:
         for connection in expired(self._idle, now):
@@ -342,7 +342,8 @@ class DeliveryPool:
             else:
                 self.failed(carrier, DeliveryFailure.TIMED_OUT)
                 carrier.abort()
-        self._watch()
+        self._watch(first_deadline(self._idle))
+        self._watch(self._deadlines.next())
 
 
 def _route(delivery: Delivery) -> _Route:

@@ -242,15 +242,11 @@ class ControlPoint(DiscoveryView[Sighting]):
         that is done. Safe to call again."""
         return Deferred.fromCoroutine(self._driver.close())
 
-    # --- what EventServer talks to ---
-
     def add_web_resource(self, name: str, resource: Any) -> None:
         """For :class:`~propchange.twisted.event.EventServer`, which the program puts into a site
         of its own."""
 
     def receive_notify(self, message: Request) -> Response:
-        """Judge a NOTIFY. The events in it are handed out after the answer."""
+        """For :class:`~propchange.twisted.event.EventServer`: judge a NOTIFY. The events in it are
+        handed out after the answer."""
         return self._driver.receive_notify(message)
-
-    def propagate(self, event: Any) -> None:
-        """What EventServer calls for a control point that cannot judge: this one can."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from twisted.internet import error as errors
@@ -31,6 +31,7 @@ __all__ = [
     "default_reactor",
     "endpoint_of_address",
     "result_of",
+    "unwritten",
 ]
 
 T = TypeVar("T")
@@ -219,7 +220,7 @@ class Stream(TwistedProtocol):
                 self._abort,
                 transport.pauseProducing,
                 transport.resumeProducing,
-                self._unwritten,
+                partial(unwritten, transport),
                 self._exact_writing,
                 lambda: self._closing,
                 endpoint_of_address(transport.getHost()) or _NOWHERE,
@@ -227,14 +228,9 @@ class Stream(TwistedProtocol):
             )
         )
 
-    def _unwritten(self) -> int:
-        transport = self.transport
-        waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-        return waiting + int(getattr(transport, "_tempDataLen", 0))
-
     def _exact_writing(self) -> None:
         # What the transport does by itself when it has much to write.
-        if self._unwritten() and not self.transport.producerPaused:
+        if unwritten(self.transport) and not self.transport.producerPaused:
             self.transport.producerPaused = True
             self._connection.pause_writing()
 
@@ -270,6 +266,12 @@ class Stream(TwistedProtocol):
 
     def stopProducing(self) -> None:
         """For the transport: it is lost, which connectionLost tells."""
+
+
+def unwritten(transport: Any) -> int:
+    """The number of bytes that ``transport``, one of Twisted's, has not written yet."""
+    waiting = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    return waiting + int(getattr(transport, "_tempDataLen", 0))
 
 
 class _Connecting(ClientFactory):

@@ -198,7 +198,9 @@ class EventURL(Resource):
     def render(self, request: Any) -> bytes:
         """Answer a request of any method."""
         body = read_body(request, self._limits)
-        message = read_request(request, body if isinstance(body, bytes) else b"")
+        data = body if isinstance(body, bytes) else b""
+        self.received(request, data)
+        message = read_request(request, data)
         if isinstance(body, Refusal):
             response = self.refuse(message, body)
         elif request.prepath and request.postpath:
@@ -210,6 +212,9 @@ class EventURL(Resource):
             sent, lost = self._publisher.response_sent, self._publisher.response_lost
             call_when_left(request, self.reactor, lambda left: (sent if left else lost)(response))
         return answer(request, response)
+
+    def received(self, request: Any, data: bytes) -> None:
+        """``request`` has come, with the body ``data``."""
 
     def refuse(self, message: Request, refusal: Refusal) -> Response:
         """The response that refuses ``message``."""

@@ -85,7 +85,9 @@ class Channel:
         self._producer: Any = None
         self._pulls = False  # the producer produces only when it is asked to
         self._paused = False
-        self._left: Callable[[bool], object] | None = None
+        self.left: Callable[[bool], object] | None = None
+        """Called with whether the whole answer has left this process, with the end of the stream if
+        it is the last one."""
 
     # --- for the connection ---
 
@@ -190,12 +192,7 @@ class Channel:
 
     def requestDone(self, request: Any) -> None:
         """The answer is written."""
-        self._connection.answered(last=not self.persistent, left=self._left)
-
-    def call_when_left(self, told: Callable[[bool], object]) -> None:
-        """Call ``told(True)`` once the whole answer has left this process, with the end of the
-        stream if it is the last one, ``told(False)`` when the connection was lost before."""
-        self._left = told
+        self._connection.answered(last=not self.persistent, left=self.left)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.persistent = False
