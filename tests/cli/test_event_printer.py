@@ -335,7 +335,7 @@ async def test_each_event_has_its_notify_when_they_are_kept() -> None:
             await device.notify("uuid:1", seq, f"v{seq}")
         await form.wait_for("event", "event")
 
-    lines = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, keep_messages=True)
+    lines = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1")]}, messages=True)
 
     events = [line for line in lines if isinstance(line, EventLine)]
     for line in events:
@@ -418,7 +418,7 @@ def test_a_refusal_is_told_once_and_only_so_many_are() -> None:
 
 
 def test_the_kept_messages_are_bounded() -> None:
-    told = Told(keep_messages=True)
+    told = Told(messages=True)
     subscription = record()
     for seq in range(100):
         headers = [(b"SID", b"uuid:1"), (b"SEQ", str(seq).encode())]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import inf
 
@@ -15,7 +14,6 @@ from propchange import (
     Request,
     Response,
     Status,
-    StatusChange,
     Subscription,
     SubscriptionRefused,
 )
@@ -31,7 +29,9 @@ from propchange.core import (
     SubscriptionRecord,
 )
 
-__all__ = ["EventPrinter"]
+__all__ = ["EventPrinter", "Wanted"]
+
+Wanted = list[tuple[Source, Subscription]]
 
 _KEPT_BYTES = 4_194_304
 """Bytes of NOTIFY bodies that are kept until their events are printed. Above that, the oldest are
@@ -44,34 +44,26 @@ _REFUSALS_PRINTED = 64
 class EventPrinter:
     """Prints the events and statuses of subscriptions to ``writer`` in ``form``.
 
-    ``count``: end after this many events. ``keep_messages``: print each event with its NOTIFY.
+    ``count``: end after this many events. ``messages``: print each event with its NOTIFY.
     Give :meth:`tap` to the control point and call :meth:`run`.
     """
 
     def __init__(
-        self,
-        writer: Writer,
-        form: LineFormat,
-        *,
-        count: int | None = None,
-        keep_messages: bool = False,
+        self, writer: Writer, form: LineFormat, *, count: int | None = None, messages: bool = False
     ) -> None:
         self._writer = writer
         self._form = form
         self._left = inf if count is None else count
-        self._keep_messages = keep_messages
-        self._wanted: Sequence[tuple[Source, Subscription]] = ()
+        self._keep_messages = messages
+        self._wanted: Wanted = []
         self._granted: set[SubscriptionRecord] = set()
         self._failures: list[tuple[Source, PropchangeError]] = []
-        self._lost: set[Source] = set()
         self._refusals: set[str] = set()
         self._last_request: Request | None = None
         self._messages: dict[tuple[bytes, bytes], Request] = {}
         self._kept_bytes = 0
 
-    async def run(
-        self, wanted: Sequence[tuple[Source, Subscription]], seconds: float | None = None
-    ) -> None:
+    async def run(self, wanted: Wanted, seconds: float | None = None) -> None:
         """Enter the subscriptions and print until ``count`` events have come, ``seconds`` have
         passed or the output has ended. The control point closes the subscriptions, all at once.
 
@@ -101,11 +93,17 @@ class EventPrinter:
             return
         if subscription.service is not None and subscription.record.convert is None:
             self.status(source, "untyped", "no service description: the values are texts")
+        is_lost = False
         async for update in subscription.updates():
             if isinstance(update, Event):
                 self._event(source, update)
             elif update.status is not Status.CLOSED:
-                self._status_change(source, update)
+                status = update.status.value
+                if update.status is Status.RESUBSCRIBING and not is_lost:
+                    is_lost, status = True, "lost"
+                elif update.status is Status.ACTIVE:
+                    is_lost = False
+                self.status(source, status, update.reason, cause=update.cause.value)
                 if update.status is Status.DEAF:
                     group.create_task(self._diagnose(source, subscription))
             await self._writer.room()
@@ -180,15 +178,6 @@ class EventPrinter:
     async def _diagnose(self, source: Source, subscription: Subscription) -> None:
         diagnosis = await subscription.diagnose()
         self._writer.put(self._form.diagnosis(DiagnosisLine(now(), source, diagnosis)))
-
-    def _status_change(self, source: Source, change: StatusChange) -> None:
-        status = change.status.value
-        if change.status is Status.RESUBSCRIBING and source not in self._lost:
-            self._lost.add(source)
-            status = "lost"
-        elif change.status is Status.ACTIVE:
-            self._lost.discard(source)
-        self.status(source, status, change.reason, cause=change.cause.value)
 
     def _grant(
         self, record: SubscriptionRecord, status: str, duration: float, more: str = ""

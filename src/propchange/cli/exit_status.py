@@ -44,8 +44,13 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
     command, so a signal is no failure."""
     # The commands print what the loggers warn of.
     logging.getLogger("propchange").addHandler(logging.NullHandler())
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
     try:
-        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             received = runner.run(_until_signal(command))
     except KeyboardInterrupt:  # outside of the coroutine
         return 128 + signal.SIGINT
@@ -90,11 +95,3 @@ async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
     finally:
         release()
     return received
-
-
-def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

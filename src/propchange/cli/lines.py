@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -130,24 +130,17 @@ def escape(text: str) -> str:
 
     Backslashes stay as they are, so the original cannot be restored from it.
     """
-    return _CANDIDATE.sub(_escaped, text)
+    return _escaped(text, lambda found: found.encode("unicode_escape").decode("ascii"))
 
 
 def escape_json(document: str) -> str:
     r"""``document``, JSON with characters that are not ASCII, with the same characters as JSON's
     ``\u`` escapes."""
-    return _CANDIDATE.sub(_escaped_in_json, document)
+    return _escaped(document, lambda found: json.dumps(found)[1:-1])
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
-    if _is_harmless(character):
-        return character
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def _escaped_in_json(found: re.Match[str]) -> str:
-    return found[0] if _is_harmless(found[0]) else json.dumps(found[0])[1:-1]
+def _escaped(text: str, escaped: Callable[[str], str]) -> str:
+    return _CANDIDATE.sub(lambda m: m[0] if _is_harmless(m[0]) else escaped(m[0]), text)
 
 
 def _is_harmless(character: str) -> bool:

@@ -41,7 +41,10 @@ class Writer:
     def __init__(self, stream: TextIO | None, *, encoding: str | None = None) -> None:
         self._stream = stream
         self._encoding = encoding or getattr(stream, "encoding", None) or "utf-8"
-        self._fd = _descriptor(stream)
+        self._fd: int | None = None
+        if stream is not None and os.name != "nt":  # a console of Windows takes text
+            with contextlib.suppress(OSError, ValueError):  # the stream is no file
+                self._fd = stream.fileno()
         self._condition = threading.Condition()
         self._waiting: list[str] = []
         self._waiting_characters = 0
@@ -166,17 +169,6 @@ class Writer:
     def _in_loop(self, callback: Callable[..., object], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(callback, *arguments)
-
-
-def _descriptor(stream: TextIO | None) -> int | None:
-    """The descriptor to write to. None for a stream that is no file, and on Windows, whose console
-    takes text: the ``write`` of the stream is called."""
-    if stream is None or os.name == "nt":
-        return None
-    try:
-        return stream.fileno()
-    except (OSError, ValueError):
-        return None
 
 
 def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from propchange import Change, Request, SightingKind
+from propchange import Request, SightingKind
 from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
@@ -65,7 +65,13 @@ class TerminalLines:
         lines = [start, *(Text(" " * start.cell_len) for _ in named[1:])]
         for text, (name, change) in zip(lines, named, strict=False):
             text.append(f"  {self._padded('variable', name)}", "bold").append("  ")
-            self._append_value(text, change)
+            value = change.text if raw else plain_value(change)
+            if not isinstance(value, str):
+                text.append(str(value).lower(), "yellow")
+            else:
+                text.append(escape(value) or '""', "green" if value else "dim")
+            if change.value is None and not raw:
+                text.append("  (undeclared, or not of its declared type)", "dim")
         if not named:
             start.append("  no variables", "dim")
         if event.is_initial:
@@ -138,15 +144,6 @@ class TerminalLines:
             (f"  {self._padded('device', device)}", "magenta"),
             (f"  {self._padded('service', service)}", "blue"),
         )
-
-    def _append_value(self, text: Text, change: Change) -> None:
-        value = change.text if self._raw else plain_value(change)
-        if not isinstance(value, str):
-            text.append(str(value).lower(), "yellow")
-        else:
-            text.append(escape(value) or '""', "green" if value else "dim")
-        if change.value is None and not self._raw:
-            text.append("  (undeclared, or not of its declared type)", "dim")
 
     def _widen(self, **texts: str) -> None:
         for column, text in texts.items():

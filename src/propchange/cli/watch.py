@@ -27,7 +27,7 @@ from propchange import (
     Subscription,
     SubscriptionRefused,
 )
-from propchange.cli.event_printer import EventPrinter
+from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
@@ -36,8 +36,6 @@ from propchange.cli.terminal import TerminalLines
 from propchange.driver.sockets import ports_of
 
 __all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
-
-Wanted = list[tuple[Source, Subscription]]
 
 _SPARE_SECONDS = 1.0
 """Added to the time that a SUBSCRIBE and an initial event may take together."""
@@ -161,8 +159,8 @@ async def _watch(options: WatchOptions) -> None:
     url = options.url
     not_a_description: Exception | None = None
     writer, form = output(sys.stdout, json=options.json, raw=options.raw)
-    keep_messages = options.raw and isinstance(form, TerminalLines)
-    printer = EventPrinter(writer, form, count=options.count, keep_messages=keep_messages)
+    messages = options.raw and isinstance(form, TerminalLines)
+    printer = EventPrinter(writer, form, count=options.count, messages=messages)
     async with writer, _control_point(options, printer.tap) as control_point:
         try:
             wanted = await _of_device(control_point, options)
