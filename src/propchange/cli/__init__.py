@@ -7,8 +7,6 @@ import sys
 
 __all__ = ["main"]
 
-_NEEDED = ("click", "rich")
-
 
 def main() -> None:
     """The console script. Raises SystemExit with the exit status."""
@@ -22,7 +20,7 @@ def main() -> None:
         sys.exit(130)
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in _NEEDED:
+        if missing not in ("click", "rich"):
             raise
         sys.exit(f"propchange: the command needs {missing}: pip install 'propchange[cli]'")
     # Where the shell has closed a standard stream (`>&-`), a socket would get its descriptor and

@@ -25,8 +25,6 @@ __all__ = ["Playback", "Thermometer", "demo"]
 
 _LOOPBACK = "127.0.0.1"
 
-_ALARM_FROM = 23.0
-
 _TRACKS = ("Clair de lune", "Gymnopédie No. 1", "The Lark Ascending", "Spiegel im Spiegel")
 
 
@@ -41,7 +39,7 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
         pull = (21.5 - self.temperature) * 0.2
         with self.batch():
             self.temperature = round(self.temperature + pull + randomness.gauss(0, 1), 1)
-            self.alarm = self.temperature >= _ALARM_FROM
+            self.alarm = self.temperature >= 23.0
 
 
 class Playback(Service, type="urn:example-org:service:Playback:1"):

@@ -85,7 +85,8 @@ class _Devices:
         async for sighting in self._control_point.devices(wanted):
             self.number += sighting.kind is SightingKind.APPEARED
             if sighting.kind is SightingKind.GONE:
-                self._put(sighting, self._descriptions.pop(sighting.udn, None), None)
+                description = self._descriptions.pop(sighting.udn, None)
+                self._put(DeviceLine(now(), sighting, description, None))
                 continue
             task = asyncio.create_task(self._read(sighting))
             self._tasks.add(task)
@@ -107,12 +108,10 @@ class _Devices:
                 description = self._descriptions[sighting.udn] = await sighting.description()
             except (PropchangeError, ValueError) as error:
                 problem = str(error)
-        self._put(sighting, description, problem)
+        self._put(DeviceLine(now(), sighting, description, problem))
 
-    def _put(
-        self, sighting: Sighting, description: DeviceDescription | None, problem: str | None
-    ) -> None:
-        self._writer.put(self._form.device(DeviceLine(now(), sighting, description, problem)))
+    def _put(self, line: DeviceLine) -> None:
+        self._writer.put(self._form.device(line))
 
 
 def _nothing(seconds: float, type: str | None, addresses: tuple[str, ...]) -> str:

@@ -64,8 +64,7 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
 
 async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
     """The number of the signal that ended ``command``, 0 if it ended by itself."""
-    task = asyncio.current_task()
-    assert task is not None
+    task = asyncio.create_task(command)
     loop = asyncio.get_running_loop()
     received = 0
 
@@ -88,7 +87,7 @@ async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
                 continue  # nohup
             loop.add_signal_handler(number, stop, number)
     try:
-        await command
+        await task
     except asyncio.CancelledError:
         # Loops on Windows take no signal handlers: asyncio itself cancels for Ctrl-C.
         received = received or signal.SIGINT

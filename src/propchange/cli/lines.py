@@ -117,9 +117,6 @@ def plain_value(change: Change) -> str | int | float | bool:
 
 # --- escaping ---
 
-_JOINERS = "\u200c\u200d"
-"""Writing systems and emoji need them, and they only join the characters beside them."""
-
 # This finds candidates fast, and isprintable() decides: every character that a terminal acts on
 # is unprintable.
 _CANDIDATE = re.compile(r"[^\x20-\x7e]")
@@ -144,8 +141,9 @@ def _escaped(text: str, escaped: Callable[[str], str]) -> str:
 
 
 def _is_harmless(character: str) -> bool:
+    # Writing systems and emoji need the two joiners, which only join the characters beside them.
+    if character.isprintable() or character in "\u200c\u200d":
+        return True
     # isprintable() is False for every space but the ASCII one. Of these, the line and paragraph
     # separators break lines.
-    if character.isprintable() or character in _JOINERS:
-        return True
     return character.isspace() and ord(character) > 0x9F and character not in "\u2028\u2029"

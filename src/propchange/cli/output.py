@@ -138,8 +138,7 @@ class Writer:
     def _write_all(self) -> None:
         while True:
             with self._condition:
-                while not self._waiting and not self._closing:
-                    self._condition.wait()
+                self._condition.wait_for(lambda: self._waiting or self._closing)
                 if not self._waiting:
                     break
                 text = "".join(self._waiting)

@@ -37,9 +37,6 @@ from propchange.driver.sockets import ports_of
 
 __all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
 
-_SPARE_SECONDS = 1.0
-"""Added to the time that a SUBSCRIBE and an initial event may take together."""
-
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
@@ -269,7 +266,8 @@ async def _diagnose(options: WatchOptions) -> None:
             # A subscription to the URL finds out why it is no description.
             wanted = [(options.source, control_point.subscribe_url(options.url, wait=False))]
         limits = control_point.limits
-        seconds = limits.request_seconds + limits.initial_event_seconds + _SPARE_SECONDS
+        # The time for a SUBSCRIBE and an initial event, and a second to spare.
+        seconds = limits.request_seconds + limits.initial_event_seconds + 1.0
         found = await asyncio.gather(*(_diagnosed(*each, seconds) for each in wanted))
     _, form = output(sys.stdout, json=options.json)
     write_diagnoses(sys.stdout, options.url, found, as_json=isinstance(form, JSONLines))
@@ -287,9 +285,8 @@ async def _diagnosed(source: Source, subscription: Subscription, seconds: float)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             async for update in subscription.updates():
-                if isinstance(update, StatusChange) and update.status is not Status.ACTIVE:
-                    break
-                if subscription.last_event_in is not None:
+                failed = isinstance(update, StatusChange) and update.status is not Status.ACTIVE
+                if failed or subscription.last_event_in is not None:
                     break
     return DiagnosisLine(now(), source, await subscription.diagnose())
 
