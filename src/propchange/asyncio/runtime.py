@@ -11,10 +11,11 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
+from propchange.core.local_addresses import address_of
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Connection, Datagrams, Transport
-from propchange.driver.sockets import bind, endpoint_of, is_address, scoped_host, socket_address
+from propchange.driver.sockets import bind, endpoint_of, scoped_host, socket_address
 from propchange.driver.timer import Armed
 
 __all__ = ["AsyncioRuntime"]
@@ -83,7 +84,7 @@ class AsyncioRuntime:
         raised: where there are several, asyncio's own has no errno."""
         local = None if source is None else (source.host, source.port)
         found = [endpoint]
-        if not is_address(endpoint.host):
+        if address_of(endpoint.host) is None:
             found = await self.resolve(scoped_host(endpoint), endpoint.port)
             if source is not None:
                 six = ":" in source.host

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach, failed_probe
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.wire.messages import Endpoint, Request, Response
@@ -23,7 +23,7 @@ from propchange.core.wire.urls import scoped
 from propchange.driver.machine import Machine
 from propchange.driver.requests import Requests, locate, words_of
 from propchange.driver.runtime import Signal
-from propchange.driver.sockets import is_address, scoped_host
+from propchange.driver.sockets import scoped_host
 from propchange.errors import ConnectionFailed, PropchangeError
 
 __all__ = ["Diagnoses"]
@@ -42,7 +42,7 @@ class Diagnoses:
         self._callers = callers
         self._machine = machine
         self._running = 0
-        self._waiting: list[Signal] = []
+        self._turn = Signal(requests.runtime)
         self._asked: dict[str, bool] = {}
         self.targets = self._asked.keys()
         """The secret targets of the pending requests to the own listener."""
@@ -68,31 +68,19 @@ class Diagnoses:
         Connecting takes ``limits.diagnosis_seconds`` at most, once its turn has come."""
         if (closed := known()).status is Status.CLOSED:
             return diagnose(closed)
-        await self._take_turn()
+        while self._running >= self._limits.diagnoses:
+            await self._turn.wait()
+        self._running += 1
         try:
             facts = await self._connect(known, bool(listening), source)
         finally:
-            self._end_turn()
+            self._running -= 1
+            self._turn.set()
         chosen = None if source is None else source.host
         if source is None and facts.device is not None:
             chosen = self._machine.source_towards(Endpoint(facts.device, 0))
         facts = replace(facts, in_container=self._machine.in_container(), source=chosen)
         return diagnose(replace(facts, listening=tuple(listening), own=own()))
-
-    async def _take_turn(self) -> None:
-        while self._running >= self._limits.diagnoses:
-            turn = Signal(self._runtime)
-            self._waiting.append(turn)
-            try:
-                await turn.wait()
-            finally:
-                self._waiting.remove(turn)
-        self._running += 1
-
-    def _end_turn(self) -> None:
-        self._running -= 1
-        for turn in tuple(self._waiting):
-            turn.set()
 
     async def _connect(
         self, known: Callable[[], Facts], listens: bool, source: Endpoint | None
@@ -115,9 +103,9 @@ class Diagnoses:
         the connection at once. Raises ValueError for a URL that is not http://."""
         endpoint = scoped(locate(url).endpoint, 0 if source is None else source.scope)
         where = str(endpoint)
-        own = endpoint if source is None else source
-        if is_address(endpoint.host) and (":" in own.host) is not (":" in endpoint.host):
-            return Probe(where, Reach.UNRESOLVED)  # of the other address family
+        address = address_of(endpoint.host)
+        if source and address and (":" in source.host) is not (address.version == 6):
+            return Probe(where, Reach.UNRESOLVED)
         exchange = self._requests.exchange(endpoint)
         try:
             await exchange.connect(source, self._limits.diagnosis_seconds)
@@ -135,7 +123,7 @@ class Diagnoses:
         self._asked[target] = False
         try:
             found = [advertised]
-            if not is_address(advertised.host):
+            if address_of(advertised.host) is None:
                 found = await self._runtime.resolve(scoped_host(advertised), advertised.port)
             for endpoint in found:
                 probe = await self._ask_ourselves(probe.where, endpoint, target, until)

@@ -14,6 +14,7 @@ import logging
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
 
@@ -41,7 +42,7 @@ from propchange.driver.links import EVERYTHING, Links
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings
-from propchange.driver.runtime import Future, Runtime, Signal, Tasks
+from propchange.driver.runtime import Future, Runtime, Signal, Tasks, settle
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.driver.timer import Timer
 from propchange.errors import (
@@ -68,6 +69,18 @@ without end."""
 # Seconds between searches for a device that is waited for.
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 8.0
+
+
+@dataclass(eq=False)
+class _Awaited:
+    """A device that :meth:`Discovery.find` waits for: ``found`` becomes the result or the error of
+    it, ``heard`` is set when the device announces itself, ``failure`` is that of the last location.
+    """
+
+    device: AdvertisedDevice
+    found: Future[DeviceDescription | Exception]
+    heard: Signal
+    failure: str = ""
 
 
 class Discovery:
@@ -122,7 +135,7 @@ class Discovery:
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._to_follow: weakref.WeakSet[DescribedDevice[Any]] = weakref.WeakSet()
         self._sightings: weakref.WeakSet[Sightings[Any]] = weakref.WeakSet()
-        self._awaited: dict[_Awaited, AdvertisedDevice] = {}
+        self._awaited: set[_Awaited] = set()
         self._doubtful: set[str] = set()
         self._active = False
         self._closed = False
@@ -143,7 +156,7 @@ class Discovery:
         self._timer.close()
         self._links.close()
         for awaited in tuple(self._awaited):
-            awaited.end(ConnectionFailed("the control point was closed"))
+            settle(awaited.found, ConnectionFailed("the control point was closed"))
         await self._tasks.close()
         for sightings in self._sightings:
             sightings.close()
@@ -192,8 +205,9 @@ class Discovery:
         )
         if self._awaited:
             device = self._presence.device(advertisement.udn)
-            for awaited in [each for each, its in self._awaited.items() if its is device]:
-                awaited.heard.set()
+            for awaited in tuple(self._awaited):
+                if awaited.device is device:
+                    awaited.heard.set()
         self._drain()
 
     def _deadline(self, now: float) -> None:
@@ -299,38 +313,42 @@ class Discovery:
             raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
         seconds = self._limits.find_seconds if seconds is None else seconds
         device = self._presence.follow(udn, self._runtime.now())
-        awaited = _Awaited(self._runtime)
-        self._awaited[awaited] = device
+        awaited = _Awaited(device, self._runtime.future(), Signal(self._runtime))
+        self._awaited.add(awaited)
 
         def time_out() -> None:
             where = ", ".join(self._links.interfaces) or "any interface"
             reason = awaited.failure or f"nothing was heard of it on {where}"
-            awaited.end(TimedOut(f"{udn} was not found within {seconds:g} s: {reason}"))
+            error = TimedOut(f"{udn} was not found within {seconds:g} s: {reason}")
+            settle(awaited.found, error)
 
         alarm = self._runtime.call_later(max(seconds, 0.001), time_out)
-        seeking = self._tasks.start(self._seek(device, udn, awaited))
+        seeking = self._tasks.start(self._seek(udn, awaited))
         try:
-            return await awaited.found
+            found = await awaited.found
         finally:
             alarm.cancel()
             seeking.cancel()
-            del self._awaited[awaited]
+            self._awaited.discard(awaited)
             # The caller follows the device before this.
             self._runtime.call_soon(lambda: self._presence.unfollow(device))
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-    async def _seek(self, device: AdvertisedDevice, udn: str, awaited: _Awaited) -> None:
-        """Search for ``device``, less often each time, and read each location that it announces
+    async def _seek(self, udn: str, awaited: _Awaited) -> None:
+        """Search for the device, less often each time, and read each location that it announces
         once between two searches."""
         now = self._runtime.now
         wait, search_at = _FIRST_WAIT, now()
         tried: set[str] = set()
         try:
             while not awaited.found.done():
-                url = next((url for url in device.locations if url not in tried), None)
+                url = next((url for url in awaited.device.locations if url not in tried), None)
                 if url is not None and len(tried) < _TRIED:
                     tried.add(url)
                     try:
-                        awaited.end(await self._read_of(udn, url))
+                        settle(awaited.found, await self._read_of(udn, url))
                     except (PropchangeError, ValueError) as error:
                         awaited.failure = str(error)
                     continue
@@ -343,22 +361,22 @@ class Discovery:
         except Exception as error:
             if awaited.found.done():
                 raise
-            awaited.end(error)
+            awaited.found.set_result(error)
 
     async def describe(self, seen: SeenDevice) -> DeviceDescription:
         """The description of the device itself, from the first of its locations that has it. Raises
         what reading the first one did."""
-        failures: list[Exception] = []
+        failure: Exception | None = None
         for url in seen.locations:
             try:
                 description = await self._read_of(seen.udn, url)
-            except (PropchangeError, ValueError) as error:
-                failures.append(error)
-            else:
                 return description.find_device(seen.udn) or description
-        raise failures[0] if failures else ConnectionFailed(f"{seen.udn} is nowhere any more")
+            except (PropchangeError, ValueError) as error:
+                failure = failure or error
+        raise failure or ConnectionFailed(f"{seen.udn} is nowhere any more")
 
     async def _read_of(self, udn: str, url: str) -> DeviceDescription:
+        """The description at ``url``, if it contains the device ``udn``."""
         description = await self._read(url)
         if description.find_device(udn) is None:
             raise DescriptionError(f"{url} describes {description.udn}, not {udn}")
@@ -415,25 +433,6 @@ class DiscoveryView(ABC, Generic[S]):
         """The addresses from which discovery listens and searches now. Empty where no interface
         can do multicast, and without discovery."""
         return self._discovery(open_only=False).addresses
-
-
-class _Awaited:
-    """A device that :meth:`Discovery.find` waits for. ``found`` becomes its description,
-    ``heard`` is set when it announces itself, ``failure`` is the error of the last location."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.found: Future[DeviceDescription] = runtime.future()
-        self.heard = Signal(runtime)
-        self.failure = ""
-
-    def end(self, result: DeviceDescription | Exception) -> None:
-        """Return or raise ``result`` from :meth:`Discovery.find`, unless it has ended."""
-        if self.found.done():
-            return
-        if isinstance(result, Exception):
-            self.found.set_exception(result)
-        else:
-            self.found.set_result(result)
 
 
 def _endpoint(address: str) -> Endpoint:

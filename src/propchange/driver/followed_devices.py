@@ -138,12 +138,9 @@ class FollowedDevices:
                 await sleep(self._runtime, followed.bucket.ready_at(now()) - now())
                 followed.bucket.spend(now())
                 followed.again = False
+                grace = self._limits.relocation_seconds
                 description = await find_description(
-                    self._runtime,
-                    device.udn,
-                    _places_of(device),
-                    read=self._read,
-                    grace=self._limits.relocation_seconds,
+                    self._runtime, device.udn, _places_of(device), read=self._read, grace=grace
                 )
                 news, followed.pending = followed.pending, None
                 if description is not None and description.url != device.url:

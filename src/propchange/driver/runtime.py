@@ -250,30 +250,33 @@ def settle(future: Future[T] | None, result: T) -> None:
 
 
 class Signal:
-    """Wakes the one coroutine that waits for it."""
+    """Wakes the coroutines that wait for it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._waiter: Future[None] | None = None
+        self._waiters: list[Future[None]] = []
 
     @property
     def awaited(self) -> bool:
         """Whether a coroutine waits."""
-        return self._waiter is not None and not self._waiter.done()
+        return bool(self._waiters)
 
     def set(self) -> None:
-        """Wake the coroutine that waits, if any. A later :meth:`wait` does not see it."""
-        settle(self._waiter, None)
+        """Wake the coroutines that wait, in order. A later :meth:`wait` does not see it."""
+        for waiter in tuple(self._waiters):
+            settle(waiter, None)
 
     async def wait(self, seconds: float | None = None) -> None:
         """Wait for :meth:`set`, for ``seconds`` at most. None: without an end."""
-        self._waiter = self._runtime.future()
+        waiter: Future[None] = self._runtime.future()
+        self._waiters.append(waiter)
         alarm = None
         if seconds is not None:
-            alarm = self._runtime.call_later(max(seconds, 0.001), self.set)
+            alarm = self._runtime.call_later(max(seconds, 0.001), lambda: settle(waiter, None))
         try:
-            await self._waiter
+            await waiter
         finally:
+            self._waiters.remove(waiter)
             if alarm is not None:
                 alarm.cancel()
 

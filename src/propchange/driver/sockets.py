@@ -6,20 +6,11 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Any
 
 from propchange.core.wire.messages import Endpoint
 
-__all__ = [
-    "bind",
-    "cannot_listen",
-    "endpoint_of",
-    "is_address",
-    "ports_of",
-    "scoped_host",
-    "socket_address",
-]
+__all__ = ["bind", "cannot_listen", "endpoint_of", "ports_of", "scoped_host", "socket_address"]
 
 _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
@@ -34,15 +25,6 @@ def endpoint_of(sockaddr: Any) -> Endpoint:
     """An endpoint from what ``getsockname`` or ``getpeername`` gives for an Internet socket:
     without zone, an IPv4-mapped address as IPv4, the scope id only where it means something."""
     return Endpoint.of(sockaddr[0], sockaddr[1], sockaddr[3] if len(sockaddr) > 2 else 0)
-
-
-def is_address(host: str) -> bool:
-    """Whether ``host`` is an IP address, not a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def socket_address(endpoint: Endpoint) -> tuple[Any, ...]:
