@@ -7,18 +7,21 @@ import time
 from ipaddress import ip_network
 from pathlib import Path
 
+import ifaddr
 import pytest
 
-from propchange.core.local_addresses import InterfaceKind, OnLink
+from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink, interface_kind
 from propchange.core.wire.messages import Endpoint
-from propchange.driver import machine
+from propchange.driver import machine as own_machine
 from propchange.driver.machine import (
+    REFRESH_SECONDS,
     Interfaces,
     free_port,
     in_container,
     kind_of,
     source_towards,
 )
+from propchange.errors import ConnectionFailed
 
 
 def interface(
@@ -72,7 +75,7 @@ def test_another_namespace_s_interface_of_the_same_name_says_nothing(tmp_path: P
 
 def test_a_container_leaves_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / ".dockerenv"
-    monkeypatch.setattr(machine, "_CONTAINER_MARKS", (str(mark),))
+    monkeypatch.setattr(own_machine, "_CONTAINER_MARKS", (str(mark),))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     assert not in_container()
@@ -104,17 +107,154 @@ def test_this_machine_has_addresses() -> None:
 
 
 def test_the_clock_never_goes_back() -> None:
-    readings = [machine.monotonic() for _ in range(100)]
+    readings = [own_machine.monotonic() for _ in range(100)]
     assert readings == sorted(readings)
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux has CLOCK_BOOTTIME")
 def test_the_clock_counts_the_time_that_the_machine_slept() -> None:
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert before <= machine.monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= own_machine.monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_without_such_a_clock_the_monotonic_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
     monkeypatch.delattr(time, "CLOCK_MONOTONIC", raising=False)
-    assert machine._choose_clock() is time.monotonic
+    assert own_machine._choose_clock() is time.monotonic
+
+
+# --- addresses, with interfaces that the test defines ---
+
+
+def adapter(name: str, index: int | None, *ips: tuple[str, int]) -> ifaddr.Adapter:
+    return ifaddr.Adapter(
+        name,
+        name,
+        [
+            ifaddr.IP(
+                (host, 0, (index or 0) if host.startswith("fe80") else 0) if ":" in host else host,
+                prefix,
+                name,
+            )
+            for host, prefix in ips
+        ],
+        index,
+    )
+
+
+LOOPBACK = adapter("lo", 1, ("127.0.0.1", 8), ("::1", 128))
+ETHERNET = adapter("eth0", 2, ("192.168.1.5", 24), ("fd00::5", 64), ("fe80::5", 64))
+WIRELESS = adapter("wlan0", 3, ("10.0.0.7", 8), ("fe80::5", 64))
+ALIAS = adapter("eth0:1", 2, ("172.16.0.9", 16))
+
+
+class Machine:
+    """Adapters and routes that the test sets."""
+
+    def __init__(self, *adapters: ifaddr.Adapter) -> None:
+        self.adapters = adapters
+        self.now = 0.0
+        self.reads = 0
+        self.sources: dict[str, str] = {}
+        self.interfaces = Interfaces(
+            clock=lambda: self.now,
+            adapters=self.read,
+            source_towards=lambda endpoint: self.sources.get(endpoint.host),
+            kind_of=lambda name, index: interface_kind(name),
+        )
+
+    def read(self) -> tuple[ifaddr.Adapter, ...]:
+        self.reads += 1
+        return self.adapters
+
+    def on_link_for(self, host: str, scope: int = 0) -> set[tuple[str, int]]:
+        links = self.interfaces.on_link_for(Endpoint(host, 1234, scope))
+        assert all(isinstance(link, OnLink) for link in links)
+        return {(str(link.network), link.scope) for link in links}
+
+
+def test_on_link_is_what_the_interface_of_the_address_is_on() -> None:
+    machine = Machine(LOOPBACK, ETHERNET, WIRELESS)
+    wanted = {("192.168.1.0/24", 0), ("fd00::/64", 2), ("fe80::/64", 2)}
+    assert machine.on_link_for("192.168.1.5") == wanted
+    assert machine.on_link_for("fd00:0:0::5") == wanted
+    assert machine.on_link_for("127.0.0.1") == {("127.0.0.0/8", 0), ("::1/128", 1)}
+
+
+def test_a_link_local_address_is_found_by_its_scope() -> None:
+    machine = Machine(ETHERNET, WIRELESS)
+    assert ("10.0.0.0/8", 0) in machine.on_link_for("fe80::5", 3)
+    assert ("192.168.1.0/24", 0) in machine.on_link_for("fe80::5", 2)
+    assert machine.on_link_for("fe80::5", 9) == set()
+
+
+def test_every_loopback_address_belongs_to_the_loopback_interface() -> None:
+    assert ("127.0.0.0/8", 0) in Machine(LOOPBACK).on_link_for("127.3.2.1")
+
+
+def test_an_alias_is_on_the_same_link() -> None:
+    machine = Machine(ETHERNET, ALIAS)
+    assert ("172.16.0.0/16", 0) in machine.on_link_for("192.168.1.5")
+    assert ("192.168.1.0/24", 0) in machine.on_link_for("172.16.0.9")
+
+
+def test_interfaces_without_a_number_are_told_apart_by_name() -> None:
+    machine = Machine(
+        adapter("a", None, ("10.0.0.1", 8), ("fe80::1", 64)), adapter("b", None, ("172.16.0.1", 12))
+    )
+    assert machine.on_link_for("10.0.0.1") == {("10.0.0.0/8", 0), ("fe80::/64", 0)}
+
+
+def test_nothing_is_on_link_for_an_address_that_is_not_ours() -> None:
+    assert Machine(LOOPBACK, ETHERNET).on_link_for("192.168.1.6") == set()
+
+
+def test_addresses_are_read_again_after_five_seconds() -> None:
+    machine = Machine(ETHERNET)
+    for _ in range(3):
+        assert machine.on_link_for("10.0.0.7") == set()
+    assert machine.reads == 1
+    machine.adapters = (ETHERNET, WIRELESS)
+    machine.now = REFRESH_SECONDS - 0.1
+    assert machine.on_link_for("10.0.0.7") == set()
+    machine.now = REFRESH_SECONDS
+    assert ("10.0.0.0/8", 0) in machine.on_link_for("10.0.0.7")
+    assert machine.reads == 2
+
+
+def test_addresses_say_what_their_interface_is() -> None:
+    found = Machine(ETHERNET).interfaces.addresses()
+    assert found[0] == LocalAddress("192.168.1.5", 0, ip_network("192.168.1.0/24"), "eth0", 2)
+    assert found[2].endpoint == Endpoint("fe80::5", 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("sources", "adapters", "chosen"),
+    [
+        ({"239.255.255.250": "10.0.0.7"}, (LOOPBACK, ETHERNET, WIRELESS), "10.0.0.7"),
+        ({"192.0.2.1": "10.0.0.7"}, (LOOPBACK, ETHERNET, WIRELESS), "10.0.0.7"),
+        ({"239.255.255.250": "9.9.9.9"}, (LOOPBACK, ETHERNET), "192.168.1.5"),
+        ({}, (LOOPBACK, ETHERNET), "192.168.1.5"),
+        ({}, (LOOPBACK, adapter("e", 2, ("169.254.3.4", 16), ("fd00::5", 64))), "fd00::5"),
+        ({}, (LOOPBACK, adapter("e", 2, ("169.254.3.4", 16), ("fe80::5", 64))), "169.254.3.4"),
+        ({}, (LOOPBACK, adapter("e", 2, ("fe80::5", 64))), "127.0.0.1"),
+        ({}, (adapter("lo", 1, ("::1", 128)), adapter("e", 2, ("fe80::5", 64))), "::1"),
+        ({}, (), "127.0.0.1"),
+    ],
+    ids=["ssdp", "route", "not-ours", "ipv4", "ula", "auto-ip", "loopback", "ipv6", "none"],
+)
+def test_the_default_address_is_the_one_that_peers_can_best_reach(
+    sources: dict[str, str], adapters: tuple[ifaddr.Adapter, ...], chosen: str
+) -> None:
+    machine = Machine(*adapters)
+    machine.sources.update(sources)
+    assert machine.interfaces.default_address() == chosen
+
+
+def test_the_name_of_an_interface_stands_for_its_best_address() -> None:
+    host_of = Machine(LOOPBACK, ETHERNET, adapter("tun0", 9, ("fe80::9", 64))).interfaces.host_of
+    assert host_of("eth0") == "192.168.1.5"
+    assert host_of("tun0") == "fe80::9%9"
+    assert host_of("192.168.1.5") == "192.168.1.5"
+    with pytest.raises(ConnectionFailed, match="no interface 'eth1'; there are: eth0, lo, tun0"):
+        host_of("eth1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.sockets import endpoint_of
+from propchange.driver.sockets import endpoint_of, ports_of, scoped_host
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,22 @@ def test_an_endpoint_has_no_zone_and_no_mapped_address(
     sockaddr: tuple[object, ...], endpoint: Endpoint
 ) -> None:
     assert endpoint_of(sockaddr) == endpoint
+
+
+def test_the_socket_functions_are_given_the_scope() -> None:
+    assert scoped_host(Endpoint("fe80::1", 80, 7)) == "fe80::1%7"
+    assert scoped_host(Endpoint("192.0.2.1", 80)) == "192.0.2.1"
+
+
+def test_a_single_port_is_a_range_of_one() -> None:
+    assert ports_of(0) == (0,)
+    assert ports_of((49152, 49200)) == (49152, 49200)
+
+
+@pytest.mark.parametrize(
+    ("ports", "problem"),
+    [((), "at least one"), (-1, "not -1"), (65_536, "not 65536"), ((80, 0), "stands alone")],
+)
+def test_what_cannot_be_listened_on_is_told(ports: int | tuple[int, ...], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ports_of(ports)

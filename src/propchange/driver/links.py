@@ -11,7 +11,8 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -22,13 +23,13 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import REFRESH_SECONDS, Interfaces
 from propchange.driver.reporting import Warnings
-from propchange.driver.runtime import Runtime
+from propchange.driver.runtime import Datagrams, Runtime
 from propchange.driver.sockets import scoped_host, socket_address
 from propchange.driver.timer import Armed
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
 
-__all__ = ["EVERYTHING", "Link", "LinkSockets", "Links", "ssdp_socket"]
+__all__ = ["EVERYTHING", "Links", "ssdp_socket"]
 
 EVERYTHING = "ssdp:all"
 """The search target that all devices answer (UDA 2.0 §1.3.2)."""
@@ -46,23 +47,21 @@ _TTL = 2
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
 
-Received = Callable[[Hashable, Endpoint, Advertisement, Sequence[OnLink]], None]
+Link = tuple[str, int, int]
+"""The name and the number of an interface, and the IP version."""
+
+Received = Callable[[Link, Endpoint, Advertisement, Sequence[OnLink]], None]
 """Takes an advertisement: its link, its source, and the prefixes of the link."""
 
 _logger = logging.getLogger("propchange.discovery")
 
 
-class Link(NamedTuple):
-    """An interface and an address family."""
+class _LinkSockets(NamedTuple):
+    """The sockets of one link, bound to ``address``."""
 
-    interface: str
-    number: int
-    version: int
-
-    @classmethod
-    def of(cls, address: LocalAddress) -> Link:
-        """The link of ``address``."""
-        return cls(address.interface, address.interface_index, address.network.version)
+    address: LocalAddress
+    searching: Datagrams
+    listening: Datagrams
 
 
 class Links:
@@ -88,7 +87,8 @@ class Links:
         self._limits = limits
         self._warnings = Warnings(_logger)
         self._host: str | None = None
-        self._sockets: dict[Link, LinkSockets] = {}
+        self._sockets: dict[Link, _LinkSockets] = {}
+        self._again: set[Armed] = set()
         self._next_look: Armed | None = None
 
     @property
@@ -99,7 +99,7 @@ class Links:
     @property
     def interfaces(self) -> tuple[str, ...]:
         """The names of the interfaces that it listens on."""
-        return tuple(dict.fromkeys(link.interface for link in self._sockets))
+        return tuple(dict.fromkeys(name for name, _, _ in self._sockets))
 
     def start(self, host: str | None) -> None:
         """Listen from the address ``host``, None for all links, search, and look for other links
@@ -111,15 +111,31 @@ class Links:
         """Close all sockets."""
         if self._next_look is not None:
             self._next_look.cancel()
-        for sockets in self._sockets.values():
-            sockets.close()
-        self._sockets.clear()
+        for armed in self._again:
+            armed.cancel()
+        self._again.clear()
+        for link in tuple(self._sockets):
+            self._close(link)
 
     def search(self, target: str = EVERYTHING) -> None:
-        """Search on all links for a UDN, a device type, a service type, or everything. Raises
-        ValueError for a target that no header can carry."""
-        for sockets in self._sockets.values():
-            sockets.search(target)
+        """Search on all links for a UDN, a device type, a service type, or everything. The search
+        is sent once more a little later. Raises ValueError if no header can carry ``target``."""
+        self._search(target, tuple(self._sockets.values()))
+
+    def _search(self, target: str, links: Sequence[_LinkSockets]) -> None:
+        def again() -> None:
+            self._again.discard(armed)
+            self._send(target, links)
+
+        self._send(target, links)
+        armed = self._runtime.call_later(_AGAIN_SECONDS, again)
+        self._again.add(armed)
+
+    def _send(self, target: str, links: Sequence[_LinkSockets]) -> None:
+        for address, searching, _ in links:
+            group = _GROUPS[address.network.version]
+            packet = search_request(target, self._policy, group=group).encode()
+            searching.send(packet, group._replace(scope=address.scope))
 
     def _look_again(self) -> None:
         self.look()
@@ -134,25 +150,41 @@ class Links:
             return
         for link, sockets in tuple(self._sockets.items()):
             if link not in wanted or wanted[link].endpoint != sockets.address.endpoint:
-                del self._sockets[link]
-                sockets.close()
-        for link in wanted.keys() - self._sockets.keys():
-            self._open(link, wanted[link])
+                self._close(link)
+        for link, address in wanted.items():
+            if link not in self._sockets:
+                self._open(link, address)
 
     def _open(self, link: Link, address: LocalAddress) -> None:
+        opened: list[Datagrams] = []
         try:
-            sockets = LinkSockets(self._runtime, address, self._hear, self._policy, self._limits)
+            for listening in (False, True):
+                sock = ssdp_socket(address, listening=listening)
+                opened.append(self._runtime.datagrams(sock, partial(self._take, address)))
         except OSError as error:
-            where = f"{link.interface} (IPv{link.version})"
+            for each in opened:
+                each.close()
+            where = f"{address.interface} (IPv{address.network.version})"
             self._warnings.warn(("link", link), f"no discovery on {where}: {error}")
             return
-        self._sockets[link] = sockets
-        _logger.info("discovery on %s from %s", link.interface, address.host)
-        sockets.search(EVERYTHING)
+        self._sockets[link] = _LinkSockets(address, *opened)
+        _logger.info("discovery on %s from %s", address.interface, address.host)
+        self._search(EVERYTHING, [self._sockets[link]])
 
-    def _hear(self, address: LocalAddress, source: Endpoint, advertisement: Advertisement) -> None:
-        on_link = self._interfaces.on_link_for(address.endpoint)
-        self._received(Link.of(address), source, advertisement, on_link)
+    def _close(self, link: Link) -> None:
+        _, searching, listening = self._sockets.pop(link)
+        searching.close()
+        listening.close()
+
+    def _take(self, address: LocalAddress, data: bytes, source: Endpoint) -> None:
+        try:
+            advertisement = read_datagram(data, self._limits)
+        except RemoteProtocolError as error:
+            _logger.debug("from %s: %s", source.host, error)
+            return
+        if advertisement is not None:
+            on_link = self._interfaces.on_link_for(address.endpoint)
+            self._received(_link_of(address), source, advertisement, on_link)
 
     def wanted(self, known: Sequence[LocalAddress]) -> dict[Link, LocalAddress]:
         """One of the addresses ``known`` for each link: for IPv6 the link-local one, as its group
@@ -161,17 +193,18 @@ class Links:
             known = [each for each in known if not ip_address(each.host).is_loopback] or known
         else:
             own = self._host.partition("%")[0]
-            there = {Link.of(each)[::2] for each in known if each.host == own}
+            there = {(each.interface, each.network.version) for each in known if each.host == own}
             known = [
                 each
                 for each in known
-                if Link.of(each)[::2] in there and (each.network.version == 6 or each.host == own)
+                if (each.interface, each.network.version) in there
+                and (each.network.version == 6 or each.host == own)
             ]
         links: dict[Link, LocalAddress] = {}
         for address in known:
-            link = Link.of(address)
-            if link.version == 6 and not address.scope:
+            if address.network.version == 6 and not address.scope:
                 continue
+            link = _link_of(address)
             sockets = self._sockets.get(link)
             if sockets is not None and sockets.address.endpoint == address.endpoint:
                 links[link] = address  # it stays, although it need not be the first one
@@ -180,67 +213,8 @@ class Links:
         return links
 
 
-class LinkSockets:
-    """Listens to the SSDP group of one link, and searches there, from ``address``.
-
-    ``received`` gets ``address``, the source of an advertisement and the advertisement. In the end
-    call :meth:`close`. Raises OSError where the group cannot be joined, or where the address is not
-    this machine's any more.
-    """
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        address: LocalAddress,
-        received: Callable[[LocalAddress, Endpoint, Advertisement], None],
-        policy: SubscriberPolicy,
-        limits: Limits,
-    ) -> None:
-        self.address = address
-        self._runtime = runtime
-        self._received = received
-        self._policy = policy
-        self._limits = limits
-        self._again: set[Armed] = set()
-        self._searching = runtime.datagrams(ssdp_socket(address, listening=False), self._take)
-        try:
-            listening = ssdp_socket(address, listening=True)
-        except BaseException:
-            self._searching.close()
-            raise
-        self._listening = runtime.datagrams(listening, self._take)
-
-    def close(self) -> None:
-        """Leave the group."""
-        for armed in self._again:
-            armed.cancel()
-        self._again.clear()
-        self._listening.close()
-        self._searching.close()
-
-    def search(self, target: str) -> None:
-        """Send an M-SEARCH for ``target`` to the group, and once more a little later. Raises
-        ValueError for a target that no header can carry."""
-        group = _GROUPS[self.address.network.version]
-        packet = search_request(target, self._policy, group=group).encode()
-        to = group._replace(scope=self.address.scope)
-
-        def again() -> None:
-            self._again.discard(armed)
-            self._searching.send(packet, to)
-
-        self._searching.send(packet, to)
-        armed = self._runtime.call_later(_AGAIN_SECONDS, again)
-        self._again.add(armed)
-
-    def _take(self, data: bytes, source: Endpoint) -> None:
-        try:
-            advertisement = read_datagram(data, self._limits)
-        except RemoteProtocolError as error:
-            _logger.debug("from %s: %s", source.host, error)
-            return
-        if advertisement is not None:
-            self._received(self.address, source, advertisement)
+def _link_of(address: LocalAddress) -> Link:
+    return (address.interface, address.interface_index, address.network.version)
 
 
 def ssdp_socket(address: LocalAddress, *, listening: bool) -> socket.socket:
