@@ -69,9 +69,8 @@ class Desk:
         assert self.schedule.ended(delivery, 200, self.now)
         subscription = delivery.subscription
         assert isinstance(subscription, Subscription)
-        self.schedule.spend_seq(subscription)
         subscription.state = PUBLISHER.step(subscription.state, PublisherInput.SETTLED)
-        self.schedule.rest(subscription)
+        self.schedule.settled(subscription)
 
     def end(self, subscription: Subscription) -> None:
         subscription.state = PublisherState.ENDED
@@ -373,9 +372,8 @@ def test_an_endpoint_that_failed_has_to_do_with_fewer_connections_until_it_answe
     for delivery in desk.take():
         assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT, desk.now)
         subscription = delivery.subscription
-        desk.schedule.spend_seq(subscription)
         subscription.state = PUBLISHER.step(subscription.state, PublisherInput.SETTLED)
-        desk.schedule.rest(subscription)
+        desk.schedule.settled(subscription)
     desk.change(A="2")
     (one,) = desk.take()
     desk.settle(one)

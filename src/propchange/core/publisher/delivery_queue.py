@@ -116,8 +116,13 @@ class DeliveryQueue:
         """Queue ``subscription``, which may have a message to send and has none in flight."""
         self._ready.append(subscription)
 
-    def rest(self, subscription: Subscription) -> None:
-        """Queue ``subscription`` if a message waits for it, else let it be quiet."""
+    def settled(self, subscription: Subscription) -> None:
+        """Spend the SEQ of the settled message of ``subscription`` (SEQ-07). Queue the subscription
+        if another message waits for it, else let it be quiet."""
+        subscription.message = None
+        subscription.route = 0
+        subscription.fresh = False
+        subscription.seq = next_seq(subscription.seq)
         service = subscription.service
         if subscription.cursor == service.backlog.head:
             service.quiet[subscription] = None
@@ -251,13 +256,6 @@ class DeliveryQueue:
             load.queue.pop(load, None)
         load.lane = lane
         load.queue = self._answering if lane is None else lane.queue
-
-    def spend_seq(self, subscription: Subscription) -> None:
-        """Forget the settled message of ``subscription``, and spend its SEQ (SEQ-07)."""
-        subscription.message = None
-        subscription.route = 0
-        subscription.fresh = False
-        subscription.seq = next_seq(subscription.seq)
 
     def pop_timed_out(self, now: float) -> Delivery | None:
         """A delivery in flight whose time is over, or None. Call :meth:`ended` for it."""

@@ -398,10 +398,9 @@ class PublisherProtocol:
         self._settle(subscription)
 
     def _settle(self, subscription: Subscription) -> None:
-        self._queue.spend_seq(subscription)
         self._move(subscription, PublisherInput.SETTLED)
         if subscription.state is not _ENDED:
-            self._queue.rest(subscription)
+            self._queue.settled(subscription)
 
     def take_datagrams(self) -> list[Datagram]:
         """The multicast events to send now. Send each on every interface of its address family,
