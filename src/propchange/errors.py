@@ -35,8 +35,7 @@ __all__ = [
 
 
 class PropchangeError(Exception):
-    """Base of every exception that propchange raises on purpose, bad arguments
-    (``TypeError``, ``ValueError``) apart."""
+    """Base of the exceptions of propchange. Bad arguments raise TypeError or ValueError."""
 
 
 class ProtocolError(PropchangeError):
@@ -69,7 +68,7 @@ class SubscriptionError(PropchangeError):
 
 
 class SubscriptionRefused(SubscriptionError):
-    """The device answered SUBSCRIBE with another status than 200. ``status`` is that status."""
+    """The device answered SUBSCRIBE with ``status``, which is not 200."""
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
@@ -77,7 +76,7 @@ class SubscriptionRefused(SubscriptionError):
 
 
 class SubscriptionLost(SubscriptionError):
-    """A granted subscription has ended against the subscriber's will. ``reason`` says why."""
+    """A granted subscription has ended, and the subscriber did not end it. ``reason`` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -93,7 +92,7 @@ class DescriptionError(PropchangeError):
 
 
 class ConnectionFailed(PropchangeError):
-    """No connection to the peer, or one that broke before the answer was whole."""
+    """No connection to the peer was made, or it broke before the answer was complete."""
 
 
 class TimedOut(PropchangeError):

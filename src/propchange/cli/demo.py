@@ -89,7 +89,7 @@ def demo(seconds: float | None, lan: bool) -> None:
     """Simulate two devices and print their events.
 
     A control point subscribes to a thermometer and a media renderer over real sockets of this
-    machine. If the output is no terminal, demo prints JSON Lines, as watch does.
+    machine. If the output is not a terminal, demo prints JSON Lines, as watch does.
     """
     sys.exit(run(_demo(seconds, lan=lan), endless=seconds is None))
 

@@ -63,7 +63,7 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
 
 
 async def _until_signal(command: Coroutine[Any, Any, None]) -> int:
-    """The number of the signal that ended ``command``, 0 if it ended by itself."""
+    """Run ``command`` and return the number of the signal that ended it, 0 without a signal."""
     task = asyncio.create_task(command)
     loop = asyncio.get_running_loop()
     received = 0

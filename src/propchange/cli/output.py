@@ -43,7 +43,7 @@ class Writer:
         self._encoding = encoding or getattr(stream, "encoding", None) or "utf-8"
         self._fd: int | None = None
         if stream is not None and os.name != "nt":  # a console of Windows takes text
-            with contextlib.suppress(OSError, ValueError):  # the stream is no file
+            with contextlib.suppress(OSError, ValueError):  # the stream is not a file
                 self._fd = stream.fileno()
         self._condition = threading.Condition()
         self._waiting: list[str] = []

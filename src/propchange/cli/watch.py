@@ -263,7 +263,7 @@ async def _diagnose(options: WatchOptions) -> None:
         except PropchangeError:
             if options.is_udn:
                 raise
-            # A subscription to the URL finds out why it is no description.
+            # The diagnosis of a subscription to the URL says why it is not a description.
             wanted = [(options.source, control_point.subscribe_url(options.url, wait=False))]
         limits = control_point.limits
         # The time for a SUBSCRIBE and an initial event, and a second to spare.
