@@ -7,6 +7,8 @@ CHANGELOG.md.
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 import types
 
 import pytest
@@ -220,6 +222,54 @@ def test_the_room_exports_these_names_and_no_other(room):
             if not name.startswith("_") and not isinstance(value, types.ModuleType)
         }
         assert attributes - {"annotations"} <= set(expected)
+
+
+SUBSCRIPTION = """
+    accepted callback close diagnose event_url expires_in gaps granted last_event_at last_event_in
+    merged record renewals service sid state status status_cause status_reason values
+"""
+DEVICE = "description device_type friendly_name services udn url"
+SERVICE = """
+    conversions description device event_url name service_id service_type subscribe variables
+"""
+SIGHTING = """
+    description description_url device friendly_name is_root kind locations server types udn
+"""
+MEMBERS = {
+    "propchange.ControlPoint": """
+        close device devices discovery_links fetch limits port receive_ssdp search subscribe_url
+    """,
+    "propchange.Subscription": SUBSCRIPTION + "updates",
+    "propchange.RemoteDevice": DEVICE,
+    "propchange.RemoteService": SERVICE,
+    "propchange.Sighting": SIGHTING,
+    "propchange.HostedDevice": """
+        close description_url device drain port subscribed subscriptions udn
+    """,
+    "propchange.Event": "changes details is_initial merged seq sid subscription",
+    "propchange.StatusChange": "cause count http_status index reason status subscription",
+    # With the names that an EventServer of Cohen3's reads and calls.
+    "propchange.twisted.ControlPoint": """
+        add_web_resource close coherence device device_gone device_rebooted device_returned devices
+        discovery_links fetch hostname limits listen now receive_notify receive_ssdp
+        search subscribe web_server_port
+    """,
+    "propchange.twisted.Subscription": SUBSCRIPTION + "closed on_event on_status when_granted",
+    "propchange.twisted.RemoteDevice": DEVICE,
+    "propchange.twisted.RemoteService": SERVICE,
+    "propchange.twisted.Sighting": SIGHTING,
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_class_has_these_public_members_and_no_other(name):
+    room, _, called = name.rpartition(".")
+    members: set[str] = set()
+    for cls in getattr(importlib.import_module(room), called).__mro__:
+        members.update(vars(cls))
+        if cls.__module__.startswith("propchange."):
+            members.update(re.findall(r"self\.(\w+)\b[^=\n]* = ", inspect.getsource(cls)))
+    assert {each for each in members if not each.startswith("_")} == set(MEMBERS[name].split())
 
 
 def test_every_exception_is_public():

@@ -111,8 +111,7 @@ def sighting(kind: SightingKind, **more: Any) -> Sighting:
         "locations": ("http://192.0.2.9/d",),
         "is_root": True,
         "server": None,
-        "_device": None,
-        "_describe": None,
+        "_driver": None,
     }
     return Sighting(kind, **(fields | more))
 

@@ -236,7 +236,7 @@ async def test_a_service_without_its_description_is_told_as_untyped(
     async def nothing(service: RemoteService) -> None:
         return None
 
-    monkeypatch.setattr(RemoteService, "read_conversions", nothing)
+    monkeypatch.setattr(RemoteService, "_read_conversions", nothing)
 
     form = Form()
     writer = Writer(io.StringIO())

@@ -14,6 +14,7 @@ import pytest
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import Granted
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.control_point import SubscriberDriver, refusal_of
 from propchange.driver.machine import Interfaces, Machine
@@ -33,12 +34,12 @@ class Held:
         self.grants = 0
         self.then: Callable[[], object] = lambda: None
 
-    def put(self, item: Event | StatusChange, /) -> None:
-        self.items.append(item)
-        self.then()
-
-    def grant(self) -> None:
-        self.grants += 1
+    def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
+        if isinstance(outcome, Granted):
+            self.grants += 1
+        else:
+            self.items.append(outcome)
+            self.then()
 
     @property
     def statuses(self) -> list[Status]:
@@ -66,9 +67,7 @@ async def opened(
 
 def subscribe(driver: SubscriberDriver, url: str, *, wait: bool = False) -> tuple[Held, Any]:
     held = Held()
-    record = driver.subscribe(
-        held, url, wait=wait, describe_first=False, convert=None, duration=None, variables=()
-    )
+    record = driver.subscribe(held, url, wait=wait)
     return held, record
 
 
@@ -82,10 +81,11 @@ async def test_events_reach_what_the_program_holds_and_closing_gives_back(
             assert (await device.notify(record.callback, record.sid, 0, A="1")).status == 200
             await until(lambda: held.statuses == [Status.ACTIVE])
             await until(lambda: len(held.items) == 2)
+            assert [item.subscription for item in held.items] == [held] * 2
             assert driver.port == driver.listener.port
         assert held.statuses[-1] is Status.CLOSED
         assert [request.fields["sid"] for request in device.of("UNSUBSCRIBE")] == ["uuid:1"]
-        assert driver.recipients == {}
+        assert driver.subscriptions == {}
         assert len(driver.tasks) == 0
         with pytest.raises(RuntimeError, match="was closed"):
             subscribe(driver, device.event_url)

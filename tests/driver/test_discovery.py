@@ -7,6 +7,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ HERE, THERE = "http://127.0.0.1:1/d.xml", "http://127.0.0.1:2/d.xml"
 
 class Held(DescribedDevice[Any]):
     def __init__(self, description: DeviceDescription) -> None:
-        super().__init__(description, lambda device, service: None)
+        super().__init__(None, description)
 
 
 class Documents:
@@ -108,7 +109,7 @@ async def at(driven: Any, announcer: Announcer) -> AsyncIterator[Bench]:
 async def test_a_device_appears_changes_and_goes(driven: Any, announcer: Announcer) -> None:
     async with at(driven, announcer) as bench:
         bench.discovery.start(None)
-        sightings = bench.discovery.sightings(SeenDevice.of, None)
+        sightings = bench.discovery.sightings(partial(SeenDevice._of, None), None)
         seen = await driven.run(bench.next(sightings))
         assert (seen.kind, seen.description_url) == (SightingKind.APPEARED, HERE)
         assert (await driven.run(bench.discovery.describe(seen))).udn == bench.udn
@@ -158,7 +159,7 @@ async def test_waiting_for_a_device_raises_when_the_control_point_closes(
 ) -> None:
     async with at(driven, announcer) as bench:
         bench.discovery.start(None)
-        sightings = bench.discovery.sightings(SeenDevice.of, "NoSuchThing")
+        sightings = bench.discovery.sightings(partial(SeenDevice._of, None), "NoSuchThing")
         finding = asyncio.ensure_future(driven.run(bench.discovery.find("uuid:no", 20)))
         await until(lambda: bench.searched)
         await driven.run(bench.discovery.close())
@@ -197,7 +198,7 @@ async def test_a_device_that_is_held_is_followed(
 async def test_a_program_may_hear_ssdp_by_itself(driven: Any, announcer: Announcer) -> None:
     bench = Bench(driven.runtime, announcer)
     discovery = bench.discovery
-    for ask in (lambda: discovery.sightings(SeenDevice.of, None), discovery.search):
+    for ask in (lambda: discovery.sightings(partial(SeenDevice._of, None), None), discovery.search):
         with pytest.raises(RuntimeError, match="discovery=True"):
             ask()
     with pytest.raises(RuntimeError, match="discovery=True"):
@@ -205,7 +206,7 @@ async def test_a_program_may_hear_ssdp_by_itself(driven: Any, announcer: Announc
     for message in announcer.targets:
         datagram = announcer.announcement.alive(message).encode()
         discovery.receive(datagram, "127.0.0.1", "127.0.0.1")
-    seen = await driven.run(bench.next(discovery.sightings(SeenDevice.of, TYPE)))
+    seen = await driven.run(bench.next(discovery.sightings(partial(SeenDevice._of, None), TYPE)))
     assert seen.description_url == HERE
     assert (await driven.run(discovery.find(bench.udn, 20))).url == HERE
     discovery.search("upnp:rootdevice")

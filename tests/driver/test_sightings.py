@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def device(udn: str = "uuid:a", *, is_root: bool = True) -> AdvertisedDevice:
 
 
 def sightings(driven: Any, wanted: str | None = None) -> Sightings[SeenDevice]:
-    return Sightings(driven.runtime, SeenDevice.of, wanted)
+    return Sightings(driven.runtime, partial(SeenDevice._of, None), wanted)
 
 
 async def taken(stream: Sightings[SeenDevice]) -> list[SeenDevice]:

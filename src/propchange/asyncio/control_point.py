@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
 from typing import Self, overload
 
 from propchange.asyncio.remote import RemoteDevice, Sighting
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.subscription import Subscription
-from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.driver.control_point import SubscriberDriver
-from propchange.driver.discovery import Discovery, DiscoveryView
+from propchange.driver.control_point import ControlPointView, SubscriberDriver
 from propchange.driver.machine import Interfaces, Machine, product
-from propchange.driver.sightings import SightingKind
 from propchange.driver.sockets import ports_of
 
 __all__ = ["ControlPoint"]
 
 
-class ControlPoint(DiscoveryView[Sighting]):
+class ControlPoint(ControlPointView[Sighting]):
     """Subscribes to services and hears their events: ``async with ControlPoint() as point``.
 
     One listener receives the events of all subscriptions. ``interface`` is the name of a network
@@ -44,6 +41,8 @@ class ControlPoint(DiscoveryView[Sighting]):
     Raises ValueError for an argument that is out of range. Entering raises ConnectionFailed when
     the control point cannot listen on the port or the interface.
     """
+
+    _sighting_type = Sighting
 
     def __init__(
         self,
@@ -120,19 +119,7 @@ class ControlPoint(DiscoveryView[Sighting]):
         Raises DescriptionError when the document is no description, ConnectionFailed or TimedOut
         when it cannot be read, TimedOut when no device with the UDN is found, ValueError for a URL
         that is not http:// and for something that is not a UDN."""
-        driver = self._opened()
-        device = RemoteDevice(driver, await driver.describe(description_url, udn, timeout))
-        driver.discovery.follow(device)
-        return device
-
-    def _discovery(self, *, open_only: bool) -> Discovery:
-        return (self._opened() if open_only else self._begun()).discovery
-
-    def _sighting(self, kind: SightingKind, device: AdvertisedDevice) -> Sighting:
-        def get(udn: str) -> Awaitable[RemoteDevice]:
-            return self.device(udn=udn)
-
-        return Sighting.of(kind, device, _device=get, _describe=self._begun().discovery.describe)
+        return await self._begun().device(RemoteDevice, description_url, udn, timeout)
 
     def subscribe_url(
         self,
@@ -199,9 +186,3 @@ class ControlPoint(DiscoveryView[Sighting]):
         if self._driver is None:
             raise RuntimeError("the control point is not running: use async with ControlPoint()")
         return self._driver
-
-    def _opened(self) -> SubscriberDriver:
-        driver = self._begun()
-        if driver.closed:
-            raise RuntimeError("the control point is not running: use async with ControlPoint()")
-        return driver

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from propchange.asyncio.subscription import Subscription
 from propchange.core.subscriber.record import Convert
 from propchange.core.values.state_variables import StateVariable
-from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice
-from propchange.upnp.description import DeviceDescription, ServiceDescription
+from propchange.upnp.description import DeviceDescription
 
 __all__ = ["RemoteDevice", "RemoteService", "Sighting"]
 
@@ -20,22 +18,16 @@ __all__ = ["RemoteDevice", "RemoteService", "Sighting"]
 class RemoteService(DescribedService):
     """A service of a :class:`RemoteDevice`."""
 
-    def __init__(
-        self, driver: SubscriberDriver, device: RemoteDevice, description: ServiceDescription
-    ) -> None:
-        super().__init__(driver.documents, device, description)
-        self._driver = driver
-
     async def variables(self) -> Mapping[str, StateVariable[Any]]:
         """The state variables that the service description declares, by name. It is read once.
 
         Raises DescriptionError, ConnectionFailed or TimedOut."""
-        return await self.read_variables()
+        return await self._read_variables()
 
     async def conversions(self) -> Convert | None:
         """Variable -> function from text to typed value, for each declared variable. None if the
         service description cannot be read; a warning is then logged, and values are texts."""
-        return await self.read_conversions()
+        return await self._read_conversions()
 
     def subscribe(
         self,
@@ -51,14 +43,9 @@ class RemoteService(DescribedService):
         (STATEVAR). It does so only if it accepts all of them, see ``Subscription.accepted``.
 
         Raises DescriptionError when the service has no eventing, or no usable event URL."""
-        self.check_eventing()
+        self._check_eventing()
         return Subscription(
-            self._driver,
-            self.event_url,
-            service=self,
-            wait=wait,
-            duration=duration,
-            variables=variables,
+            self._driver, self.event_url, self, wait=wait, duration=duration, variables=variables
         )
 
 
@@ -69,11 +56,9 @@ class RemoteDevice(DescribedDevice[RemoteService]):
     short name in either. Raises LookupError, with the names of all services, for an unknown name.
     """
 
-    def __init__(self, driver: SubscriberDriver, description: DeviceDescription) -> None:
-        super().__init__(description, lambda device, each: RemoteService(driver, device, each))
+    _service_type = RemoteService
 
 
-@dataclass(frozen=True, slots=True)
 class Sighting(SeenDevice):
     """A device as it announces itself, at one moment.
 
@@ -83,20 +68,19 @@ class Sighting(SeenDevice):
     ``is_root``: it is a root device, and not embedded in another one.
     """
 
-    _device: Callable[[str], Awaitable[RemoteDevice]] = field(repr=False, compare=False)
-    _describe: Callable[[SeenDevice], Awaitable[DeviceDescription]] = field(
-        repr=False, compare=False
-    )
+    __slots__ = ()
 
     async def device(self) -> RemoteDevice:
         """The device, to subscribe to its services, and followed from now on: as
         ``ControlPoint.device(udn=…)`` gives it, and with its errors."""
-        return await self._device(self.udn)
+        device: RemoteDevice = await self._driver.device(RemoteDevice, None, self.udn, None)
+        return device
 
     async def description(self) -> DeviceDescription:
         """Its description, read now: of an embedded device its own part of it. Raises
         DescriptionError, ConnectionFailed or TimedOut when it cannot be had."""
-        return await self._describe(self)
+        description: DeviceDescription = await self._driver.discovery.describe(self)
+        return description
 
     async def friendly_name(self) -> str:
         """Its name for people, which stands in its description. Raises as :meth:`description`."""

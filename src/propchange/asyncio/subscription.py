@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Self
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Event, EventQueue, Status, StatusChange
-from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
-from propchange.driver.control_point import SubscriberDriver, refusal_of
+from propchange.core.subscriber.outcomes import Granted
+from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
+from propchange.driver.runtime import Future, Signal, settle
 
 __all__ = ["Subscription"]
 
 
-class Subscription(SubscriptionView):
+class Subscription(DrivenSubscription):
     """One subscription. It is renewed and made again until it is closed.
 
     Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``. Enter it once, with
@@ -33,41 +35,27 @@ class Subscription(SubscriptionView):
         self,
         driver: SubscriberDriver,
         event_url: str,
-        *,
         service: DescribedService | None = None,
+        *,
         wait: bool,
-        duration: int | None,
-        variables: Iterable[str] = (),
+        **options: Any,
     ) -> None:
-        self._driver = driver
+        super().__init__(driver, service)
         self._event_url = event_url
         self._wait = wait
-        self._duration = duration
-        self._variables = variables
-        self.service = service
-        """The service. None for a subscription to an event URL without a description."""
-        self._begun: SubscriptionRecord | None = None
+        self._options = options
+        self._entered = False
         self._queue = EventQueue(driver.limits.waiting_events)
-        self._waiter: asyncio.Future[None] | None = None
-        self._granted: asyncio.Future[None] | None = None
-        self._closed: asyncio.Future[None] | None = None
+        self._arrival = Signal(driver.runtime)
+        self._granted: Future[None] = driver.runtime.future()
+        self._closed: Future[None] = driver.runtime.future()
 
     # --- reading ---
 
     @property
-    def record(self) -> SubscriptionRecord:
-        """The record that the outcomes of this subscription name. Read it only."""
-        if self._begun is None:
-            raise RuntimeError("not subscribed yet: use async with … as subscription")
-        return self._begun
-
-    def _now(self) -> float:
-        return self._driver.now()
-
-    @property
     def event_url(self) -> str:
         """The event URL. It may be read before entering too."""
-        return self._event_url if self._begun is None else self._begun.event_url
+        return self._event_url if self._record is None else self._record.event_url
 
     @property
     def merged(self) -> int:
@@ -86,23 +74,20 @@ class Subscription(SubscriptionView):
     # --- entering and leaving ---
 
     async def __aenter__(self) -> Self:
-        if self._granted is not None:
+        if self._entered:
             raise RuntimeError("a subscription is entered once; call subscribe() again")
-        loop = asyncio.get_running_loop()
-        self._granted = loop.create_future()
-        self._closed = loop.create_future()
+        self._entered = True
         convert = None
         if self.service is not None and self._wait:
             self._driver.check_open()
-            convert = await self.service.read_conversions()
-        self._begun = self._driver.subscribe(
+            convert = await self.service._read_conversions()
+        self._record = self._driver.subscribe(
             self,
             self._event_url,
             wait=self._wait,
             describe_first=not self._wait,
             convert=convert,
-            duration=self._duration,
-            variables=self._variables,
+            **self._options,
         )
         if self._wait:
             try:
@@ -117,9 +102,9 @@ class Subscription(SubscriptionView):
 
     async def close(self) -> None:
         """Unsubscribe and end the iterations. Does nothing if it is closed or was not entered."""
-        if self._begun is None or self._closed is None:
+        if self._record is None:
             return
-        self._driver.unsubscribe(self._begun)
+        self._driver.unsubscribe(self._record)
         await asyncio.shield(self._closed)
 
     # --- iterating ---
@@ -128,60 +113,35 @@ class Subscription(SubscriptionView):
         return self
 
     async def __anext__(self) -> Event:
-        while True:
-            item = self._queue.get()
-            if isinstance(item, Event):
-                return item
-            if item is None:
-                await self._arrival()
+        while not isinstance(item := await self._next(), Event):
+            pass
+        return item
 
     async def updates(self) -> AsyncIterator[Event | StatusChange]:
         """Yield the events and the status changes, in their order. Ends when it is closed."""
-        while True:
-            item = self._queue.get()
-            if item is not None:
-                yield item
-                continue
-            try:
-                await self._arrival()
-            except StopAsyncIteration:
-                return
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                yield await self._next()
 
-    def _arrival(self) -> asyncio.Future[None]:
-        """A future that is done when something is in the empty queue. Raises StopAsyncIteration
-        when nothing will come any more."""
-        self.record  # noqa: B018 - raises before it is entered
-        if self._closed is None or self._closed.done():
-            raise StopAsyncIteration
-        if self._waiter is not None and not self._waiter.done():
-            raise RuntimeError("another task iterates this subscription already")
-        self._waiter = asyncio.get_running_loop().create_future()
-        return self._waiter
+    async def _next(self) -> Event | StatusChange:
+        while (item := self._queue.get()) is None:
+            self.record  # noqa: B018 - raises before it is entered
+            if self._closed.done():
+                raise StopAsyncIteration
+            if self._arrival.awaited:
+                raise RuntimeError("another task iterates this subscription already")
+            await self._arrival.wait()
+        return item
 
-    # --- for the driver ---
-
-    def put(self, item: Event | StatusChange, /) -> None:
-        """For the driver: an event, or a status change."""
-        self._queue.put(item)
-        if isinstance(item, StatusChange):
-            self._follow(item)
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def grant(self) -> None:
-        """For the driver: SUBSCRIBE was answered with 200."""
-        if self._granted is not None and not self._granted.done():
-            self._granted.set_result(None)
-
-    def _follow(self, change: StatusChange) -> None:
-        if change.status is Status.CLOSED and self._closed is not None and not self._closed.done():
-            self._closed.set_result(None)
-        error = refusal_of(change, self.event_url)
-        granted = self._granted
-        if error is None or granted is None or granted.done():
+    def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
+        if isinstance(outcome, Granted):
+            settle(self._granted, None)
             return
-        if self._wait:
-            granted.set_exception(error)
-        else:
-            granted.cancel()
+        self._queue.put(outcome)
+        if isinstance(outcome, StatusChange):
+            if outcome.status is Status.CLOSED:
+                settle(self._closed, None)
+            error = refusal_of(outcome, self.event_url)
+            if error is not None and self._wait and not self._granted.done():
+                self._granted.set_exception(error)
+        self._arrival.set()

@@ -1,7 +1,5 @@
 """A control point on a runtime: SubscriberProtocol with its clock, its sockets and its requests.
 
-How it works, for whoever changes it:
-
 * The protocol decides, and has no clock and no socket. This module gives it inputs: NOTIFY requests
   from the listener, answers from devices, deadlines, the addresses of this machine, jumps of the
   clock, and the news of devices that discovery has.
@@ -10,10 +8,10 @@ How it works, for whoever changes it:
   NOTIFY does not drain. It is answered first, and the drain follows at the next turn of the loop,
   once for all NOTIFY requests of this turn. So the application, however slow, never delays an
   answer to a device.
-* The outcomes of one subscription go to its :class:`Recipient`, the object that the program holds,
-  in the order in which they happened. CLOSED is the last one. A recipient may call the driver, so
-  that a second drain begins inside the first one. The second one then hands nothing out: the first
-  one continues with the new outcomes.
+* The outcomes of one subscription go to its :class:`DrivenSubscription`, in the order in which they
+  happened. CLOSED is the last one. A subscription may call the driver, so that a second drain
+  begins inside the first one. The second one then hands nothing out: the first one continues with
+  the new outcomes.
 * Each request of the protocol runs as a coroutine of its own and ends in one of three inputs:
   ``response_received``, ``described`` or ``request_failed``. DESCRIBE is not a message: the
   description is read again, and the service is looked for in it by its serviceId.
@@ -23,6 +21,9 @@ How it works, for whoever changes it:
 * :meth:`SubscriberDriver.close` has two parts. First every subscription is given back: UNSUBSCRIBE
   is sent, and answers are waited for, ``Limits.unsubscribe_seconds`` at most. Then everything that
   still runs is ended, and each remaining subscription gets its CLOSED.
+
+:class:`ControlPointView` and :class:`DrivenSubscription` are what the objects of both runtimes have
+in common.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import Limits
@@ -41,17 +45,19 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import Convert, SubscriptionRecord
+from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
+from propchange.driver.links import EVERYTHING
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
-from propchange.driver.remote import DescribedDevice, DescribedService, Documents
+from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
 from propchange.driver.reporting import GuardedTap, Warnings, report
 from propchange.driver.requests import Requests, failure_of
-from propchange.driver.runtime import Future, Runtime, Tasks
+from propchange.driver.runtime import Future, Runtime, Tasks, settle
+from propchange.driver.sightings import SeenDevice, Sightings
 from propchange.driver.sockets import cannot_listen
 from propchange.driver.timer import Timer
 from propchange.errors import (
@@ -62,21 +68,10 @@ from propchange.errors import (
 )
 from propchange.upnp.description import DeviceDescription
 
-__all__ = ["Recipient", "SubscriberDriver", "refusal_of"]
+__all__ = ["ControlPointView", "DrivenSubscription", "SubscriberDriver", "refusal_of"]
 
-
-class Recipient(Protocol):
-    """The object for one subscription that the program holds. Its methods do not raise."""
-
-    @property
-    def service(self) -> DescribedService | None:
-        """The service, None for a subscription to a bare event URL."""
-
-    def put(self, item: Event | StatusChange, /) -> None:
-        """Take an event or a status change. The last one is CLOSED."""
-
-    def grant(self) -> None:
-        """A SUBSCRIBE was answered with 200."""
+S = TypeVar("S", bound=SeenDevice)
+D = TypeVar("D", bound=DescribedDevice[Any])
 
 
 class SubscriberDriver:
@@ -100,11 +95,11 @@ class SubscriberDriver:
         search: Callable[[str], object] | None = None,
         tap: Callable[[object], None] | None = None,
     ) -> None:
+        self.runtime = runtime
         self.limits = limits
         self.now = runtime.now
         self.interfaces = interfaces
         self.history = ConnectionHistory(limits)
-        self._runtime = runtime
         self._policy = policy
         self._logger = logging.getLogger("propchange.subscriber")
         self._warnings = Warnings(self._logger)
@@ -119,7 +114,6 @@ class SubscriberDriver:
         self._requests = Requests(runtime, limits)
         self.documents = Documents(self._requests, policy)
         self.diagnoses = Diagnoses(self._requests, self.history, machine)
-        self._probes = self.diagnoses.targets
         self.discovery = Discovery(
             runtime,
             self.protocol,
@@ -135,7 +129,7 @@ class SubscriberDriver:
         self.listener = Listener(runtime, self.receive_notify, limits=limits, history=self.history)
         self.port = policy.callback_port or 0
         """The port that goes into CALLBACK, 0 as long as there is none."""
-        self.recipients: dict[SubscriptionRecord, Recipient] = {}
+        self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
         self.tasks = Tasks(runtime)
         self.addresses_due: float | None = None
         self.closed = False
@@ -143,10 +137,8 @@ class SubscriberDriver:
         self._timer = Timer(
             runtime.call_later, limits, self._deadline, clock=runtime.now, jumped=self._jumped
         )
-        self._call_soon = runtime.call_soon
         self._drain_queued = False
         self._dispatching = False
-        self._more_outcomes = False
         self._leaving = False
         self._ended = False
         self._closers: list[Future[None]] = []
@@ -176,28 +168,26 @@ class SubscriberDriver:
         if self.closed:
             raise RuntimeError("the control point was closed: make another")
         if self._leaving:
-            raise RuntimeError("the control point is being closed: it takes no subscription more")
+            raise RuntimeError("the control point is being closed")
 
     async def close(self) -> None:
         """Give every subscription back, for ``limits.unsubscribe_seconds`` at most, and end. Safe
         to call again, and while it is being closed."""
         if self._leaving:
             if not self._ended:
-                closing: Future[None] = self._runtime.future()
+                closing: Future[None] = self.runtime.future()
                 self._closers.append(closing)
                 await closing
             return
         self._leaving = True
-        try:
+        async with AsyncExitStack() as ending:  # each runs whatever another raises, the last first
+            ending.callback(self._wake_closers)
+            ending.push_async_callback(self._requests.close)
+            ending.push_async_callback(self.listener.close)
+            ending.push_async_callback(self.tasks.close)
+            ending.push_async_callback(self.discovery.close)
+            ending.callback(self._abandon)
             await self._give_back()
-        finally:
-            try:
-                await self._end()
-            finally:
-                self._ended = True
-                for waiting in self._closers:
-                    if not waiting.done():
-                        waiting.set_result(None)
 
     async def _give_back(self) -> None:
         now = self.now()
@@ -207,48 +197,56 @@ class SubscriberDriver:
         # A SUBSCRIBE that is granted only now leaves an UNSUBSCRIBE to be sent.
         await self.tasks.ended(self.limits.unsubscribe_seconds)
 
-    async def _end(self) -> None:
+    def _abandon(self) -> None:
         self.closed = True
         for record in tuple(self.protocol.subscriptions):
             self.protocol.abandon(record)
         self._dispatch()
         self._timer.close()
-        try:
-            await self.discovery.close()
-            await self.tasks.close()
-        finally:
-            try:
-                await self.listener.close()
-            finally:
-                await self._requests.close()
+
+    def _wake_closers(self) -> None:
+        self._ended = True
+        for closing in self._closers:
+            settle(closing, None)
 
     # --- what a program asks for ---
 
-    def describe(
-        self, description_url: str | None, udn: str | None, seconds: float | None
-    ) -> Coroutine[Any, Any, DeviceDescription]:
+    def device(
+        self,
+        make: Callable[[SubscriberDriver, DeviceDescription], D],
+        description_url: str | None,
+        udn: str | None,
+        seconds: float | None,
+    ) -> Coroutine[Any, Any, D]:
         """Read the description at a URL, or search for the device with ``udn`` and read its
-        description. Give the device object that is made of it to ``discovery.follow`` at once.
+        description, and ``make`` the device.
 
-        Raises ValueError for both or neither at once; the coroutine raises as
-        :meth:`.Documents.description` and :meth:`.Discovery.find`."""
-        if udn is not None and description_url is None:
-            return self.discovery.find(udn, seconds)
-        if description_url is None or udn is not None:
+        Raises RuntimeError when it is closed, ValueError for both or neither; the coroutine raises
+        as :meth:`.Documents.description` and :meth:`.Discovery.find`."""
+        self.check_open()
+        if (description_url is None) is (udn is None):
             raise ValueError("a device has either a description URL or a udn")
-        return self.documents.description(description_url)
+
+        async def read() -> D:
+            if description_url is not None:
+                device = make(self, await self.documents.description(description_url))
+            else:
+                device = make(self, await self.discovery.find(str(udn), seconds))
+            self.discovery.follow(device)
+            return device
+
+        return read()
 
     def subscribe(
         self,
-        recipient: Recipient,
+        subscription: DrivenSubscription,
         event_url: str,
         *,
         wait: bool,
-        describe_first: bool,
-        convert: Convert | None = None,
-        duration: int | None,
-        variables: Iterable[str],
+        describe_first: bool = False,
+        variables: Iterable[str] = (),
         device: Hashable = None,
+        **options: Any,
     ) -> SubscriptionRecord:
         """Begin a subscription. With ``wait`` the first failure ends it, with the status REFUSED;
         without, it is tried again. The other arguments are those of
@@ -259,7 +257,7 @@ class SubscriberDriver:
         self.check_open()
         if not self.port:
             raise RuntimeError("listen first: events need a port to arrive at")
-        service = recipient.service
+        service = subscription.service
         now = self.now()
         record = self.protocol.subscribe(
             event_url,
@@ -268,11 +266,10 @@ class SubscriberDriver:
             describable=service is not None,
             describe_first=describe_first and service is not None,
             device=device if service is None else service.description.udn,
-            convert=convert,
-            duration=duration,
             variables=(variables,) if isinstance(variables, str) else variables,
+            **options,
         )
-        self.recipients[record] = recipient
+        self.subscriptions[record] = subscription
         if self.addresses_due is None:
             self._look_at_addresses(now)
         self._queue_drain()
@@ -280,7 +277,7 @@ class SubscriberDriver:
 
     def unsubscribe(self, record: SubscriptionRecord) -> None:
         """End a subscription. CLOSED follows, unless it has come already."""
-        if record in self.recipients:
+        if record in self.subscriptions:
             self.protocol.unsubscribe(record, self.now())
             self._queue_drain()
 
@@ -305,16 +302,14 @@ class SubscriberDriver:
         """Judge a NOTIFY and give the answer. The events in it are handed out at the next turn.
 
         A probe of the own listener is answered too."""
-        if request.target in self._probes:
+        if request.target in self.diagnoses.targets:
             return self.diagnoses.answer(request)
         if self._tap is not None:
             self._tap(request)
         response = self.protocol.receive_notify(request, self.now())
         if self._tap is not None:
             self._tap(response)
-        if not self._drain_queued:
-            self._drain_queued = True
-            self._call_soon(self._drain)
+        self._queue_drain()
         return response
 
     def tell(self, inform: Callable[[Hashable, float], None], device: Hashable) -> None:
@@ -336,7 +331,7 @@ class SubscriberDriver:
 
     def _look_at_addresses(self, now: float) -> None:
         """Tell the protocol the addresses that are listened on, while there are subscriptions."""
-        if not self.recipients:
+        if not self.subscriptions:
             self.addresses_due = None
             return
         self.addresses_due = now + self.limits.address_seconds
@@ -392,17 +387,15 @@ class SubscriberDriver:
 
     async def _describe_again(self, request: OutgoingRequest) -> None:
         """Read the description again, and find the service in it again."""
-        recipient = self.recipients.get(request.subscription)
-        service = None if recipient is None else recipient.service
+        subscription = self.subscriptions.get(request.subscription)
+        service = None if subscription is None else subscription.service
         if service is None:
             raise DescriptionError("the subscription is to a bare event URL")
         description = await self.documents.description(service.device.url)
-        device: DescribedDevice[DescribedService] = DescribedDevice(
-            description, lambda device, each: DescribedService(self.documents, device, each)
-        )
-        again = device.same_service(service)
+        again = same_service(description, service.description)
         # Types that were known once are better than none.
-        convert = await again.read_conversions() or request.subscription.convert
+        convert = await DescribedService(self, service.device, again)._read_conversions()
+        convert = convert or request.subscription.convert
         self.protocol.described(request, again.event_url, convert, self.now())
 
     # --- outputs of the protocol ---
@@ -411,7 +404,7 @@ class SubscriberDriver:
         """Drain the protocol at the next turn of the loop."""
         if not self._drain_queued and not self.closed:
             self._drain_queued = True
-            self._call_soon(self._drain)
+            self.runtime.call_soon(self._drain)
 
     def _drain(self) -> None:
         self._drain_queued = False
@@ -426,41 +419,121 @@ class SubscriberDriver:
             self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
     def _dispatch(self) -> None:
-        if self._dispatching:  # a recipient has led here
-            self._more_outcomes = True
+        if self._dispatching:  # a subscription has led here
             return
         self._dispatching = True
-        recipients = self.recipients
         try:
-            while True:
-                for outcome in self.protocol.take_outcomes():
-                    if self._tap is not None:
-                        self._tap(outcome)
+            while outcomes := self.protocol.take_outcomes():
+                for outcome in outcomes:
                     if isinstance(outcome, Event):
                         record: Any = outcome.subscription
                         # Always there: CLOSED is the last outcome of a subscription.
-                        recipients[record].put(outcome)
+                        subscription = outcome.subscription = self.subscriptions[record]
+                        if self._tap is not None:
+                            self._tap(outcome)
+                        subscription._receive(outcome)
                     else:
                         self._report(outcome)
-                if not self._more_outcomes:
-                    return
-                self._more_outcomes = False
         finally:
             self._dispatching = False
 
     def _report(self, outcome: SubscriberOutcome) -> None:
         report(outcome, self._warnings)
-        match outcome:
-            case StatusChange(record, status):
-                assert isinstance(record, SubscriptionRecord)
-                recipient = self.recipients[record]
-                if status is Status.CLOSED:
-                    del self.recipients[record]
-                recipient.put(outcome)
-            case Granted(record):
-                self.recipients[record].grant()
-                if record.device is not None:
-                    self.discovery.subscription_granted(str(record.device))
+        if isinstance(outcome, StatusChange):
+            record: Any = outcome.subscription
+            subscription = self.subscriptions[record]
+            outcome = outcome._replace(subscription=subscription)
+            if outcome.status is Status.CLOSED:
+                del self.subscriptions[record]
+            if self._tap is not None:
+                self._tap(outcome)
+            subscription._receive(outcome)
+            return
+        if self._tap is not None:
+            self._tap(outcome)
+        if isinstance(outcome, Granted):
+            self.subscriptions[outcome.subscription]._receive(outcome)
+            if outcome.subscription.device is not None:
+                self.discovery.subscription_granted(str(outcome.subscription.device))
+
+
+class DrivenSubscription(SubscriptionView):
+    """A subscription of a driver, on either runtime."""
+
+    def __init__(self, driver: SubscriberDriver, service: DescribedService | None) -> None:
+        self._driver = driver
+        self._record: SubscriptionRecord | None = None
+        self.service = service
+        """The service. None for a subscription to an event URL without a description."""
+
+    @property
+    def record(self) -> SubscriptionRecord:
+        """The record that the outcomes of this subscription name. Read it only."""
+        if self._record is None:
+            raise RuntimeError("not subscribed yet: use async with … as subscription")
+        return self._record
+
+    def _now(self) -> float:
+        return self._driver.now()
+
+    @abstractmethod
+    def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
+        """Take an outcome. The last one is CLOSED. Does not raise."""
+
+
+class ControlPointView(ABC, Generic[S]):
+    """What a control point offers on either runtime."""
+
+    _sighting_type: type[S]
+
+    @abstractmethod
+    def _begun(self) -> SubscriberDriver:
+        """The driver. Raises RuntimeError if there is none yet."""
+
+    def _opened(self) -> SubscriberDriver:
+        driver = self._begun()
+        driver.check_open()
+        return driver
+
+    def devices(self, type: str | None = None) -> Sightings[S]:
+        """The root devices around, for ``async for``: those that are there, then each that appears,
+        changes or goes, until the control point is closed. With ``type``, the devices, embedded
+        ones too, that have that device or service type or a later version of it:
+        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any. On Twisted
+        the loop stands in a coroutine under ``Deferred.fromCoroutine``.
+
+        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called."""
+        driver = self._opened()
+        return driver.discovery.sightings(partial(self._sighting_type._of, driver), type)
+
+    def search(self, target: str = EVERYTHING) -> None:
+        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
+        up in :meth:`devices`. A control point searches by itself when it starts and wherever an
+        interface appears.
+
+        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called, ValueError
+        for what cannot be searched for."""
+        self._opened().discovery.search(target)
+
+    def receive_ssdp(
+        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
+    ) -> None:
+        """For a program that receives SSDP itself: an advertisement, or an answer to a search, as a
+        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
+        address of the interface that received it, empty if that is not known.
+
+        From then on subscriptions to services of a device hear of byebye, restarts (BOOTID) and
+        moves, and the device is followed to where it is, as with ``discovery``. A LOCATION counts
+        if it is at ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and messages
+        that cannot be read, are ignored.
+        """
+        self._begun().discovery.receive(message, source, local)
+
+    @property
+    def discovery_links(self) -> tuple[str, ...]:
+        """The addresses from which discovery listens and searches now. Empty where no interface
+        can do multicast, and without discovery."""
+        return self._begun().discovery.addresses
 
 
 def refusal_of(change: StatusChange, event_url: str) -> PropchangeError | None:

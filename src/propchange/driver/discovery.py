@@ -12,11 +12,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import weakref
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from propchange.core.discovery.advertised import (
     AdvertisedDevice,
@@ -55,7 +54,7 @@ from propchange.errors import (
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.ssdp import read_message
 
-__all__ = ["Discovery", "DiscoveryView"]
+__all__ = ["Discovery"]
 
 S = TypeVar("S", bound=SeenDevice)
 
@@ -381,58 +380,6 @@ class Discovery:
         if description.find_device(udn) is None:
             raise DescriptionError(f"{url} describes {description.udn}, not {udn}")
         return description
-
-
-class DiscoveryView(ABC, Generic[S]):
-    """What a control point offers of its discovery, the same on both runtimes."""
-
-    @abstractmethod
-    def _discovery(self, *, open_only: bool) -> Discovery:
-        """The discovery. Raises RuntimeError where there is none yet, and with ``open_only`` when
-        the control point is closed."""
-
-    @abstractmethod
-    def _sighting(self, kind: SightingKind, device: AdvertisedDevice) -> S:
-        """The sighting of a device, as the runtime's programs hold it."""
-
-    def devices(self, type: str | None = None) -> Sightings[S]:
-        """The root devices around, for ``async for``: those that are there, then each that appears,
-        changes or goes, until the control point is closed. With ``type``, the devices, embedded
-        ones too, that have that device or service type or a later version of it:
-        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any. On Twisted
-        the loop stands in a coroutine under ``Deferred.fromCoroutine``.
-
-        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called."""
-        return self._discovery(open_only=True).sightings(self._sighting, type)
-
-    def search(self, target: str = EVERYTHING) -> None:
-        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
-        up in :meth:`devices`. A control point searches by itself when it starts and wherever an
-        interface appears.
-
-        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called, ValueError
-        for what cannot be searched for."""
-        self._discovery(open_only=True).search(target)
-
-    def receive_ssdp(
-        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
-    ) -> None:
-        """For a program that receives SSDP itself: an advertisement, or an answer to a search, as a
-        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
-        address of the interface that received it, empty if that is not known.
-
-        From then on subscriptions to services of a device hear of byebye, restarts (BOOTID) and
-        moves, and the device is followed to where it is, as with ``discovery``. A LOCATION counts
-        if it is at ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and messages
-        that cannot be read, are ignored.
-        """
-        self._discovery(open_only=False).receive(message, source, local)
-
-    @property
-    def discovery_links(self) -> tuple[str, ...]:
-        """The addresses from which discovery listens and searches now. Empty where no interface
-        can do multicast, and without discovery."""
-        return self._discovery(open_only=False).addresses
 
 
 def _endpoint(address: str) -> Endpoint:

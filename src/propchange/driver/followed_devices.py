@@ -162,7 +162,7 @@ class FollowedDevices:
         moved = False
         for remote in tuple(followed.remotes):
             moved |= not description.has_event_urls_of(remote.description)
-            remote.relocate(description)
+            remote._relocate(description)
         self._presence.relocated(device, description.url, _udns_of(description))
         return moved
 

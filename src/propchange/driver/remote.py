@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -16,7 +16,7 @@ from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolE
 from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
 from propchange.upnp.scpd import parse_scpd
 
-__all__ = ["DescribedDevice", "DescribedService", "Documents"]
+__all__ = ["DescribedDevice", "DescribedService", "Documents", "same_service"]
 
 
 class Documents:
@@ -61,12 +61,12 @@ class Documents:
 
 
 class DescribedService:
-    """A service of a :class:`DescribedDevice`. ``documents`` reads its service description."""
+    """A service of a :class:`DescribedDevice`. ``driver`` is that of the control point."""
 
     def __init__(
-        self, documents: Documents, device: DescribedDevice[Any], description: ServiceDescription
+        self, driver: Any, device: DescribedDevice[Any], description: ServiceDescription
     ) -> None:
-        self._documents = documents
+        self._driver = driver
         self._variables: Mapping[str, StateVariable[Any]] | None = None
         self.device = device
         """The device that has it."""
@@ -92,30 +92,24 @@ class DescribedService:
         """The event URL; empty if the service has no eventing (SUB-03)."""
         return self.description.event_url
 
-    def check_eventing(self) -> None:
-        """Raises DescriptionError if the service has no eventing, or no usable event URL."""
+    def _check_eventing(self) -> None:
         if not self.event_url:
             called = f"{self.name} of {self.device.friendly_name}"
             if problem := self.description.event_url_problem:
                 raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
             raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
 
-    async def read_variables(self) -> Mapping[str, StateVariable[Any]]:
-        """The state variables that the service description declares, by name. It is read once.
-
-        Raises DescriptionError, ConnectionFailed or TimedOut."""
+    async def _read_variables(self) -> Mapping[str, StateVariable[Any]]:
         if self._variables is None:
             if not self.description.scpd_url:
                 raise DescriptionError(f"{self.name} has no service description")
-            document, _ = await self._documents.read(self.description.scpd_url)
-            self._variables = parse_scpd(document, self._documents.limits).variables
+            document, _ = await self._driver.documents.read(self.description.scpd_url)
+            self._variables = parse_scpd(document, self._driver.limits).variables
         return self._variables
 
-    async def read_conversions(self) -> Convert | None:
-        """Variable -> function from text to typed value, for each declared variable. None if the
-        service description cannot be read; a warning is then logged, and values are texts."""
+    async def _read_conversions(self) -> Convert | None:
         try:
-            variables = await self.read_variables()
+            variables = await self._read_variables()
         except (PropchangeError, ValueError) as error:
             logging.getLogger("propchange.subscriber").warning(
                 "the values of %s stay texts: %s", self.name, error
@@ -131,18 +125,18 @@ S = TypeVar("S", bound=DescribedService)
 
 
 class DescribedDevice(Generic[S]):
-    """A root device with its embedded devices. ``make`` makes its services.
+    """A root device with its embedded devices. ``driver`` is that of the control point.
 
     ``device["Thermometer"]`` is the first service with this name: its type, its serviceId, or the
     short name in either. Raises LookupError, with the names of all services, for an unknown name.
     """
 
-    def __init__(
-        self, description: DeviceDescription, make: Callable[[Any, ServiceDescription], S]
-    ) -> None:
-        self._make = make
+    _service_type: type[S]
+
+    def __init__(self, driver: Any, description: DeviceDescription) -> None:
+        self._driver = driver
         self.services: tuple[S, ...] = ()
-        self.relocate(description)
+        self._relocate(description)
 
     @property
     def udn(self) -> str:
@@ -164,16 +158,15 @@ class DescribedDevice(Generic[S]):
         """The URL of the description. With discovery it changes when the device moves."""
         return self.description.url
 
-    def relocate(self, description: DeviceDescription) -> None:
-        """For discovery: set the new description, which may have another URL. The services stay the
-        same objects."""
+    def _relocate(self, description: DeviceDescription) -> None:
+        """Set the description, which may have another URL. The services stay the same objects."""
         self.description = description
         known = {(each.description.udn, each.service_id): each for each in self.services}
         services = []
         for described in description.all_services():
             service = known.get((described.udn, described.service_id))
             if service is None:
-                service = self._make(self, described)
+                service = self._service_type(self._driver, self, described)
             service.description = described
             services.append(service)
         self.services = tuple(services)
@@ -182,27 +175,30 @@ class DescribedDevice(Generic[S]):
         found = self.description.service(name)
         return next(service for service in self.services if service.description is found)
 
-    def same_service(self, service: DescribedService) -> S:
-        """The service that corresponds to ``service`` of an earlier description: the same serviceId
-        of the same device (UDN), with eventing. Raises DescriptionError without one, and if this is
-        another device."""
-        udn, service_id = service.description.udn, service.service_id
-        if udn and udn not in [device.udn for device in self.description.all_devices()]:
-            raise DescriptionError(
-                f"{self.url} is the description of another device now: {self.udn}, not {udn}"
-            )
-        for found in self.services:
-            if found.service_id == service_id and udn in ("", found.description.udn):
-                if not found.event_url:
-                    raise DescriptionError(f"{found.name} sends no events any more")
-                return found
-        known = ", ".join(found.service_id for found in self.services) or "none"
-        raise DescriptionError(
-            f"{self.friendly_name} has no service {service_id} any more; there are: {known}"
-        )
-
     def __contains__(self, name: object) -> bool:
         return name in self.description
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.friendly_name!r} {self.udn}>"
+
+
+def same_service(description: DeviceDescription, service: ServiceDescription) -> ServiceDescription:
+    """The service in ``description`` that corresponds to ``service`` of an earlier one: the same
+    serviceId of the same device (UDN), with eventing. Raises DescriptionError without one, and if
+    this is another device."""
+    udn, service_id = service.udn, service.service_id
+    if udn and udn not in [device.udn for device in description.all_devices()]:
+        raise DescriptionError(
+            f"{description.url} is the description of another device now: "
+            f"{description.udn}, not {udn}"
+        )
+    services = tuple(description.all_services())
+    for found in services:
+        if found.service_id == service_id and udn in ("", found.udn):
+            if not found.event_url:
+                raise DescriptionError(f"{found.name} sends no events any more")
+            return found
+    known = ", ".join(found.service_id for found in services) or "none"
+    raise DescriptionError(
+        f"{description.friendly_name} has no service {service_id} any more; there are: {known}"
+    )

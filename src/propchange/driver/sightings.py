@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Self, TypeVar
 
 from propchange.core.discovery.advertised import AdvertisedDevice
@@ -26,7 +26,13 @@ class SightingKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SeenDevice:
-    """A device at one moment, as it announces itself."""
+    """A device as it announces itself, at one moment.
+
+    ``types`` are its device and service types as far as it has announced them, ``description_url``
+    is the URL of its description, ``locations`` are all such URLs, those on other interfaces and
+    in the other address family too. Of a device that has gone they are the last that were known.
+    ``is_root``: it is a root device, and not embedded in another one.
+    """
 
     kind: SightingKind
     udn: str
@@ -34,12 +40,12 @@ class SeenDevice:
     locations: tuple[str, ...]
     is_root: bool
     server: str | None
+    _driver: Any = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, kind: SightingKind, device: AdvertisedDevice, **more: Any) -> Self:
-        """``device`` at this moment. ``more`` are the further fields of a subclass."""
+    def _of(cls, driver: object, kind: SightingKind, device: AdvertisedDevice) -> Self:
         types = tuple(device.types)
-        return cls(kind, device.udn, types, device.locations, device.is_root, device.server, **more)
+        return cls(kind, device.udn, types, device.locations, device.is_root, device.server, driver)
 
     @property
     def description_url(self) -> str:

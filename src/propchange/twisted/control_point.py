@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Event, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import Convert
 from propchange.core.wire.messages import Request, Response
-from propchange.driver.control_point import SubscriberDriver
-from propchange.driver.discovery import Discovery, DiscoveryView
+from propchange.driver.control_point import ControlPointView, SubscriberDriver
 from propchange.driver.machine import Interfaces, Machine, product
-from propchange.driver.sightings import SeenDevice, SightingKind
 from propchange.driver.sockets import ports_of
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.runtime import Reactor, TwistedRuntime, result_of
 from propchange.twisted.subscription import Subscription
-from propchange.upnp.description import DeviceDescription
 
 __all__ = ["ControlPoint"]
 
 
-class ControlPoint(DiscoveryView[Sighting]):
+class ControlPoint(ControlPointView[Sighting]):
     """Subscribes to services and hears their events.
 
     Call :meth:`listen` first, then :meth:`subscribe`, and in the end :meth:`close`. ``reactor`` is
@@ -48,6 +44,8 @@ class ControlPoint(DiscoveryView[Sighting]):
     hears to :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with what is
     to be searched for.
     """
+
+    _sighting_type = Sighting
 
     def __init__(
         self,
@@ -144,15 +142,9 @@ class ControlPoint(DiscoveryView[Sighting]):
         TimedOut when it cannot be read, TimedOut when no device with the UDN is found, ValueError
         for a URL that is not http:// and for something that is not a UDN. Raises RuntimeError after
         :meth:`close`, ValueError for a URL and a UDN at once and for neither."""
-        self._driver.check_open()
         return Deferred.fromCoroutine(
-            self._device(self._driver.describe(description_url, udn, timeout))
+            self._driver.device(RemoteDevice, description_url, udn, timeout)
         )
-
-    async def _device(self, describing: Coroutine[Any, Any, DeviceDescription]) -> RemoteDevice:
-        device = RemoteDevice(self._driver, await describing)
-        self._driver.discovery.follow(device)
-        return device
 
     def fetch(self, url: str) -> Deferred[tuple[bytes, str]]:
         """Read the document at ``url``. Fires with it and the URL that gave it after redirects.
@@ -161,19 +153,8 @@ class ControlPoint(DiscoveryView[Sighting]):
         ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
         return Deferred.fromCoroutine(self._driver.documents.read(url))
 
-    def _discovery(self, *, open_only: bool) -> Discovery:
-        if open_only:
-            self._driver.check_open()
-        return self._driver.discovery
-
-    def _sighting(self, kind: SightingKind, device: AdvertisedDevice) -> Sighting:
-        def get(udn: str) -> Deferred[RemoteDevice]:
-            return self.device(udn=udn)
-
-        def describe(seen: SeenDevice) -> Deferred[DeviceDescription]:
-            return Deferred.fromCoroutine(self._driver.discovery.describe(seen))
-
-        return Sighting.of(kind, device, _device=get, _describe=describe)
+    def _begun(self) -> SubscriberDriver:
+        return self._driver
 
     def subscribe(
         self,

@@ -10,14 +10,14 @@ from twisted.internet.defer import Deferred, succeed
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Event, Status, StatusChange
-from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
-from propchange.driver.control_point import SubscriberDriver, refusal_of
+from propchange.core.subscriber.outcomes import Granted
+from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 
 __all__ = ["Subscription"]
 
 
-class Subscription(SubscriptionView):
+class Subscription(DrivenSubscription):
     """One subscription. It is renewed and made again until it is closed.
 
     Made by ``ControlPoint.subscribe`` and ``RemoteService.subscribe``. ``on_event`` and
@@ -30,28 +30,18 @@ class Subscription(SubscriptionView):
         on_event: Callable[[Event], object],
         *,
         on_status: Callable[[StatusChange], object] | None,
-        wait: bool,
         service: DescribedService | None = None,
-        **asked: Any,  # the other arguments of SubscriberDriver.subscribe
+        wait: bool,
+        **options: Any,
     ) -> None:
-        self._driver = driver
+        super().__init__(driver, service)
         self.on_event = on_event
         self.on_status = on_status
-        self.service = service
-        """The service. None for a subscription to an event URL without a description."""
         self.when_granted: Deferred[Subscription] | None = Deferred() if wait else None
         """With ``wait``: fires with the subscription once it is granted, or fails with
         SubscriptionRefused or ConnectionFailed. Without ``wait``: None."""
         self.closed: Deferred[None] = Deferred()
-        self._begun = driver.subscribe(self, event_url, wait=wait, describe_first=True, **asked)
-
-    @property
-    def record(self) -> SubscriptionRecord:
-        """The record that the outcomes of this subscription name. Read it only."""
-        return self._begun
-
-    def _now(self) -> float:
-        return self._driver.now()
+        self._record = driver.subscribe(self, event_url, wait=wait, describe_first=True, **options)
 
     @property
     def merged(self) -> int:
@@ -75,25 +65,22 @@ class Subscription(SubscriptionView):
         self._driver.unsubscribe(self.record)
         return done
 
-    # --- for the driver ---
-
-    def put(self, item: Event | StatusChange, /) -> None:
-        """For the driver: an event, or a status change."""
-        if isinstance(item, Event):
-            self._call(self.on_event, item)
+    def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
+        if isinstance(outcome, Event):
+            self._call(self.on_event, outcome)
             return
-        if self.on_status is not None:
-            self._call(self.on_status, item)
-        error = refusal_of(item, self.event_url)
-        if error is not None and self.when_granted is not None and not self.when_granted.called:
-            self.when_granted.errback(error)
-        if item.status is Status.CLOSED:
-            self.closed.callback(None)
-
-    def grant(self) -> None:
-        """For the driver: SUBSCRIBE was answered with 200."""
+        error = None
+        if isinstance(outcome, StatusChange):
+            if self.on_status is not None:
+                self._call(self.on_status, outcome)
+            error = refusal_of(outcome, self.event_url)
         if self.when_granted is not None and not self.when_granted.called:
-            self.when_granted.callback(self)
+            if error is not None:
+                self.when_granted.errback(error)
+            elif isinstance(outcome, Granted):
+                self.when_granted.callback(self)
+        if isinstance(outcome, StatusChange) and outcome.status is Status.CLOSED:
+            self.closed.callback(None)
 
     def _call(self, listener: Callable[[Any], object], item: object) -> None:
         try:

@@ -6,7 +6,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "Cause",
@@ -76,13 +76,15 @@ def read_changes(
 class Event:
     """One event message, decoded (UDA 2.0 §4.3.2).
 
+    ``subscription`` is the Subscription of the control point, or the SubscriptionRecord if the
+    program calls the protocol itself.
     ``changes`` maps variables to typed values; of a LastChange it has the values of InstanceID 0
     and the channel Master or none. ``details`` has everything: a LastChange as received, and behind
     it all values in it. ``is_initial``: this is the full state, after a subscription was granted.
     ``merged`` counts the events that were merged into this one because the application was behind.
     """
 
-    subscription: object
+    subscription: Any
     sid: str
     seq: int | None
     changes: Mapping[str, object]
@@ -152,11 +154,12 @@ class Cause(enum.Enum):
 
 
 class StatusChange(NamedTuple):
-    """The status of a subscription changes to ``status``. ``reason`` says why in words, ``cause``
+    """The status of a subscription changes to ``status``. ``subscription`` is as in
+    :class:`Event`. ``reason`` says why in words, ``cause``
     for programs. ``http_status`` is the status of the device's answer, 0 if there was none or if
     it is not the cause."""
 
-    subscription: object
+    subscription: Any
     status: Status
     cause: Cause
     reason: str
