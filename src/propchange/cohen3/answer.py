@@ -36,8 +36,7 @@ class PeerResponse(NamedTuple):
 
 class AnswerProtocol(Protocol, Logger):
     """Reads the answer to one request, which its owner sends, and ends the connection. The answer
-    may come in any number of chunks, within ``seconds``. Then :meth:`answered` is called, or
-    :meth:`broken` when there is no answer."""
+    may come in any number of chunks, within ``seconds``. Then :meth:`settled` is called."""
 
     transport: Any
 
@@ -48,12 +47,8 @@ class AnswerProtocol(Protocol, Logger):
         self._alarm: Any = None
         self.done = False
 
-    def answered(self, response: Response) -> None:
-        """The answer is whole."""
-
-    def broken(self, error: Exception) -> None:
-        """There will be no answer."""
-        self.debug("no answer: %s", error)
+    def settled(self, result: Response | Exception) -> None:
+        """The answer is whole, or there is none."""
 
     def connectionMade(self) -> None:
         """The connection is there."""
@@ -87,7 +82,4 @@ class AnswerProtocol(Protocol, Logger):
             return
         self.done = True
         self.end()
-        if isinstance(result, Response):
-            self.answered(result)
-        else:
-            self.broken(result)
+        self.settled(result)

@@ -127,11 +127,11 @@ class EventProtocol(AnswerProtocol):
         )
         try:
             response = (await self._request).response
-            self.answered(response)
+            self.settled(response)
         except (PropchangeError, CancelledError, ValueError) as error:
             # A request that the service or the owner of its Deferred gave up is not sent again.
             given_up = self._given_up or isinstance(error, CancelledError)
-            self.broken(error)
+            self.settled(error)
             self.warning("%s to %s: %s", self.action, url, error)
             if not given_up:
                 self._follow_up(url, sid, None)
@@ -148,31 +148,28 @@ class EventProtocol(AnswerProtocol):
         if not self._subscribes:
             return
         service, server = self.service, event_server.current
-        if sid is not None and status not in (None, 200):
+        refused = sid is not None and status not in (None, 200)
+        unanswered = sid is not None and status is None
+        wanted = unanswered or (self._persistent and not service.get_sid())
+        another = EventProtocol(service, self.action, reactor=self._reactor, limits=self._limits)
+        another._persistent = self._persistent or refused
+        if sid is not None and refused:
             self.warning("%s has forgotten %s: subscribing afresh", url, sid)
             if server is not None:
                 server.forget(sid, service)
             service.set_sid(None)
-            self._another(persistent=True).send()
-        elif (sid is not None and status is None) or (self._persistent and not service.get_sid()):
-            self._send_later(url, sid)
-
-    def _another(self, *, persistent: bool) -> EventProtocol:
-        another = EventProtocol(
-            self.service, self.action, reactor=self._reactor, limits=self._limits
-        )
-        another._persistent = persistent
-        return another
-
-    def _send_later(self, url: str, sid: str | None) -> None:
+            another.send()
         # What the service has asked for meanwhile takes the place of this.
-        service = self.service
-        if _sid_of(service) == sid and getattr(service, "event_connection", None) is None:
+        elif (
+            wanted
+            and _sid_of(service) == sid
+            and getattr(service, "event_connection", None) is None
+        ):
             record = _record_of(service)
             record.failures += 1
             pause = backoff(record.failures, self._limits)
             self.info("%s is asked again in %.0f s", url, pause)
-            another = service.event_connection = self._another(persistent=self._persistent)
+            service.event_connection = another
             another.waiting = True
             reactor = cast(Any, self._reactor or default_reactor())
             another._request = deferLater(reactor, pause, another._send_now)
@@ -213,25 +210,21 @@ class EventProtocol(AnswerProtocol):
         for waiting in finished:
             waiting.callback(not self._given_up)
 
-    def answered(self, response: Response) -> None:
-        """The device has answered."""
-        if response.status != 200:
-            self.warning("%s was answered with %d", self.action, response.status)
-        if self._subscribes:
+    def settled(self, result: Response | Exception) -> None:
+        """The device has answered, or will not."""
+        if isinstance(result, Response):
+            if result.status != 200:
+                self.warning("%s was answered with %d", self.action, result.status)
             try:
-                self._tell_service(response)
+                self._inform_service(result)
             except Exception:  # noqa: BLE001 - the connection is to be ended all the same
                 self.exception("the service failed at the answer to its SUBSCRIBE")
         self.done = True
         self.teardown()
 
-    def broken(self, error: Exception) -> None:
-        """The device will not answer."""
-        super().broken(error)
-        self.done = True
-        self.teardown()
-
-    def _tell_service(self, response: Response) -> None:
+    def _inform_service(self, response: Response) -> None:
+        if not self._subscribes:
+            return
         service, server = self.service, event_server.current
         sid = granted_sid(response, self._renewed)
         if sid is None:

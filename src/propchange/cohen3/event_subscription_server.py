@@ -32,7 +32,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.machine import on_link_for
 from propchange.driver.timer import Timer
-from propchange.twisted.runtime import Reactor, TwistedRuntime, clock_of
+from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import EventURL, Service, default_policy, deliveries_of
 
 __all__ = ["EventSubscriptionServer"]
@@ -128,7 +128,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self.refuse(message, refusal)
         sid = f"uuid:{uuid4()}"
         subscriber = Subscriber(sid, verdict, self._policy.uda, self._table)
-        _keep(subscriber, verdict.duration, self.reactor.seconds())
+        _keep(subscriber, verdict.duration, self._runtime.now())
         outbox = outbox_of(subscriber, self.reactor)
         outbox.hold()
         try:
@@ -159,7 +159,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         subscriber = self._find(verdict.sid)
         if subscriber is None:
             return self.refuse(message, _unknown(verdict.sid))
-        _keep(subscriber, verdict.duration, self.reactor.seconds())
+        _keep(subscriber, verdict.duration, self._runtime.now())
         self.debug("%s renewed for %d s", verdict.sid, verdict.duration)
         return subscribe_response(verdict.sid, verdict.duration, self._policy, message)
 
@@ -177,7 +177,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     def _find(self, sid: str) -> MutableMapping[str, Any] | None:
         """The subscriber with that SID, unless its time is up."""
         subscriber: MutableMapping[str, Any] | None = self._table.get(sid)
-        if subscriber is not None and _seconds_left(subscriber, self.reactor.seconds()) <= 0:
+        if subscriber is not None and _seconds_left(subscriber, self._runtime.now()) <= 0:
             self.check_subscribers()
             return None
         return subscriber
@@ -193,7 +193,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         copy of its subscriptions now."""
         if not isinstance(self.service, Service):
             return self._table
-        origin = time.time() - clock_of(self.reactor)()
+        origin = time.time() - self._runtime.now()
         return {
             subscription.sid: {
                 "sid": subscription.sid,
@@ -211,7 +211,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         """Take the expired subscribers out of the dict. A timer calls this at each deadline."""
         next_deadline = self._limits.timer_seconds
         for sid, subscriber in tuple(self._table.items()):
-            left = _seconds_left(subscriber, self.reactor.seconds())
+            left = _seconds_left(subscriber, self._runtime.now())
             if left > 0:
                 next_deadline = min(next_deadline, left)
                 continue
@@ -231,13 +231,17 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         return Deferred.fromCoroutine(deliveries_of(self.reactor).leave(*endpoints))
 
     @cached_property
+    def _runtime(self) -> TwistedRuntime:
+        return TwistedRuntime(self.reactor)
+
+    @cached_property
     def _timer(self) -> Timer:
-        later, clock = TwistedRuntime(self.reactor).call_later, self.reactor.seconds
-        return Timer(later, self._limits, self.check_subscribers, clock=clock)
+        runtime = self._runtime
+        return Timer(runtime.call_later, self._limits, self.check_subscribers, clock=runtime.now)
 
     def _check_after(self, seconds: float) -> None:
         """Check the subscribers in ``seconds`` at the latest, unless there are none."""
-        when = self.reactor.seconds() + seconds
+        when = self._runtime.now() + seconds
         if not self._table:
             self._timer.close()
         elif self._timer.when is None or when < self._timer.when:
@@ -245,7 +249,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
 
 
 def _keep(subscriber: MutableMapping[str, Any], duration: int, now: float) -> None:
-    """``subscriber`` is granted ``duration`` seconds from ``now``, a time of the reactor."""
+    """``subscriber`` is granted ``duration`` seconds from ``now``, a time of the runtime."""
     subscriber["timeout"] = format_timeout(duration).decode("ascii")
     subscriber["created"] = time.time()
     if isinstance(subscriber, Subscriber):
@@ -254,7 +258,7 @@ def _keep(subscriber: MutableMapping[str, Any], duration: int, now: float) -> No
 
 
 def _seconds_left(subscriber: MutableMapping[str, Any], now: float) -> float:
-    """The seconds until ``subscriber`` expires: by ``now``, a time of the reactor, or by the date
+    """The seconds until ``subscriber`` expires: by ``now``, a time of the runtime, or by the date
     when a program has written another ``created`` or ``timeout``."""
     stamp = subscriber.get("created"), subscriber.get("timeout")
     if isinstance(subscriber, Subscriber) and stamp == subscriber.stamp:

@@ -47,9 +47,10 @@ class NotificationProtocol(AnswerProtocol):
     def __init__(self) -> None:
         super().__init__(DEFAULT_LIMITS.attempt_seconds, reactor=None, limits=DEFAULT_LIMITS)
 
-    def answered(self, response: Response) -> None:
-        """The subscriber has answered."""
-        _warn_unless_taken(response.status)
+    def settled(self, result: Response | Exception) -> None:
+        """The subscriber has answered, or there is no answer."""
+        if isinstance(result, Response):
+            _warn_unless_taken(result.status)
 
 
 def _warn_unless_taken(status: int) -> None:
@@ -62,7 +63,7 @@ class Subscriber(dict[str, Any]):
 
     Programs read and write these five. ``addresses`` are the delivery URLs of its SUBSCRIBE, in
     their order, and ``peer`` is the host that sent it. ``table`` is the dict of subscribers that it
-    stands in. ``expires`` is in seconds of the reactor's clock and holds while (created, timeout)
+    stands in. ``expires`` is a time of the runtime's clock and holds while (created, timeout)
     is ``stamp``.
     """
 

@@ -27,7 +27,6 @@ __all__ = [
     "Reactor",
     "Stream",
     "TwistedRuntime",
-    "clock_of",
     "default_reactor",
     "endpoint_of_address",
     "result_of",
@@ -58,12 +57,6 @@ def default_reactor() -> Reactor:
     return cast(Reactor, reactor)
 
 
-def clock_of(reactor: Reactor) -> Callable[[], float]:
-    """The clock of durations: one that counts while the machine sleeps, where there is one, for
-    a reactor that runs; the reactor's own for a ``Clock`` that a test moves."""
-    return monotonic if isinstance(reactor, ReactorBase) else reactor.seconds
-
-
 class TwistedRuntime:
     """A :class:`~propchange.driver.runtime.Runtime` on ``reactor``, None being the installed
     one."""
@@ -72,7 +65,8 @@ class TwistedRuntime:
 
     def __init__(self, reactor: Reactor | None = None) -> None:
         self.reactor = reactor or default_reactor()
-        self.now = clock_of(self.reactor)
+        # A reactor that runs has the time of day. A test moves the clock of its own reactor.
+        self.now = monotonic if isinstance(self.reactor, ReactorBase) else self.reactor.seconds
 
     def call_later(self, seconds: float, call: Callable[[], None], /) -> Armed:
         """Call ``call`` after ``seconds``."""
