@@ -38,10 +38,8 @@ __all__ = [
 _REPLACED = "coherence.upnp.core.event"
 
 hostname: str | None
-"""The host that delivery URLs name, as the latest :class:`EventServer` found it."""
-
 web_server_port: int | None
-"""The port that delivery URLs name, as the latest :class:`EventServer` found it."""
+"""The host and the port that delivery URLs name, as the latest :class:`EventServer` found them."""
 
 
 def _kept(name: str) -> property:

@@ -27,13 +27,10 @@ POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
 """What is asked for and taken when no other policy is given."""
 
 hostname: str | None = None
-"""The host that delivery URLs name, as the latest :class:`EventServer` found it."""
-
 web_server_port: int | None = None
-"""The port that delivery URLs name, as the latest :class:`EventServer` found it."""
-
 current: EventServer | None = None
-"""The latest :class:`EventServer`, None before there is one."""
+"""The latest :class:`EventServer`, with the host and the port that delivery URLs name as it found
+them. None before there is one."""
 
 _RECEIVED = "event_server_message_received"
 

@@ -69,7 +69,6 @@ class Service(upnp.Service):
         self._policy = policy or default_policy()
         self._limits = limits
         self._publication: Publication | None = None
-        self._resource: EventURL | None = None
         self._listening: list[Any] = []
         self._closed = False
 
@@ -78,13 +77,11 @@ class Service(upnp.Service):
         """The serviceId."""
         return self.service_id
 
-    @property
+    @cached_property
     def resource(self) -> Resource:
         """The web resource for the event URL: always the same object."""
-        if self._resource is None:
-            self._opened()
-            self._resource = EventURL(self, self._policy, self._limits, self._reactor)
-        return self._resource
+        self._opened()
+        return EventURL(self, self._policy, self._limits, self._reactor)
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:

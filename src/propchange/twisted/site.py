@@ -22,7 +22,7 @@ from twisted.web.http_headers import Headers
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.wire.messages import HeaderPairs, Request
+from propchange.core.wire.messages import Request
 from propchange.driver.connection_table import AcceptedConnection, ConnectionTable
 from propchange.driver.host import http_date
 from propchange.driver.machine import product
@@ -39,8 +39,7 @@ class _Request(server.Request):
 
     def render(self, resrc: Any) -> None:
         """Let ``resrc`` answer, which may name another server."""
-        server = self.site.server.encode("latin-1", "replace")
-        self.responseHeaders.setRawHeaders(b"Server", [server])
+        self.responseHeaders.setRawHeaders(b"Server", [self.site.server])
         super().render(_Methods(resrc))  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def _handleStar(self) -> None:
@@ -233,17 +232,14 @@ class Site(server.Site):
         super().__init__(  # type: ignore[no-untyped-call] # twisted.web is untyped
             resource, requestFactory=_Request, reactor=runtime.reactor, **keywords
         )
-        self.server = server or product("1.1")
+        self.server = (server or product("1.1")).encode("latin-1", "replace")
         self._connections = ConnectionTable(
             runtime,
             lambda request: Channel(self, request),
             limits=limits,
-            headers=self._headers,
+            headers=lambda: ((b"DATE", http_date()), (b"SERVER", self.server)),
             history=history,
         )
-
-    def _headers(self) -> HeaderPairs:
-        return ((b"DATE", http_date()), (b"SERVER", self.server.encode("latin-1", "replace")))
 
     def buildProtocol(self, addr: Any) -> Any:
         """The protocol of a connection that is accepted. One without room is ended again."""
