@@ -28,8 +28,9 @@ class ControlPoint(ControlPointView[Sighting]):
     has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
     CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
     ``duration`` in seconds is what subscriptions ask for. ``require_device_source`` refuses events
-    that come from another address than the device's. ``tap`` is called with each Request, each
-    Response and each outcome.
+    that come from another address than the device's. ``friendly_name`` is the name of this control
+    point for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each
+    outcome.
 
     ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
     need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION

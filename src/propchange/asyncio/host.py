@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from functools import partial
 from typing import Self
 
 from propchange.asyncio.runtime import AsyncioRuntime
@@ -94,15 +95,22 @@ class HostedDevice:
         tap: Tap | None,
     ) -> None:
         self.device = device
-        self._policy = policy
+        placed = place_device(device, udn or device.udn or _derive_udn(device, port))
+        self.udn = placed.udn
         self._interface = interface
-        self._wanted_port = port
-        self._placed = place_device(device, udn or device.udn or _derive_udn(device, port))
-        self.udn = self._placed.udn
-        self._limits = limits
+        self._ports = (port,)
         self._interfaces = Interfaces()
-        logger = logging.getLogger("propchange.publisher")
-        self._tap: Tap | None = None if tap is None else GuardedTap(tap, logger)
+        if tap is not None:
+            tap = GuardedTap(tap, logging.getLogger("propchange.publisher"))
+        # The host is made on entering: it uses the loop that runs then.
+        self._make = partial(
+            DeviceHost,
+            placed=placed,
+            policy=policy,
+            limits=limits,
+            on_link=self._interfaces.on_link_for,
+            tap=tap,
+        )
         self._host: DeviceHost | None = None
         self._entered = False
         self._closing = asyncio.Lock()
@@ -119,10 +127,9 @@ class HostedDevice:
         """The URL of the device description, with an address that other machines can reach if
         there is one."""
         endpoint = self._opened().endpoints[0]
-        shown = endpoint.host
-        if shown in ("0.0.0.0", "::"):
-            shown = self._interfaces.default_address()
-        return f"http://{Endpoint(shown, endpoint.port)}{DESCRIPTION_PATH}"
+        if endpoint.host in ("0.0.0.0", "::"):
+            endpoint = Endpoint(self._interfaces.default_address(), endpoint.port)
+        return f"http://{endpoint}{DESCRIPTION_PATH}"
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -151,18 +158,10 @@ class HostedDevice:
         if self._entered:
             raise RuntimeError("a hosted device is entered once; call host() again")
         self._entered = True
-        wanted = self._interface
-        if wanted is not None:
-            wanted = self._interfaces.host_of(wanted)
-        host = DeviceHost(
-            AsyncioRuntime(),
-            self._placed,
-            policy=self._policy,
-            limits=self._limits,
-            on_link=self._interfaces.on_link_for,
-            tap=self._tap,
-        )
-        await host.open(wanted, (self._wanted_port,))
+        interface = self._interface
+        address = None if interface is None else self._interfaces.host_of(interface)
+        host = self._make(AsyncioRuntime())
+        await host.open(address, self._ports)
         self._host = host
         return self
 

@@ -29,20 +29,9 @@ class ControlPoint(ControlPointView[Sighting]):
     the reactor to use, None for the installed one. By default each subscription has a delivery path
     that nobody can guess. ``shared_path`` is one path for all subscriptions: an
     :class:`~propchange.twisted.event.EventServer` made for this control point has to stand there.
-    ``callback_host`` and ``callback_port`` go into CALLBACK instead of the address of the
-    connection and the port of the listener (NAT, containers). ``friendly_name`` is the name that
-    devices of UDA 2.0 are told.
-
     ``interfaces`` are the addresses of this machine. They are read every ``Limits.address_seconds``
-    while there are subscriptions. ``machine`` is asked the rest for a diagnosis. ``tap`` is called
-    with each Request, each Response and each outcome.
-
-    ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
-    need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
-    counts if it is on the link it was heard on, or at the address it came from; with
-    ``off_link_locations`` any does. A program that hears and searches by itself gives what it
-    hears to :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with what is
-    to be searched for.
+    while there are subscriptions. ``machine`` is asked the rest for a diagnosis. The other
+    arguments are those of :class:`propchange.ControlPoint`, and have the same defaults.
     """
 
     _sighting_type = Sighting
@@ -132,25 +121,17 @@ class ControlPoint(ControlPointView[Sighting]):
         timeout: float | None = None,
     ) -> Deferred[RemoteDevice]:
         """Read a device description: the one at ``description_url``, or, with discovery, that of
-        the device with ``udn`` ("uuid:…"). That device is searched for, for ``timeout`` seconds,
-        ``limits.find_seconds`` if None. For an embedded device this gives its root device.
+        the device with ``udn``, which is searched for; as :meth:`propchange.ControlPoint.device`.
 
-        With discovery the device is followed to its new URL when it moves, as long as the program
-        keeps the object.
-
-        Fails with DescriptionError when the document is no description, ConnectionFailed or
-        TimedOut when it cannot be read, TimedOut when no device with the UDN is found, ValueError
-        for a URL that is not http:// and for something that is not a UDN. Raises RuntimeError after
-        :meth:`close`, ValueError for a URL and a UDN at once and for neither."""
+        Fails with DescriptionError, ConnectionFailed, TimedOut or ValueError. Raises RuntimeError
+        after :meth:`close`, ValueError for a URL and a UDN at once and for neither."""
         return Deferred.fromCoroutine(
             self._driver.device(RemoteDevice, description_url, udn, timeout)
         )
 
     def fetch(self, url: str) -> Deferred[tuple[bytes, str]]:
-        """Read the document at ``url``. Fires with it and the URL that gave it after redirects.
-
-        Fails with DescriptionError when the answer is not HTTP or has another status than 200,
-        ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
+        """Read the document at ``url``. Fires with it and the URL that gave it after redirects, or
+        fails; as :meth:`propchange.ControlPoint.fetch`."""
         return Deferred.fromCoroutine(self._driver.documents.read(url))
 
     def _begun(self) -> SubscriberDriver:

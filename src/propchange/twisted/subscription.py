@@ -49,10 +49,8 @@ class Subscription(DrivenSubscription):
         return 0
 
     def diagnose(self) -> Deferred[Diagnosis]:
-        """Find out whether events arrive, and if not, why: a verdict, what to do, and the facts.
-        Connects to the device, and to the own listener at the address that the device was told.
-        Changes nothing. Takes ``Limits.diagnosis_seconds`` at most; ``Limits.diagnoses`` run at
-        the same time, others wait."""
+        """Find out whether events arrive, and if not, why; as
+        :meth:`propchange.Subscription.diagnose`."""
         return Deferred.fromCoroutine(self._driver.diagnose(self.record))
 
     def close(self) -> Deferred[None]:
