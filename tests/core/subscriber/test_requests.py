@@ -190,7 +190,11 @@ def test_a_request_that_came_too_late_is_not_built() -> None:
     message = unsubscribe_message(URL, "uuid:1", POLICIES["1.1"])
     queue = RequestQueue(POLICIES["1.1"], DEFAULT_LIMITS, Timers())
     subscription = record()
-    queue.send(subscription, RequestKind.RENEW, 5.0, builder=lambda _: message)
+    queue.send(
+        OutgoingRequest(
+            RequestKind.RENEW, subscription, URL, sent_at=5.0, builder=lambda _: message
+        )
+    )
     queue.unsubscribe(subscription, URL, "uuid:1", None, 5.0)
     renewal, cancellation = queue.take()
     queue.settle(subscription)

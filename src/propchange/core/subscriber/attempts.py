@@ -72,12 +72,16 @@ class Attempts:
         record.bucket.spend(now)
         if record.must_describe:
             record.move(_I.DUE_DESCRIBING)
-            self.requests.send(record, RequestKind.DESCRIBE, now)
+            kind = RequestKind.DESCRIBE
+            self.requests.send(OutgoingRequest(kind, record, record.event_url, sent_at=now))
             return
         record.move(_I.DUE)
         self.routing.expect(record)
-        source, builder = record.sources.bound, partial(self._build, record)
-        self.requests.send(record, RequestKind.SUBSCRIBE, now, source=source, builder=builder)
+        kind, url, source = RequestKind.SUBSCRIBE, record.event_url, record.sources.bound
+        build = partial(self._build, record)
+        self.requests.send(
+            OutgoingRequest(kind, record, url, source=source, sent_at=now, builder=build)
+        )
 
     def begin_again(self, record: SubscriptionRecord, now: float) -> None:
         """Give up the attempt that is under way, and make another one."""

@@ -32,7 +32,7 @@ from propchange.core.subscriber.requests import (
     RequestKind,
     http_url,
 )
-from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
+from propchange.core.subscriber.states import GRANTED, SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, Timer, backoff
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
@@ -42,7 +42,6 @@ __all__ = ["SubscriberProtocol"]
 
 _S, _I = SubscriberState, SubscriberInput
 _ACTIVE, _UNANSWERED = _S.ACTIVE, _S.UNANSWERED
-_GRANTED = (_S.ACTIVE, _S.GRANTED, _S.DEAF, _S.UNANSWERED)
 _EXPECTED = SeqVerdict.EXPECTED
 _GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
 
@@ -163,7 +162,7 @@ class SubscriberProtocol:
         ``Limits.unsubscribe_seconds`` later."""
         if record.state in (_S.CLOSING, _S.CLOSED):
             return
-        if record.state in _GRANTED:
+        if record.state in GRANTED:
             record.move(_I.UNSUBSCRIBE_SENT)
             self._renewal.give_back(record, now)
             self._requests.settle(record)
@@ -172,20 +171,15 @@ class SubscriberProtocol:
             # subscription before the device reads its UNSUBSCRIBE.
             self._timers.set((record, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
         else:
-            record.move(_I.DROPPED)
-            self._close(record)
+            self._close(record, _I.DROPPED)
 
     def abandon(self, record: SubscriptionRecord) -> None:
         """Close ``record`` at once, without an UNSUBSCRIBE: the runtime ends. CLOSED follows."""
         if record.state is _S.CLOSED:
             return
-        if SUBSCRIBER.allows(record.state, _I.DROPPED):
-            record.move(_I.DROPPED)
-        else:
-            if record.state is not _S.CLOSING:
-                record.move(_I.UNSUBSCRIBE_SENT)
-            record.move(_I.UNSUBSCRIBED)
-        self._close(record)
+        if record.state in GRANTED:
+            record.move(_I.UNSUBSCRIBE_SENT)
+        self._close(record, _I.UNSUBSCRIBED if record.state is _S.CLOSING else _I.DROPPED)
 
     # --- requests ---
 
@@ -203,7 +197,10 @@ class SubscriberProtocol:
             self._unsubscribed(request, now)
             return
         if self._requests.outstanding(record) is not request:
-            self._give_back_late_grant(request, response, now)
+            # A grant that came too late is given back: its events would be refused.
+            sid = granted_sid(response) if request.kind is RequestKind.SUBSCRIBE else None
+            if sid is not None and sid != record.sid:
+                self._requests.unsubscribe(record, request.url, sid, request.local, now)
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
@@ -283,7 +280,7 @@ class SubscriberProtocol:
         """The device sent ssdp:byebye, or its advertisements have expired: its subscriptions count
         as cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
         for record in self._of_device(device):
-            if record.state not in _GRANTED:
+            if record.state not in GRANTED:
                 continue
             if self._is_repeat(record, now):
                 self._renew_after_repeats(record)
@@ -298,7 +295,7 @@ class SubscriberProtocol:
         """The device has a BOOTID that it did not announce, or is back: subscribe afresh at once
         (CP-08, CP-09). Within ``Limits.announcement_seconds`` another call is a repeat."""
         for record in self._of_device(device):
-            if record.state in _GRANTED and self._is_repeat(record, now):
+            if record.state in GRANTED and self._is_repeat(record, now):
                 self._renew_after_repeats(record)
             else:
                 record.announced_at = now
@@ -308,7 +305,7 @@ class SubscriberProtocol:
         """The device is heard of again after it had gone or did not answer. Its subscriptions that
         are not granted, and renewals that failed, are tried at once."""
         for record in self._of_device(device):
-            if record.state not in _GRANTED:
+            if record.state not in GRANTED:
                 self._begin_anew(record, Cause.DEVICE_REBOOTED, "", now)
             elif record.failures:
                 self._renewal.renew(record, now)
@@ -329,7 +326,7 @@ class SubscriberProtocol:
         record.must_describe = record.describable
         record.sources.worked()
         attempt = self._requests.outstanding(record)
-        if record.state in _GRANTED:
+        if record.state in GRANTED:
             self._renewal.lapse(record, cause, reason, now)
         elif record.state is _S.WAITING:
             self._attempts.begin(record, now)
@@ -380,7 +377,7 @@ class SubscriberProtocol:
             bound = record.sources.bound
             if bound is not None and not is_own(bound, known):
                 record.sources.reset()
-            if record.state in _GRANTED:
+            if record.state in GRANTED:
                 if record.source is not None and not is_own(record.source, known):
                     self._renewal.address_lost(record, now)
                 elif more and record.failures:
@@ -399,7 +396,7 @@ class SubscriberProtocol:
         few = len(self._records) <= self._limits.requests_per_device
         spread = 0.0 if few else self._limits.spread_seconds
         for record in tuple(self._records):
-            if record.state not in _GRANTED:
+            if record.state not in GRANTED:
                 continue
             wait = spread * self._attempts.jitter()
             assert record.expires is not None
@@ -427,8 +424,7 @@ class SubscriberProtocol:
                 # The runtime still works on the request, and ends it later.
                 self._failed(request, "no answer in time", now, Failure.SILENCE)
             else:
-                record.move(_I.UNSUBSCRIBED)
-                self._close(record)
+                self._close(record, _I.UNSUBSCRIBED)
 
     def next_deadline(self) -> float | None:
         """The latest time to call :meth:`handle_deadline`; None: there is no deadline."""
@@ -470,7 +466,7 @@ class SubscriberProtocol:
     def _receive(self, record: SubscriptionRecord, received: Received, now: float) -> None:
         _, seq, content, pairs = received
         state = record.state
-        if state not in _GRANTED:
+        if state not in GRANTED:
             return  # a gap among early messages has ended the grant
         verdict = record.sequence.judge(seq, content)
         initial = False
@@ -495,25 +491,15 @@ class SubscriberProtocol:
 
     # --- the end ---
 
-    def _give_back_late_grant(
-        self, request: OutgoingRequest, response: Response, now: float
-    ) -> None:
-        """Unsubscribe from a grant that came too late: its events would be refused."""
-        sid = granted_sid(response) if request.kind is RequestKind.SUBSCRIBE else None
-        record = request.subscription
-        if sid is not None and sid != record.sid:
-            self._requests.unsubscribe(record, request.url, sid, request.local, now)
-
     def _unsubscribed(self, request: OutgoingRequest, now: float) -> None:
+        self._requests.unsubscribed(request, now)
         record = request.subscription
-        if self._requests.is_parting(request):
-            self._requests.parted(record, now)
         # An UNSUBSCRIBE of an earlier SID does not end the subscription.
         if record.state is _S.CLOSING and request.sid == record.sid:
-            record.move(_I.UNSUBSCRIBED)
-            self._close(record)
+            self._close(record, _I.UNSUBSCRIBED)
 
-    def _close(self, record: SubscriptionRecord) -> None:
+    def _close(self, record: SubscriptionRecord, given: SubscriberInput) -> None:
+        record.move(given)
         self._requests.forget(record)
         self._routing.forget(record)
         self._routing.stop_waiting(record)

@@ -14,7 +14,7 @@ from propchange.core.limits import Limits
 from propchange.core.subscriber.callback_address import Sources
 from propchange.core.subscriber.events import Cause, Change, Convert, Event, Status, read_changes
 from propchange.core.subscriber.judge import Sequence
-from propchange.core.subscriber.states import SUBSCRIBER, SubscriberInput, SubscriberState
+from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_lastchange
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
@@ -66,8 +66,8 @@ class TokenBucket:
 
 class Deafness(NamedTuple):
     """The first of several grants in a row without an event: when its SUBSCRIBE was sent and
-    granted, and the address in CALLBACK. The rest is about the device until then: whether it had
-    connected, and how many of its connections were empty and turned away."""
+    granted, the address in CALLBACK, and whether the device had connected, with how many empty and
+    rejected connections."""
 
     asked_at: float
     granted_at: float
@@ -78,12 +78,11 @@ class Deafness(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """What the device granted: by its answer to SUBSCRIBE, and by that to the last renewal.
+    """A grant, by the answers to SUBSCRIBE and to the last renewal.
 
     ``asked_at`` is when the SUBSCRIBE was sent, ``granted_at`` when it was answered. ``duration``
     and ``expires``, a time, are ``inf`` for an infinite grant. ``interval`` is the time between
-    renewals, in seconds: a shorter outage may go unseen. ``accepted`` as in
-    :class:`SubscriptionRecord`.
+    renewals, in seconds: a shorter outage may go unseen.
     """
 
     asked_at: float
@@ -95,7 +94,7 @@ class Grant(NamedTuple):
 
 
 class Outage(NamedTuple):
-    """Renewals in a row that no answer came to: when the first and the last of them failed.
+    """Renewals in a row without an answer: when the first and the last of them failed.
     ``unreachable``: at least one did not reach the device, or got nothing from it."""
 
     since: float
@@ -117,14 +116,6 @@ class Advertised(NamedTuple):
     authority: str
     callback: str
     source: Endpoint | None
-
-
-_HAS_GRANT = (
-    SubscriberState.GRANTED,
-    SubscriberState.ACTIVE,
-    SubscriberState.DEAF,
-    SubscriberState.UNANSWERED,
-)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -201,19 +192,19 @@ class SubscriptionRecord:
     @property
     def granted_at(self) -> float | None:
         """When the SUBSCRIBE was answered; None while nothing is granted."""
-        has_sid = self.state in _HAS_GRANT or self.state is SubscriberState.CLOSING
+        has_sid = self.state in GRANTED or self.state is SubscriberState.CLOSING
         return self.grant.granted_at if self.grant and has_sid else None
 
     @property
     def duration_granted(self) -> float | None:
         """The granted duration in seconds; None while nothing is granted."""
-        return self.grant.duration if self.grant and self.state in _HAS_GRANT else None
+        return self.grant.duration if self.grant and self.state in GRANTED else None
 
     @property
     def expires(self) -> float | None:
         """When the grant ends, in seconds of the runtime's clock, ``inf`` for an infinite one;
         None while nothing is granted."""
-        return self.grant.expires if self.grant and self.state in _HAS_GRANT else None
+        return self.grant.expires if self.grant and self.state in GRANTED else None
 
     @property
     def interval(self) -> float:
@@ -430,10 +421,10 @@ class SubscriptionView(ABC):
 
     @property
     def renewals(self) -> int:
-        """How often it was renewed."""
+        """The number of renewals."""
         return self.record.renewals
 
     @property
     def gaps(self) -> int:
-        """How often events were missed and the state was restored by a fresh subscription."""
+        """How often a fresh subscription has restored the state after missed events."""
         return self.record.gaps

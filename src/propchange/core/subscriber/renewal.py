@@ -146,10 +146,13 @@ class Renewal:
             self._timers.set((record, Timer.RENEWAL), ready_at)
             return
         record.bucket.spend(now)
-        wanted, source = record.duration_wanted, record.source
-        message = renewal_message(record.event_url, record.sid, self._policy, duration=wanted)
+        url, sid, source = record.event_url, record.sid, record.source
+        message = renewal_message(url, sid, self._policy, duration=record.duration_wanted)
+        kind = RequestKind.RENEW
         self._requests.send(
-            record, RequestKind.RENEW, now, source=source, builder=lambda _: message
+            OutgoingRequest(
+                kind, record, url, sid=sid, source=source, sent_at=now, builder=lambda _: message
+            )
         )
 
     def renewal_failed(

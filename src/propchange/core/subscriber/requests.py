@@ -289,29 +289,14 @@ class RequestQueue:
         """The request whose answer ``record`` waits for, an UNSUBSCRIBE apart."""
         return self._outstanding.get(record)
 
-    def is_parting(self, request: OutgoingRequest) -> bool:
-        """Whether ``request`` is the last UNSUBSCRIBE of its subscription, not yet answered."""
-        return self._parting.get(request.subscription) is request
-
-    def send(
-        self,
-        record: SubscriptionRecord,
-        kind: RequestKind,
-        now: float,
-        *,
-        source: Endpoint | None = None,
-        builder: Callable[[Endpoint], Request] | None = None,
-    ) -> None:
-        """Queue a request, and wait for its answer. A SUBSCRIBE after an UNSUBSCRIBE leaves once
+    def send(self, request: OutgoingRequest) -> None:
+        """Queue ``request``, and wait for its answer. A SUBSCRIBE after an UNSUBSCRIBE leaves once
         that was answered, or ``Limits.unsubscribe_seconds`` later: a device may have no room for
         both subscriptions (CP-01)."""
-        url, sid = record.event_url, record.sid
-        request = OutgoingRequest(
-            kind, record, url, sid=sid, source=source, sent_at=now, builder=builder
-        )
+        record, now = request.subscription, request.sent_at
         self._outstanding[record] = request
         self._timers.set((record, Timer.REQUEST), now + self._limits.request_seconds)
-        if kind is RequestKind.SUBSCRIBE and record in self._parting:
+        if request.kind is RequestKind.SUBSCRIBE and record in self._parting:
             self._postponed[record] = request
             self._timers.set((record, Timer.PARTING), now + self._limits.unsubscribe_seconds)
         else:
@@ -334,6 +319,11 @@ class RequestQueue:
             kind, record, url, sid=sid, source=source, sent_at=now, builder=lambda _: message
         )
         self._put(request)
+
+    def unsubscribed(self, request: OutgoingRequest, now: float) -> None:
+        """An UNSUBSCRIBE has ended. If it is the last one, the SUBSCRIBE that waits leaves."""
+        if self._parting.get(request.subscription) is request:
+            self.parted(request.subscription, now)
 
     def parted(self, record: SubscriptionRecord, now: float) -> None:
         """Stop waiting for the answer to an UNSUBSCRIBE: the SUBSCRIBE that waits for it leaves."""

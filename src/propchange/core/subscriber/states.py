@@ -38,7 +38,7 @@ import enum
 
 from propchange.core.transitions import TransitionTable
 
-__all__ = ["SUBSCRIBER", "SubscriberInput", "SubscriberState"]
+__all__ = ["GRANTED", "SUBSCRIBER", "SubscriberInput", "SubscriberState"]
 
 
 class SubscriberState(enum.IntEnum):
@@ -105,7 +105,8 @@ class SubscriberInput(enum.IntEnum):
 
 _S, _SI = SubscriberState, SubscriberInput
 
-_GRANTED_STATES = (_S.GRANTED, _S.ACTIVE, _S.DEAF, _S.UNANSWERED)
+GRANTED = (_S.ACTIVE, _S.GRANTED, _S.DEAF, _S.UNANSWERED)
+"""The states with a SID that the device has granted and that is still wanted."""
 
 SUBSCRIBER: TransitionTable[SubscriberState, SubscriberInput] = TransitionTable(
     {
@@ -127,9 +128,9 @@ SUBSCRIBER: TransitionTable[SubscriberState, SubscriberInput] = TransitionTable(
         (_S.DEAF, _SI.RENEWED): _S.DEAF,
         # And REPLACED follows at once: a device that was away may have given events up meanwhile.
         (_S.UNANSWERED, _SI.RENEWED): _S.ACTIVE,
-        **{(state, _SI.LAPSED): _S.WAITING for state in _GRANTED_STATES},
-        **{(state, _SI.REPLACED): _S.WAITING for state in _GRANTED_STATES},
-        **{(state, _SI.UNSUBSCRIBE_SENT): _S.CLOSING for state in _GRANTED_STATES},
+        **{(state, _SI.LAPSED): _S.WAITING for state in GRANTED},
+        **{(state, _SI.REPLACED): _S.WAITING for state in GRANTED},
+        **{(state, _SI.UNSUBSCRIBE_SENT): _S.CLOSING for state in GRANTED},
         **{
             (state, _SI.DROPPED): _S.CLOSED
             for state in (_S.WAITING, _S.DESCRIBING, _S.SUBSCRIBING, _S.REFUSED)
