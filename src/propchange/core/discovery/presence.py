@@ -232,7 +232,7 @@ class Presence:
         return device
 
     def _count(self, device: AdvertisedDevice, change: int) -> None:
-        """One more, or one less, from the source of ``device`` that nobody follows."""
+        """Count one more, or one less, unfollowed device of the source of ``device``."""
         count = self._of_source.get(device.source, 0) + change
         if count:
             self._of_source[device.source] = count

@@ -1,7 +1,7 @@
 """Multicast event messages: their fields, their groups, and how they are read (UDA 2.0 §4.3.3).
 
-A message has the form of a NOTIFY, but it is one UDP datagram without a SID, and nobody answers
-it. :mod:`.publication` sends them, :mod:`.reception` receives them.
+A message has the form of a NOTIFY, but it is one UDP datagram without a SID and without an answer.
+:mod:`.publication` sends them, :mod:`.reception` receives them.
 """
 
 from __future__ import annotations
@@ -138,11 +138,10 @@ class Datagram(NamedTuple):
 
 
 def read_multicast(request: Request) -> MulticastMessage:
-    """What a datagram says that the ``http`` room has parsed. The body is not looked at.
+    """The message in a datagram that the ``http`` room has parsed. The body is not read.
 
-    HOST, CONTENT-TYPE and headers that are not known do not matter, and neither does the version
-    in the start line; a level is whatever it is, and empty where there is none. Raises
-    RemoteProtocolError when it is no multicast event.
+    HOST, CONTENT-TYPE, unknown headers and the HTTP version are ignored. Any level is taken; it is
+    empty without LVL. Raises RemoteProtocolError for anything but a multicast event.
     """
     if request.method != "NOTIFY" or request.target != "*":
         raise _refusal("the start line is not NOTIFY * HTTP/1.1")

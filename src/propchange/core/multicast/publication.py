@@ -156,10 +156,8 @@ class MulticastPublication:
 
         Raises ValueError without an identity or a boot id, and for a text that is no level."""
         if identity is None or self._boot_id is None:
-            raise ValueError(
-                f"{path}: multicast events need the identity of the service and a boot_id "
-                "(UDA 2.0 §4.3.3)"
-            )
+            needs = "the identity of the service and a boot_id (UDA 2.0 §4.3.3)"
+            raise ValueError(f"{path}: multicast events need {needs}")
         for level in levels.values():
             check_level(level)
         return MulticastService(path, identity, dict(levels), merges)

@@ -60,10 +60,9 @@ class NotBelieved(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MulticastEvent:
-    """One multicast event, reported once. ``changes`` maps variables to values, converted as
-    :meth:`MulticastReception.expect` was told. ``details`` also has the values that do not fit
-    their type, with the text and the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are as
-    received."""
+    """One multicast event, reported once. ``changes`` maps variables to values, converted by the
+    ``convert`` of the service. ``details`` also has the values that do not fit their type, with the
+    text and the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are as received."""
 
     service: ExpectedService
     usn: str
@@ -134,16 +133,12 @@ class Numbering:
 
     def has_begun_anew(self, index: int) -> bool:
         """Whether ``index`` follows the last one that was behind the window: two in sequence show a
-        device that restarted without a new BOOTID. Then call :meth:`begin_anew`."""
+        device that restarted without a new BOOTID."""
         return self._follows == index
 
     def note_behind(self, index: int) -> None:
         """``index`` is behind the window: the next one may show that the numbering began anew."""
         self._follows = index + 1
-
-    def begin_anew(self) -> None:
-        """Forget all SEQs that were seen."""
-        self.highest = None
 
     def add(self, index: int) -> int:
         """Mark ``index`` as seen. Returns the number of missing indexes directly before it."""
@@ -181,6 +176,12 @@ class ExpectedService:
     _indexes: dict[str, int] = field(default_factory=dict)
     """Variable -> the index of the last event that has set it."""
 
+    def begin_anew(self, limits: Limits) -> Numbering:
+        """Forget all SEQs that were seen."""
+        self._numbering = Numbering(limits.multicast_window)
+        self._indexes.clear()
+        return self._numbering
+
     def __repr__(self) -> str:
         return f"<ExpectedService {self.identity.usn} {self.identity.service_id}>"
 
@@ -198,8 +199,6 @@ class MulticastReception:
         self._report = report
         self._expected: dict[_Key, ExpectedService] = {}
         self._refusals: dict[tuple[str, NotBelieved], int] = {}
-
-    # --- what is believed ---
 
     def expect(
         self,
@@ -223,9 +222,9 @@ class MulticastReception:
         if key in self._expected:
             raise ValueError(f"multicast events of {identity.usn} are expected already")
         if len(self._expected) >= self._limits.multicast_services:
+            most = f"{self._limits.multicast_services} services at most"
             raise LocalProtocolError(
-                f"multicast events of {self._limits.multicast_services} services at most are "
-                "expected; raise Limits.multicast_services"
+                f"multicast events of {most} are expected; raise Limits.multicast_services"
             )
         names = frozenset(variables)
         if not names:
@@ -259,8 +258,7 @@ class MulticastReception:
                 continue
             if boot_id is not None and boot_id != service.boot_id:
                 service.boot_id = boot_id
-                service._numbering = Numbering(self._limits.multicast_window)
-                service._indexes.clear()
+                service.begin_anew(self._limits)
             if addresses is not None:
                 service.sources = addresses
 
@@ -313,11 +311,7 @@ class MulticastReception:
                 numbering.note_behind(index)
                 self._refuse(source, NotBelieved.OUT_OF_STEP, f"{message.usn}: SEQ {message.seq}")
                 return
-            numbering.begin_anew()
-        if numbering.highest is None:
-            # The first there is, or the first of a numbering that began anew.
-            index = message.seq
-            service._indexes.clear()
+            numbering, index = service.begin_anew(self._limits), message.seq
         missed = numbering.add(index)
         if missed:
             self._report(MulticastMissed(service, message.seq, missed))
@@ -328,20 +322,12 @@ class MulticastReception:
         service._indexes.update((name, index) for name, _ in fresh)
         changes, details = read_changes(fresh, service.convert, service.values)
         service.values.update(changes)
+        usn, svcid, seq, level = message.usn, message.svcid, message.seq, message.level
         self._report(
-            MulticastEvent(
-                service,
-                message.usn,
-                message.svcid,
-                message.level,
-                message.seq,
-                source,
-                changes,
-                tuple(details),
-            )
+            MulticastEvent(service, usn, svcid, level, seq, source, changes, tuple(details))
         )
 
-    # --- what is refused ---
+    # --- refused datagrams ---
 
     @property
     def refusals(self) -> Mapping[tuple[str, NotBelieved], int]:

@@ -91,8 +91,8 @@ class Attempts:
         self.begin(record, now)
 
     def usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
-        """The addresses that events for ``record`` can come to. Empty where ``callback_host`` is
-        set: then the source address of SUBSCRIBE does not matter."""
+        """The addresses that events for ``record`` can come to; empty with ``callback_host``, which
+        makes the source address of SUBSCRIBE irrelevant."""
         if self.policy.callback_host is not None or record.remote is None:
             return ()
         return usable_sources(record.remote, self.addresses)
@@ -165,7 +165,7 @@ class Attempts:
             if status == 0 or status in _MOVED:
                 record.must_describe = record.describable
         elif cause is Cause.UNREACHABLE and record.grant is not None:
-            # The server of descriptions may be away alone: try the event URL that worked before.
+            # Only the server of descriptions may be away: try the event URL that worked before.
             record.must_describe = False
         self.outcomes.change_status(record, record.wanting, cause, reason, status)
         delay = backoff(record.failures, self.limits, record.interval)

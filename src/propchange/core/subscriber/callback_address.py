@@ -1,9 +1,9 @@
 """Which address of this machine a SUBSCRIBE leaves from, and events go to.
 
 CALLBACK names the URL that the device sends events to. A machine has several addresses, and a wrong
-one fails without a sign: the device grants the subscription, and its events reach nobody. So
-CALLBACK has the local address of the very connection that carries the SUBSCRIBE. The system has
-chosen that address by its routes, and the device has just answered to it.
+one fails without a sign: the device grants the subscription, and its events are lost. So CALLBACK
+has the local address of the connection that carries the SUBSCRIBE. The system has chosen that
+address by its routes, and the device has just answered to it.
 
 That is right nearly always. It fails in three cases: a VPN that has taken the default route, two
 interfaces in one network, and a route that leads back over one interface alone. Then the grant
@@ -38,8 +38,7 @@ __all__ = ["Sources", "is_own", "usable_sources"]
 
 def usable_sources(device: Endpoint, addresses: Sequence[LocalAddress]) -> tuple[Endpoint, ...]:
     """The ``addresses`` of this machine that events from ``device`` can come to, the likeliest
-    first, as :func:`.usable_towards` orders them. Link-local ones only on the device's own link: a
-    URL has no zone (V6-07). The ports are 0."""
+    first. Link-local ones only on the device's own link: a URL has no zone (V6-07)."""
     return tuple(
         address.endpoint
         for address in usable_towards(device.host, addresses)

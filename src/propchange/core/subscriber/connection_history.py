@@ -1,4 +1,4 @@
-"""Connections to the listener by address: a diagnosis tells deaf from quiet by them."""
+"""Connections to the listener by address: they show a diagnosis whether a device reaches it."""
 
 from __future__ import annotations
 
@@ -54,30 +54,25 @@ class ConnectionHistory:
         """A connection from ``peer`` was accepted."""
         if peer.port not in self.ours:
             caller = self._newest(peer.host)
-            caller.connections += 1
-            caller.connected_at = now
+            caller.connections, caller.connected_at = caller.connections + 1, now
 
     def turned_away(self, peer: Endpoint, now: float) -> None:
         """There was no room for a connection from ``peer``."""
         caller = self._newest(peer.host)
-        caller.turned_away += 1
-        caller.turned_away_at = now
+        caller.turned_away, caller.turned_away_at = caller.turned_away + 1, now
 
     def ended_empty(self, peer: Endpoint, now: float) -> None:
         """A connection from ``peer`` has ended without a whole request."""
         if peer.port not in self.ours:
             caller = self._newest(peer.host)
-            caller.empty += 1
-            caller.empty_at = now
+            caller.empty, caller.empty_at = caller.empty + 1, now
 
     def refused(self, peer: Endpoint, target: str, status: int, reason: str, now: float) -> None:
-        """A request from ``peer`` for ``target`` (empty where it was none that could be read) was
-        answered with ``status``, for ``reason``."""
+        """A request from ``peer`` for ``target``, empty for an unreadable one, was answered with
+        ``status``, for ``reason``."""
         caller = self._newest(peer.host)
-        caller.refusals += 1
-        caller.refused_at = now
-        caller.refused_status = status
-        caller.refused_target = target
+        caller.refusals, caller.refused_at = caller.refusals + 1, now
+        caller.refused_status, caller.refused_target = status, target
         caller.refused_reason = reason
 
     def of(self, host: str) -> AddressHistory | None:
@@ -96,10 +91,8 @@ class ConnectionHistory:
         )
 
     def _newest(self, host: str) -> AddressHistory:
-        caller = self._callers.pop(host, None)
-        if caller is None:
-            caller = AddressHistory()
-            if len(self._callers) >= self._limit:
-                del self._callers[next(iter(self._callers))]
+        caller = self._callers.pop(host, None) or AddressHistory()
+        if len(self._callers) >= self._limit:
+            del self._callers[next(iter(self._callers))]
         self._callers[host] = caller
         return caller

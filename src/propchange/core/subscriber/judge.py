@@ -52,13 +52,12 @@ __all__ = [
 class SubscriberPolicy:
     """How a subscriber subscribes, and which events it accepts.
 
-    ``duration`` is what it asks for, in seconds; ``hosts`` as in :class:`.PublisherPolicy`;
-    ``require_device_source`` refuses events from another address than the device's;
-    ``user_agent`` and ``friendly_name`` (CPFN.UPNP.ORG, 2.0 only) go out with its requests.
-    ``callback_host`` and ``callback_port`` override the address in CALLBACK (NAT, containers): a
-    name or an address that a device can call, never with a zone (V6-07);
-    ``shared_path`` is one path for all subscriptions, None for a secret one each.
-    Raises ``ValueError`` for what no request can carry.
+    ``duration`` is the wanted one, in seconds; ``hosts`` as in :class:`.PublisherPolicy`;
+    ``require_device_source`` refuses events from another address than the device's; ``user_agent``
+    and ``friendly_name`` (CPFN.UPNP.ORG, 2.0 only) are in its requests. ``callback_host`` and
+    ``callback_port`` override the address in CALLBACK (NAT, containers): a name or an address that
+    a device can call, without a zone (V6-07). ``shared_path`` is one path for all subscriptions;
+    with None, each has a secret one. Raises ValueError for values that no request can carry.
     """
 
     allowed_methods: ClassVar[bytes] = b"NOTIFY"

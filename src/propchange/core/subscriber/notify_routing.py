@@ -1,9 +1,9 @@
 """Which subscription a NOTIFY belongs to, and whether it is accepted.
 
-By default each SUBSCRIBE has a path of its own that nobody can guess. So even an event message that
+By default each SUBSCRIBE has an unguessable path of its own. So even an event message that
 overtakes the answer with the SID finds its subscription. On a shared path, which some frameworks
-need, the SID alone names the subscription. Early messages are then kept until a SUBSCRIBE is
-granted their SID.
+need, only the SID names the subscription. Early messages are kept until a SUBSCRIBE is granted
+their SID.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Keeps a granted subscription: renewal, outage, deafness, replacement, expiry.
 
-A grant ends by itself after its duration. It is renewed at half of that, up to a tenth earlier by
-chance so that many subscriptions do not renew together; the second half is for more attempts
-(CP-04). A renewal has three kinds of ends:
+A grant ends after its duration. It is renewed at half of that, up to a tenth earlier at random so
+that many subscriptions do not renew together; the second half is for more attempts (CP-04). A
+renewal ends in one of three ways:
 
-- 200: the grant goes on. If the answer has another SID, that is the SID from then on (REN-12).
-- Another status: the device has forgotten the SID, mostly since it has restarted. The grant lapses
-  and a fresh SUBSCRIBE follows.
+- 200: the grant continues. If the answer has another SID, that is the SID from then on (REN-12).
+- Another status: the device has forgotten the SID. The grant lapses and a fresh SUBSCRIBE follows.
 - No answer: it is tried again, less and less often, until the grant expires. A refused connection
   is known at once; silence is believed the second time. Then the status is RESUBSCRIBING, since
   ``values`` may be out of date. After ``Limits.renewal_failures`` without an answer and without an

@@ -31,8 +31,8 @@ _SHORTEST_RENEWAL = 1.0
 """A grant is renewed once a second at most, so that no device is flooded."""
 
 _SHORTEST_LAPSE = 2.0
-"""How long after its answer a grant is kept at least. Those under two seconds are renewed when they
-end, and so is one whose answer was long under way; the answer tells whether that was late."""
+"""A grant is kept this long after its answer at least. Shorter grants, and those whose answer took
+long, are renewed late; the answer shows whether that was too late."""
 
 
 class Timer(enum.Enum):
