@@ -45,9 +45,8 @@ class Point:
             new_token=lambda: next(tokens),
             jitter=lambda: 0.0,
             policy=SubscriberPolicy(**policy),
+            callers=self.callers if listens else None,
         )
-        if listens:
-            self.protocol.callers = self.callers
         self.tell_addresses(own("10.0.0.2/24"))
 
     def tell_addresses(self, *addresses: LocalAddress, others: Any = ()) -> None:

@@ -111,12 +111,3 @@ def test_an_address_of_which_nothing_is_known_is_not_taken_for_the_systems_choic
     sources.move_on([])
     assert (sources.bound, sources.rounds) == (None, 1)
     assert sources.has_others([A])
-
-
-def test_after_a_change_of_addresses_everything_begins_again() -> None:
-    sources = Sources()
-    tried(sources, [A, B], 2)
-    sources.reset()
-    assert sources.in_vain == ()
-    assert tried(sources, [A, B], 3) == [None, B, None]
-    assert sources.in_vain == (A,)

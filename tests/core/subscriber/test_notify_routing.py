@@ -141,7 +141,7 @@ def test_what_the_rules_refuse_is_refused_with_their_reason() -> None:
 def test_the_advertised_authority_is_accepted_as_host_on_its_path_alone() -> None:
     desk = Desk()
     record = desk.granted()
-    record.advertised = Advertised("nat.example:1234", "", None)
+    record.advertised = Advertised("nat.example:1234", "", Endpoint("nat.example", 1234), None)
     other = desk.granted("uuid:2")
     assert desk.status(record.path, host="nat.example:1234") == 200
     assert desk.status(other.path, "uuid:2", host="nat.example:1234") == 400

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.subscriber.judge import Sequence, SeqVerdict
+from propchange.core.subscriber.events import Sequence, SeqVerdict
 
 V = SeqVerdict
 

@@ -174,9 +174,10 @@ class Attempts:
     def _build(self, record: SubscriptionRecord, local: Endpoint) -> Request:
         host = self.policy.callback_host or local.host
         port = self.policy.callback_port or local.port
-        authority = str(Endpoint(host, port))
+        endpoint = Endpoint(host, port, local.scope if host == local.host else 0)
+        authority, source = str(endpoint), local._replace(port=0)
         callback = f"http://{authority}{record.path}"
-        record.advertised = Advertised(authority, callback, Endpoint(local.host, 0, local.scope))
+        record.advertised = Advertised(authority, callback, endpoint, source)
         wanted, statevar = record.duration_wanted, record.statevar
         return subscribe_message(
             record.event_url, callback, self.policy, duration=wanted, statevar=statevar

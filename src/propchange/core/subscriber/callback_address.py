@@ -110,8 +110,3 @@ class Sources:
         """Events have come: end the round, and keep the address."""
         self.rounds = 0
         self._tried.clear()
-
-    def reset(self) -> None:
-        """Begin again with the system's choice: the addresses of this machine have changed."""
-        self.worked()
-        self.bound = self._own_choice = None

@@ -120,7 +120,7 @@ class NotifyRouting:
         report: Callable[[SubscriberOutcome], None],
         callers: ConnectionHistory | None = None,
     ) -> None:
-        self.callers = callers
+        self._callers = callers
         self._policy = policy
         self._limits = limits
         self._new_token = new_token
@@ -267,8 +267,8 @@ class NotifyRouting:
     ) -> tuple[Response, None, Received]:
         status, reason, peer = refusal.status, refusal.reason, request.peer
         self._report(NotifyRefused(peer, request.target, status, reason))
-        if self.callers is not None and peer is not None:
-            self.callers.refused(peer, request.target, status, reason, now)
+        if self._callers is not None and peer is not None:
+            self._callers.refused(peer, request.target, status, reason, now)
         return refusal_response(refusal, self._policy, request), None, _NOTHING
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from math import inf
 
 from propchange.core.diagnosis.facts import Facts, known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -13,10 +14,10 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.subscriber.attempts import Attempts
-from propchange.core.subscriber.callback_address import is_own
+from propchange.core.subscriber.callback_address import Sources, is_own
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.judge import SeqVerdict, SubscriberPolicy, granted_sid
+from propchange.core.subscriber.events import Cause, SeqVerdict, Status
+from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
     OutcomeQueue,
@@ -75,6 +76,7 @@ class SubscriberProtocol:
         # A dict for its order.
         self._records: dict[SubscriptionRecord, None] = {}
         self._outcomes = outcomes = OutcomeQueue(limits)
+        self._callers = callers
         self._routing = NotifyRouting(policy, limits, new_token, outcomes.log, callers)
         self.multicast = MulticastReception(limits, self._multicast_outcome)
         """The services whose multicast events are expected."""
@@ -89,15 +91,6 @@ class SubscriberProtocol:
         gave last. After a NOTIFY with an ordinary event there are neither: then a runtime needs
         :meth:`take_outcomes` alone."""
         return self._timers.changed or bool(self._requests.ready)
-
-    @property
-    def callers(self) -> ConnectionHistory | None:
-        """Connections to the listener; None where the listener records none."""
-        return self._routing.callers
-
-    @callers.setter
-    def callers(self, callers: ConnectionHistory) -> None:
-        self._routing.callers = callers
 
     # --- what the application wants ---
 
@@ -279,12 +272,8 @@ class SubscriberProtocol:
     def device_gone(self, device: Hashable, now: float) -> None:
         """The device sent ssdp:byebye, or its advertisements have expired: its subscriptions count
         as cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
-        for record in self._of_device(device):
-            if record.state not in GRANTED:
-                continue
-            if self._is_repeat(record, now):
-                self._renew_after_repeats(record)
-            else:
+        for record in self._announced(device, now):
+            if record.state in GRANTED:
                 record.announced_at = now
                 record.failures = FAILURES_AT_LONGEST
                 wait = backoff(record.failures, self._limits, record.interval)
@@ -294,12 +283,9 @@ class SubscriberProtocol:
     def device_rebooted(self, device: Hashable, now: float) -> None:
         """The device has a BOOTID that it did not announce, or is back: subscribe afresh at once
         (CP-08, CP-09). Within ``Limits.announcement_seconds`` another call is a repeat."""
-        for record in self._of_device(device):
-            if record.state in GRANTED and self._is_repeat(record, now):
-                self._renew_after_repeats(record)
-            else:
-                record.announced_at = now
-                self._begin_anew(record, Cause.DEVICE_REBOOTED, "the device has restarted", now)
+        for record in self._announced(device, now):
+            record.announced_at = now
+            self._begin_anew(record, Cause.DEVICE_REBOOTED, "the device has restarted", now)
 
     def device_returned(self, device: Hashable, now: float) -> None:
         """The device is heard of again after it had gone or did not answer. Its subscriptions that
@@ -335,17 +321,19 @@ class SubscriberProtocol:
             if overtaken or cause is Cause.DEVICE_MOVED:
                 self._attempts.begin_again(record, now)
 
-    def _is_repeat(self, record: SubscriptionRecord, now: float) -> bool:
-        """Whether an announcement of the device was acted on just now."""
-        at = record.announced_at
-        return at is not None and now < at + self._limits.announcement_seconds
-
-    def _renew_after_repeats(self, record: SubscriptionRecord) -> None:
-        """Renew once no announcement is a repeat any more: that shows whether the device has
-        forgotten the SID a second time."""
-        assert record.announced_at is not None
-        when = record.announced_at + self._limits.announcement_seconds
-        self._timers.set((record, Timer.RENEWAL), when)
+    def _announced(self, device: Hashable, now: float) -> list[SubscriptionRecord]:
+        """The subscriptions to ``device`` for which an announcement is no repeat. The others are
+        renewed once none is a repeat any more: that shows whether the device has forgotten the SID
+        a second time."""
+        affected = []
+        for record in self._of_device(device):
+            last = -inf if record.announced_at is None else record.announced_at
+            no_repeat_from = last + self._limits.announcement_seconds
+            if record.state in GRANTED and now < no_repeat_from:
+                self._timers.set((record, Timer.RENEWAL), no_repeat_from)
+            else:
+                affected.append(record)
+        return affected
 
     def _of_device(self, device: Hashable) -> list[SubscriptionRecord]:
         return [record for record in self._records if record.device == device]
@@ -376,7 +364,7 @@ class SubscriberProtocol:
         for record in tuple(self._records):
             bound = record.sources.bound
             if bound is not None and not is_own(bound, known):
-                record.sources.reset()
+                record.sources = Sources()
             if record.state in GRANTED:
                 if record.source is not None and not is_own(record.source, known):
                     self._renewal.address_lost(record, now)
@@ -452,7 +440,7 @@ class SubscriberProtocol:
             policy=self._policy,
             limits=self._limits,
             addresses=self._own,
-            callers=self.callers,
+            callers=self._callers,
             others=self._records,
         )
 

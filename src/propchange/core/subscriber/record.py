@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.callback_address import Sources
-from propchange.core.subscriber.events import Cause, Change, Convert, Event, Status, read_changes
-from propchange.core.subscriber.judge import Sequence
+from propchange.core.subscriber.events import (
+    Cause,
+    Change,
+    Convert,
+    Event,
+    Sequence,
+    Status,
+    read_changes,
+)
 from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_lastchange
 from propchange.core.wire.messages import Endpoint, Response
@@ -110,11 +117,13 @@ class FailedAttempt(NamedTuple):
 
 
 class Advertised(NamedTuple):
-    """Where the last SUBSCRIBE asked for events: CALLBACK, its authority, and the address of this
-    machine that the SUBSCRIBE left from, None once this machine has lost that address."""
+    """The delivery URL of the last SUBSCRIBE: its authority, CALLBACK, the endpoint, whose host may
+    be a name, and the address of this machine that the SUBSCRIBE left from, None once this
+    machine has lost that address."""
 
     authority: str
     callback: str
+    endpoint: Endpoint
     source: Endpoint | None
 
 
@@ -228,14 +237,8 @@ class SubscriptionRecord:
 
     @property
     def advertised_endpoint(self) -> Endpoint | None:
-        """``advertised`` as an endpoint, whose host may be a name; None before the first
-        SUBSCRIBE."""
-        if self.advertised is None:
-            return None
-        host, _, port = self.advertised.authority.replace("[", "").replace("]", "").rpartition(":")
-        source = self.source
-        scope = source.scope if source is not None and source.host == host else 0
-        return Endpoint(host, int(port), scope)
+        """The endpoint in CALLBACK, whose host may be a name; None before the first SUBSCRIBE."""
+        return None if self.advertised is None else self.advertised.endpoint
 
     @property
     def wanting(self) -> Status:
@@ -283,12 +286,8 @@ class SubscriptionRecord:
             return
         self.unreadable = tuple(f"left out of a LastChange: {it}" for it in found.problems)
         if found.is_log:
-            details.extend(
-                Change(
-                    entry.variable, dict(entry.attributes), None, None, entry.channel, entry.text
-                )
-                for entry in found.entries
-            )
+            for _, name, channel, logged, attributes in found.entries:
+                details.append(Change(name, dict(attributes), None, None, channel, logged))
             return
         del changes["LastChange"]
         self.values.pop("LastChange", None)
@@ -299,9 +298,8 @@ class SubscriptionRecord:
         for entry in found.entries:
             if entry.variable:
                 self._change(entry, changes, details)
-            elif entry.instance and not initial:
+            elif (gone := entry.instance) and not initial:
                 # An instance that is named without variables has gone.
-                gone = entry.instance
                 self.instances = {k: v for k, v in self.instances.items() if k[1] != gone}
 
     def _change(

@@ -41,6 +41,7 @@ from math import inf
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.subscriber.attempts import Attempts
+from propchange.core.subscriber.callback_address import Sources
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.notify_routing import Received
@@ -320,7 +321,7 @@ class Renewal:
         assert record.advertised is not None  # since SUBSCRIBE was built
         # Otherwise the UNSUBSCRIBE would leave from the lost address, which fails.
         record.advertised = record.advertised._replace(source=None)
-        record.sources.reset()
+        record.sources = Sources()
         reason = f"{where}, which events were sent to, is no longer an address of this machine"
         self.replace(record, Cause.ADDRESS_LOST, reason, now)
 
