@@ -17,7 +17,7 @@ from propchange.core.subscriber.outcomes import (
 )
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.reporting import GuardedTap, Warnings, report
+from propchange.driver.reporting import Warnings, guarded, report
 
 
 @pytest.fixture
@@ -162,9 +162,9 @@ def test_a_tap_that_raises_is_told_once_and_called_again(
         passed.append(passing)
         raise ValueError("on purpose")
 
-    guarded = GuardedTap(tap, logging.getLogger("test.reporting"))
-    guarded(1)
-    guarded(2)
+    call = guarded(tap, logging.getLogger("test.reporting"))
+    call(1)
+    call(2)
     assert passed == [1, 2]
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
         "the tap raised; it is called again all the same"

@@ -15,7 +15,7 @@ from propchange.core.publisher.records import Subscription
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.host import DeviceHost, Tap
 from propchange.driver.machine import Interfaces, product
-from propchange.driver.reporting import GuardedTap
+from propchange.driver.reporting import guarded
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH
 
@@ -101,7 +101,7 @@ class HostedDevice:
         self._ports = (port,)
         self._interfaces = Interfaces()
         if tap is not None:
-            tap = GuardedTap(tap, logging.getLogger("propchange.publisher"))
+            tap = guarded(tap, logging.getLogger("propchange.publisher"))
         # The host is made on entering: it uses the loop that runs then.
         self._make = partial(
             DeviceHost,

@@ -54,7 +54,7 @@ from propchange.driver.links import EVERYTHING
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
-from propchange.driver.reporting import GuardedTap, Warnings, report
+from propchange.driver.reporting import Warnings, guarded, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, settle
 from propchange.driver.sightings import SeenDevice, Sightings
@@ -103,7 +103,7 @@ class SubscriberDriver:
         self._policy = policy
         self._logger = logging.getLogger("propchange.subscriber")
         self._warnings = Warnings(self._logger)
-        self._tap = None if tap is None else GuardedTap(tap, self._logger)
+        self._tap = None if tap is None else guarded(tap, self._logger)
         self.protocol = SubscriberProtocol(
             new_token=lambda: secrets.token_urlsafe(16),
             jitter=random.random,

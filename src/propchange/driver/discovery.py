@@ -41,7 +41,7 @@ from propchange.driver.links import EVERYTHING, Links
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings
-from propchange.driver.runtime import Future, Runtime, Signal, Tasks, settle
+from propchange.driver.runtime import Runtime, Signal, Tasks
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.driver.timer import Timer
 from propchange.errors import (
@@ -72,13 +72,12 @@ _LONGEST_WAIT = 8.0
 
 @dataclass(eq=False)
 class _Awaited:
-    """A device that :meth:`Discovery.find` waits for: ``found`` becomes the result or the error of
-    it, ``heard`` is set when the device announces itself, ``failure`` is that of the last location.
-    """
+    """A device that :meth:`Discovery.find` waits for. ``heard`` is set when it announces itself,
+    ``ended`` when the search for it has ended, ``failure`` is the error of its last location."""
 
     device: AdvertisedDevice
-    found: Future[DeviceDescription | Exception]
     heard: Signal
+    ended: Signal
     failure: str = ""
 
 
@@ -154,8 +153,6 @@ class Discovery:
         self._closed = True
         self._timer.close()
         self._links.close()
-        for awaited in tuple(self._awaited):
-            settle(awaited.found, ConnectionFailed("the control point was closed"))
         await self._tasks.close()
         for sightings in self._sightings:
             sightings.close()
@@ -312,55 +309,47 @@ class Discovery:
             raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
         seconds = self._limits.find_seconds if seconds is None else seconds
         device = self._presence.follow(udn, self._runtime.now())
-        awaited = _Awaited(device, self._runtime.future(), Signal(self._runtime))
+        awaited = _Awaited(device, Signal(self._runtime), Signal(self._runtime))
         self._awaited.add(awaited)
-
-        def time_out() -> None:
+        seeking = self._tasks.start(self._seek(udn, awaited))
+        seeking.add_done_callback(lambda _: awaited.ended.set())
+        try:
+            if not seeking.done():
+                await awaited.ended.wait(seconds)
+            if self._closed:
+                raise ConnectionFailed("the control point was closed")
+            if seeking.done():
+                return await seeking
             where = ", ".join(self._links.interfaces) or "any interface"
             reason = awaited.failure or f"nothing was heard of it on {where}"
-            error = TimedOut(f"{udn} was not found within {seconds:g} s: {reason}")
-            settle(awaited.found, error)
-
-        alarm = self._runtime.call_later(max(seconds, 0.001), time_out)
-        seeking = self._tasks.start(self._seek(udn, awaited))
-        try:
-            found = await awaited.found
+            raise TimedOut(f"{udn} was not found within {seconds:g} s: {reason}")
         finally:
-            alarm.cancel()
             seeking.cancel()
             self._awaited.discard(awaited)
             # The caller follows the device before this.
             self._runtime.call_soon(lambda: self._presence.unfollow(device))
-        if isinstance(found, Exception):
-            raise found
-        return found
 
-    async def _seek(self, udn: str, awaited: _Awaited) -> None:
+    async def _seek(self, udn: str, awaited: _Awaited) -> DeviceDescription:
         """Search for the device, less often each time, and read each location that it announces
         once between two searches."""
         now = self._runtime.now
         wait, search_at = _FIRST_WAIT, now()
         tried: set[str] = set()
-        try:
-            while not awaited.found.done():
-                url = next((url for url in awaited.device.locations if url not in tried), None)
-                if url is not None and len(tried) < _TRIED:
-                    tried.add(url)
-                    try:
-                        settle(awaited.found, await self._read_of(udn, url))
-                    except (PropchangeError, ValueError) as error:
-                        awaited.failure = str(error)
-                    continue
-                if now() >= search_at:
-                    self._search_for(udn)
-                    search_at = now() + wait
-                    wait = min(2 * wait, _LONGEST_WAIT)
-                    tried.clear()
-                await awaited.heard.wait(search_at - now())
-        except Exception as error:
-            if awaited.found.done():
-                raise
-            awaited.found.set_result(error)
+        while True:
+            url = next((url for url in awaited.device.locations if url not in tried), None)
+            if url is not None and len(tried) < _TRIED:
+                tried.add(url)
+                try:
+                    return await self._read_of(udn, url)
+                except (PropchangeError, ValueError) as error:
+                    awaited.failure = str(error)
+                continue
+            if now() >= search_at:
+                self._search_for(udn)
+                search_at = now() + wait
+                wait = min(2 * wait, _LONGEST_WAIT)
+                tried.clear()
+            await awaited.heard.wait(search_at - now())
 
     async def describe(self, seen: SeenDevice) -> DeviceDescription:
         """The description of the device itself, from the first of its locations that has it. Raises

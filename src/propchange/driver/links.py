@@ -117,25 +117,26 @@ class Links:
         for link in tuple(self._sockets):
             self._close(link)
 
-    def search(self, target: str = EVERYTHING) -> None:
-        """Search on all links for a UDN, a device type, a service type, or everything. The search
-        is sent once more a little later. Raises ValueError if no header can carry ``target``."""
-        self._search(target, tuple(self._sockets.values()))
+    def search(self, target: str, on: _LinkSockets | None = None) -> None:
+        """Search on all links, or on one, for a UDN, a device type, a service type, or everything.
+        The search is sent once more a little later. Raises ValueError if no header can carry
+        ``target``."""
+        links = tuple(self._sockets.values()) if on is None else (on,)
 
-    def _search(self, target: str, links: Sequence[_LinkSockets]) -> None:
+        def send() -> None:
+            for address, searching, _ in links:
+                group = _GROUPS[address.network.version]
+                packet = search_request(target, self._policy, group=group).encode()
+                searching.send(packet, group._replace(scope=address.scope))
+
         def again() -> None:
             self._again.discard(armed)
-            self._send(target, links)
+            send()
 
-        self._send(target, links)
-        armed = self._runtime.call_later(_AGAIN_SECONDS, again)
-        self._again.add(armed)
-
-    def _send(self, target: str, links: Sequence[_LinkSockets]) -> None:
-        for address, searching, _ in links:
-            group = _GROUPS[address.network.version]
-            packet = search_request(target, self._policy, group=group).encode()
-            searching.send(packet, group._replace(scope=address.scope))
+        send()
+        if links:
+            armed = self._runtime.call_later(_AGAIN_SECONDS, again)
+            self._again.add(armed)
 
     def _look_again(self) -> None:
         self.look()
@@ -169,7 +170,7 @@ class Links:
             return
         self._sockets[link] = _LinkSockets(address, *opened)
         _logger.info("discovery on %s from %s", address.interface, address.host)
-        self._search(EVERYTHING, [self._sockets[link]])
+        self.search(EVERYTHING, self._sockets[link])
 
     def _close(self, link: Link) -> None:
         _, searching, listening = self._sockets.pop(link)

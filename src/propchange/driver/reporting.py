@@ -23,31 +23,29 @@ from propchange.core.subscriber.outcomes import (
     Unreadable,
 )
 
-__all__ = ["GuardedTap", "Warnings", "report"]
+__all__ = ["Warnings", "guarded", "report"]
 
 _KEYS = 256
 """Different warnings remembered; beyond it the oldest may be logged again as new."""
 
 
-class GuardedTap:
-    """The ``tap`` of an application. An exception that it raises is logged, the first time with its
-    traceback, and has no other effect."""
+def guarded(tap: Callable[[object], None], logger: logging.Logger) -> Callable[[object], None]:
+    """``tap``, the function of an application. An exception that it raises is logged, the first
+    time with its traceback, and has no other effect."""
+    failures = 0
 
-    def __init__(self, tap: Callable[[object], None], logger: logging.Logger) -> None:
-        self._tap = tap
-        self._logger = logger
-        self._failures = 0
-
-    def __call__(self, passing: object) -> None:
-        """Show ``passing`` to the application."""
+    def call(passing: object) -> None:
+        nonlocal failures
         try:
-            self._tap(passing)
+            tap(passing)
         except Exception as error:
-            self._failures += 1
-            if self._failures == 1:
-                self._logger.exception("the tap raised; it is called again all the same")
+            failures += 1
+            if failures == 1:
+                logger.exception("the tap raised; it is called again all the same")
             else:
-                self._logger.debug("the tap raised: %r (%d times so far)", error, self._failures)
+                logger.debug("the tap raised: %r (%d times so far)", error, failures)
+
+    return call
 
 
 class Warnings:
