@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from propchange.core.publisher.states import PublisherInput, PublisherState
+from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.transitions import TransitionTable
 
 
@@ -14,3 +14,12 @@ def test_a_table_does_not_follow_its_mapping_later() -> None:
     assert len(table.transitions) == 1
     assert table.step(PublisherState.OWED, PublisherInput.TAKEN) is PublisherState.INITIAL
     assert table.allows(PublisherState.OWED, PublisherInput.TAKEN)
+
+
+def test_one_input_is_the_same_by_its_row_as_by_a_step() -> None:
+    for given in PublisherInput:
+        row = PUBLISHER.on(given)
+        assert {state: PUBLISHER.step(state, given) for state in row} == row
+        assert [PUBLISHER.allows(state, given) for state in PublisherState] == [
+            state in row for state in PublisherState
+        ]

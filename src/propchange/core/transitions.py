@@ -34,6 +34,13 @@ class TransitionTable(Generic[S, I]):
             raise LocalProtocolError(f"{given.name} cannot happen in the state {state.name}")
         return following
 
+    def on(self, given: I) -> dict[S, S]:
+        """The states in which ``given`` can happen, each with the state that follows: for an input
+        that happens to each event, where :meth:`step` would be asked too often."""
+        return {
+            state: following for (state, one), following in self.transitions.items() if one is given
+        }
+
     def allows(self, state: S, given: I) -> bool:
         """Whether the pair is in the table."""
         return (state, given) in self.transitions

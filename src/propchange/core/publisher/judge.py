@@ -50,6 +50,7 @@ from propchange.core.wire.refusals import (
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
+    "DELIVERED",
     "INITIAL_EVENT_DELAY",
     "AttemptVerdict",
     "Cancellation",
@@ -319,17 +320,20 @@ class AttemptVerdict(enum.Enum):
     ABANDONED = enum.auto()
 
 
+DELIVERED = range(200, 300)
+"""The statuses by which a subscriber takes an event message (UDA 2.0 §4.3.2)."""
+
+
 def judge_attempt(
     result: int | DeliveryFailure, fresh: bool, has_another_url: bool
 ) -> AttemptVerdict:
     """Judge an attempt that was answered with the status ``result``, or that failed. ``fresh``: its
     connection had carried no request before. ``has_another_url``: there is another delivery URL,
     and time to try it."""
-    if isinstance(result, int):
-        if 200 <= result < 300:
-            return AttemptVerdict.DELIVERED
-        if result == 412:
-            return AttemptVerdict.DISOWNED
-    elif result is DeliveryFailure.STALE and not fresh:
+    if result in DELIVERED:
+        return AttemptVerdict.DELIVERED
+    if result == 412:
+        return AttemptVerdict.DISOWNED
+    if result is DeliveryFailure.STALE and not fresh:
         return AttemptVerdict.RETRY
     return AttemptVerdict.NEXT_URL if has_another_url else AttemptVerdict.ABANDONED

@@ -18,6 +18,7 @@ from propchange.core.multicast.message import Datagram, MulticastScope, ServiceI
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
 from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.judge import (
+    DELIVERED,
     AttemptVerdict,
     Cancellation,
     NewSubscription,
@@ -66,7 +67,7 @@ __all__ = ["PublisherProtocol"]
 
 _step = PUBLISHER.step
 _ENDED = PublisherState.ENDED
-_DELIVERED = AttemptVerdict.DELIVERED
+_ON_SETTLED = PUBLISHER.on(PublisherInput.SETTLED)
 _SENDING = PublisherState.SENDING
 
 
@@ -357,19 +358,20 @@ class PublisherProtocol:
         state = subscription.state
         if state is _ENDED:
             return
-        has_another_url = (
-            subscription.route + 1 < len(subscription.routes)
-            and now < subscription.message_deadline
-        )
-        verdict = judge_attempt(result, delivery.fresh, has_another_url)
-        if verdict is _DELIVERED:
+        if result in DELIVERED:
             if state is not _SENDING:
                 subscription.heard = True
                 self._outcomes.append(
                     InitialEventDelivered(subscription.sid, subscription.service.path)
                 )
             self._settle(subscription)
-        elif verdict is AttemptVerdict.DISOWNED:
+            return
+        has_another_url = (
+            subscription.route + 1 < len(subscription.routes)
+            and now < subscription.message_deadline
+        )
+        verdict = judge_attempt(result, delivery.fresh, has_another_url)
+        if verdict is AttemptVerdict.DISOWNED:
             self._move(subscription, PublisherInput.DISOWNED)
             self._outcomes.append(Disowned(subscription.sid))
         elif verdict is AttemptVerdict.RETRY:
@@ -398,8 +400,10 @@ class PublisherProtocol:
         self._settle(subscription)
 
     def _settle(self, subscription: Subscription) -> None:
-        self._move(subscription, PublisherInput.SETTLED)
-        if subscription.state is not _ENDED:
+        subscription.state = state = _ON_SETTLED[subscription.state]
+        if state is _ENDED:
+            self._forget(subscription)
+        else:
             self._queue.settled(subscription)
 
     def take_datagrams(self) -> list[Datagram]:
