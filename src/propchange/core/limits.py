@@ -313,8 +313,8 @@ class Limits:
     # --- runtime ---
 
     outcomes: int = 4_096
-    """Outcomes that wait for the runtime. Further ones are dropped. At the subscriber only outcomes
-    for a log count: events and status changes are never dropped."""
+    """Outcomes for a log that wait for the runtime. Further ones are dropped. An outcome that needs
+    an action, such as an event, is never dropped."""
 
     timer_seconds: float = 30.0
     """Longest time for which the runtime's timer is set, so that a suspend is noticed."""

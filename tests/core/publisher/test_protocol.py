@@ -1132,12 +1132,29 @@ def test_beyond_the_subscriptions_of_one_address_the_answer_is_503() -> None:
     assert device.ask(peer=Endpoint("10.0.0.2", 5)).status == 503
 
 
-def test_a_runtime_that_takes_no_outcomes_loses_the_oldest() -> None:
+def test_of_the_outcomes_for_a_log_only_so_many_are_kept() -> None:
     device = Device(limits=replace(DEFAULT_LIMITS, outcomes=3))
     for number in range(10):
         device.ask(path=f"/{number}")
-    assert [refused.service for refused in device.outcomes()] == ["/7", "/8", "/9"]
+    assert [refused.service for refused in device.outcomes()] == ["/0", "/1", "/2"]
     assert device.outcomes() == []
+    device.ask(path="/another")
+    assert [refused.service for refused in device.outcomes()] == ["/another"]
+
+
+def test_a_timed_out_attempt_is_reported_however_many_outcomes_for_a_log_wait() -> None:
+    # The runtime must end the connection of the attempt, or it is occupied for ever.
+    device = Device(limits=replace(DEFAULT_LIMITS, outcomes=3))
+    device.owe()
+    delivery = device.take_one()
+    device.outcomes()
+    for number in range(10):
+        device.ask(path=f"/{number}")
+    device.at(30)
+    for number in range(10):
+        device.ask(path=f"/{number}")
+    timed_out = [o for o in device.outcomes() if isinstance(o, AttemptTimedOut)]
+    assert timed_out == [AttemptTimedOut(delivery)]
 
 
 def one_connection(**more: int) -> Device:

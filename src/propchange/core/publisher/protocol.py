@@ -8,7 +8,6 @@ change may be sent, and :mod:`.delivery_queue` which subscription is next.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from propchange.core.deadlines import Deadlines
@@ -16,6 +15,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
+from propchange.core.outcomes import OutcomeQueue
 from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.judge import (
     DELIVERED,
@@ -107,12 +107,12 @@ class PublisherProtocol:
         self._expiry: Deadlines[Subscription] = Deadlines()
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
-        self._outcomes: deque[PublisherOutcome] = deque(maxlen=limits.outcomes)
-        self._queue = DeliveryQueue(limits, self._outcomes.append)
+        self._outcomes: OutcomeQueue[PublisherOutcome] = OutcomeQueue(limits)
+        self._queue = DeliveryQueue(limits, self._outcomes.log)
         multicast = multicast or MulticastPolicy()
         if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:
             raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
-        self._multicast = MulticastPublication(multicast, limits, boot_id, self._outcomes.append)
+        self._multicast = MulticastPublication(multicast, limits, boot_id, self._outcomes.log)
         self._now = 0.0
 
     # --- services ---
@@ -223,7 +223,7 @@ class PublisherProtocol:
         return () if local is None else self._on_link(local)
 
     def _refuse(self, request: Request, refusal: Refusal) -> Response:
-        self._outcomes.append(Refused(request.target, request.peer, refusal.status, refusal.reason))
+        self._outcomes.log(Refused(request.target, request.peer, refusal.status, refusal.reason))
         return refusal_response(refusal, self._policy, request, date=self._date)
 
     def _subscribe(
@@ -256,7 +256,7 @@ class PublisherProtocol:
         service.subscriptions[sid] = subscription
         self._per_address[address] = self._per_address.get(address, 0) + 1
         self._expiry.set(subscription, subscription.expires)
-        self._outcomes.append(
+        self._outcomes.log(
             Subscribed(sid, service.path, subscription.callbacks, verdict.peer, verdict.duration)
         )
         response = subscribe_response(
@@ -290,7 +290,7 @@ class PublisherProtocol:
         subscription.duration = verdict.duration
         subscription.expires = now + verdict.duration
         self._expiry.set(subscription, subscription.expires)
-        self._outcomes.append(Renewed(verdict.sid, verdict.duration))
+        self._outcomes.log(Renewed(verdict.sid, verdict.duration))
         return subscribe_response(
             verdict.sid, verdict.duration, self._policy, request, date=self._date
         )
@@ -304,7 +304,7 @@ class PublisherProtocol:
         ):
             return self._refuse(request, _unknown_sid(verdict.sid))
         self._move(subscription, PublisherInput.CANCELLED)
-        self._outcomes.append(Unsubscribed(verdict.sid))
+        self._outcomes.log(Unsubscribed(verdict.sid))
         return unsubscribe_response(self._policy, request, date=self._date)
 
     def response_sent(self, response: Response, now: float) -> None:
@@ -334,7 +334,7 @@ class PublisherProtocol:
             subscription.state, PublisherInput.ANSWER_LOST
         ):
             self._move(subscription, PublisherInput.ANSWER_LOST)
-            self._outcomes.append(Expired(subscription.sid))
+            self._outcomes.log(Expired(subscription.sid))
 
     # --- deliveries ---
 
@@ -361,7 +361,7 @@ class PublisherProtocol:
         if result in DELIVERED:
             if state is not _SENDING:
                 subscription.heard = True
-                self._outcomes.append(
+                self._outcomes.log(
                     InitialEventDelivered(subscription.sid, subscription.service.path)
                 )
             self._settle(subscription)
@@ -373,7 +373,7 @@ class PublisherProtocol:
         verdict = judge_attempt(result, delivery.fresh, has_another_url)
         if verdict is AttemptVerdict.DISOWNED:
             self._move(subscription, PublisherInput.DISOWNED)
-            self._outcomes.append(Disowned(subscription.sid))
+            self._outcomes.log(Disowned(subscription.sid))
         elif verdict is AttemptVerdict.RETRY:
             subscription.fresh = True
             self._queue.enqueue(subscription)
@@ -388,7 +388,7 @@ class PublisherProtocol:
         verdict: AttemptVerdict,
     ) -> None:
         reason = result.value if isinstance(result, DeliveryFailure) else f"answered with {result}"
-        self._outcomes.append(
+        self._outcomes.log(
             AttemptFailed(subscription.sid, delivery.seq, delivery.address.url.url, reason)
         )
         if verdict is AttemptVerdict.NEXT_URL:
@@ -396,7 +396,7 @@ class PublisherProtocol:
             subscription.fresh = False
             self._queue.enqueue(subscription)
             return
-        self._outcomes.append(MessageAbandoned(subscription.sid, delivery.seq, reason))
+        self._outcomes.log(MessageAbandoned(subscription.sid, delivery.seq, reason))
         self._settle(subscription)
 
     def _settle(self, subscription: Subscription) -> None:
@@ -451,16 +451,15 @@ class PublisherProtocol:
     def _expire(self, now: float) -> None:
         while (subscription := self._expiry.pop_due(now)) is not None:
             self._move(subscription, PublisherInput.EXPIRED)
-            self._outcomes.append(Expired(subscription.sid))
+            self._outcomes.log(Expired(subscription.sid))
 
     # --- reading ---
 
     def take_outcomes(self) -> list[PublisherOutcome]:
         """What has happened since the last call, in order. Only :class:`.AttemptTimedOut` needs an
-        action: end the connection that carries the delivery."""
-        outcomes = list(self._outcomes)
-        self._outcomes.clear()
-        return outcomes
+        action: end the connection that carries the delivery. Of the others, which are for a log,
+        ``Limits.outcomes`` are kept."""
+        return self._outcomes.take()
 
     @property
     def subscriptions(self) -> Iterable[Subscription]:

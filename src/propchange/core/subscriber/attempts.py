@@ -13,7 +13,7 @@ from propchange.core.subscriber.callback_address import usable_sources
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting
-from propchange.core.subscriber.outcomes import OutcomeQueue
+from propchange.core.subscriber.outcomes import SubscriberOutcomes
 from propchange.core.subscriber.record import Advertised, Convert, FailedAttempt, SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
@@ -48,7 +48,7 @@ class Attempts:
         limits: Limits,
         jitter: Callable[[], float],
         routing: NotifyRouting,
-        outcomes: OutcomeQueue,
+        outcomes: SubscriberOutcomes,
     ) -> None:
         self.policy = policy
         self.limits = limits

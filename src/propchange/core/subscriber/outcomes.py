@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from propchange.core.limits import Limits
 from propchange.core.multicast.reception import (
     MulticastEvent,
     MulticastMissed,
     MulticastRefused,
 )
+from propchange.core.outcomes import OutcomeQueue
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
@@ -21,11 +21,11 @@ __all__ = [
     "MulticastMissed",
     "MulticastRefused",
     "NotifyRefused",
-    "OutcomeQueue",
     "RenewalAnswered",
     "RenewalFailed",
     "SeqUnreliable",
     "SubscriberOutcome",
+    "SubscriberOutcomes",
     "Unreadable",
 ]
 
@@ -121,27 +121,10 @@ def _is_news(before: Cause | None, cause: Cause) -> bool:
     return before is None
 
 
-class OutcomeQueue(list[SubscriberOutcome]):
-    """The outcomes that wait for the runtime, in order.
+class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
+    """The outcomes of a subscriber. Events and status changes are never dropped."""
 
-    Events and status changes are never dropped: the runtime takes them after each input. Of the
-    outcomes that are only for a log, of which a peer can cause any number, ``Limits.outcomes``
-    wait.
-    """
-
-    __slots__ = ("_limit", "logged")
-
-    def __init__(self, limits: Limits) -> None:
-        super().__init__()
-        self._limit = limits.outcomes
-        self.logged = 0
-        """Those among them that are only for a log."""
-
-    def log(self, outcome: SubscriberOutcome) -> None:
-        """Append an outcome that is only for a log; drop it when too many of them wait."""
-        if self.logged < self._limit:
-            self.logged += 1
-            self.append(outcome)
+    __slots__ = ()
 
     def change_status(
         self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0

@@ -20,9 +20,9 @@ from propchange.core.subscriber.events import Cause, SeqVerdict, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
-    OutcomeQueue,
     SeqUnreliable,
     SubscriberOutcome,
+    SubscriberOutcomes,
     Unreadable,
 )
 from propchange.core.subscriber.record import Convert, SubscriptionRecord
@@ -75,7 +75,7 @@ class SubscriberProtocol:
         self._limits = limits
         # A dict for its order.
         self._records: dict[SubscriptionRecord, None] = {}
-        self._outcomes = outcomes = OutcomeQueue(limits)
+        self._outcomes = outcomes = SubscriberOutcomes(limits)
         self._callers = callers
         self._routing = NotifyRouting(policy, limits, new_token, outcomes.log, callers)
         self.multicast = MulticastReception(limits, self._multicast_outcome)
@@ -425,10 +425,7 @@ class SubscriberProtocol:
         """The outcomes since the last call, in order. No event and no status change is ever
         dropped. Of NotifyRefused, ForeignSource, MulticastRefused and Unreadable, which are for a
         log, ``Limits.outcomes`` are kept."""
-        outcomes = self._outcomes[:]
-        self._outcomes.clear()
-        self._outcomes.logged = 0
-        return outcomes
+        return self._outcomes.take()
 
     def facts(self, record: SubscriptionRecord, now: float) -> Facts:
         """The facts about ``record`` that need no connection, for :func:`.diagnose`."""
