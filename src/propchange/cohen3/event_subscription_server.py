@@ -18,6 +18,7 @@ from propchange.cohen3.notification import Subscriber, outbox_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
+    Cancellation,
     NewSubscription,
     PublisherPolicy,
     Renewal,
@@ -100,18 +101,34 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
 
     def receive_request(self, message: Request) -> Response:
         """Judge a SUBSCRIBE or UNSUBSCRIBE."""
-        if message.method == "UNSUBSCRIBE":
-            return self._unsubscribe(message)
-        if message.local is None or message.peer is None:
-            return self.refuse(message, Refusal(412, "the request did not come over TCP", ""))
-        # Cohen3's control point hears events on the port of the devices of the same process.
-        policy = replace(self._policy, own_callback=own_delivery_url() or "")
-        verdict = judge_subscribe(message, policy, self._limits, self._on_link(message.local))
+        verdict = self._judge(message)
+        if isinstance(verdict, Refusal):
+            return self.refuse(message, verdict)
         if isinstance(verdict, NewSubscription):
             return self._subscribe(message, verdict)
+        sid = verdict.sid
+        subscriber = self._find(sid)
+        if subscriber is None:
+            unknown = f"{sid} is not a subscription to this service"
+            return self.refuse(message, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
         if isinstance(verdict, Renewal):
-            return self._renew(message, verdict)
-        return self.refuse(message, verdict)
+            _keep(subscriber, verdict.duration, self._runtime.now())
+            self.debug("%s renewed for %d s", sid, verdict.duration)
+            return subscribe_response(sid, verdict.duration, self._policy, message)
+        del self._table[sid]
+        outbox_of(subscriber, self.reactor).end()
+        self._check_after(self._limits.timer_seconds)
+        self._log("%s cancelled", sid)
+        return unsubscribe_response(self._policy, message)
+
+    def _judge(self, message: Request) -> NewSubscription | Renewal | Cancellation | Refusal:
+        if message.method == "UNSUBSCRIBE":
+            return judge_unsubscribe(message, self._policy)
+        if message.local is None or message.peer is None:
+            return Refusal(412, "the request did not come over TCP", "")
+        # Cohen3's control point hears events on the port of the devices of the same process.
+        policy = replace(self._policy, own_callback=own_delivery_url() or "")
+        return judge_subscribe(message, policy, self._limits, self._on_link(message.local))
 
     def response_sent(self, response: Response) -> None:
         """The answer to a SUBSCRIBE has left: send the initial event."""
@@ -130,7 +147,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         subscriber = Subscriber(sid, verdict, self._policy.uda, self._table)
         _keep(subscriber, verdict.duration, self._runtime.now())
         outbox = outbox_of(subscriber, self.reactor)
-        outbox.hold()
+        outbox.held = True
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500
@@ -154,25 +171,6 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             self.check_subscribers()
         theirs = sum(getattr(s, "peer", None) == address for s in self._table.values())
         return judge_room(address, theirs, len(self._table), self._limits)
-
-    def _renew(self, message: Request, verdict: Renewal) -> Response:
-        subscriber = self._find(verdict.sid)
-        if subscriber is None:
-            return self.refuse(message, _unknown(verdict.sid))
-        _keep(subscriber, verdict.duration, self._runtime.now())
-        self.debug("%s renewed for %d s", verdict.sid, verdict.duration)
-        return subscribe_response(verdict.sid, verdict.duration, self._policy, message)
-
-    def _unsubscribe(self, message: Request) -> Response:
-        verdict = judge_unsubscribe(message, self._policy)
-        if isinstance(verdict, Refusal):
-            return self.refuse(message, verdict)
-        if self._find(verdict.sid) is None:
-            return self.refuse(message, _unknown(verdict.sid))
-        outbox_of(self._table.pop(verdict.sid), self.reactor).end()
-        self._check_after(self._limits.timer_seconds)
-        self._log("%s cancelled", verdict.sid)
-        return unsubscribe_response(self._policy, message)
 
     def _find(self, sid: str) -> MutableMapping[str, Any] | None:
         """The subscriber with that SID, unless its time is up."""
@@ -268,7 +266,3 @@ def _seconds_left(subscriber: MutableMapping[str, Any], now: float) -> float:
         return float(subscriber["created"]) + (duration or _A_DAY) - time.time()
     except (KeyError, TypeError, ValueError):
         return _A_DAY
-
-
-def _unknown(sid: str) -> Refusal:
-    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")

@@ -154,7 +154,8 @@ class Outbox:
         self._subscriber = subscriber
         self._empty = empty
         self._queue: deque[Notification] = deque()  # the first one is under way unless held
-        self._held = False
+        self.held = False
+        """Send nothing until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)."""
         self._over = False
         self._owed = True  # the initial event is sent even when the subscription is over
         self._alarm: Any = None
@@ -191,16 +192,12 @@ class Outbox:
         is owed is sent (UDA 2.0 §4.1.4)."""
         return not self._over or (self._owed and notification.seq == 0)
 
-    def hold(self) -> None:
-        """Send nothing until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)."""
-        self._held = True
-
     def release(self, after: float = 0.0) -> None:
         """Send what is held, after ``after`` seconds."""
         if after > 0:
             self._alarm = self.reactor.callLater(after, self.release)
             return
-        self._held = False
+        self.held = False
         self._proceed()
 
     def end(self, *, owed: bool = True) -> None:
@@ -221,7 +218,7 @@ class Outbox:
         self.end(owed=False)
         for notification in tuple(self._queue):
             notification.fail(_OVER)
-        self._held = False
+        self.held = False
         self._proceed()
         return {address.url.endpoint for address in self.addresses}
 
@@ -231,7 +228,7 @@ class Outbox:
             table.pop(self._subscriber["sid"], None)  # it, or the copy of it that a program keeps
 
     def _proceed(self) -> None:
-        if self._held:
+        if self.held:
             return
         if not self._queue:
             self._empty()
