@@ -111,9 +111,8 @@ class Discovery:
         self._runtime = runtime
         self._protocol = protocol
         self._interfaces = interfaces
-        self._read = (
-            documents.description if off_link_locations else documents.announced_description
-        )
+        announced = documents.announced_description
+        self._read = documents.description if off_link_locations else announced
         self._limits = limits
         self._search = search
         self._tap = tap

@@ -53,11 +53,8 @@ _LOOPBACK = LocalAddress("127.0.0.1", 0, IPv4Network("127.0.0.0/8"), "lo", 0)
 def _choose_clock() -> Callable[[], float]:
     # CLOCK_BOOTTIME is Linux's. On macOS CLOCK_MONOTONIC counts through sleep and
     # time.monotonic() does not; on Windows time.monotonic() does.
-    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
-        clock = getattr(time, name, None)
-        if clock is not None:
-            return functools.partial(time.clock_gettime, clock)
-    return time.monotonic
+    clock = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC", None)
+    return functools.partial(time.clock_gettime, clock) if clock else time.monotonic
 
 
 monotonic: Callable[[], float] = _choose_clock()
@@ -75,14 +72,12 @@ def product(uda: str) -> str:
 def kind_of(name: str, index: int, *, sysfs: Path = Path("/sys/class/net")) -> InterfaceKind:
     """The kind of an interface: by ``sysfs`` on Linux, elsewhere by its name."""
     folder = sysfs / name
+    files = (folder / "ifindex", folder / "iflink", folder / "type")
     try:
-        numbers = [
-            int((folder / file).read_text("ascii")) for file in ("ifindex", "iflink", "type")
-        ]
+        number, other_end, link_type = (int(file.read_text("ascii")) for file in files)
         entries = os.listdir(folder)
     except (OSError, ValueError):
         return interface_kind(name)
-    number, other_end, link_type = numbers
     if number != index:  # /sys shows another network namespace
         return interface_kind(name)
     # The other end of a VLAN or a MACVLAN is its parent, which has an entry "lower_<name>".

@@ -65,7 +65,7 @@ def bind(host: str | None, ports: Sequence[int]) -> list[socket.socket]:
     ]
     if host is not None:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        wanted = list(dict.fromkeys((int(family), address) for family, _, _, _, address in found))
+        wanted = [(int(family), address) for family, _, _, _, address in found]
     taken = OSError()
     for port in ports if any(ports) else [0] * _SAME_PORT_ATTEMPTS:
         try:
