@@ -86,10 +86,9 @@ from propchange.core.subscriber.requests import (
     leads_inside,
     redirect_url,
 )
-from propchange.core.values.container_update_ids import CONTAINERS
 from propchange.core.values.data_types import DataType, data_type
 from propchange.core.values.lastchange import CDS_EVENT, LastChangeFold
-from propchange.core.values.merging import Fold
+from propchange.core.values.merging import CONTAINERS, Fold
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import (
     Delivery,

@@ -13,8 +13,7 @@ from propchange.core.publisher.records import (
     Subscription,
 )
 from propchange.core.publisher.states import PublisherState
-from propchange.core.values.container_update_ids import CONTAINERS
-from propchange.core.values.merging import FoldRule
+from propchange.core.values.merging import CONTAINERS, FoldRule
 from propchange.core.wire.messages import DeliveryAddress, DeliveryURL, Endpoint
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.values.container_update_ids import (
+from propchange.core.values.merging import (
     CONTAINERS,
     ContainerFold,
     format_container_update_ids,

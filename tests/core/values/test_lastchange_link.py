@@ -7,7 +7,6 @@ import pytest
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Event
 from propchange.core.subscriber.record import SubscriptionRecord
-from propchange.core.values.container_update_ids import CONTAINERS
 from propchange.core.values.lastchange import (
     RCS,
     LastChangeEntry,
@@ -15,6 +14,7 @@ from propchange.core.values.lastchange import (
     format_lastchange,
     parse_lastchange,
 )
+from propchange.core.values.merging import CONTAINERS
 from propchange.testing import DELIVER, Fate, Link
 
 
