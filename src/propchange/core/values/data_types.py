@@ -5,7 +5,6 @@ Outgoing values are judged strictly and have one text each; the text of peers is
 
 from __future__ import annotations
 
-import abc
 import base64
 import datetime
 import math
@@ -13,7 +12,8 @@ import operator
 import re
 import reprlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation
 from numbers import Real
 from types import MappingProxyType
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+M = TypeVar("M", datetime.datetime, datetime.time)
 
 IntegerName = Literal["ui1", "ui2", "ui4", "ui8", "i1", "i2", "i4", "i8", "int"]
 FloatName = Literal["r4", "r8", "number", "float"]
@@ -67,35 +68,47 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} of thousands of digits"
 
 
-class DataType(abc.ABC, Generic[T]):
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class DataType(Generic[T]):
     """One data type (UDA 2.0 §2.5). Get one by :func:`data_type`; all are in :data:`DATA_TYPES`.
 
     ``name`` is its name in a service description and ``python_type`` the type of its values.
     ``takes`` describes the values in words. ``zero`` is the default value of a variable.
-    ``numeric``: ranges, steps and minimum deltas apply. ``minimum`` and ``maximum`` are then the
-    bounds of the type, None for a type without bounds.
+    ``minimum`` and ``maximum`` are the bounds of a numeric type, None for a type without bounds.
+
+    ``convert`` is :meth:`check` with errors that have no message, and may raise ArithmeticError
+    too. ``write`` is :meth:`format` without the check. ``read`` reads a text without the check.
     """
 
-    numeric: bool = False
+    name: str
+    python_type: type[T]
+    takes: str
+    zero: T
+    convert: Callable[[object], T]
+    write: Callable[[T], str]
+    read: Callable[[str], T]
     minimum: T | None = None
     maximum: T | None = None
-
-    def __init__(self, name: str, python_type: type[T], takes: str, zero: T) -> None:
-        self.name = name
-        self.python_type = python_type
-        self.takes = takes
-        self.zero = zero
 
     def __repr__(self) -> str:
         return f"<DataType {self.name}>"
 
-    @abc.abstractmethod
-    def check(self, value: object) -> T:
+    @property
+    def numeric(self) -> bool:
+        """Whether ranges, steps and minimum deltas apply."""
+        return self.python_type in (int, float, Decimal)
+
+    def check(self, value: object, prefix: str = "") -> T:
         """Convert ``value`` to an exact ``python_type``, for :meth:`format`.
 
         Raises TypeError for a value of another kind, ValueError for a value that cannot be sent as
-        this type. The message has the value and the values that the type takes.
+        this type. The message is ``prefix``, the value and the values that the type takes.
         """
+        try:
+            return self.convert(value)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{prefix}{shown(value)} does not fit {self.name}, which takes {self.takes}")
 
     def format(self, value: T) -> str:
         """The text of ``value`` on the wire, without XML escapes. Equal values have equal texts.
@@ -106,380 +119,280 @@ class DataType(abc.ABC, Generic[T]):
         """The value of a peer's ``text``, read leniently. Raises ValueError for a text that is no
         value of this type."""
         try:
-            return self.check(self._read(text))
-        except (ValueError, ArithmeticError):
+            return self.convert(self.read(text))
+        except (ValueError, ArithmeticError, LookupError):
             raise ValueError(
                 f"the text {shown(text)} does not fit {self.name}, which takes {self.takes}"
             ) from None
 
-    @abc.abstractmethod
-    def write(self, value: T) -> str:
-        """The text of a value that :meth:`check` has given: :meth:`format` without the check."""
 
-    @abc.abstractmethod
-    def _read(self, text: str) -> T: ...
-
-    def _misfit(self, value: object) -> str:
-        return f"{shown(value)} does not fit {self.name}, which takes {self.takes}"
+def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    match = pattern.fullmatch(text)
+    if match is None:
+        raise ValueError
+    return match
 
 
-class _Integer(DataType[int]):
-    numeric = True
+def _only(kind: type[T], but: type | tuple[()] = ()) -> Callable[[object], T]:
+    def convert(value: object) -> T:
+        if not isinstance(value, kind) or isinstance(value, but):
+            raise TypeError
+        return value
 
-    # Peers write signs, leading zeros and, from floats, a fraction of nothing.
-    _text = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
+    return convert
 
-    def __init__(self, name: str, minimum: int, maximum: int) -> None:
-        super().__init__(name, int, f"an int from {minimum} to {maximum}", 0)
-        self.minimum = minimum
-        self.maximum = maximum
-        self._lowest = minimum
-        self._highest = maximum
 
-    def check(self, value: object) -> int:
-        if type(value) is int:
-            checked = value
-        elif isinstance(value, bool) or not hasattr(type(value), "__index__"):
-            raise TypeError(self._misfit(value))
-        else:
-            checked = operator.index(value)  # type: ignore[arg-type]  # it has __index__
-        if not self._lowest <= checked <= self._highest:
-            raise ValueError(self._misfit(value))
-        return checked
+# --- numbers ---
 
-    def write(self, value: int) -> str:
-        return str(value)
+# Peers write signs, leading zeros and, from floats, a fraction of nothing.
+_INTEGER = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
+_DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 
-    def _read(self, text: str) -> int:
-        match = self._text.fullmatch(text)
-        if match is None:
+# The program's own decimal context must not round or trap here.
+_FIXED_CONTEXT = Context(prec=40, traps=[InvalidOperation])
+
+
+def _integer(name: str, lowest: int, highest: int, *, bounded: bool = True) -> DataType[int]:
+    def convert(value: object) -> int:
+        if type(value) is not int:
+            if isinstance(value, bool):
+                raise TypeError
+            value = operator.index(value)  # type: ignore[arg-type]  # or it raises TypeError
+        if not lowest <= value <= highest:
             raise ValueError
-        return int(match[1])
+        return value
+
+    return DataType(
+        name,
+        int,
+        f"an int from {lowest} to {highest}" if bounded else "an int",
+        0,
+        convert,
+        str,
+        lambda text: int(_matched(_INTEGER, text)[1]),
+        lowest if bounded else None,
+        highest if bounded else None,
+    )
 
 
-class _UnboundedInteger(_Integer):
-    def __init__(self) -> None:
-        # UDA names no bound. Python reads and writes up to 4,300 digits: a larger value must fail
-        # here, not when it is sent.
-        super().__init__("int", -(10**1000) + 1, 10**1000 - 1)
-        self.minimum = self.maximum = None
-        self.takes = "an int"
-
-
-class _Float(DataType[float]):
-    numeric = True
-
-    _text = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
-
-    def __init__(self, name: str, smallest: float, largest: float) -> None:
-        super().__init__(
-            name, float, f"a finite float or int from {-largest!r} to {largest!r}", 0.0
-        )
-        self.minimum = -largest
-        self.maximum = largest
-        self._smallest = smallest
-        self._largest = largest
-
-    def check(self, value: object) -> float:
+def _float(
+    name: str, smallest: float = math.ulp(0.0), largest: float = math.nextafter(math.inf, 0)
+) -> DataType[float]:
+    def convert(value: object) -> float:
         if type(value) is not float and (
             isinstance(value, bool) or not isinstance(value, Real | Decimal)
         ):
-            raise TypeError(self._misfit(value))
-        try:
-            checked = float(value)
-        except (OverflowError, ValueError):
-            raise ValueError(self._misfit(value)) from None
+            raise TypeError
+        checked = float(value)
         magnitude = abs(checked)
-        if magnitude < self._smallest:
+        if magnitude < smallest:
             # Also -0.0: equal values must have equal texts.
             return 0.0
-        if not magnitude <= self._largest:  # NaN too
-            raise ValueError(self._misfit(value))
+        if not magnitude <= largest:  # NaN too
+            raise ValueError
         return checked
 
-    def write(self, value: float) -> str:
+    return DataType(
+        name,
+        float,
+        f"a finite float or int from {-largest!r} to {largest!r}",
+        0.0,
+        convert,
         # UDA 2.0 §2.5 separates the exponent by a capital E.
-        return repr(value).upper()
-
-    def _read(self, text: str) -> float:
-        if self._text.fullmatch(text) is None:
-            raise ValueError
-        return float(text)
-
-
-class _Fixed(DataType[Decimal]):
-    numeric = True
-
-    # The program's own decimal context must not round or trap here.
-    _context = Context(prec=40, traps=[InvalidOperation])
-    _quantum = Decimal("0.0001")
-
-    def __init__(self, name: str) -> None:
-        takes = "a Decimal or an int of at most 14 digits before the point and 4 after it"
-        super().__init__(name, Decimal, takes, Decimal(0))
-        self.minimum = Decimal("-99999999999999.9999")
-        self.maximum = Decimal("99999999999999.9999")
-
-    def check(self, value: object) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, Decimal | int):
-            raise TypeError(self._misfit(value))
-        decimal = Decimal(value)
-        if not decimal.is_finite() or decimal.copy_abs() >= 10**14:
-            raise ValueError(self._misfit(value))
-        fixed = decimal.quantize(self._quantum, context=self._context)
-        if fixed != decimal:
-            raise ValueError(self._misfit(value))
-        return Decimal(self.write(fixed))
-
-    def write(self, value: Decimal) -> str:
-        if not value:
-            return "0"
-        text = format(value, "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
-
-    def _read(self, text: str) -> Decimal:
-        if _Float._text.fullmatch(text) is None:
-            raise ValueError
-        decimal = Decimal(text.strip())
-        if decimal.copy_abs() >= 10**14:
-            raise ValueError
-        return decimal.quantize(self._quantum, context=self._context)
-
-
-class _String(DataType[str]):
-    def __init__(
-        self,
-        name: str = "string",
-        takes: str = "a str of characters that XML 1.0 can carry",
-        zero: str = "",
-    ) -> None:
-        super().__init__(name, str, takes, zero)
-
-    def check(self, value: object) -> str:
-        if not isinstance(value, str):
-            raise TypeError(self._misfit(value))
-        if FORBIDDEN.search(value) is not None:
-            raise ValueError(self._misfit(value))
-        return str.__str__(value)
-
-    def write(self, value: str) -> str:
-        return value
-
-    def _read(self, text: str) -> str:
-        return text
-
-
-class _Char(_String):
-    def __init__(self) -> None:
-        super().__init__("char", "a str of one character that XML 1.0 can carry", " ")
-
-    def check(self, value: object) -> str:
-        checked = super().check(value)
-        if len(checked) != 1:
-            raise ValueError(self._misfit(value))
-        return checked
-
-    def _read(self, text: str) -> str:
-        return text if len(text) == 1 else text.strip()
-
-
-class _URI(_String):
-    _white = re.compile(r"\s")
-
-    def __init__(self) -> None:
-        super().__init__("uri", "a str without white space or control characters")
-
-    def check(self, value: object) -> str:
-        checked = super().check(value)
-        if self._white.search(checked) is not None:
-            raise ValueError(self._misfit(value))
-        return checked
-
-    def _read(self, text: str) -> str:
-        return text.strip()
-
-
-class _Boolean(DataType[bool]):
-    # UDA 2.0 §2.5: the words are deprecated, may not be sent and are to be understood.
-    _texts: Mapping[str, bool] = MappingProxyType(
-        {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        lambda value: repr(value).upper(),
+        lambda text: float(_matched(_DECIMAL, text)[0]),
+        -largest,
+        largest,
     )
 
-    def __init__(self) -> None:
-        super().__init__("boolean", bool, "True or False", False)
 
-    def check(self, value: object) -> bool:
-        if not isinstance(value, bool):
-            raise TypeError(self._misfit(value))
-        return value
+def _four_places(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.0001"), context=_FIXED_CONTEXT)
 
-    def write(self, value: bool) -> str:
-        return "1" if value else "0"
 
-    def _read(self, text: str) -> bool:
-        value = self._texts.get(text.strip().lower())
-        if value is None:
+def _convert_fixed(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+        raise TypeError
+    decimal = Decimal(value)
+    if not decimal.is_finite() or decimal.copy_abs() >= 10**14:
+        raise ValueError
+    fixed = _four_places(decimal)
+    if fixed != decimal:
+        raise ValueError
+    return Decimal(_write_fixed(fixed))
+
+
+def _write_fixed(value: Decimal) -> str:
+    text = format(value, "f") if value else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+# --- text, dates, bytes ---
+
+
+def _text(misfit: re.Pattern[str]) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if not isinstance(value, str):
+            raise TypeError
+        if misfit.search(value) is not None:
             raise ValueError
+        return str.__str__(value)
+
+    return convert
+
+
+def _clock(name: str, kind: type[M], zero: M, zone: str = "") -> DataType[M]:
+    """A type of times. ``zone`` describes the time zones that it takes, empty for none."""
+
+    def convert(value: object) -> M:
+        if not isinstance(value, kind):
+            raise TypeError
+        if value.tzinfo is not None:
+            offset = value.utcoffset()
+            if not zone or offset is None or offset % datetime.timedelta(minutes=1):
+                raise ValueError
         return value
 
-
-class _Date(DataType[datetime.date]):
-    def __init__(self) -> None:
-        super().__init__("date", datetime.date, "a datetime.date", datetime.date(1970, 1, 1))
-
-    def check(self, value: object) -> datetime.date:
-        # A datetime is a date to Python; its time would be lost without a word.
-        if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
-            raise TypeError(self._misfit(value))
-        return value
-
-    def write(self, value: datetime.date) -> str:
-        return datetime.date.isoformat(value)
-
-    def _read(self, text: str) -> datetime.date:
-        return datetime.date.fromisoformat(text.strip())
+    return DataType(
+        name,
+        kind,
+        f"a datetime.{kind.__name__} {zone or 'without a time zone'}",
+        zero,
+        convert,
+        kind.isoformat,
+        # Some devices write the hour with one digit.
+        lambda text: kind.fromisoformat(re.sub("^([0-9]):", r"0\1:", text.strip())),
+    )
 
 
-def _zone_fits(value: datetime.datetime | datetime.time, zoned: bool) -> bool:
-    """Whether the text of ``value`` can say its time zone, or lack thereof."""
-    if value.tzinfo is None:
-        return True
-    offset = value.utcoffset()
-    return zoned and offset is not None and not offset % datetime.timedelta(minutes=1)
+def _convert_bytes(value: object) -> bytes:
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError
+    return bytes(value)
 
 
-class _DateTime(DataType[datetime.datetime]):
-    def __init__(self, name: str, *, zoned: bool) -> None:
-        zone = "with or without a time zone of whole minutes" if zoned else "without a time zone"
-        zero = datetime.datetime.combine(datetime.date(1970, 1, 1), datetime.time())
-        super().__init__(name, datetime.datetime, f"a datetime.datetime {zone}", zero)
-        self._zoned = zoned
-
-    def check(self, value: object) -> datetime.datetime:
-        if not isinstance(value, datetime.datetime):
-            raise TypeError(self._misfit(value))
-        if not _zone_fits(value, self._zoned):
-            raise ValueError(self._misfit(value))
-        return value
-
-    def write(self, value: datetime.datetime) -> str:
-        return datetime.datetime.isoformat(value)
-
-    def _read(self, text: str) -> datetime.datetime:
-        return datetime.datetime.fromisoformat(text.strip())
+def _read_base64(text: str) -> bytes:
+    # Broken into lines as in MIME, and without its padding, it is still clear.
+    digits = "".join(text.split())
+    return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
 
 
-class _Time(DataType[datetime.time]):
-    _short_hour = re.compile(r"[0-9]:")
-
-    def __init__(self, name: str, *, zoned: bool) -> None:
-        zone = "with or without a fixed UTC offset" if zoned else "without a time zone"
-        super().__init__(name, datetime.time, f"a datetime.time {zone}", datetime.time())
-        self._zoned = zoned
-
-    def check(self, value: object) -> datetime.time:
-        if not isinstance(value, datetime.time):
-            raise TypeError(self._misfit(value))
-        if not _zone_fits(value, self._zoned):
-            raise ValueError(self._misfit(value))
-        return value
-
-    def write(self, value: datetime.time) -> str:
-        return datetime.time.isoformat(value)
-
-    def _read(self, text: str) -> datetime.time:
-        text = text.strip()
-        if self._short_hour.match(text) is not None:
-            text = "0" + text
-        return datetime.time.fromisoformat(text)
+_UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}")
 
 
-class _Binary(DataType[bytes]):
-    def __init__(self, name: str) -> None:
-        super().__init__(name, bytes, "bytes", b"")
-
-    def check(self, value: object) -> bytes:
-        if not isinstance(value, bytes | bytearray | memoryview):
-            raise TypeError(self._misfit(value))
-        return bytes(value)
+def _read_uuid(text: str) -> uuid.UUID:
+    digits = text.strip().lower().removeprefix("urn:").removeprefix("uuid:").strip("{}")
+    return uuid.UUID(_matched(_UUID, digits)[0])
 
 
-class _Base64(_Binary):
-    def write(self, value: bytes) -> str:
-        return base64.b64encode(value).decode("ascii")
-
-    def _read(self, text: str) -> bytes:
-        # Broken into lines as in MIME, and without its padding, it is still clear.
-        digits = "".join(text.split())
-        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+def _convert_uuid(value: object) -> uuid.UUID:
+    if isinstance(value, str):
+        return _read_uuid(value)
+    if not isinstance(value, uuid.UUID):
+        raise TypeError
+    return value
 
 
-class _Hex(_Binary):
-    def write(self, value: bytes) -> str:
-        return value.hex().upper()
+# UDA 2.0 §2.5: the words are deprecated, may not be sent and are to be understood.
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
-    def _read(self, text: str) -> bytes:
-        return bytes.fromhex(text)
-
-
-class _UUID(DataType[uuid.UUID]):
-    _text = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}")
-
-    def __init__(self) -> None:
-        super().__init__("uuid", uuid.UUID, "a uuid.UUID, or its text", uuid.UUID(int=0))
-
-    def check(self, value: object) -> uuid.UUID:
-        if isinstance(value, str):
-            try:
-                return self._read(value)
-            except ValueError:
-                raise ValueError(self._misfit(value)) from None
-        if not isinstance(value, uuid.UUID):
-            raise TypeError(self._misfit(value))
-        return value
-
-    def write(self, value: uuid.UUID) -> str:
-        return str(value)
-
-    def _read(self, text: str) -> uuid.UUID:
-        digits = text.strip().lower().removeprefix("urn:").removeprefix("uuid:").strip("{}")
-        if self._text.fullmatch(digits) is None:
-            raise ValueError
-        return uuid.UUID(digits)
-
-
-def _integers() -> list[DataType[int]]:
-    types: list[DataType[int]] = []
-    for size in (1, 2, 4, 8):
-        types.append(_Integer(f"ui{size}", 0, 256**size - 1))
-        types.append(_Integer(f"i{size}", -(256**size) // 2, 256**size // 2 - 1))
-    return types
-
-
-_LARGEST_DOUBLE = math.nextafter(math.inf, 0)
-_SMALLEST_DOUBLE = math.ulp(0.0)
+_MOMENT = datetime.datetime.combine(datetime.date(1970, 1, 1), datetime.time.min)
 
 _ALL: tuple[DataType[Any], ...] = (
-    *_integers(),
-    _UnboundedInteger(),
+    *(_integer(f"ui{size}", 0, 256**size - 1) for size in (1, 2, 4, 8)),
+    *(_integer(f"i{size}", -(256**size) // 2, 256**size // 2 - 1) for size in (1, 2, 4, 8)),
+    # UDA names no bound. Python reads and writes up to 4,300 digits: a larger value must fail
+    # when it is checked, not when it is sent.
+    _integer("int", -(10**1000) + 1, 10**1000 - 1, bounded=False),
     # The bounds that UDA 2.0 §2.5 prints. What is nearer to zero than r4 can say is zero.
-    _Float("r4", 1.17549435e-38, 3.40282347e38),
-    _Float("r8", _SMALLEST_DOUBLE, _LARGEST_DOUBLE),
-    _Float("number", _SMALLEST_DOUBLE, _LARGEST_DOUBLE),
-    _Float("float", _SMALLEST_DOUBLE, _LARGEST_DOUBLE),
-    _Fixed("fixed.14.4"),
-    _Char(),
-    _String(),
-    _Date(),
-    _DateTime("dateTime", zoned=False),
-    _DateTime("dateTime.tz", zoned=True),
-    _Time("time", zoned=False),
-    _Time("time.tz", zoned=True),
-    _Boolean(),
-    _Base64("bin.base64"),
-    _Hex("bin.hex"),
-    _URI(),
-    _UUID(),
+    _float("r4", 1.17549435e-38, 3.40282347e38),
+    _float("r8"),
+    _float("number"),
+    _float("float"),
+    DataType(
+        "fixed.14.4",
+        Decimal,
+        "a Decimal or an int of at most 14 digits before the point and 4 after it",
+        Decimal(0),
+        _convert_fixed,
+        _write_fixed,
+        lambda text: _four_places(Decimal(_matched(_DECIMAL, text)[0])),
+        Decimal("-99999999999999.9999"),
+        Decimal("99999999999999.9999"),
+    ),
+    DataType(
+        "char",
+        str,
+        "a str of one character that XML 1.0 can carry",
+        " ",
+        _text(re.compile(rf"{FORBIDDEN.pattern}|..|\A\Z", re.DOTALL)),
+        str,
+        lambda text: text if len(text) == 1 else text.strip(),
+    ),
+    DataType(
+        "string", str, "a str of characters that XML 1.0 can carry", "", _text(FORBIDDEN), str, str
+    ),
+    DataType(
+        "date",
+        datetime.date,
+        "a datetime.date",
+        datetime.date(1970, 1, 1),
+        # A datetime is a date to Python; its time would be lost without a word.
+        _only(datetime.date, but=datetime.datetime),
+        datetime.date.isoformat,
+        lambda text: datetime.date.fromisoformat(text.strip()),
+    ),
+    _clock("dateTime", datetime.datetime, _MOMENT),
+    _clock(
+        "dateTime.tz", datetime.datetime, _MOMENT, "with or without a time zone of whole minutes"
+    ),
+    _clock("time", datetime.time, datetime.time.min),
+    _clock("time.tz", datetime.time, datetime.time.min, "with or without a fixed UTC offset"),
+    DataType(
+        "boolean",
+        bool,
+        "True or False",
+        False,
+        _only(bool),
+        lambda value: "1" if value else "0",
+        lambda text: _BOOLEANS[text.strip().lower()],
+    ),
+    DataType(
+        "bin.base64",
+        bytes,
+        "bytes",
+        b"",
+        _convert_bytes,
+        lambda value: base64.b64encode(value).decode("ascii"),
+        _read_base64,
+    ),
+    DataType(
+        "bin.hex",
+        bytes,
+        "bytes",
+        b"",
+        _convert_bytes,
+        lambda value: value.hex().upper(),
+        bytes.fromhex,
+    ),
+    DataType(
+        "uri",
+        str,
+        "a str without white space or control characters",
+        "",
+        _text(re.compile(rf"{FORBIDDEN.pattern}|\s")),
+        str,
+        str.strip,
+    ),
+    DataType(
+        "uuid",
+        uuid.UUID,
+        "a uuid.UUID, or its text",
+        uuid.UUID(int=0),
+        _convert_uuid,
+        str,
+        _read_uuid,
+    ),
 )
 
 DATA_TYPES: Mapping[str, DataType[Any]] = MappingProxyType({known.name: known for known in _ALL})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
-import uuid
 from collections.abc import Callable, Iterable
+from datetime import date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from uuid import UUID
 
 from propchange.core.values.data_types import (
     BinaryName,
@@ -26,9 +26,7 @@ from propchange.core.values.data_types import (
     UUIDName,
     shown,
 )
-from propchange.core.values.data_types import (
-    data_type as data_type_named,
-)
+from propchange.core.values.data_types import data_type as data_type_named
 
 __all__ = [
     "GENERAL",
@@ -162,6 +160,7 @@ class StateVariable(Generic[T]):
 
     __slots__ = (
         "_constrained",
+        "_convert",
         "_says_eventing",
         "allowed",
         "channel",
@@ -183,67 +182,50 @@ class StateVariable(Generic[T]):
     def __init__(
         self: StateVariable[int], data_type: IntegerName, **options: Unpack[NumericOptions[int]]
     ) -> None: ...
-
     @overload
     def __init__(
         self: StateVariable[float], data_type: FloatName, **options: Unpack[NumericOptions[float]]
     ) -> None: ...
-
     @overload
     def __init__(
         self: StateVariable[Decimal],
         data_type: FixedName,
         **options: Unpack[NumericOptions[Decimal | int]],
     ) -> None: ...
-
     @overload
     def __init__(
         self: StateVariable[str], data_type: StringName, **options: Unpack[StringOptions]
     ) -> None: ...
-
     @overload
     def __init__(
         self: StateVariable[str], data_type: TextName, **options: Unpack[InitialOptions[str]]
     ) -> None: ...
-
     @overload
     def __init__(
         self: StateVariable[bool], data_type: BooleanName, **options: Unpack[InitialOptions[bool]]
     ) -> None: ...
-
     @overload
     def __init__(
         self: StateVariable[bytes], data_type: BinaryName, **options: Unpack[InitialOptions[bytes]]
     ) -> None: ...
-
     @overload
     def __init__(
-        self: StateVariable[datetime.date],
-        data_type: DateName,
-        **options: Unpack[InitialOptions[datetime.date]],
+        self: StateVariable[date], data_type: DateName, **options: Unpack[InitialOptions[date]]
     ) -> None: ...
-
     @overload
     def __init__(
-        self: StateVariable[datetime.datetime],
+        self: StateVariable[datetime],
         data_type: DateTimeName,
-        **options: Unpack[InitialOptions[datetime.datetime]],
+        **options: Unpack[InitialOptions[datetime]],
     ) -> None: ...
-
     @overload
     def __init__(
-        self: StateVariable[datetime.time],
-        data_type: TimeName,
-        **options: Unpack[InitialOptions[datetime.time]],
+        self: StateVariable[time], data_type: TimeName, **options: Unpack[InitialOptions[time]]
     ) -> None: ...
-
     @overload
     def __init__(
-        self: StateVariable[uuid.UUID],
-        data_type: UUIDName,
-        **options: Unpack[InitialOptions[uuid.UUID]],
+        self: StateVariable[UUID], data_type: UUIDName, **options: Unpack[InitialOptions[UUID]]
     ) -> None: ...
-
     def __init__(
         self,
         data_type: str,
@@ -265,22 +247,22 @@ class StateVariable(Generic[T]):
         self.name: str = name or ""
         """The name on the wire. Empty until the class attribute is defined, without ``name=``."""
         self.data_type: DataType[T] = data_type_named(data_type)
+        self._convert = self.data_type.convert
         self._says_eventing = evented is not None
         self.evented: bool | Literal["LastChange"] = True if evented is None else evented
         self.multicast = multicast
         self.level: str = GENERAL if level is None else level
         self.merge = merge
         self.channel = channel
+        self._constrained = False
         self.minimum: T | None = self._option("minimum", minimum)
         self.maximum: T | None = self._option("maximum", maximum)
         self.step: T | None = self._option("step", step, positive=True)
         self.minimum_delta: T | None = self._option("minimum_delta", minimum_delta, positive=True)
-        self.allowed = self._allowed_values(allowed)
-        self._constrained = any(
-            each is not None for each in (self.minimum, self.maximum, self.step, self.allowed)
-        )
+        self.allowed: tuple[T, ...] | None = self._allowed_values(allowed)
         self.minimum_interval = self._seconds(minimum_interval)
         self._check_options()
+        self._constrained = not (minimum is maximum is step is allowed is None)
         self.initial: T = self._first_value(initial)
 
     @classmethod
@@ -291,7 +273,7 @@ class StateVariable(Generic[T]):
         return make(data_type, **options)
 
     def __repr__(self) -> str:
-        return f"<StateVariable {self._called()} {self.data_type.name}>"
+        return f"<StateVariable {self._called} {self.data_type.name}>"
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         if not self.name:
@@ -299,10 +281,8 @@ class StateVariable(Generic[T]):
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
-
     @overload
     def __get__(self, instance: HasVariables, owner: type) -> T: ...
-
     def __get__(self, instance: HasVariables | None, owner: type) -> Self | T:
         if instance is None:
             return self
@@ -342,13 +322,12 @@ class StateVariable(Generic[T]):
         the value and the allowed values.
         """
         try:
-            checked = self.data_type.check(value)
-        except (TypeError, ValueError) as error:
-            raise self._misfit(option, error) from None
+            checked = self._convert(value)
+        except (TypeError, ValueError, ArithmeticError):
+            # It raises again, with the message.
+            return self.data_type.check(value, f"{self._called}: {option}")
         if self._constrained and not self._fits(checked):
-            raise ValueError(
-                f"{self._called()}: {option}{shown(value)} is not allowed, only {self._allowance()}"
-            )
+            raise self._error(f"{option}{shown(value)} is not allowed, only {self._allowance()}")
         return checked
 
     def format(self, value: T) -> str:
@@ -366,109 +345,85 @@ class StateVariable(Generic[T]):
         try:
             return self.data_type.parse(text)
         except ValueError as error:
-            raise ValueError(f"{self._called()}: {error}") from None
+            raise self._error(str(error)) from None
 
+    @property
     def _called(self) -> str:
         return self.name or "a state variable"
+
+    def _error(self, problem: str, kind: type[Exception] = ValueError) -> Exception:
+        return kind(f"{self._called}: {problem}")
 
     def _option(self, option: str, value: object, *, positive: bool = False) -> T | None:
         if value is None:
             return None
         if not self.data_type.numeric:
-            raise ValueError(
-                f"{self._called()}: {option} is for numeric data types, not {self.data_type.name}"
-            )
-        checked = self._typed(f"{option}: ", value)
-        if positive and not _number(checked) > 0:
-            raise ValueError(f"{self._called()}: {option} is more than 0, not {shown(value)}")
-        return checked
-
-    def _typed(self, option: str, value: object) -> T:
-        try:
-            return self.data_type.check(value)
-        except (TypeError, ValueError) as error:
-            raise self._misfit(option, error) from None
-
-    def _misfit(self, option: str, error: TypeError | ValueError) -> TypeError | ValueError:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        return kind(f"{self._called()}: {option}{error}")
+            raise self._error(f"{option} is for numeric data types, not {self.data_type.name}")
+        checked: Any = self.check(value, f"{option}: ")
+        if positive and not checked > 0:
+            raise self._error(f"{option} is more than 0, not {shown(value)}")
+        return checked  # type: ignore[no-any-return]  # compared as a number
 
     def _allowed_values(self, allowed: Iterable[str] | None) -> tuple[T, ...] | None:
         if allowed is None:
             return None
         if self.data_type.name != "string":
-            raise ValueError(
-                f"{self._called()}: allowed is for the data type string, not {self.data_type.name}"
-            )
+            raise self._error(f"allowed is for the data type string, not {self.data_type.name}")
         if isinstance(allowed, str):
-            raise TypeError(f"{self._called()}: allowed is a list of str, not {shown(allowed)}")
-        values = tuple(dict.fromkeys(self._typed("allowed: ", value) for value in allowed))
+            raise self._error(f"allowed is a list of str, not {shown(allowed)}", TypeError)
+        values = tuple(dict.fromkeys(self.check(value, "allowed: ") for value in allowed))
         if not values:
-            raise ValueError(f"{self._called()}: allowed has no value at all")
+            raise self._error("allowed has no value at all")
         return values
 
     def _seconds(self, interval: object) -> float | None:
         if interval is None:
             return None
         if isinstance(interval, bool) or not isinstance(interval, int | float):
-            raise TypeError(
-                f"{self._called()}: minimum_interval is in seconds, not {shown(interval)}"
-            )
+            raise self._error(f"minimum_interval is in seconds, not {shown(interval)}", TypeError)
         if not 0 < interval < math.inf:
-            raise ValueError(
-                f"{self._called()}: minimum_interval is a finite number of seconds above 0, "
-                f"not {shown(interval)}"
+            raise self._error(
+                f"minimum_interval is a finite number of seconds above 0, not {shown(interval)}"
             )
         return float(interval)
 
     def _check_options(self) -> None:
-        if not isinstance(self.evented, bool) and self.evented != "LastChange":
-            raise ValueError(
-                f"{self._called()}: evented is True, False or 'LastChange', "
-                f"not {shown(self.evented)}"
-            )
+        evented, channel, level = self.evented, self.channel, self.level
+        if not isinstance(evented, bool) and evented != "LastChange":
+            raise self._error(f"evented is True, False or 'LastChange', not {shown(evented)}")
         if not (self.minimum_interval is self.minimum_delta is None):
-            if self.evented is False:
-                raise ValueError(
-                    f"{self._called()}: it is not evented, so nothing can be moderated"
-                )
-            if self.evented == "LastChange":
-                raise ValueError(
-                    f"{self._called()}: LastChange is moderated as a whole: declare "
+            if evented is False:
+                raise self._error("it is not evented, so nothing can be moderated")
+            if evented == "LastChange":
+                raise self._error(
+                    "LastChange is moderated as a whole: declare "
                     "last_change = StateVariable('string', minimum_interval=…) instead"
                 )
-        if self.channel is not None:
-            if not isinstance(self.channel, str):
-                raise TypeError(f"{self._called()}: a channel is a str, not {shown(self.channel)}")
-            if self.evented != "LastChange":
-                raise ValueError(f"{self._called()}: channels are for evented='LastChange'")
-            if not self.channel:
-                raise ValueError(f"{self._called()}: a channel has a name, Master as a rule")
+        if channel is not None:
+            if not isinstance(channel, str):
+                raise self._error(f"a channel is a str, not {shown(channel)}", TypeError)
+            if evented != "LastChange":
+                raise self._error("channels are for evented='LastChange'")
+            if not channel:
+                raise self._error("a channel has a name, Master as a rule")
         if not isinstance(self.multicast, bool):
-            raise TypeError(
-                f"{self._called()}: multicast is True or False, not {shown(self.multicast)}"
-            )
+            raise self._error(f"multicast is True or False, not {shown(self.multicast)}", TypeError)
         if self.multicast and self.evented is not True:
             # What goes out by multicast goes out by unicast too (UDA 2.0 §2.5).
-            raise ValueError(f"{self._called()}: multicast is for variables with evented=True")
-        if (
-            self.minimum is not None
-            and self.maximum is not None
-            and _number(self.minimum) > _number(self.maximum)
-        ):
-            raise ValueError(
-                f"{self._called()}: the minimum {self.minimum} is above the maximum {self.maximum}"
-            )
-        if not isinstance(self.level, str):
-            raise TypeError(f"{self._called()}: a level is a str, not {shown(self.level)}")
+            raise self._error("multicast is for variables with evented=True")
+        lowest: Any = self.minimum
+        if not (lowest is None or self.maximum is None or lowest <= self.maximum):
+            raise self._error(f"the minimum {lowest} is above the maximum {self.maximum}")
+        if not isinstance(level, str):
+            raise self._error(f"a level is a str, not {shown(level)}", TypeError)
         try:
-            check_level(self.level)
+            check_level(level)
         except ValueError as error:
-            raise ValueError(f"{self._called()}: {error}") from None
-        if self.level != GENERAL and not self.multicast:
-            raise ValueError(f"{self._called()}: a level is for variables with multicast=True")
+            raise self._error(str(error)) from None
+        if level != GENERAL and not self.multicast:
+            raise self._error("a level is for variables with multicast=True")
         if self.merge is not None and not callable(self.merge):
-            raise TypeError(f"{self._called()}: merge is a function, not {shown(self.merge)}")
+            raise self._error(f"merge is a function, not {shown(self.merge)}", TypeError)
 
     def _first_value(self, initial: object) -> T:
         if initial is not None:
@@ -477,47 +432,33 @@ class StateVariable(Generic[T]):
         for candidate in candidates:
             if candidate is not None and self._fits(candidate):
                 return candidate
-        raise ValueError(f"{self._called()}: say initial=, only {self._allowance()}")
+        raise self._error(f"say initial=, only {self._allowance()}")
 
-    def _fits(self, value: T) -> bool:
-        return self._listed(value) and self._in_range(value) and self._on_step(value)
-
-    def _listed(self, value: T) -> bool:
-        return self.allowed is None or value in self.allowed
-
-    def _in_range(self, value: T) -> bool:
-        return (self.minimum is None or _number(self.minimum) <= _number(value)) and (
-            self.maximum is None or _number(value) <= _number(self.maximum)
-        )
-
-    def _on_step(self, value: T) -> bool:
-        if self.step is None:
+    def _fits(self, value: Any) -> bool:
+        lowest: Any = self.minimum
+        highest: Any = self.maximum
+        step: Any = self.step
+        if (
+            (self.allowed is not None and value not in self.allowed)
+            or (lowest is not None and value < lowest)
+            or (highest is not None and value > highest)
+        ):
+            return False
+        if step is None:
             return True
-        step, above, base = _number(self.step), _number(value), _number(self._base())
+        base: Any = self.data_type.zero if lowest is None else lowest
         if isinstance(step, int):
-            return not (above - base) % step
+            return not (value - base) % step
         # Exact, whatever the program's decimal context is.
         step = Fraction(step)
-        above = Fraction(above) - Fraction(base)
+        above = Fraction(value) - Fraction(base)
         off = abs(above - round(above / step) * step)
         return bool(off <= step / 1000 if self.data_type.python_type is float else not off)
-
-    def _base(self) -> T:
-        return self.data_type.zero if self.minimum is None else self.minimum
 
     def _allowance(self) -> str:
         if self.allowed is not None:
             return " or ".join(map(repr, self.allowed))
-        words = "values"
-        if self.minimum is not None:
-            words += f" from {self.minimum}"
-        if self.maximum is not None:
-            words += f" to {self.maximum}"
-        if self.step is not None:
-            words += f" in steps of {self.step}"
-        return words
-
-
-def _number(value: object) -> Any:
-    """``value`` as the number that it is known to be where ranges and steps are given."""
-    return value
+        limits = (("from", self.minimum), ("to", self.maximum), ("in steps of", self.step))
+        return " ".join(
+            ["values", *(f"{word} {limit}" for word, limit in limits if limit is not None)]
+        )
