@@ -79,7 +79,7 @@ class EventDispatcher:
                 raise BindError(f"{listener!r} is not bound to {name}") from None
 
     def unbind_all(self, *event_names: str) -> None:
-        """Drop whatever is bound to these events."""
+        """Unbind all listeners of these events."""
         for name in event_names:
             self._bound_to(name).clear()
 

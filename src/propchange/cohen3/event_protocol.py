@@ -35,18 +35,18 @@ from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 __all__ = ["EventProtocol", "subscribe", "unsubscribe"]
 
 _RENEWED_BEFORE = 30
-"""Cohen3's services renew so many seconds before the time that ``set_timeout`` was told."""
+"""Cohen3's services renew so many seconds before the end of the time that ``set_timeout`` got."""
 
 
 class _Record:
-    """What is remembered of a service: ``asked``, the seconds to ask for; ``told``, the latest
+    """What is remembered of a service: ``asked``, the seconds to ask for; ``timeout``, the latest
     argument of its ``set_timeout``; ``failures``, the number of them since the last grant.
 
-    A service keeps ``told`` as its ``timeout``. Another value there was written by the program, and
-    is asked for from then on."""
+    A service keeps that argument as its ``timeout``. Another value there was written by the
+    program, and is asked for from then on."""
 
     asked = 0
-    told: int | None = None
+    timeout: int | None = None
     failures = 0
 
 
@@ -95,7 +95,7 @@ class EventProtocol(AnswerProtocol):
         self._finished: list[Deferred[bool]] = []
 
     def send(self) -> Deferred[PeerResponse | None]:
-        """Send the request, as :func:`subscribe` tells."""
+        """Send the request, as :func:`subscribe` does."""
         return Deferred.fromCoroutine(self._send())
 
     async def _send(self) -> PeerResponse | None:
@@ -184,7 +184,7 @@ class EventProtocol(AnswerProtocol):
         """The request; None for an UNSUBSCRIBE without a SID, which is not sent."""
         record = _record_of(self.service)
         timeout = int(getattr(self.service, "timeout", 0) or 0)
-        if not record.asked or timeout != record.told:
+        if not record.asked or timeout != record.timeout:
             record.asked = timeout or POLICY.duration
         if not self._subscribes:
             return unsubscribe_message(url, sid, POLICY) if sid else None
@@ -237,11 +237,11 @@ class EventProtocol(AnswerProtocol):
         record.failures = 0
         granted = granted_duration(response.fields.get(b"timeout"), record.asked or POLICY.duration)
         seconds = int(kept_duration(granted, self._limits))
-        # A grant of less than 60 s is renewed at its half: a service that was told less than 30 s
+        # A grant of less than 60 s is renewed at its half: a service that gets less than 30 s
         # would renew at once, again and again.
-        record.told = max(seconds, _RENEWED_BEFORE + max(seconds // 2, 1))
+        record.timeout = max(seconds, _RENEWED_BEFORE + max(seconds // 2, 1))
         try:
-            service.set_timeout(record.told)
+            service.set_timeout(record.timeout)
         finally:
             if server is not None:
                 server.granted(sid)

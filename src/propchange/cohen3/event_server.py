@@ -94,7 +94,7 @@ class EventServer(EventDispatcher, Resource, Logger):
 
     A SID is known when :func:`subscribe` was granted it or, for a control point of Cohen3's, when
     it stands in Cohen3's table. A control point that was never granted anything is given every
-    event. An event that comes before the answer to its SUBSCRIBE is held until the answer.
+    event. An event that comes before the answer to its SUBSCRIBE waits for the answer.
 
     Dispatches ``event_server_message_received(command, headers, data)`` for each request, where
     ``command`` is ``{"method": …, "path": …}``. An exception of a listener or of the control point
@@ -198,7 +198,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         return None if known is None else sid in known
 
     def granted(self, sid: str) -> None:
-        """``sid`` was granted: propagate the events that were held for it."""
+        """``sid`` was granted: propagate its early events."""
         self._granted = (self._granted or set()) | {sid}
         for event in self.early.take(sid):
             self._propagate(event)

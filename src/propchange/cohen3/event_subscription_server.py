@@ -34,7 +34,7 @@ from propchange.core.wire.refusals import Refusal
 from propchange.driver.machine import on_link_for
 from propchange.driver.timer import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
-from propchange.twisted.service import EventURL, Service, default_policy, deliveries_of
+from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
 
 __all__ = ["EventSubscriptionServer"]
 
@@ -73,7 +73,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     ) -> None:
         ours = isinstance(service, Service)
         EventURL.__init__(
-            self, service if ours else self, policy or default_policy(), limits, reactor
+            self, service if ours else self, policy or DEFAULT_POLICY, limits, reactor
         )
         EventDispatcher.__init__(self)
         self.register_event(_RECEIVED)

@@ -193,7 +193,7 @@ class Outbox:
         return not self._over or (self._owed and notification.seq == 0)
 
     def release(self, after: float = 0.0) -> None:
-        """Send what is held, after ``after`` seconds."""
+        """Send what waits, after ``after`` seconds."""
         if after > 0:
             self._alarm = self.reactor.callLater(after, self.release)
             return

@@ -259,7 +259,7 @@ class Stream(TwistedProtocol):
         self._connection.connection_lost(None if clean else error)
 
     def stopProducing(self) -> None:
-        """For the transport: it is lost, which connectionLost tells."""
+        """For the transport: it is lost. ``connectionLost`` follows."""
 
 
 def unwritten(transport: Any) -> int:

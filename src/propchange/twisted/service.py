@@ -23,7 +23,7 @@ from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 from propchange.twisted.site import Site
 from propchange.upnp import service as upnp
 
-__all__ = ["EventURL", "Service", "default_policy", "deliveries_of"]
+__all__ = ["DEFAULT_POLICY", "EventURL", "Service", "deliveries_of"]
 
 _PATH = "/"
 
@@ -38,10 +38,9 @@ def deliveries_of(reactor: Reactor) -> DeliveryPool:
     return pool
 
 
-def default_policy() -> PublisherPolicy:
-    """The default policy of a publisher: UDA 1.1. The initial event leaves 20 ms after the answer,
-    because GUPnP drops an event within 5 ms."""
-    return PublisherPolicy(server=product("1.1"), initial_event_delay=INITIAL_EVENT_DELAY)
+DEFAULT_POLICY = PublisherPolicy(server=product("1.1"), initial_event_delay=INITIAL_EVENT_DELAY)
+"""The default policy of a publisher: UDA 1.1. The initial event leaves 20 ms after the answer,
+because GUPnP drops an event within 5 ms."""
 
 
 class Service(upnp.Service):
@@ -66,7 +65,7 @@ class Service(upnp.Service):
     ) -> None:
         super().__init__(**keywords)
         self._given_reactor = reactor
-        self._policy = policy or default_policy()
+        self._policy = policy or DEFAULT_POLICY
         self._limits = limits
         self._publication: Publication | None = None
         self._listening: list[Any] = []
@@ -101,7 +100,7 @@ class Service(upnp.Service):
     def listen(self, port: int = 0, interface: str = "") -> int:
         """Listen on ``port`` (0: any) of ``interface``, an address ("": all of IPv4), with a
         :class:`~propchange.twisted.Site` that has :attr:`resource` at every path. Returns the port.
-        It is for a program without a site of its own. Raises CannotListenError of Twisted."""
+        It is for a program that has no site. Raises CannotListenError of Twisted."""
         self._opened()
         site = Site(
             self.resource, limits=self._limits, reactor=self._reactor, server=self._policy.server

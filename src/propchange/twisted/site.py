@@ -43,7 +43,7 @@ class _Request(server.Request):
         super().render(_Methods(resrc))  # type: ignore[no-untyped-call] # twisted.web is untyped
 
     def _handleStar(self) -> None:
-        # twisted.web answers 405 to whatever is asked of * but OPTIONS: here the root judges.
+        # twisted.web answers 405 to every method but OPTIONS for *. Here the root judges.
         if self.method == b"OPTIONS":
             super()._handleStar()  # type: ignore[no-untyped-call] # twisted.web is untyped
         else:
