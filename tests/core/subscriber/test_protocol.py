@@ -139,7 +139,7 @@ def assert_nothing_is_left(point: ControlPoint) -> None:
     assert not len(protocol._timers)
     assert point.requests() == []
     assert not protocol._requests._waiting
-    assert not protocol._requests._outstanding
+    assert not protocol._requests.outstanding
     assert not protocol._requests._parting
     assert not routing._paths
     assert not routing._sids
@@ -1354,7 +1354,7 @@ def test_a_request_that_the_runtime_is_still_at_keeps_its_place_when_its_time_is
     assert record.state is S.SUBSCRIBING
     assert point.requests() == []
     point.fail(request)
-    assert point.request(RequestKind.SUBSCRIBE) is point.protocol._requests.outstanding(record)
+    assert point.request(RequestKind.SUBSCRIBE) is point.protocol._requests.outstanding[record]
 
 
 def test_subscriptions_are_listed_in_the_order_in_which_they_were_wanted() -> None:

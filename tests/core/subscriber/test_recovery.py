@@ -699,7 +699,7 @@ def test_a_renewal_that_is_out_when_an_address_comes_is_not_sent_twice() -> None
     net.run(1.2)
     net.weather["SUBSCRIBE"] = SILENT
     net.run(1)
-    assert net.subscriber._requests.outstanding(net.record) is not None
+    assert net.subscriber._requests.outstanding.get(net.record) is not None
     sent = len(net.subscribes)
     net.have_addresses("10.0.0.2", "10.0.0.3")
     net.run(0.5)

@@ -308,7 +308,7 @@ def known_facts(
             turned_away = caller.turned_away
     tried = [
         str(source._replace(port=advertised.port))
-        for source in record.sources.in_vain
+        for source in record.sources.tried_in_round
         if advertised is not None and source.host != advertised.host
     ]
     return Facts(

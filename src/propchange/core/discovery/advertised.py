@@ -83,7 +83,7 @@ class AdvertisedDevice:
     followers: int = 0
     url: str = ""
     """The URL of the description that its followers have; empty without one."""
-    told: bool = False
+    reported: bool = False
     """Whether :class:`DeviceAppeared` was reported."""
     failed: bool = False
 

@@ -63,7 +63,7 @@ __all__ = ["PRESENCE", "Presence"]
 
 
 class PresenceInput(enum.IntEnum):
-    """The inputs of the table of presence."""
+    """The inputs of :data:`PRESENCE`."""
 
     HEARD = 0
     """An ssdp:alive, or an answer to a search."""
@@ -331,7 +331,7 @@ class Presence:
         before = device.state
         device.state = PRESENCE.step(before, given)
         device.links.clear()
-        device.told = device.failed = False
+        device.reported = device.failed = False
         self._deadlines.clear((device, _Timer.EXPIRY))
         self._deadlines.clear((device, _Timer.SETTLE))
         if before is _P.GONE:
@@ -397,9 +397,9 @@ class Presence:
         while (due := self._deadlines.pop_due(now)) is not None:
             device, timer = due
             if timer is _Timer.SETTLE:
-                outcome = DeviceChanged if device.told else DeviceAppeared
+                outcome = DeviceChanged if device.reported else DeviceAppeared
                 self._outcomes.append(outcome(device))
-                device.told = True
+                device.reported = True
             elif timer is _Timer.SEARCH:
                 self._search(device, now)
             else:
@@ -454,7 +454,7 @@ class Presence:
     @property
     def devices(self) -> Iterable[AdvertisedDevice]:
         """The devices that have appeared and not gone, in the order in which they were heard."""
-        return [device for device in self._devices.values() if device.told]
+        return [device for device in self._devices.values() if device.reported]
 
 
 def _host(location: str) -> str:

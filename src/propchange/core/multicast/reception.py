@@ -51,7 +51,7 @@ class NotBelieved(enum.Enum):
     """Why a datagram was refused. The value is the reason in words."""
 
     UNREADABLE = "it is no multicast event"
-    UNKNOWN_SERVICE = "nobody expects multicast events of that service"
+    UNKNOWN_SERVICE = "no multicast events of that service are expected"
     UNKNOWN_SOURCE = "it does not come from an address of that device"
     OTHER_BOOT_ID = "its BOOTID.UPNP.ORG is not the one that was recorded for that device"
     UNKNOWN_VARIABLES = "none of its variables is multicast"

@@ -14,7 +14,7 @@ from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.notify_routing import NotifyRouting
 from propchange.core.subscriber.outcomes import SubscriberOutcomes
-from propchange.core.subscriber.record import Advertised, Convert, FailedAttempt, SubscriptionRecord
+from propchange.core.subscriber.record import Advertised, FailedAttempt, SubscriptionRecord
 from propchange.core.subscriber.requests import (
     OutgoingRequest,
     RequestKind,
@@ -83,13 +83,6 @@ class Attempts:
             OutgoingRequest(kind, record, url, source=source, sent_at=now, builder=build)
         )
 
-    def begin_again(self, record: SubscriptionRecord, now: float) -> None:
-        """Give up the attempt that is under way, and make another one."""
-        self.requests.settle(record)
-        self.routing.forget(record)
-        record.move(_I.ATTEMPT_FAILED)
-        self.begin(record, now)
-
     def usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
         """The addresses that events for ``record`` can come to; empty with ``callback_host``, which
         makes the source address of SUBSCRIBE irrelevant."""
@@ -118,16 +111,6 @@ class Attempts:
         record.failures, record.failure = 0, None
         return sid
 
-    def described(
-        self, record: SubscriptionRecord, event_url: str, convert: Convert | None, now: float
-    ) -> None:
-        """The description was read: send SUBSCRIBE to ``event_url``."""
-        record.event_url = event_url
-        record.convert = convert
-        record.must_describe = False
-        record.move(_I.DESCRIBED)
-        self.begin(record, now)
-
     def failed(
         self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, status: int = 0
     ) -> None:
@@ -139,7 +122,7 @@ class Attempts:
             # The device may take another address of this machine.
             sources.tried(record.source)
             usable = self.usable(record)
-            if sources.has_untried(usable):
+            if sources.untried(usable) is not None:
                 record.move(_I.ATTEMPT_FAILED)
                 sources.move_on(usable)
                 self.begin(record, now)

@@ -71,7 +71,7 @@ class Sources:
         self._tried: dict[Endpoint, None] = {}
 
     @property
-    def in_vain(self) -> tuple[Endpoint, ...]:
+    def tried_in_round(self) -> tuple[Endpoint, ...]:
         """The addresses that were tried in this round, in order."""
         return tuple(self._tried)
 
@@ -85,26 +85,23 @@ class Sources:
         """Whether ``usable`` has an address other than the system's choice."""
         return any(source != self._own_choice for source in usable)
 
-    def has_untried(self, usable: Sequence[Endpoint]) -> bool:
-        """Whether ``usable`` has an address that was not tried in this round."""
-        return self._untried(usable) is not None
+    def untried(self, usable: Sequence[Endpoint]) -> Endpoint | None:
+        """The first of ``usable`` that was not tried in this round."""
+        return next((source for source in usable if source not in self._tried), None)
 
     def move_on(self, usable: Sequence[Endpoint]) -> None:
         """Set :attr:`bound` to the next address, after the one that was tried."""
-        following = self._untried(usable)
+        following = self.untried(usable)
         if self.bound is None and following is None:
             self._tried.clear()
             if self._own_choice is not None:
                 self._tried[self._own_choice] = None
-            following = self._untried(usable)
+            following = self.untried(usable)
         elif self.bound is not None and self.rounds:
             following = None
         self.bound = following
         if following is None:
             self.rounds += 1
-
-    def _untried(self, usable: Sequence[Endpoint]) -> Endpoint | None:
-        return next((source for source in usable if source not in self._tried), None)
 
     def worked(self) -> None:
         """Events have come: end the round, and keep the address."""

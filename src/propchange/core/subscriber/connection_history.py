@@ -34,9 +34,7 @@ class AddressHistory:
 
 
 class ConnectionHistory:
-    """The histories of the last ``Limits.callers`` addresses that connected. Beyond that the
-    address that has not connected for the longest time is forgotten; a diagnosis then knows
-    less."""
+    """The histories of the last ``Limits.callers`` addresses that connected."""
 
     __slots__ = ("_callers", "_limit", "ours")
 

@@ -26,8 +26,8 @@ __all__ = ["EarlyMessages", "NotifyRouting", "Received"]
 
 T = TypeVar("T")
 
-_FOREIGN_SOURCES_TOLD = 16
-"""Per subscription. More would only let an attacker fill the log."""
+_FOREIGN_SOURCES_LOGGED = 16
+"""Per subscription, so that an attacker cannot fill the log."""
 
 _LATE_SIDS = 16
 """Per subscription: a device may be a minute late, and another SID is tried every five seconds."""
@@ -65,11 +65,11 @@ class EarlyMessages(Generic[T]):
     def __init__(self, limits: Limits, *, replaces: bool = False) -> None:
         self._most = limits.early_messages
         self._replaces = replaces
-        self._held: dict[str, list[T]] = {}
+        self._kept: dict[str, list[T]] = {}
         self._unanswered = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._held.values()))
+        return sum(map(len, self._kept.values()))
 
     @property
     def expected(self) -> bool:
@@ -84,28 +84,28 @@ class EarlyMessages(Generic[T]):
         """A SUBSCRIBE was answered or has failed. After the last one all messages are dropped."""
         self._unanswered -= 1
         if not self._unanswered:
-            self._held.clear()
+            self._kept.clear()
 
     def may_be_early(self, sid: str, seq: int | None) -> bool:
         """Whether a message for the unknown ``sid`` may have overtaken an answer: it is an initial
         event, has no SEQ, or follows a kept one. A 412 stops the publisher of any other (SUB-59,
         RSP-07)."""
-        return self.expected and (not seq or sid in self._held)
+        return self.expected and (not seq or sid in self._kept)
 
     def hold(self, sid: str, message: T) -> bool:
         """Keep ``message``. False when there is no room."""
-        held = self._held.get(sid, [])
-        if len(held) < self._most and len(self) < self._most * self._unanswered:
-            self._held.setdefault(sid, held).append(message)
-        elif held and self._replaces:
-            held[-1] = message
+        kept = self._kept.get(sid, [])
+        if len(kept) < self._most and len(self) < self._most * self._unanswered:
+            self._kept.setdefault(sid, kept).append(message)
+        elif kept and self._replaces:
+            kept[-1] = message
         else:
             return False
         return True
 
     def take(self, sid: str) -> list[T]:
         """An answer has named ``sid``: remove and return its messages, in order."""
-        return self._held.pop(sid, [])
+        return self._kept.pop(sid, [])
 
 
 class NotifyRouting:
@@ -135,8 +135,7 @@ class NotifyRouting:
         self._late: dict[str, SubscriptionRecord] = {}
 
     def expect(self, record: SubscriptionRecord) -> None:
-        """A SUBSCRIBE is about to be sent: set the path of ``record``. The address of the device is
-        not known before the answer."""
+        """A SUBSCRIBE is about to be sent: set the path of ``record``."""
         record.device_host = None
         if self._policy.shared_path is None:
             record.path = f"/{self._new_token()}"
@@ -174,8 +173,8 @@ class NotifyRouting:
         record.head = None
 
     def give_up(self, record: SubscriptionRecord) -> None:
-        """The SID of ``record`` is given back since no initial event has come. If an event for it
-        comes later, the device is slow, and ``record.slow`` is set."""
+        """The SID of ``record`` is given back since no initial event has come. A later event for it
+        sets ``record.slow``."""
         record.late_sids.append(record.sid)
         self._late[record.sid] = record
         if len(record.late_sids) > _LATE_SIDS:
@@ -257,7 +256,7 @@ class NotifyRouting:
             return False
         refused = self._policy.require_device_source
         logged = record.foreign_sources
-        if peer.host not in logged and len(logged) < _FOREIGN_SOURCES_TOLD:
+        if peer.host not in logged and len(logged) < _FOREIGN_SOURCES_LOGGED:
             logged.add(peer.host)
             self._report(ForeignSource(record, peer.host, refused))
         return refused

@@ -50,11 +50,10 @@ _GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
 class SubscriberProtocol:
     """One listener, many subscriptions (UDA 2.0 §4.1.2 to §4.3.2).
 
-    Every input takes ``now``, seconds of one monotonic clock. After each input the runtime drains
-    :meth:`take_outcomes`; and, where :attr:`changed` says so, :meth:`take_requests`, and reads
-    :meth:`next_deadline`. Each request that it took ends by :meth:`response_received`,
-    :meth:`request_failed` or :meth:`described`, however late: only then does the next one to that
-    device leave.
+    Every input takes ``now``, seconds of one monotonic clock. After each input the runtime calls
+    :meth:`take_outcomes` and, if :attr:`changed`, :meth:`take_requests` and :meth:`next_deadline`.
+    It ends each request by :meth:`response_received`, :meth:`request_failed` or :meth:`described`,
+    however late: only then does the next request to that device leave.
 
     ``new_token`` makes an unguessable path segment, never the same twice. ``jitter`` gives a
     number in [0, 1). ``callers`` is filled by the listener; with it a diagnosis knows whether a
@@ -88,8 +87,7 @@ class SubscriberProtocol:
     @property
     def changed(self) -> bool:
         """Whether there may be requests to take, or another deadline than :meth:`next_deadline`
-        gave last. After a NOTIFY with an ordinary event there are neither: then a runtime needs
-        :meth:`take_outcomes` alone."""
+        gave last. After an ordinary NOTIFY there are neither."""
         return self._timers.changed or bool(self._requests.ready)
 
     # --- what the application wants ---
@@ -189,7 +187,7 @@ class SubscriberProtocol:
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
             return
-        if self._requests.outstanding(record) is not request:
+        if self._requests.outstanding.get(record) is not request:
             # A grant that came too late is given back: its events would be refused.
             sid = granted_sid(response) if request.kind is RequestKind.SUBSCRIBE else None
             if sid is not None and sid != record.sid:
@@ -220,7 +218,7 @@ class SubscriberProtocol:
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
             return
-        if self._requests.outstanding(record) is not request:
+        if self._requests.outstanding.get(record) is not request:
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
@@ -240,10 +238,12 @@ class SubscriberProtocol:
         record = request.subscription
         http_url(event_url)
         self._requests.end(request)
-        if self._requests.outstanding(record) is not request:
+        if self._requests.outstanding.get(record) is not request:
             return
         self._requests.settle(record)
-        self._attempts.described(record, event_url, convert, now)
+        record.event_url, record.convert, record.must_describe = event_url, convert, False
+        record.move(_I.DESCRIBED)
+        self._attempts.begin(record, now)
 
     # --- what the device says ---
 
@@ -311,7 +311,7 @@ class SubscriberProtocol:
         record.failures = 0
         record.must_describe = record.describable
         record.sources.worked()
-        attempt = self._requests.outstanding(record)
+        attempt = self._requests.outstanding.get(record)
         if record.state in GRANTED:
             self._renewal.lapse(record, cause, reason, now)
         elif record.state is _S.WAITING:
@@ -319,7 +319,10 @@ class SubscriberProtocol:
         elif attempt is not None:
             overtaken = now - attempt.sent_at > self._limits.announcement_seconds
             if overtaken or cause is Cause.DEVICE_MOVED:
-                self._attempts.begin_again(record, now)
+                self._requests.settle(record)
+                self._routing.forget(record)
+                record.move(_I.ATTEMPT_FAILED)
+                self._attempts.begin(record, now)
 
     def _announced(self, device: Hashable, now: float) -> list[SubscriptionRecord]:
         """The subscriptions to ``device`` for which an announcement is no repeat. The others are
@@ -348,8 +351,7 @@ class SubscriberProtocol:
         others: Sequence[LocalAddress] = (),
     ) -> None:
         """Set the addresses of this machine that events may come to, and its ``others``. Call this
-        before the first subscription and whenever they may have changed. The same addresses again
-        do nothing.
+        before the first subscription and whenever they may have changed.
 
         A subscription whose events go to an address that is no longer there is made afresh. With a
         new address, devices that are away or cannot reach this machine are tried at once."""
@@ -408,7 +410,7 @@ class SubscriberProtocol:
             elif timer is Timer.EXPIRY:
                 reason = "no renewal was answered in time"
                 self._renewal.lapse(record, Cause.EXPIRED, reason, now)
-            elif (request := self._requests.outstanding(record)) is not None:
+            elif (request := self._requests.outstanding.get(record)) is not None:
                 # The runtime still works on the request, and ends it later.
                 self._failed(request, "no answer in time", now, Failure.SILENCE)
             else:
@@ -429,7 +431,7 @@ class SubscriberProtocol:
 
     def facts(self, record: SubscriptionRecord, now: float) -> Facts:
         """The facts about ``record`` that need no connection, for :func:`.diagnose`."""
-        request = self._requests.outstanding(record)
+        request = self._requests.outstanding.get(record)
         return known_facts(
             record,
             now,
@@ -458,8 +460,8 @@ class SubscriberProtocol:
         if verdict is not _EXPECTED:
             if verdict is SeqVerdict.DUPLICATE:
                 return
-            if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_told:
-                record.unreliable_told = True
+            if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_reported:
+                record.unreliable_reported = True
                 self._outcomes.append(SeqUnreliable(record))
         if verdict is not SeqVerdict.LATE:
             if state is not _ACTIVE and state is not _UNANSWERED:

@@ -1,5 +1,4 @@
-"""The record of one subscription at the subscriber (UDA 2.0 §4.1.2): what the protocol keeps of it,
-how events change its values, and what a program reads of it."""
+"""The record of one subscription at the subscriber (UDA 2.0 §4.1.2), and a program's view of it."""
 
 from __future__ import annotations
 
@@ -170,7 +169,7 @@ class SubscriptionRecord:
     failures: int = 0
     bucket: TokenBucket = field(init=False)
     sequence: Sequence = field(default_factory=Sequence)
-    unreliable_told: bool = False
+    unreliable_reported: bool = False
     foreign_sources: set[str] = field(default_factory=set)
     head: object | None = None
     """The head of the last message that was accepted; ``answer`` is its answer."""

@@ -134,7 +134,7 @@ class Renewal:
         if record.state is _S.DEAF and not record.slow:
             self.replace_deaf(record, now)
             return
-        if self._requests.outstanding(record) is not None:
+        if record in self._requests.outstanding:
             return
         heard_at = now if record.last_event_at is None else record.last_event_at
         if record.state is _S.ACTIVE and now - heard_at >= self._limits.quiet_seconds:

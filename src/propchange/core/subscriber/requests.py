@@ -266,16 +266,16 @@ class RequestQueue:
     """The requests to devices: those that wait to be sent and those that are under way.
 
     To one host and port ``Limits.requests_per_device`` are under way at once; the others wait, in
-    order. The host and port are those of the URL: a redirect does not change whose turn it is. Each
-    subscription waits for one answer at a time, beside that to an UNSUBSCRIBE.
+    order. A redirect does not change the host and port. Each subscription waits for one answer at a
+    time, beside that to an UNSUBSCRIBE.
     """
 
     def __init__(self, policy: SubscriberPolicy, limits: Limits, timers: Timers) -> None:
         self._policy = policy
         self._limits = limits
         self._timers = timers
-        # The request whose answer each subscription waits for.
-        self._outstanding: dict[SubscriptionRecord, OutgoingRequest] = {}
+        self.outstanding: dict[SubscriptionRecord, OutgoingRequest] = {}
+        """The request whose answer each subscription waits for, an UNSUBSCRIBE apart."""
         # The last UNSUBSCRIBE of each that was not answered, and the SUBSCRIBE that waits for that.
         self._parting: dict[SubscriptionRecord, OutgoingRequest] = {}
         self._postponed: dict[SubscriptionRecord, OutgoingRequest] = {}
@@ -285,16 +285,12 @@ class RequestQueue:
         """The addresses whose next request may leave, in order. Without any :meth:`take` has
         nothing."""
 
-    def outstanding(self, record: SubscriptionRecord) -> OutgoingRequest | None:
-        """The request whose answer ``record`` waits for, an UNSUBSCRIBE apart."""
-        return self._outstanding.get(record)
-
     def send(self, request: OutgoingRequest) -> None:
         """Queue ``request``, and wait for its answer. A SUBSCRIBE after an UNSUBSCRIBE leaves once
         that was answered, or ``Limits.unsubscribe_seconds`` later: a device may have no room for
         both subscriptions (CP-01)."""
         record, now = request.subscription, request.sent_at
-        self._outstanding[record] = request
+        self.outstanding[record] = request
         self._timers.set((record, Timer.REQUEST), now + self._limits.request_seconds)
         if request.kind is RequestKind.SUBSCRIBE and record in self._parting:
             self._postponed[record] = request
@@ -304,7 +300,7 @@ class RequestQueue:
 
     def settle(self, record: SubscriptionRecord) -> None:
         """Stop waiting for an answer, except to an UNSUBSCRIBE."""
-        request = self._outstanding.pop(record, None)
+        request = self.outstanding.pop(record, None)
         if request is not None:
             request.wanted = False
         self._timers.clear((record, Timer.REQUEST))
