@@ -733,6 +733,8 @@ def test_whatever_the_device_answers_requests_stay_within_the_token_bucket(
     def drain() -> None:
         for request in point.requests():
             if request.kind is not RequestKind.UNSUBSCRIBE:
+                if request.kind is not RequestKind.DESCRIBE:
+                    request.build(LOCAL)
                 sent.append(point.now)
                 open_requests.append(request)
 

@@ -1,8 +1,12 @@
-"""Keeps a granted subscription: renewal, outage, deafness, replacement, expiry.
+"""Gets and keeps the grants of subscriptions: attempts, renewal, outage, deafness, replacement.
 
-A grant ends after its duration. It is renewed at half of that, up to a tenth earlier at random so
-that many subscriptions do not renew together; the second half is for more attempts (CP-04). A
-renewal ends in one of three ways:
+**To a grant.** SUBSCRIBE is sent until it is granted, with backoff and within a token bucket that
+renewals share. After a lapse the description is read first, where that is possible: the event URL
+may be another one, and at a reused address there may be another device.
+
+**Renewal.** A grant ends after its duration. It is renewed at half of that, up to a tenth earlier
+at random so that many subscriptions do not renew together; the second half is for more attempts
+(CP-04). A renewal ends in one of three ways:
 
 - 200: the grant continues. If the answer has another SID, that is the SID from then on (REN-12).
 - Another status: the device has forgotten the SID. The grant lapses and a fresh SUBSCRIBE follows.
@@ -26,51 +30,70 @@ given back does come, the device is *slow*: it then keeps its SID and is waited 
 An active subscription may hear nothing for hours: no variable changes. Renewals show that the
 device knows the SID, and not that its events arrive. After ``Limits.quiet_seconds`` without an
 event a fresh subscription takes the place of the renewal: its initial event shows both.
-
-A fresh SUBSCRIBE after a lapse is preceded by reading the description, where that is possible: the
-event URL may be another one, and at a reused address there may be another device. All SUBSCRIBEs of
-one subscription, renewals too, pass its token bucket.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import inf
+from urllib.parse import urlsplit
 
-from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.facts import Facts, refusal_in_words
 from propchange.core.diagnosis.verdicts import diagnose
-from propchange.core.subscriber.attempts import Attempts
-from propchange.core.subscriber.callback_address import Sources
+from propchange.core.limits import Limits
+from propchange.core.local_addresses import LocalAddress, address_of
+from propchange.core.subscriber.callback_address import Sources, usable_sources
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.judge import granted_sid
-from propchange.core.subscriber.notify_routing import Received
+from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
+from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
     Granted,
     RenewalAnswered,
     RenewalFailed,
+    SubscriberOutcomes,
 )
-from propchange.core.subscriber.record import Deafness, Grant, Outage, SubscriptionRecord
+from propchange.core.subscriber.record import (
+    Advertised,
+    Deafness,
+    FailedAttempt,
+    Grant,
+    Outage,
+    SubscriptionRecord,
+)
 from propchange.core.subscriber.requests import (
     Failure,
     OutgoingRequest,
     RequestKind,
+    RequestQueue,
     accepted_variables,
     renewal_message,
+    subscribe_message,
 )
 from propchange.core.subscriber.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import (
     Timer,
+    Timers,
+    backoff,
     grant_times,
     granted_duration,
     patience,
     renewal_retry,
 )
-from propchange.core.wire.messages import Response
+from propchange.core.wire.headers import parse_sid
+from propchange.core.wire.messages import Endpoint, Request, Response
 
-__all__ = ["Renewal"]
+__all__ = ["Grants"]
 
 _S, _I = SubscriberState, SubscriberInput
+
+_MOVED = (404, 405, 410)
+"""Answers to SUBSCRIBE that mean that the event URL is wrong, or no longer right."""
+
+_GUARDED = (403, 412)
+"""Answers to SUBSCRIBE that may mean the delivery URL: devices that are protected against
+CallStranger accept none in another network than their own (CSX-04)."""
 
 _KNOWN_AT_ONCE = (Failure.REFUSED, Failure.UNREACHABLE)
 
@@ -78,39 +101,149 @@ _FAILURES_THAT_TELL = 2
 """Renewals in a row without an answer after which the status changes: one may be an accident."""
 
 
-class Renewal:
-    """Keeps the subscriptions that are granted. ``facts`` gives the facts about a subscription, for
-    the diagnosis of a deaf one."""
+class Grants:
+    """Gets and keeps the grants of subscriptions. ``jitter`` gives a number in [0, 1). ``facts``
+    gives the facts about a subscription, for the diagnosis of a deaf one."""
 
     def __init__(
-        self, attempts: Attempts, facts: Callable[[SubscriptionRecord, float], Facts]
+        self,
+        policy: SubscriberPolicy,
+        limits: Limits,
+        jitter: Callable[[], float],
+        routing: NotifyRouting,
+        outcomes: SubscriberOutcomes,
+        *,
+        facts: Callable[[SubscriptionRecord, float], Facts],
     ) -> None:
-        self._attempts = attempts
+        self._policy = policy
+        self._limits = limits
+        self._jitter = jitter
+        self._routing = routing
+        self._outcomes = outcomes
         self._facts = facts
-        self._requests = attempts.requests
-        self._outcomes = attempts.outcomes
-        self._timers = attempts.timers
-        self._routing = attempts.routing
-        self._policy = attempts.policy
-        self._limits = attempts.limits
-        self._jitter = attempts.jitter
+        self._timers = self.timers = Timers()
+        self._requests = self.requests = RequestQueue(policy, limits, self.timers)
+        self.addresses: tuple[LocalAddress, ...] = ()
+        """The addresses of this machine that events may come to; empty while unknown."""
 
-    def begin(
-        self, request: OutgoingRequest, response: Response, sid: str, now: float
+    # --- attempts ---
+
+    def subscribe(self, record: SubscriptionRecord, now: float, *, wait: float = 0.0) -> None:
+        """Send a SUBSCRIBE, or read the description, ``wait`` seconds from now and not before the
+        token bucket allows it."""
+        when = max(record.bucket.ready_at(now), now + wait)
+        if when > now:
+            self._timers.set((record, Timer.ATTEMPT), when)
+            return
+        self._timers.clear((record, Timer.ATTEMPT))
+        # A description costs the device more than a SUBSCRIBE does.
+        record.bucket.spend(now)
+        if record.must_describe:
+            record.move(_I.DUE_DESCRIBING)
+            kind = RequestKind.DESCRIBE
+            self._requests.send(OutgoingRequest(kind, record, record.event_url, sent_at=now))
+            return
+        record.move(_I.DUE)
+        self._routing.expect(record)
+        kind, url, source = RequestKind.SUBSCRIBE, record.event_url, record.sources.bound
+        build = partial(self._build, record)
+        self._requests.send(
+            OutgoingRequest(kind, record, url, source=source, sent_at=now, builder=build)
+        )
+
+    def _usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
+        """The addresses that events for ``record`` can come to; empty with ``callback_host``, which
+        makes the source address of SUBSCRIBE irrelevant."""
+        if self._policy.callback_host is not None or record.remote is None:
+            return ()
+        return usable_sources(record.remote, self.addresses)
+
+    def subscribe_answered(
+        self, request: OutgoingRequest, response: Response, now: float
     ) -> list[Received]:
-        """SUBSCRIBE was granted with ``sid``. Returns the messages that came before the answer."""
+        """The device has answered SUBSCRIBE. Returns the messages that came before a grant."""
         record = request.subscription
+        record.remote = request.remote
+        sid = reason = ""
+        if response.status != 200:
+            authority = record.advertised and record.advertised.authority
+            named = address_of(urlsplit(request.url).hostname or "") is None
+            means = refusal_in_words(response.status, authority, named=named)
+            reason = f"the device answered SUBSCRIBE with {response.status}: {means}"
+        else:
+            try:
+                sid = parse_sid(response.fields.get(b"sid", b""))
+            except ValueError as error:
+                reason = f"the device granted without a usable SID: {error}"
+        if reason:
+            self.attempt_failed(record, Cause.REFUSED, reason, now, response.status)
+            return []
+        record.failures, record.failure, record.outage = 0, None, None
         record.move(_I.GRANT)
         record.event_url = request.url
         early = self._routing.grant(record, sid)
         record.sequence.restart()
-        record.outage = None
         self._timers.set((record, Timer.INITIAL), now + self._limits.initial_event_seconds)
         times = self._times(request, response, now)
         accepted = accepted_variables(record.statevar, response, self._policy, self._limits)
         record.grant = grant = Grant(request.sent_at, now, *times, accepted)
         self._outcomes.append(Granted(record, sid, grant.duration))
         return early
+
+    def attempt_failed(
+        self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, status: int = 0
+    ) -> None:
+        """The attempt has failed. ``status`` is the HTTP status of the answer, 0 without one."""
+        sources = record.sources
+        subscribing = record.state is _S.SUBSCRIBING
+        self._routing.forget(record)
+        if status in _GUARDED and record.source is not None:
+            # The device may take another address of this machine.
+            sources.tried(record.source)
+            usable = self._usable(record)
+            if sources.untried(usable) is not None:
+                record.move(_I.ATTEMPT_FAILED)
+                sources.move_on(usable)
+                self.subscribe(record, now)
+                return
+        if not record.persistent and record.grant is None:
+            record.failures += 1
+            record.failure = FailedAttempt(reason, status)
+            record.move(_I.GIVEN_UP)
+            self._outcomes.change_status(record, Status.REFUSED, cause, reason, status)
+            return
+        record.move(_I.ATTEMPT_FAILED)
+        if subscribing and sources.bound is not None and record.status is Status.DEAF:
+            # The address was bound for a trial: the failure is about it, not about the device.
+            sources.tried(sources.bound)
+            sources.move_on(self._usable(record))
+            self.subscribe(record, now)
+            return
+        record.failures += 1
+        record.failure = FailedAttempt(reason, status)
+        if subscribing:
+            sources.bound = None
+            # The event URL may be another one since the device restarted.
+            if status == 0 or status in _MOVED:
+                record.must_describe = record.describable
+        elif cause is Cause.UNREACHABLE and record.grant is not None:
+            # Only the server of descriptions may be away: try the event URL that worked before.
+            record.must_describe = False
+        self._outcomes.change_status(record, record.wanting, cause, reason, status)
+        delay = backoff(record.failures, self._limits, record.interval)
+        self.subscribe(record, now, wait=delay * (1.0 - 0.25 * self._jitter()))
+
+    def _build(self, record: SubscriptionRecord, local: Endpoint) -> Request:
+        host = self._policy.callback_host or local.host
+        port = self._policy.callback_port or local.port
+        endpoint = Endpoint(host, port, local.scope if host == local.host else 0)
+        authority, source = str(endpoint), local._replace(port=0)
+        callback = f"http://{authority}{record.path}"
+        record.advertised = Advertised(authority, callback, endpoint, source)
+        wanted, statevar = record.duration_wanted, record.statevar
+        return subscribe_message(
+            record.event_url, callback, self._policy, duration=wanted, statevar=statevar
+        )
 
     def _times(
         self, request: OutgoingRequest, response: Response, now: float
@@ -231,7 +364,7 @@ class Renewal:
             return
         record.move(_I.INITIAL_OVERDUE)
         self._report_deaf(record, now)
-        sources, usable = record.sources, self._attempts.usable(record)
+        sources, usable = record.sources, self._usable(record)
         assert record.source is not None  # since SUBSCRIBE was built
         sources.tried(record.source)
         more = 0.0
@@ -259,7 +392,7 @@ class Renewal:
 
     def replace_deaf(self, record: SubscriptionRecord, now: float) -> None:
         """Subscribe afresh from the next address. The status stays DEAF until an event comes."""
-        record.sources.move_on(self._attempts.usable(record))
+        record.sources.move_on(self._usable(record))
         self._routing.give_up(record)
         self._end(record, _I.REPLACED, now)
 
@@ -312,7 +445,7 @@ class Renewal:
         self._timers.clear_all(record)
         if cause is not None:
             self._outcomes.change_status(record, record.wanting, cause, reason, status)
-        self._attempts.begin(record, now, wait=wait)
+        self.subscribe(record, now, wait=wait)
 
     def address_lost(self, record: SubscriptionRecord, now: float) -> None:
         """The address in CALLBACK is no longer one of this machine: subscribe afresh from the
