@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.values.state_variables import StateVariable
-from propchange.upnp.batch import BatchState, enclosing_batch
+from propchange.upnp.batch import enclosing_batch
 from propchange.upnp.service import Service
 from tests.upnp.sinks import Sink
 
@@ -192,7 +192,7 @@ def test_a_batch_is_entered_once() -> None:
     batch = thermometer.batch()
     with batch, pytest.raises(RuntimeError, match="only once"), batch:
         raise AssertionError("not entered")
-    assert batch.state is BatchState.CLOSED
+    assert batch.ended
     assert enclosing_batch() is None
 
 

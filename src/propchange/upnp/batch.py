@@ -12,13 +12,12 @@ once, and the code inside it gets a ``RuntimeError`` at its next assignment or a
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-__all__ = ["BROKEN_MESSAGE", "Batch", "BatchOwner", "BatchState", "enclosing_batch", "is_inside"]
+__all__ = ["BROKEN_MESSAGE", "Batch", "enclosing_batch", "is_inside"]
 
 BROKEN_MESSAGE = (
     "a batch() was left open while other code ran, so its assignments have been undone: "
@@ -28,30 +27,11 @@ BROKEN_MESSAGE = (
 _innermost: ContextVar[Batch | None] = ContextVar("propchange_batch", default=None)
 
 
-class BatchState(enum.Enum):
-    """NEW -> OPEN -> CLOSED, or NEW -> OPEN -> BROKEN -> CLOSED."""
-
-    NEW = "not entered yet"
-    OPEN = "open"
-    BROKEN = "rolled back while open"
-    CLOSED = "ended"
-
-
-class BatchOwner(Protocol):
-    """The methods of a service that its batches call."""
-
-    def open_batch(self, batch: Batch) -> None:
-        """Enter ``batch``. Raises when that is not allowed."""
-
-    def close_batch(self, batch: Batch, keep: bool) -> None:
-        """Leave ``batch``. ``keep`` is False after an exception."""
-
-
 def enclosing_batch() -> Batch | None:
     """The innermost batch of any service that the running code is inside, or None. Its ``around``
     is the next one."""
     batch = _innermost.get()
-    while batch is not None and batch.state is BatchState.CLOSED:
+    while batch is not None and batch.ended:
         batch = batch.around
     return batch
 
@@ -67,32 +47,32 @@ def is_inside(batch: Batch) -> bool:
 class Batch:
     """The context manager that :meth:`Service.batch` returns. It can be entered once.
 
-    ``parent`` is the next outer batch of the same service, ``around`` that of any service.
-    ``before`` has the values from before this batch, in the order of the first assignments.
+    It calls ``enter(batch)`` and ``leave(batch, keep)`` of the service; ``keep`` is False after an
+    exception. ``parent`` is the next outer batch of the same service, ``around`` that of any
+    service. ``before`` has the values from before this batch, in the order of the first
+    assignments.
     """
 
-    def __init__(self, owner: BatchOwner) -> None:
-        self.owner = owner
-        self.state = BatchState.NEW
+    def __init__(
+        self, enter: Callable[[Batch], None], leave: Callable[[Batch, bool], None]
+    ) -> None:
+        self._enter = enter
+        self._leave = leave
+        self._entered = self.ended = False
         self.parent: Batch | None = None
         self.around: Batch | None = None
         self.before: dict[Any, Any] = {}
-        self.cancel_watch: Callable[[], object] | None = None
+        self.cancel_watch: Callable[[], object] = lambda: None
 
     def has(self, key: Any) -> bool:
         """Whether ``key`` was assigned in this batch or in one of its parents."""
-        batch: Batch | None = self
-        while batch is not None:
-            if key in batch.before:
-                return True
-            batch = batch.parent
-        return False
+        return key in self.before or (self.parent is not None and self.parent.has(key))
 
     def __enter__(self) -> None:
-        if self.state is not BatchState.NEW:
+        if self._entered:
             raise RuntimeError("a batch can be entered only once: call batch() again")
-        self.owner.open_batch(self)
-        self.state = BatchState.OPEN
+        self._enter(self)
+        self._entered = True
         self.around = enclosing_batch()
         _innermost.set(self)
 
@@ -103,8 +83,8 @@ class Batch:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self.owner.close_batch(self, keep=exc_type is None)
+            self._leave(self, exc_type is None)
         finally:
-            self.state = BatchState.CLOSED
+            self.ended = True
             # Not ContextVar.reset: it raises when an async generator ends in another context.
             _innermost.set(enclosing_batch())

@@ -9,25 +9,18 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
-from propchange.upnp.batch import (
-    BROKEN_MESSAGE,
-    Batch,
-    BatchState,
-    enclosing_batch,
-    is_inside,
-)
+from propchange.upnp.batch import BROKEN_MESSAGE, Batch, is_inside
 from propchange.upnp.instances import (
     ABSENT,
     LAST_CHANGE,
     Key,
+    LastChangeVariable,
     ServiceInstance,
     changed_entries,
-    check_number,
-    last_change_text,
-    last_change_variable,
     state_entries,
 )
 from propchange.upnp.scpd import build_scpd, parse_scpd
@@ -153,15 +146,16 @@ class Service:
                 raise ValueError(f"two variables of {service_type} are called {name}")
             self.__variables[name] = variable
         self.__indirect = {n: v for n, v in self.__variables.items() if v.evented == LAST_CHANGE}
+        self.__last_change: LastChangeVariable | None = None
         if self.__indirect:
-            self.__variables[LAST_CHANGE] = last_change_variable(
-                service_type, self.__variables.get(LAST_CHANGE)
-            )
+            declared = self.__variables.get(LAST_CHANGE)
+            self.__last_change = LastChangeVariable(service_type, declared)
+            self.__variables[LAST_CHANGE] = self.__last_change
         self.__evented = {n: v for n, v in self.__variables.items() if v.evented is True}
         self.__values: dict[Key, Any] = {n: v.initial for n, v in self.__variables.items()}
         self.__sink: ServiceSink | None = None
         self.__batch: Batch | None = None
-        self.__broken_batches = 0
+        self.__broken_batches: list[Batch] = []
         self.__document: bytes | None = None
         if on_action is not None:
             self.on_action = on_action
@@ -251,7 +245,7 @@ class Service:
         batch = self.__batch
         if batch is None or is_inside(batch):
             return self.__values[variable.name]
-        return self.__settled(variable.name)
+        return self.__settled()[variable.name]
 
     def assign_variable(self, variable: StateVariable[Any], value: Any) -> None:
         """For :class:`.StateVariable`: assign to the attribute."""
@@ -291,15 +285,11 @@ class Service:
     def initial_texts(self) -> dict[str, str]:
         """The evented variables with their texts for an initial event. LastChange has the full
         state (LC-07). Assignments of an open batch are not in it (UDA 2.0 §4.3)."""
-        texts = {name: v.format(self.__settled(name)) for name, v in self.__evented.items()}
-        if self.__indirect:
-            settled = dict(self.__values)
-            batch = self.__batch
-            while batch is not None:
-                _put(settled, batch.before)
-                batch = batch.parent
+        settled = self.__settled()
+        texts = {name: v.format(settled[name]) for name, v in self.__evented.items()}
+        if self.__last_change is not None:
             entries = list(state_entries(settled, self.__indirect, None))
-            texts[LAST_CHANGE] = last_change_text(self.__variables[LAST_CHANGE], entries)
+            texts[LAST_CHANGE] = self.__last_change.text(entries)
         return texts
 
     # --- instances ---
@@ -322,12 +312,12 @@ class Service:
         if number not in self.instances:
             known = ", ".join(map(str, self.instances)) or "none"
             raise LookupError(f"{self.__type} has no instance {number}; there are: {known}")
-        return ServiceInstance(self, number)
+        return ServiceInstance(self, number, self.__read_instance, self.__assign_instance)
 
     def add_instance(self, number: int) -> ServiceInstance:
         """Add an instance, with the initial value of every variable. This is one event. Raises
         ValueError if it exists already, or if the service has no instances."""
-        self.__check_instances(check_number(number))
+        self.__check_instances(DATA_TYPES["ui4"].check(number))
         if number in self.instances:
             raise ValueError(f"{self.__type} has an instance {number} already")
         added: dict[Key, Any] = {(number, "", None): True}
@@ -335,7 +325,7 @@ class Service:
             if variable.evented is not True:
                 added[number, name, variable.channel] = variable.initial
         self.__write(added)
-        return ServiceInstance(self, number)
+        return self.instance(number)
 
     def remove_instance(self, number: int) -> None:
         """Remove the instance ``number``. Raises ValueError for instance 0, which always exists,
@@ -348,22 +338,16 @@ class Service:
             {key: ABSENT for key in self.__values if not isinstance(key, str) and key[0] == number}
         )
 
-    def read_instance(self, number: int, name: str, channel: str | None) -> Any:
-        """For :class:`.ServiceInstance`: a value. Raises KeyError without one."""
+    def __read_instance(self, number: int, name: str, channel: str | None) -> Any:
         key = self.__key(number, name, channel)
         batch = self.__batch
-        value = (
-            self.__values.get(key, ABSENT)
-            if batch is None or is_inside(batch)
-            else self.__settled(key)
-        )
-        if value is ABSENT:
+        values = self.__values if batch is None or is_inside(batch) else self.__settled()
+        if key not in values:
             where = f"channel {channel} of " if channel and number in self.instances else ""
             raise KeyError(f"there is no {where}instance {number} of {name}")
-        return value
+        return values[key]
 
-    def assign_instance(self, number: int, name: str, channel: str | None, value: Any) -> None:
-        """For :class:`.ServiceInstance`: assign a value, like an assignment to the attribute."""
+    def __assign_instance(self, number: int, name: str, channel: str | None, value: Any) -> None:
         key = self.__key(number, name, channel)
         variable = self.__variables[name]
         if isinstance(key, str):
@@ -418,10 +402,9 @@ class Service:
         Do not ``await`` inside: that raises ``RuntimeError``, and the assignments are undone. (This
         cannot be noticed while the service is not hosted, because there is no loop.)
         """
-        return Batch(self)
+        return Batch(self.__enter, self.__leave)
 
-    def open_batch(self, batch: Batch) -> None:
-        """For :class:`.Batch`: enter it."""
+    def __enter(self, batch: Batch) -> None:
         sink = self.__sink
         if sink is not None:
             sink.check_caller()
@@ -431,18 +414,16 @@ class Service:
         batch.parent = self.__batch
         self.__batch = batch
 
-    def close_batch(self, batch: Batch, keep: bool) -> None:
-        """For :class:`.Batch`: leave it. ``keep`` is False after an exception."""
-        if batch.state is BatchState.OPEN and self.__batch is not batch:
+    def __leave(self, batch: Batch, keep: bool) -> None:
+        if batch is not self.__batch and batch not in self.__broken_batches:
             self.__break_batch()
-        if batch.state is BatchState.BROKEN:
-            self.__broken_batches -= 1
+        if batch in self.__broken_batches:
+            self.__broken_batches.remove(batch)
             if keep:
                 raise RuntimeError(BROKEN_MESSAGE)
             return
         parent = self.__batch = batch.parent
-        if batch.cancel_watch is not None:
-            batch.cancel_watch()
+        batch.cancel_watch()
         if not keep:
             _put(self.__values, batch.before)
         elif parent is not None:
@@ -454,30 +435,25 @@ class Service:
     def __publish(self, before: Mapping[Key, Any], sink: ServiceSink) -> None:
         """Send one event for the values that differ from ``before``. If that fails, restore
         ``before``."""
+        values = self.__values
         try:
-            changes = {}
-            told: list[Key] = []
-            for key, value in before.items():
-                if isinstance(key, str) and (variable := self.__evented.get(key)) is not None:
-                    now = self.__values[key]
-                    if not _same(variable, now, value):
-                        changes[key] = variable.format(now)
-                elif self.__indirect and self.__is_told(key, value):
-                    told.append(key)
-            if self.__indirect:
-                entries = changed_entries(before, self.__values, told, self.__indirect)
+            changed = [key for key, value in before.items() if self.__is_changed(key, value)]
+            changes = {
+                n: self.__evented[n].format(values[n]) for n in changed if n in self.__evented
+            }
+            if self.__last_change is not None:
+                entries = changed_entries(before, values, changed, self.__indirect)
                 if entries:
-                    text = last_change_text(self.__variables[LAST_CHANGE], entries)
-                    changes[LAST_CHANGE] = text
+                    changes[LAST_CHANGE] = self.__last_change.text(entries)
             if changes:
                 sink.publish(changes)
         except BaseException:
-            _put(self.__values, before)
+            _put(values, before)
             raise
 
-    def __is_told(self, key: Key, before: Any) -> bool:
-        """Whether LastChange carries the change of ``key`` from ``before`` to its value now."""
-        variable = self.__indirect.get(key if isinstance(key, str) else key[1])
+    def __is_changed(self, key: Key, before: Any) -> bool:
+        """Whether ``key`` has a value other than ``before``."""
+        variable = self.__variables.get(key if isinstance(key, str) else key[1])
         now = self.__values.get(key, ABSENT)
         return variable is not None and now is not ABSENT and not _same(variable, now, before)
 
@@ -486,31 +462,26 @@ class Service:
         inside of a broken batch."""
         if self.__batch is not None and not is_inside(self.__batch):
             self.__break_batch()
-        if self.__broken_batches:
-            batch = enclosing_batch()
-            while batch is not None:
-                if batch.owner is self and batch.state is BatchState.BROKEN:
-                    raise RuntimeError(BROKEN_MESSAGE)
-                batch = batch.around
+        if any(map(is_inside, self.__broken_batches)):
+            raise RuntimeError(BROKEN_MESSAGE)
 
     def __break_batch(self) -> None:
         batch = self.__batch
         self.__batch = None
         while batch is not None:
             _put(self.__values, batch.before)
-            batch.state = BatchState.BROKEN
-            self.__broken_batches += 1
-            if batch.cancel_watch is not None:
-                batch.cancel_watch()
+            self.__broken_batches.append(batch)
+            batch.cancel_watch()
             batch = batch.parent
 
-    def __settled(self, key: Key) -> Any:
-        value = self.__values.get(key, ABSENT)
+    def __settled(self) -> dict[Key, Any]:
+        """The values without the assignments of an open batch."""
+        settled = dict(self.__values)
         batch = self.__batch
         while batch is not None:
-            value = batch.before.get(key, value)
+            _put(settled, batch.before)
             batch = batch.parent
-        return value
+        return settled
 
     # --- hosting ---
 
