@@ -38,7 +38,9 @@ def table(variables: str) -> ServiceStateTable:
 
 
 def variable(content: str, attributes: str = "") -> StateVariable[Any]:
-    return table(f"<stateVariable {attributes}><name>A</name>{content}</stateVariable>")["A"]
+    return table(f"<stateVariable {attributes}><name>A</name>{content}</stateVariable>").variables[
+        "A"
+    ]
 
 
 # --- writing ---
@@ -114,19 +116,20 @@ def test_a_service_made_of_a_document_is_described_by_that_document() -> None:
 def test_what_is_written_is_read_again() -> None:
     read = parse_scpd(Thermometer().scpd())
     assert list(read.variables) == ["Temperature", "Mode", "Volume", "Label", "LastChange"]
-    assert read.evented == ("Temperature", "Label", "LastChange")
+    evented = [name for name, each in read.variables.items() if each.evented]
+    assert evented == ["Temperature", "Label", "LastChange"]
     assert read.problems == ()
-    temperature = read["Temperature"]
+    temperature = read.variables["Temperature"]
     assert (temperature.minimum, temperature.maximum, temperature.step) == (-40.0, 85.0, 0.5)
     assert temperature.initial == 20.0
     assert temperature.multicast
-    assert read["Mode"].allowed == ("auto", "<off>")
+    assert read.variables["Mode"].allowed == ("auto", "<off>")
 
 
 @given(st.sampled_from(sorted(DATA_TYPES)))
 def test_every_data_type_is_written_and_read_again(name: str) -> None:
     service = Service(type=TYPE, variables=[StateVariable(name, name="A")])
-    read = parse_scpd(service.scpd())["A"]
+    read = parse_scpd(service.scpd()).variables["A"]
     assert read.data_type is DATA_TYPES[name]
     assert read.initial == service["A"]
 
@@ -178,15 +181,15 @@ def test_what_is_not_evented_is_not_multicast_either() -> None:
     assert variable("", "multicast='1'").multicast is True
     assert variable("", "multicast='no'").multicast is False
     read = table("<stateVariable sendEvents='no' multicast='yes'><name>A</name></stateVariable>")
-    assert (read["A"].evented, read["A"].multicast) == (False, False)
+    assert (read.variables["A"].evented, read.variables["A"].multicast) == (False, False)
     assert "A: multicast was dropped, for it is not evented (UDA 2.0 §2.5)" in read.problems
 
 
 @pytest.mark.clause("SCPD-03", "SCPD-04")
 def test_a_table_knows_its_multicast_variables() -> None:
-    read = parse_scpd(Thermometer().scpd())
-    assert read.multicast == ("Temperature",)
-    assert set(read.multicast) < set(read.evented)
+    variables = parse_scpd(Thermometer().scpd()).variables
+    assert [name for name, each in variables.items() if each.multicast] == ["Temperature"]
+    assert variables["Temperature"].evented
 
 
 @pytest.mark.clause("SCPD-05", "SCPD-03", "AMB-11")
@@ -221,7 +224,7 @@ def test_the_case_of_a_data_type_does_not_matter(written: str, data_type: str) -
 @pytest.mark.parametrize("content", ["", "<dataType/>", "<dataType>xs:octet</dataType>"])
 def test_an_unknown_data_type_is_read_as_string(content: str) -> None:
     read = table(f"<stateVariable><name>A</name>{content}</stateVariable>")
-    assert read["A"].data_type.name == "string"
+    assert read.variables["A"].data_type.name == "string"
     assert len(read.problems) == 1
     assert "is no data type" in read.problems[0]
 
@@ -251,7 +254,7 @@ def test_of_a_range_what_makes_sense_is_kept(
 def test_a_range_of_a_type_without_numbers_is_dropped() -> None:
     span = "<allowedValueRange><minimum>1</minimum></allowedValueRange>"
     read = table(f"<stateVariable><name>A</name><dataType>string</dataType>{span}</stateVariable>")
-    assert read["A"].minimum is None
+    assert read.variables["A"].minimum is None
     assert read.problems == ("A: a range of string was dropped",)
 
 
@@ -277,7 +280,7 @@ def test_an_empty_list_of_allowed_values_is_dropped() -> None:
         "<stateVariable><name>A</name><dataType>string</dataType><allowedValueList/>"
         "</stateVariable>"
     )
-    assert read["A"].allowed is None
+    assert read.variables["A"].allowed is None
     assert read.problems == ("A: a list of 0 allowed values was dropped",)
 
 
@@ -304,7 +307,7 @@ def test_a_default_value_that_does_not_fit_the_type_is_dropped() -> None:
         f"<stateVariable><name>A</name>{INT}<defaultValue>NOT_IMPLEMENTED</defaultValue>"
         "</stateVariable>"
     )
-    assert read["A"].initial == 0
+    assert read.variables["A"].initial == 0
     assert "NOT_IMPLEMENTED" in read.problems[0]
 
 
@@ -314,8 +317,8 @@ def test_a_range_and_a_default_value_that_no_variable_can_have_are_both_dropped(
         f"<stateVariable><name>A</name><dataType>i4</dataType>{span}</stateVariable>"
         "<stateVariable><name>B</name><dataType>i4</dataType></stateVariable>"
     )
-    assert read["A"].maximum is None
-    assert read["B"].initial == 0
+    assert read.variables["A"].maximum is None
+    assert read.variables["B"].initial == 0
     assert any("the minimum 9 is above the maximum 5" in problem for problem in read.problems)
 
 
@@ -329,22 +332,9 @@ def test_variables_without_a_usable_name_and_second_ones_are_dropped() -> None:
         "<other><name>B</name></other>"
     )
     assert list(read.variables) == ["A"]
-    assert read["A"].data_type.name == "i4"
-    assert "A" in read
-    assert "B" not in read
+    assert read.variables["A"].data_type.name == "i4"
     assert len(read.problems) == 3
     assert read.problems[2] == "the second state variable A was dropped"
-
-
-def test_an_unknown_variable_is_a_key_error_that_lists_the_known_ones() -> None:
-    read = table(
-        "<stateVariable><name>A</name><dataType>i4</dataType></stateVariable>"
-        "<stateVariable><name>B</name><dataType>i4</dataType></stateVariable>"
-    )
-    with pytest.raises(KeyError, match="no state variable 'C'; there are: A, B"):
-        read["C"]
-    with pytest.raises(KeyError, match="there are: none"):
-        table("")["C"]
 
 
 @pytest.mark.parametrize(

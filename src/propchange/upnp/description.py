@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
@@ -14,35 +14,31 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import shown
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
-from propchange.upnp.device import Device, PlacedDevice, place_device
-from propchange.upnp.markup import (
-    DECLARATION,
-    child_text,
-    parse_root,
-    spec_version,
-    text_element,
-)
+from propchange.upnp.device import Device, DeviceTree, PlacedDevice, place_device
+from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
-__all__ = [
-    "DeviceDescription",
-    "ServiceDescription",
-    "build_description",
-    "parse_description",
-]
+__all__ = ["DeviceDescription", "ServiceDescription", "build_description", "parse_description"]
 
 _NAMESPACE = "urn:schemas-upnp-org:device-1-0"
+_TEXTS = {
+    "deviceType": "device_type",
+    "friendlyName": "friendly_name",
+    "manufacturer": "manufacturer",
+    "manufacturerURL": "manufacturer_url",
+    "modelDescription": "model_description",
+    "modelName": "model_name",
+    "modelNumber": "model_number",
+    "modelURL": "model_url",
+    "serialNumber": "serial_number",
+}
+"""Element -> attribute of :class:`.Device` and :class:`DeviceDescription`, in the order of UDA."""
 
 
 # --- writing ---
 
 
 def build_description(
-    device: Device,
-    *,
-    udn: str,
-    uda: str = "1.1",
-    prefix: str = "/",
-    config_id: int | None = None,
+    device: Device, *, udn: str, uda: str = "1.1", prefix: str = "/", config_id: int | None = None
 ) -> bytes:
     """The description of a root device, as the architecture ``uda`` ("1.0", "1.1" or "2.0")
     wants it.
@@ -69,21 +65,10 @@ def build_description(
 def _add_device(parts: list[str], placed: PlacedDevice, prefix: str) -> None:
     device = placed.device
     parts.append("<device>")
-    for name, text in (
-        ("deviceType", device.device_type),
-        ("friendlyName", device.friendly_name),
-        ("manufacturer", device.manufacturer),
-        ("manufacturerURL", device.manufacturer_url),
-        ("modelDescription", device.model_description),
-        ("modelName", device.model_name),
-        ("modelNumber", device.model_number),
-        ("modelURL", device.model_url),
-        ("serialNumber", device.serial_number),
-        ("UDN", placed.udn),
-        ("UPC", device.upc),
-    ):
+    texts = {element: getattr(device, name) for element, name in _TEXTS.items()}
+    for element, text in {**texts, "UDN": placed.udn, "UPC": device.upc}.items():
         if text:
-            parts.append(text_element(name, text))
+            parts.append(text_element(element, text))
     if placed.services:
         parts.append("<serviceList>")
         for service in placed.services:
@@ -145,7 +130,7 @@ _NAMES = tuple(map(attrgetter, ("service_type", "service_id", "id_tail", "name")
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceDescription:
+class DeviceDescription(DeviceTree[ServiceDescription]):
     """A device description. Texts that the device left out are empty.
 
     ``url`` is the URL that it was read from. ``uda`` is the version in its specVersion.
@@ -170,17 +155,6 @@ class DeviceDescription:
     uda: str = ""
     config_id: int | None = None
     problems: tuple[str, ...] = ()
-
-    def all_devices(self) -> Iterator[DeviceDescription]:
-        """This device and all embedded devices, in the order of the document."""
-        yield self
-        for device in self.devices:
-            yield from device.all_devices()
-
-    def all_services(self) -> Iterator[ServiceDescription]:
-        """The services of :meth:`all_devices`, in the order of the document."""
-        for device in self.all_devices():
-            yield from device.services
 
     def find_device(self, udn: str) -> DeviceDescription | None:
         """The device of the tree with this UDN, in upper or lower case. None without one."""
@@ -246,7 +220,15 @@ def parse_description(
         raise DescriptionError(f"the description at {url} has no device element")
     reading = _Reading(url)
     reading.choose_base(child_text(root, "URLBase"))
-    return reading.device(device, root)
+    version = root.find("specVersion")
+    major, minor = (version and child_text(version, name) for name in ("major", "minor"))
+    config_id = root.attributes.get("configId", "").strip()
+    return replace(
+        reading.device(device),
+        uda="" if version is None else f"{major or 1}.{minor or 0}",
+        config_id=int(config_id) if re.fullmatch("[0-9]{1,9}", config_id) else None,
+        problems=tuple(reading.problems),
+    )
 
 
 class _Reading:
@@ -271,7 +253,7 @@ class _Reading:
             return
         self.base = base
 
-    def device(self, element: Element, root: Element | None = None) -> DeviceDescription:
+    def device(self, element: Element) -> DeviceDescription:
         udn = child_text(element, "UDN")
         services = tuple(
             service
@@ -284,25 +266,15 @@ class _Reading:
             for listing in element.all("deviceList")
             for child in listing.all("device")
         )
-        presentation_url = self.absolute(element, "presentationURL", udn)
         return DeviceDescription(
             url=self.url,
             udn=udn,
-            friendly_name=child_text(element, "friendlyName"),
-            device_type=child_text(element, "deviceType"),
             services=services,
             devices=devices,
-            manufacturer=child_text(element, "manufacturer"),
-            manufacturer_url=child_text(element, "manufacturerURL"),
-            model_description=child_text(element, "modelDescription"),
-            model_name=child_text(element, "modelName"),
-            model_number=child_text(element, "modelNumber"),
-            model_url=child_text(element, "modelURL"),
-            serial_number=child_text(element, "serialNumber"),
-            presentation_url=presentation_url,
-            uda="" if root is None else _uda(root),
-            config_id=None if root is None else _config_id(root),
-            problems=() if root is None else tuple(self.problems),
+            presentation_url=self.absolute(element, "presentationURL", udn),
+            config_id=None,
+            problems=(),
+            **{name: child_text(element, tag) for tag, name in _TEXTS.items()},
         )
 
     def service(self, element: Element, udn: str) -> ServiceDescription | None:
@@ -314,7 +286,7 @@ class _Reading:
             return None
         known = len(self.problems)
         event_url = self.absolute(element, "eventSubURL", called)
-        problem = self.problems[-1] if len(self.problems) > known else ""
+        problem = "".join(self.problems[known:])
         return ServiceDescription(
             service_type=service_type,
             service_id=service_id,
@@ -366,18 +338,6 @@ def _is_local(url: str) -> bool:
 def _split_version(service_type: str) -> tuple[str, int]:
     name, _, version = service_type.rpartition(":")
     return name, int(version) if re.fullmatch("[0-9]{1,9}", version) else -1
-
-
-def _uda(root: Element) -> str:
-    version = root.find("specVersion")
-    if version is None:
-        return ""
-    return f"{child_text(version, 'major') or '1'}.{child_text(version, 'minor') or '0'}"
-
-
-def _config_id(root: Element) -> int | None:
-    text = root.attributes.get("configId", "").strip()
-    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _event_urls(description: DeviceDescription) -> set[tuple[str, str, str]]:

@@ -5,29 +5,40 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from propchange.upnp.markup import check_text
 from propchange.upnp.service import Service
 
-__all__ = ["Device", "PlacedDevice", "PlacedService", "normal_udn", "place_device"]
+__all__ = ["Device", "DeviceTree", "PlacedDevice", "PlacedService", "normal_udn", "place_device"]
 
 _TYPE = re.compile(r"urn:[^:\s]+:device:[^:\s]+:[0-9]+")
-_TEXTS = (
-    "friendly_name",
-    "manufacturer",
-    "manufacturer_url",
-    "model_description",
-    "model_name",
-    "model_number",
-    "model_url",
-    "serial_number",
-    "upc",
-    "presentation_url",
-)
+
+S = TypeVar("S")
 
 
-class Device:
+class DeviceTree(Generic[S]):
+    """A device with ``services`` and embedded ``devices`` of the same kind."""
+
+    __slots__ = ()
+
+    services: tuple[S, ...]
+    devices: tuple[Any, ...]
+
+    def all_devices(self) -> Iterator[Self]:
+        """This device and all embedded devices, in the order of the description."""
+        yield self
+        for device in self.devices:
+            yield from device.all_devices()
+
+    def all_services(self) -> Iterator[S]:
+        """The services of :meth:`all_devices`, in the order of the description."""
+        for device in self.all_devices():
+            yield from device.services
+
+
+class Device(DeviceTree[Service]):
     """A device to be hosted: a root device, or a device that is embedded in another.
 
     ``udn`` is the unique device name, with or without ``uuid:`` in front. It should be the same at
@@ -64,18 +75,16 @@ class Device:
             )
         self.device_type = type
         self.udn = None if udn is None else normal_udn(udn)
-        self.friendly_name = friendly_name
-        self.manufacturer = manufacturer
-        self.manufacturer_url = manufacturer_url
-        self.model_description = model_description
-        self.model_name = model_name
-        self.model_number = model_number
-        self.model_url = model_url
-        self.serial_number = serial_number
-        self.upc = upc
-        self.presentation_url = presentation_url
-        for name in _TEXTS:
-            check_text(getattr(self, name), name)
+        self.friendly_name = check_text(friendly_name, "friendly_name")
+        self.manufacturer = check_text(manufacturer, "manufacturer")
+        self.manufacturer_url = check_text(manufacturer_url, "manufacturer_url")
+        self.model_description = check_text(model_description, "model_description")
+        self.model_name = check_text(model_name, "model_name")
+        self.model_number = check_text(model_number, "model_number")
+        self.model_url = check_text(model_url, "model_url")
+        self.serial_number = check_text(serial_number, "serial_number")
+        self.upc = check_text(upc, "upc")
+        self.presentation_url = check_text(presentation_url, "presentation_url")
         for name in ("friendly_name", "manufacturer", "model_name"):
             if not getattr(self, name).strip():
                 raise ValueError(f"a device needs a {name}")
@@ -89,17 +98,6 @@ class Device:
 
     def __repr__(self) -> str:
         return f"<Device {self.friendly_name!r} {self.device_type}>"
-
-    def all_devices(self) -> Iterator[Device]:
-        """This device and all embedded devices, in the order of the description."""
-        yield self
-        for device in self.devices:
-            yield from device.all_devices()
-
-    def all_services(self) -> Iterator[Service]:
-        """The services of :meth:`all_devices`, in the order of the description."""
-        for device in self.all_devices():
-            yield from device.services
 
 
 class PlacedService(NamedTuple):
@@ -127,24 +125,14 @@ class PlacedService(NamedTuple):
         return f"{self.segment}/event" if self.service.evented else ""
 
 
-class PlacedDevice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PlacedDevice(DeviceTree[PlacedService]):
     """A device with its UDN, its placed services and its placed embedded devices."""
 
     device: Device
     udn: str
     services: tuple[PlacedService, ...]
     devices: tuple[PlacedDevice, ...]
-
-    def all_devices(self) -> Iterator[PlacedDevice]:
-        """This device and all embedded devices, in the order of the description."""
-        yield self
-        for device in self.devices:
-            yield from device.all_devices()
-
-    def all_services(self) -> Iterator[PlacedService]:
-        """The services of :meth:`all_devices`, in the order of the description."""
-        for device in self.all_devices():
-            yield from device.services
 
 
 def normal_udn(udn: str) -> str:
@@ -194,18 +182,12 @@ def _check_tree(root: Device) -> None:
             if id(part) in seen:
                 raise ValueError(f"{part!r} is in the device {root.friendly_name!r} twice")
             seen.add(id(part))
-    given: set[str] = set()
-    for service in root.all_services():
-        if service.has_own_id:
-            if service.service_id in given:
-                raise ValueError(f"two services have the serviceId {service.service_id}")
-            given.add(service.service_id)
-    udns: set[str] = set()
-    for device in root.all_devices():
-        if device.udn is not None:
-            if device.udn in udns:
-                raise ValueError(f"two devices have the UDN {device.udn}")
-            udns.add(device.udn)
+    own_ids = [service.service_id for service in root.all_services() if service.has_own_id]
+    udns = [device.udn for device in root.all_devices() if device.udn is not None]
+    for called, names in (("services have the serviceId", own_ids), ("devices have the UDN", udns)):
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two {called} {name}")
 
 
 def _number_ids(root: Device) -> dict[int, str]:

@@ -7,18 +7,9 @@ from propchange.core.values.data_types import shown
 from propchange.core.wire.xml import Element, check_carried, escape_text, parse_tree
 from propchange.errors import DescriptionError, RemoteProtocolError
 
-__all__ = [
-    "DECLARATION",
-    "check_text",
-    "child_text",
-    "parse_root",
-    "spec_version",
-    "text_element",
-]
+__all__ = ["DECLARATION", "check_text", "child_text", "parse_root", "spec_version", "text_element"]
 
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
-
-_VERSIONS = {"1.0": (1, 0), "1.1": (1, 1), "2.0": (2, 0)}
 
 
 def check_text(text: str, what: str) -> str:
@@ -37,11 +28,9 @@ def text_element(name: str, text: str) -> str:
 
 def spec_version(uda: str) -> str:
     """The ``specVersion`` element for "1.0", "1.1" or "2.0"; ``ValueError`` for anything else."""
-    try:
-        major, minor = _VERSIONS[uda]
-    except KeyError:
-        known = ", ".join(_VERSIONS)
-        raise ValueError(f"there is no UPnP Device Architecture {uda!r}; known: {known}") from None
+    if uda not in ("1.0", "1.1", "2.0"):
+        raise ValueError(f"there is no UPnP Device Architecture {uda!r}; known: 1.0, 1.1, 2.0")
+    major, minor = uda.split(".")
     return f"<specVersion><major>{major}</major><minor>{minor}</minor></specVersion>"
 
 
@@ -64,9 +53,6 @@ def parse_root(document: bytes, limits: Limits, what: str, name: str) -> Element
 def child_text(element: Element, name: str) -> str:
     """The stripped text of the first child of that local name; "" if there is none. A child in the
     name space of ``element`` is preferred to those of vendors."""
-    found = None
-    for child in element.all(name):
-        if child.namespace == element.namespace:
-            return child.text.strip()
-        found = found or child
-    return found.text.strip() if found else ""
+    children = list(element.all(name))
+    own = [child for child in children if child.namespace == element.namespace]
+    return next((child.text.strip() for child in own or children), "")

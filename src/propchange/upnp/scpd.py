@@ -7,29 +7,21 @@ came, with its actions (:meth:`propchange.upnp.service.Service.scpd`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.values.data_types import DATA_TYPES, DataType, shown
+from propchange.core.values.data_types import DataType, data_type, shown
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
-from propchange.upnp.markup import (
-    DECLARATION,
-    child_text,
-    parse_root,
-    spec_version,
-    text_element,
-)
+from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
 __all__ = ["ServiceStateTable", "build_scpd", "parse_scpd"]
 
 _NAMESPACE = "urn:schemas-upnp-org:service-1-0"
 _FLAGS = {"yes": True, "1": True, "true": True, "no": False, "0": False, "false": False}
-_BY_LOWER_CASE = {name.lower(): name for name in DATA_TYPES}
 
 
 def build_scpd(variables: Iterable[StateVariable[Any]], uda: str = "1.1") -> bytes:
@@ -38,65 +30,43 @@ def build_scpd(variables: Iterable[StateVariable[Any]], uda: str = "1.1") -> byt
     ``sendEvents="no"``. Raises ValueError for another ``uda``."""
     parts = [DECLARATION, f'<scpd xmlns="{_NAMESPACE}">', spec_version(uda), "<serviceStateTable>"]
     for variable in variables:
-        parts += _variable_parts(variable, uda)
+        _add_variable(parts, variable, uda)
     parts.append("</serviceStateTable></scpd>\n")
     return "".join(parts).encode()
 
 
-def _variable_parts(variable: StateVariable[Any], uda: str) -> list[str]:
+def _add_variable(parts: list[str], variable: StateVariable[Any], uda: str) -> None:
     evented = variable.evented is True
     multicast = ' multicast="yes"' if evented and variable.multicast and uda != "1.0" else ""
-    parts = [
+    parts += (
         f'<stateVariable sendEvents="{"yes" if evented else "no"}"{multicast}>',
         text_element("name", variable.name),
         text_element("dataType", variable.data_type.name),
-    ]
+    )
     default = variable.format(variable.initial)
     if default:
         parts.append(text_element("defaultValue", default))
-    if variable.allowed is not None and variable.data_type.name == "string":
+    if variable.allowed is not None:
         parts.append("<allowedValueList>")
         parts += [text_element("allowedValue", variable.format(v)) for v in variable.allowed]
         parts.append("</allowedValueList>")
     # The schema has no range with one end only.
     if variable.minimum is not None and variable.maximum is not None:
         parts.append("<allowedValueRange>")
-        parts.append(text_element("minimum", variable.format(variable.minimum)))
-        parts.append(text_element("maximum", variable.format(variable.maximum)))
-        if variable.step is not None:
-            parts.append(text_element("step", variable.data_type.format(variable.step)))
+        for bound in ("minimum", "maximum", "step"):
+            value = getattr(variable, bound)
+            if value is not None:
+                parts.append(text_element(bound, variable.format(value)))
         parts.append("</allowedValueRange>")
     parts.append("</stateVariable>")
-    return parts
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceStateTable:
+class ServiceStateTable(NamedTuple):
     """The state variables of a service description, by name, in its order. ``problems`` has one
     sentence for each part that was dropped or read differently."""
 
     variables: Mapping[str, StateVariable[Any]]
-    problems: tuple[str, ...] = ()
-
-    @property
-    def evented(self) -> tuple[str, ...]:
-        """The names of the evented variables."""
-        return tuple(name for name, v in self.variables.items() if v.evented)
-
-    @property
-    def multicast(self) -> tuple[str, ...]:
-        """The names of the variables that are also evented by multicast."""
-        return tuple(name for name, v in self.variables.items() if v.multicast)
-
-    def __getitem__(self, name: str) -> StateVariable[Any]:
-        try:
-            return self.variables[name]
-        except KeyError:
-            known = ", ".join(self.variables) or "none"
-            raise KeyError(f"no state variable {name!r}; there are: {known}") from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.variables
+    problems: tuple[str, ...]
 
 
 def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceStateTable:
@@ -149,10 +119,11 @@ def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVa
 
 
 def _parse_data_type(name: str, text: str, problems: list[str]) -> DataType[Any]:
-    found = _BY_LOWER_CASE.get(text.lower())
-    if found is None:
+    try:
+        return data_type(text)
+    except ValueError:
         problems.append(f"{name}: {shown(text)} is no data type; its values are read as string")
-    return DATA_TYPES[found or "string"]
+        return data_type("string")
 
 
 def _parse_flag(element: Element, attribute: str) -> bool | None:
