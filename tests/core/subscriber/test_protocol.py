@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -720,6 +720,25 @@ ANSWERS = st.sampled_from(
     st.floats(0, 1, exclude_max=True),
     st.booleans(),
 )
+# UNSUBSCRIBEs without an answer keep the device's turn: those that wait for it leave at once.
+@example(
+    [
+        ((200, "Second-1"), pause, what)
+        for pause, what in (
+            (2.0, 2),
+            (1.0, 2),
+            (3.0, 0),
+            (0.0, 2),
+            (1.0, 0),
+            (2.0, 1),
+            (3.0, 0),
+            (0.0, 1),
+            (0.0, 0),
+        )
+    ],
+    0.0,
+    True,
+)
 def test_whatever_the_device_answers_requests_stay_within_the_token_bucket(
     steps, jitter, describable
 ) -> None:
@@ -732,6 +751,8 @@ def test_whatever_the_device_answers_requests_stay_within_the_token_bucket(
 
     def drain() -> None:
         for request in point.requests():
+            if request.kind is not RequestKind.DESCRIBE:
+                request.build(LOCAL)
             if request.kind is not RequestKind.UNSUBSCRIBE:
                 if request.kind is not RequestKind.DESCRIBE:
                     request.build(LOCAL)

@@ -50,7 +50,7 @@ def test_a_bucket_that_was_left_alone_holds_no_more_than_the_burst() -> None:
 def test_a_wait_that_is_not_to_earn_anything_earns_nothing() -> None:
     bucket = TokenBucket(1, 1.0, 0.0)
     bucket.spend(0.0)
-    bucket.pause(0.75)
+    bucket.count_from(0.75)
     assert bucket.ready_at(0.75) == 1.75
 
 

@@ -183,7 +183,7 @@ class SubscriberProtocol:
 
     def response_received(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """``response`` answers ``request``; set ``request.remote`` before."""
-        self._requests.end(request)
+        self._requests.end(request, now)
         record = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
             self._unsubscribed(request, now)
@@ -209,7 +209,7 @@ class SubscriberProtocol:
         failure: Failure = Failure.SILENCE,
     ) -> None:
         """``request`` had no answer. ``reason`` is a sentence."""
-        self._requests.end(request)
+        self._requests.end(request, now)
         self._failed(request, reason, now, failure)
 
     def _failed(self, request: OutgoingRequest, reason: str, now: float, failure: Failure) -> None:
@@ -236,7 +236,7 @@ class SubscriberProtocol:
         Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
         record = request.subscription
         http_url(event_url)
-        self._requests.end(request)
+        self._requests.end(request, now)
         if self._requests.outstanding.get(record) is not request:
             return
         self._requests.settle(record)

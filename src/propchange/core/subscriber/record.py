@@ -61,9 +61,11 @@ class TokenBucket:
         self._fill(now)
         self._tokens -= 1.0
 
-    def pause(self, now: float) -> None:
-        """Do not refill for the time since the last call."""
-        self._stamp = now
+    def count_from(self, now: float) -> None:
+        """The thing that the last :meth:`spend` was for happens only now: refill from now on, as if
+        the token had been taken now."""
+        self._fill(now)
+        self._tokens = min(self._tokens, self._burst - 1.0)
 
     def _fill(self, now: float) -> None:
         self._tokens = min(self._burst, self._tokens + (now - self._stamp) / self._refill)

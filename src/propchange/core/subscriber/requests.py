@@ -281,6 +281,7 @@ class RequestQueue:
         self._postponed: dict[SubscriptionRecord, OutgoingRequest] = {}
         self._waiting: dict[tuple[str, int], deque[OutgoingRequest]] = {}
         self._under_way: dict[tuple[str, int], set[OutgoingRequest]] = {}
+        self._now = 0.0
         self.ready: dict[tuple[str, int], None] = {}
         """The addresses whose next request may leave, in order. Without any :meth:`take` has
         nothing."""
@@ -296,7 +297,7 @@ class RequestQueue:
             self._postponed[record] = request
             self._timers.set((record, Timer.PARTING), now + self._limits.unsubscribe_seconds)
         else:
-            self._put(request)
+            self._put(request, now)
 
     def settle(self, record: SubscriptionRecord) -> None:
         """Stop waiting for an answer, except to an UNSUBSCRIBE."""
@@ -314,7 +315,7 @@ class RequestQueue:
         request = self._parting[record] = OutgoingRequest(
             kind, record, url, sid=sid, source=source, sent_at=now, builder=lambda _: message
         )
-        self._put(request)
+        self._put(request, now)
 
     def unsubscribed(self, request: OutgoingRequest, now: float) -> None:
         """An UNSUBSCRIBE has ended. If it is the last one, the SUBSCRIBE that waits leaves."""
@@ -327,9 +328,7 @@ class RequestQueue:
         self._timers.clear((record, Timer.PARTING))
         postponed = self._postponed.pop(record, None)
         if postponed is not None and postponed.wanted:
-            # Do not refill the token bucket while waiting for the UNSUBSCRIBE.
-            record.bucket.pause(now)
-            self._put(postponed)
+            self._put(postponed, now)
 
     def forget(self, record: SubscriptionRecord) -> None:
         """``record`` is closed: wait for no answer."""
@@ -337,7 +336,8 @@ class RequestQueue:
         self._parting.pop(record, None)
         self._postponed.pop(record, None)
 
-    def _put(self, request: OutgoingRequest) -> None:
+    def _put(self, request: OutgoingRequest, now: float) -> None:
+        self._now = now
         self._waiting.setdefault(request.address, deque()).append(request)
         self.ready[request.address] = None
 
@@ -350,6 +350,9 @@ class RequestQueue:
             while waiting and len(under_way) < self._limits.requests_per_device:
                 request = waiting.popleft()
                 if request.wanted:
+                    if request.kind is not RequestKind.UNSUBSCRIBE:
+                        # Its token was spent when it was queued, perhaps long ago.
+                        request.subscription.bucket.count_from(self._now)
                     under_way.add(request)
                     taken.append(request)
             if not waiting:
@@ -359,8 +362,9 @@ class RequestQueue:
         self.ready.clear()
         return taken
 
-    def end(self, request: OutgoingRequest) -> None:
+    def end(self, request: OutgoingRequest, now: float) -> None:
         """``request``, which was taken, has ended. Repeated calls do nothing."""
+        self._now = now
         under_way = self._under_way.get(request.address, set())
         if request in under_way:
             under_way.discard(request)
