@@ -55,6 +55,7 @@ from propchange.core.discovery.advertisement import (
 )
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
+from propchange.core.outcomes import OutcomeQueue
 from propchange.core.transitions import TransitionTable
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import LocalProtocolError
@@ -112,8 +113,7 @@ class Presence:
         self._of_source: dict[str, int] = {}
         self._followed = 0
         self._deadlines: Deadlines[tuple[AdvertisedDevice, _Timer]] = Deadlines()
-        self._outcomes: list[PresenceOutcome] = []
-        self._ignored = 0  # AdvertisementIgnored among them
+        self._outcomes: OutcomeQueue[PresenceOutcome] = OutcomeQueue(limits)
 
     # --- what the application wants ---
 
@@ -245,10 +245,7 @@ class Presence:
             self._deadlines.clear((device, timer))
 
     def _ignore(self, source: Endpoint, advertisement: Advertisement, reason: str) -> None:
-        # Anybody can bring about any number of these, and they are only for a log.
-        if self._ignored < self._limits.outcomes:
-            self._ignored += 1
-            self._outcomes.append(AdvertisementIgnored(source.host, advertisement.udn, reason))
+        self._outcomes.log(AdvertisementIgnored(source.host, advertisement.udn, reason))
 
     def _hear(
         self, device: AdvertisedDevice, link: Hashable, advertisement: Advertisement, now: float
@@ -441,9 +438,7 @@ class Presence:
     def take_outcomes(self) -> list[PresenceOutcome]:
         """The outcomes since the last call, in order. ``Limits.outcomes`` of AdvertisementIgnored
         are kept; no other is dropped."""
-        outcomes, self._outcomes = self._outcomes, []
-        self._ignored = 0
-        return outcomes
+        return self._outcomes.take()
 
     def device(self, udn: str) -> AdvertisedDevice | None:
         """The device with this UDN, or the followed device that embeds one with it. None:

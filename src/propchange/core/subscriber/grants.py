@@ -138,18 +138,15 @@ class Grants:
         self._timers.clear((record, Timer.ATTEMPT))
         # A description costs the device more than a SUBSCRIBE does.
         record.bucket.spend(now)
+        kind = RequestKind.DESCRIBE if record.must_describe else RequestKind.SUBSCRIBE
+        request = OutgoingRequest(kind, record, record.event_url, sent_at=now)
         if record.must_describe:
             record.move(_I.DUE_DESCRIBING)
-            kind = RequestKind.DESCRIBE
-            self._requests.send(OutgoingRequest(kind, record, record.event_url, sent_at=now))
-            return
-        record.move(_I.DUE)
-        self._routing.expect(record)
-        kind, url, source = RequestKind.SUBSCRIBE, record.event_url, record.sources.bound
-        build = partial(self._build, record)
-        self._requests.send(
-            OutgoingRequest(kind, record, url, source=source, sent_at=now, builder=build)
-        )
+        else:
+            record.move(_I.DUE)
+            self._routing.expect(record)
+            request.source, request.builder = record.sources.bound, partial(self._build, record)
+        self._requests.send(request)
 
     def _usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
         """The addresses that events for ``record`` can come to; empty with ``callback_host``, which
@@ -279,14 +276,11 @@ class Grants:
             self._timers.set((record, Timer.RENEWAL), ready_at)
             return
         record.bucket.spend(now)
-        url, sid, source = record.event_url, record.sid, record.source
+        url, sid = record.event_url, record.sid
         message = renewal_message(url, sid, self._policy, duration=record.duration_wanted)
-        kind = RequestKind.RENEW
-        self._requests.send(
-            OutgoingRequest(
-                kind, record, url, sid=sid, source=source, sent_at=now, builder=lambda _: message
-            )
-        )
+        request = OutgoingRequest(RequestKind.RENEW, record, url, sid=sid, sent_at=now)
+        request.source, request.builder = record.source, lambda _: message
+        self._requests.send(request)
 
     def renewal_failed(
         self, record: SubscriptionRecord, failure: Failure, reason: str, now: float

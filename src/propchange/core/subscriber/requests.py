@@ -90,9 +90,9 @@ class OutgoingRequest:
     subscription: SubscriptionRecord
     url: str
     _: KW_ONLY
+    sent_at: float
     sid: str = ""
     source: Endpoint | None = None
-    sent_at: float
     builder: Callable[[Endpoint], Request] | None = None
     address: tuple[str, int] = field(init=False)
     """The host and port of the first ``url``, by which requests to one device are counted."""
@@ -311,10 +311,9 @@ class RequestQueue:
     ) -> None:
         """Queue an UNSUBSCRIBE for ``sid``, which need not be the current SID of ``record``."""
         message = unsubscribe_message(url, sid, self._policy)
-        kind = RequestKind.UNSUBSCRIBE
-        request = self._parting[record] = OutgoingRequest(
-            kind, record, url, sid=sid, source=source, sent_at=now, builder=lambda _: message
-        )
+        request = OutgoingRequest(RequestKind.UNSUBSCRIBE, record, url, sid=sid, sent_at=now)
+        request.source, request.builder = source, lambda _: message
+        self._parting[record] = request
         self._put(request, now)
 
     def unsubscribed(self, request: OutgoingRequest, now: float) -> None:
