@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from propchange.asyncio.subscription import Subscription
-from propchange.core.subscriber.record import Convert
+from propchange.core.subscriber.events import Convert
 from propchange.core.values.state_variables import StateVariable
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice

@@ -63,7 +63,7 @@ from propchange.core.publisher.outcomes import (
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
+from propchange.core.subscriber.events import Cause, Change, Convert, Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
@@ -76,7 +76,7 @@ from propchange.core.subscriber.outcomes import (
     Unreadable,
 )
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import Convert, SubscriptionRecord
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import (
     Failure,
     OutgoingRequest,

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
+from propchange.core.subscriber.events import Convert
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.record import Convert
 from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint

@@ -8,9 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.events import Event, StatusChange
+from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.record import Convert
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.control_point import ControlPointView, SubscriberDriver
 from propchange.driver.machine import Interfaces, Machine, product

@@ -7,8 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from propchange.core.subscriber.events import Event, StatusChange
-from propchange.core.subscriber.record import Convert
+from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice

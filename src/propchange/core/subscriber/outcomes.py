@@ -17,9 +17,6 @@ from propchange.core.wire.messages import Endpoint
 __all__ = [
     "ForeignSource",
     "Granted",
-    "MulticastEvent",
-    "MulticastMissed",
-    "MulticastRefused",
     "NotifyRefused",
     "RenewalAnswered",
     "RenewalFailed",

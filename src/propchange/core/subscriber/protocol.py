@@ -15,7 +15,7 @@ from propchange.core.multicast.reception import (
 )
 from propchange.core.subscriber.callback_address import Sources, is_own
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.subscriber.events import Cause, SeqVerdict, Status
+from propchange.core.subscriber.events import Cause, Convert, SeqVerdict, Status
 from propchange.core.subscriber.grants import Grants
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
@@ -25,7 +25,7 @@ from propchange.core.subscriber.outcomes import (
     SubscriberOutcomes,
     Unreadable,
 )
-from propchange.core.subscriber.record import Convert, SubscriptionRecord
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import (
     Failure,
     OutgoingRequest,

@@ -26,7 +26,6 @@ from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
 
 __all__ = [
-    "Convert",
     "Deafness",
     "StateKey",
     "SubscriptionRecord",

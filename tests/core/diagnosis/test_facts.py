@@ -1,8 +1,9 @@
-"""The facts that the subscriber's protocol has for a diagnosis, without probing the network."""
+"""The facts that the subscriber's protocol has for a diagnosis, and how a failed probe is read."""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 from collections.abc import Iterator
 from ipaddress import ip_interface
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from propchange.core.diagnosis.facts import RefusedNotify
+from propchange.core.diagnosis.facts import RefusedNotify, failed_probe
 from propchange.core.diagnosis.verdicts import Verdict, diagnose
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress, interface_kind
@@ -337,3 +338,17 @@ def test_the_advertised_address_has_its_scope_where_it_is_one_of_this_machine(
     facts = point.protocol.facts(record, 1.0)
     assert facts.overrides == ({} if host is None else {"callback_host": host})
     assert dataclasses.is_dataclass(facts)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ECONNREFUSED, "refuses connections"),
+        (errno.ECONNRESET, "refuses connections (words)"),
+        (errno.EHOSTUNREACH, "does not answer (words)"),
+        (errno.ENETUNREACH, "cannot be reached (words)"),
+        (None, "cannot be reached (words)"),
+    ],
+)
+def test_an_error_of_the_system_says_who_is_there(number: int | None, told: str) -> None:
+    assert str(failed_probe("192.0.2.1:80", number, "words")) == f"192.0.2.1:80 {told}"
