@@ -156,14 +156,13 @@ def place_device(device: Device, udn: str) -> PlacedDevice:
     if any(embedded.udn == root_udn for embedded in device.all_devices() if embedded is not device):
         raise ValueError(f"an embedded device of {device!r} has the UDN of the root, {root_udn}")
     ids = _number_ids(device)
-    segments: dict[str, None] = {}
+    segments: set[str] = set()
 
     def place(device: Device, udn: str, position: str) -> PlacedDevice:
         services = []
         for service in device.services:
             service_id = ids[id(service)]
             segment = _free(_segment(service_id), segments)
-            segments[segment] = None
             services.append(PlacedService(service, service_id, segment, udn))
         devices = []
         for number, embedded in enumerate(device.devices, 1):
@@ -192,27 +191,26 @@ def _check_tree(root: Device) -> None:
 
 def _number_ids(root: Device) -> dict[int, str]:
     services = list(root.all_services())
-    taken = dict.fromkeys(s.service_id for s in services if s.has_own_id)
     ids = {id(s): s.service_id for s in services if s.has_own_id}
-    # First everyone who can have the plain id, so that a number never takes another's name.
+    taken = set(ids.values())
+    # First each service that can have the plain id, so that a number never takes another's name.
     for service in services:
         if id(service) not in ids and service.service_id not in taken:
-            taken[service.service_id] = None
-            ids[id(service)] = service.service_id
+            ids[id(service)] = _free(service.service_id, taken)
     for service in services:
         if id(service) not in ids:
-            numbered = _free(service.service_id, taken)
-            taken[numbered] = None
-            ids[id(service)] = numbered
+            ids[id(service)] = _free(service.service_id, taken)
     return ids
 
 
-def _free(name: str, taken: dict[str, None]) -> str:
+def _free(name: str, taken: set[str]) -> str:
+    """``name``, with a number if it is in ``taken``. The result is added to ``taken``."""
     number = 1
     candidate = name
     while candidate in taken:
         number += 1
         candidate = f"{name}{number}"
+    taken.add(candidate)
     return candidate
 
 

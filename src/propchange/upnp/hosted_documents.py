@@ -28,21 +28,15 @@ _INVALID_ACTION = (
 )
 
 
-def _answer_of(given: object) -> Response | Awaitable[Response]:
-    """What ``on_action`` gave, if it is an answer. Anything else would leave the control point
-    waiting."""
-    if isinstance(given, Awaitable):
-        return _awaited(given)
+def _checked(given: object) -> Response:
+    """``given`` if it is a response. Anything else would leave the control point waiting."""
     if not isinstance(given, Response):
         raise TypeError(f"on_action gives a Response, or an awaitable of one, not {given!r}")
     return given
 
 
 async def _awaited(given: Awaitable[object]) -> Response:
-    response = await given
-    if not isinstance(response, Response):
-        raise TypeError(f"what on_action awaits is a Response, not {response!r}")
-    return response
+    return _checked(await given)
 
 
 class HostedDocuments:
@@ -80,7 +74,8 @@ class HostedDocuments:
         if request.method != "POST":
             return self._answer(request, 405, ((b"ALLOW", b"POST"),))
         if service.on_action is not None:
-            return _answer_of(service.on_action(request))
+            given: object = service.on_action(request)
+            return _awaited(given) if isinstance(given, Awaitable) else _checked(given)
         return self._answer(request, 500, (_XML, (b"EXT", b"")), _INVALID_ACTION)
 
     def _answer(

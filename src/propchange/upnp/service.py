@@ -267,9 +267,7 @@ class Service:
                 value = variable.check(variable.parse(merged))
             batch.before.setdefault(name, previous)
             values[name] = value
-        elif sink is None:
-            values[name] = value
-        elif name in self.__evented:
+        elif sink is not None and name in self.__evented:
             changes = {name: variable.data_type.write(value)}
             values[name] = value
             try:

@@ -41,8 +41,18 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
+def _indirect(
+    initial: str | None = None, allowed: str = "", name: str | None = None
+) -> StateVariable[str]:
+    """A string that is evented through LastChange. ``allowed`` is a list of words."""
+    options = allowed.split() or None
+    return StateVariable(
+        "string", initial=initial, allowed=options, evented="LastChange", name=name
+    )
+
+
 _NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
-_MEDIA = _words(
+_MEDIA = (
     "UNKNOWN DV MINI-DV VHS W-VHS S-VHS D-VHS VHSC VIDEO8 HI8 CD-ROM CD-DA CD-R CD-RW VIDEO-CD "
     "SACD MD-AUDIO MD-PICTURE DVD-ROM DVD-VIDEO DVD-R DVD+RW DVD-RW DVD-RAM DVD-AUDIO DAT LD HDD "
     "MICRO-MV NETWORK NONE NOT_IMPLEMENTED"
@@ -58,66 +68,37 @@ class AVTransport(Service, type="urn:schemas-upnp-org:service:AVTransport:1"):
     Metadata is DIDL-Lite, as text. Durations and times are ``H:MM:SS``.
     """
 
-    transport_state = StateVariable(
-        "string",
-        initial="NO_MEDIA_PRESENT",
-        allowed=_words(
-            "STOPPED PAUSED_PLAYBACK PAUSED_RECORDING PLAYING RECORDING TRANSITIONING "
-            "NO_MEDIA_PRESENT"
-        ),
-        evented="LastChange",
+    transport_state = _indirect(
+        "NO_MEDIA_PRESENT",
+        "STOPPED PAUSED_PLAYBACK PAUSED_RECORDING PLAYING RECORDING TRANSITIONING NO_MEDIA_PRESENT",
     )
-    transport_status = StateVariable(
-        "string", allowed=["OK", "ERROR_OCCURRED"], evented="LastChange"
+    transport_status = _indirect(allowed="OK ERROR_OCCURRED")
+    playback_storage_medium = _indirect("NONE", _MEDIA)
+    record_storage_medium = _indirect(_NOT_IMPLEMENTED, _MEDIA)
+    possible_playback_storage_media = _indirect("NETWORK")
+    possible_record_storage_media = _indirect(_NOT_IMPLEMENTED)
+    current_play_mode = _indirect(
+        allowed="NORMAL SHUFFLE REPEAT_ONE REPEAT_ALL RANDOM DIRECT_1 INTRO"
     )
-    playback_storage_medium = StateVariable(
-        "string", initial="NONE", allowed=_MEDIA, evented="LastChange"
+    transport_play_speed = _indirect(allowed="1")
+    record_medium_write_status = _indirect(
+        _NOT_IMPLEMENTED, "WRITABLE PROTECTED NOT_WRITABLE UNKNOWN NOT_IMPLEMENTED"
     )
-    record_storage_medium = StateVariable(
-        "string", initial=_NOT_IMPLEMENTED, allowed=_MEDIA, evented="LastChange"
+    current_record_quality_mode = _indirect(
+        _NOT_IMPLEMENTED, "0:EP 1:LP 2:SP 0:BASIC 1:MEDIUM 2:HIGH NOT_IMPLEMENTED"
     )
-    possible_playback_storage_media = StateVariable(
-        "string", initial="NETWORK", evented="LastChange"
-    )
-    possible_record_storage_media = StateVariable(
-        "string", initial=_NOT_IMPLEMENTED, evented="LastChange"
-    )
-    current_play_mode = StateVariable(
-        "string",
-        allowed=_words("NORMAL SHUFFLE REPEAT_ONE REPEAT_ALL RANDOM DIRECT_1 INTRO"),
-        evented="LastChange",
-    )
-    transport_play_speed = StateVariable("string", allowed=["1"], evented="LastChange")
-    record_medium_write_status = StateVariable(
-        "string",
-        initial=_NOT_IMPLEMENTED,
-        allowed=_words("WRITABLE PROTECTED NOT_WRITABLE UNKNOWN NOT_IMPLEMENTED"),
-        evented="LastChange",
-    )
-    current_record_quality_mode = StateVariable(
-        "string",
-        initial=_NOT_IMPLEMENTED,
-        allowed=_words("0:EP 1:LP 2:SP 0:BASIC 1:MEDIUM 2:HIGH NOT_IMPLEMENTED"),
-        evented="LastChange",
-    )
-    possible_record_quality_modes = StateVariable(
-        "string", initial=_NOT_IMPLEMENTED, evented="LastChange"
-    )
+    possible_record_quality_modes = _indirect(_NOT_IMPLEMENTED)
     number_of_tracks = StateVariable("ui4", evented="LastChange")
     current_track = StateVariable("ui4", evented="LastChange")
-    current_track_duration = StateVariable("string", initial="0:00:00", evented="LastChange")
-    current_media_duration = StateVariable("string", initial="0:00:00", evented="LastChange")
-    current_track_meta_data = StateVariable("string", evented="LastChange")
-    current_track_uri = StateVariable("string", evented="LastChange", name="CurrentTrackURI")
-    av_transport_uri = StateVariable("string", evented="LastChange", name="AVTransportURI")
-    av_transport_uri_meta_data = StateVariable(
-        "string", evented="LastChange", name="AVTransportURIMetaData"
-    )
-    next_av_transport_uri = StateVariable("string", evented="LastChange", name="NextAVTransportURI")
-    next_av_transport_uri_meta_data = StateVariable(
-        "string", evented="LastChange", name="NextAVTransportURIMetaData"
-    )
-    current_transport_actions = StateVariable("string", evented="LastChange")
+    current_track_duration = _indirect("0:00:00")
+    current_media_duration = _indirect("0:00:00")
+    current_track_meta_data = _indirect()
+    current_track_uri = _indirect(name="CurrentTrackURI")
+    av_transport_uri = _indirect(name="AVTransportURI")
+    av_transport_uri_meta_data = _indirect(name="AVTransportURIMetaData")
+    next_av_transport_uri = _indirect(name="NextAVTransportURI")
+    next_av_transport_uri_meta_data = _indirect(name="NextAVTransportURIMetaData")
+    current_transport_actions = _indirect()
 
     relative_time_position = StateVariable("string", initial="0:00:00", evented=False)
     absolute_time_position = StateVariable("string", initial="0:00:00", evented=False)
@@ -126,8 +107,7 @@ class AVTransport(Service, type="urn:schemas-upnp-org:service:AVTransport:1"):
     absolute_counter_position = StateVariable("i4", initial=2_147_483_647, evented=False)
 
     a_arg_type_seek_mode = _argument(
-        "SeekMode",
-        "TRACK_NR ABS_TIME REL_TIME ABS_COUNT REL_COUNT CHANNEL_FREQ TAPE-INDEX FRAME",
+        "SeekMode", "TRACK_NR ABS_TIME REL_TIME ABS_COUNT REL_COUNT CHANNEL_FREQ TAPE-INDEX FRAME"
     )
     a_arg_type_seek_target = _argument("SeekTarget")
     a_arg_type_instance_id = StateVariable("ui4", evented=False, name="A_ARG_TYPE_InstanceID")
@@ -146,7 +126,7 @@ class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingCont
     ``volume_db`` is in 1/256 dB.
     """
 
-    preset_name_list = StateVariable("string", initial="FactoryDefaults", evented="LastChange")
+    preset_name_list = _indirect("FactoryDefaults")
     brightness = StateVariable("ui2", **_PERCENT)
     contrast = StateVariable("ui2", **_PERCENT)
     sharpness = StateVariable("ui2", **_PERCENT)

@@ -17,42 +17,14 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation
 from numbers import Real
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from propchange.core.wire.xml import FORBIDDEN
 
-__all__ = [
-    "DATA_TYPES",
-    "BinaryName",
-    "BooleanName",
-    "DataType",
-    "DateName",
-    "DateTimeName",
-    "FixedName",
-    "FloatName",
-    "IntegerName",
-    "StringName",
-    "TextName",
-    "TimeName",
-    "UUIDName",
-    "data_type",
-    "shown",
-]
+__all__ = ["DATA_TYPES", "DataType", "data_type", "shown"]
 
 T = TypeVar("T")
 M = TypeVar("M", datetime.datetime, datetime.time)
-
-IntegerName = Literal["ui1", "ui2", "ui4", "ui8", "i1", "i2", "i4", "i8", "int"]
-FloatName = Literal["r4", "r8", "number", "float"]
-FixedName = Literal["fixed.14.4"]
-StringName = Literal["string"]
-TextName = Literal["char", "uri"]
-DateName = Literal["date"]
-DateTimeName = Literal["dateTime", "dateTime.tz"]
-TimeName = Literal["time", "time.tz"]
-BooleanName = Literal["boolean"]
-BinaryName = Literal["bin.base64", "bin.hex"]
-UUIDName = Literal["uuid"]
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
@@ -230,7 +202,9 @@ def _write_fixed(value: Decimal) -> str:
 # --- text, dates, bytes ---
 
 
-def _text(misfit: re.Pattern[str]) -> Callable[[object], str]:
+def _text(
+    name: str, takes: str, misfit: re.Pattern[str], read: Callable[[str], str] = str, zero: str = ""
+) -> DataType[str]:
     def convert(value: object) -> str:
         if not isinstance(value, str):
             raise TypeError
@@ -238,7 +212,7 @@ def _text(misfit: re.Pattern[str]) -> Callable[[object], str]:
             raise ValueError
         return str.__str__(value)
 
-    return convert
+    return DataType(name, str, takes, zero, convert, str, read)
 
 
 def _clock(name: str, kind: type[M], zero: M, zone: str = "") -> DataType[M]:
@@ -265,10 +239,15 @@ def _clock(name: str, kind: type[M], zero: M, zone: str = "") -> DataType[M]:
     )
 
 
-def _convert_bytes(value: object) -> bytes:
-    if not isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError
-    return bytes(value)
+def _binary(
+    name: str, write: Callable[[bytes], str], read: Callable[[str], bytes]
+) -> DataType[bytes]:
+    def convert(value: object) -> bytes:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise TypeError
+        return bytes(value)
+
+    return DataType(name, bytes, "bytes", b"", convert, write, read)
 
 
 def _read_base64(text: str) -> bytes:
@@ -320,18 +299,14 @@ _ALL: tuple[DataType[Any], ...] = (
         Decimal("-99999999999999.9999"),
         Decimal("99999999999999.9999"),
     ),
-    DataType(
+    _text(
         "char",
-        str,
         "a str of one character that XML 1.0 can carry",
-        " ",
-        _text(re.compile(rf"{FORBIDDEN.pattern}|..|\A\Z", re.DOTALL)),
-        str,
+        re.compile(rf"{FORBIDDEN.pattern}|..|\A\Z", re.DOTALL),
         lambda text: text if len(text) == 1 else text.strip(),
+        " ",
     ),
-    DataType(
-        "string", str, "a str of characters that XML 1.0 can carry", "", _text(FORBIDDEN), str, str
-    ),
+    _text("string", "a str of characters that XML 1.0 can carry", FORBIDDEN),
     DataType(
         "date",
         datetime.date,
@@ -357,31 +332,12 @@ _ALL: tuple[DataType[Any], ...] = (
         lambda value: "1" if value else "0",
         lambda text: _BOOLEANS[text.strip().lower()],
     ),
-    DataType(
-        "bin.base64",
-        bytes,
-        "bytes",
-        b"",
-        _convert_bytes,
-        lambda value: base64.b64encode(value).decode("ascii"),
-        _read_base64,
-    ),
-    DataType(
-        "bin.hex",
-        bytes,
-        "bytes",
-        b"",
-        _convert_bytes,
-        lambda value: value.hex().upper(),
-        bytes.fromhex,
-    ),
-    DataType(
+    _binary("bin.base64", lambda value: base64.b64encode(value).decode("ascii"), _read_base64),
+    _binary("bin.hex", lambda value: value.hex().upper(), bytes.fromhex),
+    _text(
         "uri",
-        str,
         "a str without white space or control characters",
-        "",
-        _text(re.compile(rf"{FORBIDDEN.pattern}|\s")),
-        str,
+        re.compile(rf"{FORBIDDEN.pattern}|\s"),
         str.strip,
     ),
     DataType(

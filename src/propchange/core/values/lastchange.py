@@ -100,19 +100,20 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
     Raises RemoteProtocolError with status 400 for a text in neither format.
     """
     root = _parse(text, limits)
+    is_log = root.name == "StateEvent"
+    if not is_log and root.name != "Event":
+        raise RemoteProtocolError(f"{shown(root.name)} is no LastChange", status=400)
     entries: list[LastChangeEntry] = []
     problems: list[str] = []
-    if root.name == "StateEvent":
-        for child in root.children:
+    for child in root.children:
+        if is_log:
             attributes = tuple(child.attributes.items())
             identity = _attribute(child, "objid") or ""
             written = _element(child.name, attributes)
             entries.append(LastChangeEntry(None, child.name, identity, written, attributes))
-    elif root.name == "Event":
-        for child in root.children:
-            if child.name.lower() != "instanceid":
-                _read_variable(0, child, entries)
-                continue
+        elif child.name.lower() != "instanceid":
+            entries.append(_read_variable(0, child))
+        else:
             number = _attribute(child, "val") or ""
             try:
                 instance = DATA_TYPES["ui4"].parse(number)
@@ -120,13 +121,8 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
                 if len(problems) < _PROBLEMS:
                     problems.append(f"{shown(number)} is no InstanceID")
                 continue
-            if not child.children:
-                entries.append(LastChangeEntry(instance, "", None, ""))
-            for variable in child.children:
-                _read_variable(instance, variable, entries)
-    else:
-        raise RemoteProtocolError(f"{shown(root.name)} is no LastChange", status=400)
-    is_log = root.name == "StateEvent"
+            variables = [_read_variable(instance, each) for each in child.children]
+            entries += variables or [LastChangeEntry(instance, "", None, "")]
     return LastChange(root.namespace, is_log, tuple(entries), tuple(problems))
 
 
@@ -145,16 +141,10 @@ def _parse(text: str, limits: Limits) -> Element:
         return parse_tree(mended.encode("utf-8", "surrogatepass"), limits)
 
 
-def _read_variable(instance: int, element: Element, entries: list[LastChangeEntry]) -> None:
+def _read_variable(instance: int, element: Element) -> LastChangeEntry:
     value = _attribute(element, "val")
-    entries.append(
-        LastChangeEntry(
-            instance,
-            element.name,
-            _attribute(element, "channel"),
-            element.text.strip() if value is None else value,
-        )
-    )
+    text = element.text.strip() if value is None else value
+    return LastChangeEntry(instance, element.name, _attribute(element, "channel"), text)
 
 
 def _attribute(element: Element, name: str) -> str | None:

@@ -79,7 +79,7 @@ class FoldRule:
     keys only.
     """
 
-    __slots__ = ("_exact_from", "_fold", "_most", "_state", "_text", "_told")
+    __slots__ = ("_changes", "_exact_from", "_fold", "_most", "_state", "_text")
 
     def __init__(self, fold: Fold, text: str, *, most: int) -> None:
         self._fold = fold
@@ -87,26 +87,26 @@ class FoldRule:
         self._text = text
         self._state: dict[tuple[Hashable, ...], Any] = {}
         # The key that changed last stands last.
-        self._told: dict[tuple[Hashable, ...], tuple[int, Any]] = {}
+        self._changes: dict[tuple[Hashable, ...], tuple[int, Any]] = {}
         self._exact_from = 0
         self.set_current(text)
 
     def record(self, text: str, version: int) -> None:
         """:meth:`MergeRule.record`."""
         self.set_current(text)
-        told = self._told
+        changes = self._changes
         for key, content in self._fold.read(text):
-            _forget(told, key, content)
-            told[key] = (version, content)
-        while len(told) > self._most:
-            self._exact_from = told.pop(next(iter(told)))[0]
+            _forget(changes, key, content)
+            changes[key] = (version, content)
+        while len(changes) > self._most:
+            self._exact_from = changes.pop(next(iter(changes)))[0]
 
     def since(self, version: int) -> str:
         """:meth:`MergeRule.since`."""
         if version < self._exact_from and self._fold.has_state:
             return self.current()
         changes = []
-        for key, (recorded, content) in reversed(self._told.items()):
+        for key, (recorded, content) in reversed(self._changes.items()):
             if recorded <= version:
                 break
             changes.append((key, content))
@@ -130,9 +130,11 @@ class FoldRule:
                 state[key] = content
 
 
-def _forget(changes: dict[tuple[Hashable, ...], Any], key: tuple[Hashable, ...], it: Any) -> None:
+def _forget(
+    changes: dict[tuple[Hashable, ...], Any], key: tuple[Hashable, ...], content: Any
+) -> None:
     """Make room for the newest change of ``key``, behind all others."""
-    if it is None:
+    if content is None:
         for gone in [known for known in changes if known[: len(key)] == key]:
             del changes[gone]
     else:

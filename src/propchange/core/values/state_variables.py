@@ -11,21 +11,7 @@ from fractions import Fraction
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 from uuid import UUID
 
-from propchange.core.values.data_types import (
-    BinaryName,
-    BooleanName,
-    DataType,
-    DateName,
-    DateTimeName,
-    FixedName,
-    FloatName,
-    IntegerName,
-    StringName,
-    TextName,
-    TimeName,
-    UUIDName,
-    shown,
-)
+from propchange.core.values.data_types import DataType, shown
 from propchange.core.values.data_types import data_type as data_type_named
 
 __all__ = [
@@ -41,6 +27,18 @@ __all__ = [
 
 T = TypeVar("T")
 V = TypeVar("V")
+
+IntegerName = Literal["ui1", "ui2", "ui4", "ui8", "i1", "i2", "i4", "i8", "int"]
+FloatName = Literal["r4", "r8", "number", "float"]
+FixedName = Literal["fixed.14.4"]
+StringName = Literal["string"]
+TextName = Literal["char", "uri"]
+DateName = Literal["date"]
+DateTimeName = Literal["dateTime", "dateTime.tz"]
+TimeName = Literal["time", "time.tz"]
+BooleanName = Literal["boolean"]
+BinaryName = Literal["bin.base64", "bin.hex"]
+UUIDName = Literal["uuid"]
 
 GENERAL = "upnp:/general"
 """The default level of a multicast variable."""
