@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.errors import RemoteProtocolError
-from propchange.http.chunked import ChunkedBody
+from propchange.http.framing import ChunkedBody
 
 SMALL = replace(DEFAULT_LIMITS, body_bytes=20, header_bytes=64)
 

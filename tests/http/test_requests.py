@@ -362,13 +362,13 @@ def test_a_malformed_header_line_is_400(
 ) -> None:
     """With an httptools that takes liberties, too."""
     if checked:
-        monkeypatch.setattr(requests, "_NEEDS_STRICT_CHECK", True)
+        monkeypatch.setattr(requests, "NEEDS_STRICT_CHECK", True)
     assert refusal(head(b"HOST: a", line)) == 400
     assert refusal(head(line, b"HOST: a")) == 400
 
 
 def test_an_httptools_that_takes_liberties_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_NEEDS_STRICT_CHECK", True)
+    monkeypatch.setattr(requests, "NEEDS_STRICT_CHECK", True)
     assert one(NOTIFY).body == BODY
     assert one(CHUNKED).body == BODY
     monkeypatch.setattr(requests, "is_strict_request_head", lambda _: False)

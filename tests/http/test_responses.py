@@ -208,7 +208,7 @@ def test_liberties_are_taken(
     wire: bytes, monkeypatch: pytest.MonkeyPatch, *, checked: bool
 ) -> None:
     """With every httptools alike."""
-    monkeypatch.setattr(responses, "_NEEDS_STRICT_CHECK", checked)
+    monkeypatch.setattr(responses, "NEEDS_STRICT_CHECK", checked)
     response = one(wire + BODY)
     assert response.body == BODY
     assert response.fields[b"sid"].strip() == b"uuid:1"

@@ -9,7 +9,7 @@ from propchange.core.multicast.message import Datagram
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.errors import RemoteProtocolError
 from propchange.http.encode import encode_request
-from propchange.http.message_head import TOKEN
+from propchange.http.framing import TOKEN
 
 __all__ = ["encode_datagram", "parse_datagram"]
 
@@ -52,13 +52,7 @@ def parse_datagram(
         headers.append((match[1], match[2].strip(b" \t")))
     method, target, version = (part.decode("ascii") for part in start.groups())
     request = Request(
-        method,
-        target,
-        headers,
-        peer=peer,
-        local=local,
-        http_version=version,
-        keep_alive=False,
+        method, target, headers, peer=peer, local=local, http_version=version, keep_alive=False
     )
     request.body = _body(request, data[end + 4 :], limits)
     return request

@@ -1,23 +1,39 @@
-"""Where an HTTP message begins and ends in a stream of bytes (RFC 9112 §6).
+"""What requests and responses share: their head, and where a message begins and ends in a stream
+of bytes (RFC 9112 §6).
 
-Requests and responses are framed alike: empty lines, a head up to an empty line, then a body that
-is measured by Content-Length, comes in chunks, or, for responses, lasts to the end of the stream.
-:class:`MessageParser` does that for both; what a head says is for its subclasses.
+Both have empty lines, a head up to an empty line, then a body that is measured by Content-Length,
+comes in chunks, or, for responses, lasts to the end of the stream. :class:`MessageParser` does that
+for both. Its subclasses read the head.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
+
+import httptools
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import RemoteProtocolError
-from propchange.http.chunked import ChunkedBody
 
-__all__ = ["CHUNKED", "TO_THE_END", "MessageParser"]
+__all__ = [
+    "CHUNKED",
+    "NEEDS_STRICT_CHECK",
+    "TOKEN",
+    "TO_THE_END",
+    "ChunkedBody",
+    "HeaderLines",
+    "MessageParser",
+    "keeps_alive",
+    "needs_strict_check",
+]
 
 M = TypeVar("M", Request, Response)
+
+TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+"""The expression of a token, such as a method or a header's name (RFC 9110 §5.6.2)."""
 
 CHUNKED = -1
 """In place of a length: the body comes in chunks."""
@@ -27,11 +43,50 @@ TO_THE_END = -2
 
 # Some peers send one empty line too many behind a body (RFC 9112 §2.2).
 _EMPTY_LINE_BYTES = 4
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~\x80-\xff]*)?\r\n")
+# A size with its extension. Those that are in use take some 70 bytes.
+_LINE_BYTES = 1_024
+_SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
+
+
+class HeaderLines(list[tuple[bytes, bytes]]):
+    """The header pairs of one message, filled by httptools."""
+
+    __slots__ = ()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools for each header line."""
+        self.append((name, value))
+
+
+def keeps_alive(connection: bytes | None, http_version: str) -> bool:
+    """Whether the connection may carry another message after one with this value of Connection,
+    None if it has none (RFC 9112 §9.3)."""
+    if connection is None:
+        return http_version == "1.1"
+    options = [option.strip() for option in connection.lower().split(b",")]
+    return b"close" not in options and (http_version == "1.1" or b"keep-alive" in options)
+
+
+def needs_strict_check() -> bool:
+    """Whether the installed httptools accepts malformed request heads, as those before 0.6.4 do."""
+    for liberty in (b"GET / HTTP/1.1\r\nA B: 1\r\n\r\n", b"GET / HTTP/1.1\r\nA: 1\r\n 2\r\n\r\n"):
+        try:
+            httptools.HttpRequestParser(HeaderLines()).feed_data(liberty)
+        except httptools.HttpParserError:
+            continue
+        return True
+    return False
+
+
+NEEDS_STRICT_CHECK = needs_strict_check()
 
 
 class MessageParser(ABC, Generic[M]):
     """Takes a stream of bytes apart into messages. After an error, :attr:`error` holds it and
     nothing more is parsed. Memory is bounded by ``limits.header_bytes`` and ``body_bytes``."""
+
+    _HEAD_END: ClassVar[re.Pattern[bytes]]
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -41,13 +96,9 @@ class MessageParser(ABC, Generic[M]):
         self._body = bytearray()
         self._left = 0  # of the body, in bytes
         self._chunked: ChunkedBody | None = None
+        self._last = False  # nothing follows the message on its connection
         self._ended = False
         self.error: RemoteProtocolError | None = None
-
-    @abstractmethod
-    def _head_end(self, data: bytes | bytearray, start: int) -> int:
-        """Where the first head of ``data`` ends, looked for from ``start``; 0 when it is not
-        whole."""
 
     @abstractmethod
     def _bound(self, head: bytes | bytearray, known: int) -> None:
@@ -56,12 +107,13 @@ class MessageParser(ABC, Generic[M]):
 
     @abstractmethod
     def _open(self, head: bytes, data: bytes, position: int, messages: list[M]) -> int:
-        """Read a whole head; ``position`` is behind it in ``data``. Ends in :meth:`_begin`, and
-        returns what that returns."""
+        """Read a whole head; ``position`` is behind it in ``data``. Sets ``_last``, and returns
+        the result of :meth:`_begin`."""
 
-    @abstractmethod
-    def _is_last(self, message: M) -> bool:
-        """Whether the connection carries nothing behind ``message``."""
+    @property
+    def in_message(self) -> bool:
+        """Whether a part of a message has been received."""
+        return bool(self._buffer) or self._message is not None
 
     def _parse(self, data: bytes) -> list[M]:
         """The messages that ``data`` completes, in order."""
@@ -93,8 +145,9 @@ class MessageParser(ABC, Generic[M]):
         if known:
             buffer += data[position : position + most]
             # The empty line may have begun in what was there before.
-            end = self._head_end(buffer, max(0, known - 3))
-            if end:
+            found = self._HEAD_END.search(buffer, max(0, known - 3))
+            if found:
+                end = found.end()
                 head = bytes(buffer[:end])
                 buffer.clear()
                 self._empty = 0
@@ -105,8 +158,9 @@ class MessageParser(ABC, Generic[M]):
                 if self._empty > _EMPTY_LINE_BYTES:
                     raise RemoteProtocolError("empty lines instead of a message", status=400)
                 return position + 1
-            end = self._head_end(data, position)
-            if end:
+            found = self._HEAD_END.search(data, position)
+            if found:
+                end = found.end()
                 self._empty = 0
                 return self._open(data[position:end], data, end, messages)
             buffer += data[position : position + most + 1]
@@ -115,7 +169,7 @@ class MessageParser(ABC, Generic[M]):
 
     def _begin(self, message: M, length: int, data: bytes, position: int, messages: list[M]) -> int:
         """The body of ``message`` has ``length`` bytes, or is :data:`CHUNKED` or lasts
-        :data:`TO_THE_END`; it begins at ``position``. Returns where reading goes on."""
+        :data:`TO_THE_END`; it begins at ``position``. Returns the position to read from."""
         if length >= 0:
             end = position + length
             if end <= len(data):
@@ -153,5 +207,81 @@ class MessageParser(ABC, Generic[M]):
     def _complete(self, message: M, messages: list[M]) -> None:
         self._message = None
         messages.append(message)
-        if self._is_last(message):
+        if self._last:
             self._end()
+
+
+class ChunkedBody:
+    """Decodes one body in the chunked transfer coding (RFC 9112 §7.1). Call :meth:`feed` until
+    :attr:`done`, then read :attr:`body`. Chunk extensions and trailers are ignored, and bounded.
+
+    httptools could decode it, but does not say where in its input a message ends. The head of the
+    next message could then not be bounded before it is parsed, nor could the trailer of this one.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.body = bytearray()
+        self.done = False
+        self._limits = limits
+        self._state = _SIZE_LINE
+        self._left = 0  # of the chunk
+        self._line = b""  # as far as it is there
+        self._trailer_bytes = 0
+        self._framing_bytes = 0
+
+    def feed(self, data: bytes, position: int) -> int:
+        """Decode ``data`` from ``position`` on, to the end of the body or of the data, and return
+        where decoding stopped. Raises RemoteProtocolError with status 400, 413 (the body is too
+        large) or 431 (the trailer is too large)."""
+        size = len(data)
+        while position < size and not self.done:
+            if self._state == _DATA:
+                end = min(size, position + self._left)
+                self.body += data[position:end]
+                self._left -= end - position
+                position = end
+                if not self._left:
+                    self._state = _DATA_END
+            else:
+                position = self._feed_line(data, position)
+        return position
+
+    def _feed_line(self, data: bytes, position: int) -> int:
+        most = position + _LINE_BYTES
+        end = data.find(b"\n", position, most) + 1
+        line = self._line + data[position : end or most]
+        if self._state == _TRAILER:
+            if self._trailer_bytes + len(line) > self._limits.header_bytes:
+                raise RemoteProtocolError("the trailer is too large", status=431)
+        elif self._state == _DATA_END:
+            if not b"\r\n".startswith(line):
+                raise RemoteProtocolError("a chunk is longer than its size", status=400)
+        elif len(line) > _LINE_BYTES:
+            raise RemoteProtocolError("the extension of a chunk is too long", status=400)
+        if end:
+            self._line = b""
+            self._take(line)
+            return end
+        self._line = line
+        return min(len(data), most)
+
+    def _take(self, line: bytes) -> None:
+        """Take a complete line."""
+        if self._state == _SIZE_LINE:
+            match = _SIZE.fullmatch(line)
+            if not match:
+                raise RemoteProtocolError("the size of a chunk is malformed", status=400)
+            self._left = int(match[1], 16)
+            # A chunk takes as long as kilobytes of data, so a body of tiny chunks is an attack.
+            self._framing_bytes += len(line) + 2
+            if self._framing_bytes > self._limits.header_bytes + len(self.body) // 8:
+                raise RemoteProtocolError("the chunks are too small", status=400)
+            if self._left + len(self.body) > self._limits.body_bytes:
+                raise RemoteProtocolError("the body is too large", status=413)
+            self._state = _DATA if self._left else _TRAILER
+        elif self._state == _DATA_END:
+            self._state = _SIZE_LINE
+        elif line == b"\r\n":
+            self.done = True
+        else:
+            self._trailer_bytes += len(line)

@@ -7,22 +7,19 @@ import re
 import httptools
 
 from propchange.core.limits import Limits
-from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.messages import Endpoint, HeaderPairs, Request
 from propchange.errors import RemoteProtocolError
-from propchange.http.framing import CHUNKED, MessageParser
-from propchange.http.message_head import (
+from propchange.http.framing import (
+    CHUNKED,
+    NEEDS_STRICT_CHECK,
     TOKEN,
     HeaderLines,
-    is_strict_request_head,
-    is_transfer_codings,
+    MessageParser,
     keeps_alive,
-    needs_strict_check,
 )
-from propchange.http.repeated_heads import RepeatedHead
 
-__all__ = ["RequestParser"]
+__all__ = ["RequestParser", "is_strict_request_head", "is_transfer_codings"]
 
-_NEEDS_STRICT_CHECK = needs_strict_check()
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])\r")
 _METHOD = re.compile(TOKEN)
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
@@ -32,6 +29,14 @@ _LENGTH_DIGITS = 15
 _REQUEST_LINE_EXTRA = 64
 # Stop learning request heads of a connection after this many attempts.
 _LESSONS = 8
+_CODINGS = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (TOKEN, TOKEN))
+_STRICT_REQUEST_HEAD = re.compile(
+    rb"%b [!-~]+ HTTP/1\.[01]\r\n(?:%b:[\t -~\x80-\xff]*\r\n)*\r\n" % (TOKEN, TOKEN)
+)
+_NUMBER = re.compile(rb"\r\n(SEQ|CONTENT-LENGTH):[ \t]*([0-9]+)(?=\r\n)", re.IGNORECASE)
+_DIGITS = 15
+# A head can be this much longer than the first one, since its two numbers can.
+_GROWTH = 2 * _DIGITS
 
 
 class RequestParser(MessageParser[Request]):
@@ -51,6 +56,8 @@ class RequestParser(MessageParser[Request]):
     absolute form becomes its path if it names the same authority as HOST; otherwise it is refused.
     """
 
+    _HEAD_END = re.compile(rb"\r\n\r\n")
+
     def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
         super().__init__(limits)
         self._peer = peer
@@ -59,11 +66,6 @@ class RequestParser(MessageParser[Request]):
         self._lessons = -1  # not from the first head: there may never be another
         self.expect_continue = False
         self.http_version = "1.1"
-
-    @property
-    def in_message(self) -> bool:
-        """Whether a part of a request has been received."""
-        return bool(self._buffer) or self._message is not None
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order. Check :attr:`error` afterwards."""
@@ -84,13 +86,6 @@ class RequestParser(MessageParser[Request]):
         super()._end()
         self._repeated = None
         self.expect_continue = False
-
-    def _is_last(self, message: Request) -> bool:
-        return not message.keep_alive
-
-    def _head_end(self, data: bytes | bytearray, start: int) -> int:
-        end = data.find(b"\r\n\r\n", start)
-        return end + 4 if end >= 0 else 0
 
     def _bound(self, head: bytes | bytearray, known: int = 0) -> None:
         """Refuse a head, complete or not, that is too long or has bare line feeds: its end might
@@ -136,7 +131,7 @@ class RequestParser(MessageParser[Request]):
         if len(path) > limits.target_bytes:
             raise RemoteProtocolError("the request target is too long", status=414)
         headers = _header_lines(name, head)
-        if _NEEDS_STRICT_CHECK and not is_strict_request_head(head):
+        if NEEDS_STRICT_CHECK and not is_strict_request_head(head):
             raise RemoteProtocolError("the header is malformed", status=400)
         request = Request(
             name,
@@ -148,6 +143,7 @@ class RequestParser(MessageParser[Request]):
         )
         fields = request.fields
         request.keep_alive = keeps_alive(fields.get(b"connection"), http_version)
+        self._last = not request.keep_alive
         if not path.startswith("/") and path != "*":
             request.target = _origin_form(name, path, fields.get(b"host", b""))
         body = 0
@@ -233,3 +229,88 @@ def _origin_form(method: str, target: str, host: bytes) -> str:
     if scheme.lower() != "http" or authority.lower() != host.decode("latin-1").lower():
         raise RemoteProtocolError("the request target is not a path of this server", status=400)
     return slash + path if slash else "/"
+
+
+def is_transfer_codings(value: bytes) -> bool:
+    """Whether the value of a Transfer-Encoding is well-formed, whether or not it is known."""
+    return _CODINGS.fullmatch(value) is not None
+
+
+def is_strict_request_head(head: bytes) -> bool:
+    """Whether ``head`` is a request line and header lines, exactly as RFC 9112 writes them."""
+    return _STRICT_REQUEST_HEAD.fullmatch(head) is not None
+
+
+class RepeatedHead:
+    """A head whose SEQ and CONTENT-LENGTH are left open: a short way for the NOTIFYs of one device.
+    Made by :meth:`learn`.
+
+    A device sends its events over one connection, and their heads differ in two numbers: SEQ
+    and CONTENT-LENGTH. Parsing the head with httptools, bounding it and judging HOST, NT, NTS
+    and SID cost more than all the rest of an event. A repeated head keeps the bytes of a head
+    that was parsed and leaves the two numbers open. If the next request is the same bytes with
+    other digits in these two places, and a body of exactly that length, then it means the same:
+    no rule of HTTP or GENA looks at which digits they are, but for the bounds that are checked
+    here. Any other request goes through the parser.
+
+    All requests of one head carry it as ``Request.head``. The subscriber keeps its verdict
+    beside it, and does not judge the head again. Both together save 4.6 of the 15 us of
+    processor time that an event takes with its socket.
+    """
+
+    def __init__(self, request: Request, head: bytes, limits: Limits) -> None:
+        first, second = _NUMBER.finditer(head)
+        self._request = request
+        self._limit = limits.body_bytes
+        self._first = head[: first.start(2)]
+        self._begin = len(self._first)
+        self._middle = head[first.end(2) : second.start(2)]
+        self._last = head[second.end(2) :]
+        names = [name.lower() for name, _ in request.headers]
+        self._seq_index = names.index(b"seq")
+        self._length_index = names.index(b"content-length")
+        self._length_is_first = self._length_index < self._seq_index
+
+    @classmethod
+    def learn(cls, request: Request, head: bytes, limits: Limits) -> RepeatedHead | None:
+        """Make one from ``head``, which was parsed to ``request``. None unless it has exactly one
+        SEQ and one CONTENT-LENGTH and is well below the limits."""
+        if (
+            not request.keep_alive
+            or len(head) + _GROWTH > min(limits.header_bytes, limits.target_bytes)
+            or {key.lower() for key, _ in _NUMBER.findall(head)} != {b"seq", b"content-length"}
+            or not request.repeated.isdisjoint((b"seq", b"content-length"))
+            or b"expect" in request.fields
+        ):
+            return None
+        return cls(request, head, limits)
+
+    def match(self, data: bytes) -> Request | None:
+        """The request in ``data``: this head with other numbers, and a whole body. Else None."""
+        begin = self._begin
+        if not data.startswith(self._first):
+            return None
+        end = data.find(b"\r", begin, begin + _DIGITS)
+        first = data[begin:end]
+        middle = self._middle
+        if not data.startswith(middle, end) or not first.isdigit():
+            return None
+        begin = end + len(middle)
+        end = data.find(b"\r", begin, begin + _DIGITS)
+        second = data[begin:end]
+        last = self._last
+        if not data.startswith(last, end) or not second.isdigit():
+            return None
+        seq, length = (second, first) if self._length_is_first else (first, second)
+        body = data[end + len(last) :]
+        size = int(length)
+        if size != len(body) or size > self._limit:
+            return None
+        return self._request.repeat(self, seq, length, body)
+
+    def headers(self, seq: bytes, length: bytes) -> HeaderPairs:
+        """The header pairs of the request that has these numbers."""
+        headers = list(self._request.headers)
+        headers[self._seq_index] = (headers[self._seq_index][0], seq)
+        headers[self._length_index] = (headers[self._length_index][0], length)
+        return headers

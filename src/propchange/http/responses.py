@@ -9,19 +9,21 @@ import httptools
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Response
 from propchange.errors import RemoteProtocolError
-from propchange.http.framing import CHUNKED, TO_THE_END, MessageParser
-from propchange.http.message_head import (
+from propchange.http.framing import (
+    CHUNKED,
+    NEEDS_STRICT_CHECK,
+    TO_THE_END,
+    TOKEN,
     HeaderLines,
+    MessageParser,
     keeps_alive,
-    lenient_header_lines,
-    needs_strict_check,
 )
 
-__all__ = ["ResponseParser"]
+__all__ = ["ResponseParser", "lenient_header_lines"]
 
-_NEEDS_STRICT_CHECK = needs_strict_check()
 _STATUS_LINE = re.compile(rb"HTTP/([0-9]\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\n]*|\r?)\n")
-_HEAD_END = re.compile(rb"\n\r?\n")
+_NAME = re.compile(TOKEN)
+_LINE = re.compile(rb"\r?\n")
 # UPnP gives their responses no body.
 _WITHOUT_BODY = frozenset({"NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE"})
 _REMEMBERED_BYTES = 1_024
@@ -39,6 +41,8 @@ class ResponseParser(MessageParser[Response]):
     response are dropped. After an error, :attr:`error` is a RemoteProtocolError and nothing more is
     parsed. The parser does not know which request a response answers, nor whether there was one.
     """
+
+    _HEAD_END = re.compile(rb"\n\r?\n")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
@@ -59,7 +63,7 @@ class ResponseParser(MessageParser[Response]):
     @property
     def started(self) -> bool:
         """Whether a part of a response has been received."""
-        return bool(self._buffer) or self._message is not None or self._interim > 0
+        return self.in_message or self._interim > 0
 
     def feed(self, data: bytes) -> list[Response]:
         """The responses that ``data`` completes, in order. Check :attr:`error` afterwards."""
@@ -93,13 +97,6 @@ class ResponseParser(MessageParser[Response]):
         super()._end()
         self._remembered = None
         self._interim = 0
-
-    def _is_last(self, message: Response) -> bool:
-        return message.close
-
-    def _head_end(self, data: bytes | bytearray, start: int) -> int:
-        found = _HEAD_END.search(data, start)
-        return found.end() if found else 0
 
     def _bound(self, head: bytes | bytearray, known: int) -> None:
         if len(head) > self._limits.header_bytes:
@@ -137,12 +134,13 @@ class ResponseParser(MessageParser[Response]):
         else:
             response.close = True
             body = 0 if self._method in _WITHOUT_BODY else TO_THE_END
+        self._last = response.close
         return self._begin(response, body, data, position, messages)
 
 
 def _header_lines(head: bytes) -> HeaderLines:
     headers = HeaderLines()
-    if not _NEEDS_STRICT_CHECK:
+    if not NEEDS_STRICT_CHECK:
         try:
             httptools.HttpResponseParser(headers).feed_data(head)
         except httptools.HttpParserUpgrade:
@@ -164,3 +162,18 @@ def _length(value: bytes, limits: Limits) -> int:
     if len(length) > 15 or int(length) > limits.body_bytes:
         raise RemoteProtocolError("the body of the response is too large")
     return int(length)
+
+
+def lenient_header_lines(head: bytes) -> HeaderLines:
+    """The header pairs of a response head that httptools refuses, with bare line feeds, folded
+    lines or white space before a colon. A line that is no header line is ignored."""
+    pairs = HeaderLines()
+    for line in _LINE.split(head)[1:]:
+        name, colon, value = line.partition(b":")
+        name = name.strip()
+        value = value.strip(b" \t\0")
+        if line[:1] in (b" ", b"\t") and pairs:
+            pairs[-1] = (pairs[-1][0], pairs[-1][1] + b" " + line.strip())
+        elif colon and _NAME.fullmatch(name) and not re.search(rb"[\r\0]", value):
+            pairs.append((name, value))
+    return pairs

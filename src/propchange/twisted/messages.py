@@ -11,7 +11,7 @@ from twisted.web.http import HTTPChannel
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal
-from propchange.http.message_head import keeps_alive
+from propchange.http.framing import keeps_alive
 from propchange.twisted.runtime import Reactor, endpoint_of_address, unwritten
 from propchange.twisted.site import Channel
 

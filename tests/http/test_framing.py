@@ -5,7 +5,9 @@ from __future__ import annotations
 import httptools
 import pytest
 
-from propchange.http import message_head as heads
+from propchange.http import framing
+from propchange.http.requests import is_strict_request_head, is_transfer_codings
+from propchange.http.responses import lenient_header_lines
 
 
 @pytest.mark.parametrize(
@@ -27,17 +29,17 @@ from propchange.http import message_head as heads
 def test_the_connection_stays_by_version_and_option(
     connection: bytes | None, http_version: str, *, alive: bool
 ) -> None:
-    assert heads.keeps_alive(connection, http_version) is alive
+    assert framing.keeps_alive(connection, http_version) is alive
 
 
 @pytest.mark.parametrize("value", [b"gzip", b"gzip, chunked", b"gzip , chunked", b"x-!#y"])
 def test_codings_that_are_not_known_are_codings(value: bytes) -> None:
-    assert heads.is_transfer_codings(value)
+    assert is_transfer_codings(value)
 
 
 @pytest.mark.parametrize("value", [b"", b'"chunked"', b"chunked,", b"gzip chunked", b"a;b"])
 def test_what_is_no_list_of_codings_is_told_apart(value: bytes) -> None:
-    assert not heads.is_transfer_codings(value)
+    assert not is_transfer_codings(value)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_what_is_no_list_of_codings_is_told_apart(value: bytes) -> None:
     ],
 )
 def test_a_strict_head_is_seen(head: bytes) -> None:
-    assert heads.is_strict_request_head(head)
+    assert is_strict_request_head(head)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_strict_head_is_seen(head: bytes) -> None:
     ],
 )
 def test_a_liberty_is_seen(head: bytes) -> None:
-    assert not heads.is_strict_request_head(head)
+    assert not is_strict_request_head(head)
 
 
 def test_an_old_httptools_is_recognised_by_what_it_accepts(
@@ -87,9 +89,9 @@ def test_an_old_httptools_is_recognised_by_what_it_accepts(
 
     for parser in (OldParser, FoldingParser):
         monkeypatch.setattr(httptools, "HttpRequestParser", parser)
-        assert heads.needs_strict_check()
+        assert framing.needs_strict_check()
     monkeypatch.setattr(httptools, "HttpRequestParser", NewParser)
-    assert not heads.needs_strict_check()
+    assert not framing.needs_strict_check()
 
 
 @pytest.mark.parametrize(
@@ -107,10 +109,10 @@ def test_an_old_httptools_is_recognised_by_what_it_accepts(
     ],
 )
 def test_lenient_lines(lines: bytes, pairs: list[tuple[bytes, bytes]]) -> None:
-    assert heads.lenient_header_lines(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n") == pairs
+    assert lenient_header_lines(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n") == pairs
 
 
 def test_httptools_fills_the_lines() -> None:
-    lines = heads.HeaderLines()
+    lines = framing.HeaderLines()
     httptools.HttpRequestParser(lines).feed_data(b"GET / HTTP/1.1\r\nA: 1\r\na:  2\r\n\r\n")
     assert lines == [(b"A", b"1"), (b"a", b"2")]
