@@ -39,7 +39,7 @@ def subscribed(*ports: int) -> Subscriber:
     )
     ends = Endpoint("127.0.0.1", 8080), Endpoint("127.0.0.1", 40000)
     table: dict[str, Any] = {}
-    s = Subscriber("uuid:1", NewSubscription(urls, 300, None, "1.1", *ends, False), "1.1", table)
+    s = Subscriber("uuid:1", NewSubscription(urls, 300, None, *ends), "1.1", table)
     table["uuid:1"] = s
     return s
 

@@ -157,7 +157,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             exact = not getattr(request, "postpath", ()) and b"?" not in request.uri
             verdict = self._receive(message, exact)
         if verdict is None:
-            return notify_response(self._policy, message), message
+            return notify_response(message), message
         self.info("%s answered %d: %s", message, verdict.status, verdict.reason)
         return refusal_response(verdict, self._policy, message), message
 

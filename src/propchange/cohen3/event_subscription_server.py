@@ -26,11 +26,10 @@ from propchange.core.publisher.judge import (
     judge_subscribe,
     judge_unsubscribe,
     subscribe_response,
-    unsubscribe_response,
 )
 from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.core.wire.refusals import Refusal
+from propchange.core.wire.refusals import Refusal, empty_response
 from propchange.driver.machine import on_link_for
 from propchange.driver.timer import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
@@ -119,7 +118,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         outbox_of(subscriber, self.reactor).end()
         self._check_after(self._limits.timer_seconds)
         self._log("%s cancelled", sid)
-        return unsubscribe_response(self._policy, message)
+        return empty_response(200, message, self._policy)
 
     def _judge(self, message: Request) -> NewSubscription | Renewal | Cancellation | Refusal:
         if message.method == "UNSUBSCRIBE":

@@ -19,22 +19,23 @@ class OutcomeQueue(list[O]):
     ``Limits.outcomes`` of them wait.
     """
 
-    __slots__ = ("_limit", "_logged")
+    __slots__ = ("_limit", "logged")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self._limit = limits.outcomes
-        self._logged = 0
+        self.logged = 0
+        """How many of them are only for a log."""
 
     def log(self, outcome: O) -> None:
         """Append an outcome that is only for a log; drop it when too many of them wait."""
-        if self._logged < self._limit:
-            self._logged += 1
+        if self.logged < self._limit:
+            self.logged += 1
             self.append(outcome)
 
     def take(self) -> list[O]:
         """Remove and return all outcomes."""
         outcomes = self[:]
         self.clear()
-        self._logged = 0
+        self.logged = 0
         return outcomes

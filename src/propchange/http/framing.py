@@ -110,11 +110,6 @@ class MessageParser(ABC, Generic[M]):
         """Read a whole head; ``position`` is behind it in ``data``. Sets ``_last``, and returns
         the result of :meth:`_begin`."""
 
-    @property
-    def in_message(self) -> bool:
-        """Whether a part of a message has been received."""
-        return bool(self._buffer) or self._message is not None
-
     def _parse(self, data: bytes) -> list[M]:
         """The messages that ``data`` completes, in order."""
         messages: list[M] = []

@@ -67,6 +67,11 @@ class RequestParser(MessageParser[Request]):
         self.expect_continue = False
         self.http_version = "1.1"
 
+    @property
+    def in_message(self) -> bool:
+        """Whether a part of a request has been received."""
+        return bool(self._buffer) or self._message is not None
+
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order. Check :attr:`error` afterwards."""
         if self._repeated is not None and self._message is None and not self._buffer:

@@ -63,7 +63,7 @@ class ResponseParser(MessageParser[Response]):
     @property
     def started(self) -> bool:
         """Whether a part of a response has been received."""
-        return self.in_message or self._interim > 0
+        return bool(self._buffer) or self._message is not None or self._interim > 0
 
     def feed(self, data: bytes) -> list[Response]:
         """The responses that ``data`` completes, in order. Check :attr:`error` afterwards."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import HeaderPairs, Request, Response
-from propchange.core.wire.refusals import judge_host, refusal_response
+from propchange.core.wire.refusals import judge_host
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.service import Service
@@ -70,7 +70,7 @@ class HostedDocuments:
             return None
         refusal = judge_host(request, self._policy.hosts)
         if refusal is not None:
-            return refusal_response(refusal, self._policy, request, date=self._date)
+            return self._answer(request, refusal.status, ())
         if request.method != "POST":
             return self._answer(request, 405, ((b"ALLOW", b"POST"),))
         if service.on_action is not None:

@@ -29,6 +29,7 @@ from propchange.core.publisher.outcomes import (
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.publisher.states import PublisherState
+from propchange.core.values.merging import CONTAINERS
 from propchange.core.wire.messages import (
     WAITING,
     Delivery,
@@ -196,7 +197,7 @@ def test_another_method_is_answered_405() -> None:
     device = Device()
     assert device.request("GET").status == 405
     (refused,) = device.outcomes()
-    assert (refused.status, refused.reason) == (405, "GET is not for an event URL")
+    assert (refused.status, refused.reason) == (405, "'GET' was sent where SUBSCRIBE is expected")
 
 
 @pytest.mark.clause("SUB-72")
@@ -212,8 +213,13 @@ def test_a_refused_subscribe_is_told_with_its_reason() -> None:
 @pytest.mark.clause("SUB-74")
 def test_without_the_address_of_the_connection_no_network_counts_as_its_own() -> None:
     device = Device()
-    assert device.protocol._links_of(None) == ()
-    assert device.protocol._links_of(HERE)
+    asked = Request(
+        "SUBSCRIBE",
+        "/evt",
+        ((b"CALLBACK", b"<http://10.0.0.2/>"), (b"NT", b"upnp:event"), (b"HOST", b"10.0.0.1:8000")),
+        peer=THERE,
+    )
+    assert device.protocol.receive_request(asked, 0.0).status == 400
 
 
 @pytest.mark.clause("UNS-06")
@@ -530,6 +536,16 @@ def test_an_update_that_is_wrong_somewhere_changes_nothing(path, changes, error)
     assert device.take() == []
     device.update(A="1", B="several\nlines")
     assert shown(device.take_one()) == (1, {"A": "1", "B": "several\nlines"})
+
+
+def test_an_update_that_a_fold_cannot_read_changes_nothing() -> None:
+    device = Device(A=EventedVariable("0"), Pairs=EventedVariable("", merge=CONTAINERS))
+    device.subscribe()
+    device.update(Pairs="7,1")
+    assert shown(device.take_one()) == (1, {"Pairs": "7,1"})
+    with pytest.raises(ValueError, match="holds pairs"):
+        device.update(A="1", Pairs="7")
+    assert device.take() == []
 
 
 def test_no_more_deliveries_begin_than_were_asked_for() -> None:

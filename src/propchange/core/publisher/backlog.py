@@ -79,17 +79,17 @@ class Replace:
         self._text = text
 
 
-class Accumulate:
+class Accumulate(Replace):
     """The rule of an application: a function ``merge(older, newer) -> text``.
 
     The last ``keep`` texts are kept one by one; older ones are merged into one. A subscription
     that is further behind than that gets some changes a second time, and misses none.
     """
 
-    __slots__ = ("_keep", "_merge", "_text", "_texts")
+    __slots__ = ("_keep", "_merge", "_texts")
 
     def __init__(self, text: str, merge: Callable[[str, str], str], *, keep: int) -> None:
-        self._text = text
+        super().__init__(text)
         self._merge = merge
         self._keep = max(keep, 2)
         self._texts: list[tuple[int, str]] = []
@@ -110,14 +110,6 @@ class Accumulate:
             if recorded > version:
                 merged = text if merged is None else self._merge(merged, text)
         return self._text if merged is None else merged
-
-    def current(self) -> str:
-        """:meth:`MergeRule.current`."""
-        return self._text
-
-    def set_current(self, text: str) -> None:
-        """:meth:`MergeRule.set_current`."""
-        self._text = text
 
 
 class Backlog:
@@ -167,10 +159,6 @@ class Backlog:
         """Note that ``name`` has a new value that no message has yet."""
         self._rules[name].set_current(text)
         self._cache.clear()
-
-    def current(self, name: str) -> str:
-        """The text of ``name`` in an initial event."""
-        return self._rules[name].current()
 
     def initial(self, wanted: frozenset[str] | None) -> EventMessage:
         """The initial event: all evented variables, or those of an accepted STATEVAR

@@ -9,7 +9,7 @@ contradicts itself is answered 400; only a well-formed one is answered 412 (UDA 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -62,7 +62,6 @@ __all__ = [
     "judge_subscribe",
     "judge_unsubscribe",
     "subscribe_response",
-    "unsubscribe_response",
 ]
 
 INITIAL_EVENT_DELAY = 0.02
@@ -129,17 +128,21 @@ class NewSubscription(NamedTuple):
     """A SUBSCRIBE that may be granted. Make a SID and answer with :func:`subscribe_response`.
 
     ``statevar`` are the names of STATEVAR, not yet compared with those of the service; None without
-    them and before UDA 2.0. ``close``: the initial event must wait for the end of the connection
-    (UDA 2.0 §4.1.2).
+    them and before UDA 2.0.
     """
 
     urls: tuple[DeliveryURL, ...]
     duration: int
     statevar: tuple[str, ...] | None
-    http_version: str
     local: Endpoint
     peer: Endpoint
-    close: bool
+
+
+class Cancellation(NamedTuple):
+    """An UNSUBSCRIBE. Answer 412 if the SID is unknown at this event URL, else 200 with
+    :func:`.empty_response`."""
+
+    sid: str
 
 
 class Renewal(NamedTuple):
@@ -148,13 +151,6 @@ class Renewal(NamedTuple):
 
     sid: str
     duration: int
-
-
-class Cancellation(NamedTuple):
-    """An UNSUBSCRIBE. Answer 412 if the SID is unknown at this event URL, else
-    :func:`unsubscribe_response`."""
-
-    sid: str
 
 
 _SUBSCRIBE = "UDA 2.0 §4.1.2"
@@ -215,10 +211,8 @@ def judge_subscribe(
         judged,
         _duration(fields, policy),
         parse_statevar(fields.get(b"statevar"), limits) if policy.uda == "2.0" else None,
-        request.http_version,
         request.local,
         request.peer,
-        not request.keep_alive,
     )
 
 
@@ -282,28 +276,14 @@ def subscribe_response(
     policy: PublisherPolicy,
     request: Request,
     accepted_statevar: Iterable[str] | None = None,
-    *,
-    date: Callable[[], bytes] | None = None,
 ) -> Response:
     """The 200 to a SUBSCRIBE, new or a renewal. ``duration`` is the granted one in seconds,
-    ``accepted_statevar`` the names that will be evented, None for all. ``date`` gives the value of
-    DATE. After a new subscription, send the initial event when the response has left
-    (UDA 2.0 §4.1.2)."""
-    headers = [
-        (b"SID", sid.encode()),
-        EMPTY,
-        (b"TIMEOUT", format_timeout(duration)),
-    ]
+    ``accepted_statevar`` the names that will be evented, None for all. After a new subscription,
+    send the initial event when the response has left (UDA 2.0 §4.1.2)."""
+    headers = [(b"SID", sid.encode()), EMPTY, (b"TIMEOUT", format_timeout(duration))]
     if accepted_statevar is not None:
         headers.append((b"ACCEPTED-STATEVAR", format_statevar(accepted_statevar)))
-    return empty_response(200, request, policy, headers, date)
-
-
-def unsubscribe_response(
-    policy: PublisherPolicy, request: Request, *, date: Callable[[], bytes] | None = None
-) -> Response:
-    """The 200 to an UNSUBSCRIBE (UDA 2.0 §4.1.4)."""
-    return empty_response(200, request, policy, date=date)
+    return empty_response(200, request, policy, headers)
 
 
 class AttemptVerdict(enum.Enum):

@@ -8,6 +8,7 @@ change may be sent, and :mod:`.delivery_queue` which subscription is next.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from propchange.core.deadlines import Deadlines
@@ -29,7 +30,6 @@ from propchange.core.publisher.judge import (
     judge_subscribe,
     judge_unsubscribe,
     subscribe_response,
-    unsubscribe_response,
 )
 from propchange.core.publisher.outcomes import (
     AttemptFailed,
@@ -60,8 +60,8 @@ from propchange.core.wire.messages import (
     Request,
     Response,
 )
-from propchange.core.wire.refusals import Refusal, refusal_response
-from propchange.core.wire.xml import check_carried
+from propchange.core.wire.refusals import Refusal, empty_response, refusal_response
+from propchange.core.wire.xml import FORBIDDEN, check_carried
 
 __all__ = ["PublisherProtocol"]
 
@@ -103,7 +103,7 @@ class PublisherProtocol:
         self._date = date
         self._services: dict[str, PublishedService] = {}
         self._subscriptions: dict[str, Subscription] = {}
-        self._per_address: dict[str, int] = {}
+        self._per_address: Counter[str] = Counter()
         self._expiry: Deadlines[Subscription] = Deadlines()
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
@@ -153,7 +153,13 @@ class PublisherProtocol:
         """
         self._now = now
         service = self._services[path]
-        service.check(changes)
+        for name, text in changes.items():
+            if name not in service.texts:
+                raise KeyError(name)
+            if FORBIDDEN.search(text) is not None:
+                check_carried(text, name)
+            if name in service.folds:
+                service.folds[name].read(text)
         going: dict[str, str] = {}
         for name, text in changes.items():
             merge = service.merges.get(name)
@@ -198,40 +204,49 @@ class PublisherProtocol:
         """
         self._now = now
         self._expire(now)
+        response = self._answer(request, now)
+        if self._date is not None:
+            response.headers = ((b"DATE", self._date()), *response.headers)
+        return response
+
+    def _answer(self, request: Request, now: float) -> Response:
         service = self._services.get(request.target.partition("?")[0])
         if service is None:
             return self._refuse(request, Refusal(404, "no service has this event URL", ""))
-        if request.method == "SUBSCRIBE":
-            verdict = judge_subscribe(
-                request, self._policy, self._limits, self._links_of(request.local)
-            )
-            if isinstance(verdict, NewSubscription):
-                return self._subscribe(service, request, verdict, now)
-            if isinstance(verdict, Renewal):
-                return self._renew(service, request, verdict, now)
-            return self._refuse(request, verdict)
+        verdict: NewSubscription | Renewal | Cancellation | Refusal
         if request.method == "UNSUBSCRIBE":
-            cancellation = judge_unsubscribe(request, self._policy)
-            if isinstance(cancellation, Cancellation):
-                return self._cancel(service, request, cancellation)
-            return self._refuse(request, cancellation)
-        return self._refuse(
-            request, Refusal(405, f"{request.method} is not for an event URL", "UDA 2.0 §2.1")
-        )
-
-    def _links_of(self, local: Endpoint | None) -> Sequence[OnLink]:
-        return () if local is None else self._on_link(local)
+            verdict = judge_unsubscribe(request, self._policy)
+        else:
+            on_link = () if request.local is None else self._on_link(request.local)
+            verdict = judge_subscribe(request, self._policy, self._limits, on_link)
+        if isinstance(verdict, Refusal):
+            return self._refuse(request, verdict)
+        if isinstance(verdict, NewSubscription):
+            return self._subscribe(service, request, verdict, now)
+        sid = verdict.sid
+        given = PublisherInput.RENEWED if isinstance(verdict, Renewal) else PublisherInput.CANCELLED
+        subscription = service.subscriptions.get(sid)
+        if subscription is None or not PUBLISHER.allows(subscription.state, given):
+            unknown = f"{sid} is not a subscription to this service"
+            return self._refuse(request, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
+        self._move(subscription, given)
+        if isinstance(verdict, Renewal):
+            self._extend(subscription, verdict.duration, now)
+            self._outcomes.log(Renewed(sid, verdict.duration))
+            return subscribe_response(sid, verdict.duration, self._policy, request)
+        self._outcomes.log(Unsubscribed(sid))
+        return empty_response(200, request, self._policy)
 
     def _refuse(self, request: Request, refusal: Refusal) -> Response:
         self._outcomes.log(Refused(request.target, request.peer, refusal.status, refusal.reason))
-        return refusal_response(refusal, self._policy, request, date=self._date)
+        return refusal_response(refusal, self._policy, request)
 
     def _subscribe(
         self, service: PublishedService, request: Request, verdict: NewSubscription, now: float
     ) -> Response:
         address = verdict.peer.host
         refusal = judge_room(
-            address, self._per_address.get(address, 0), len(self._subscriptions), self._limits
+            address, self._per_address[address], len(self._subscriptions), self._limits
         )
         if refusal is not None:
             return self._refuse(request, refusal)
@@ -248,14 +263,12 @@ class PublisherProtocol:
                 for url in verdict.urls
             ),
             peer=verdict.peer,
-            duration=verdict.duration,
-            expires=now + verdict.duration,
             wanted=wanted,
         )
         self._subscriptions[sid] = subscription
         service.subscriptions[sid] = subscription
-        self._per_address[address] = self._per_address.get(address, 0) + 1
-        self._expiry.set(subscription, subscription.expires)
+        self._per_address[address] += 1
+        self._extend(subscription, verdict.duration, now)
         self._outcomes.log(
             Subscribed(sid, service.path, subscription.callbacks, verdict.peer, verdict.duration)
         )
@@ -265,7 +278,6 @@ class PublisherProtocol:
             self._policy,
             request,
             accepted_statevar=verdict.statevar if wanted is not None else None,
-            date=self._date,
         )
         response.receipt = subscription
         return response
@@ -280,32 +292,10 @@ class PublisherProtocol:
         wanted = frozenset(statevar)
         return wanted if wanted <= service.texts.keys() else None
 
-    def _renew(
-        self, service: PublishedService, request: Request, verdict: Renewal, now: float
-    ) -> Response:
-        subscription = service.subscriptions.get(verdict.sid)
-        if subscription is None or not PUBLISHER.allows(subscription.state, PublisherInput.RENEWED):
-            return self._refuse(request, _unknown_sid(verdict.sid))
-        subscription.state = _step(subscription.state, PublisherInput.RENEWED)
-        subscription.duration = verdict.duration
-        subscription.expires = now + verdict.duration
+    def _extend(self, subscription: Subscription, duration: int, now: float) -> None:
+        subscription.duration = duration
+        subscription.expires = now + duration
         self._expiry.set(subscription, subscription.expires)
-        self._outcomes.log(Renewed(verdict.sid, verdict.duration))
-        return subscribe_response(
-            verdict.sid, verdict.duration, self._policy, request, date=self._date
-        )
-
-    def _cancel(
-        self, service: PublishedService, request: Request, verdict: Cancellation
-    ) -> Response:
-        subscription = service.subscriptions.get(verdict.sid)
-        if subscription is None or not PUBLISHER.allows(
-            subscription.state, PublisherInput.CANCELLED
-        ):
-            return self._refuse(request, _unknown_sid(verdict.sid))
-        self._move(subscription, PublisherInput.CANCELLED)
-        self._outcomes.log(Unsubscribed(verdict.sid))
-        return unsubscribe_response(self._policy, request, date=self._date)
 
     def response_sent(self, response: Response, now: float) -> None:
         """Note that an answer of :meth:`receive_request` has left, so that the initial event may be
@@ -318,8 +308,7 @@ class PublisherProtocol:
         if not PUBLISHER.allows(subscription.state, PublisherInput.ANSWERED):
             return  # the subscription has ended before its answer left
         self._move(subscription, PublisherInput.ANSWERED)
-        subscription.expires = now + subscription.duration
-        self._expiry.set(subscription, subscription.expires)
+        self._extend(subscription, subscription.duration, now)
         if self._policy.initial_event_delay > 0:
             self._owed.set(subscription, now + self._policy.initial_event_delay)
         else:
@@ -459,7 +448,8 @@ class PublisherProtocol:
         """What has happened since the last call, in order. Only :class:`.AttemptTimedOut` needs an
         action: end the connection that carries the delivery. Of the others, which are for a log,
         ``Limits.outcomes`` are kept."""
-        return self._outcomes.take()
+        # An assignment alone has no outcome.
+        return self._outcomes.take() if self._outcomes else []
 
     @property
     def subscriptions(self) -> Iterable[Subscription]:
@@ -493,14 +483,8 @@ class PublisherProtocol:
         self._expiry.clear(subscription)
         self._owed.clear(subscription)
         address = subscription.peer.host
-        left = self._per_address[address] - 1
-        if left:
-            self._per_address[address] = left
-        else:
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
             del self._per_address[address]
         for route in subscription.routes:
             self._queue.leave(route)
-
-
-def _unknown_sid(sid: str) -> Refusal:
-    return Refusal(412, f"{sid} is not a subscription to this service", "UDA 2.0 §4.1.2")

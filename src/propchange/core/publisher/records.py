@@ -17,7 +17,7 @@ from propchange.core.publisher.states import PublisherState
 from propchange.core.values.merging import Fold
 from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessage
 from propchange.core.wire.propertyset import check_variable_name
-from propchange.core.wire.xml import FORBIDDEN, check_carried
+from propchange.core.wire.xml import check_carried
 
 __all__ = ["EndpointLoad", "EventedVariable", "Lane", "PublishedService", "Route", "Subscription"]
 
@@ -66,13 +66,16 @@ class PublishedService:
             raise ValueError(
                 f"{path}: a service without evented variables has no event URL (UDA 2.0 §4.1.1)"
             )
-        for name in variables:
+        self.folds: dict[str, Fold] = {}
+        for name, variable in variables.items():
             check_variable_name(name)
+            check_carried(variable.text, name)
+            if isinstance(variable.merge, Fold):
+                variable.merge.read(variable.text)
+                self.folds[name] = variable.merge
         self.path = path
         self.texts = {name: variable.text for name, variable in variables.items()}
         self.merges = {name: v.merge for name, v in variables.items() if v.merge is not None}
-        self._folds = {n: merge for n, merge in self.merges.items() if isinstance(merge, Fold)}
-        self.check(self.texts)
         self.moderations = {
             name: moderation
             for name, variable in variables.items()
@@ -89,18 +92,6 @@ class PublishedService:
         """Subscriptions that were sent everything when they were put here."""
         self.queued = False
         """Whether the service waits in the queue, for the subscriptions in ``quiet``."""
-
-    def check(self, changes: Mapping[str, str]) -> None:
-        """Check an update. Raises KeyError for a variable that this service does not have, and
-        ValueError for a text that XML cannot carry or that the fold of its variable cannot read."""
-        for name, text in changes.items():
-            if name not in self.texts:
-                raise KeyError(name)
-            if FORBIDDEN.search(text) is not None:
-                check_carried(text, name)
-        if self._folds:
-            for name in self._folds.keys() & changes.keys():
-                self._folds[name].read(changes[name])
 
     def initial_event(self, wanted: frozenset[str] | None) -> EventMessage:
         """The initial event for one subscription. Moderation takes note of the values in it."""
@@ -169,9 +160,9 @@ class Subscription:
     routes: tuple[Route, ...]
     _: KW_ONLY
     peer: Endpoint
-    duration: int
-    expires: float
     wanted: frozenset[str] | None
+    duration: int = 0
+    expires: float = 0.0
     state: PublisherState = PublisherState.ANSWERING
     seq: int = 0
     heard: bool = False

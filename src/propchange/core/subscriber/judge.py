@@ -7,7 +7,6 @@ before 412 for what is well-formed and wrong (UDA 2.0 §4.3.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -154,13 +153,9 @@ def judge_notify(
     return tuple.__new__(Notification, (sid, seq, request.body))
 
 
-def notify_response(
-    policy: SubscriberPolicy, request: Request, *, date: Callable[[], bytes] | None = None
-) -> Response:
-    """The 200 to a NOTIFY (UDA 2.0 §4.3.2). Without ``date`` the same response is given to many
-    requests: it is not to be changed."""
-    if date is not None:
-        return empty_response(200, request, policy, date=date)
+def notify_response(request: Request) -> Response:
+    """The 200 to a NOTIFY (UDA 2.0 §4.3.2). The same response is given to many requests: it is not
+    to be changed."""
     return _NOTIFY_RESPONSES[request.http_version == "1.0", request.keep_alive]
 
 

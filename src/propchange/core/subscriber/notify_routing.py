@@ -236,11 +236,11 @@ class NotifyRouting:
         if early:
             messages = self._early_on_shared_path if record is None else self._early[record]
             messages.hold(sid, received)
-            return notify_response(self._policy, request), None, received
+            return notify_response(request), None, received
         assert record is not None
         if not known:
             record.head = head
-            record.answer = notify_response(self._policy, request)
+            record.answer = notify_response(request)
         return record.answer, record, received
 
     def _note_slow(self, sid: str) -> None:

@@ -426,7 +426,11 @@ class SubscriberProtocol:
         """The outcomes since the last call, in order. No event and no status change is ever
         dropped. Of NotifyRefused, ForeignSource, MulticastRefused and Unreadable, which are for a
         log, ``Limits.outcomes`` are kept."""
-        return self._outcomes.take()
+        # As OutcomeQueue.take, without a call: each event passes here.
+        outcomes = self._outcomes[:]
+        self._outcomes.clear()
+        self._outcomes.logged = 0
+        return outcomes
 
     def facts(self, record: SubscriptionRecord, now: float) -> Facts:
         """The facts about ``record`` that need no connection, for :func:`.diagnose`."""

@@ -6,7 +6,7 @@ could otherwise reach a listener on this network by a name that the page control
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -86,23 +86,14 @@ EMPTY = (b"CONTENT-LENGTH", b"0")
 """The field of a response without a body."""
 
 
-def judge_host(
-    request: Request, extra: frozenset[str], advertised: str | None = None
-) -> Refusal | None:
-    """None if HOST names this listener; else a refusal with 400 (DNS rebinding).
-
-    HOST names the listener if it is the address and port of ``request.local`` (port 80 if HOST has
-    none), the authority ``advertised``, or one of ``extra``. An entry of ``extra`` without a port
-    stands for every port. An IPv4-mapped address equals its IPv4 address. Without
-    ``request.local``, only ``extra`` and ``advertised`` count. Raises ``ValueError`` for an
-    ``extra`` or ``advertised`` that is no authority.
-    """
+def judge_host(request: Request, extra: frozenset[str]) -> Refusal | None:
+    """None if HOST is there once and names this listener; else a refusal with 400."""
     host = request.fields.get(b"host")
     if host is None:
         return HOST_MISSING
     if b"host" in request.repeated:
         return refuse_repeated({b"host"})
-    return judge_authority(host, request.local, extra, advertised)
+    return judge_authority(host, request.local, extra, None)
 
 
 # There are few listeners and few peers, so most values repeat. It saves 7.6 of the 18 us in which
@@ -111,7 +102,15 @@ def judge_host(
 def judge_authority(
     host: bytes, local: Endpoint | None, extra: frozenset[str], advertised: str | None
 ) -> Refusal | None:
-    """Like :func:`judge_host`, for the value of HOST."""
+    """None if HOST, with the value ``host``, names this listener; else a refusal with 400 (DNS
+    rebinding).
+
+    HOST names the listener if it is the address and port ``local`` (port 80 if HOST has none), the
+    authority ``advertised``, or one of ``extra``. An entry of ``extra`` without a port stands for
+    every port. An IPv4-mapped address equals its IPv4 address. Without ``local``, only ``extra``
+    and ``advertised`` count. Raises ``ValueError`` for an ``extra`` or ``advertised`` that is no
+    authority.
+    """
     try:
         name, port = parse_host(host)
     except ValueError as error:
@@ -148,32 +147,20 @@ def refuse_repeated(names: Iterable[bytes]) -> Refusal:
     return Refusal(400, f"{shown} came more than once", _HTTP)
 
 
-def refusal_response(
-    refusal: Refusal,
-    policy: AnsweringPolicy,
-    request: Request,
-    *,
-    date: Callable[[], bytes] | None = None,
-) -> Response:
+def refusal_response(refusal: Refusal, policy: AnsweringPolicy, request: Request) -> Response:
     """The response to a refused request, without a body."""
     headers = (EMPTY,) if refusal.status != 405 else (EMPTY, (b"ALLOW", policy.allowed_methods))
-    return empty_response(refusal.status, request, policy, headers, date)
+    return empty_response(refusal.status, request, policy, headers)
 
 
 def empty_response(
-    status: int,
-    request: Request,
-    policy: AnsweringPolicy,
-    headers: HeaderPairs = (EMPTY,),
-    date: Callable[[], bytes] | None = None,
+    status: int, request: Request, policy: AnsweringPolicy, headers: HeaderPairs = (EMPTY,)
 ) -> Response:
     """An answer without a body, in the highest version of HTTP that the request allows (UDA 2.0
-    §4.1.2). It ends the connection if the request asks for that. ``date`` returns the value of
-    DATE."""
-    dated = () if date is None else ((b"DATE", date()),)
+    §4.1.2). It ends the connection if the request asks for that."""
     return Response(
         status,
-        (*dated, *policy.signature, *headers),
+        (*policy.signature, *headers),
         http_version="1.0" if request.http_version == "1.0" else "1.1",
         close=not request.keep_alive,
     )
