@@ -98,7 +98,7 @@ async def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
         async with point.subscribe_url(device.event_url):
             await until(lambda: "no netlink here" in caplog.text)
             having(point, "127.0.0.1")
-            await until(lambda: point._driver.protocol._grants.addresses)
+            await until(lambda: point._driver.protocol._renewal.addresses)
 
 
 @pytest.mark.slow

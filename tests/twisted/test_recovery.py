@@ -164,7 +164,7 @@ def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
     assert "no netlink here" in caplog.text
     machine.fails = False
     reactor.advance(3)
-    assert machine.point._driver.protocol._grants.addresses == (address("10.0.0.2"),)
+    assert machine.point._driver.protocol._renewal.addresses == (address("10.0.0.2"),)
 
 
 def test_after_a_suspend_everything_is_subscribed_afresh(reactor: Any) -> None:

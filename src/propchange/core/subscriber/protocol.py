@@ -16,7 +16,6 @@ from propchange.core.multicast.reception import (
 from propchange.core.subscriber.callback_address import Sources, is_own
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Convert, SeqVerdict, Status
-from propchange.core.subscriber.grants import Grants
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
@@ -26,6 +25,7 @@ from propchange.core.subscriber.outcomes import (
     Unreadable,
 )
 from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.renewal import SubscriptionRenewal
 from propchange.core.subscriber.requests import (
     Failure,
     OutgoingRequest,
@@ -79,11 +79,11 @@ class SubscriberProtocol:
         self.multicast = MulticastReception(limits, self._multicast_outcome)
         """The services whose multicast events are expected."""
         self._jitter = jitter
-        self._grants = grants = Grants(
+        self._renewal = renewal = SubscriptionRenewal(
             policy, limits, jitter, self._routing, outcomes, facts=self.facts
         )
-        self._timers = grants.timers
-        self._requests = grants.requests
+        self._timers = renewal.timers
+        self._requests = renewal.requests
 
     @property
     def changed(self) -> bool:
@@ -144,7 +144,7 @@ class SubscriberProtocol:
             must_describe=describe_first,
         )
         self._records[record] = None
-        self._grants.subscribe(record, now)
+        self._renewal.subscribe(record, now)
         return record
 
     def unsubscribe(self, record: SubscriptionRecord, now: float) -> None:
@@ -156,7 +156,7 @@ class SubscriberProtocol:
             return
         if record.state in GRANTED:
             record.move(_I.UNSUBSCRIBE_SENT)
-            self._grants.give_back(record, now)
+            self._renewal.give_back(record, now)
             self._requests.settle(record)
             self._timers.clear_all(record)
             # Path and SID stay: what is in flight is no stray, and a 412 would end the
@@ -196,9 +196,9 @@ class SubscriberProtocol:
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._grants.renewal_answered(request, response, now)
+            self._renewal.renewal_answered(request, response, now)
             return
-        for received in self._grants.subscribe_answered(request, response, now):
+        for received in self._renewal.subscribe_answered(request, response, now):
             self._receive(record, received, now)
 
     def request_failed(
@@ -221,11 +221,11 @@ class SubscriberProtocol:
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._grants.renewal_failed(record, failure, reason, now)
+            self._renewal.renewal_failed(record, failure, reason, now)
         else:
             by_description = failure is Failure.DESCRIPTION
             cause = Cause.DESCRIPTION if by_description else Cause.UNREACHABLE
-            self._grants.attempt_failed(record, cause, reason, now)
+            self._renewal.attempt_failed(record, cause, reason, now)
 
     def described(
         self, request: OutgoingRequest, event_url: str, convert: Convert | None, now: float
@@ -242,7 +242,7 @@ class SubscriberProtocol:
         self._requests.settle(record)
         record.event_url, record.convert, record.must_describe = event_url, convert, False
         record.move(_I.DESCRIBED)
-        self._grants.subscribe(record, now)
+        self._renewal.subscribe(record, now)
 
     # --- what the device says ---
 
@@ -277,7 +277,7 @@ class SubscriberProtocol:
                 record.failures = FAILURES_AT_LONGEST
                 wait = backoff(record.failures, self._limits, record.interval)
                 reason = "the device has said goodbye"
-                self._grants.lapse(record, Cause.DEVICE_GONE, reason, now, wait=wait)
+                self._renewal.lapse(record, Cause.DEVICE_GONE, reason, now, wait=wait)
 
     def device_rebooted(self, device: Hashable, now: float) -> None:
         """The device has a BOOTID that it did not announce, or is back: subscribe afresh at once
@@ -293,7 +293,7 @@ class SubscriberProtocol:
             if record.state not in GRANTED:
                 self._begin_anew(record, Cause.DEVICE_REBOOTED, "", now)
             elif record.failures:
-                self._grants.renew(record, now)
+                self._renewal.renew(record, now)
 
     def device_moved(self, device: Hashable, now: float) -> None:
         """The description is at another URL (CP-13): read it there, and subscribe afresh at once. A
@@ -312,16 +312,16 @@ class SubscriberProtocol:
         record.sources.worked()
         attempt = self._requests.outstanding.get(record)
         if record.state in GRANTED:
-            self._grants.lapse(record, cause, reason, now)
+            self._renewal.lapse(record, cause, reason, now)
         elif record.state is _S.WAITING:
-            self._grants.subscribe(record, now)
+            self._renewal.subscribe(record, now)
         elif attempt is not None:
             overtaken = now - attempt.sent_at > self._limits.announcement_seconds
             if overtaken or cause is Cause.DEVICE_MOVED:
                 self._requests.settle(record)
                 self._routing.forget(record)
                 record.move(_I.ATTEMPT_FAILED)
-                self._grants.subscribe(record, now)
+                self._renewal.subscribe(record, now)
 
     def _announced(self, device: Hashable, now: float) -> list[SubscriptionRecord]:
         """The subscriptions to ``device`` for which an announcement is no repeat. The others are
@@ -354,13 +354,13 @@ class SubscriberProtocol:
 
         A subscription whose events go to an address that is no longer there is made afresh. With a
         new address, devices that are away or cannot reach this machine are tried at once."""
-        before, known = self._grants.addresses, tuple(addresses)
+        before, known = self._renewal.addresses, tuple(addresses)
         first = not self._own
         self._own = (*known, *others)
         # No address at all means that they could not be read: loopback is always there.
         if known == before or not self._own:
             return
-        self._grants.addresses = known
+        self._renewal.addresses = known
         more = not (first or set(known) <= set(before))
         for record in tuple(self._records):
             bound = record.sources.bound
@@ -368,14 +368,14 @@ class SubscriberProtocol:
                 record.sources = Sources()
             if record.state in GRANTED:
                 if record.source is not None and not is_own(record.source, known):
-                    self._grants.address_lost(record, now)
+                    self._renewal.address_lost(record, now)
                 elif more and record.failures:
-                    self._grants.renew(record, now)
+                    self._renewal.renew(record, now)
                 elif more and record.state is _S.DEAF:
-                    self._grants.replace_deaf(record, now)
+                    self._renewal.replace_deaf(record, now)
             elif more and record.state is _S.WAITING:
                 record.failures = 0
-                self._grants.subscribe(record, now)
+                self._renewal.subscribe(record, now)
 
     def clock_jumped(self, seconds: float, now: float) -> None:
         """This machine or process stood still for about ``seconds`` until ``now``. Devices may have
@@ -389,7 +389,7 @@ class SubscriberProtocol:
                 continue
             wait = spread * self._jitter()
             assert record.expires is not None
-            end = self._grants.replace if record.expires > now else self._grants.lapse
+            end = self._renewal.replace if record.expires > now else self._renewal.lapse
             end(record, Cause.SUSPENDED, reason, now, wait=wait)
 
     # --- time ---
@@ -401,14 +401,14 @@ class SubscriberProtocol:
             if timer is Timer.PARTING:
                 self._requests.parted(record, now)
             elif timer is Timer.ATTEMPT:
-                self._grants.subscribe(record, now)
+                self._renewal.subscribe(record, now)
             elif timer is Timer.RENEWAL:
-                self._grants.renew(record, now)
+                self._renewal.renew(record, now)
             elif timer is Timer.INITIAL:
-                self._grants.overdue(record, now)
+                self._renewal.overdue(record, now)
             elif timer is Timer.EXPIRY:
                 reason = "no renewal was answered in time"
-                self._grants.lapse(record, Cause.EXPIRED, reason, now)
+                self._renewal.lapse(record, Cause.EXPIRED, reason, now)
             elif (request := self._requests.outstanding.get(record)) is not None:
                 # The runtime still works on the request, and ends it later.
                 self._failed(request, "no answer in time", now, Failure.SILENCE)
@@ -469,7 +469,7 @@ class SubscriberProtocol:
         if verdict is not SeqVerdict.LATE:
             if state is not _ACTIVE and state is not _UNANSWERED:
                 initial = verdict is not SeqVerdict.MISSED
-                self._grants.heard(record, complete=initial)
+                self._renewal.heard(record, complete=initial)
             record.last_event_at = now
             self._outcomes.append(record.decode(seq, pairs, initial=initial))
             for trouble in record.unreadable:
@@ -477,7 +477,7 @@ class SubscriberProtocol:
         if verdict in _GAP_VERDICTS:
             record.gaps += 1
             reason = f"events before SEQ {seq} were missed"
-            self._grants.replace(record, Cause.MISSED_EVENT, reason, now)
+            self._renewal.replace(record, Cause.MISSED_EVENT, reason, now)
 
     # --- the end ---
 

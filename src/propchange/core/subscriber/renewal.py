@@ -84,7 +84,7 @@ from propchange.core.subscriber.timing import (
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
 
-__all__ = ["Grants"]
+__all__ = ["SubscriptionRenewal"]
 
 _S, _I = SubscriberState, SubscriberInput
 
@@ -101,7 +101,7 @@ _FAILURES_THAT_TELL = 2
 """Renewals in a row without an answer after which the status changes: one may be an accident."""
 
 
-class Grants:
+class SubscriptionRenewal:
     """Gets and keeps the grants of subscriptions. ``jitter`` gives a number in [0, 1). ``facts``
     gives the facts about a subscription, for the diagnosis of a deaf one."""
 
