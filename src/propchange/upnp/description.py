@@ -220,12 +220,13 @@ def parse_description(
         raise DescriptionError(f"the description at {url} has no device element")
     reading = _Reading(url)
     reading.choose_base(child_text(root, "URLBase"))
-    version = root.find("specVersion")
-    major, minor = (version and child_text(version, name) for name in ("major", "minor"))
+    uda = ""
+    if (version := root.find("specVersion")) is not None:
+        uda = f"{child_text(version, 'major') or 1}.{child_text(version, 'minor') or 0}"
     config_id = root.attributes.get("configId", "").strip()
     return replace(
         reading.device(device),
-        uda="" if version is None else f"{major or 1}.{minor or 0}",
+        uda=uda,
         config_id=int(config_id) if re.fullmatch("[0-9]{1,9}", config_id) else None,
         problems=tuple(reading.problems),
     )
@@ -309,8 +310,7 @@ class _Reading:
 
 
 def _absolute(text: str, base: str) -> str:
-    """``text`` as an absolute URL of safe characters. Raises ``ValueError`` saying what is wrong
-    with it."""
+    """``text`` as an absolute URL of safe characters. Raises ``ValueError`` with the reason."""
     try:
         parts = urlsplit(urljoin(base, text))
         port = parts.port

@@ -117,18 +117,27 @@ def _namespace(service_type: str) -> str:
     return known.get(name) or f"urn:{domain}:metadata-1-0/{name}/"
 
 
+def _entry(
+    key: Key, value: Any, variables: Mapping[str, StateVariable[Any]]
+) -> LastChangeEntry | None:
+    number, name, channel = (0, key, None) if isinstance(key, str) else key
+    variable = variables.get(name)
+    if variable is None:
+        return None
+    if isinstance(key, str):
+        channel = variable.channel
+    return LastChangeEntry(number, name, channel, variable.format(value))
+
+
 def state_entries(
     values: Mapping[Key, Any], variables: Mapping[str, StateVariable[Any]], instance: int | None
 ) -> Iterator[LastChangeEntry]:
     """The entries of a full LastChange: the values of ``variables`` in one instance, or in all for
     None (LC-07)."""
     for key, value in values.items():
-        number, name, channel = (0, key, None) if isinstance(key, str) else key
-        variable = variables.get(name)
-        if variable is not None and instance in (None, number):
-            if isinstance(key, str):
-                channel = variable.channel
-            yield LastChangeEntry(number, name, channel, variable.format(value))
+        entry = _entry(key, value, variables)
+        if entry is not None and instance in (None, entry.instance):
+            yield entry
 
 
 def changed_entries(
@@ -149,6 +158,8 @@ def changed_entries(
         # First that it has gone, then the state of an instance with the same number, if any.
         entries.append(LastChangeEntry(number, "", None, ""))
         entries += state_entries(after, variables, number)
-    now = {key: after[key] for key in changed}
-    entries += (e for e in state_entries(now, variables, None) if e.instance not in gone)
+    for key in changed:
+        entry = _entry(key, after[key], variables)
+        if entry is not None and entry.instance not in gone:
+            entries.append(entry)
     return entries

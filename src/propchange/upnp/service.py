@@ -268,7 +268,7 @@ class Service:
             batch.before.setdefault(name, previous)
             values[name] = value
         elif sink is not None and name in self.__evented:
-            changes = {name: variable.data_type.write(value)}
+            changes = {name: variable.format(value)}
             values[name] = value
             try:
                 sink.publish(changes)
@@ -393,7 +393,7 @@ class Service:
         """``with service.batch():`` makes one event of the assignments inside, sent at the end.
 
         Inside, the variables have the new values. An exception undoes the assignments, and no event
-        is sent. A batch inside of a batch is part of the outer one: it sends no event of its own,
+        is sent. A batch inside of a batch is part of the outer one: it sends no event itself,
         and an exception in it undoes its own assignments. A value that is changed and changed back
         is not sent.
 
@@ -435,10 +435,14 @@ class Service:
         ``before``."""
         values = self.__values
         try:
-            changed = [key for key, value in before.items() if self.__is_changed(key, value)]
-            changes = {
-                n: self.__evented[n].format(values[n]) for n in changed if n in self.__evented
-            }
+            changes: dict[str, str] = {}
+            changed: list[Key] = []
+            for key, value in before.items():
+                if self.__is_changed(key, value):
+                    if isinstance(key, str) and key in self.__evented:
+                        changes[key] = self.__evented[key].format(values[key])
+                    else:
+                        changed.append(key)
             if self.__last_change is not None:
                 entries = changed_entries(before, values, changed, self.__indirect)
                 if entries:

@@ -105,15 +105,6 @@ def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
     return match
 
 
-def _only(kind: type[T], but: type | tuple[()] = ()) -> Callable[[object], T]:
-    def convert(value: object) -> T:
-        if not isinstance(value, kind) or isinstance(value, but):
-            raise TypeError
-        return value
-
-    return convert
-
-
 # --- numbers ---
 
 # Peers write signs, leading zeros and, from floats, a fraction of nothing.
@@ -151,11 +142,12 @@ def _float(
     name: str, smallest: float = math.ulp(0.0), largest: float = math.nextafter(math.inf, 0)
 ) -> DataType[float]:
     def convert(value: object) -> float:
-        if type(value) is not float and (
-            isinstance(value, bool) or not isinstance(value, Real | Decimal)
-        ):
+        if type(value) is float:
+            checked = value
+        elif isinstance(value, bool) or not isinstance(value, Real | Decimal):
             raise TypeError
-        checked = float(value)
+        else:
+            checked = float(value)
         magnitude = abs(checked)
         if magnitude < smallest:
             # Also -0.0: equal values must have equal texts.
@@ -250,6 +242,19 @@ def _binary(
     return DataType(name, bytes, "bytes", b"", convert, write, read)
 
 
+def _convert_date(value: object) -> datetime.date:
+    # A datetime is a date to Python; its time would be lost without a word.
+    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
+        raise TypeError
+    return value
+
+
+def _convert_boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
 def _read_base64(text: str) -> bytes:
     # Broken into lines as in MIME, and without its padding, it is still clear.
     digits = "".join(text.split())
@@ -312,8 +317,7 @@ _ALL: tuple[DataType[Any], ...] = (
         datetime.date,
         "a datetime.date",
         datetime.date(1970, 1, 1),
-        # A datetime is a date to Python; its time would be lost without a word.
-        _only(datetime.date, but=datetime.datetime),
+        _convert_date,
         datetime.date.isoformat,
         lambda text: datetime.date.fromisoformat(text.strip()),
     ),
@@ -328,7 +332,7 @@ _ALL: tuple[DataType[Any], ...] = (
         bool,
         "True or False",
         False,
-        _only(bool),
+        _convert_boolean,
         lambda value: "1" if value else "0",
         lambda text: _BOOLEANS[text.strip().lower()],
     ),

@@ -130,7 +130,7 @@ def _parse(text: str, limits: Limits) -> Element:
     text = text.strip(" \t\r\n\0")
     if text.startswith("&lt;"):
         text = unescape_text(text)
-    # It is text by now, whatever encoding it says it has.
+    # The text is decoded already. Its declaration may name another encoding.
     text = _DECLARATION.sub("", text, count=1) if text.startswith("<?xml") else text
     try:
         return parse_tree(text.encode("utf-8", "surrogatepass"), limits)

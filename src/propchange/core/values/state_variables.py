@@ -164,6 +164,7 @@ class StateVariable(Generic[T]):
         "channel",
         "data_type",
         "evented",
+        "format",
         "initial",
         "level",
         "maximum",
@@ -246,6 +247,9 @@ class StateVariable(Generic[T]):
         """The name on the wire. Empty until the class attribute is defined, without ``name=``."""
         self.data_type: DataType[T] = data_type_named(data_type)
         self._convert = self.data_type.convert
+        self.format: Callable[[T], str] = self.data_type.write
+        """Returns the text on the wire of a value that :meth:`check` has returned. Values with
+        equal texts are equal: no event is sent between them."""
         self._says_eventing = evented is not None
         self.evented: bool | Literal["LastChange"] = True if evented is None else evented
         self.multicast = multicast
@@ -327,11 +331,6 @@ class StateVariable(Generic[T]):
         if self._constrained and not self._fits(checked):
             raise self._error(f"{option}{shown(value)} is not allowed, only {self._allowance()}")
         return checked
-
-    def format(self, value: T) -> str:
-        """The text on the wire of a value that :meth:`check` has returned. Values with equal texts
-        are equal: no event is sent between them."""
-        return self.data_type.write(value)
 
     def parse(self, text: str) -> T:
         """The value of a peer's text. Raises ValueError, which names the variable, for a text that
@@ -447,7 +446,7 @@ class StateVariable(Generic[T]):
         base: Any = self.data_type.zero if lowest is None else lowest
         if isinstance(step, int):
             return not (value - base) % step
-        # Exact, whatever the program's decimal context is.
+        # Fractions are exact. They do not depend on the program's decimal context.
         step = Fraction(step)
         above = Fraction(value) - Fraction(base)
         off = abs(above - round(above / step) * step)
