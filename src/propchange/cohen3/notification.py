@@ -1,7 +1,7 @@
 """Notifications of programs that write their propertysets themselves, as Cohen3 does.
 
 The notifications of one subscriber leave one at a time, in the order of the calls. They wait in its
-:class:`Outbox`. Each :class:`Notification` is tried at the delivery URLs in their order.
+:class:`Outbox`. Each :class:`QueuedNotification` is tried at the delivery URLs in their order.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Subscriber(dict[str, Any]):
         self.table = table
 
 
-class Notification:
+class QueuedNotification:
     """One event message on its way to one subscriber. ``deferred`` fires once."""
 
     def __init__(self, outbox: Outbox, message: EventMessage, seq: int) -> None:
@@ -153,14 +153,14 @@ class Outbox:
         self.addresses = _addresses(subscriber)
         self._subscriber = subscriber
         self._empty = empty
-        self._queue: deque[Notification] = deque()  # the first one is under way unless held
+        self._queue: deque[QueuedNotification] = deque()  # the first one is under way unless held
         self.held = False
         """Send nothing until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)."""
         self._over = False
         self._owed = True  # the initial event is sent even when the subscription is over
         self._alarm: Any = None
 
-    def push(self, notification: Notification) -> None:
+    def push(self, notification: QueuedNotification) -> None:
         """Send ``notification`` when it is its turn."""
         self._queue.append(notification)
         if not self.addresses:
@@ -172,7 +172,9 @@ class Outbox:
         else:
             self._proceed()
 
-    def settle(self, notification: Notification, result: PeerResponse | DeliveryError) -> None:
+    def settle(
+        self, notification: QueuedNotification, result: PeerResponse | DeliveryError
+    ) -> None:
         """``notification`` was answered or has failed. After a 412 the subscription is over."""
         if notification not in self._queue:
             return  # a callback has given it up meanwhile
@@ -187,7 +189,7 @@ class Outbox:
             _logger.info("%s: %s", self._subscriber.get("sid"), result)
             notification.deferred.errback(result)
 
-    def wants(self, notification: Notification) -> bool:
+    def wants(self, notification: QueuedNotification) -> bool:
         """Whether an attempt may be made. When the subscription is over, only an initial event that
         is owed is sent (UDA 2.0 §4.1.4)."""
         return not self._over or (self._owed and notification.seq == 0)
@@ -256,7 +258,7 @@ def outbox_of(subscriber: MutableMapping[str, Any], reactor: Reactor) -> Outbox:
 
 def send_notification(
     s: MutableMapping[str, Any], xml: bytes | str, *, reactor: Reactor | None = None
-) -> tuple[Deferred[PeerResponse], Notification]:
+) -> tuple[Deferred[PeerResponse], QueuedNotification]:
     """Send the propertyset ``xml``, text as UTF-8, to the subscriber ``s``, a dict with at least
     ``sid``, ``callback`` and ``seq``. ``s["seq"]`` is spent at once.
 
@@ -270,7 +272,7 @@ def send_notification(
     s["seq"] = next_seq(seq)
     outbox = outbox_of(s, reactor or default_reactor())
     message = EventMessage((), xml.encode() if isinstance(xml, str) else xml)
-    notification = Notification(outbox, message, seq)
+    notification = QueuedNotification(outbox, message, seq)
     outbox.push(notification)
     return notification.deferred, notification
 

@@ -33,7 +33,7 @@ from propchange.core.subscriber.requests import (
     http_url,
 )
 from propchange.core.subscriber.states import GRANTED, SubscriberInput, SubscriberState
-from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, Timer, backoff
+from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, TimerKind, backoff
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.errors import LocalProtocolError
@@ -161,7 +161,7 @@ class SubscriberProtocol:
             self._timers.clear_all(record)
             # Path and SID stay: what is in flight is no stray, and a 412 would end the
             # subscription before the device reads its UNSUBSCRIBE.
-            self._timers.set((record, Timer.REQUEST), now + self._limits.unsubscribe_seconds)
+            self._timers.set((record, TimerKind.REQUEST), now + self._limits.unsubscribe_seconds)
         else:
             self._close(record, _I.DROPPED)
 
@@ -332,7 +332,7 @@ class SubscriberProtocol:
             last = -inf if record.announced_at is None else record.announced_at
             no_repeat_from = last + self._limits.announcement_seconds
             if record.state in GRANTED and now < no_repeat_from:
-                self._timers.set((record, Timer.RENEWAL), no_repeat_from)
+                self._timers.set((record, TimerKind.RENEWAL), no_repeat_from)
             else:
                 affected.append(record)
         return affected
@@ -398,15 +398,15 @@ class SubscriberProtocol:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
         while (due := self._timers.pop_due(now)) is not None:
             record, timer = due
-            if timer is Timer.PARTING:
+            if timer is TimerKind.PARTING:
                 self._requests.parted(record, now)
-            elif timer is Timer.ATTEMPT:
+            elif timer is TimerKind.ATTEMPT:
                 self._renewal.subscribe(record, now)
-            elif timer is Timer.RENEWAL:
+            elif timer is TimerKind.RENEWAL:
                 self._renewal.renew(record, now)
-            elif timer is Timer.INITIAL:
+            elif timer is TimerKind.INITIAL:
                 self._renewal.overdue(record, now)
-            elif timer is Timer.EXPIRY:
+            elif timer is TimerKind.EXPIRY:
                 reason = "no renewal was answered in time"
                 self._renewal.lapse(record, Cause.EXPIRED, reason, now)
             elif (request := self._requests.outstanding.get(record)) is not None:

@@ -73,7 +73,7 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.subscriber.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import (
-    Timer,
+    TimerKind,
     Timers,
     backoff,
     grant_times,
@@ -133,9 +133,9 @@ class SubscriptionRenewal:
         token bucket allows it."""
         when = max(record.bucket.ready_at(now), now + wait)
         if when > now:
-            self._timers.set((record, Timer.ATTEMPT), when)
+            self._timers.set((record, TimerKind.ATTEMPT), when)
             return
-        self._timers.clear((record, Timer.ATTEMPT))
+        self._timers.clear((record, TimerKind.ATTEMPT))
         # A description costs the device more than a SUBSCRIBE does.
         record.bucket.spend(now)
         kind = RequestKind.DESCRIBE if record.must_describe else RequestKind.SUBSCRIBE
@@ -180,7 +180,7 @@ class SubscriptionRenewal:
         record.event_url = request.url
         early = self._routing.grant(record, sid)
         record.sequence.restart()
-        self._timers.set((record, Timer.INITIAL), now + self._limits.initial_event_seconds)
+        self._timers.set((record, TimerKind.INITIAL), now + self._limits.initial_event_seconds)
         times = self._times(request, response, now)
         accepted = accepted_variables(record.statevar, response, self._policy, self._limits)
         record.grant = grant = Grant(request.sent_at, now, *times, accepted)
@@ -249,11 +249,11 @@ class SubscriptionRenewal:
         record, timers = request.subscription, self._timers
         granted = granted_duration(response.fields.get(b"timeout"), record.duration_wanted)
         times = grant_times(granted, request.sent_at, now, self._jitter(), self._limits)
-        timers.set((record, Timer.RENEWAL), times.renews)
+        timers.set((record, TimerKind.RENEWAL), times.renews)
         if times.lapses is None:
-            timers.clear((record, Timer.EXPIRY))
+            timers.clear((record, TimerKind.EXPIRY))
         else:
-            timers.set((record, Timer.EXPIRY), times.lapses)
+            timers.set((record, TimerKind.EXPIRY), times.lapses)
         return granted, times.expires, times.renews - request.sent_at
 
     # --- renewal ---
@@ -273,7 +273,7 @@ class SubscriptionRenewal:
             return
         ready_at = record.bucket.ready_at(now)
         if ready_at > now:
-            self._timers.set((record, Timer.RENEWAL), ready_at)
+            self._timers.set((record, TimerKind.RENEWAL), ready_at)
             return
         record.bucket.spend(now)
         url, sid = record.event_url, record.sid
@@ -308,7 +308,7 @@ class SubscriptionRenewal:
             self._outcomes.change_status(record, Status.RESUBSCRIBING, Cause.UNREACHABLE, reason)
         assert record.expires is not None
         wait = renewal_retry(record.failures, record.expires - now, record.interval, limits)
-        self._timers.set((record, Timer.RENEWAL), now + wait)
+        self._timers.set((record, TimerKind.RENEWAL), now + wait)
 
     def renewal_answered(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """The device has answered the renewal. After an outage a fresh subscription follows."""
@@ -346,7 +346,7 @@ class SubscriptionRenewal:
         record.deafness = None
         if complete:
             record.move(_I.INITIAL_EVENT)
-            self._timers.clear((record, Timer.INITIAL))
+            self._timers.clear((record, TimerKind.INITIAL))
             cause = Cause.INITIAL_EVENT
             self._outcomes.change_status(record, Status.ACTIVE, cause, "events arrive")
 
@@ -368,7 +368,7 @@ class SubscriptionRenewal:
             more = patience(rounds, interval, self._limits)
             more -= self._limits.initial_event_seconds
         if more > 0:
-            self._timers.set((record, Timer.INITIAL), now + more)
+            self._timers.set((record, TimerKind.INITIAL), now + more)
         else:
             self.replace_deaf(record, now)
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urldefrag, urljoin, urlsplit
 from propchange.core.limits import Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import SubscriptionRecord
-from propchange.core.subscriber.timing import Timer, Timers
+from propchange.core.subscriber.timing import TimerKind, Timers
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import format_statevar, format_timeout, parse_statevar
 from propchange.core.wire.messages import Endpoint, Request, Response
@@ -292,10 +292,10 @@ class RequestQueue:
         both subscriptions (CP-01)."""
         record, now = request.subscription, request.sent_at
         self.outstanding[record] = request
-        self._timers.set((record, Timer.REQUEST), now + self._limits.request_seconds)
+        self._timers.set((record, TimerKind.REQUEST), now + self._limits.request_seconds)
         if request.kind is RequestKind.SUBSCRIBE and record in self._parting:
             self._postponed[record] = request
-            self._timers.set((record, Timer.PARTING), now + self._limits.unsubscribe_seconds)
+            self._timers.set((record, TimerKind.PARTING), now + self._limits.unsubscribe_seconds)
         else:
             self._put(request, now)
 
@@ -304,7 +304,7 @@ class RequestQueue:
         request = self.outstanding.pop(record, None)
         if request is not None:
             request.wanted = False
-        self._timers.clear((record, Timer.REQUEST))
+        self._timers.clear((record, TimerKind.REQUEST))
 
     def unsubscribe(
         self, record: SubscriptionRecord, url: str, sid: str, source: Endpoint | None, now: float
@@ -324,7 +324,7 @@ class RequestQueue:
     def parted(self, record: SubscriptionRecord, now: float) -> None:
         """Stop waiting for the answer to an UNSUBSCRIBE: the SUBSCRIBE that waits for it leaves."""
         self._parting.pop(record, None)
-        self._timers.clear((record, Timer.PARTING))
+        self._timers.clear((record, TimerKind.PARTING))
         postponed = self._postponed.pop(record, None)
         if postponed is not None and postponed.wanted:
             self._put(postponed, now)

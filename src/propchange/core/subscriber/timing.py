@@ -14,7 +14,7 @@ from propchange.core.wire.headers import is_infinite, parse_timeout
 __all__ = [
     "FAILURES_AT_LONGEST",
     "GrantTimes",
-    "Timer",
+    "TimerKind",
     "Timers",
     "backoff",
     "grant_times",
@@ -35,7 +35,7 @@ _SHORTEST_LAPSE = 2.0
 long, are renewed late; the answer shows whether that was too late."""
 
 
-class Timer(enum.Enum):
+class TimerKind(enum.Enum):
     """What a timer of a subscription is for."""
 
     ATTEMPT = enum.auto()
@@ -50,14 +50,14 @@ class Timer(enum.Enum):
     EXPIRY = enum.auto()
 
 
-class Timers(Deadlines[tuple[SubscriptionRecord, Timer]]):
+class Timers(Deadlines[tuple[SubscriptionRecord, TimerKind]]):
     """The timers of all subscriptions."""
 
     __slots__ = ()
 
     def clear_all(self, record: SubscriptionRecord) -> None:
         """Clear every timer of ``record``."""
-        for timer in Timer:
+        for timer in TimerKind:
             self.clear((record, timer))
 
 
