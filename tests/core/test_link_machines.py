@@ -283,7 +283,7 @@ class LinkMachine(RuleBasedStateMachine):
             bound = 4 * LIMITS.waiting_messages + 2 * (
                 LIMITS.waiting_messages * len(service.subscriptions)
             )
-            assert service.backlog.retained <= bound + 2 * LIMITS.waiting_messages * 8
+            assert len(service.backlog._log) <= bound + 2 * LIMITS.waiting_messages * 8
             assert len(service.backlog._cache) <= 16 * LIMITS.waiting_messages
 
     # --- the end ---

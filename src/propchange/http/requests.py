@@ -139,12 +139,7 @@ class RequestParser(MessageParser[Request]):
         if NEEDS_STRICT_CHECK and not is_strict_request_head(head):
             raise RemoteProtocolError("the header is malformed", status=400)
         request = Request(
-            name,
-            path,
-            headers,
-            peer=self._peer,
-            local=self._local,
-            http_version=http_version,
+            name, path, headers, peer=self._peer, local=self._local, http_version=http_version
         )
         fields = request.fields
         request.keep_alive = keeps_alive(fields.get(b"connection"), http_version)
@@ -159,7 +154,10 @@ class RequestParser(MessageParser[Request]):
                 raise RemoteProtocolError("the body is too large", status=413)
             body = int(length)
             if name == "NOTIFY" and self._lessons < _LESSONS:
-                self._learn(request, head)
+                if self._lessons >= 0:
+                    self._repeated = request.head = RepeatedHead.learn(request, head, limits)
+                    request.seq = fields.get(b"seq", b"")
+                self._lessons += 1
         elif b"transfer-encoding" in fields:
             _judge_transfer_encoding(fields[b"transfer-encoding"], http_version)
             body = CHUNKED
@@ -170,12 +168,6 @@ class RequestParser(MessageParser[Request]):
             and http_version == "1.1"
         )
         return position
-
-    def _learn(self, request: Request, head: bytes) -> None:
-        if self._lessons >= 0:
-            self._repeated = request.head = RepeatedHead.learn(request, head, self._limits)
-            request.seq = request.fields.get(b"seq", b"")
-        self._lessons += 1
 
     def _feed_body(
         self, message: Request, data: bytes, position: int, messages: list[Request]

@@ -79,7 +79,7 @@ def test_what_changed_and_changed_back_within_the_interval_sends_nothing() -> No
 @pytest.mark.clause("MOD-08")
 def test_an_initial_event_does_not_start_the_interval() -> None:
     moderation = Moderation(2.0, None)
-    moderation.told("1")
+    moderation.shown("1")
     assert moderation.changed("2", 100.0)
 
 
@@ -89,7 +89,7 @@ def test_a_change_back_goes_out_when_an_initial_event_carried_the_value_between(
     moderation = Moderation(2.0, None)
     moderation.changed("1", 100.0)
     moderation.changed("2", 101.0)
-    moderation.told("2")
+    moderation.shown("2")
     assert not moderation.changed("1", 101.5)
     assert moderation.due == 102.0
     assert moderation.flush(102.0)
@@ -99,7 +99,7 @@ def test_a_change_back_goes_out_when_an_initial_event_carried_the_value_between(
 def test_an_initial_event_with_the_value_evented_last_changes_nothing() -> None:
     moderation = Moderation(2.0, None)
     moderation.changed("1", 100.0)
-    moderation.told("1")
+    moderation.shown("1")
     moderation.changed("2", 101.0)
     moderation.changed("1", 101.5)
     assert moderation.due is None
@@ -147,8 +147,8 @@ def test_small_moves_add_up() -> None:
 @pytest.mark.clause("MOD-05")
 def test_the_delta_counts_from_the_first_initial_event_when_nothing_was_evented() -> None:
     moderation = Moderation(None, 5)
-    moderation.told("20")
-    moderation.told("21")
+    moderation.shown("20")
+    moderation.shown("21")
     assert not moderation.changed("16", 0.0)
     assert moderation.changed("25", 0.0)
 
@@ -223,7 +223,7 @@ def play(
             if moderation.changed(text, now):
                 send(now)
         if joined:
-            moderation.told(text)
+            moderation.shown(text)
             believed.append(text)
     catch_up(now + 10 * INTERVAL)
     assert moderation.due is None

@@ -396,7 +396,7 @@ def test_a_host_is_an_address_or_name_and_a_port(value: bytes, host: str, port: 
 )
 def test_a_host_that_is_neither_address_nor_name_is_refused(value: bytes) -> None:
     with pytest.raises(
-        ValueError, match=r"^HOST is not an address or a name, with or without a port$"
+        ValueError, match=r"^it is not an address or a name, with or without a port$"
     ):
         parse_host(value)
 
@@ -419,7 +419,7 @@ def test_a_host_that_is_neither_address_nor_name_is_refused(value: bytes) -> Non
 )
 def test_brackets_hold_an_ipv6_address_without_a_zone(value: bytes) -> None:
     with pytest.raises(
-        ValueError, match=r"^HOST has no IPv6 address without a zone in its brackets$"
+        ValueError, match=r"^there is no IPv6 address without a zone in the brackets$"
     ):
         parse_host(value)
 
@@ -441,7 +441,7 @@ def test_brackets_hold_an_ipv6_address_without_a_zone(value: bytes) -> None:
     ],
 )
 def test_a_port_is_a_number_from_1_to_65535(value: bytes) -> None:
-    with pytest.raises(ValueError, match=r"^the port in HOST is not a number from 1 to 65535$"):
+    with pytest.raises(ValueError, match=r"^the port is not a number from 1 to 65535$"):
         parse_host(value)
 
 

@@ -186,7 +186,9 @@ def test_a_host_that_cannot_be_read_is_answered_400(value: bytes) -> None:
 @pytest.mark.clause("V6-07")
 def test_a_host_with_a_zone_is_answered_400() -> None:
     assert host(b"[fe80::2%3]:8123", local=Endpoint("fe80::2", 8123, 3)) == Refusal(
-        400, "HOST has no IPv6 address without a zone in its brackets", "UDA 2.0 §2.1"
+        400,
+        "HOST is malformed: there is no IPv6 address without a zone in the brackets",
+        "UDA 2.0 §2.1",
     )
 
 

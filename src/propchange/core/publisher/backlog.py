@@ -135,14 +135,9 @@ class Backlog:
         # many choices would keep a body for each of them until the next change.
         self._cache_most = 16 * waiting
 
-    @property
-    def retained(self) -> int:
-        """How many messages are kept."""
-        return len(self._log)
-
-    def record(self, changes: Mapping[str, str]) -> int:
+    def record(self, changes: Mapping[str, str]) -> None:
         """Add a message with ``changes`` (evented variable -> text that XML can carry, at least
-        one) and return its version. Call :meth:`prune` afterwards when :attr:`overfull`."""
+        one). Call :meth:`prune` afterwards when :attr:`overfull`."""
         version = self.head + 1
         items = tuple(changes.items())
         message = EventMessage(items, write_propertyset(items))
@@ -153,7 +148,6 @@ class Backlog:
         self.head = version
         self.overfull = len(self._log) > self._prune_above
         self._cache.clear()
-        return version
 
     def set_current(self, name: str, text: str) -> None:
         """Note that ``name`` has a new value that no message has yet."""

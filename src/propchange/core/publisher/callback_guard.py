@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import OnLink
+from propchange.core.wire.headers import parse_host
 from propchange.core.wire.messages import DeliveryURL, Endpoint, parse_address
 from propchange.errors import RemoteProtocolError
 
@@ -34,7 +35,6 @@ _FAMILY = "UDA 2.0 §A.7"
 # A request line cannot carry a fragment, and a URL cannot hold the other characters (RFC 3986).
 _FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
 _URL = re.compile(r"http://([^/?]*)(.*)", re.IGNORECASE)
-_AUTHORITY = re.compile(r"(?:\[(?P<six>[^]]*)\]|(?P<four>[^:]*))(?::(?P<port>[0-9]{0,5}))?")
 
 
 def judge_callbacks(
@@ -56,10 +56,8 @@ def judge_callbacks(
     ``own_callback`` is the one URL that may lead to the device's own listener.
 
     Raises :class:`RemoteProtocolError` with status 412 when a URL may not be called or none is
-    left, and ``ValueError`` for an unknown policy.
+    left.
     """
-    if policy not in CALLBACK_POLICIES:
-        raise ValueError(f"the callback policy is one of {', '.join(CALLBACK_POLICIES)}")
     connection = _Connection(
         parse_address(peer.host),
         parse_address(local.host),
@@ -132,34 +130,18 @@ def _take_apart(url: str, limits: Limits) -> tuple[_Address, int, str, str]:
     authority, target = parts.groups()
     if "@" in authority:
         raise _refusal(f"the callback {shown} has a user name; leave it out", _FORM)
-    host = _AUTHORITY.fullmatch(authority)
-    if host is None:
-        raise _refusal(f"the callback {shown} has no address[:port] that can be read", _FORM)
-    port = int(host["port"] or 80)
-    if not 1 <= port <= 65_535:
-        raise _refusal(f"the port of the callback {shown} is not from 1 to 65535", _FORM)
-    return (
-        _literal(host["six"], host["four"], shown),
-        port,
-        authority,
-        target if target.startswith("/") else f"/{target}",
-    )
-
-
-def _literal(six: str | None, four: str, shown: str) -> _Address:
     try:
-        if six is None:
-            return IPv4Address(four)
-        # A zone means nothing outside of the host that wrote it.
-        address = None if "%" in six else IPv6Address(six)
+        host, port = parse_host(authority.encode())
+    except ValueError as error:
+        raise _refusal(f"the callback {shown} does not name an address: {error}", _FORM) from None
+    try:
+        address = ip_address(host)
     except ValueError:
-        address = None
-    if address is None:
         raise _refusal(
             f"the callback {shown} does not name its host by a literal IP address without a zone",
             _SEGMENT,
-        )
-    return address
+        ) from None
+    return address, port, authority, target if target.startswith("/") else f"/{target}"
 
 
 def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> None:

@@ -179,15 +179,13 @@ class DeliveryQueue:
         route = subscription.routes[subscription.route]
         load = route.load
         lane = load.lane
-        if load.in_flight >= self._most_in_flight:
-            # The endpoint is at its own cap. The end of any of its attempts queues it.
+        is_full = load.in_flight >= self._most_in_flight
+        if is_full or (lane is not None and lane.in_flight >= lane.most):
             load.waiting.append(subscription)
             self._waiting += 1
-            return
-        if lane is not None and lane.in_flight >= lane.most:
-            load.waiting.append(subscription)
-            self._waiting += 1
-            load.queue[load] = None
+            # The end of any attempt to a full endpoint queues it.
+            if not is_full:
+                load.queue[load] = None
             return
         message = subscription.message
         is_retry = message is not None

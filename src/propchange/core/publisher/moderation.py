@@ -10,7 +10,7 @@ of it open. What this module does:
   change after a quiet interval is sent at once. A change within the interval is held until its end,
   and then the *current* value is sent. Intermediate values are lost, the final value never.
 - An initial event does not start the interval, since one subscriber gets it alone. It may show a
-  value that is still held for all others, so call :meth:`Moderation.told` for it.
+  value that is still held for all others, so call :meth:`Moderation.shown` for it.
 - A held change is not added to an event that is sent earlier for other variables. UDA allows that,
   and asks for the interval in the same sentence; the interval is what a subscriber can measure. A
   publisher that adds it nevertheless calls :meth:`Moderation.evented`.
@@ -66,7 +66,7 @@ class Moderation:
         is not to be sent, or not before :attr:`due`."""
         self._text = text
         self.due = None
-        if not self._worth_telling(text):
+        if not self._is_worth_an_event(text):
             return False
         if self._interval is not None and self._evented_at is not None:
             due = self._evented_at + self._interval
@@ -93,14 +93,14 @@ class Moderation:
         self._apart = False
         self.due = None
 
-    def told(self, text: str) -> None:
+    def shown(self, text: str) -> None:
         """Note that an initial event with ``text``, the current value, went to one subscriber."""
         if self._known is None:
             self._known = text
         elif text != self._known:
             self._apart = True
 
-    def _worth_telling(self, text: str) -> bool:
+    def _is_worth_an_event(self, text: str) -> bool:
         if self._known is None:
             return True
         if self._delta is None:

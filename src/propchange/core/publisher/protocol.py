@@ -367,26 +367,16 @@ class PublisherProtocol:
             subscription.fresh = True
             self._queue.enqueue(subscription)
         else:
-            self._attempt_failed(subscription, delivery, result, verdict)
-
-    def _attempt_failed(
-        self,
-        subscription: Subscription,
-        delivery: Delivery,
-        result: int | DeliveryFailure,
-        verdict: AttemptVerdict,
-    ) -> None:
-        reason = result.value if isinstance(result, DeliveryFailure) else f"answered with {result}"
-        self._outcomes.log(
-            AttemptFailed(subscription.sid, delivery.seq, delivery.address.url.url, reason)
-        )
-        if verdict is AttemptVerdict.NEXT_URL:
-            subscription.route += 1
-            subscription.fresh = False
-            self._queue.enqueue(subscription)
-            return
-        self._outcomes.log(MessageAbandoned(subscription.sid, delivery.seq, reason))
-        self._settle(subscription)
+            reason = f"answered with {result}" if isinstance(result, int) else result.value
+            sid, seq, url = subscription.sid, delivery.seq, delivery.address.url.url
+            self._outcomes.log(AttemptFailed(sid, seq, url, reason))
+            if verdict is AttemptVerdict.NEXT_URL:
+                subscription.route += 1
+                subscription.fresh = False
+                self._queue.enqueue(subscription)
+            else:
+                self._outcomes.log(MessageAbandoned(sid, seq, reason))
+                self._settle(subscription)
 
     def _settle(self, subscription: Subscription) -> None:
         subscription.state = state = _ON_SETTLED[subscription.state]

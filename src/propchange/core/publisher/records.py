@@ -99,7 +99,7 @@ class PublishedService:
         if self.moderations:
             for name, text in message.changes:
                 if name in self.moderations:
-                    self.moderations[name].told(text)
+                    self.moderations[name].shown(text)
         return message
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from ipaddress import IPv6Address
-from typing import NamedTuple
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.tolerance import Role, accepts
@@ -56,21 +55,6 @@ _PORT = re.compile(r"0*([1-9][0-9]{0,4})")
 _PRODUCT = re.compile(r"[!-.0-~]+/[!-~]+")
 
 
-class _TimeoutForms(NamedTuple):
-    case: bool
-    decimal: bool
-    clock: bool
-    bare: bool
-
-    @classmethod
-    def of(cls, role: Role) -> _TimeoutForms:
-        return cls(*(accepts(role, f"timeout-{form}") for form in cls._fields))
-
-
-_PUBLISHER_FORMS = _TimeoutForms.of("publisher")
-_SUBSCRIBER_FORMS = _TimeoutForms.of("subscriber")
-
-
 def parse_timeout(value: bytes | None, *, lenient: bool = False) -> float | None:
     """The seconds in a TIMEOUT, at most 4294967295. None if the field is absent, malformed, zero,
     negative or infinite: all of these count as absent (UDA 2.0 §4.1.1).
@@ -81,16 +65,21 @@ def parse_timeout(value: bytes | None, *, lenient: bool = False) -> float | None
     match = _TIMEOUT.fullmatch(value) if value is not None else None
     if match is None:
         return None
-    forms = _SUBSCRIBER_FORMS if lenient else _PUBLISHER_FORMS
     prefix, whole, fraction, hours, minutes, seconds = match.groups()
-    accepted = forms.bare if prefix is None else forms.case or prefix == b"Second-"
+    deviations = {
+        "timeout-bare": prefix is None,
+        "timeout-case": prefix not in (None, b"Second-"),
+        "timeout-clock": whole is None,
+        "timeout-decimal": fraction is not None,
+    }
+    role: Role = "subscriber" if lenient else "publisher"
+    if not all(accepts(role, name) for name, there in deviations.items() if there):
+        return None
     if whole is None:
-        accepted = accepted and forms.clock
         duration = int(hours) * 3600.0 + int(minutes) * 60 + int(seconds)
     else:
-        accepted = accepted and (forms.decimal or fraction is None)
         duration = float(whole + (fraction or b""))
-    return min(duration, _LONGEST_DURATION) if accepted and duration else None
+    return min(duration, _LONGEST_DURATION) or None
 
 
 def is_infinite(value: bytes | None) -> bool:
@@ -181,8 +170,9 @@ def format_statevar(names: Iterable[str]) -> bytes:
 
 
 def parse_host(value: bytes) -> tuple[str, int]:
-    """The host and the port of a HOST field. The host is in lower case; an IPv6 literal is in its
-    shortest form, without brackets. An absent or empty port is 80 (UDA 2.0 §4.1.2).
+    """The host and the port of an authority, such as the value of HOST. The host is in lower case;
+    an IPv6 literal is in its shortest form, without brackets. An absent or empty port is 80 (UDA
+    2.0 §4.1.2).
 
     Raises ``ValueError`` for anything but ``host[:port]``, and for an IPv6 literal with a zone: a
     zone has no meaning on another host.
@@ -196,18 +186,18 @@ def parse_host(value: bytes) -> tuple[str, int]:
         except ValueError:
             address = None
         if address is None or not bracket or not (rest + ":").startswith(":"):
-            raise ValueError("HOST has no IPv6 address without a zone in its brackets")
+            raise ValueError("there is no IPv6 address without a zone in the brackets")
         host = str(address)
         port = rest[1:]
     else:
         host, _, port = text.partition(":")
         if not _NAME.fullmatch(host):
-            raise ValueError("HOST is not an address or a name, with or without a port")
+            raise ValueError("it is not an address or a name, with or without a port")
     if not port:
         return host, 80
     match = _PORT.fullmatch(port)
     if match is None or int(match[1]) > 65_535:
-        raise ValueError("the port in HOST is not a number from 1 to 65535")
+        raise ValueError("the port is not a number from 1 to 65535")
     return host, int(match[1])
 
 

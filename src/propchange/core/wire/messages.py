@@ -166,17 +166,14 @@ class Request:
     def fields(self) -> dict[bytes, bytes]:
         """Lower-case header name -> value without surrounding white space. The values of a
         repeated name are joined with ``, ``; the name is in :attr:`repeated`."""
-        fields = self._fields
-        if fields is None:
-            fields, self._repeated = _index(self.headers)
-            self._fields = fields
-        return fields
+        if self._fields is None:
+            self._fields, self._repeated = _index(self.headers)
+        return self._fields
 
     @property
     def repeated(self) -> frozenset[bytes]:
         """The lower-case names that occur more than once."""
-        if self._fields is None:
-            self._fields, self._repeated = _index(self.headers)
+        _ = self.fields
         return self._repeated
 
 
@@ -204,26 +201,22 @@ class Response:
     @property
     def fields(self) -> dict[bytes, bytes]:
         """Lower-case header name -> value, like :attr:`Request.fields`."""
-        fields = self._fields
-        if fields is None:
-            fields, _ = _index(self.headers)
-            self._fields = fields
-        return fields
+        if self._fields is None:
+            self._fields, _ = _index(self.headers)
+        return self._fields
 
 
 def _index(headers: HeaderPairs) -> tuple[dict[bytes, bytes], frozenset[bytes]]:
     fields: dict[bytes, bytes] = {}
-    repeated: set[bytes] | None = None
+    repeated: set[bytes] = set()
     for name, value in headers:
         key = name.lower()
         if key in fields:
             fields[key] = fields[key] + b", " + value.strip()
-            if repeated is None:
-                repeated = set()
             repeated.add(key)
         else:
             fields[key] = value.strip()
-    return fields, frozenset(repeated) if repeated else frozenset()
+    return fields, frozenset(repeated)
 
 
 class DeliveryURL(NamedTuple):
@@ -260,8 +253,8 @@ class DeliveryAddress:
     """Where the messages of one subscription go, by one of its delivery URLs.
 
     ``source`` is the local address to connect from (its port is not used), None for any.
-    ``head`` is a place where the ``http`` room keeps the bytes that it makes of it, ``pool`` one
-    where a runtime keeps its connections to there.
+    ``head`` is where the ``http`` room keeps the encoded head, ``pool`` where a runtime keeps its
+    connections to the endpoint.
     """
 
     sid: str
@@ -280,7 +273,7 @@ class DeliveryFailure(enum.Enum):
     BROKEN = "the connection broke, or the answer was not HTTP"
     TIMED_OUT = "no answer in time"
     WAITED = "no connection was free in time"
-    """Which says nothing about the endpoint."""
+    """This says nothing about the endpoint."""
 
 
 WAITING: Final = object()

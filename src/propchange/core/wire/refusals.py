@@ -114,7 +114,7 @@ def judge_authority(
     try:
         name, port = parse_host(host)
     except ValueError as error:
-        return Refusal(400, str(error), _HTTP)
+        return Refusal(400, f"HOST is malformed: {error}", _HTTP)
     name = canonical_host(name)
     if local is not None and (name, port) == (canonical_host(local.host), local.port):
         return None

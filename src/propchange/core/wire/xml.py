@@ -42,41 +42,32 @@ _PADDING = b"\0" + _SPACE
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """A character that XML 1.0 cannot carry, not even escaped."""
 
-
 # XML reads a carriage return as a line feed, unless it is a reference.
 _REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
 # In an attribute, XML reads white space as blanks, unless it is a reference.
 _ATTRIBUTE_REFERENCES = (*_REFERENCES, ('"', "&quot;"), ("\n", "&#10;"), ("\t", "&#9;"))
 # The ampersand is last: otherwise &amp;lt; is unescaped twice.
-_NAMED_REFERENCES = (
-    ("&lt;", "<"),
-    ("&gt;", ">"),
-    ("&quot;", '"'),
-    ("&apos;", "'"),
-    ("&amp;", "&"),
-)
+_NAMED_REFERENCES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&"))
 
 
 def escape_text(text: str) -> str:
     """``text``, escaped for the place between two tags."""
-    for character, reference in _REFERENCES:
-        if character in text:
-            text = text.replace(character, reference)
-    return text
+    return _replace(text, _REFERENCES)
 
 
 def quote_attribute(value: str) -> str:
     """``value``, escaped for the double quotes of an attribute."""
-    for character, reference in _ATTRIBUTE_REFERENCES:
-        if character in value:
-            value = value.replace(character, reference)
-    return value
+    return _replace(value, _ATTRIBUTE_REFERENCES)
 
 
 def unescape_text(text: str) -> str:
     """``text`` with its named references replaced by their characters, once."""
-    for reference, character in _NAMED_REFERENCES:
-        text = text.replace(reference, character)
+    return _replace(text, _NAMED_REFERENCES)
+
+
+def _replace(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    for old, new in pairs:
+        text = text.replace(old, new)
     return text
 
 
