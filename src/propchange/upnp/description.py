@@ -164,7 +164,11 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
     def has_event_urls_of(self, other: DeviceDescription) -> bool:
         """Whether the services have the same event URLs in ``other``, which may have another URL
         itself. A subscription by one description is then valid by the other."""
-        return _event_urls(self) == _event_urls(other)
+        mine, others = (
+            {(udn_key(s.udn), s.service_id, s.event_url) for s in each.all_services()}
+            for each in (self, other)
+        )
+        return mine == others
 
     def service(self, name: str) -> ServiceDescription:
         """The first service of the tree, in the order of the document, that is called so:
@@ -338,10 +342,3 @@ def _is_local(url: str) -> bool:
 def _split_version(service_type: str) -> tuple[str, int]:
     name, _, version = service_type.rpartition(":")
     return name, int(version) if re.fullmatch("[0-9]{1,9}", version) else -1
-
-
-def _event_urls(description: DeviceDescription) -> set[tuple[str, str, str]]:
-    return {
-        (udn_key(service.udn), service.service_id, service.event_url)
-        for service in description.all_services()
-    }

@@ -89,7 +89,10 @@ class LastChangeVariable(StateVariable[str]):
             declared = StateVariable("string", minimum_interval=0.2)
         if declared.data_type.name != "string" or declared.evented is not True:
             raise ValueError("LastChange is a string, and evented")
-        fold = declared.merge or LastChangeFold(_namespace(service_type))
+        _, domain, _, name, _ = service_type.split(":")
+        known = {"AVTransport": AVT, "RenderingControl": RCS}
+        namespace = known.get(name) or f"urn:{domain}:metadata-1-0/{name}/"
+        fold = declared.merge or LastChangeFold(namespace)
         if not isinstance(fold, LastChangeFold):
             raise ValueError("LastChange has a LastChangeFold for its merge, or none")
         self.namespace = fold.namespace
@@ -109,12 +112,6 @@ class LastChangeVariable(StateVariable[str]):
     def text(self, entries: Iterable[LastChangeEntry]) -> str:
         """The text of a LastChange with ``entries``."""
         return format_lastchange(self.namespace, entries)
-
-
-def _namespace(service_type: str) -> str:
-    _, domain, _, name, _ = service_type.split(":")
-    known = {"AVTransport": AVT, "RenderingControl": RCS}
-    return known.get(name) or f"urn:{domain}:metadata-1-0/{name}/"
 
 
 def _entry(

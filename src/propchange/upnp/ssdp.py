@@ -106,7 +106,7 @@ def read_advertisement(
 
     Raises RemoteProtocolError for an unknown NTS, a USN without a UDN, and for a missing LOCATION
     or, in an update, NEXTBOOTID."""
-    fields = {name.lower(): _text(value) for name, value in headers}
+    fields = {name.lower(): value.decode("utf-8", "replace").strip() for name, value in headers}
     nts = fields.get(b"nts", "")
     kind = AdvertisementKind.RESPONSE if response else _KINDS.get(nts.lower())
     if kind is None:
@@ -193,10 +193,6 @@ def _number(value: str | None) -> int | None:
 def _bounded(value: str | None, limits: Limits) -> str | None:
     fits = value and len(value) <= limits.ssdp_text_bytes and value.isprintable()
     return value if fits else None
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace").strip()
 
 
 def _refusal(reason: str, clause: str = "UDA 2.0 §1.2.2") -> RemoteProtocolError:
@@ -303,8 +299,8 @@ class Announcement:
 
     def byebye(self, target: Target) -> SSDPMessage:
         """ssdp:byebye for ``target`` (UDA 2.0 §1.2.3)."""
-        without_port = self._identity()[:2]
-        return self._notify("ssdp:byebye", target, (), (*without_port, *self._signature()))
+        last = (*self._identity(), *self._signature())
+        return self._notify("ssdp:byebye", target, (), last)
 
     def update(self, target: Target, next_boot_id: int) -> SSDPMessage:
         """ssdp:update for ``target``: from now on BOOTID is ``next_boot_id`` (UDA 2.0 §1.2.4).
@@ -342,17 +338,15 @@ class Announcement:
         return ("CACHE-CONTROL", f"max-age={self.max_age}")
 
     def _state(self) -> Pairs:
-        return (*self._identity(), *self._secure(), *self._signature())
+        port = self.search_port
+        hidden = port is None or self.uda == "1.0"
+        ports = () if hidden else (("SEARCHPORT.UPNP.ORG", str(port)),)
+        return (*self._identity(), *ports, *self._secure(), *self._signature())
 
     def _identity(self) -> Pairs:
         if self.uda == "1.0":
             return ()
-        port = self.search_port
-        return (
-            ("BOOTID.UPNP.ORG", str(self.boot_id)),
-            ("CONFIGID.UPNP.ORG", str(self.config_id)),
-            *(() if port is None else (("SEARCHPORT.UPNP.ORG", str(port)),)),
-        )
+        return (("BOOTID.UPNP.ORG", str(self.boot_id)), ("CONFIGID.UPNP.ORG", str(self.config_id)))
 
     def _secure(self) -> Pairs:
         if self.uda != "2.0" or self.secure_location is None:

@@ -143,7 +143,7 @@ def _forget(
 
 # --- ContainerUpdateIDs of ContentDirectory ---
 
-_ITEM = re.compile(r"((?:[^,\\]|\\.)*)(,|\Z)", re.DOTALL)
+_ITEM = re.compile(r"((?:[^,\\]|\\.)*+),", re.DOTALL)
 
 
 def parse_container_update_ids(text: str) -> list[tuple[str, str]]:
@@ -153,27 +153,17 @@ def parse_container_update_ids(text: str) -> list[tuple[str, str]]:
     end."""
     if not text:
         return []
+    items = text.split(",")
     if "\\" in text:
-        items = [re.sub(r"\\(.)", r"\1", item, flags=re.DOTALL) for item in _items(text)]
-    else:
-        items = text.split(",")
+        if (len(text) - len(text.rstrip("\\"))) % 2:
+            raise ValueError("ContainerUpdateIDs ends in a backslash")
+        # With the added comma, each item ends in one.
+        found = _ITEM.findall(text + ",")
+        items = [re.sub(r"\\(.)", r"\1", item, flags=re.DOTALL) for item in found]
     items = [item.strip() for item in items]
     if len(items) % 2:
         raise ValueError(f"ContainerUpdateIDs holds pairs, not {len(items)} values")
     return list(zip(items[::2], items[1::2], strict=True))
-
-
-def _items(text: str) -> list[str]:
-    items = []
-    position = 0
-    while True:
-        found = _ITEM.match(text, position)
-        if found is None:
-            raise ValueError("ContainerUpdateIDs ends in a backslash")
-        items.append(found[1])
-        position = found.end()
-        if not found[2]:
-            return items
 
 
 def format_container_update_ids(pairs: Iterable[tuple[str, str]]) -> str:

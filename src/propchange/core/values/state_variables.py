@@ -43,13 +43,8 @@ UUIDName = Literal["uuid"]
 GENERAL = "upnp:/general"
 """The default level of a multicast variable."""
 
-STANDARD_LEVELS = (
-    "upnp:/emergency",
-    "upnp:/fault",
-    "upnp:/warning",
-    "upnp:/info",
-    "upnp:/debug",
-    GENERAL,
+STANDARD_LEVELS = tuple(
+    f"upnp:/{level}" for level in ("emergency", "fault", "warning", "info", "debug", "general")
 )
 """The levels that UDA names, the most urgent first (UDA 2.0 table 4-8)."""
 
