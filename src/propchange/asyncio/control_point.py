@@ -15,8 +15,6 @@ from propchange.driver.control_point import ControlPointView, SubscriberDriver
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.sockets import ports_of
 
-__all__ = ["ControlPoint"]
-
 
 class ControlPoint(ControlPointView[Sighting]):
     """Subscribes to services and hears their events: ``async with ControlPoint() as point``.

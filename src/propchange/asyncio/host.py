@@ -19,8 +19,6 @@ from propchange.driver.reporting import guarded
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH
 
-__all__ = ["HostedDevice", "Tap", "host"]
-
 
 def host(
     device: Device,

@@ -12,8 +12,6 @@ from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice
 from propchange.upnp.description import DeviceDescription
 
-__all__ = ["RemoteDevice", "RemoteService", "Sighting"]
-
 
 class RemoteService(DescribedService):
     """A service of a :class:`RemoteDevice`."""

@@ -18,8 +18,6 @@ from propchange.driver.runtime import Connection, Datagrams, Transport
 from propchange.driver.sockets import bind, endpoint_of, scoped_host, socket_address
 from propchange.driver.timer import Armed
 
-__all__ = ["AsyncioRuntime"]
-
 T = TypeVar("T")
 
 _TURNS_TO_CONNECT = 4

@@ -14,8 +14,6 @@ from propchange.driver.control_point import DrivenSubscription, SubscriberDriver
 from propchange.driver.remote import DescribedService
 from propchange.driver.runtime import Future, Signal, settle
 
-__all__ = ["Subscription"]
-
 
 class Subscription(DrivenSubscription):
     """One subscription. It is renewed and made again until it is closed.

@@ -21,8 +21,6 @@ from propchange.cli.output import output
 from propchange.cli.watch import sources_of
 from propchange.driver.machine import Interfaces
 
-__all__ = ["Playback", "Thermometer", "demo"]
-
 _LOOPBACK = "127.0.0.1"
 
 _TRACKS = ("Clair de lune", "Gymnopédie No. 1", "The Lark Ascending", "Spiegel im Spiegel")

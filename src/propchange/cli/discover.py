@@ -13,8 +13,6 @@ from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.output import LineFormat, Writer, output
 
-__all__ = ["discover"]
-
 _READERS = 16
 """Descriptions that are read at the same time."""
 

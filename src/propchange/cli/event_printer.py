@@ -29,8 +29,6 @@ from propchange.core import (
     SubscriptionRecord,
 )
 
-__all__ = ["EventPrinter", "Wanted"]
-
 Wanted = list[tuple[Source, Subscription]]
 
 _KEPT_BYTES = 4_194_304

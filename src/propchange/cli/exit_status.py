@@ -26,8 +26,6 @@ from typing import Any
 from propchange import PropchangeError
 from propchange.cli.lines import escape
 
-__all__ = ["CommandFailed", "run"]
-
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 

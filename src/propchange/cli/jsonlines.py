@@ -46,8 +46,6 @@ from propchange.cli.lines import (
     plain_value,
 )
 
-__all__ = ["JSONLines", "diagnosis_object", "json_line"]
-
 
 class JSONLines:
     """Lines of JSON. ``raw``: values are the texts as received."""

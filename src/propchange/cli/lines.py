@@ -16,19 +16,6 @@ from typing import NamedTuple
 
 from propchange import Change, DeviceDescription, Diagnosis, Event, Request, Sighting
 
-__all__ = [
-    "DeviceLine",
-    "DiagnosisLine",
-    "EventLine",
-    "Source",
-    "StatusLine",
-    "escape",
-    "escape_json",
-    "named_changes",
-    "now",
-    "plain_value",
-]
-
 
 class Source(NamedTuple):
     """A service of a device, by the names in its description. Without a description, the two

@@ -20,8 +20,6 @@ from propchange.cli.exit_status import CommandFailed
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.terminal import TerminalLines
 
-__all__ = ["LineFormat", "Writer", "output"]
-
 LineFormat = JSONLines | TerminalLines
 
 _ROOM = 65_536

@@ -23,8 +23,6 @@ from propchange.cli.lines import (
     plain_value,
 )
 
-__all__ = ["TerminalLines"]
-
 _WIDEST = 24
 """Cells. A column grows with its texts up to this width; a longer text moves the columns behind
 it."""

@@ -35,8 +35,6 @@ from propchange.cli.output import output
 from propchange.cli.terminal import TerminalLines
 from propchange.driver.sockets import ports_of
 
-__all__ = ["WatchOptions", "sources_of", "watch", "write_diagnoses"]
-
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:

@@ -15,8 +15,6 @@ from propchange.errors import ConnectionFailed, PropchangeError, TimedOut
 from propchange.http import ResponseParser
 from propchange.twisted.runtime import Reactor, default_reactor
 
-__all__ = ["AnswerProtocol", "PeerResponse"]
-
 
 class PeerResponse(NamedTuple):
     """An answer: the HTTP status, and the headers by their names in lower case."""

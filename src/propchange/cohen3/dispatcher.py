@@ -11,8 +11,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
 
-__all__ = ["BindError", "EventDispatcher", "Logger"]
-
 Listener = Callable[..., object]
 
 

@@ -32,8 +32,6 @@ from propchange.driver.requests import Requests
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 
-__all__ = ["EventProtocol", "subscribe", "unsubscribe"]
-
 _RENEWED_BEFORE = 30
 """Cohen3's services renew so many seconds before the end of the time that ``set_timeout`` got."""
 

@@ -21,8 +21,6 @@ from propchange.driver.machine import product
 from propchange.errors import RemoteProtocolError
 from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
 
-__all__ = ["POLICY", "Event", "EventServer", "own_delivery_url"]
-
 POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
 """What is asked for and taken when no other policy is given."""
 

@@ -35,8 +35,6 @@ from propchange.driver.timer import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
 
-__all__ = ["EventSubscriptionServer"]
-
 _RECEIVED = "event_client_message_received"
 
 _A_DAY = 86_400.0

@@ -34,8 +34,6 @@ from propchange.errors import DeliveryError, LocalProtocolError
 from propchange.twisted.runtime import Reactor, default_reactor
 from propchange.twisted.service import deliveries_of
 
-__all__ = ["NotificationProtocol", "Subscriber", "outbox_of", "send_notification"]
-
 _logger = logging.getLogger("notification_protocol")
 
 

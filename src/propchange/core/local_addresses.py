@@ -16,18 +16,6 @@ from typing import NamedTuple
 
 from propchange.core.wire.messages import Endpoint, parse_address
 
-__all__ = [
-    "InterfaceKind",
-    "LocalAddress",
-    "OnLink",
-    "address_of",
-    "container_address",
-    "interface_kind",
-    "own_address",
-    "sharing_network",
-    "usable_towards",
-]
-
 
 class InterfaceKind(enum.Enum):
     """The kind of an interface. The value is the wording of a diagnosis."""

@@ -6,8 +6,6 @@ from typing import TypeVar
 
 from propchange.core.limits import Limits
 
-__all__ = ["OutcomeQueue"]
-
 O = TypeVar("O")  # noqa: E741 - O: an outcome
 
 

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-__all__ = ["TOLERANCES", "Role", "Tolerance", "accepts"]
-
 Role = Literal["publisher", "subscriber"]
 
 

@@ -13,8 +13,6 @@ from typing import Generic, TypeVar
 
 from propchange.errors import LocalProtocolError
 
-__all__ = ["TransitionTable"]
-
 S = TypeVar("S", bound=enum.IntEnum)
 I = TypeVar("I", bound=enum.IntEnum)  # noqa: E741 - S and I: states and inputs
 

@@ -21,8 +21,6 @@ from propchange.driver.runtime import Future, Runtime, Tasks, Transport
 from propchange.driver.timer import Timer, expired, first_deadline
 from propchange.http import encode_response
 
-__all__ = ["AcceptedConnection", "Answer", "ConnectionTable", "Respond", "WrittenElsewhere"]
-
 
 class AcceptedConnection(Protocol):
     """A connection as its table sees it, and whoever writes an answer on it:

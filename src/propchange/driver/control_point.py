@@ -68,8 +68,6 @@ from propchange.errors import (
 )
 from propchange.upnp.description import DeviceDescription
 
-__all__ = ["ControlPointView", "DrivenSubscription", "SubscriberDriver", "refusal_of"]
-
 S = TypeVar("S", bound=SeenDevice)
 D = TypeVar("D", bound=DescribedDevice[Any])
 

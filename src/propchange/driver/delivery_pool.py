@@ -45,8 +45,6 @@ from propchange.driver.runtime import Future, Runtime, Transport
 from propchange.driver.timer import Armed, Timer, expired, first_deadline
 from propchange.http import ResponseParser, encode_delivery
 
-__all__ = ["DeliveryPool", "Ended"]
-
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
 """Takes the status that the subscriber answered and its response, or why there is none."""
 

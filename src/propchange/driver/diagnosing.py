@@ -26,8 +26,6 @@ from propchange.driver.runtime import Signal
 from propchange.driver.sockets import scoped_host
 from propchange.errors import ConnectionFailed, PropchangeError
 
-__all__ = ["Diagnoses"]
-
 
 class Diagnoses:
     """Makes the diagnoses of one control point, ``limits.diagnoses`` at a time.

@@ -54,8 +54,6 @@ from propchange.errors import (
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.ssdp import read_message
 
-__all__ = ["Discovery"]
-
 S = TypeVar("S", bound=SeenDevice)
 
 _DOUBTFUL_SOURCES = 16

@@ -24,8 +24,6 @@ from propchange.driver.runtime import Runtime, Signal, Tasks, sleep
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.upnp.description import DeviceDescription
 
-__all__ = ["FollowedDevices", "ReadDescription", "find_description"]
-
 Input = Callable[[str, float], None]
 """An input of SubscriberProtocol that takes a UDN and the time."""
 

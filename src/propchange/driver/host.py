@@ -46,8 +46,6 @@ from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import HostedDocuments
 from propchange.upnp.service import Service
 
-__all__ = ["DeviceHost", "Publication", "Tap", "http_date"]
-
 Tap = Callable[[object], None]
 """Called with each Request and Response as it passes, each Delivery, and each outcome."""
 

@@ -29,8 +29,6 @@ from propchange.driver.timer import Armed
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
 
-__all__ = ["EVERYTHING", "Links", "ssdp_socket"]
-
 EVERYTHING = "ssdp:all"
 """The search target that all devices answer (UDA 2.0 §1.3.2)."""
 

@@ -9,8 +9,6 @@ from propchange.driver.connection_table import ConnectionTable
 from propchange.driver.runtime import Listening
 from propchange.driver.server_connection import ServerConnection
 
-__all__ = ["Listener"]
-
 
 class Listener(ConnectionTable):
     """A TCP server that hands each request to ``respond`` and writes what it returns.

@@ -23,19 +23,6 @@ from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.sockets import endpoint_of, scoped_host, socket_address
 from propchange.errors import ConnectionFailed
 
-__all__ = [
-    "REFRESH_SECONDS",
-    "Interfaces",
-    "Machine",
-    "free_port",
-    "in_container",
-    "kind_of",
-    "monotonic",
-    "on_link_for",
-    "product",
-    "source_towards",
-]
-
 REFRESH_SECONDS = 5.0
 """How old the list of addresses may be. Reading it takes about a millisecond, and a subscriber
 decides how often it is asked for."""

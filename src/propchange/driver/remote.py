@@ -16,8 +16,6 @@ from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolE
 from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
 from propchange.upnp.scpd import parse_scpd
 
-__all__ = ["DescribedDevice", "DescribedService", "Documents", "same_service"]
-
 
 class Documents:
     """Reads descriptions of devices and of services, with the headers that ``policy`` asks for.

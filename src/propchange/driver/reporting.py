@@ -23,8 +23,6 @@ from propchange.core.subscriber.outcomes import (
     Unreadable,
 )
 
-__all__ = ["Warnings", "guarded", "report"]
-
 _KEYS = 256
 """Different warnings remembered; beyond it the oldest may be logged again as new."""
 

@@ -33,16 +33,6 @@ from propchange.errors import (
 )
 from propchange.http import ResponseParser, encode_request
 
-__all__ = [
-    "DOCUMENT_REDIRECTS",
-    "Answer",
-    "Exchange",
-    "Requests",
-    "failure_of",
-    "locate",
-    "words_of",
-]
-
 DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses with which devices redirect a GET."""
 

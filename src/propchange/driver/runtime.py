@@ -29,20 +29,6 @@ from propchange.core.wire.messages import Endpoint
 from propchange.driver.sockets import endpoint_of, socket_address
 from propchange.driver.timer import Armed
 
-__all__ = [
-    "Connection",
-    "Datagrams",
-    "Future",
-    "Listening",
-    "Runtime",
-    "Signal",
-    "Task",
-    "Tasks",
-    "Transport",
-    "settle",
-    "sleep",
-]
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 

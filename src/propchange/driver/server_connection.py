@@ -40,8 +40,6 @@ from propchange.driver.runtime import Transport
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser
 
-__all__ = ["ServerConnection"]
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

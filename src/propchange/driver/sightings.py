@@ -11,8 +11,6 @@ from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.advertisement import type_fits
 from propchange.driver.runtime import Runtime, Signal
 
-__all__ = ["SeenDevice", "SightingKind", "Sightings"]
-
 
 class SightingKind(enum.Enum):
     """The kind of a sighting."""

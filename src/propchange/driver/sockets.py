@@ -10,8 +10,6 @@ from typing import Any
 
 from propchange.core.wire.messages import Endpoint
 
-__all__ = ["bind", "cannot_listen", "endpoint_of", "ports_of", "scoped_host", "socket_address"]
-
 _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
 

@@ -8,8 +8,6 @@ from typing import Any, Protocol, TypeVar
 
 from propchange.core.limits import Limits
 
-__all__ = ["Armed", "Later", "Timer", "expired", "first_deadline"]
-
 T = TypeVar("T")
 
 # A runtime's own timer may fire a little before its time by the clock.

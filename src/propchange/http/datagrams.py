@@ -11,8 +11,6 @@ from propchange.errors import RemoteProtocolError
 from propchange.http.encode import encode_request
 from propchange.http.framing import TOKEN
 
-__all__ = ["encode_datagram", "parse_datagram"]
-
 _CLAUSE = "UDA 2.0 §4.2"
 _START = re.compile(rb"(%b) ([!-~]+) HTTP/(1\.[01])" % TOKEN)
 _LINE = re.compile(rb"(%b)[ \t]*:([\t -~\x80-\xff]*)" % TOKEN)

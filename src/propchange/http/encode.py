@@ -8,8 +8,6 @@ from http import HTTPStatus
 from propchange.core.wire.messages import Delivery, DeliveryAddress, HeaderPairs, Request, Response
 from propchange.errors import LocalProtocolError
 
-__all__ = ["encode_delivery", "encode_request", "encode_response"]
-
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _WORD = re.compile(r"[!-~]+")
 

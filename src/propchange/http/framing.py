@@ -18,18 +18,6 @@ from propchange.core.limits import Limits
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import RemoteProtocolError
 
-__all__ = [
-    "CHUNKED",
-    "NEEDS_STRICT_CHECK",
-    "TOKEN",
-    "TO_THE_END",
-    "ChunkedBody",
-    "HeaderLines",
-    "MessageParser",
-    "keeps_alive",
-    "needs_strict_check",
-]
-
 M = TypeVar("M", Request, Response)
 
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

@@ -18,8 +18,6 @@ from propchange.http.framing import (
     keeps_alive,
 )
 
-__all__ = ["RequestParser", "is_strict_request_head", "is_transfer_codings"]
-
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])\r")
 _METHOD = re.compile(TOKEN)
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")

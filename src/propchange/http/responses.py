@@ -19,8 +19,6 @@ from propchange.http.framing import (
     keeps_alive,
 )
 
-__all__ = ["ResponseParser", "lenient_header_lines"]
-
 _STATUS_LINE = re.compile(rb"HTTP/([0-9]\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\n]*|\r?)\n")
 _NAME = re.compile(TOKEN)
 _LINE = re.compile(rb"\r?\n")

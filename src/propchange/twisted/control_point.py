@@ -18,8 +18,6 @@ from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.runtime import Reactor, TwistedRuntime, result_of
 from propchange.twisted.subscription import Subscription
 
-__all__ = ["ControlPoint"]
-
 
 class ControlPoint(ControlPointView[Sighting]):
     """Subscribes to services and hears their events.

@@ -15,8 +15,6 @@ from propchange.http.framing import keeps_alive
 from propchange.twisted.runtime import Reactor, endpoint_of_address, unwritten
 from propchange.twisted.site import Channel
 
-__all__ = ["OK", "answer", "answer_at_once", "call_when_left", "read_body", "read_request"]
-
 
 def read_body(request: Any, limits: Limits) -> bytes | Refusal:
     """The body of a request of ``twisted.web``, from memory or from the file that a large one was

@@ -14,8 +14,6 @@ from propchange.driver.sightings import SeenDevice
 from propchange.twisted.subscription import Subscription
 from propchange.upnp.description import DeviceDescription
 
-__all__ = ["RemoteDevice", "RemoteService", "Sighting"]
-
 
 class RemoteService(DescribedService):
     """A service of a :class:`RemoteDevice`."""

@@ -23,16 +23,6 @@ from propchange.driver.runtime import Connection, Datagrams, Transport
 from propchange.driver.sockets import bind, endpoint_of, scoped_host
 from propchange.driver.timer import Armed
 
-__all__ = [
-    "Reactor",
-    "Stream",
-    "TwistedRuntime",
-    "default_reactor",
-    "endpoint_of_address",
-    "result_of",
-    "unwritten",
-]
-
 T = TypeVar("T")
 
 _NOWHERE = Endpoint("", 0)

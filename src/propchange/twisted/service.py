@@ -23,8 +23,6 @@ from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 from propchange.twisted.site import Site
 from propchange.upnp import service as upnp
 
-__all__ = ["DEFAULT_POLICY", "EventURL", "Service", "deliveries_of"]
-
 _PATH = "/"
 
 _pools: weakref.WeakKeyDictionary[Any, DeliveryPool] = weakref.WeakKeyDictionary()

@@ -29,8 +29,6 @@ from propchange.driver.machine import product
 from propchange.driver.server_connection import ServerConnection
 from propchange.twisted.runtime import Reactor, Stream, TwistedRuntime
 
-__all__ = ["Channel", "Site"]
-
 
 class _Request(server.Request):
     site: Any

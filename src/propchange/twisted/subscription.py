@@ -14,8 +14,6 @@ from propchange.core.subscriber.outcomes import Granted
 from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 
-__all__ = ["Subscription"]
-
 
 class Subscription(DrivenSubscription):
     """One subscription. It is renewed and made again until it is closed.

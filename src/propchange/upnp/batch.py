@@ -17,8 +17,6 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-__all__ = ["BROKEN_MESSAGE", "Batch", "enclosing_batch", "is_inside"]
-
 BROKEN_MESSAGE = (
     "a batch() was left open while other code ran, so its assignments have been undone: "
     "a batch is not to be held across an await"

@@ -17,8 +17,6 @@ from propchange.errors import DescriptionError
 from propchange.upnp.device import Device, DeviceTree, PlacedDevice, place_device
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
-__all__ = ["DeviceDescription", "ServiceDescription", "build_description", "parse_description"]
-
 _NAMESPACE = "urn:schemas-upnp-org:device-1-0"
 _TEXTS = {
     "deviceType": "device_type",

@@ -11,8 +11,6 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from propchange.upnp.markup import check_text
 from propchange.upnp.service import Service
 
-__all__ = ["Device", "DeviceTree", "PlacedDevice", "PlacedService", "normal_udn", "place_device"]
-
 _TYPE = re.compile(r"urn:[^:\s]+:device:[^:\s]+:[0-9]+")
 
 S = TypeVar("S")

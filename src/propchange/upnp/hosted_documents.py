@@ -11,8 +11,6 @@ from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.service import Service
 
-__all__ = ["DESCRIPTION_PATH", "HostedDocuments"]
-
 DESCRIPTION_PATH = "/description.xml"
 
 _XML = (b"CONTENT-TYPE", b'text/xml; charset="utf-8"')

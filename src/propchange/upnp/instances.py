@@ -19,16 +19,6 @@ from propchange.core.values.lastchange import (
 )
 from propchange.core.values.state_variables import StateVariable
 
-__all__ = [
-    "ABSENT",
-    "LAST_CHANGE",
-    "Key",
-    "LastChangeVariable",
-    "ServiceInstance",
-    "changed_entries",
-    "state_entries",
-]
-
 LAST_CHANGE = "LastChange"
 
 Key = str | tuple[int, str, str | None]

@@ -7,8 +7,6 @@ from propchange.core.values.data_types import shown
 from propchange.core.wire.xml import Element, check_carried, escape_text, parse_tree
 from propchange.errors import DescriptionError, RemoteProtocolError
 
-__all__ = ["DECLARATION", "check_text", "child_text", "parse_root", "spec_version", "text_element"]
-
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 

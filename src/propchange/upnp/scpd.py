@@ -18,8 +18,6 @@ from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
-__all__ = ["ServiceStateTable", "build_scpd", "parse_scpd"]
-
 _NAMESPACE = "urn:schemas-upnp-org:service-1-0"
 _FLAGS = {"yes": True, "1": True, "true": True, "no": False, "0": False, "false": False}
 

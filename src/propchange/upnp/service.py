@@ -25,8 +25,6 @@ from propchange.upnp.instances import (
 )
 from propchange.upnp.scpd import build_scpd, parse_scpd
 
-__all__ = ["OnAction", "Service", "ServiceSink", "default_service_id"]
-
 _TYPE = re.compile(r"urn:([^:\s]+):service:([^:\s]+):[0-9]+")
 
 OnAction = Callable[[Request], Response | Awaitable[Response]]

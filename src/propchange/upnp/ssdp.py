@@ -20,19 +20,6 @@ from propchange.core.wire.messages import Endpoint, HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
 
-__all__ = [
-    "IPV4_GROUP",
-    "IPV6_LINK_LOCAL_GROUP",
-    "Announcement",
-    "SSDPMessage",
-    "Target",
-    "announced_targets",
-    "read_advertisement",
-    "read_datagram",
-    "read_message",
-    "search_request",
-]
-
 NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
 """The namespace of the network location signature, as OPT declares it (UDA 2.0 §A.4)."""
 

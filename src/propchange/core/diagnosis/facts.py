@@ -28,17 +28,6 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import FailedAttempt, SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
 
-__all__ = [
-    "Facts",
-    "Probe",
-    "Reach",
-    "RefusedNotify",
-    "duration_in_words",
-    "failed_probe",
-    "known_facts",
-    "refusal_in_words",
-]
-
 
 class Reach(enum.Enum):
     """The result of an attempt to connect. The value is its wording."""

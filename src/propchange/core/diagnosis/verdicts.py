@@ -38,8 +38,6 @@ from propchange.core.local_addresses import (
 )
 from propchange.core.subscriber.events import Status
 
-__all__ = ["RULES", "Diagnosis", "Rule", "Verdict", "diagnose"]
-
 
 class Verdict(enum.Enum):
     """The result of a diagnosis, for programs. ``docs/diagnosis.md`` says what each means and what

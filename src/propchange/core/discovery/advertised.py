@@ -11,23 +11,6 @@ from propchange.core.discovery.advertisement import udn_key
 from propchange.core.limits import Limits
 from propchange.core.subscriber.record import TokenBucket
 
-__all__ = [
-    "AdvertisedDevice",
-    "AdvertisementIgnored",
-    "DeviceAppeared",
-    "DeviceChanged",
-    "DeviceGone",
-    "DeviceMoved",
-    "DeviceRebooted",
-    "DeviceReturned",
-    "GoneBy",
-    "Heard",
-    "Identity",
-    "PresenceOutcome",
-    "PresenceState",
-    "SearchWanted",
-]
-
 
 class PresenceState(enum.IntEnum):
     """Whether a device is present."""

@@ -16,15 +16,6 @@ from ipaddress import IPv6Address, ip_address
 from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 
-__all__ = [
-    "ROOT_DEVICE",
-    "Advertisement",
-    "AdvertisementKind",
-    "judge_location",
-    "type_fits",
-    "udn_key",
-]
-
 ROOT_DEVICE = "upnp:rootdevice"
 """The NT and ST of root devices."""
 

@@ -60,8 +60,6 @@ from propchange.core.transitions import TransitionTable
 from propchange.core.wire.messages import Endpoint
 from propchange.errors import LocalProtocolError
 
-__all__ = ["PRESENCE", "Presence"]
-
 
 class PresenceInput(enum.IntEnum):
     """The inputs of :data:`PRESENCE`."""

@@ -23,16 +23,6 @@ from propchange.core.wire.headers import (
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request
 from propchange.errors import RemoteProtocolError
 
-__all__ = [
-    "MULTICAST_PORT",
-    "Datagram",
-    "MulticastMessage",
-    "MulticastScope",
-    "ServiceIdentity",
-    "hyphenated",
-    "read_multicast",
-]
-
 MULTICAST_PORT = 7900
 """Where multicast events go; SSDP has a port of its own."""
 

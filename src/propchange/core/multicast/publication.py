@@ -35,14 +35,6 @@ from propchange.core.values.state_variables import check_level
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.propertyset import format_propertyset
 
-__all__ = [
-    "MulticastMerged",
-    "MulticastPolicy",
-    "MulticastPublication",
-    "MulticastService",
-    "MulticastTooLarge",
-]
-
 _LARGEST_BOOT_ID = 2**31 - 1
 
 

@@ -30,17 +30,6 @@ from propchange.core.wire.messages import Endpoint, Request, canonical_host, par
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = [
-    "ExpectedService",
-    "MulticastEvent",
-    "MulticastMissed",
-    "MulticastOutcome",
-    "MulticastReception",
-    "MulticastRefused",
-    "NotBelieved",
-    "Numbering",
-]
-
 _Key = tuple[str, str]
 
 _LONGEST_DETAIL = 200

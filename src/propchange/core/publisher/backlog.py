@@ -34,8 +34,6 @@ from typing import Protocol
 from propchange.core.wire.messages import EventMessage
 from propchange.core.wire.propertyset import format_propertyset, write_propertyset
 
-__all__ = ["Accumulate", "Backlog", "MergeRule", "Replace"]
-
 
 class MergeRule(Protocol):
     """Merges the texts that one variable had over time into one text."""

@@ -18,8 +18,6 @@ from propchange.core.wire.headers import parse_host
 from propchange.core.wire.messages import DeliveryURL, Endpoint, parse_address
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["CALLBACK_POLICIES", "judge_callbacks"]
-
 CALLBACK_POLICIES = ("on-link", "same-host", "any")
 """``on-link``: addresses on the network from which the SUBSCRIBE came. ``same-host``: only the
 address from which it came. ``any``: every unicast address, for networks that are protected in

@@ -41,8 +41,6 @@ from propchange.core.publisher.states import PUBLISHER, PublisherInput, Publishe
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
 
-__all__ = ["DeliveryQueue"]
-
 _step = PUBLISHER.step
 _TAKEN = PublisherInput.TAKEN
 _ENDED = PublisherState.ENDED

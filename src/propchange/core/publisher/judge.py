@@ -49,21 +49,6 @@ from propchange.core.wire.refusals import (
 )
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = [
-    "DELIVERED",
-    "INITIAL_EVENT_DELAY",
-    "AttemptVerdict",
-    "Cancellation",
-    "NewSubscription",
-    "PublisherPolicy",
-    "Renewal",
-    "judge_attempt",
-    "judge_room",
-    "judge_subscribe",
-    "judge_unsubscribe",
-    "subscribe_response",
-]
-
 INITIAL_EVENT_DELAY = 0.02
 """Seconds that a hosted service waits behind the answer to SUBSCRIBE before the initial event.
 Subscribers know their SID only some time after the answer has arrived; GUPnP drops an event that

@@ -28,8 +28,6 @@ from __future__ import annotations
 
 from decimal import Context, Decimal, InvalidOperation
 
-__all__ = ["Moderation"]
-
 # Enough digits for the exact difference of any two numbers of the data types. The application's own
 # decimal context, which may raise for a rounded result, is not used.
 _CONTEXT = Context(prec=2_100, traps=[InvalidOperation])

@@ -11,23 +11,6 @@ from dataclasses import dataclass
 from propchange.core.multicast.publication import MulticastMerged, MulticastTooLarge
 from propchange.core.wire.messages import Delivery, Endpoint
 
-__all__ = [
-    "AttemptFailed",
-    "AttemptTimedOut",
-    "Disowned",
-    "Expired",
-    "InitialEventDelivered",
-    "Merged",
-    "MessageAbandoned",
-    "MulticastMerged",
-    "MulticastTooLarge",
-    "PublisherOutcome",
-    "Refused",
-    "Renewed",
-    "Subscribed",
-    "Unsubscribed",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:

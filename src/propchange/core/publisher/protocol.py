@@ -63,8 +63,6 @@ from propchange.core.wire.messages import (
 from propchange.core.wire.refusals import Refusal, empty_response, refusal_response
 from propchange.core.wire.xml import FORBIDDEN, check_carried
 
-__all__ = ["PublisherProtocol"]
-
 _step = PUBLISHER.step
 _ENDED = PublisherState.ENDED
 _ON_SETTLED = PUBLISHER.on(PublisherInput.SETTLED)

@@ -19,8 +19,6 @@ from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessag
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import check_carried
 
-__all__ = ["EndpointLoad", "EventedVariable", "Lane", "PublishedService", "Route", "Subscription"]
-
 
 @dataclass(frozen=True, slots=True)
 class EventedVariable:

@@ -31,8 +31,6 @@ import enum
 
 from propchange.core.transitions import TransitionTable
 
-__all__ = ["PUBLISHER", "PublisherInput", "PublisherState"]
-
 
 class PublisherState(enum.IntEnum):
     """The state of a subscription at the publisher."""

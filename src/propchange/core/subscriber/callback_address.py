@@ -33,8 +33,6 @@ from ipaddress import ip_address
 from propchange.core.local_addresses import LocalAddress, usable_towards
 from propchange.core.wire.messages import Endpoint
 
-__all__ = ["Sources", "is_own", "usable_sources"]
-
 
 def usable_sources(device: Endpoint, addresses: Sequence[LocalAddress]) -> tuple[Endpoint, ...]:
     """The ``addresses`` of this machine that events from ``device`` can come to, the likeliest

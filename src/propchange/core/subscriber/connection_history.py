@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
 
-__all__ = ["AddressHistory", "ConnectionHistory"]
-
 
 @dataclass(slots=True)
 class AddressHistory:

@@ -11,20 +11,6 @@ from typing import Any, NamedTuple
 
 from propchange.core.wire.headers import LARGEST_SEQ, next_seq
 
-__all__ = [
-    "Cause",
-    "Change",
-    "Convert",
-    "Event",
-    "EventQueue",
-    "SeqVerdict",
-    "Sequence",
-    "Status",
-    "StatusChange",
-    "merge_events",
-    "read_changes",
-]
-
 Convert = Mapping[str, Callable[[str], object]]
 """Variable -> the function that makes a value of its text. The function raises ValueError for a
 text that does not fit the declared data type."""

@@ -33,14 +33,6 @@ from propchange.core.wire.refusals import (
     refuse_repeated,
 )
 
-__all__ = [
-    "Notification",
-    "SubscriberPolicy",
-    "granted_sid",
-    "judge_notify",
-    "notify_response",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberPolicy:

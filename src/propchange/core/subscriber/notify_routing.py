@@ -22,8 +22,6 @@ from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
 
-__all__ = ["EarlyMessages", "NotifyRouting", "Received"]
-
 T = TypeVar("T")
 
 _FOREIGN_SOURCES_LOGGED = 16

@@ -14,18 +14,6 @@ from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
 
-__all__ = [
-    "ForeignSource",
-    "Granted",
-    "NotifyRefused",
-    "RenewalAnswered",
-    "RenewalFailed",
-    "SeqUnreliable",
-    "SubscriberOutcome",
-    "SubscriberOutcomes",
-    "Unreadable",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Granted:

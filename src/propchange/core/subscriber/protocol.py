@@ -38,8 +38,6 @@ from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.errors import LocalProtocolError
 
-__all__ = ["SubscriberProtocol"]
-
 _S, _I = SubscriberState, SubscriberInput
 _ACTIVE, _UNANSWERED = _S.ACTIVE, _S.UNANSWERED
 _EXPECTED = SeqVerdict.EXPECTED

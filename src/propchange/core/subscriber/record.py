@@ -25,14 +25,6 @@ from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_las
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
 
-__all__ = [
-    "Deafness",
-    "StateKey",
-    "SubscriptionRecord",
-    "SubscriptionView",
-    "TokenBucket",
-]
-
 StateKey = tuple[str, int | None, str | None]
 """(variable, instance, channel). Instance and channel are None outside LastChange."""
 

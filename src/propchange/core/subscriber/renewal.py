@@ -84,8 +84,6 @@ from propchange.core.subscriber.timing import (
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
 
-__all__ = ["SubscriptionRenewal"]
-
 _S, _I = SubscriberState, SubscriberInput
 
 _MOVED = (404, 405, 410)

@@ -20,22 +20,6 @@ from propchange.core.wire.headers import format_statevar, format_timeout, parse_
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import LocalProtocolError
 
-__all__ = [
-    "REDIRECTS",
-    "Failure",
-    "OutgoingRequest",
-    "RequestKind",
-    "RequestQueue",
-    "accepted_variables",
-    "addressed_to",
-    "authority_and_target",
-    "failure_of_errno",
-    "friendly_name",
-    "http_url",
-    "leads_inside",
-    "redirect_url",
-]
-
 REDIRECTS = frozenset({307})
 """The one redirect that a device may answer with (UDA 2.0 §2.1)."""
 

@@ -38,8 +38,6 @@ import enum
 
 from propchange.core.transitions import TransitionTable
 
-__all__ = ["GRANTED", "SUBSCRIBER", "SubscriberInput", "SubscriberState"]
-
 
 class SubscriberState(enum.IntEnum):
     """The state of a subscription at the subscriber."""

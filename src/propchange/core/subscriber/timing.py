@@ -11,19 +11,6 @@ from propchange.core.limits import Limits
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.headers import is_infinite, parse_timeout
 
-__all__ = [
-    "FAILURES_AT_LONGEST",
-    "GrantTimes",
-    "TimerKind",
-    "Timers",
-    "backoff",
-    "grant_times",
-    "granted_duration",
-    "kept_duration",
-    "patience",
-    "renewal_retry",
-]
-
 _UNSTATED = 1800.0
 """The duration of a grant that states none: UDA's recommendation."""
 

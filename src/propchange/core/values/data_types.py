@@ -21,8 +21,6 @@ from typing import Any, Generic, TypeVar
 
 from propchange.core.wire.xml import FORBIDDEN
 
-__all__ = ["DATA_TYPES", "DataType", "data_type", "shown"]
-
 T = TypeVar("T")
 M = TypeVar("M", datetime.datetime, datetime.time)
 

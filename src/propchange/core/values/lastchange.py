@@ -34,18 +34,6 @@ from propchange.core.wire.xml import (
 )
 from propchange.errors import RemoteProtocolError
 
-__all__ = [
-    "AVT",
-    "CDS_EVENT",
-    "MASTER",
-    "RCS",
-    "LastChange",
-    "LastChangeEntry",
-    "LastChangeFold",
-    "format_lastchange",
-    "parse_lastchange",
-]
-
 AVT = "urn:schemas-upnp-org:metadata-1-0/AVT/"
 """The namespace of AVTransport's LastChange."""
 RCS = "urn:schemas-upnp-org:metadata-1-0/RCS/"

@@ -25,16 +25,6 @@ from typing import Any
 
 from propchange.core.limits import Limits
 
-__all__ = [
-    "CONTAINERS",
-    "ContainerFold",
-    "Fold",
-    "FoldRule",
-    "FoldedChange",
-    "format_container_update_ids",
-    "parse_container_update_ids",
-]
-
 FoldedChange = tuple[tuple[Hashable, ...], Any]
 """A key and its content in the text. None as content removes all keys that begin with the key."""
 

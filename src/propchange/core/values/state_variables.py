@@ -14,17 +14,6 @@ from uuid import UUID
 from propchange.core.values.data_types import DataType, shown
 from propchange.core.values.data_types import data_type as data_type_named
 
-__all__ = [
-    "GENERAL",
-    "STANDARD_LEVELS",
-    "HasVariables",
-    "Merge",
-    "StateVariable",
-    "StateVariableOptions",
-    "check_level",
-    "wire_name",
-]
-
 T = TypeVar("T")
 V = TypeVar("V")
 

@@ -13,24 +13,6 @@ from ipaddress import IPv6Address
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.tolerance import Role, accepts
 
-__all__ = [
-    "EVENT_NT",
-    "LARGEST_SEQ",
-    "PROPCHANGE_NTS",
-    "format_seq",
-    "format_statevar",
-    "format_timeout",
-    "is_infinite",
-    "next_seq",
-    "parse_callback",
-    "parse_host",
-    "parse_seq",
-    "parse_sid",
-    "parse_statevar",
-    "parse_timeout",
-    "server_token",
-]
-
 EVENT_NT = b"upnp:event"
 """The value of NT in eventing."""
 

@@ -12,22 +12,6 @@ from dataclasses import KW_ONLY, dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final, NamedTuple, Protocol
 
-__all__ = [
-    "WAITING",
-    "Delivery",
-    "DeliveryAddress",
-    "DeliveryFailure",
-    "DeliveryURL",
-    "Endpoint",
-    "EventMessage",
-    "HeaderPairs",
-    "Request",
-    "RequestHead",
-    "Response",
-    "canonical_host",
-    "parse_address",
-]
-
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 

@@ -33,13 +33,6 @@ from propchange.core.wire.xml import (
 )
 from propchange.errors import RemoteProtocolError
 
-__all__ = [
-    "check_variable_name",
-    "format_propertyset",
-    "parse_propertyset",
-    "write_propertyset",
-]
-
 _CLAUSE = "UDA 2.0 §4.3.2"
 _OPEN = '<?xml version="1.0"?>\n<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">\n'
 _CLOSE = "</e:propertyset>"

@@ -19,20 +19,6 @@ from propchange.core.wire.messages import (
     canonical_host,
 )
 
-__all__ = [
-    "PRODUCT",
-    "UDA_VERSIONS",
-    "AnsweringPolicy",
-    "Refusal",
-    "check_policy",
-    "empty_response",
-    "judge_authority",
-    "judge_host",
-    "refusal_response",
-    "refuse_method",
-    "refuse_repeated",
-]
-
 UDA_VERSIONS = ("1.0", "1.1", "2.0")
 """The versions of the UPnP Device Architecture that a policy can follow."""
 

@@ -11,8 +11,6 @@ from urllib.parse import quote
 
 from propchange.core.wire.messages import Endpoint
 
-__all__ = ["Location", "scoped"]
-
 _URL = re.compile(
     r"http://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL
 )

@@ -15,18 +15,6 @@ from typing import NoReturn
 from propchange.core.limits import Limits
 from propchange.errors import RemoteProtocolError
 
-__all__ = [
-    "FORBIDDEN",
-    "Element",
-    "check_carried",
-    "escape_text",
-    "local_name",
-    "parse_document",
-    "parse_tree",
-    "quote_attribute",
-    "unescape_text",
-]
-
 _ENCODINGS = re.compile(
     r"utf-?8|utf-16(le|be)?|(us-)?ascii|"
     r"iso-8859-([2-9]|1[013-6]?)|latin-?1|(windows-|cp)125[0-8]|koi8-[ru]",
