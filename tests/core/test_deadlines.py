@@ -8,11 +8,11 @@ from propchange.core.deadlines import Deadlines
 
 def test_the_earliest_deadline_comes_first_whatever_the_order_of_setting() -> None:
     deadlines: Deadlines[str] = Deadlines()
-    assert (deadlines.next(), deadlines.first(), len(deadlines)) == (None, None, 0)
+    assert (deadlines.next(), len(deadlines)) == (None, 0)
     deadlines.set("late", 30.0)
     deadlines.set("early", 10.0)
     deadlines.set("middle", 20.0)
-    assert (deadlines.next(), deadlines.first(), len(deadlines)) == (10.0, "early", 3)
+    assert (deadlines.next(), len(deadlines)) == (10.0, 3)
 
 
 def test_a_deadline_is_due_exactly_at_its_time_and_not_before() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from propchange.core.subscriber.requests import Failure
+from propchange.core.subscriber.requests import Failure, authority_and_target
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.driver.machine import Interfaces
-from propchange.driver.requests import Answer, failure_of, locate, words_of
+from propchange.driver.requests import Answer, failure_of, words_of
 from propchange.driver.runtime import Transport
 from propchange.errors import (
     ConnectionFailed,
@@ -339,7 +339,7 @@ async def test_a_document_that_has_moved_is_followed(driven: Any, wire: Any, sta
 @pytest.mark.clause("SUB-77")
 async def test_a_subscribe_is_followed_by_307_only(driven: Any, wire: Any) -> None:
     def build(url: str, local: Endpoint) -> Request:
-        return Request("SUBSCRIBE", locate(url).target, ((b"HOST", b"there"),))
+        return Request("SUBSCRIBE", authority_and_target(url)[1], ((b"HOST", b"there"),))
 
     async with answering(wire, redirect(b"/new"), OK) as (port, requests):
         answer = await driven.run(driven.requests().follow(f"http://127.0.0.1:{port}/old", build))

@@ -293,7 +293,7 @@ def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, .
 def _address(sid: str, callback: str, source: Endpoint | None, uda: str) -> DeliveryAddress | None:
     try:
         url = http_url(callback.strip("<> "))
-        delivery_url = DeliveryURL(url, locate(url).endpoint, *authority_and_target(url))
+        delivery_url = DeliveryURL(url, locate(url), *authority_and_target(url))
     except ValueError:
         return None
     return DeliveryAddress(sid, delivery_url, source, uda)

@@ -53,10 +53,6 @@ class Deadlines(Generic[K]):
             heapq.heappop(heap)
         return None
 
-    def first(self) -> K | None:
-        """The key with the earliest deadline. None without one."""
-        return None if self.next() is None else self._heap[0][2]
-
     def pop_due(self, now: float) -> K | None:
         """Remove and return the earliest key whose deadline is not after ``now``. None without
         one."""

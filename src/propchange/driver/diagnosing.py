@@ -99,7 +99,7 @@ class Diagnoses:
     async def probe_device(self, url: str, source: Endpoint | None) -> Probe:
         """Connect to the host and port of ``url``, from the address of ``source`` if given, and end
         the connection at once. Raises ValueError for a URL that is not http://."""
-        endpoint = scoped(locate(url).endpoint, 0 if source is None else source.scope)
+        endpoint = scoped(locate(url), 0 if source is None else source.scope)
         where = str(endpoint)
         address = address_of(endpoint.host)
         if source and address and (":" in source.host) is not (address.version == 6):

@@ -16,12 +16,13 @@ from propchange.core.limits import Limits
 from propchange.core.subscriber.requests import (
     REDIRECTS,
     Failure,
+    authority_and_target,
     failure_of_errno,
     leads_inside,
     redirect_url,
 )
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
-from propchange.core.wire.urls import Location, scoped
+from propchange.core.wire.urls import endpoint_of, scoped
 from propchange.driver.runtime import Future, Runtime, Signal, Transport, settle
 from propchange.driver.timer import Armed
 from propchange.errors import (
@@ -37,9 +38,9 @@ DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses with which devices redirect a GET."""
 
 
-def locate(url: str) -> Location:
+def locate(url: str) -> Endpoint:
     """``url`` taken apart. Raises ValueError for anything but an http URL."""
-    return Location.of(url, socket.if_nametoindex)
+    return endpoint_of(url, socket.if_nametoindex)
 
 
 class Answer(NamedTuple):
@@ -208,12 +209,12 @@ class Requests:
         it breaks, TimedOut, RemoteProtocolError when the answer is not HTTP, and what ``build``
         raises.
         """
-        location = locate(url)
+        named = locate(url)
         now = self.runtime.now
         until = now() + (self.limits.request_seconds if seconds is None else seconds)
         answer: Answer | None = None
         for _ in range(self.limits.redirects + 1):
-            endpoint = location.endpoint
+            endpoint = named
             for known in (source, answer.peer if answer else None):
                 endpoint = endpoint if known is None else scoped(endpoint, known.scope)
             exchange = self.exchange(endpoint)
@@ -230,7 +231,7 @@ class Requests:
             if led_to is None:
                 return answer
             try:
-                location = locate(led_to)
+                named = locate(led_to)
             except ValueError:  # a zone that this machine does not have
                 return answer
             url = led_to
@@ -249,9 +250,9 @@ class Requests:
         devices do use. ``headers`` are sent beside HOST and CONNECTION."""
 
         def build(url: str, local: Endpoint) -> Request:
-            location = locate(url)
-            host = (b"HOST", location.authority.encode("ascii"))
-            return Request("GET", location.target, (host, *headers, (b"CONNECTION", b"close")))
+            authority, target = authority_and_target(url.strip())
+            host = (b"HOST", authority.encode("ascii"))
+            return Request("GET", target, (host, *headers, (b"CONNECTION", b"close")))
 
         return await self.follow(url, build, source=source, redirects=redirects)
 

@@ -61,12 +61,9 @@ def encode_response(response: Response, *, head_only: bool = False) -> bytes:
     response that closes the connection, and ``keep-alive`` for an HTTP/1.0 response that does not.
     Raises LocalProtocolError for a header that would break the message.
     """
-    status = response.status
-    version = response.http_version
-    headers = response.headers
-    body = response.body
+    status, version, body = response.status, response.http_version, response.body
     lines = [b"HTTP/%b %d %b" % (version.encode("ascii"), status, _REASONS.get(status, b""))]
-    if not _append_headers(lines, headers, body) and status >= 200 and status != 204:
+    if not _append_headers(lines, response.headers, body) and status >= 200 and status != 204:
         lines.append(b"CONTENT-LENGTH: %d" % len(body))
     if response.close != (version == "1.0") and b"connection" not in response.fields:
         lines.append(b"CONNECTION: close" if response.close else b"CONNECTION: keep-alive")

@@ -1,11 +1,11 @@
-"""The endpoint and the request target of a URL."""
+"""The endpoint of a URL."""
 
 from __future__ import annotations
 
 import pytest
 
 from propchange.core.wire.messages import Endpoint
-from propchange.core.wire.urls import Location, scoped
+from propchange.core.wire.urls import endpoint_of, scoped
 
 
 def scope_of(interface: str) -> int:
@@ -15,22 +15,22 @@ def scope_of(interface: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("url", "location"),
+    ("url", "endpoint"),
     [
-        ("http://192.0.2.1/", Location("192.0.2.1", 80, 0, "192.0.2.1", "/")),
-        ("HTTP://device.local:8080", Location("device.local", 8080, 0, "device.local:8080", "/")),
-        ("http://192.0.2.1:/x", Location("192.0.2.1", 80, 0, "192.0.2.1", "/x")),
-        ("http://192.0.2.1?a=b#c", Location("192.0.2.1", 80, 0, "192.0.2.1", "/?a=b")),
-        (" http://a/%C3%A4/ä\r\n ", Location("a", 80, 0, "a", "/%C3%A4/%C3%A4")),
-        ("http://a/b\r\nc", Location("a", 80, 0, "a", "/b%0D%0Ac")),
-        ("http://[2001:DB8::1]:99/", Location("2001:db8::1", 99, 0, "[2001:db8::1]:99", "/")),
-        ("http://[fe80::1%257]/", Location("fe80::1", 80, 7, "[fe80::1]", "/")),
-        ("http://[fe80::1%eth0]/", Location("fe80::1", 80, 2, "[fe80::1]", "/")),
-        ("http://[fe80::1%7]/", Location("fe80::1", 80, 7, "[fe80::1]", "/")),
+        ("http://192.0.2.1/", Endpoint("192.0.2.1", 80, 0)),
+        ("HTTP://device.local:8080", Endpoint("device.local", 8080, 0)),
+        ("http://192.0.2.1:/x", Endpoint("192.0.2.1", 80, 0)),
+        ("http://192.0.2.1?a=b#c", Endpoint("192.0.2.1", 80, 0)),
+        (" http://a/%C3%A4/ä\r\n ", Endpoint("a", 80, 0)),
+        ("http://a/b\r\nc", Endpoint("a", 80, 0)),
+        ("http://[2001:DB8::1]:99/", Endpoint("2001:db8::1", 99, 0)),
+        ("http://[fe80::1%257]/", Endpoint("fe80::1", 80, 7)),
+        ("http://[fe80::1%eth0]/", Endpoint("fe80::1", 80, 2)),
+        ("http://[fe80::1%7]/", Endpoint("fe80::1", 80, 7)),
     ],
 )
-def test_a_url_is_taken_apart(url: str, location: Location) -> None:
-    assert Location.of(url, scope_of) == location
+def test_a_url_names_an_endpoint(url: str, endpoint: Endpoint) -> None:
+    assert endpoint_of(url, scope_of) == endpoint
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,7 @@ def test_a_url_is_taken_apart(url: str, location: Location) -> None:
 )
 def test_what_is_no_usable_url_is_told(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|port|interface|address"):
-        Location.of(url, scope_of)
-
-
-def test_a_location_says_where_to_connect() -> None:
-    assert Location.of("http://[fe80::1%2]:8/x", scope_of).endpoint == Endpoint("fe80::1", 8, 2)
+        endpoint_of(url, scope_of)
 
 
 def test_a_link_local_host_is_on_the_link_that_is_known() -> None:

@@ -259,10 +259,7 @@ class DeliveryQueue:
             if deadline <= now:
                 return delivery
             break
-        when = self._shortened.next()
-        if when is not None and when <= now:
-            return self._shortened.first()
-        return None
+        return self._shortened.pop_due(now)
 
     def next_deadline(self) -> float | None:
         """The earliest deadline of an attempt in flight; None when none is in flight."""

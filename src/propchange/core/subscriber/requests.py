@@ -125,7 +125,8 @@ def http_url(url: str) -> str:
 
 
 def authority_and_target(url: str) -> tuple[str, str]:
-    """What HOST and the request line carry for ``url``: no zone, no credentials (V6-07)."""
+    """What HOST and the request line carry for ``url``: no zone, no credentials (V6-07). Characters
+    that a request line cannot carry are percent-encoded."""
     parts = urlsplit(url)
     host = (parts.hostname or "").partition("%")[0]
     if ":" in host:
@@ -134,7 +135,7 @@ def authority_and_target(url: str) -> tuple[str, str]:
     target = parts.path or "/"
     if parts.query:
         target += f"?{parts.query}"
-    return authority, target
+    return authority, quote(target, safe=string.punctuation)
 
 
 def redirect_url(url: str, response: Response, statuses: Collection[int] = REDIRECTS) -> str | None:

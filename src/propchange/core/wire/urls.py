@@ -1,67 +1,36 @@
-"""The URLs of devices, split into their parts."""
+"""The endpoints that the URLs of devices name."""
 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable
-from ipaddress import ip_address
-from typing import NamedTuple
-from urllib.parse import quote
 
+from propchange.core.wire.headers import parse_host
 from propchange.core.wire.messages import Endpoint
 
+# A zone stands in the brackets of an IPv6 literal, behind % or %25.
 _URL = re.compile(
-    r"http://(?P<authority>[^/?#]*)(?P<target>[^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL
-)
-_AUTHORITY = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<zone>[^\[\]%]+))?\]|(?P<host>[A-Za-z0-9._-]+))"
-    r"(?::(?P<port>[0-9]{0,5}))?"
+    r"http://(?P<host>[^/?#%]*)(?:%(?:25)?(?P<zone>[^][%/?#]+)(?P<rest>\][^/?#]*))?(?:[/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
-class Location(NamedTuple):
-    """The parts of an http URL. ``host`` is a name, or an IP literal without brackets and zone.
-    ``authority`` is the value of HOST, without a zone. ``target`` begins with ``/``."""
+def endpoint_of(url: str, scope_of: Callable[[str], int]) -> Endpoint:
+    """The host and port of ``url``. The host is a name in lower case, or an IP literal without
+    brackets and zone. ``scope_of`` returns the scope id of an interface by its name; it raises
+    OSError for an unknown one.
 
-    host: str
-    port: int
-    scope: int
-    authority: str
-    target: str
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The address and port to connect to."""
-        return Endpoint(self.host, self.port, self.scope)
-
-    @classmethod
-    def of(cls, url: str, scope_of: Callable[[str], int]) -> Location:
-        """Split ``url``. Characters that a request line cannot carry are percent-encoded.
-        ``scope_of`` returns the scope id of an interface by its name; it raises OSError for an
-        unknown one.
-
-        Raises ValueError for anything but an http URL with a usable host and port.
-        """
-        match = _URL.fullmatch(url.strip())
-        authority = match and _AUTHORITY.fullmatch(match["authority"])
-        if not match or not authority:
-            raise ValueError(f"{url!r} is not an http URL with a host")
-        port = int(authority["port"] or 80)
-        if not 0 < port < 65536:
-            raise ValueError(f"{url!r} names no usable port")
-        host, zone = authority["six"] or authority["host"], authority["zone"]
-        if authority["six"]:
-            host = str(ip_address(host))
-        shown = f"[{host}]" if authority["six"] else host
-        target = quote(match["target"], safe=string.punctuation)
-        return cls(
-            host,
-            port,
-            _scope_id(zone, scope_of) if zone else 0,
-            f"{shown}:{authority['port']}" if authority["port"] else shown,
-            target if target.startswith("/") else "/" + target,
-        )
+    Raises ValueError for anything but an http URL with a usable host and port.
+    """
+    match = _URL.fullmatch(url.strip())
+    if match is None:
+        raise ValueError(f"{url!r} is not an http URL")
+    host, zone, rest = match.groups()
+    try:
+        name, port = parse_host((host + (rest or "")).encode())
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no URL to connect to: {error}") from None
+    return Endpoint(name, port, _scope_id(zone, scope_of) if zone else 0)
 
 
 def _scope_id(zone: str, scope_of: Callable[[str], int]) -> int:
