@@ -159,7 +159,7 @@ async def test_without_a_port_there_is_nothing_that_events_could_come_to(driven:
     limits = DEFAULT_LIMITS
     how: dict[str, Any] = {"limits": limits, "interfaces": Interfaces(), "machine": Machine()}
     driver = SubscriberDriver(driven.runtime, SubscriberPolicy(), **how)
-    with pytest.raises(RuntimeError, match="listen first"):
+    with pytest.raises(RuntimeError, match=r"call listen\(\) first"):
         subscribe(driver, "http://127.0.0.1/event")
     await driven.run(driver.close())
     behind_nat = SubscriberDriver(driven.runtime, SubscriberPolicy(callback_port=8123), **how)

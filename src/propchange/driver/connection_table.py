@@ -3,8 +3,8 @@
 A connection stands in at most one of four queues: ``idle`` (waits for a request), ``reading``
 (waits for the rest of one), ``writing`` (waits for the peer to read), ``lingering`` (waits for the
 peer's end). All deadlines in one queue have the same length, so a queue is always in order, and
-one timer serves all connections. Where there is no room for a new connection, the one that was idle
-for longest makes it.
+one timer serves all connections. If there is no room for a new connection, the one that was idle
+for longest is closed.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from propchange.http import encode_response
 
 
 class AcceptedConnection(Protocol):
-    """A connection as its table sees it, and whoever writes an answer on it:
+    """A connection, for its table and for a :class:`WrittenElsewhere`:
     :class:`.ServerConnection`."""
 
     transport: Transport
     asked: bool
-    """Whether a request, or something malformed, has come."""
+    """Whether a request, or something malformed, was received."""
 
     def answered(self, *, last: bool, left: Callable[[bool], object] | None = None) -> None:
         """The answer is written. ``last``: the connection ends with it. ``left(True)`` is called
-        once all of it has left this process, with the end of the stream if it is the last one;
+        when all its bytes, and with ``last`` the end of the stream, have left this process;
         ``left(False)`` if the connection breaks before."""
 
     def time_out(self) -> None:
-        """A request took too long to come."""
+        """A request was not complete in time."""
 
     def stall(self) -> None:
-        """The peer has not read all that is written in time."""
+        """The peer has not read all written bytes in time."""
 
     def end(self) -> None:
-        """End the connection once what is written has left."""
+        """End the connection once all written bytes have left."""
 
     def drop(self) -> None:
-        """End the connection now, whatever is under way."""
+        """End the connection now, even during an answer."""
 
 
 class WrittenElsewhere(Protocol):
-    """An answer that somebody else writes, with the functions of the connection's transport.
+    """An answer that other code writes, with the functions of the connection's transport.
 
     ``begin`` is called first. Then, any number of times, ``pause`` and ``resume``, from inside the
     runtime's write. ``lost`` is called if the connection ends before
@@ -60,19 +60,19 @@ class WrittenElsewhere(Protocol):
         """Write the answer, now or later, then call ``connection.answered``."""
 
     def pause(self) -> None:
-        """Too much is unwritten: write no more."""
+        """Too many bytes are unwritten: stop writing."""
 
     def resume(self) -> None:
-        """Write on."""
+        """Continue to write."""
 
     def lost(self, error: Exception | None) -> None:
-        """The connection is no more."""
+        """The connection has ended."""
 
 
 Answer = Response | Awaitable[Response] | WrittenElsewhere
 
 Respond = Callable[[Request], Answer]
-"""Answers a request: at once, later, or by somebody else."""
+"""Answers a request: with a response, with an awaitable of one, or by other code."""
 
 
 def _ignore(response: Response) -> None:
@@ -80,14 +80,14 @@ def _ignore(response: Response) -> None:
 
 
 class ConnectionTable:
-    """All connections of one listener, and what they have in common.
+    """All connections of one listener, with their settings, queues and timer.
 
     In the end call :meth:`close`.
 
-    ``respond`` is called once per request, in the order of each connection. What it raises is
-    logged and answered 500. What ``headers`` gives goes on the answers that are made here: to
-    malformed (4xx, 5xx) and overdue (408) requests. ``history`` is told who connects, and what
-    comes to nothing.
+    ``respond`` is called once per request, in the order of each connection. Its exceptions are
+    logged and answered with 500. ``headers`` returns the headers of the answers that are made here:
+    to malformed (4xx, 5xx) and overdue (408) requests. ``history`` records the peers that connect,
+    are turned away, are refused, or end without a request.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class ConnectionTable:
 
     async def close(self) -> None:
         """End all connections and admit no more. Answers that are written still leave, for
-        ``limits.linger_seconds`` at most; answers that are being made are given up."""
+        ``limits.linger_seconds`` at most; unfinished answers are cancelled."""
         self._closing = True
         for connection in tuple(self._open):
             connection.end()
@@ -158,14 +158,15 @@ class ConnectionTable:
     # --- for a connection ---
 
     def admit(self, connection: AcceptedConnection) -> bool:
-        """Whether there is room for ``connection``. The longest idle one makes room."""
+        """Add ``connection`` if there is room, and return whether there is. If necessary, the
+        connection that was idle for longest is closed."""
         self._unended += 1
         if self._closing:
             return False
         admitted = self._make_room(connection)
         if self.history is not None:
-            tell = self.history.connected if admitted else self.history.turned_away
-            tell(connection.transport.peer, self.now())
+            note = self.history.connected if admitted else self.history.turned_away
+            note(connection.transport.peer, self.now())
         return admitted
 
     def _make_room(self, connection: AcceptedConnection) -> bool:
@@ -186,7 +187,7 @@ class ConnectionTable:
         return True
 
     def forget(self, connection: AcceptedConnection) -> None:
-        """``connection`` has ended, or has been told to: its room is free."""
+        """``connection`` has ended or is ending: free its place."""
         if connection not in self._open:
             return
         self._open.remove(connection)
@@ -200,20 +201,20 @@ class ConnectionTable:
             self._timer.close()  # leave nothing with the runtime
 
     def ended(self) -> None:
-        """A connection is no more."""
+        """A connection has ended."""
         self._unended -= 1
         if not self._unended and self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
     def watch(self) -> None:
-        """A queue that was empty has got its first connection."""
+        """Set the timer: a queue that was empty has its first connection."""
         when = first_deadline(self.idle, self.reading, self.writing, self.lingering)
         if when is not None:
             self._timer.set(when)
 
     def encode(self, response: Response, *, head_only: bool) -> bytes:
-        """The bytes of ``response``. Those of a plain one are kept, because its very object
-        may be the next answer too."""
+        """The bytes of ``response``. Those of a plain one are kept: the same object is often the
+        next answer too."""
         if response is self.last_response and not head_only:
             return self.last_encoded
         encoded = encode_response(response, head_only=head_only)
@@ -223,7 +224,7 @@ class ConnectionTable:
         return encoded
 
     def refusal(self, status: int, http_version: str = "1.1") -> Response:
-        """An answer to what never became a request, the last one of its connection."""
+        """The answer to a malformed or overdue request. It is the last one of its connection."""
         headers = (*self.headers(), (b"CONTENT-LENGTH", b"0"))
         return Response(status, headers, http_version=http_version, close=True)
 

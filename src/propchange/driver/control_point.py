@@ -2,25 +2,24 @@
 
 * The protocol decides, and has no clock and no socket. This module gives it inputs: NOTIFY requests
   from the listener, answers from devices, deadlines, the addresses of this machine, jumps of the
-  clock, and the news of devices that discovery has.
-* After an input the protocol is *drained*: :meth:`SubscriberDriver._drain` hands its outcomes out,
-  and if the protocol has changed, sends its requests and sets the timer to its next deadline. A
-  NOTIFY does not drain. It is answered first, and the drain follows at the next turn of the loop,
-  once for all NOTIFY requests of this turn. So the application, however slow, never delays an
-  answer to a device.
+  clock, and what discovery reports of devices.
+* After an input the protocol is *drained*: :meth:`SubscriberDriver._drain` dispatches its outcomes
+  and, if the protocol has changed, sends its requests and sets the timer to its next deadline. A
+  NOTIFY is answered first. The drain follows at the next turn of the loop, once for all NOTIFY
+  requests of this turn. So a slow application never delays an answer to a device.
 * The outcomes of one subscription go to its :class:`DrivenSubscription`, in the order in which they
   happened. CLOSED is the last one. A subscription may call the driver, so that a second drain
-  begins inside the first one. The second one then hands nothing out: the first one continues with
-  the new outcomes.
+  begins inside the first. The second drain dispatches nothing: the first continues with the new
+  outcomes.
 * Each request of the protocol runs as a coroutine of its own and ends in one of three inputs:
   ``response_received``, ``described`` or ``request_failed``. DESCRIBE is not a message: the
   description is read again, and the service is looked for in it by its serviceId.
 * While there are subscriptions, the addresses of this machine are read every
   ``Limits.address_seconds``. A control point that listens on one address sends from it alone, and
   tells the protocol not to try the others.
-* :meth:`SubscriberDriver.close` has two parts. First every subscription is given back: UNSUBSCRIBE
-  is sent, and answers are waited for, ``Limits.unsubscribe_seconds`` at most. Then everything that
-  still runs is ended, and each remaining subscription gets its CLOSED.
+* :meth:`SubscriberDriver.close` has two parts. First it sends UNSUBSCRIBE for every subscription
+  and waits for the answers, ``Limits.unsubscribe_seconds`` at most. Then it ends everything that
+  still runs, and each remaining subscription gets its CLOSED.
 
 :class:`ControlPointView` and :class:`DrivenSubscription` are what the objects of both runtimes have
 in common.
@@ -76,7 +75,7 @@ class SubscriberDriver:
     """Drives a SubscriberProtocol on a runtime.
 
     Call :meth:`open`, then :meth:`subscribe`, and in the end :meth:`close`. ``interfaces`` gives
-    the addresses of this machine, ``machine`` the rest that a diagnosis asks. ``search`` and
+    the addresses of this machine, ``machine`` the other facts for a diagnosis. ``search`` and
     ``off_link_locations`` are those of :class:`.Discovery`. ``tap`` is called with each Request,
     each Response and each outcome.
     """
@@ -126,7 +125,7 @@ class SubscriberDriver:
         )
         self.listener = Listener(runtime, self.receive_notify, limits=limits, history=self.history)
         self.port = policy.callback_port or 0
-        """The port that goes into CALLBACK, 0 as long as there is none."""
+        """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
         self.tasks = Tasks(runtime)
         self.addresses_due: float | None = None
@@ -146,9 +145,9 @@ class SubscriberDriver:
     async def open(
         self, interface: str | None, ports: Sequence[int], *, discovery: bool = False
     ) -> None:
-        """Listen on the first free one of ``ports`` of ``interface``, the name of a network
-        interface or an address of this machine, None for all. With ``discovery`` also listen to
-        announcements. Raises ConnectionFailed, with a sentence for people, when it cannot."""
+        """Listen on the first free port of ``ports``. ``interface`` is the name of a network
+        interface or an address of this machine; None: all. With ``discovery`` also listen to
+        announcements. Raises ConnectionFailed if it cannot listen."""
         host = None if interface is None else self.interfaces.host_of(interface)
         try:
             await self.listener.open(host, ports)
@@ -156,21 +155,21 @@ class SubscriberDriver:
             raise ConnectionFailed(cannot_listen(host, ports, error)) from error
         self.port = self.port or self.listener.port
         if host is not None:
-            # Or CALLBACK would name an address that is not listened on.
+            # From another address, CALLBACK would have an address without a listener.
             self._source = self.documents.source = self.listener.endpoints[0]._replace(port=0)
         if discovery:
             self.discovery.start(host)
 
     def check_open(self) -> None:
-        """Raise RuntimeError when it is closed, or being closed."""
+        """Raise RuntimeError if the control point is closed or is being closed."""
         if self.closed:
             raise RuntimeError("the control point was closed: make another")
         if self._leaving:
             raise RuntimeError("the control point is being closed")
 
     async def close(self) -> None:
-        """Give every subscription back, for ``limits.unsubscribe_seconds`` at most, and end. Safe
-        to call again, and while it is being closed."""
+        """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. A repeated
+        call waits for the end too."""
         if self._leaving:
             if not self._ended:
                 closing: Future[None] = self.runtime.future()
@@ -178,21 +177,21 @@ class SubscriberDriver:
                 await closing
             return
         self._leaving = True
-        async with AsyncExitStack() as ending:  # each runs whatever another raises, the last first
+        async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
             ending.callback(self._wake_closers)
             ending.push_async_callback(self._requests.close)
             ending.push_async_callback(self.listener.close)
             ending.push_async_callback(self.tasks.close)
             ending.push_async_callback(self.discovery.close)
             ending.callback(self._abandon)
-            await self._give_back()
+            await self._unsubscribe_all()
 
-    async def _give_back(self) -> None:
+    async def _unsubscribe_all(self) -> None:
         now = self.now()
         for record in tuple(self.protocol.subscriptions):
             self.protocol.unsubscribe(record, now)
         self._drain()
-        # A SUBSCRIBE that is granted only now leaves an UNSUBSCRIBE to be sent.
+        # A SUBSCRIBE that is granted during this wait is followed by its UNSUBSCRIBE.
         await self.tasks.ended(self.limits.unsubscribe_seconds)
 
     def _abandon(self) -> None:
@@ -219,8 +218,9 @@ class SubscriberDriver:
         """Read the description at a URL, or search for the device with ``udn`` and read its
         description, and ``make`` the device.
 
-        Raises RuntimeError when it is closed, ValueError for both or neither; the coroutine raises
-        as :meth:`.Documents.description` and :meth:`.Discovery.find`."""
+        Raises RuntimeError if the control point is closed, ValueError for both a URL and a UDN and
+        for neither. The coroutine raises as :meth:`.Documents.description` and
+        :meth:`.Discovery.find`."""
         self.check_open()
         if (description_url is None) is (udn is None):
             raise ValueError("a device has either a description URL or a udn")
@@ -246,15 +246,15 @@ class SubscriberDriver:
         device: Hashable = None,
         **options: Any,
     ) -> SubscriptionRecord:
-        """Begin a subscription. With ``wait`` the first failure ends it, with the status REFUSED;
-        without, it is tried again. The other arguments are those of
+        """Begin a subscription. With ``wait`` the first failure ends it, with the status REFUSED.
+        Without ``wait`` SUBSCRIBE is sent again. The other arguments are those of
         :meth:`.SubscriberProtocol.subscribe`; for a service, ``device`` is the UDN of its device.
 
-        Raises RuntimeError while there is no port for events, and when the control point is
+        Raises RuntimeError if there is no port for events yet, or the control point is
         closed."""
         self.check_open()
         if not self.port:
-            raise RuntimeError("listen first: events need a port to arrive at")
+            raise RuntimeError("call listen() first: events need a port")
         service = subscription.service
         now = self.now()
         record = self.protocol.subscribe(
@@ -274,13 +274,13 @@ class SubscriberDriver:
         return record
 
     def unsubscribe(self, record: SubscriptionRecord) -> None:
-        """End a subscription. CLOSED follows, unless it has come already."""
+        """End a subscription. CLOSED follows, unless it was reported already."""
         if record in self.subscriptions:
             self.protocol.unsubscribe(record, self.now())
             self._queue_drain()
 
     async def diagnose(self, record: SubscriptionRecord) -> Diagnosis:
-        """How a subscription is, and why."""
+        """Find out whether the events of a subscription arrive, and if not, why."""
         return await self.diagnoses.diagnose(
             lambda: self.protocol.facts(record, self.now()),
             listening=self.listener.endpoints,
@@ -297,9 +297,9 @@ class SubscriberDriver:
     # --- inputs of the protocol ---
 
     def receive_notify(self, request: Request) -> Response:
-        """Judge a NOTIFY and give the answer. The events in it are handed out at the next turn.
+        """Judge a NOTIFY and return the answer. Its event is dispatched at the next turn.
 
-        A probe of the own listener is answered too."""
+        A probe of our own listener is answered too."""
         if request.target in self.diagnoses.targets:
             return self.diagnoses.answer(request)
         if self._tap is not None:
@@ -310,9 +310,9 @@ class SubscriberDriver:
         self._queue_drain()
         return response
 
-    def tell(self, inform: Callable[[Hashable, float], None], device: Hashable) -> None:
+    def give(self, news: Callable[[Hashable, float], None], device: Hashable) -> None:
         """Call an input of the protocol that takes a device and the time."""
-        inform(device, self.now())
+        news(device, self.now())
         self._queue_drain()
 
     def _deadline(self, now: float) -> None:
@@ -328,7 +328,7 @@ class SubscriberDriver:
         self._drain()
 
     def _look_at_addresses(self, now: float) -> None:
-        """Tell the protocol the addresses that are listened on, while there are subscriptions."""
+        """Give the protocol the addresses that can receive events, if there are subscriptions."""
         if not self.subscriptions:
             self.addresses_due = None
             return
@@ -355,7 +355,7 @@ class SubscriberDriver:
                 await self._send(request)
         except Exception as error:
             if not isinstance(error, PropchangeError | ValueError | LookupError):
-                self._logger.exception("%r failed in a way that nobody foresaw", request)
+                self._logger.exception("%r failed with an unexpected exception", request)
             failure = failure_of(error, request.source)
             self.protocol.request_failed(request, _sentence(error), self.now(), failure)
             if request.subscription.device is not None:
@@ -373,7 +373,7 @@ class SubscriberDriver:
 
         seconds = self.limits.request_seconds
         if request.kind is RequestKind.UNSUBSCRIBE:
-            # Or an unanswered one would hold up the end twice: of its subscription, then of this.
+            # Unanswered, it would delay the end of its subscription and close() for longer.
             seconds = min(seconds, self.limits.unsubscribe_seconds)
         source = request.source or self._source
         answer = await self._requests.follow(request.url, build, source=source, seconds=seconds)
@@ -391,7 +391,7 @@ class SubscriberDriver:
             raise DescriptionError("the subscription is to a bare event URL")
         description = await self.documents.description(service.device.url)
         again = same_service(description, service.description)
-        # Types that were known once are better than none.
+        # If the types cannot be read now, those that were read before stay.
         convert = await DescribedService(self, service.device, again)._read_conversions()
         convert = convert or request.subscription.convert
         self.protocol.described(request, again.event_url, convert, self.now())
@@ -409,7 +409,7 @@ class SubscriberDriver:
         if self.closed:
             return
         self._dispatch()
-        # Events alone lead to no request and move no deadline.
+        # An event alone causes no request and changes no deadline.
         if self.protocol.changed or self._timer.when is None:
             for request in self.protocol.take_requests():
                 self.tasks.start(self._run(request))
@@ -417,7 +417,7 @@ class SubscriberDriver:
             self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
     def _dispatch(self) -> None:
-        if self._dispatching:  # a subscription has led here
+        if self._dispatching:  # a subscription has called the driver
             return
         self._dispatching = True
         try:
@@ -425,7 +425,7 @@ class SubscriberDriver:
                 for outcome in outcomes:
                     if isinstance(outcome, Event):
                         record: Any = outcome.subscription
-                        # Always there: CLOSED is the last outcome of a subscription.
+                        # Never missing: CLOSED is the last outcome of a subscription.
                         subscription = outcome.subscription = self.subscriptions[record]
                         if self._tap is not None:
                             self._tap(outcome)
@@ -466,7 +466,8 @@ class DrivenSubscription(SubscriptionView):
 
     @property
     def record(self) -> SubscriptionRecord:
-        """The record that the outcomes of this subscription name. Read it only."""
+        """The record of the protocol, which the outcomes for a ``tap`` name. Do not change it.
+        Raises RuntimeError before it subscribes."""
         if self._record is None:
             raise RuntimeError("not subscribed yet: use async with … as subscription")
         return self._record
@@ -494,23 +495,23 @@ class ControlPointView(ABC, Generic[S]):
         return driver
 
     def devices(self, type: str | None = None) -> Sightings[S]:
-        """The root devices around, for ``async for``: those that are there, then each that appears,
-        changes or goes, until the control point is closed. With ``type``, the devices, embedded
-        ones too, that have that device or service type or a later version of it:
-        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any. On Twisted
-        the loop stands in a coroutine under ``Deferred.fromCoroutine``.
+        """Sightings of root devices, for ``async for``: first the present devices, then each that
+        appears, changes or goes, until the control point is closed. With ``type``: of devices, also
+        embedded ones, that have this device or service type or a later version of it:
+        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any version. On
+        Twisted, iterate in a coroutine under ``Deferred.fromCoroutine``.
 
-        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called."""
+        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet."""
         driver = self._opened()
         return driver.discovery.sightings(partial(self._sighting_type._of, driver), type)
 
     def search(self, target: str = EVERYTHING) -> None:
-        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). Found ones come
-        up in :meth:`devices`. A control point searches by itself when it starts and wherever an
-        interface appears.
+        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). :meth:`devices`
+        yields the found ones. With discovery, a control point searches by itself when it starts
+        and on each new interface.
 
-        Raises RuntimeError without discovery, before :meth:`receive_ssdp` was called, ValueError
-        for what cannot be searched for."""
+        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet, ValueError
+        if no header can carry ``target``."""
         self._opened().discovery.search(target)
 
     def receive_ssdp(
@@ -520,23 +521,22 @@ class ControlPointView(ABC, Generic[S]):
         datagram or as its headers. ``source`` is the address that it came from, ``local`` an
         address of the interface that received it, empty if that is not known.
 
-        From then on subscriptions to services of a device hear of byebye, restarts (BOOTID) and
-        moves, and the device is followed to where it is, as with ``discovery``. A LOCATION counts
-        if it is at ``source`` or on the link of ``local`` (UDA 2.0 §1.2). Searches, and messages
-        that cannot be read, are ignored.
+        From then on devices are followed, as with ``discovery``: their subscriptions react to
+        byebye, restarts (BOOTID) and moves. A LOCATION is accepted if it is at ``source`` or on the
+        link of ``local`` (UDA 2.0 §1.2). Searches, and messages that cannot be read, are ignored.
         """
         self._begun().discovery.receive(message, source, local)
 
     @property
     def discovery_links(self) -> tuple[str, ...]:
-        """The addresses from which discovery listens and searches now. Empty where no interface
+        """The addresses from which discovery listens and searches now. Empty if no interface
         can do multicast, and without discovery."""
         return self._begun().discovery.addresses
 
 
 def refusal_of(change: StatusChange, event_url: str) -> PropchangeError | None:
-    """The error for a program that waits for the grant, when ``change`` means that there will be
-    none; else None."""
+    """The error for a program that waits for the grant, if ``change`` means that no grant follows;
+    else None."""
     if change.status is Status.CLOSED:
         return ConnectionFailed(f"{event_url}: the subscription was closed before it was granted")
     if change.status is not Status.REFUSED:

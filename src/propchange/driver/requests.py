@@ -1,7 +1,7 @@
 """One request to a device: SUBSCRIBE, UNSUBSCRIBE, or GET for a document.
 
-Each request has a connection of its own, straight to the device. Proxies that the environment
-names are for the web: they would send a CALLBACK of this network to another one.
+Each request has its own connection, directly to the device. The proxies of the environment are not
+used: through a proxy, a CALLBACK of this network would reach another network.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def locate(url: str) -> Endpoint:
-    """``url`` taken apart. Raises ValueError for anything but an http URL."""
+    """The endpoint that ``url`` names. Raises ValueError if it is not an http URL."""
     return endpoint_of(url, socket.if_nametoindex)
 
 
@@ -56,7 +56,7 @@ class Exchange:
     """A connection that carries one request to a device (a :class:`.Connection`).
 
     Call :meth:`connect`, then :meth:`send`, and in the end :meth:`end`. ``local`` and ``peer`` are
-    the ends of the connection once it is there.
+    the ends of the connection once it is open.
     """
 
     def __init__(self, requests: Requests, endpoint: Endpoint) -> None:
@@ -72,7 +72,7 @@ class Exchange:
         self.local = self.peer = endpoint
 
     async def connect(self, source: Endpoint | None, seconds: float) -> None:
-        """Connect, from the address of ``source`` when given, within ``seconds``. Raises
+        """Connect, from the address of ``source`` if given, within ``seconds``. Raises
         ConnectionFailed, whose cause is the OSError."""
         failed: Callable[[OSError], None] = partial(settle, self._connected)
         try:
@@ -80,7 +80,7 @@ class Exchange:
                 self, self._endpoint, source=source, seconds=seconds, failed=failed
             )
             error = await self._connected
-        except (OSError, ValueError) as unusable:  # a host that cannot be one
+        except (OSError, ValueError) as unusable:  # not a valid host
             error = unusable
         if isinstance(error, PropchangeError):
             raise error
@@ -91,7 +91,7 @@ class Exchange:
 
     async def send(self, request: Request, seconds: float) -> Response:
         """Send ``request`` and wait for the response, for ``seconds`` at most. Raises
-        ConnectionFailed when the connection breaks, TimedOut, and RemoteProtocolError when the
+        ConnectionFailed if the connection breaks, TimedOut, and RemoteProtocolError if the
         answer is not HTTP."""
         encoded = encode_request(request)
         self._parser.expect(request.method)
@@ -112,7 +112,7 @@ class Exchange:
         if self._alarm is not None:
             self._alarm.cancel()
         if self._transport is not None:
-            # Twisted aborts with a reset, which is for a device that does not read.
+            # Twisted aborts with a reset. Only a device that does not read needs that.
             end = self._transport.abort if self._transport.unwritten() else self._transport.close
             end()
         elif self._attempt is not None:
@@ -145,7 +145,7 @@ class Exchange:
             self._connected.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of the answer were received."""
+        """Bytes of the answer were received."""
         if self._early is not None:
             self._early += data
         elif responses := self._parser.feed(data):
@@ -154,7 +154,7 @@ class Exchange:
             settle(self._outcome, self._parser.error)
 
     def eof_received(self) -> bool:
-        """The device sends no more. An answer without a length is complete now."""
+        """The device has ended its stream. An answer without a length is complete now."""
         if (response := self._parser.end()) is not None:
             settle(self._outcome, response)
         self._lost("ended before the answer was whole")
@@ -172,10 +172,8 @@ class Exchange:
 
 
 class Requests:
-    """Sends requests to devices, and knows which connections there are for that.
-
-    In the end call :meth:`close`.
-    """
+    """Sends requests to devices, and has the list of their connections. In the end call
+    :meth:`close`."""
 
     def __init__(self, runtime: Runtime, limits: Limits) -> None:
         self.runtime = runtime
@@ -198,16 +196,17 @@ class Requests:
         redirects: Collection[int] = REDIRECTS,
         seconds: float | None = None,
     ) -> Answer:
-        """Connect to the host of ``url``, from the address of ``source`` when given, send what
-        ``build`` makes of the URL and this end of the connection, and return the answer.
+        """Connect to the host of ``url``, from the address of ``source`` if given, send
+        ``build(url, local)``, where ``local`` is this end of the connection, and return the answer.
 
-        An answer with a status in ``redirects`` is followed ``limits.redirects`` times. One more,
-        or one that :func:`.redirect_url` or :func:`.leads_inside` refuses, is returned as it came.
-        All of it takes ``seconds`` at most, ``limits.request_seconds`` if None.
+        Redirects with a status in ``redirects`` are followed, ``limits.redirects`` at most. A
+        further redirect, or one that :func:`.redirect_url` or :func:`.leads_inside` refuses, is
+        returned as the answer. All of it takes ``seconds`` at most, ``limits.request_seconds`` if
+        None.
 
-        Raises ValueError for a URL that is not http, ConnectionFailed without a connection or when
-        it breaks, TimedOut, RemoteProtocolError when the answer is not HTTP, and what ``build``
-        raises.
+        Raises ValueError for a URL that is not http, ConnectionFailed without a connection or if
+        it breaks, TimedOut, RemoteProtocolError if the answer is not HTTP, and the exceptions of
+        ``build``.
         """
         named = locate(url)
         now = self.runtime.now
@@ -246,8 +245,8 @@ class Requests:
         source: Endpoint | None = None,
         redirects: Collection[int] = DOCUMENT_REDIRECTS,
     ) -> Answer:
-        """GET a description or another document; as :meth:`follow`, with the redirects that
-        devices do use. ``headers`` are sent beside HOST and CONNECTION."""
+        """GET a description or another document, as :meth:`follow` does, with the redirects that
+        devices use for GET. ``headers`` are sent beside HOST and CONNECTION."""
 
         def build(url: str, local: Endpoint) -> Request:
             authority, target = authority_and_target(url.strip())
@@ -263,7 +262,7 @@ class Requests:
             self._empty.set()
 
     async def close(self) -> None:
-        """End what is under way, which then fails, and wait until no connection is left."""
+        """End all exchanges, which then fail, and wait until no connection is left."""
         for exchange in tuple(self._open):
             exchange.give_up()
         if self._open:
@@ -271,8 +270,8 @@ class Requests:
 
 
 def failure_of(error: BaseException, source: Endpoint | None = None) -> Failure:
-    """What an exception of :class:`Requests` means for a subscription; ``source`` is what was
-    given to it."""
+    """The Failure of a request that ended with ``error``. ``source`` is the address that the
+    request was sent from, if one was given."""
     if isinstance(error, (DescriptionError, ValueError, LookupError)):
         return Failure.DESCRIPTION
     if not isinstance(error, ConnectionFailed):
@@ -281,12 +280,12 @@ def failure_of(error: BaseException, source: Endpoint | None = None) -> Failure:
     if not isinstance(cause, OSError):
         return Failure.BROKEN
     if isinstance(cause, TimeoutError) and cause.errno is None:
-        return Failure.UNREACHABLE  # A host that is there answers a SYN, or refuses it.
+        return Failure.UNREACHABLE  # A host that is present answers a SYN or refuses it.
     return failure_of_errno(cause.errno, bound=source is not None)
 
 
 def words_of(error: OSError) -> str:
-    """What the system calls the error, without a runtime's or errno's additions."""
+    """The system's text for the error, without additions by a runtime or errno."""
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno) if error.errno else str(error)

@@ -44,7 +44,7 @@ class Transport(NamedTuple):
     - ``pause_reading()`` and ``resume_reading()`` may be called in any state.
     - ``unwritten()`` returns the number of bytes that have not left this process yet.
     - ``exact_writing()``: call it after a write. It calls ``pause_writing`` if anything is
-      unwritten, and ``resume_writing`` then follows only when nothing is. This may stay so for
+      unwritten, and ``resume_writing`` then follows only when nothing is. This may also apply to
       later writes.
     - ``is_closing()`` returns whether the connection is ending.
     """
@@ -151,7 +151,7 @@ class Datagrams:
         self._received = received
 
     def read(self) -> None:
-        """Receive a few datagrams in a row. More would keep everything else waiting in a flood."""
+        """Receive at most 16 datagrams in a row. In a flood, more would delay everything else."""
         for _ in range(16):
             try:
                 data, source = self._sock.recvfrom(65_536)
@@ -173,7 +173,7 @@ class Runtime(Protocol):
     """An event loop. Call its methods in the thread of the loop."""
 
     from_thread: str
-    """What a program writes to have something called in the loop's thread, from another."""
+    """The name of the function that calls something in the loop's thread from another thread."""
 
     def now(self) -> float:
         """Seconds on a clock that never goes back. It counts the time of a suspend too, if the
@@ -212,11 +212,11 @@ class Runtime(Protocol):
     async def listen(
         self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]
     ) -> Listening:
-        """Listen on the first free one of ``ports`` (0: any) of ``host``, an address, None being
-        all addresses of IPv4 and of IPv6 with the same port. ``accept`` makes the connection of
-        each peer.
+        """Listen on the first free port of ``ports`` (0: any). ``host`` is an address; None: all
+        addresses of IPv4 and of IPv6 with the same port. ``accept`` makes the connection of each
+        peer.
 
-        Raises OSError when every port is taken or the address is not this machine's.
+        Raises OSError if every port is taken or the address is not this machine's.
         """
 
     def datagrams(

@@ -15,14 +15,14 @@ _SHORTEST = 0.001
 
 
 class Armed(Protocol):
-    """A call that is still to come."""
+    """A call that was scheduled."""
 
     def cancel(self) -> object:
-        """Do not call."""
+        """Cancel the call."""
 
 
 Later = Callable[[float, Callable[[], None]], Armed]
-"""How a runtime calls something after some seconds, more than 0, and never from inside."""
+"""A runtime's function that calls another one after some seconds, above 0, not at once."""
 
 
 class Timer:
@@ -32,8 +32,8 @@ class Timer:
     waits longer than ``limits.timer_seconds`` at a time. Setting a later time costs nothing: the
     runtime's timer is left alone until it fires.
 
-    ``jumped(seconds, now)`` is called when the runtime's timer is ``limits.jump_seconds`` late or
-    more, by about ``seconds``: the machine was suspended, the process stopped, or something
+    ``jumped(seconds, now)`` is called if the runtime's timer is at least ``limits.jump_seconds``
+    late, by about ``seconds``: the machine was suspended, the process stopped, or something
     blocked the loop. It is called before ``callback``, and only while a time is set.
     """
 
@@ -47,7 +47,7 @@ class Timer:
         jumped: Callable[[float, float], None] | None = None,
     ) -> None:
         self.when: float | None = None
-        """The time that is set, None when there is none. Only to be read."""
+        """The time that is set; None: no time. Do not change it."""
         self._later = later
         self._limits = limits
         self._callback = callback
@@ -59,7 +59,7 @@ class Timer:
 
     def set(self, when: float | None) -> None:
         """Call at ``when``, and not at the time that was set before. None: do not call, and leave
-        nothing with the runtime. Never calls from here, even if the time has passed already."""
+        nothing with the runtime. Never calls within this call, even if the time has passed."""
         self.when = when
         if when is None:
             self.close()
@@ -77,7 +77,7 @@ class Timer:
         now = self._clock()
         if self._armed is not None:
             self._armed.cancel()
-            # Something else has woken the runtime up first.
+            # It may be overdue already. Keep by how much: cancelling it forgets that.
             self._late = max(self._late, now - self._armed_for)
         delay = min(max(when - now, _SHORTEST), self._limits.timer_seconds)
         self._armed_for = now + delay
@@ -100,10 +100,10 @@ class Timer:
 
 
 def expired(deadlines: Mapping[T, float], now: float) -> list[T]:
-    """The keys whose deadline has come, of a mapping whose deadlines stand in rising order."""
+    """The keys whose deadline has come, of a mapping with its deadlines in rising order."""
     return [key for key, _ in takewhile(lambda item: item[1] <= now, deadlines.items())]
 
 
 def first_deadline(*queues: Mapping[Any, float]) -> float | None:
-    """The earliest deadline of mappings whose deadlines each stand in rising order."""
+    """The earliest deadline of mappings that each have their deadlines in rising order."""
     return min((next(iter(queue.values())) for queue in queues if queue), default=None)

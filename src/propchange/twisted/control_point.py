@@ -186,15 +186,15 @@ class ControlPoint(ControlPointView[Sighting]):
 
     def device_gone(self, device: Hashable) -> None:
         """The device has said goodbye."""
-        self._driver.tell(self._driver.protocol.device_gone, device)
+        self._driver.give(self._driver.protocol.device_gone, device)
 
     def device_rebooted(self, device: Hashable) -> None:
         """The device has restarted: subscribe afresh at once."""
-        self._driver.tell(self._driver.protocol.device_rebooted, device)
+        self._driver.give(self._driver.protocol.device_rebooted, device)
 
     def device_returned(self, device: Hashable) -> None:
         """The device is heard of again: what failed is tried at once."""
-        self._driver.tell(self._driver.protocol.device_returned, device)
+        self._driver.give(self._driver.protocol.device_returned, device)
 
     def close(self) -> Deferred[None]:
         """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Fires when
