@@ -1,29 +1,29 @@
 """The connections that carry NOTIFY requests to subscribers: which one carries a delivery.
 
 A *route* is the endpoint of a delivery URL and the local address to send from. A delivery takes the
-idle connection of its route that was used last, or opens one. Where it may not, it waits:
+idle connection of its route that was used last, or opens one. If it may not open one, it waits:
 
 * Above ``Limits.connections_per_delivery_endpoint`` connections of one route it waits with its
   route, until one of them is free or gone.
 * Above ``Limits.delivery_connections`` connections in all, or above
   ``Limits.connecting_deliveries`` of them that are being opened, it waits in the one queue of the
-  pool, in the order of :meth:`DeliveryPool.send`. The connection that was idle for longest makes
-  room. A connection that becomes free is given to the first in the queue if that has the same
-  route, or is closed to make room for it.
+  pool, in the order of :meth:`DeliveryPool.send`. The connection that was idle for longest is
+  closed. A connection that becomes free is given to the first delivery in the queue if that has
+  the same route; else it is closed to make room.
 
-A connection carries one delivery at a time, and is kept where the answer allows it. When it ends
-before any byte of an answer, and has carried a delivery before, the attempt is STALE: the peer
-had closed it already, and the publisher tries once more on a fresh connection. Any other end is
-BROKEN. A connection with nothing under way is closed; only one with a request that is not answered
-yet is reset.
+A connection carries one delivery at a time, and is kept if the answer allows it. If it ends
+before any byte of an answer, and has carried an earlier delivery, the attempt is STALE: the peer
+had closed the connection already, and the publisher tries once more on a fresh one. Any other end
+is BROKEN. A connection that carries nothing is closed; a connection with an unanswered request is
+reset.
 
-How long an attempt may take is for the publisher to say. It calls :meth:`DeliveryPool.abort`, or
-gives the time to :meth:`DeliveryPool.send`. Only connecting has its limit here. A delivery that
-waits has :data:`.WAITING` as its carrier, so that the publisher does not take its end for a failure
-of the endpoint.
+The publisher limits the time of an attempt: it calls :meth:`DeliveryPool.abort`, or passes
+``until`` to :meth:`DeliveryPool.send`. Only connecting has its limit here. The carrier of a waiting
+delivery is :data:`.WAITING`, so that the publisher does not count its end as a failure of the
+endpoint.
 
-On the way of an event nothing is made: the delivery finds its route's idle connections at its
-address, and the bytes go to the runtime's own ``write``.
+An event on an idle connection makes no new objects: the address of the delivery has the idle
+connections of its route, and the bytes go to the runtime's own ``write``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from propchange.driver.timer import Armed, Timer, expired, first_deadline
 from propchange.http import ResponseParser, encode_delivery
 
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
-"""Takes the status that the subscriber answered and its response, or why there is none."""
+"""Takes the delivery, its status and the response; or the failure, and None."""
 
 _Route = tuple[Endpoint, Endpoint | None]
 
@@ -88,16 +88,16 @@ class DeliveryPool:
 
     @property
     def endpoints(self) -> set[Endpoint]:
-        """Where the connections lead to."""
+        """The endpoints of the connections."""
         return {endpoint for endpoint, _ in self._routes}
 
     def send(self, delivery: Delivery, ended: Ended, *, until: float | None = None) -> None:
-        """Send ``delivery``. ``ended`` is called once, unless it is aborted first, and never from
-        inside. It may send the next one. The attempt, the wait for a connection included, fails at
-        ``until``, a time of the runtime.
+        """Send ``delivery``. ``ended`` is called once, not within this call, and not after
+        :meth:`abort`. It may send the next delivery. The attempt, with the wait for a connection,
+        fails at ``until``, a time of the runtime.
 
-        Raises LocalProtocolError when its address holds what cannot be written, and
-        RuntimeError after :meth:`close`.
+        Raises LocalProtocolError if its address cannot be written as HTTP, and RuntimeError after
+        :meth:`close`.
         """
         encoded = encode_delivery(delivery)
         if until is not None:
@@ -134,7 +134,7 @@ class DeliveryPool:
 
     def abort(self, delivery: Delivery) -> None:
         """End the connection that carries ``delivery``, or the wait for one. ``ended`` is not
-        called for it. Does nothing when it has ended already."""
+        called for it. Does nothing if ``delivery`` has ended already."""
         self._deadlines.clear(delivery)
         carrier = delivery.carrier
         if carrier is WAITING:
@@ -148,8 +148,8 @@ class DeliveryPool:
             carrier.abort()
 
     async def leave(self, *endpoints: Endpoint) -> None:
-        """Nothing more is to be sent to ``endpoints`` for now: end the connections to them that
-        carry nothing, at once, and wait until they are gone."""
+        """End the connections to ``endpoints`` that carry nothing, and wait until they are gone.
+        For a caller that sends nothing more there for now."""
         await self._gone(c for c in self._open if c.idle.route[0] in endpoints and not c.delivery)
 
     async def give_up(self, ended: Ended) -> None:
@@ -235,19 +235,19 @@ class DeliveryPool:
             self._connect(delivery, self._waiting.pop(delivery))
 
     def connected(self, connection: DeliveryConnection) -> None:
-        """For a connection: it is there, or the attempt to make it is over."""
+        """For a connection: the attempt to open it has ended."""
         self._connecting -= 1
         if self._waiting:
             self._connect_waiting()
 
     def retire(self, connection: DeliveryConnection) -> None:
-        """For a connection: it carries nothing and is to end."""
+        """End a connection that carries nothing."""
         if self._idle.pop(connection, None) is not None:
             connection.idle.remove(connection)
         connection.end()
 
     def gone(self, connection: DeliveryConnection) -> None:
-        """For a connection: it is no more."""
+        """For a connection: it has ended."""
         if connection not in self._open:
             return
         self._open.remove(connection)
@@ -259,7 +259,7 @@ class DeliveryPool:
             delivery = next(iter(idle.waiting))
             self._waiting[delivery] = idle.waiting.pop(delivery)
             if idle.size:
-                break  # else nobody would take the others out
+                break  # the other connections take the rest; without any, all move
         self._connect_waiting()
         if not idle.size:
             idle.owner = None
@@ -297,7 +297,7 @@ class DeliveryPool:
         ended(delivery, response.status, response)
 
     def failed(self, connection: DeliveryConnection, failure: DeliveryFailure) -> None:
-        """For a connection: what it carries, if anything, brings no answer."""
+        """For a connection: its delivery, if it carries one, gets no answer."""
         delivery = connection.let_go()
         if delivery is not None:
             connection.ended(delivery, failure, None)
@@ -350,7 +350,7 @@ def _route(delivery: Delivery) -> _Route:
 
 class _IdleConnections(list["DeliveryConnection"]):
     """The idle connections of one route. ``size`` counts those in use too; ``waiting`` are the
-    deliveries that wait for one of them. ``owner`` is None once it is given up."""
+    deliveries that wait for one of them. ``owner`` is None once the route has no connection."""
 
     __slots__ = ("owner", "route", "size", "waiting")
 
@@ -363,10 +363,10 @@ class _IdleConnections(list["DeliveryConnection"]):
 
 
 class DeliveryConnection:
-    """One connection to a subscriber, from the moment that it is wanted (a :class:`.Connection`).
+    """One connection to a subscriber, also before it is open (a :class:`.Connection`).
 
-    ``delivery`` is what it carries; ``used`` tells that it has carried one before; ``attempt``
-    makes it.
+    ``delivery`` is the delivery that it carries. ``used``: it has carried one before. ``attempt``
+    is the attempt to open it, None after that.
     """
 
     __slots__ = (
@@ -389,7 +389,7 @@ class DeliveryConnection:
         self._pool = pool
         self._parser = ResponseParser(pool.limits)
         self._parser.expect("NOTIFY")
-        self._usual: Response | None = None  # leaves the connection to the next delivery
+        self._usual: Response | None = None  # the last one that allowed another delivery
         self._transport: Transport | None = None
         self._unwritten: Callable[[], int]
         self.write: Callable[[bytes], object]
@@ -400,7 +400,7 @@ class DeliveryConnection:
         self.attempt: Armed | None = None
 
     def let_go(self) -> Delivery | None:
-        """What it has carried, and carries no more."""
+        """Take its delivery away and return it; None if it carries none."""
         delivery = self.delivery
         if delivery is not None:
             self.delivery = delivery.carrier = None
@@ -416,7 +416,7 @@ class DeliveryConnection:
             self._transport.close()
 
     def abort(self) -> None:
-        """End it, or the attempt to make it, at once."""
+        """End it, or the attempt to open it, at once."""
         if self._transport is not None:
             self._transport.abort()
         elif self.attempt is not None:
@@ -432,7 +432,7 @@ class DeliveryConnection:
     # --- for the runtime ---
 
     def failed(self, error: OSError) -> None:
-        """The connection could not be made."""
+        """The connection could not be opened."""
         reason = str(error) or "no answer in time"
         _logger.debug("no connection to %s: %s", self.idle.route[0], reason)
         self._attempt_over()
@@ -440,7 +440,7 @@ class DeliveryConnection:
         self._pool.gone(self)
 
     def connection_made(self, transport: Transport) -> None:
-        """The connection is there: send what it was made for."""
+        """The connection is open: send its delivery."""
         self._transport = transport
         self._unwritten = transport.unwritten
         self.write = transport.write
@@ -451,19 +451,19 @@ class DeliveryConnection:
             transport.write(encode_delivery(self.delivery))
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of an answer."""
+        """Bytes of an answer were received."""
         pool = self._pool
         if self.delivery is None:
-            # Bytes that nothing was asked for: whose answer would the next ones be?
+            # Unrequested bytes: a later answer could not be matched to its delivery.
             pool.retire(self)
             return
-        # An answer to half a request leaves a connection that cannot be used again.
+        # After an answer to an incomplete request the connection cannot be used again.
         reusable = not self._unwritten()
         parser = self._parser
         responses = parser.feed(data)
         if responses:
             response = responses[0]
-            # The parser gives the very object again for the same bytes, alone.
+            # For the same bytes, without any others, the parser returns the same object.
             if response is not self._usual:
                 clean = not (response.close or len(responses) > 1 or parser.started or parser.error)
                 reusable = reusable and clean
@@ -474,14 +474,14 @@ class DeliveryConnection:
             self.end()
 
     def eof_received(self) -> bool:
-        """The subscriber sends no more. No answer to NOTIFY lasts to the end of the stream, so
-        this is the end of the delivery."""
+        """The subscriber has ended its stream. That completes no answer to NOTIFY, so the delivery
+        has failed."""
         self._break()
         self._pool.retire(self)
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The connection is no more."""
+        """The connection has ended."""
         self._break()
         self._pool.gone(self)
 

@@ -30,8 +30,8 @@ from propchange.errors import ConnectionFailed, PropchangeError
 class Diagnoses:
     """Makes the diagnoses of one control point, ``limits.diagnoses`` at a time.
 
-    ``callers`` is the history of the connections to the listener. Connections that are made here
-    are left out of it."""
+    ``callers`` is the history of the connections to the listener. It leaves out the connections
+    that a diagnosis makes."""
 
     def __init__(self, requests: Requests, callers: ConnectionHistory, machine: Machine) -> None:
         self._requests = requests
@@ -63,7 +63,8 @@ class Diagnoses:
         unknown. ``source`` is the address that all requests are sent from, None for the system's
         choice.
 
-        Connecting takes ``limits.diagnosis_seconds`` at most, once its turn has come."""
+        Waits while ``limits.diagnoses`` others run. Connecting takes ``limits.diagnosis_seconds``
+        at most."""
         if (closed := known()).status is Status.CLOSED:
             return diagnose(closed)
         while self._running >= self._limits.diagnoses:
@@ -114,7 +115,7 @@ class Diagnoses:
         return Probe(where, Reach.ACCEPTED)
 
     async def probe_listener(self, advertised: Endpoint) -> Probe:
-        """See whether the own listener answers at ``advertised``, whose host may be a name."""
+        """Check whether our own listener answers at ``advertised``, whose host may be a name."""
         until = self._runtime.now() + self._limits.diagnosis_seconds
         probe = Probe(str(advertised), Reach.UNRESOLVED)
         target = f"/{secrets.token_urlsafe(16)}"
@@ -145,7 +146,7 @@ class Diagnoses:
             left = until - self._runtime.now()
             await exchange.connect(Endpoint(host, port, endpoint.scope), max(left, 0.001))
             left = min(self._limits.diagnosis_seconds / 2, until - self._runtime.now())
-            with contextlib.suppress(PropchangeError):  # the listener knows whether it was asked
+            with contextlib.suppress(PropchangeError):  # self._asked has the result
                 await exchange.send(Request("GET", target, headers), left)
         except ConnectionFailed as error:
             return self._failed(where, error)

@@ -1,8 +1,8 @@
-"""Discovery of one control point: advertisements become sightings for the program, and news for the
-subscriptions.
+"""Discovery of one control point: makes sightings for the program, and news for the subscriptions,
+from advertisements.
 
 An advertisement comes from a socket of this machine (:class:`.Links`), or from a program that
-receives SSDP itself (:meth:`Discovery.receive`). :class:`.Presence` finds out what it means.
+receives SSDP itself (:meth:`Discovery.receive`). :class:`.Presence` decides what it means.
 :class:`.FollowedDevices` follows the devices that the program has objects of.
 :meth:`Discovery.find` searches for a device until it is found.
 """
@@ -60,8 +60,8 @@ _DOUBTFUL_SOURCES = 16
 """Hosts whose ignored advertisements are logged for each host."""
 
 _TRIED = 16
-"""Locations of a device that are read between two searches for it: a host may announce others
-without end."""
+"""Locations of a device that are read between two searches for it, at most: a host may announce
+any number."""
 
 # Seconds between searches for a device that is waited for.
 _FIRST_WAIT = 1.0
@@ -88,7 +88,7 @@ class Discovery:
 
     ``protocol`` gets the news of the devices of its subscriptions, and ``changed`` is called after
     each. ``documents`` reads the announced descriptions; ``off_link_locations`` accepts them on any
-    host. ``search`` is called with each search target, for a program that searches itself too.
+    host. ``search`` is called with each search target, for a program that sends searches itself.
     ``tap`` gets each outcome.
     """
 
@@ -235,11 +235,11 @@ class Discovery:
             case DeviceMoved(device):
                 self._followed.settle(device, None)
             case SearchWanted(device):
-                # No header can carry some UDNs.
+                # Raised for a UDN that no header can carry.
                 with contextlib.suppress(ValueError):
                     self._search_for(device.udn)
             case AdvertisementIgnored(source, udn, reason):
-                # An attacker can make up sources, so all but a few of them share a warning.
+                # An attacker can forge sources, so all but a few of them share a warning.
                 if source in self._doubtful or len(self._doubtful) < _DOUBTFUL_SOURCES:
                     self._doubtful.add(source)
                 else:
@@ -249,8 +249,8 @@ class Discovery:
     # --- subscriptions ---
 
     def follow(self, remote: DescribedDevice[Any]) -> None:
-        """Keep ``remote`` at the location of its device, and give its subscriptions the news of the
-        device, as long as the program has ``remote``."""
+        """Keep the description of ``remote`` current when the device moves, and give its
+        subscriptions the news of the device, as long as the program has ``remote``."""
         if not self._active:
             self._to_follow.add(remote)
         elif not self._closed:
@@ -271,10 +271,11 @@ class Discovery:
     def search(self, target: str = EVERYTHING) -> None:
         """Search for a UDN, a device type, a service type, or everything.
 
-        Raises RuntimeError before it has begun, ValueError if no header can carry ``target``."""
+        Raises RuntimeError before discovery has begun, ValueError if no header can carry
+        ``target``."""
         self._check_active()
         if not (target and target.isascii() and target.isprintable()):
-            raise ValueError(f"{target!r} is nothing that can be searched for")
+            raise ValueError(f"{target!r} cannot be searched for")
         self._search_for(target)
 
     def _search_for(self, target: str) -> None:
@@ -285,8 +286,8 @@ class Discovery:
     def sightings(
         self, make: Callable[[SightingKind, AdvertisedDevice], S], wanted: str | None
     ) -> Sightings[S]:
-        """A stream of sightings that begins with the devices that are there already; see
-        :class:`.Sightings`. Raises RuntimeError before it has begun."""
+        """A stream of sightings that begins with the present devices; see :class:`.Sightings`.
+        Raises RuntimeError before discovery has begun."""
         self._check_active()
         sightings = Sightings(self._runtime, make, wanted)
         for device in self._presence.devices:
@@ -295,12 +296,12 @@ class Discovery:
         return sightings
 
     async def find(self, udn: str, seconds: float | None) -> DeviceDescription:
-        """The description of the device ``udn``, searched for until it is found. Give the device
-        object that is made of it to :meth:`follow` at once.
+        """Search for the device ``udn`` and return its description. Make the device object of it
+        and call :meth:`follow` at once.
 
         Raises TimedOut, with the reason, after ``seconds``, ``limits.find_seconds`` if None;
-        ValueError if ``udn`` is no UDN, RuntimeError before it has begun, ConnectionFailed when the
-        control point is closed meanwhile."""
+        ValueError if ``udn`` is not a UDN, RuntimeError before discovery has begun,
+        ConnectionFailed if the control point is closed meanwhile."""
         self._check_active()
         if udn[:5].lower() != "uuid:":
             raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
@@ -323,7 +324,7 @@ class Discovery:
         finally:
             seeking.cancel()
             self._awaited.discard(awaited)
-            # The caller follows the device before this.
+            # At the next turn: until then the caller has called follow().
             self._runtime.call_soon(lambda: self._presence.unfollow(device))
 
     async def _seek(self, udn: str, awaited: _Awaited) -> DeviceDescription:
@@ -350,7 +351,7 @@ class Discovery:
 
     async def describe(self, seen: SeenDevice) -> DeviceDescription:
         """The description of the device itself, from the first of its locations that has it. Raises
-        what reading the first one did."""
+        the error of the first location."""
         failure: Exception | None = None
         for url in seen.locations:
             try:

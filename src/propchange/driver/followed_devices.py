@@ -1,8 +1,8 @@
-"""The devices that the program has objects of: each is followed to where it is.
+"""Follows the devices that the program has objects of to their present locations.
 
-A device may come back at another address, port or path (CP-13). Its announcements say where, but
-anybody on the link can announce anything. So an announced location is only read: the device has
-moved when its description is there, and is no longer where it was.
+A device may return at another address, port or path (CP-13). Its announcements have the location,
+but anybody on the link can forge an announcement. So the announced location is only read. The
+device has moved if its description is there and no longer at the old location.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class _Followed:
         self.bucket = TokenBucket(limits.search_burst, limits.search_refill_seconds, now)
         self.remotes: weakref.WeakSet[DescribedDevice[Any]] = weakref.WeakSet()
         self.moving = False
-        """Whether a coroutine looks for the device."""
+        """Whether a coroutine searches for the location."""
         self.again = False
-        """Whether it has to look again: something was announced since."""
+        """Whether it has to search again: there was another announcement since."""
         self.pending: Input | None = None
-        """The input for the subscriptions once it is known where the device is."""
+        """The input for the subscriptions once the location is known."""
 
 
 class FollowedDevices:
-    """Keeps each ``RemoteDevice`` of the program at the location of its device, and gives
+    """Gives each ``RemoteDevice`` of the program the present description of its device, and gives
     ``protocol`` the news of the devices. ``changed`` is called after each input. ``tasks`` run the
     coroutines that read descriptions.
     """
@@ -76,7 +76,7 @@ class FollowedDevices:
         self._followed: dict[AdvertisedDevice, _Followed] = {}
 
     def follow(self, remote: DescribedDevice[Any]) -> None:
-        """Keep ``remote`` at the location of its device as long as the program has ``remote``."""
+        """Follow the device of ``remote`` as long as the program has ``remote``."""
         self.let_go()
         if not remote.udn:
             return
@@ -102,8 +102,7 @@ class FollowedDevices:
                 self._presence.unfollow(device)
 
     def put(self, device: AdvertisedDevice, news: Input) -> None:
-        """Give the protocol ``news`` of ``device`` and of all that is embedded in it, if it is
-        followed."""
+        """Give the protocol ``news`` of a followed ``device`` and of its embedded devices."""
         followed = self._followed.get(device)
         if followed is None:
             return
@@ -113,8 +112,8 @@ class FollowedDevices:
         self._changed()
 
     def settle(self, device: AdvertisedDevice, news: Input | None) -> None:
-        """Find out where ``device`` is now, unless it announces its known URL, and give the
-        protocol ``news`` of it."""
+        """Give the protocol ``news`` of ``device``. Unless the device announces its known URL, its
+        present location is searched for first."""
         followed = self._followed.get(device)
         if followed is None or not followed.remotes:
             return
@@ -131,8 +130,8 @@ class FollowedDevices:
         now = self._runtime.now
         try:
             while followed.again:
-                # Without the bucket, a host that announces locations without end would aim this
-                # machine at its neighbours.
+                # Without this rate limit, a host could announce many locations and have this
+                # machine flood other hosts with requests.
                 await sleep(self._runtime, followed.bucket.ready_at(now()) - now())
                 followed.bucket.spend(now())
                 followed.again = False
@@ -153,9 +152,9 @@ class FollowedDevices:
     def _move(
         self, device: AdvertisedDevice, followed: _Followed, description: DeviceDescription
     ) -> bool:
-        """``description``, found at another URL, is that of ``device`` from now on. Returns whether
-        the device has moved, which is so if its event URLs are others too. Else another URL leads
-        to the same place, and the subscriptions stay."""
+        """Use ``description``, found at another URL, for ``device`` from now on. Returns whether
+        the device has moved: then its event URLs differ too. If they are the same, the
+        subscriptions stay."""
         self._warnings.logger.info("%s is at %s now", device.udn, description.url)
         moved = False
         for remote in tuple(followed.remotes):
@@ -168,11 +167,11 @@ class FollowedDevices:
 async def find_description(
     runtime: Runtime, udn: str, urls: Sequence[str], *, read: ReadDescription, grace: float
 ) -> DeviceDescription | None:
-    """The description that contains ``udn``: from the first of ``urls`` if it still answers, else
-    from another one; None when it is nowhere.
+    """The description that contains ``udn``: from the first of ``urls`` if that still answers, else
+    from another one; None if no URL has it.
 
     All URLs are read at once. A host with several addresses announces a URL for each, and answers
-    at all of them: after another one has answered, the first one has ``grace`` seconds more.
+    at all of them. So after another URL has answered, the first one has ``grace`` seconds more.
     """
     urls = list(dict.fromkeys(urls))[: _TRIED + 1]
     answers: dict[str, DeviceDescription | None] = {}
@@ -212,8 +211,8 @@ def _udns_of(description: DeviceDescription) -> list[str]:
 
 
 def _places_of(device: AdvertisedDevice) -> list[str]:
-    """The URLs where the description of ``device`` may be. The first is at the server that is
-    known: a URL that the device announces there, if it does, else the known one."""
+    """The URLs where the description of ``device`` may be. The first is on the known server: an
+    announced URL if there is one on it, else the known URL."""
     server = urlsplit(device.url).netloc
     announced = (url for url in device.locations if urlsplit(url).netloc == server)
     return [next(announced, device.url), device.url, *device.locations]

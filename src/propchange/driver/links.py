@@ -1,4 +1,4 @@
-"""SSDP on the links of this machine, which come and go.
+"""SSDP on the links of this machine: opens and closes their sockets, and searches.
 
 A link is an interface and an address family. Each link has two sockets. The group socket listens
 on port 1900, which it shares with every other program of this machine that listens to SSDP. The
@@ -40,8 +40,8 @@ _GROUPS = {4: IPV4_GROUP, 6: IPV6_LINK_LOCAL_GROUP}
 _TTL = 2
 """TTL of a datagram to the group (UDA 2.0 §1.2.2)."""
 
-# By default, Linux gives a datagram to every socket of the port, on whichever link it has joined
-# the group. Python has no names for the options that turn this off.
+# By default, Linux gives a datagram to every socket of the port, even if the socket has joined the
+# group on another link. Python has no names for the options that turn this off.
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
 
@@ -66,8 +66,8 @@ class Links:
     """Listens to SSDP on each link of this machine, and searches there.
 
     Call :meth:`start`, and in the end :meth:`close`. The list of links is read again every
-    :data:`.REFRESH_SECONDS`. On a new link, everything is searched for. ``policy`` says what a
-    search discloses of the control point.
+    :data:`.REFRESH_SECONDS`. On a new link it searches for all devices. ``policy`` gives the
+    headers of a search that name the control point.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class Links:
         return tuple(dict.fromkeys(name for name, _, _ in self._sockets))
 
     def start(self, host: str | None) -> None:
-        """Listen from the address ``host``, None for all links, search, and look for other links
-        from now on."""
+        """Listen and search, and read the list of links again from now on. ``host`` is the address
+        to do so from; None: all links."""
         self._host = host
         self._look_again()
 
@@ -141,7 +141,7 @@ class Links:
         self._next_look = self._runtime.call_later(REFRESH_SECONDS, self._look_again)
 
     def look(self) -> None:
-        """Listen on the links that have come, and no longer on those that have gone."""
+        """Read the list of links. Listen on the new ones, and no longer on those that are gone."""
         try:
             wanted = self.wanted(self._interfaces.refresh())
         except OSError as error:
@@ -206,7 +206,7 @@ class Links:
             link = _link_of(address)
             sockets = self._sockets.get(link)
             if sockets is not None and sockets.address.endpoint == address.endpoint:
-                links[link] = address  # it stays, although it need not be the first one
+                links[link] = address  # keep it, although another one may come first now
             elif len(links) < self._limits.discovery_links:
                 links.setdefault(link, address)
         return links
@@ -239,7 +239,7 @@ def ssdp_socket(address: LocalAddress, *, listening: bool) -> socket.socket:
             sock.bind(socket_address(address.endpoint))
             return sock
         group = _GROUPS[address.network.version]
-        # Both: BSDs share a multicast port by the second, Linux by either.
+        # Both options: BSD shares a multicast port by the second, Linux by either.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "SO_REUSEPORT"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -1,4 +1,4 @@
-"""The TCP listener of either role: takes requests, writes responses."""
+"""The TCP listener of either side: reads requests, writes responses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from propchange.driver.server_connection import ServerConnection
 
 
 class Listener(ConnectionTable):
-    """A TCP server that hands each request to ``respond`` and writes what it returns.
+    """A TCP server that calls ``respond`` with each request and writes the answer.
 
     The arguments are those of :class:`.ConnectionTable`. For a response with a ``receipt``,
-    ``sent`` is called when all its bytes have left this process, and, when the connection ends
-    after it, the FIN too (UDA 2.0 §4.1.1); or ``lost``, when the connection broke first.
+    ``sent`` is called when all its bytes have left this process, and, if the connection ends
+    after it, the FIN too (UDA 2.0 §4.1.1). ``lost`` is called if the connection broke before.
 
     Call :meth:`open`, and in the end :meth:`close`.
     """
@@ -23,22 +23,22 @@ class Listener(ConnectionTable):
     _listening: Listening | None = None
 
     def accept(self) -> ServerConnection:
-        """The connection of a peer that is being accepted."""
+        """Make the connection of a new peer."""
         return ServerConnection(self)
 
     async def open(self, host: str | None = None, ports: Sequence[int] = (0,)) -> None:
-        """Listen on the first free one of ``ports`` (0: any) of ``host``, an address, None being
-        all addresses of IPv4 and of IPv6, as far as there are any: the port is the same in both.
+        """Listen on the first free port of ``ports`` (0: any). ``host`` is an address; None: all
+        addresses of IPv4 and of IPv6, if this machine has both, with the same port.
 
-        Raises OSError when every port is taken or the address is not this machine's;
+        Raises OSError if every port is taken or the address is not this machine's;
         :func:`.cannot_listen` makes a sentence of it.
         """
         self._listening = await self.runtime.listen(self.accept, host=host, ports=ports)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Where it listens; ``0.0.0.0`` and ``::`` stand for all addresses of their family.
-        Nothing before :meth:`open`."""
+        """Its addresses and ports; ``0.0.0.0`` and ``::`` stand for all addresses of their family.
+        Empty before :meth:`open`."""
         return () if self._listening is None else self._listening.endpoints
 
     @property
