@@ -175,7 +175,7 @@ class Limits:
     unnoticed. ``inf``: always renew."""
 
     early_messages: int = 8
-    """Event messages held for one subscription until its SUBSCRIBE is answered."""
+    """Event messages that wait for one subscription until its SUBSCRIBE is answered."""
 
     waiting_events: int = 256
     """Events and status changes that wait for the application, per subscription. Later events are

@@ -5,13 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 from propchange.core.wire.messages import Endpoint, parse_address
@@ -81,7 +75,7 @@ _CONTAINER_POOLS = (
 )
 
 _CONTAINER_PREFIXES = (16, 20, 32)
-"""Those of the networks that Docker makes without being told how, and of a Kubernetes pod. Hardly
+"""The prefix lengths of the networks that Docker makes by default, and of a Kubernetes pod. Hardly
 a home network has one of them."""
 
 

@@ -1,6 +1,6 @@
 """The deviations of peers that the code asks about, and which of them are accepted.
 
-A deviation is *survived* in any case: the peer gets the documented status and nobody else is
+A deviation is *survived* in any case: the peer gets the documented status and no other peer is
 harmed. It is *accepted* when the message is used as if it were right. The judges ask
 :func:`accepts` by role and name, so changing a row here changes what happens.
 

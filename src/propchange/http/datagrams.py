@@ -29,7 +29,7 @@ def parse_datagram(
     Without CONTENT-LENGTH the body is the rest of the datagram; with it, bytes behind the body are
     dropped. Raises RemoteProtocolError for a malformed datagram, for one that was cut short, and
     beyond ``limits.received_datagram_bytes``, ``header_bytes``, ``header_count`` and
-    ``body_bytes``. Raises nothing else, whatever the bytes are.
+    ``body_bytes``. Raises nothing else for any bytes.
     """
     if len(data) > limits.received_datagram_bytes:
         raise _refusal(f"longer than {limits.received_datagram_bytes} bytes")

@@ -2,7 +2,7 @@
 
 The publisher may send to thousands of subscriptions over a few hundred connections. This module
 decides which subscription is next. Two things must hold: a change costs the same for one and for
-thousands of subscriptions, and a subscriber that does not answer delays nobody else.
+thousands of subscriptions, and a subscriber that does not answer delays no other.
 
 **Who is ready.** A subscription that was sent everything is *quiet*, and stands in ``quiet`` of its
 service. A change puts the service into the queue, once, and not each of its subscriptions. A

@@ -54,7 +54,7 @@ INITIAL_EVENT_DELAY = 0.02
 Subscribers know their SID only some time after the answer has arrived; GUPnP drops an event that
 comes within 5 ms (SUB-55)."""
 
-# Seconds that a DLNA device grants, whatever the subscriber asks for (DLNA 7.2.22.1).
+# Seconds that a DLNA device grants, not the ones that a subscriber asks for (DLNA 7.2.22.1).
 _DLNA_DURATION = 300
 
 

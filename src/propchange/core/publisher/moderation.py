@@ -45,9 +45,7 @@ class Moderation:
     __slots__ = ("_apart", "_delta", "_evented_at", "_interval", "_known", "_text", "due")
 
     def __init__(
-        self,
-        minimum_interval: float | None,
-        minimum_delta: Decimal | float | str | None,
+        self, minimum_interval: float | None, minimum_delta: Decimal | float | str | None
     ) -> None:
         self._interval = minimum_interval
         self._delta = None if minimum_delta is None else Decimal(str(minimum_delta))

@@ -44,12 +44,7 @@ from propchange.core.publisher.outcomes import (
     Subscribed,
     Unsubscribed,
 )
-from propchange.core.publisher.records import (
-    EventedVariable,
-    PublishedService,
-    Route,
-    Subscription,
-)
+from propchange.core.publisher.records import EventedVariable, PublishedService, Route, Subscription
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.messages import (
     WAITING,
@@ -166,7 +161,7 @@ class PublisherProtocol:
                 if service.texts[name] == text:
                     continue
             elif moderation is not None and moderation.due is not None:
-                # The held change was sent to nobody, so it must not be lost.
+                # No subscriber was sent the change that waits, so it must not be lost.
                 text = merge(service.texts[name], text)
                 check_carried(text, name)
             service.texts[name] = text
@@ -250,19 +245,14 @@ class PublisherProtocol:
             return self._refuse(request, refusal)
         sid = self._new_sid()
         wanted = self._accept_statevar(service, verdict.statevar)
-        subscription = Subscription(
-            sid,
-            service,
-            tuple(
-                Route(
-                    DeliveryAddress(sid, url, verdict.local, self._policy.uda),
-                    self._queue.use(url.endpoint),
-                )
-                for url in verdict.urls
-            ),
-            peer=verdict.peer,
-            wanted=wanted,
+        routes = tuple(
+            Route(
+                DeliveryAddress(sid, url, verdict.local, self._policy.uda),
+                self._queue.use(url.endpoint),
+            )
+            for url in verdict.urls
         )
+        subscription = Subscription(sid, service, routes, peer=verdict.peer, wanted=wanted)
         self._subscriptions[sid] = subscription
         service.subscriptions[sid] = subscription
         self._per_address[address] += 1
@@ -270,13 +260,8 @@ class PublisherProtocol:
         self._outcomes.log(
             Subscribed(sid, service.path, subscription.callbacks, verdict.peer, verdict.duration)
         )
-        response = subscribe_response(
-            sid,
-            verdict.duration,
-            self._policy,
-            request,
-            accepted_statevar=verdict.statevar if wanted is not None else None,
-        )
+        accepted = None if wanted is None else verdict.statevar
+        response = subscribe_response(sid, verdict.duration, self._policy, request, accepted)
         response.receipt = subscription
         return response
 
@@ -284,8 +269,8 @@ class PublisherProtocol:
         self, service: PublishedService, statevar: tuple[str, ...] | None
     ) -> frozenset[str] | None:
         """The variables to send: those of STATEVAR if the service has all of them, else None for
-        every variable. Only UDA 2.0 has STATEVAR (SUB-51, SUB-52, AMB-4)."""
-        if self._policy.uda != "2.0" or not statevar:
+        every variable (SUB-51, SUB-52, AMB-4)."""
+        if statevar is None:
             return None
         wanted = frozenset(statevar)
         return wanted if wanted <= service.texts.keys() else None

@@ -104,8 +104,8 @@ PUBLISHER: TransitionTable[PublisherState, PublisherInput] = TransitionTable(
         (_P.SENDING, _PI.RENEWED): _P.SENDING,
         (_P.SENDING, _PI.CANCELLED): _P.ENDED,
         (_P.SENDING, _PI.EXPIRED): _P.ENDED,
-        # Cancelled before the initial event, which is still sent once, whatever the answer to it
-        # is (AMB-14).
+        # Cancelled before the initial event, which is still sent once. Any answer to it ends
+        # the subscription (AMB-14).
         (_P.ANSWERING_CANCELLED, _PI.ANSWERED): _P.OWED_CANCELLED,
         (_P.ANSWERING_CANCELLED, _PI.ANSWER_LOST): _P.ENDED,
         (_P.ANSWERING_CANCELLED, _PI.EXPIRED): _P.ENDED,
@@ -114,5 +114,5 @@ PUBLISHER: TransitionTable[PublisherState, PublisherInput] = TransitionTable(
         (_P.INITIAL_CANCELLED, _PI.SETTLED): _P.ENDED,
         (_P.INITIAL_CANCELLED, _PI.DISOWNED): _P.ENDED,
         (_P.INITIAL_CANCELLED, _PI.EXPIRED): _P.ENDED,
-    },
+    }
 )

@@ -11,13 +11,7 @@ from functools import lru_cache
 from typing import ClassVar, NamedTuple, Protocol
 
 from propchange.core.wire.headers import parse_host
-from propchange.core.wire.messages import (
-    Endpoint,
-    HeaderPairs,
-    Request,
-    Response,
-    canonical_host,
-)
+from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response, canonical_host
 
 UDA_VERSIONS = ("1.0", "1.1", "2.0")
 """The versions of the UPnP Device Architecture that a policy can follow."""
