@@ -82,37 +82,29 @@ PUBLISHER: TransitionTable[PublisherState, PublisherInput] = TransitionTable(
     {
         (_P.ANSWERING, _PI.ANSWERED): _P.OWED,
         (_P.ANSWERING, _PI.ANSWER_LOST): _P.ENDED,
-        # The subscriber may have the answer before this side knows that it has left.
-        (_P.ANSWERING, _PI.RENEWED): _P.ANSWERING,
         (_P.ANSWERING, _PI.CANCELLED): _P.ANSWERING_CANCELLED,
-        (_P.ANSWERING, _PI.EXPIRED): _P.ENDED,
         (_P.OWED, _PI.TAKEN): _P.INITIAL,
-        (_P.OWED, _PI.RENEWED): _P.OWED,
         (_P.OWED, _PI.CANCELLED): _P.OWED_CANCELLED,
-        (_P.OWED, _PI.EXPIRED): _P.ENDED,
         (_P.INITIAL, _PI.SETTLED): _P.QUIET,
         (_P.INITIAL, _PI.DISOWNED): _P.ENDED,
-        (_P.INITIAL, _PI.RENEWED): _P.INITIAL,
         (_P.INITIAL, _PI.CANCELLED): _P.INITIAL_CANCELLED,
-        (_P.INITIAL, _PI.EXPIRED): _P.ENDED,
         (_P.QUIET, _PI.TAKEN): _P.SENDING,
-        (_P.QUIET, _PI.RENEWED): _P.QUIET,
         (_P.QUIET, _PI.CANCELLED): _P.ENDED,
-        (_P.QUIET, _PI.EXPIRED): _P.ENDED,
         (_P.SENDING, _PI.SETTLED): _P.QUIET,
         (_P.SENDING, _PI.DISOWNED): _P.ENDED,
-        (_P.SENDING, _PI.RENEWED): _P.SENDING,
         (_P.SENDING, _PI.CANCELLED): _P.ENDED,
-        (_P.SENDING, _PI.EXPIRED): _P.ENDED,
         # Cancelled before the initial event, which is still sent once. Any answer to it ends
         # the subscription (AMB-14).
         (_P.ANSWERING_CANCELLED, _PI.ANSWERED): _P.OWED_CANCELLED,
         (_P.ANSWERING_CANCELLED, _PI.ANSWER_LOST): _P.ENDED,
-        (_P.ANSWERING_CANCELLED, _PI.EXPIRED): _P.ENDED,
         (_P.OWED_CANCELLED, _PI.TAKEN): _P.INITIAL_CANCELLED,
-        (_P.OWED_CANCELLED, _PI.EXPIRED): _P.ENDED,
         (_P.INITIAL_CANCELLED, _PI.SETTLED): _P.ENDED,
         (_P.INITIAL_CANCELLED, _PI.DISOWNED): _P.ENDED,
-        (_P.INITIAL_CANCELLED, _PI.EXPIRED): _P.ENDED,
+        # ANSWERING too: the subscriber may have the answer before this side knows that it has left.
+        **{
+            (state, _PI.RENEWED): state
+            for state in (_P.ANSWERING, _P.OWED, _P.INITIAL, _P.QUIET, _P.SENDING)
+        },
+        **{(state, _PI.EXPIRED): _P.ENDED for state in _P if state is not _P.ENDED},
     }
 )
