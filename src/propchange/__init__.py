@@ -10,7 +10,7 @@ from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
-from propchange.driver.sightings import SightingKind
+from propchange.driver.discovery import SightingKind
 from propchange.errors import (
     ConnectionFailed,
     DeliveryError,

@@ -19,7 +19,7 @@ from propchange.asyncio.remote import Sighting
 from propchange.cli.discover import _nothing
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.terminal import TerminalLines
-from propchange.driver.sightings import SightingKind
+from propchange.driver.discovery import SightingKind
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from tests.asyncio.announcing import Announcer
 

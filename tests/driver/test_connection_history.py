@@ -9,7 +9,7 @@ from typing import Any
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Response
-from propchange.driver.listener import Listener
+from propchange.driver.server_connection import Listener
 
 
 async def listening(driven: Any, callers: ConnectionHistory) -> Listener:

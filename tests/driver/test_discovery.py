@@ -17,10 +17,9 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.driver.discovery import Discovery
+from propchange.driver.discovery import Discovery, SeenDevice, SightingKind, Sightings
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice
-from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 from propchange.upnp.description import DeviceDescription
 from tests.asyncio.announcing import Announcer

@@ -16,7 +16,7 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.driver import listener
+from propchange.driver import server_connection
 from propchange.driver.machine import Interfaces
 from propchange.driver.runtime import sleep
 from tests.wire import Until
@@ -34,7 +34,7 @@ def named(request: Request) -> Response:
     return Response(200, (), request.target.encode())
 
 
-class Listener(listener.Listener):
+class Listener(server_connection.Listener):
     """A listener that a test opens and closes, whatever its runtime."""
 
     driven: Any
@@ -479,7 +479,7 @@ def test_the_runtime_is_asked_to_tell_when_what_a_receipt_is_for_has_left(
     memory: Any, transport: Any
 ) -> None:
     answers = [OK, Response(200, (), b"r"), Response(200, (), b"r", receipt="r")]
-    table = listener.Listener(memory, lambda request: answers.pop(0))
+    table = server_connection.Listener(memory, lambda request: answers.pop(0))
     peer = transport(table.accept()).make()
     for _ in range(2):
         peer.connection.data_received(notify(1))
@@ -494,7 +494,7 @@ def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(
     memory: Any, transport: Any
 ) -> None:
     told: list[tuple[str, object]] = []
-    table = listener.Listener(
+    table = server_connection.Listener(
         memory,
         lambda request: Response(200, receipt="r"),
         sent=lambda response: told.append(("sent", response.receipt)),
@@ -510,7 +510,7 @@ def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(
 async def test_a_connection_that_was_accepted_too_late_is_refused(
     memory: Any, transport: Any
 ) -> None:
-    table = listener.Listener(memory, named)
+    table = server_connection.Listener(memory, named)
     await table.close()
     peer = transport(table.accept()).make()
     assert peer.calls == ["close"]
@@ -521,7 +521,7 @@ async def test_a_connection_that_was_accepted_too_late_is_refused(
 def test_the_stream_ends_at_the_next_turn_once_the_last_answer_has_left(
     memory: Any, transport: Any
 ) -> None:
-    table = listener.Listener(memory, named)
+    table = server_connection.Listener(memory, named)
     peer = transport(table.accept()).make()
     peer.unwritten = 1
     peer.connection.data_received(notify(1, version="1.0"))
@@ -536,7 +536,7 @@ def test_the_stream_ends_at_the_next_turn_once_the_last_answer_has_left(
 def test_a_table_without_connections_leaves_nothing_with_the_runtime(
     memory: Any, transport: Any
 ) -> None:
-    table = listener.Listener(memory, named)
+    table = server_connection.Listener(memory, named)
     peers = [transport(table.accept()).make() for _ in range(2)]
     for number, peer in enumerate(peers):
         assert memory.armed == 1
@@ -950,7 +950,7 @@ def test_answers_keep_their_order_whoever_writes_them(memory: Any, transport: An
         made.append(Elsewhere(request, at_once=request.target == "/n1"))
         return made[-1]
 
-    table = listener.Listener(memory, respond)
+    table = server_connection.Listener(memory, respond)
     peer = transport(table.accept()).make()
     peer.connection.data_received(b"".join(notify(seq) for seq in range(4)))
     assert peer.data == OK_BYTES + b"/n1"
@@ -969,7 +969,7 @@ def test_who_writes_an_answer_is_paused_and_hears_of_the_end(memory: Any, transp
         made.append(Elsewhere(request))
         return made[-1]
 
-    table = listener.Listener(memory, respond)
+    table = server_connection.Listener(memory, respond)
     peer = transport(table.accept()).make()
     peer.connection.data_received(notify(1))
     assert "pause_reading" not in peer.calls  # or nobody would see the peer's end
@@ -993,7 +993,7 @@ def test_an_answer_written_elsewhere_has_left_when_nothing_is_unwritten(
         made.append(Elsewhere(request))
         return made[-1]
 
-    table = listener.Listener(memory, respond)
+    table = server_connection.Listener(memory, respond)
     peer = transport(table.accept()).make()
     left: list[bool] = []
     peer.connection.data_received(notify(1))
@@ -1019,7 +1019,7 @@ def test_a_peer_is_waited_for_while_it_reads_what_somebody_else_wrote(
         made.append(Elsewhere(request))
         return made[-1] if elsewhere else Response(200, (), b"x" * 10, close=True)
 
-    table = listener.Listener(memory, respond)
+    table = server_connection.Listener(memory, respond)
     peer = transport(table.accept()).make()
     peer.unwritten = 9
     peer.connection.data_received(notify(1))
@@ -1042,7 +1042,7 @@ def test_a_connection_whose_answer_cannot_be_begun_is_ended(
         def begin(self, connection: Any) -> None:
             raise ValueError("on purpose")
 
-    table = listener.Listener(memory, Broken)
+    table = server_connection.Listener(memory, Broken)
     peer = transport(table.accept()).make()
     peer.connection.data_received(notify(1))
     assert peer.closing

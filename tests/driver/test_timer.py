@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.driver.timer import Timer, expired, first_deadline
+from propchange.driver.runtime import Timer, expired, first_deadline
 
 
 class Handle:

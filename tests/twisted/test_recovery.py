@@ -22,7 +22,7 @@ from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.driver.machine import Interfaces
 from propchange.driver.requests import Requests, failure_of
-from propchange.driver.timer import Timer
+from propchange.driver.runtime import Timer
 from propchange.errors import ConnectionFailed, PropchangeError, RemoteProtocolError, TimedOut
 from propchange.twisted import ControlPoint
 from propchange.twisted.runtime import TwistedRuntime

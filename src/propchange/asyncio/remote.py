@@ -8,8 +8,8 @@ from typing import Any
 from propchange.asyncio.subscription import Subscription
 from propchange.core.subscriber.events import Convert
 from propchange.core.values.state_variables import StateVariable
+from propchange.driver.discovery import SeenDevice
 from propchange.driver.remote import DescribedDevice, DescribedService
-from propchange.driver.sightings import SeenDevice
 from propchange.upnp.description import DeviceDescription
 
 

@@ -14,9 +14,8 @@ from typing import Any, TypeVar, cast
 from propchange.core.local_addresses import address_of
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
-from propchange.driver.runtime import Connection, Datagrams, Transport
+from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
 from propchange.driver.sockets import bind, endpoint_of, scoped_host, socket_address
-from propchange.driver.timer import Armed
 
 T = TypeVar("T")
 

@@ -17,8 +17,15 @@ from typing import Protocol
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import HeaderPairs, Request, Response
-from propchange.driver.runtime import Future, Runtime, Tasks, Transport
-from propchange.driver.timer import Timer, expired, first_deadline
+from propchange.driver.runtime import (
+    Future,
+    Runtime,
+    Tasks,
+    Timer,
+    Transport,
+    expired,
+    first_deadline,
+)
 from propchange.http import encode_response
 
 

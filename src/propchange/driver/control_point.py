@@ -48,17 +48,15 @@ from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionVi
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.diagnosing import Diagnoses
-from propchange.driver.discovery import Discovery
+from propchange.driver.discovery import Discovery, SeenDevice, Sightings
 from propchange.driver.links import EVERYTHING
-from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, report
 from propchange.driver.requests import Requests, failure_of
-from propchange.driver.runtime import Future, Runtime, Tasks, settle
-from propchange.driver.sightings import SeenDevice, Sightings
+from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
+from propchange.driver.server_connection import Listener
 from propchange.driver.sockets import cannot_listen
-from propchange.driver.timer import Timer
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,

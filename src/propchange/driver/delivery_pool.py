@@ -41,8 +41,15 @@ from propchange.core.wire.messages import (
     Endpoint,
     Response,
 )
-from propchange.driver.runtime import Future, Runtime, Transport
-from propchange.driver.timer import Armed, Timer, expired, first_deadline
+from propchange.driver.runtime import (
+    Armed,
+    Future,
+    Runtime,
+    Timer,
+    Transport,
+    expired,
+    first_deadline,
+)
 from propchange.http import ResponseParser, encode_delivery
 
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]

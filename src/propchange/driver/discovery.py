@@ -10,12 +10,13 @@ receives SSDP itself (:meth:`Discovery.receive`). :class:`.Presence` decides wha
 from __future__ import annotations
 
 import contextlib
+import enum
 import logging
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from propchange.core.discovery.advertised import (
     AdvertisedDevice,
@@ -29,7 +30,7 @@ from propchange.core.discovery.advertised import (
     PresenceOutcome,
     SearchWanted,
 )
-from propchange.core.discovery.advertisement import Advertisement
+from propchange.core.discovery.advertisement import Advertisement, type_fits
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import OnLink
@@ -41,9 +42,7 @@ from propchange.driver.links import EVERYTHING, Links
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings
-from propchange.driver.runtime import Runtime, Signal, Tasks
-from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
-from propchange.driver.timer import Timer
+from propchange.driver.runtime import Runtime, Signal, Tasks, Timer
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -54,7 +53,113 @@ from propchange.errors import (
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.ssdp import read_message
 
+
+class SightingKind(enum.Enum):
+    """The kind of a sighting."""
+
+    APPEARED = "appeared"
+    CHANGED = "changed"
+    """It announces other types, another location, or another BOOTID than before."""
+    GONE = "gone"
+    """It has said goodbye, or its announcements have expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDevice:
+    """A device as it announces itself, at one moment.
+
+    ``types`` are its device and service types as far as it has announced them, ``description_url``
+    is the URL of its description, ``locations`` are all such URLs, those on other interfaces and
+    in the other address family too. Of a device that has gone they are the last that were known.
+    ``is_root``: it is a root device, and not embedded in another one.
+    """
+
+    kind: SightingKind
+    udn: str
+    types: tuple[str, ...]
+    locations: tuple[str, ...]
+    is_root: bool
+    server: str | None
+    _driver: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def _of(cls, driver: object, kind: SightingKind, device: AdvertisedDevice) -> Self:
+        types = tuple(device.types)
+        return cls(kind, device.udn, types, device.locations, device.is_root, device.server, driver)
+
+    @property
+    def description_url(self) -> str:
+        """The first of ``locations``; empty without one."""
+        return next(iter(self.locations), "")
+
+
 S = TypeVar("S", bound=SeenDevice)
+
+
+class Sightings(AsyncIterator[S], Generic[S]):
+    """An endless stream of sightings, for ``async for``. It ends when the control point closes.
+
+    Made by ``ControlPoint.devices``. One coroutine at a time may iterate. Of each device, only the
+    latest sighting that was not taken is kept, so the memory is bounded by the number of devices.
+
+    ``make`` makes the sighting of a device. ``wanted`` is a device or service type; None: root
+    devices of all types.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        make: Callable[[SightingKind, AdvertisedDevice], S],
+        wanted: str | None,
+    ) -> None:
+        self._make = make
+        self._wanted = wanted
+        self._known: dict[str, S] = {}
+        self._untaken: dict[str, S] = {}
+        self._more = Signal(runtime)
+        self._closed = False
+
+    def see(self, device: AdvertisedDevice) -> None:
+        """For discovery: ``device`` has appeared or changed."""
+        known = device.key in self._known
+        if not known and not self._fits(device):
+            return
+        # After an untaken GONE the device has CHANGED for the program.
+        untaken = self._untaken.pop(device.key, None)
+        appears = not known if untaken is None else untaken.kind is SightingKind.APPEARED
+        sighting = self._make(SightingKind.APPEARED if appears else SightingKind.CHANGED, device)
+        self._known[device.key] = self._untaken[device.key] = sighting
+        self._more.set()
+
+    def lose(self, device: AdvertisedDevice) -> None:
+        """For discovery: ``device`` has gone."""
+        known = self._known.pop(device.key, None)
+        if known is None:
+            return
+        untaken = self._untaken.pop(device.key, None)
+        if untaken is None or untaken.kind is not SightingKind.APPEARED:
+            self._untaken[device.key] = replace(known, kind=SightingKind.GONE)
+            self._more.set()
+
+    def close(self) -> None:
+        """For discovery: end the stream."""
+        self._closed = True
+        self._more.set()
+
+    def _fits(self, device: AdvertisedDevice) -> bool:
+        if self._wanted is None:
+            return device.is_root
+        return any(type_fits(announced, self._wanted) for announced in device.types)
+
+    async def __anext__(self) -> S:
+        while not self._untaken:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._more.awaited:
+                raise RuntimeError("another coroutine iterates these sightings already")
+            await self._more.wait()
+        return self._untaken.pop(next(iter(self._untaken)))
+
 
 _DOUBTFUL_SOURCES = 16
 """Hosts whose ignored advertisements are logged for each host."""

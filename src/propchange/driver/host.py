@@ -36,11 +36,10 @@ from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.driver.delivery_pool import DeliveryPool
-from propchange.driver.listener import Listener
 from propchange.driver.reporting import Warnings, report
-from propchange.driver.runtime import Future, Runtime
+from propchange.driver.runtime import Future, Runtime, Timer
+from propchange.driver.server_connection import Listener
 from propchange.driver.sockets import cannot_listen
-from propchange.driver.timer import Timer
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import HostedDocuments

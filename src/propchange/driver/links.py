@@ -23,9 +23,8 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import REFRESH_SECONDS, Interfaces
 from propchange.driver.reporting import Warnings
-from propchange.driver.runtime import Datagrams, Runtime
+from propchange.driver.runtime import Armed, Datagrams, Runtime
 from propchange.driver.sockets import scoped_host, socket_address
-from propchange.driver.timer import Armed
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
 

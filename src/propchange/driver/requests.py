@@ -22,9 +22,8 @@ from propchange.core.subscriber.requests import (
     redirect_url,
 )
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
-from propchange.core.wire.urls import endpoint_of, scoped
-from propchange.driver.runtime import Future, Runtime, Signal, Transport, settle
-from propchange.driver.timer import Armed
+from propchange.core.wire.urls import endpoint_of_url, scoped
+from propchange.driver.runtime import Armed, Future, Runtime, Signal, Transport, settle
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -40,7 +39,7 @@ DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 def locate(url: str) -> Endpoint:
     """The endpoint that ``url`` names. Raises ValueError if it is not an http URL."""
-    return endpoint_of(url, socket.if_nametoindex)
+    return endpoint_of_url(url, socket.if_nametoindex)
 
 
 class Answer(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from propchange.driver.sightings import SightingKind
+from propchange.driver.discovery import SightingKind
 from propchange.twisted.control_point import ControlPoint
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.service import Service

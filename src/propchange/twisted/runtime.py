@@ -19,9 +19,8 @@ from zope.interface import implementer  # type: ignore[import-untyped] # it has 
 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
-from propchange.driver.runtime import Connection, Datagrams, Transport
+from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
 from propchange.driver.sockets import bind, endpoint_of, scoped_host
-from propchange.driver.timer import Armed
 
 T = TypeVar("T")
 

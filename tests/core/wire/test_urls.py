@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from propchange.core.wire.messages import Endpoint
-from propchange.core.wire.urls import endpoint_of, scoped
+from propchange.core.wire.urls import endpoint_of_url, scoped
 
 
 def scope_of(interface: str) -> int:
@@ -30,7 +30,7 @@ def scope_of(interface: str) -> int:
     ],
 )
 def test_a_url_names_an_endpoint(url: str, endpoint: Endpoint) -> None:
-    assert endpoint_of(url, scope_of) == endpoint
+    assert endpoint_of_url(url, scope_of) == endpoint
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_url_names_an_endpoint(url: str, endpoint: Endpoint) -> None:
 )
 def test_what_is_no_usable_url_is_told(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|port|interface|address"):
-        endpoint_of(url, scope_of)
+        endpoint_of_url(url, scope_of)
 
 
 def test_a_link_local_host_is_on_the_link_that_is_known() -> None:

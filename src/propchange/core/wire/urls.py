@@ -15,7 +15,7 @@ _URL = re.compile(
 )
 
 
-def endpoint_of(url: str, scope_of: Callable[[str], int]) -> Endpoint:
+def endpoint_of_url(url: str, scope_of: Callable[[str], int]) -> Endpoint:
     """The host and port of ``url``. The host is a name in lower case, or an IP literal without
     brackets and zone. ``scope_of`` returns the scope id of an interface by its name; it raises
     OSError for an unknown one.
