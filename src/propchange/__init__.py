@@ -1,4 +1,4 @@
-"""UPnP eventing (GENA) for Python: publish state variables, subscribe to them, never be deaf."""
+"""UPnP eventing (GENA) for Python: devices publish state variables, control points subscribe."""
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host

@@ -1,1 +1,1 @@
-"""The asyncio runtime: sockets and time around the protocols of the core."""
+"""The runtime on asyncio, and the objects of programs."""

@@ -1,4 +1,4 @@
-"""A control point, as a program on asyncio holds it."""
+"""The control point of a program on asyncio."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from propchange.driver.sockets import ports_of
 
 
 class ControlPoint(ControlPointView[Sighting]):
-    """Subscribes to services and hears their events: ``async with ControlPoint() as point``.
+    """Subscribes to services and receives their events: ``async with ControlPoint() as point``.
 
     One listener receives the events of all subscriptions. ``interface`` is the name of a network
     interface, or an IP address of this machine: the control point listens there and subscribes
-    from there. None: everywhere. ``port`` is the port to listen on, 0 for any free one, or several
+    from there. None: on all. ``port`` is the port to listen on, 0 for any free one, or several
     ports such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
     has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
     CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
@@ -30,15 +30,15 @@ class ControlPoint(ControlPointView[Sighting]):
     point for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each
     outcome.
 
-    ``discovery`` listens to what devices announce (SSDP): :meth:`devices` and ``device(udn=…)``
-    need it, and with it subscriptions hear of devices that leave, restart and move. A LOCATION
-    counts if it is on the link it was heard on, or at the address it came from; with
-    ``off_link_locations`` any does. A program that hears and searches by itself gives what it
-    hears to :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with what is
-    to be searched for.
+    ``discovery`` listens to the announcements of devices (SSDP). :meth:`devices` and
+    ``device(udn=…)`` need it. With it, subscriptions react to devices that leave, restart and move.
+    A LOCATION is accepted if it is on the link of its announcement, or at the address that sent it;
+    with ``off_link_locations`` everywhere. A program that receives SSDP itself passes it to
+    :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with each search
+    target.
 
-    Raises ValueError for an argument that is out of range. Entering raises ConnectionFailed when
-    the control point cannot listen on the port or the interface.
+    Raises ValueError for an argument that is out of range. Entering raises ConnectionFailed if the
+    control point cannot listen on the port or the interface.
     """
 
     _sighting_type = Sighting
@@ -106,18 +106,18 @@ class ControlPoint(ControlPointView[Sighting]):
         description_url: str | None = None,
         *,
         udn: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - it goes into the error with what was heard
+        timeout: float | None = None,  # noqa: ASYNC109 - the error names it and its reason
     ) -> RemoteDevice:
         """Read a device description: the one at ``description_url``, or, with discovery, that of
-        the device with ``udn`` ("uuid:…"). That device is searched for, for ``timeout`` seconds,
-        ``limits.find_seconds`` if None. For an embedded device this gives its root device.
+        the device with ``udn`` ("uuid:…"). The device is searched for during ``timeout`` seconds,
+        ``limits.find_seconds`` if None. For an embedded device this returns its root device.
 
         With discovery the device is followed to its new URL when it moves, as long as the program
         keeps the object.
 
-        Raises DescriptionError when the document is no description, ConnectionFailed or TimedOut
-        when it cannot be read, TimedOut when no device with the UDN is found, ValueError for a URL
-        that is not http:// and for something that is not a UDN."""
+        Raises DescriptionError if the document is not a description, ConnectionFailed or TimedOut
+        if it cannot be read, TimedOut if no device with the UDN is found, ValueError for a URL
+        that is not http:// and for a text that is not a UDN."""
         return await self._begun().device(RemoteDevice, description_url, udn, timeout)
 
     def subscribe_url(
@@ -135,9 +135,9 @@ class ControlPoint(ControlPointView[Sighting]):
         )
 
     async def fetch(self, url: str) -> tuple[bytes, str]:
-        """Read the document at ``url``. Returns it, and the URL that gave it after redirects.
+        """Read the document at ``url``. Returns it, and its URL after redirects.
 
-        Raises DescriptionError when the answer is not HTTP or has another status than 200,
+        Raises DescriptionError if the answer is not HTTP or has another status than 200,
         ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
         return await self._begun().documents.read(url)
 
@@ -158,9 +158,8 @@ class ControlPoint(ControlPointView[Sighting]):
         return self
 
     async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
-        # asyncio.run() ends the generators that are under way before it closes the loop. So a
-        # program that does without ``async with``, and raises, leaves no socket and no
-        # subscription behind.
+        # asyncio.run() closes the running generators before the loop. So a program that does not
+        # use ``async with``, and raises, leaves no socket and no subscription behind.
         try:
             yield
         finally:

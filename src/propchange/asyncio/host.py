@@ -1,4 +1,4 @@
-"""Hosting a device on asyncio: the objects that a program uses."""
+"""The hosted device of a program on asyncio."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def host(
 
     - ``interface``: the name of a network interface, or an IP address of this machine, to listen
       on. None: all. ``port``: the TCP port; 0 is any free one.
-    - ``udn``: replaces the device's own UDN. Without both, the UDN is derived from the machine, the
-      port, and the device's type and name.
+    - ``udn``: replaces the device's own UDN. Without either, the UDN is derived from the machine,
+      the port, and the device's type and name.
     - ``uda``: "1.0", "1.1" or "2.0".
     - ``callbacks``: the delivery URLs that may be called: "on-link", "same-host" or "any"
       (CallStranger; UDA 2.0 §4.1.1). ``lenient_callbacks`` ignores refused URLs if a CALLBACK has
@@ -79,7 +79,7 @@ def host(
 
 class HostedDevice:
     """A hosted device. Made by :func:`host`. An asynchronous context manager, which is entered
-    once. Its properties and methods need an entered one, else they raise RuntimeError."""
+    once. Before that, its properties and methods raise RuntimeError."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class HostedDevice:
         """Wait until one of the present subscribers has had its initial event. Raises RuntimeError
         if the device is closed before."""
         if not await self._opened().publication.subscribed():
-            raise RuntimeError("the device has left the network, and nobody had subscribed")
+            raise RuntimeError("the device has left the network before a control point subscribed")
 
     async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the API as decided
         """Wait until all events are delivered or given up. Returns True then, and False if

@@ -1,4 +1,4 @@
-"""A device somewhere on the network, as it announces itself and as its description tells it."""
+"""Devices on the network, by their announcements and by their descriptions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RemoteService(DescribedService):
         variables, empty for all: with ``uda="2.0"`` the device is asked to send those alone
         (STATEVAR). It does so only if it accepts all of them, see ``Subscription.accepted``.
 
-        Raises DescriptionError when the service has no eventing, or no usable event URL."""
+        Raises DescriptionError if the service has no eventing, or no usable event URL."""
         self._check_eventing()
         return Subscription(
             self._driver, self.event_url, self, wait=wait, duration=duration, variables=variables
@@ -60,26 +60,26 @@ class RemoteDevice(DescribedDevice[RemoteService]):
 class Sighting(SeenDevice):
     """A device as it announces itself, at one moment.
 
-    ``types`` are its device and service types as far as it has announced them, ``description_url``
-    is the URL of its description, ``locations`` are all such URLs, those on other interfaces and
-    in the other address family too. Of a device that has gone they are the last that were known.
-    ``is_root``: it is a root device, and not embedded in another one.
+    ``types`` are the device and service types that it has announced so far. ``description_url`` is
+    the URL of its description; ``locations`` are all such URLs, also those on other interfaces and
+    of the other IP version. If it has gone, they are the last known ones. ``is_root``: it is a root
+    device, not an embedded one.
     """
 
     __slots__ = ()
 
     async def device(self) -> RemoteDevice:
-        """The device, to subscribe to its services, and followed from now on: as
-        ``ControlPoint.device(udn=…)`` gives it, and with its errors."""
+        """The device, for subscribing to its services. It is followed from now on. The same as
+        ``ControlPoint.device(udn=…)``, with the same exceptions."""
         device: RemoteDevice = await self._driver.device(RemoteDevice, None, self.udn, None)
         return device
 
     async def description(self) -> DeviceDescription:
-        """Its description, read now: of an embedded device its own part of it. Raises
-        DescriptionError, ConnectionFailed or TimedOut when it cannot be had."""
+        """Its description, read now; for an embedded device, its part of the description. Raises
+        DescriptionError, ConnectionFailed or TimedOut if it cannot be read."""
         description: DeviceDescription = await self._driver.discovery.describe(self)
         return description
 
     async def friendly_name(self) -> str:
-        """Its name for people, which stands in its description. Raises as :meth:`description`."""
+        """Its name for people, from its description. Raises as :meth:`description`."""
         return (await self.description()).friendly_name

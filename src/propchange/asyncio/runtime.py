@@ -20,11 +20,11 @@ from propchange.driver.sockets import bind, endpoint_of, scoped_host, socket_add
 T = TypeVar("T")
 
 _TURNS_TO_CONNECT = 4
-"""Turns of the loop: the task that accepts, the connection, its refusal, its end."""
+"""Turns of the loop from accepting a socket: its task, its connection, a refusal, its end."""
 
 
 class AsyncioRuntime:
-    """A :class:`~propchange.driver.runtime.Runtime` on the running loop. To be made inside it."""
+    """A :class:`~propchange.driver.runtime.Runtime` on the running loop. Make it in the loop."""
 
     from_thread = "loop.call_soon_threadsafe"
 
@@ -77,8 +77,8 @@ class AsyncioRuntime:
     async def _connect_in_turn(
         self, make: Callable[[], Any], endpoint: Endpoint, source: Endpoint | None
     ) -> None:
-        """Connect to the first address of ``endpoint`` that accepts. The error of the last one is
-        raised: where there are several, asyncio's own has no errno."""
+        """Connect to the first address of ``endpoint`` that accepts. Raises the error of the last
+        address: asyncio's own error for several addresses has no errno."""
         local = None if source is None else (source.host, source.port)
         found = [endpoint]
         if address_of(endpoint.host) is None:
@@ -100,8 +100,8 @@ class AsyncioRuntime:
     async def _connect_within(
         self, make: Callable[[], Any], endpoint: Endpoint, source: Endpoint
     ) -> None:
-        """Connect on the link of ``endpoint``. uvloop loses the scope id of a local address, and of
-        one that a socket connects to; the system remembers it for a socket that was bound to it."""
+        """Connect on the link of ``endpoint``. uvloop loses the scope id of both addresses. So the
+        socket is bound here: the system then remembers the scope id."""
         with contextlib.ExitStack() as stack:
             sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             stack.callback(sock.close)
@@ -118,8 +118,8 @@ class AsyncioRuntime:
         sockets = bind(host, ports)
         endpoints = tuple(endpoint_of(bound.getsockname()) for bound in sockets)
         servers: list[asyncio.Server] = []
-        # To the stdlib's loop the backlog is also how often it accepts in a row, and without a
-        # free file descriptor how many failures it reports a second, each with a traceback.
+        # The stdlib's loop accepts ``backlog`` times in a row. Without a free file descriptor it
+        # logs that many failures a second, each with a traceback. The system gets its own backlog.
         try:
             for bound in sockets:
                 servers.append(
@@ -149,8 +149,8 @@ class AsyncioRuntime:
 
 
 def _os_error(error: BaseException) -> OSError:
-    """``error`` of an attempt to connect, as the driver wants it."""
-    if isinstance(error, UnicodeError):  # a name that cannot be one
+    """The OSError for ``error`` of an attempt to connect."""
+    if isinstance(error, UnicodeError):  # not a valid host name
         return socket.gaierror(socket.EAI_NONAME, str(error))
     return error if isinstance(error, OSError) else OSError(None, str(error))
 
@@ -164,7 +164,7 @@ class _Stream:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.gone = False
-        """Whether it was gone before it could be used."""
+        """Whether it ended before it could be used."""
         self.data_received: Callable[[bytes], None] = connection.data_received
         self.eof_received: Callable[[], bool] = connection.eof_received
         self.pause_writing = connection.pause_writing
@@ -175,7 +175,7 @@ class _Stream:
         stream = cast(asyncio.Transport, transport)
         local = stream.get_extra_info("sockname")
         peer = stream.get_extra_info("peername")
-        if not local or not peer:  # it has gone again already
+        if not local or not peer:  # it has ended already
             self.data_received = self.connection_lost = _ignore
             self.eof_received = bool
             self.gone = True
@@ -227,13 +227,13 @@ class _Listening:
         self.endpoints = endpoints
 
     async def close(self) -> None:
-        """Accept no more. asyncio's server breaks when it is closed between accepting and the
-        connection: AssertionError, and a socket that stays open. So what was accepted becomes a
-        connection first."""
+        """Accept no more. If asyncio's server is closed between accepting a socket and making its
+        connection, it raises AssertionError and the socket stays open. So each accepted socket
+        gets its connection first."""
         try:
             for server in self._servers:
                 for listening in server.sockets:
-                    with contextlib.suppress(NotImplementedError):  # Windows, which does better
+                    with contextlib.suppress(NotImplementedError):  # Windows: no such fault
                         self._loop.remove_reader(listening.fileno())
             for _ in range(_TURNS_TO_CONNECT):
                 await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A subscription as a program holds it."""
+"""The subscription of a program on asyncio."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Subscription(DrivenSubscription):
     Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``. Enter it once, with
     ``async with``: that subscribes. With ``wait`` entering returns once the subscription is
     granted, and raises SubscriptionRefused or ConnectionFailed if it is not. Without ``wait`` it
-    returns at once, and the subscription is tried until it is granted.
+    returns at once, and SUBSCRIBE is sent until it is granted.
 
     ``async for`` over it yields the events in order, and ends when the subscription is closed.
     :meth:`updates` yields the status changes too. One task at a time may iterate. Leaving the
-    context unsubscribes, which takes two seconds at most. The properties need an entered one, else
-    they raise RuntimeError.
+    context unsubscribes, which takes two seconds at most. Before it is entered, the properties
+    raise RuntimeError.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Subscription(DrivenSubscription):
 
     async def diagnose(self) -> Diagnosis:
         """Find out whether events arrive, and if not, why: a verdict, what to do, and the facts.
-        Connects to the device, and to the own listener at the address that the device was told.
-        Changes nothing. Takes ``Limits.diagnosis_seconds`` at most; ``Limits.diagnoses`` run at
+        Connects to the device, and to our own listener at the address in CALLBACK. Does not change
+        the subscription. Takes ``Limits.diagnosis_seconds`` at most; ``Limits.diagnoses`` run at
         the same time, others wait.
 
         Raises RuntimeError before the subscription is entered."""

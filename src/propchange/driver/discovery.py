@@ -68,10 +68,10 @@ class SightingKind(enum.Enum):
 class SeenDevice:
     """A device as it announces itself, at one moment.
 
-    ``types`` are its device and service types as far as it has announced them, ``description_url``
-    is the URL of its description, ``locations`` are all such URLs, those on other interfaces and
-    in the other address family too. Of a device that has gone they are the last that were known.
-    ``is_root``: it is a root device, and not embedded in another one.
+    ``types`` are the device and service types that it has announced so far. ``description_url`` is
+    the URL of its description; ``locations`` are all such URLs, also those on other interfaces and
+    of the other IP version. If it has gone, they are the last known ones. ``is_root``: it is a root
+    device, not an embedded one.
     """
 
     kind: SightingKind

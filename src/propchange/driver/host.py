@@ -1,19 +1,18 @@
-"""The device side on a runtime: a publisher's protocol, its deliveries, and a device that listens.
+"""The device side on a runtime: drives PublisherProtocol, sends its deliveries, and listens.
 
-How :class:`Publication` drives :class:`.PublisherProtocol`, for whoever changes it:
+How :class:`Publication` drives :class:`.PublisherProtocol`:
 
-* The protocol is told of everything with the time: an assignment to a state variable, a request, a
-  response that has left or was lost, the end of a delivery, a deadline. It answers requests at
-  once. What else follows waits in it, to be taken.
-* Taking is done once per turn of the loop (:meth:`Publication.pump`), however much has happened in
-  that turn: a hundred assignments wake the pump once. It takes outcomes first, because an attempt
-  that has timed out gives its connection back. Then it takes as many deliveries as connections are
-  free, and sets the one timer to the protocol's next deadline.
-* A delivery goes to the :class:`.DeliveryPool`, which may be shared with others. Its end comes
-  back by the pool's callback, and the next pump takes the next delivery.
-* Each service has a sink for its assignments, which refuses another thread than the loop's.
-* Whoever waits (``subscribed``, ``drained``) is asked after each pump whether the condition is
-  true.
+* Each input has the time: an assignment to a state variable, a request, a response that has left
+  or was lost, the end of a delivery, a deadline. Requests are answered at once. Outcomes and
+  deliveries wait in the protocol until they are taken.
+* :meth:`Publication.pump` takes them, once per turn of the loop: a hundred assignments in one turn
+  cause one call. It takes outcomes first, because an attempt that has timed out gives its
+  connection back. Then it takes as many deliveries as connections are free, and sets the one timer
+  to the protocol's next deadline.
+* The :class:`.DeliveryPool` sends the deliveries and may be shared. It calls back at the end of
+  each, and the next pump takes the next delivery.
+* Each service has a sink for its assignments. The sink raises in another thread than the loop's.
+* After each pump the conditions of ``subscribed`` and ``drained`` are checked.
 
 :class:`DeviceHost` adds what a device needs on the network: the listener, and the documents.
 """
@@ -46,7 +45,7 @@ from propchange.upnp.hosted_documents import HostedDocuments
 from propchange.upnp.service import Service
 
 Tap = Callable[[object], None]
-"""Called with each Request and Response as it passes, each Delivery, and each outcome."""
+"""Called with each Request, Response, Delivery and outcome."""
 
 
 def http_date() -> bytes:
@@ -58,8 +57,8 @@ class Publication:
     """Drives one :class:`.PublisherProtocol`: services publish through it to their subscribers.
 
     ``pool`` carries the deliveries, and may be shared. ``on_link`` gives the prefixes of the
-    interface that has an address. ``tap`` is called with each delivery and outcome. To be made
-    and used in the thread of the loop; in the end call :meth:`stop`, then :meth:`close`.
+    interface that has an address. ``tap`` is called with each delivery and outcome. Make and use
+    it in the thread of the loop. In the end call :meth:`stop`, then :meth:`close`.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Publication:
 
     def add(self, service: Service, path: str) -> None:
         """Publish what is assigned to ``service`` at the event URL ``path``, empty for a service
-        that has no evented variables. Raises RuntimeError when it is published already."""
+        that has no evented variables. Raises RuntimeError if it is published already."""
         if path:
             texts = service.initial_texts()
             self.protocol.add_service(
@@ -108,18 +107,18 @@ class Publication:
 
     def receive_request(self, request: Request) -> Response:
         """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
-        :meth:`response_sent` or :meth:`response_lost` once it has left or cannot."""
+        :meth:`response_sent` or :meth:`response_lost` when it has left or cannot leave."""
         response = self.protocol.receive_request(request, self.now())
         self.queue_pump()
         return response
 
     def response_sent(self, response: Response) -> None:
-        """The response has left: the initial event may go."""
+        """The response has left: the initial event may follow."""
         self.protocol.response_sent(response, self.now())
         self.queue_pump()
 
     def response_lost(self, response: Response) -> None:
-        """The connection broke before the response was out."""
+        """The connection broke before the response had left."""
         self.protocol.response_lost(response, self.now())
         self.queue_pump()
 
@@ -144,7 +143,7 @@ class Publication:
             self.runtime.call_soon(self.pump)
 
     def pump(self) -> None:
-        """Take what the protocol has to give."""
+        """Take the outcomes and deliveries of the protocol, and set the timer."""
         self._pump_queued = False
         if self._stopped:
             return
@@ -177,15 +176,15 @@ class Publication:
     # --- waiting ---
 
     async def subscribed(self) -> bool:
-        """Wait until a subscriber that is still there has had its initial event. False when
-        :meth:`stop` was called before."""
+        """Wait until a present subscriber has received its initial event. Returns False if
+        :meth:`stop` is called before."""
         return await self._until(
             lambda: any(subscription.heard for subscription in self.protocol.subscriptions)
         )
 
     async def drained(self) -> bool:
-        """Wait until every subscriber has been told everything, or cannot be told. False when
-        :meth:`stop` was called before."""
+        """Wait until every event is delivered or given up. Returns False if :meth:`stop` is called
+        before."""
         self.pump()
         return await self._until(lambda: self.protocol.settled)
 
@@ -220,13 +219,13 @@ class Publication:
                 future.set_result(None)
 
     async def close(self) -> None:
-        """After :meth:`stop`: give up what is under way, and wait until the connections that
-        carried this publication's deliveries are gone."""
+        """After :meth:`stop`: abort the deliveries, and wait until the connections that carried
+        them are gone."""
         await self._pool.give_up(self._delivery_ended)
 
 
 class _Sink:
-    """Where the changes of one service go (a :class:`.ServiceSink`)."""
+    """Takes the changes of one service (a :class:`.ServiceSink`)."""
 
     __slots__ = ("_path", "_publication", "_thread")
 
@@ -238,7 +237,7 @@ class _Sink:
     def check_caller(self) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError(
-                "a service is assigned to in the thread of its loop; from another thread use "
+                "assign to a service in the thread of its loop; from another thread use "
                 f"{self._publication.runtime.from_thread}(setattr, service, name, value)"
             )
 
@@ -301,13 +300,13 @@ class DeviceHost:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Where it listens; ``0.0.0.0`` and ``::`` stand for all addresses of their family."""
+        """Its addresses and ports; ``0.0.0.0`` and ``::`` mean all addresses of their family."""
         return self._listener.endpoints
 
     async def open(self, host: str | None, ports: Sequence[int]) -> None:
-        """Publish the services, and listen on the first free one of ``ports`` (0: any) of
-        ``host``, an address, None being all. Raises ConnectionFailed when the port or the address
-        is not to be had, RuntimeError when a service is published already."""
+        """Publish the services, and listen on the first free port of ``ports`` (0: any). ``host``
+        is an address; None: all. Raises ConnectionFailed if it cannot listen, RuntimeError if a
+        service is published already."""
         try:
             for placed in self._placed.all_services():
                 path = f"/{placed.event_path}" if placed.event_path else ""
@@ -320,8 +319,8 @@ class DeviceHost:
             raise
 
     async def close(self) -> None:
-        """Leave the network. Events that have not been delivered are not: see
-        :meth:`Publication.drained`. Safe to call again."""
+        """Leave the network. Undelivered events are dropped: await :meth:`Publication.drained`
+        before. Safe to call again."""
         self.publication.stop()
         await self._pool.close()
         await self._listener.close()

@@ -1,5 +1,5 @@
-"""This machine: its clock, its addresses and interfaces, whether it is a container, its way to a
-device."""
+"""This machine: its clock, its addresses and interfaces, its route to a device, whether it is a
+container."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from propchange.driver.sockets import endpoint_of, scoped_host, socket_address
 from propchange.errors import ConnectionFailed
 
 REFRESH_SECONDS = 5.0
-"""How old the list of addresses may be. Reading it takes about a millisecond, and a subscriber
-decides how often it is asked for."""
+"""Seconds until the list of addresses is read again. Reading takes about a millisecond; without
+this, subscribers would decide how often."""
 
-# SSDP's group first, so that a multicast route counts. The second stands for all other networks
+# SSDP's group is first, so that a multicast route counts. The second is for all other networks
 # (UDA 2.0 §1.1.2; RFC 5737).
 _TOWARDS = (Endpoint("239.255.255.250", 1900), Endpoint("192.0.2.1", 1900))
 
@@ -45,8 +45,8 @@ def _choose_clock() -> Callable[[], float]:
 
 
 monotonic: Callable[[], float] = _choose_clock()
-"""Seconds since some moment before the program started. Never goes back. It counts suspends if the
-platform has such a clock, because at the peer durations of subscriptions continue meanwhile."""
+"""Seconds since a moment before the program started. Never goes back. It counts the time of a
+suspend if the platform has such a clock: durations of subscriptions continue at the peer."""
 
 
 def product(uda: str) -> str:
@@ -139,7 +139,7 @@ class Interfaces:
         return self._addresses
 
     def refresh(self) -> tuple[LocalAddress, ...]:
-        """The same, read now."""
+        """Read the addresses now and return them."""
         self._read_at = self._clock()
         self._addresses = tuple(self._read(self._adapters()))
         self._links.clear()
@@ -160,7 +160,7 @@ class Interfaces:
     def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:
         """The prefixes of the interface that has the address ``local``, whose port is ignored.
 
-        Empty when no interface has it; then nothing but the peer itself can be judged on-link.
+        Empty if no interface has it. Then only the peer itself can be judged on-link.
         """
         known = self.addresses()
         key = (local.host, local.scope)
@@ -170,11 +170,11 @@ class Interfaces:
         return links
 
     def host_of(self, interface: str) -> str:
-        """The address to listen on for the name of an interface, as the socket functions take it,
-        a link-local one only if the interface has no other. An IP address, or the name of a host,
-        is returned as it is.
+        """The address to listen on for the name of an interface, as the socket functions take it.
+        It is link-local only if the interface has no other. An IP address or the name of a host
+        is returned unchanged.
 
-        Raises ConnectionFailed, naming the interfaces there are, for anything else."""
+        Raises ConnectionFailed, with the names of the interfaces, for anything else."""
         known = self.addresses()
         best = min((each for each in known if each.interface == interface), key=_rank, default=None)
         if best is not None:
@@ -185,8 +185,8 @@ class Interfaces:
         return interface
 
     def default_address(self) -> str:
-        """The address to advertise: the one that SSDP's multicast leaves from, else that of the
-        default route, else the best that any interface has, else ``127.0.0.1``."""
+        """The address to advertise: the source address of SSDP's multicast, else that of the
+        default route, else the best one of any interface, else ``127.0.0.1``."""
         known = self.addresses()
         hosts = {address.host for address in known}
         for remote in _TOWARDS:
@@ -199,7 +199,7 @@ class Interfaces:
 def _links_for(local: Endpoint, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:
     own = ip_address(local.host)
     exact = (a for a in known if a.host == str(own) and a.scope == local.scope)
-    # All of 127.0.0.0/8 is this machine's, though the interface lists one address of it.
+    # All of 127.0.0.0/8 is this machine's, although the interface lists one address only.
     looped = (a for a in known if own.is_loopback and own in a.network)
     at = next(exact, None) or next(looped, None)
     if at is None:

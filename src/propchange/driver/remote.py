@@ -32,8 +32,8 @@ class Documents:
     async def read(
         self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
     ) -> tuple[bytes, str]:
-        """The document at ``url``, and the URL that gave it after redirects. Raises
-        DescriptionError when the answer is not HTTP or has another status than 200,
+        """The document at ``url``, and its URL after redirects. Raises
+        DescriptionError if the answer is not HTTP or has another status than 200,
         ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
         try:
             answer = await self._requests.fetch(
@@ -67,7 +67,7 @@ class DescribedService:
         self._driver = driver
         self._variables: Mapping[str, StateVariable[Any]] | None = None
         self.device = device
-        """The device that has it."""
+        """The device of this service."""
         self.description = description
 
     @property
@@ -182,8 +182,8 @@ class DescribedDevice(Generic[S]):
 
 def same_service(description: DeviceDescription, service: ServiceDescription) -> ServiceDescription:
     """The service in ``description`` that corresponds to ``service`` of an earlier one: the same
-    serviceId of the same device (UDN), with eventing. Raises DescriptionError without one, and if
-    this is another device."""
+    serviceId of the same device (UDN), with eventing. Raises DescriptionError if there is none, and
+    if this is another device."""
     udn, service_id = service.udn, service.service_id
     if udn and udn not in [device.udn for device in description.all_devices()]:
         raise DescriptionError(

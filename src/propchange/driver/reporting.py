@@ -28,8 +28,8 @@ _KEYS = 256
 
 
 def guarded(tap: Callable[[object], None], logger: logging.Logger) -> Callable[[object], None]:
-    """``tap``, the function of an application. An exception that it raises is logged, the first
-    time with its traceback, and has no other effect."""
+    """A function that calls ``tap``, the function of an application. An exception of ``tap`` is
+    logged, the first one with its traceback, and has no other effect."""
     failures = 0
 
     def call(passing: object) -> None:
@@ -55,7 +55,7 @@ class Warnings:
         self._counts: dict[Hashable, int] = {}
 
     def warn(self, kind: Hashable, message: str) -> None:
-        """Log ``message``, one of the same ``kind`` as others with an equal key."""
+        """Log ``message``. Messages with equal ``kind`` are counted together."""
         count = self._counts.get(kind, 0) + 1
         if count == 1 and len(self._counts) >= _KEYS:
             del self._counts[next(iter(self._counts))]
@@ -74,7 +74,7 @@ _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) -> None:
     """Log an outcome of a protocol.
 
-    No key of a warning contains a value that a peer can vary at will, or it could flood the log."""
+    No key of a warning has a value that a peer can choose freely: the peer could flood the log."""
     url = getattr(getattr(outcome, "subscription", None), "event_url", "")
     key: Hashable = (type(outcome), url)
     match outcome:

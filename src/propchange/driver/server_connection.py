@@ -1,11 +1,11 @@
 """One accepted connection: requests in, answers out.
 
-How a connection works, for whoever changes it:
+How a connection works:
 
-* Requests are answered in the order in which they came. A connection is *blocked* while an answer
-  is being made (``_pending``) or while the peer does not read (``_paused``). A blocked connection
-  reads nothing more, and requests that have come already wait in ``_waiting``. A peer that sends
-  more than ``Limits.pipelined_requests`` of them is cut off.
+* Requests are answered in the order in which they were received. A connection is *blocked* while an
+  answer is being made (``_pending``) or while the peer does not read (``_paused``). A blocked
+  connection reads nothing more, and requests that it has read already wait in ``_waiting``. With
+  more than ``Limits.pipelined_requests`` of them the connection is dropped.
 * There are three kinds of answers. A Response is encoded and written. An awaitable of a Response
   runs as a task of the runtime. A :class:`WrittenElsewhere` gets the connection and writes to it:
   this is how a resource of ``twisted.web`` streams a file. It calls
@@ -14,13 +14,13 @@ How a connection works, for whoever changes it:
   the last one of its connection.
 * A peer has ``Limits.read_seconds`` to read an answer. After the last answer this side sends its
   end of the stream and still reads for ``Limits.linger_seconds``. Without that, a reset would
-  destroy an answer that the peer has not read yet. What is read then is dropped, up to
-  ``Limits.body_bytes``.
-* A response with a ``receipt`` is reported with ``sent`` when all its bytes have left this
-  process; when the connection ends with it, only once the end of the stream is out (SUB-56).
-  ``lost`` is called when the connection broke before.
+  destroy an answer that the peer has not read yet. The bytes that it still reads are ignored; above
+  ``Limits.body_bytes`` the connection is dropped.
+* ``sent`` is called for a response with a ``receipt`` when all its bytes have left this process. If
+  the connection ends with it, ``sent`` waits for the end of the stream too (SUB-56). ``lost`` is
+  called if the connection broke before.
 
-Nothing is made per request: no task, no timer, no future.
+A request needs no task, timer or future of its own.
 """
 
 from __future__ import annotations
@@ -72,16 +72,16 @@ class ServerConnection:
         self._waiting: deque[Request] = deque()
         self._unsent: list[Callable[[bool], object]] = []  # called with whether all has left
         self._pending: Request | None = None  # its answer is being made
-        self._writer: WrittenElsewhere | None = None  # who writes it, if somebody else does
-        self._starting = False  # the making of an answer is being started
+        self._writer: WrittenElsewhere | None = None  # other code that writes it
+        self._starting = False  # inside of _start()
         self._paused = False
         self._peer_ended = False  # the peer sends no more
         self._finished = False  # nothing more is answered
         self._ending = False  # the connection ends once what is written has left
         self._dropped = 0
-        self._unread: int | None = None  # of an answer that somebody else wrote
+        self._unread: int | None = None  # bytes of an answer by other code, when last looked at
         self.asked = False
-        """Whether a request, or something malformed, has come."""
+        """Whether a request, or something malformed, was received."""
         self.transport: Transport
         self._write_bytes: Callable[[bytes], object]
         self._parser: RequestParser
@@ -89,7 +89,7 @@ class ServerConnection:
     # --- for the runtime ---
 
     def connection_made(self, transport: Transport) -> None:
-        """The connection is there. It is ended again if there is no room for it."""
+        """The connection is open. It is closed if there is no room for it."""
         self.transport = transport
         self._write_bytes = transport.write
         table = self._table
@@ -101,7 +101,7 @@ class ServerConnection:
         self._wait_in(table.idle, table.idle_seconds)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes have come."""
+        """Bytes were received."""
         if self._finished:
             self._dropped += len(data)
             if self._dropped > self._table.limits.body_bytes:
@@ -109,8 +109,8 @@ class ServerConnection:
             return
         requests = self._parser.feed(data)
         if len(requests) == 1 and self._pending is None and not self._paused:
-            # The usual case, and the reason for a shorter way: one whole request, and an answer
-            # that was given before.
+            # A shorter way for the usual case: one whole request, and the same answer as to the
+            # request before.
             table = self._table
             request = requests[0]
             answer = self._ask(request)
@@ -118,7 +118,7 @@ class ServerConnection:
                 self._write_bytes(table.last_encoded)
                 parser = self._parser
                 if self._queue is table.idle and not (parser.in_message or parser.error):
-                    # Nothing behind it: what _proceed() would come to.
+                    # No bytes follow the request: _proceed() would do the same.
                     del table.idle[self]
                     table.idle[self] = table.now() + table.idle_seconds
                     return
@@ -132,8 +132,7 @@ class ServerConnection:
             self._proceed(len(requests) > 0)
 
     def eof_received(self) -> bool:
-        """The peer sends no more. It may still hear what was wrong with a request that is not
-        whole."""
+        """The peer has ended its stream. An incomplete request is still answered with 400."""
         if self._writer is not None:
             self._peer_ended = True
             return True
@@ -142,8 +141,8 @@ class ServerConnection:
             self._peer_ended = True
             self._refuse(400, str(self._parser.error))
             return not self.transport.is_closing()
-        # Only a connection that was answered for the last time can have something unwritten:
-        # every other one that has is not read from.
+        # Only after the last answer can bytes be unwritten here: before, a connection with
+        # unwritten bytes does not read.
         self._peer_ended = self._finished and (self._paused or bool(self._unsent))
         return self._peer_ended
 
@@ -154,7 +153,7 @@ class ServerConnection:
             self._writer.pause()
 
     def resume_writing(self) -> None:
-        """The peer has read. The runtime is not done with its write yet: go on at the next turn."""
+        """The peer has read. The runtime may be inside its write still: go on at the next turn."""
         self._paused = False
         if self._writer is not None:
             self._writer.resume()
@@ -165,13 +164,13 @@ class ServerConnection:
             self._table.runtime.call_soon(self._resume)
 
     def eof_sent(self) -> None:
-        """The end of the stream is out."""
+        """The end of the stream has left."""
         self._report_left(True)
         if self._peer_ended:
             self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The connection is no more."""
+        """The connection has ended."""
         self._finished = True
         self._wait_in(None, 0)
         self._waiting.clear()
@@ -191,8 +190,7 @@ class ServerConnection:
     # --- for the table ---
 
     def drop(self) -> None:
-        """End the connection now, whatever is under way: by a reset only if something is
-        unwritten."""
+        """End the connection now, even during an answer: by a reset only if bytes are unwritten."""
         self._finished = True
         self._ending = False
         self._wait_in(None, 0)
@@ -203,15 +201,15 @@ class ServerConnection:
             self.transport.close()
 
     def end(self) -> None:
-        """End the connection once what is written has left."""
+        """End the connection once all written bytes have left."""
         self._finished = self._ending = True
         self._waiting.clear()
         self._wait_in(None, 0)
         self.transport.close()
 
     def stall(self) -> None:
-        """The peer has not read all that is written in time. An answer that somebody else wrote
-        may be of any length: as long as the peer goes on reading it, it is waited for."""
+        """The peer has not read all written bytes in time. An answer by other code may have any
+        length: the connection stays while the peer continues to read."""
         unwritten = self.transport.unwritten()
         if self._unread is not None and unwritten < self._unread:
             self._unread = unwritten
@@ -220,14 +218,14 @@ class ServerConnection:
             self.drop()
 
     def time_out(self) -> None:
-        """A request took too long to come."""
-        self._refuse(408, "the request did not come whole in time")
+        """A request was not complete in time."""
+        self._refuse(408, "the request was not complete in time")
 
-    # --- for an answer that somebody else writes ---
+    # --- for an answer that other code writes ---
 
     def answered(self, *, last: bool, left: Callable[[bool], object] | None = None) -> None:
         """The answer is written. ``last``: the connection ends with it. ``left(True)`` is called
-        once all of it has left this process, with the end of the stream if it is the last one;
+        when all its bytes, and with ``last`` the end of the stream, have left this process;
         ``left(False)`` if the connection breaks before."""
         self._pending = self._writer = None
         if self._finished:  # it was dropped meanwhile
@@ -248,7 +246,7 @@ class ServerConnection:
         return self._pending is not None or self._paused
 
     def _proceed(self, completed: bool) -> None:
-        """Answer what can be answered, then wait for what comes next."""
+        """Answer the waiting requests if possible, then set the deadline of the next input."""
         table = self._table
         parser = self._parser
         waiting = self._waiting
@@ -262,14 +260,14 @@ class ServerConnection:
                 self.drop()
                 return
             if self._writer is None or waiting:
-                # Else it is read on, so that who writes the answer hears of the peer's end.
+                # Else keep reading: other code that writes the answer needs the peer's end.
                 self.transport.pause_reading()
             if self._pending is None:
                 self._wait_in(table.writing, table.limits.read_seconds)
             else:
                 self._wait_in(None, 0)
         elif parser.error is not None:
-            table.logger.debug("%s sent what is no request: %s", self._peer, parser.error)
+            table.logger.debug("%s sent a malformed request: %s", self._peer, parser.error)
             self._refuse(parser.error.status or 400, str(parser.error))
         elif self._peer_ended:
             self.transport.close()
@@ -316,7 +314,7 @@ class ServerConnection:
             return self._table.refusal(500, request.http_version)
 
     def _start(self, request: Request, answer: Awaitable[Response] | WrittenElsewhere) -> None:
-        """Let an answer be made that may take long. It may be ready when this returns."""
+        """Start an answer that may take long. It may be complete when this returns."""
         self._pending = request
         self._starting = True
         try:
@@ -337,7 +335,7 @@ class ServerConnection:
             response = await answer
         except Exception:
             if self._finished:
-                raise  # given up, or an error that nobody can be told any more
+                raise  # cancelled, or too late for an answer: the runtime logs it
             table.logger.exception("no answer was made to %r", request)
             response = table.refusal(500, request.http_version)
         except BaseException:  # it was cancelled
@@ -391,7 +389,7 @@ class ServerConnection:
     def _look_after_writing(self) -> None:
         transport = self.transport
         if self._finished or self._unsent:
-            transport.exact_writing()  # to be told when all has left
+            transport.exact_writing()  # then resume_writing means that all bytes have left
         if self._finished:
             self._waiting.clear()
             transport.resume_reading()  # to see the peer's end
@@ -403,7 +401,7 @@ class ServerConnection:
             self._report_left(True)
 
     def _refuse(self, status: int, reason: str) -> None:
-        """The last answer, to what never became a request."""
+        """Write the last answer, to a malformed or overdue request."""
         table = self._table
         self.asked = self._finished = True
         if table.history is not None:

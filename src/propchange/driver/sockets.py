@@ -14,14 +14,14 @@ _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
 
 _PORT_TAKEN = (errno.EADDRINUSE, errno.EACCES)
-"""The second for ports that the system reserves: Windows does so with whole ranges of them."""
+"""EACCES is for ports that the system reserves: Windows reserves whole ranges."""
 
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def endpoint_of(sockaddr: Any) -> Endpoint:
-    """An endpoint from what ``getsockname`` or ``getpeername`` gives for an Internet socket:
-    without zone, an IPv4-mapped address as IPv4, the scope id only where it means something."""
+    """The endpoint of an address from ``getsockname`` or ``getpeername`` of an Internet socket. It
+    has no zone. An IPv4-mapped address becomes IPv4. A scope id is kept only where it counts."""
     return Endpoint.of(sockaddr[0], sockaddr[1], sockaddr[3] if len(sockaddr) > 2 else 0)
 
 
@@ -32,7 +32,7 @@ def socket_address(endpoint: Endpoint) -> tuple[Any, ...]:
 
 
 def scoped_host(endpoint: Endpoint) -> str:
-    """The host as the system's functions take it: with its scope id where it has one."""
+    """The host as the system's functions take it: with its scope id if it has one."""
     return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
 
 
@@ -51,11 +51,11 @@ def ports_of(port: int | Sequence[int]) -> Sequence[int]:
 
 
 def bind(host: str | None, ports: Sequence[int]) -> list[socket.socket]:
-    """Sockets that listen on the first free one of ``ports`` (0: any) of ``host``, an address with
-    or without a zone. None: all addresses of IPv4 and of IPv6, as far as this machine has both,
-    with the same port.
+    """Sockets that listen on the first free port of ``ports`` (0: any). ``host`` is an address with
+    or without a zone; None: all addresses of IPv4 and of IPv6, if this machine has both, with the
+    same port.
 
-    Raises OSError when every port is taken or the address is not this machine's.
+    Raises OSError if every port is taken or the address is not this machine's.
     """
     wanted: list[tuple[int, tuple[Any, ...]]] = [
         (socket.AF_INET, ("0.0.0.0", 0)),
