@@ -57,8 +57,8 @@ def _record_of(service: Any) -> _Record:
 
 class EventProtocol(AnswerProtocol):
     """One request to the event URL of ``service``. ``action`` is "subscribe", for new subscriptions
-    and renewals, or "unsubscribe". :meth:`send` sends it; without that, the answer to a request
-    of the owner is read from the connection that is made to this protocol.
+    and renewals, or "unsubscribe". :meth:`send` sends it. An owner that writes the request
+    itself connects this protocol instead, which then reads the answer.
 
     After a grant it calls ``service.set_sid`` and ``service.set_timeout``. After any other answer
     to a SUBSCRIBE it calls ``service.process_event({})``, which Cohen3's services wait for.

@@ -61,8 +61,8 @@ class Subscriber(dict[str, Any]):
 
     Programs read and write these five. ``addresses`` are the delivery URLs of its SUBSCRIBE, in
     their order, and ``peer`` is the host that sent it. ``table`` is the dict of subscribers that it
-    stands in. ``expires`` is a time of the runtime's clock and holds while (created, timeout)
-    is ``stamp``.
+    stands in. ``expires`` is when the subscription ends, on the runtime's clock. It was
+    computed when (created, timeout) was ``stamp``: if a program has changed these, they count.
     """
 
     expires = 0.0
@@ -92,7 +92,7 @@ class QueuedNotification:
 
     def disconnect(self) -> None:
         """Give the notification up: its Deferred fails with DeliveryError, and its SEQ is spent.
-        When the Deferred has fired before, end the connections that are kept for the next one."""
+        If the Deferred has fired already, end the idle connections to the delivery URL instead."""
         if not self.deferred.called:
             self.fail(f"SEQ {self.seq} was given up")
             return

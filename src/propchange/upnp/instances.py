@@ -133,8 +133,8 @@ def changed_entries(
     changed: Iterable[Key],
     variables: Mapping[str, StateVariable[Any]],
 ) -> list[LastChangeEntry]:
-    """The entries of a LastChange after the values in ``before`` became those in ``after``.
-    ``changed`` are the keys with other values than before."""
+    """The entries of the LastChange that says how the values ``before`` became those ``after``.
+    ``changed`` has the keys whose values differ."""
     gone = dict.fromkeys(
         key[0]
         for key, value in before.items()

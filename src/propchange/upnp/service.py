@@ -458,8 +458,8 @@ class Service:
         return variable is not None and now is not ABSENT and not _same(variable, now, before)
 
     def __check_batch(self) -> None:
-        """Break the open batch if the running code is not inside it. Raises if the running code is
-        inside of a broken batch."""
+        """Roll the open batch back if the running code is outside of it: an ``await`` has left it
+        open. Raises RuntimeError if the running code is inside of a batch that was rolled back."""
         if self.__batch is not None and not is_inside(self.__batch):
             self.__break_batch()
         if any(map(is_inside, self.__broken_batches)):

@@ -127,10 +127,11 @@ class _NestedValues:
     """The second pass over a propertyset with elements inside of values. The first pass has checked
     its form and its limits.
 
-    A value of elements only is written as XML text, with the namespace declarations that it needs
-    outside of the document. In a value with text of its own, elements are unknown ones and
-    are ignored (UDA 2.0 §2.7). ``spare`` is how many characters of declarations may be added: one
-    long declaration outside and many short elements inside would be an attack.
+    A value that has only elements becomes XML text. The namespace declarations that it uses and
+    that stand outside of it are added. If a value has text too, the text is the value and the
+    elements are ignored as unknown (UDA 2.0 §2.7). ``spare`` is how many characters of
+    declarations may be added: one long declaration outside and many short elements inside would be
+    an attack.
     """
 
     def __init__(self, spare: int) -> None:
