@@ -20,7 +20,7 @@ How a connection works:
   the connection ends with it, ``sent`` waits for the end of the stream too (SUB-56). ``lost`` is
   called if the connection broke before.
 
-A request needs no task, timer or future of its own.
+A request that is answered with a Response at once needs no task, timer or future of its own.
 """
 
 from __future__ import annotations

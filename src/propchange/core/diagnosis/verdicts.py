@@ -6,11 +6,12 @@ arrives whole, this side accepts it. A protocol makes :class:`.Facts` about thes
 runtime adds what it finds by connecting to the device and to its own listener.
 
 :func:`diagnose` gives the verdict of the first of the :data:`RULES` that applies. Their order is
-the argument:
+that of the evidence:
 
-1. A device that does not answer now explains everything else, so its verdicts come first.
-2. Then the verdicts that no guess can improve: events arrive, SUBSCRIBE was refused or is not
-   answered, the time is not up.
+1. A device that does not answer now explains everything else, so its verdicts come first, after
+   that of a closed subscription.
+2. Then the verdicts that are certain: events arrive, SUBSCRIBE was refused or is not answered, it
+   is too early to tell, the initial event is late.
 3. Then what the listener has seen of the device: a refused NOTIFY, no room, a connection without a
    request. A device that connects has a way to this machine, so the addresses are right.
 4. Last, for a device that never connected, what is wrong with the address in CALLBACK, from the

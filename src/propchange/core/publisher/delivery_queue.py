@@ -13,8 +13,9 @@ subscription has at most one message in flight: it comes back when that message 
 ``Limits.connections_per_delivery_endpoint`` says, because many subscriptions can name one victim
 (CallStranger). Beyond it, subscriptions wait with their endpoint. An endpoint that has never
 answered, and one that failed last time, may not be there at all, and each attempt then occupies a
-connection for up to 30 s. Such endpoints have a *lane* each: a share of the connections, however
-many endpoints are in it. Endpoints that answer are in no lane, and never wait behind the others.
+connection for up to 30 s. Each of these two kinds of endpoints has a *lane*: a share of the
+connections, however many endpoints are in it. Endpoints that answer are in no lane, and never wait
+behind the others.
 
 Within a lane the endpoints take turns, one attempt each, so that an endpoint with many
 subscriptions does not delay one with a single subscription. An endpoint that answers or fails

@@ -24,8 +24,8 @@ Two inputs end a grant, and both lead to ``WAITING``. *Lapsed*: the SID is no lo
 device refused the renewal, restarted, left, or the duration has ended. *Replaced*: the SID may be
 good, but an event is missing or never came; it is given back by UNSUBSCRIBE.
 
-Nothing else ends a subscription, with two exceptions. ``REFUSED`` is for an application that does
-not want to wait: its first SUBSCRIBE failed. ``CLOSED`` follows ``unsubscribe``, after ``CLOSING``
+The subscription itself ends in two ways only. ``REFUSED`` is for an application that does not want
+to wait: its first attempt failed. ``CLOSED`` follows ``unsubscribe``, after ``CLOSING``
 where there is a SID to give back.
 
 A pair of state and input that is not in the table cannot happen, and raises. Which address of this
