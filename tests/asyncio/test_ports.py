@@ -67,8 +67,8 @@ async def test_a_port_that_is_taken_is_told_in_words(neighbours: tuple[int, ...]
         (65_536, "from 0 to 65535, not 65536"),
         (-1, "from 0 to 65535, not -1"),
         (range(65_530, 65_540), "not 65539"),
-        (range(0), "holds at least one"),
-        (range(4), "stands alone"),
+        (range(0), "at least one port"),
+        (range(4), "cannot be one of several"),
     ],
 )
 def test_ports_that_make_no_sense_are_refused_at_once(

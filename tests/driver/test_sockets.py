@@ -37,7 +37,7 @@ def test_a_single_port_is_a_range_of_one() -> None:
 
 @pytest.mark.parametrize(
     ("ports", "problem"),
-    [((), "at least one"), (-1, "not -1"), (65_536, "not 65536"), ((80, 0), "stands alone")],
+    [((), "at least one"), (-1, "not -1"), (65_536, "not 65536"), ((80, 0), "one of several")],
 )
 def test_what_cannot_be_listened_on_is_told(ports: int | tuple[int, ...], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):

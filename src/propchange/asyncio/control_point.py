@@ -25,7 +25,9 @@ class ControlPoint(ControlPointView[Sighting]):
     ports such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
     has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
     CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
-    ``duration`` in seconds is what subscriptions ask for. ``require_device_source`` refuses events
+    ``duration`` in seconds is what subscriptions ask for. ``uda`` is "1.0", "1.1" or "2.0".
+    ``hosts`` are further names that HOST of a NOTIFY may have.
+    ``require_device_source`` refuses events
     that come from another address than the device's. ``friendly_name`` is the name of this control
     point for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each
     outcome.

@@ -36,9 +36,9 @@ class RemoteService(DescribedService):
     ) -> Subscription:
         """A subscription to this service. Enter it with ``async with``. With ``wait`` entering
         returns once the subscription is granted; without, it returns at once. ``duration`` in
-        seconds is what the device is asked for. ``variables`` are the wanted ones of the evented
-        variables, empty for all: with ``uda="2.0"`` the device is asked to send those alone
-        (STATEVAR). It does so only if it accepts all of them, see ``Subscription.accepted``.
+        seconds is what the device is asked for. ``variables`` names the wanted evented variables;
+        empty: all. With ``uda="2.0"`` the device is asked to send only these (STATEVAR). It does so
+        only if it accepts all of them: see ``Subscription.accepted``.
 
         Raises DescriptionError if the service has no eventing, or no usable event URL."""
         self._check_eventing()

@@ -75,6 +75,7 @@ class Subscription(DrivenSubscription):
         if self._entered:
             raise RuntimeError("a subscription is entered once; call subscribe() again")
         self._entered = True
+        # Without ``wait`` the driver reads the description and the types before SUBSCRIBE.
         convert = None
         if self.service is not None and self._wait:
             self._driver.check_open()

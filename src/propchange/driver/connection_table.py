@@ -1,6 +1,6 @@
 """The connections of a listener: room for them, their deadlines, their end.
 
-A connection stands in at most one of four queues: ``idle`` (waits for a request), ``reading``
+A connection is in at most one of four queues: ``idle`` (waits for a request), ``reading``
 (waits for the rest of one), ``writing`` (waits for the peer to read), ``lingering`` (waits for the
 peer's end). All deadlines in one queue have the same length, so a queue is always in order, and
 one timer serves all connections. If there is no room for a new connection, the one that was idle

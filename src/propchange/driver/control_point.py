@@ -15,8 +15,8 @@
   ``response_received``, ``described`` or ``request_failed``. DESCRIBE is not a message: the
   description is read again, and the service is looked for in it by its serviceId.
 * While there are subscriptions, the addresses of this machine are read every
-  ``Limits.address_seconds``. A control point that listens on one address sends from it alone, and
-  tells the protocol not to try the others.
+  ``Limits.address_seconds``. A control point that listens on one address sends from it alone: the
+  protocol does not try the others.
 * :meth:`SubscriberDriver.close` has two parts. First it sends UNSUBSCRIBE for every subscription
   and waits for the answers, ``Limits.unsubscribe_seconds`` at most. Then it ends everything that
   still runs, and each remaining subscription gets its CLOSED.
@@ -386,7 +386,7 @@ class SubscriberDriver:
         subscription = self.subscriptions.get(request.subscription)
         service = None if subscription is None else subscription.service
         if service is None:
-            raise DescriptionError("the subscription is to a bare event URL")
+            raise DescriptionError("the subscription has an event URL and no description")
         description = await self.documents.description(service.device.url)
         again = same_service(description, service.description)
         # If the types cannot be read now, those that were read before stay.
@@ -407,7 +407,8 @@ class SubscriberDriver:
         if self.closed:
             return
         self._dispatch()
-        # An event alone causes no request and changes no deadline.
+        # An event alone causes no request and changes no deadline. Without a time the timer has
+        # fired, and needs the next one.
         if self.protocol.changed or self._timer.when is None:
             for request in self.protocol.take_requests():
                 self.tasks.start(self._run(request))
@@ -479,7 +480,7 @@ class DrivenSubscription(SubscriptionView):
 
 
 class ControlPointView(ABC, Generic[S]):
-    """What a control point offers on either runtime."""
+    """The methods that control points of both runtimes have."""
 
     _sighting_type: type[S]
 

@@ -137,6 +137,7 @@ class Diagnoses:
     async def _ask_ourselves(
         self, where: str, endpoint: Endpoint, target: str, until: float
     ) -> Probe:
+        # From a port that is chosen here, so that the history can leave this connection out.
         port = self._machine.free_port(endpoint.host)
         host = endpoint.host if endpoint.scope else "::" if ":" in endpoint.host else "0.0.0.0"
         headers = ((b"HOST", where.encode("latin-1", "replace")), (b"CONNECTION", b"close"))

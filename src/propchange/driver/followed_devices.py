@@ -89,7 +89,7 @@ class FollowedDevices:
         followed = self._followed.get(device)
         if followed is None:
             followed = self._followed[device] = _Followed(self._limits, now)
-        else:
+        else:  # followed once for all its remotes
             self._presence.unfollow(device)
         followed.remotes.add(remote)
         self._presence.relocated(device, remote.url, _udns_of(remote.description))

@@ -158,6 +158,7 @@ class Publication:
                 if tap is not None:
                     tap(delivery)
                 send(delivery, ended)
+            # Taking deliveries may have merged events, which is an outcome.
             for outcome in protocol.take_outcomes():
                 self._report(outcome)
         self._timer.set(protocol.next_deadline())

@@ -187,7 +187,7 @@ class Links:
     def wanted(self, known: Sequence[LocalAddress]) -> dict[Link, LocalAddress]:
         """One of the addresses ``known`` for each link: for IPv6 the link-local one, as its group
         is link-local."""
-        if self._host is None:
+        if self._host is None:  # loopback only if there is nothing else
             known = [each for each in known if not ip_address(each.host).is_loopback] or known
         else:
             own = self._host.partition("%")[0]

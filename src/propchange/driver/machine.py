@@ -111,9 +111,8 @@ class Machine:
 class Interfaces:
     """The addresses of this machine, read again when older than :data:`REFRESH_SECONDS`.
 
-    ``adapters`` gives what ``ifaddr.get_adapters`` gives, ``source_towards`` the address that a
-    datagram to an endpoint would leave from, or None, ``kind_of`` the kind of the interface with a
-    name and a number.
+    ``adapters`` replaces ``ifaddr.get_adapters``; ``source_towards`` and ``kind_of`` replace the
+    functions of this module with these names.
     """
 
     def __init__(

@@ -213,6 +213,7 @@ class Requests:
         answer: Answer | None = None
         for _ in range(self.limits.redirects + 1):
             endpoint = named
+            # A URL has no zone: a link-local host is on the link of the source, or of the redirect.
             for known in (source, answer.peer if answer else None):
                 endpoint = endpoint if known is None else scoped(endpoint, known.scope)
             exchange = self.exchange(endpoint)

@@ -41,12 +41,12 @@ def ports_of(port: int | Sequence[int]) -> Sequence[int]:
     Raises ValueError for ports that cannot be listened on."""
     ports = (port,) if isinstance(port, int) else port
     if not ports:
-        raise ValueError("a range of ports holds at least one")
+        raise ValueError("a range of ports has at least one port")
     for each in (min(ports), max(ports)):
         if not 0 <= each <= 65_535:
             raise ValueError(f"a port is from 0 to 65535, not {each}")
     if len(ports) > 1 and 0 in ports:
-        raise ValueError("port 0 means any port that is free, so it stands alone")
+        raise ValueError("port 0 means any free port, so it cannot be one of several")
     return ports
 
 
