@@ -61,8 +61,8 @@ class Subscriber(dict[str, Any]):
 
     Programs read and write these five. ``addresses`` are the delivery URLs of its SUBSCRIBE, in
     their order, and ``peer`` is the host that sent it. ``table`` is the dict of subscribers that it
-    stands in. ``expires`` is when the subscription ends, on the runtime's clock. It was
-    computed when (created, timeout) was ``stamp``: if a program has changed these, they count.
+    stands in. ``expires`` is when the subscription ends, on the runtime's clock. ``stamp`` is the
+    (created, timeout) that it belongs to: if a program has written others, the end is by these.
     """
 
     expires = 0.0

@@ -55,9 +55,9 @@ class EarlyMessages(Generic[T]):
     names its subscription. The message, of any type, is therefore kept while a SUBSCRIBE is
     unanswered, until an answer names the SID.
 
-    One SID has room for ``limits.early_messages``, all together for as many for each SUBSCRIBE that
-    is unanswered. With ``replaces``, the newest message of a SID without room takes the place of
-    its last one: the SEQ then shows the gap.
+    At most ``limits.early_messages`` messages are kept for one SID, and for all SIDs together that
+    number times the unanswered SUBSCRIBEs. Where there is no room, a message is refused; with
+    ``replaces`` it takes the place of the last one of its SID, whose SEQ then shows the gap.
     """
 
     def __init__(self, limits: Limits, *, replaces: bool = False) -> None:
