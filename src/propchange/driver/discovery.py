@@ -61,7 +61,7 @@ class SightingKind(enum.Enum):
     CHANGED = "changed"
     """It announces other types, another location, or another BOOTID than before."""
     GONE = "gone"
-    """It has said goodbye, or its announcements have expired."""
+    """It has sent ssdp:byebye, or its announcements have expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Sightings(AsyncIterator[S], Generic[S]):
         known = device.key in self._known
         if not known and not self._fits(device):
             return
-        # After an untaken GONE the device has CHANGED for the program.
+        # If the program has not taken GONE, the device has CHANGED for it.
         untaken = self._untaken.pop(device.key, None)
         appears = not known if untaken is None else untaken.kind is SightingKind.APPEARED
         sighting = self._make(SightingKind.APPEARED if appears else SightingKind.CHANGED, device)

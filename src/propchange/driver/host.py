@@ -56,7 +56,7 @@ def http_date() -> bytes:
 class Publication:
     """Drives one :class:`.PublisherProtocol`: services publish through it to their subscribers.
 
-    ``pool`` carries the deliveries, and may be shared. ``on_link`` gives the prefixes of the
+    ``pool`` sends the deliveries, and may be shared. ``on_link`` gives the prefixes of the
     interface that has an address. ``tap`` is called with each delivery and outcome. Make and use
     it in the thread of the loop. In the end call :meth:`stop`, then :meth:`close`.
     """

@@ -246,7 +246,9 @@ class ServerConnection:
         return self._pending is not None or self._paused
 
     def _proceed(self, completed: bool) -> None:
-        """Answer the waiting requests if possible, then set the deadline of the next input."""
+        """Answer the waiting requests if possible, then set the deadline of the next input.
+
+        ``completed``: a request was completed, so the next one has the full time to arrive."""
         table = self._table
         parser = self._parser
         waiting = self._waiting
@@ -288,6 +290,7 @@ class ServerConnection:
         return self.transport.peer
 
     def _answer_some(self) -> None:
+        """Answer waiting requests. Their answers leave in one write."""
         waiting = self._waiting
         encoded: list[bytes] = []
         for _ in range(min(len(waiting), self._table.limits.pipelined_requests)):
@@ -351,6 +354,7 @@ class ServerConnection:
         self._resume_unless_starting()
 
     def _resume_unless_starting(self) -> None:
+        """Continue with the next request. Inside of :meth:`_start` its caller does that."""
         if not self._starting:
             self._resume()
 
@@ -387,6 +391,7 @@ class ServerConnection:
             self.drop()
 
     def _look_after_writing(self) -> None:
+        """After a write: report the answers that have left; after the last one end the stream."""
         transport = self.transport
         if self._finished or self._unsent:
             transport.exact_writing()  # then resume_writing means that all bytes have left
@@ -410,6 +415,7 @@ class ServerConnection:
         self._write(table.encode(response, head_only=False))
 
     def _report_left(self, left: bool) -> None:
+        # A callback may write another answer, so the list is replaced first.
         if self._unsent:
             unsent, self._unsent = self._unsent, []
             for call in unsent:
