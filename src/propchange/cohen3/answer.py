@@ -25,11 +25,8 @@ class PeerResponse(NamedTuple):
     @classmethod
     def of(cls, response: Response) -> PeerResponse:
         """``response`` as a PeerResponse."""
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in response.fields.items()
-        }
-        return cls(response.status, headers)
+        fields = response.fields.items()
+        return cls(response.status, {n.decode("latin-1"): v.decode("latin-1") for n, v in fields})
 
 
 class AnswerProtocol(Protocol, Logger):
@@ -76,8 +73,7 @@ class AnswerProtocol(Protocol, Logger):
             self.transport.loseConnection()
 
     def _settle(self, result: Response | PropchangeError) -> None:
-        if self.done:
-            return
-        self.done = True
-        self.end()
-        self.settled(result)
+        if not self.done:
+            self.done = True
+            self.end()
+            self.settled(result)

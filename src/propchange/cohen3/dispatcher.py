@@ -13,9 +13,7 @@ from typing import Any, ClassVar
 
 Listener = Callable[..., object]
 
-
-# logging.getLogger takes a lock, and some of this is called for every event.
-_logger_of = cache(logging.getLogger)
+_logger_of = cache(logging.getLogger)  # which takes a lock, and is called for every event
 
 
 class BindError(Exception):

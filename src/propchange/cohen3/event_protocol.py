@@ -147,8 +147,9 @@ class EventProtocol(AnswerProtocol):
             return
         service, server = self.service, event_server.current
         refused = sid is not None and status not in (None, 200)
-        unanswered = sid is not None and status is None
-        wanted = unanswered or (self._persistent and not service.get_sid())
+        renews_again = sid is not None and status is None
+        wanted = renews_again or (self._persistent and not service.get_sid())
+        outstanding = getattr(service, "event_connection", None)
         another = EventProtocol(service, self.action, reactor=self._reactor, limits=self._limits)
         another._persistent = self._persistent or refused
         if sid is not None and refused:
@@ -158,11 +159,7 @@ class EventProtocol(AnswerProtocol):
             service.set_sid(None)
             another.send()
         # What the service has asked for meanwhile takes the place of this.
-        elif (
-            wanted
-            and _sid_of(service) == sid
-            and getattr(service, "event_connection", None) is None
-        ):
+        elif wanted and _sid_of(service) == sid and outstanding is None:
             record = _record_of(service)
             record.failures += 1
             pause = backoff(record.failures, self._limits)
@@ -190,9 +187,7 @@ class EventProtocol(AnswerProtocol):
             return renewal_message(url, sid, POLICY, duration=record.asked)
         callback = own_delivery_url()
         if callback is None:
-            raise LocalProtocolError(
-                "no EventServer was made: there is no delivery URL to subscribe"
-            )
+            raise LocalProtocolError("no EventServer was made: there is no delivery URL")
         return subscribe_message(url, callback, POLICY, duration=record.asked)
 
     def teardown(self) -> None:
@@ -214,15 +209,14 @@ class EventProtocol(AnswerProtocol):
             if result.status != 200:
                 self.warning("%s was answered with %d", self.action, result.status)
             try:
-                self._inform_service(result)
+                if self._subscribes:
+                    self._inform_service(result)
             except Exception:  # noqa: BLE001 - the connection is to be ended all the same
                 self.exception("the service failed at the answer to its SUBSCRIBE")
         self.done = True
         self.teardown()
 
     def _inform_service(self, response: Response) -> None:
-        if not self._subscribes:
-            return
         service, server = self.service, event_server.current
         sid = granted_sid(response, self._renewed)
         if sid is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.machine import product
 from propchange.errors import RemoteProtocolError
-from propchange.twisted.messages import OK, answer, answer_at_once, read_body, read_request
+from propchange.twisted.messages import answer, answer_ok, read_body, read_request
 
 POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
 """What is asked for and taken when no other policy is given."""
@@ -49,7 +48,6 @@ class Event(dict[str, str], Logger):
     def __init__(
         self, sid: str | bytes, elements: Any = None, raw: bytes | str | None = None
     ) -> None:
-        super().__init__()
         self._sid = sid.decode("latin-1") if isinstance(sid, bytes) else sid
         self.raw = raw
         if elements is not None:
@@ -57,15 +55,6 @@ class Event(dict[str, str], Logger):
         elif raw is not None:
             body = raw.encode() if isinstance(raw, str) else raw
             self.update(parse_propertyset(body, DEFAULT_LIMITS))
-
-    @classmethod
-    def of(cls, sid: str, raw: bytes, pairs: Iterable[tuple[str, str]]) -> Event:
-        """An event whose ``raw`` has been parsed already."""
-        event = cls.__new__(cls)
-        dict.__init__(event, pairs)
-        event._sid = sid
-        event.raw = raw
-        return event
 
     def get_sid(self) -> str:
         """The SID, a str."""
@@ -119,7 +108,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._own = getattr(control_point, "receive_notify", None)
         self._policy = policy
         self._limits = limits
-        self._granted: set[str] | None = None  # None until a first SID is granted
+        self._granted: set[str] | None = None  # until a first SID is granted
         self.early: EarlyMessages[Event] = EarlyMessages(limits)
         self.coherence.add_web_resource("events", self)
         hostname = self.coherence.hostname
@@ -132,7 +121,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         response, message = self._judge(request)
         # The answer to most events is the same few bytes.
         usual = response.status == 200 and message.keep_alive and message.http_version == "1.1"
-        if usual and answer_at_once(request, OK):
+        if usual and answer_ok(request):
             return NOT_DONE_YET
         return answer(request, response)
 
@@ -166,15 +155,18 @@ class EventServer(EventDispatcher, Resource, Logger):
         if not exact:
             return Refusal(412, f"{message.target[:80]!a} is no delivery URL", _NOTIFY)
         sid = verdict.sid
-        known = self._knows(sid)
-        unknown = known is False or (known is None and self.early.expected)
+        table = self._cohen3_table()
+        known = self._granted if table is None else table
+        unknown = self.early.expected if known is None else sid not in known
         if unknown and not self.early.may_be_early(sid, verdict.seq):
             return Refusal(412, f"{sid} is no subscription of this control point", _NOTIFY)
         try:
             pairs = parse_propertyset(verdict.body, self._limits)
         except RemoteProtocolError as error:
             return Refusal(error.status, str(error.args[0]), error.clause)
-        event = Event.of(sid, verdict.body, pairs)
+        event = Event(sid)
+        event.raw = verdict.body
+        event.update(pairs)
         if not unknown:
             self._propagate(event)
         elif not self.early.hold(sid, event):
@@ -182,18 +174,11 @@ class EventServer(EventDispatcher, Resource, Logger):
         return None
 
     def _propagate(self, event: Event) -> None:
-        if not event:
-            return
         try:
-            self.control_point.propagate(event)
+            if event:
+                self.control_point.propagate(event)
         except Exception:  # noqa: BLE001 - an application's fault is not the device's
             self.exception("the control point failed at an event of %s", event.get_sid())
-
-    def _knows(self, sid: str) -> bool | None:
-        """Whether ``sid`` is a subscription; None without a table of subscriptions."""
-        table = self._cohen3_table()
-        known = self._granted if table is None else table
-        return None if known is None else sid in known
 
     def granted(self, sid: str) -> None:
         """``sid`` was granted: propagate its early events."""
@@ -211,17 +196,15 @@ class EventServer(EventDispatcher, Resource, Logger):
 
     def _cohen3_table(self) -> dict[str, Any] | None:
         """Cohen3's dict of SID -> service, for a control point of Cohen3's."""
-        kind = getattr(
-            sys.modules.get("coherence.upnp.devices.control_point"), "ControlPoint", None
-        )
+        module = sys.modules.get("coherence.upnp.devices.control_point")
+        kind = getattr(module, "ControlPoint", None)
         if kind is None or not isinstance(self.control_point, kind):
             return None
         table: dict[str, Any] = sys.modules["coherence.upnp.core.service"].__dict__["subscribers"]
         return table
 
 
-# Called for every event.
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4)  # called for every event
 def _authority(host: str | None, port: int | None) -> str | None:
     return None if host is None or port is None else str(Endpoint(host, port))
 

@@ -53,8 +53,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
 
     A :class:`propchange.twisted.Service` answers itself.
 
-    Dispatches ``event_client_message_received(command, headers, data)`` for each request, where
-    ``command`` is ``{"method": …, "path": …}``.
+    Dispatches ``event_client_message_received`` for each request, with the arguments of
+    ``event_server_message_received`` of EventServer.
     """
 
     logCategory = "event_subscription_server"
@@ -69,9 +69,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         on_link: Callable[[Endpoint], Sequence[OnLink]] = on_link_for,
     ) -> None:
         ours = isinstance(service, Service)
-        EventURL.__init__(
-            self, service if ours else self, policy or DEFAULT_POLICY, limits, reactor
-        )
+        publisher = service if ours else self
+        EventURL.__init__(self, publisher, policy or DEFAULT_POLICY, limits, reactor)
         EventDispatcher.__init__(self)
         self.register_event(_RECEIVED)
         self.service = service
@@ -104,7 +103,10 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         if isinstance(verdict, NewSubscription):
             return self._subscribe(message, verdict)
         sid = verdict.sid
-        subscriber = self._find(sid)
+        subscriber = self._table.get(sid)
+        if subscriber is not None and _seconds_left(subscriber, self._runtime.now()) <= 0:
+            self.check_subscribers()
+            subscriber = None
         if subscriber is None:
             unknown = f"{sid} is not a subscription to this service"
             return self.refuse(message, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
@@ -137,11 +139,15 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         outbox_of(cast(Subscriber, response.receipt), self.reactor).drop(withdraw=True)
 
     def _subscribe(self, message: Request, verdict: NewSubscription) -> Response:
-        refusal = self._judge_room(verdict.peer.host)
+        address, table, limits = verdict.peer.host, self._table, self._limits
+        if len(table) >= min(limits.subscriptions, limits.subscriptions_per_address):
+            self.check_subscribers()
+        theirs = sum(getattr(each, "peer", None) == address for each in table.values())
+        refusal = judge_room(address, theirs, len(table), limits)
         if refusal is not None:
             return self.refuse(message, refusal)
         sid = f"uuid:{uuid4()}"
-        subscriber = Subscriber(sid, verdict, self._policy.uda, self._table)
+        subscriber = Subscriber(sid, verdict, self._policy.uda, table)
         _keep(subscriber, verdict.duration, self._runtime.now())
         outbox = outbox_of(subscriber, self.reactor)
         outbox.held = True
@@ -152,7 +158,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             outbox.drop(withdraw=True)
             return self.refuse(message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
-        self._table.setdefault(sid, subscriber)
+        table.setdefault(sid, subscriber)
         self._check_after(verdict.duration)
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
@@ -162,25 +168,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         response.receipt = subscriber
         return response
 
-    def _judge_room(self, address: str) -> Refusal | None:
-        caps = self._limits.subscriptions, self._limits.subscriptions_per_address
-        if len(self._table) >= min(caps):
-            self.check_subscribers()
-        theirs = sum(getattr(s, "peer", None) == address for s in self._table.values())
-        return judge_room(address, theirs, len(self._table), self._limits)
-
-    def _find(self, sid: str) -> MutableMapping[str, Any] | None:
-        """The subscriber with that SID, unless its time is up."""
-        subscriber: MutableMapping[str, Any] | None = self._table.get(sid)
-        if subscriber is not None and _seconds_left(subscriber, self._runtime.now()) <= 0:
-            self.check_subscribers()
-            return None
-        return subscriber
-
     def _log(self, what: str, *arguments: object) -> None:
         self.info(f"%s (%s): {what}", self.service.id, self.backend_name, *arguments)
-
-    # --- subscribers ---
 
     @property
     def subscribers(self) -> MutableMapping[str, Any]:

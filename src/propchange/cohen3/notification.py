@@ -1,8 +1,4 @@
-"""Notifications of programs that write their propertysets themselves, as Cohen3 does.
-
-The notifications of one subscriber leave one at a time, in the order of the calls. They wait in its
-:class:`Outbox`. Each :class:`QueuedNotification` is tried at the delivery URLs in their order.
-"""
+"""Notifications of programs that write their propertysets themselves, as Cohen3 does."""
 
 from __future__ import annotations
 
@@ -79,7 +75,8 @@ class Subscriber(dict[str, Any]):
 
 
 class QueuedNotification:
-    """One event message on its way to one subscriber. ``deferred`` fires once."""
+    """One event message on its way to one subscriber, tried at the delivery URLs in their order.
+    ``deferred`` fires once."""
 
     def __init__(self, outbox: Outbox, message: EventMessage, seq: int) -> None:
         self.message = message
@@ -123,10 +120,8 @@ class QueuedNotification:
         self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
     ) -> None:
         outbox = self._outbox
-        has_another_url = (
-            self._url + 1 < len(outbox.addresses)
-            and outbox.deliveries.runtime.now() < self._deadline
-        )
+        in_time = outbox.deliveries.runtime.now() < self._deadline
+        has_another_url = in_time and self._url + 1 < len(outbox.addresses)
         if response is not None:
             _warn_unless_taken(response.status)
         verdict = judge_attempt(result, delivery.fresh, has_another_url)

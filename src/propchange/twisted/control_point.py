@@ -84,10 +84,8 @@ class ControlPoint(ControlPointView[Sighting]):
     # --- what a program calls ---
 
     def listen(self, port: int | Sequence[int] = 0, interface: str | None = None) -> int:
-        """Listen for events on ``port`` (0: any), or the first free one of several such as
-        ``range(49152, 49200)``, of ``interface``, the name of a network interface or an address of
-        this machine, None for all. Returns the port. With ``interface``, subscriptions are made
-        from there alone.
+        """Listen for events on ``port`` and ``interface``, as :class:`propchange.ControlPoint` does
+        with these arguments. Returns the port.
 
         Raises ConnectionFailed when it cannot listen there, ValueError for a number that is not a
         port, RuntimeError when it listens already or was closed."""
@@ -107,7 +105,7 @@ class ControlPoint(ControlPointView[Sighting]):
 
     @property
     def now(self) -> float:
-        """The time of this control point's clock, in seconds since some moment."""
+        """The time of this control point's clock in seconds."""
         return self._driver.now()
 
     def device(
@@ -117,18 +115,14 @@ class ControlPoint(ControlPointView[Sighting]):
         udn: str | None = None,
         timeout: float | None = None,
     ) -> Deferred[RemoteDevice]:
-        """Read a device description: the one at ``description_url``, or, with discovery, that of
-        the device with ``udn``, which is searched for; as :meth:`propchange.ControlPoint.device`.
-
-        Fails with DescriptionError, ConnectionFailed, TimedOut or ValueError. Raises RuntimeError
-        after :meth:`close`, ValueError for a URL and a UDN at once and for neither."""
-        return Deferred.fromCoroutine(
-            self._driver.device(RemoteDevice, description_url, udn, timeout)
-        )
+        """Read a device description, as :meth:`propchange.ControlPoint.device`, with a Deferred.
+        Raises RuntimeError after :meth:`close`, ValueError for a URL and a UDN at once and for
+        neither."""
+        reading = self._driver.device(RemoteDevice, description_url, udn, timeout)
+        return Deferred.fromCoroutine(reading)
 
     def fetch(self, url: str) -> Deferred[tuple[bytes, str]]:
-        """Read the document at ``url``. Fires with it and the URL that gave it after redirects, or
-        fails; as :meth:`propchange.ControlPoint.fetch`."""
+        """Read a document, as :meth:`propchange.ControlPoint.fetch`, with a Deferred."""
         return Deferred.fromCoroutine(self._driver.documents.read(url))
 
     def _begun(self) -> SubscriberDriver:
@@ -147,22 +141,19 @@ class ControlPoint(ControlPointView[Sighting]):
         variables: Iterable[str] = (),
     ) -> Subscription:
         """Subscribe to an event URL, or to a service of a :meth:`device`. The subscription is
-        renewed, and made again after a gap, an expiry or a restart of the device. ``on_event`` is
-        called with each event, ``on_status`` with each change of the status. Exceptions that they
-        raise are logged.
-
-        The values of a service have the types that its service description declares. When the
-        device is back on another port or path, the service is found again by the description.
+        renewed, and made again after a gap, an expiry or a restart of the device. A service is
+        found again by its description when the device moves. ``on_event`` is called with each
+        event, ``on_status`` with each change of the status. Exceptions that they raise are logged.
 
         Without ``wait`` the subscription is tried until it is granted. With ``wait`` the first
         failure ends it, and its ``when_granted`` is a Deferred: it fires with the subscription once
         granted, or fails with SubscriptionRefused or ConnectionFailed.
 
         ``convert`` maps variables to functions that make values of texts, such as
-        ``{name: variable.parse …}``; with None, values are texts. ``device`` is the key for
-        :meth:`device_gone` and :meth:`device_rebooted`; for a service it is the UDN of its device.
-        ``variables`` are the wanted ones of the evented variables, empty for all: with
-        ``uda="2.0"`` the device is asked to send those alone (STATEVAR), and may ignore that.
+        ``{name: variable.parse …}``; None: values are texts. The values of a service have the types
+        that its description declares. ``device`` is the key for :meth:`device_gone`; for a service
+        it is the UDN of its device. ``variables`` are those of
+        :meth:`propchange.RemoteService.subscribe`.
 
         Raises RuntimeError before :meth:`listen` and after :meth:`close`, DescriptionError for a
         service without eventing, and as ``SubscriberProtocol.subscribe``.
@@ -202,10 +193,8 @@ class ControlPoint(ControlPointView[Sighting]):
         return Deferred.fromCoroutine(self._driver.close())
 
     def add_web_resource(self, name: str, resource: Any) -> None:
-        """For :class:`~propchange.twisted.event.EventServer`, which the program puts into a site
-        of its own."""
+        """For :class:`~propchange.twisted.event.EventServer`: the program has a site for it."""
 
     def receive_notify(self, message: Request) -> Response:
-        """For :class:`~propchange.twisted.event.EventServer`: judge a NOTIFY. The events in it are
-        handed out after the answer."""
+        """Judge a NOTIFY, for EventServer. Its event is dispatched after the answer."""
         return self._driver.receive_notify(message)

@@ -36,8 +36,7 @@ def read_request(request: Any, body: bytes) -> Request:
     received: Request | None = getattr(request, "received", None)
     if received is not None:  # our own Site has read it
         return received
-    fields = request.requestHeaders.getAllRawHeaders()
-    headers = [(name, value) for name, values in fields for value in values]
+    headers = [(n, value) for n, vs in request.requestHeaders.getAllRawHeaders() for value in vs]
     version = "1.0" if request.clientproto == b"HTTP/1.0" else "1.1"
     message = Request(
         request.method.decode("latin-1"),
@@ -74,18 +73,14 @@ def answer(request: Any, response: Response) -> bytes:
     return body
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-"""The answer to a NOTIFY that is right, on a connection that stays."""
-
-
-def answer_at_once(request: Any, encoded: bytes) -> bool:
-    """Write a whole response, bytes, past ``twisted.web``'s own making of headers, which takes
-    longer than all that is judged of an event. False where that is not possible."""
+def answer_ok(request: Any) -> bool:
+    """Write an empty 200 that keeps the connection, without ``twisted.web``'s making of headers,
+    which takes longer than judging an event. Returns False where that is not possible."""
     channel = getattr(request, "channel", None)
     if not isinstance(channel, (Channel, HTTPChannel)):
         return False
     request.startedWriting = 1
-    channel.write(encoded)
+    channel.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     request.finish()
     return True
 
@@ -94,10 +89,8 @@ def call_when_left(request: Any, reactor: Reactor, left: Callable[[bool], object
     """Call ``left(True)`` once the answer to ``request`` has left this process, or
     ``left(False)`` when the connection was lost first.
 
-    An answer that ends its connection has left with the end of the stream. What is finished in
-    one turn of the reactor is written before the second turn after it; what the peer is too slow
-    to take is asked for again.
-    """
+    An answer that ends its connection has left with the end of the stream. The reactor writes a
+    finished answer before the second turn after it. What a slow peer leaves is asked for again."""
     channel: Any = getattr(request, "channel", None)
     if isinstance(channel, Channel):  # our own Site knows
         channel.left = left
@@ -111,11 +104,8 @@ def call_when_left(request: Any, reactor: Reactor, left: Callable[[bool], object
     def look() -> None:
         waits = unwritten(transport) > 0
         if (waits or not persistent) and getattr(transport, "connected", persistent):
-            reactor.callLater(_AGAIN_SECONDS, look)
+            reactor.callLater(0.02, look)
         else:
             left(not waits)
 
     request.notifyFinish().addCallbacks(finished, lambda _: left(False))
-
-
-_AGAIN_SECONDS = 0.02

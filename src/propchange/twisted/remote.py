@@ -72,8 +72,7 @@ class Sighting(SeenDevice):
         return Deferred.fromCoroutine(self._driver.device(RemoteDevice, None, self.udn, None))
 
     def description(self) -> Deferred[DeviceDescription]:
-        """Its description, read now: of an embedded device its own part of it. Fails with
-        DescriptionError, ConnectionFailed or TimedOut when it cannot be had."""
+        """As :meth:`propchange.Sighting.description`, with a Deferred."""
         return Deferred.fromCoroutine(self._driver.discovery.describe(self))
 
     def friendly_name(self) -> Deferred[str]:

@@ -24,13 +24,11 @@ from propchange.driver.sockets import bind, endpoint_of, scoped_host
 
 T = TypeVar("T")
 
-_NOWHERE = Endpoint("", 0)
-"""For a connection that is not TCP."""
+_NOWHERE = Endpoint("", 0)  # for a connection that is not TCP
 
 
 class Reactor(Protocol):
-    """The part of ``IReactorTime`` and ``IReactorTCP`` that is used: any reactor of Twisted has
-    it, and ``MemoryReactorClock`` for tests."""
+    """What is used of ``IReactorTime`` and ``IReactorTCP``. ``MemoryReactorClock`` has it too."""
 
     seconds: Callable[[], float]
     callLater: Callable[..., Any]
@@ -39,16 +37,14 @@ class Reactor(Protocol):
 
 
 def default_reactor() -> Reactor:
-    """The reactor of this process. Not imported before it is needed, so that a program may
-    install the one it wants."""
-    from twisted.internet import reactor
+    """The reactor of this process."""
+    from twisted.internet import reactor  # here, so that a program may install another before
 
     return cast(Reactor, reactor)
 
 
 class TwistedRuntime:
-    """A :class:`~propchange.driver.runtime.Runtime` on ``reactor``, None being the installed
-    one."""
+    """A :class:`.Runtime` on ``reactor``; None: the installed one."""
 
     from_thread = "reactor.callFromThread"
 
@@ -232,8 +228,7 @@ class Stream(TwistedProtocol):
 
     def _abort(self) -> None:
         self._closing = True
-        abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)
-        abort()
+        getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
     def readConnectionLost(self) -> None:
         """For the reactor: the peer sends no more."""
@@ -258,8 +253,6 @@ def unwritten(transport: Any) -> int:
 
 
 class _Connecting(ClientFactory):
-    """One attempt to connect."""
-
     noisy = False
     connector: Any
 
@@ -269,18 +262,15 @@ class _Connecting(ClientFactory):
         self._over = False
 
     def buildProtocol(self, addr: object) -> Stream:
-        """For the reactor: the connection is there."""
         self._over = True
         return Stream(self._connection)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """For the reactor: there is none."""
         if not self._over:
             self._over = True
             self._failed(_os_error(reason.value))
 
     def cancel(self) -> None:
-        """End the attempt."""
         if not self._over:
             self._over = True
             self.connector.disconnect()
@@ -299,21 +289,16 @@ def _os_error(error: BaseException | None) -> OSError:
 
 
 class _Listening:
-    """The ports of one listener."""
-
     def __init__(self, ports: list[Any]) -> None:
         self.ports = ports
         self.endpoints = tuple(endpoint_of_address(port.getHost()) or _NOWHERE for port in ports)
 
     async def close(self) -> None:
-        """Accept no more."""
         for stopping in [maybeDeferred(port.stopListening) for port in self.ports]:
             await stopping
 
 
 class _Datagrams(Datagrams):
-    """A UDP socket that the reactor reads."""
-
     def __init__(
         self, reactor: Any, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
     ) -> None:
@@ -327,7 +312,6 @@ class _Datagrams(Datagrams):
         reactor.addReader(self)
 
     def close(self) -> None:
-        """Close the socket."""
         if self._sock.fileno() >= 0:
             self._reactor.removeReader(self)
             super().close()
@@ -350,6 +334,5 @@ def result_of(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         coroutine.send(None)
     except StopIteration as end:
-        result: T = end.value
-        return result
+        return cast(T, end.value)
     raise AssertionError(f"{coroutine} waits")

@@ -23,8 +23,6 @@ from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 from propchange.twisted.site import Site
 from propchange.upnp import service as upnp
 
-_PATH = "/"
-
 _pools: weakref.WeakKeyDictionary[Any, DeliveryPool] = weakref.WeakKeyDictionary()
 
 
@@ -91,8 +89,7 @@ class Service(upnp.Service):
         return Deferred.fromCoroutine(_not_closed(self._opened().subscribed()))
 
     def drained(self) -> Deferred[None]:
-        """Fires once all events are delivered or given up. Fails with RuntimeError if the service
-        is closed before."""
+        """Fires once all events are delivered or given up. Fails as :meth:`subscribed`."""
         return Deferred.fromCoroutine(_not_closed(self._opened().drained()))
 
     def listen(self, port: int = 0, interface: str = "") -> int:
@@ -100,10 +97,9 @@ class Service(upnp.Service):
         :class:`~propchange.twisted.Site` that has :attr:`resource` at every path. Returns the port.
         It is for a program that has no site. Raises CannotListenError of Twisted."""
         self._opened()
-        site = Site(
-            self.resource, limits=self._limits, reactor=self._reactor, server=self._policy.server
-        )
-        listening = self._reactor.listenTCP(port, site, interface=interface)
+        reactor, server = self._reactor, self._policy.server
+        site = Site(self.resource, limits=self._limits, reactor=reactor, server=server)
+        listening = reactor.listenTCP(port, site, interface=interface)
         self._listening.append((listening, site))
         return int(listening.getHost().port)
 
@@ -111,10 +107,10 @@ class Service(upnp.Service):
         """Stop sending and listening. Fires when that is done. Undelivered events are dropped: wait
         for :meth:`drained` before. Later requests are answered with 503. Its values can still be
         read and assigned; its other methods raise RuntimeError."""
-        self._closed = True
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
+        self._closed = True
         publication, self._publication = self._publication, None
         listening, self._listening = self._listening, []
         stopping = [maybeDeferred(port.stopListening) for port, _ in listening]
@@ -132,7 +128,7 @@ class Service(upnp.Service):
         :meth:`response_sent` once it has left, or :meth:`response_lost` if it cannot."""
         if self._closed:
             return Response(503, ((b"CONTENT-LENGTH", b"0"),), close=True)
-        request.target = _PATH  # where the resource stands is for the site to know
+        request.target = "/"  # where the resource stands is for the site to know
         return self._opened().receive_request(request)
 
     def response_sent(self, response: Response) -> None:
@@ -153,14 +149,12 @@ class Service(upnp.Service):
         if self._closed:
             raise RuntimeError("the service was closed")
         if self._publication is None:
+            runtime, deliveries = TwistedRuntime(self._reactor), deliveries_of(self._reactor)
+            policy, limits = self._policy, self._limits
             self._publication = Publication(
-                TwistedRuntime(self._reactor),
-                deliveries_of(self._reactor),
-                policy=self._policy,
-                limits=self._limits,
-                on_link=on_link_for,
+                runtime, deliveries, policy=policy, limits=limits, on_link=on_link_for
             )
-            self._publication.add(self, _PATH)
+            self._publication.add(self, "/")
         return self._publication
 
 

@@ -10,6 +10,7 @@ and it writes to the transport. :class:`Channel` stands between the two.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,13 +33,25 @@ from propchange.twisted.runtime import Reactor, Stream, TwistedRuntime
 
 class _Request(server.Request):
     site: Any
-    received: Request
-    """The same as the core reads it."""
+    received: Request  # what the core reads
 
     def render(self, resrc: Any) -> None:
         """Let ``resrc`` answer, which may name another server."""
         self.responseHeaders.setRawHeaders(b"Server", [self.site.server])
-        super().render(_Methods(resrc))  # type: ignore[no-untyped-call] # twisted.web is untyped
+        methods = SimpleNamespace(render=lambda _: self._render(resrc))
+        super().render(methods)  # type: ignore[no-untyped-call] # twisted.web is untyped
+
+    def _render(self: Any, resource: Any) -> Any:
+        # twisted.web answers 501 to all methods but three if this resource does not have them. That
+        # says that no resource here has them. UDA 2.0 §2.1 asks for 405.
+        try:
+            return resource.render(self)
+        except UnsupportedMethod as unsupported:
+            if self.method == b"HEAD":  # twisted.web asks again, with GET
+                raise
+            self.setResponseCode(405)
+            self.setHeader(b"Allow", b", ".join(unsupported.allowedMethods))
+            return b""
 
     def _handleStar(self) -> None:
         # twisted.web answers 405 to every method but OPTIONS for *. Here the root judges.
@@ -49,28 +62,11 @@ class _Request(server.Request):
             self.render(self.site.resource)
 
 
-class _Methods:
-    """A resource that answers 405 to the methods it does not have (UDA 2.0 §2.1). ``twisted.web``
-    answers 501 to all but three, which says that no resource here has them."""
-
-    def __init__(self, resource: Any) -> None:
-        self._resource = resource
-
-    def render(self, request: Any) -> Any:
-        try:
-            return self._resource.render(request)
-        except UnsupportedMethod as unsupported:
-            if request.method == b"HEAD":  # of GET, says the request itself
-                raise
-            request.setResponseCode(405)
-            request.setHeader(b"Allow", b", ".join(unsupported.allowedMethods))
-            return b""
-
-
 class Channel:
     """The answer of ``twisted.web`` to one request (a :class:`.WrittenElsewhere`), with the methods
     that a request of ``twisted.web`` calls of its channel."""
 
+    site: Any
     transport: Any
     _connection: AcceptedConnection
     _request: Any
@@ -99,18 +95,14 @@ class Channel:
         self.getPeer, self.getHost = transport.getPeer, transport.getHost
         self.write, self.writeSequence = transport.write, transport.writeSequence
         self.loseConnection = connection.end
-        make: Any = self.site.requestFactory
-        request = make(self)
-        self._request = request
+        request = self._request = self.site.requestFactory(self)
         request.received = received
-        add = request.requestHeaders.addRawHeader
         for name, value in received.headers:
-            add(name, value.strip(b" \t"))
+            request.requestHeaders.addRawHeader(name, value.strip(b" \t"))
         request.parseCookies()
-        body = received.body
-        request.gotLength(len(body))
-        if body:
-            request.handleContentChunk(body)
+        request.gotLength(len(received.body))
+        if received.body:
+            request.handleContentChunk(received.body)
         if not received.keep_alive:
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         elif received.http_version == "1.0":
@@ -167,8 +159,7 @@ class Channel:
         a part each time it is resumed."""
         if self._producer is not None:
             raise RuntimeError(f"{self._producer} writes the answer already")
-        self._producer = producer
-        self._pulls = not streaming
+        self._producer, self._pulls = producer, not streaming
         if self._pulls:
             self._pull()
         elif self._paused:
@@ -176,16 +167,14 @@ class Channel:
 
     def unregisterProducer(self) -> None:
         """The producer writes no more."""
-        self._producer = None
-        self._pulls = False
+        self._producer, self._pulls = None, False
 
     def _pull(self) -> None:
         if self._pulls and not self._paused:
             self._producer.resumeProducing()
             if self._pulls:
                 self._connection.transport.exact_writing()
-                reactor: Any = self.site.reactor
-                reactor.callLater(0, self._pull)
+                self.site.reactor.callLater(0, self._pull)
 
     def requestDone(self, request: Any) -> None:
         """The answer is written."""
@@ -199,8 +188,6 @@ class Channel:
 
 
 class _Connection(ServerConnection):
-    """A connection that knows what Twisted calls."""
-
     __slots__ = ("stream",)
 
     def __init__(self, table: ConnectionTable) -> None:
