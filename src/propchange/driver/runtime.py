@@ -252,7 +252,8 @@ class Signal:
     def set(self) -> None:
         """Wake the coroutines that wait, in order. A later :meth:`wait` does not see it."""
         for waiter in tuple(self._waiters):
-            settle(waiter, None)
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def wait(self, seconds: float | None = None) -> None:
         """Wait for :meth:`set`, for ``seconds`` at most. None: without an end."""

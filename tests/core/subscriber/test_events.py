@@ -43,3 +43,8 @@ def test_statuses_and_causes_are_the_words_that_programs_may_write_down() -> Non
         "device-moved",
         "closed",
     }
+
+
+def test_a_status_change_reads_as_its_status_and_the_reason() -> None:
+    change = StatusChange(None, Status.DEAF, Cause.NO_INITIAL_EVENT, "no event in 5 s")
+    assert str(change) == "deaf: no event in 5 s"

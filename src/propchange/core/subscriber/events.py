@@ -156,6 +156,9 @@ class StatusChange(NamedTuple):
     reason: str
     http_status: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.status.value}: {self.reason}"
+
 
 class EventQueue:
     """Events and status changes that wait for an application, in order.

@@ -72,14 +72,22 @@ def kept_duration(granted: float, limits: Limits) -> float:
     return _UNSTATED if granted == inf else min(granted, limits.duration_most_seconds)
 
 
+_RENEWED_AT = 0.5
+"""The part of its duration after which a grant is renewed: the other half is for more attempts
+(CP-04)."""
+
+_EARLIER = 0.1
+"""By this part of its duration a grant is renewed earlier at most, at random, so that many
+subscriptions do not renew together."""
+
+
 def grant_times(
     granted: float, sent_at: float, answered_at: float, jitter: float, limits: Limits
 ) -> GrantTimes:
     """The times of a grant, counted from when the request was sent, so that this side expires first
-    (CP-14). A grant is renewed at half its duration, and up to a tenth of it earlier by ``jitter``
-    in [0, 1), so that there is time to retry (CP-04)."""
+    (CP-14). ``jitter`` is in [0, 1)."""
     kept = kept_duration(granted, limits)
-    renews = sent_at + max(kept * (0.5 - 0.1 * jitter), _SHORTEST_RENEWAL)
+    renews = sent_at + max(kept * (_RENEWED_AT - _EARLIER * jitter), _SHORTEST_RENEWAL)
     if granted == inf:
         return GrantTimes(inf, None, renews)
     lapses = max(sent_at + kept, answered_at + _SHORTEST_LAPSE)
