@@ -107,6 +107,18 @@ async def test_closing_waits_for_a_device_only_so_long(
             assert held.statuses == [Status.CLOSED]
 
 
+async def test_closing_while_a_device_owes_an_answer_is_no_failure(
+    driven: Any, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with raw_device() as device:
+        device.answers["SUBSCRIBE"] = None
+        async with opened(driven, unsubscribe_seconds=0.1) as driver:
+            held, _ = subscribe(driver, device.event_url)
+            await until(lambda: device.of("SUBSCRIBE"))
+    assert held.statuses == [Status.CLOSED]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_what_a_recipient_does_may_close_everything(
     driven: Any, raw_device: Any, until: Until
 ) -> None:

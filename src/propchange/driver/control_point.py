@@ -352,6 +352,8 @@ class SubscriberDriver:
             else:
                 await self._send(request)
         except Exception as error:
+            if self.closed:  # given up: what a runtime raises then may be an Exception
+                return
             if not isinstance(error, PropchangeError | ValueError | LookupError):
                 self._logger.exception("%r failed with an unexpected exception", request)
             failure = failure_of(error, request.source)
