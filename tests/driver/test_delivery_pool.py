@@ -280,6 +280,21 @@ async def test_an_answer_before_the_whole_request_ends_the_connection(
         await until(lambda: sender.deliveries.connection_count == 0)
 
 
+def test_a_request_that_was_answered_early_has_only_so_long_to_leave(memory: Any) -> None:
+    pool = DeliveryPool(memory)
+    for reads in (True, False):
+        pool.send(delivery(A), Told())
+        transport = memory.connects[-1].succeed()
+        transport.unwritten = 1
+        transport.connection.data_received(OK)
+        assert transport.calls[-1] == "close"
+        if not reads:
+            memory.advance(DEFAULT_LIMITS.linger_seconds)
+            assert transport.calls[-1] == "abort"
+        transport.lose()
+        assert memory.armed == 0
+
+
 async def test_a_long_notify_is_read_as_slowly_as_the_subscriber_likes(
     driven: Any, wire: Any, until: Until
 ) -> None:
@@ -763,7 +778,7 @@ def test_only_a_connection_with_a_request_under_way_is_reset(memory: Any) -> Non
     pool.send(delivery(A), told)
     transport = memory.connects[-1].succeed()
     transport.unwritten = 1
-    transport.connection.data_received(OK)
+    transport.connection.data_received(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
     assert transport.calls[-1] == "abort"
     transport.lose()
     sent = delivery(A)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.requests import Failure, authority_and_target
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.driver.machine import Interfaces
-from propchange.driver.requests import Answer, failure_of, words_of
+from propchange.driver.requests import Answer, Requests, failure_of, words_of
 from propchange.driver.runtime import Transport
 from propchange.errors import (
     ConnectionFailed,
@@ -163,6 +164,29 @@ async def test_an_answer_that_was_there_before_the_request_counts(driven: Any) -
     exchange.data_received(OK)
     exchange.eof_received()
     exchange.end()
+
+
+@pytest.mark.parametrize(("status", "reads"), [(200, True), (200, False), (500, False)])
+async def test_a_request_that_was_accepted_early_has_only_so_long_to_leave(
+    memory: Any, status: int, reads: bool
+) -> None:
+    exchange = Requests(memory, DEFAULT_LIMITS).exchange(Endpoint("192.0.2.7", 5))
+    connecting = asyncio.ensure_future(exchange.connect(None, 1))
+    await asyncio.sleep(0)
+    there = memory.connects[-1].succeed()
+    await connecting
+    sending = asyncio.ensure_future(exchange.send(subscribe(exchange.local), 1))
+    await asyncio.sleep(0)
+    there.unwritten = 1
+    exchange.data_received(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+    assert (await sending).status == status
+    exchange.end()
+    assert there.calls[-1] == ("close" if status == 200 else "abort")
+    if not reads:
+        memory.advance(DEFAULT_LIMITS.linger_seconds)
+        assert there.calls[-1] == "abort"
+    there.lose()
+    assert memory.armed == 0
 
 
 # --- failures ---

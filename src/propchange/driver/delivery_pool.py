@@ -15,7 +15,7 @@ A connection carries one delivery at a time, and is kept if the answer allows it
 before any byte of an answer, and has carried an earlier delivery, the attempt is STALE: the peer
 had closed the connection already, and the publisher tries once more on a fresh one. Any other end
 is BROKEN. A connection that carries nothing is closed; a connection with an unanswered request is
-reset.
+reset. A subscriber may answer 200 before it reads: such a request leaves all the same.
 
 The publisher limits the time of an attempt: it calls :meth:`DeliveryPool.abort`, or passes
 ``until`` to :meth:`DeliveryPool.send`. Only connecting has its limit here. The carrier of a waiting
@@ -289,7 +289,7 @@ class DeliveryPool:
         connection.delivery = delivery.carrier = None
         idle = connection.idle
         if not reusable:
-            connection.end()
+            connection.end(taken=200 <= response.status < 300)
         elif self._waiting or idle.waiting:
             connection.used = True
             self._hand_over(connection)
@@ -373,7 +373,7 @@ class DeliveryConnection:
     """One connection to a subscriber, also before it is open (a :class:`.Connection`).
 
     ``delivery`` is the delivery that it carries. ``used``: it has carried one before. ``attempt``
-    is the attempt to open it, None after that.
+    is the attempt to open it; after that None, or its end if the peer does not read.
     """
 
     __slots__ = (
@@ -413,10 +413,15 @@ class DeliveryConnection:
             self.delivery = delivery.carrier = None
         return delivery
 
-    def end(self) -> None:
-        """End it: by a reset only if a part of a request is unwritten."""
+    def end(self, *, taken: bool = False) -> None:
+        """End it: by a reset only if a part of a request is unwritten. If the subscriber has
+        ``taken`` that request already, the rest has ``Limits.linger_seconds`` to leave."""
         if self._transport is None:
             self.abort()
+        elif self._unwritten() and taken:
+            seconds = self._pool.limits.linger_seconds
+            self.attempt = self._pool.runtime.call_later(seconds, self.abort)
+            self._transport.close()
         elif self._unwritten():
             self._transport.abort()
         elif not self._transport.is_closing():
@@ -489,6 +494,8 @@ class DeliveryConnection:
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection has ended."""
+        if self.attempt is not None:
+            self.attempt.cancel()
         self._break()
         self._pool.gone(self)
 

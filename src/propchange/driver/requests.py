@@ -68,6 +68,7 @@ class Exchange:
         self._transport: Transport | None = None
         self._attempt: Armed | None = None
         self._alarm: Armed | None = None
+        self._taken = False  # the device has accepted the request, perhaps before it has read it
         self.local = self.peer = endpoint
 
     async def connect(self, source: Endpoint | None, seconds: float) -> None:
@@ -107,13 +108,21 @@ class Exchange:
         raise outcome
 
     def end(self) -> None:
-        """End the connection, or the attempt to make it, now."""
+        """End the connection, or the attempt to make it, now. What is unwritten of a request that
+        the device has accepted already has ``Limits.linger_seconds`` to leave."""
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._transport is not None:
+        transport = self._transport
+        if transport is not None:
             # Twisted aborts with a reset. Only a device that does not read needs that.
-            end = self._transport.abort if self._transport.unwritten() else self._transport.close
-            end()
+            if not transport.unwritten():
+                transport.close()
+            elif self._taken and not transport.is_closing():
+                seconds = self._requests.limits.linger_seconds
+                self._alarm = self._requests.runtime.call_later(seconds, self.end)
+                transport.close()
+            else:
+                transport.abort()
         elif self._attempt is not None:
             self._attempt.cancel()
             self._requests.gone(self)
@@ -148,6 +157,7 @@ class Exchange:
         if self._early is not None:
             self._early += data
         elif responses := self._parser.feed(data):
+            self._taken = 200 <= responses[0].status < 300
             settle(self._outcome, responses[0])
         elif self._parser.error is not None:
             settle(self._outcome, self._parser.error)
@@ -161,6 +171,8 @@ class Exchange:
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection has ended."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._lost(f"broke before the answer was whole: {error}" if error else "was closed")
         self._requests.gone(self)
 
