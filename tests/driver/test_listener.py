@@ -712,6 +712,16 @@ async def test_a_peer_that_sends_too_many_requests_before_an_answer_is_cut_off(
         assert host.told == [("lost", "r")]
 
 
+async def test_requests_behind_a_receipt_are_not_too_many_for_a_peer_that_reads(
+    driven: Any, wire: Any, until: Until
+) -> None:
+    async with Host(driven, receipt, pipelined_requests=2) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(b"".join(notify(seq) for seq in range(8)))
+        await until(lambda: len(host.told) == 8)
+        assert host.told == [("sent", f"/n{seq}") for seq in range(8)]
+
+
 async def test_an_answer_without_a_receipt_may_come_too_late(
     driven: Any, wire: Any, until: Until
 ) -> None:

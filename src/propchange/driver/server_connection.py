@@ -257,7 +257,9 @@ class ServerConnection:
         if self._finished:
             return
         if self._pending is not None or self._paused:
-            if len(waiting) > table.limits.pipelined_requests:
+            # Behind a receipt they wait for the runtime to write, even if the peer does read.
+            waits_for_peer = self._pending is not None or not self._unsent
+            if waits_for_peer and len(waiting) > table.limits.pipelined_requests:
                 table.logger.debug("%s sends without reading; connection ended", self._peer)
                 self.drop()
                 return
