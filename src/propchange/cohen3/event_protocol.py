@@ -1,8 +1,7 @@
 """SUBSCRIBE, renewal and UNSUBSCRIBE for services as Cohen3 has them.
 
-Such a service keeps its own SID and timeout. It renews by itself and calls :func:`subscribe` to do
-so. It cannot know when a request must be sent again, nor when a renewal must become a new
-subscription. Both are decided here and logged with the reason.
+Such a service keeps its own SID and timeout, and calls :func:`subscribe` to renew. This module
+decides when a request is sent again, and when a renewal becomes a new subscription.
 """
 
 from __future__ import annotations
@@ -32,9 +31,6 @@ from propchange.driver.requests import Requests
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 
-_RENEWED_BEFORE = 30
-"""Cohen3's services renew so many seconds before the end of the time that ``set_timeout`` got."""
-
 
 class _Record:
     """What is remembered of a service: ``asked``, the seconds to ask for; ``timeout``, the latest
@@ -62,9 +58,6 @@ class EventProtocol(AnswerProtocol):
 
     After a grant it calls ``service.set_sid`` and ``service.set_timeout``. After any other answer
     to a SUBSCRIBE it calls ``service.process_event({})``, which Cohen3's services wait for.
-
-    A renewal is sent again until it is answered. A new subscription that takes the place of a
-    renewal is *persistent*: it is sent again until it is granted.
     """
 
     logCategory = "event_protocol"
@@ -80,16 +73,14 @@ class EventProtocol(AnswerProtocol):
         super().__init__(limits.request_seconds, reactor=reactor, limits=limits)
         self.service = service
         self.action = action
-        self.waiting = False
-        """Whether this stands for the pause before the request is sent again."""
+        self.waiting = False  # this stands for the pause before the request is sent again
         self._limits = limits
         self._subscribes = action == "subscribe"
-        self._persistent = False
+        self._persistent = False  # in the place of a renewal: sent again until it is granted
         self._given_up = False
         self._renewed: str | None = None
         self._request: Deferred[Any] | None = None
-        # Requests for the same service that wait for the end of this one. Each gets whether this
-        # one has ended by itself.
+        # Requests for this service that wait. Each gets whether this one has ended by itself.
         self._finished: list[Deferred[bool]] = []
 
     def send(self) -> Deferred[PeerResponse | None]:
@@ -199,9 +190,8 @@ class EventProtocol(AnswerProtocol):
         self.end()
         if getattr(self.service, "event_connection", None) is self:
             self.service.event_connection = None
-        finished, self._finished = self._finished, []
-        for waiting in finished:
-            waiting.callback(not self._given_up)
+        while self._finished:
+            self._finished.pop(0).callback(not self._given_up)
 
     def settled(self, result: Response | Exception) -> None:
         """The device has answered, or will not."""
@@ -229,9 +219,10 @@ class EventProtocol(AnswerProtocol):
         record.failures = 0
         granted = granted_duration(response.fields.get(b"timeout"), record.asked or POLICY.duration)
         seconds = int(kept_duration(granted, self._limits))
-        # A grant of less than 60 s is renewed at its half: a service that gets less than 30 s
-        # would renew at once, again and again.
-        record.timeout = max(seconds, _RENEWED_BEFORE + max(seconds // 2, 1))
+        # Cohen3's services renew 30 s before the end of this time. A grant of less than 60 s is
+        # renewed at its half: a service that gets less than 30 s would renew at once, again and
+        # again.
+        record.timeout = max(seconds, 30 + max(seconds // 2, 1))
         try:
             service.set_timeout(record.timeout)
         finally:

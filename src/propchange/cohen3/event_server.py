@@ -29,8 +29,6 @@ current: EventServer | None = None
 """The latest :class:`EventServer`, with the host and the port that delivery URLs name as it found
 them. None before there is one."""
 
-_RECEIVED = "event_server_message_received"
-
 _NOTIFY = "UDA 2.0 §4.3.2"
 
 
@@ -102,7 +100,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         global hostname, web_server_port, current  # noqa: PLW0603 - the API that is carried on
         Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
         EventDispatcher.__init__(self)
-        self.register_event(_RECEIVED)
+        self.register_event("event_server_message_received")
         self.control_point = control_point
         self.coherence = control_point.coherence
         self._own = getattr(control_point, "receive_notify", None)
@@ -127,26 +125,22 @@ class EventServer(EventDispatcher, Resource, Logger):
 
     def render_NOTIFY(self, request: Any) -> bytes:
         """Answer a NOTIFY: the status is in ``request``, the result the empty body."""
-        response, _ = self._judge(request)
-        return answer(request, response)
+        return answer(request, self._judge(request)[0])
 
     def _judge(self, request: Any) -> tuple[Response, Request]:
-        body = read_body(request, self._limits)
-        data = body if isinstance(body, bytes) else b""
-        self.dispatch_request(_RECEIVED, request, data)
+        data, refusal = read_body(request, self._limits)
+        self.dispatch_request("event_server_message_received", request, data)
         message = read_request(request, data)
-        if isinstance(body, Refusal):
-            verdict: Refusal | None = body
-        elif self._own is not None:
-            return self._own(message), message
-        else:
+        if refusal is None:
+            if self._own is not None:
+                return self._own(message), message
             # The delivery URL has no path below this resource and no query.
             exact = not getattr(request, "postpath", ()) and b"?" not in request.uri
-            verdict = self._receive(message, exact)
-        if verdict is None:
+            refusal = self._receive(message, exact)
+        if refusal is None:
             return notify_response(message), message
-        self.info("%s answered %d: %s", message, verdict.status, verdict.reason)
-        return refusal_response(verdict, self._policy, message), message
+        self.info("%s answered %d: %s", message, refusal.status, refusal.reason)
+        return refusal_response(refusal, self._policy, message), message
 
     def _receive(self, message: Request, exact: bool) -> Refusal | None:
         verdict = judge_notify(message, self._policy, _authority(hostname, web_server_port))

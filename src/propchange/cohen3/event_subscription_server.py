@@ -35,10 +35,7 @@ from propchange.driver.runtime import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
 
-_RECEIVED = "event_client_message_received"
-
-_A_DAY = 86_400.0
-"""Seconds that a subscriber is kept whose ``timeout`` or ``created`` cannot be read."""
+_A_DAY = 86_400.0  # for a subscriber whose timeout or created cannot be read
 
 
 class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
@@ -51,10 +48,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
     epoch). A subscriber that is taken out of the dict is not subscribed any more. Messages to a new
     subscriber leave after the answer to its SUBSCRIBE.
 
-    A :class:`propchange.twisted.Service` answers itself.
-
-    Dispatches ``event_client_message_received`` for each request, with the arguments of
-    ``event_server_message_received`` of EventServer.
+    A :class:`propchange.twisted.Service` answers itself. For each request this object dispatches
+    ``event_client_message_received``, with the arguments of EventServer's event.
     """
 
     logCategory = "event_subscription_server"
@@ -72,7 +67,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         publisher = service if ours else self
         EventURL.__init__(self, publisher, policy or DEFAULT_POLICY, limits, reactor)
         EventDispatcher.__init__(self)
-        self.register_event(_RECEIVED)
+        self.register_event("event_client_message_received")
         self.service = service
         self._table: MutableMapping[str, Any] = {} if ours else service.get_subscribers()
         backend = getattr(service, "backend", None)
@@ -82,13 +77,11 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             # Cohen3's services call this in a loop. Their own method removes no subscriber.
             service.check_subscribers = self.check_subscribers
 
-    # --- requests ---
-
     render_SUBSCRIBE = render_UNSUBSCRIBE = EventURL.render
 
     def received(self, request: Any, data: bytes) -> None:
         """Dispatch a request that has come."""
-        self.dispatch_request(_RECEIVED, request, data)
+        self.dispatch_request("event_client_message_received", request, data)
 
     def refuse(self, message: Request, refusal: Refusal) -> Response:
         """The response that refuses ``message``."""
@@ -188,8 +181,6 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             }
             for subscription in self.service.subscriptions
         }
-
-    # --- time ---
 
     def check_subscribers(self, now: float = 0.0) -> None:
         """Take the expired subscribers out of the dict. A timer calls this at each deadline."""

@@ -147,8 +147,7 @@ class Outbox:
         self._subscriber = subscriber
         self._empty = empty
         self._queue: deque[QueuedNotification] = deque()  # the first one is under way unless held
-        self.held = False
-        """Send nothing until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)."""
+        self.held = False  # until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)
         self._over = False
         self._owed = True  # the initial event is sent even when the subscription is over
         self._alarm: Any = None
@@ -213,8 +212,7 @@ class Outbox:
         self.end(owed=False)
         for notification in tuple(self._queue):
             notification.fail(_OVER)
-        self.held = False
-        self._proceed()
+        self.release()
         return {address.url.endpoint for address in self.addresses}
 
     def _withdraw(self) -> None:
@@ -232,7 +230,6 @@ class Outbox:
 
 
 _OVER = "the subscription is over"
-
 # By reactor, and by SID and callback, since a program may keep its own copy of a subscriber or make
 # a new one each time. An outbox is gone when nothing waits in it.
 _of_reactor: weakref.WeakKeyDictionary[Any, dict[Any, Outbox]] = weakref.WeakKeyDictionary()
@@ -244,8 +241,7 @@ def outbox_of(subscriber: MutableMapping[str, Any], reactor: Reactor) -> Outbox:
     key = str(subscriber["sid"]), str(subscriber["callback"])
     outbox = outboxes.get(key)
     if outbox is None:
-        empty = partial(outboxes.pop, key, None)
-        outbox = outboxes[key] = Outbox(subscriber, reactor, empty)
+        outbox = outboxes[key] = Outbox(subscriber, reactor, partial(outboxes.pop, key, None))
     return outbox
 
 

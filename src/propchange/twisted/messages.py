@@ -16,9 +16,9 @@ from propchange.twisted.runtime import Reactor, endpoint_of_address, unwritten
 from propchange.twisted.site import Channel
 
 
-def read_body(request: Any, limits: Limits) -> bytes | Refusal:
+def read_body(request: Any, limits: Limits) -> tuple[bytes, Refusal | None]:
     """The body of a request of ``twisted.web``, from memory or from the file that a large one was
-    put into; a 413 when it is larger than ``limits.body_bytes``."""
+    put into. One larger than ``limits.body_bytes`` counts as empty, and comes with a 413."""
     content = request.content
     if type(content) is BytesIO:  # the usual case, and called for every event
         body = content.getvalue()
@@ -27,8 +27,8 @@ def read_body(request: Any, limits: Limits) -> bytes | Refusal:
         body = content.read(limits.body_bytes + 1)
         content.seek(0)
     if len(body) > limits.body_bytes:
-        return Refusal(413, "the body is too large", "")
-    return bytes(body)
+        return b"", Refusal(413, "the body is too large", "")
+    return bytes(body), None
 
 
 def read_request(request: Any, body: bytes) -> Request:

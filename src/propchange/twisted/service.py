@@ -185,17 +185,16 @@ class EventURL(Resource):
 
     def render(self, request: Any) -> bytes:
         """Answer a request of any method."""
-        body = read_body(request, self._limits)
-        data = body if isinstance(body, bytes) else b""
+        data, refusal = read_body(request, self._limits)
         self.received(request, data)
         message = read_request(request, data)
-        if isinstance(body, Refusal):
-            response = self.refuse(message, body)
-        elif request.prepath and request.postpath:
-            # A site has this resource at one path; one that is nothing else has it at all.
-            response = self.refuse(message, Refusal(404, "no service has this event URL", ""))
-        else:
+        if refusal is None and request.prepath and request.postpath:
+            # A site has this resource at one path. A site that is nothing else has it at all.
+            refusal = Refusal(404, "no service has this event URL", "")
+        if refusal is None:
             response = self._publisher.receive_request(message)
+        else:
+            response = self.refuse(message, refusal)
         if response.receipt is not None:
             sent, lost = self._publisher.response_sent, self._publisher.response_lost
             call_when_left(request, self.reactor, lambda left: (sent if left else lost)(response))
