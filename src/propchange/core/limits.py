@@ -155,7 +155,7 @@ class Limits:
 
     # --- subscriber ---
 
-    held_subscriptions: int = 4_096
+    own_subscriptions: int = 4_096
     """Subscriptions of one control point."""
 
     request_seconds: float = 30.0
@@ -218,7 +218,7 @@ class Limits:
     unsubscribe_seconds: float = 2.0
     """How long an UNSUBSCRIBE may take, and how long closing waits for the answers."""
 
-    callers: int = 256
+    history_addresses: int = 256
     """Addresses whose connections to the listener are remembered for a diagnosis, about 200 bytes
     each. Above that, the address with the oldest connection is forgotten. Bounds a flood from many
     addresses."""

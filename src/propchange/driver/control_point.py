@@ -104,7 +104,7 @@ class SubscriberDriver:
             jitter=random.random,
             policy=policy,
             limits=limits,
-            callers=self.history,
+            history=self.history,
         )
         self._requests = Requests(runtime, limits)
         self.documents = Documents(self._requests, policy)

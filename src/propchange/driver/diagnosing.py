@@ -30,14 +30,14 @@ from propchange.errors import ConnectionFailed, PropchangeError
 class Diagnoses:
     """Makes the diagnoses of one control point, ``limits.diagnoses`` at a time.
 
-    ``callers`` is the history of the connections to the listener. It leaves out the connections
+    ``history`` is the history of the connections to the listener. It leaves out the connections
     that a diagnosis makes."""
 
-    def __init__(self, requests: Requests, callers: ConnectionHistory, machine: Machine) -> None:
+    def __init__(self, requests: Requests, history: ConnectionHistory, machine: Machine) -> None:
         self._requests = requests
         self._runtime = requests.runtime
         self._limits = requests.limits
-        self._callers = callers
+        self._history = history
         self._machine = machine
         self._running = 0
         self._turn = Signal(requests.runtime)
@@ -142,7 +142,7 @@ class Diagnoses:
         host = endpoint.host if endpoint.scope else "::" if ":" in endpoint.host else "0.0.0.0"
         headers = ((b"HOST", where.encode("latin-1", "replace")), (b"CONNECTION", b"close"))
         exchange = self._requests.exchange(endpoint)
-        self._callers.ours.add(port)
+        self._history.ours.add(port)
         try:
             left = until - self._runtime.now()
             await exchange.connect(Endpoint(host, port, endpoint.scope), max(left, 0.001))
@@ -153,7 +153,7 @@ class Diagnoses:
             return self._failed(where, error)
         finally:
             exchange.end()
-            self._callers.ours.discard(port)
+            self._history.ours.discard(port)
         return Probe(where, Reach.ACCEPTED if self._asked[target] else Reach.SOMEBODY_ELSE)
 
     def _failed(self, where: str, error: ConnectionFailed) -> Probe:

@@ -41,12 +41,12 @@ class Point:
         self.now = 0.0
         self.sids = (f"uuid:{number}" for number in itertools.count())
         tokens: Iterator[str] = (f"token{number}" for number in itertools.count())
-        self.callers = ConnectionHistory(DEFAULT_LIMITS)
+        self.history = ConnectionHistory(DEFAULT_LIMITS)
         self.protocol = SubscriberProtocol(
             new_token=lambda: next(tokens),
             jitter=lambda: 0.0,
             policy=SubscriberPolicy(**policy),
-            callers=self.callers if listens else None,
+            history=self.history if listens else None,
         )
         self.tell_addresses(own("10.0.0.2/24"))
 
@@ -135,8 +135,8 @@ def test_a_device_that_connects_and_says_nothing_is_cut_short() -> None:
     point = Point()
     record = point.granted()
     point.now = 1.0
-    point.callers.connected(DEVICE, 1.0)
-    point.callers.ended_empty(DEVICE, 2.0)
+    point.history.connected(DEVICE, 1.0)
+    point.history.ended_empty(DEVICE, 2.0)
 
     assert "but no whole request comes over its connections" in point.deaf().reason
     facts = point.protocol.facts(record, 7.0)
@@ -152,9 +152,9 @@ def test_what_comes_to_the_next_address_says_nothing_of_the_first() -> None:
     assert "which looks like a VPN" in point.deaf().reason
 
     point.next_subscribe().build(HERE)
-    point.callers.connected(DEVICE, point.now)
-    point.callers.ended_empty(DEVICE, point.now)
-    point.callers.turned_away(DEVICE, point.now)
+    point.history.connected(DEVICE, point.now)
+    point.history.ended_empty(DEVICE, point.now)
+    point.history.turned_away(DEVICE, point.now)
 
     assert point.verdict(record) is Verdict.VPN
     facts = point.protocol.facts(record, point.now)
@@ -165,8 +165,8 @@ def test_what_came_to_the_first_address_is_remembered_while_the_next_is_tried() 
     point = Point()
     point.tell_addresses(own("10.0.0.2/24"), own("10.0.1.2/24", "eth1"))
     record = point.granted()
-    point.callers.connected(DEVICE, 1.0)
-    point.callers.ended_empty(DEVICE, 1.0)
+    point.history.connected(DEVICE, 1.0)
+    point.history.ended_empty(DEVICE, 1.0)
     assert "no whole request" in point.deaf().reason
 
     point.next_subscribe().build(Endpoint("10.0.1.2", 9000))
@@ -175,10 +175,10 @@ def test_what_came_to_the_first_address_is_remembered_while_the_next_is_tried() 
 
 def test_what_came_before_the_subscribe_says_nothing_of_it() -> None:
     point = Point()
-    point.callers.connected(DEVICE, 1.0)
-    point.callers.ended_empty(DEVICE, 1.0)
-    point.callers.turned_away(DEVICE, 1.0)
-    point.callers.refused(DEVICE, "/old", 412, "unknown", 1.0)
+    point.history.connected(DEVICE, 1.0)
+    point.history.ended_empty(DEVICE, 1.0)
+    point.history.turned_away(DEVICE, 1.0)
+    point.history.refused(DEVICE, "/old", 412, "unknown", 1.0)
     point.now = 2.0
     record = point.granted()
 
@@ -190,7 +190,7 @@ def test_what_came_before_the_subscribe_says_nothing_of_it() -> None:
 def test_a_device_that_is_turned_away_is_told() -> None:
     point = Point()
     point.granted()
-    point.callers.turned_away(DEVICE, 1.0)
+    point.history.turned_away(DEVICE, 1.0)
 
     assert "1 were turned away" in point.deaf().reason
 
@@ -210,8 +210,8 @@ def test_an_event_message_that_is_refused_is_told_with_its_reason() -> None:
 def test_a_refused_message_for_the_path_counts_from_whatever_address() -> None:
     point = Point(require_device_source=True)
     record = point.granted()
-    point.callers.refused(Endpoint("10.0.0.9", 1), record.path, 412, "another address", 1.0)
-    point.callers.refused(Endpoint("10.0.0.8", 1), "/other", 412, "stray", 1.0)
+    point.history.refused(Endpoint("10.0.0.9", 1), record.path, 412, "another address", 1.0)
+    point.history.refused(Endpoint("10.0.0.8", 1), "/other", 412, "stray", 1.0)
 
     assert point.protocol.facts(record, 2.0).refused == RefusedNotify(
         "10.0.0.9", 412, "another address"
@@ -223,7 +223,7 @@ def test_a_refused_message_for_the_path_counts_from_whatever_address() -> None:
 def test_a_service_that_never_sends_is_known_by_another_that_does() -> None:
     point = Point()
     first, second = point.granted(), point.granted("http://10.0.0.1:8000/other")
-    point.callers.connected(DEVICE, 0.0)
+    point.history.connected(DEVICE, 0.0)
     point.notify(first)
 
     assert "although events of its other services arrive at 10.0.0.2:9000" in point.deaf().reason
@@ -235,7 +235,7 @@ def test_another_address_that_is_tried_meanwhile_does_not_hide_that_it_never_sen
     point = Point()
     point.tell_addresses(own("10.0.0.2/24"), own("10.0.0.3/24", "eth1"))
     first, second = point.granted(), point.granted("http://10.0.0.1:8000/other")
-    point.callers.connected(DEVICE, 0.0)
+    point.history.connected(DEVICE, 0.0)
     point.notify(first)
     point.deaf()
     for request in point.requests():

@@ -11,12 +11,12 @@ from propchange.core.wire.messages import Endpoint
 DEVICE = Endpoint("10.0.0.1", 50_000)
 
 
-def callers(number: int = 3) -> ConnectionHistory:
-    return ConnectionHistory(dataclasses.replace(DEFAULT_LIMITS, callers=number))
+def history(number: int = 3) -> ConnectionHistory:
+    return ConnectionHistory(dataclasses.replace(DEFAULT_LIMITS, history_addresses=number))
 
 
 def test_what_comes_from_an_address_is_counted_with_its_time() -> None:
-    known = callers()
+    known = history()
     known.connected(DEVICE, 1.0)
     known.connected(DEVICE._replace(port=50_001), 2.0)
     known.turned_away(DEVICE, 2.5)
@@ -40,7 +40,7 @@ def test_what_comes_from_an_address_is_counted_with_its_time() -> None:
 
 
 def test_who_was_refused_at_a_path_is_found_whatever_its_address() -> None:
-    known = callers()
+    known = history()
     known.connected(DEVICE, 1.0)
     known.refused(Endpoint("10.0.0.9", 1), "/path", 412, "another source", 2.0)
 
@@ -51,7 +51,7 @@ def test_who_was_refused_at_a_path_is_found_whatever_its_address() -> None:
 
 
 def test_a_flood_of_addresses_makes_only_the_one_that_stays_away_forgotten() -> None:
-    known = callers(3)
+    known = history(3)
     for host in ("a", "b", "c", "a", "d"):
         known.connected(Endpoint(host, 1), 0.0)
 
@@ -61,7 +61,7 @@ def test_a_flood_of_addresses_makes_only_the_one_that_stays_away_forgotten() -> 
 
 
 def test_what_this_program_sends_to_itself_is_nobody_s() -> None:
-    known = callers()
+    known = history()
     known.ours.add(DEVICE.port)
     known.connected(DEVICE, 1.0)
     known.ended_empty(DEVICE, 2.0)

@@ -214,7 +214,7 @@ def test_a_duration_under_a_second_raises(duration) -> None:
 
 
 def test_a_control_point_holds_a_bounded_number_of_subscriptions() -> None:
-    point = ControlPoint(limits=replace(DEFAULT_LIMITS, held_subscriptions=2))
+    point = ControlPoint(limits=replace(DEFAULT_LIMITS, own_subscriptions=2))
     first = point.subscribe()
     point.subscribe()
     with pytest.raises(LocalProtocolError, match="holds 2 subscriptions at most"):

@@ -260,12 +260,12 @@ def known_facts(
     policy: SubscriberPolicy,
     limits: Limits,
     addresses: tuple[LocalAddress, ...],
-    callers: ConnectionHistory | None,
+    history: ConnectionHistory | None,
     others: Iterable[SubscriptionRecord],
 ) -> Facts:
     """The facts about ``record`` that need no access to the network.
 
-    ``asked_at`` is when the pending request was sent, None without one. ``callers`` is None if the
+    ``asked_at`` is when the pending request was sent, None without one. ``history`` is None if the
     listener does not record connections. ``others`` are the subscriptions of the same listener.
 
     For a deaf subscription, the facts are about the first address that was tried: the system's
@@ -283,18 +283,18 @@ def known_facts(
         literal = address_of(urlsplit(record.event_url).hostname or "")
         remote = None if record.remote is None else record.remote.host
         device = remote if literal is None else str(literal)
-    caller = None if callers is None or device is None else callers.of(device) or AddressHistory()
+    known = None if history is None or device is None else history.of(device) or AddressHistory()
     refused = None
-    if callers is not None:
-        for_path = callers.refused_for(record.path) if record.path else None
-        host, refuser = for_path or (device or "", callers.of(device or ""))
+    if history is not None:
+        for_path = history.refused_for(record.path) if record.path else None
+        host, refuser = for_path or (device or "", history.of(device or ""))
         if refuser is not None and _since(refuser.refused_at, granted_asked_at):
             refused = RefusedNotify(host, refuser.refused_status, refuser.refused_reason)
-    if caller is not None:
-        heard = heard or _since(caller.connected_at, since)
-        empty = caller.empty if _since(caller.empty_at, since) else empty
-        if _since(caller.turned_away_at, since):
-            turned_away = caller.turned_away
+    if known is not None:
+        heard = heard or _since(known.connected_at, since)
+        empty = known.empty if _since(known.empty_at, since) else empty
+        if _since(known.turned_away_at, since):
+            turned_away = known.turned_away
     tried = [
         str(source._replace(port=advertised.port))
         for source in record.sources.tried_in_round
@@ -318,9 +318,9 @@ def known_facts(
         callback_port=policy.callback_port,
         tried=tuple(tried),
         own=addresses,
-        connections=None if caller is None else caller.connections,
-        connected_ago=_ago(now, None if caller is None else caller.connected_at),
-        heard=None if caller is None else heard,
+        connections=None if known is None else known.connections,
+        connected_ago=_ago(now, None if known is None else known.connected_at),
+        heard=None if known is None else heard,
         empty=empty,
         turned_away=turned_away,
         refused=refused,

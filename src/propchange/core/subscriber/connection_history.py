@@ -32,12 +32,12 @@ class AddressHistory:
 
 
 class ConnectionHistory:
-    """The histories of the last ``Limits.callers`` addresses that connected."""
+    """The histories of the last ``Limits.history_addresses`` addresses that connected."""
 
     __slots__ = ("_callers", "_limit", "ours")
 
     def __init__(self, limits: Limits) -> None:
-        self._limit = limits.callers
+        self._limit = limits.history_addresses
         self._callers: dict[str, AddressHistory] = {}
         self.ours: set[int] = set()
         """Source ports of our own probe connections; not counted. The probe adds its port and

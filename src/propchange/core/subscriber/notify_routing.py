@@ -108,7 +108,7 @@ class EarlyMessages(Generic[T]):
 
 class NotifyRouting:
     """The paths and SIDs of the subscriptions. ``report`` takes the outcomes, which are all for a
-    log; ``callers`` is as for :class:`.SubscriberProtocol`."""
+    log; ``history`` is as for :class:`.SubscriberProtocol`."""
 
     def __init__(
         self,
@@ -116,9 +116,9 @@ class NotifyRouting:
         limits: Limits,
         new_token: Callable[[], str],
         report: Callable[[SubscriberOutcome], None],
-        callers: ConnectionHistory | None = None,
+        history: ConnectionHistory | None = None,
     ) -> None:
-        self._callers = callers
+        self._history = history
         self._policy = policy
         self._limits = limits
         self._new_token = new_token
@@ -264,8 +264,8 @@ class NotifyRouting:
     ) -> tuple[Response, None, Received]:
         status, reason, peer = refusal.status, refusal.reason, request.peer
         self._report(NotifyRefused(peer, request.target, status, reason))
-        if self._callers is not None and peer is not None:
-            self._callers.refused(peer, request.target, status, reason, now)
+        if self._history is not None and peer is not None:
+            self._history.refused(peer, request.target, status, reason, now)
         return refusal_response(refusal, self._policy, request), None, _NOTHING
 
 

@@ -53,7 +53,7 @@ class SubscriberProtocol:
     however late: only then does the next request to that device leave.
 
     ``new_token`` makes an unguessable path segment, never the same twice. ``jitter`` gives a
-    number in [0, 1). ``callers`` is filled by the listener; with it a diagnosis knows whether a
+    number in [0, 1). ``history`` is filled by the listener; with it a diagnosis knows whether a
     device has connected.
     """
 
@@ -64,7 +64,7 @@ class SubscriberProtocol:
         jitter: Callable[[], float],
         policy: SubscriberPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        callers: ConnectionHistory | None = None,
+        history: ConnectionHistory | None = None,
     ) -> None:
         self._own: tuple[LocalAddress, ...] = ()
         self._policy = policy = policy or SubscriberPolicy()
@@ -72,8 +72,8 @@ class SubscriberProtocol:
         # A dict for its order.
         self._records: dict[SubscriptionRecord, None] = {}
         self._outcomes = outcomes = SubscriberOutcomes(limits)
-        self._callers = callers
-        self._routing = NotifyRouting(policy, limits, new_token, outcomes.log, callers)
+        self._history = history
+        self._routing = NotifyRouting(policy, limits, new_token, outcomes.log, history)
         self.multicast = MulticastReception(limits, self._multicast_outcome)
         """The services whose multicast events are expected."""
         self._jitter = jitter
@@ -116,7 +116,7 @@ class SubscriberProtocol:
 
         Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
         and for a variable that is no name, LocalProtocolError beyond
-        ``Limits.held_subscriptions``.
+        ``Limits.own_subscriptions``.
         """
         http_url(event_url)
         if duration is not None and duration < 1:
@@ -124,10 +124,10 @@ class SubscriberProtocol:
         statevar = tuple(dict.fromkeys(variables))
         for name in statevar:
             check_variable_name(name)
-        if len(self._records) >= self._limits.held_subscriptions:
-            most = f"{self._limits.held_subscriptions} subscriptions at most"
+        if len(self._records) >= self._limits.own_subscriptions:
+            most = f"{self._limits.own_subscriptions} subscriptions at most"
             raise LocalProtocolError(
-                f"a control point holds {most}; raise Limits.held_subscriptions"
+                f"a control point holds {most}; raise Limits.own_subscriptions"
             )
         record = SubscriptionRecord(
             event_url,
@@ -440,7 +440,7 @@ class SubscriberProtocol:
             policy=self._policy,
             limits=self._limits,
             addresses=self._own,
-            callers=self._callers,
+            history=self._history,
             others=self._records,
         )
 
