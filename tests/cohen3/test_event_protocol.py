@@ -315,7 +315,9 @@ def test_a_renewal_that_is_granted_without_a_sid_keeps_it(service: Any, reactor:
     assert service.processed == []
 
 
-def test_a_renewal_that_the_service_gave_up_is_not_tried_again(service: Any, reactor: Any) -> None:
+def test_a_renewal_that_the_service_gave_up_is_not_tried_again(
+    service: Any, reactor: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     service.sid = "uuid:granted"
     deferred = event.subscribe(service, reactor=reactor)
     protocol, _ = reactor.accept()
@@ -323,6 +325,7 @@ def test_a_renewal_that_the_service_gave_up_is_not_tried_again(service: Any, rea
     protocol.connectionLost(Failure(ConnectionRefusedError()))
     assert result_of(deferred) is None
     assert service.told_timeouts == []
+    assert [one.message for one in caplog.records if one.levelno > logging.INFO] == []
 
 
 def test_no_answer_in_time_counts_as_none(service: Any, reactor: Any) -> None:

@@ -121,8 +121,10 @@ class EventProtocol(AnswerProtocol):
             # A request that the service or the owner of its Deferred gave up is not sent again.
             given_up = self._given_up or isinstance(error, CancelledError)
             self.settled(error)
-            self.warning("%s to %s: %s", self.action, url, error)
-            if not given_up:
+            if given_up:
+                self.info("%s to %s was given up", self.action, url)
+            else:
+                self.warning("%s to %s: %s", self.action, url, error)
                 self._follow_up(url, sid, None)
             return None
         finally:
