@@ -179,6 +179,30 @@ async def test_a_machine_without_ipv6_listens_on_ipv4(
     await listener.closed()
 
 
+async def test_a_listener_that_cannot_have_all_its_sockets_keeps_none(
+    driven: Any, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    ports: list[int] = []
+
+    def listen(bound: socket.socket, backlog: int) -> None:
+        if bound.family is socket.AF_INET6 and backlog == socket.SOMAXCONN:
+            ports.append(bound.getsockname()[1])
+            raise OSError(errno.EMFILE, "on purpose")
+        _listen(bound, backlog)
+
+    _listen = socket.socket.listen
+    monkeypatch.setattr(socket.socket, "listen", listen)
+    with pytest.raises(OSError, match="on purpose"):
+        await Listener.opened(driven, named)
+    monkeypatch.undo()
+
+    def refused() -> bool:
+        with socket.socket() as dialling:
+            return dialling.connect_ex(("127.0.0.1", ports[0])) == errno.ECONNREFUSED
+
+    await until(refused)
+
+
 @pytest.mark.clause("SUB-41", "SUB-42", "V6-14")
 async def test_an_answer_goes_back_to_who_asked_from_the_address_that_was_asked(
     driven: Any, wire: Any

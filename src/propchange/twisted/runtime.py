@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import lru_cache, partial
@@ -99,11 +100,17 @@ class TwistedRuntime:
         if not (isinstance(reactor, ReactorBase) and hasattr(reactor, "adoptStreamPort")):
             # One that a test moves has no sockets.
             return _Listening([reactor.listenTCP(ports[0], factory, interface=host or "")])
-        listening = []
-        for bound in bind(host, ports):
-            with bound:
-                bound.listen(socket.SOMAXCONN)
-                listening.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
+        listening: list[Any] = []
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(bound) for bound in bind(host, ports)]
+            try:
+                for bound in sockets:
+                    bound.listen(socket.SOMAXCONN)
+                    listening.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
+            except BaseException:
+                for port in listening:
+                    maybeDeferred(port.stopListening)
+                raise
         return _Listening(listening)
 
     def datagrams(
