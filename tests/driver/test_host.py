@@ -213,6 +213,26 @@ def device_host(runtime: Any, service: Service, **options: Any) -> DeviceHost:
     )
 
 
+async def test_a_device_stops_listening_also_when_its_end_is_cancelled(
+    driven: Any, thermometer: Thermometer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = device_host(driven.runtime, thermometer)
+    await driven.run(host.open("127.0.0.1", (0,)))
+    waiting = driven.runtime.future()
+
+    async def wait(_: DeliveryPool) -> None:
+        await waiting
+
+    monkeypatch.setattr(DeliveryPool, "close", wait)
+    closing = driven.runtime.start(host.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    while not closing.done():
+        await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", host.endpoints[0].port)
+
+
 async def test_a_device_is_hosted_on_any_runtime(
     driven: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:

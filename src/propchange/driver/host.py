@@ -323,8 +323,10 @@ class DeviceHost:
         """Leave the network. Undelivered events are dropped: await :meth:`Publication.drained`
         before. Safe to call again."""
         self.publication.stop()
-        await self._pool.close()
-        await self._listener.close()
+        try:
+            await self._pool.close()
+        finally:
+            await self._listener.close()
 
     def _respond(self, request: Request) -> Response | Awaitable[Response]:
         if self._tap is not None:
