@@ -62,15 +62,14 @@ def answer(request: Any, response: Response) -> bytes:
     """Put ``response`` into ``request``, to be returned from ``render``."""
     if response.status != request.code:
         request.setResponseCode(response.status)
-    body = response.body
     for name, value in response.headers:
         if name != b"CONTENT-LENGTH":  # twisted.web counts by itself
             request.setHeader(name, value)
-    if body:
+    if response.body:
         request.defaultContentType = None
     elif request.method == b"HEAD":
         request.setHeader(b"Content-Length", b"0")  # for which twisted.web does not count
-    return body
+    return response.body
 
 
 def answer_ok(request: Any) -> bool:
@@ -98,9 +97,6 @@ def call_when_left(request: Any, reactor: Reactor, left: Callable[[bool], object
     transport = getattr(channel, "transport", None)
     persistent = getattr(channel, "persistent", True)
 
-    def finished(_: object) -> None:
-        reactor.callLater(0, reactor.callLater, 0, look)
-
     def look() -> None:
         waits = unwritten(transport) > 0
         if (waits or not persistent) and getattr(transport, "connected", persistent):
@@ -108,4 +104,6 @@ def call_when_left(request: Any, reactor: Reactor, left: Callable[[bool], object
         else:
             left(not waits)
 
-    request.notifyFinish().addCallbacks(finished, lambda _: left(False))
+    request.notifyFinish().addCallbacks(
+        lambda _: reactor.callLater(0, reactor.callLater, 0, look), lambda _: left(False)
+    )

@@ -14,6 +14,8 @@ from propchange.core.subscriber.outcomes import Granted
 from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 
+_logger = logging.getLogger("propchange.subscriber")
+
 
 class Subscription(DrivenSubscription):
     """One subscription. It is renewed and made again until it is closed.
@@ -82,5 +84,4 @@ class Subscription(DrivenSubscription):
         try:
             listener(item)
         except Exception:
-            logger = logging.getLogger("propchange.subscriber")
-            logger.exception("the application failed at %r", item)
+            _logger.exception("the application failed at %r", item)
