@@ -1,4 +1,4 @@
-"""Print three events of an event URL, with Twisted. A second argument is another number."""
+"""Print events of an event URL, with Twisted: python twisted_watch.py EVENT_URL [NUMBER, 3]"""
 
 import sys
 
@@ -23,4 +23,6 @@ async def main(event_url: str, count: int) -> None:
     await control_point.close()
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 task.react(lambda _: defer.ensureDeferred(main(sys.argv[1], int([*sys.argv, "3"][2]))))

@@ -30,7 +30,7 @@ class UntilStdinEnds(Protocol):
 
 
 def main(description_url: str, duration: int) -> None:
-    # This front takes event URLs: reading descriptions is its application's business.
+    # By its event URL alone: no discovery and no description lead it to another address.
     with urllib.request.urlopen(description_url, timeout=5) as answer:
         description = parse_description(answer.read(), description_url)
     limits = replace(Limits(), duration_most_seconds=float(duration))
