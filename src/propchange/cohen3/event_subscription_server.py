@@ -143,7 +143,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         subscriber = Subscriber(sid, verdict, self._policy.uda, table)
         _keep(subscriber, verdict.duration, self._runtime.now())
         outbox = outbox_of(subscriber, self.reactor)
-        outbox.suspended = True
+        outbox.paused = True
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500

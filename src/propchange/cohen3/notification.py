@@ -146,12 +146,9 @@ class Outbox:
         self.addresses = _addresses(subscriber)
         self._subscriber = subscriber
         self._empty = empty
-        self._queue: deque[QueuedNotification] = (
-            deque()
-        )  # the first one is under way unless suspended
-        self.suspended = (
-            False  # until :meth:`release`: the SUBSCRIBE is not answered (UDA 2.0 §4.1.2)
-        )
+        # The first one is under way, except while paused: until the SUBSCRIBE is answered (SUB-55).
+        self._queue: deque[QueuedNotification] = deque()
+        self.paused = False
         self._over = False
         self._owed = True  # the initial event is sent even when the subscription is over
         self._alarm: Any = None
@@ -195,7 +192,7 @@ class Outbox:
         if after > 0:
             self._alarm = self.reactor.callLater(after, self.release)
             return
-        self.suspended = False
+        self.paused = False
         self._proceed()
 
     def end(self, *, owed: bool = True) -> None:
@@ -225,7 +222,7 @@ class Outbox:
             table.pop(self._subscriber["sid"], None)  # it, or the copy of it that a program keeps
 
     def _proceed(self) -> None:
-        if self.suspended:
+        if self.paused:
             return
         if not self._queue:
             self._empty()
