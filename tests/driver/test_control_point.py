@@ -16,6 +16,7 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.xml import escape_text
 from propchange.driver.control_point import SubscriberDriver, refusal_of
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedService
@@ -227,3 +228,19 @@ def test_the_error_for_who_waits_says_why_there_is_no_grant() -> None:
     assert isinstance(refused, SubscriptionRefused)
     assert refused.status == 503
     assert str(refused).startswith(f"{url}: no")
+
+
+async def test_an_event_whose_lastchange_cannot_be_read_is_answered_200_and_arrives_as_text(
+    driven: Any, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "<StateEvent><: o='1'/></StateEvent>"
+    async with raw_device() as device, opened(driven) as driver:
+        held, record = subscribe(driver, device.event_url)
+        await until(lambda: held.grants)
+        answer = await device.notify(record.callback, record.sid, 0, LastChange=escape_text(text))
+        assert answer.status == 200
+        await until(lambda: [item for item in held.items if isinstance(item, Event)])
+        assert [dict(item.changes) for item in held.items if isinstance(item, Event)] == [
+            {"LastChange": text}
+        ]
+    assert [record for record in caplog.records if record.exc_info] == []

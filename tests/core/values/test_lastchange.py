@@ -344,3 +344,51 @@ def test_what_we_wrote_ourselves_may_be_long() -> None:
 
 def test_a_fold_is_shown_with_its_namespace() -> None:
     assert repr(LastChangeFold("urn:x")) == "LastChangeFold('urn:x')"
+
+
+# --- what hostile devices write ---
+
+
+@pytest.mark.parametrize("name", [":", "x:", "x:y:"])
+@pytest.mark.parametrize("root", ["Event", "StateEvent"])
+def test_an_element_without_a_local_name_is_no_lastchange(root: str, name: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="has no local name") as raised:
+        parse_lastchange(f"<{root}><{name} o='1'/></{root}>")
+    assert raised.value.status == 400
+
+
+@pytest.mark.parametrize("name", ["x:1", "x:-", "x:.a", ":7"])
+def test_a_change_whose_name_is_no_xml_name_is_left_out_and_told(name: str) -> None:
+    found = parse_lastchange(f"<StateEvent><{name}/><objMod objID='7'/></StateEvent>")
+    assert [entry.variable for entry in found.entries] == ["objMod"]
+    assert "cannot be the name of an XML element" in found.problems[0]
+
+
+def test_of_many_parts_that_cannot_be_read_the_first_ones_are_told() -> None:
+    changes = "<x:1/>" * 100
+    assert len(parse_lastchange(f"<StateEvent>{changes}</StateEvent>").problems) == 8
+
+
+def test_a_declaration_that_does_not_end_is_no_lastchange() -> None:
+    with pytest.raises(RemoteProtocolError):
+        parse_lastchange("<?xml" * 1_000)
+
+
+MARKUP = st.lists(
+    st.sampled_from(
+        [
+            *("<", ">", "/", "/>", "</", ":", "=", "'", '"', " ", "\n", "\0", "&", ";", "?", "!"),
+            *("<Event>", "</Event>", "<StateEvent>", "</StateEvent>", "<InstanceID", "val=", "'0'"),
+            *("<?xml", "?>", "<!--", "-->", "<![CDATA[", "]]>", "<!DOCTYPE", "xmlns", "xmlns:x="),
+            *("x", "x:", ":1", "1", "objMod", " o='1'", "&lt;", "&amp;", "&#0;", "&#xD800;", "&e;"),
+            *("\ud800", "\ufffe", "\x1f", "\x85", "\u2028", "é", "\U0001f600"),
+        ]
+    ),
+    max_size=24,
+).map("".join)
+
+
+@given(st.one_of(st.text(), MARKUP, MARKUP.map(lambda it: f"<StateEvent>{it}</StateEvent>")))
+def test_any_text_is_a_lastchange_or_refused(text: str) -> None:
+    with contextlib.suppress(RemoteProtocolError):
+        parse_lastchange(text)

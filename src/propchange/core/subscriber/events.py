@@ -13,7 +13,8 @@ from propchange.core.wire.headers import LARGEST_SEQ, next_seq
 
 Convert = Mapping[str, Callable[[str], object]]
 """Variable -> the function that makes a value of its text. The function raises ValueError for a
-text that does not fit the declared data type."""
+text that does not fit the declared data type. Any other exception counts as a ValueError: a
+function of the program must not cost it an event."""
 
 
 class Change(NamedTuple):
@@ -53,7 +54,7 @@ def read_changes(
         if convert is not None:
             try:
                 value = convert[name](text)
-            except (KeyError, ValueError):
+            except Exception:  # noqa: BLE001 - a program's function may raise anything
                 if name in convert or name not in undeclared:
                     details.append(Change(name, None, known.get(name), None, None, text))
                     continue

@@ -304,7 +304,7 @@ class SubscriptionRecord:
         if self.convert is not None:
             try:
                 value = self.convert[name](text)
-            except (KeyError, ValueError):
+            except Exception:  # noqa: BLE001 - as in read_changes
                 details.append(Change(name, None, previous, instance, channel, text))
                 return
         details.append(Change(name, value, previous, instance, channel, text))

@@ -45,7 +45,6 @@ MASTER = "Master"
 """The channel that stands for all channels."""
 
 _PROBLEMS = 8
-_DECLARATION = re.compile(r"<\?xml[^>]*>\s*")
 _BARE_AMPERSAND = re.compile(r"&(?!(?:#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);)")
 # A text of our own may have any length.
 _OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
@@ -82,8 +81,9 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
 
     Lenient: any namespace and prefix (LC-03), ``val`` and ``channel`` in any case, a value as the
     text of the element, variables outside of an InstanceID (they count as instance 0), a text that
-    is escaped once too often, and a bare ``&``. An InstanceID that is no number is left out. A
-    variable that occurs twice is twice in the result; the later one counts.
+    is escaped once too often, and a bare ``&``. An InstanceID that is no number is left out,
+    and so is a change of a ContentDirectory whose name is no XML name. A variable that occurs
+    twice is twice in the result; the later one counts.
 
     Raises RemoteProtocolError with status 400 for a text in neither format.
     """
@@ -95,10 +95,10 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
     problems: list[str] = []
     for child in root.children:
         if is_log:
-            attributes = tuple(child.attributes.items())
-            identity = _attribute(child, "objid") or ""
-            written = _element(child.name, attributes)
-            entries.append(LastChangeEntry(None, child.name, identity, written, attributes))
+            try:
+                entries.append(_read_change(child))
+            except ValueError as error:
+                _note(problems, str(error))
         elif child.name.lower() != "instanceid":
             entries.append(_read_variable(0, child))
         else:
@@ -106,8 +106,7 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
             try:
                 instance = DATA_TYPES["ui4"].parse(number)
             except ValueError:
-                if len(problems) < _PROBLEMS:
-                    problems.append(f"{shown(number)} is no InstanceID")
+                _note(problems, f"{shown(number)} is no InstanceID")
                 continue
             variables = [_read_variable(instance, each) for each in child.children]
             entries += variables or [LastChangeEntry(instance, "", None, "")]
@@ -119,7 +118,8 @@ def _parse(text: str, limits: Limits) -> Element:
     if text.startswith("&lt;"):
         text = unescape_text(text)
     # The text is decoded already. Its declaration may name another encoding.
-    text = _DECLARATION.sub("", text, count=1) if text.startswith("<?xml") else text
+    if text.startswith("<?xml"):
+        text = text.partition(">")[2]
     try:
         return parse_tree(text.encode("utf-8", "surrogatepass"), limits)
     except RemoteProtocolError:
@@ -127,6 +127,20 @@ def _parse(text: str, limits: Limits) -> Element:
         if mended == text:
             raise
         return parse_tree(mended.encode("utf-8", "surrogatepass"), limits)
+
+
+def _note(problems: list[str], problem: str) -> None:
+    if len(problems) < _PROBLEMS:
+        problems.append(problem)
+
+
+def _read_change(element: Element) -> LastChangeEntry:
+    """One change of the ContentDirectory format. Raises ValueError for an element that cannot be
+    written again: expat accepts ``x:1``, whose local name is no XML name."""
+    attributes = tuple(element.attributes.items())
+    identity = _attribute(element, "objid") or ""
+    written = _element(element.name, attributes)
+    return LastChangeEntry(None, element.name, identity, written, attributes)
 
 
 def _read_variable(instance: int, element: Element) -> LastChangeEntry:

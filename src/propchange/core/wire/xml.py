@@ -68,8 +68,15 @@ def check_carried(text: str, name: str) -> None:
 
 
 def local_name(name: str) -> str:
-    """``name`` without its prefix, which has no meaning of its own (UDA 2.0 §2.7)."""
-    return name.rpartition(":")[2]
+    """``name`` without its prefix, which has no meaning of its own (UDA 2.0 §2.7).
+
+    Raises RemoteProtocolError with status 400 for a name that ends in a colon. expat reads it,
+    but no local name is left (Namespaces in XML 1.0 §3).
+    """
+    local = name.rpartition(":")[2]
+    if not local:
+        raise RemoteProtocolError(f"the element {name[:40]!a} has no local name", status=400)
+    return local
 
 
 def parse_document(
@@ -174,7 +181,8 @@ def parse_tree(document: bytes, limits: Limits) -> Element:
         for key in [key for key in attributes if key.startswith("xmlns")]:
             declarations[key[6:]] = attributes.pop(key)
         declared.append(declarations)
-        prefix, _, local = name.rpartition(":")
+        local = local_name(name)
+        prefix = name[: -len(local) - 1]
         # Search from the innermost element. A merged dict per element would be an attack: many
         # declarations copied for many elements.
         found = (names[prefix] for names in reversed(declared) if prefix in names)
