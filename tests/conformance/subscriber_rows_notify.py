@@ -300,10 +300,16 @@ _FRAMES = (
             ("HTTP/2.0", _with(line="NOTIFY {path} HTTP/2.0"), 505, "1.1"),
         )
     ),
-    _answered(
-        'TRANSFER-ENCODING: "chunked" in quotes is answered 400',
+    _taken(
+        'TRANSFER-ENCODING: "chunked" in quotes is chunked',
         "NOT-06",
         _chunked(_CHUNKS + b"0\r\n\r\n", TRANSFER_ENCODING='"chunked"'),
+        not_on=_OWN_SITE,
+    ),
+    _answered(
+        "another transfer coding in quotes is answered 400",
+        "NOT-06",
+        _chunked(_CHUNKS + b"0\r\n\r\n", TRANSFER_ENCODING='"gzip, chunked"'),
         Answer(400, ends=True),
         not_on=_OWN_SITE,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
@@ -233,6 +233,39 @@ def test_the_connection_header_says_what_the_version_does_not(
     assert response.close is close
     again = Response(200, response.headers, http_version=http_version, close=close)
     assert encode_response(again) == encoded
+
+
+@given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8")))
+@example(b"a\r\nCONTENT-LENGTH: 9")
+@example(b"a\n b")
+@example(b"\x85\xe2\x80\xa8")
+def test_no_value_can_split_a_header_or_add_one(value: bytes) -> None:
+    message = (b"X", value), (b"Y", b"z")
+    for kind in ("request", "response"):
+        try:
+            if kind == "request":
+                encoded = encode_request(Request("POST", "/", message, b"abc"))
+            else:
+                encoded = encode_response(Response(200, message, b"abc"))
+        except LocalProtocolError:
+            assert any(byte in value for byte in b"\r\n\0")
+            continue
+        head, _, body = encoded.partition(b"\r\n\r\n")
+        names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
+        assert names == [b"X", b"Y", b"CONTENT-LENGTH"]
+        assert body == b"abc"
+
+
+@given(st.text(max_size=20), st.sampled_from(["sid", "target", "authority"]))
+@example("uuid:1\r\nNT: x", "sid")
+@example("/a HTTP/1.1\r\nX: y", "target")
+def test_no_value_of_a_subscriber_can_split_the_head_of_a_notify(text: str, field: str) -> None:
+    try:
+        encoded = encode_delivery(delivery(body=b"abc", **{field: text}))
+    except LocalProtocolError:
+        return
+    assert encoded.count(b"\r\n") == encoded.count(b"\n") == encoded.count(b"\r")
+    assert encoded.count(b"\r\n") == encode_delivery(delivery(body=b"abc")).count(b"\r\n")
 
 
 # --- both ways ---------------------------------------------------------------------------

@@ -420,9 +420,34 @@ def test_a_body_of_doubtful_length_is_400(lines: tuple[bytes, ...]) -> None:
 
 
 @pytest.mark.clause("NOT-06")
-def test_chunked_in_quotes_is_400() -> None:
-    wire = head(b'Transfer-Encoding: "chunked"') + b"3\r\nabc\r\n0\r\n\r\n"
-    assert refusal(wire) == 400
+def test_chunked_in_quotes_is_chunked_in_a_notify() -> None:
+    request = one(head(b'Transfer-Encoding: "chunked"') + b"3\r\nabc\r\n0\r\n\r\n")
+    assert request.body == b"abc"
+    assert request.fields[b"transfer-encoding"] == b"chunked"
+
+
+@pytest.mark.clause("NOT-06")
+@pytest.mark.parametrize(
+    "wire",
+    [
+        head(b'Transfer-Encoding: "chunked"', start=b"SUBSCRIBE /e HTTP/1.1"),
+        head(b'Transfer-Encoding: "chunked"', start=b"POST /c HTTP/1.1"),
+        head(b'Transfer-Encoding: "chunked"', start=b"NOTIFY /n HTTP/1.0"),
+        head(b'Transfer-Encoding: "chunked"', b"Content-Length: 3"),
+        head(b"Content-Length: 3", b'Transfer-Encoding: "chunked"'),
+        head(b'Transfer-Encoding: "chunked"', b'Transfer-Encoding: "chunked"'),
+        head(b'Transfer-Encoding: "chunked"', b"Transfer-Encoding: chunked"),
+        head(b'Transfer-Encoding: "Chunked"'),
+        head(b'Transfer-Encoding: "chunked'),
+        head(b'Transfer-Encoding: ""chunked""'),
+        head(b'Transfer-Encoding: "chunked", chunked'),
+        head(b'Transfer-Encoding: "chunked";q=1'),
+        head(b'Transfer-Encoding: "gzip, chunked"'),
+        head(b'Transfer-Encoding: "chunked"', b"A B: c"),
+    ],
+)
+def test_anything_else_in_quotes_is_400(wire: bytes) -> None:
+    assert refusal(wire + b"3\r\nabc\r\n0\r\n\r\n") == 400
 
 
 def test_a_nul_at_the_end_of_a_value_is_400() -> None:

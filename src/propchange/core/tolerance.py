@@ -55,6 +55,8 @@ _ROWS: tuple[Tolerance, ...] = (
     Tolerance("timeout-bare", "subscriber", "TIMEOUT: 300", True, "300 s are granted", "§12"),
     Tolerance("seq-missing", "subscriber", "NOTIFY without SEQ", True,
               "the event passes, gaps are not seen", "§12, RSP-04"),
+    Tolerance("chunked-quoted", "subscriber", 'TRANSFER-ENCODING: "chunked"', True,
+              "the body is read as chunked", "NOT-06"),
     Tolerance("accepted-statevar-underscore", "subscriber", "ACCEPTED_STATEVAR", True,
               "read as ACCEPTED-STATEVAR", "AMB-3"),
 )

@@ -31,9 +31,11 @@ TO_THE_END = -2
 
 # Some peers send one empty line too many behind a body (RFC 9112 §2.2).
 _EMPTY_LINE_BYTES = 4
+_CR, _LF = b"\r\n"
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~\x80-\xff]*)?\r\n")
 # A size with its extension. Those that are in use take some 70 bytes.
 _LINE_BYTES = 1_024
+_TRAILER_LINE = re.compile(rb"%b:[\t -~\x80-\xff]*\r\n" % TOKEN)
 _SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
 
 
@@ -72,7 +74,10 @@ NEEDS_STRICT_CHECK = needs_strict_check()
 
 class MessageParser(ABC, Generic[M]):
     """Takes a stream of bytes apart into messages. After an error, :attr:`error` holds it and
-    nothing more is parsed. Memory is bounded by ``limits.header_bytes`` and ``body_bytes``."""
+    nothing more is parsed. Memory is bounded by ``limits.header_bytes`` and ``body_bytes``.
+
+    The messages and the error depend on the bytes alone, not on how the stream is cut into pieces:
+    the first error by its position in the stream is the one that is reported."""
 
     _HEAD_END: ClassVar[re.Pattern[bytes]]
 
@@ -80,6 +85,7 @@ class MessageParser(ABC, Generic[M]):
         self._limits = limits
         self._buffer = bytearray()  # a head that is not whole
         self._empty = 0  # bytes of empty lines before it
+        self._empty_cr = False  # the last of them is CR, which LF must follow
         self._message: M | None = None  # one whose body is not whole
         self._body = bytearray()
         self._left = 0  # of the body, in bytes
@@ -136,7 +142,11 @@ class MessageParser(ABC, Generic[M]):
                 self._empty = 0
                 return self._open(head, data, position + end - known, messages)
         else:
-            if data[position] in b"\r\n":
+            first = data[position]
+            if self._empty_cr and first != _LF:
+                raise RemoteProtocolError("a line ends with CR alone", status=400)
+            if first in b"\r\n":
+                self._empty_cr = first == _CR
                 self._empty += 1
                 if self._empty > _EMPTY_LINE_BYTES:
                     raise RemoteProtocolError("empty lines instead of a message", status=400)
@@ -266,5 +276,7 @@ class ChunkedBody:
             self._state = _SIZE_LINE
         elif line == b"\r\n":
             self.done = True
-        else:
+        elif _TRAILER_LINE.fullmatch(line):
             self._trailer_bytes += len(line)
+        else:
+            raise RemoteProtocolError("a line of the trailer is malformed", status=400)

@@ -7,6 +7,7 @@ import re
 import httptools
 
 from propchange.core.limits import Limits
+from propchange.core.tolerance import accepts
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request
 from propchange.errors import RemoteProtocolError
 from propchange.http.framing import (
@@ -20,6 +21,8 @@ from propchange.http.framing import (
 
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])\r")
 _METHOD = re.compile(TOKEN)
+_TOKEN_BYTES = frozenset(byte for byte in range(256) if re.fullmatch(TOKEN, bytes([byte])))
+_TLS_HANDSHAKE = 0x16
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _HUGE_LENGTH = re.compile(rb"\ncontent-length:[ \t]*[0-9]{16,}[ \t]*\r", re.IGNORECASE)
 _LENGTH_DIGITS = 15
@@ -27,6 +30,7 @@ _LENGTH_DIGITS = 15
 _REQUEST_LINE_EXTRA = 64
 # Stop learning request heads of a connection after this many attempts.
 _LESSONS = 8
+_QUOTED_CHUNKED = re.compile(rb'(\r\n(?i:transfer-encoding):[ \t]*)"chunked"(?=[ \t]*\r\n)')
 _CODINGS = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (TOKEN, TOKEN))
 _STRICT_REQUEST_HEAD = re.compile(
     rb"%b [!-~]+ HTTP/1\.[01]\r\n(?:%b:[\t -~\x80-\xff]*\r\n)*\r\n" % (TOKEN, TOKEN)
@@ -72,10 +76,15 @@ class RequestParser(MessageParser[Request]):
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order. Check :attr:`error` afterwards."""
-        if self._repeated is not None and self._message is None and not self._buffer:
+        if (
+            self._repeated is not None
+            and self._message is None
+            and not (self._buffer or self._empty_cr)
+        ):
             repeated = self._repeated.match(data)
             if repeated is not None:
                 self._empty = 0
+                self.http_version = repeated.http_version
                 return [repeated]
         return self._parse(data)
 
@@ -91,25 +100,37 @@ class RequestParser(MessageParser[Request]):
         self.expect_continue = False
 
     def _bound(self, head: bytes | bytearray, known: int = 0) -> None:
-        """Refuse a head, complete or not, that is too long or has bare line feeds: its end might
-        never come. ``known`` bytes of it were checked before. The result must not depend on how
-        much of the head has been received."""
-        if _BARE_LINE_FEED.search(head, known, self._limits.header_bytes):
-            raise RemoteProtocolError("a line does not end with CR LF", status=400)
+        """Refuse a head, complete or not, that is no HTTP, is too long or has bare line feeds: its
+        end might never come. ``known`` bytes of it were checked before. The checks are in the order
+        of the bytes, so that the result does not depend on how much of the head was received. Also
+        set :attr:`http_version`."""
+        self.http_version = "1.1"
+        if head[0] not in _TOKEN_BYTES:
+            tls = head[0] == _TLS_HANDSHAKE
+            raise RemoteProtocolError(
+                "this port speaks HTTP, not TLS" if tls else "the request line is malformed",
+                status=400,
+            )
         line = head.find(b"\n")
-        if head.startswith(b" HTTP/1.0\r", max(line - 10, 0)):
-            self.http_version = "1.0"
         if (line if line >= 0 else len(head)) > self._limits.target_bytes + _REQUEST_LINE_EXTRA:
             raise RemoteProtocolError("the request target is too long", status=414)
+        if head.startswith(b" HTTP/1.0\r", max(line - 10, 0)):
+            self.http_version = "1.0"
+        if _BARE_LINE_FEED.search(head, known, self._limits.header_bytes):
+            raise RemoteProtocolError("a line does not end with CR LF", status=400)
         if len(head) > self._limits.header_bytes:
             raise RemoteProtocolError("the header is too large", status=431)
 
     def _open(self, head: bytes, data: bytes, position: int, messages: list[Request]) -> int:
         limits = self._limits
-        if len(head) > limits.target_bytes:
+        lines = head.count(b"\n")
+        if (
+            len(head) > limits.target_bytes
+            or head[0] not in _TOKEN_BYTES
+            or head.count(b"\r\n") != lines
+        ):
             self._bound(head)
-        lines = head.count(b"\n") - 2
-        if lines > limits.header_count:
+        if lines - 2 > limits.header_count:
             self._bound(head)
             raise RemoteProtocolError("too many header lines", status=431)
         try:
@@ -117,6 +138,7 @@ class RequestParser(MessageParser[Request]):
             name = method.decode("ascii")
             path = target.decode("ascii")
         except ValueError:
+            self._bound(head)
             raise RemoteProtocolError("the request line is malformed", status=400) from None
         if rest.startswith(b"HTTP/1.1\r"):
             http_version = "1.1"
@@ -125,6 +147,7 @@ class RequestParser(MessageParser[Request]):
         else:
             version = _VERSION.match(rest)
             if version is None or version[1] != b"1":
+                self._bound(head)
                 raise RemoteProtocolError(
                     "the request is not HTTP/1.0 or HTTP/1.1", status=505 if version else 400
                 )
@@ -187,6 +210,9 @@ def _header_lines(method: str, head: bytes) -> HeaderLines:
         # judges know the methods of a target.
         return _header_lines("GET", b"GET" + head[len(method) :])
     except httptools.HttpParserError as error:
+        unquoted = _QUOTED_CHUNKED.sub(rb"\1chunked", head)
+        if unquoted != head and method == "NOTIFY" and accepts("subscriber", "chunked-quoted"):
+            return _header_lines(method, unquoted)
         raise _refusal(error, head, headers) from None
     return headers
 

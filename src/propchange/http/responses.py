@@ -72,7 +72,7 @@ class ResponseParser(MessageParser[Response]):
         responses = self._parse(data)
         if self.error is not None:
             self.error.status = 0  # a response is not answered
-        between = not (self.started or self._ended)
+        between = not (self.started or self._ended or self._empty_cr)
         if fresh and between and len(responses) == 1 and len(data) <= _REMEMBERED_BYTES:
             self._remembered = data
             self._result = responses[0]
