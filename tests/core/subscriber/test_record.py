@@ -10,6 +10,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Change, Status
 from propchange.core.subscriber.record import SubscriptionRecord, TokenBucket
 from propchange.core.subscriber.states import SubscriberState
+from tests.work import steps
 
 
 def held_with(convert=None, limits: Limits = DEFAULT_LIMITS) -> SubscriptionRecord:
@@ -251,7 +252,7 @@ def test_what_happened_to_objects_is_in_the_details_with_its_attributes() -> Non
         "7",
         '<objMod objID="7" updateID="3"/>',
     )
-    assert record.instances == {}
+    assert record.instances.flat() == {}
 
 
 def test_an_initial_event_forgets_the_instances_that_it_does_not_name() -> None:
@@ -259,10 +260,14 @@ def test_an_initial_event_forgets_the_instances_that_it_does_not_name() -> None:
     both = last_change(instance(0, A=1), instance(1, A=1), instance(2, A=1))
     record.decode(0, (("LastChange", both),), initial=True)
     record.decode(0, (("LastChange", last_change(instance(2), instance(1, A=2))),), initial=True)
-    assert record.instances == {("A", 0, None): "1", ("A", 1, None): "2", ("A", 2, None): "1"}
+    assert record.instances.flat() == {
+        ("A", 0, None): "1",
+        ("A", 1, None): "2",
+        ("A", 2, None): "1",
+    }
     record.decode(1, (("LastChange", last_change(instance(1, A=3))),), initial=False)
     record.decode(0, (("LastChange", last_change(instance(0, A=4))),), initial=True)
-    assert record.instances == {("A", 0, None): "4"}
+    assert record.instances.flat() == {("A", 0, None): "4"}
 
 
 def test_an_instance_that_is_named_with_nothing_to_tell_has_gone() -> None:
@@ -270,7 +275,7 @@ def test_an_instance_that_is_named_with_nothing_to_tell_has_gone() -> None:
     both = last_change(instance(0, A=1), instance(1, A=1, B_LF=2))
     record.decode(0, (("LastChange", both),), initial=True)
     record.decode(1, (("LastChange", last_change(instance(1), instance(0))),), initial=False)
-    assert record.instances == {("A", 0, None): "1"}
+    assert record.instances.flat() == {("A", 0, None): "1"}
 
 
 def test_a_device_cannot_fill_the_memory_with_variables_that_nobody_declares() -> None:
@@ -289,7 +294,7 @@ def test_a_device_cannot_fill_the_memory_with_instances() -> None:
         )
         assert event.details[1].instance == number
     record.decode(5, (("LastChange", last_change(instance(1, A="x"))),), initial=False)
-    assert record.instances == {("A", 0, None): "0", ("A", 1, None): "x"}
+    assert record.instances.flat() == {("A", 0, None): "0", ("A", 1, None): "x"}
 
 
 def test_a_subscription_begins_with_nothing_granted() -> None:
@@ -324,3 +329,33 @@ def test_a_declared_lastchange_that_does_not_fit_its_type_is_left_as_text() -> N
 
     assert event.details == (Change("LastChange", None, None, None, None, "loud"),)
     assert event.changes == {}
+
+
+# --- the cost of instances that go ---
+
+
+def removals(known: int, named: int) -> int:
+    """The steps of an event that names instances without variables."""
+    record = held_with()
+    text = last_change(*(instance(number, A=1) for number in range(known)))
+    record.decode(0, (("LastChange", text),), initial=True)
+    gone = last_change(*(instance(number + 1) for number in range(named)))
+    return steps(lambda: record.decode(1, (("LastChange", gone),), initial=False))
+
+
+def test_an_instance_that_goes_costs_the_same_however_many_are_known() -> None:
+    assert removals(2_000, 1_000) < 1.5 * removals(20, 1_000)
+
+
+def test_instances_that_come_and_go_in_one_event_cost_the_same_however_many_are_known() -> None:
+    come_and_go = last_change(*(instance(1) + instance(1, A=1) for _ in range(500)))
+    few, many = held_with(), held_with()
+    text = last_change(*(instance(number, A=1) for number in range(2_000)))
+    many.decode(0, (("LastChange", text),), initial=True)
+    costs = [
+        steps(lambda each=each: each.decode(1, (("LastChange", come_and_go),), initial=False))
+        for each in (few, many)
+    ]
+    assert costs[1] < 1.5 * costs[0]
+    assert many.instances.flat()["A", 1, None] == "1"
+    assert len(many.instances) == 2_000

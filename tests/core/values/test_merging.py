@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.backlog import MergeRule
 from propchange.core.values.merging import Fold, FoldedChange, FoldRule
+from tests.work import steps
 
 
 class Words(Fold):
@@ -184,3 +185,34 @@ def test_merging_in_any_order_means_the_same(texts) -> None:
     for text in texts:
         one_by_one = applied(one_by_one, text)
     assert applied(start, left) == applied(start, right) == one_by_one
+
+
+# --- the cost of removals ---
+
+
+def words(*changes: str) -> str:
+    return " ".join(changes)
+
+
+@pytest.mark.parametrize("before", ["", " ".join(f"k{number}.x=1" for number in range(2_000))])
+def test_many_removals_cost_as_many_steps_as_there_are_words(before: str) -> None:
+    def cost(removed: int) -> int:
+        rule = FoldRule(WORDS, before, most=10_000)
+        rule.record(before, 1)
+        text = words(*(f"a{number}!" for number in range(removed)))
+        return steps(lambda: rule.record(text, 2)) + steps(lambda: WORDS(before, text))
+
+    assert cost(2_000) - cost(1_000) < 1.2 * (cost(1_000) - cost(10))
+
+
+def test_words_that_come_and_go_in_one_text_are_gone_or_there_as_the_last_of_them_says() -> None:
+    rule = rule_of("a.x=0 a.y=0 b.x=0")
+    rule.record("a! a.x=1 a! a.z=2 b! b!", 1)
+    assert rule.current() == "a.z=2"
+    assert rule.since(0) == "a! a.z=2 b!"
+
+
+def test_more_keys_than_are_remembered_are_forgotten_in_one_pass() -> None:
+    rule = FoldRule(WORDS, "", most=2)
+    rule.record("a.x=1 b.x=1 c.x=1 d.x=1", 1)
+    assert (rule.since(0), rule.since(1)) == ("a.x=1 b.x=1 c.x=1 d.x=1", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from math import inf
 from types import MappingProxyType
@@ -119,13 +119,58 @@ class Advertised(NamedTuple):
     source: Endpoint | None
 
 
+class InstanceValues:
+    """The values of LastChange by instance, at most ``most`` of them. To remove an instance costs
+    as much as it has values: a text can name thousands of instances without variables."""
+
+    __slots__ = ("_by_instance", "_count", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._by_instance: dict[int | None, dict[StateKey, object]] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, key: StateKey) -> object:
+        """The value of ``key``; None without one."""
+        values = self._by_instance.get(key[1])
+        return None if values is None else values.get(key)
+
+    def put(self, key: StateKey, value: object) -> None:
+        """Set ``key``. A new key has no effect where there is no room."""
+        values = self._by_instance.get(key[1])
+        if values is None or key not in values:
+            if self._count >= self._most:
+                return
+            self._count += 1
+            values = self._by_instance.setdefault(key[1], {})
+        values[key] = value
+
+    def remove(self, instance: int | None) -> None:
+        """Remove all values of ``instance``."""
+        self._count -= len(self._by_instance.pop(instance, ()))
+
+    def keep(self, instances: Collection[int | None]) -> None:
+        """Remove the values of all instances but ``instances``."""
+        for instance in [known for known in self._by_instance if known not in instances]:
+            self.remove(instance)
+
+    def flat(self) -> dict[StateKey, object]:
+        """All values, a copy."""
+        flat: dict[StateKey, object] = {}
+        for values in self._by_instance.values():
+            flat.update(values)
+        return flat
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class SubscriptionRecord:
     """One subscription, over all the SIDs that it has had. Read it; only the protocol writes it.
 
-    ``values`` is the current state: variable -> typed value. ``instances`` is the part of it that
-    came by LastChange. ``status``, ``status_cause`` and ``status_reason`` are those of the last
-    status change.
+    ``values`` is the current state: variable -> typed value. ``status``, ``status_cause`` and
+    ``status_reason`` are those of the last status change.
     """
 
     event_url: str
@@ -173,13 +218,15 @@ class SubscriptionRecord:
     gaps: int = 0
     last_event_at: float | None = None
     values: dict[str, object] = field(default_factory=dict)
-    instances: dict[StateKey, object] = field(default_factory=dict)
+    instances: InstanceValues = field(init=False)
+    """The part of the state that came by LastChange."""
     unreadable: tuple[str, ...] = ()
     """What could not be read of the last event, in sentences."""
 
     def __post_init__(self) -> None:
         burst, refill = self.limits.subscribe_burst, self.limits.subscribe_refill_seconds
         self.bucket = TokenBucket(burst, refill, self.begun_at)
+        self.instances = InstanceValues(self.limits.fold_keys)
 
     def move(self, given: SubscriberInput) -> None:
         """Step the state."""
@@ -285,14 +332,13 @@ class SubscriptionRecord:
         self.values.pop("LastChange", None)
         if initial:
             # An initial event names all valid instances (LC-07); 0 is always valid.
-            valid = {0, *(entry.instance for entry in found.entries)}
-            self.instances = {k: v for k, v in self.instances.items() if k[1] in valid}
+            self.instances.keep({0, *(entry.instance for entry in found.entries)})
         for entry in found.entries:
             if entry.variable:
                 self._change(entry, changes, details)
             elif (gone := entry.instance) and not initial:
                 # An instance that is named without variables has gone.
-                self.instances = {k: v for k, v in self.instances.items() if k[1] != gone}
+                self.instances.remove(gone)
 
     def _change(
         self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
@@ -308,19 +354,19 @@ class SubscriptionRecord:
                 details.append(Change(name, None, previous, instance, channel, text))
                 return
         details.append(Change(name, value, previous, instance, channel, text))
-        if key in self.instances or len(self.instances) < self.limits.fold_keys:
-            self.instances[key] = value
+        self.instances.put(key, value)
         if instance == 0 and (channel is None or channel.lower() == MASTER.lower()):
             changes[name] = value
 
     @property
     def full_state(self) -> dict[StateKey, object]:
         """The current state of all instances and channels, a copy."""
-        expanded = {name for name, instance, _ in self.instances if instance == 0}
+        instances = self.instances.flat()
+        expanded = {name for name, instance, _ in instances if instance == 0}
         state: dict[StateKey, object] = {
             (name, None, None): value for name, value in self.values.items() if name not in expanded
         }
-        return {**state, **self.instances}
+        return {**state, **instances}
 
     def __repr__(self) -> str:
         return f"<SubscriptionRecord {self.event_url} {self.state.name} {self.sid}>"

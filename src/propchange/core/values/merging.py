@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from propchange.core.limits import Limits
@@ -50,9 +51,10 @@ class Fold(ABC):
     def __call__(self, older: str, newer: str) -> str:
         """The text that replaces both."""
         folded: dict[tuple[Hashable, ...], Any] = {}
+        removing = _Removing(folded)
         for text in (older, newer):
             for key, content in self.read(text):
-                _forget(folded, key, content)
+                removing.make_room(key, content)
                 folded[key] = content
         return self.write(folded.items())
 
@@ -85,11 +87,14 @@ class FoldRule:
         """:meth:`MergeRule.record`."""
         self.set_current(text)
         changes = self._changes
+        removing = _Removing(changes)
         for key, content in self._fold.read(text):
-            _forget(changes, key, content)
+            removing.make_room(key, content)
             changes[key] = (version, content)
-        while len(changes) > self._most:
-            self._exact_from = changes.pop(next(iter(changes)))[0]
+        surplus = len(changes) - self._most
+        if surplus > 0:
+            for key in tuple(islice(changes, surplus)):
+                self._exact_from = changes.pop(key)[0]
 
     def since(self, version: int) -> str:
         """:meth:`MergeRule.since`."""
@@ -112,23 +117,53 @@ class FoldRule:
             self._text = text
             return
         state = self._state
+        removing = _Removing(state)
         for key, content in self._fold.read(text):
             if content is None:
-                _forget(state, key, content)
+                removing.remove(key)
             else:
                 # In its place, so that the order of the state does not change with it.
                 state[key] = content
+                removing.note(key)
 
 
-def _forget(
-    changes: dict[tuple[Hashable, ...], Any], key: tuple[Hashable, ...], content: Any
-) -> None:
-    """Make room for the newest change of ``key``, behind all others."""
-    if content is None:
-        for gone in [known for known in changes if known[: len(key)] == key]:
-            del changes[gone]
-    else:
-        changes.pop(key, None)
+class _Removing:
+    """Removes the keys with a common beginning from ``changes``, while one text is read.
+
+    The first removal sorts the keys by their beginnings. So a text with many removals costs no
+    more than its length and the number of keys; a text without one costs nothing for it.
+    """
+
+    __slots__ = ("_begin_with", "_changes")
+
+    def __init__(self, changes: dict[tuple[Hashable, ...], Any]) -> None:
+        self._changes = changes
+        # Length of a beginning -> beginning -> keys, some of which may be gone.
+        self._begin_with: dict[int, dict[tuple[Hashable, ...], list[tuple[Hashable, ...]]]] = {}
+
+    def make_room(self, key: tuple[Hashable, ...], content: Any) -> None:
+        """Remove what the newest change of ``key`` replaces: it is about to stand last."""
+        if content is None:
+            self.remove(key)
+        else:
+            self._changes.pop(key, None)
+        self.note(key)
+
+    def note(self, key: tuple[Hashable, ...]) -> None:
+        """``key`` is among the changes."""
+        for length, keys in self._begin_with.items():
+            keys.setdefault(key[:length], []).append(key)
+
+    def remove(self, beginning: tuple[Hashable, ...]) -> None:
+        """Remove all keys that begin with ``beginning``."""
+        length = len(beginning)
+        keys = self._begin_with.get(length)
+        if keys is None:
+            keys = self._begin_with[length] = {}
+            for key in self._changes:
+                keys.setdefault(key[:length], []).append(key)
+        for key in keys.pop(beginning, ()):
+            self._changes.pop(key, None)
 
 
 # --- ContainerUpdateIDs of ContentDirectory ---
