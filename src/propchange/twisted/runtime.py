@@ -96,6 +96,10 @@ class TwistedRuntime:
         """Listen; see :meth:`.Runtime.listen`. It never waits."""
         factory: Any = Factory.forProtocol(lambda: Stream(accept()))
         factory.noisy = False
+        return self.listen_with(factory, host=host, ports=ports)
+
+    def listen_with(self, factory: Any, *, host: str | None, ports: Sequence[int]) -> _Listening:
+        """As :meth:`listen`, with a factory of Twisted."""
         reactor: Any = self.reactor
         if not (isinstance(reactor, ReactorBase) and hasattr(reactor, "adoptStreamPort")):
             # One that a test moves has no sockets.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import cached_property
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -18,6 +18,8 @@ from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.host import Publication
 from propchange.driver.machine import on_link_for, product
+from propchange.driver.sockets import cannot_listen, ports_of
+from propchange.errors import ConnectionFailed
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 from propchange.twisted.site import Site
@@ -92,16 +94,24 @@ class Service(upnp.Service):
         """Fires once all events are delivered or given up. Fails as :meth:`subscribed`."""
         return Deferred.fromCoroutine(_not_closed(self._opened().drained()))
 
-    def listen(self, port: int = 0, interface: str = "") -> int:
-        """Listen on ``port`` (0: any) of ``interface``, an address ("": all of IPv4), with a
-        :class:`~propchange.twisted.Site` that has :attr:`resource` at every path. Returns the port.
-        It is for a program that has no site. Raises CannotListenError of Twisted."""
+    def listen(self, port: int | Sequence[int] = 0, interface: str = "") -> int:
+        """Listen on ``port`` (0: any; of several, the first free one) of ``interface``, an address
+        ("": all of IPv4 and of IPv6, with the same port). Returns the port.
+
+        The event URL is ``http://ADDRESS:PORT/``, and there is nothing else: a request for another
+        path is answered with 404. It is for a program that has no site. Raises ConnectionFailed if
+        it cannot listen there, ValueError for a number that is not a port."""
         self._opened()
         reactor, server = self._reactor, self._policy.server
-        site = Site(self.resource, limits=self._limits, reactor=reactor, server=server)
-        listening = reactor.listenTCP(port, site, interface=interface)
+        ports, host = ports_of(port), interface or None
+        root = EventURL(self, self._policy, self._limits, reactor, target=b"/")
+        site = Site(root, limits=self._limits, reactor=reactor, server=server)
+        try:
+            listening = TwistedRuntime(reactor).listen_with(site, host=host, ports=ports)
+        except OSError as error:
+            raise ConnectionFailed(cannot_listen(host, ports, error)) from error
         self._listening.append((listening, site))
-        return int(listening.getHost().port)
+        return listening.endpoints[0].port
 
     def close(self) -> Deferred[None]:
         """Stop sending and listening. Fires when that is done. Undelivered events are dropped: wait
@@ -113,7 +123,7 @@ class Service(upnp.Service):
         self._closed = True
         publication, self._publication = self._publication, None
         listening, self._listening = self._listening, []
-        stopping = [maybeDeferred(port.stopListening) for port, _ in listening]
+        stopping = [Deferred.fromCoroutine(port.close()) for port, _ in listening]
         stopping += [site.close() for _, site in listening]
         if publication is not None:
             publication.stop()
@@ -165,18 +175,26 @@ async def _not_closed(waiting: Coroutine[Any, Any, bool]) -> None:
 
 class EventURL(Resource):
     """The web resource at an event URL. ``publisher`` judges the requests: it has the methods
-    ``receive_request``, ``response_sent`` and ``response_lost`` of a :class:`Service`."""
+    ``receive_request``, ``response_sent`` and ``response_lost`` of a :class:`Service`. ``target``:
+    the only request target that is answered; None: the path at which a site has this resource."""
 
     isLeaf = True
 
     def __init__(
-        self, publisher: Any, policy: PublisherPolicy, limits: Limits, reactor: Reactor | None
+        self,
+        publisher: Any,
+        policy: PublisherPolicy,
+        limits: Limits,
+        reactor: Reactor | None,
+        *,
+        target: bytes | None = None,
     ) -> None:
         Resource.__init__(self)  # type: ignore[no-untyped-call] # Twisted's
         self._publisher = publisher
         self._policy = policy
         self._limits = limits
         self._given_reactor = reactor
+        self._target = target
 
     @cached_property
     def reactor(self) -> Reactor:
@@ -188,8 +206,7 @@ class EventURL(Resource):
         data, refusal = read_body(request, self._limits)
         self.received(request, data)
         message = read_request(request, data)
-        if refusal is None and request.prepath and request.postpath:
-            # A site has this resource at one path. A site that is nothing else has it at all.
+        if refusal is None and not self._is_event_url(request):
             refusal = Refusal(404, "no service has this event URL", "")
         if refusal is None:
             response = self._publisher.receive_request(message)
@@ -199,6 +216,12 @@ class EventURL(Resource):
             sent, lost = self._publisher.response_sent, self._publisher.response_lost
             call_when_left(request, self.reactor, lambda left: (sent if left else lost)(response))
         return answer(request, response)
+
+    def _is_event_url(self, request: Any) -> bool:
+        if self._target is not None:
+            return bool(request.uri == self._target)
+        # A site has this resource at one path. As the root of a site it is at "/".
+        return not request.postpath if request.prepath else request.postpath == [b""]
 
     def received(self, request: Any, data: bytes) -> None:
         """``request`` has come, with the body ``data``."""
