@@ -246,7 +246,7 @@ MEMBERS = {
     "propchange.HostedDevice": """
         close description_url device drain port subscribed subscriptions udn
     """,
-    "propchange.Event": "changes details is_initial merged seq sid subscription",
+    "propchange.Event": "changes details is_initial left_out merged seq sid subscription",
     "propchange.StatusChange": "cause count http_status index reason status subscription",
     # With the names that an EventServer of Cohen3's reads and calls.
     "propchange.twisted.ControlPoint": """

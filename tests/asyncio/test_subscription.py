@@ -292,6 +292,25 @@ async def test_a_consumer_that_stands_still_delays_no_answer_and_ends_with_the_t
         assert events[0].is_initial
 
 
+async def test_a_consumer_that_stands_still_is_told_how_many_new_variables_found_no_room(
+    raw_device: Any,
+) -> None:
+    limits = Limits(waiting_events=4, waiting_event_characters=2_000)
+    async with (
+        raw_device() as device,
+        ControlPoint(limits=limits) as point,
+        point.subscribe_url(device.event_url) as subscription,
+    ):
+        for seq in range(40):
+            await send(device, subscription, seq, **{f"V{seq}": "1"})
+        await subscription.close()
+        events = [event async for event in subscription]
+        told = {name for event in events for name in event.changes}
+        assert len(told) < 20
+        assert len(told) + sum(event.left_out for event in events) == 40
+        assert len(subscription.values) == 40
+
+
 async def test_a_consumer_that_raises_delays_no_answer(raw_device: Any) -> None:
     async with raw_device() as device, ControlPoint() as point:
 

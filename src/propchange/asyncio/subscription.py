@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Self
 
 from propchange.core.diagnosis.verdicts import Diagnosis
-from propchange.core.subscriber.events import Event, EventQueue, Status, StatusChange
+from propchange.core.subscriber.event_queue import EventQueue
+from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted
 from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
@@ -43,7 +44,8 @@ class Subscription(DrivenSubscription):
         self._wait = wait
         self._options = options
         self._entered = False
-        self._queue = EventQueue(driver.limits.waiting_events)
+        limits = driver.limits
+        self._queue = EventQueue(limits.waiting_events, limits.waiting_event_characters)
         self._arrival = Signal(driver.runtime)
         self._granted: Future[None] = driver.runtime.future()
         self._closed: Future[None] = driver.runtime.future()

@@ -181,6 +181,13 @@ class Limits:
     """Events and status changes that wait for the application, per subscription. Later events are
     merged into the last. Bounds the memory for an application that does not read them."""
 
+    waiting_event_characters: int = 8_388_608
+    """Characters of the events that wait for the application, per subscription: those of names and
+    values, and 256 for each value. Later events are merged into the last, and of a merged event the
+    variables that changed first are left out. The largest event that ``body_bytes`` and
+    ``xml_elements`` allow has about 7 million. Bounds the memory for an application that stands
+    still while a device sends large events, or new variables in each."""
+
     subscribe_burst: int = 3
     """SUBSCRIBE requests that one subscription may send at once (token bucket)."""
 

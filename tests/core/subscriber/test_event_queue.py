@@ -3,15 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.subscriber.events import (
-    Cause,
-    Change,
-    Event,
-    EventQueue,
-    Status,
-    StatusChange,
-    merge_events,
-)
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.subscriber.event_queue import EventQueue, MergedEvent, count_characters
+from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
+from tests import work
 
 SUBSCRIPTION = object()
 
@@ -25,6 +20,12 @@ def event(seq: int, initial: bool = False, **values: object) -> Event:
 
 def status(cause: Cause, value: Status = Status.RESUBSCRIBING) -> StatusChange:
     return StatusChange(SUBSCRIPTION, value, cause, cause.value)
+
+
+def merge_events(older: Event, newer: Event) -> Event:
+    merged = MergedEvent(older)
+    merged.add(newer, DEFAULT_LIMITS.waiting_event_characters)
+    return merged.event()
 
 
 def drained(inbox: EventQueue) -> list[Event | StatusChange]:
@@ -212,3 +213,114 @@ def test_whatever_comes_it_is_bounded_and_the_application_ends_with_the_true_sta
     assert seen == true
     assert counted == put
     assert told == last_cause
+
+
+# --- an application that stands still ---
+
+
+def kept(queue: EventQueue) -> int:
+    """The characters of all events that wait."""
+    return sum(count_characters(item.details) for item in drained(queue) if isinstance(item, Event))
+
+
+def test_new_variables_in_each_event_do_not_make_the_merged_event_grow_without_end() -> None:
+    queue = EventQueue(4, 100_000)
+    for seq in range(5_000):
+        queue.put(event(seq, **{f"V{seq}": seq, "A": seq}))
+    *_, last = items = drained(queue)
+    assert len(items) == 4
+    assert count_characters(last.details) <= 100_000
+    assert last.changes["A"] == last.changes["V4999"] == 4_999
+    assert last.changes.keys() == {change.variable for change in last.details}
+    assert last.left_out + len(last.details) == 4_997 + 1
+
+
+def test_large_values_are_merged_before_they_take_too_much_memory() -> None:
+    queue = EventQueue(256, 1_000_000)
+    for seq in range(1_000):
+        queue.put(event(seq, **{f"V{seq}": "x" * 100_000}))
+    assert len(queue) < 12
+    assert queue.merged > 980
+    assert kept(queue) < 3_000_000
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(600, 3_000),
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.dictionaries(st.text("ABCDEFGH", min_size=1, max_size=2), st.integers(0, 9)),
+            st.booleans(),
+        )
+    ),
+)
+def test_what_waits_is_bounded_and_what_is_left_out_is_said(limit, characters, puts) -> None:
+    queue = EventQueue(limit, characters)
+    true: dict[str, object] = {}
+    seen: dict[str, object] = {}
+    complete = True
+    for seq, (initial, values, read) in enumerate(puts):
+        if initial:
+            true.clear()
+        true.update(values)
+        queue.put(event(seq, initial, **values))
+        if read and (item := queue.get()) is not None:
+            complete = _follow(seen, item, complete)
+    waiting = drained(queue)
+    assert len(waiting) <= limit + 1
+    largest = max((len(values) for _, values, _ in puts), default=0) * 260
+    assert sum(count_characters(item.details) for item in waiting) <= 2 * characters + 2 * largest
+    for item in waiting:
+        complete = _follow(seen, item, complete)
+    if complete:
+        assert seen == true
+    assert seen.items() <= true.items() or not complete
+
+
+def _follow(seen: dict[str, object], item: Event, complete: bool) -> bool:
+    if item.is_initial:
+        seen.clear()
+        complete = True
+    seen.update(item.changes)
+    assert len(item.changes) == len(item.details)
+    return complete and not item.left_out
+
+
+def test_a_full_state_has_what_was_left_out_before_it() -> None:
+    merged = MergedEvent(event(1, **{f"V{number}": number for number in range(9)}))
+    merged.add(event(2, B=1), 600)
+    assert merged.event().left_out == 8
+    merged.add(event(0, initial=True, A=1), 600)
+    assert merged.event().left_out == 0
+
+
+def test_the_newest_variable_stays_however_large_it_is() -> None:
+    merged = MergedEvent(event(1, A=1))
+    merged.add(event(2, B="x" * 1_000), 100)
+    assert merged.event().changes == {"B": "x" * 1_000}
+
+
+def test_of_the_channels_of_a_variable_the_value_that_stands_for_all_goes_with_its_own() -> None:
+    def volume(seq: int, channel: str) -> Event:
+        change = Change("Volume", seq, None, 0, channel, str(seq))
+        changes = {"Volume": seq} if channel == "Master" else {}
+        return Event(SUBSCRIPTION, "uuid:1", seq, changes, (change,))
+
+    merged = MergedEvent(volume(1, "LF"))
+    merged.add(volume(2, "Master"), 600)
+    merged.add(volume(3, "RF"), 600)
+    assert merged.event().changes == {"Volume": 2}
+    merged.add(volume(4, "LF"), 600)
+    assert merged.event().changes == {}
+
+
+def test_merging_an_event_costs_the_same_however_much_was_merged_before() -> None:
+    def cost(before: int) -> int:
+        queue = EventQueue(2)
+        queue.put(event(0, A=0))
+        queue.put(event(0, **{f"V{number}": number for number in range(before)}))
+        queue.put(event(1, A=1))
+        return work.steps(lambda: [queue.put(event(seq, A=seq)) for seq in range(100)])
+
+    assert cost(5_000) < 1.1 * cost(5)

@@ -1,10 +1,9 @@
-"""Events and status changes, as an application receives them: their order by SEQ, their values and
-the queue in which they wait."""
+"""Events and status changes, as an application receives them: their order by SEQ and their
+values."""
 
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
@@ -74,6 +73,8 @@ class Event:
     and the channel Master or none. ``details`` has everything: a LastChange as received, and behind
     it all values in it. ``is_initial``: this is the full state, after a subscription was granted.
     ``merged`` counts the events that were merged into this one because the application was behind.
+    ``left_out`` counts the variables that a merged event has no room for: the values of the
+    subscription have them.
     """
 
     subscription: Any
@@ -84,6 +85,7 @@ class Event:
     _: KW_ONLY
     is_initial: bool = False
     merged: int = 0
+    left_out: int = 0
 
     def __repr__(self) -> str:
         initial = " initial" if self.is_initial else ""
@@ -159,77 +161,6 @@ class StatusChange(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.status.value}: {self.reason}"
-
-
-class EventQueue:
-    """Events and status changes that wait for an application, in order.
-
-    An application that does not read costs ``limit`` items and no more. Further events are merged
-    into the newest event that waits, by replacing values, so that the last state is the true one.
-    """
-
-    __slots__ = ("_limit", "_queue", "merged")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._queue: deque[Event | StatusChange] = deque()
-        self.merged = 0
-        """How many events have been merged into others."""
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def put(self, item: Event | StatusChange) -> None:
-        """Add ``item`` behind the others, or merge it into the last of its kind when full."""
-        queue = self._queue
-        if len(queue) >= self._limit:
-            if isinstance(item, Event):
-                waiting = self._take_last(Event)
-                if waiting is not None:
-                    item = merge_events(waiting, item)
-                    self.merged += 1
-            else:
-                # Of several status changes the last one is enough.
-                self._take_last(StatusChange)
-        # At most one item more than the limit waits here: the first of its kind.
-        queue.append(item)
-
-    def _take_last(self, kind: type[Event] | type[StatusChange]) -> Event | None:
-        queue = self._queue
-        for index in range(len(queue) - 1, -1, -1):
-            item = queue[index]
-            if isinstance(item, kind):
-                del queue[index]
-                return item if isinstance(item, Event) else None
-        return None
-
-    def get(self) -> Event | StatusChange | None:
-        """Take the oldest, None when there is none."""
-        return self._queue.popleft() if self._queue else None
-
-
-def merge_events(older: Event, newer: Event) -> Event:
-    """One event with the same effect on the state as ``older`` followed by ``newer``."""
-    earlier = {(each.variable, each.instance, each.channel): each for each in older.details}
-    latest: dict[tuple[str, int | None, str | None], Change] = {}
-    for change in newer.details:
-        key = change.variable, change.instance, change.channel
-        before = latest.pop(key, None) or earlier.pop(key, None)
-        latest[key] = change if before is None else change._replace(previous=before.previous)
-    changes = dict(newer.changes)
-    # An initial event has the full state: the older event adds nothing.
-    if not newer.is_initial:
-        latest = {**earlier, **latest}
-        changes = {**older.changes, **changes}
-    return Event(
-        newer.subscription,
-        newer.sid,
-        newer.seq,
-        changes,
-        tuple(latest.values()),
-        is_initial=older.is_initial or newer.is_initial,
-        merged=older.merged + newer.merged + 1,
-    )
 
 
 # --- SEQ ---

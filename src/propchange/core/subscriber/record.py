@@ -21,7 +21,7 @@ from propchange.core.subscriber.events import (
     read_changes,
 )
 from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
-from propchange.core.values.lastchange import MASTER, LastChangeEntry, parse_lastchange
+from propchange.core.values.lastchange import LastChangeEntry, is_master, parse_lastchange
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
 
@@ -355,7 +355,7 @@ class SubscriptionRecord:
                 return
         details.append(Change(name, value, previous, instance, channel, text))
         self.instances.put(key, value)
-        if instance == 0 and (channel is None or channel.lower() == MASTER.lower()):
+        if instance == 0 and is_master(channel):
             changes[name] = value
 
     @property

@@ -50,6 +50,11 @@ _BARE_AMPERSAND = re.compile(r"&(?!(?:#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos
 _OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
 
 
+def is_master(channel: str | None) -> bool:
+    """Whether a value in ``channel`` is the one for all channels: there is none, or Master."""
+    return channel is None or channel.lower() == "master"
+
+
 class LastChangeEntry(NamedTuple):
     """One variable of one instance. ``text`` is its value. ``channel`` is the channel of a
     per-channel variable such as Volume, else None (LC-04).

@@ -1,0 +1,179 @@
+"""The queue in which events and status changes wait for an application."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.subscriber.events import Change, Event, StatusChange
+from propchange.core.subscriber.record import StateKey
+from propchange.core.values.lastchange import is_master
+
+_CHANGE_CHARACTERS = 256
+"""What a change takes in memory beside its texts, about, in characters."""
+
+
+class EventQueue:
+    """Events and status changes that wait for an application, in order.
+
+    An application that does not read costs ``limit`` items and ``characters`` characters of events,
+    and no more. Further events are merged into the newest event that waits, by replacing values, so
+    that the last state is the true one. Of a merged event with more than ``characters`` the
+    variables that changed first are left out, and counted in :attr:`.Event.left_out`.
+    """
+
+    __slots__ = ("_characters", "_limit", "_most", "_queue", "merged")
+
+    def __init__(
+        self, limit: int, characters: int = DEFAULT_LIMITS.waiting_event_characters
+    ) -> None:
+        self._limit = limit
+        self._most = characters
+        self._characters = 0  # of the items that had to wait behind others
+        self._queue: deque[tuple[Event | StatusChange | MergedEvent, int]] = deque()
+        self.merged = 0
+        """How many events have been merged into others."""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, item: Event | StatusChange) -> None:
+        """Add ``item`` behind the others, or merge it into the last of its kind when full."""
+        queue = self._queue
+        if not queue:
+            # An application that keeps up: nothing is counted.
+            queue.append((item, 0))
+        elif isinstance(item, Event):
+            self._put_event(item)
+        else:
+            if len(queue) >= self._limit:
+                # Of several status changes the last one is enough.
+                self._take_last(status=True)
+            queue.append((item, 0))
+
+    def _put_event(self, event: Event) -> None:
+        characters = count_characters(event.details)
+        item: Event | MergedEvent = event
+        # At most one item more than the limit waits here: the first of its kind.
+        if len(self._queue) >= self._limit or self._characters + characters > self._most:
+            waiting = self._take_last(status=False)
+            if waiting is not None and not isinstance(waiting, StatusChange):
+                item = MergedEvent(waiting) if isinstance(waiting, Event) else waiting
+                item.add(event, self._most)
+                characters = item.characters
+                self.merged += 1
+        self._queue.append((item, characters))
+        self._characters += characters
+
+    def _take_last(self, *, status: bool) -> Event | StatusChange | MergedEvent | None:
+        queue = self._queue
+        for index in range(len(queue) - 1, -1, -1):
+            item, characters = queue[index]
+            if isinstance(item, StatusChange) is status:
+                del queue[index]
+                self._characters -= characters
+                return item
+        return None
+
+    def get(self) -> Event | StatusChange | None:
+        """Take the oldest, None when there is none."""
+        if not self._queue:
+            return None
+        item, characters = self._queue.popleft()
+        self._characters -= characters
+        return item.event() if isinstance(item, MergedEvent) else item
+
+
+def count_characters(changes: Iterable[Change]) -> int:
+    """About how much memory ``changes`` take, in characters."""
+    return sum(
+        _CHANGE_CHARACTERS + len(variable) + len(channel or "") + len(text)
+        for variable, _, _, _, channel, text in changes
+    )
+
+
+class MergedEvent:
+    """Several events in a row as one, with the same effect on the state. Adding an event costs as
+    much as that event has changes, not as many as were merged before."""
+
+    __slots__ = (
+        "_changes",
+        "_details",
+        "_is_initial",
+        "_left_out",
+        "_merged",
+        "_newest",
+        "_sources",
+        "characters",
+    )
+
+    def __init__(self, first: Event) -> None:
+        self._newest = first
+        self._is_initial = first.is_initial
+        self._merged = first.merged
+        self._left_out = first.left_out
+        self.characters = 0
+        """As :func:`count_characters` counts, of all changes."""
+        # The variable that changed last stands last.
+        self._details: OrderedDict[StateKey, Change] = OrderedDict()
+        self._changes: dict[str, object] = {}
+        # Variable -> the key in the details that has its value.
+        self._sources: dict[str, StateKey] = {}
+        self._take(first, {})
+
+    def add(self, newer: Event, most: int) -> None:
+        """Let ``newer`` follow. Beyond ``most`` characters the variables that changed first are
+        left out; the last one stays."""
+        before: dict[StateKey, Change] = {}
+        if newer.is_initial:
+            # It has the full state: the older events add nothing but the values before it.
+            before = self._details
+            self._details = OrderedDict()
+            self._changes = {}
+            self._sources = {}
+            self.characters = self._left_out = 0
+        self._newest = newer
+        self._is_initial = self._is_initial or newer.is_initial
+        self._merged += newer.merged + 1
+        self._left_out += newer.left_out
+        self._take(newer, before)
+        while self.characters > most and len(self._details) > 1:
+            self._leave_out()
+
+    def _take(self, event: Event, before: dict[StateKey, Change]) -> None:
+        details, changes = self._details, event.changes
+        for change in event.details:
+            variable, _, _, instance, channel, _ = change
+            key = variable, instance, channel
+            known = details.pop(key, None)
+            if known is None:
+                known = before.pop(key, None)
+            else:
+                self.characters -= count_characters((known,))
+            details[key] = change if known is None else change._replace(previous=known.previous)
+            self.characters += count_characters((change,))
+            if variable in changes and not instance and is_master(channel):
+                self._sources[variable] = key
+        self._changes.update(changes)
+
+    def _leave_out(self) -> None:
+        key, change = self._details.popitem(last=False)
+        self._left_out += 1
+        self.characters -= count_characters((change,))
+        if self._sources.get(key[0]) == key:
+            del self._sources[key[0]], self._changes[key[0]]
+
+    def event(self) -> Event:
+        """All of them as one event."""
+        newest = self._newest
+        return Event(
+            newest.subscription,
+            newest.sid,
+            newest.seq,
+            self._changes,
+            tuple(self._details.values()),
+            is_initial=self._is_initial,
+            merged=self._merged,
+            left_out=self._left_out,
+        )
