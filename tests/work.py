@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -36,3 +37,19 @@ def seconds(call: Callable[[], object], *, best_of: int = 3) -> float:
         call()
         best = min(best, time.process_time() - begin)
     return best
+
+
+def memory(call: Callable[[], object]) -> int:
+    """Bytes that are allocated at once, at most, while ``call`` runs, and by its result."""
+    was_tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        result = call()
+        _, peak = tracemalloc.get_traced_memory()
+        del result
+        return peak - before
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()

@@ -19,6 +19,7 @@ from propchange.upnp.description import (
 )
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
+from tests.work import memory
 
 UDN = "uuid:4d696e69-444c-164e-9d41-001122334455"
 URL = "http://192.0.2.7:8123/upnp/description.xml"
@@ -430,3 +431,34 @@ def test_the_order_of_look_up_is_type_id_tail_and_short_name() -> None:
     in_order = [by_short_name, by_tail, by_id, by_type]
     found = [described("".join(in_order[:count]))["N"] for count in range(1, 5)]
     assert all(one != other for one, other in pairwise(found))
+
+
+# --- the size of URLs ---
+
+
+def test_a_long_urlbase_before_many_services_takes_no_more_than_some_times_the_document() -> None:
+    base = f"<URLBase>http://192.0.2.7/{'x' * 400_000}/</URLBase>"
+    services = service_xml(event="e") * 600
+    assert memory(lambda: described(services, base=base)) < 16 * len(base + services)
+    read = described(services, base=base)
+    assert "longer than 2048" in read.problems[0]
+    assert read.services[0].event_url == "http://192.0.2.7:8123/upnp/e"
+
+
+def test_a_url_that_is_too_long_is_dropped_and_told() -> None:
+    longest = "/" + "x" * (2_048 - len("http://192.0.2.7:8123/"))
+    read = described(service_xml(event=longest) + service_xml(event=longest + "x"))
+    assert len(read.services[0].event_url) == 2_048
+    assert read.services[1].event_url == ""
+    assert "longer than 2048" in read.services[1].event_url_problem
+    assert described(service_xml(event="/" + "é" * 400)).services[0].event_url == ""
+
+
+def test_all_urls_of_a_description_together_are_bounded() -> None:
+    base = f"<URLBase>http://192.0.2.7/{'x' * 2_000}/</URLBase>"
+    short = "<service><serviceType>a</serviceType><controlURL>b</controlURL></service>"
+    read = described(short * 4_000, base=base)
+    urls = [service.control_url for service in read.services]
+    assert len(urls) == 4_000
+    assert sum(map(len, urls)) <= DEFAULT_LIMITS.body_bytes + DEFAULT_LIMITS.url_bytes
+    assert "together are too long" in read.problems[-1]

@@ -312,6 +312,11 @@ class Limits:
     xml_elements: int = 20_000
     """Elements in any document that a peer sends. A ContentDirectory SCPD has about 400."""
 
+    url_bytes: int = 2_048
+    """Bytes of a URL in a description, and of the URL that it becomes with URLBase. A longer one is
+    dropped. It is the length of a request target. All URLs of a description together have at most
+    ``body_bytes``: a long URLBase stands in front of each."""
+
     redirects: int = 3
     """307 answers followed in a row for one description or SUBSCRIBE (UDA 2.0 §2.1)."""
 

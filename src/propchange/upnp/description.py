@@ -220,7 +220,7 @@ def parse_description(
     device = root.find("device")
     if device is None:
         raise DescriptionError(f"the description at {url} has no device element")
-    reading = _Reading(url)
+    reading = _Reading(url, limits)
     reading.choose_base(child_text(root, "URLBase"))
     uda = ""
     if (version := root.find("specVersion")) is not None:
@@ -237,16 +237,20 @@ def parse_description(
 class _Reading:
     """One description being read."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits) -> None:
         self.url = url
         self.base = url
+        self._most = limits.url_bytes
+        # A long URLBase stands in front of every short path: without a bound for all of them, the
+        # URLs take some dozen times the memory of the document.
+        self._spare = limits.body_bytes
         self.problems: list[str] = []
 
     def choose_base(self, url_base: str) -> None:
         if not url_base:
             return
         try:
-            base = _absolute(url_base, self.url)
+            base = _absolute(url_base, self.url, self._most)
         except ValueError as error:
             self.problems.append(f"the URLBase was ignored: {error}")
             return
@@ -305,14 +309,21 @@ class _Reading:
         if not text:
             return ""
         try:
-            return _absolute(text, self.base)
+            if self._spare <= 0:
+                raise ValueError("all URLs of the description together are too long")
+            url = _absolute(text, self.base, self._most)
         except ValueError as error:
             self.problems.append(f"the {child} of {shown(called)} was dropped: {error}")
             return ""
+        self._spare -= len(url)
+        return url
 
 
-def _absolute(text: str, base: str) -> str:
-    """``text`` as an absolute URL of safe characters. Raises ``ValueError`` with the reason."""
+def _absolute(text: str, base: str, most: int) -> str:
+    """``text`` as an absolute URL of safe characters, at most ``most`` of them. Raises
+    ``ValueError`` with the reason."""
+    if len(text) > most:
+        raise ValueError(f"it is longer than {most} characters")
     try:
         parts = urlsplit(urljoin(base, text))
         port = parts.port
@@ -325,7 +336,10 @@ def _absolute(text: str, base: str) -> str:
     # What stands in the path goes into a request line: no white space, nothing beyond ASCII.
     path = quote(parts.path or "/", safe="!$%&'()*+,-./:;=@_~")
     query = quote(parts.query, safe="!$%&'()*+,-./:;=?@_~")
-    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+    url = urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+    if len(url) > most:
+        raise ValueError(f"it is longer than {most} characters")
+    return url
 
 
 def _is_local(url: str) -> bool:
