@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import weakref
 from typing import Any
 
 import pytest
@@ -11,10 +14,19 @@ from twisted.python.failure import Failure
 
 from propchange import cohen3 as event
 from propchange.cohen3.notification import Subscriber
+from propchange.cohen3.outbox import Outboxes, merge_bodies
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.judge import NewSubscription
+from propchange.core.values.lastchange import (
+    RCS,
+    LastChangeEntry,
+    format_lastchange,
+)
 from propchange.core.wire.messages import DeliveryURL, Endpoint
+from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
 from propchange.errors import DeliveryError
+from propchange.twisted.runtime import of_reactor
+from tests.twisted.conftest import Reactor
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -287,11 +299,123 @@ def test_a_waiting_notification_is_sent_when_a_connection_ends(reactor: Any, sen
     assert sent[most][0].status == 200
 
 
-def test_what_waits_for_one_subscriber_is_bounded(reactor: Any, send: Any) -> None:
+def propertyset(**texts: str) -> str:
+    return format_propertyset(texts.items()).decode()
+
+
+def lastchange(**texts: str) -> str:
+    entries = [LastChangeEntry(0, name, None, text) for name, text in texts.items()]
+    return format_lastchange(RCS, entries)
+
+
+def bodies(transport: StringTransport) -> list[dict[str, str]]:
+    """The propertysets that were sent."""
+    _, *sent = transport.value().split(b"<?xml")
+    return [
+        dict(parse_propertyset(b"<?xml" + body.partition(b"NOTIFY ")[0], DEFAULT_LIMITS))
+        for body in sent
+    ]
+
+
+def test_what_waits_for_a_slow_subscriber_is_merged_without_a_gap_in_seq(
+    reactor: Any, send: Any
+) -> None:
     s = subscriber()
-    sent = [send(s)[0] for _ in range(DEFAULT_LIMITS.waiting_events + 2)]
+    most = DEFAULT_LIMITS.waiting_messages
+    for number in range(most + 1):
+        send(s, propertyset(Number=str(number)))
+    assert s["seq"] == most + 1
+    merged = [
+        send(s, propertyset(LastChange=lastchange(**changes), Number="last"))[0]
+        for changes in ({"Volume": "1", "Mute": "0"}, {"Volume": "2"}, {"Volume": "3"})
+    ]
+    assert s["seq"] == most + 1
+    assert [results[0].check(DeliveryError) for results in merged[:2]] == [DeliveryError] * 2
+    protocol, transport = reactor.accept()
+    for _ in range(most + 1):
+        protocol.dataReceived(OK)
+    assert seqs(transport) == [str(number) for number in range(most + 1)]
+    *whole, last = bodies(transport)
+    assert whole == [{"Number": str(number)} for number in range(most)]
+    assert last == {"Number": "last", "LastChange": lastchange(Mute="0", Volume="3")}
+    assert merged[2][0].status == 200
+    send(s, propertyset(Number="next"))
+    assert seqs(transport)[-1] == str(most + 1)
+
+
+def test_what_is_no_propertyset_is_not_merged_and_the_subscriber_sees_a_gap(
+    reactor: Any, send: Any
+) -> None:
+    s = subscriber()
+    most = DEFAULT_LIMITS.waiting_messages
+    sent = [send(s, "<e/>")[0] for _ in range(most + 2)]
     assert sent[-1][0].check(DeliveryError)
     assert sent[-2] == []
+    assert s["seq"] == most + 2
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "merged"),
+    [
+        ({"A": "1", "B": "1"}, {"B": "2", "C": "2"}, {"A": "1", "B": "2", "C": "2"}),
+        (
+            {"ContainerUpdateIDs": "0,1,5,1"},
+            {"ContainerUpdateIDs": "0,2"},
+            {"ContainerUpdateIDs": "5,1,0,2"},
+        ),
+        # In a form of the program's own the newer text counts.
+        ({"LastChange": "<Event/>"}, {"LastChange": "junk"}, {"LastChange": "junk"}),
+        (
+            {"ContainerUpdateIDs": "odd"},
+            {"ContainerUpdateIDs": "0,2"},
+            {"ContainerUpdateIDs": "0,2"},
+        ),
+    ],
+)
+def test_two_messages_are_merged_by_the_rules_of_their_variables(
+    older: dict[str, str], newer: dict[str, str], merged: dict[str, str]
+) -> None:
+    body = merge_bodies(propertyset(**older).encode(), propertyset(**newer).encode())
+    assert body is not None
+    assert dict(parse_propertyset(body, DEFAULT_LIMITS)) == merged
+
+
+def test_what_is_kept_of_subscribers_that_a_program_has_removed_is_bounded(
+    reactor: Any, send: Any
+) -> None:
+    protocol = None
+    for number in range(1_000):
+        s = subscribed(9000)
+        s["sid"] = f"uuid:{number}"
+        s.table = {s["sid"]: s}
+        send(s)
+        protocol = protocol or reactor.accept()[0]
+        protocol.dataReceived(OK)
+        s.table.clear()
+    assert len(of_reactor(reactor, Outboxes)) < 100
+
+
+def test_a_reactor_that_is_used_no_more_is_freed(messages: Any) -> None:
+    reactor = Reactor()
+    event.send_notification(subscriber(), messages.body, reactor=reactor)  # type: ignore[arg-type] # Twisted's own
+    gone = weakref.ref(reactor)
+    del reactor
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_subscriber_that_answers_badly_again_and_again_costs_few_lines_of_the_log(
+    reactor: Any, send: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    s = subscriber()
+    send(s)
+    protocol, _ = reactor.accept()
+    for _ in range(500):
+        protocol.dataReceived(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+        send(s)
+    told = [one.message for one in caplog.records if one.levelno >= logging.WARNING]
+    assert 0 < len(told) < 10
+    assert "answered with 500 by 127.0.0.1" in told[0]
 
 
 def test_an_idle_connection_is_ended_and_nothing_stays_with_the_reactor(

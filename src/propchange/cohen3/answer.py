@@ -45,11 +45,15 @@ class AnswerProtocol(Protocol, Logger):
     def settled(self, result: Response | Exception) -> None:
         """The answer is whole, or there is none."""
 
+    @property
+    def reactor(self) -> Reactor:
+        """The reactor that was given, or else the installed one."""
+        return self._reactor or default_reactor()
+
     def connectionMade(self) -> None:
         """The connection is there."""
-        reactor = self._reactor or default_reactor()
         error = TimedOut(f"there was no answer in {self._seconds:g} s")
-        self._alarm = reactor.callLater(self._seconds, self._settle, error)
+        self._alarm = self.reactor.callLater(self._seconds, self._settle, error)
 
     def dataReceived(self, data: bytes) -> None:
         """Some bytes of the answer."""

@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.cohen3.event_server import own_delivery_url
-from propchange.cohen3.notification import Subscriber, outbox_of
+from propchange.cohen3.notification import Subscriber
+from propchange.cohen3.outbox import outbox_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (

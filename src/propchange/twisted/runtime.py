@@ -44,6 +44,17 @@ def default_reactor() -> Reactor:
     return cast(Reactor, reactor)
 
 
+def of_reactor(reactor: Reactor, kind: Callable[[Reactor], T]) -> T:
+    """The one object of ``kind`` that ``reactor`` has, made by ``kind(reactor)`` when it is asked
+    for first. The reactor keeps it, so that both end together."""
+    name = f"_propchange_{kind.__name__}"
+    kept: T | None = getattr(reactor, name, None)
+    if kept is None:
+        kept = kind(reactor)
+        setattr(reactor, name, kept)
+    return kept
+
+
 class TwistedRuntime:
     """A :class:`.Runtime` on ``reactor``; None: the installed one."""
 

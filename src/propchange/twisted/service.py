@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Coroutine, Sequence
 from functools import cached_property
 from typing import Any
@@ -21,19 +20,18 @@ from propchange.driver.machine import on_link_for, product
 from propchange.driver.sockets import cannot_listen, ports_of
 from propchange.errors import ConnectionFailed
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
-from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
+from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor, of_reactor
 from propchange.twisted.site import Site
 from propchange.upnp import service as upnp
-
-_pools: weakref.WeakKeyDictionary[Any, DeliveryPool] = weakref.WeakKeyDictionary()
 
 
 def deliveries_of(reactor: Reactor) -> DeliveryPool:
     """The pool of delivery connections of ``reactor``, one for all services."""
-    pool = _pools.get(reactor)
-    if pool is None:
-        pool = _pools[reactor] = DeliveryPool(TwistedRuntime(reactor))
-    return pool
+    return of_reactor(reactor, _pool)
+
+
+def _pool(reactor: Reactor) -> DeliveryPool:
+    return DeliveryPool(TwistedRuntime(reactor))
 
 
 DEFAULT_POLICY = PublisherPolicy(server=product("1.1"), initial_event_delay=INITIAL_EVENT_DELAY)

@@ -1,0 +1,441 @@
+"""The event messages that wait for subscribers, where a program writes them itself.
+
+An :class:`Outbox` has the messages of one subscriber. :class:`.DeliveryQueue` of the core decides
+which outbox is next: a subscriber that does not answer uses its share of the connections, and the
+others do not wait for it. For that queue an outbox is a subscription, and also the service that
+this is the only subscription of. The queue asks it for the next message.
+
+At most ``Limits.waiting_messages`` messages wait for one subscriber. A further one is merged into
+the last that waits and gets its SEQ, so that the subscriber sees no gap and misses no final value.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import MutableMapping
+from functools import lru_cache
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+
+from propchange.cohen3.answer import PeerResponse
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.delivery_queue import DeliveryQueue
+from propchange.core.publisher.judge import AttemptVerdict, judge_attempt
+from propchange.core.publisher.records import PublishedService, Route, Subscription
+from propchange.core.publisher.states import PublisherState
+from propchange.core.subscriber.requests import authority_and_target, http_url
+from propchange.core.values.lastchange import LastChangeFold, parse_lastchange
+from propchange.core.values.merging import CONTAINERS
+from propchange.core.wire.messages import (
+    WAITING,
+    Delivery,
+    DeliveryAddress,
+    DeliveryFailure,
+    DeliveryURL,
+    Endpoint,
+    EventMessage,
+    Response,
+)
+from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
+from propchange.driver.reporting import Warnings, report
+from propchange.driver.requests import locate
+from propchange.driver.runtime import Timer
+from propchange.errors import DeliveryError, LocalProtocolError, RemoteProtocolError
+from propchange.twisted.runtime import Reactor, of_reactor
+from propchange.twisted.service import deliveries_of
+
+_LIMITS = DEFAULT_LIMITS
+_OVER = "the subscription is over"
+_NO_ATTEMPT = DeliveryFailure.WAITED  # it says nothing about the endpoint
+
+
+def warnings_of(reactor: Reactor) -> Warnings:
+    """The warnings about notifications that are sent on ``reactor``."""
+    return of_reactor(reactor, _warnings)
+
+
+def _warnings(reactor: Reactor) -> Warnings:
+    return Warnings(logging.getLogger("notification_protocol"))
+
+
+def warn_unless_taken(status: int, by: str, warnings: Warnings) -> None:
+    """Log that a notification was answered with another status than 2xx, ``by`` an address."""
+    if not 200 <= status < 300:
+        warnings.warn((by, status), f"a notification was answered with {status} by {by}")
+
+
+class QueuedNotification:
+    """One event message for one subscriber. ``deferred`` fires once."""
+
+    def __init__(self, outbox: Outbox, message: EventMessage, seq: int) -> None:
+        self.message = message
+        self.seq = seq
+        self.deferred: Deferred[PeerResponse] = Deferred(lambda _: self.disconnect())
+        self._outbox = outbox
+
+    def disconnect(self) -> None:
+        """Give the notification up: its Deferred fails with DeliveryError, and its SEQ is spent.
+        If the Deferred has fired already, end the idle connections to the subscriber instead."""
+        if self.deferred.called:
+            deliveries = self._outbox.outboxes.deliveries
+            Deferred.fromCoroutine(deliveries.leave(*self._outbox.endpoints))
+        else:
+            self._outbox.give_up(self, f"SEQ {self.seq} was given up")
+
+    def fail(self, reason: str) -> None:
+        """Let the Deferred fail, unless it has fired."""
+        if not self.deferred.called:
+            self.deferred.errback(DeliveryError(reason))
+
+
+class Outbox:
+    """The notifications of one subscriber: sent one at a time, in order."""
+
+    def __init__(self, subscriber: MutableMapping[str, Any], outboxes: Outboxes) -> None:
+        self.outboxes = outboxes
+        self.key = _key(subscriber)
+        self.paused = False
+        """Whether messages only wait: the SUBSCRIBE is not answered yet (SUB-55)."""
+        self._subscriber = subscriber
+        self._waiting: deque[QueuedNotification] = deque()
+        self._current: QueuedNotification | None = None  # being sent, or between two attempts
+        self._attempt: Delivery | None = None
+        self._over = False
+        self._owed = True  # the initial event is sent even when the subscription is over
+        self._alarm: Any = None
+        # What DeliveryQueue uses of a service and of its backlog.
+        self.quiet: OrderedDict[Subscription, None] = OrderedDict()
+        self.queued = False
+        self.backlog = self
+        addresses = _addresses(subscriber)
+        self.endpoints = {address.url.endpoint for address in addresses}
+        queue = outboxes.queue
+        self.subscription = Subscription(
+            str(subscriber["sid"]),
+            cast(PublishedService, self),
+            tuple(Route(address, queue.use(address.url.endpoint)) for address in addresses),
+            peer=Endpoint(str(getattr(subscriber, "peer", "")), 0),
+            wanted=None,
+            state=PublisherState.QUIET,
+        )
+        self.quiet[self.subscription] = None
+
+    @property
+    def head(self) -> int:
+        """For the queue: how many messages wait."""
+        return len(self._waiting)
+
+    def take(
+        self, cursor: int, merge_at: int | None, wanted: frozenset[str] | None
+    ) -> tuple[EventMessage | None, int, int | None]:
+        """For the queue: begin with the next message."""
+        if self.paused or not self._waiting:
+            return None, 0, None
+        self._current = self._waiting.popleft()
+        self.subscription.seq = self._current.seq
+        return self._current.message, 0, None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return self._current is None and not self._waiting and not self.paused
+
+    @property
+    def unused(self) -> bool:
+        """Whether it is empty, and its subscriber is in no table of subscribers."""
+        table = getattr(self._subscriber, "table", None)
+        return self.empty and (table is None or self._subscriber["sid"] not in table)
+
+    def push(self, body: bytes, seq: int) -> QueuedNotification:
+        """Queue a message with ``body``. Its SEQ is ``seq``, or that of the message that it is
+        merged with."""
+        message = EventMessage((), body)
+        notification = QueuedNotification(self, message, seq)
+        if not self.subscription.routes:
+            notification.fail(f"{self._subscriber['callback']!r} cannot be called")
+        elif not self._wants(notification):
+            notification.fail(_OVER)
+        elif len(self._waiting) < _LIMITS.waiting_messages:
+            self._waiting.append(notification)
+            self.outboxes.changed(self)
+        else:
+            self._merge(notification)
+        return notification
+
+    def _merge(self, notification: QueuedNotification) -> None:
+        """Let ``notification`` take the place of the last one that waits, with both contents."""
+        last = self._waiting[-1]
+        body = merge_bodies(last.message.body, notification.message.body)
+        if body is None:
+            notification.fail("the subscriber is too far behind")
+            return
+        notification.seq = last.seq
+        notification.message = EventMessage((), body, updates=last.message.updates + 1)
+        self._waiting[-1] = notification
+        last.fail(f"SEQ {last.seq} was merged with the message after it")
+
+    def _wants(self, notification: QueuedNotification) -> bool:
+        """Whether an attempt may be made. When the subscription is over, only an initial event that
+        is owed is sent (UDA 2.0 §4.1.4)."""
+        return not self._over or (self._owed and notification.seq == 0)
+
+    # --- an attempt ---
+
+    def begin(self, delivery: Delivery) -> None:
+        """Send ``delivery``, unless nobody waits for it any more."""
+        notification = self._current
+        assert notification is not None
+        reason = "" if self._wants(notification) else _OVER
+        if not notification.deferred.called and not reason:
+            try:
+                self.outboxes.deliveries.send(delivery, self.attempt_ended)
+                self._attempt = delivery
+                return
+            except LocalProtocolError as error:  # a SID that no header can carry
+                reason = str(error)
+        self.outboxes.attempt_ended(delivery, _NO_ATTEMPT)
+        self._settle()
+        notification.fail(reason)
+
+    def attempt_ended(
+        self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
+    ) -> None:
+        """``delivery`` has ended with a status and a response, or has failed."""
+        self._attempt = None
+        outboxes, subscription, notification = self.outboxes, self.subscription, self._current
+        now = outboxes.now()
+        outboxes.attempt_ended(delivery, result)
+        assert notification is not None
+        last_url = subscription.route + 1 >= len(subscription.routes)
+        has_another_url = not last_url and now < subscription.message_deadline
+        address = delivery.address.url.endpoint.host
+        if response is not None:
+            warn_unless_taken(response.status, address, outboxes.warnings)
+        verdict = judge_attempt(result, delivery.fresh, has_another_url)
+        if verdict in (AttemptVerdict.RETRY, AttemptVerdict.NEXT_URL):
+            # If the subscription is over meanwhile, begin() notices it.
+            subscription.route += verdict is AttemptVerdict.NEXT_URL
+            subscription.fresh = verdict is AttemptVerdict.RETRY
+            outboxes.queue.enqueue(subscription)
+            outboxes.pump()
+            return
+        if verdict is AttemptVerdict.DISOWNED:
+            self._withdraw()
+            self._settle(disowned=True)
+        else:
+            self._settle()
+        # The next message is on its way before the program hears of this one.
+        outboxes.pump()
+        if isinstance(result, DeliveryFailure):
+            reason = f"SEQ {delivery.seq} to {delivery.address.url.url}: {result.value}"
+            outboxes.warnings.warn((address, result), f"{subscription.sid}: {reason}")
+            notification.fail(reason)
+        elif response is not None and not notification.deferred.called:
+            notification.deferred.callback(PeerResponse.of(response))
+
+    def _settle(self, *, disowned: bool = False) -> None:
+        """The current message is done with."""
+        self._current = None
+        self.subscription.state = PublisherState.QUIET
+        if disowned:
+            self.end(owed=False)
+        self.outboxes.queue.settled(self.subscription)
+        self.outboxes.settled(self)
+
+    # --- the end ---
+
+    def give_up(self, notification: QueuedNotification, reason: str) -> None:
+        """End the attempt to send ``notification``, or its wait, and let it fail."""
+        if notification is self._current:
+            attempt, self._attempt = self._attempt, None
+            if attempt is not None:
+                self.outboxes.deliveries.abort(attempt)
+                self.outboxes.attempt_ended(attempt, _NO_ATTEMPT)
+                self._settle()
+            # Without an attempt, begin() notices that nobody waits.
+        elif notification in self._waiting:
+            self._waiting.remove(notification)
+        notification.fail(reason)
+        self.outboxes.pump()
+        self.outboxes.settled(self)
+
+    def release(self, after: float = 0.0) -> None:
+        """Send what waits, after ``after`` seconds."""
+        if after > 0:
+            self._alarm = self.outboxes.reactor.callLater(after, self.release)
+            return
+        self.paused = False
+        self.outboxes.changed(self)
+
+    def end(self, *, owed: bool = True) -> None:
+        """The subscription is over: make no further attempts, and fail what waits except an initial
+        event that is ``owed``."""
+        self._over, self._owed = True, owed
+        for notification in tuple(self._waiting):
+            if not self._wants(notification):
+                self._waiting.remove(notification)
+                notification.fail(_OVER)
+        self.outboxes.settled(self)
+
+    def drop(self, *, withdraw: bool = False) -> set[Endpoint]:
+        """Give up all that waits or is under way, and ``withdraw`` the subscriber from the dict
+        that it stands in. Gives the endpoints that messages went to."""
+        if withdraw:
+            self._withdraw()
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        self.paused = False
+        self.end(owed=False)
+        if self._current is not None:
+            self.give_up(self._current, _OVER)
+        return self.endpoints
+
+    @property
+    def ended(self) -> bool:
+        """Whether the subscription is over and nothing is left to be sent."""
+        return self._over and self.empty
+
+    def _withdraw(self) -> None:
+        table = getattr(self._subscriber, "table", None)
+        if table is not None:
+            table.pop(self._subscriber["sid"], None)  # it, or the copy of it that a program keeps
+
+
+class Outboxes:
+    """The outboxes of one reactor, by SID and callback: a program may keep its own copy of a
+    subscriber, or make a new one each time."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.reactor = reactor
+        self.deliveries = deliveries_of(reactor)
+        runtime = self.deliveries.runtime
+        self.now = runtime.now
+        self.warnings = warnings_of(reactor)
+        self.queue = DeliveryQueue(_LIMITS, lambda outcome: report(outcome, self.warnings))
+        self._timer = Timer(runtime.call_later, _LIMITS, self._deadline, clock=self.now)
+        self._in_flight = 0
+        self._outboxes: dict[tuple[str, str], Outbox] = {}
+        self._swept = 0  # how many were left by the latest sweep
+
+    def __len__(self) -> int:
+        return len(self._outboxes)
+
+    def of(self, subscriber: MutableMapping[str, Any]) -> Outbox:
+        """The outbox of ``subscriber``, the same for each copy of it."""
+        key = _key(subscriber)
+        outbox = self._outboxes.get(key)
+        if outbox is None:
+            if len(self._outboxes) >= 2 * self._swept + _LIMITS.waiting_messages:
+                self._sweep()
+            outbox = self._outboxes[key] = Outbox(subscriber, self)
+        return outbox
+
+    def _sweep(self) -> None:
+        """Forget the outboxes of subscribers that a program has taken out of their table."""
+        for outbox in tuple(self._outboxes.values()):
+            if outbox.unused:
+                self._forget(outbox)
+        self._swept = len(self._outboxes)
+
+    def settled(self, outbox: Outbox) -> None:
+        """A message of ``outbox`` has ended, or its subscription: forget the outbox if it is of no
+        use any more."""
+        if outbox.ended and self._outboxes.get(outbox.key) is outbox:
+            self._forget(outbox)
+
+    def _forget(self, outbox: Outbox) -> None:
+        del self._outboxes[outbox.key]
+        subscription = outbox.subscription
+        subscription.state = PublisherState.ENDED
+        outbox.quiet.clear()
+        for route in subscription.routes:
+            self.queue.leave(route)
+
+    # --- deliveries ---
+
+    def changed(self, outbox: Outbox) -> None:
+        """``outbox`` has a message that may be sent."""
+        self.queue.changed(cast(PublishedService, outbox))
+        self.pump()
+
+    def pump(self) -> None:
+        """Begin the deliveries for which there is room, and set the timer."""
+        room = _LIMITS.delivery_connections - self._in_flight
+        while deliveries := self.queue.take(room, self.now()):
+            self._in_flight += len(deliveries)
+            for delivery in deliveries:
+                delivery.subscription.service.begin(delivery)
+            room = _LIMITS.delivery_connections - self._in_flight
+        self._timer.set(self.queue.next_deadline())
+
+    def attempt_ended(self, delivery: Delivery, result: int | DeliveryFailure) -> None:
+        """``delivery``, which the queue has given, has ended."""
+        self._in_flight -= 1
+        self.queue.ended(delivery, result, self.now())
+
+    def _deadline(self, now: float) -> None:
+        while (delivery := self.queue.pop_timed_out(now)) is not None:
+            waited = delivery.carrier is WAITING
+            self.deliveries.abort(delivery)
+            failure = DeliveryFailure.WAITED if waited else DeliveryFailure.TIMED_OUT
+            delivery.subscription.service.attempt_ended(delivery, failure, None)
+        self.pump()
+
+
+def outbox_of(subscriber: MutableMapping[str, Any], reactor: Reactor) -> Outbox:
+    """The outbox of ``subscriber``, the same for each copy of it."""
+    return of_reactor(reactor, Outboxes).of(subscriber)
+
+
+def _key(subscriber: MutableMapping[str, Any]) -> tuple[str, str]:
+    return str(subscriber["sid"]), str(subscriber["callback"])
+
+
+def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, ...]:
+    """The delivery URLs of the SUBSCRIBE, or the ``callback`` that a program has written; none when
+    that is not an http URL."""
+    addresses: tuple[DeliveryAddress, ...] = getattr(subscriber, "addresses", ())
+    callback = subscriber["callback"]
+    if isinstance(callback, bytes):
+        callback = callback.decode("latin-1")
+    if addresses and addresses[0].url.url == callback:
+        return addresses
+    source, uda = (addresses[0].source, addresses[0].uda) if addresses else (None, "1.1")
+    try:
+        url = http_url(callback.strip("<> "))
+        delivery_url = DeliveryURL(url, locate(url), *authority_and_target(url))
+    except ValueError:
+        return ()
+    return (DeliveryAddress(str(subscriber["sid"]), delivery_url, source, uda),)
+
+
+# --- messages ---
+
+
+# A service sends the same bodies to all its subscribers, so most of them merge the same two.
+@lru_cache(maxsize=32)
+def merge_bodies(older: bytes, newer: bytes) -> bytes | None:
+    """The propertyset that has the same effect as ``older`` followed by ``newer``. None when one of
+    them is no propertyset."""
+    texts: dict[str, str] = {}
+    try:
+        for body in (older, newer):
+            for name, text in parse_propertyset(body, _LIMITS):
+                texts[name] = _merged(name, texts[name], text) if name in texts else text
+        return format_propertyset(texts.items())
+    except (RemoteProtocolError, ValueError):
+        return None
+
+
+def _merged(name: str, older: str, newer: str) -> str:
+    """The text that replaces both texts of the variable ``name``."""
+    try:
+        if name == "LastChange":
+            return LastChangeFold(parse_lastchange(newer, _LIMITS).namespace)(older, newer)
+        if name == "ContainerUpdateIDs":
+            return CONTAINERS(older, newer)
+    except (RemoteProtocolError, ValueError):
+        pass  # in a form of the program's own
+    return newer
