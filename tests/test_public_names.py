@@ -113,6 +113,7 @@ PUBLIC = {
         LastChangeFold
         Limits
         LocalAddress
+        Mended
         Merged
         MessageAbandoned
         MulticastEvent
@@ -226,7 +227,7 @@ def test_the_room_exports_these_names_and_no_other(room):
 
 SUBSCRIPTION = """
     accepted callback close diagnose event_url expires_in gaps granted last_event_at last_event_in
-    merged record renewals service sid state status status_cause status_reason values
+    merged problems record renewals service sid state status status_cause status_reason values
 """
 DEVICE = "description device_type friendly_name services udn url"
 SERVICE = """
@@ -246,7 +247,9 @@ MEMBERS = {
     "propchange.HostedDevice": """
         close description_url device drain port subscribed subscriptions udn
     """,
-    "propchange.Event": "changes details is_initial left_out merged seq sid subscription",
+    "propchange.Event": """
+        changes details is_initial left_out merged problems seq sid subscription
+    """,
     "propchange.StatusChange": "cause count http_status index reason status subscription",
     # With the names that an EventServer of Cohen3's reads and calls.
     "propchange.twisted.ControlPoint": """

@@ -241,14 +241,21 @@ class RawDevice(Doorkeeper):
 
     @staticmethod
     async def notify(
-        callback: str, sid: str, seq: int, *, source: str | None = None, **changes: str
+        callback: str,
+        sid: str,
+        seq: int,
+        *,
+        source: str | None = None,
+        body: bytes = b"",
+        **changes: str,
     ) -> Message:
-        """The answer to an event message."""
+        """The answer to an event message with ``changes``, or with ``body``."""
         inside = "".join(
             f"<e:property><{name}>{text}</{name}></e:property>" for name, text in changes.items()
         )
         namespace = "urn:schemas-upnp-org:event-1-0"
-        body = f'<e:propertyset xmlns:e="{namespace}">{inside}</e:propertyset>'.encode()
+        written = f'<e:propertyset xmlns:e="{namespace}">{inside}</e:propertyset>'
+        body = body or written.encode()
         url = urlsplit(callback)
         assert url.hostname
         assert url.port

@@ -15,6 +15,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted
+from propchange.core.wire.mending import problem
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.xml import escape_text
 from propchange.driver.control_point import SubscriberDriver, refusal_of
@@ -90,6 +91,68 @@ async def test_events_reach_what_the_program_holds_and_closing_gives_back(
         assert len(driver.tasks) == 0
         with pytest.raises(RuntimeError, match="was closed"):
             subscribe(driver, device.event_url)
+
+
+_BODY = b"""<?xml version="1.0" encoding="utf-8"?>
+<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0"><e:property><LastChange>%b</LastChange>\
+</e:property><e:property><FriendlyName>%b</FriendlyName></e:property></e:propertyset>%b"""
+_TITLE = b"""&lt;Event xmlns="urn:schemas-upnp-org:metadata-1-0/AVT/"&gt;&lt;InstanceID val="0"&gt;\
+&lt;Title val="%b"/&gt;&lt;/InstanceID&gt;&lt;/Event&gt;"""
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "behind", "rows"),
+    [
+        (b"Caf\xe9", b"Kitchen", b"", ("xml-encoding",)),
+        (b"http://h/d.asp?ex=1&id=2", b"Kitchen", b"", ("xml-ampersand",)),
+        (b"x", b"Kids & Guests", b"", ("xml-ampersand",)),
+        (b"x", b"Kitchen", b"\n\x9c\xe4\x60\x28", ("xml-behind",)),
+        (b"a &lt; b \x01", b"K", b"", ("xml-character", "xml-less-than")),
+    ],
+)
+async def test_an_event_that_is_not_well_formed_is_read_and_its_problem_is_told_once(
+    driven: Any,
+    raw_device: Any,
+    until: Until,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    title: bytes,
+    name: bytes,
+    behind: bytes,
+    rows: tuple[str, ...],
+) -> None:
+    body = _BODY % (_TITLE % title, name, behind)
+    problems = tuple(map(problem, rows))
+    async with raw_device() as device, opened(driven) as driver:
+        held, record = subscribe(driver, device.event_url)
+        await until(lambda: held.grants)
+        for seq in range(3):
+            answer = await device.notify(record.callback, record.sid, seq, body=body)
+            assert answer.status == 200
+        events = [item for item in held.items if isinstance(item, Event)]
+        assert [event.problems for event in events] == [problems] * 3
+        assert record.problems == problems
+        meant = title.decode("latin-1").replace("&lt;", "<").replace("\x01", "\ufffd")
+        assert events[0].changes == {"Title": meant, "FriendlyName": name.decode()}
+        assert held.statuses == [Status.ACTIVE]
+    logged = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    assert logged == [
+        f"{device.event_url}: its events are not well-formed; {each}" for each in problems
+    ]
+
+
+async def test_a_description_that_is_not_well_formed_is_read_with_its_problems(
+    driven: Any, raw_device: Any
+) -> None:
+    async with raw_device() as device, opened(driven) as driver:
+        device.documents["/description.xml"] = (
+            device.documents["/description.xml"].replace(b">Raw<", b">R&N:\xe9<")
+            + b"\n\x9c\xe4\x60\x28"
+        )
+        read = await driven.run(driver.documents.description(device.description_url))
+    assert read.friendly_name == "R&N:\xe9"
+    assert [service.name for service in read.services] == ["Thermometer"]
+    assert read.problems == tuple(map(problem, ("xml-encoding", "xml-ampersand", "xml-behind")))
 
 
 async def test_closing_waits_for_a_device_only_so_long(

@@ -9,6 +9,7 @@ from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
+    Mended,
     NotifyRefused,
     RenewalFailed,
     SeqUnreliable,
@@ -111,6 +112,11 @@ HELD.device_host = "192.0.2.1"
             SeqUnreliable(HELD),
             "WARNING",
             "http://192.0.2.1/evt: its SEQ means nothing; missed events cannot be noticed",
+        ),
+        (
+            Mended(HELD, "an &: read as text"),
+            "WARNING",
+            "http://192.0.2.1/evt: its events are not well-formed; an &: read as text",
         ),
         (Unreadable(HELD, "no LastChange"), "WARNING", "http://192.0.2.1/evt: no LastChange"),
         (

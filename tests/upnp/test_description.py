@@ -248,7 +248,7 @@ def test_a_device_on_this_very_host_may_say_so_in_url_base() -> None:
 
 
 def test_missing_elements_are_empty() -> None:
-    read = parse_description(b"<root><device/></root>", URL)
+    read = parse_description(b"<root xmlns='urn:x'><device/></root>", URL)
     assert read == DeviceDescription(url=URL, udn="", friendly_name="", device_type="")
 
 

@@ -70,4 +70,5 @@ def test_a_document_beyond_the_limits_cannot_be_read() -> None:
 def test_another_outermost_element_is_told_by_name() -> None:
     with pytest.raises(DescriptionError, match="its outermost element is 'html', not 'scpd'"):
         parse_root(b"<html/>", DEFAULT_LIMITS, "it", "scpd")
-    assert parse_root(b"<s:scpd xmlns:s='x'/>", DEFAULT_LIMITS, "it", "scpd").name == "scpd"
+    root, problems = parse_root(b"<s:scpd xmlns:s='x'/>", DEFAULT_LIMITS, "it", "scpd")
+    assert (root.name, problems) == ("scpd", ())

@@ -97,9 +97,9 @@ def test_all_but_positions_and_argument_types_is_told_by_last_change(
     service: type[Service],
 ) -> None:
     made = service()
-    namespace, _, entries, _ = parse_lastchange(made.initial_texts()["LastChange"])
-    assert namespace == {AVTransport: AVT, RenderingControl: RCS}[service]
-    told = {entry.variable for entry in entries}
+    read = parse_lastchange(made.initial_texts()["LastChange"])
+    assert read.namespace == {AVTransport: AVT, RenderingControl: RCS}[service]
+    told = {entry.variable for entry in read.entries}
     assert set(made.variables) - told - {"LastChange"} == {
         name for name in made.variables if name.startswith("A_ARG_TYPE_") or "Position" in name
     }

@@ -92,6 +92,9 @@ SECTION_12 = {
 }
 """The list of section 12 of the clauses, and the row that each is."""
 
+_TOLD = ("SeqUnreliable", "ForeignSource", "Unreadable", "Mended")
+"""The outcomes that a vector may expect, besides events."""
+
 Cut = Callable[[bytes], Iterable[bytes]]
 
 CUTS: dict[str, Cut] = {
@@ -291,9 +294,10 @@ class Subscriber:
             "told": [
                 type(outcome).__name__
                 for outcome in self.outcomes
-                if type(outcome).__name__ in ("SeqUnreliable", "ForeignSource", "Unreadable")
+                if type(outcome).__name__ in _TOLD
             ],
             "accepted_statevar": list(record.accepted or ()),
+            "problems": list(record.problems),
         }
 
 

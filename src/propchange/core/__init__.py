@@ -68,6 +68,7 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
+    Mended,
     NotifyRefused,
     RenewalAnswered,
     RenewalFailed,
@@ -148,6 +149,7 @@ __all__ = [
     "LastChangeFold",
     "Limits",
     "LocalAddress",
+    "Mended",
     "Merged",
     "MessageAbandoned",
     "MulticastEvent",

@@ -16,6 +16,7 @@ from propchange.core.publisher.outcomes import (
 from propchange.core.subscriber.events import Status, StatusChange
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
+    Mended,
     NotifyRefused,
     RenewalFailed,
     SeqUnreliable,
@@ -90,6 +91,8 @@ def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) ->
             line = f"{url}: its SEQ means nothing; missed events cannot be noticed"
         case Unreadable(_, reason):
             key, line = (url, reason), f"{url}: {reason}"
+        case Mended(_, problem):
+            key, line = (url, problem), f"{url}: its events are not well-formed; {problem}"
         case ForeignSource(record, source, refused):
             key, what = (ForeignSource, url, source), "refused" if refused else "taken"
             line = f"an event for {url} came from {source}, not from {record.device_host}: {what}"

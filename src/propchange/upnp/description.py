@@ -132,8 +132,9 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
     """A device description. Texts that the device left out are empty.
 
     ``url`` is the URL that it was read from. ``uda`` is the version in its specVersion.
-    ``problems`` has a sentence for each part that was dropped; the root has those of the whole
-    tree. ``description["Thermometer"]`` is :meth:`service`; iterating yields :meth:`all_services`.
+    ``problems`` has a sentence for each kind of deviation that was mended and for each part that
+    was dropped; the root has those of the whole tree. ``description["Thermometer"]`` is
+    :meth:`service`; iterating yields :meth:`all_services`.
     """
 
     url: str
@@ -213,10 +214,11 @@ def parse_description(
     """Read the description that was fetched from ``url``. Lenient: elements may be missing or in
     any namespace, and URLs may be absolute or relative to ``URLBase`` or to ``url`` (SUB-05).
 
-    ``problems`` of the result has the parts that were dropped. Raises :exc:`.DescriptionError` if
+    ``problems`` of the result has what was mended in the document, and the parts that were
+    dropped. Raises :exc:`.DescriptionError` if
     the document has no device.
     """
-    root = parse_root(document, limits, f"the description at {url}", "root")
+    root, mended = parse_root(document, limits, f"the description at {url}", "root")
     device = root.find("device")
     if device is None:
         raise DescriptionError(f"the description at {url} has no device element")
@@ -230,7 +232,7 @@ def parse_description(
         reading.device(device),
         uda=uda,
         config_id=int(config_id) if re.fullmatch("[0-9]{1,9}", config_id) else None,
-        problems=tuple(reading.problems),
+        problems=(*mended, *reading.problems),
     )
 
 

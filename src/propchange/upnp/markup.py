@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from propchange.core.limits import Limits
 from propchange.core.values.data_types import shown
-from propchange.core.wire.xml import Element, check_carried, escape_text, parse_tree
+from propchange.core.wire.mending import read_tree
+from propchange.core.wire.xml import Element, check_carried, escape_text
 from propchange.errors import DescriptionError, RemoteProtocolError
 
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -32,11 +33,13 @@ def spec_version(uda: str) -> str:
     return f"<specVersion><major>{major}</major><minor>{minor}</minor></specVersion>"
 
 
-def parse_root(document: bytes, limits: Limits, what: str, name: str) -> Element:
-    """The root element, whose name must be ``name``. Raises :exc:`DescriptionError`, which calls
-    the document ``what``."""
+def parse_root(
+    document: bytes, limits: Limits, what: str, name: str
+) -> tuple[Element, tuple[str, ...]]:
+    """The root element, whose name must be ``name``, and the problems that were mended. Raises
+    :exc:`DescriptionError`, which calls the document ``what``."""
     try:
-        root = parse_tree(document, limits)
+        root, problems = read_tree(document, limits)
     except RemoteProtocolError as error:
         # Without the clause, which is that of event messages.
         raise DescriptionError(f"{what} cannot be read: {error.args[0]}") from error
@@ -45,7 +48,7 @@ def parse_root(document: bytes, limits: Limits, what: str, name: str) -> Element
             f"{what} is not what it should be: its outermost element is "
             f"{shown(root.name)}, not {name!r}"
         )
-    return root
+    return root, problems
 
 
 def child_text(element: Element, name: str) -> str:

@@ -76,12 +76,12 @@ def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceState
     is dropped, and so is a variable without a usable name or with the name of an earlier one.
     Raises :exc:`DescriptionError` when the document is not a service description.
     """
-    root = parse_root(document, limits, "the service description", "scpd")
+    root, mended = parse_root(document, limits, "the service description", "scpd")
     table = root.find("serviceStateTable")
     if table is None:
         raise DescriptionError("the service description has no serviceStateTable")
     variables: dict[str, StateVariable[Any]] = {}
-    problems: list[str] = []
+    problems = list(mended)
     for element in table.all("stateVariable"):
         name = child_text(element, "name")
         try:

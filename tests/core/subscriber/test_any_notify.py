@@ -117,7 +117,7 @@ def test_a_lastchange_that_cannot_be_read_is_an_event_with_its_text(text: str) -
 def test_a_change_of_an_object_that_cannot_be_read_does_not_cost_the_others() -> None:
     point = ControlPoint()
     record = point.active()
-    text = "<StateEvent><x:1/><objMod objID='7'/></StateEvent>"
+    text = "<StateEvent xmlns='u' xmlns:x='v'><x:1/><objMod objID='7'/></StateEvent>"
     assert notify(point, record, 1, format_propertyset([("LastChange", text)])) == 200
     event, trouble = point.outcomes()
     assert [change.variable for change in event.details] == ["LastChange", "objMod"]

@@ -95,6 +95,7 @@ def test_merging_shows_the_value_that_the_application_knew_before_both() -> None
         {"A": 2, "C": 7},
         (Change("A", 2, 1, None, None, "2"), Change("C", 7, None, None, None, "7")),
         is_initial=False,
+        problems=("x", "y"),
     )
     newer = Event(
         SUBSCRIPTION,
@@ -103,6 +104,7 @@ def test_merging_shows_the_value_that_the_application_knew_before_both() -> None
         {"B": 1, "A": 3},
         (Change("B", 1, 0, None, None, "1"), Change("A", 3, 2, None, None, "3")),
         is_initial=False,
+        problems=("y", "z"),
     )
     merged = merge_events(older, newer)
     assert merged.details == (
@@ -111,6 +113,7 @@ def test_merging_shows_the_value_that_the_application_knew_before_both() -> None
         Change("A", 3, 1, None, None, "3"),
     )
     assert merged.changes == {"A": 3, "B": 1, "C": 7}
+    assert merged.problems == ("x", "y", "z")
     assert (merged.seq, merged.sid, merged.merged, merged.is_initial) == (5, "uuid:1", 1, False)
 
 

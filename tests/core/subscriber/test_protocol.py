@@ -17,6 +17,7 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
     Granted,
+    Mended,
     NotifyRefused,
     RenewalAnswered,
     RenewalFailed,
@@ -27,6 +28,7 @@ from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.subscriber.states import SubscriberState as S
+from propchange.core.wire.mending import problem
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.errors import LocalProtocolError
@@ -1428,6 +1430,34 @@ def test_a_variable_that_is_no_name_raises(name) -> None:
 # --- LastChange ---
 
 
+def test_what_was_mended_in_an_event_is_told_once_for_each_device_and_kind() -> None:
+    point = ControlPoint()
+    ampersand, namespace = problem("xml-ampersand"), problem("xml-namespace")
+
+    def mended(record: SubscriptionRecord, seq: int, text: str) -> list[tuple[str, ...]]:
+        point.notify(record, seq, LastChange=text)
+        events_and_more = point.outcomes()
+        (event,) = [each for each in events_and_more if isinstance(each, Event)]
+        told = [each for each in events_and_more if isinstance(each, Mended)]
+        assert all(each.subscription is record for each in told)
+        return [event.problems, tuple(each.problem for each in told)]
+
+    first = point.active(device="uuid:1")
+    assert mended(first, 1, "<Event xmlns='u'/>") == [(), ()]
+    assert mended(first, 2, "<Event xmlns='u'>&</Event>") == [(ampersand,), (ampersand,)]
+    assert mended(first, 3, "<Event xmlns='u'>&</Event>") == [(ampersand,), ()]
+    assert mended(first, 4, "<Event>&</Event>") == [(ampersand, namespace), (namespace,)]
+    assert first.problems == (ampersand, namespace)
+
+    # Another service of that device, another device, and a service of an unknown one.
+    same = point.active(sid="uuid:2", device="uuid:1")
+    assert mended(same, 1, "<Event>&</Event>") == [(ampersand, namespace), ()]
+    assert same.problems == (ampersand, namespace)
+    for number in (3, 4):
+        other = point.active(sid=f"uuid:{number}", device="uuid:2" if number == 3 else None)
+        assert mended(other, 1, "<Event/>") == [(namespace,), (namespace,)]
+
+
 def test_a_last_change_that_cannot_be_read_is_told_and_the_stream_goes_on() -> None:
     point = ControlPoint()
     record = point.active()
@@ -1438,7 +1468,7 @@ def test_a_last_change_that_cannot_be_read_is_told_and_the_stream_goes_on() -> N
     assert isinstance(trouble, Unreadable)
     assert trouble.subscription is record
     assert trouble.reason.startswith("a LastChange cannot be read")
-    assert point.notify(record, 2, LastChange="<Event><A val='1'/></Event>") == 200
+    assert point.notify(record, 2, LastChange="<Event xmlns='u'><A val='1'/></Event>") == 200
     (event,) = point.outcomes()
     assert isinstance(event, Event)
     assert event.changes == {"A": "1"}

@@ -136,7 +136,7 @@ def test_what_devices_do_to_a_last_change_is_read(text) -> None:
 
 def test_an_ampersand_that_is_not_escaped_is_read() -> None:
     text = event(instance(0, '<Title val="A & B &amp; C &copy; &#68; &#x45; &"/>'))
-    assert parse_lastchange(text).entries == (entry(0, "Title", "A & B & C &copy; D E &"),)
+    assert parse_lastchange(text).entries == (entry(0, "Title", "A & B & C \xa9 D E &"),)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,6 @@ def test_an_ampersand_that_is_not_escaped_is_read() -> None:
         ("<Event val='&'", "malformed XML"),
         ("<Events/>", "'Events' is no LastChange"),
         ("<!DOCTYPE Event><Event/>", "a document type declaration"),
-        ("<Event>\ud800</Event>", "malformed XML"),
         ("&lt;&lt;", "malformed XML"),
     ],
 )
@@ -211,7 +210,7 @@ def test_the_content_directory_form_is_a_log_of_objects() -> None:
 
 
 def test_an_empty_log_is_a_log() -> None:
-    assert parse_lastchange("<StateEvent/>") == LastChange("", True, ())
+    assert parse_lastchange(f'<StateEvent xmlns="{CDS_EVENT}"/>') == LastChange(CDS_EVENT, True, ())
 
 
 # --- writing ---

@@ -27,7 +27,7 @@ from propchange.core.multicast.message import (
 from propchange.core.subscriber.events import Change, Convert, read_changes
 from propchange.core.wire.headers import LARGEST_SEQ
 from propchange.core.wire.messages import Endpoint, Request, canonical_host, parse_address
-from propchange.core.wire.propertyset import parse_propertyset
+from propchange.core.wire.propertyset import read_propertyset
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 
 _Key = tuple[str, str]
@@ -51,7 +51,8 @@ class NotBelieved(enum.Enum):
 class MulticastEvent:
     """One multicast event, reported once. ``changes`` maps variables to values, converted by the
     ``convert`` of the service. ``details`` also has the values that do not fit their type, with the
-    text and the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are as received."""
+    text and the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are as received.
+    ``problems`` is as in :class:`.Event`."""
 
     service: ExpectedService
     usn: str
@@ -61,6 +62,7 @@ class MulticastEvent:
     source: Endpoint
     changes: Mapping[str, object]
     details: tuple[Change, ...]
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +288,7 @@ class MulticastReception:
             return
         # Parse before the SEQ counts as seen: an unreadable body must not displace a readable one.
         try:
-            pairs = parse_propertyset(message.body, self._limits)
+            pairs, problems = read_propertyset(message.body, self._limits)
         except RemoteProtocolError as error:
             self.unreadable(source, str(error))
             return
@@ -313,7 +315,9 @@ class MulticastReception:
         service.values.update(changes)
         usn, svcid, seq, level = message.usn, message.svcid, message.seq, message.level
         self._report(
-            MulticastEvent(service, usn, svcid, level, seq, source, changes, tuple(details))
+            MulticastEvent(
+                service, usn, svcid, level, seq, source, changes, tuple(details), problems
+            )
         )
 
     # --- refused datagrams ---

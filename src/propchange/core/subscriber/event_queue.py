@@ -104,6 +104,7 @@ class MergedEvent:
         "_left_out",
         "_merged",
         "_newest",
+        "_problems",
         "_sources",
         "characters",
     )
@@ -113,6 +114,7 @@ class MergedEvent:
         self._is_initial = first.is_initial
         self._merged = first.merged
         self._left_out = first.left_out
+        self._problems = dict.fromkeys(first.problems)
         self.characters = 0
         """As :func:`count_characters` counts, of all changes."""
         # The variable that changed last stands last.
@@ -137,6 +139,7 @@ class MergedEvent:
         self._is_initial = self._is_initial or newer.is_initial
         self._merged += newer.merged + 1
         self._left_out += newer.left_out
+        self._problems.update(dict.fromkeys(newer.problems))
         self._take(newer, before)
         while self.characters > most and len(self._details) > 1:
             self._leave_out()
@@ -176,4 +179,5 @@ class MergedEvent:
             is_initial=self._is_initial,
             merged=self._merged,
             left_out=self._left_out,
+            problems=tuple(self._problems),
         )

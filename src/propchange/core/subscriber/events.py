@@ -75,6 +75,7 @@ class Event:
     ``merged`` counts the events that were merged into this one because the application was behind.
     ``left_out`` counts the variables that a merged event has no room for: the values of the
     subscription have them.
+    ``problems`` has a sentence for each kind of deviation that was mended in the message.
     """
 
     subscription: Any
@@ -86,6 +87,7 @@ class Event:
     is_initial: bool = False
     merged: int = 0
     left_out: int = 0
+    problems: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         initial = " initial" if self.is_initial else ""

@@ -18,7 +18,7 @@ from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused, Su
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.core.wire.propertyset import parse_propertyset
+from propchange.core.wire.propertyset import read_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
 
@@ -40,12 +40,14 @@ _SUBSCRIBING = SubscriberState.SUBSCRIBING
 
 
 class Received(NamedTuple):
-    """An event message: ``content`` is a hash of its body, ``pairs`` are (variable, text)."""
+    """An event message: ``content`` is a hash of its body, ``pairs`` are (variable, text), and
+    ``problems`` says what was mended."""
 
     sid: str
     seq: int | None
     content: int
     pairs: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...] = ()
 
 
 class EarlyMessages(Generic[T]):
@@ -225,12 +227,12 @@ class NotifyRouting:
             if record is not None and self._is_foreign(record, request.peer):
                 return self._refuse(request, _FOREIGN, now)
         try:
-            pairs = parse_propertyset(body, self._limits)
+            pairs, problems = read_propertyset(body, self._limits)
         except RemoteProtocolError as error:
             refusal = Refusal(error.status, str(error.args[0]), error.clause)
             return self._refuse(request, refusal, now)
         # As Received(…), which makes receiving a NOTIFY 5 % slower.
-        received = tuple.__new__(Received, (sid, seq, hash(body), pairs))
+        received = tuple.__new__(Received, (sid, seq, hash(body), pairs, problems))
         if early:
             messages = self._early_on_shared_path if record is None else self._early[record]
             messages.hold(sid, received)

@@ -77,6 +77,15 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """An event of the device was not well-formed and was read all the same: ``problem`` says what
+    was mended. Once per device and problem."""
+
+    subscription: SubscriptionRecord
+    problem: str
+
+
 SubscriberOutcome = (
     Event
     | StatusChange
@@ -87,6 +96,7 @@ SubscriberOutcome = (
     | ForeignSource
     | NotifyRefused
     | Unreadable
+    | Mended
     | MulticastEvent
     | MulticastMissed
     | MulticastRefused

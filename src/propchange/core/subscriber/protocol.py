@@ -19,6 +19,7 @@ from propchange.core.subscriber.events import Cause, Convert, SeqVerdict, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
+    Mended,
     SeqUnreliable,
     SubscriberOutcome,
     SubscriberOutcomes,
@@ -422,8 +423,8 @@ class SubscriberProtocol:
 
     def take_outcomes(self) -> list[SubscriberOutcome]:
         """The outcomes since the last call, in order. No event and no status change is ever
-        dropped. Of NotifyRefused, ForeignSource, MulticastRefused and Unreadable, which are for a
-        log, ``Limits.outcomes`` are kept."""
+        dropped. Of NotifyRefused, ForeignSource, MulticastRefused, Unreadable and Mended, which are
+        for a log, ``Limits.outcomes`` are kept."""
         # As OutcomeQueue.take, without a call: each event passes here.
         outcomes = self._outcomes[:]
         self._outcomes.clear()
@@ -452,7 +453,7 @@ class SubscriberProtocol:
     # --- an event message ---
 
     def _receive(self, record: SubscriptionRecord, received: Received, now: float) -> None:
-        _, seq, content, pairs = received
+        _, seq, content, pairs, problems = received
         state = record.state
         if state not in GRANTED:
             return  # a gap among early messages has ended the grant
@@ -469,13 +470,27 @@ class SubscriberProtocol:
                 initial = verdict is not SeqVerdict.MISSED
                 self._renewal.heard(record, complete=initial)
             record.last_event_at = now
-            self._outcomes.append(record.decode(seq, pairs, initial=initial))
+            event = record.decode(seq, pairs, initial=initial, problems=problems)
+            self._outcomes.append(event)
+            if event.problems:
+                self._note_problems(record, event.problems)
             for trouble in record.unreadable:
                 self._outcomes.log(Unreadable(record, trouble))
         if verdict in _GAP_VERDICTS:
             record.gaps += 1
             reason = f"events before SEQ {seq} were missed"
             self._renewal.replace(record, Cause.MISSED_EVENT, reason, now)
+
+    def _note_problems(self, record: SubscriptionRecord, problems: tuple[str, ...]) -> None:
+        """Add ``problems`` to those of ``record``. Log each that is the first of its device."""
+        for problem in problems:
+            if problem in record.problems:
+                continue
+            device = record.device
+            known = [] if device is None else self._of_device(device)
+            if not any(problem in each.problems for each in known):
+                self._outcomes.log(Mended(record, problem))
+            record.problems = (*record.problems, problem)
 
     # --- the end ---
 

@@ -222,6 +222,8 @@ class SubscriptionRecord:
     """The part of the state that came by LastChange."""
     unreadable: tuple[str, ...] = ()
     """What could not be read of the last event, in sentences."""
+    problems: tuple[str, ...] = ()
+    """What was mended in the events, a sentence for each kind of deviation."""
 
     def __post_init__(self) -> None:
         burst, refill = self.limits.subscribe_burst, self.limits.subscribe_refill_seconds
@@ -285,9 +287,15 @@ class SubscriptionRecord:
         return Status.RESUBSCRIBING if self.grant is not None else Status.SUBSCRIBING
 
     def decode(
-        self, seq: int | None, pairs: tuple[tuple[str, str], ...], *, initial: bool
+        self,
+        seq: int | None,
+        pairs: tuple[tuple[str, str], ...],
+        *,
+        initial: bool,
+        problems: tuple[str, ...] = (),
     ) -> Event:
-        """The event of a propertyset, with typed values. Updates ``values``.
+        """The event of a propertyset, with typed values. Updates ``values``. ``problems`` are those
+        of the propertyset.
 
         A text that does not fit its type, or a variable that is not declared, is in ``details``
         with the value None and changes nothing else (XML-06). A LastChange, declared or not,
@@ -299,7 +307,7 @@ class SubscriptionRecord:
         # GMediaRender's ConnectionManager sends a LastChange that it does not declare.
         changes, details = read_changes(pairs, convert, values, undeclared=("LastChange",))
         if "LastChange" in changes:
-            self._expand(changes, details, initial=initial)
+            problems = (*problems, *self._expand(changes, details, initial=initial))
         elif self.unreadable:
             self.unreadable = ()
         if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:
@@ -310,24 +318,29 @@ class SubscriptionRecord:
         event = Event(self, self.sid, seq, changes, tuple(details))
         if initial:
             event.is_initial = True  # as a keyword it makes receiving any NOTIFY 5 % slower
+        if problems:
+            event.problems = tuple(dict.fromkeys(problems))
         return event
 
-    def _expand(self, changes: dict[str, object], details: list[Change], *, initial: bool) -> None:
-        """Replace a LastChange in ``changes`` by the values in it, and add them to ``details``."""
+    def _expand(
+        self, changes: dict[str, object], details: list[Change], *, initial: bool
+    ) -> tuple[str, ...]:
+        """Replace a LastChange in ``changes`` by the values in it, and add them to ``details``.
+        Returns the problems that were mended."""
         text = changes["LastChange"]
         if not isinstance(text, str) or not text.strip():
             self.unreadable = ()
-            return  # a vendor's own variable of this name, or empty
+            return ()  # a vendor's own variable of this name, or empty
         try:
             found = parse_lastchange(text, self.limits)
         except RemoteProtocolError as error:
             self.unreadable = (f"a LastChange cannot be read: {error.args[0]}",)
-            return
+            return ()
         self.unreadable = tuple(f"left out of a LastChange: {it}" for it in found.problems)
         if found.is_log:
             for _, name, channel, logged, attributes in found.entries:
                 details.append(Change(name, dict(attributes), None, None, channel, logged))
-            return
+            return found.mended
         del changes["LastChange"]
         self.values.pop("LastChange", None)
         if initial:
@@ -339,6 +352,7 @@ class SubscriptionRecord:
             elif (gone := entry.instance) and not initial:
                 # An instance that is named without variables has gone.
                 self.instances.remove(gone)
+        return found.mended
 
     def _change(
         self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
@@ -416,6 +430,12 @@ class SubscriptionView(ABC):
     def status_reason(self) -> str:
         """Why the status is what it is, in words; empty before its first change."""
         return self.record.status_reason
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was mended in the events of this subscription, a sentence for each kind of
+        deviation. ``Event.problems`` has those of one event."""
+        return self.record.problems
 
     @property
     def sid(self) -> str:

@@ -15,7 +15,6 @@ ContentDirectory:3 uses the same name for another format, a log of changes of ob
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,11 +23,11 @@ from typing import NamedTuple
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import DATA_TYPES, shown
 from propchange.core.values.merging import Fold, FoldedChange
+from propchange.core.wire.mending import read_tree
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import (
     Element,
     check_carried,
-    parse_tree,
     quote_attribute,
     unescape_text,
 )
@@ -45,7 +44,6 @@ MASTER = "Master"
 """The channel that stands for all channels."""
 
 _PROBLEMS = 8
-_BARE_AMPERSAND = re.compile(r"&(?!(?:#[0-9]+|#x[0-9A-Fa-f]+|amp|lt|gt|quot|apos);)")
 # A text of our own may have any length.
 _OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
 
@@ -73,12 +71,14 @@ class LastChangeEntry(NamedTuple):
 
 class LastChange(NamedTuple):
     """The contents of a LastChange. ``is_log``: it has the ContentDirectory format. ``problems``
-    has a sentence for each of the first parts that could not be read and are left out."""
+    has a sentence for each of the first parts that could not be read and are left out, ``mended``
+    one for each kind of deviation that was mended."""
 
     namespace: str
     is_log: bool
     entries: tuple[LastChangeEntry, ...]
     problems: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
 
 
 def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
@@ -86,13 +86,13 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
 
     Lenient: any namespace and prefix (LC-03), ``val`` and ``channel`` in any case, a value as the
     text of the element, variables outside of an InstanceID (they count as instance 0), a text that
-    is escaped once too often, and a bare ``&``. An InstanceID that is no number is left out,
-    and so is a change of a ContentDirectory whose name is no XML name. A variable that occurs
-    twice is twice in the result; the later one counts.
+    is escaped once too often, and what :mod:`propchange.core.wire.mending` mends. An InstanceID
+    that is no number is left out, and so is a change of a ContentDirectory whose name is no XML
+    name. A variable that occurs twice is twice in the result; the later one counts.
 
     Raises RemoteProtocolError with status 400 for a text in neither format.
     """
-    root = _parse(text, limits)
+    root, mended = _parse(text, limits)
     is_log = root.name == "StateEvent"
     if not is_log and root.name != "Event":
         raise RemoteProtocolError(f"{shown(root.name)} is no LastChange", status=400)
@@ -115,23 +115,17 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
                 continue
             variables = [_read_variable(instance, each) for each in child.children]
             entries += variables or [LastChangeEntry(instance, "", None, "")]
-    return LastChange(root.namespace, is_log, tuple(entries), tuple(problems))
+    return LastChange(root.namespace, is_log, tuple(entries), tuple(problems), mended)
 
 
-def _parse(text: str, limits: Limits) -> Element:
+def _parse(text: str, limits: Limits) -> tuple[Element, tuple[str, ...]]:
     text = text.strip(" \t\r\n\0")
     if text.startswith("&lt;"):
         text = unescape_text(text)
     # The text is decoded already. Its declaration may name another encoding.
     if text.startswith("<?xml"):
         text = text.partition(">")[2]
-    try:
-        return parse_tree(text.encode("utf-8", "surrogatepass"), limits)
-    except RemoteProtocolError:
-        mended = _BARE_AMPERSAND.sub("&amp;", text)
-        if mended == text:
-            raise
-        return parse_tree(mended.encode("utf-8", "surrogatepass"), limits)
+    return read_tree(text.encode("utf-8", "surrogatepass"), limits)
 
 
 def _note(problems: list[str], problem: str) -> None:

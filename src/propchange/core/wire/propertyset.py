@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import pyexpat
 import re
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
 
 from propchange.core.limits import Limits
+from propchange.core.wire.mending import problem, read_leniently
 from propchange.core.wire.xml import (
     check_carried,
     escape_text,
@@ -52,28 +53,45 @@ _PLAIN_FIRST = re.compile(
 _PLAIN_NEXT = re.compile(_PLAIN_PROPERTY)
 
 
-def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...]:
+Pairs = tuple[tuple[str, str], ...]
+"""(variable, text) pairs."""
+
+
+def parse_propertyset(body: bytes, limits: Limits) -> Pairs:
     """The (variable, text) pairs of a propertyset, in the order of the document.
 
     Lenient: any prefix and namespace (UDA 2.0 §2.7), and several variables in one property. Unknown
     elements beside ``property`` or in the text of a value are ignored. A value that is XML instead
     of text is returned as the text of that XML. A variable that occurs twice is twice in the
-    result.
+    result. A body that is not well-formed is mended, see :mod:`.mending`.
 
     Raises RemoteProtocolError with status 400 for anything but a propertyset, and beyond
     ``limits.xml_depth`` and ``limits.xml_elements``.
     """
+    return read_propertyset(body, limits)[0]
+
+
+def read_propertyset(body: bytes, limits: Limits) -> tuple[Pairs, tuple[str, ...]]:
+    """:func:`parse_propertyset`, and the problems that were mended, in sentences."""
     plain = _parse_plain(body, limits)
     if plain is not None:
-        return plain
+        return plain, ()
+    (pairs, declared), problems = read_leniently(body, partial(_parse_with_expat, limits))
+    return pairs, problems if declared else (*problems, problem("xml-namespace"))
+
+
+def _parse_with_expat(limits: Limits, body: bytes) -> tuple[Pairs, bool]:
+    """The pairs of a propertyset in any form, and whether its namespaces are declared."""
     changes: list[tuple[str, str]] = []
     pieces: list[str] = []
     depth = count = 0
     inside = nested = False
+    declared = True
+    expected = ""  # the name of a property with the prefix of the root element
     most_elements = limits.xml_elements
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth, count, inside, nested
+        nonlocal depth, count, inside, nested, declared, expected
         depth += 1
         count += 1
         if attributes:
@@ -84,9 +102,13 @@ def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...
             pieces.clear()
         elif depth == 2:
             inside = name == "e:property" or local_name(name) == "property"
+            if inside and name != expected:
+                declared = declared and _declares(attributes, name.rpartition(":")[0])
         elif depth == 1:
             if local_name(name) != "propertyset":
                 raise RemoteProtocolError("not a propertyset", status=400, clause=_CLAUSE)
+            expected = f"{name[:-11]}property"
+            declared = _declares(attributes, name[:-12])
         else:
             nested = nested or inside
             if depth > limits.xml_depth:
@@ -102,11 +124,15 @@ def parse_propertyset(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...
     if nested:
         reader = _NestedValues(limits.body_bytes)
         parse_document(body, reader.start, reader.end, reader.text)
-        return tuple(reader.changes)
-    return tuple(changes)
+        return tuple(reader.changes), declared
+    return tuple(changes), declared
 
 
-def _parse_plain(body: bytes, limits: Limits) -> tuple[tuple[str, str], ...] | None:
+def _declares(attributes: Mapping[str, str], prefix: str) -> bool:
+    return (f"xmlns:{prefix}" if prefix else "xmlns") in attributes
+
+
+def _parse_plain(body: bytes, limits: Limits) -> Pairs | None:
     """The pairs of a propertyset in the plain form. None for any other body."""
     if len(body) > _PLAIN_BYTES or not body.isascii():
         return None

@@ -2,7 +2,7 @@
 
 The parser refuses a document type declaration, so there are no entities and no external parts. It
 accepts UTF-8, UTF-16 and single-byte encodings. Depth and number of elements are bounded. Any
-failure of expat becomes a :class:`.RemoteProtocolError` with status 400.
+failure of expat becomes :class:`MalformedXML`; :mod:`.mending` then reads what has one meaning.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import NoReturn
 from propchange.core.limits import Limits
 from propchange.errors import RemoteProtocolError
 
-_ENCODINGS = re.compile(
+ENCODINGS = re.compile(
     r"utf-?8|utf-16(le|be)?|(us-)?ascii|"
     r"iso-8859-([2-9]|1[013-6]?)|latin-?1|(windows-|cp)125[0-8]|koi8-[ru]",
     re.IGNORECASE,
 )
+"""The encodings that are accepted, by their names."""
 # Devices use this spelling, which expat does not know.
 _UTF_8_MISSPELT = re.compile(rb"""<\?xml[^>]{1,80}encoding=["']utf8["']""", re.IGNORECASE)
 # From this size on, expat's buffer for text costs less than a call for each piece: 16 us less of
@@ -30,12 +31,21 @@ _PADDING = b"\0" + _SPACE
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """A character that XML 1.0 cannot carry, not even escaped."""
 
+DOCTYPE_REFUSED = "a document type declaration is not accepted"
+
 # XML reads a carriage return as a line feed, unless it is a reference.
 _REFERENCES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
 # In an attribute, XML reads white space as blanks, unless it is a reference.
 _ATTRIBUTE_REFERENCES = (*_REFERENCES, ('"', "&quot;"), ("\n", "&#10;"), ("\t", "&#9;"))
 # The ampersand is last: otherwise &amp;lt; is unescaped twice.
 _NAMED_REFERENCES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&"))
+
+
+class MalformedXML(RemoteProtocolError):
+    """A document that is not well-formed. :mod:`.mending` may mend it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=400)
 
 
 def escape_text(text: str) -> str:
@@ -90,7 +100,8 @@ def parse_document(
     ``start`` is called with the name, as written, and the attributes of each element, ``end`` with
     the name, ``text`` with each piece of character data. A BOM, white space around the document
     and NULs behind it are ignored. Exceptions of the three functions pass through. Raises
-    RemoteProtocolError with status 400 for a document that expat or a guard refuses.
+    MalformedXML for a document that expat refuses, and RemoteProtocolError with status 400 for a
+    document type declaration.
     """
     if not document or document[-1] in _PADDING or document[0] in _SPACE:
         document = _stripped(document)
@@ -106,7 +117,7 @@ def parse_document(
     try:
         parser.Parse(document, True)
     except (pyexpat.ExpatError, ValueError) as error:
-        raise RemoteProtocolError(f"malformed XML: {error}", status=400) from None
+        raise MalformedXML(f"malformed XML: {error}") from None
 
 
 def _stripped(document: bytes) -> bytes:
@@ -119,13 +130,18 @@ def _stripped(document: bytes) -> bytes:
 
 
 def _refuse_doctype(*_: object) -> NoReturn:
-    raise RemoteProtocolError("a document type declaration is not accepted", status=400)
+    raise RemoteProtocolError(DOCTYPE_REFUSED, status=400)
 
 
 def _judge_declaration(version: str, encoding: str | None, standalone: int) -> None:
     # Expat would look up any other name among the codecs of Python.
-    if encoding is not None and not _ENCODINGS.fullmatch(encoding):
-        raise RemoteProtocolError(f"the encoding {encoding[:40]!r} is not accepted", status=400)
+    if encoding is not None and not ENCODINGS.fullmatch(encoding):
+        raise MalformedXML(encoding_refused(encoding))
+
+
+def encoding_refused(encoding: str) -> str:
+    """The sentence about a declared encoding that is not accepted."""
+    return f"the encoding {encoding[:40]!r} is not accepted"
 
 
 class Element:
@@ -158,8 +174,9 @@ class Element:
         return (child for child in self.children if child.name == name)
 
 
-def parse_tree(document: bytes, limits: Limits) -> Element:
-    """The root element of a whole document.
+def parse_tree(document: bytes, limits: Limits, undeclared: set[str] | None = None) -> Element:
+    """The root element of a whole document. ``undeclared`` receives the prefixes that no namespace
+    is declared for; "" if the root element has no prefix and no namespace.
 
     Raises RemoteProtocolError with status 400 as :func:`parse_document`, for more than
     ``limits.xml_depth`` levels, and for more than ``limits.xml_elements`` elements and attributes.
@@ -186,7 +203,10 @@ def parse_tree(document: bytes, limits: Limits) -> Element:
         # Search from the innermost element. A merged dict per element would be an attack: many
         # declarations copied for many elements.
         found = (names[prefix] for names in reversed(declared) if prefix in names)
-        element = Element(local, next(found, ""), attributes)
+        namespace = next(found, None)
+        if namespace is None and undeclared is not None and (prefix or len(path) == 1):
+            undeclared.add(prefix)
+        element = Element(local, namespace or "", attributes)
         path[-1].children.append(element)
         path.append(element)
         texts.append([])
