@@ -44,6 +44,30 @@ def test_the_times_that_uda_gives_are_the_defaults() -> None:
     assert DEFAULT_LIMITS.message_seconds == 60
 
 
+@pytest.mark.parametrize("descriptors", [16, 64, 256, 1_024, 4_096, 1_048_576])
+def test_connections_fit_into_the_file_descriptors_of_the_process(descriptors: int) -> None:
+    limits = DEFAULT_LIMITS.within(descriptors)
+    assert limits.connections + limits.delivery_connections <= descriptors * 7 // 8
+    assert limits.within(descriptors) == limits
+    assert all(value > 0 for value in dataclasses.asdict(limits).values())
+    assert limits.connections_per_address <= limits.connections
+    assert limits.connections_per_delivery_endpoint <= limits.delivery_connections
+    failing_and_new = limits.unproven_delivery_connections + limits.failing_delivery_connections
+    assert failing_and_new <= limits.connecting_deliveries <= limits.delivery_connections
+    for name, value in dataclasses.asdict(limits).items():
+        assert value <= getattr(DEFAULT_LIMITS, name)
+
+
+def test_limits_that_fit_stay_as_they_are() -> None:
+    assert DEFAULT_LIMITS.within(20_000) is DEFAULT_LIMITS
+    few = dataclasses.replace(DEFAULT_LIMITS, delivery_connections=2, connections=4)
+    assert few.within(64) is few
+
+
+def test_each_subscription_may_have_a_delivery_connection() -> None:
+    assert DEFAULT_LIMITS.delivery_connections >= DEFAULT_LIMITS.subscriptions
+
+
 def test_limits_that_bound_each_other_are_in_order() -> None:
     limits = DEFAULT_LIMITS
     assert limits.connections_per_address < limits.connections

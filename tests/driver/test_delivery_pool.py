@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -740,7 +740,7 @@ def test_a_delivery_that_waits_says_so(memory: Any) -> None:
 
 def test_an_attempt_fails_at_the_time_that_was_given_the_wait_included(memory: Any) -> None:
     limits = replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=1, delivery_connections=2)
-    pool, told = DeliveryPool(memory, limits=limits), Told()
+    pool, told = DeliveryPool(memory, limits=limits, has_address=lambda _: True), Told()
     for seq, endpoint in enumerate((A, A, B, Endpoint("192.0.2.9", 80))):
         until = memory.now() + limits.attempt_seconds
         pool.send(delivery(endpoint, seq), told, until=until)
@@ -761,6 +761,81 @@ def test_an_attempt_fails_at_the_time_that_was_given_the_wait_included(memory: A
         transport.lose()
     assert pool.connection_count == 0
     assert memory.armed == 0
+
+
+class Round:
+    """Endpoints that are all sent each event, and answer at once."""
+
+    def __init__(self, memory: Any, count: int, **limits: Any) -> None:
+        self.memory = memory
+        self.pool = DeliveryPool(
+            memory, limits=replace(DEFAULT_LIMITS, **limits), has_address=lambda _: True
+        )
+        self.told = Told()
+        self.to = [Endpoint(f"10.0.{n // 250}.{n % 250}", 80) for n in range(count)]
+        self.open: list[Any] = []
+        self._seq = 0
+
+    def send(self, to: Sequence[Endpoint] | None = None) -> int:
+        """One event for each endpoint. Returns how many connections were opened for it."""
+        to = self.to if to is None else to
+        before, done = len(self.memory.connects), len(self.told.ended)
+        taken = before
+        for endpoint in to:
+            self.pool.send(delivery(endpoint, self._seq), self.told)
+        self._seq += 1
+        while len(self.told.ended) < done + len(to):
+            self.memory.advance()
+            while taken < len(self.memory.connects):
+                self.open.append(self.memory.connects[taken].succeed())
+                taken += 1
+            for transport in [each for each in self.open if each.data]:
+                transport.data = b""
+                transport.connection.data_received(OK)
+            for transport in [each for each in self.open if each.closing]:
+                self.open.remove(transport)
+                transport.lose()
+        return len(self.memory.connects) - before
+
+
+def test_every_subscription_can_have_a_connection_of_its_own(memory: Any) -> None:
+    rounds = Round(memory, 600)
+    assert [rounds.send() for _ in range(3)] == [600, 0, 0]
+
+
+def test_above_the_cap_some_connections_are_kept_and_not_all_opened_again(memory: Any) -> None:
+    """Each round needs 10 new connections at least: 50 endpoints for 40 connections."""
+    rounds = Round(memory, 50, delivery_connections=40)
+    rounds.send()
+    opened = [rounds.send() for _ in range(10)]
+    assert min(opened) >= 10
+    assert sum(opened) < 10 * 50
+    assert len(rounds.open) <= 40
+
+
+def test_a_subscriber_with_many_events_gets_a_connection_beside_quiet_ones(memory: Any) -> None:
+    rounds = Round(memory, 10, delivery_connections=8)
+    rounds.send(rounds.to[:8])
+    busy = rounds.to[8:]
+    for _ in range(3):
+        rounds.send(busy)
+    assert [rounds.send(busy) for _ in range(5)] == [0] * 5
+
+
+def test_connections_are_opened_in_slices_of_a_turn(memory: Any) -> None:
+    turn: list[Callable[[], None]] = []
+    memory.call_soon = turn.append
+    pool, told = DeliveryPool(memory), Told()
+    most = DEFAULT_LIMITS.delivery_connects_per_turn
+    for number in range(3 * most):
+        pool.send(delivery(Endpoint("192.0.2.7", 1000 + number)), told)
+    assert len(memory.connects) == most
+    for turns in (2, 3):
+        (call,) = turn
+        turn.clear()
+        call()
+        assert len(memory.connects) == turns * most
+    assert pool.waiting_count == 0
 
 
 def test_only_a_connection_with_a_request_under_way_is_reset(memory: Any) -> None:

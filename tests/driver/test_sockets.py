@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.sockets import endpoint_of, ports_of, scoped_host
+from propchange.driver.sockets import endpoint_of, ports_of, scoped_host, socket_from
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,18 @@ def test_a_single_port_is_a_range_of_one() -> None:
 def test_what_cannot_be_listened_on_is_told(ports: int | tuple[int, ...], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         ports_of(ports)
+
+
+@pytest.mark.skipif(not hasattr(socket, "IP_BIND_ADDRESS_NO_PORT"), reason="Linux has this")
+@pytest.mark.parametrize("host", ["127.0.0.9", "::1"])
+def test_a_bound_socket_gets_its_port_when_it_connects(host: str) -> None:
+    """Else bind() looks for a port that no connection of this machine has."""
+    with socket_from(Endpoint(host, 9), Endpoint(host, 0)) as sock:
+        assert sock.getsockname()[:2] == (host, 0)
+
+
+def test_a_socket_is_bound_to_the_port_that_was_given() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = endpoint_of(server.getsockname())
+        with pytest.raises(OSError, match="in use"):
+            socket_from(Endpoint("127.0.0.1", 9), taken)

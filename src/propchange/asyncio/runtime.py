@@ -14,8 +14,14 @@ from typing import Any, TypeVar, cast
 from propchange.core.local_addresses import address_of
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
-from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
-from propchange.driver.sockets import bind, endpoint_of, scoped_host, socket_address
+from propchange.driver.runtime import Armed, Connection, Datagrams, Transport, settle
+from propchange.driver.sockets import (
+    bind,
+    endpoint_of,
+    scoped_host,
+    socket_address,
+    socket_from,
+)
 
 T = TypeVar("T")
 
@@ -62,54 +68,60 @@ class AsyncioRuntime:
         self, connection: Connection, endpoint: Endpoint, source: Endpoint | None, seconds: float
     ) -> None:
         stream = _Stream(connection)
-
-        def make() -> Any:
-            return stream
-
         async with asyncio.timeout(seconds):
-            if source is not None and endpoint.scope:
-                await self._connect_within(make, endpoint, source)
+            if address_of(endpoint.host) is None:
+                await self._connect_in_turn(stream, endpoint, source)
             else:
-                await self._connect_in_turn(make, endpoint, source)
+                await self._connect_to(stream, endpoint, source)
         if stream.gone:
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
     async def _connect_in_turn(
-        self, make: Callable[[], Any], endpoint: Endpoint, source: Endpoint | None
+        self, stream: _Stream, named: Endpoint, source: Endpoint | None
     ) -> None:
-        """Connect to the first address of ``endpoint`` that accepts. Raises the error of the last
+        """Connect to the first address of ``named`` that accepts. Raises the error of the last
         address: asyncio's own error for several addresses has no errno."""
-        local = None if source is None else (source.host, source.port)
-        found = [endpoint]
-        if address_of(endpoint.host) is None:
-            found = await self.resolve(scoped_host(endpoint), endpoint.port)
-            if source is not None:
-                six = ":" in source.host
-                found = [each for each in found if (":" in each.host) is six]
+        found = await self.resolve(scoped_host(named), named.port)
+        if source is not None:
+            six = ":" in source.host
+            found = [each for each in found if (":" in each.host) is six]
         failure: OSError = socket.gaierror(socket.EAI_NONAME, "no address of the source's family")
         for each in found:
             try:
-                host = scoped_host(each)
-                await self.loop.create_connection(make, host, each.port, local_addr=local)
+                await self._connect_to(stream, each, source)
             except OSError as error:
                 failure = error
             else:
                 return
         raise failure
 
-    async def _connect_within(
-        self, make: Callable[[], Any], endpoint: Endpoint, source: Endpoint
+    async def _connect_to(
+        self, stream: _Stream, endpoint: Endpoint, source: Endpoint | None
     ) -> None:
-        """Connect on the link of ``endpoint``. uvloop loses the scope id of both addresses. So the
-        socket is bound here: the system then remembers the scope id."""
+        """Connect to an IP address. The socket is made here, because the loops bind it to a port at
+        once, and uvloop loses the scope id of both addresses."""
         with contextlib.ExitStack() as stack:
-            sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            stack.callback(sock.close)
-            sock.setblocking(False)
-            sock.bind((source.host, source.port, 0, endpoint.scope))
-            await self.loop.sock_connect(sock, socket_address(endpoint))
-            await self.loop.create_connection(make, sock=sock)
+            sock = stack.enter_context(socket_from(endpoint, source))
+            await self._connect_socket(sock, socket_address(endpoint))
+            await self.loop.create_connection(lambda: cast(Any, stream), sock=sock)
             stack.pop_all()
+
+    async def _connect_socket(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        if isinstance(self.loop, getattr(asyncio, "ProactorEventLoop", ())):
+            await self.loop.sock_connect(sock, address)  # Windows, whose loop has no writers
+            return
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            writable = self.loop.create_future()
+            self.loop.add_writer(sock.fileno(), settle, writable, None)
+            try:
+                await writable
+            finally:
+                self.loop.remove_writer(sock.fileno())
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                raise OSError(number, os.strerror(number)) from None
 
     async def listen(
         self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]

@@ -6,7 +6,7 @@ Everything that grows with the input of a peer is bounded by one of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Limits:
 
     connections: int = 512
     """Accepted connections at once. Above that, the connection that has been idle longest is
-    closed; if none is idle, the new one. It is half of the usual 1,024 file descriptors."""
+    closed; if none is idle, the new one. Of the file descriptors of the process it takes 3/8 at
+    most (:meth:`within`)."""
 
     connections_per_address: int = 128
     """Accepted connections at once from one address, so that one host cannot take them all. Above
@@ -96,8 +97,22 @@ class Limits:
     """Connections to one (address, port) at once; further deliveries to it wait. Bounds the flood
     that many subscriptions can aim at one victim (CallStranger)."""
 
-    delivery_connections: int = 384
-    """Delivery connections at once, all subscribers together. Idle ones are closed for new ones."""
+    delivery_connections: int = 4_096
+    """Delivery connections at once, all subscribers together: one for each of ``subscriptions``, so
+    that none is opened for each event. Of the file descriptors of the process it takes half at most
+    (:meth:`within`). Above that, idle ones are closed for new ones. About 6 kB each."""
+
+    deliveries_per_turn: int = 128
+    """Deliveries that begin in one turn of the loop; the others follow in the next turns. Each
+    takes some 20 µs, and a change can concern every subscription. Bounds the pause of the loop."""
+
+    delivery_connects_per_turn: int = 32
+    """Delivery connections that begin to open in one turn of the loop: each takes some 200 µs.
+    Bounds the pause of the loop when many subscribers come, or come back, at once."""
+
+    shortage_seconds: float = 1.0
+    """Interval at which a publisher that had no descriptor, memory or port for another delivery
+    connection tries to open more of them again."""
 
     connecting_deliveries: int = 320
     """Those of them that are being opened: a SYN is sent and not answered. More than the unproven
@@ -331,7 +346,36 @@ class Limits:
 
     address_seconds: float = 3.0
     """Interval at which a control point with subscriptions reads the addresses of this machine,
-    which takes about a millisecond. A changed address is noticed within it."""
+    which takes about a millisecond, and a publisher with delivery connections looks whether their
+    addresses are still there. A changed address is noticed within it."""
+
+    def within(self, descriptors: int) -> Limits:
+        """These limits with caps on connections that fit into ``descriptors`` file descriptors:
+        3/8 of them for accepted connections, half for delivery connections. 1/8 is left for all
+        else: the program's files, listeners, discovery, requests to devices. The caps on a part
+        of the connections follow. A cap that fits already stays as it is."""
+        accepted = max(descriptors * 3 // 8, 1)
+        deliveries = max(descriptors // 2, 1)
+        if self.connections <= accepted and self.delivery_connections <= deliveries:
+            return self
+
+        def part(cap: int, whole: int, of: int, most: int) -> int:
+            return max(min(cap, most * whole // of), 1)
+
+        return replace(
+            self,
+            connections=min(self.connections, accepted),
+            connections_per_address=part(self.connections_per_address, 2, 3, accepted),
+            delivery_connections=min(self.delivery_connections, deliveries),
+            connections_per_delivery_endpoint=part(
+                self.connections_per_delivery_endpoint, 1, 4, deliveries
+            ),
+            connecting_deliveries=part(self.connecting_deliveries, 5, 6, deliveries),
+            unproven_delivery_connections=part(
+                self.unproven_delivery_connections, 1, 2, deliveries
+            ),
+            failing_delivery_connections=part(self.failing_delivery_connections, 1, 6, deliveries),
+        )
 
 
 DEFAULT_LIMITS = Limits()

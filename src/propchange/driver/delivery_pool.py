@@ -5,11 +5,25 @@ idle connection of its route that was used last, or opens one. If it may not ope
 
 * Above ``Limits.connections_per_delivery_endpoint`` connections of one route it waits with its
   route, until one of them is free or gone.
-* Above ``Limits.delivery_connections`` connections in all, or above
-  ``Limits.connecting_deliveries`` of them that are being opened, it waits in the one queue of the
-  pool, in the order of :meth:`DeliveryPool.send`. The connection that was idle for longest is
-  closed. A connection that becomes free is given to the first delivery in the queue if that has
-  the same route; else it is closed to make room.
+* Above ``Limits.delivery_connections`` connections in all, above ``Limits.connecting_deliveries``
+  of them that are being opened, or after ``Limits.delivery_connects_per_turn`` of them in one turn
+  of the loop, it waits in the one queue of the pool, in the order of :meth:`DeliveryPool.send`. A
+  connection that becomes free is given to the first delivery in the queue if that has the same
+  route; else it is closed to make room. If none becomes free in this turn, an idle one is closed.
+
+Which idle connection is closed: subscribers that are all sent each change need their connections
+in turns. The connection that was idle for longest is then the next that is needed, and the one that
+was used last is needed last. But a connection whose subscriber gets few events was idle for long.
+So the pool closes the one and the other by turns.
+
+If the machine has no descriptor, memory or port for another connection, the delivery waits too, and
+the pool makes do with the connections that it has. It tries to open more of them each
+``Limits.shortage_seconds``.
+
+A delivery leaves from the address of its route. If this machine does not have that address any
+more, the system chooses another. Connections from an address that is gone swallow what is written.
+So the pool looks for them each ``Limits.address_seconds``, and ends them. A delivery on one of them
+is STALE: the publisher tries it once more.
 
 A connection carries one delivery at a time, and is kept if the answer allows it. If it ends
 before any byte of an answer, and has carried an earlier delivery, the attempt is STALE: the peer
@@ -28,7 +42,9 @@ connections of its route, and the bytes go to the runtime's own ``write``.
 
 from __future__ import annotations
 
+import errno
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,6 +57,8 @@ from propchange.core.wire.messages import (
     Endpoint,
     Response,
 )
+from propchange.driver.descriptors import DESCRIPTORS, SHORTAGES, fit
+from propchange.driver.machine import has_address
 from propchange.driver.runtime import (
     Armed,
     Future,
@@ -61,22 +79,38 @@ _logger = logging.getLogger("propchange.http")
 
 
 class DeliveryPool:
-    """Sends deliveries over kept-alive connections. In the end call :meth:`close`."""
+    """Sends deliveries over kept-alive connections. In the end call :meth:`close`.
 
-    def __init__(self, runtime: Runtime, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    ``has_address`` replaces the function of :mod:`.machine` with this name."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        has_address: Callable[[Endpoint], bool] = has_address,
+    ) -> None:
         self.runtime = runtime
-        self.limits = limits
+        self.limits = limits = fit(limits)
+        self._has_address = has_address
         self._now = runtime.now
         self._idle_seconds = limits.delivery_idle_seconds
         self._timer = Timer(runtime.call_later, limits, self._sweep, clock=runtime.now)
         self._routes: dict[_Route, _IdleConnections] = {}
         self._open: set[DeliveryConnection] = set()
         self._connecting = 0
-        self._waiting: dict[Delivery, Ended] = {}
+        self._room = limits.delivery_connections
+        self._more_room_at: float | None = None  # after a shortage
+        self._look_at: float | None = None  # for addresses that are gone
+        self._opened = 0  # in this turn of the loop, or since the turn that allowed more
+        self._turn_queued = False
+        self._close_latest = False
+        self._waiting: OrderedDict[Delivery, Ended] = OrderedDict()
         self._idle: dict[DeliveryConnection, float] = {}
         self._deadlines: Deadlines[Delivery] = Deadlines()
         self._leaving: list[tuple[set[DeliveryConnection], Future[None]]] = []
         self._closing = False
+        DESCRIPTORS.add_pool(self)
 
     @property
     def connection_count(self) -> int:
@@ -202,8 +236,31 @@ class DeliveryPool:
     def _wait(self, delivery: Delivery, ended: Ended) -> None:
         delivery.carrier = WAITING
         self._waiting[delivery] = ended
-        if len(self._open) >= self.limits.delivery_connections and self._idle:
-            self.retire(next(iter(self._idle)))
+        self._queue_turn()
+
+    def _queue_turn(self) -> None:
+        if not self._turn_queued:
+            self._turn_queued = True
+            self.runtime.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        """Open connections for deliveries that wait. If there is no room, close idle ones: they
+        have not been needed in this turn."""
+        self._turn_queued = False
+        self._opened = 0
+        self._connect_waiting()
+        if len(self._open) >= self._room:
+            self.give_back(len(self._waiting))
+
+    def give_back(self, count: int) -> int:
+        """Close at most ``count`` idle connections. Returns how many."""
+        closed = 0
+        while self._idle and closed < count:
+            ends = reversed(self._idle) if self._close_latest else iter(self._idle)
+            self._close_latest = not self._close_latest
+            self.retire(next(ends))
+            closed += 1
+        return closed
 
     def _connect(self, delivery: Delivery, ended: Ended) -> None:
         """Open a connection for ``delivery``, or let it wait for one of its route."""
@@ -220,11 +277,21 @@ class DeliveryPool:
         delivery.carrier = connection
         self._open.add(connection)
         self._connecting += 1
-        endpoint, source = route
+        self._opened += 1
+        if self._opened >= self.limits.delivery_connects_per_turn:
+            self._queue_turn()
+        if self._look_at is None:
+            self._look_at = self._now() + self.limits.address_seconds
+            self._watch(self._look_at)
+        self.open(connection, route[1])
+
+    def open(self, connection: DeliveryConnection, source: Endpoint | None) -> None:
+        """Begin to open ``connection``, from the address of ``source`` if given."""
+        connection.source = source = source and source._replace(port=0)
         connection.attempt = self.runtime.connect(
             connection,
-            endpoint,
-            source=source and source._replace(port=0),
+            connection.idle.route[0],
+            source=source,
             seconds=self.limits.connect_seconds,
             failed=connection.failed,
         )
@@ -232,9 +299,26 @@ class DeliveryPool:
     @property
     def _has_room(self) -> bool:
         return (
-            len(self._open) < self.limits.delivery_connections
+            len(self._open) < self._room
             and self._connecting < self.limits.connecting_deliveries
+            and self._opened < self.limits.delivery_connects_per_turn
         )
+
+    def short(self, connection: DeliveryConnection, error: OSError) -> None:
+        """For a connection: this machine has nothing left to open it with. Its delivery waits
+        again, as the first."""
+        DESCRIPTORS.short(error)
+        delivery = connection.let_go()
+        if delivery is not None:
+            delivery.carrier = WAITING
+            self._waiting[delivery] = connection.ended
+            self._waiting.move_to_end(delivery, last=False)
+        self._room = min(self._room, len(self._open) - 1)
+        if self._more_room_at is None:
+            self._more_room_at = self._now() + self.limits.shortage_seconds
+            self._watch(self._more_room_at)
+        self.gone(connection)
+        self._queue_turn()
 
     def _connect_waiting(self) -> None:
         while self._waiting and self._has_room:
@@ -271,8 +355,9 @@ class DeliveryPool:
         if not idle.size:
             idle.owner = None
             del self._routes[idle.route]
-        if not (self._open or self._deadlines):
+        if not (self._open or self._deadlines or self._more_room_at):
             self._timer.close()
+            self._look_at = None
         for going, gone in tuple(self._leaving):
             going.discard(connection)
             if not going:
@@ -319,7 +404,7 @@ class DeliveryPool:
             connection.ended = queue.pop(first)
             first.carrier = connection
             connection.write(encode_delivery(first))
-        elif queue is idle.waiting or len(self._open) >= self.limits.delivery_connections:
+        elif queue is idle.waiting or len(self._open) >= self._room:
             connection.end()
         else:
             idle.append(connection)
@@ -347,8 +432,31 @@ class DeliveryPool:
             else:
                 self.failed(carrier, DeliveryFailure.TIMED_OUT)
                 carrier.abort()
+        if self._more_room_at is not None and self._more_room_at <= now:
+            self._try_more_room(now)
+        if self._look_at is not None and self._look_at <= now:
+            self._end_lost(now)
         self._watch(first_deadline(self._idle))
         self._watch(self._deadlines.next())
+        self._watch(self._more_room_at)
+        self._watch(self._look_at)
+
+    def _try_more_room(self, now: float) -> None:
+        most = self.limits.delivery_connections
+        self._room = min(most, len(self._open) + max(most // 16, 1))
+        self._more_room_at = now + self.limits.shortage_seconds if self._room < most else None
+        self._connect_waiting()
+
+    def _end_lost(self, now: float) -> None:
+        """End the connections whose local address is not one of this machine any more."""
+        self._look_at = now + self.limits.address_seconds if self._open else None
+        sources = {connection.source for connection in self._open}
+        lost = {each for each in sources if each is not None and not self._has_address(each)}
+        if not lost:
+            return
+        for connection in [each for each in self._open if each.source in lost]:
+            self.failed(connection, DeliveryFailure.STALE)
+            connection.abort()
 
 
 def _route(delivery: Delivery) -> _Route:
@@ -372,8 +480,9 @@ class _IdleConnections(list["DeliveryConnection"]):
 class DeliveryConnection:
     """One connection to a subscriber, also before it is open (a :class:`.Connection`).
 
-    ``delivery`` is the delivery that it carries. ``used``: it has carried one before. ``attempt``
-    is the attempt to open it; after that None, or its end if the peer does not read.
+    ``delivery`` is the delivery that it carries. ``used``: it has carried one before. ``source`` is
+    its local address; None: not known yet. ``attempt`` is the attempt to open it; after that None,
+    or its end if the peer does not read.
     """
 
     __slots__ = (
@@ -386,6 +495,7 @@ class DeliveryConnection:
         "delivery",
         "ended",
         "idle",
+        "source",
         "used",
         "write",
     )
@@ -404,6 +514,7 @@ class DeliveryConnection:
         self.delivery: Delivery | None = delivery
         self.ended = ended
         self.used = False
+        self.source: Endpoint | None = None
         self.attempt: Armed | None = None
 
     def let_go(self) -> Delivery | None:
@@ -445,6 +556,14 @@ class DeliveryConnection:
 
     def failed(self, error: OSError) -> None:
         """The connection could not be opened."""
+        if error.errno == errno.EADDRNOTAVAIL and self.source is not None and self.delivery:
+            # The address has gone, so the system chooses one.
+            self._pool.open(self, None)
+            return
+        if error.errno in SHORTAGES or error.errno == errno.EADDRNOTAVAIL:
+            self._attempt_over()
+            self._pool.short(self, error)
+            return
         reason = str(error) or "no answer in time"
         _logger.debug("no connection to %s: %s", self.idle.route[0], reason)
         self._attempt_over()
@@ -456,6 +575,7 @@ class DeliveryConnection:
         self._transport = transport
         self._unwritten = transport.unwritten
         self.write = transport.write
+        self.source = transport.local._replace(port=0)
         self._attempt_over()
         if self.delivery is None:  # aborted meanwhile
             transport.abort()

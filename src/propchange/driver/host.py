@@ -7,8 +7,8 @@ How :class:`Publication` drives :class:`.PublisherProtocol`:
   deliveries wait in the protocol until they are taken.
 * :meth:`Publication.pump` takes them, once per turn of the loop: a hundred assignments in one turn
   cause one call. It takes outcomes first, because an attempt that has timed out gives its
-  connection back. Then it takes as many deliveries as connections are free, and sets the one timer
-  to the protocol's next deadline.
+  connection back. Then it takes as many deliveries as connections are free, a slice of them per
+  turn (``Limits.deliveries_per_turn``), and sets the one timer to the protocol's next deadline.
 * The :class:`.DeliveryPool` sends the deliveries and may be shared. It calls back at the end of
   each, and the next pump takes the next delivery.
 * Each service has a sink for its assignments. The sink raises in another thread than the loop's.
@@ -35,6 +35,7 @@ from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.driver.delivery_pool import DeliveryPool
+from propchange.driver.descriptors import fit
 from propchange.driver.reporting import Warnings, report
 from propchange.driver.runtime import Future, Runtime, Timer
 from propchange.driver.server_connection import Listener
@@ -72,6 +73,7 @@ class Publication:
         date: Callable[[], bytes] | None = None,
         tap: Tap | None = None,
     ) -> None:
+        limits = fit(limits)
         self.runtime = runtime
         self.now = runtime.now
         self.protocol = PublisherProtocol(
@@ -83,6 +85,7 @@ class Publication:
         )
         self._pool = pool
         self._connections = limits.delivery_connections
+        self._per_turn = limits.deliveries_per_turn
         self._in_flight = 0
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._pump_queued = False
@@ -150,8 +153,11 @@ class Publication:
         protocol = self.protocol
         for outcome in protocol.take_outcomes():
             self._report(outcome)
-        deliveries = protocol.take_deliveries(self._connections - self._in_flight)
+        most = min(self._connections - self._in_flight, self._per_turn)
+        deliveries = protocol.take_deliveries(most)
         if deliveries:
+            if len(deliveries) == self._per_turn:
+                self.queue_pump()
             self._in_flight += len(deliveries)
             send, ended, tap = self._pool.send, self._delivery_ended, self._tap
             for delivery in deliveries:

@@ -3,6 +3,7 @@ container."""
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import platform
@@ -20,7 +21,7 @@ from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink,
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT
-from propchange.driver.sockets import endpoint_of, scoped_host, socket_address
+from propchange.driver.sockets import endpoint_of, scoped_host, socket_address, socket_from
 from propchange.errors import ConnectionFailed
 
 REFRESH_SECONDS = 5.0
@@ -88,6 +89,16 @@ def source_towards(device: Endpoint) -> str | None:
             return endpoint_of(probe.getsockname()).host
     except OSError:
         return None
+
+
+def has_address(address: Endpoint) -> bool:
+    """Whether a connection can be made from ``address``, whose port is ignored. True too if that
+    cannot be found out, for want of a descriptor."""
+    try:
+        socket_from(address, address._replace(port=0)).close()
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def free_port(host: str) -> int:

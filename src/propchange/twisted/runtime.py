@@ -9,9 +9,11 @@ from functools import lru_cache, partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from twisted.internet import error as errors
+from twisted.internet import tcp
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.threads import deferToThreadPool
@@ -21,7 +23,7 @@ from zope.interface import implementer  # type: ignore[import-untyped] # it has 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
-from propchange.driver.sockets import bind, endpoint_of, scoped_host
+from propchange.driver.sockets import bind, choose_port_late, endpoint_of, scoped_host
 
 T = TypeVar("T")
 
@@ -92,13 +94,19 @@ class TwistedRuntime:
     ) -> Armed:
         """Connect; see :meth:`.Runtime.connect`."""
         factory = _Connecting(connection, failed)
-        factory.connector = self.reactor.connectTCP(
-            scoped_host(endpoint),
-            endpoint.port,
-            factory,
-            timeout=seconds,
-            bindAddress=None if source is None else (scoped_host(source), source.port),
-        )
+        host, bound_to = scoped_host(endpoint), None
+        if source is not None:
+            # A link-local address is of the link of the peer.
+            source = source._replace(scope=source.scope or endpoint.scope)
+            bound_to = (scoped_host(source), source.port)
+        reactor: Any = self.reactor
+        if isinstance(reactor, PosixReactorBase):
+            factory.connector = _Connector(host, endpoint.port, factory, seconds, bound_to, reactor)
+            factory.connector.connect()
+        else:
+            factory.connector = reactor.connectTCP(
+                host, endpoint.port, factory, timeout=seconds, bindAddress=bound_to
+            )
         return factory
 
     async def listen(
@@ -296,6 +304,21 @@ class _Connecting(ClientFactory):
         if not self._over:
             self._over = True
             self.connector.disconnect()
+
+
+class _Client(tcp.Client):
+    def createInternetSocket(self) -> socket.socket:
+        sock: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call] # Twisted's
+        choose_port_late(sock)
+        return sock
+
+
+class _Connector(tcp.Connector):
+    """As that of ``connectTCP``. A socket that is bound to port 0 gets its port late."""
+
+    def _makeTransport(self) -> tcp.Client:
+        client: Any = _Client
+        return cast(tcp.Client, client(self.host, self.port, self.bindAddress, self, self.reactor))
 
 
 def _os_error(error: BaseException | None) -> OSError:

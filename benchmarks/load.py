@@ -1,0 +1,158 @@
+"""A publisher with many subscribers: ``python -m benchmarks.load``; see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import uvloop
+
+from lab.subscribers import BAD, Subscriber, Subscribers, event_path
+
+
+class Publisher:
+    """The process of the publisher, with ``limits`` that differ from the defaults, and with
+    ``descriptors`` file descriptors (0: as this process)."""
+
+    def __init__(self, kind: str, limits: dict[str, Any], descriptors: int = 0) -> None:
+        program = [sys.executable, "-m", "benchmarks.load_publisher", kind, json.dumps(limits)]
+        if descriptors:
+            program = ["prlimit", f"--nofile={descriptors}", *program]
+        self.kind = kind
+        self._process = subprocess.Popen(
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self.port = int(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def _ask(self, *command: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        return json.loads(self._line())
+
+    async def ask(self, *command: Any) -> Any:
+        """The result of a command of :mod:`benchmarks.load_publisher`."""
+        return await asyncio.to_thread(self._ask, *command)
+
+    async def path(self) -> str:
+        return "/" if self.kind == "twisted" else await event_path(self.port)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def milliseconds(values: Sequence[float], share: float) -> float:
+    """The quantile of ``values``, which are seconds."""
+    ordered = sorted(values)
+    at = min(int(len(ordered) * share), len(ordered) - 1)
+    return round(ordered[at] * 1000, 1) if ordered else float("nan")
+
+
+async def wait(condition: Callable[[], bool], seconds: float) -> float:
+    """Wait for ``condition``, for ``seconds`` at most. Returns how long it took."""
+    begin = time.monotonic()
+    while not condition() and time.monotonic() - begin < seconds:  # noqa: ASYNC110 - nothing may tell it, that would cost
+        await asyncio.sleep(0.01)
+    return time.monotonic() - begin
+
+
+def have(all_of: Sequence[Subscriber], number: int) -> bool:
+    """Whether each of ``all_of`` has change ``number``."""
+    return all(each.text.startswith(f"{number}:") for each in all_of)
+
+
+@contextlib.asynccontextmanager
+async def _ready(
+    publisher: Publisher, kinds: Sequence[str]
+) -> AsyncIterator[tuple[Subscribers, float]]:
+    """The subscribers, after their initial events, and the seconds that these took."""
+    path = await publisher.path()
+    async with Subscribers(kinds) as subscribers:
+        answers = await subscribers.subscribe(publisher.port, path)
+        refused = Counter(answer[9:12] for answer in answers if b" 200 " not in answer[:13])
+        if refused:
+            print(f"refused: {refused}")
+        first = await wait(lambda: all(each.received for each in subscribers.good), 30)
+        yield subscribers, first
+    publisher.close()
+
+
+async def changes(publisher: Publisher, kinds: Sequence[str], rate: float, seconds: float) -> str:
+    """Changes for subscribers of these kinds: what the good ones received, and when."""
+    async with _ready(publisher, kinds) as (subscribers, first):
+        good = subscribers.good
+        number = await publisher.ask("run", 1, 1)
+        await wait(lambda: have(good, number), 10)
+        opened = sum(each.opened for each in good)
+        for each in good:
+            each.latencies.clear()
+        await publisher.ask("measure")
+        half = await publisher.ask("run", rate, seconds / 2)
+        resident = (await publisher.ask("figures"))["resident_kb"]
+        number = await publisher.ask("run", rate, seconds / 2)
+        assert number > half
+        after = await wait(lambda: have(good, number), 30)
+        figures = await publisher.ask("figures")
+        latencies = [each for subscriber in good for each in subscriber.latencies]
+        return (
+            f"first {first:.2f} s, p50 {milliseconds(latencies, 0.5)} ms, "
+            f"p99 {milliseconds(latencies, 0.99)} ms, {len(latencies)} events, "
+            f"{sum(each.opened for each in good) - opened} opened again, "
+            f"{sum(each.gaps for each in good)} gaps, "
+            f"{sum(not have([each], number) for each in good)} without the last, "
+            f"{after:.2f} s after; {figures}, "
+            f"{figures['resident_kb'] - resident:+} kB in the last half"
+        )
+
+
+async def _endpoints(options: argparse.Namespace) -> None:
+    for count in options.count or (350, 500, 2000):
+        publisher = Publisher(options.runtime, options.limits, options.descriptors)
+        told = await changes(publisher, ["good"] * count, options.rate or 2, options.seconds or 6)
+        print(f"{options.runtime:8}{count:6} endpoints: {told}", flush=True)
+
+
+async def _bad(options: argparse.Namespace) -> None:
+    rate, seconds = options.rate or 10, options.seconds or 60
+    for kinds in [["good"] * 50, *([kind, "good"] * 50 for kind in options.kinds)]:
+        publisher = Publisher(options.runtime, options.limits, options.descriptors)
+        told = await changes(publisher, kinds, rate, seconds)
+        print(f"{options.runtime:8}50 good, {kinds[0]}: {told}", flush=True)
+
+
+SCENARIOS = {"endpoints": _endpoints, "bad": _bad}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.load", description=__doc__)
+    parser.add_argument("scenario", choices=SCENARIOS)
+    parser.add_argument("--runtime", default="uvloop", choices=("asyncio", "uvloop", "twisted"))
+    parser.add_argument("--count", type=int, nargs="*", help="of subscribers")
+    parser.add_argument("--kinds", nargs="*", default=BAD, help="of bad subscribers")
+    parser.add_argument("--rate", type=float, help="changes per second")
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--limits", type=json.loads, default={}, help="as a JSON object")
+    parser.add_argument("--descriptors", type=int, default=0, help="RLIMIT_NOFILE of the publisher")
+    options = parser.parse_args()
+    uvloop.run(SCENARIOS[options.scenario](options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""A publisher under load, in a process of its own: ``python -m benchmarks.load_publisher uvloop``.
+
+It prints its port. Then it reads commands, one JSON list per line, and prints the result of each:
+``["run", changes per second, seconds]`` assigns, ``["measure"]`` begins to measure, ``["figures"]``
+prints what was measured since.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+
+SERVICE_TYPE = "urn:example-org:service:Load:1"
+_TICK = 0.002
+
+
+def limits_of(changes: dict[str, Any]) -> Limits:
+    """The default limits with ``changes``."""
+    return replace(DEFAULT_LIMITS, **changes)
+
+
+class Measuring:
+    """The longest pause of the loop, the processor time and the memory, since :meth:`begin`."""
+
+    def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
+        self._later = later
+        self._last = time.monotonic()
+        self.begin()
+        self._tick()
+
+    def begin(self) -> None:
+        self._last = time.monotonic()
+        self._pause = 0.0
+        self._cpu = time.process_time()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._pause = max(self._pause, now - self._last - _TICK)
+        self._last = now
+        self._later(_TICK, self._tick)
+
+    def figures(self) -> dict[str, float]:
+        with open("/proc/self/statm") as file:
+            resident = int(file.read().split()[1]) * resource.getpagesize()
+        return {
+            "pause_ms": round(self._pause * 1000, 1),
+            "cpu_seconds": round(time.process_time() - self._cpu, 2),
+            "resident_kb": resident // 1024,
+            "descriptors": len(os.listdir("/proc/self/fd")),
+        }
+
+
+class Program:
+    """Assigns to a state variable, and reads commands in a thread."""
+
+    def __init__(
+        self,
+        later: Callable[[float, Callable[[], None]], object],
+        soon_in_loop: Callable[..., object],
+        assign: Callable[[str], None],
+    ) -> None:
+        self._later = later
+        self._soon = soon_in_loop
+        self._assign = assign
+        self._measuring = Measuring(later)
+        self._count = 0
+
+    def start(self, port: int, end: Callable[[], None]) -> None:
+        print(port, flush=True)
+        threading.Thread(target=self._read, args=(end,), daemon=True).start()
+
+    def _read(self, end: Callable[[], None]) -> None:
+        for line in sys.stdin:
+            command, *arguments = json.loads(line)
+            self._soon(getattr(self, f"_{command}"), *arguments)
+        self._soon(end)
+
+    def _measure(self) -> None:
+        self._measuring.begin()
+        print("null", flush=True)
+
+    def _figures(self) -> None:
+        print(json.dumps(self._measuring.figures()), flush=True)
+
+    def _run(self, per_second: float, seconds: float) -> None:
+        due = time.monotonic()
+        until = due + seconds
+
+        def change() -> None:
+            nonlocal due
+            now = time.monotonic()
+            if now >= until:
+                print(json.dumps(self._count), flush=True)
+                return
+            self._count += 1
+            self._assign(f"{self._count}:{now:.6f}")
+            due += 1 / per_second
+            self._later(max(due - time.monotonic(), 0.0001), change)
+
+        change()
+
+
+def _on_asyncio(kind: str, limits: Limits) -> None:
+    import asyncio
+
+    import uvloop
+
+    from propchange import Device, Service, StateVariable, host
+
+    class Loaded(Service, type=SERVICE_TYPE):
+        mark = StateVariable("string", initial="0:0")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        service = Loaded()
+
+        def assign(text: str) -> None:
+            service.mark = text
+
+        ended = asyncio.Event()
+        async with host(Device("Load", services=[service]), limits=limits) as hosted:
+            program = Program(loop.call_later, loop.call_soon_threadsafe, assign)
+            program.start(hosted.port, ended.set)
+            await ended.wait()
+
+    (uvloop.run if kind == "uvloop" else asyncio.run)(main())
+
+
+def _on_twisted(limits: Limits) -> None:
+    from twisted.internet import reactor
+
+    from propchange import StateVariable
+    from propchange.twisted import Service
+
+    class Loaded(Service, type=SERVICE_TYPE):
+        mark = StateVariable("string", initial="0:0")
+
+    loop: Any = reactor
+    service = Loaded(limits=limits)
+
+    def assign(text: str) -> None:
+        service.mark = text
+
+    port = service.listen()
+    loop.callWhenRunning(
+        lambda: Program(loop.callLater, loop.callFromThread, assign).start(port, loop.stop)
+    )
+    loop.run()
+
+
+if __name__ == "__main__":
+    kind = sys.argv[1]
+    chosen = limits_of(json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
+    if kind == "twisted":
+        _on_twisted(chosen)
+    else:
+        _on_asyncio(kind, chosen)
