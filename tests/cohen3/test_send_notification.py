@@ -295,6 +295,7 @@ def test_a_waiting_notification_is_sent_when_a_connection_ends(reactor: Any, sen
     transport = reactor.accept(0)[1]
     lose(transport)
     assert sent[0][0].check(DeliveryError)
+    reactor.advance(0)
     reactor.accept(most)[0].dataReceived(OK)
     assert sent[most][0].status == 200
 
@@ -391,6 +392,7 @@ def test_what_is_kept_of_subscribers_that_a_program_has_removed_is_bounded(
         send(s)
         protocol = protocol or reactor.accept()[0]
         protocol.dataReceived(OK)
+        reactor.advance(0)
         s.table.clear()
     assert len(of_reactor(reactor, Outboxes)) < 100
 

@@ -152,7 +152,8 @@ class EventServer(EventDispatcher, Resource, Logger):
         table = self._cohen3_table()
         known = self._granted if table is None else table
         unknown = self.early.expected if known is None else sid not in known
-        if unknown and not self.early.may_be_early(sid, verdict.seq):
+        source = "" if message.peer is None else message.peer.host
+        if unknown and not self.early.may_be_early(sid, verdict.seq, source):
             return Refusal(412, f"{sid} is no subscription of this control point", _NOTIFY)
         try:
             pairs = parse_propertyset(verdict.body, self._limits)
@@ -163,7 +164,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         event.update(pairs)
         if not unknown:
             self._propagate(event)
-        elif not self.early.hold(sid, event):
+        elif not self.early.hold(sid, event, source, len(verdict.body)):
             return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
         return None
 

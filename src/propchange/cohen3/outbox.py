@@ -313,9 +313,12 @@ class Outboxes:
         runtime = self.deliveries.runtime
         self.now = runtime.now
         self.warnings = warnings_of(reactor)
-        self.queue = DeliveryQueue(_LIMITS, lambda outcome: report(outcome, self.warnings))
-        self._timer = Timer(runtime.call_later, _LIMITS, self._deadline, clock=self.now)
+        self._limits = limits = self.deliveries.limits
+        self.queue = DeliveryQueue(limits, lambda outcome: report(outcome, self.warnings))
+        self._timer = Timer(runtime.call_later, limits, self._deadline, clock=self.now)
         self._in_flight = 0
+        self._begun = 0  # in this turn of the loop, or since the turn that allowed more
+        self._turn_queued = False
         self._outboxes: dict[tuple[str, str], Outbox] = {}
         self._swept = 0  # how many were left by the latest sweep
 
@@ -361,14 +364,26 @@ class Outboxes:
         self.pump()
 
     def pump(self) -> None:
-        """Begin the deliveries for which there is room, and set the timer."""
-        room = _LIMITS.delivery_connections - self._in_flight
-        while deliveries := self.queue.take(room, self.now()):
+        """Begin the deliveries for which there is room, a slice of them per turn of the loop, and
+        set the timer."""
+        most, per_turn = self._limits.delivery_connections, self._limits.deliveries_per_turn
+        while (room := min(most - self._in_flight, per_turn - self._begun)) > 0:
+            deliveries = self.queue.take(room, self.now())
+            if not deliveries:
+                break
             self._in_flight += len(deliveries)
+            self._begun += len(deliveries)
             for delivery in deliveries:
                 delivery.subscription.service.begin(delivery)
-            room = _LIMITS.delivery_connections - self._in_flight
+        if self._begun >= per_turn and not self._turn_queued:
+            self._turn_queued = True
+            self.deliveries.runtime.call_soon(self._next_turn)
         self._timer.set(self.queue.next_deadline())
+
+    def _next_turn(self) -> None:
+        self._turn_queued = False
+        self._begun = 0
+        self.pump()
 
     def attempt_ended(self, delivery: Delivery, result: int | DeliveryFailure) -> None:
         """``delivery``, which the queue has given, has ended."""

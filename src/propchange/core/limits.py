@@ -190,7 +190,14 @@ class Limits:
     unnoticed. ``inf``: always renew."""
 
     early_messages: int = 8
-    """Event messages that wait for one subscription until its SUBSCRIBE is answered."""
+    """Event messages that wait for one subscription until its SUBSCRIBE is answered. On a shared
+    path each source address has this room, so that forged messages do not take the place of the
+    device's own."""
+
+    early_bytes: int = 4_194_304
+    """Bytes of all messages that wait for an answer to SUBSCRIBE on a shared path, with 1 kB for
+    each. Four bodies of the largest size, or 400 usual ones. Above that, the messages of the
+    address that uses most are dropped. Bounds forged messages from many addresses."""
 
     waiting_events: int = 256
     """Events and status changes that wait for the application, per subscription. Later events are

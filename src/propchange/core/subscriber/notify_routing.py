@@ -33,6 +33,9 @@ _LATE_SIDS = 16
 _UNBOUNDED_DIGITS = 10
 """A SEQ of fewer digits is within its 32 bits."""
 
+_EARLY_OVERHEAD = 1_024
+"""Bytes that an early message counts beside its body."""
+
 _UNKNOWN = Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2")
 _FOREIGN = Refusal(412, "events are taken from the device's address alone", "")
 
@@ -50,26 +53,37 @@ class Received(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
+class _Early(NamedTuple, Generic[T]):
+    message: T
+    size: int
+
+
 class EarlyMessages(Generic[T]):
     """The event messages that have overtaken the answer to their SUBSCRIBE, on a shared path.
 
-    An initial event may arrive before the answer that names its SID. On a shared path nothing else
-    names its subscription. The message, of any type, is therefore kept while a SUBSCRIBE is
-    unanswered, until an answer names the SID.
+    An initial event may come before the answer with its SID. On a path that subscriptions share,
+    nothing else names its subscription. The message, of any type, is therefore kept while a
+    SUBSCRIBE is unanswered, until an answer names the SID.
 
-    At most ``limits.early_messages`` messages are kept for one SID, and for all SIDs together that
-    number times the unanswered SUBSCRIBEs. Where there is no room, a message is refused; with
-    ``replaces`` it takes the place of the last one of its SID, whose SEQ then shows the gap.
+    Anybody may send such a message, so each source address has room of its own: for one SID at most
+    ``limits.early_messages``, and for all SIDs together that number times the unanswered
+    SUBSCRIBEs. Where there is no room, a message is refused; with ``replaces`` it takes the place
+    of the last one of its SID, whose SEQ then shows the gap. Above ``limits.early_bytes``, all
+    together, the messages of the source that uses most are dropped.
     """
 
     def __init__(self, limits: Limits, *, replaces: bool = False) -> None:
         self._most = limits.early_messages
+        self._most_bytes = limits.early_bytes
         self._replaces = replaces
-        self._kept: dict[str, list[T]] = {}
+        self._kept: dict[str, dict[str, list[_Early[T]]]] = {}  # source -> SID -> messages
         self._unanswered = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._kept.values()))
+        return sum(map(self._count, self._kept))
+
+    def _count(self, source: str) -> int:
+        return sum(map(len, self._kept.get(source, {}).values()))
 
     @property
     def expected(self) -> bool:
@@ -86,26 +100,38 @@ class EarlyMessages(Generic[T]):
         if not self._unanswered:
             self._kept.clear()
 
-    def may_be_early(self, sid: str, seq: int | None) -> bool:
+    def may_be_early(self, sid: str, seq: int | None, source: str) -> bool:
         """Whether a message for the unknown ``sid`` may have overtaken an answer: it is an initial
-        event, has no SEQ, or follows a kept one. A 412 stops the publisher of any other (SUB-59,
-        RSP-07)."""
-        return self.expected and (not seq or sid in self._kept)
+        event, has no SEQ, or follows a kept one from the same ``source``. A 412 stops the publisher
+        of any other (SUB-59, RSP-07)."""
+        return self.expected and (not seq or sid in self._kept.get(source, {}))
 
-    def hold(self, sid: str, message: T) -> bool:
-        """Keep ``message``. False when there is no room."""
-        kept = self._kept.get(sid, [])
-        if len(kept) < self._most and len(self) < self._most * self._unanswered:
-            self._kept.setdefault(sid, kept).append(message)
+    def hold(self, sid: str, message: T, source: str, size: int) -> bool:
+        """Keep ``message`` from the address ``source``, whose body has ``size`` bytes. False when
+        there is no room."""
+        kept = self._kept.get(source, {}).get(sid, [])
+        early = _Early(message, size + _EARLY_OVERHEAD)
+        if len(kept) < self._most and self._count(source) < self._most * self._unanswered:
+            kept.append(early)
         elif kept and self._replaces:
-            kept[-1] = message
+            kept[-1] = early
         else:
             return False
+        self._kept.setdefault(source, {})[sid] = kept
+        sizes = {each: self._size(each) for each in self._kept}
+        if sum(sizes.values()) > self._most_bytes:
+            largest = max(sizes, key=sizes.__getitem__)
+            del self._kept[largest]
+            return largest != source
         return True
+
+    def _size(self, source: str) -> int:
+        return sum(early.size for kept in self._kept[source].values() for early in kept)
 
     def take(self, sid: str) -> list[T]:
         """An answer has named ``sid``: remove and return its messages, in order."""
-        return self._kept.pop(sid, [])
+        taken = [by_sid.pop(sid, []) for by_sid in self._kept.values()]
+        return [early.message for kept in taken for early in kept]
 
 
 class NotifyRouting:
@@ -220,7 +246,8 @@ class NotifyRouting:
             early = record is not None and record.state is _SUBSCRIBING
             if record is None and request.target == self._policy.shared_path:
                 record = self._sids.get(sid)
-                early = record is None and self._early_on_shared_path.may_be_early(sid, seq)
+                source = _source_of(request)
+                early = record is None and self._early_on_shared_path.may_be_early(sid, seq, source)
             if not early and (record is None or record.sid != sid):
                 self._note_slow(sid)
                 return self._refuse(request, _UNKNOWN, now)
@@ -235,7 +262,7 @@ class NotifyRouting:
         received = tuple.__new__(Received, (sid, seq, hash(body), pairs, problems))
         if early:
             messages = self._early_on_shared_path if record is None else self._early[record]
-            messages.hold(sid, received)
+            messages.hold(sid, received, _source_of(request), len(body))
             return notify_response(request), None, received
         assert record is not None
         if not known:
@@ -269,6 +296,10 @@ class NotifyRouting:
         if self._history is not None and peer is not None:
             self._history.refused(peer, request.target, status, reason, now)
         return refusal_response(refusal, self._policy, request), None, _NOTHING
+
+
+def _source_of(request: Request) -> str:
+    return "" if request.peer is None else request.peer.host
 
 
 _NOTHING = Received("", None, 0, ())
