@@ -162,7 +162,7 @@ PUBLIC = {
         data_type
         diagnose
         failure_of_errno
-        leads_inside
+        judge_url_host
         redirect_url
     """,
     "propchange.http": """

@@ -11,7 +11,6 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import (
     ConnectError,
     ConnectionDone,
-    DNSLookupError,
     NoRouteError,
     TimeoutError,
 )
@@ -214,7 +213,6 @@ def test_a_device_that_has_gone_and_a_listener_that_is_not_reached_are_told(reac
     ("error", "told"),
     [
         (TimeoutError(), "10.0.0.1:8000 does not answer (for 5 s)"),
-        (DNSLookupError(), "10.0.0.1:8000 is a name that does not resolve"),
         (NoRouteError(113, "no route"), "10.0.0.1:8000 does not answer (No route to host)"),
         (ConnectError(101, "none"), "10.0.0.1:8000 cannot be reached (Network is unreachable)"),
     ],

@@ -319,7 +319,6 @@ def no_connection(reactor: Any, cause: Exception) -> BaseException:
         (error.NoRouteError(113, ""), Failure.UNREACHABLE),
         (error.TimeoutError(), Failure.UNREACHABLE),
         (error.ConnectBindError(99, ""), Failure.NO_SOURCE),
-        (error.DNSLookupError(), Failure.SILENCE),
         (ConnectionFailed("it ended without an answer"), Failure.BROKEN),
         (RemoteProtocolError("no HTTP"), Failure.BROKEN),
         (TimedOut("no answer"), Failure.SILENCE),
@@ -355,7 +354,6 @@ def test_the_addresses_of_this_machine_are_read_with_their_networks() -> None:
     [
         (error.getConnectError((113, "")), os.strerror(113)),
         (error.TimeoutError(), "no answer within 5 s"),
-        (error.DNSLookupError("nas.local"), "DNS lookup failed: nas.local."),
     ],
 )
 def test_a_connection_that_fails_is_told_in_plain_words(

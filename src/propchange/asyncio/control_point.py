@@ -32,6 +32,10 @@ class ControlPoint(ControlPointView[Sighting]):
     point for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each
     outcome.
 
+    The URLs of a description must lead to the host that it came from; with ``other_hosts`` also to
+    another host on the same link. None may lead to an address of this machine, unless the device
+    is on this machine.
+
     ``discovery`` listens to the announcements of devices (SSDP). :meth:`devices` and
     ``device(udn=…)`` need it. With it, subscriptions react to devices that leave, restart and move.
     A LOCATION is accepted if it is on the link of its announcement, or at the address that sent it;
@@ -59,6 +63,7 @@ class ControlPoint(ControlPointView[Sighting]):
         friendly_name: str = "propchange",
         discovery: bool = False,
         off_link_locations: bool = False,
+        other_hosts: bool = False,
         search: Callable[[str], object] | None = None,
         limits: Limits = DEFAULT_LIMITS,
         tap: Callable[[object], None] | None = None,
@@ -80,6 +85,7 @@ class ControlPoint(ControlPointView[Sighting]):
             limits=limits,
             machine=Machine(),
             off_link_locations=off_link_locations,
+            other_hosts=other_hosts,
             search=search,
             tap=tap,
         )
@@ -141,7 +147,7 @@ class ControlPoint(ControlPointView[Sighting]):
 
         Raises DescriptionError if the answer is not HTTP or has another status than 200,
         ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
-        return await self._begun().documents.read(url)
+        return await self._begun().documents.document(url)
 
     # --- entering and leaving ---
 

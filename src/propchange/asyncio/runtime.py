@@ -11,14 +11,12 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
-from propchange.core.local_addresses import address_of
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Armed, Connection, Datagrams, Transport, settle
 from propchange.driver.sockets import (
     bind,
     endpoint_of,
-    scoped_host,
     socket_address,
     socket_from,
 )
@@ -39,6 +37,7 @@ class AsyncioRuntime:
         self.now = monotonic
         self.call_later = self.loop.call_later
         self.call_soon = self.loop.call_soon
+        self.call_from_thread = self.loop.call_soon_threadsafe
         self.future = self.loop.create_future
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -69,31 +68,9 @@ class AsyncioRuntime:
     ) -> None:
         stream = _Stream(connection)
         async with asyncio.timeout(seconds):
-            if address_of(endpoint.host) is None:
-                await self._connect_in_turn(stream, endpoint, source)
-            else:
-                await self._connect_to(stream, endpoint, source)
+            await self._connect_to(stream, endpoint, source)
         if stream.gone:
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-
-    async def _connect_in_turn(
-        self, stream: _Stream, named: Endpoint, source: Endpoint | None
-    ) -> None:
-        """Connect to the first address of ``named`` that accepts. Raises the error of the last
-        address: asyncio's own error for several addresses has no errno."""
-        found = await self.resolve(scoped_host(named), named.port)
-        if source is not None:
-            six = ":" in source.host
-            found = [each for each in found if (":" in each.host) is six]
-        failure: OSError = socket.gaierror(socket.EAI_NONAME, "no address of the source's family")
-        for each in found:
-            try:
-                await self._connect_to(stream, each, source)
-            except OSError as error:
-                failure = error
-            else:
-                return
-        raise failure
 
     async def _connect_to(
         self, stream: _Stream, endpoint: Endpoint, source: Endpoint | None
@@ -153,11 +130,6 @@ class AsyncioRuntime:
     ) -> Datagrams:
         """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
         return _Datagrams(self.loop, sock, received)
-
-    async def resolve(self, host: str, port: int) -> list[Endpoint]:
-        """The endpoints of ``host``; see :meth:`.Runtime.resolve`."""
-        found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [endpoint_of(address) for _, _, _, _, address in found]
 
 
 def _os_error(error: BaseException) -> OSError:

@@ -17,6 +17,7 @@ from propchange.cohen3 import event_server
 from propchange.cohen3.answer import AnswerProtocol, PeerResponse
 from propchange.cohen3.event_server import POLICY, own_delivery_url
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.local_addresses import address_of
 from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.requests import (
     addressed_to,
@@ -26,8 +27,9 @@ from propchange.core.subscriber.requests import (
     unsubscribe_message,
 )
 from propchange.core.subscriber.timing import backoff, granted_duration, kept_duration
-from propchange.core.wire.messages import Request, Response
-from propchange.driver.requests import Requests
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.machine import own_addresses
+from propchange.driver.requests import Requests, locate
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
 
@@ -98,7 +100,8 @@ class EventProtocol(AnswerProtocol):
             outstanding._finished.append(turn)
             return await self._send() if await turn else None
         sid = self._renewed = _sid_of(service)
-        url = urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url()))
+        base = _text(service.get_base_url())
+        url = urljoin(base, _text(service.get_event_sub_url()))
         message = self._message(http_url(url), sid)
         if message is None:
             return None
@@ -110,9 +113,11 @@ class EventProtocol(AnswerProtocol):
             early.expect()
         if subscribes:
             service.event_connection = self
-        requests = Requests(TwistedRuntime(self._reactor), self._limits)
+        requests = Requests(TwistedRuntime(self._reactor), self._limits, own=own_addresses)
         self._request = Deferred.fromCoroutine(
-            requests.follow(url, lambda led_to, _: addressed_to(message, led_to))
+            requests.follow(
+                url, lambda led_to, _: addressed_to(message, led_to), giver=_host_of(base)
+            )
         )
         try:
             response = (await self._request).response
@@ -273,6 +278,12 @@ def unsubscribe(
 
 def _text(url: str | bytes) -> str:
     return url.decode("utf-8") if isinstance(url, bytes) else str(url)
+
+
+def _host_of(base: str) -> Endpoint | None:
+    """The host that a device has in its description; None if it is a name."""
+    endpoint = locate(base)
+    return None if address_of(endpoint.host) is None else endpoint
 
 
 def _sid_of(service: Any) -> str | None:

@@ -84,9 +84,9 @@ from propchange.core.subscriber.requests import (
     RequestKind,
     addressed_to,
     failure_of_errno,
-    leads_inside,
     redirect_url,
 )
+from propchange.core.url_hosts import judge_url_host
 from propchange.core.values.data_types import DataType, data_type
 from propchange.core.values.lastchange import CDS_EVENT, LastChangeFold
 from propchange.core.values.merging import CONTAINERS, Fold
@@ -198,6 +198,6 @@ __all__ = [
     "data_type",
     "diagnose",
     "failure_of_errno",
-    "leads_inside",
+    "judge_url_host",
     "redirect_url",
 ]

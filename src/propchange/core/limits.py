@@ -176,6 +176,19 @@ class Limits:
     request_seconds: float = 30.0
     """How long a SUBSCRIBE or UNSUBSCRIBE may take (UDA 2.0 §4.1.2), or a description."""
 
+    lookup_seconds: float = 2.0
+    """How long the resolver may take for the name of a host whose addresses are known from before.
+    Then these are used. Below ``connect_seconds``, so that there is time to connect."""
+
+    lookups: int = 16
+    """Names that are being looked up at once. Further lookups fail. Each takes a thread, which a
+    silent resolver keeps for about 30 s. Bounds the threads that descriptions with many names
+    cause."""
+
+    known_names: int = 256
+    """Names whose last addresses are remembered. Above that, the oldest are forgotten. Bounds the
+    memory for descriptions with ever new names."""
+
     requests_per_device: int = 4
     """Requests under way at once to one (address, port): small devices have few sockets."""
 

@@ -74,7 +74,8 @@ class SubscriberDriver:
 
     Call :meth:`open`, then :meth:`subscribe`, and in the end :meth:`close`. ``interfaces`` gives
     the addresses of this machine, ``machine`` the other facts for a diagnosis. ``search`` and
-    ``off_link_locations`` are those of :class:`.Discovery`. ``tap`` is called with each Request,
+    ``off_link_locations`` are those of :class:`.Discovery`, ``other_hosts`` is that of
+    :class:`.Requests`. ``tap`` is called with each Request,
     each Response and each outcome.
     """
 
@@ -87,6 +88,7 @@ class SubscriberDriver:
         interfaces: Interfaces,
         machine: Machine,
         off_link_locations: bool = False,
+        other_hosts: bool = False,
         search: Callable[[str], object] | None = None,
         tap: Callable[[object], None] | None = None,
     ) -> None:
@@ -106,7 +108,7 @@ class SubscriberDriver:
             limits=limits,
             history=self.history,
         )
-        self._requests = Requests(runtime, limits)
+        self._requests = Requests(runtime, limits, own=self._own_addresses, other_hosts=other_hosts)
         self.documents = Documents(self._requests, policy)
         self.diagnoses = Diagnoses(self._requests, self.history, machine)
         self.discovery = Discovery(
@@ -125,6 +127,7 @@ class SubscriberDriver:
         self.port = policy.callback_port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
+        self._givers: dict[SubscriptionRecord, Endpoint | None] = {}
         self.tasks = Tasks(runtime)
         self.addresses_due: float | None = None
         self.closed = False
@@ -254,6 +257,9 @@ class SubscriberDriver:
         if not self.port:
             raise RuntimeError("call listen() first: events need a port")
         service = subscription.service
+        giver = None
+        if service is not None:
+            giver = service.device.description.host
         now = self.now()
         record = self.protocol.subscribe(
             event_url,
@@ -266,6 +272,7 @@ class SubscriberDriver:
             **options,
         )
         self.subscriptions[record] = subscription
+        self._givers[record] = giver
         if self.addresses_due is None:
             self._look_at_addresses(now)
         self._queue_drain()
@@ -284,7 +291,14 @@ class SubscriberDriver:
             listening=self.listener.endpoints,
             own=self._own_addresses,
             source=self._source,
+            giver=self._giver_of(record),
         )
+
+    def _giver_of(self, record: SubscriptionRecord) -> Endpoint | None:
+        """The host that gave the event URL of ``record``; None: the program."""
+        if record in self._givers:
+            return self._givers[record]
+        return record.remote  # It is closed, and this is its UNSUBSCRIBE.
 
     def _own_addresses(self) -> tuple[LocalAddress, ...]:
         try:
@@ -376,7 +390,13 @@ class SubscriberDriver:
             # Unanswered, it would delay the end of its subscription and close() for longer.
             seconds = min(seconds, self.limits.unsubscribe_seconds)
         source = request.source or self._source
-        answer = await self._requests.follow(request.url, build, source=source, seconds=seconds)
+        answer = await self._requests.follow(
+            request.url,
+            build,
+            source=source,
+            seconds=seconds,
+            giver=self._giver_of(request.subscription),
+        )
         if self._tap is not None:
             self._tap(answer.response)
         request.url = answer.url
@@ -386,14 +406,16 @@ class SubscriberDriver:
     async def _describe_again(self, request: OutgoingRequest) -> None:
         """Read the description again, and find the service in it again."""
         subscription = self.subscriptions.get(request.subscription)
-        service = None if subscription is None else subscription.service
-        if service is None:
+        if subscription is None or (service := subscription.service) is None:
             raise DescriptionError("the subscription has an event URL and no description")
         description = await self.documents.description(service.device.url)
         again = same_service(description, service.description)
         # If the types cannot be read now, those that were read before stay.
-        convert = await DescribedService(self, service.device, again)._read_conversions()
+        host = description.host
+        convert = await DescribedService(self, service.device, again)._read_conversions(host)
         convert = convert or request.subscription.convert
+        if request.subscription in self._givers:
+            self._givers[request.subscription] = host
         self.protocol.described(request, again.event_url, convert, self.now())
 
     # --- outputs of the protocol ---
@@ -443,7 +465,7 @@ class SubscriberDriver:
             subscription = self.subscriptions[record]
             outcome = outcome._replace(subscription=subscription)
             if outcome.status is Status.CLOSED:
-                del self.subscriptions[record]
+                del self.subscriptions[record], self._givers[record]
             if self._tap is not None:
                 self._tap(outcome)
             subscription._receive(outcome)

@@ -23,8 +23,7 @@ from propchange.core.wire.urls import scoped
 from propchange.driver.machine import Machine
 from propchange.driver.requests import Requests, locate, words_of
 from propchange.driver.runtime import Signal
-from propchange.driver.sockets import scoped_host
-from propchange.errors import ConnectionFailed, PropchangeError
+from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
 
 
 class Diagnoses:
@@ -57,11 +56,12 @@ class Diagnoses:
         listening: Sequence[Endpoint],
         own: Callable[[], tuple[LocalAddress, ...]],
         source: Endpoint | None,
+        giver: Endpoint | None = None,
     ) -> Diagnosis:
         """The verdict on a subscription. ``known`` gives the facts that its protocol knows, ``own``
         the addresses of this machine. ``listening`` are the endpoints of the listener, empty if
         unknown. ``source`` is the address that all requests are sent from, None for the system's
-        choice.
+        choice. ``giver`` is the host that gave the event URL; None: the program.
 
         Waits while ``limits.diagnoses`` others run. Connecting takes ``limits.diagnosis_seconds``
         at most."""
@@ -71,7 +71,7 @@ class Diagnoses:
             await self._turn.wait()
         self._running += 1
         try:
-            facts = await self._connect(known, bool(listening), source)
+            facts = await self._connect(known, bool(listening), source, giver)
         finally:
             self._running -= 1
             self._turn.set()
@@ -82,10 +82,14 @@ class Diagnoses:
         return diagnose(replace(facts, listening=tuple(listening), own=own()))
 
     async def _connect(
-        self, known: Callable[[], Facts], listens: bool, source: Endpoint | None
+        self,
+        known: Callable[[], Facts],
+        listens: bool,
+        source: Endpoint | None,
+        giver: Endpoint | None,
     ) -> Facts:
         before, to_us = known(), None
-        to_device = self._runtime.start(self.probe_device(before.event_url, source))
+        to_device = self._runtime.start(self.probe_device(before.event_url, source, giver))
         try:
             if before.advertised is not None and listens:
                 to_us = await self.probe_listener(before.advertised)
@@ -97,7 +101,9 @@ class Diagnoses:
             to_us = None  # CALLBACK has changed during the probe
         return replace(after, device_probe=device, self_connect=to_us)
 
-    async def probe_device(self, url: str, source: Endpoint | None) -> Probe:
+    async def probe_device(
+        self, url: str, source: Endpoint | None, giver: Endpoint | None = None
+    ) -> Probe:
         """Connect to the host and port of ``url``, from the address of ``source`` if given, and end
         the connection at once. Raises ValueError for a URL that is not http://."""
         endpoint = scoped(locate(url), 0 if source is None else source.scope)
@@ -105,13 +111,16 @@ class Diagnoses:
         address = address_of(endpoint.host)
         if source and address and (":" in source.host) is not (address.version == 6):
             return Probe(where, Reach.UNRESOLVED)
-        exchange = self._requests.exchange(endpoint)
+        seconds = self._limits.diagnosis_seconds
         try:
-            await exchange.connect(source, self._limits.diagnosis_seconds)
+            exchange = await self._requests.open(
+                endpoint, source=source, seconds=seconds, giver=giver
+            )
         except ConnectionFailed as error:
             return self._failed(where, error)
-        finally:
-            exchange.end()
+        except DescriptionError as error:
+            return Probe(where, Reach.UNREACHABLE, str(error))
+        exchange.end()
         return Probe(where, Reach.ACCEPTED)
 
     async def probe_listener(self, advertised: Endpoint) -> Probe:
@@ -121,10 +130,8 @@ class Diagnoses:
         target = f"/{secrets.token_urlsafe(16)}"
         self._asked[target] = False
         try:
-            found = [advertised]
-            if address_of(advertised.host) is None:
-                found = await self._runtime.resolve(scoped_host(advertised), advertised.port)
-            for endpoint in found:
+            names, seconds = self._requests.names, self._limits.diagnosis_seconds
+            for endpoint in await names.addresses(advertised, seconds):
                 probe = await self._ask_ourselves(probe.where, endpoint, target, until)
                 if probe.reach is Reach.ACCEPTED:
                     break

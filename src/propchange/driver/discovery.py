@@ -299,7 +299,12 @@ class Discovery:
         if self._closed:
             return
         self._presence.receive(
-            advertisement, link=link, source=source, on_link=on_link, now=self._runtime.now()
+            advertisement,
+            link=link,
+            source=source,
+            on_link=on_link,
+            own=self._interfaces.hosts,
+            now=self._runtime.now(),
         )
         if self._awaited:
             device = self._presence.device(advertisement.udn)

@@ -141,6 +141,8 @@ class Interfaces:
         self._read_at: float | None = None
         self._addresses: tuple[LocalAddress, ...] = ()
         self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
+        self.hosts: frozenset[str] = frozenset()
+        """The addresses that were read last, without zones."""
 
     def addresses(self) -> tuple[LocalAddress, ...]:
         """Every address of every interface that is up, loopback included."""
@@ -153,6 +155,7 @@ class Interfaces:
         self._read_at = self._clock()
         self._addresses = tuple(self._read(self._adapters()))
         self._links.clear()
+        self.hosts = frozenset(address.host for address in self._addresses)
         return self._addresses
 
     def _read(self, adapters: Iterable[Any]) -> Iterator[LocalAddress]:
@@ -235,5 +238,10 @@ def _rank(address: LocalAddress) -> int:
     return int(six)
 
 
-on_link_for = Interfaces().on_link_for
+_interfaces = Interfaces()
+
+on_link_for = _interfaces.on_link_for
 """The prefixes of the interface that has an address, for callers without :class:`Interfaces`."""
+
+own_addresses = _interfaces.addresses
+"""The addresses of this machine, for callers without :class:`Interfaces`."""

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
+from propchange.core.local_addresses import address_of
 from propchange.core.subscriber.events import Convert
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.requests import DOCUMENT_REDIRECTS, Requests
+from propchange.core.wire.urls import scoped
+from propchange.driver.requests import DOCUMENT_REDIRECTS, Answer, Requests, locate
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
 from propchange.upnp.scpd import parse_scpd
@@ -30,19 +32,32 @@ class Documents:
         self.source: Endpoint | None = None
 
     async def read(
-        self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
-    ) -> tuple[bytes, str]:
-        """The document at ``url``, and its URL after redirects. Raises
-        DescriptionError if the answer is not HTTP or has another status than 200,
-        ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
+        self,
+        url: str,
+        redirects: Collection[int] = DOCUMENT_REDIRECTS,
+        giver: Endpoint | None = None,
+    ) -> Answer:
+        """The answer with the document at ``url``, and its URL after redirects. ``giver`` is the
+        host that gave the URL, in a description; None: the program.
+
+        Raises DescriptionError if the answer is not HTTP or has another status than 200, and if
+        the URL may not be asked (:func:`.judge_url_host`); ConnectionFailed, TimedOut, and
+        ValueError for a URL that is not http://."""
         try:
             answer = await self._requests.fetch(
-                url, headers=self._headers, source=self.source, redirects=redirects
+                url, headers=self._headers, source=self.source, redirects=redirects, giver=giver
             )
         except RemoteProtocolError as error:
             raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
         if answer.response.status != 200:
-            raise DescriptionError(f"{url} was answered with {answer.response.status}")
+            refused = f"; {answer.refused}" if answer.refused else ""
+            raise DescriptionError(f"{url} was answered with {answer.response.status}{refused}")
+        return answer
+
+    async def document(self, url: str) -> tuple[bytes, str]:
+        """The document at a URL of the program, and its URL after redirects. Raises as
+        :meth:`read`."""
+        answer = await self.read(url)
         return answer.response.body, answer.url
 
     async def description(
@@ -50,7 +65,20 @@ class Documents:
     ) -> DeviceDescription:
         """The description at ``url``. Raises as :meth:`read`, and DescriptionError for another
         document."""
-        return parse_description(*await self.read(url, redirects), self.limits)
+        answer = await self.read(url, redirects)
+
+        def judge(url: str) -> None:
+            try:
+                endpoint = scoped(locate(url), answer.peer.scope)
+            except ValueError:
+                return  # Such a URL is never asked: it is https, or has an unknown zone.
+            # A name is judged when it has been resolved, before each request.
+            if address_of(endpoint.host) is not None:
+                self._requests.judge(endpoint, answer.peer)
+
+        return parse_description(
+            answer.response.body, answer.url, self.limits, host=answer.peer, judge=judge
+        )
 
     async def announced_description(self, url: str) -> DeviceDescription:
         """The description at a URL that an announcement gave. Redirects are not followed: the URL
@@ -97,17 +125,21 @@ class DescribedService:
                 raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
             raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
 
-    async def _read_variables(self) -> Mapping[str, StateVariable[Any]]:
+    async def _read_variables(
+        self, host: Endpoint | None = None
+    ) -> Mapping[str, StateVariable[Any]]:
         if self._variables is None:
             if not self.description.scpd_url:
                 raise DescriptionError(f"{self.name} has no service description")
-            document, _ = await self._driver.documents.read(self.description.scpd_url)
-            self._variables = parse_scpd(document, self._driver.limits).variables
+            documents, url = self._driver.documents, self.description.scpd_url
+            answer = await documents.read(url, giver=host or self.device.description.host)
+            self._variables = parse_scpd(answer.response.body, self._driver.limits).variables
         return self._variables
 
-    async def _read_conversions(self) -> Convert | None:
+    async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:
+        """``host`` is the one that the description came from; None: as that of the device."""
         try:
-            variables = await self._read_variables()
+            variables = await self._read_variables(host)
         except (PropchangeError, ValueError) as error:
             logging.getLogger("propchange.subscriber").warning(
                 "the values of %s stay texts: %s", self.name, error

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.requests import (
     REDIRECTS,
     Failure,
     authority_and_target,
     failure_of_errno,
-    leads_inside,
     redirect_url,
 )
+from propchange.core.url_hosts import judge_url_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import endpoint_of_url, scoped
+from propchange.driver.names import Names
 from propchange.driver.runtime import Armed, Future, Runtime, Signal, Transport, settle
 from propchange.errors import (
     ConnectionFailed,
@@ -37,30 +39,38 @@ DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses with which devices redirect a GET."""
 
 
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.1f}".removesuffix(".0") if seconds >= 1 else f"{seconds:.2g}"
+
+
 def locate(url: str) -> Endpoint:
     """The endpoint that ``url`` names. Raises ValueError if it is not an http URL."""
     return endpoint_of_url(url, socket.if_nametoindex)
 
 
 class Answer(NamedTuple):
-    """A response, the URL that gave it after redirects, and the two ends of the connection."""
+    """A response, the URL that gave it after redirects, and the two ends of the connection.
+    ``refused`` is the reason why the response is a redirect that was not followed."""
 
     response: Response
     url: str
     local: Endpoint
     peer: Endpoint
+    refused: str = ""
 
 
 class Exchange:
     """A connection that carries one request to a device (a :class:`.Connection`).
 
     Call :meth:`connect`, then :meth:`send`, and in the end :meth:`end`. ``local`` and ``peer`` are
-    the ends of the connection once it is open.
+    the ends of the connection once it is open. ``endpoint`` has an IP literal; ``named`` is the
+    endpoint in the URL, for the texts of errors.
     """
 
-    def __init__(self, requests: Requests, endpoint: Endpoint) -> None:
+    def __init__(self, requests: Requests, endpoint: Endpoint, named: Endpoint) -> None:
         self._requests = requests
         self._endpoint = endpoint
+        self._named = str(named) if named == endpoint else f"{named} ({endpoint.host})"
         self._parser = ResponseParser(requests.limits)
         self._connected: Future[Exception | None] = requests.runtime.future()
         self._outcome: Future[Response | PropchangeError] = requests.runtime.future()
@@ -71,8 +81,11 @@ class Exchange:
         self._taken = False  # the device has accepted the request, perhaps before it has read it
         self.local = self.peer = endpoint
 
-    async def connect(self, source: Endpoint | None, seconds: float) -> None:
-        """Connect, from the address of ``source`` if given, within ``seconds``. Raises
+    async def connect(
+        self, source: Endpoint | None, seconds: float, within: float | None = None
+    ) -> None:
+        """Connect, from the address of ``source`` if given, within ``seconds``. ``within`` is the
+        time for all addresses of a name, for the text of the error; None: ``seconds``. Raises
         ConnectionFailed, whose cause is the OSError."""
         failed: Callable[[OSError], None] = partial(settle, self._connected)
         try:
@@ -86,18 +99,21 @@ class Exchange:
             raise error
         if error is not None:
             cause = error if isinstance(error, OSError) else OSError(str(error))
-            reason = words_of(cause) or f"no answer within {seconds:g} s"
-            raise ConnectionFailed(f"no connection to {self._endpoint}: {reason}") from cause
+            whole = seconds if within is None else within
+            reason = words_of(cause) or f"no answer within {_rounded(whole)} s"
+            raise ConnectionFailed(f"no connection to {self._named}: {reason}") from cause
 
-    async def send(self, request: Request, seconds: float) -> Response:
-        """Send ``request`` and wait for the response, for ``seconds`` at most. Raises
+    async def send(self, request: Request, seconds: float, within: float | None = None) -> Response:
+        """Send ``request`` and wait for the response, for ``seconds`` at most. ``within`` is the
+        time of the whole request for the text of TimedOut; None: ``seconds``. Raises
         ConnectionFailed if the connection breaks, TimedOut, and RemoteProtocolError if the
         answer is not HTTP."""
         encoded = encode_request(request)
         self._parser.expect(request.method)
         if not self._outcome.done():
             assert self._transport is not None
-            self._alarm = self._requests.runtime.call_later(max(seconds, 0.001), self._time_out)
+            alarm = partial(self._time_out, seconds if within is None else within)
+            self._alarm = self._requests.runtime.call_later(max(seconds, 0.001), alarm)
             self._transport.write(encoded)
             early, self._early = self._early, None
             if early:
@@ -132,12 +148,12 @@ class Exchange:
         self.end()
         settle(self._connected, self._lost("was given up"))
 
-    def _time_out(self) -> None:
-        seconds = self._requests.limits.request_seconds
-        settle(self._outcome, TimedOut(f"{self._endpoint} did not answer within {seconds:g} s"))
+    def _time_out(self, seconds: float) -> None:
+        within = f"within {_rounded(seconds)} s"
+        settle(self._outcome, TimedOut(f"{self._named} did not answer {within}"))
 
     def _lost(self, how: str) -> ConnectionFailed:
-        error = ConnectionFailed(f"the connection to {self._endpoint} {how}")
+        error = ConnectionFailed(f"the connection to {self._named} {how}")
         settle(self._outcome, error)
         return error
 
@@ -184,19 +200,92 @@ class Exchange:
 
 class Requests:
     """Sends requests to devices, and has the list of their connections. In the end call
-    :meth:`close`."""
+    :meth:`close`.
 
-    def __init__(self, runtime: Runtime, limits: Limits) -> None:
+    ``own`` gives the addresses of this machine. ``other_hosts``: a URL that a device gave may lead
+    to another host on its link (:func:`.judge_url_host`).
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        limits: Limits,
+        *,
+        own: Callable[[], Sequence[LocalAddress]] = tuple,
+        other_hosts: bool = False,
+    ) -> None:
         self.runtime = runtime
         self.limits = limits
+        self.names = Names(runtime, limits)
+        self._own = own
+        self._other_hosts = other_hosts
         self._open: dict[Exchange, None] = {}
         self._empty = Signal(runtime)
 
-    def exchange(self, endpoint: Endpoint) -> Exchange:
-        """An exchange with ``endpoint``. The caller connects and ends it."""
-        exchange = Exchange(self, endpoint)
+    def judge(self, led_to: Endpoint, giver: Endpoint) -> None:
+        """Judge the address ``led_to`` of a URL that the host ``giver`` gave. Raises ValueError
+        with the reason, as :func:`.judge_url_host`."""
+        judge_url_host(led_to, giver, self._own(), other_hosts=self._other_hosts)
+
+    def exchange(self, endpoint: Endpoint, named: Endpoint | None = None) -> Exchange:
+        """An exchange with ``endpoint``, an IP literal. The caller connects and ends it."""
+        exchange = Exchange(self, endpoint, named or endpoint)
         self._open[exchange] = None
         return exchange
+
+    async def open(
+        self,
+        named: Endpoint,
+        *,
+        source: Endpoint | None,
+        seconds: float,
+        giver: Endpoint | None = None,
+    ) -> Exchange:
+        """Connect to the first address of ``named`` that accepts, from the address of ``source`` if
+        given, within ``seconds``. The caller ends the exchange. ``giver`` is the host that gave the
+        URL; None: the program.
+
+        Raises ConnectionFailed as :meth:`Exchange.connect`, and DescriptionError if the URL may not
+        lead to any of the addresses. Nothing is sent to such an address."""
+        until = self.runtime.now() + seconds
+        failure: PropchangeError | None = None
+        for endpoint in await self._addresses(named, source, seconds):
+            try:
+                if giver is not None:
+                    self.judge(endpoint, giver)
+            except ValueError as error:
+                failure = failure or DescriptionError(f"{named} is not asked: {error}")
+                continue
+            exchange = self.exchange(endpoint, named)
+            try:
+                left = max(until - self.runtime.now(), 0.001)
+                await exchange.connect(source, left, within=seconds)
+            except BaseException as error:
+                exchange.end()
+                if not isinstance(error, ConnectionFailed):
+                    raise
+                failure = error
+            else:
+                self.names.worked(named, endpoint)
+                return exchange
+        assert failure is not None
+        raise failure
+
+    async def _addresses(
+        self, named: Endpoint, source: Endpoint | None, seconds: float
+    ) -> Sequence[Endpoint]:
+        """The addresses of ``named``, of the family of ``source``; at least one."""
+        try:
+            found = await self.names.addresses(named, seconds)
+            if named not in found and source is not None:
+                six = ":" in source.host
+                found = [each for each in found if (":" in each.host) is six]
+            if not found:
+                raise socket.gaierror(socket.EAI_NONAME, "no address of the source's family")
+        except OSError as error:
+            reason = f"the name {named.host} cannot be resolved: {words_of(error)}"
+            raise ConnectionFailed(f"no connection to {named}: {reason}") from error
+        return found
 
     async def follow(
         self,
@@ -206,35 +295,46 @@ class Requests:
         source: Endpoint | None = None,
         redirects: Collection[int] = REDIRECTS,
         seconds: float | None = None,
+        giver: Endpoint | None = None,
     ) -> Answer:
         """Connect to the host of ``url``, from the address of ``source`` if given, send
         ``build(url, local)``, where ``local`` is this end of the connection, and return the answer.
 
-        Redirects with a status in ``redirects`` are followed, ``limits.redirects`` at most. A
-        further redirect, or one that :func:`.redirect_url` or :func:`.leads_inside` refuses, is
-        returned as the answer. All of it takes ``seconds`` at most, ``limits.request_seconds`` if
-        None.
+        ``giver`` is the host that gave the URL, in a description; None: the program. The URL of a
+        device must lead where :meth:`judge` allows, and so must each redirect. Redirects with a
+        status in ``redirects`` are followed, ``limits.redirects`` at most. A further redirect, or
+        one that is not allowed, is returned as the answer. All of it takes ``seconds`` at most,
+        ``limits.request_seconds`` if None.
 
-        Raises ValueError for a URL that is not http, ConnectionFailed without a connection or if
-        it breaks, TimedOut, RemoteProtocolError if the answer is not HTTP, and the exceptions of
-        ``build``.
+        Raises ValueError for a URL that is not http, DescriptionError for one that is not allowed,
+        ConnectionFailed without a connection or if it breaks, TimedOut, RemoteProtocolError if the
+        answer is not HTTP, and the exceptions of ``build``.
         """
         named = locate(url)
         now = self.runtime.now
-        until = now() + (self.limits.request_seconds if seconds is None else seconds)
+        seconds = self.limits.request_seconds if seconds is None else seconds
+        until = now() + seconds
         answer: Answer | None = None
         for _ in range(self.limits.redirects + 1):
             endpoint = named
             # A URL has no zone: a link-local host is on the link of the source, or of the redirect.
             for known in (source, answer.peer if answer else None):
                 endpoint = endpoint if known is None else scoped(endpoint, known.scope)
-            exchange = self.exchange(endpoint)
             try:
-                left = min(self.limits.connect_seconds, until - now())
-                await exchange.connect(source and source._replace(port=0), max(left, 0.001))
-                if answer and leads_inside(answer.peer, exchange.peer):
-                    return answer
-                response = await exchange.send(build(url, exchange.local), until - now())
+                exchange = await self.open(
+                    endpoint,
+                    source=source and source._replace(port=0),
+                    seconds=min(self.limits.connect_seconds, until - now()),
+                    giver=answer.peer if answer else giver,
+                )
+            except DescriptionError as error:
+                if answer is None:
+                    raise
+                return answer._replace(refused=f"the redirect is not followed: {error}")
+            try:
+                response = await exchange.send(
+                    build(url, exchange.local), until - now(), within=seconds
+                )
             finally:
                 exchange.end()
             answer = Answer(response, url, exchange.local, exchange.peer)
@@ -256,6 +356,7 @@ class Requests:
         headers: HeaderPairs = (),
         source: Endpoint | None = None,
         redirects: Collection[int] = DOCUMENT_REDIRECTS,
+        giver: Endpoint | None = None,
     ) -> Answer:
         """GET a description or another document, as :meth:`follow` does, with the redirects that
         devices use for GET. ``headers`` are sent beside HOST and CONNECTION."""
@@ -265,7 +366,7 @@ class Requests:
             host = (b"HOST", authority.encode("ascii"))
             return Request("GET", target, (host, *headers, (b"CONNECTION", b"close")))
 
-        return await self.follow(url, build, source=source, redirects=redirects)
+        return await self.follow(url, build, source=source, redirects=redirects, giver=giver)
 
     def gone(self, exchange: Exchange) -> None:
         """For an exchange: its connection has ended."""
@@ -275,6 +376,7 @@ class Requests:
 
     async def close(self) -> None:
         """End all exchanges, which then fail, and wait until no connection is left."""
+        self.names.close()
         for exchange in tuple(self._open):
             exchange.give_up()
         if self._open:

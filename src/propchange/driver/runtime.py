@@ -202,13 +202,12 @@ class Runtime(Protocol):
         seconds: float,
         failed: Callable[[OSError], None],
     ) -> Armed:
-        """Open a TCP connection to ``endpoint``, whose host may be a name. ``source`` is the
+        """Open a TCP connection to ``endpoint``, whose host is an IP literal. ``source`` is the
         address and port (0: any) to connect from; None: the system's choice.
 
         Later, not within this call, either ``connection.connection_made`` or ``failed`` is called.
-        ``failed`` gets ``socket.gaierror`` for a name that cannot be resolved, TimeoutError without
-        an errno after ``seconds``, or an OSError with the errno of the system. Cancel the result
-        to end the attempt: then neither is called.
+        ``failed`` gets TimeoutError without an errno after ``seconds``, or an OSError with the
+        errno of the system. Cancel the result to end the attempt: then neither is called.
         """
 
     async def listen(
@@ -226,9 +225,9 @@ class Runtime(Protocol):
     ) -> Datagrams:
         """Read a bound, non-blocking UDP socket. The runtime owns the socket from then on."""
 
-    async def resolve(self, host: str, port: int) -> list[Endpoint]:
-        """The endpoints of ``host``, a name or an address with or without a zone. Raises
-        ``socket.gaierror``."""
+    def call_from_thread(self, call: Callable[[], object], /) -> object:
+        """Call ``call`` in the loop's thread, from another thread. Raises RuntimeError if the loop
+        is closed."""
 
 
 def settle(future: Future[T] | None, result: T) -> None:

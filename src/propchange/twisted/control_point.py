@@ -50,6 +50,7 @@ class ControlPoint(ControlPointView[Sighting]):
         machine: Machine = Machine(),  # noqa: B008 - a frozen value
         discovery: bool = False,
         off_link_locations: bool = False,
+        other_hosts: bool = False,
         search: Callable[[str], object] | None = None,
         tap: Callable[[object], None] | None = None,
     ) -> None:
@@ -74,6 +75,7 @@ class ControlPoint(ControlPointView[Sighting]):
             interfaces=interfaces or Interfaces(clock=runtime.now),
             machine=machine,
             off_link_locations=off_link_locations,
+            other_hosts=other_hosts,
             search=search,
             tap=tap,
         )
@@ -123,7 +125,7 @@ class ControlPoint(ControlPointView[Sighting]):
 
     def fetch(self, url: str) -> Deferred[tuple[bytes, str]]:
         """Read a document, as :meth:`propchange.ControlPoint.fetch`, with a Deferred."""
-        return Deferred.fromCoroutine(self._driver.documents.read(url))
+        return Deferred.fromCoroutine(self._driver.documents.document(url))
 
     def _begun(self) -> SubscriberDriver:
         return self._driver

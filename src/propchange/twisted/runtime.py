@@ -16,14 +16,13 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
-from propchange.driver.sockets import bind, choose_port_late, endpoint_of, scoped_host
+from propchange.driver.sockets import bind, choose_port_late, scoped_host
 
 T = TypeVar("T")
 
@@ -142,12 +141,10 @@ class TwistedRuntime:
         """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
         return _Datagrams(self.reactor, sock, received)
 
-    async def resolve(self, host: str, port: int) -> list[Endpoint]:
-        """The endpoints of ``host``; see :meth:`.Runtime.resolve`."""
+    def call_from_thread(self, call: Callable[[], object], /) -> None:
+        """Call ``call`` in the reactor's thread."""
         reactor: Any = self.reactor
-        pool, stream = reactor.getThreadPool(), socket.SOCK_STREAM
-        found = await deferToThreadPool(reactor, pool, socket.getaddrinfo, host, port, type=stream)
-        return [endpoint_of(address) for _, _, _, _, address in found]
+        reactor.callFromThread(call)
 
 
 class _Armed:
@@ -323,8 +320,6 @@ class _Connector(tcp.Connector):
 
 def _os_error(error: BaseException | None) -> OSError:
     """What Twisted says of a connection that could not be made, in the system's words."""
-    if isinstance(error, errors.DNSLookupError):
-        return socket.gaierror(str(error))
     number = getattr(error, "osError", None)
     if isinstance(number, int):
         return OSError(number, str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
@@ -12,6 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from propchange.core.discovery.advertisement import udn_key
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import shown
+from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
 from propchange.upnp.device import Device, DeviceTree, PlacedDevice, place_device
@@ -131,10 +132,11 @@ _NAMES = tuple(map(attrgetter, ("service_type", "service_id", "id_tail", "name")
 class DeviceDescription(DeviceTree[ServiceDescription]):
     """A device description. Texts that the device left out are empty.
 
-    ``url`` is the URL that it was read from. ``uda`` is the version in its specVersion.
-    ``problems`` has a sentence for each kind of deviation that was mended and for each part that
-    was dropped; the root has those of the whole tree. ``description["Thermometer"]`` is
-    :meth:`service`; iterating yields :meth:`all_services`.
+    ``url`` is the URL that it was read from, ``host`` the endpoint that answered there; None for a
+    document that came from elsewhere. ``uda`` is the version in its specVersion. ``problems`` has a
+    sentence for each kind of deviation that was mended and for each part that was dropped; the root
+    has those of the whole tree. ``description["Thermometer"]`` is :meth:`service`; iterating yields
+    :meth:`all_services`.
     """
 
     url: str
@@ -154,6 +156,7 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
     uda: str = ""
     config_id: int | None = None
     problems: tuple[str, ...] = ()
+    host: Endpoint | None = None
 
     def find_device(self, udn: str) -> DeviceDescription | None:
         """The device of the tree with this UDN, in upper or lower case. None without one."""
@@ -208,11 +211,25 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
         return self.all_services()
 
 
+JudgeURL = Callable[[str], object]
+"""Judges where a URL of a description leads. Raises ValueError with a sentence to refuse it."""
+
+
 def parse_description(
-    document: bytes, url: str, limits: Limits = DEFAULT_LIMITS
+    document: bytes,
+    url: str,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    host: Endpoint | None = None,
+    judge: JudgeURL | None = None,
 ) -> DeviceDescription:
-    """Read the description that was fetched from ``url``. Lenient: elements may be missing or in
-    any namespace, and URLs may be absolute or relative to ``URLBase`` or to ``url`` (SUB-05).
+    """Read the description that was fetched from ``url``, at the endpoint ``host``. Lenient:
+    elements may be missing or in any namespace, and URLs may be absolute or relative to ``URLBase``
+    or to ``url`` (SUB-05).
+
+    ``judge`` judges each URL that requests are sent to: URLBase, eventSubURL, SCPDURL, controlURL.
+    A refused one is dropped. By default only a URLBase on loopback is refused, unless ``url`` is
+    there too.
 
     ``problems`` of the result has what was mended in the document, and the parts that were
     dropped. Raises :exc:`.DescriptionError` if
@@ -222,7 +239,7 @@ def parse_description(
     device = root.find("device")
     if device is None:
         raise DescriptionError(f"the description at {url} has no device element")
-    reading = _Reading(url, limits)
+    reading = _Reading(url, limits, judge)
     reading.choose_base(child_text(root, "URLBase"))
     uda = ""
     if (version := root.find("specVersion")) is not None:
@@ -233,15 +250,17 @@ def parse_description(
         uda=uda,
         config_id=int(config_id) if re.fullmatch("[0-9]{1,9}", config_id) else None,
         problems=(*mended, *reading.problems),
+        host=host,
     )
 
 
 class _Reading:
     """One description being read."""
 
-    def __init__(self, url: str, limits: Limits) -> None:
+    def __init__(self, url: str, limits: Limits, judge: JudgeURL | None) -> None:
         self.url = url
         self.base = url
+        self.judge = judge
         self._most = limits.url_bytes
         # A long URLBase stands in front of every short path: without a bound for all of them, the
         # URLs take some dozen times the memory of the document.
@@ -253,12 +272,13 @@ class _Reading:
             return
         try:
             base = _absolute(url_base, self.url, self._most)
+            if self.judge is not None:
+                self.judge(base)
+            elif _is_local(base) and not _is_local(self.url):
+                # Seen in firmware that was built, or started, before it had an address.
+                raise ValueError(f"{base} is not reachable from here")
         except ValueError as error:
             self.problems.append(f"the URLBase was ignored: {error}")
-            return
-        if _is_local(base) and not _is_local(self.url):
-            # Seen in firmware that was built, or started, before it had an address.
-            self.problems.append(f"the URLBase {base} was ignored: it is not reachable from here")
             return
         self.base = base
 
@@ -280,9 +300,10 @@ class _Reading:
             udn=udn,
             services=services,
             devices=devices,
-            presentation_url=self.absolute(element, "presentationURL", udn),
+            presentation_url=self.absolute(element, "presentationURL", udn, judge=None),
             config_id=None,
             problems=(),
+            host=None,
             **{name: child_text(element, tag) for tag, name in _TEXTS.items()},
         )
 
@@ -294,19 +315,20 @@ class _Reading:
             self.problems.append("a service without a serviceType and a serviceId was dropped")
             return None
         known = len(self.problems)
-        event_url = self.absolute(element, "eventSubURL", called)
+        judge = self.judge
+        event_url = self.absolute(element, "eventSubURL", called, judge)
         problem = "".join(self.problems[known:])
         return ServiceDescription(
             service_type=service_type,
             service_id=service_id,
-            scpd_url=self.absolute(element, "SCPDURL", called),
-            control_url=self.absolute(element, "controlURL", called),
+            scpd_url=self.absolute(element, "SCPDURL", called, judge),
+            control_url=self.absolute(element, "controlURL", called, judge),
             event_url=event_url,
             udn=udn,
             event_url_problem=problem,
         )
 
-    def absolute(self, element: Element, child: str, called: str) -> str:
+    def absolute(self, element: Element, child: str, called: str, judge: JudgeURL | None) -> str:
         text = child_text(element, child)
         if not text:
             return ""
@@ -314,6 +336,8 @@ class _Reading:
             if self._spare <= 0:
                 raise ValueError("all URLs of the description together are too long")
             url = _absolute(text, self.base, self._most)
+            if judge is not None:
+                judge(url)
         except ValueError as error:
             self.problems.append(f"the {child} of {shown(called)} was dropped: {error}")
             return ""

@@ -100,3 +100,22 @@ def test_relayed_networks_may_allow_locations_off_the_link(url: str) -> None:
 def test_even_they_take_nothing_that_is_no_device(url: str) -> None:
     with pytest.raises(ValueError, match="LOCATION"):
         judge_location(url, source=DEVICE, on_link=LINK, off_link=True)
+
+
+@pytest.mark.parametrize("off_link", [False, True])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://192.168.1.9:8000/admin",
+        "http://[::ffff:192.168.1.9]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[2001:db8::9]/",
+        "http://[fe80::9]/",
+    ],
+)
+def test_no_other_host_announces_an_address_of_this_machine(url: str, off_link: bool) -> None:
+    own = {"127.0.0.1", "192.168.1.9", "2001:db8::9", "fe80::9"}
+    with pytest.raises(ValueError, match="this host itself"):
+        judge_location(url, source=DEVICE, on_link=LINK, own=own, off_link=off_link)
+    here = Endpoint("127.0.0.1", 1900)
+    assert judge_location(url, source=here, on_link=LINK, own=own, off_link=True)

@@ -17,7 +17,6 @@ from propchange.core.subscriber.requests import (
     authority_and_target,
     failure_of_errno,
     http_url,
-    leads_inside,
     redirect_url,
     renewal_message,
     subscribe_message,
@@ -281,14 +280,6 @@ def test_no_other_answer_leads_anywhere(response) -> None:
 
 def test_a_document_may_be_led_on_by_others() -> None:
     assert redirect_url(URL, redirect(b"/a", 302), (302,)) == "http://10.0.0.1:8000/a"
-
-
-def test_no_other_machine_leads_to_the_loopback_of_this_one() -> None:
-    there, here, six = Endpoint("10.0.0.1", 80), Endpoint("127.0.0.1", 80), Endpoint("::1", 80)
-    assert leads_inside(there, here)
-    assert leads_inside(there, six)
-    assert not leads_inside(here, six)
-    assert not leads_inside(there, Endpoint("10.0.0.2", 80))
 
 
 @pytest.mark.clause("SUB-77")

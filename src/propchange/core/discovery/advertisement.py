@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from propchange.core.local_addresses import OnLink
-from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.messages import Endpoint, parse_address
 
 ROOT_DEVICE = "upnp:rootdevice"
 """The NT and ST of root devices."""
@@ -81,14 +81,20 @@ _URL = re.compile(
 
 
 def judge_location(
-    url: str, *, source: Endpoint, on_link: Sequence[OnLink], off_link: bool = False
+    url: str,
+    *,
+    source: Endpoint,
+    on_link: Sequence[OnLink],
+    own: Collection[str] = (),
+    off_link: bool = False,
 ) -> str:
     """The URL to fetch for the LOCATION ``url``. A link-local IPv6 address gets the zone of the
     link that the advertisement was received on; the zone in ``url`` is ignored (V6-07).
 
     The host must be a literal address: the source of the advertisement (``source``), or an address
     on that link (``on_link``). ``off_link`` also accepts every unicast address and every host name.
-    Raises ValueError for any other URL, with a sentence.
+    An address of this machine, loopback or in ``own``, is accepted from this machine alone. Raises
+    ValueError for any other URL, with a sentence.
     """
     match = _URL.fullmatch(url)
     if match is None:
@@ -96,15 +102,16 @@ def judge_location(
     if not 1 <= int(match["port"] or 80) <= 65_535:
         raise ValueError(f"LOCATION {url[:100]!a} names no usable port")
     try:
-        address = ip_address(match["six"] or match["four"])
+        address = parse_address(match["six"] or match["four"])
     except ValueError:
         if off_link:
             return url
         raise ValueError(f"LOCATION {url[:100]!a} names its host by no literal address") from None
     if address.is_multicast or address.is_unspecified:
         raise ValueError(f"LOCATION leads to {address}, which is no single host")
-    sender = ip_address(source.host)
-    if address.is_loopback and not sender.is_loopback:
+    sender = parse_address(source.host)
+    is_here = address.is_loopback or str(address) in own
+    if is_here and address != sender and not sender.is_loopback:
         raise ValueError(f"LOCATION leads to {address}, this host itself, and came from {sender}")
     if isinstance(address, IPv6Address) and address.is_link_local:
         scope = next((scope for _, scope in on_link if scope), source.scope)

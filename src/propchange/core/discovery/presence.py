@@ -26,7 +26,7 @@ nothing.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from propchange.core.deadlines import Deadlines
@@ -188,9 +188,11 @@ class Presence:
         source: Endpoint,
         on_link: Sequence[OnLink],
         now: float,
+        own: Collection[str] = (),
     ) -> None:
         """``advertisement`` was received from ``source`` on ``link``: any key that stands for an
-        interface and an address family. ``on_link`` are the prefixes of that interface."""
+        interface and an address family. ``on_link`` are the prefixes of that interface, ``own`` the
+        addresses of this machine."""
         device = self.device(advertisement.udn)
         if advertisement.kind is AdvertisementKind.BYEBYE:
             if device is not None:
@@ -198,7 +200,9 @@ class Presence:
             return
         url, off_link = advertisement.location, self._off_link
         try:
-            location = judge_location(url, source=source, on_link=on_link, off_link=off_link)
+            location = judge_location(
+                url, source=source, on_link=on_link, own=own, off_link=off_link
+            )
         except ValueError as error:
             self._ignore(source, advertisement, str(error))
             return

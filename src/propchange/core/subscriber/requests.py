@@ -8,7 +8,6 @@ import string
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
-from ipaddress import ip_address
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from propchange.core.limits import Limits
@@ -64,10 +63,11 @@ class OutgoingRequest:
     The runtime connects to ``url``, from the address ``source`` if given: the interface pair of
     the subscription (REN-03), or the address that events are wanted at. It builds the message with
     :meth:`build`. It follows the URL of :func:`redirect_url`, ``Limits.redirects`` times at most,
-    with the message :func:`addressed_to` there, unless it :func:`leads_inside`. It sets ``remote``
-    to the address that answered and ``url`` to the last URL. It ends every request by
-    ``response_received``, ``request_failed`` or ``described`` with this object, also one that is no
-    longer :attr:`wanted`: the next request to the device waits for that.
+    with the message :func:`addressed_to` there. :func:`.judge_url_host` judges each address that a
+    description or a redirect leads to. It sets ``remote`` to the address that answered and ``url``
+    to the last URL. It ends every request by ``response_received``, ``request_failed`` or
+    ``described`` with this object, also one that is no longer :attr:`wanted`: the next request to
+    the device waits for that.
     """
 
     kind: RequestKind
@@ -150,12 +150,6 @@ def redirect_url(url: str, response: Response, statuses: Collection[int] = REDIR
         return urldefrag(http_url(led_to)).url
     except ValueError:
         return None
-
-
-def leads_inside(asked: Endpoint, led_to: Endpoint) -> bool:
-    """Whether a redirect by ``asked``, another machine, leads to a loopback address of this one.
-    Such a redirect could reach servers that only this machine may ask."""
-    return ip_address(led_to.host).is_loopback and not ip_address(asked.host).is_loopback
 
 
 def addressed_to(message: Request, url: str) -> Request:
