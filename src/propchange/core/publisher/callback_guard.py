@@ -32,7 +32,7 @@ _FAMILY = "UDA 2.0 §A.7"
 
 # A request line cannot carry a fragment, and a URL cannot hold the other characters (RFC 3986).
 _FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
-_URL = re.compile(r"http://([^/?]*)(.*)", re.IGNORECASE)
+_URL = re.compile(r"http://([^/?]*)((?:[/?].*)?)", re.IGNORECASE)
 
 
 def judge_callbacks(

@@ -107,7 +107,7 @@ def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
 
 # Peers write signs, leading zeros and, from floats, a fraction of nothing.
 _INTEGER = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
-_DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 
 # The program's own decimal context must not round or trap here.
 _FIXED_CONTEXT = Context(prec=40, traps=[InvalidOperation])
