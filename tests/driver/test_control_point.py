@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.wire.mending import problem
@@ -20,7 +21,7 @@ from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.xml import escape_text
 from propchange.driver.control_point import SubscriberDriver, refusal_of
 from propchange.driver.machine import Interfaces, Machine
-from propchange.driver.remote import DescribedService
+from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
@@ -153,6 +154,34 @@ async def test_a_description_that_is_not_well_formed_is_read_with_its_problems(
     assert read.friendly_name == "R&N:\xe9"
     assert [service.name for service in read.services] == ["Thermometer"]
     assert read.problems == tuple(map(problem, ("xml-encoding", "xml-ampersand", "xml-behind")))
+
+
+class Described(DescribedDevice[DescribedService]):
+    _service_type = DescribedService
+
+
+@pytest.mark.parametrize("evented", [True, False])
+async def test_a_service_whose_description_events_nothing_is_not_deaf(
+    driven: Any, raw_device: Any, until: Until, *, evented: bool
+) -> None:
+    async with raw_device() as device, opened(driven, initial_event_seconds=0.1) as driver:
+        if not evented:
+            scpd = device.documents["/scpd.xml"].replace(b'Events="yes"', b'Events="no"')
+            device.documents["/scpd.xml"] = scpd
+        described = await driven.run(driver.device(Described, device.description_url, None, 5.0))
+        held = Held()
+        held.service = described["Thermometer"]
+        record = driver.subscribe(held, device.event_url, wait=False, describe_first=True)
+        await until(lambda: held.statuses)
+        assert held.statuses[0] is (Status.DEAF if evented else Status.ACTIVE)
+        if not evented:
+            assert record.status_cause is Cause.NOTHING_EVENTED
+            diagnosis = await driven.run(driver.diagnose(record))
+            assert diagnosis.verdict is Verdict.NOTHING_EVENTED
+            assert diagnosis.well
+            assert ("evented variables", "none in the service description") in (
+                diagnosis.facts.lines()
+            )
 
 
 async def test_closing_waits_for_a_device_only_so_long(

@@ -269,6 +269,7 @@ class SubscriberDriver:
             describe_first=describe_first and service is not None,
             device=device if service is None else service.description.udn,
             variables=(variables,) if isinstance(variables, str) else variables,
+            owes_event=service is None or service._owes_event,
             **options,
         )
         self.subscriptions[record] = subscription
@@ -412,11 +413,14 @@ class SubscriberDriver:
         again = same_service(description, service.description)
         # If the types cannot be read now, those that were read before stay.
         host = description.host
-        convert = await DescribedService(self, service.device, again)._read_conversions(host)
-        convert = convert or request.subscription.convert
+        anew = DescribedService(self, service.device, again)
+        convert = await anew._read_conversions(host) or request.subscription.convert
         if request.subscription in self._givers:
             self._givers[request.subscription] = host
-        self.protocol.described(request, again.event_url, convert, self.now())
+        owes_event = anew._owes_event
+        self.protocol.described(
+            request, again.event_url, convert, self.now(), owes_event=owes_event
+        )
 
     # --- outputs of the protocol ---
 

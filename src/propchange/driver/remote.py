@@ -118,6 +118,13 @@ class DescribedService:
         """The event URL; empty if the service has no eventing (SUB-03)."""
         return self.description.event_url
 
+    @property
+    def _owes_event(self) -> bool:
+        """False if the service description was read and declares no evented variable: the device
+        then owes no initial event."""
+        variables = self._variables
+        return variables is None or any(each.evented for each in variables.values())
+
     def _check_eventing(self) -> None:
         if not self.event_url:
             called = f"{self.name} of {self.device.friendly_name}"

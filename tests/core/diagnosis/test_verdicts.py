@@ -107,6 +107,16 @@ SHAPES = {
         Verdict.EVENTS_ARRIVE,
         "the last one came 30 s ago, so the subscription is quiet and not deaf",
     ),
+    "nothing is evented": (
+        facts(status=Status.ACTIVE, owes_event=False),
+        Verdict.NOTHING_EVENTED,
+        "no event is due: its service description declares no evented variable",
+    ),
+    "nothing is evented, and what came was refused": (
+        facts(status=Status.ACTIVE, owes_event=False, refused=RefusedNotify(DEVICE, 400, "no XML")),
+        Verdict.NOTIFY_REFUSED,
+        "what it sends was answered 400: no XML",
+    ),
     "a device that refuses": (
         ungranted(failure="the device answered SUBSCRIBE with 412: why", failure_status=412),
         Verdict.SUBSCRIBE_REFUSED,
@@ -272,7 +282,7 @@ def test_each_known_shape_names_its_cause(known: Facts, verdict: Verdict, words:
     assert diagnosis.verdict is verdict
     assert words in diagnosis.sentence
     assert diagnosis.facts is known
-    assert diagnosis.well is (verdict is Verdict.EVENTS_ARRIVE)
+    assert diagnosis.well is (verdict in (Verdict.EVENTS_ARRIVE, Verdict.NOTHING_EVENTED))
 
 
 def test_every_rule_has_a_shape_and_every_verdict_one_rule() -> None:

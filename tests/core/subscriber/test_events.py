@@ -29,6 +29,7 @@ def test_statuses_and_causes_are_the_words_that_programs_may_write_down() -> Non
     assert {cause.value for cause in Cause} == {
         "initial-event",
         "no-initial-event",
+        "nothing-evented",
         "refused",
         "unreachable",
         "description",

@@ -812,6 +812,45 @@ def test_without_an_initial_event_in_5_seconds_a_subscription_is_deaf() -> None:
     assert record.state is S.DEAF
 
 
+def test_a_service_that_events_nothing_owes_no_initial_event() -> None:
+    point = ControlPoint()
+    record = point.granted(owes_event=False)
+    point.outcomes()
+    point.at(5)
+    (change,) = point.outcomes()
+    assert change == (
+        record,
+        Status.ACTIVE,
+        Cause.NOTHING_EVENTED,
+        "granted, and no event is due: its service description declares no evented variable",
+        0,
+    )
+    # It is renewed as any other, and an event that comes all the same is the initial one.
+    point.at(900)
+    point.answer(point.request(RequestKind.RENEW))
+    assert record.renewals == 1
+    assert point.notify(record, 0, A="1") == 200
+    event = point.outcomes()[-1]
+    assert event.is_initial
+    assert record.status is Status.ACTIVE
+    # Now it is known to event something, whatever its description says.
+    point.protocol.device_rebooted(None, point.now)
+    point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:2")
+    point.at(point.now + 5)
+    assert record.status is Status.DEAF
+
+
+def test_the_description_read_again_says_whether_an_initial_event_is_owed() -> None:
+    for owes in (True, False):
+        point = ControlPoint()
+        record = point.subscribe(describable=True, describe_first=True)
+        request = point.request(RequestKind.DESCRIBE)
+        point.protocol.described(request, URL, None, point.now, owes_event=owes)
+        point.answer(point.request(RequestKind.SUBSCRIBE))
+        point.at(5)
+        assert record.status is (Status.DEAF if owes else Status.ACTIVE)
+
+
 def test_the_diagnosis_does_without_the_address_of_the_device_if_it_must() -> None:
     point = ControlPoint()
     point.protocol.subscribe("http://thermometer:8000/evt", point.now)

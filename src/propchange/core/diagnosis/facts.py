@@ -92,6 +92,9 @@ class Facts:
     """The granted duration, ``inf`` for an infinite one."""
     initial_due: float = 5.0
     """Time after a grant within which the initial event must come."""
+    owes_event: bool = True
+    """Whether the device owes an initial event: False if its service description declares no
+    evented variable."""
 
     # --- the address in CALLBACK ---
     advertised: Endpoint | None = None
@@ -174,6 +177,7 @@ class Facts:
             ("device", self.device),
             ("connecting to the device", self.device_probe),
             ("SUBSCRIBE", subscribe),
+            ("evented variables", None if self.owes_event else "none in the service description"),
             ("CALLBACK", self._callback()),
             ("tried before", ", ".join(self.tried)),
             ("listening on", ", ".join(map(str, self.listening))),
@@ -313,6 +317,7 @@ def known_facts(
         granted_for=_ago(now, granted_at),
         duration=record.duration_granted,
         initial_due=limits.initial_event_seconds,
+        owes_event=record.owes_event,
         advertised=advertised,
         callback_host=policy.callback_host,
         callback_port=policy.callback_port,

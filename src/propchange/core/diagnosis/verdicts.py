@@ -50,6 +50,7 @@ class Verdict(enum.Enum):
     DEVICE_SILENT = "device-silent"
     CONNECTION_REFUSED = "connection-refused"
     EVENTS_ARRIVE = "events-arrive"
+    NOTHING_EVENTED = "nothing-evented"
     SUBSCRIBE_REFUSED = "subscribe-refused"
     NO_ANSWER = "no-answer"
     PENDING = "pending"
@@ -83,8 +84,8 @@ class Diagnosis(NamedTuple):
 
     @property
     def well(self) -> bool:
-        """Whether events arrive."""
-        return self.verdict is Verdict.EVENTS_ARRIVE
+        """Whether nothing is wrong: events arrive, or the service has none."""
+        return self.verdict in (Verdict.EVENTS_ARRIVE, Verdict.NOTHING_EVENTED)
 
     def __str__(self) -> str:
         return f"{self.sentence}; {self.advice}" if self.advice else self.sentence
@@ -199,6 +200,11 @@ def _arrives(facts: Facts) -> str:
         f"events arrive: the last one came {duration_in_words(facts.last_event_ago)} ago, so the "
         f"subscription is quiet and not deaf{refused}"
     )
+
+
+def _is_nothing_evented(facts: Facts) -> bool:
+    silent = facts.last_event_ago is None and facts.refused is None
+    return silent and facts.status is Status.ACTIVE and not facts.owes_event
 
 
 def _refused_notify(facts: Facts) -> str:
@@ -322,6 +328,13 @@ RULES: tuple[Rule, ...] = (
         Verdict.EVENTS_ARRIVE,
         lambda facts: facts.status is Status.ACTIVE and facts.last_event_ago is not None,
         _arrives,
+    ),
+    Rule(
+        Verdict.NOTHING_EVENTED,
+        _is_nothing_evented,
+        lambda _: (
+            "granted, and no event is due: its service description declares no evented variable"
+        ),
     ),
     Rule(
         Verdict.SUBSCRIBE_REFUSED,

@@ -118,6 +118,9 @@ class Cause(enum.Enum):
 
     INITIAL_EVENT = "initial-event"
     """ACTIVE: the initial event has come, and with it the full state."""
+    NOTHING_EVENTED = "nothing-evented"
+    """ACTIVE: granted, no event has come, and the service description declares no evented variable.
+    The device owes no initial event."""
     NO_INITIAL_EVENT = "no-initial-event"
     """DEAF: granted, and ``Limits.initial_event_seconds`` later no event has come."""
     REFUSED = "refused"

@@ -104,6 +104,7 @@ class SubscriberProtocol:
         convert: Convert | None = None,
         duration: int | None = None,
         variables: Iterable[str] = (),
+        owes_event: bool = True,
     ) -> SubscriptionRecord:
         """Begin a subscription to ``event_url`` (absolute).
 
@@ -113,7 +114,9 @@ class SubscriberProtocol:
         is the key for :meth:`device_gone` and the other ``device_`` methods. ``convert`` maps
         variables to functions from text to value; with None, values are texts. ``duration`` is the
         wanted one, in seconds. ``variables`` are the wanted ones, all if empty: STATEVAR, which
-        needs UDA 2.0, and which a device may ignore (SUB-53).
+        needs UDA 2.0, and which a device may ignore (SUB-53). ``owes_event``: False if the service
+        description declares no evented variable; the subscription is then not deaf without an
+        initial event.
 
         Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
         and for a variable that is no name, LocalProtocolError beyond
@@ -141,6 +144,7 @@ class SubscriberProtocol:
             begun_at=now,
             statevar=statevar,
             must_describe=describe_first,
+            owes_event=owes_event,
         )
         self._records[record] = None
         self._renewal.subscribe(record, now)
@@ -227,10 +231,17 @@ class SubscriberProtocol:
             self._renewal.attempt_failed(record, cause, reason, now)
 
     def described(
-        self, request: OutgoingRequest, event_url: str, convert: Convert | None, now: float
+        self,
+        request: OutgoingRequest,
+        event_url: str,
+        convert: Convert | None,
+        now: float,
+        *,
+        owes_event: bool = True,
     ) -> None:
-        """The description was read: the service has ``event_url`` and these types. Call
-        :meth:`request_failed` instead when the description is another device's (UDN).
+        """The description was read: the service has ``event_url`` and these types, and
+        ``owes_event`` as in :meth:`subscribe`. Call :meth:`request_failed` instead when the
+        description is another device's (UDN).
 
         Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
         record = request.subscription
@@ -240,6 +251,7 @@ class SubscriberProtocol:
             return
         self._requests.settle(record)
         record.event_url, record.convert, record.must_describe = event_url, convert, False
+        record.owes_event = owes_event
         record.move(_I.DESCRIBED)
         self._renewal.subscribe(record, now)
 

@@ -184,6 +184,9 @@ class SubscriptionRecord:
     begun_at: float
     statevar: tuple[str, ...] = ()
     must_describe: bool = False
+    owes_event: bool = True
+    """Whether the device owes an initial event: False if its service description declares no
+    evented variable."""
 
     state: SubscriberState = SubscriberState.WAITING
     status: Status = Status.SUBSCRIBING

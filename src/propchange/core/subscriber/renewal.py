@@ -41,7 +41,7 @@ from math import inf
 from urllib.parse import urlsplit
 
 from propchange.core.diagnosis.facts import Facts, refusal_in_words
-from propchange.core.diagnosis.verdicts import diagnose
+from propchange.core.diagnosis.verdicts import Verdict, diagnose
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.callback_address import Sources, usable_sources
@@ -349,10 +349,17 @@ class SubscriptionRenewal:
             self._outcomes.change_status(record, Status.ACTIVE, cause, "events arrive")
 
     def overdue(self, record: SubscriptionRecord, now: float) -> None:
-        """No initial event came in time: the subscription is deaf. Another address is tried at
-        once. When there is none, or all were tried, the device first gets more time."""
+        """No initial event came in time: the subscription is deaf, unless none is owed. Another
+        address is tried at once. When there is none, or all were tried, the device first gets more
+        time."""
         if record.state is _S.DEAF:
             self.replace_deaf(record, now)
+            return
+        found = diagnose(replace(self._facts(record, now), status=Status.ACTIVE))
+        if found.verdict is Verdict.NOTHING_EVENTED:
+            # The state stays: an event that comes all the same is the initial event.
+            cause = Cause.NOTHING_EVENTED
+            self._outcomes.change_status(record, Status.ACTIVE, cause, str(found))
             return
         record.move(_I.INITIAL_OVERDUE)
         self._report_deaf(record, now)
