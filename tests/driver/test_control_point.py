@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -154,6 +155,48 @@ async def test_a_description_that_is_not_well_formed_is_read_with_its_problems(
     assert read.friendly_name == "R&N:\xe9"
     assert [service.name for service in read.services] == ["Thermometer"]
     assert read.problems == tuple(map(problem, ("xml-encoding", "xml-ampersand", "xml-behind")))
+
+
+@pytest.mark.parametrize(
+    ("port", "path", "ignored"),
+    [
+        ("dead", "/", True),  # another port, where nothing listens
+        ("its own", "/old/firmware/", True),  # another path, where nothing is
+        ("its own", "/", False),
+    ],
+)
+async def test_a_url_base_that_leads_nowhere_is_ignored_and_said(
+    driven: Any, raw_device: Any, *, port: str, path: str, ignored: bool
+) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        dead = bound.getsockname()[1]
+        async with raw_device() as device, opened(driven) as driver:
+            base = f"http://127.0.0.1:{dead if port == 'dead' else device.port}{path}"
+            document = device.documents["/description.xml"].replace(b">/", b">")
+            document = document.replace(b"<device>", b"<URLBase>%b</URLBase><device>", 1)
+            device.documents["/description.xml"] = document % base.encode()
+            read = await driven.run(driver.documents.description(device.description_url))
+            assert read["Thermometer"].event_url == device.event_url
+            assert read.problems == (
+                ("the URLBase was ignored: it leads nowhere",) if ignored else ()
+            )
+
+
+async def test_a_url_base_stays_where_nothing_shows_that_another_address_is_better(
+    driven: Any, raw_device: Any
+) -> None:
+    async with raw_device() as device, opened(driven) as driver:
+        del device.documents["/scpd.xml"]
+        base = f"http://127.0.0.1:{device.port}/x/"
+        document = device.documents["/description.xml"].replace(b">/", b">")
+        document = document.replace(b"<device>", b"<URLBase>%b</URLBase><device>", 1)
+        device.documents["/description.xml"] = document % base.encode()
+        read = await driven.run(driver.documents.description(device.description_url))
+        assert read["Thermometer"].event_url == f"{base}event"
+        device.documents["/description.xml"] = document.replace(b"scpd.xml", b"") % base.encode()
+        read = await driven.run(driver.documents.description(device.description_url))
+        assert read.url_base == base
 
 
 class Described(DescribedDevice[DescribedService]):

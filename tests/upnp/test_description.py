@@ -221,6 +221,51 @@ def test_an_event_url_that_is_none_is_dropped_and_told(event: str, why: str) -> 
     assert read["Thermometer"].event_url_problem == problem
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        "(null)",
+        "(NULL)",
+        "null",
+        "/(null)",
+        "http://192.0.2.7:80/(null)",
+        "/upnp/event/%28null%29",
+        "(nil)/",
+        "None",
+        "undefined",
+    ],
+)
+def test_what_programs_print_for_no_url_is_none(event: str) -> None:
+    read = described(service_xml(event=event))
+    assert read["Thermometer"].event_url == ""
+    (problem,) = read.problems
+    assert problem.endswith(" means that there is none")
+    assert read["Thermometer"].event_url_problem == problem
+    assert described(base=f"<URLBase>{event}</URLBase>").url_base == ""
+
+
+@pytest.mark.parametrize("event", ["/null", "/evt/none", "nullable", "/(null)/event", "/undefined"])
+def test_a_path_that_has_null_in_it_is_a_url(event: str) -> None:
+    assert described(service_xml(event=event))["Thermometer"].event_url.endswith(event)
+
+
+def test_the_url_base_that_was_used_is_named_and_can_be_ignored() -> None:
+    def read(url_base: str, without_base: str = "") -> DeviceDescription:
+        document = (
+            f"<root xmlns='u'><URLBase>{url_base}</URLBase><device><serviceList>{service_xml()}"
+            "</serviceList></device></root>"
+        )
+        return parse_description(document.encode(), URL, without_base=without_base)
+
+    used = read("http://192.0.2.7:5/")
+    assert (used.url_base, used.problems) == ("http://192.0.2.7:5/", ())
+    assert read("").url_base == ""
+    ignored = read("http://192.0.2.7:5/", without_base="it leads nowhere")
+    assert ignored.url_base == ""
+    assert ignored.problems == ("the URLBase was ignored: it leads nowhere",)
+    assert ignored["Thermometer"].event_url == "http://192.0.2.7:8123/event"
+
+
 @pytest.mark.parametrize("event", ["", "/event"])
 def test_an_event_url_that_is_one_or_empty_is_no_problem(event: str) -> None:
     assert described(service_xml(event=event))["Thermometer"].event_url_problem == ""

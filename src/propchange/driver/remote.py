@@ -63,7 +63,8 @@ class Documents:
     async def description(
         self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
     ) -> DeviceDescription:
-        """The description at ``url``. Raises as :meth:`read`, and DescriptionError for another
+        """The description at ``url``. A URLBase is ignored if it leads nowhere, and the address of
+        the description itself works. Raises as :meth:`read`, and DescriptionError for another
         document."""
         answer = await self.read(url, redirects)
 
@@ -76,9 +77,34 @@ class Documents:
             if address_of(endpoint.host) is not None:
                 self._requests.judge(endpoint, answer.peer)
 
-        return parse_description(
-            answer.response.body, answer.url, self.limits, host=answer.peer, judge=judge
+        body, limits = answer.response.body, self.limits
+        found = parse_description(body, answer.url, limits, host=answer.peer, judge=judge)
+        if not found.url_base:
+            return found
+        reason = "it leads nowhere"
+        own = parse_description(
+            body, answer.url, limits, host=answer.peer, judge=judge, without_base=reason
         )
+        dead = await self._is_dead(found, own)
+        return own if dead else found
+
+    async def _is_dead(self, found: DeviceDescription, own: DeviceDescription) -> bool:
+        """Whether the URLs of ``found``, by its URLBase, lead nowhere, and those of ``own``, which
+        ignores it, do. The service description of one service shows that."""
+        for by_base, without in zip(found.all_services(), own.all_services(), strict=True):
+            urls = by_base.scpd_url, without.scpd_url
+            if all(urls) and urls[0] != urls[1]:
+                return not await self._is_there(urls[0], found.host) and await self._is_there(
+                    urls[1], found.host
+                )
+        return False
+
+    async def _is_there(self, url: str, giver: Endpoint | None) -> bool:
+        try:
+            await self.read(url, giver=giver)
+        except (PropchangeError, ValueError):
+            return False
+        return True
 
     async def announced_description(self, url: str) -> DeviceDescription:
         """The description at a URL that an announcement gave. Redirects are not followed: the URL

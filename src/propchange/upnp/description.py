@@ -133,7 +133,8 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
     """A device description. Texts that the device left out are empty.
 
     ``url`` is the URL that it was read from, ``host`` the endpoint that answered there; None for a
-    document that came from elsewhere. ``uda`` is the version in its specVersion. ``problems`` has a
+    document that came from elsewhere. ``url_base`` is the URLBase that relative URLs were resolved
+    against, "" if that was ``url``. ``uda`` is the version in its specVersion. ``problems`` has a
     sentence for each kind of deviation that was mended and for each part that was dropped; the root
     has those of the whole tree. ``description["Thermometer"]`` is :meth:`service`; iterating yields
     :meth:`all_services`.
@@ -157,6 +158,7 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
     config_id: int | None = None
     problems: tuple[str, ...] = ()
     host: Endpoint | None = None
+    url_base: str = ""
 
     def find_device(self, udn: str) -> DeviceDescription | None:
         """The device of the tree with this UDN, in upper or lower case. None without one."""
@@ -222,6 +224,7 @@ def parse_description(
     *,
     host: Endpoint | None = None,
     judge: JudgeURL | None = None,
+    without_base: str = "",
 ) -> DeviceDescription:
     """Read the description that was fetched from ``url``, at the endpoint ``host``. Lenient:
     elements may be missing or in any namespace, and URLs may be absolute or relative to ``URLBase``
@@ -232,7 +235,7 @@ def parse_description(
     there too.
 
     ``problems`` of the result has what was mended in the document, and the parts that were
-    dropped. Raises :exc:`.DescriptionError` if
+    dropped. ``without_base`` is a reason to ignore the URLBase. Raises :exc:`.DescriptionError` if
     the document has no device.
     """
     root, mended = parse_root(document, limits, f"the description at {url}", "root")
@@ -240,7 +243,7 @@ def parse_description(
     if device is None:
         raise DescriptionError(f"the description at {url} has no device element")
     reading = _Reading(url, limits, judge)
-    reading.choose_base(child_text(root, "URLBase"))
+    reading.choose_base(child_text(root, "URLBase"), without_base)
     uda = ""
     if (version := root.find("specVersion")) is not None:
         uda = f"{child_text(version, 'major') or 1}.{child_text(version, 'minor') or 0}"
@@ -251,6 +254,7 @@ def parse_description(
         config_id=int(config_id) if re.fullmatch("[0-9]{1,9}", config_id) else None,
         problems=(*mended, *reading.problems),
         host=host,
+        url_base=reading.base if reading.base != url else "",
     )
 
 
@@ -267,10 +271,12 @@ class _Reading:
         self._spare = limits.body_bytes
         self.problems: list[str] = []
 
-    def choose_base(self, url_base: str) -> None:
+    def choose_base(self, url_base: str, ignored: str) -> None:
         if not url_base:
             return
         try:
+            if ignored:
+                raise ValueError(ignored)
             base = _absolute(url_base, self.url, self._most)
             if self.judge is not None:
                 self.judge(base)
@@ -350,6 +356,8 @@ def _absolute(text: str, base: str, most: int) -> str:
     ``ValueError`` with the reason."""
     if len(text) > most:
         raise ValueError(f"it is longer than {most} characters")
+    if _NULL_URL.search(text) is not None:
+        raise ValueError(f"{shown(text)} means that there is none")
     try:
         parts = urlsplit(urljoin(base, text))
         port = parts.port
@@ -366,6 +374,13 @@ def _absolute(text: str, base: str, most: int) -> str:
     if len(url) > most:
         raise ValueError(f"it is longer than {most} characters")
     return url
+
+
+# What a program prints for a string that it has not, as the whole URL or as its end. A Hue bridge
+# has the event URL "(null)".
+_NULL_URL = re.compile(
+    r"^(null|nil|none|undefined)$|(^|/)(\(|%28)(null|nil|none)(\)|%29)/?$", re.IGNORECASE
+)
 
 
 def _is_local(url: str) -> bool:
