@@ -11,6 +11,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from propchange import cohen3 as event
+from propchange.cohen3 import event_server
+from propchange.core.wire.messages import Endpoint
 from propchange.errors import LocalProtocolError
 
 GRANT = b"HTTP/1.1 200 OK\r\nSID: uuid:granted\r\nTIMEOUT: Second-300\r\nContent-Length: 0\r\n\r\n"
@@ -148,10 +150,31 @@ def test_a_new_subscription_is_asked_for_and_fires_with_the_answer(
     assert (service.sid, service.timeout, service.event_connection) == ("uuid:granted", 300, None)
 
 
-def test_an_ipv6_host_is_named_in_brackets(service: Any, reactor: Any) -> None:
-    event.hostname = "fd00::1"
-    event.subscribe(service, reactor=reactor)
-    assert "CALLBACK: <http://[fd00::1]:9000/events>" in lines(reactor.accept()[1])
+@pytest.mark.clause("V6-03", "V6-04", "V6-05", "V6-06", "V6-07")
+@pytest.mark.parametrize(
+    ("host", "local", "named"),
+    [
+        ("192.0.2.1", Endpoint("192.0.2.5", 1), "192.0.2.1"),
+        ("fd00::1", Endpoint("fd00::5", 1), "[fd00::1]"),
+        ("point.example", Endpoint("192.0.2.5", 1), "point.example"),
+        ("127.0.0.1", Endpoint("::1", 1), "[::1]"),
+        ("fd00::1", Endpoint("192.0.2.5", 1), "192.0.2.5"),
+        ("192.0.2.1", Endpoint("fe80::5", 1, 3), "[fe80::5]"),
+        ("fe80::1%eth0", Endpoint("fe80::1", 1, 3), "[fe80::1]"),
+        ("fe80::1%eth0", Endpoint("fe80::5", 1, 3), "[fe80::5]"),
+        ("fd00::1", Endpoint("fe80::5", 1, 3), "[fe80::5]"),
+        ("fe80::1", Endpoint("fd00::5", 1), "[fd00::5]"),
+        ("127.0.0.1", Endpoint("192.0.2.5", 1), "192.0.2.5"),
+        ("192.0.2.1", Endpoint("127.0.0.1", 1), "127.0.0.1"),
+        ("0.0.0.0", Endpoint("192.0.2.5", 1), "192.0.2.5"),
+        ("::", Endpoint("fd00::5", 1), "[fd00::5]"),
+    ],
+)
+def test_a_device_is_given_an_address_of_the_family_and_scope_of_the_connection(
+    host: str, local: Endpoint, named: str
+) -> None:
+    event.hostname = host
+    assert event_server.delivery_url(local) == f"http://{named}:9000/events"
 
 
 @pytest.mark.clause("REN-02")
@@ -198,8 +221,10 @@ def test_without_an_answer_it_fires_with_none_and_says_so(
     deferred = event.subscribe(service, reactor=reactor)
     refuse(reactor)
     assert result_of(deferred) is None
-    assert service.event_connection is None
     assert "no connection to 127.0.0.1:8080" in caplog.text
+    service.event_connection.teardown()
+    assert service.event_connection is None
+    assert reactor.getDelayedCalls() == []
 
 
 def granted(service: Any, reactor: Any, answer: bytes = GRANT) -> StringTransport:
@@ -214,17 +239,72 @@ def test_a_renewal_without_an_answer_is_tried_again_with_growing_pauses(
     service: Any, reactor: Any, caplog: Any
 ) -> None:
     caplog.set_level(logging.INFO, "event_protocol")
-    service.sid = "uuid:granted"
+    event.subscribe(service, reactor=reactor)
+    granted(service, reactor)
+    event.subscribe(service, reactor=reactor)
+    for number, pause in enumerate([1, 2]):
+        refuse(reactor)
+        reactor.advance(pause - 0.5)
+        assert len(reactor.tcpClients) == number + 2
+        reactor.advance(0.5)
+        assert len(reactor.tcpClients) == number + 3
+    assert "/RenderingControl/subscribe is asked again in 2 s" in caplog.text
+    assert "SID: uuid:granted" in lines(granted(service, reactor))
+    assert service.told_timeouts == [300, 300]
+    assert reactor.getDelayedCalls() == []
+
+
+@pytest.mark.clause("CP-04")
+def test_a_device_that_answers_no_renewal_is_subscribed_to_afresh(
+    service: Any, reactor: Any, caplog: Any
+) -> None:
+    event.subscribe(service, reactor=reactor)
+    granted(service, reactor)
     event.subscribe(service, reactor=reactor)
     for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
         refuse(reactor)
+        assert service.sid == ("uuid:granted" if number < 2 else None)
+        reactor.advance(pause)
+    assert "no renewal of uuid:granted was answered: subscribing afresh" in caplog.text
+    assert "NT: upnp:event" in lines(granted(service, reactor))
+    assert service.sid == "uuid:granted"
+
+
+@pytest.mark.clause("CP-04", "CP-14")
+def test_a_sid_whose_time_is_over_is_not_renewed_any_more(service: Any, reactor: Any) -> None:
+    event.subscribe(service, reactor=reactor)
+    granted(service, reactor, GRANT.replace(b"Second-300", b"Second-60"))
+    reactor.advance(50)
+    event.subscribe(service, reactor=reactor)
+    refuse(reactor)
+    reactor.advance(1)
+    assert "SID: uuid:granted" in lines(reactor.accept()[1])
+    reactor.advance(30)
+    assert service.sid is None
+    reactor.advance(60)
+    assert "NT: upnp:event" in lines(granted(service, reactor))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_first_subscribe_that_fails_is_tried_until_it_is_granted(
+    service: Any, reactor: Any, answer: bytes | None
+) -> None:
+    event.subscribe(service, reactor=reactor)
+    for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
+        refuse(reactor) if answer is None else granted(service, reactor, answer)
         reactor.advance(pause - 0.5)
         assert len(reactor.tcpClients) == number + 1
         reactor.advance(0.5)
         assert len(reactor.tcpClients) == number + 2
-    assert "/RenderingControl/subscribe is asked again in 32 s" in caplog.text
-    assert "SID: uuid:granted" in lines(granted(service, reactor))
-    assert service.told_timeouts == [300]
+    granted(service, reactor)
+    assert service.sid == "uuid:granted"
     assert reactor.getDelayedCalls() == []
 
 

@@ -8,8 +8,11 @@ import types
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionRefusedError
+from twisted.python.failure import Failure
 
 from propchange import cohen3 as event
+from tests.twisted.conftest import Messages
 
 
 @pytest.fixture
@@ -239,14 +242,267 @@ def test_events_of_foreigners_do_not_push_out_what_is_held(
     assert [one.get_sid() for one in control_point.events] == ["uuid:early"]
 
 
-def test_a_sid_that_was_replaced_at_a_renewal_is_unknown_from_then_on(
+@pytest.mark.clause("REN-12")
+def test_a_sid_that_was_replaced_at_a_renewal_is_taken_until_the_new_one_speaks(
     wire: Any, control_point: Any, service: Any, reactor: Any, messages: Any
 ) -> None:
     for sid in ("uuid:old", "uuid:new"):
         event.subscribe(service, reactor=reactor)
         grant(reactor, sid)
-    assert status(wire, messages.notify(SID="uuid:old")) == 412
+        if sid == "uuid:old":
+            assert status(wire, messages.notify(SID="uuid:old")) == 200
+    assert status(wire, messages.notify(SID="uuid:old", SEQ="1")) == 200
     assert status(wire, messages.notify(SID="uuid:new")) == 200
+    assert status(wire, messages.notify(SID="uuid:old", SEQ="2")) == 412
+    told = [one.get_sid() for one in control_point.events]
+    assert told == ["uuid:old", "uuid:old", "uuid:new"]
+
+
+# --- losses ---
+
+OTHER = (
+    b"<e:propertyset xmlns:e='urn:schemas-upnp-org:event-1-0'>"
+    b"<e:property><Volume>%d</Volume></e:property></e:propertyset>"
+)
+
+
+class Subscribed:
+    """A subscribed service, and the device at its other end."""
+
+    def __init__(self, serve: Any, server: Any, service: Any, reactor: Any) -> None:
+        self.serve, self.server, self.service, self.reactor = serve, server, service, reactor
+        self.events = server.control_point.events
+        event.subscribe(service, reactor=reactor)
+        grant(reactor, "uuid:one")
+
+    def notify(self, seq: int | str, body: bytes = OTHER % 30, **changes: str | None) -> int:
+        """The answer to an event with the present SID, unless ``changes`` names another."""
+        headers = {"SID": self.service.sid, "SEQ": str(seq)} | changes
+        return status(self.serve(self.server), Messages.notify(body, **headers))
+
+    def repaired(self, sid: str = "uuid:two") -> None:
+        """See that the SID is given back. Then grant ``sid``."""
+        self.reactor.advance(0)
+        assert self.service.sid is None
+        protocol, transport = self.reactor.accept()
+        assert transport.value().startswith(b"UNSUBSCRIBE ")
+        protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        grant(self.reactor, sid)
+        assert self.service.sid == sid
+
+    @property
+    def asked(self) -> int:
+        """How many requests were sent."""
+        return len(self.reactor.tcpClients)
+
+
+@pytest.fixture
+def granted(serve: Any, server: event.EventServer, service: Any, reactor: Any) -> Subscribed:
+    """Before its initial event."""
+    return Subscribed(serve, server, service, reactor)
+
+
+@pytest.fixture
+def subscribed(granted: Subscribed) -> Subscribed:
+    assert granted.notify(0) == 200
+    return granted
+
+
+@pytest.mark.clause("CP-01")
+def test_after_a_gap_in_seq_the_service_is_subscribed_afresh(
+    subscribed: Subscribed, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert subscribed.notify(1) == 200
+    subscribed.reactor.advance(0)
+    assert subscribed.asked == 1
+    assert subscribed.notify(3, OTHER % 31) == 200
+    assert subscribed.events[-1] == {"Volume": "31"}
+    assert "events before SEQ 3 are missing: subscribing afresh" in caplog.text
+    subscribed.repaired()
+    assert subscribed.notify(4, SID="uuid:one") == 412
+    assert subscribed.notify(0, OTHER % 32) == 200
+    assert subscribed.events[-1] == {"Volume": "32"}
+
+
+@pytest.mark.clause("CP-02")
+def test_what_comes_late_or_twice_does_not_overwrite_what_is_newer(subscribed: Subscribed) -> None:
+    for seq in (1, 2):
+        assert subscribed.notify(seq, OTHER % seq) == 200
+    assert subscribed.notify(2, OTHER % 2) == 200  # again: its answer was lost
+    assert len(subscribed.events) == 3
+    subscribed.reactor.advance(0)
+    assert subscribed.asked == 1
+    assert subscribed.notify(1, OTHER % 1) == 200  # late
+    assert subscribed.events[-1] == {"Volume": "2"}
+    subscribed.repaired()
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "answered"),
+    [
+        (b"<e:propertyset", {}, 400),
+        (b"<!DOCTYPE x><x/>", {}, 400),
+        (OTHER % 1, {"NT": "upnp:other"}, 412),
+        (OTHER % 1, {"SEQ": "one"}, 400),
+        (b"x" * 1_048_577, {}, 413),
+    ],
+)
+def test_an_event_that_is_refused_is_a_loss_that_is_said_and_repaired(
+    subscribed: Subscribed,
+    caplog: pytest.LogCaptureFixture,
+    body: bytes,
+    changes: dict[str, str],
+    answered: int,
+) -> None:
+    assert subscribed.notify(1, body, **changes) == answered
+    assert f"an event was answered {answered}" in caplog.text
+    subscribed.repaired()
+
+
+def test_repairs_that_do_not_help_are_made_after_ever_longer_pauses(
+    subscribed: Subscribed,
+) -> None:
+    for number, pause in enumerate([0, 1, 2, 4, 8, 16, 32, 60, 60]):
+        asked = subscribed.asked
+        assert subscribed.notify(1, b"<e") == subscribed.notify(2, b"<e") == 400
+        if pause:
+            subscribed.reactor.advance(pause - 0.5)
+            assert subscribed.asked == asked
+            subscribed.reactor.advance(0.5)
+        subscribed.repaired(f"uuid:{number}")
+        assert subscribed.notify(0) == 200
+    assert subscribed.notify(1, OTHER % 1) == 200
+    assert subscribed.notify(2, b"<e") == 400
+    subscribed.repaired("uuid:readable")
+
+
+def test_a_device_whose_seq_means_nothing_is_not_subscribed_to_again_and_again(
+    subscribed: Subscribed,
+) -> None:
+    for number in range(20):
+        assert subscribed.notify(0, OTHER % number) == 200
+    assert len(subscribed.events) == 21
+    subscribed.reactor.advance(60)
+    assert subscribed.asked == 1
+
+
+def test_a_renewal_by_hand_in_the_pause_before_a_repair_makes_the_repair(
+    subscribed: Subscribed,
+) -> None:
+    subscribed.notify(1, b"<e")
+    subscribed.repaired()
+    assert subscribed.notify(0) == 200
+    assert subscribed.notify(1, b"<e") == 400
+    event.subscribe(subscribed.service, reactor=subscribed.reactor)
+    subscribed.repaired("uuid:three")
+    before = subscribed.asked
+    subscribed.reactor.advance(4)
+    assert subscribed.asked == before
+
+
+def test_a_repair_while_a_renewal_is_unanswered_follows_its_answer(subscribed: Subscribed) -> None:
+    event.subscribe(subscribed.service, reactor=subscribed.reactor)
+    assert subscribed.notify(5) == 200
+    subscribed.reactor.advance(0)
+    grant(subscribed.reactor, "uuid:one")
+    subscribed.repaired()
+
+
+def test_unsubscribing_ends_the_repair(subscribed: Subscribed) -> None:
+    subscribed.notify(2)
+    event.unsubscribe(subscribed.service, reactor=subscribed.reactor)
+    protocol, _ = subscribed.reactor.accept()
+    protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    subscribed.service.sid = None
+    subscribed.reactor.advance(100)
+    assert subscribed.asked == 2
+
+
+def test_unsubscribing_ends_the_wait_for_the_initial_event(granted: Subscribed) -> None:
+    event.unsubscribe(granted.service, reactor=granted.reactor)
+    granted.service.sid = None
+    granted.reactor.accept()[0].dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    granted.reactor.advance(100)
+    assert granted.asked == 2
+    assert granted.reactor.getDelayedCalls() == []
+
+
+def test_a_service_that_is_torn_down_is_not_repaired_until_the_next_loss(
+    subscribed: Subscribed,
+) -> None:
+    subscribed.notify(2)
+    subscribed.service.event_connection.teardown()
+    subscribed.reactor.advance(100)
+    assert subscribed.asked == 1
+    subscribed.notify(4)
+    subscribed.reactor.advance(1)
+    subscribed.repaired()
+
+
+def test_a_repair_that_is_torn_down_while_it_unsubscribes_is_over(subscribed: Subscribed) -> None:
+    subscribed.notify(2)
+    subscribed.reactor.advance(0)
+    subscribed.service.event_connection.teardown()
+    subscribed.reactor.advance(100)
+    assert subscribed.asked == 2
+    assert subscribed.service.event_connection is None
+
+
+def test_a_device_that_does_not_answer_the_unsubscribe_is_subscribed_to_all_the_same(
+    subscribed: Subscribed,
+) -> None:
+    subscribed.notify(2)
+    subscribed.reactor.advance(0)
+    subscribed.reactor.accept()
+    subscribed.reactor.advance(2)
+    grant(subscribed.reactor, "uuid:two")
+    assert subscribed.service.sid == "uuid:two"
+
+
+def test_without_an_initial_event_it_is_said_and_the_service_subscribed_afresh(
+    granted: Subscribed, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, patience in enumerate([5, 10, 20, 40, 60, 60]):
+        granted.reactor.pump([0.5] * (2 * patience - 1))
+        assert granted.service.sid is not None
+        granted.reactor.advance(0.5)
+        granted.repaired(f"uuid:{number}")
+    assert "sends no initial event: probably it cannot reach http://127.0.0.1:8080/events" in (
+        caplog.text
+    )
+    assert granted.notify(0) == 200
+    granted.reactor.advance(100)
+    assert granted.service.sid == "uuid:5"
+
+
+def test_a_service_without_evented_variables_owes_no_initial_event(granted: Subscribed) -> None:
+    variable = types.SimpleNamespace(send_events="no")
+    granted.service.get_state_variables = lambda instance: {"A": variable}
+    granted.reactor.advance(100)
+    assert granted.service.sid == "uuid:one"
+
+
+def test_an_outage_of_renewals_is_followed_by_a_fresh_subscription(subscribed: Subscribed) -> None:
+    reactor = subscribed.reactor
+    reactor.advance(10)
+    event.subscribe(subscribed.service, reactor=reactor)
+    factory = reactor.tcpClients[-1][2]
+    factory.clientConnectionFailed(reactor.connectors[-1], Failure(ConnectionRefusedError()))
+    reactor.advance(1)
+    grant(reactor, "uuid:one")
+    subscribed.repaired()
+
+
+def test_a_service_that_heard_nothing_for_an_hour_is_subscribed_afresh_instead_of_renewed(
+    subscribed: Subscribed,
+) -> None:
+    subscribed.reactor.advance(3_599)
+    event.subscribe(subscribed.service, reactor=subscribed.reactor)
+    grant(subscribed.reactor, "uuid:one")
+    assert subscribed.service.sid == "uuid:one"
+    subscribed.reactor.advance(1)
+    event.subscribe(subscribed.service, reactor=subscribed.reactor)
+    subscribed.repaired()
 
 
 def test_a_listener_that_changes_the_headers_does_not_change_the_answer(

@@ -1,21 +1,24 @@
 """SUBSCRIBE, renewal and UNSUBSCRIBE for services as Cohen3 has them.
 
 Such a service keeps its own SID and timeout, and calls :func:`subscribe` to renew. This module
-decides when a request is sent again, and when a renewal becomes a new subscription.
+sends the requests, and sends them again; :mod:`.subscription` decides when a new subscription
+takes the place of the present one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urljoin
-from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from propchange.cohen3 import event_server
 from propchange.cohen3.answer import AnswerProtocol, PeerResponse
-from propchange.cohen3.event_server import POLICY, own_delivery_url
+from propchange.cohen3.event_server import POLICY, delivery_url
+from propchange.cohen3.subscription import ServiceSubscription, subscription_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import address_of
 from propchange.core.subscriber.judge import granted_sid
@@ -29,28 +32,9 @@ from propchange.core.subscriber.requests import (
 from propchange.core.subscriber.timing import backoff, granted_duration, kept_duration
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.machine import own_addresses
-from propchange.driver.requests import Requests, locate
-from propchange.errors import LocalProtocolError, PropchangeError
-from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor
-
-
-class _Record:
-    """What is remembered of a service: ``asked``, the seconds to ask for; ``timeout``, the latest
-    argument of its ``set_timeout``; ``failures``, the number of them since the last grant.
-
-    A service keeps that argument as its ``timeout``. Another value there was written by the
-    program, and is asked for from then on."""
-
-    asked = 0
-    timeout: int | None = None
-    failures = 0
-
-
-_records: WeakKeyDictionary[Any, _Record] = WeakKeyDictionary()
-
-
-def _record_of(service: Any) -> _Record:
-    return _records.setdefault(service, _Record())
+from propchange.driver.requests import Answer, Requests, locate
+from propchange.errors import DescriptionError, LocalProtocolError, PropchangeError
+from propchange.twisted.runtime import Reactor, TwistedRuntime
 
 
 class EventProtocol(AnswerProtocol):
@@ -78,9 +62,11 @@ class EventProtocol(AnswerProtocol):
         self.waiting = False  # this stands for the pause before the request is sent again
         self._limits = limits
         self._subscribes = action == "subscribe"
-        self._persistent = False  # in the place of a renewal: sent again until it is granted
+        self._afresh = False  # the present SID is to be given back before
         self._given_up = False
         self._renewed: str | None = None
+        self._callback = ""
+        self._sent_at: float | None = None
         self._request: Deferred[Any] | None = None
         # Requests for this service that wait. Each gets whether this one has ended by itself.
         self._finished: list[Deferred[bool]] = []
@@ -90,37 +76,41 @@ class EventProtocol(AnswerProtocol):
         return Deferred.fromCoroutine(self._send())
 
     async def _send(self) -> PeerResponse | None:
-        service, subscribes = self.service, self._subscribes
+        service, subscribes, known = self.service, self._subscribes, subscription_of(self.service)
         outstanding = getattr(service, "event_connection", None)
         if isinstance(outstanding, EventProtocol) and outstanding.waiting:
-            self._persistent = self._persistent or not service.get_sid()
+            self._afresh = subscribes and (self._afresh or outstanding._afresh)
             outstanding.teardown()
         elif subscribes and isinstance(outstanding, EventProtocol):
             turn: Deferred[bool] = Deferred()
             outstanding._finished.append(turn)
             return await self._send() if await turn else None
-        sid = self._renewed = _sid_of(service)
-        base = _text(service.get_base_url())
-        url = urljoin(base, _text(service.get_event_sub_url()))
-        message = self._message(http_url(url), sid)
-        if message is None:
-            return None
+        url = http_url(urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url())))
+        sid = _sid_of(service)
         server = event_server.current
-        if server is not None and sid is not None and not subscribes:
-            server.forget(sid)
+        if not subscribes:
+            if sid is None:
+                return None
+            known.ended()
+            if server is not None:
+                server.forget(sid)
+        else:
+            self._afresh = self._afresh or (sid is not None and known.is_quiet(self._now()))
+            if (sid is None or self._afresh) and delivery_url() is None:
+                raise LocalProtocolError("no EventServer was made: there is no delivery URL")
+            service.event_connection = self
+            if self._afresh and sid is not None:
+                if not await self._give_back(url, sid):
+                    return None
+                sid = None
+        self._renewed = sid
         early = server.early if server is not None and subscribes and sid is None else None
         if early is not None:
             early.expect()
-        if subscribes:
-            service.event_connection = self
-        requests = Requests(TwistedRuntime(self._reactor), self._limits, own=own_addresses)
-        self._request = Deferred.fromCoroutine(
-            requests.follow(
-                url, lambda led_to, _: addressed_to(message, led_to), giver=_host_of(base)
-            )
-        )
+        self._sent_at = self._now()
         try:
-            response = (await self._request).response
+            message = partial(self._message, url, sid)
+            response = await self._ask(url, message, self._limits.request_seconds)
             self.settled(response)
         except (PropchangeError, CancelledError, ValueError) as error:
             # A request that the service or the owner of its Deferred gave up is not sent again.
@@ -130,7 +120,8 @@ class EventProtocol(AnswerProtocol):
                 self.info("%s to %s was given up", self.action, url)
             else:
                 self.warning("%s to %s: %s", self.action, url, error)
-                self._follow_up(url, sid, None)
+                if not isinstance(error, DescriptionError):  # it would fail again
+                    self._follow_up(url, sid, None)
             return None
         finally:
             if early is not None:
@@ -138,59 +129,110 @@ class EventProtocol(AnswerProtocol):
         self._follow_up(url, sid, response.status)
         return PeerResponse.of(response)
 
+    async def _ask(
+        self, url: str, message: Callable[[Endpoint], Request], seconds: float
+    ) -> Response:
+        """The answer to ``message(local)``, sent to ``url``."""
+        requests = Requests(TwistedRuntime(self._reactor), self._limits, own=own_addresses)
+        asking = requests.follow(
+            url,
+            lambda led_to, local: addressed_to(message(local), led_to),
+            seconds=seconds,
+            giver=_host_of(_text(self.service.get_base_url())),
+        )
+        self._request = Deferred.fromCoroutine(asking)
+        answer: Answer = await self._request
+        return answer.response
+
+    async def _give_back(self, url: str, sid: str) -> bool:
+        """Send an UNSUBSCRIBE for ``sid``, which a fresh subscription takes the place of (CP-01).
+        False if that was given up meanwhile."""
+        self._forget(sid)
+        message = unsubscribe_message(url, sid, POLICY)
+        try:
+            await self._ask(url, lambda _: message, self._limits.unsubscribe_seconds)
+        except CancelledError:
+            return False
+        except (PropchangeError, ValueError) as error:
+            self.info("unsubscribe to %s: %s", url, error)
+        return True
+
+    def _forget(self, sid: str) -> None:
+        """``sid`` is no longer good."""
+        subscription_of(self.service).ended()
+        if event_server.current is not None:
+            event_server.current.forget(sid, self.service)
+        self.service.set_sid(None)
+
     def _follow_up(self, url: str, sid: str | None, status: int | None) -> None:
         """Send what follows from the end of a SUBSCRIBE, which renewed ``sid`` unless that is None.
         ``status`` is None when there was no answer."""
-        if not self._subscribes:
+        service, known = self.service, subscription_of(self.service)
+        granted = status == 200 and _sid_of(service) is not None
+        if not self._subscribes or granted:
             return
-        service, server = self.service, event_server.current
-        refused = sid is not None and status not in (None, 200)
-        renews_again = sid is not None and status is None
-        wanted = renews_again or (self._persistent and not service.get_sid())
-        outstanding = getattr(service, "event_connection", None)
-        another = EventProtocol(service, self.action, reactor=self._reactor, limits=self._limits)
-        another._persistent = self._persistent or refused
-        if sid is not None and refused:
+        if sid is not None and status is not None:
             self.warning("%s has forgotten %s: subscribing afresh", url, sid)
-            if server is not None:
-                server.forget(sid, service)
-            service.set_sid(None)
-            another.send()
-        # What the service has asked for meanwhile takes the place of this.
-        elif wanted and _sid_of(service) == sid and outstanding is None:
-            record = _record_of(service)
-            record.failures += 1
-            pause = backoff(record.failures, self._limits)
-            self.info("%s is asked again in %.0f s", url, pause)
-            service.event_connection = another
-            another.waiting = True
-            reactor = cast(Any, self._reactor or default_reactor())
-            another._request = deferLater(reactor, pause, another._send_now)
-            another._request.addErrback(lambda _: None)  # it was torn down
+            self._forget(sid)
+            self._again().begin()
+            return
+        if _sid_of(service) != sid or getattr(service, "event_connection", None) is not None:
+            return  # what the service has asked for meanwhile takes the place of this
+        if sid is None:
+            known.failures += 1
+            pause = backoff(known.failures, self._limits)
+        else:
+            left = known.renewal_failed(self._now(), self._limits)
+            pause = backoff(known.failures, self._limits) if left is None else left
+            if left is None:
+                self.warning("%s: no renewal of %s was answered: subscribing afresh", url, sid)
+                self._forget(sid)
+        self.info("%s is asked again in %.0f s", url, pause)
+        self._again().wait(pause)
 
-    def _send_now(self) -> None:
+    def _again(self) -> EventProtocol:
+        return EventProtocol(self.service, self.action, reactor=self._reactor, limits=self._limits)
+
+    def wait(self, pause: float) -> None:
+        """Send the request in ``pause`` seconds."""
+        self.waiting = True
+        self.service.event_connection = self
+        self._request = deferLater(cast(Any, self.reactor), pause, self._pause_over)
+        self._request.addErrback(lambda _: None)  # it was torn down
+
+    def _pause_over(self) -> None:
         self.waiting = False
         self.service.event_connection = None
-        self.send()
+        self.begin()
 
-    def _message(self, url: str, sid: str | None) -> Request | None:
-        """The request; None for an UNSUBSCRIBE without a SID, which is not sent."""
-        record = _record_of(self.service)
+    def begin(self) -> None:
+        """Send the request, which nobody waits for."""
+        self.send().addErrback(
+            lambda failure: self.error("%s: %s", self.action, failure.getErrorMessage())
+        )
+
+    def _now(self) -> float:
+        return TwistedRuntime(self._reactor).now()
+
+    def _message(self, url: str, sid: str | None, local: Endpoint) -> Request:
+        """The request, from the address ``local``."""
+        known = subscription_of(self.service)
         timeout = int(getattr(self.service, "timeout", 0) or 0)
-        if not record.asked or timeout != record.timeout:
-            record.asked = timeout or POLICY.duration
+        if not known.asked or timeout != known.timeout:
+            known.asked = timeout or POLICY.duration
         if not self._subscribes:
-            return unsubscribe_message(url, sid, POLICY) if sid else None
-        if sid:
-            return renewal_message(url, sid, POLICY, duration=record.asked)
-        callback = own_delivery_url()
-        if callback is None:
-            raise LocalProtocolError("no EventServer was made: there is no delivery URL")
-        return subscribe_message(url, callback, POLICY, duration=record.asked)
+            assert sid is not None
+            return unsubscribe_message(url, sid, POLICY)
+        if sid is not None:
+            return renewal_message(url, sid, POLICY, duration=known.asked)
+        self._callback = delivery_url(local) or ""
+        return subscribe_message(url, self._callback, POLICY, duration=known.asked)
 
     def teardown(self) -> None:
         """Give the request up, and the connection, unless there was an answer."""
         self._given_up = self._given_up or not self.done
+        if self._afresh and self._given_up:
+            subscription_of(self.service).repair_given_up()
         request, self._request = self._request, None
         if request is not None:
             request.cancel()
@@ -219,22 +261,49 @@ class EventProtocol(AnswerProtocol):
         if sid is None:
             service.process_event({})
             return
-        if server is not None and self._renewed not in (None, sid):
-            server.forget(str(self._renewed))
+        known = subscription_of(service)
         service.set_sid(sid)
-        record = _record_of(service)
-        record.failures = 0
-        granted = granted_duration(response.fields.get(b"timeout"), record.asked or POLICY.duration)
+        granted = granted_duration(response.fields.get(b"timeout"), known.asked or POLICY.duration)
+        known.granted(
+            sid,
+            renewed=self._renewed,
+            url=urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url())),
+            callback=self._callback,
+            duration=granted,
+            sent_at=self._now() if self._sent_at is None else self._sent_at,
+            runtime=TwistedRuntime(self._reactor),
+            limits=self._limits,
+            afresh=partial(_subscribe_afresh, known, self._reactor, self._limits),
+            watched=server is not None and server.judges,
+        )
         seconds = int(kept_duration(granted, self._limits))
         # Cohen3's services renew 30 s before the end of this time. A grant of less than 60 s is
         # renewed at its half: a service that gets less than 30 s would renew at once, again and
         # again.
-        record.timeout = max(seconds, 30 + max(seconds // 2, 1))
+        known.timeout = max(seconds, 30 + max(seconds // 2, 1))
         try:
-            service.set_timeout(record.timeout)
+            service.set_timeout(known.timeout)
         finally:
             if server is not None:
-                server.granted(sid)
+                server.granted(sid, known)
+
+
+def _subscribe_afresh(
+    known: ServiceSubscription, reactor: Reactor | None, limits: Limits, pause: float
+) -> None:
+    """Give the SID of a service back and subscribe afresh, ``pause`` seconds from now."""
+    service = known.service
+    if service is None:
+        return
+    another = EventProtocol(service, "subscribe", reactor=reactor, limits=limits)
+    another._afresh = True
+    outstanding = getattr(service, "event_connection", None)
+    if isinstance(outstanding, EventProtocol):
+        if not outstanding.waiting:
+            another.begin()  # after that request
+            return
+        outstanding.teardown()
+    another.wait(pause)
 
 
 def subscribe(
@@ -254,9 +323,15 @@ def subscribe(
     SUBSCRIBE waits.
 
     The Deferred fires with the device's response, a :class:`PeerResponse`, once the service
-    knows of it. It fires with None when there was no response. That is logged, and a renewal is
-    sent again after a pause. After a renewal that is refused a new subscription is sent until it
-    is granted. ``event_connection.teardown()`` ends the attempts, also during a pause.
+    knows of it. It fires with None when there was no response. That is logged. A SUBSCRIBE that is
+    not granted is sent again, after ever longer pauses. A renewal without an answer is sent again
+    until the SID is given up, at the end of the granted time or after ``limits.renewal_failures``;
+    then, and after a renewal that is refused, a new subscription is sent until it is granted.
+    ``event_connection.teardown()`` ends the attempts, also during a pause.
+
+    The host of the delivery URL is ``hostname`` if the device can be given it: an address of the
+    family and scope of the connection that carries the SUBSCRIBE. Else it is the local address of
+    that connection.
 
     Fails with LocalProtocolError when no :class:`EventServer` was made, and with ValueError for a
     URL that is not http.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
+from propchange.cohen3.subscription import ServiceSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.local_addresses import address_of
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
 from propchange.core.subscriber.notify_routing import EarlyMessages
+from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
@@ -70,6 +73,12 @@ class Event(dict[str, str], Logger):
                     self[variable.tag.rpartition("}")[2]] = variable.text or ""
 
 
+class _Received(NamedTuple):
+    event: Event
+    seq: int | None
+    content: int
+
+
 class EventServer(EventDispatcher, Resource, Logger):
     """The web resource that a control point's events arrive at, all on one path.
 
@@ -106,13 +115,14 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._own = getattr(control_point, "receive_notify", None)
         self._policy = policy
         self._limits = limits
-        self._granted: set[str] | None = None  # until a first SID is granted
-        self.early: EarlyMessages[Event] = EarlyMessages(limits)
+        # None until a first SID is granted.
+        self._granted: dict[str, ServiceSubscription] | None = None
+        self.early: EarlyMessages[_Received] = EarlyMessages(limits)
         self.coherence.add_web_resource("events", self)
         hostname = self.coherence.hostname
         web_server_port = self.coherence.web_server_port
         current = self
-        self.info("events arrive at %s", own_delivery_url())
+        self.info("events arrive at %s", delivery_url())
 
     def render(self, request: Any) -> bytes | int:
         """Answer a request of any method, as a site asks for it."""
@@ -140,10 +150,17 @@ class EventServer(EventDispatcher, Resource, Logger):
         if refusal is None:
             return notify_response(message), message
         self.info("%s answered %d: %s", message, refusal.status, refusal.reason)
+        if self.judges:
+            self._note_loss(message, refusal)
         return refusal_response(refusal, self._policy, message), message
 
+    @property
+    def judges(self) -> bool:
+        """Whether this object judges the events, and not the control point itself."""
+        return self._own is None
+
     def _receive(self, message: Request, exact: bool) -> Refusal | None:
-        verdict = judge_notify(message, self._policy, _authority(hostname, web_server_port))
+        verdict = judge_notify(message, self._policy, _advertised(message))
         if isinstance(verdict, Refusal):
             return verdict
         if not exact:
@@ -162,11 +179,27 @@ class EventServer(EventDispatcher, Resource, Logger):
         event = Event(sid)
         event.raw = verdict.body
         event.update(pairs)
+        received = _Received(event, verdict.seq, hash(verdict.body))
         if not unknown:
-            self._propagate(event)
-        elif not self.early.hold(sid, event, source, len(verdict.body)):
+            self._take(received)
+        elif not self.early.hold(sid, received, source, len(verdict.body)):
             return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
         return None
+
+    def _take(self, received: _Received) -> None:
+        """Propagate an event of a known SID, unless it is a repetition or late."""
+        event, seq, content = received
+        sid = event.get_sid()
+        known = (self._granted or {}).get(sid)
+        if known is None or known.grant is None:
+            self._propagate(event)
+            return
+        former = known.former
+        wanted = known.take(sid, seq, content)
+        if former is not None and known.former is None:
+            self.forget(former, known.service)
+        if wanted:
+            self._propagate(event)
 
     def _propagate(self, event: Event) -> None:
         try:
@@ -175,16 +208,28 @@ class EventServer(EventDispatcher, Resource, Logger):
         except Exception:  # noqa: BLE001 - an application's fault is not the device's
             self.exception("the control point failed at an event of %s", event.get_sid())
 
-    def granted(self, sid: str) -> None:
-        """``sid`` was granted: propagate its early events."""
-        self._granted = (self._granted or set()) | {sid}
-        for event in self.early.take(sid):
-            self._propagate(event)
+    def _note_loss(self, message: Request, refusal: Refusal) -> None:
+        """If the refused ``message`` was an event of a subscription, that misses it now."""
+        try:
+            sid = parse_sid(message.fields.get(b"sid"))
+        except ValueError:
+            return
+        known = (self._granted or {}).get(sid)
+        if known is not None:
+            known.repair(f"an event was answered {refusal.status}: {refusal.reason}")
+
+    def granted(self, sid: str, subscription: ServiceSubscription) -> None:
+        """``sid`` was granted to ``subscription``: take its early events."""
+        if self._granted is None:
+            self._granted = {}
+        self._granted[sid] = subscription
+        for received in self.early.take(sid):
+            self._take(received)
 
     def forget(self, sid: str, service: Any = None) -> None:
         """``sid`` is no longer granted. With ``service`` it leaves Cohen3's table, too."""
         if self._granted is not None:
-            self._granted.discard(sid)
+            self._granted.pop(sid, None)
         table = self._cohen3_table()
         if service is not None and table is not None and table.get(sid) is service:
             del table[sid]
@@ -204,7 +249,38 @@ def _authority(host: str | None, port: int | None) -> str | None:
     return None if host is None or port is None else str(Endpoint(host, port))
 
 
-def own_delivery_url() -> str | None:
-    """The delivery URL of the latest :class:`EventServer`, None before there is one."""
-    authority = _authority(hostname, web_server_port)
+def _advertised(message: Request) -> str | None:
+    """The authority of a delivery URL that HOST may name beside that of the socket."""
+    authority, local = _authority(hostname, web_server_port), message.local
+    if local is None or local.port == web_server_port:
+        return authority
+    # The port is mapped.
+    mapped = _authority_towards(hostname, web_server_port, local)
+    host = message.fields.get(b"host", b"").decode("latin-1")
+    return mapped if host == mapped else authority
+
+
+def _authority_towards(host: str | None, port: int | None, local: Endpoint | None) -> str | None:
+    if host is not None and local is not None and not _can_be_given(host, local):
+        host = local.host
+    return _authority(host and host.partition("%")[0], port)
+
+
+def _can_be_given(host: str, local: Endpoint) -> bool:
+    """Whether a device at the other end of a connection with the local address ``local`` can be
+    given ``host``: both are of one family (V6-05), of this machine alone or of neither, and at a
+    link-local address only that very one (V6-04). Any name can be given."""
+    address, own = address_of(host.partition("%")[0]), address_of(local.host)
+    if address is None or own is None:
+        return address is None
+    if address.is_unspecified or address.version != own.version:
+        return False
+    of_link = own.version == 6 and (own.is_link_local or address.is_link_local)
+    return address == own if of_link else address.is_loopback == own.is_loopback
+
+
+def delivery_url(local: Endpoint | None = None) -> str | None:
+    """The delivery URL of the latest :class:`EventServer`, None before there is one: for a device
+    at the other end of a connection with the local address ``local``, None for any device."""
+    authority = _authority_towards(hostname, web_server_port, local)
     return None if authority is None else f"http://{authority}/events"

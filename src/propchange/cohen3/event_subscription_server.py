@@ -13,7 +13,7 @@ from uuid import uuid4
 from twisted.internet.defer import Deferred
 
 from propchange.cohen3.dispatcher import EventDispatcher, Logger
-from propchange.cohen3.event_server import own_delivery_url
+from propchange.cohen3.event_server import delivery_url
 from propchange.cohen3.notification import Subscriber
 from propchange.cohen3.outbox import outbox_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -120,7 +120,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         if message.local is None or message.peer is None:
             return Refusal(412, "the request did not come over TCP", "")
         # Cohen3's control point hears events on the port of the devices of the same process.
-        policy = replace(self._policy, own_callback=own_delivery_url() or "")
+        policy = replace(self._policy, own_callback=delivery_url(message.peer) or "")
         return judge_subscribe(message, policy, self._limits, self._on_link(message.local))
 
     def response_sent(self, response: Response) -> None:

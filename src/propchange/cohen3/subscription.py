@@ -1,0 +1,237 @@
+"""What is known of the subscription of a control point's service, and when it is made afresh.
+
+A service of Cohen3's keeps its own SID and renews it. It does not look at SEQ, does not notice that
+no event comes, and keeps a SID whose time is over. :class:`ServiceSubscription` does that, by the
+rules of the core.
+
+A loss is repaired by a fresh subscription, whose initial event has the whole state (CP-01): after a
+gap in SEQ, an event that was refused or could not be read, renewals that had no answer for a while,
+and when there is no initial event at all. A repair that does not help is tried again after ever
+longer pauses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.events import Sequence, SeqVerdict
+from propchange.core.subscriber.timing import backoff, grant_times, patience, renewal_retry
+
+_logger = logging.getLogger("event_protocol")
+
+
+class Grant(NamedTuple):
+    """A grant: its SID, the event URL, the delivery URL that the device was given, and when it
+    lapses unless renewed, None for never. ``interval`` are the seconds from one renewal to the
+    next."""
+
+    sid: str
+    url: str
+    callback: str
+    lapses: float | None
+    interval: float
+
+
+class ServiceSubscription:
+    """The subscription of one service of a control point.
+
+    ``asked``: the seconds to ask for. ``timeout``: the latest argument of the service's
+    ``set_timeout``. A service keeps that argument as its ``timeout``; another value there was
+    written by the program, and is asked for from then on. ``failures``: SUBSCRIBE requests in a row
+    that were not granted.
+    """
+
+    def __init__(self, service: Any) -> None:
+        self._service = ref(service)
+        self.asked = 0
+        self.timeout: int | None = None
+        self.failures = 0
+        self.grant: Grant | None = None
+        self.former: str | None = None
+        """The SID before a renewal that was answered with another one (REN-12). Its events are
+        taken until one with the new SID comes."""
+        self._sequence = Sequence()
+        self._heard = False  # the initial event of this SID has come
+        self._heard_at: float | None = None
+        self._unanswered_since: float | None = None  # renewals
+        self._repairs = 0  # in a row, without an event in order after the initial one
+        self._repairing = False
+        self._rounds = 0  # grants in a row without an initial event
+        self._alarm: Any = None
+        self._runtime: Any = None
+        self._limits = DEFAULT_LIMITS
+        self._afresh: Callable[[float], object] = lambda pause: None
+
+    @property
+    def service(self) -> Any:
+        """The service; None when it is gone."""
+        return self._service()
+
+    # --- grants ---
+
+    def granted(
+        self,
+        sid: str,
+        *,
+        renewed: str | None,
+        url: str,
+        callback: str,
+        duration: float,
+        sent_at: float,
+        runtime: Any,
+        limits: Limits,
+        afresh: Callable[[float], object],
+        watched: bool,
+    ) -> None:
+        """``sid`` was granted for ``duration`` seconds, by a renewal of ``renewed`` if that is not
+        None. ``afresh(pause)`` makes a fresh subscription. ``watched``: all its events come to this
+        object."""
+        now = runtime.now()
+        self._runtime, self._limits, self._afresh = runtime, limits, afresh
+        times = grant_times(duration, sent_at, now, 0.0, limits)
+        self.grant = Grant(sid, url, callback, times.lapses, times.renews - sent_at)
+        outage, self._unanswered_since = self._unanswered_since, None
+        self.failures = 0
+        self._repairing = False
+        if sid == renewed:
+            silent = outage is not None and (self._heard_at or 0.0) < outage
+            if watched and silent:
+                self.repair("renewals had no answer for a while, so events may be missing")
+            return
+        # Another SID at a renewal is a new grant, too: its initial event is waited for.
+        self.former = renewed
+        self._heard = False
+        if renewed is None:
+            self._sequence.restart()
+        if watched:
+            self._watch(limits.initial_event_seconds, self._overdue)
+
+    def ended(self) -> None:
+        """There is no grant any more."""
+        self.grant = self.former = self._heard_at = None
+        self._watch(None)
+
+    def repair_given_up(self) -> None:
+        """The program has ended the attempt to subscribe afresh."""
+        self._repairing = False
+
+    def renewal_failed(self, now: float, limits: Limits) -> float | None:
+        """A renewal had no answer. Returns the seconds until the next attempt; None when the SID is
+        to be given up: its time is over, or the device is away."""
+        self.failures += 1
+        grant = self.grant
+        if self._unanswered_since is None:
+            self._unanswered_since = now
+        silent = self._heard_at is None or self._heard_at < self._unanswered_since
+        if silent and self.failures >= limits.renewal_failures:
+            return None
+        if grant is None or grant.lapses is None:
+            return backoff(self.failures, limits)
+        left = grant.lapses - now
+        return renewal_retry(self.failures, left, grant.interval, limits) if left > 0 else None
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether no event has come for so long that a fresh subscription, instead of a renewal, is
+        to show that events still arrive."""
+        return self._heard_at is not None and now - self._heard_at >= self._limits.quiet_seconds
+
+    # --- events ---
+
+    def take(self, sid: str, seq: int | None, content: int) -> bool:
+        """An event with ``seq`` and this hash of its content has come. Whether it is to be
+        propagated."""
+        grant = self.grant
+        assert grant is not None
+        if sid == grant.sid and not self._heard:
+            if self.former is not None:
+                self.former = None
+                self._sequence.restart()
+            self._heard = True
+            self._watch(None)
+            if self._rounds:
+                _logger.info("%s: events arrive", grant.url)
+            self._rounds = 0
+        self._heard_at = self._runtime.now()
+        verdict = self._sequence.judge(seq, content)
+        if verdict is SeqVerdict.EXPECTED and seq:
+            self._repairs = 0
+        if verdict in (SeqVerdict.MISSED, SeqVerdict.LATE):
+            self.repair(f"events before SEQ {seq} are missing")
+        elif verdict is SeqVerdict.UNRELIABLE:
+            _logger.warning(
+                "%s: its SEQ means nothing; missing events cannot be noticed", grant.url
+            )
+        return verdict not in (SeqVerdict.DUPLICATE, SeqVerdict.LATE)
+
+    def repair(self, reason: str) -> None:
+        """The state of the service may be out of date: subscribe afresh, at once or, after a repair
+        that did not help, after a pause."""
+        if self._repairing or self.grant is None:
+            return
+        self._repairing = True
+        pause = backoff(self._repairs, self._limits) if self._repairs else 0.0
+        self._repairs += 1
+        when = f" in {pause:.0f} s" if pause else ""
+        _logger.warning("%s: %s: subscribing afresh%s", self.grant.url, reason, when)
+        self._afresh(pause)
+
+    # --- the initial event ---
+
+    def _watch(self, seconds: float | None, call: Callable[[], object] | None = None) -> None:
+        """Call ``call`` in ``seconds``, instead of what was to be called; None: nothing."""
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.cancel()
+        if seconds is not None:
+            self._alarm = self._runtime.call_later(seconds, call)
+
+    def _overdue(self) -> None:
+        """The subscription is deaf. The device gets more time each round."""
+        self._alarm = None
+        grant, limits = self.grant, self._limits
+        if grant is None or _events_nothing(self.service):
+            return
+        _logger.warning(
+            "%s has granted %s and sends no initial event: probably it cannot reach %s, because of "
+            "a firewall or a wrong address; subscribing afresh",
+            grant.url,
+            grant.sid,
+            grant.callback,
+        )
+        more = patience(self._rounds, grant.interval, limits) - limits.initial_event_seconds
+        self._rounds += 1
+        if more > 0:
+            self._watch(more, self._replace_deaf)
+        else:
+            self._replace_deaf()
+
+    def _replace_deaf(self) -> None:
+        self._alarm = None
+        self._repairing = True
+        self._afresh(0.0)
+
+
+def _events_nothing(service: Any) -> bool:
+    """Whether the description of ``service``, one of Cohen3's, says that no variable is evented.
+    Such a service owes no initial event."""
+    variables_of = getattr(service, "get_state_variables", None)
+    variables = variables_of(0) if callable(variables_of) else None
+    if not isinstance(variables, dict) or not variables:
+        return False
+    evented = [getattr(each, "send_events", True) for each in variables.values()]
+    return not any(each in (True, "yes", "1") for each in evented)
+
+
+_subscriptions: WeakKeyDictionary[Any, ServiceSubscription] = WeakKeyDictionary()
+
+
+def subscription_of(service: Any) -> ServiceSubscription:
+    """The subscription of ``service``, always the same object."""
+    subscription = _subscriptions.get(service)
+    if subscription is None:
+        subscription = _subscriptions[service] = ServiceSubscription(service)
+    return subscription
