@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.runtime-installed
 DEV_STAMP := $(VENV)/.dev-installed
 MUTANTS_STAMP := $(VENV)/.mutants-installed
+FUZZ_STAMP := $(VENV)/.fuzz-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 DEMO_ARGS ?=
@@ -17,6 +18,7 @@ BENCH_ARGS ?=
 FAULTS_ARGS ?=
 MUTANTS_ARGS ?=
 PROVE_ARGS ?=
+FUZZ_ARGS ?= all --seconds 33
 # Gates; see CONTRIBUTING.md.
 MUTATION_SCORE ?= 85
 
@@ -24,7 +26,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	mutants states conformance conformance-check prove-clauses requirements build clean
+	mutants fuzz states conformance conformance-check prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -48,6 +50,10 @@ $(DEV_STAMP): requirements/dev.txt pyproject.toml | $(BIN)/python
 
 $(MUTANTS_STAMP): requirements/mutants.txt | $(DEV_STAMP)
 	$(PIP) install --quiet --require-hashes -r requirements/mutants.txt
+	@touch $@
+
+$(FUZZ_STAMP): requirements/fuzz.txt | $(DEV_STAMP)
+	$(PIP) install --quiet --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 venv: $(DEV_STAMP) ## the development environment, in .venv
@@ -127,6 +133,10 @@ mutants: $(DEV_STAMP) $(MUTANTS_STAMP) ## mutation tests of the judging modules 
 	$(BIN)/mutmut run $(MUTANTS_ARGS)
 	$(BIN)/python tools/mutation_score.py --at-least $(MUTATION_SCORE)
 
+# Also FUZZ_ARGS='requests --seconds 3600'; see fuzz/README.md.
+fuzz: $(DEV_STAMP) $(FUZZ_STAMP) ## random bytes for every reader of a peer's bytes, ten minutes
+	$(BIN)/python -m fuzz $(FUZZ_ARGS)
+
 # --- upkeep -----------------------------------------------------------------------------
 
 PIP_COMPILE := pip-compile --quiet --generate-hashes --no-header --strip-extras --allow-unsafe \
@@ -136,11 +146,12 @@ requirements: ## pin and hash anew; needs pip-tools and Python 3.11
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=runtime.txt runtime.in
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=dev.txt dev.in
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=mutants.txt mutants.in
+	cd requirements && $(PIP_COMPILE) --upgrade --output-file=fuzz.txt fuzz.in
 
 build: $(DEV_STAMP) ## sdist and wheel, in dist/
 	$(BIN)/hatchling build
 
 clean: ## all that can be made again, but the environment
-	rm -rf build dist mutants .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf build dist mutants fuzz/work .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache docs/conformance.md docs/states.md
 	$(MAKE) -C tests/interop/peers clean

@@ -1,0 +1,414 @@
+"""What is fuzzed: each target takes any bytes and raises nothing.
+
+A target calls one reader, accepts the errors that the reader documents, and asserts what must hold
+for the result. None of them needs atheris, so that tests replay the corpora.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from fuzz.connections import delivery_connection, publisher_connection, subscriber_connection
+from propchange.core.discovery.advertisement import judge_location
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.multicast.message import ServiceIdentity, read_multicast
+from propchange.core.multicast.reception import MulticastReception
+from propchange.core.publisher.callback_guard import judge_callbacks
+from propchange.core.subscriber.requests import authority_and_target, http_url, redirect_url
+from propchange.core.values.data_types import DATA_TYPES, data_type
+from propchange.core.values.lastchange import (
+    CDS_EVENT,
+    LastChangeFold,
+    format_lastchange,
+    parse_lastchange,
+)
+from propchange.core.values.merging import (
+    CONTAINERS,
+    format_container_update_ids,
+    parse_container_update_ids,
+)
+from propchange.core.wire import headers, mending
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.propertyset import (
+    check_variable_name,
+    format_propertyset,
+    parse_propertyset,
+)
+from propchange.core.wire.urls import endpoint_of_url
+from propchange.core.wire.xml import parse_tree
+from propchange.errors import DescriptionError, RemoteProtocolError
+from propchange.http import RequestParser, ResponseParser, encode_request
+from propchange.http.datagrams import parse_datagram
+from propchange.upnp.description import DeviceDescription, parse_description
+from propchange.upnp.scpd import build_scpd, parse_scpd
+from propchange.upnp.service import Service
+from propchange.upnp.ssdp import read_datagram, read_message
+
+PEER, LOCAL = Endpoint("192.0.2.7", 40_000), Endpoint("192.0.2.1", 80)
+URL = "http://192.0.2.7:8000/description.xml"
+
+_STATUSES_OF_REQUESTS = {400, 405, 413, 414, 431, 501, 505}
+_METHODS = ("NOTIFY", "GET", "HEAD", "SUBSCRIBE", "")
+
+
+def _check_400(error: RemoteProtocolError) -> None:
+    """What cannot be read has this status."""
+    assert error.status == 400, error
+
+
+def pieces_of(data: bytes) -> tuple[list[bytes], bytes]:
+    """The first byte says how the rest is cut: into pieces of that many bytes, 0 for one piece.
+    Returns the pieces and the rest."""
+    size, stream = data[0] if data else 0, data[1:]
+    if not size:
+        return [stream], stream
+    return [stream[begin : begin + size] for begin in range(0, len(stream), size)], stream
+
+
+def _requests(pieces: list[bytes]) -> tuple[list[tuple[Any, ...]], int | None]:
+    parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+    found = [request for piece in pieces for request in parser.feed(piece)]
+    parser.end()
+    assert parser.feed(b"GET / HTTP/1.1\r\n\r\n") == []
+    read = [
+        (each.method, each.target, tuple(each.headers), each.body, each.keep_alive)
+        for each in found
+    ]
+    if parser.error is None:
+        return read, None
+    assert parser.error.status in _STATUSES_OF_REQUESTS
+    return read, parser.error.status
+
+
+def requests(data: bytes) -> None:
+    """A stream of requests, which means the same however it is cut."""
+    pieces, whole = pieces_of(data)
+    assert _requests(pieces) == _requests([whole])
+
+
+def _responses(pieces: list[bytes], method: str) -> tuple[list[tuple[Any, ...]], bool]:
+    parser = ResponseParser(DEFAULT_LIMITS)
+    parser.expect(method)
+    found = [response for piece in pieces for response in parser.feed(piece)]
+    last = parser.end()
+    found += [] if last is None else [last]
+    assert parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") == []
+    for each in found:
+        assert 100 <= each.status <= 999
+        assert len(each.body) <= DEFAULT_LIMITS.body_bytes
+    read = [(each.status, tuple(each.headers), each.body, each.close) for each in found]
+    return read, parser.error is not None
+
+
+def responses(data: bytes) -> None:
+    """A stream of responses, which means the same however it is cut."""
+    method = _METHODS[data[0] % len(_METHODS)] if data else ""
+    pieces, whole = pieces_of(data[1:])
+    assert _responses(pieces, method) == _responses([whole], method)
+
+
+def propertyset(data: bytes) -> None:
+    """The body of a NOTIFY. What is read can be written and is read again."""
+    try:
+        pairs = parse_propertyset(data, DEFAULT_LIMITS)
+    except RemoteProtocolError as error:
+        _check_400(error)
+        return
+    assert all(name for name, _ in pairs)
+    with contextlib.suppress(ValueError):
+        # A name may be there twice, or have a prefix's digits alone.
+        written = format_propertyset(pairs)
+        assert parse_propertyset(written, DEFAULT_LIMITS) == pairs
+
+
+def lenient_propertyset(data: bytes) -> None:
+    """The body of a NOTIFY that may be mended."""
+    try:
+        pairs, problems = mending.read_leniently(
+            data, lambda document: parse_propertyset(document, DEFAULT_LIMITS)
+        )
+    except RemoteProtocolError as error:
+        _check_400(error)
+        return
+    with contextlib.suppress(RemoteProtocolError):
+        # What is well-formed is read as it is.
+        assert (parse_propertyset(data, DEFAULT_LIMITS) == pairs) == (not problems)
+
+
+def mended(data: bytes) -> None:
+    """A document that may have to be mended. What is mended needs no other mending."""
+    try:
+        tree, problems = mending.read_tree(data, DEFAULT_LIMITS)
+    except RemoteProtocolError as error:
+        _check_400(error)
+        return
+    assert all(problems)
+    assert tree.name
+
+
+def mending_alone(data: bytes) -> None:
+    """Any bytes to be mended. The result is in UTF-8; if it is well-formed, mending it again
+    changes nothing in its tree."""
+    try:
+        document, _ = mending.mend(data)
+    except RemoteProtocolError as error:
+        _check_400(error)
+        return
+    document.decode("utf-8")
+    with contextlib.suppress(RemoteProtocolError):
+        first = parse_tree(document, DEFAULT_LIMITS)
+        again, _ = mending.mend(document)
+        assert _same(first, parse_tree(again, DEFAULT_LIMITS))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (
+        (one.name, one.namespace, one.attributes, one.text)
+        == (other.name, other.namespace, other.attributes, other.text)
+        and len(one.children) == len(other.children)
+        and all(map(_same, one.children, other.children))
+    )
+
+
+def lastchange(data: bytes) -> None:
+    """The text of a LastChange, as one publisher and one subscriber read it."""
+    text = data.decode("utf-8", "replace")
+    try:
+        found = parse_lastchange(text)
+    except RemoteProtocolError as error:
+        _check_400(error)
+        return
+    fold = LastChangeFold(CDS_EVENT if found.is_log else "urn:x")
+    assert len(found.problems) <= 16
+    with contextlib.suppress(ValueError):
+        merged = fold(text, text)
+        assert parse_lastchange(merged).is_log == found.is_log or not found.entries
+    if not found.is_log:
+        with contextlib.suppress(ValueError):
+            # Names that no document can carry again are refused.
+            written = format_lastchange("urn:x", found.entries)
+            assert set(parse_lastchange(written).entries) == set(found.entries)
+
+
+def description(data: bytes) -> None:
+    """A device description. Its URLs can be used."""
+    try:
+        found = parse_description(data, URL)
+    except DescriptionError:
+        return
+    for device in found.all_devices():
+        assert isinstance(device, DeviceDescription)
+        assert found.find_device(device.udn) is not None
+    for service in found:
+        assert service.name in found or not service.name
+        for url in (service.scpd_url, service.control_url, service.event_url):
+            if url:
+                assert len(url) <= DEFAULT_LIMITS.url_bytes
+                _check_usable(url)
+
+
+def _check_usable(url: str) -> None:
+    """What can be fetched has a host and a request line."""
+    if url.startswith("http:"):
+        try:
+            endpoint_of_url(url, lambda name: 1)
+            http_url(url)
+        except ValueError:
+            return
+        authority, target = authority_and_target(url)
+        assert authority.isascii()
+        assert target.startswith("/")
+        assert target.isascii()
+        assert target.isprintable()
+        assert " " not in target
+
+
+def scpd(data: bytes) -> None:
+    """A service description. What is read can be written and is read again."""
+    try:
+        found = parse_scpd(data)
+    except DescriptionError:
+        with contextlib.suppress(DescriptionError, ValueError):
+            Service.from_scpd(data, type="urn:x:service:X:1")
+        return
+    for variable in found.variables.values():
+        variable.format(variable.initial)
+        with contextlib.suppress(ValueError):
+            variable.parse("1")
+    again = parse_scpd(build_scpd(found.variables.values()))
+    assert list(again.variables) == list(found.variables)
+    with contextlib.suppress(ValueError):
+        # No variables, or names that Python cannot give to attributes.
+        Service.from_scpd(data, type="urn:x:service:X:1")
+
+
+def advertisement(data: bytes) -> None:
+    """An SSDP datagram, and its LOCATION."""
+    try:
+        found = read_datagram(data)
+        read_message(data.decode("utf-8", "replace"))
+    except RemoteProtocolError:
+        return
+    if found is None:
+        return
+    assert found.udn[:5].lower() == "uuid:"
+    assert found.udn.isprintable()
+    for off_link in (False, True):
+        with contextlib.suppress(ValueError):
+            url = judge_location(found.location, source=PEER, on_link=(), off_link=off_link)
+            assert url[:7].lower() == "http://"
+
+
+def multicast(data: bytes) -> None:
+    """A multicast event, and its reception."""
+    outcomes: list[object] = []
+    reception = MulticastReception(DEFAULT_LIMITS, outcomes.append)
+    identity = ServiceIdentity("uuid:a", "urn:x:service:X:1", "urn:x:serviceId:X")
+    reception.expect(
+        identity,
+        variables=("A", "B"),
+        sources=(PEER.host,),
+        boot_id=1,
+        convert={"A": int, "B": str},
+    )
+    try:
+        request = parse_datagram(data, DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+    except RemoteProtocolError as error:
+        reception.unreadable(PEER, str(error))
+        return
+    reception.receive(request)
+    assert len(outcomes) <= 3
+    with contextlib.suppress(RemoteProtocolError):
+        message = read_multicast(request)
+        assert message.usn
+        assert message.svcid
+
+
+def value(data: bytes) -> None:
+    """The text of a state variable. The first byte says of which type. What is read can be written
+    and is read again."""
+    kinds = tuple(DATA_TYPES.values())
+    kind = kinds[data[0] % len(kinds)] if data else kinds[0]
+    text = data[1:].decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        data_type(text)
+    try:
+        found = kind.parse(text)
+    except ValueError:
+        return
+    assert kind.parse(kind.format(found)) == found
+
+
+def container_update_ids(data: bytes) -> None:
+    """The text of a ContainerUpdateIDs."""
+    text = data.decode("utf-8", "replace")
+    try:
+        pairs = parse_container_update_ids(text)
+    except ValueError:
+        return
+    assert parse_container_update_ids(format_container_update_ids(pairs)) == pairs
+    assert dict(parse_container_update_ids(CONTAINERS(text, text))) == dict(pairs)
+
+
+def header_values(data: bytes) -> None:
+    """The value of a header of GENA. The first byte says of which."""
+    kind, text = data[0] % 8 if data else 0, data[1:].strip(b" \t\r\n")
+    if kind == 0:
+        with contextlib.suppress(ValueError):
+            assert headers.parse_callback(text, DEFAULT_LIMITS)
+    elif kind == 1:
+        for lenient in (False, True):
+            duration = headers.parse_timeout(text, lenient=lenient)
+            assert duration is None or 0 < duration <= 4_294_967_295
+        headers.is_infinite(text)
+    elif kind == 2:
+        names = headers.parse_statevar(text, DEFAULT_LIMITS)
+        assert names is None or all(names)
+    elif kind == 3:
+        with contextlib.suppress(ValueError):
+            sid = headers.parse_sid(text)
+            assert sid.isascii()
+            assert sid.isprintable()
+    elif kind == 4:
+        with contextlib.suppress(ValueError):
+            seq = headers.parse_seq(text)
+            assert seq is not None
+            assert headers.parse_seq(headers.format_seq(seq)) == seq
+    elif kind == 5:
+        with contextlib.suppress(ValueError):
+            host, port = headers.parse_host(text)
+            assert host
+            assert 0 < port < 65_536
+    elif kind == 6:
+        with contextlib.suppress(ValueError):
+            check_variable_name(text.decode("utf-8", "replace"))
+    else:
+        _callbacks(text)
+
+
+def _callbacks(text: bytes) -> None:
+    """Whatever a CALLBACK says: only the subscriber itself is called."""
+    try:
+        urls = headers.parse_callback(text, DEFAULT_LIMITS)
+        accepted = judge_callbacks(
+            urls,
+            peer=PEER,
+            local=LOCAL,
+            on_link=(),
+            policy="same-host",
+            lenient=True,
+            limits=DEFAULT_LIMITS,
+        )
+    except (ValueError, RemoteProtocolError):
+        return
+    for url in accepted:
+        assert url.endpoint.host == PEER.host
+        assert url.target.startswith("/")
+        assert url.target.isprintable()
+
+
+def urls(data: bytes) -> None:
+    """A URL that a device gives, and where its answer redirects to."""
+    text = data.decode("latin-1")
+    with contextlib.suppress(ValueError):
+        endpoint = endpoint_of_url(text, lambda name: 1)
+        assert endpoint.host
+        assert 0 < endpoint.port < 65_536
+    with contextlib.suppress(ValueError):
+        judge_location(text, source=PEER, on_link=())
+    led_to = redirect_url(URL, Response(307, [(b"LOCATION", data.strip(b" \t\r\n\0"))]))
+    if led_to is not None:
+        assert http_url(led_to) == led_to
+        authority, target = authority_and_target(led_to)
+        written = encode_request(Request("GET", target, [(b"HOST", authority.encode("ascii"))]))
+        parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+        found = parser.feed(written)
+        if parser.error is None:
+            assert [each.target for each in found] == [target]
+        else:
+            assert parser.error.status == 414
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "requests": requests,
+    "responses": responses,
+    "propertyset": propertyset,
+    "lenient_propertyset": lenient_propertyset,
+    "mended": mended,
+    "mending": mending_alone,
+    "lastchange": lastchange,
+    "description": description,
+    "scpd": scpd,
+    "advertisement": advertisement,
+    "multicast": multicast,
+    "value": value,
+    "container_update_ids": container_update_ids,
+    "header_values": header_values,
+    "urls": urls,
+    "publisher_connection": publisher_connection,
+    "subscriber_connection": subscriber_connection,
+    "delivery_connection": delivery_connection,
+}
+"""Name -> target: any bytes may be given to it. It raises nothing unless there is a fault."""
