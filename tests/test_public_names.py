@@ -89,6 +89,7 @@ PUBLIC = {
         DeliveryURL
         DeviceAppeared
         DeviceChanged
+        DeviceChecked
         DeviceGone
         DeviceMoved
         DeviceRebooted

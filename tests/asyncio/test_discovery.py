@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +18,7 @@ from propchange import ControlPoint, Device, Service, StateVariable, host
 from propchange.asyncio.remote import Sighting
 from propchange.core.discovery.advertised import AdvertisementIgnored
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.driver.discovery import SightingKind, Sightings
 from propchange.errors import TimedOut
 from tests.asyncio.announcing import Announcer
@@ -225,59 +226,87 @@ async def test_a_description_with_another_udn_is_not_taken_for_it() -> None:
 @pytest.mark.clause("CP-09")
 async def test_a_reboot_is_one_fresh_subscription() -> None:
     lab = Lab()
-    async with lab.open() as control_point:
-        device = await control_point.device(udn=lab.udn)
-        async with device["Thermometer"].subscribe() as subscription:
+    async with point() as control_point:
+        async with (
+            host(lab.device, interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+        ):
+            device = await control_point.device(udn=lab.udn)
+            subscription = device["Thermometer"].subscribe()
+            await subscription.__aenter__()
             updates = subscription.updates()
             await until_initial(updates)
-            lab.announcer.boot_id = 7
-            lab.announcer.alive()
+            port = urlsplit(hosted.description_url).port or 0
+        async with (
+            host(lab.new_device(), interface="127.0.0.1", port=port) as hosted,
+            Announcer(lab.device, hosted.description_url, boot_id=7) as announcer,
+        ):
+            announcer.alive()
             changes = await until_initial(updates)
-            assert [change.status for change in changes] == [
-                Status.RESUBSCRIBING,
-                Status.ACTIVE,
-            ]
-            # The old one is not given back: it counts as cancelled (CP-08).
-            assert len(lab.hosted.subscriptions) == 2
-            lab.announcer.update(8)
-            lab.announcer.alive()
+            assert [change.status for change in changes] == [Status.RESUBSCRIBING, Status.ACTIVE]
+            assert changes[0].cause is Cause.DEVICE_REBOOTED
+            assert len(hosted.subscriptions) == 1
+            announcer.update(8)
+            announcer.alive()
             await asyncio.sleep(0.2)
-            assert len(lab.hosted.subscriptions) == 2
+            assert len(hosted.subscriptions) == 1
+            assert subscription.renewals == 0
+            await subscription.close()
 
 
 @pytest.mark.clause("CP-07")
 async def test_byebye_then_alive_is_one_fresh_subscription() -> None:
     lab = Lab()
-    async with lab.open() as control_point:
-        device = await control_point.device(lab.hosted.description_url)
-        async with device["Thermometer"].subscribe() as subscription:
+    async with point() as control_point:
+        async with (
+            host(lab.device, interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+        ):
+            device = await control_point.device(hosted.description_url)
+            subscription = device["Thermometer"].subscribe()
+            await subscription.__aenter__()
             updates = subscription.updates()
             await until_initial(updates)
-            lab.announcer.silent = True
-            lab.announcer.byebye()
-            while subscription.status is not Status.RESUBSCRIBING:
-                await asyncio.sleep(0.01)
-            lab.announcer.alive()
+            port = urlsplit(hosted.description_url).port or 0
+            announcer.silent = True
+            announcer.byebye()
+        while subscription.status is not Status.RESUBSCRIBING:
+            await asyncio.sleep(0.01)
+        assert subscription.status_cause is Cause.DEVICE_GONE
+        async with (
+            host(lab.new_device(), interface="127.0.0.1", port=port) as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+        ):
+            announcer.alive()
             changes = await until_initial(updates)
-            assert [change.status for change in changes] == [
-                Status.RESUBSCRIBING,
-                Status.ACTIVE,
-            ]
-            assert len(lab.hosted.subscriptions) == 2
+            assert [change.status for change in changes] == [Status.RESUBSCRIBING, Status.ACTIVE]
+            assert len(hosted.subscriptions) == 1
+            await subscription.close()
 
 
-async def test_a_forged_byebye_costs_one_fresh_subscription() -> None:
-    """The device is still there, and says so when it is searched for."""
-
+@pytest.mark.parametrize("said", ["byebye", "BOOTID", "update"])
+async def test_a_forged_announcement_costs_one_check_and_no_event(said: str) -> None:
     lab = Lab()
     async with lab.open() as control_point:
         device = await control_point.device(udn=lab.udn)
         async with device["Thermometer"].subscribe() as subscription:
             updates = subscription.updates()
             await until_initial(updates)
-            lab.announcer.byebye()
-            await until_initial(updates)
-            assert subscription.status is Status.ACTIVE
+            if said == "byebye":
+                lab.announcer.byebye()
+            else:
+                lab.announcer.boot_id = 77
+                if said == "update":
+                    lab.announcer.update(78)
+                else:
+                    lab.announcer.alive()
+            while not subscription.renewals:
+                await asyncio.sleep(0.01)
+            lab.thermometer.temperature = 30.5
+            event = await within(anext(subscription))
+            assert (event.seq, event.changes) == (1, {"Temperature": 30.5})
+            assert subscription.status_cause is Cause.INITIAL_EVENT
+            assert len(lab.hosted.subscriptions) == 1
 
 
 @pytest.mark.clause("CP-13")

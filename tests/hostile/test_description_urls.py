@@ -6,20 +6,18 @@ host than loopback. The victim is a server on loopback, which must not be asked 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
-from twisted.internet.defer import Deferred
 
-from propchange import ControlPoint
 from propchange.driver.machine import Interfaces
 from propchange.errors import DescriptionError, PropchangeError
-from propchange.twisted import ControlPoint as TwistedControlPoint
 from tests.asyncio.conftest import DESCRIPTION, Doorkeeper, Message, RawDevice
+from tests.hostile.fronts import point, result
+
+__all__ = ["point"]
 
 OUTSIDE = next(
     (each.host for each in Interfaces().addresses() if each.interface != "lo" and not each.scope),
@@ -47,43 +45,6 @@ class Attack:
         new = f"http://{host}:{self.victim.port}{path}"
         document = DESCRIPTION.replace(f">{old}<".encode(), f">{new}<".encode())
         self.device.documents["/description.xml"] = document
-
-
-@pytest.fixture(params=["asyncio", "twisted"])
-def point(request: pytest.FixtureRequest) -> Any:
-    """``async with point() as (control_point, result)``."""
-
-    @contextlib.asynccontextmanager
-    async def point() -> AsyncIterator[Any]:
-        if request.param == "asyncio":
-            async with ControlPoint() as control_point:
-                yield control_point, subscribe
-            return
-        reactor: Any = AsyncioSelectorReactor(asyncio.get_running_loop())
-        control_point = TwistedControlPoint(reactor=reactor)
-        control_point.listen()
-        try:
-            yield control_point, subscribe_twisted
-        finally:
-            await result(control_point.close())
-            reactor.waker.connectionLost(None)
-
-    return point
-
-
-async def result(awaitable: Any) -> Any:
-    if isinstance(awaitable, Deferred):
-        return await awaitable.asFuture(asyncio.get_running_loop())
-    return await awaitable
-
-
-async def subscribe(service: Any) -> None:
-    async with service.subscribe():
-        pass
-
-
-async def subscribe_twisted(service: Any) -> None:
-    await result(service.subscribe(lambda _: None, wait=True).when_granted)
 
 
 @pytest.fixture

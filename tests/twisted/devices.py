@@ -99,6 +99,16 @@ class Device:
         self.sids += 1
         return reply(200, more=f"SID: uuid:{self.sids}\r\nTIMEOUT: Second-300\r\n")
 
+    def restart(self, event: str = "/event") -> None:
+        """Restart the device: it refuses the next request to it, which renews a forgotten SID."""
+        key = ("10.0.0.1:8000", "SUBSCRIBE", event)
+
+        def refuse() -> bytes:
+            self.answers[key] = self.grant
+            return reply(412)
+
+        self.answers[key] = refuse
+
     def run(self, seconds: float = 0) -> None:
         """Answer all requests, and those that follow from them, and let time pass."""
         self.reactor.pump([0, 0])

@@ -87,7 +87,9 @@ def test_another_url_of_the_same_description_has_moved_nobody(near: Neighbourhoo
 def test_a_device_that_has_restarted_is_subscribed_to_at_once(near: Neighbourhood) -> None:
     subscription, events, changes = near.active()
     near.announce()
+    near.restart()
     near.announce(boot_id=2)
+    near.run(1)
     near.notify(subscription, Temperature="21")
     assert subscription.sid == "uuid:2"
     assert events[-1].is_initial
@@ -136,6 +138,7 @@ def test_a_device_that_does_not_answer_is_searched_for(near: Neighbourhood) -> N
 
 def test_a_datagram_may_be_handed_over_as_it_came(near: Neighbourhood) -> None:
     subscription, _, _ = near.active()
+    near.restart()
     for boot_id in (1, 2):
         near.point.receive_ssdp(
             "NOTIFY * HTTP/1.1\r\nNT: upnp:rootdevice\r\nNTS: ssdp:alive\r\n"

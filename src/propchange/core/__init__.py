@@ -66,6 +66,7 @@ from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Change, Convert, Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
+    DeviceChecked,
     ForeignSource,
     Granted,
     Mended,
@@ -125,6 +126,7 @@ __all__ = [
     "DeliveryURL",
     "DeviceAppeared",
     "DeviceChanged",
+    "DeviceChecked",
     "DeviceGone",
     "DeviceMoved",
     "DeviceRebooted",

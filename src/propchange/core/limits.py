@@ -243,9 +243,23 @@ class Limits:
     grant of a device that is gone stays in use."""
 
     announcement_seconds: float = 3.0
-    """Time in which the same report about a device (gone, or back) counts as a repetition: devices
-    send their announcements up to three times (UDA 2.0 §1.2.2). Bounds the SUBSCRIBE requests that
-    a stream of forged announcements causes."""
+    """Time in which a request that was sent may be the answer to the same announcement: devices
+    send their announcements up to three times (UDA 2.0 §1.2.2). An older attempt is given up when
+    the device is heard of. A renewal that the device has granted so recently is not repeated when
+    the device refuses that of another service."""
+
+    check_burst: int = 3
+    """Checks of a device that announcements may cause at once (token bucket). A check is the
+    renewal of one subscription. Real announcements are about a restart or a goodbye, which are
+    rare. Bounds the requests that forged announcements cause."""
+
+    check_refill_seconds: float = 10.0
+    """Seconds until the bucket has one check more. Under a flood of forged announcements a true one
+    is noticed within this time."""
+
+    check_seconds: float = 10.0
+    """How long the device may take to grant the renewal of a check. Shorter than
+    ``request_seconds``: a device that has left does not answer, and is to be known as such."""
 
     jump_seconds: float = 10.0
     """A timer that fires this much too late shows that the machine or the process was suspended."""
@@ -321,8 +335,9 @@ class Limits:
     burst of some dozens of datagrams, which UDA wants sent three times."""
 
     byebye_check_seconds: float = 2.0
-    """Time after its byebye at which a followed device is searched for, in case the byebye was
-    forged or the device restarts at once. A device takes about a second to fall silent."""
+    """Time after its byebye at which a followed device is searched for, and its subscriptions are
+    checked: the byebye may be forged, or the device restarts at once. A device takes about a second
+    to fall silent."""
 
     search_burst: int = 5
     """Searches for one device that may be sent at once (token bucket), and checks of its claimed

@@ -42,7 +42,7 @@ from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.outcomes import Granted, SubscriberOutcome
+from propchange.core.subscriber.outcomes import DeviceChecked, Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
@@ -476,7 +476,9 @@ class SubscriberDriver:
             return
         if self._tap is not None:
             self._tap(outcome)
-        if isinstance(outcome, Granted):
+        if isinstance(outcome, DeviceChecked):
+            self.discovery.checked(str(outcome.device), passed=outcome.passed)
+        elif isinstance(outcome, Granted):
             self.subscriptions[outcome.subscription]._receive(outcome)
             if outcome.subscription.device is not None:
                 self.discovery.subscription_granted(str(outcome.subscription.device))

@@ -376,6 +376,12 @@ class Discovery:
         """A subscription to the device was granted or renewed."""
         self._presence.subscription_granted(udn)
 
+    def checked(self, udn: str, *, passed: bool) -> None:
+        """The device ``udn`` was asked whether an announcement is true; ``passed``: it is not."""
+        device = self._presence.device(udn)
+        if device is not None:
+            self._followed.checked(device, passed=passed)
+
     # --- for the program ---
 
     def search(self, target: str = EVERYTHING) -> None:

@@ -2,7 +2,8 @@
 
 A device may return at another address, port or path (CP-13). Its announcements have the location,
 but anybody on the link can forge an announcement. So the announced location is only read. The
-device has moved if its description is there and no longer at the old location.
+device may have moved if its description is there and no longer at the old location. While the
+device grants the renewal of a subscription at the old event URL, it has not moved.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class _Followed:
         """Whether it has to search again: there was another announcement since."""
         self.pending: Input | None = None
         """The input for the subscriptions once the location is known."""
+        self.claimed: DeviceDescription | None = None
+        """The description at another location, while the subscriptions are checked."""
 
 
 class FollowedDevices:
@@ -107,9 +110,13 @@ class FollowedDevices:
         if followed is None:
             return
         now = self._runtime.now()
-        for udn in {udn for remote in followed.remotes for udn in _udns_of(remote.description)}:
+        for udn in self._udns(followed):
             news(udn, now)
         self._changed()
+
+    @staticmethod
+    def _udns(followed: _Followed) -> set[str]:
+        return {udn for remote in followed.remotes for udn in _udns_of(remote.description)}
 
     def settle(self, device: AdvertisedDevice, news: Input | None) -> None:
         """Give the protocol ``news`` of ``device``. Unless the device announces its known URL, its
@@ -141,13 +148,40 @@ class FollowedDevices:
                 )
                 news, followed.pending = followed.pending, None
                 if description is not None and description.url != device.url:
-                    if self._move(device, followed, description):
-                        news = self._protocol.device_moved
-                    news = news or self._protocol.device_returned
+                    news = self._claim(device, followed, description, news)
                 if news is not None:
                     self.put(device, news)
         finally:
             followed.moving = False
+
+    def _claim(
+        self,
+        device: AdvertisedDevice,
+        followed: _Followed,
+        description: DeviceDescription,
+        news: Input | None,
+    ) -> Input:
+        """``description`` was found at another URL. Returns the input for the subscriptions."""
+        others = any(
+            not description.has_event_urls_of(remote.description) for remote in followed.remotes
+        )
+        if others and any(map(self._protocol.is_granted, self._udns(followed))):
+            followed.claimed = description
+            return self._protocol.device_moved
+        if self._move(device, followed, description):
+            return self._protocol.device_moved
+        return news or self._protocol.device_returned
+
+    def checked(self, device: AdvertisedDevice, *, passed: bool) -> None:
+        """The device was asked whether an announcement is true; ``passed``: it is not, and the
+        device is where it was."""
+        followed = self._followed.get(device)
+        if followed is None or followed.claimed is None:
+            return
+        description, followed.claimed = followed.claimed, None
+        if not passed:
+            self._move(device, followed, description)
+            self.put(device, self._protocol.device_returned)
 
     def _move(
         self, device: AdvertisedDevice, followed: _Followed, description: DeviceDescription

@@ -15,6 +15,7 @@ from propchange.core.publisher.outcomes import (
 )
 from propchange.core.subscriber.events import Status, StatusChange
 from propchange.core.subscriber.outcomes import (
+    DeviceChecked,
     ForeignSource,
     Mended,
     NotifyRefused,
@@ -87,6 +88,12 @@ def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) ->
             key = (url, status, cause)
         case RenewalFailed(_, reason):
             line = f"renewing {url}: {reason}"
+        case DeviceChecked(device, cause, reason, True):
+            key = (DeviceChecked, device, cause)
+            line = (
+                f"an announcement for {device} was not true ({reason}): the device grants a "
+                "renewal; it was forged, or another device has the same UDN"
+            )
         case SeqUnreliable():
             line = f"{url}: its SEQ means nothing; missed events cannot be noticed"
         case Unreadable(_, reason):

@@ -15,6 +15,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
+    DeviceChecked,
     ForeignSource,
     Granted,
     Mended,
@@ -835,6 +836,7 @@ def test_a_service_that_events_nothing_owes_no_initial_event() -> None:
     assert record.status is Status.ACTIVE
     # Now it is known to event something, whatever its description says.
     point.protocol.device_rebooted(None, point.now)
+    point.answer(point.request(RequestKind.RENEW), 412, sid=None)
     point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:2")
     point.at(point.now + 5)
     assert record.status is Status.DEAF
@@ -958,7 +960,8 @@ def test_a_subscribe_that_waits_for_an_unsubscribe_does_not_earn_another_meanwhi
     point.answer(point.request(RequestKind.SUBSCRIBE), sid="uuid:4")
     sent += 1
     assert sent == DEFAULT_LIMITS.subscribe_burst
-    point.protocol.device_rebooted("d", point.now)
+    point.protocol.clock_jumped(20.0, point.now)
+    point.answer(point.request(RequestKind.UNSUBSCRIBE), sid=None)
     assert point.requests() == []
     point.at(13)
     point.request(RequestKind.SUBSCRIBE)
@@ -1065,17 +1068,26 @@ def test_a_device_that_said_goodbye_is_tried_again_slowly() -> None:
     record = point.active(device="uuid:device")
     other = point.active(device="uuid:other", sid="uuid:2")
     point.protocol.device_gone("uuid:device", point.now)
+    assert (point.outcomes(), point.requests()) == ([], [])
+    point.at(2)  # it had a moment to fall silent
+    point.fail(point.request(RequestKind.RENEW))
     assert point.outcomes() == [
-        StatusChange(record, Status.RESUBSCRIBING, Cause.DEVICE_GONE, "the device has said goodbye")
+        RenewalFailed(record, "no route"),
+        StatusChange(
+            record, Status.RESUBSCRIBING, Cause.DEVICE_GONE, "the device has said goodbye"
+        ),
+        DeviceChecked(
+            "uuid:device", Cause.DEVICE_GONE, "the device has said goodbye", passed=False
+        ),
     ]
     assert (record.state, other.state) == (S.WAITING, S.ACTIVE)
     assert point.requests() == []
-    assert point.deadline() == 60
+    assert point.deadline() == 62
     point.protocol.device_gone("uuid:device", point.now)
     assert point.outcomes() == []
-    point.at(60)
+    point.at(62)
     point.fail(point.request(RequestKind.SUBSCRIBE))
-    assert point.deadline() == 120
+    assert point.deadline() == 122
 
 
 @pytest.mark.clause("CP-08")
@@ -1085,11 +1097,8 @@ def test_a_device_that_has_restarted_is_subscribed_to_afresh_at_once() -> None:
     record = point.active(device="d")
     point.active(device="other", sid="uuid:2")
     point.protocol.device_rebooted("d", point.now)
-    assert point.outcomes() == [
-        StatusChange(
-            record, Status.RESUBSCRIBING, Cause.DEVICE_REBOOTED, "the device has restarted"
-        )
-    ]
+    point.answer(point.request(RequestKind.RENEW), 412, sid=None)
+    assert point.statuses() == [(Status.RESUBSCRIBING, Cause.DEVICE_REBOOTED)]
     assert point.request(RequestKind.SUBSCRIBE).subscription is record
 
 
@@ -1098,6 +1107,7 @@ def test_a_device_that_has_restarted_may_have_moved_its_event_url() -> None:
     point = ControlPoint()
     point.active(device="d", describable=True)
     point.protocol.device_rebooted("d", point.now)
+    point.answer(point.request(RequestKind.RENEW), 412, sid=None)
     point.request(RequestKind.DESCRIBE)
 
 
@@ -1105,6 +1115,8 @@ def test_a_device_that_is_back_is_not_kept_waiting() -> None:
     point = ControlPoint()
     record = point.active(device="d")
     point.protocol.device_gone("d", point.now)
+    point.at(2)
+    point.fail(point.request(RequestKind.RENEW))
     point.at(10)
     point.protocol.device_rebooted("d", point.now)
     assert record.failures == 0
@@ -1118,6 +1130,8 @@ def test_a_device_that_is_heard_of_again_is_tried_at_once() -> None:
     point = ControlPoint()
     record = point.active(device="d", describable=True)
     point.protocol.device_gone("d", point.now)
+    point.at(2)
+    point.fail(point.request(RequestKind.RENEW))
     point.at(10)
     point.protocol.device_returned("d", point.now)
     assert record.failures == 0
@@ -1441,6 +1455,7 @@ def test_the_variables_that_are_wanted_are_asked_for_each_time() -> None:
     point.answer(request, more=((b"ACCEPTED-STATEVAR", b"A,B"),))
     assert record.accepted == ("A", "B")
     point.protocol.device_rebooted(None, point.now)
+    point.answer(point.request(RequestKind.RENEW), 412, sid=None)
     request = point.request(RequestKind.SUBSCRIBE)
     assert request.build(LOCAL).fields[b"statevar"] == b"A,B"
     point.answer(request, sid="uuid:2")

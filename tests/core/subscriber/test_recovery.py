@@ -360,7 +360,7 @@ def test_a_move_that_becomes_known_while_the_old_address_is_asked_is_not_waited_
     record = net.subscribed(describable=True)
     net.cut(SILENT)
     net.subscriber.device_rebooted(DEVICE, net.now)
-    net.run(1)
+    net.run(11)
     assert record.state is S.DESCRIBING
     net.heal()
     net.move_publisher(Endpoint("10.0.0.9", 8000))
@@ -389,6 +389,7 @@ def test_whoever_has_forgotten_the_sid_may_be_another_device_at_the_same_address
 def test_a_description_that_is_another_devices_is_told_and_not_subscribed_to() -> None:
     net = Net()
     record = net.subscribed(describable=True)
+    net.restart_publisher()
     net.subscriber.device_rebooted(DEVICE, net.now)
     net.run(100)
     assert record.state is not S.SUBSCRIBING
@@ -417,7 +418,7 @@ def test_byebye_then_alive_is_one_fresh_subscription_and_one_change() -> None:
         net.run(0.1)
     net.run(2)
     net.assert_full_state()
-    assert net.news() == [(RESUBSCRIBING, Cause.DEVICE_GONE), AGAIN]
+    assert net.news() == [(RESUBSCRIBING, Cause.DEVICE_REBOOTED), AGAIN]
     assert net.fresh == 2
     net.run(200)
     assert net.fresh == 2
@@ -437,7 +438,7 @@ def test_a_new_bootid_is_a_fresh_subscription_however_often_it_is_announced() ->
     assert net.fresh == 2
 
 
-def test_a_second_restart_right_after_the_first_is_found_out_by_an_early_renewal() -> None:
+def test_a_second_restart_right_after_the_first_is_noticed_as_well() -> None:
     net = Net()
     net.subscribed()
     for value in ("7", "8"):
@@ -445,26 +446,23 @@ def test_a_second_restart_right_after_the_first_is_found_out_by_an_early_renewal
         net.update("/evt", {"A": value})
         net.subscriber.device_rebooted(DEVICE, net.now)
         net.run(1)
-    assert net.record.values["A"] == "7"
-    net.run(3)
+        assert net.record.values["A"] == value
     net.assert_full_state()
-    assert net.news() == [
-        (RESUBSCRIBING, Cause.DEVICE_REBOOTED),
-        AGAIN,
-        (RESUBSCRIBING, Cause.RENEWAL_REFUSED),
-        AGAIN,
-    ]
+    assert net.news() == 2 * [(RESUBSCRIBING, Cause.DEVICE_REBOOTED), AGAIN]
 
 
 @pytest.mark.clause("CP-07")
-def test_a_device_that_said_goodbye_and_is_still_there_is_heard_again() -> None:
+def test_a_device_that_said_goodbye_and_is_there_later_is_heard_again() -> None:
     net = Net()
     net.subscribed()
+    net.cut(REFUSED)
     net.subscriber.device_gone(DEVICE, net.now)
+    net.run(3)
+    net.heal()
     net.update("/evt", {"A": "7"})
-    net.run(49)
+    net.run(46)
     assert net.news() == [(RESUBSCRIBING, Cause.DEVICE_GONE)]
-    net.run(2)
+    net.run(4)
     net.assert_full_state()
 
 
@@ -491,7 +489,7 @@ def test_the_news_of_a_restart_overtakes_an_attempt_that_the_old_device_never_an
     record = net.subscribed()
     net.cut(SILENT)
     net.subscriber.device_rebooted(DEVICE, net.now)
-    net.run(5)
+    net.run(15)
     assert record.state is S.SUBSCRIBING
     net.heal()
     net.subscriber.device_rebooted(DEVICE, net.now)
@@ -777,6 +775,7 @@ def test_a_subscription_that_hears_nothing_is_made_again_from_the_next_address()
     assert net.news() == [(DEAF, Cause.NO_INITIAL_EVENT), AGAIN]
     assert len(list(net.publisher.subscriptions)) == 1
     # And what has worked is preferred next time.
+    net.restart_publisher()
     net.subscriber.device_rebooted(DEVICE, net.now)
     net.run(1)
     assert record.callback.startswith("http://10.0.0.3:9000/")
@@ -1001,8 +1000,9 @@ def test_limits_say_how_soon_an_outage_is_believed() -> None:
 def test_every_change_has_a_reason_in_words() -> None:
     net = Net()
     record = net.subscribed()
+    net.cut(REFUSED)
     net.subscriber.device_gone(DEVICE, net.now)
-    net.run(0.1)
+    net.run(2.1)
     assert isinstance(record.status_cause, Cause)
     assert record.status_reason == "the device has said goodbye"
     assert all(isinstance(event, Event) for event in net.events(record))

@@ -117,7 +117,7 @@ class DeviceChanged(NamedTuple):
 
 class DeviceGone(NamedTuple):
     """A device has left every link that it was heard on. Its subscriptions count as cancelled
-    (CP-07, CP-12): call ``SubscriberProtocol.device_gone``."""
+    once that is checked (CP-07, CP-12): call ``SubscriberProtocol.device_gone``."""
 
     device: AdvertisedDevice
     by: GoneBy
@@ -125,8 +125,8 @@ class DeviceGone(NamedTuple):
 
 class DeviceRebooted(NamedTuple):
     """The BOOTID of a device has changed without an announcement; in a device without BOOTID, its
-    network location signature. Its subscriptions are void (CP-08, CP-09, NLS-03): call
-    ``SubscriberProtocol.device_rebooted``. Its location may have changed too."""
+    network location signature. Its subscriptions are void once that is checked (CP-08, CP-09,
+    NLS-03): call ``SubscriberProtocol.device_rebooted``. Its location may have changed too."""
 
     device: AdvertisedDevice
     reason: str

@@ -17,8 +17,9 @@ stack per address.
 and when a subscription fails. A token bucket per device bounds the searches.
 
 **Forgery.** Advertisements are not authenticated: anybody on a link can send one in the name of any
-device. So a forged byebye or BOOTID costs a fresh SUBSCRIBE and no more. A LOCATION is a claim:
-:class:`.DeviceMoved` reports it, and the runtime checks the description before it believes it.
+device. So an outcome is a claim. The subscriber checks it by a renewal (:mod:`.checks`): a forged
+announcement costs one check and no event. A LOCATION is read, within a token bucket, before it is
+believed (:class:`.DeviceMoved`).
 Devices per source address, types and locations per device are capped, so a flood displaces
 nothing.
 """

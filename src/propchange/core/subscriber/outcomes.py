@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from propchange.core.multicast.reception import (
@@ -39,6 +40,18 @@ class RenewalFailed:
 
     subscription: SubscriptionRecord
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChecked:
+    """An announcement said of ``device`` what ``reason`` says, and one of its subscriptions was
+    renewed to check that. ``passed``: the device has granted the renewal, so the announcement was
+    forged, or another device has the same UDN. Else it was true."""
+
+    device: Hashable
+    cause: Cause
+    reason: str
+    passed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,7 @@ SubscriberOutcome = (
     | Granted
     | RenewalAnswered
     | RenewalFailed
+    | DeviceChecked
     | SeqUnreliable
     | ForeignSource
     | NotifyRefused

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from math import inf
 
 from propchange.core.diagnosis.facts import Facts, known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -14,12 +13,14 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.subscriber.callback_address import Sources, is_own
+from propchange.core.subscriber.checks import DeviceChecks, Doubt
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Cause, Convert, SeqVerdict, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
     Mended,
+    RenewalFailed,
     SeqUnreliable,
     SubscriberOutcome,
     SubscriberOutcomes,
@@ -83,12 +84,21 @@ class SubscriberProtocol:
         )
         self._timers = renewal.timers
         self._requests = renewal.requests
+        self._checks = DeviceChecks(
+            limits,
+            renewal.requests,
+            outcomes,
+            records=self._of_device,
+            renew=renewal.ask,
+            lapse=self._lapse,
+        )
 
     @property
     def changed(self) -> bool:
         """Whether there may be requests to take, or another deadline than :meth:`next_deadline`
         gave last. After an ordinary NOTIFY there are neither."""
-        return self._timers.changed or bool(self._requests.ready)
+        timers = self._timers.changed or self._checks.timers.changed
+        return timers or bool(self._requests.ready)
 
     # --- what the application wants ---
 
@@ -192,6 +202,8 @@ class SubscriberProtocol:
             self._unsubscribed(request, now)
             return
         if self._requests.outstanding.get(record) is not request:
+            if self._checks.ended(request) is not None:
+                self._checks.unclear(request, now)
             # A grant that came too late is given back: its events would be refused.
             sid = granted_sid(response) if request.kind is RequestKind.SUBSCRIBE else None
             if sid is not None and sid != record.sid:
@@ -199,10 +211,50 @@ class SubscriberProtocol:
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._renewal.renewal_answered(request, response, now)
+            self._renewal_answered(request, response, now)
             return
         for received in self._renewal.subscribe_answered(request, response, now):
             self._receive(record, received, now)
+
+    def _renewal_answered(self, request: OutgoingRequest, response: Response, now: float) -> None:
+        record, doubt = request.subscription, self._checks.ended(request)
+        if response.status == 200:
+            self._renewal.renewal_answered(request, response, now)
+            if doubt is not None:
+                self._checks.passed(request, doubt, now)
+        elif doubt is not None:
+            self._lapse(record, doubt, now, answered=True)
+            self._checks.failed(request, doubt, None, now)
+        else:
+            self._renewal.renewal_answered(request, response, now)
+            self._checks.ask_others(record, now)
+
+    def _renewal_failed(
+        self, request: OutgoingRequest, failure: Failure, reason: str, now: float
+    ) -> None:
+        record, doubt = request.subscription, self._checks.ended(request)
+        if doubt is None or failure in (Failure.BROKEN, Failure.NO_SOURCE):
+            self._renewal.renewal_failed(record, failure, reason, now)
+            self._checks.unclear(request, now)
+            return
+        self._outcomes.append(RenewalFailed(record, reason))
+        self._lapse(record, doubt, now)
+        self._checks.failed(request, doubt, failure, now)
+
+    def _lapse(
+        self, record: SubscriptionRecord, doubt: Doubt, now: float, *, answered: bool = False
+    ) -> None:
+        """What an announcement has said of the device is true: its subscription is cancelled. A
+        device that has left, and does not answer, is tried again, slowly, until it is back; any
+        other at once."""
+        if doubt.cause is Cause.DEVICE_GONE and not answered:
+            record.failures = FAILURES_AT_LONGEST
+            wait = backoff(record.failures, self._limits, record.interval)
+            self._renewal.lapse(record, doubt.cause, doubt.reason, now, wait=wait)
+        else:
+            record.failures = 0
+            record.sources.worked()
+            self._renewal.lapse(record, doubt.cause, doubt.reason, now)
 
     def request_failed(
         self,
@@ -221,10 +273,12 @@ class SubscriberProtocol:
             self._unsubscribed(request, now)
             return
         if self._requests.outstanding.get(record) is not request:
+            if self._checks.ended(request) is not None:
+                self._checks.unclear(request, now)
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._renewal.renewal_failed(record, failure, reason, now)
+            self._renewal_failed(request, failure, reason, now)
         else:
             by_description = failure is Failure.DESCRIPTION
             cause = Cause.DESCRIPTION if by_description else Cause.UNREACHABLE
@@ -280,51 +334,53 @@ class SubscriberProtocol:
             self._outcomes.append(outcome)
 
     def device_gone(self, device: Hashable, now: float) -> None:
-        """The device sent ssdp:byebye, or its advertisements have expired: its subscriptions count
-        as cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
-        for record in self._announced(device, now):
-            if record.state in GRANTED:
-                record.announced_at = now
-                record.failures = FAILURES_AT_LONGEST
-                wait = backoff(record.failures, self._limits, record.interval)
-                reason = "the device has said goodbye"
-                self._renewal.lapse(record, Cause.DEVICE_GONE, reason, now, wait=wait)
+        """An ssdp:byebye says that the device has left, or its advertisements have expired. If it
+        does not grant a renewal ``Limits.byebye_check_seconds`` later, its subscriptions count as
+        cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
+        reason, delay = "the device has said goodbye", self._limits.byebye_check_seconds
+        self._checks.doubt(device, Cause.DEVICE_GONE, reason, now, delay=delay)
 
     def device_rebooted(self, device: Hashable, now: float) -> None:
-        """The device has a BOOTID that it did not announce, or is back: subscribe afresh at once
-        (CP-08, CP-09). Within ``Limits.announcement_seconds`` another call is a repeat."""
-        for record in self._announced(device, now):
-            record.announced_at = now
-            self._begin_anew(record, Cause.DEVICE_REBOOTED, "the device has restarted", now)
+        """An advertisement has a BOOTID that was not announced. If the device does not grant a
+        renewal now, its subscriptions count as cancelled, and are made afresh at once (CP-08,
+        CP-09). Those that are not granted are tried at once."""
+        self._checks.doubt(device, Cause.DEVICE_REBOOTED, "the device has restarted", now)
+        for record in self._of_device(device):
+            self._begin_anew(record, Cause.DEVICE_REBOOTED, now)
 
     def device_returned(self, device: Hashable, now: float) -> None:
         """The device is heard of again after it had gone or did not answer. Its subscriptions that
-        are not granted, and renewals that failed, are tried at once."""
+        are not granted, and renewals that failed, are tried at once. A check is made at once."""
+        self._checks.hurry(device, now)
         for record in self._of_device(device):
-            if record.state not in GRANTED:
-                self._begin_anew(record, Cause.DEVICE_REBOOTED, "", now)
-            elif record.failures:
+            self._begin_anew(record, Cause.DEVICE_REBOOTED, now)
+            if record.state in GRANTED and record.failures:
                 self._renewal.renew(record, now)
 
     def device_moved(self, device: Hashable, now: float) -> None:
-        """The description is at another URL (CP-13): read it there, and subscribe afresh at once. A
-        subscription that is not ``describable`` is tried at its old event URL."""
+        """The description is at another URL (CP-13). If the device does not grant a renewal at the
+        old event URL, its subscriptions count as cancelled: the description is read, and they are
+        made afresh at once. Those that are not granted are tried at once. A subscription that is
+        not ``describable`` is tried at its old event URL."""
+        reason = "the device has moved to another address"
+        self._checks.doubt(device, Cause.DEVICE_MOVED, reason, now)
         for record in self._of_device(device):
-            reason = "the device has moved to another address"
-            self._begin_anew(record, Cause.DEVICE_MOVED, reason, now)
+            self._begin_anew(record, Cause.DEVICE_MOVED, now)
 
-    def _begin_anew(
-        self, record: SubscriptionRecord, cause: Cause, reason: str, now: float
-    ) -> None:
-        """Subscribe afresh. A request that was sent before the announcement is given up: its answer
-        may never come."""
+    def is_granted(self, device: Hashable) -> bool:
+        """Whether a subscription to ``device`` is granted."""
+        return any(record.state in GRANTED for record in self._of_device(device))
+
+    def _begin_anew(self, record: SubscriptionRecord, cause: Cause, now: float) -> None:
+        """Try a subscription that is not granted at once. A request that was sent before the
+        announcement is given up: its answer may never come."""
+        if record.state in GRANTED:
+            return
         record.failures = 0
         record.must_describe = record.describable
         record.sources.worked()
         attempt = self._requests.outstanding.get(record)
-        if record.state in GRANTED:
-            self._renewal.lapse(record, cause, reason, now)
-        elif record.state is _S.WAITING:
+        if record.state is _S.WAITING:
             self._renewal.subscribe(record, now)
         elif attempt is not None:
             overtaken = now - attempt.sent_at > self._limits.announcement_seconds
@@ -333,20 +389,6 @@ class SubscriberProtocol:
                 self._routing.forget(record)
                 record.move(_I.ATTEMPT_FAILED)
                 self._renewal.subscribe(record, now)
-
-    def _announced(self, device: Hashable, now: float) -> list[SubscriptionRecord]:
-        """The subscriptions to ``device`` for which an announcement is no repeat. The others are
-        renewed once none is a repeat any more: that shows whether the device has forgotten the SID
-        a second time."""
-        affected = []
-        for record in self._of_device(device):
-            last = -inf if record.announced_at is None else record.announced_at
-            no_repeat_from = last + self._limits.announcement_seconds
-            if record.state in GRANTED and now < no_repeat_from:
-                self._timers.set((record, TimerKind.RENEWAL), no_repeat_from)
-            else:
-                affected.append(record)
-        return affected
 
     def _of_device(self, device: Hashable) -> list[SubscriptionRecord]:
         return [record for record in self._records if record.device == device]
@@ -407,6 +449,7 @@ class SubscriberProtocol:
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
+        self._checks.handle_deadline(now)
         while (due := self._timers.pop_due(now)) is not None:
             record, timer = due
             if timer is TimerKind.PARTING:
@@ -428,8 +471,9 @@ class SubscriberProtocol:
 
     def next_deadline(self) -> float | None:
         """The latest time to call :meth:`handle_deadline`; None: there is no deadline."""
-        self._timers.changed = False
-        return self._timers.next()
+        self._timers.changed = self._checks.timers.changed = False
+        deadlines = (self._timers.next(), self._checks.timers.next())
+        return min((when for when in deadlines if when is not None), default=None)
 
     # --- reading ---
 
@@ -520,4 +564,5 @@ class SubscriberProtocol:
         self._routing.stop_waiting(record)
         self._timers.clear_all(record)
         del self._records[record]
+        self._checks.forget(record.device)
         self._outcomes.change_status(record, Status.CLOSED, Cause.CLOSED, "closed")

@@ -216,7 +216,8 @@ class SubscriptionRecord:
     """The head of the last message that was accepted; ``answer`` is its answer."""
     answer: Response = field(init=False)
     deafness: Deafness | None = None
-    announced_at: float | None = None
+    confirmed_at: float = -inf
+    """When the last request was sent that the device has granted."""
     renewals: int = 0
     gaps: int = 0
     last_event_at: float | None = None

@@ -174,6 +174,7 @@ class SubscriptionRenewal:
             self.attempt_failed(record, Cause.REFUSED, reason, now, response.status)
             return []
         record.failures, record.failure, record.outage = 0, None, None
+        record.confirmed_at = request.sent_at
         record.move(_I.GRANT)
         record.event_url = request.url
         early = self._routing.grant(record, sid)
@@ -273,12 +274,17 @@ class SubscriptionRenewal:
         if ready_at > now:
             self._timers.set((record, TimerKind.RENEWAL), ready_at)
             return
+        self.ask(record, now)
+
+    def ask(self, record: SubscriptionRecord, now: float) -> OutgoingRequest:
+        """Send a renewal now. Returns its request."""
         record.bucket.spend(now)
         url, sid = record.event_url, record.sid
         message = renewal_message(url, sid, self._policy, duration=record.duration_wanted)
         request = OutgoingRequest(RequestKind.RENEW, record, url, sid=sid, sent_at=now)
         request.source, request.builder = record.source, lambda _: message
         self._requests.send(request)
+        return request
 
     def renewal_failed(
         self, record: SubscriptionRecord, failure: Failure, reason: str, now: float
@@ -318,6 +324,7 @@ class SubscriptionRenewal:
         away = record.state is _S.UNANSWERED
         record.move(_I.RENEWED)
         record.renewals += 1
+        record.confirmed_at = request.sent_at
         sid = granted_sid(response, record.sid)
         if sid is not None and sid != record.sid:
             self._routing.adopt(record, sid)

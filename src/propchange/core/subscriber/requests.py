@@ -278,6 +278,10 @@ class RequestQueue:
         else:
             self._put(request, now)
 
+    def expect_within(self, record: SubscriptionRecord, now: float, seconds: float) -> None:
+        """Wait for the answer that ``record`` waits for until ``seconds`` from now."""
+        self._timers.set((record, TimerKind.REQUEST), now + seconds)
+
     def settle(self, record: SubscriptionRecord) -> None:
         """Stop waiting for an answer, except to an UNSUBSCRIBE."""
         request = self.outstanding.pop(record, None)
