@@ -232,7 +232,8 @@ SUBSCRIPTION = """
 """
 DEVICE = "description device_type friendly_name services udn url"
 SERVICE = """
-    conversions description device event_url name service_id service_type subscribe variables
+    conversions description device event_url name problems service_id service_type subscribe
+    variables
 """
 SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn

@@ -217,7 +217,7 @@ def terminal() -> Any:
 
 def test_a_terminal_gets_lines_for_people(workbench: Any, start: Any, terminal: Any) -> None:
     master, slave = terminal
-    watch = start("watch", workbench.url, "--service", "Values", stdout=slave)
+    watch = start("watch", workbench.url, "--service", "Values", "--full", stdout=slave)
 
     shown = read_terminal(master, "Price")
     watch.send_signal(signal.SIGINT)

@@ -14,7 +14,7 @@ from propchange.cli.exit_status import CommandFailed
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import DiagnosisLine, Source
 from propchange.cli.terminal import TerminalLines
-from propchange.cli.watch import write_diagnoses
+from propchange.cli.watch import Diagnosed, write_diagnoses
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.subscriber.events import Status
@@ -96,9 +96,8 @@ def test_a_wrong_url_is_status_2(propchange: Any) -> None:
 
 def test_people_get_lines() -> None:
     out = io.StringIO()
-    write_diagnoses(
-        out, "url", [DiagnosisLine(NOON, Source("Desk", "Lamp"), well())], as_json=False
-    )
+    found = [DiagnosisLine(NOON, Source("Desk", "Lamp"), well())]
+    write_diagnoses(out, [Diagnosed("url", found)], as_json=False)
 
     first, *facts, verdict, sentence = out.getvalue().splitlines()
     assert first == "Desk Lamp"
@@ -114,7 +113,7 @@ def test_the_first_that_is_not_well_is_the_failure_and_all_are_written() -> None
         for name, each in (("A", well()), ("B", refused()))
     ]
     with pytest.raises(CommandFailed, match=r"^B: the device answered SUBSCRIBE with 503$"):
-        write_diagnoses(out, "url", found, as_json=True)
+        write_diagnoses(out, [Diagnosed("url", found)], as_json=True)
 
     assert [each["verdict"] for each in json.loads(out.getvalue())["services"]] == [
         "events-arrive",
@@ -128,17 +127,16 @@ def test_an_output_that_cannot_be_written_is_told() -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(CommandFailed, match="cannot write the output: No space left"):
-        write_diagnoses(Full(), "url", [], as_json=True)
-    write_diagnoses(None, "url", [], as_json=True)
+        write_diagnoses(Full(), [Diagnosed("url", [])], as_json=True)
+    write_diagnoses(None, [Diagnosed("url", [])], as_json=True)
 
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_nothing_that_a_peer_has_sent_reaches_the_terminal(as_json: bool) -> None:
     out = io.StringIO()
+    found = [DiagnosisLine(NOON, Source(EVIL, EVIL), refused(EVIL))]
     with pytest.raises(CommandFailed):
-        write_diagnoses(
-            out, EVIL, [DiagnosisLine(NOON, Source(EVIL, EVIL), refused(EVIL))], as_json=as_json
-        )
+        write_diagnoses(out, [Diagnosed(EVIL, found)], as_json=as_json)
     written = out.getvalue()
     assert all(character.isprintable() or character == "\n" for character in written)
     if as_json:
@@ -149,10 +147,11 @@ def test_nothing_that_a_peer_has_sent_reaches_the_terminal(as_json: bool) -> Non
 def test_watch_prints_a_diagnosis_as_an_object_or_as_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "200")
     line = DiagnosisLine(NOON, Source("Desk", EVIL), refused(EVIL))
 
     told = json.loads(JSONLines().diagnosis(line))
-    assert list(told) == ["time", "device", "service", "diagnosis"]
+    assert list(told) == ["time", "kind", "device", "service", "udn", "diagnosis"]
     assert told["diagnosis"]["verdict"] == "subscribe-refused"
     assert told["diagnosis"]["facts"]["status"] == "subscribing"
     text = TerminalLines(io.StringIO()).diagnosis(line)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,9 @@ import pytest
 
 from propchange import Device, Service, StateVariable, host
 from propchange.asyncio.remote import Sighting
-from propchange.cli.discover import _nothing
+from propchange.cli.discover import _Devices, _nothing
 from propchange.cli.lines import DeviceLine, now
+from propchange.cli.output import Writer
 from propchange.cli.terminal import TerminalLines
 from propchange.driver.discovery import SightingKind
 from propchange.upnp.description import DeviceDescription, ServiceDescription
@@ -73,6 +75,7 @@ def test_a_device_is_found_with_the_services_that_send_events(bench: Any, propch
             "urn:example-org:service:Silent:1",
         ],
         "problem": None,
+        "problems": [],
     }
     # Nothing that a terminal would act on has left as it came.
     assert "\x85" not in ran.out
@@ -167,6 +170,70 @@ def test_a_terminal_gets_lines_for_people(
 ) -> None:
     form = TerminalLines(io.StringIO())
     assert form.device(DeviceLine(now(), sighting(kind), description, error)).splitlines() == lines
+
+
+class Sighted:
+    """A control point that sees what the test says."""
+
+    def __init__(self, *sightings: Sighting, more: float = 0.0) -> None:
+        self._sightings = sightings
+        self._more = more
+
+    async def devices(self, _: str | None) -> AsyncIterator[Sighting]:
+        for each in self._sightings:
+            yield each
+            await asyncio.sleep(self._more)
+
+
+class Lines:
+    """Keeps the lines as they are printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[DeviceLine] = []
+
+    def device(self, line: DeviceLine) -> str:
+        if line.time.year > 1970:
+            self.lines.append(line)
+        return f"{line.sighting.types} {line.description}"
+
+
+async def discovered(*sightings: Sighting, more: float = 0.0) -> list[DeviceLine]:
+    form: Any = Lines()
+    point: Any = Sighted(*sightings, more=more)
+    devices = _Devices(point, Writer(None), form)
+    await devices.see(None)
+    await devices.finish()
+    return form.lines
+
+
+class Described(Sighting):
+    __slots__ = ()
+
+    async def description(self) -> DeviceDescription:
+        return DESCRIBED
+
+
+def described(kind: SightingKind, **more: Any) -> Sighting:
+    seen = sighting(kind, **more)
+    return Described(**{name: getattr(seen, name) for name in seen.__dataclass_fields__})
+
+
+async def test_a_device_is_printed_once_when_it_has_announced_all_of_its_types() -> None:
+    appeared, changed, gone = SightingKind.APPEARED, SightingKind.CHANGED, SightingKind.GONE
+    lines = await discovered(
+        described(appeared), described(changed, types=(TYPE, "urn:x:service:A:1"))
+    )
+    assert [(line.sighting.kind, len(line.sighting.types)) for line in lines] == [(appeared, 2)]
+
+    # What changes nothing of what is printed is not printed.
+    server = described(changed, server="another")
+    types = described(changed, types=("urn:x:service:A:1",))
+    lines = await discovered(described(appeared), server, types, server, described(gone), more=0.6)
+    assert [line.sighting.kind for line in lines] == [appeared, changed, changed, gone]
+    assert [line.sighting.types for line in lines[:2]] == [(TYPE,), ("urn:x:service:A:1",)]
+
+    # A device that leaves before it was printed is not printed at all.
+    assert await discovered(described(appeared), described(gone)) == []
 
 
 def test_watch_takes_a_udn(bench: Any, propchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:

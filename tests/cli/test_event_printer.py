@@ -13,9 +13,16 @@ import pytest
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.remote import RemoteService
-from propchange.cli.event_printer import EventPrinter
+from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed
-from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine
+from propchange.cli.lines import (
+    DiagnosisLine,
+    EventLine,
+    GrantedFor,
+    ProblemLine,
+    Source,
+    StatusLine,
+)
 from propchange.cli.output import Writer
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Event
@@ -27,6 +34,7 @@ from propchange.core.subscriber.outcomes import (
     SeqUnreliable,
 )
 from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.wire.mending import problem
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import ConnectionFailed, DescriptionError, SubscriptionRefused
 
@@ -35,14 +43,27 @@ pytestmark = pytest.mark.slow
 PATIENCE = 15.0
 
 
+SOURCE = Source("device", "")
+
+
+async def found(wanted: Wanted) -> Wanted:
+    return wanted
+
+
 class Form:
     """Keeps the lines as they are."""
 
     def __init__(self) -> None:
-        self.lines: list[EventLine | StatusLine | DiagnosisLine] = []
+        self.lines: list[EventLine | StatusLine | DiagnosisLine | ProblemLine] = []
         self._grown = asyncio.Event()
 
+    def begin(self, sources: object) -> str:
+        return ""
+
     def event(self, line: EventLine) -> str:
+        return self._keep(line)
+
+    def problem(self, line: ProblemLine) -> str:
         return self._keep(line)
 
     def status(self, line: StatusLine) -> str:
@@ -51,14 +72,14 @@ class Form:
     def diagnosis(self, line: DiagnosisLine) -> str:
         return self._keep(line)
 
-    def _keep(self, line: EventLine | StatusLine | DiagnosisLine) -> str:
+    def _keep(self, line: EventLine | StatusLine | DiagnosisLine | ProblemLine) -> str:
         self.lines.append(line)
         self._grown.set()
         return "."
 
     @property
     def told(self) -> list[str]:
-        names = {EventLine: "event", DiagnosisLine: "diagnosis"}
+        names = {EventLine: "event", DiagnosisLine: "diagnosis", ProblemLine: "problem"}
         return [getattr(line, "status", "") or names[type(line)] for line in self.lines]
 
     def line(self, status: str) -> StatusLine:
@@ -139,7 +160,7 @@ async def lines_of(
     limits: Mapping[str, Any] | None = None,
     stream: Any = None,
     **options: Any,
-) -> list[EventLine | StatusLine]:
+) -> list[EventLine | StatusLine | DiagnosisLine | ProblemLine]:
     """Follow event URLs of a scripted device while ``scenario`` goes on; the lines told."""
     form = Form()
     async with ScriptedDevice() as device, Writer(stream or io.StringIO()) as writer:
@@ -154,7 +175,7 @@ async def lines_of(
                 (Source("device", url.rpartition("/")[2]), control_point.subscribe_url(url))
                 for url in urls(device)
             ]
-            following = asyncio.create_task(printer.run(wanted))
+            following = asyncio.create_task(printer.run([(SOURCE, found(wanted))]))
             try:
                 await scenario(device, form, following)
             finally:
@@ -177,8 +198,10 @@ async def test_a_granted_subscription_and_its_events_are_told() -> None:
 
     assert isinstance(granted, StatusLine)
     assert isinstance(event, EventLine)
-    assert granted.until is not None
-    assert 59 < (granted.until - granted.time).total_seconds() < 61
+    assert granted.grant is not None
+    assert granted.grant.until is not None
+    assert 59 < (granted.grant.until - granted.time).total_seconds() < 61
+    assert (granted.grant.sid, granted.grant.duration) == ("uuid:1", 60)
     assert granted.reason == "60 s, SID uuid:1"
     assert event.source == granted.source == Source("device", "event")
     assert dict(event.event.changes) == {"V": "a"}
@@ -192,7 +215,7 @@ async def test_a_grant_without_an_end_has_none() -> None:
     (granted,) = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1", "infinite")]})
 
     assert isinstance(granted, StatusLine)
-    assert granted.until is None
+    assert granted.grant == GrantedFor("uuid:1")
     assert granted.reason == "without an end, SID uuid:1"
 
 
@@ -243,7 +266,7 @@ async def test_a_service_without_its_description_is_told_as_untyped(
     async with writer, ControlPoint(interface="127.0.0.1") as control_point:
         printer = EventPrinter(writer, form, count=1)
         service = (await control_point.device(workbench.url))["Thermometer"]
-        await printer.run([(Source("d", "s"), service.subscribe())])
+        await printer.run([(SOURCE, found([(Source("d", "s"), service.subscribe())]))])
     untyped, _, event = form.lines
 
     assert isinstance(untyped, StatusLine)
@@ -256,7 +279,7 @@ async def test_a_renewal_is_told() -> None:
     async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
         await form.wait_for("granted", "renewed")
         assert form.line("renewed").reason == "2 s"
-        assert form.line("renewed").until is not None
+        assert form.line("renewed").grant is not None
 
     await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1", "Second-2")]})
 
@@ -407,6 +430,48 @@ def test_what_no_subscription_tells_is_told_from_the_tap(
     (line,) = told.form.lines
     assert isinstance(line, StatusLine)
     assert (line.status, line.reason) == (status, reason)
+
+
+async def test_a_refused_notify_names_the_service_whose_path_it_had() -> None:
+    async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
+        await form.wait_for("granted")
+        await device.notify("uuid:1", 0, "<a>")
+        await form.wait_for("notify-refused")
+        await device.notify("uuid:1", 0, "a")
+        await form.wait_for("event")
+        device.callback = f"{device.callback}/other"
+        await device.notify("uuid:1", 1, "a")
+        await form.wait_for("notify-refused")
+
+    lines = await lines_of(scenario, {"SUBSCRIBE": [grant("uuid:1")]})
+    refusals = [
+        (line.source, line.reason)
+        for line in lines
+        if isinstance(line, StatusLine) and line.status == "notify-refused"
+    ]
+    (known, malformed), (unknown, _) = refusals
+    assert known == Source("device", "event")
+    assert "was answered 400: malformed XML" in malformed
+    assert unknown is None
+
+
+async def test_a_problem_is_told_once_for_each_device() -> None:
+    async def scenario(device: ScriptedDevice, form: Form, following: asyncio.Task[None]) -> None:
+        await form.wait_for("granted", "granted")
+        for seq in range(3):
+            await device.notify("uuid:2", seq, "a & b")
+            await form.wait_for("event")
+        await device.notify("uuid:2", 3, "a &nbsp; b")
+        await form.wait_for("problem", "event")
+
+    lines = await lines_of(
+        scenario,
+        {"SUBSCRIBE": [grant("uuid:1"), grant("uuid:2")]},
+        urls=lambda device: [device.url.replace("event", "one"), device.url],
+        limits={"requests_per_device": 1},
+    )
+    problems = [line.problem for line in lines if isinstance(line, ProblemLine)]
+    assert problems == [problem("xml-ampersand"), problem("xml-html-entity")]
 
 
 def test_a_refusal_is_told_once_and_only_so_many_are() -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
+
 from propchange.cli.jsonlines import JSONLines
-from propchange.cli.lines import EventLine, Source, StatusLine
+from propchange.cli.lines import EventLine, GrantedFor, ProblemLine, Source, StatusLine
 from propchange.core.subscriber.events import Change, Event
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
-SOURCE = Source("Workbench", "Thermometer")
+SOURCE = Source("Workbench", "Thermometer", "uuid:d")
 
 
 def event(*details: Change, seq: int | None = 7, initial: bool = False, merged: int = 0) -> Event:
@@ -24,12 +26,15 @@ def test_an_event_is_one_object_on_one_line() -> None:
     assert line.endswith("}\n")
     assert list(json.loads(line).items()) == [
         ("time", "2026-05-01T12:00:00.250+02:00"),
+        ("kind", "event"),
         ("device", "Workbench"),
         ("service", "Thermometer"),
+        ("udn", "uuid:d"),
         ("sid", "uuid:1"),
         ("seq", 7),
         ("initial", True),
         ("merged", 2),
+        ("left_out", 0),
         ("changes", {"Temperature": 20.5}),
     ]
 
@@ -68,8 +73,10 @@ def test_a_status_is_one_object_on_one_line() -> None:
 
     assert list(json.loads(line).items()) == [
         ("time", "2026-05-01T12:00:00.250+02:00"),
+        ("kind", "status"),
         ("device", "Workbench"),
         ("service", "Thermometer"),
+        ("udn", "uuid:d"),
         ("status", "deaf"),
         ("reason", "no event in 5 s"),
     ]
@@ -87,9 +94,45 @@ def test_a_status_change_has_its_cause_for_programs() -> None:
 def test_a_grant_says_until_when() -> None:
     until = datetime(2026, 5, 1, 10, 30, tzinfo=UTC)
 
-    line = JSONLines().status(StatusLine(NOON, SOURCE, "granted", "1800 s", until))
+    grant = GrantedFor("uuid:1", 1800.0, until)
+    line = json.loads(JSONLines().status(StatusLine(NOON, SOURCE, "granted", "1800 s", grant)))
 
-    assert json.loads(line)["reason"] == "until 2026-05-01T10:30:00+00:00, 1800 s"
+    assert line["reason"] == "until 2026-05-01T10:30:00+00:00, 1800 s"
+    assert line["grant"] == {
+        "sid": "uuid:1",
+        "duration": 1800.0,
+        "until": "2026-05-01T10:30:00+00:00",
+    }
+
+
+def test_a_grant_without_an_end_has_null() -> None:
+    grant = GrantedFor("uuid:1")
+    line = JSONLines().status(StatusLine(NOON, SOURCE, "granted", "without an end", grant))
+
+    assert json.loads(line)["reason"] == "without an end"
+    assert json.loads(line)["grant"] == {"sid": "uuid:1", "duration": None, "until": None}
+
+
+def test_a_problem_is_one_object_on_one_line() -> None:
+    line = JSONLines().problem(ProblemLine(NOON, SOURCE, "an & that is not escaped"))
+
+    assert list(json.loads(line).items())[1:] == [
+        ("kind", "problem"),
+        ("device", "Workbench"),
+        ("service", "Thermometer"),
+        ("udn", "uuid:d"),
+        ("problem", "an & that is not escaped"),
+    ]
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_variable_that_comes_several_times_has_all_its_values(*, raw: bool) -> None:
+    told = event(*(Change("V", int(text), None, None, None, text) for text in ("01", "2", "3")))
+
+    line = json.loads(JSONLines(raw=raw).event(EventLine(NOON, SOURCE, told)))
+
+    assert line["changes"] == {"V": "3" if raw else 3}
+    assert line["earlier"] == {"V": ["01", "2"] if raw else [1, 2]}
 
 
 def test_what_belongs_to_no_service_or_device_has_null() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from propchange.cli import output
 from propchange.cli.exit_status import CommandFailed
-from propchange.cli.output import Writer
+from propchange.cli.output import Writer, write_whole
 
 PATIENCE = 15.0
 
@@ -55,6 +55,41 @@ async def test_a_stream_that_is_no_file_is_written_to_as_it_is() -> None:
     async with Writer(stream) as writer:
         writer.put("text")
     assert stream.getvalue() == "text"
+
+
+class CodePage(io.TextIOWrapper):
+    """Standard output of Windows in another code page, as a file or as a console."""
+
+    def __init__(self, *, console: bool) -> None:
+        self.bytes = io.BytesIO()
+        self.console = console
+        super().__init__(self.bytes, encoding="cp1252")
+
+    def isatty(self) -> bool:
+        return self.console
+
+
+@pytest.mark.parametrize("console", [True, False])
+async def test_on_windows_a_file_gets_utf_8_and_a_console_its_text(
+    monkeypatch: pytest.MonkeyPatch, *, console: bool
+) -> None:
+    monkeypatch.setattr("propchange.cli.output.os.name", "nt")
+    stream = CodePage(console=console)
+    async with Writer(stream, encoding="utf-8") as writer:
+        writer.put("20 °C\n")
+    assert stream.bytes.getvalue() == "20 °C\n".encode("cp1252" if console else "utf-8")
+    stream = CodePage(console=console)
+    write_whole(stream, "20 °C", encoding="utf-8")
+    assert stream.bytes.getvalue() == "20 °C".encode("cp1252" if console else "utf-8")
+
+
+def test_a_whole_text_is_written_to_any_stream(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+    write_whole(stream, "1 °C")
+    assert os.read(read, 100) == "1 °C".encode()
+    text = io.StringIO()
+    write_whole(text, "1 °C", encoding="utf-8")
+    assert text.getvalue() == "1 °C"
 
 
 async def test_a_reader_that_goes_is_noticed_without_writing(pipe: tuple[int, TextIO]) -> None:

@@ -2,17 +2,34 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
-from propchange.cli.lines import EventLine, Source, StatusLine
+from propchange import DeviceDescription, Sighting, SightingKind
+from propchange.cli.lines import (
+    DeviceLine,
+    DiagnosisLine,
+    EventLine,
+    GrantedFor,
+    ProblemLine,
+    Source,
+    StatusLine,
+)
 from propchange.cli.terminal import TerminalLines
-from propchange.core.subscriber.events import Change, Event
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.verdicts import diagnose
+from propchange.core.subscriber.events import Change, Event, Status
 from propchange.core.wire.messages import Request
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 SOURCE = Source("Workbench", "Thermometer")
+
+
+UNTIL = GrantedFor("uuid:1", 60.0, NOON + timedelta(seconds=60))
 
 
 class Terminal(io.StringIO):
@@ -25,6 +42,7 @@ def form(monkeypatch: pytest.MonkeyPatch) -> TerminalLines:
     """Without colours: what is written is what is read."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "120")
     return TerminalLines(io.StringIO())
 
 
@@ -39,7 +57,7 @@ def event(*details: Change, seq: int | None = 7, initial: bool = False, merged: 
 def test_a_line_has_time_device_service_seq_variable_and_value(form: TerminalLines) -> None:
     line = form.event(EventLine(NOON, SOURCE, event(change("Temperature", 20.5))))
 
-    assert line.split() == ["12:00:00.250", *SOURCE, "7", "Temperature", "20.5"]
+    assert line.split() == ["12:00:00.250", *SOURCE[:2], "7", "Temperature", "20.5"]
 
 
 def test_the_columns_stand_below_their_names(form: TerminalLines) -> None:
@@ -104,7 +122,7 @@ def test_initial_and_merged_events_are_marked(form: TerminalLines) -> None:
 def test_an_event_without_variables_or_seq_still_has_a_line(form: TerminalLines) -> None:
     line = form.event(EventLine(NOON, SOURCE, event(seq=None, initial=True)))
 
-    assert line.split() == ["12:00:00.250", *SOURCE, "-", "no", "variables", "initial"]
+    assert line.split() == ["12:00:00.250", *SOURCE[:2], "-", "no", "variables", "initial"]
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -157,10 +175,76 @@ def test_raw_shows_the_whole_notify_above_the_event_and_its_texts(
     assert lines[-1].split()[-2:] == ["V", "yes"]
 
 
-def test_a_long_value_is_not_cut_or_wrapped(form: TerminalLines) -> None:
-    line = form.event(EventLine(NOON, SOURCE, event(change("V", "x" * 5000))))
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TerminalLines]:
+    """A terminal of 80 columns, or of as many as are said."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
 
-    assert "x" * 5000 in line
+    def make(columns: int = 80, **options: Any) -> TerminalLines:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        return TerminalLines(io.StringIO(), **options)
+
+    return make
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_long_value_is_cut_at_the_end_of_the_line_and_what_is_said_of_it_is_not(
+    narrow: Any, columns: int
+) -> None:
+    long = "日本x" * 2000
+    told = event(change("V", long), change("W", None, long), change("N", 1), initial=True, merged=1)
+    lines = narrow(columns).event(EventLine(NOON, SOURCE, told)).splitlines()
+
+    assert len(lines) == 3
+    assert lines[0].endswith("…  initial  2 events in one")
+    assert lines[1].endswith("…  (undeclared, or not of its declared type)")
+    assert lines[2].endswith("1")
+    if columns > 80:
+        assert all(columns - 3 <= cell_len(line) <= columns for line in lines[:2])
+
+
+def test_with_full_no_value_is_cut_and_a_short_one_is_never(narrow: Any) -> None:
+    told = EventLine(NOON, SOURCE, event(change("V", "x" * 5000)))
+    assert "x" * 5000 in narrow(full=True).event(told)
+    assert "…" not in narrow().event(EventLine(NOON, SOURCE, event(change("V", "x" * 24))))
+
+
+_URL = "http://192.168.100.200:49152/a/description/with/a/long/path.xml"
+_SENTENCE = f"granted, but no event from the device in 5 s: it was told to send to {_URL}, which is"
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 120])
+def test_no_word_of_a_sentence_is_broken(narrow: Any, columns: int) -> None:
+    form = narrow(columns)
+    diagnosis = diagnose(
+        Facts(event_url="u", status=Status.SUBSCRIBING, failure=_SENTENCE, failure_status=500)
+    )
+    for shown in (
+        form.status(StatusLine(NOON, SOURCE, "deaf", _SENTENCE)),
+        form.status(StatusLine(NOON, SOURCE, "granted", _SENTENCE, UNTIL)),
+        form.problem(ProblemLine(NOON, SOURCE, _SENTENCE)),
+        form.diagnosis(DiagnosisLine(NOON, SOURCE, diagnosis)),
+    ):
+        words = [word.strip("()") for word in shown.split()]
+        assert [word for word in _SENTENCE.split() if word not in words] == []
+        for line in shown.splitlines():
+            assert cell_len(line) <= columns or len(line.split()) <= 4 or "  | " in line
+
+
+def test_what_is_wrong_with_a_description_stands_below_its_device(narrow: Any) -> None:
+    description = DeviceDescription(
+        url=_URL, udn="uuid:1", friendly_name="Bench", device_type="x", problems=(_SENTENCE,)
+    )
+    sighting = Sighting(SightingKind.APPEARED, "uuid:1", (), (_URL,), True, None, None)
+    shown = narrow().device(DeviceLine(NOON, sighting, description, None))
+    assert shown.splitlines()[4].startswith("    problem: granted, but no event")
+    assert all(line.startswith("    ") for line in shown.splitlines()[1:])
+
+
+def test_a_service_that_owes_no_event_is_told_as_active(form: TerminalLines) -> None:
+    line = StatusLine(NOON, SOURCE, "active", "no event is due", cause="nothing-evented")
+    assert "active: no event is due" in form.status(line)
 
 
 def test_a_status_says_why(form: TerminalLines) -> None:
@@ -170,8 +254,11 @@ def test_a_status_says_why(form: TerminalLines) -> None:
 
 
 def test_a_grant_says_until_when(form: TerminalLines) -> None:
-    soon = form.status(StatusLine(NOON, SOURCE, "granted", "1800 s", NOON + timedelta(hours=1)))
-    later = form.status(StatusLine(NOON, SOURCE, "granted", "9 d", NOON + timedelta(days=9)))
+    def grant(**span: int) -> GrantedFor:
+        return GrantedFor("uuid:1", 1.0, NOON + timedelta(**span))
+
+    soon = form.status(StatusLine(NOON, SOURCE, "granted", "1800 s", grant(hours=1)))
+    later = form.status(StatusLine(NOON, SOURCE, "granted", "9 d", grant(days=9)))
 
     assert soon.endswith("granted until 13:00:00 (1800 s)\n")
     assert later.endswith("granted until 2026-05-10 12:00:00 (9 d)\n")

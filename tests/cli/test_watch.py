@@ -34,12 +34,15 @@ def test_events_are_json_lines_off_a_terminal(workbench: Any, propchange: Any) -
     (event,) = objects(ran.out, "changes")
     assert list(event) == [
         "time",
+        "kind",
         "device",
         "service",
+        "udn",
         "sid",
         "seq",
         "initial",
         "merged",
+        "left_out",
         "changes",
     ]
     assert datetime.fromisoformat(event["time"]).tzinfo is not None
@@ -54,10 +57,14 @@ def test_the_status_lines_say_that_it_was_granted_and_until_when(
     ran = propchange("watch", workbench.url, "--service", "Thermometer", "--count", "1", "--json")
 
     granted, active = objects(ran.out, "status")
-    assert list(granted) == ["time", "device", "service", "status", "reason"]
+    assert list(granted) == [
+        *("time", "kind", "device", "service", "udn", "status", "reason", "grant")
+    ]
     assert (granted["status"], active["status"]) == ("granted", "active")
     assert active["cause"] == "initial-event"
-    until = datetime.fromisoformat(granted["reason"].split(",")[0].removeprefix("until "))
+    until = datetime.fromisoformat(granted["grant"]["until"])
+    assert granted["reason"].startswith(f"until {granted['grant']['until']}, 1800 s, SID uuid:")
+    assert (granted["grant"]["duration"], granted["grant"]["sid"][:5]) == (1800.0, "uuid:")
     granted_for = until - datetime.fromisoformat(granted["time"])
     assert 1790 < granted_for.total_seconds() <= 1801
 
@@ -345,7 +352,6 @@ def test_a_device_whose_name_is_hostile_is_escaped_in_the_message(
         ["http://127.0.0.1/", "--callback-host", "host:80"],
         ["http://127.0.0.1/", "--callback-host", "fe80::1%eth0"],
         ["http://127.0.0.1/", "--no-such-option"],
-        ["http://127.0.0.1/", "http://127.0.0.1/"],
     ],
 )
 def test_a_wrong_command_line_is_status_2(propchange: Any, arguments: list[str]) -> None:

@@ -14,11 +14,11 @@ import sys
 import click
 
 from propchange import ControlPoint, Device, HostedDevice, Service, StateVariable, host
-from propchange.cli.event_printer import EventPrinter
+from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import Source
 from propchange.cli.output import output
-from propchange.cli.watch import sources_of
+from propchange.cli.targets import Names
 from propchange.driver.machine import Interfaces
 
 _LOOPBACK = "127.0.0.1"
@@ -106,16 +106,21 @@ async def _demo(seconds: float | None, *, lan: bool) -> None:
         ControlPoint(interface=address, tap=printer.tap) as control_point,
     ):
         simulated = (("Thermometer", Thermometer(), 0.6), ("Media renderer", Playback(), 0.9))
-        writer.put(form.begin(Source(name, type(each).__name__) for name, each, _ in simulated))
-        wanted = []
+        printer.begin(Source(name, type(each).__name__) for name, each, _ in simulated)
+        wanted: Wanted = []
+        names = Names()
         for name, service, interval in simulated:
             device = Device(name, services=[service], model_name="propchange demo")
             hosted = await running.enter_async_context(host(device, interface=address))
             remote = await control_point.device(hosted.description_url)
-            wanted += [(source, each.subscribe()) for each, source in sources_of(remote).items()]
+            wanted += [(source, each.subscribe()) for each, source in names.of(remote).items()]
             running.callback(asyncio.create_task(_simulate(service, interval, hosted)).cancel)
             printer.status(Source(name, ""), "hosted", hosted.description_url)
-        await printer.run(wanted, seconds)
+
+        async def found() -> Wanted:
+            return wanted
+
+        await printer.run([(Source("demo", ""), found())], seconds)
 
 
 async def _simulate(service: Thermometer | Playback, interval: float, hosted: HostedDevice) -> None:

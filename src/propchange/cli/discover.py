@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -15,6 +18,10 @@ from propchange.cli.output import LineFormat, Writer, output
 
 _READERS = 16
 """Descriptions that are read at the same time."""
+
+_SETTLE_SECONDS = 0.5
+"""How long a device may go on announcing itself before its description is read and it is printed. A
+device sends a message for each of its types, and often from several addresses."""
 
 _LAST_SECONDS = 3.0
 """How long the descriptions of the last devices may take after the end."""
@@ -41,8 +48,8 @@ _LAST_SECONDS = 3.0
 def discover(seconds: float, **options: Any) -> None:
     """Search for devices and print each of them.
 
-    A device is printed as it appears, with its services that send events. The exit status is 1 if
-    no device is found.
+    A device is printed when it has announced itself, with its services that send events, and again
+    if something of what was printed has changed. The exit status is 1 if no device is found.
     """
     sys.exit(run(_discover(seconds, **options), endless=not seconds))
 
@@ -73,7 +80,12 @@ class _Devices:
         self._form = form
         self._readers = asyncio.Semaphore(_READERS)
         self._tasks: set[asyncio.Task[None]] = set()
+        # The latest sighting of each device that is to be printed.
+        self._due: dict[str, Sighting] = {}
         self._descriptions: dict[str, DeviceDescription] = {}
+        # What was printed of each device, without time and kind.
+        self._printed: dict[str, str] = {}
+        self._ending = asyncio.Event()
         self.number = 0
 
     async def see(self, wanted: str | None) -> None:
@@ -83,33 +95,58 @@ class _Devices:
         async for sighting in self._control_point.devices(wanted):
             self.number += sighting.kind is SightingKind.APPEARED
             if sighting.kind is SightingKind.GONE:
+                self._due.pop(sighting.udn, None)
                 description = self._descriptions.pop(sighting.udn, None)
-                self._put(DeviceLine(now(), sighting, description, None))
+                if self._printed.pop(sighting.udn, None) is not None:
+                    self._put(DeviceLine(now(), sighting, description, None))
                 continue
-            task = asyncio.create_task(self._read(sighting))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            is_due = sighting.udn in self._due
+            self._due[sighting.udn] = sighting
+            if not is_due:
+                task = asyncio.create_task(self._settle(sighting.udn))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
             await self._writer.room()
 
     async def finish(self) -> None:
         """Wait a little for the descriptions that are still being read, then cancel them."""
+        self._ending.set()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_LAST_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    async def _settle(self, udn: str) -> None:
+        """Print the device ``udn`` once its announcements have come."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), _SETTLE_SECONDS)
+        async with self._readers:
+            sighting = self._due.pop(udn, None)
+            if sighting is not None:
+                await self._read(sighting)
+
     async def _read(self, sighting: Sighting) -> None:
         description = problem = None
-        async with self._readers:
-            try:
-                description = self._descriptions[sighting.udn] = await sighting.description()
-            except (PropchangeError, ValueError) as error:
-                problem = str(error)
-        self._put(DeviceLine(now(), sighting, description, problem))
+        try:
+            description = self._descriptions[sighting.udn] = await sighting.description()
+        except (PropchangeError, ValueError) as error:
+            problem = str(error)
+        known = self._printed.get(sighting.udn)
+        kind = SightingKind.APPEARED if known is None else SightingKind.CHANGED
+        line = DeviceLine(now(), replace(sighting, kind=kind), description, problem)
+        shown = self._form.device(
+            line._replace(time=_NO_TIME, sighting=replace(sighting, kind=SightingKind.APPEARED))
+        )
+        self._printed[sighting.udn] = shown
+        if shown != known:
+            self._put(line)
 
     def _put(self, line: DeviceLine) -> None:
         self._writer.put(self._form.device(line))
+
+
+_NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
 def _nothing(seconds: float, type: str | None, addresses: tuple[str, ...]) -> str:

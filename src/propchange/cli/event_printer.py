@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import datetime, timedelta
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import timedelta
 from math import inf
+from typing import Any
 
 from propchange import (
     DescriptionError,
@@ -17,7 +19,16 @@ from propchange import (
     Subscription,
     SubscriptionRefused,
 )
-from propchange.cli.lines import DiagnosisLine, EventLine, Source, StatusLine, now
+from propchange.cli.exit_status import CommandFailed
+from propchange.cli.lines import (
+    DiagnosisLine,
+    EventLine,
+    GrantedFor,
+    ProblemLine,
+    Source,
+    StatusLine,
+    now,
+)
 from propchange.cli.output import LineFormat, Writer
 from propchange.core import (
     ForeignSource,
@@ -30,6 +41,7 @@ from propchange.core import (
 )
 
 Wanted = list[tuple[Source, Subscription]]
+"""Subscriptions, with the names of their services in the output."""
 
 _KEPT_BYTES = 4_194_304
 """Bytes of NOTIFY bodies that are kept until their events are printed. Above that, the oldest are
@@ -37,6 +49,12 @@ dropped, and their events are printed without the NOTIFY."""
 
 _REFUSALS_PRINTED = 64
 """Different refused requests that are printed. An attacker can send any number of them."""
+
+_PROBLEMS_PRINTED = 1_024
+"""Different problems of devices that are printed. A device chooses the words of some of them."""
+
+_PATHS_KEPT = 1_024
+"""Delivery paths whose service is remembered. Each fresh subscription has a new one."""
 
 
 class EventPrinter:
@@ -47,36 +65,65 @@ class EventPrinter:
     """
 
     def __init__(
-        self, writer: Writer, form: LineFormat, *, count: int | None = None, messages: bool = False
+        self,
+        writer: Writer,
+        form: LineFormat,
+        *,
+        count: int | None = None,
+        messages: bool = False,
     ) -> None:
         self._writer = writer
         self._form = form
         self._left = inf if count is None else count
         self._keep_messages = messages
+        self.explain: Callable[[Source, Exception], Exception] = lambda _, error: error
+        """Makes the error that is printed, or raised, of the one that a service failed with."""
+        self._begun = False
         self._wanted: Wanted = []
         self._granted: set[SubscriptionRecord] = set()
-        self._failures: list[tuple[Source, PropchangeError]] = []
-        self._refusals: set[str] = set()
+        self._failures: list[tuple[Source, Exception]] = []
+        self._refusals: set[tuple[Source | None, str]] = set()
+        self._problems: set[tuple[str, str]] = set()
+        self._paths: dict[str, Source] = {}
         self._last_request: Request | None = None
         self._messages: dict[tuple[bytes, bytes], Request] = {}
         self._kept_bytes = 0
 
-    async def run(self, wanted: Wanted, seconds: float | None = None) -> None:
-        """Enter the subscriptions and print until ``count`` events have come, ``seconds`` have
-        passed or the output has ended. The control point closes the subscriptions, all at once.
+    async def run(
+        self,
+        wanted: Sequence[tuple[Source, Coroutine[Any, Any, Wanted]]],
+        seconds: float | None = None,
+    ) -> None:
+        """Find the ``wanted`` subscriptions, enter them and print until ``count`` events have come,
+        ``seconds`` have passed or the output has ended. The control point closes the subscriptions,
+        all at once. The first half of each of ``wanted`` names it while it is looked for.
 
-        A service that cannot be subscribed to gets a status line. If no service can be, the
-        PropchangeError of the first is raised. Raises CommandFailed if the output cannot be
-        written."""
-        self._wanted = wanted
-        await self._writer.run(self._print_all(), seconds)
+        What cannot be found, and a service that cannot be subscribed to, get a status line. If no
+        service can be, the error of the first is raised, a PropchangeError or CommandFailed. Raises
+        CommandFailed if the output cannot be written."""
+        await self._writer.run(self._print_all(wanted), seconds)
 
-    async def _print_all(self) -> None:
+    async def _print_all(
+        self, wanted: Sequence[tuple[Source, Coroutine[Any, Any, Wanted]]]
+    ) -> None:
         async with asyncio.TaskGroup() as group:
-            for source, subscription in self._wanted:
-                group.create_task(self._print_updates(group, source, subscription))
+            for source, finding in wanted:
+                group.create_task(self._find(group, source, finding))
         if self._failures:
             raise self._failures[0][1]
+
+    async def _find(
+        self, group: asyncio.TaskGroup, source: Source, finding: Coroutine[Any, Any, Wanted]
+    ) -> None:
+        try:
+            found = await finding
+        except (PropchangeError, CommandFailed) as error:
+            self._fail(source, error)
+            return
+        self._wanted += found
+        self.begin(each for each, _ in found)
+        for each, subscription in found:
+            group.create_task(self._print_updates(group, each, subscription))
 
     async def _print_updates(
         self, group: asyncio.TaskGroup, source: Source, subscription: Subscription
@@ -86,14 +133,15 @@ class EventPrinter:
         except (PropchangeError, ValueError) as error:
             if isinstance(error, ValueError):
                 error = DescriptionError(f"the event URL of {source.service}: {error}")
-            self._failures.append((source, error))
-            self._print_failures()
+            self._fail(source, self.explain(source, error))
             return
-        if subscription.service is not None and subscription.record.convert is None:
-            self.status(source, "untyped", "no service description: the values are texts")
         is_lost = False
+        described = self._describe(source, subscription)
         async for update in subscription.updates():
+            described = described or self._describe(source, subscription)
             if isinstance(update, Event):
+                for problem in update.problems:
+                    self.problem(source, problem)
                 self._event(source, update)
             elif update.status is not Status.CLOSED:
                 status = update.status.value
@@ -105,6 +153,24 @@ class EventPrinter:
                 if update.status is Status.DEAF:
                     group.create_task(self._diagnose(source, subscription))
             await self._writer.room()
+
+    def _describe(self, source: Source, subscription: Subscription) -> bool:
+        """Print what is wrong with the service description, once that was read. Returns whether
+        this has been done."""
+        service, record = subscription.service, subscription.record
+        if service is None:
+            return True
+        if record.grant is None:
+            return False
+        if record.convert is None:
+            self.status(source, "untyped", "no service description: the values are texts")
+        for problem in service.problems:
+            self.problem(source, problem)
+        return True
+
+    def _fail(self, source: Source, error: Exception) -> None:
+        self._failures.append((source, error))
+        self._print_failures()
 
     # --- the tap of the control point ---
 
@@ -120,10 +186,11 @@ class EventPrinter:
             case Granted(record, sid, duration):
                 status = "resubscribed" if record in self._granted else "granted"
                 self._granted.add(record)
-                self._grant(record, status, duration, f", SID {sid}")
+                self._remember_path(record)
+                self._grant(record, status, sid, duration, f", SID {sid}")
                 self._print_failures()
-            case RenewalAnswered(record, _, duration):
-                self._grant(record, "renewed", duration)
+            case RenewalAnswered(record, sid, duration):
+                self._grant(record, "renewed", sid, duration)
             case RenewalFailed(record, reason):
                 self.status(self._source_of(record), "renewal-failed", reason)
             case SeqUnreliable(record):
@@ -133,12 +200,14 @@ class EventPrinter:
                 verb = "refused" if refused else "accepted"
                 reason = f"events from {host} instead of {record.device_host} are {verb}"
                 self.status(self._source_of(record), "foreign-source", reason)
-            case NotifyRefused(peer, _, status, reason):
+            case NotifyRefused(peer, target, status, reason):
                 host = peer.host if peer else "an unknown peer"
                 refusal = f"{host} was answered {status}: {reason}"
-                if refusal not in self._refusals and len(self._refusals) < _REFUSALS_PRINTED:
-                    self._refusals.add(refusal)
-                    self.status(None, "notify-refused", refusal)
+                source = self._paths.get(target)
+                key = (source, refusal)
+                if key not in self._refusals and len(self._refusals) < _REFUSALS_PRINTED:
+                    self._refusals.add(key)
+                    self.status(source, "notify-refused", refusal)
 
     def _source_of(self, record: SubscriptionRecord) -> Source | None:
         for source, subscription in self._wanted:
@@ -146,6 +215,13 @@ class EventPrinter:
                 if subscription.record is record:
                     return source
         return None
+
+    def _remember_path(self, record: SubscriptionRecord) -> None:
+        source = self._source_of(record)
+        if source is not None and record.path:
+            self._paths[record.path] = source
+            if len(self._paths) > _PATHS_KEPT:
+                del self._paths[next(iter(self._paths))]
 
     def _keep(self, message: Request) -> None:
         key = (message.fields.get(b"sid", b""), message.fields.get(b"seq", b""))
@@ -164,26 +240,49 @@ class EventPrinter:
 
     # --- lines ---
 
+    def begin(self, sources: Iterable[Source]) -> None:
+        """Print the head, once, with room for the names of ``sources``."""
+        if not self._begun:
+            self._begun = True
+            self._writer.put(self._form.begin(sources))
+
+    def _put(self, line: str) -> None:
+        self.begin(())
+        self._writer.put(line)
+
     def _event(self, source: Source, event: Event) -> None:
         if not self._left:
             return
         self._left -= 1
         message = self._take_message(event)
-        self._writer.put(self._form.event(EventLine(now(), source, event, message)))
+        self._put(self._form.event(EventLine(now(), source, event, message)))
         if not self._left:
             self._writer.end()
 
     async def _diagnose(self, source: Source, subscription: Subscription) -> None:
         diagnosis = await subscription.diagnose()
-        self._writer.put(self._form.diagnosis(DiagnosisLine(now(), source, diagnosis)))
+        self._put(self._form.diagnosis(DiagnosisLine(now(), source, diagnosis)))
+
+    def problem(self, source: Source, problem: str) -> None:
+        """Print ``problem``, once for each device."""
+        key = (source.udn or source.device, problem)
+        if key not in self._problems and len(self._problems) < _PROBLEMS_PRINTED:
+            self._problems.add(key)
+            self._put(self._form.problem(ProblemLine(now(), source, problem)))
 
     def _grant(
-        self, record: SubscriptionRecord, status: str, duration: float, more: str = ""
+        self,
+        record: SubscriptionRecord,
+        status: str,
+        sid: str,
+        duration: float,
+        more: str = "",
     ) -> None:
-        until, reason = None, "without an end"
+        grant, reason = GrantedFor(sid), "without an end"
         if duration != inf:
-            until, reason = now() + timedelta(seconds=duration), f"{duration:g} s"
-        self.status(self._source_of(record), status, reason + more, until)
+            grant = GrantedFor(sid, duration, now() + timedelta(seconds=duration))
+            reason = f"{duration:g} s"
+        self.status(self._source_of(record), status, reason + more, grant)
 
     def _print_failures(self) -> None:
         """Print the services that cannot be subscribed to, unless that is all of them."""
@@ -198,10 +297,10 @@ class EventPrinter:
         source: Source | None,
         status: str,
         reason: str,
-        until: datetime | None = None,
+        grant: GrantedFor | None = None,
         *,
         cause: str = "",
     ) -> None:
         """Print a status line. The arguments are those of :class:`.StatusLine`."""
-        line = StatusLine(now(), source, status, reason, until, cause)
-        self._writer.put(self._form.status(line))
+        line = StatusLine(now(), source, status, reason, grant, cause)
+        self._put(self._form.status(line))

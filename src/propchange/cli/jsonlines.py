@@ -1,32 +1,5 @@
-"""JSON Lines: one object a line, for programs.
-
-An event::
-
-    {"time": …, "device": …, "service": …, "sid": …, "seq": …, "initial": …, "merged": …,
-     "changes": {variable: value, …}}
-
-A status. A change of a subscription's status has a ``cause`` too::
-
-    {"time": …, "device": …, "service": …, "status": …, "reason": …}
-
-The diagnosis of a deaf subscription::
-
-    {"time": …, "device": …, "service": …, "diagnosis": {"verdict": …, "well": …, "sentence": …,
-     "advice": …, "facts": {name: text, …}}}
-
-A device, from ``propchange discover``::
-
-    {"time": …, "kind": "appeared" | "changed" | "gone", "udn": …, "friendly_name": …,
-     "device_type": …, "description_url": …, "evented": [service, …], "types": [type, …],
-     "problem": …}
-
-``time`` is ISO 8601 with the offset from UTC. The ``reason`` of a grant or renewal begins with
-"until" and a time of the same form, or with "without an end". ``device`` and ``service`` are null
-in a status that belongs to no device or service. Values are numbers, booleans and strings as the
-service description declares them; a value of any other type is the text as received. ``evented``
-has the short names that ``watch --service`` takes. If the description cannot be read, ``problem``
-says why, and ``friendly_name``, ``device_type`` and ``evented`` are null.
-"""
+"""JSON Lines: one object a line, for programs. ``docs/json-lines.md`` has the members of each kind
+of object."""
 
 from __future__ import annotations
 
@@ -39,6 +12,7 @@ from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    ProblemLine,
     Source,
     StatusLine,
     escape_json,
@@ -60,37 +34,51 @@ class JSONLines:
     def event(self, line: EventLine) -> str:
         """One object for the whole event message."""
         event, raw = line.event, self._raw
+        changes: dict[str, object] = {}
+        earlier: dict[str, list[object]] = {}
+        for name, change in named_changes(event, raw=raw):
+            if name in changes:
+                earlier.setdefault(name, []).append(changes[name])
+            changes[name] = change.text if raw else plain_value(change)
         return _object(
             line.time,
+            "event",
             line.source,
             sid=event.sid,
             seq=event.seq,
             initial=event.is_initial,
             merged=event.merged,
-            changes={
-                name: change.text if raw else plain_value(change)
-                for name, change in named_changes(event, raw=raw)
-            },
+            left_out=event.left_out,
+            changes=changes,
+            **({"earlier": earlier} if earlier else {}),
         )
 
     def status(self, line: StatusLine) -> str:
         """One object for the status."""
-        reason = line.reason
-        if line.until is not None:
-            reason = f"until {line.until.isoformat(timespec='seconds')}, {reason}"
-        cause = {"cause": line.cause} if line.cause else {}
-        return _object(line.time, line.source, status=line.status, reason=reason, **cause)
+        reason, grant = line.reason, line.grant
+        more: dict[str, object] = {"cause": line.cause} if line.cause else {}
+        if grant is not None:
+            until = grant.until and grant.until.isoformat(timespec="seconds")
+            reason = f"until {until}, {reason}" if until else reason
+            more["grant"] = {"sid": grant.sid, "duration": grant.duration, "until": until}
+        return _object(line.time, "status", line.source, status=line.status, reason=reason, **more)
 
     def diagnosis(self, line: DiagnosisLine) -> str:
         """One object for the diagnosis."""
-        return _object(line.time, line.source, diagnosis=diagnosis_object(line.diagnosis))
+        return _object(
+            line.time, "diagnosis", line.source, diagnosis=diagnosis_object(line.diagnosis)
+        )
+
+    def problem(self, line: ProblemLine) -> str:
+        """One object for the problem."""
+        return _object(line.time, "problem", line.source, problem=line.problem)
 
     def device(self, line: DeviceLine) -> str:
         """One object for the device."""
         sighting, description = line.sighting, line.description
         return _stamped(
             line.time,
-            kind=sighting.kind.value,
+            sighting.kind.value,
             udn=sighting.udn,
             friendly_name=description and description.friendly_name,
             device_type=description and description.device_type,
@@ -98,6 +86,7 @@ class JSONLines:
             evented=description and line.evented,
             types=sighting.types,
             problem=line.problem,
+            problems=description and description.problems,
         )
 
 
@@ -118,10 +107,11 @@ def json_line(value: object) -> str:
     return escape_json(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
-def _object(time: datetime, source: Source | None, **members: object) -> str:
-    device, service = source or (None, None)
-    return _stamped(time, device=device, service=service or None, **members)
+def _object(time: datetime, kind: str, source: Source | None, **members: object) -> str:
+    device, service, udn = source or ("", "", "")
+    named = {"device": device or None, "service": service or None, "udn": udn or None}
+    return _stamped(time, kind, **named, **members)
 
 
-def _stamped(time: datetime, **members: object) -> str:
-    return json_line({"time": time.isoformat(timespec="milliseconds"), **members})
+def _stamped(time: datetime, kind: str, **members: object) -> str:
+    return json_line({"time": time.isoformat(timespec="milliseconds"), "kind": kind, **members})

@@ -19,10 +19,12 @@ from propchange import Change, DeviceDescription, Diagnosis, Event, Request, Sig
 
 class Source(NamedTuple):
     """A service of a device, by the names in its description. Without a description, the two
-    halves of the event URL. An empty ``service``: the whole device."""
+    halves of the event URL. An empty ``service``: the whole device. ``udn`` is that of the device
+    with the service, which may be an embedded one; empty if it is not known."""
 
     device: str
     service: str
+    udn: str = ""
 
 
 class EventLine(NamedTuple):
@@ -35,17 +37,35 @@ class EventLine(NamedTuple):
     message: Request | None = None
 
 
+class GrantedFor(NamedTuple):
+    """A grant or a renewal. ``duration`` is in seconds and ``until`` its end; both are None for an
+    infinite one."""
+
+    sid: str
+    duration: float | None = None
+    until: datetime | None = None
+
+
 class StatusLine(NamedTuple):
-    """A status. ``source``: None if it belongs to no device. ``until``: the end of the granted
-    duration, None without a grant and for an infinite grant. ``cause``: the value of the
-    :class:`.Cause` of a status change, else empty."""
+    """A status. ``source``: None if it belongs to no device. ``grant``: what was granted or
+    renewed, else None. ``cause``: the value of the :class:`.Cause` of a status change, else
+    empty."""
 
     time: datetime
     source: Source | None
     status: str
     reason: str
-    until: datetime | None = None
+    grant: GrantedFor | None = None
     cause: str = ""
+
+
+class ProblemLine(NamedTuple):
+    """What a device does wrong, which was mended or left out: in its descriptions or its events.
+    Printed once for each device and problem."""
+
+    time: datetime
+    source: Source
+    problem: str
 
 
 class DiagnosisLine(NamedTuple):

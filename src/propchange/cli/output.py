@@ -14,7 +14,7 @@ import select
 import stat
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Self, TextIO
+from typing import Any, BinaryIO, Self, TextIO
 
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.jsonlines import JSONLines
@@ -40,9 +40,14 @@ class Writer:
         self._stream = stream
         self._encoding = encoding or getattr(stream, "encoding", None) or "utf-8"
         self._fd: int | None = None
-        if stream is not None and os.name != "nt":  # a console of Windows takes text
+        # What takes the bytes, where there is no descriptor to write to.
+        self._buffer: BinaryIO | None = None
+        if stream is not None and os.name != "nt":
             with contextlib.suppress(OSError, ValueError):  # the stream is not a file
                 self._fd = stream.fileno()
+        elif stream is not None and not stream.isatty():
+            # A console of Windows takes text. A file or a pipe there would get the code page.
+            self._buffer = getattr(stream, "buffer", None)
         self._condition = threading.Condition()
         self._waiting: list[str] = []
         self._waiting_characters = 0
@@ -152,11 +157,16 @@ class Writer:
 
     def _write(self, text: str) -> None:
         assert self._stream is not None
+        encoded = text.encode(self._encoding, "backslashreplace")
+        if self._buffer is not None:
+            self._buffer.write(encoded)
+            self._buffer.flush()
+            return
         if self._fd is None:
             self._stream.write(text)
             self._stream.flush()
             return
-        data = memoryview(text.encode(self._encoding, "backslashreplace"))
+        data = memoryview(encoded)
         while data:
             try:
                 data = data[os.write(self._fd, data) :]
@@ -168,10 +178,24 @@ class Writer:
             self._loop.call_soon_threadsafe(callback, *arguments)
 
 
-def output(stream: TextIO | None, *, json: bool, raw: bool = False) -> tuple[Writer, LineFormat]:
+def write_whole(stream: TextIO, text: str, *, encoding: str | None = None) -> None:
+    """Write ``text`` to ``stream`` now, in ``encoding``, or in that of the stream. Raises
+    OSError."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None or (os.name == "nt" and stream.isatty()):
+        stream.write(text)
+    else:
+        stream.flush()
+        buffer.write(text.encode(encoding or stream.encoding, "backslashreplace"))
+    stream.flush()
+
+
+def output(
+    stream: TextIO | None, *, json: bool, raw: bool = False, full: bool = False
+) -> tuple[Writer, LineFormat]:
     """A writer to ``stream`` and the form of its lines: JSON Lines if ``json``, and whenever
-    ``stream`` is not a terminal."""
+    ``stream`` is not a terminal. ``raw`` and ``full`` are those of the form."""
     if json or stream is None or not stream.isatty():
         # JSON is UTF-8, whatever the encoding of the terminal.
         return Writer(stream, encoding="utf-8"), JSONLines(raw=raw)
-    return Writer(stream), TerminalLines(stream, raw=raw)
+    return Writer(stream), TerminalLines(stream, raw=raw, full=full)

@@ -3,6 +3,7 @@ terminal has colours."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TextIO
@@ -11,11 +12,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from propchange import Request, SightingKind
+from propchange import Cause, Request, SightingKind
 from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    ProblemLine,
     Source,
     StatusLine,
     escape,
@@ -27,6 +29,11 @@ _WIDEST = 24
 """Cells. A column grows with its texts up to this width; a longer text moves the columns behind
 it."""
 
+_NARROWEST = 8
+"""Cells that a value and a sentence have at least, however narrow the terminal is."""
+
+_WORD = re.compile(r"([^ ]++) *+")
+
 _GOOD = ("active", "granted", "hosted", "renewed", "resubscribed")
 _BAD = ("deaf", "failed", "lost", "refused")
 
@@ -36,19 +43,22 @@ class TerminalLines:
     markup.
 
     ``raw``: values are the texts as received, and the NOTIFY as received is above its event.
+    ``full``: values are not cut at the end of the line. Sentences continue on the next line, and no
+    word of them is broken.
     """
 
-    def __init__(self, stream: TextIO, *, raw: bool = False) -> None:
+    def __init__(self, stream: TextIO, *, raw: bool = False, full: bool = False) -> None:
         # It prints Text objects only: in these, nothing is markup, an emoji code or highlighted.
         self._console = Console(file=stream)
         self._raw = raw
+        self._full = full
         self._widths = {name: len(name) for name in ("device", "service", "variable")}
         self._deaf: set[Source | None] = set()
 
     def begin(self, sources: Iterable[Source]) -> str:
         """The names of the columns, wide enough for the names of ``sources``."""
-        for device, service in sources:
-            self._widen(device=escape(device), service=escape(service))
+        for source in sources:
+            self._widen(device=escape(source.device), service=escape(source.service))
         names = [self._padded(name, name) for name in self._widths]
         return self._rendered([Text("{:12}  {}  {}  SEQ  {}  value".format("time", *names), "dim")])
 
@@ -61,54 +71,66 @@ class TerminalLines:
         start = self._start(line.time, line.source)
         start.append(f"  {'-' if event.seq is None else event.seq:>3}", "cyan")
         lines = [start, *(Text(" " * start.cell_len) for _ in named[1:])]
-        for text, (name, change) in zip(lines, named, strict=False):
-            text.append(f"  {self._padded('variable', name)}", "bold").append("  ")
-            value = change.text if raw else plain_value(change)
-            if not isinstance(value, str):
-                text.append(str(value).lower(), "yellow")
-            else:
-                text.append(escape(value) or '""', "green" if value else "dim")
-            if change.value is None and not raw:
-                text.append("  (undeclared, or not of its declared type)", "dim")
-        if not named:
-            start.append("  no variables", "dim")
+        marks = [""] * len(lines)
         if event.is_initial:
-            start.append("  initial", "dim")
+            marks[0] += "  initial"
         if event.merged:
-            start.append(f"  {event.merged + 1} events in one", "dim")
+            marks[0] += f"  {event.merged + 1} events in one"
+        if event.left_out:
+            marks[0] += f"  {event.left_out} values left out"
+        for index, (name, change) in enumerate(named):
+            text = lines[index].append(f"  {self._padded('variable', name)}", "bold").append("  ")
+            value = change.text if raw else plain_value(change)
+            mark = marks[index]
+            if change.value is None and not raw:
+                mark = f"  (undeclared, or not of its declared type){mark}"
+            if isinstance(value, str):
+                shown = Text(escape(value) or '""', "green" if value else "dim")
+            else:
+                shown = Text(str(value).lower(), "yellow")
+            text.append_text(self._cut(shown, text.cell_len + cell_len(mark))).append(mark, "dim")
+        if not named:
+            start.append(f"  no variables{marks[0]}", "dim")
         return self._rendered([*_message_lines(line.message), *lines])
 
     def status(self, line: StatusLine) -> str:
-        """One line. "active" has a line only after "deaf": otherwise the initial event shows it."""
+        """One line. "active" has a line only after "deaf", and if no event is owed: otherwise the
+        initial event shows it."""
         if line.status == "deaf":
             self._deaf.add(line.source)
-        elif line.status == "active":
+        elif line.status == "active" and line.cause != Cause.NOTHING_EVENTED.value:
             if line.source not in self._deaf:
                 return ""
             self._deaf.discard(line.source)
         style = "green" if line.status in _GOOD else "bold red" if line.status in _BAD else "yellow"
-        text = self._start(line.time, line.source)
-        text.append(f"       {escape(line.status)}", style)
-        if line.until is None:
-            text.append(f": {escape(line.reason)}")
+        text = Text(escape(line.status), style)
+        until = line.grant and line.grant.until
+        if until is None:
+            text.append(f": {escape(line.reason)}", "default")
         else:
-            is_soon = line.until - line.time < timedelta(hours=20)
-            text.append(f" until {line.until:{'%H:%M:%S' if is_soon else '%Y-%m-%d %H:%M:%S'}}")
+            is_soon = until - line.time < timedelta(hours=20)
+            text.append(
+                f" until {until:{'%H:%M:%S' if is_soon else '%Y-%m-%d %H:%M:%S'}}", "default"
+            )
             text.append(f" ({escape(line.reason)})", "dim")
-        return self._rendered([text])
+        return self._rendered(self._sentence(line.time, line.source, text))
+
+    def problem(self, line: ProblemLine) -> str:
+        """One line for what a device does wrong and what becomes of it."""
+        text = Text("problem", "yellow").append(f": {escape(line.problem)}", "default")
+        return self._rendered(self._sentence(line.time, line.source, text))
 
     def diagnosis(self, line: DiagnosisLine) -> str:
         """The sentence, and the facts below it."""
-        text = self._start(line.time, line.source)
-        text.append("       diagnosis", "green" if line.diagnosis.well else "bold red")
-        text.append(f": {escape(str(line.diagnosis))}")
+        text = Text("diagnosis", "green" if line.diagnosis.well else "bold red")
+        text.append(f": {escape(str(line.diagnosis))}", "default")
         facts = line.diagnosis.facts.lines()
         width = max(len(name) for name, _ in facts)
         below = [
             Text.assemble((f"  | {name:{width}}", "dim"), f"  {escape(fact)}")
             for name, fact in facts
         ]
-        return self._rendered([text, *below])
+        return self._rendered([*self._sentence(line.time, line.source, text), *below])
 
     def device(self, line: DeviceLine) -> str:
         """A line with name and type. Below it, indented: the description's URL, the UDN, the
@@ -125,17 +147,47 @@ class TerminalLines:
         if sighting.kind is SightingKind.GONE:
             return self._rendered([head])
         if line.problem is not None:
-            events = Text(f"    the description cannot be read: {escape(line.problem)}", "red")
+            events = Text(f"the description cannot be read: {escape(line.problem)}", "red")
         elif line.evented:
             names = ", ".join(dict.fromkeys(line.evented))
-            events = Text(f"    sends events: {escape(names)}", "green")
+            events = Text(f"sends events: {escape(names)}", "green")
         else:
-            events = Text("    sends no events", "dim")
-        url, udn = escape(sighting.description_url), escape(sighting.udn)
-        return self._rendered([head, Text(f"    {url}"), Text(f"    {udn}", "dim"), events])
+            events = Text("sends no events", "dim")
+        below = [Text(escape(sighting.description_url)), Text(escape(sighting.udn), "dim"), events]
+        problems = description.problems if description else ()
+        below += [Text(f"problem: {escape(problem)}", "yellow") for problem in problems]
+        indented = [self._hanging(Text("    "), text) for text in below]
+        return self._rendered([head, *(text for texts in indented for text in texts)])
+
+    def _cut(self, value: Text, used: int) -> Text:
+        """``value``, cut where a line with ``used`` further cells ends."""
+        if not self._full:
+            room = max(self._console.width - used, _NARROWEST)
+            value.truncate(room, overflow="ellipsis")
+        return value
+
+    def _sentence(self, time: datetime, source: Source | None, text: Text) -> list[Text]:
+        return self._hanging(self._start(time, source).append("       "), text)
+
+    def _hanging(self, start: Text, text: Text) -> list[Text]:
+        """``start`` and ``text``, which continues below itself where the line ends."""
+        width = self._console.width
+        indent, room = start.cell_len, width - start.cell_len
+        if text.cell_len <= room:
+            return [start.append_text(text)]
+        begun = []
+        if room < width // 3:  # the columns leave too little: begin on a line of its own
+            begun, indent = [start], 4
+            start, room = Text(" " * indent), width - indent
+        first, *others = _wrapped(text, max(room, _NARROWEST))
+        return [
+            *begun,
+            start.append_text(first),
+            *(Text(" " * indent).append_text(part) for part in others),
+        ]
 
     def _start(self, time: datetime, source: Source | None) -> Text:
-        device, service = map(escape, source or ("", ""))
+        device, service = (escape(source.device), escape(source.service)) if source else ("", "")
         self._widen(device=device, service=service)
         return Text.assemble(
             (time.time().isoformat("milliseconds"), "dim"),
@@ -154,6 +206,22 @@ class TerminalLines:
         with self._console.capture() as capture:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
         return capture.get()
+
+
+def _wrapped(text: Text, room: int) -> list[Text]:
+    """``text`` in lines of ``room`` cells. A word that is longer is left to the terminal: a URL
+    stays whole."""
+    offsets, used = [], 0
+    for word in _WORD.finditer(text.plain):
+        width = cell_len(word[0])
+        if used and used + cell_len(word[1]) > room:
+            offsets.append(word.start())
+            used = 0
+        used += width
+    lines = list(text.divide(offsets))
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def _message_lines(message: Request | None) -> list[Text]:

@@ -6,31 +6,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, TextIO
 
 import click
 
-from propchange import (
-    ConnectionFailed,
-    ControlPoint,
-    DescriptionError,
-    PropchangeError,
-    RemoteDevice,
-    RemoteProtocolError,
-    RemoteService,
-    StatusChange,
-    Subscription,
-    SubscriptionRefused,
-)
-from propchange.cli.event_printer import EventPrinter, Wanted
+from propchange import ControlPoint, StatusChange, Subscription
+from propchange.cli.event_printer import EventPrinter
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
-from propchange.cli.output import output
+from propchange.cli.output import output, write_whole
+from propchange.cli.targets import Finding, Target
 from propchange.cli.terminal import TerminalLines
 from propchange.driver.sockets import ports_of
 
@@ -39,28 +27,18 @@ from propchange.driver.sockets import ports_of
 class WatchOptions:
     """The command line of ``propchange watch``."""
 
-    url: str
+    targets: Sequence[str]
     services: Sequence[str]
+    wait: bool | None
     json: bool
     raw: bool
+    full: bool
     count: int | None
     diagnose: bool
     port: Sequence[int] | None
     callback_host: str | None
     callback_port: int | None
     duration: int
-
-    @property
-    def is_udn(self) -> bool:
-        """Whether ``url`` is the UDN of a device."""
-        return self.url[:5].lower() == "uuid:"
-
-    @property
-    def source(self) -> Source:
-        """The name of ``url`` as an event URL without a description: its two halves."""
-        parts = urlsplit(self.url)
-        path = parts.path + (f"?{parts.query}" if parts.query else "")
-        return Source(parts.netloc, path or "/")
 
 
 def _ports(text: str) -> Sequence[int]:
@@ -75,7 +53,7 @@ def _ports(text: str) -> Sequence[int]:
 
 
 @click.command()
-@click.argument("url")
+@click.argument("targets", metavar="URL…", nargs=-1, required=True)
 @click.option(
     "--service",
     "services",
@@ -84,7 +62,14 @@ def _ports(text: str) -> Sequence[int]:
     help="Watch this service, by its short name, serviceId or type. Can be repeated. Without it, "
     "watch all services that send events.",
 )
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Keep trying when a device cannot be found, described or subscribed to, and say why. "
+    "The default for a UDN.",
+)
 @click.option("--json", is_flag=True, help="Print JSON Lines, on a terminal too.")
+@click.option("--full", is_flag=True, help="Do not cut values at the end of the line.")
 @click.option(
     "--raw",
     is_flag=True,
@@ -129,12 +114,13 @@ def _ports(text: str) -> Sequence[int]:
     "It does not end watch.",
 )
 def watch(**options: Any) -> None:
-    """Print the events of a device's services.
+    """Print the events of the services of devices.
 
     Subscribes to the services, and prints the status of the subscriptions too.
 
-    URL is the URL of a device description, an event URL, or the UDN of a device (uuid:…). A device
-    with that UDN is searched for, and followed to a new address.
+    URL is the URL of a device description, an event URL, the UDN of a device (uuid:…), or host:port
+    as in the URL of its description. Several can be given. A UDN and host:port are searched for. A
+    device with a UDN is followed to a new address.
 
     Ctrl-C unsubscribes and ends with exit status 0, or 130 before --count is reached.
     """
@@ -150,42 +136,20 @@ async def _watch(options: WatchOptions) -> None:
     if options.diagnose:
         await _diagnose(options)
         return
-    url = options.url
-    not_a_description: Exception | None = None
-    writer, form = output(sys.stdout, json=options.json, raw=options.raw)
+    writer, form = output(sys.stdout, json=options.json, raw=options.raw, full=options.full)
     messages = options.raw and isinstance(form, TerminalLines)
+    targets = list(map(Target, dict.fromkeys(options.targets)))
     printer = EventPrinter(writer, form, count=options.count, messages=messages)
-    async with writer, _control_point(options, printer.tap) as control_point:
-        try:
-            wanted = await _of_device(control_point, options)
-        except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
-            # Without a connection, nothing shows that this is an event URL.
-            if isinstance(error.__cause__, OSError):
-                raise
-            if options.services:
-                raise CommandFailed(
-                    f"--service needs the URL of a device description, and {url} is not the URL "
-                    f"of a device description: {error}"
-                ) from error
-            not_a_description = error
-            wanted = [(options.source, control_point.subscribe_url(url))]
-        writer.put(form.begin(source for source, _ in wanted))
-        try:
-            await printer.run(wanted)
-        except PropchangeError as error:
-            if not_a_description is None:
-                raise
-            tried = str(error)
-            if isinstance(error, SubscriptionRefused):
-                tried = f"SUBSCRIBE was answered with {error.status}"
-            raise CommandFailed(
-                f"{url} is neither the URL of a device description ({not_a_description}) "
-                f"nor an event URL ({tried})"
-            ) from error
+    async with writer, _control_point(options, targets, printer.tap) as control_point:
+        finding = Finding(control_point, options.services, wait=options.wait, printer=printer)
+        printer.explain = finding.explain
+        await printer.run([(target.source, finding.find(target)) for target in targets])
 
 
 def _control_point(
-    options: WatchOptions, tap: Callable[[object], None] | None = None
+    options: WatchOptions,
+    targets: Sequence[Target],
+    tap: Callable[[object], None] | None = None,
 ) -> ControlPoint:
     try:
         return ControlPoint(
@@ -193,81 +157,32 @@ def _control_point(
             callback_host=options.callback_host and options.callback_host.strip("[]"),
             callback_port=options.callback_port,
             duration=options.duration,
-            discovery=options.is_udn,
+            discovery=any(target.is_searched for target in targets),
             tap=tap,
         )
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
 
 
-async def _of_device(control_point: ControlPoint, options: WatchOptions) -> Wanted:
-    """Subscriptions to the services of the device that ``options`` name, or to all that send
-    events."""
-    url = options.url
-    try:
-        device = await (
-            control_point.device(udn=url) if options.is_udn else control_point.device(url)
-        )
-        sources = sources_of(device)
-        return [
-            (sources[service], service.subscribe(wait=not options.diagnose))
-            for service in _chosen(device, options.services)
-        ]
-    except ValueError as error:
-        raise CommandFailed(str(error), status=2) from error
-
-
-def _chosen(device: RemoteDevice, names: Sequence[str]) -> list[RemoteService]:
-    evented = [service for service in device.services if service.event_url]
-    if not names and not evented:
-        there = ", ".join(service.name for service in device.services) or "none"
-        said = [f"no service of {device.friendly_name} sends events", f"there are: {there}"]
-        problems = [service.description.event_url_problem for service in device.services]
-        raise CommandFailed("; ".join([*said, *filter(None, problems)]))
-    try:
-        chosen = list(dict.fromkeys(device[name] for name in names)) or evented
-    except LookupError as error:
-        raise CommandFailed(str(error.args[0])) from error
-    for service in chosen:
-        if service not in evented:
-            others = ", ".join(other.name for other in evented) or "none"
-            problem = service.description.event_url_problem
-            why = f"cannot be subscribed to: {problem}" if problem else "sends no events"
-            raise CommandFailed(
-                f"{service.name} of {device.friendly_name} {why}; services that do: {others}"
-            )
-    return chosen
-
-
-def sources_of(device: RemoteDevice) -> dict[RemoteService, Source]:
-    """The names of the services of ``device`` in the output: the short name, or the serviceId
-    where two services have the same short name."""
-    counts = Counter(service.name for service in device.services)
-    name = device.friendly_name or device.udn or device.url
-    return {
-        service: Source(name, service.name if counts[service.name] == 1 else service.service_id)
-        for service in device.services
-    }
-
-
 # --- --diagnose ---
 
 
 async def _diagnose(options: WatchOptions) -> None:
-    async with _control_point(options) as control_point:
-        try:
-            wanted = await _of_device(control_point, options)
-        except PropchangeError:
-            if options.is_udn:
-                raise
-            # The diagnosis of a subscription to the URL says why it is not a description.
-            wanted = [(options.source, control_point.subscribe_url(options.url, wait=False))]
-        limits = control_point.limits
-        # The time for a SUBSCRIBE and an initial event, and a second to spare.
-        seconds = limits.request_seconds + limits.initial_event_seconds + 1.0
-        found = await asyncio.gather(*(_diagnosed(*each, seconds) for each in wanted))
+    targets = list(map(Target, dict.fromkeys(options.targets)))
+    async with _control_point(options, targets) as control_point:
+        finding = Finding(control_point, options.services, wait=False)
+        found = await asyncio.gather(*(_diagnose_target(finding, each) for each in targets))
     _, form = output(sys.stdout, json=options.json)
-    write_diagnoses(sys.stdout, options.url, found, as_json=isinstance(form, JSONLines))
+    write_diagnoses(sys.stdout, found, as_json=isinstance(form, JSONLines))
+
+
+async def _diagnose_target(finding: Finding, target: Target) -> Diagnosed:
+    wanted = await finding.find_persistent(target)
+    limits = finding.limits
+    # The time for a SUBSCRIBE and an initial event, and a second to spare.
+    seconds = limits.request_seconds + limits.initial_event_seconds + 1.0
+    lines = await asyncio.gather(*(_diagnosed(*each, seconds) for each in wanted))
+    return Diagnosed(target.text, lines)
 
 
 async def _diagnosed(source: Source, subscription: Subscription, seconds: float) -> DiagnosisLine:
@@ -287,28 +202,44 @@ async def _diagnosed(source: Source, subscription: Subscription, seconds: float)
     return DiagnosisLine(now(), source, await subscription.diagnose())
 
 
-def write_diagnoses(
-    stream: TextIO | None, url: str, found: Sequence[DiagnosisLine], *, as_json: bool
-) -> None:
-    """Write the facts and verdicts to ``stream``: lines for people, or one JSON object.
+class Diagnosed(NamedTuple):
+    """The diagnoses of one target."""
+
+    url: str
+    lines: Sequence[DiagnosisLine]
+
+
+def write_diagnoses(stream: TextIO | None, found: Sequence[Diagnosed], *, as_json: bool) -> None:
+    """Write the facts and verdicts to ``stream``: lines for people, or one JSON object for each
+    target.
 
     Raises CommandFailed after that, with the first diagnosis that is not well; also if ``stream``
     cannot be written."""
-    bad = [each for each in found if not each.diagnosis.well]
-    if as_json:
-        services = [each.source._asdict() | diagnosis_object(each.diagnosis) for each in found]
-        text = json_line({"url": url, "well": not bad, "services": services})
-    else:
-        text = "".join(map(_as_lines, found))
+    lines = [line for each in found for line in each.lines]
+    bad = [line for line in lines if not line.diagnosis.well]
+    text = "".join(map(_as_json, found) if as_json else map(_as_lines, lines))
     if stream is not None:
         try:
-            stream.write(text)
-            stream.flush()
+            write_whole(stream, text, encoding="utf-8" if as_json else None)
         except OSError as error:
             raise CommandFailed(f"cannot write the output: {error.strerror}") from error
     if bad:
-        of = f"{bad[0].source.service}: " if len(found) > 1 else ""
+        of = f"{bad[0].source.service}: " if len(lines) > 1 else ""
         raise CommandFailed(f"{of}{bad[0].diagnosis}")
+
+
+def _as_json(found: Diagnosed) -> str:
+    services = [
+        {
+            "device": line.source.device,
+            "service": line.source.service or None,
+            "udn": line.source.udn or None,
+            **diagnosis_object(line.diagnosis),
+        }
+        for line in found.lines
+    ]
+    well = all(line.diagnosis.well for line in found.lines)
+    return json_line({"url": found.url, "well": well, "services": services})
 
 
 def _as_lines(each: DiagnosisLine) -> str:

@@ -417,7 +417,7 @@ class SubscriberDriver:
         convert = await anew._read_conversions(host) or request.subscription.convert
         if request.subscription in self._givers:
             self._givers[request.subscription] = host
-        owes_event = anew._owes_event
+        owes_event, service.problems = anew._owes_event, anew.problems
         self.protocol.described(
             request, again.event_url, convert, self.now(), owes_event=owes_event
         )

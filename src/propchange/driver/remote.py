@@ -120,6 +120,9 @@ class DescribedService:
     ) -> None:
         self._driver = driver
         self._variables: Mapping[str, StateVariable[Any]] | None = None
+        self.problems: tuple[str, ...] = ()
+        """What was mended or left out in the service description, once it was read, in sentences.
+        ``description.problems`` of the device is about the device description."""
         self.device = device
         """The device of this service."""
         self.description = description
@@ -166,7 +169,8 @@ class DescribedService:
                 raise DescriptionError(f"{self.name} has no service description")
             documents, url = self._driver.documents, self.description.scpd_url
             answer = await documents.read(url, giver=host or self.device.description.host)
-            self._variables = parse_scpd(answer.response.body, self._driver.limits).variables
+            table = parse_scpd(answer.response.body, self._driver.limits)
+            self._variables, self.problems = table
         return self._variables
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:

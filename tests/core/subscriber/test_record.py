@@ -175,6 +175,35 @@ def test_a_last_change_is_expanded_into_its_typed_variables() -> None:
     assert record.values == {"Volume": 20, "Preset": "A"}
 
 
+def test_several_last_changes_in_one_message_are_applied_in_their_order() -> None:
+    record = held_with(RENDERING)
+    texts = [
+        last_change(instance(0, Volume_Master=20, Mute=1), instance(1, Volume_Master=7)),
+        "junk",
+        last_change(instance(0, Volume_Master=21), instance(2, Preset="B")),
+        "",
+    ]
+    pairs = tuple(("LastChange", text) for text in texts)
+    event = record.decode(0, pairs, initial=True)
+    assert event.changes == record.values == {"Volume": 21, "Mute": 1}
+    assert [change.text for change in event.details[:4]] == texts
+    assert [(c.variable, c.value, c.previous, c.instance) for c in event.details[4:]] == [
+        ("Volume", 20, None, 0),
+        ("Mute", 1, None, 0),
+        ("Volume", 7, None, 1),
+        ("Volume", 21, 20, 0),
+        ("Preset", "B", None, 2),
+    ]
+    assert [reason.partition(":")[0] for reason in record.unreadable] == [
+        "a LastChange cannot be read"
+    ]
+    assert {key[1] for key in record.full_state if key[1]} == {1, 2}
+    # What cannot be read is said of the first few alone.
+    record.decode(1, (("LastChange", "junk"),) * 50, initial=False)
+    assert len(record.unreadable) == 8
+    assert record.values == {"Volume": 21, "Mute": 1, "LastChange": "junk"}
+
+
 def test_the_full_state_has_every_instance_and_channel_and_what_is_evented_by_itself() -> None:
     record = held_with()
     text = last_change(instance(0, Volume_Master=20, Volume_LF=5), instance(1, Volume_Master=7))

@@ -21,7 +21,12 @@ from propchange.core.subscriber.events import (
     read_changes,
 )
 from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
-from propchange.core.values.lastchange import LastChangeEntry, is_master, parse_lastchange
+from propchange.core.values.lastchange import (
+    LastChange,
+    LastChangeEntry,
+    is_master,
+    parse_lastchange,
+)
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
 
@@ -117,6 +122,10 @@ class Advertised(NamedTuple):
     callback: str
     endpoint: Endpoint
     source: Endpoint | None
+
+
+_UNREADABLE = 8
+"""Sentences about what could not be read of one event. An attacker can cause any number."""
 
 
 class InstanceValues:
@@ -329,34 +338,40 @@ class SubscriptionRecord:
     def _expand(
         self, changes: dict[str, object], details: list[Change], *, initial: bool
     ) -> tuple[str, ...]:
-        """Replace a LastChange in ``changes`` by the values in it, and add them to ``details``.
-        Returns the problems that were mended."""
-        text = changes["LastChange"]
-        if not isinstance(text, str) or not text.strip():
-            self.unreadable = ()
-            return ()  # a vendor's own variable of this name, or empty
-        try:
-            found = parse_lastchange(text, self.limits)
-        except RemoteProtocolError as error:
-            self.unreadable = (f"a LastChange cannot be read: {error.args[0]}",)
-            return ()
-        self.unreadable = tuple(f"left out of a LastChange: {it}" for it in found.problems)
-        if found.is_log:
-            for _, name, channel, logged, attributes in found.entries:
-                details.append(Change(name, dict(attributes), None, None, channel, logged))
-            return found.mended
-        del changes["LastChange"]
-        self.values.pop("LastChange", None)
-        if initial:
+        """Replace the LastChange in ``changes`` by the values in it, and add them to ``details``.
+        If the message has several, they are applied in order. Returns the problems that were
+        mended."""
+        found: list[LastChange] = []
+        unreadable: list[str] = []
+        for text in [change.value for change in details if change.variable == "LastChange"]:
+            if not isinstance(text, str) or not text.strip():
+                continue  # a vendor's own variable of this name, or empty
+            try:
+                found.append(parse_lastchange(text, self.limits))
+            except RemoteProtocolError as error:
+                unreadable.append(f"a LastChange cannot be read: {error.args[0]}")
+            else:
+                unreadable += [f"left out of a LastChange: {it}" for it in found[-1].problems]
+        self.unreadable = tuple(unreadable[:_UNREADABLE])
+        state = [each for each in found if not each.is_log]
+        if state:
+            del changes["LastChange"]
+            self.values.pop("LastChange", None)
+        if state and initial:
             # An initial event names all valid instances (LC-07); 0 is always valid.
-            self.instances.keep({0, *(entry.instance for entry in found.entries)})
-        for entry in found.entries:
-            if entry.variable:
-                self._change(entry, changes, details)
-            elif (gone := entry.instance) and not initial:
-                # An instance that is named without variables has gone.
-                self.instances.remove(gone)
-        return found.mended
+            named = {entry.instance for each in state for entry in each.entries}
+            self.instances.keep({0, *named})
+        for each in found:
+            for entry in each.entries:
+                if each.is_log:
+                    _, name, channel, logged, attributes = entry
+                    details.append(Change(name, dict(attributes), None, None, channel, logged))
+                elif entry.variable:
+                    self._change(entry, changes, details)
+                elif (gone := entry.instance) and not initial:
+                    # An instance that is named without variables has gone.
+                    self.instances.remove(gone)
+        return tuple(problem for each in found for problem in each.mended)
 
     def _change(
         self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]

@@ -1,0 +1,247 @@
+"""What ``propchange watch`` is asked to watch: URLs, UDNs and addresses, and how each is found."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from propchange import (
+    ConnectionFailed,
+    ControlPoint,
+    DescriptionError,
+    Limits,
+    PropchangeError,
+    RemoteDevice,
+    RemoteProtocolError,
+    RemoteService,
+    Sighting,
+    SightingKind,
+    SubscriptionRefused,
+    TimedOut,
+)
+from propchange.cli.event_printer import EventPrinter, Wanted
+from propchange.cli.exit_status import CommandFailed
+from propchange.cli.lines import Source
+
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+
+_MORE_SECONDS = 1.0
+"""How long further root devices of one address may take to announce themselves after the first."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+"""Seconds between attempts to find a target, with ``--wait``: the first wait, doubled up to the
+longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One argument of ``watch``: the URL of a description, an event URL, a UDN, or host:port."""
+
+    text: str
+
+    @property
+    def is_udn(self) -> bool:
+        """Whether it is the UDN of a device."""
+        return self.text[:5].lower() == "uuid:"
+
+    @property
+    def is_authority(self) -> bool:
+        """Whether it is host:port."""
+        return not self.is_udn and _AUTHORITY.fullmatch(self.text) is not None
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether it needs discovery."""
+        return self.is_udn or self.is_authority
+
+    @property
+    def source(self) -> Source:
+        """Its name in the output before there is a description: the two halves of a URL."""
+        if self.is_searched:
+            return Source(self.text, "", self.text if self.is_udn else "")
+        parts = urlsplit(self.text)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        return Source(parts.netloc, path or "/")
+
+
+class Names:
+    """The names of devices and services in the output. Two services with one name are told apart:
+    by their UDN, or in one device by their serviceId."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, str] = {}
+
+    def of(self, device: RemoteDevice) -> dict[RemoteService, Source]:
+        """The name of each service of ``device``."""
+        name = self.of_device(device).device
+        services = device.services
+        names = Counter(service.name for service in services)
+        ids = Counter((service.name, service.description.udn) for service in services)
+        sources = {}
+        for service in services:
+            udn, called = service.description.udn, service.name
+            if names[called] > 1 and ids[called, udn] > 1:
+                called = service.service_id
+            if names[service.name] > ids[service.name, udn]:
+                called = f"{called} {udn}"
+            sources[service] = Source(name, called, udn)
+        return sources
+
+    def of_device(self, device: RemoteDevice) -> Source:
+        """The name of ``device`` itself."""
+        name = device.friendly_name or device.udn or device.url
+        identity = device.udn or device.url
+        if self._devices.setdefault(name, identity) != identity:
+            name = f"{name} {identity}"
+        return Source(name, "", device.udn)
+
+
+class Finding:
+    """Finds targets. ``services`` are the names of the wanted services, all that send events if
+    empty. ``wait``: keep trying, and print why; None: for a UDN alone."""
+
+    def __init__(
+        self,
+        control_point: ControlPoint,
+        services: Sequence[str],
+        *,
+        wait: bool | None,
+        printer: EventPrinter | None = None,
+    ) -> None:
+        self._control_point = control_point
+        self._services = services
+        self._wait = wait
+        self._printer = printer
+        self._names = Names()
+        # The URLs that are taken as event URLs, and why they are not those of descriptions.
+        self._no_descriptions: dict[Source, tuple[str, Exception]] = {}
+
+    async def find(self, target: Target) -> Wanted:
+        """Subscriptions for ``target``.
+
+        Raises CommandFailed or a PropchangeError with a sentence for the user, unless it waits."""
+        waits = target.is_udn if self._wait is None else self._wait
+        delay, said = _FIRST_WAIT, ""
+        while True:
+            try:
+                return await self._subscriptions(target, persistent=waits)
+            except ValueError as error:
+                raise CommandFailed(str(error), status=2) from error
+            except PropchangeError as error:
+                if not waits:
+                    raise
+                if self._printer is not None and str(error) != said:
+                    said = str(error)
+                    self._printer.status(target.source, "waiting", f"{said}; it is tried again")
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST_WAIT)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the control point."""
+        return self._control_point.limits
+
+    async def find_persistent(self, target: Target) -> Wanted:
+        """Subscriptions for ``target`` that keep trying. A URL that cannot be read as a description
+        is taken as an event URL: its diagnosis says why it is none. Raises as :meth:`find`."""
+        try:
+            return await self._subscriptions(target, persistent=True)
+        except ValueError as error:
+            raise CommandFailed(str(error), status=2) from error
+        except PropchangeError:
+            if target.is_searched:
+                raise
+            subscription = self._control_point.subscribe_url(target.text, wait=False)
+            return [(target.source, subscription)]
+
+    async def _subscriptions(self, target: Target, *, persistent: bool) -> Wanted:
+        try:
+            devices = await self._devices(target)
+        except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
+            # Without a connection, nothing shows that this is an event URL.
+            if target.is_searched or isinstance(error.__cause__, OSError):
+                raise
+            if self._services:
+                raise CommandFailed(
+                    f"--service needs the URL of a device description, and {target.text} is not "
+                    f"the URL of a device description: {error}"
+                ) from error
+            self._no_descriptions[target.source] = (target.text, error)
+            subscription = self._control_point.subscribe_url(target.text, wait=not persistent)
+            return [(target.source, subscription)]
+        wanted: Wanted = []
+        for device in devices:
+            sources = self._names.of(device)
+            wanted += [
+                (sources[service], service.subscribe(wait=not persistent))
+                for service in chosen(device, self._services)
+            ]
+            if self._printer is not None:
+                for problem in device.description.problems:
+                    self._printer.problem(self._names.of_device(device), problem)
+        return wanted
+
+    async def _devices(self, target: Target) -> list[RemoteDevice]:
+        control_point = self._control_point
+        if target.is_udn:
+            return [await control_point.device(udn=target.text)]
+        if not target.is_authority:
+            return [await control_point.device(target.text)]
+        found: dict[str, Sighting] = {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(control_point.limits.find_seconds) as limit:
+                async for sighting in control_point.devices():
+                    at = {urlsplit(location).netloc for location in sighting.locations}
+                    if sighting.kind is not SightingKind.GONE and target.text.lower() in at:
+                        if not found:
+                            limit.reschedule(asyncio.get_running_loop().time() + _MORE_SECONDS)
+                        found[sighting.udn] = sighting
+        if not found:
+            raise TimedOut(
+                f"no device announces a description at {target.text}; give the URL of its "
+                "description, which propchange discover prints"
+            )
+        return [await sighting.device() for sighting in found.values()]
+
+    def explain(self, source: Source, error: Exception) -> Exception:
+        """``error``, with which the service ``source`` failed, or for an event URL without a
+        description, what both attempts have said."""
+        if source not in self._no_descriptions:
+            return error
+        url, no_description = self._no_descriptions[source]
+        tried = str(error)
+        if isinstance(error, SubscriptionRefused):
+            tried = f"SUBSCRIBE was answered with {error.status}"
+        return CommandFailed(
+            f"{url} is neither the URL of a device description ({no_description}) nor an event "
+            f"URL ({tried})"
+        )
+
+
+def chosen(device: RemoteDevice, names: Sequence[str]) -> list[RemoteService]:
+    """The services of ``device`` with these names, or without names all that send events. Raises
+    CommandFailed for a service that is not there or sends none."""
+    evented = [service for service in device.services if service.event_url]
+    if not names and not evented:
+        there = ", ".join(service.name for service in device.services) or "none"
+        said = [f"no service of {device.friendly_name} sends events", f"there are: {there}"]
+        problems = [service.description.event_url_problem for service in device.services]
+        raise CommandFailed("; ".join([*said, *filter(None, problems)]))
+    try:
+        wanted = list(dict.fromkeys(device[name] for name in names)) or evented
+    except LookupError as error:
+        raise CommandFailed(str(error.args[0])) from error
+    for service in wanted:
+        if service not in evented:
+            others = ", ".join(other.name for other in evented) or "none"
+            problem = service.description.event_url_problem
+            why = f"cannot be subscribed to: {problem}" if problem else "sends no events"
+            raise CommandFailed(
+                f"{service.name} of {device.friendly_name} {why}; services that do: {others}"
+            )
+    return wanted

@@ -1,0 +1,270 @@
+"""What ``propchange watch`` is asked to watch: several devices, waiting for them, their names."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from propchange import Device, host
+from propchange.cli.lines import Source
+from propchange.cli.targets import Names, Target
+from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.upnp.description import DeviceDescription, ServiceDescription
+from tests.asyncio.announcing import Announcer
+from tests.cli.conftest import PATIENCE, Thermometer, Values
+
+
+def objects(out: str, kind: str) -> list[dict[str, Any]]:
+    return [told for told in map(json.loads, out.splitlines()) if told["kind"] == kind]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("http://192.0.2.7:80/d.xml", "url"),
+        ("nonsense", "url"),
+        ("http://192.0.2.7:80", "url"),
+        ("192.0.2.7:", "url"),
+        ("192.0.2.7:80/d.xml", "url"),
+        ("uuid:1234", "udn"),
+        ("UUID:0b51d1b4-0000-4000-8000-000000000001", "udn"),
+        ("192.0.2.7:49152", "authority"),
+        ("[fe80::1]:80", "authority"),
+        ("nas.example:80", "authority"),
+    ],
+)
+def test_an_argument_is_a_url_a_udn_or_an_address(text: str, kind: str) -> None:
+    target = Target(text)
+    assert (target.is_udn, target.is_authority) == (kind == "udn", kind == "authority")
+    assert target.is_searched is (kind != "url")
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("http://192.0.2.7:80/e?x=1", Source("192.0.2.7:80", "/e?x=1")),
+        ("http://192.0.2.7", Source("192.0.2.7", "/")),
+        ("uuid:1", Source("uuid:1", "", "uuid:1")),
+        ("192.0.2.7:80", Source("192.0.2.7:80", "")),
+    ],
+)
+def test_an_argument_has_a_name_before_there_is_a_description(text: str, source: Source) -> None:
+    assert Target(text).source == source
+
+
+class Described(DescribedDevice[DescribedService]):
+    _service_type = DescribedService
+
+
+def described(name: str, udn: str, *services: tuple[str, str, str]) -> Any:
+    """A device, and its services: short name, serviceId and UDN."""
+    parts = [
+        ServiceDescription(f"urn:x:service:{short}:1", id_, "", "", "", of)
+        for short, id_, of in services
+    ]
+    url = f"http://192.0.2.7/{udn}"
+    return Described(None, DeviceDescription(url, udn, name, "", services=tuple(parts)))
+
+
+def test_services_of_one_name_are_told_apart() -> None:
+    device = described(
+        "Strip",
+        "uuid:r",
+        ("Switch", "id:a", "uuid:1"),
+        ("Switch", "id:a", "uuid:2"),
+        ("Dimmer", "id:b", "uuid:1"),
+        ("Dimmer", "id:c", "uuid:1"),
+        ("Mode", "id:d", "uuid:2"),
+        ("Clock", "id:e", "uuid:1"),
+        ("Clock", "id:f", "uuid:1"),
+        ("Clock", "id:e", "uuid:2"),
+    )
+    names = Names()
+    assert [tuple(source) for source in names.of(device).values()] == [
+        ("Strip", "Switch uuid:1", "uuid:1"),
+        ("Strip", "Switch uuid:2", "uuid:2"),
+        ("Strip", "id:b", "uuid:1"),
+        ("Strip", "id:c", "uuid:1"),
+        ("Strip", "Mode", "uuid:2"),
+        ("Strip", "id:e uuid:1", "uuid:1"),
+        ("Strip", "id:f uuid:1", "uuid:1"),
+        ("Strip", "Clock uuid:2", "uuid:2"),
+    ]
+    # Two devices of one name, too. The first has been printed under it already.
+    assert names.of_device(described("Strip", "uuid:s")) == Source("Strip uuid:s", "", "uuid:s")
+    assert names.of_device(device) == Source("Strip", "", "uuid:r")
+    assert names.of_device(described("", "")) == Source("http://192.0.2.7/", "", "")
+
+
+@pytest.fixture
+def strip(loop: Any) -> Iterator[Any]:
+    """A device with two embedded devices that have the same service."""
+    sockets = [Device(f"Socket {number}", services=[Thermometer()]) for number in (1, 2)]
+    device = Device("Workbench", devices=sockets, services=[Values()], udn=f"uuid:{uuid.uuid4()}")
+    hosted = host(device, interface="127.0.0.1")
+    loop.run(hosted.__aenter__())
+    yield hosted
+    loop.run(hosted.close())
+
+
+def test_the_same_service_of_two_embedded_devices_is_told_apart_in_every_line(
+    strip: Any, propchange: Any
+) -> None:
+    ran = propchange("watch", strip.description_url, "--count", "3")
+
+    assert (ran.status, ran.err) == (0, "")
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert {line["device"] for line in lines} == {"Workbench"}
+    thermometers = [line for line in lines if line["service"] != "Values"]
+    assert len({line["udn"] for line in thermometers}) == 2
+    assert {line["service"] for line in thermometers} == {
+        f"Thermometer {line['udn']}" for line in thermometers
+    }
+    for udn in {line["udn"] for line in lines}:
+        assert {line["kind"] for line in lines if line["udn"] == udn} >= {"event", "status"}
+
+
+def test_several_devices_are_watched_and_what_fails_costs_the_others_nothing(
+    workbench: Any, strip: Any, propchange: Any
+) -> None:
+    event_url = workbench.url.replace("/description.xml", "/Thermometer/event")
+    targets = (workbench.url, "http://127.0.0.1:1/d.xml", strip.description_url, event_url)
+    ran = propchange("watch", *targets, "--count", "6")
+
+    events = objects(ran.out, "event")
+    assert (ran.status, ran.err, len(events)) == (0, "", 6)
+    (failed,) = [each for each in objects(ran.out, "status") if each["status"] == "failed"]
+    assert (failed["device"], failed["service"]) == ("127.0.0.1:1", "/d.xml")
+    names = {event["device"] for event in events}
+    assert len(names) == 3
+    assert {"Workbench", event_url.split("/")[2]} < names
+    assert len({event["udn"] for event in events}) == 5  # one of them null
+
+
+def test_if_nothing_can_be_watched_the_first_failure_is_the_error(propchange: Any) -> None:
+    ran = propchange("watch", "http://127.0.0.1:1/a", "http://127.0.0.1:2/b")
+
+    assert ran.status == 1
+    assert ran.err.startswith("propchange: no connection to 127.0.0.1:1")
+    assert ran.out == ""
+
+
+def test_several_devices_are_diagnosed_one_object_each(
+    workbench: Any, strip: Any, propchange: Any
+) -> None:
+    ran = propchange("watch", "--diagnose", workbench.url, strip.description_url)
+
+    found = [json.loads(line) for line in ran.out.splitlines()]
+    assert (ran.status, ran.err) == (0, "")
+    assert [each["url"] for each in found] == [workbench.url, strip.description_url]
+    assert [len(each["services"]) for each in found] == [2, 3]
+    assert all(service["udn"] for each in found for service in each["services"])
+
+
+# --- waiting ---
+
+
+def read_until(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> Any:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(json.loads(line))
+        if wanted(lines[-1]):
+            return lines
+    raise AssertionError(f"it ended: {lines}")
+
+
+@pytest.mark.slow
+def test_with_wait_a_device_that_is_not_there_yet_is_waited_for(loop: Any, start: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    udn = f"uuid:{uuid.uuid4()}"
+    url = f"http://127.0.0.1:{port}/description.xml"
+    watch = start("watch", "--wait", url)
+    (waiting,) = read_until(watch, lambda line: line.get("status") == "waiting")
+    assert waiting["device"] == f"127.0.0.1:{port}"
+    assert waiting["reason"].endswith("refused; it is tried again")
+
+    device = Device("Late", services=[Thermometer()], udn=udn)
+    hosted = host(device, interface="127.0.0.1", port=port)
+    loop.run(hosted.__aenter__())
+    lines = read_until(watch, lambda line: line["kind"] == "event")
+    assert (lines[-1]["device"], lines[-1]["udn"]) == ("Late", udn)
+    assert len([line for line in lines if line.get("status") == "waiting"]) == 0
+    watch.send_signal(signal.SIGINT)
+    watch.communicate(timeout=PATIENCE)
+    loop.run(hosted.close())
+
+
+@pytest.mark.slow
+def test_with_wait_a_first_subscribe_that_fails_is_tried_again(start: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        watch = start("watch", "--wait", f"http://127.0.0.1:{server.getsockname()[1]}/event")
+        server.settimeout(PATIENCE)
+        grant = b"200 OK\r\nSID: uuid:1\r\nTIMEOUT: Second-60"
+        for answer in (b"405 No", b"503 Busy", b"503 Busy", grant):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 0\r\n\r\n")
+        lines = read_until(watch, lambda line: line.get("status") == "granted")
+        watch.kill()
+    assert lines[0]["status"] == "subscribing"
+    assert "503" in lines[0]["reason"]
+
+
+@pytest.fixture
+def announced(loop: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A device that answers searches on loopback, where ``watch`` then searches."""
+    from propchange.cli import watch
+
+    real = watch.ControlPoint
+    monkeypatch.setattr(
+        watch, "ControlPoint", lambda **options: real(**options, interface="127.0.0.1")
+    )
+    device = Device("Bench", services=[Thermometer()], udn=f"uuid:{uuid.uuid4()}")
+    hosting = host(device, interface="127.0.0.1")
+    hosted = loop.run(hosting.__aenter__())
+    announcing = Announcer(device, hosted.description_url)
+    loop.run(announcing.__aenter__())
+    yield SimpleNamespace(udn=device.udn, url=hosted.description_url)
+    loop.run(announcing.__aexit__())
+    loop.run(hosting.__aexit__(None, None, None))
+
+
+def test_the_address_of_a_description_will_do(announced: Any, propchange: Any) -> None:
+    authority = announced.url.split("/")[2]
+    ran = propchange("watch", authority, "--count", "1")
+
+    (event,) = objects(ran.out, "event")
+    assert (ran.status, ran.err) == (0, "")
+    assert (event["device"], event["udn"]) == ("Bench", announced.udn)
+
+
+def test_an_address_where_nothing_announces_itself_is_said(
+    announced: Any, propchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from propchange.core.limits import DEFAULT_LIMITS
+
+    monkeypatch.setattr(type(DEFAULT_LIMITS), "find_seconds", 0.3, raising=False)
+    ran = propchange("watch", "127.0.0.1:1")
+
+    assert ran.status == 1
+    assert "no device announces a description at 127.0.0.1:1" in ran.err
+
+
+def test_a_udn_is_waited_for_unless_it_is_not_wanted(announced: Any, propchange: Any) -> None:
+    ran = propchange("watch", announced.udn, "--no-wait", "--count", "1")
+    assert (ran.status, ran.err) == (0, "")
+    ran = propchange("watch", announced.udn, "--count", "1")
+    assert (ran.status, ran.err) == (0, "")
+    assert re.search('"status": "(waiting|subscribing)"', ran.out) is None

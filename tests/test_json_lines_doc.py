@@ -1,0 +1,75 @@
+"""docs/json-lines.md has the members of each kind of JSON line, and no others."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from propchange import DeviceDescription, Sighting, SightingKind
+from propchange.cli.jsonlines import JSONLines
+from propchange.cli.lines import (
+    DeviceLine,
+    DiagnosisLine,
+    EventLine,
+    GrantedFor,
+    ProblemLine,
+    Source,
+    StatusLine,
+)
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.verdicts import diagnose
+from propchange.core.subscriber.events import Change, Event, Status
+
+_PAGE = (Path(__file__).parent.parent / "docs" / "json-lines.md").read_text("utf-8")
+_NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+_SOURCE = Source("Desk", "Lamp", "uuid:1")
+
+
+def _members(heading: str) -> set[str]:
+    section = _PAGE.split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
+    return set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE))
+
+
+def _lines() -> dict[str, dict[str, Any]]:
+    """A line of each kind, with all of its members."""
+    form = JSONLines()
+    change = Change("A", 1, None, None, None, "1")
+    diagnosis = diagnose(Facts(event_url="u", status=Status.ACTIVE, last_event_ago=1.0))
+    status = StatusLine(_NOON, _SOURCE, "granted", "1 s", GrantedFor("uuid:2"), "initial-event")
+    sighting = Sighting(SightingKind.GONE, "uuid:1", (), ("http://192.0.2.7/",), True, None, None)
+    described = DeviceDescription("http://192.0.2.7/", "uuid:1", "Desk", "x")
+    lines = (
+        form.event(EventLine(_NOON, _SOURCE, Event(None, "", 0, {}, (change, change)))),
+        form.status(status),
+        form.diagnosis(DiagnosisLine(_NOON, _SOURCE, diagnosis)),
+        form.problem(ProblemLine(_NOON, _SOURCE, "x")),
+        form.device(DeviceLine(_NOON, sighting, described, None)),
+    )
+    return {line["kind"]: line for line in map(json.loads, lines)}
+
+
+def test_the_page_has_the_members_of_each_line() -> None:
+    everywhere = _members("Members of every object")
+    lines = _lines()
+    for kind, heading in (
+        ("event", "`event`"),
+        ("status", "`status`"),
+        ("diagnosis", "`diagnosis`"),
+        ("problem", "`problem`"),
+    ):
+        assert set(lines.pop(kind)) == everywhere | _members(heading)
+    assert everywhere == {"time", "kind", "device", "service", "udn"}
+    (device,) = lines.values()
+    assert set(device) == {"time", "kind"} | _members("`appeared`")
+
+
+def test_the_page_has_the_members_inside() -> None:
+    lines = _lines()
+    for inside in (lines["status"]["grant"], lines["diagnosis"]["diagnosis"]):
+        for member in inside:
+            assert f"`{member}`" in _PAGE
+    for kind in (*lines, *(kind.value for kind in SightingKind)):
+        assert f"`{kind}`" in _PAGE
