@@ -6,55 +6,15 @@ import argparse
 import asyncio
 import contextlib
 import json
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 import uvloop
 
-from lab.subscribers import BAD, Subscriber, Subscribers, event_path
-
-
-class Publisher:
-    """The process of the publisher, with ``limits`` that differ from the defaults, and with
-    ``descriptors`` file descriptors (0: as this process)."""
-
-    def __init__(self, kind: str, limits: dict[str, Any], descriptors: int = 0) -> None:
-        program = [sys.executable, "-m", "benchmarks.load_publisher", kind, json.dumps(limits)]
-        if descriptors:
-            program = ["prlimit", f"--nofile={descriptors}", *program]
-        self.kind = kind
-        self._process = subprocess.Popen(
-            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-        self.port = int(self._line())
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-    def _ask(self, *command: Any) -> Any:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        return json.loads(self._line())
-
-    async def ask(self, *command: Any) -> Any:
-        """The result of a command of :mod:`benchmarks.load_publisher`."""
-        return await asyncio.to_thread(self._ask, *command)
-
-    async def path(self) -> str:
-        return "/" if self.kind == "twisted" else await event_path(self.port)
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+from lab.load_publisher import Publisher
+from lab.subscribers import BAD, Subscriber, Subscribers
 
 
 def milliseconds(values: Sequence[float], share: float) -> float:

@@ -402,6 +402,7 @@ _WORDS = {
     Failure.REFUSED: "connection refused",
     Failure.UNREACHABLE: "no route to host",
     Failure.NO_SOURCE: "cannot assign requested address",
+    Failure.SHORTAGE: "no file descriptor is left",
     Failure.DESCRIPTION: "no description",
 }
 

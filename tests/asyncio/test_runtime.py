@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from typing import Any
 
 import pytest
@@ -17,22 +18,25 @@ async def test_what_was_bound_is_let_go_when_listening_fails(
 ) -> None:
     runtime = AsyncioRuntime()
     loop = runtime.loop
-    calls: list[object] = []
+    watched: list[int] = []
 
-    async def failing(*arguments: Any, **options: Any) -> Any:
-        calls.append(options["sock"])
-        if len(calls) == 2:
-            raise OSError(errno.EADDRINUSE, "in use")
-        return await loop.create_server(*arguments, **options)
+    def failing(descriptor: int, call: Any) -> None:
+        watched.append(descriptor)
+        if len(watched) == 2:
+            raise OSError(errno.ENOSPC, "no more watches")
+        loop.add_reader(descriptor, call)
 
     class Failing:
         def __getattr__(self, name: str) -> Any:
-            return failing if name == "create_server" else getattr(loop, name)
+            return failing if name == "add_reader" else getattr(loop, name)
 
     monkeypatch.setattr(runtime, "loop", Failing())
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="no more watches"):
         await runtime.listen(lambda: pytest.fail("nobody connects"), host=None, ports=(0,))
-    assert len(calls) == 2
+    assert len(watched) == 2
+    for descriptor in watched:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
 
 class Transport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.driver.delivery_pool import DeliveryPool
-from propchange.driver.machine import Interfaces
+from propchange.driver.machine import Interfaces, has_address
 from propchange.errors import LocalProtocolError
 from tests.wire import Until
 
@@ -905,3 +906,129 @@ async def test_closing_aborts_everything(driven: Any, wire: Any, until: Until) -
     with pytest.raises(RuntimeError, match="closed"):
         sender.send(delivery(to[0], 4))
     await driven.run(sender.deliveries.close())
+
+
+# --- a machine that is short of something, or has lost an address ---
+
+
+SHORT = OSError(errno.EMFILE, "Too many open files")
+NO_SUCH_ADDRESS = OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_a_delivery_without_a_descriptor_waits_for_a_connection_that_becomes_free(
+    memory: Any, number: int
+) -> None:
+    pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
+    pool.send(delivery(A, 0), told)
+    first = memory.connects[0].succeed()
+    pool.send(delivery(B, 1), told)
+    memory.connects[1].fail(OSError(number, "no more"))
+    memory.advance()
+    assert (told.ended, pool.waiting_count, len(memory.connects)) == ([], 1, 2)
+    first.connection.data_received(OK)
+    assert first.closing
+    first.lose()
+    memory.advance()
+    memory.connects[2].succeed().connection.data_received(OK)
+    assert told.ended == [(0, 200), (1, 200)]
+
+
+def test_without_a_descriptor_an_idle_connection_is_closed_at_once(memory: Any) -> None:
+    pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
+    pool.send(delivery(A, 0), told)
+    idle = memory.connects[0].succeed()
+    idle.connection.data_received(OK)
+    pool.send(delivery(B, 1), told)
+    memory.connects[1].fail(SHORT)
+    memory.advance()
+    assert idle.closing
+    idle.lose()
+    memory.advance()
+    memory.connects[2].succeed().connection.data_received(OK)
+    assert told.ended == [(0, 200), (1, 200)]
+
+
+def test_without_any_connection_a_delivery_is_tried_again_a_second_later(memory: Any) -> None:
+    """And the pool does not try again before: each attempt would fail."""
+    pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
+    sent = [delivery(A, 0), delivery(B, 1)]
+    for each in sent:
+        pool.send(each, told)
+    for attempt in memory.connects[:]:
+        attempt.fail(SHORT)
+    memory.advance(DEFAULT_LIMITS.shortage_seconds / 2)
+    assert (len(memory.connects), pool.waiting_count) == (2, 2)
+    memory.advance(DEFAULT_LIMITS.shortage_seconds)
+    for attempt in memory.connects[2:]:
+        attempt.succeed().connection.data_received(OK)
+    assert told.ended == [(1, 200), (0, 200)]
+    memory.advance(20 * DEFAULT_LIMITS.shortage_seconds)
+    assert pool._more_room_at is None
+
+
+def test_deliveries_that_were_given_up_while_opening_failed_are_not_sent(memory: Any) -> None:
+    pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
+    sent = delivery(A, 0)
+    pool.send(sent, told)
+    memory.connects[0].fail(SHORT)
+    pool.abort(sent)
+    memory.advance(2 * DEFAULT_LIMITS.shortage_seconds)
+    assert (len(memory.connects), pool.waiting_count, told.ended) == (1, 0, [])
+
+
+def test_without_a_free_port_deliveries_wait_too(memory: Any) -> None:
+    pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
+    pool.send(delivery(A, 0, source=None), told)
+    memory.connects[0].fail(NO_SUCH_ADDRESS)
+    memory.advance(2 * DEFAULT_LIMITS.shortage_seconds)
+    assert (len(memory.connects), told.ended) == (2, [])
+
+
+def test_when_the_address_has_gone_the_system_chooses_another(memory: Any) -> None:
+    pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
+    pool.send(delivery(A, 0), told)
+    memory.connects[0].fail(NO_SUCH_ADDRESS)
+    assert [each.source for each in memory.connects] == [HERE, None]
+    memory.connects[1].succeed().connection.data_received(OK)
+    assert told.ended == [(0, 200)]
+    assert (pool.connection_count, pool.idle_count) == (1, 1)
+
+
+def test_connections_from_an_address_that_is_gone_end(memory: Any) -> None:
+    """A delivery that is under way is tried once more. One from another address stays."""
+    gone: set[str] = set()
+    pool = DeliveryPool(memory, has_address=lambda address: address.host not in gone)
+    told = Told()
+    for seq, to in enumerate((A, B)):
+        pool.send(delivery(to, seq), told)
+    idle, busy = [attempt.succeed() for attempt in memory.connects]
+    idle.connection.data_received(OK)
+    pool.send(delivery(Endpoint("192.0.2.9", 80), 2, source=Endpoint("192.0.2.44", 0)), told)
+    memory.advance(DEFAULT_LIMITS.address_seconds)
+    assert [idle.closing, busy.closing] == [False, False]
+    gone.add("192.0.2.1")
+    memory.advance(DEFAULT_LIMITS.address_seconds)
+    assert idle.closing
+    assert busy.calls[-1] == "abort"
+    assert told.ended == [(0, 200), (1, DeliveryFailure.STALE)]
+    idle.lose()
+    busy.lose()
+    assert pool.connection_count == 1  # the third, from another address, is being opened
+
+
+def test_an_address_of_this_machine_is_known_and_another_is_not() -> None:
+    assert has_address(Endpoint("127.0.0.1", 5))
+    assert not has_address(Endpoint("192.0.2.1", 5))
+
+
+def test_a_pool_that_gives_descriptors_back_does_not_take_them_again_at_once(memory: Any) -> None:
+    rounds = Round(memory, 20)
+    rounds.send()
+    assert rounds.pool.give_back(8) == 8
+    rounds.send()
+    assert len(rounds.open) <= 12
+    memory.advance(DEFAULT_LIMITS.shortage_seconds)
+    rounds.send()
+    assert len(rounds.open) == 20
+    assert len({seq for seq, _ in rounds.told.ended}) == 3

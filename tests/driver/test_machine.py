@@ -258,3 +258,23 @@ def test_the_name_of_an_interface_stands_for_its_best_address() -> None:
     assert host_of("192.168.1.5") == "192.168.1.5"
     with pytest.raises(ConnectionFailed, match="no interface 'eth1'; there are: eth0, lo, tun0"):
         host_of("eth1")
+
+
+def test_addresses_that_cannot_be_read_now_are_those_that_were_read_before() -> None:
+    """Reading them takes a file descriptor, and a publisher must judge requests without one too."""
+    now = [0.0]
+    fails = [False]
+
+    def adapters() -> list[ifaddr.Adapter]:
+        if fails[0]:
+            raise OSError(24, "Too many open files")
+        return list(ifaddr.get_adapters())
+
+    interfaces = Interfaces(clock=lambda: now[0], adapters=adapters)
+    before = interfaces.addresses()
+    assert before
+    fails[0] = True
+    now[0] += REFRESH_SECONDS
+    assert interfaces.addresses() == before
+    with pytest.raises(OSError, match="Too many"):
+        interfaces.refresh()

@@ -290,7 +290,7 @@ async def test_what_a_connection_that_fails_means(driven: Any, wire: Any) -> Non
     with pytest.raises(ConnectionFailed) as failed:
         await send(driven, subscribe, door.port, source=foreign)
     assert failure_of(failed.value, foreign) is Failure.NO_SOURCE
-    assert failure_of(failed.value) is Failure.SILENCE
+    assert failure_of(failed.value) is Failure.SHORTAGE  # of ports
     door.close()
     with pytest.raises(ConnectionFailed) as failed:
         await send(driven, subscribe, door.port)

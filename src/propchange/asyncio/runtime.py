@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.accepting import Accepting
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Armed, Connection, Datagrams, Transport, settle
 from propchange.driver.sockets import (
@@ -22,9 +23,6 @@ from propchange.driver.sockets import (
 )
 
 T = TypeVar("T")
-
-_TURNS_TO_CONNECT = 4
-"""Turns of the loop from accepting a socket: its task, its connection, a refusal, its end."""
 
 
 class AsyncioRuntime:
@@ -84,7 +82,7 @@ class AsyncioRuntime:
             stack.pop_all()
 
     async def _connect_socket(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
-        if isinstance(self.loop, getattr(asyncio, "ProactorEventLoop", ())):
+        if _is_proactor(self.loop):
             await self.loop.sock_connect(sock, address)  # Windows, whose loop has no writers
             return
         try:
@@ -105,31 +103,30 @@ class AsyncioRuntime:
     ) -> _Listening:
         """Listen; see :meth:`.Runtime.listen`."""
         sockets = bind(host, ports)
-        endpoints = tuple(endpoint_of(bound.getsockname()) for bound in sockets)
-        servers: list[asyncio.Server] = []
-        # The stdlib's loop accepts ``backlog`` times in a row. Without a free file descriptor it
-        # logs that many failures a second, each with a traceback. The system gets its own backlog.
         try:
+            if _is_proactor(self.loop):  # Windows, whose loop has no readers
+                servers = [
+                    await self.loop.create_server(lambda: cast(Any, _Stream(accept())), sock=bound)
+                    for bound in sockets
+                ]
+                return _Listening(self.loop, accept, (), servers)
             for bound in sockets:
-                servers.append(
-                    await self.loop.create_server(
-                        lambda: cast(Any, _Stream(accept())), sock=bound, backlog=1
-                    )
-                )
                 bound.listen(socket.SOMAXCONN)
+            return _Listening(self.loop, accept, sockets)
         except BaseException:
-            for server in servers:
-                server.close()
             for bound in sockets:
                 bound.close()
             raise
-        return _Listening(self.loop, servers, endpoints)
 
     def datagrams(
         self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
     ) -> Datagrams:
         """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
         return _Datagrams(self.loop, sock, received)
+
+
+def _is_proactor(loop: asyncio.AbstractEventLoop) -> bool:
+    return isinstance(loop, getattr(asyncio, "ProactorEventLoop", ()))
 
 
 def _os_error(error: BaseException) -> OSError:
@@ -198,30 +195,61 @@ def _ignore(*_: object) -> None:
 
 
 class _Listening:
-    """The sockets of one listener."""
+    """Accepts connections, from the moment when it is made."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        servers: list[asyncio.Server],
-        endpoints: tuple[Endpoint, ...],
+        accept: Callable[[], Connection],
+        sockets: Sequence[socket.socket],
+        servers: Sequence[asyncio.Server] = (),
     ) -> None:
         self._loop = loop
+        self._accept = accept
         self._servers = servers
-        self.endpoints = endpoints
+        bound = [*sockets, *(each for server in servers for each in server.sockets)]
+        self.endpoints = tuple(endpoint_of(each.getsockname()) for each in bound)
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._accepting = [
+            Accepting(each, self._adopt, functools.partial(self._watch, each), loop.call_later)
+            for each in sockets
+        ]
+        try:
+            for each in self._accepting:
+                each.open()
+        except BaseException:
+            for each in self._accepting:
+                each.close()
+            raise
+
+    def _watch(self, sock: socket.socket, accepting: Accepting, wanted: bool) -> None:
+        if wanted:
+            self._loop.add_reader(sock.fileno(), accepting.ready)
+        else:
+            self._loop.remove_reader(sock.fileno())
+
+    def _adopt(self, peer: socket.socket) -> None:
+        task = self._loop.create_task(self._connect(peer))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, peer: socket.socket) -> None:
+        stream = _Stream(self._accept())
+        try:
+            await self._loop.connect_accepted_socket(lambda: cast(Any, stream), peer)
+        except OSError:  # it has ended already
+            peer.close()
 
     async def close(self) -> None:
-        """Accept no more. If asyncio's server is closed between accepting a socket and making its
-        connection, it raises AssertionError and the socket stays open. So each accepted socket
-        gets its connection first."""
+        """Accept no more. Each accepted socket gets its connection first."""
+        for accepting in self._accepting:
+            accepting.close()
         try:
-            for server in self._servers:
-                for listening in server.sockets:
-                    with contextlib.suppress(NotImplementedError):  # Windows: no such fault
-                        self._loop.remove_reader(listening.fileno())
-            for _ in range(_TURNS_TO_CONNECT):
-                await asyncio.sleep(0)
+            if self._connecting:
+                await asyncio.wait(self._connecting)
         finally:
+            for accepting in self._accepting:
+                accepting.sock.close()
             for server in self._servers:
                 server.close()
 

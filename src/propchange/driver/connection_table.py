@@ -12,11 +12,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Protocol
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import HeaderPairs, Request, Response
+from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.runtime import (
     Future,
     Runtime,
@@ -82,6 +84,9 @@ Respond = Callable[[Request], Answer]
 """Answers a request: with a response, with an awaitable of one, or by other code."""
 
 
+_ABOUT_TO_ASK_SECONDS = 1.0
+
+
 def _ignore(response: Response) -> None:
     pass
 
@@ -109,6 +114,7 @@ class ConnectionTable:
         history: ConnectionHistory | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
+        limits = fit(limits)
         self.runtime = runtime
         self.respond = respond
         self.limits = limits
@@ -132,6 +138,7 @@ class ConnectionTable:
         self._ended: Future[None] | None = None
         self._closing = False
         self._timer = Timer(runtime.call_later, limits, self._sweep, clock=runtime.now)
+        DESCRIPTORS.add_table(self)
 
     @property
     def connection_count(self) -> int:
@@ -192,6 +199,15 @@ class ConnectionTable:
         self._per_address[host] += 1
         self._open.add(connection)
         return True
+
+    def give_back(self, count: int) -> int:
+        """Close at most ``count`` connections that wait for a request, those that were idle for
+        longest. Returns how many. A peer that has just connected is about to ask."""
+        until = self.now() + self.idle_seconds - _ABOUT_TO_ASK_SECONDS
+        longest = list(islice(expired(self.idle, until), count))
+        for connection in longest:
+            connection.drop()
+        return len(longest)
 
     def forget(self, connection: AcceptedConnection) -> None:
         """``connection`` has ended or is ending: free its place."""

@@ -50,6 +50,7 @@ from typing import Any
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.requests import SHORTAGES
 from propchange.core.wire.messages import (
     WAITING,
     Delivery,
@@ -57,7 +58,7 @@ from propchange.core.wire.messages import (
     Endpoint,
     Response,
 )
-from propchange.driver.descriptors import DESCRIPTORS, SHORTAGES, fit
+from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.machine import has_address
 from propchange.driver.runtime import (
     Armed,
@@ -250,10 +251,24 @@ class DeliveryPool:
         self._opened = 0
         self._connect_waiting()
         if len(self._open) >= self._room:
-            self.give_back(len(self._waiting))
+            self._close_idle(len(self._waiting))
 
     def give_back(self, count: int) -> int:
-        """Close at most ``count`` idle connections. Returns how many."""
+        """Close at most ``count`` idle connections, and return how many. Do with ``count`` fewer
+        connections for ``Limits.shortage_seconds``, but with one: somebody else needs the
+        descriptors."""
+        if self._closing or not self._open:
+            return 0
+        self._lower_room(max(len(self._open) - count, 1))
+        return self._close_idle(count)
+
+    def _lower_room(self, room: int) -> None:
+        self._room = min(self._room, room)
+        if self._more_room_at is None:
+            self._more_room_at = self._now() + self.limits.shortage_seconds
+            self._watch(self._more_room_at)
+
+    def _close_idle(self, count: int) -> int:
         closed = 0
         while self._idle and closed < count:
             ends = reversed(self._idle) if self._close_latest else iter(self._idle)
@@ -313,10 +328,7 @@ class DeliveryPool:
             delivery.carrier = WAITING
             self._waiting[delivery] = connection.ended
             self._waiting.move_to_end(delivery, last=False)
-        self._room = min(self._room, len(self._open) - 1)
-        if self._more_room_at is None:
-            self._more_room_at = self._now() + self.limits.shortage_seconds
-            self._watch(self._more_room_at)
+        self._lower_room(len(self._open) - 1)
         self.gone(connection)
         self._queue_turn()
 
@@ -443,7 +455,7 @@ class DeliveryPool:
 
     def _try_more_room(self, now: float) -> None:
         most = self.limits.delivery_connections
-        self._room = min(most, len(self._open) + max(most // 16, 1))
+        self._room = min(most, max(self._room, len(self._open)) + max(most // 16, 1))
         self._more_room_at = now + self.limits.shortage_seconds if self._room < most else None
         self._connect_waiting()
 

@@ -16,14 +16,11 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import MutableSet
 from typing import Protocol
 
 from propchange.core.limits import Limits
 from propchange.driver.reporting import Warnings
-
-SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""The errors of a machine that has no descriptor or no memory for another socket."""
 
 _ADVICE = {
     errno.EMFILE: "this process has no file descriptor left for a connection: it may have {limit} "
@@ -85,11 +82,14 @@ class Descriptors(threading.local):
         )
         return self._give_back(self._pools, count) or self._give_back(self._tables, count)
 
-    def _give_back(self, givers: Iterable[Giver], count: int) -> int:
+    def _give_back(self, givers: MutableSet[Giver], count: int) -> int:
         given = 0
         for giver in tuple(givers):
             if given < count:
-                given += giver.give_back(count - given)
+                try:
+                    given += giver.give_back(count - given)
+                except RuntimeError:  # its event loop was closed before it was
+                    givers.discard(giver)
         return given
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging
 import os
 import platform
 import socket
@@ -23,6 +24,8 @@ from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.sockets import endpoint_of, scoped_host, socket_address, socket_from
 from propchange.errors import ConnectionFailed
+
+_logger = logging.getLogger("propchange.http")
 
 REFRESH_SECONDS = 5.0
 """Seconds until the list of addresses is read again. Reading takes about a millisecond; without
@@ -145,13 +148,17 @@ class Interfaces:
         """The addresses that were read last, without zones."""
 
     def addresses(self) -> tuple[LocalAddress, ...]:
-        """Every address of every interface that is up, loopback included."""
+        """Every address of every interface that is up, loopback included. If they cannot be read,
+        they are as they were: without a file descriptor a publisher must still judge requests."""
         if self._read_at is None or self._clock() - self._read_at >= REFRESH_SECONDS:
-            self.refresh()
+            try:
+                self.refresh()
+            except OSError as error:
+                _logger.debug("the addresses of this machine cannot be read: %s", error)
         return self._addresses
 
     def refresh(self) -> tuple[LocalAddress, ...]:
-        """Read the addresses now and return them."""
+        """Read the addresses now and return them. Raises OSError if they cannot be read."""
         self._read_at = self._clock()
         self._addresses = tuple(self._read(self._adapters()))
         self._links.clear()

@@ -16,6 +16,7 @@ from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.requests import (
     REDIRECTS,
+    SHORTAGES,
     Failure,
     authority_and_target,
     failure_of_errno,
@@ -24,6 +25,7 @@ from propchange.core.subscriber.requests import (
 from propchange.core.url_hosts import judge_url_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import endpoint_of_url, scoped
+from propchange.driver.descriptors import DESCRIPTORS
 from propchange.driver.names import Names
 from propchange.driver.runtime import Armed, Future, Runtime, Signal, Transport, settle
 from propchange.errors import (
@@ -99,6 +101,8 @@ class Exchange:
             raise error
         if error is not None:
             cause = error if isinstance(error, OSError) else OSError(str(error))
+            if cause.errno in SHORTAGES:
+                DESCRIPTORS.short(cause, 1)  # so that the next attempt has one
             whole = seconds if within is None else within
             reason = words_of(cause) or f"no answer within {_rounded(whole)} s"
             raise ConnectionFailed(f"no connection to {self._named}: {reason}") from cause

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import lru_cache, partial
@@ -10,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from twisted.internet import error as errors
 from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped] # it has no types
 
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.accepting import Accepting
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
 from propchange.driver.sockets import bind, choose_port_late, scoped_host
@@ -119,20 +120,21 @@ class TwistedRuntime:
     def listen_with(self, factory: Any, *, host: str | None, ports: Sequence[int]) -> _Listening:
         """As :meth:`listen`, with a factory of Twisted."""
         reactor: Any = self.reactor
-        if not (isinstance(reactor, ReactorBase) and hasattr(reactor, "adoptStreamPort")):
-            # One that a test moves has no sockets.
+        if not isinstance(reactor, PosixReactorBase):
+            # Windows, or one that a test moves, which has no sockets.
             return _Listening([reactor.listenTCP(ports[0], factory, interface=host or "")])
-        listening: list[Any] = []
-        with contextlib.ExitStack() as stack:
-            sockets = [stack.enter_context(bound) for bound in bind(host, ports)]
-            try:
-                for bound in sockets:
-                    bound.listen(socket.SOMAXCONN)
-                    listening.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
-            except BaseException:
-                for port in listening:
-                    maybeDeferred(port.stopListening)
-                raise
+        sockets = bind(host, ports)
+        listening: list[_Port] = []
+        try:
+            for bound in sockets:
+                bound.listen(socket.SOMAXCONN)
+                listening.append(_Port(reactor, bound, factory))
+        except BaseException:
+            for port in listening:
+                port.stopListening()
+            for bound in sockets:
+                bound.close()
+            raise
         return _Listening(listening)
 
     def datagrams(
@@ -326,6 +328,67 @@ def _os_error(error: BaseException | None) -> OSError:
     if isinstance(error, errors.TimeoutError):
         return TimeoutError()
     return error if isinstance(error, OSError) else OSError(str(error))
+
+
+class _Port:
+    """Accepts connections for ``factory``, from the moment when it is made. Not a port of Twisted:
+    those end the connections of new peers while there is no descriptor."""
+
+    def __init__(self, reactor: Any, sock: socket.socket, factory: Any) -> None:
+        self._reactor = reactor
+        self._sock = sock
+        self._factory = factory
+        self._count = 0
+        later = TwistedRuntime(reactor).call_later
+        self._accepting = Accepting(sock, self._adopt, self._watch, later)
+        # What the reactor calls.
+        self.fileno = sock.fileno
+        self.doRead = self._accepting.ready
+        self.logPrefix = lambda: "propchange"
+        factory.doStart()
+        self._accepting.open()
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """The address and the port."""
+        return _address(self._sock.getsockname())
+
+    def stopListening(self) -> None:
+        """Accept no more."""
+        if self._sock.fileno() >= 0:
+            self._accepting.close()
+            self._sock.close()
+            self._factory.doStop()
+
+    def connectionLost(self, reason: Any) -> None:
+        """For the reactor: it ends."""
+        self.stopListening()
+
+    def _watch(self, accepting: Accepting, wanted: bool) -> None:
+        (self._reactor.addReader if wanted else self._reactor.removeReader)(self)
+
+    def _adopt(self, peer: socket.socket) -> None:
+        try:
+            address = _address(peer.getpeername())
+        except OSError:  # it has ended already
+            peer.close()
+            return
+        protocol = self._factory.buildProtocol(address)
+        if protocol is None:
+            peer.close()
+            return
+        self._count += 1
+        client = (address.host, *peer.getpeername()[1:])
+        server: Any = tcp.Server
+        protocol.makeConnection(server(peer, protocol, client, None, self._count, self._reactor))
+
+
+def _address(sockaddr: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    """The address of Twisted for one of a socket. A link-local one has its zone, as Twisted's."""
+    if len(sockaddr) == 2:
+        return IPv4Address("TCP", *sockaddr)
+    host, port, flow, scope = sockaddr
+    zone = f"%{scope}" if scope and "%" not in host else ""
+    return IPv6Address("TCP", f"{host}{zone}", port, flow, scope)
 
 
 class _Listening:

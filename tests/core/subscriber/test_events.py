@@ -39,6 +39,7 @@ def test_statuses_and_causes_are_the_words_that_programs_may_write_down() -> Non
         "outage",
         "suspended",
         "address-lost",
+        "shortage",
         "device-gone",
         "device-rebooted",
         "device-moved",

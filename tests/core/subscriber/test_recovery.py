@@ -130,6 +130,39 @@ def test_a_device_that_refuses_connections_while_it_restarts_is_back_within_seco
     assert net.news() == [AGAIN]
 
 
+SHORT = Fate((), failure=Failure.SHORTAGE)
+
+
+def test_a_machine_without_descriptors_says_so_and_keeps_the_subscription() -> None:
+    """The device is not away: its SID is not given up before the granted duration ends."""
+    net = Net(limits=replace(DEFAULT_LIMITS, renewal_failures=1))
+    record = net.subscribed()
+    net.weather = {"SUBSCRIBE": SHORT}
+    net.run(70)
+    assert net.news() == [(RESUBSCRIBING, Cause.SHORTAGE)]
+    assert record.status_reason == "the device cannot be asked to renew: no file descriptor is left"
+    assert record.sid == "uuid:00000001"
+    net.heal()
+    net.until(lambda: record.status is ACTIVE, 60)
+    net.assert_full_state()
+    assert net.news() == [AGAIN]
+
+
+def test_a_shortage_and_a_device_that_is_away_are_told_apart() -> None:
+    net = Net()
+    net.cut(SHORT)
+    net.subscribed(active=False)
+    net.cut(UNREACHABLE)
+    net.run(10)
+    net.cut(SHORT)
+    net.run(20)
+    assert net.news() == [
+        (Status.SUBSCRIBING, Cause.SHORTAGE),
+        (Status.SUBSCRIBING, Cause.UNREACHABLE),
+        (Status.SUBSCRIBING, Cause.SHORTAGE),
+    ]
+
+
 def test_a_device_process_that_is_gone_is_asked_soon_and_then_less_and_less_often() -> None:
     net = Net(seconds=1800)
     record = net.subscribe("/evt", duration=1800)

@@ -307,4 +307,11 @@ def test_the_systems_error_says_who_is_missing(number, failure) -> None:
 
 
 def test_no_address_can_be_missing_where_none_was_asked_for() -> None:
-    assert failure_of_errno(errno.EADDRNOTAVAIL, bound=False) is Failure.SILENCE
+    """Then no port is left."""
+    assert failure_of_errno(errno.EADDRNOTAVAIL, bound=False) is Failure.SHORTAGE
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_what_this_machine_is_short_of_says_nothing_of_the_device(number: int) -> None:
+    assert failure_of_errno(number, bound=True) is Failure.SHORTAGE
+    assert failure_of_errno(number, bound=False) is Failure.SHORTAGE

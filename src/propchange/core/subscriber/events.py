@@ -127,6 +127,8 @@ class Cause(enum.Enum):
     """The device answered SUBSCRIBE without a grant."""
     UNREACHABLE = "unreachable"
     """No connection to the device, or no answer from it."""
+    SHORTAGE = "shortage"
+    """This machine has no file descriptor, memory or port left for a connection to the device."""
     DESCRIPTION = "description"
     """The description cannot be used to find the event URL again: it cannot be read, has not the
     service any more, or is another device's."""

@@ -119,12 +119,14 @@ SubscriberOutcome = (
 
 _AWAY = frozenset({Cause.UNREACHABLE, Cause.EXPIRED, Cause.DEVICE_GONE})
 _SAYS_NO = frozenset({Cause.REFUSED, Cause.DESCRIPTION})
+_SHORT = frozenset({Cause.SHORTAGE})
 
 
 def _is_news(before: Cause | None, cause: Cause) -> bool:
-    """Whether ``cause`` is worth another status change with the same status. "The device is away"
-    and "the device refuses" say more than the cause of a fresh subscription does."""
-    for kind in (_AWAY, _SAYS_NO):
+    """Whether ``cause`` is worth another status change with the same status. "The device is away",
+    "the device refuses" and "this machine is short of something" say more than the cause of a fresh
+    subscription does."""
+    for kind in (_AWAY, _SAYS_NO, _SHORT):
         if cause in kind:
             return before not in kind
     return before is None

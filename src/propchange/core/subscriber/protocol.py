@@ -42,6 +42,7 @@ from propchange.errors import LocalProtocolError
 
 _S, _I = SubscriberState, SubscriberInput
 _ACTIVE, _UNANSWERED = _S.ACTIVE, _S.UNANSWERED
+_CAUSES = {Failure.DESCRIPTION: Cause.DESCRIPTION, Failure.SHORTAGE: Cause.SHORTAGE}
 _EXPECTED = SeqVerdict.EXPECTED
 _GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
 
@@ -280,8 +281,7 @@ class SubscriberProtocol:
         if request.kind is RequestKind.RENEW:
             self._renewal_failed(request, failure, reason, now)
         else:
-            by_description = failure is Failure.DESCRIPTION
-            cause = Cause.DESCRIPTION if by_description else Cause.UNREACHABLE
+            cause = _CAUSES.get(failure, Cause.UNREACHABLE)
             self._renewal.attempt_failed(record, cause, reason, now)
 
     def described(

@@ -93,7 +93,9 @@ _GUARDED = (403, 412)
 """Answers to SUBSCRIBE that may mean the delivery URL: devices that are protected against
 CallStranger accept none in another network than their own (CSX-04)."""
 
-_KNOWN_AT_ONCE = (Failure.REFUSED, Failure.UNREACHABLE)
+_KNOWN_AT_ONCE = (Failure.REFUSED, Failure.UNREACHABLE, Failure.SHORTAGE)
+
+_NO_CONNECTION = (Cause.UNREACHABLE, Cause.SHORTAGE)
 
 _FAILURES_THAT_TELL = 2
 """Renewals in a row without an answer after which the status changes: one may be an accident."""
@@ -222,7 +224,7 @@ class SubscriptionRenewal:
             # The event URL may be another one since the device restarted.
             if status == 0 or status in _MOVED:
                 record.must_describe = record.describable
-        elif cause is Cause.UNREACHABLE and record.grant is not None:
+        elif cause in _NO_CONNECTION and record.grant is not None:
             # Only the server of descriptions may be away: try the event URL that worked before.
             record.must_describe = False
         self._outcomes.change_status(record, record.wanting, cause, reason, status)
@@ -301,7 +303,8 @@ class SubscriptionRenewal:
         record.outage = outage = Outage(before.since, now, unreachable)
         # A device that answers no renewals but sends events is not away.
         silent = record.last_event_at is None or record.last_event_at < outage.since
-        if silent and record.failures >= limits.renewal_failures:
+        short = failure is Failure.SHORTAGE
+        if silent and record.failures >= limits.renewal_failures and not short:
             self.lapse(record, Cause.UNREACHABLE, f"the device is away: {reason}", now)
             return
         again = outage.unreachable and record.failures >= _FAILURES_THAT_TELL
@@ -309,7 +312,8 @@ class SubscriptionRenewal:
         if silent and known and record.state in (_S.ACTIVE, _S.UNANSWERED):
             record.move(_I.UNREACHED)
             reason = f"the device cannot be asked to renew: {reason}"
-            self._outcomes.change_status(record, Status.RESUBSCRIBING, Cause.UNREACHABLE, reason)
+            cause = Cause.SHORTAGE if short else Cause.UNREACHABLE
+            self._outcomes.change_status(record, Status.RESUBSCRIBING, cause, reason)
         assert record.expires is not None
         wait = renewal_retry(record.failures, record.expires - now, record.interval, limits)
         self._timers.set((record, TimerKind.RENEWAL), now + wait)

@@ -52,6 +52,8 @@ class Failure(enum.Enum):
     """There is no route to the host, or the host does not answer."""
     NO_SOURCE = enum.auto()
     """``OutgoingRequest.source`` is not an address of this machine."""
+    SHORTAGE = enum.auto()
+    """This machine has no file descriptor, memory or port left for a connection."""
     DESCRIPTION = enum.auto()
     """For DESCRIBE: the description was read, and the service is not in it."""
 
@@ -223,7 +225,11 @@ def friendly_name(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
     return [(b"CPFN.UPNP.ORG", policy.friendly_name.encode())] if policy.uda == "2.0" else []
 
 
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""The errors of a machine that has no file descriptor or no memory for another socket."""
+
 _FAILURES = {
+    **dict.fromkeys(SHORTAGES, Failure.SHORTAGE),
     errno.ECONNREFUSED: Failure.REFUSED,
     errno.EHOSTUNREACH: Failure.UNREACHABLE,
     errno.EHOSTDOWN: Failure.UNREACHABLE,
@@ -236,9 +242,10 @@ _FAILURES = {
 
 def failure_of_errno(number: int | None, *, bound: bool) -> Failure:
     """The failure for a connection that could not be made, by its errno, None for an error without
-    one. ``bound``: the connection was to leave from a given address, which may be missing."""
+    one. ``bound``: the connection was to leave from a given address, which may be missing. Else
+    EADDRNOTAVAIL means that no port is left."""
     failure = _FAILURES.get(number or 0, Failure.SILENCE)
-    return Failure.SILENCE if failure is Failure.NO_SOURCE and not bound else failure
+    return Failure.SHORTAGE if failure is Failure.NO_SOURCE and not bound else failure
 
 
 class RequestQueue:

@@ -1,15 +1,19 @@
-"""A publisher under load, in a process of its own: ``python -m benchmarks.load_publisher uvloop``.
+"""A publisher under load, in a process of its own: ``python -m lab.load_publisher uvloop``.
 
 It prints its port. Then it reads commands, one JSON list per line, and prints the result of each:
 ``["run", changes per second, seconds]`` assigns, ``["measure"]`` begins to measure, ``["figures"]``
-prints what was measured since.
+prints what was measured since. ``["exhaust", number]`` uses up all file descriptors but some,
+``["relax"]`` gives them back.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -17,7 +21,51 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from lab.subscribers import event_path
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+
+
+class Publisher:
+    """The process of the publisher, with ``limits`` that differ from the defaults, and with
+    ``descriptors`` file descriptors (0: as this process)."""
+
+    def __init__(self, kind: str, limits: dict[str, Any], descriptors: int = 0) -> None:
+        program = [sys.executable, "-m", "lab.load_publisher", kind, json.dumps(limits)]
+        if descriptors:
+            program = ["prlimit", f"--nofile={descriptors}", *program]
+        self.kind = kind
+        self._process = subprocess.Popen(
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self.port = int(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def _ask(self, *command: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        return json.loads(self._line())
+
+    async def ask(self, *command: Any) -> Any:
+        """The result of a command of :mod:`lab.load_publisher`."""
+        return await asyncio.to_thread(self._ask, *command)
+
+    async def path(self) -> str:
+        return "/" if self.kind == "twisted" else await event_path(self.port)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
 
 SERVICE_TYPE = "urn:example-org:service:Load:1"
 _TICK = 0.002
@@ -34,6 +82,7 @@ class Measuring:
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._later = later
         self._last = time.monotonic()
+        self._statm = open("/proc/self/statm")  # noqa: SIM115 - read again when no descriptor is left
         self.begin()
         self._tick()
 
@@ -49,8 +98,8 @@ class Measuring:
         self._later(_TICK, self._tick)
 
     def figures(self) -> dict[str, float]:
-        with open("/proc/self/statm") as file:
-            resident = int(file.read().split()[1]) * resource.getpagesize()
+        self._statm.seek(0)
+        resident = int(self._statm.read().split()[1]) * resource.getpagesize()
         return {
             "pause_ms": round(self._pause * 1000, 1),
             "cpu_seconds": round(time.process_time() - self._cpu, 2),
@@ -73,6 +122,7 @@ class Program:
         self._assign = assign
         self._measuring = Measuring(later)
         self._count = 0
+        self._taken: list[int] = []
 
     def start(self, port: int, end: Callable[[], None]) -> None:
         print(port, flush=True)
@@ -83,6 +133,26 @@ class Program:
             command, *arguments = json.loads(line)
             self._soon(getattr(self, f"_{command}"), *arguments)
         self._soon(end)
+
+    def _exhaust(self, left: int) -> None:
+        """Use up all descriptors but ``left``."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(highest + 1 + left, soft), hard))
+        with contextlib.suppress(OSError):
+            while True:
+                self._taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(left):
+            os.close(self._taken.pop())
+        print("null", flush=True)
+
+    def _relax(self) -> None:
+        """Give them back."""
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        while self._taken:
+            os.close(self._taken.pop())
+        print("null", flush=True)
 
     def _measure(self) -> None:
         self._measuring.begin()
@@ -110,8 +180,6 @@ class Program:
 
 
 def _on_asyncio(kind: str, limits: Limits) -> None:
-    import asyncio
-
     import uvloop
 
     from propchange import Device, Service, StateVariable, host
