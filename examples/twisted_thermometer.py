@@ -1,4 +1,9 @@
-"""A thermometer on the network, with Twisted. Give a port; 0 is any free one."""
+"""A thermometer on the network, with Twisted.
+
+usage: python twisted_thermometer.py PORT
+
+PORT 0 is any free one.
+"""
 
 import sys
 
@@ -26,4 +31,6 @@ async def main(port: int) -> None:
     await thermometer.close()
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 task.react(lambda _: defer.ensureDeferred(main(int(sys.argv[1]))))

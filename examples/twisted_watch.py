@@ -1,10 +1,15 @@
-"""Print events of an event URL, with Twisted: python twisted_watch.py EVENT_URL [NUMBER, 3]"""
+"""Print events of an event URL, with Twisted.
+
+usage: python twisted_watch.py EVENT_URL [NUMBER]
+
+Ends after NUMBER events, 3 if it is left out. Status changes go to the standard error output.
+"""
 
 import sys
 
 from twisted.internet import defer, task
 
-from propchange import Event
+from propchange import Event, StatusChange
 from propchange.twisted import ControlPoint
 
 
@@ -16,9 +21,13 @@ async def main(event_url: str, count: int) -> None:
         if event.seq == count - 1:
             enough.callback(None)
 
+    def say(change: StatusChange) -> None:
+        print(change, file=sys.stderr)  # for example "deaf: …", with the reason
+
     control_point = ControlPoint()
     control_point.listen(interface="127.0.0.1")
-    subscription = control_point.subscribe(event_url, show)  # renews, resubscribes, retries
+    # Renews, resubscribes, retries.
+    subscription = control_point.subscribe(event_url, show, on_status=say)
     await enough
     await control_point.close()
 
