@@ -16,6 +16,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FAULTS_ARGS ?=
+SOAK_ARGS ?=
 MUTANTS_ARGS ?=
 PROVE_ARGS ?=
 FUZZ_ARGS ?= all --seconds 33
@@ -26,7 +27,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	mutants fuzz states conformance conformance-check prove-clauses requirements build clean
+	soak mutants fuzz states conformance conformance-check prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -127,6 +128,9 @@ bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are 
 
 faults: $(DEV_STAMP) peers ## faults against C devices and four control points, measured; as root
 	$(BIN)/python -m lab.faults $(FAULTS_ARGS)
+
+soak: $(DEV_STAMP) ## 20 minutes of faults on real sockets, both runtimes; draws docs/soak.svg
+	$(BIN)/python -m lab.soak --write $(SOAK_ARGS)
 
 # mutmut keeps what it found of an unchanged module in mutants/; `make clean` forgets it.
 mutants: $(DEV_STAMP) $(MUTANTS_STAMP) ## mutation tests of the judging modules of core, and their gate
