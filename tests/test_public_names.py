@@ -228,7 +228,8 @@ def test_the_room_exports_these_names_and_no_other(room):
 
 SUBSCRIPTION = """
     accepted callback close diagnose event_url expires_in gaps granted last_event_at last_event_in
-    merged problems record renewals service sid state status status_cause status_reason values
+    losses merged problems record renewals service sid state status status_cause status_reason
+    values
 """
 DEVICE = "description device_type friendly_name services udn url"
 SERVICE = """

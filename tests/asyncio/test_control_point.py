@@ -626,7 +626,7 @@ async def test_a_tap_sees_everything_that_passes(raw_device: Any) -> None:
         assert [type(item) for item in seen] == [Request, Response, Granted]
         seen.clear()
         await device.notify(subscription.callback, subscription.sid, 0, A="1")
-        await device.notify(subscription.callback, "uuid:other", 1, A="2")
+        await device.notify(f"{subscription.callback}-stray", "uuid:other", 1, A="2")
         while len(seen) < 7:
             await asyncio.sleep(0.001)
         kinds = [type(item) for item in seen]

@@ -634,3 +634,73 @@ def test_the_same_requests_come_out_however_the_bytes_are_cut(wire: bytes, cuts:
     parser.end()
     whole.end()
     assert (parser.error is None) == (whole.error is None)
+
+
+def begun(wire: bytes) -> tuple[str, str, list[tuple[bytes, bytes]]] | None:
+    """Method, target and fields of the request that has begun, however the bytes arrive."""
+    found = []
+    for step in (len(wire), 1, 3):
+        parser = new_parser()
+        for start in range(0, len(wire), step or 1):
+            parser.feed(wire[start : start + step])
+        request = parser.begun
+        assert request is None or (request.peer, request.local) == (PEER, LOCAL)
+        found.append(request and (request.method, request.target, list(request.headers)))
+    assert all(each == found[0] for each in found)
+    return found[0]
+
+
+NOTIFY_FIELDS = [
+    (b"HOST", b"192.0.2.1:8123"),
+    (b"NT", b"upnp:event"),
+    (b"SEQ", b"0"),
+    (b"CONTENT-LENGTH", b"20"),
+]
+
+
+def test_a_request_that_has_begun_is_known_as_far_as_it_has_come() -> None:
+    assert begun(b"") is None
+    assert begun(b"NOTIFY /sec") is None
+    assert begun(b"NOTIFY /secret ") == ("NOTIFY", "/secret", [])
+    head = NOTIFY.partition(b"CONTENT")[0]
+    assert begun(head + b"CONTE") == ("NOTIFY", "/secret", NOTIFY_FIELDS[:3])
+    assert begun(NOTIFY[:-1]) == ("NOTIFY", "/secret", NOTIFY_FIELDS)
+    assert begun(NOTIFY[:-20]) == ("NOTIFY", "/secret", NOTIFY_FIELDS)
+    assert begun(NOTIFY) is None
+    assert begun(CHUNKED) is None
+    assert begun(GET + NOTIFY[:-1]) == ("NOTIFY", "/secret", NOTIFY_FIELDS)
+    assert begun(NOTIFY + b"GET /d.xml HTTP/1.1") == ("GET", "/d.xml", [])
+    assert begun(b"NOTIFY http://192.0.2.1:8123/secret HTTP/1.1\r\n") == ("NOTIFY", "/secret", [])
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        NOTIFY.replace(b": 20", b": 99999999"),
+        NOTIFY.replace(b": 20", b": twenty"),
+        NOTIFY.replace(b"CONTENT-LENGTH: 20", b"TRANSFER-ENCODING: gzip"),
+        NOTIFY.replace(b"NT:", b"N T:"),
+        NOTIFY.replace(b" HTTP/1.1", b" HTTP/9.9"),
+        CHUNKED.replace(b"10;x=y", b"ten"),
+    ],
+)
+def test_the_request_that_an_error_is_about_is_known(wire: bytes) -> None:
+    found = begun(wire)
+    assert found is not None
+    assert found[:2] == ("NOTIFY", "/secret")
+    assert (b"HOST", b"192.0.2.1:8123") in found[2]
+    assert begun(GET + wire) == found
+
+
+def test_an_error_between_two_requests_is_about_neither() -> None:
+    assert begun(NOTIFY + b"\r\n\r\n\r\n") is None
+    assert begun(b"no \xff HTTP/1.1\r\n\r\n") is None
+    assert begun(NOTIFY + b"\r\nno HTTP\r\n\r\n") is None
+
+
+def test_a_request_that_the_end_of_the_stream_cuts_is_known() -> None:
+    parser = new_parser()
+    parser.feed(NOTIFY[:-1])
+    parser.end()
+    assert parser.begun is not None
+    assert parser.begun.target == "/secret"

@@ -202,6 +202,24 @@ class Limits:
     forgotten, and a firewall lets renewals pass. Bounds how long the state may be out of date
     unnoticed. ``inf``: always renew."""
 
+    doubt_seconds: float = 2.0
+    """Time after an event that was refused or cut in which the device may send it again. After it
+    the event is lost, and a fresh subscription restores the state. A device tries again at once, if
+    at all. Bounds how long the state is out of date unnoticed."""
+
+    wasted_connections: int = 3
+    """Connections of a device in a row, since its last event, that end without a request, stay
+    without one or find no room. So many count as a lost event: the network may cut what the device
+    sends. One alone may be a health check or a port scan. Where a fresh subscription shows that
+    nothing had changed, the number doubles for this subscription. Only somebody at the device's
+    address can cause them."""
+
+    stall_seconds: float = 5.0
+    """Time after which a request that has begun and is not whole, or a connection that has brought
+    nothing at all, counts as cut. It is still read until ``read_seconds`` and ``idle_seconds`` are
+    over. Real devices write an event in milliseconds. Bounds the time for which a network that
+    swallows large packets goes unnoticed."""
+
     early_messages: int = 8
     """Event messages that wait for one subscription until its SUBSCRIBE is answered. On a shared
     path each source address has this room, so that forged messages do not take the place of the
@@ -224,7 +242,10 @@ class Limits:
     still while a device sends large events, or new variables in each."""
 
     subscribe_burst: int = 3
-    """SUBSCRIBE requests that one subscription may send at once (token bucket)."""
+    """SUBSCRIBE requests that one subscription may send at once (token bucket). Also the number of
+    fresh subscriptions after lost events in a row that follow at once. After them the status is
+    DEAF, since they do not help, and the intervals double up to ``backoff_most_seconds``: a device
+    whose events are never readable is sent one SUBSCRIBE a minute."""
 
     subscribe_refill_seconds: float = 1.0
     """Seconds until the bucket has one SUBSCRIBE more."""

@@ -17,7 +17,8 @@ from typing import Protocol
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.wire.messages import HeaderPairs, Request, Response
+from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.runtime import (
     Future,
@@ -38,6 +39,14 @@ class AcceptedConnection(Protocol):
     transport: Transport
     asked: bool
     """Whether a request, or something malformed, was received."""
+
+    @property
+    def begun(self) -> Request | None:
+        """The request that has begun and is not whole, unless that was reported already."""
+
+    def look(self, now: float) -> None:
+        """``Limits.stall_seconds`` have passed since the connection was made or a request began:
+        report a request that makes no progress."""
 
     def answered(self, *, last: bool, left: Callable[[bool], object] | None = None) -> None:
         """The answer is written. ``last``: the connection ends with it. ``left(True)`` is called
@@ -85,6 +94,11 @@ Respond = Callable[[Request], Answer]
 
 
 _ABOUT_TO_ASK_SECONDS = 1.0
+Cut = Callable[[Request, Refusal], object]
+"""Called with a request that has begun and did not come whole, or cannot be parsed."""
+
+Wasted = Callable[[Endpoint, str], object]
+"""Called with the peer of a connection that has brought no request, and the reason in words."""
 
 
 def _ignore(response: Response) -> None:
@@ -99,7 +113,8 @@ class ConnectionTable:
     ``respond`` is called once per request, in the order of each connection. Its exceptions are
     logged and answered with 500. ``headers`` returns the headers of the answers that are made here:
     to malformed (4xx, 5xx) and overdue (408) requests. ``history`` records the peers that connect,
-    are turned away, are refused, or end without a request.
+    are turned away, are refused, or end without a request. ``cut`` and ``wasted`` report the
+    requests that were lost that way; None: nobody wants to know.
     """
 
     def __init__(
@@ -112,6 +127,8 @@ class ConnectionTable:
         lost: Callable[[Response], object] = _ignore,
         headers: Callable[[], HeaderPairs] = tuple,
         history: ConnectionHistory | None = None,
+        cut: Cut | None = None,
+        wasted: Wasted | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         limits = fit(limits)
@@ -122,6 +139,8 @@ class ConnectionTable:
         self.lost = lost
         self.headers = headers
         self.history = history
+        self._cut = cut
+        self._wasted = wasted
         self.logger = logger or logging.getLogger("propchange.http")
         self.now = runtime.now
         self.idle_seconds = limits.idle_seconds
@@ -130,6 +149,7 @@ class ConnectionTable:
         self.reading: dict[AcceptedConnection, float] = {}
         self.writing: dict[AcceptedConnection, float] = {}
         self.lingering: dict[AcceptedConnection, float] = {}
+        self._watched: dict[AcceptedConnection, float] = {}
         self.last_response: Response | None = None
         self.last_encoded = b""
         self._open: set[AcceptedConnection] = set()
@@ -181,6 +201,8 @@ class ConnectionTable:
         if self.history is not None:
             note = self.history.connected if admitted else self.history.turned_away
             note(connection.transport.peer, self.now())
+        if not admitted:
+            self.wasted(connection.transport.peer, "there was no room for them")
         return admitted
 
     def _make_room(self, connection: AcceptedConnection) -> bool:
@@ -214,9 +236,16 @@ class ConnectionTable:
         if connection not in self._open:
             return
         self._open.remove(connection)
+        self._watched.pop(connection, None)
         peer = connection.transport.peer
-        if self.history is not None and not connection.asked and not self._closing:
-            self.history.ended_empty(peer, self.now())
+        if not self._closing:
+            begun = connection.begun
+            if self.history is not None and not connection.asked:
+                self.history.ended_empty(peer, self.now())
+            if begun is not None:
+                self.cut(begun, Refusal(0, "its connection ended", "", Part.REST))
+            elif not connection.asked:
+                self.wasted(peer, "they ended without a request")
         self._per_address[peer.host] -= 1
         if not self._per_address[peer.host]:
             del self._per_address[peer.host]
@@ -229,9 +258,26 @@ class ConnectionTable:
         if not self._unended and self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
+    def cut(self, request: Request, refusal: Refusal) -> None:
+        """Report a request that has begun and did not come whole, or cannot be parsed."""
+        if self._cut is not None:
+            self._cut(request, refusal)
+
+    def wasted(self, peer: Endpoint, reason: str) -> None:
+        """Report a connection that has brought no request."""
+        if self._wasted is not None:
+            self._wasted(peer, reason)
+
+    def look_later(self, connection: AcceptedConnection) -> None:
+        """Call ``connection.look()`` in ``Limits.stall_seconds``, if somebody wants to know."""
+        if self._cut is not None and connection not in self._watched:
+            self._watched[connection] = self.now() + self.limits.stall_seconds
+            if len(self._watched) == 1:
+                self.watch()
+
     def watch(self) -> None:
         """Set the timer: a queue that was empty has its first connection."""
-        when = first_deadline(self.idle, self.reading, self.writing, self.lingering)
+        when = first_deadline(self.idle, self.reading, self.writing, self.lingering, self._watched)
         if when is not None:
             self._timer.set(when)
 
@@ -256,6 +302,9 @@ class ConnectionTable:
         (self.sent if left else self.lost)(response)
 
     def _sweep(self, now: float) -> None:
+        for connection in expired(self._watched, now):
+            self._watched.pop(connection, None)
+            connection.look(now)
         for queue in (self.idle, self.reading, self.writing, self.lingering):
             for connection in expired(queue, now):
                 if queue is self.reading:

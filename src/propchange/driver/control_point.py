@@ -47,6 +47,7 @@ from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.refusals import Refusal
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery, SeenDevice, Sightings
 from propchange.driver.links import EVERYTHING
@@ -123,7 +124,14 @@ class SubscriberDriver:
             search=search,
             tap=self._tap,
         )
-        self.listener = Listener(runtime, self.receive_notify, limits=limits, history=self.history)
+        self.listener = Listener(
+            runtime,
+            self.receive_notify,
+            limits=limits,
+            history=self.history,
+            cut=self._request_cut,
+            wasted=self._connection_wasted,
+        )
         self.port = policy.callback_port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
@@ -323,6 +331,15 @@ class SubscriberDriver:
             self._tap(response)
         self._queue_drain()
         return response
+
+    def _request_cut(self, request: Request, refusal: Refusal) -> None:
+        self.protocol.request_cut(request, refusal, self.now())
+        self._queue_drain()
+
+    def _connection_wasted(self, peer: Endpoint, reason: str) -> None:
+        if peer.port not in self.history.ours:
+            self.protocol.connection_wasted(peer.host, reason, self.now())
+            self._queue_drain()
 
     def give(self, news: Callable[[Hashable, float], None], device: Hashable) -> None:
         """Call an input of the protocol that takes a device and the time."""

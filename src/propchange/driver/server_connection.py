@@ -30,6 +30,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.connection_table import (
     AcceptedConnection,
     Answer,
@@ -50,11 +51,13 @@ class ServerConnection:
         "_dropped",
         "_ending",
         "_finished",
+        "_moved",
         "_parser",
         "_paused",
         "_peer_ended",
         "_pending",
         "_queue",
+        "_reported",
         "_starting",
         "_table",
         "_unread",
@@ -79,6 +82,8 @@ class ServerConnection:
         self._finished = False  # nothing more is answered
         self._ending = False  # the connection ends once what is written has left
         self._dropped = 0
+        self._moved = False  # bytes of a request have come since the last look()
+        self._reported = False  # that the request is not whole, or that there is none
         self._unread: int | None = None  # bytes of an answer by other code, when last looked at
         self.asked = False
         """Whether a request, or something malformed, was received."""
@@ -99,6 +104,7 @@ class ServerConnection:
             return
         self._parser = RequestParser(table.limits, peer=transport.peer, local=transport.local)
         self._wait_in(table.idle, table.idle_seconds)
+        table.look_later(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes were received."""
@@ -128,6 +134,7 @@ class ServerConnection:
                 self._start(request, answer)
             self._proceed(True)
         else:
+            self._moved = True
             self._waiting.extend(requests)
             self._proceed(len(requests) > 0)
 
@@ -139,7 +146,7 @@ class ServerConnection:
         if not self._finished and not self._blocked and self._parser.in_message:
             self._parser.end()
             self._peer_ended = True
-            self._refuse(400, str(self._parser.error))
+            self._refuse(400, str(self._parser.error), Part.REST)
             return not self.transport.is_closing()
         # Only after the last answer can bytes be unwritten here: before, a connection with
         # unwritten bytes does not read.
@@ -171,10 +178,10 @@ class ServerConnection:
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection has ended."""
+        self._table.forget(self)
         self._finished = True
         self._wait_in(None, 0)
         self._waiting.clear()
-        self._table.forget(self)
         self._report_left(self._ending and error is None)
         writer, self._writer = self._writer, None
         if writer is not None:
@@ -191,10 +198,10 @@ class ServerConnection:
 
     def drop(self) -> None:
         """End the connection now, even during an answer: by a reset only if bytes are unwritten."""
+        self._table.forget(self)
         self._finished = True
         self._ending = False
         self._wait_in(None, 0)
-        self._table.forget(self)
         if self.transport.unwritten():
             self.transport.abort()
         else:
@@ -219,7 +226,31 @@ class ServerConnection:
 
     def time_out(self) -> None:
         """A request was not complete in time."""
-        self._refuse(408, "the request was not complete in time")
+        self._refuse(408, "the request was not complete in time", Part.REST)
+
+    @property
+    def begun(self) -> Request | None:
+        """The request that has begun and is not whole, unless that was reported already."""
+        if self._finished or self._reported:
+            return None
+        return self._parser.begun if self._parser.in_message else None
+
+    def look(self, now: float) -> None:
+        """``Limits.stall_seconds`` have passed since the connection was made or a request began:
+        report a request that makes no progress, or a connection that has brought nothing."""
+        table, begun = self._table, self.begun
+        if begun is not None and self._queue is table.reading:
+            since = table.reading[self] - table.limits.read_seconds
+            if self._moved or now - since < table.limits.stall_seconds:
+                self._moved = False
+                table.look_later(self)
+                return
+            self._reported = True
+            stalled = f"nothing more came for {table.limits.stall_seconds:g} s"
+            table.cut(begun, Refusal(0, stalled, "", Part.REST))
+        elif not (self.asked or self._finished or self._reported):
+            self._reported = True
+            table.wasted(self.transport.peer, "they stay without a request")
 
     # --- for an answer that other code writes ---
 
@@ -272,7 +303,9 @@ class ServerConnection:
                 self._wait_in(None, 0)
         elif parser.error is not None:
             table.logger.debug("%s sent a malformed request: %s", self._peer, parser.error)
-            self._refuse(parser.error.status or 400, str(parser.error))
+            status = parser.error.status or 400
+            part = Part.SIZE if status == 413 else Part.FRAMING
+            self._refuse(status, str(parser.error), part)
         elif self._peer_ended:
             self.transport.close()
         elif parser.in_message:
@@ -280,7 +313,9 @@ class ServerConnection:
                 self._write_bytes(_CONTINUE)
                 parser.expect_continue = False
             if completed or self._queue is not table.reading:
+                self._reported = False
                 self._wait_in(table.reading, table.limits.read_seconds)
+                table.look_later(self)
         elif self._queue is table.idle:
             del table.idle[self]
             table.idle[self] = table.now() + table.idle_seconds
@@ -407,12 +442,18 @@ class ServerConnection:
         elif self._unsent and not (transport.unwritten() or transport.is_closing()):
             self._report_left(True)
 
-    def _refuse(self, status: int, reason: str) -> None:
-        """Write the last answer, to a malformed or overdue request."""
-        table = self._table
+    def _refuse(self, status: int, reason: str, part: Part) -> None:
+        """Write the last answer, to a malformed or overdue request. ``part`` is what is wrong."""
+        table, peer = self._table, self.transport.peer
+        begun = None if self._reported else self._parser.begun
         self.asked = self._finished = True
         if table.history is not None:
-            table.history.refused(self.transport.peer, "", status, reason, table.now())
+            target = "" if begun is None else begun.target
+            table.history.refused(peer, target, status, reason, table.now(), part=part)
+        if begun is not None:
+            table.cut(begun, Refusal(status, reason, "", part))
+        elif not self._reported:
+            table.wasted(peer, f"they could not be read: {reason}")
         response = table.refusal(status, self._parser.http_version)
         self._write(table.encode(response, head_only=False))
 

@@ -66,6 +66,8 @@ class RequestParser(MessageParser[Request]):
         self._local = local
         self._repeated: RepeatedHead | None = None  # the head that is likely to come next
         self._lessons = -1  # not from the first head: there may never be another
+        self._head = b""  # of the request whose body is not whole
+        self._broken: Request | None = None
         self.expect_continue = False
         self.http_version = "1.1"
 
@@ -73,6 +75,32 @@ class RequestParser(MessageParser[Request]):
     def in_message(self) -> bool:
         """Whether a part of a request has been received."""
         return bool(self._buffer) or self._message is not None
+
+    @property
+    def begun(self) -> Request | None:
+        """The request that is not whole yet, or that :attr:`error` is about, as far as it was
+        received: its method, its target and those header fields that can be read. None before its
+        target is known."""
+        if self.error is None and self.in_message:
+            return self._beginning()
+        return self._broken
+
+    def _beginning(self) -> Request | None:
+        read = bytes(self._buffer) or (b"" if self._empty else self._head)
+        line, *lines = read.split(b"\r\n")
+        method, *rest = line.split(b" ")
+        if len(rest) < 2 or not rest[0].isascii():
+            return None
+        target = rest[0].decode("ascii")
+        if "://" in target:
+            target = "/" + target.partition("://")[2].partition("/")[2]
+        elif not target.startswith("/"):
+            return None
+        # The last line is not whole.
+        pairs = (field.partition(b":") for field in lines[:-1])
+        headers = [(name, value.strip(b" \t")) for name, colon, value in pairs if colon]
+        name = method.decode("latin-1")
+        return Request(name, target, headers, peer=self._peer, local=self._local)
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order. Check :attr:`error` afterwards."""
@@ -95,6 +123,9 @@ class RequestParser(MessageParser[Request]):
         self._end()
 
     def _end(self) -> None:
+        if self.error is not None:
+            self._broken = self._beginning()
+        self._head = b""
         super()._end()
         self._repeated = None
         self.expect_continue = False
@@ -123,6 +154,7 @@ class RequestParser(MessageParser[Request]):
 
     def _open(self, head: bytes, data: bytes, position: int, messages: list[Request]) -> int:
         limits = self._limits
+        self._head = head
         lines = head.count(b"\n")
         if (
             len(head) > limits.target_bytes
@@ -188,13 +220,18 @@ class RequestParser(MessageParser[Request]):
             and fields.get(b"expect", b"").lower() == b"100-continue"
             and http_version == "1.1"
         )
+        if self._message is None:
+            self._head = b""
         return position
 
     def _feed_body(
         self, message: Request, data: bytes, position: int, messages: list[Request]
     ) -> int:
         self.expect_continue = False
-        return super()._feed_body(message, data, position, messages)
+        position = super()._feed_body(message, data, position, messages)
+        if self._message is None:
+            self._head = b""
+        return position
 
 
 def _header_lines(method: str, head: bytes) -> HeaderLines:

@@ -22,6 +22,7 @@ from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.refusals import Part
 
 URL = "http://10.0.0.1:8000/evt"
 DEVICE = Endpoint("10.0.0.1", 50_000)
@@ -210,11 +211,13 @@ def test_an_event_message_that_is_refused_is_told_with_its_reason() -> None:
 def test_a_refused_message_for_the_path_counts_from_whatever_address() -> None:
     point = Point(require_device_source=True)
     record = point.granted()
-    point.history.refused(Endpoint("10.0.0.9", 1), record.path, 412, "another address", 1.0)
+    point.history.refused(
+        Endpoint("10.0.0.9", 1), record.path, 412, "another address", 1.0, part=Part.SOURCE
+    )
     point.history.refused(Endpoint("10.0.0.8", 1), "/other", 412, "stray", 1.0)
 
     assert point.protocol.facts(record, 2.0).refused == RefusedNotify(
-        "10.0.0.9", 412, "another address"
+        "10.0.0.9", 412, "another address", Part.SOURCE, 1.0
     )
     record.path = ""
     assert point.protocol.facts(record, 2.0).refused is None

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach, RefusedNotify, refusal_in_words
 from propchange.core.diagnosis.verdicts import RULES, Diagnosis, Verdict, diagnose
+from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, interface_kind
-from propchange.core.subscriber.events import Status
+from propchange.core.subscriber.events import Cause, Status
+from propchange.core.subscriber.record import Loss
 from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.refusals import Part
 
 DEVICE = "192.168.1.20"
 
@@ -134,10 +137,52 @@ SHAPES = {
     ),
     "events that arrive, and one that was refused": (
         facts(
-            status=Status.ACTIVE, last_event_ago=3.0, refused=RefusedNotify(DEVICE, 400, "no XML")
+            status=Status.ACTIVE,
+            last_event_ago=3.0,
+            refused=RefusedNotify(DEVICE, 400, "no XML", Part.BODY, 60.0),
         ),
         Verdict.EVENTS_ARRIVE,
-        "quiet and not deaf; one message was answered 400: no XML",
+        "quiet and not deaf; before that, one was answered 400: no XML",
+    ),
+    "events that arrive, after others were lost": (
+        facts(status=Status.ACTIVE, last_event_ago=3.0, losses=2),
+        Verdict.EVENTS_ARRIVE,
+        "quiet and not deaf; 2 were lost before, and a fresh subscription has restored them",
+    ),
+    "an event that was refused since the last one": (
+        facts(
+            status=Status.ACTIVE,
+            last_event_ago=60.0,
+            heard=True,
+            refused=RefusedNotify(DEVICE, 400, "no XML", Part.BODY, 3.0),
+        ),
+        Verdict.NOTIFY_REFUSED,
+        "192.168.1.20 does send, but what it sends was answered 400: no XML",
+    ),
+    "a renewal that was answered with another SID": (
+        facts(awaits_new_sid=True, sid="uuid:2", heard=True, last_event_ago=60.0),
+        Verdict.NEW_SID,
+        "192.168.1.20 has answered the renewal with another SID, uuid:2, and has sent no initial",
+    ),
+    "an event was missed, and the next fresh subscription waits": (
+        facts(lost=Loss(Cause.MISSED_EVENT, "events before SEQ 3 were missed", 1.0), heard=True),
+        Verdict.EVENT_LOST,
+        "an event was lost: events before SEQ 3 were missed",
+    ),
+    "an event that was cut since the last one": (
+        facts(
+            status=Status.RESUBSCRIBING,
+            reason="an event did not come whole",
+            granted_for=2.0,
+            lost=Loss(Cause.EVENT_CUT, "its connection ended", 1.0),
+        ),
+        Verdict.CUT_SHORT,
+        "no whole request comes over its connections: its connection ended",
+    ),
+    "connections without a request since the last event": (
+        facts(status=Status.ACTIVE, last_event_ago=40.0, heard=True, connections=35, empty=31),
+        Verdict.CUT_SHORT,
+        "192.168.1.20 connects to 192.168.1.5:41234, but no whole request comes",
     ),
     "a device that does not answer": (
         ungranted(failure="192.168.1.20:49152 did not answer within 30 s"),
@@ -371,6 +416,28 @@ def test_what_a_status_means_is_told_for_every_status() -> None:
     assert "does not want this subscription" in told(302)
 
 
+@pytest.mark.parametrize(
+    ("part", "advice"),
+    [
+        (Part.BODY, "the text of its event is damaged"),
+        (Part.SIZE, "raise Limits.body_bytes"),
+        (Part.FRAMING, "CONTENT-LENGTH"),
+        (Part.REST, "MTU"),
+        (Part.HEADER, "NT, NTS, SEQ"),
+        (Part.HOST, "hosts= admits other HOSTs"),
+        (Part.SOURCE, "require_device_source"),
+        (Part.SUBSCRIPTION, "a path or a SID"),
+    ],
+)
+def test_the_advice_on_a_refused_event_is_about_the_part_that_was_wrong(
+    part: Part, advice: str
+) -> None:
+    told = diagnose(facts(heard=True, refused=RefusedNotify(DEVICE, 400, "why", part)))
+    assert told.verdict is Verdict.NOTIFY_REFUSED
+    assert advice in told.advice
+    assert ("proxy" in told.advice) is (part is Part.HOST)
+
+
 @st.composite
 def any_facts(draw: st.DrawFn) -> Facts:
     """Facts in every combination, also those that no subscription has."""
@@ -402,7 +469,15 @@ def any_facts(draw: st.DrawFn) -> Facts:
         connections=maybe(st.integers(0, 3)),
         heard=maybe(st.booleans()),
         turned_away=draw(st.integers(0, 1)),
-        refused=maybe(st.just(RefusedNotify(DEVICE, 412, "why"))),
+        empty=draw(st.integers(0, 4)),
+        refused=maybe(
+            st.builds(
+                RefusedNotify, st.just(DEVICE), st.just(412), st.just("why"), st.sampled_from(Part)
+            ).flatmap(lambda it: spans.map(lambda ago: it._replace(ago=ago)))
+        ),
+        lost=maybe(st.builds(Loss, st.sampled_from(Cause), st.just("why"), st.just(0.0))),
+        losses=draw(st.integers(0, 2)),
+        awaits_new_sid=draw(st.booleans()),
         slow=draw(st.booleans()),
         last_event_ago=maybe(spans),
         others_hear=draw(st.booleans()),
@@ -417,6 +492,10 @@ def test_whatever_is_known_there_is_a_verdict_and_it_claims_no_more(known: Facts
     assert diagnosis.sentence
     assert "None" not in told
     assert "None" not in str(known.lines())
+    if diagnosis.well:
+        assert known.lost is None
+        assert known.empty < DEFAULT_LIMITS.wasted_connections
+        assert known.refused is None or known.refused.ago > (known.last_event_ago or 0.0)
     if known.heard is not False:
         assert "no connection from" not in told
     if known.self_connect is None:

@@ -7,6 +7,7 @@ import dataclasses
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.refusals import Part
 
 DEVICE = Endpoint("10.0.0.1", 50_000)
 
@@ -35,8 +36,21 @@ def test_what_comes_from_an_address_is_counted_with_its_time() -> None:
         refused_status=412,
         refused_target="/path",
         refused_reason="no such path",
+        refused_part=Part.FRAMING,
+        refused_port=50_000,
     )
     assert known.of("10.0.0.2") is None
+
+
+def test_what_cannot_be_parsed_behind_a_refused_message_leaves_the_first_reason() -> None:
+    known = history()
+    known.refused(DEVICE, "/path", 400, "unclosed token", 1.0, part=Part.BODY)
+    known.refused(DEVICE, "", 400, "a line does not end with CR LF", 1.0)
+    found = known.of(DEVICE.host)
+    assert found is not None
+    assert (found.refusals, found.refused_reason) == (1, "unclosed token")
+    known.refused(DEVICE._replace(port=50_001), "", 400, "no HTTP", 2.0)
+    assert (found.refusals, found.refused_reason) == (2, "no HTTP")
 
 
 def test_who_was_refused_at_a_path_is_found_whatever_its_address() -> None:

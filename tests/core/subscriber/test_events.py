@@ -27,6 +27,10 @@ def test_statuses_and_causes_are_the_words_that_programs_may_write_down() -> Non
         "closed",
     }
     assert {cause.value for cause in Cause} == {
+        "event-unreadable",
+        "event-refused",
+        "event-cut",
+        "new-sid",
         "initial-event",
         "no-initial-event",
         "nothing-evented",

@@ -418,6 +418,8 @@ def test_a_head_is_judged_anew_when_the_sid_is_another_one() -> None:
     head = object()
     desk.notify(record.path, head=head)
     desk.routing.adopt(record, "uuid:2")
+    assert desk.status(record.path, "uuid:1", head=head) == 200
+    assert desk.status(record.path, "uuid:2", head=object()) == 200
     assert desk.status(record.path, "uuid:1", head=head) == 412
 
 

@@ -388,8 +388,9 @@ def test_another_sid_in_the_answer_to_a_renewal_is_adopted() -> None:
     point.at(50)
     point.answer(point.request(RequestKind.RENEW), sid="uuid:2")
     assert point.outcomes() == [RenewalAnswered(record, "uuid:2", 1800.0)]
-    assert point.notify(record, 1, sid="uuid:1") == 412
-    assert point.notify(record, 1, sid="uuid:2") == 200
+    assert point.notify(record, 1, sid="uuid:1") == 200
+    assert point.notify(record, 0, sid="uuid:2") == 200
+    assert point.notify(record, 2, sid="uuid:1") == 412
 
 
 @pytest.mark.parametrize("sid", [None, "", "uuid:1", "x" * 1_000, "uuid:\x01"])

@@ -26,6 +26,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import (
     PRODUCT,
     UDA_VERSIONS,
+    Part,
     Refusal,
     empty_response,
     judge_authority,
@@ -82,7 +83,7 @@ def test_another_method_is_answered_405(method: str) -> None:
 @pytest.mark.clause("SUB-07")
 @pytest.mark.parametrize("http_version", ["1.0", "1.1"])
 def test_a_missing_host_is_answered_400(http_version: str) -> None:
-    refusal = Refusal(400, "HOST is missing", "UDA 2.0 §2.1")
+    refusal = Refusal(400, "HOST is missing", "UDA 2.0 §2.1", Part.HOST)
 
     def without(method: str, *headers: Header) -> Request:
         return request(method, *headers, host=None, http_version=http_version)
@@ -100,6 +101,7 @@ FOREIGN = Refusal(
     "HOST is not the address and port of this connection; send the request to the address "
     "itself, or add the name to the accepted hosts",
     "RFC 9110 §7.4",
+    Part.HOST,
 )
 
 
@@ -189,6 +191,7 @@ def test_a_host_with_a_zone_is_answered_400() -> None:
         400,
         "HOST is malformed: there is no IPv6 address without a zone in the brackets",
         "UDA 2.0 §2.1",
+        Part.HOST,
     )
 
 

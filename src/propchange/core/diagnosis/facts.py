@@ -25,8 +25,10 @@ from propchange.core.local_addresses import (
 from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.subscriber.record import FailedAttempt, SubscriptionRecord
+from propchange.core.subscriber.record import FailedAttempt, Loss, SubscriptionRecord
+from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.refusals import Part
 
 
 class Reach(enum.Enum):
@@ -54,11 +56,14 @@ class Probe(NamedTuple):
 
 
 class RefusedNotify(NamedTuple):
-    """A request to the listener that was refused: the sender's address, the status, the reason."""
+    """A request to the listener that was refused: the sender's address, the status, the reason, the
+    part of the request that was wrong, and the time since then."""
 
     host: str
     status: int
     reason: str
+    part: Part = Part.HOST
+    ago: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,8 @@ class Facts:
     heard: bool | None = None
     """Whether there was one since the SUBSCRIBE."""
     empty: int = 0
-    """Those of them, since the SUBSCRIBE, that ended without a whole request."""
+    """Those of them, since the SUBSCRIBE and the last event, that ended without a whole
+    request."""
     turned_away: int = 0
     """Those of them, since the SUBSCRIBE, that the listener had no room for."""
     refused: RefusedNotify | None = None
@@ -130,6 +136,12 @@ class Facts:
     slow: bool = False
     """Whether its initial event has come too late before: later than ``initial_due``."""
     last_event_ago: float | None = None
+    lost: Loss | None = None
+    """What the current grant, or the last one, has lost, as far as this side knows."""
+    losses: int = 0
+    """Event messages that are known to be lost, over all grants."""
+    awaits_new_sid: bool = False
+    """Whether a renewal was answered with another SID, for which no event has come."""
     others_hear: bool = False
     """Whether another subscription gets events from this device at this address."""
 
@@ -193,6 +205,8 @@ class Facts:
                 refused and f"{refused.host} was answered {refused.status}: {refused.reason}",
             ),
             ("last event", came),
+            ("lost events", self.losses or None),
+            ("lost since the grant", self.lost and self.lost.reason),
         )
         return tuple((what, str(how)) for what, how in lines if how not in (None, ""))
 
@@ -293,10 +307,21 @@ def known_facts(
         for_path = history.refused_for(record.path) if record.path else None
         host, refuser = for_path or (device or "", history.of(device or ""))
         if refuser is not None and _since(refuser.refused_at, granted_asked_at):
-            refused = RefusedNotify(host, refuser.refused_status, refuser.refused_reason)
+            assert refuser.refused_at is not None  # since _since
+            refused = RefusedNotify(
+                host,
+                refuser.refused_status,
+                refuser.refused_reason,
+                refuser.refused_part,
+                now - refuser.refused_at,
+            )
     if known is not None:
         heard = heard or _since(known.connected_at, since)
         empty = known.empty if _since(known.empty_at, since) else empty
+        if record.state in (SubscriberState.ACTIVE, SubscriberState.UNANSWERED):
+            wasted, heard_at = record.wasted, record.last_event_at
+            counts = wasted is not None and (heard_at is None or heard_at <= wasted.at)
+            empty = wasted.connections if wasted is not None and counts else 0
         if _since(known.turned_away_at, since):
             turned_away = known.turned_away
     tried = [
@@ -331,6 +356,9 @@ def known_facts(
         refused=refused,
         slow=record.slow,
         last_event_ago=_ago(now, record.last_event_at),
+        lost=record.loss or record.doubt,
+        losses=record.losses,
+        awaits_new_sid=record.awaits_new_sid,
         others_hear=any(
             other is not record
             and other.status is Status.ACTIVE

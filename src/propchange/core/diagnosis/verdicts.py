@@ -11,9 +11,10 @@ that of the evidence:
 1. A device that does not answer now explains everything else, so its verdicts come first, after
    that of a closed subscription.
 2. Then the verdicts that are certain: events arrive, SUBSCRIBE was refused or is not answered, it
-   is too early to tell, the initial event is late.
-3. Then what the listener has seen of the device: a refused NOTIFY, no room, a connection without a
-   request. A device that connects has a way to this machine, so the addresses are right.
+   is too early to tell, the initial event is late, a new SID has brought none.
+3. Then what the listener has seen of the device: a refused NOTIFY, a lost event, no room, a
+   connection without a request. A device that connects has a way to this machine, so the addresses
+   are right.
 4. Last, for a device that never connected, what is wrong with the address in CALLBACK, from the
    most certain (it is not this machine's) to the least (a router is between). The last rule names
    the two causes that look the same from here: a firewall, and a device that never sends.
@@ -31,13 +32,15 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach, duration_in_words
+from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import (
     InterfaceKind,
     LocalAddress,
     address_of,
     container_address,
 )
-from propchange.core.subscriber.events import Status
+from propchange.core.subscriber.events import Cause, Status
+from propchange.core.wire.refusals import Part
 
 
 class Verdict(enum.Enum):
@@ -55,7 +58,9 @@ class Verdict(enum.Enum):
     NO_ANSWER = "no-answer"
     PENDING = "pending"
     SLOW = "slow"
+    NEW_SID = "new-sid"
     NOTIFY_REFUSED = "notify-refused"
+    EVENT_LOST = "event-lost"
     LISTENER_FULL = "listener-full"
     NEVER_SENDS = "never-sends"
     CUT_SHORT = "cut-short"
@@ -167,6 +172,8 @@ def _literal(facts: Facts) -> IPv4Address | IPv6Address | None:
 
 
 def _is_pending(facts: Facts) -> bool:
+    if facts.lost is not None:
+        return False
     if facts.granted_for is not None:
         return facts.status is not Status.DEAF and facts.granted_for < facts.initial_due
     return not facts.failure
@@ -186,25 +193,65 @@ def _pending(facts: Facts) -> str:
 def _unanswered(facts: Facts) -> str:
     """How the request failed that the subscription waits for; empty if it waits for none. After
     an event, a grant may still be there while renewals fail."""
-    if facts.status is Status.RESUBSCRIBING and facts.granted_for is not None:
+    if facts.status is Status.RESUBSCRIBING and facts.granted_for is not None and not facts.lost:
         return facts.reason
     return facts.failure if facts.granted_for is None else ""
 
 
+_WASTED_CONNECTIONS = DEFAULT_LIMITS.wasted_connections
+"""So many connections without a request since the last event contradict that events arrive."""
+
+
+def _do_events_arrive(facts: Facts) -> bool:
+    """Whether nothing has come since the last event that was not taken."""
+    last, refused = facts.last_event_ago, facts.refused
+    if facts.status is not Status.ACTIVE or last is None or facts.lost is not None:
+        return False
+    if refused is not None and refused.ago <= last:
+        return False
+    return facts.empty < _WASTED_CONNECTIONS
+
+
 def _arrives(facts: Facts) -> str:
     assert facts.last_event_ago is not None
-    refused = ""
+    before = ""
     if facts.refused is not None:
-        refused = f"; one message was answered {facts.refused.status}: {facts.refused.reason}"
+        before = f"; before that, one was answered {facts.refused.status}: {facts.refused.reason}"
+    elif facts.losses:
+        before = f"; {facts.losses} were lost before, and a fresh subscription has restored them"
     return (
         f"events arrive: the last one came {duration_in_words(facts.last_event_ago)} ago, so the "
-        f"subscription is quiet and not deaf{refused}"
+        f"subscription is quiet and not deaf{before}"
     )
 
 
 def _is_nothing_evented(facts: Facts) -> bool:
     silent = facts.last_event_ago is None and facts.refused is None
     return silent and facts.status is Status.ACTIVE and not facts.owes_event
+
+
+_MAKER = "only the maker of the device can mend that; look for newer firmware"
+
+_REFUSED_ADVICE = {
+    Part.BODY: f"the text of its event is damaged: {_MAKER}",
+    Part.SIZE: "raise Limits.body_bytes",
+    Part.FRAMING: f"its messages are no HTTP, or their CONTENT-LENGTH is wrong: {_MAKER}",
+    Part.REST: "look for a firewall that resets connections, and at the MTU",
+    Part.HEADER: f"its header is not that of an event (NT, NTS, SEQ): {_MAKER}",
+    Part.HOST: "a proxy or a second network of the device may be the reason; hosts= admits other "
+    "HOSTs",
+    Part.SOURCE: "leave out require_device_source if the device has several addresses",
+    Part.SUBSCRIPTION: "it sends for a path or a SID that it was not given, perhaps one of an "
+    "earlier subscription, which ends by itself; if that goes on, start the device again",
+}
+
+
+def _refused_advice(facts: Facts) -> str:
+    return "" if facts.refused is None else _REFUSED_ADVICE[facts.refused.part]
+
+
+def _lost(facts: Facts, *causes: Cause) -> bool:
+    return facts.lost is not None and facts.lost.cause in causes
 
 
 def _refused_notify(facts: Facts) -> str:
@@ -326,7 +373,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.EVENTS_ARRIVE,
-        lambda facts: facts.status is Status.ACTIVE and facts.last_event_ago is not None,
+        _do_events_arrive,
         _arrives,
     ),
     Rule(
@@ -355,7 +402,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.SLOW,
-        lambda facts: facts.slow,
+        lambda facts: facts.slow and facts.lost is None,
         lambda facts: (
             f"granted, and {_who(facts)} does send, but its initial event comes later than "
             f"{duration_in_words(facts.initial_due)} after the grant"
@@ -363,10 +410,26 @@ RULES: tuple[Rule, ...] = (
         "wait; Limits.initial_event_seconds says how long is too long",
     ),
     Rule(
+        Verdict.NEW_SID,
+        lambda facts: facts.awaits_new_sid,
+        lambda facts: (
+            f"{_who(facts)} has answered the renewal with another SID, {facts.sid}, and has sent "
+            "no initial event for it"
+        ),
+        "nothing can be mended here: a fresh subscription follows by itself",
+    ),
+    Rule(
         Verdict.NOTIFY_REFUSED,
-        lambda facts: facts.refused is not None,
+        lambda facts: facts.refused is not None and not _lost(facts, Cause.MISSED_EVENT),
         _refused_notify,
-        "a proxy or a second network of the device may be the reason; hosts= admits other HOSTs",
+        suggests=_refused_advice,
+    ),
+    Rule(
+        Verdict.EVENT_LOST,
+        lambda facts: facts.lost is not None and not _lost(facts, Cause.EVENT_CUT),
+        lambda facts: f"an event was lost: {facts.lost and facts.lost.reason}",
+        "a fresh subscription follows by itself and restores the state; if events are lost again "
+        "and again, the device or the network loses them",
     ),
     Rule(
         Verdict.LISTENER_FULL,
@@ -387,10 +450,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Verdict.CUT_SHORT,
-        lambda facts: facts.heard is True,
+        lambda facts: facts.heard is True or _lost(facts, Cause.EVENT_CUT),
         lambda facts: (
             f"granted, and {_who(facts)} connects to {_where(facts)}, but no whole request comes "
-            "over its connections"
+            "over its connections" + (f": {facts.lost.reason}" if facts.lost is not None else "")
         ),
         "look for a firewall that resets connections, and at the MTU; or the device never writes "
         "its events, which only its maker can mend",

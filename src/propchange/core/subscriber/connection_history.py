@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.refusals import Part
 
 
 @dataclass(slots=True)
@@ -28,7 +29,9 @@ class AddressHistory:
     refused_status: int = 0
     refused_target: str = ""
     refused_reason: str = ""
-    """Status, target and reason of the last of them."""
+    refused_part: Part = Part.HEADER
+    refused_port: int = 0
+    """Status, target, reason, the part that was wrong and the peer's port, of the last of them."""
 
 
 class ConnectionHistory:
@@ -63,11 +66,26 @@ class ConnectionHistory:
             caller = self._newest(peer.host)
             caller.empty, caller.empty_at = caller.empty + 1, now
 
-    def refused(self, peer: Endpoint, target: str, status: int, reason: str, now: float) -> None:
+    def refused(
+        self,
+        peer: Endpoint,
+        target: str,
+        status: int,
+        reason: str,
+        now: float,
+        *,
+        part: Part = Part.FRAMING,
+    ) -> None:
         """A request from ``peer`` for ``target``, empty for an unreadable one, was answered with
-        ``status``, for ``reason``."""
+        ``status``, for ``reason``. ``part`` is what was wrong.
+
+        What cannot be parsed behind a refused request on the same connection is a consequence: the
+        first reason stays."""
         caller = self._newest(peer.host)
+        if part is Part.FRAMING and caller.refusals and caller.refused_port == peer.port:
+            return
         caller.refusals, caller.refused_at = caller.refusals + 1, now
+        caller.refused_part, caller.refused_port = part, peer.port
         caller.refused_status, caller.refused_target = status, target
         caller.refused_reason = reason
 

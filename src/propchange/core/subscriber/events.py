@@ -103,7 +103,9 @@ class Status(enum.Enum):
     """Granted, and events arrive."""
     DEAF = "deaf"
     """Granted, and the initial event has not come: the device probably cannot reach us. Other
-    addresses of this machine are tried, and the same ones again, until an event arrives."""
+    addresses of this machine are tried, and the same ones again, until an event arrives. Or its
+    events come and cannot be taken, and fresh subscriptions have not helped; more follow, less and
+    less often."""
     RESUBSCRIBING = "resubscribing"
     """It was granted; the device is away, or a fresh subscription is being made. ``values`` may
     be out of date until the status is ACTIVE again."""
@@ -138,6 +140,14 @@ class Cause(enum.Enum):
     """The granted duration ended without an answer to a renewal."""
     MISSED_EVENT = "missed-event"
     """A gap in SEQ."""
+    EVENT_UNREADABLE = "event-unreadable"
+    """An event came, and its body, or the LastChange in it, cannot be read."""
+    EVENT_REFUSED = "event-refused"
+    """An event came, and was refused for its header, for example its HOST or its SID."""
+    EVENT_CUT = "event-cut"
+    """An event did not come whole, or connections of the device brought no request."""
+    NEW_SID = "new-sid"
+    """The device answered the renewal with another SID, and sent no initial event for it."""
     OUTAGE = "outage"
     """Renewals had no answer for a while, so events may have been missed."""
     SUSPENDED = "suspended"
@@ -213,6 +223,7 @@ class Sequence:
         "_content",
         "_expected",
         "_last",
+        "_lost",
         "_needed",
         "_repairs",
         "_repeats",
@@ -233,8 +244,19 @@ class Sequence:
         """A new SID: the next message is the initial event, SEQ 0."""
         self._expected = 0
         self._last: int | None = None
+        self._lost: int | None = None
         self._content = 0
         self._run = 0
+
+    def has_taken(self, seq: int) -> bool:
+        """Whether a message with ``seq`` was taken, or a later one."""
+        return self.reliable and seq < self._expected and seq != self._lost
+
+    def lose(self, seq: int) -> None:
+        """The message with ``seq`` has come and could not be taken: the next one shows no gap."""
+        if self.reliable and seq >= self._expected:
+            self._lost = seq
+            self._expected = next_seq(seq)
 
     def judge(self, seq: int | None, content: int) -> SeqVerdict:
         """Judge a message by its SEQ (None: it had none) and a hash of its content."""
@@ -251,6 +273,10 @@ class Sequence:
         if seq is None:
             self.reliable = False
             return SeqVerdict.UNRELIABLE
+        if seq == self._lost and self._expected == next_seq(seq):
+            self._lost = None
+            self._advance(seq, content)
+            return _EXPECTED  # the device has sent it again
         if seq == self._last:
             if content == self._content:
                 return SeqVerdict.DUPLICATE

@@ -8,7 +8,8 @@ their SID.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Collection
 from typing import Generic, NamedTuple, TypeVar
 
 from propchange.core.limits import Limits
@@ -17,9 +18,10 @@ from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, not
 from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState
+from propchange.core.wire.headers import parse_seq, parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import read_propertyset
-from propchange.core.wire.refusals import Refusal, refusal_response
+from propchange.core.wire.refusals import Part, Refusal, refusal_response
 from propchange.errors import RemoteProtocolError
 
 T = TypeVar("T")
@@ -36,8 +38,12 @@ _UNBOUNDED_DIGITS = 10
 _EARLY_OVERHEAD = 1_024
 """Bytes that an early message counts beside its body."""
 
-_UNKNOWN = Refusal(412, "no subscription has this path and SID", "UDA 2.0 §4.3.2")
-_FOREIGN = Refusal(412, "events are taken from the device's address alone", "")
+_UNKNOWN = Refusal(
+    412, "no subscription has this path and SID", "UDA 2.0 §4.3.2", Part.SUBSCRIPTION
+)
+_FOREIGN = Refusal(412, "events are taken from the device's address alone", "", Part.SOURCE)
+_FORMER_SIDS = 4
+"""Per grant: a device may answer every renewal with another SID."""
 
 _SUBSCRIBING = SubscriberState.SUBSCRIBING
 
@@ -56,6 +62,15 @@ class Received(NamedTuple):
 class _Early(NamedTuple, Generic[T]):
     message: T
     size: int
+
+
+class RefusedEvent(NamedTuple):
+    """A refused message that was an event of ``record``. ``seq`` is None if it is not known, or
+    not the device's."""
+
+    record: SubscriptionRecord
+    refusal: Refusal
+    seq: int | None
 
 
 class EarlyMessages(Generic[T]):
@@ -151,8 +166,11 @@ class NotifyRouting:
         self._limits = limits
         self._new_token = new_token
         self._report = report
+        self.refused_event: RefusedEvent | None = None
+        """The event that the last call of :meth:`receive` has refused; None if it has not."""
         self._paths: dict[str, SubscriptionRecord] = {}
         self._sids: dict[str, SubscriptionRecord] = {}
+        self._by_host: dict[str, dict[SubscriptionRecord, None]] = {}
         # The messages that come before the answer with the SID: on the shared path, and for each
         # SUBSCRIBE that is unanswered.
         self._early_on_shared_path: EarlyMessages[Received] = EarlyMessages(limits, replaces=True)
@@ -163,6 +181,7 @@ class NotifyRouting:
     def expect(self, record: SubscriptionRecord) -> None:
         """A SUBSCRIBE is about to be sent: set the path of ``record``."""
         record.device_host = None
+        record.former_sids, record.awaits_new_sid = (), False
         if self._policy.shared_path is None:
             record.path = f"/{self._new_token()}"
             self._paths[record.path] = record
@@ -176,15 +195,21 @@ class NotifyRouting:
     def grant(self, record: SubscriptionRecord, sid: str) -> list[Received]:
         """Set the SID of ``record``. Returns its messages that came before the answer, in order."""
         record.sid = sid
-        record.device_host = None if record.remote is None else record.remote.host
+        host = record.device_host = None if record.remote is None else record.remote.host
+        if host is not None:
+            self._by_host.setdefault(host, {})[record] = None
         self._sids[sid] = record
         early = self._early[record].take(sid)
         self._stop_subscribing(record)
         return early
 
     def adopt(self, record: SubscriptionRecord, sid: str) -> None:
-        """A renewal was answered with another SID (REN-12)."""
-        self._forget_sid(record)
+        """A renewal was answered with another SID (REN-12). Events with the SIDs before are still
+        taken, until one with the new SID has come."""
+        former = (*record.former_sids, record.sid)
+        for each in former[:-_FORMER_SIDS]:
+            self._forget_sid(record, each)
+        record.former_sids, record.awaits_new_sid = former[-_FORMER_SIDS:], True
         record.sid = sid
         record.head = None
         self._sids[sid] = record
@@ -193,7 +218,13 @@ class NotifyRouting:
         """``record`` has no grant any more, or its SUBSCRIBE has failed: refuse its events."""
         if self._paths.get(record.path) is record:
             del self._paths[record.path]
-        self._forget_sid(record)
+        for sid in (record.sid, *record.former_sids):
+            self._forget_sid(record, sid)
+        if record.device_host is not None:
+            of_host = self._by_host.get(record.device_host, {})
+            of_host.pop(record, None)
+            if not of_host:
+                self._by_host.pop(record.device_host, None)
         self._stop_subscribing(record)
         record.path = ""
         record.head = None
@@ -212,10 +243,14 @@ class NotifyRouting:
             self._late.pop(sid, None)
         record.late_sids.clear()
 
-    def _forget_sid(self, record: SubscriptionRecord) -> None:
+    def _forget_sid(self, record: SubscriptionRecord, sid: str) -> None:
         # Two devices may grant the same SID: it is then the later one's.
-        if self._sids.get(record.sid) is record:
-            del self._sids[record.sid]
+        if self._sids.get(sid) is record:
+            del self._sids[sid]
+
+    def of_host(self, host: str) -> Collection[SubscriptionRecord]:
+        """The granted subscriptions to the device at ``host``."""
+        return self._by_host.get(host, {})
 
     def _stop_subscribing(self, record: SubscriptionRecord) -> None:
         early = self._early.pop(record, None)
@@ -241,7 +276,7 @@ class NotifyRouting:
             advertised = None if record is None else record.advertised
             verdict = judge_notify(request, self._policy, advertised and advertised.authority)
             if isinstance(verdict, Refusal):
-                return self._refuse(request, verdict, now)
+                return self._refuse(request, verdict, now, self._addressed(request))
             sid, seq, body = verdict
             early = record is not None and record.state is _SUBSCRIBING
             if record is None and request.target == self._policy.shared_path:
@@ -249,15 +284,17 @@ class NotifyRouting:
                 source = _source_of(request)
                 early = record is None and self._early_on_shared_path.may_be_early(sid, seq, source)
             if not early and (record is None or record.sid != sid):
-                self._note_slow(sid)
-                return self._refuse(request, _UNKNOWN, now)
+                former = record is not None and sid in record.former_sids
+                if record is None or not (former and record.awaits_new_sid):
+                    self._note_slow(sid)
+                    return self._refuse(request, _UNKNOWN, now, None if former else record)
             if record is not None and self._is_foreign(record, request.peer):
-                return self._refuse(request, _FOREIGN, now)
+                return self._refuse(request, _FOREIGN, now, None)
         try:
             pairs, problems = read_propertyset(body, self._limits)
         except RemoteProtocolError as error:
-            refusal = Refusal(error.status, str(error.args[0]), error.clause)
-            return self._refuse(request, refusal, now)
+            refusal = Refusal(error.status, str(error.args[0]), error.clause, Part.BODY)
+            return self._refuse(request, refusal, now, record)
         # As Received(…), which makes receiving a NOTIFY 5 % slower.
         received = tuple.__new__(Received, (sid, seq, hash(body), pairs, problems))
         if early:
@@ -266,9 +303,49 @@ class NotifyRouting:
             return notify_response(request), None, received
         assert record is not None
         if not known:
+            if record.former_sids:
+                if sid != record.sid:
+                    return notify_response(request), record, received
+                self._heard_new_sid(record, seq)
             record.head = head
             record.answer = notify_response(request)
         return record.answer, record, received
+
+    def _heard_new_sid(self, record: SubscriptionRecord, seq: int | None) -> None:
+        """An event with the SID of the last renewal has come. The SEQ of some devices begins again,
+        that of others goes on."""
+        if record.awaits_new_sid:
+            record.awaits_new_sid = False
+            for former in record.former_sids:
+                self._forget_sid(record, former)
+            if seq == 0:
+                record.sequence.restart()
+
+    def _addressed(self, request: Request) -> SubscriptionRecord | None:
+        """The subscription that a message is for, whatever is wrong with it; or None."""
+        if request.target != self._policy.shared_path:
+            return self._paths.get(request.target)
+        try:
+            return self._sids.get(parse_sid(request.fields.get(b"sid", b"")))
+        except ValueError:
+            return None
+
+    def cut(self, request: Request, refusal: Refusal) -> RefusedEvent | None:
+        """What the request was of which only the beginning has come, or which cannot be parsed for
+        the reason of ``refusal``. None unless it is an event of a subscription."""
+        record = self._addressed(request) if request.method == "NOTIFY" else None
+        return None if record is None else self._refused(record, request, refusal)
+
+    def _refused(
+        self, record: SubscriptionRecord, request: Request, refusal: Refusal
+    ) -> RefusedEvent:
+        seq = None
+        host, peer = record.device_host, request.peer
+        if host is None or peer is None or host == peer.host:
+            with contextlib.suppress(ValueError):
+                if parse_sid(request.fields.get(b"sid", b"")) == record.sid or host is None:
+                    seq = parse_seq(request.fields.get(b"seq"))
+        return RefusedEvent(record, refusal, seq)
 
     def _note_slow(self, sid: str) -> None:
         """A message came for a SID that was given up for lack of one: the device is slow."""
@@ -289,12 +366,19 @@ class NotifyRouting:
         return refused
 
     def _refuse(
-        self, request: Request, refusal: Refusal, now: float
+        self,
+        request: Request,
+        refusal: Refusal,
+        now: float,
+        record: SubscriptionRecord | None,
     ) -> tuple[Response, None, Received]:
+        """The answer to a refused message. ``record`` is the subscription that it was for."""
         status, reason, peer = refusal.status, refusal.reason, request.peer
         self._report(NotifyRefused(peer, request.target, status, reason))
         if self._history is not None and peer is not None:
-            self._history.refused(peer, request.target, status, reason, now)
+            self._history.refused(peer, request.target, status, reason, now, part=refusal.part)
+        if record is not None and request.method == "NOTIFY":
+            self.refused_event = self._refused(record, request, refusal)
         return refusal_response(refusal, self._policy, request), None, _NOTHING
 
 

@@ -106,6 +106,35 @@ class Outage(NamedTuple):
     unreachable: bool
 
 
+class Loss(NamedTuple):
+    """Events of one grant that are known to be lost. ``cause`` and ``reason`` are those of the
+    first of them, ``at`` is when it was lost. ``seq`` is the highest SEQ among them, None if it is
+    not known."""
+
+    cause: Cause
+    reason: str
+    at: float
+    seq: int | None = None
+    certain: bool = True
+    """False for a doubt that a later event can end."""
+
+
+class Repair(NamedTuple):
+    """A fresh subscription that restores the state after a loss: when it begins, and how many there
+    were in a row, this one included."""
+
+    at: float
+    in_a_row: int
+
+
+class WastedConnections(NamedTuple):
+    """Connections of the device that brought no request, since the last event: how many there were,
+    and when the last one ended."""
+
+    connections: int
+    at: float
+
+
 class FailedAttempt(NamedTuple):
     """How the last attempt to subscribe failed: in words, and the HTTP status, 0 for none."""
 
@@ -228,7 +257,24 @@ class SubscriptionRecord:
     confirmed_at: float = -inf
     """When the last request was sent that the device has granted."""
     renewals: int = 0
+    former_sids: tuple[str, ...] = ()
+    """The SIDs that this grant had before a renewal was answered with another one."""
+    awaits_new_sid: bool = False
+    """Whether no event has come for the SID that replaced the last of ``former_sids``."""
     gaps: int = 0
+    losses: int = 0
+    """Event messages that are known to be lost."""
+    loss: Loss | None = None
+    """What this grant has lost; None if ``values`` are right as far as this side knows."""
+    doubt: Loss | None = None
+    """An event that was not taken, and that the device may send again."""
+    repair: Repair | None = None
+    wasted: WastedConnections | None = None
+    wasted_most: int = field(init=False)
+    """So many wasted connections count as a lost event."""
+    doubted: dict[str, object] | None = None
+    """The values before a repair for wasted connections: if the initial event has the same, these
+    connections were no events."""
     last_event_at: float | None = None
     values: dict[str, object] = field(default_factory=dict)
     instances: InstanceValues = field(init=False)
@@ -237,11 +283,15 @@ class SubscriptionRecord:
     """What could not be read of the last event, in sentences."""
     problems: tuple[str, ...] = ()
     """What was mended in the events, a sentence for each kind of deviation."""
+    stale: str = ""
+    """Why the variables of a LastChange keep values that may be out of date: the last one could not
+    be read at all. Empty if it was read."""
 
     def __post_init__(self) -> None:
         burst, refill = self.limits.subscribe_burst, self.limits.subscribe_refill_seconds
         self.bucket = TokenBucket(burst, refill, self.begun_at)
         self.instances = InstanceValues(self.limits.fold_keys)
+        self.wasted_most = self.limits.wasted_connections
 
     def move(self, given: SubscriberInput) -> None:
         """Step the state."""
@@ -322,7 +372,7 @@ class SubscriptionRecord:
         if "LastChange" in changes:
             problems = (*problems, *self._expand(changes, details, initial=initial))
         elif self.unreadable:
-            self.unreadable = ()
+            self.unreadable, self.stale = (), ""
         if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:
             values.update(changes)
         else:
@@ -343,13 +393,17 @@ class SubscriptionRecord:
         mended."""
         found: list[LastChange] = []
         unreadable: list[str] = []
+        self.stale = ""
         for text in [change.value for change in details if change.variable == "LastChange"]:
             if not isinstance(text, str) or not text.strip():
                 continue  # a vendor's own variable of this name, or empty
             try:
                 found.append(parse_lastchange(text, self.limits))
             except RemoteProtocolError as error:
-                unreadable.append(f"a LastChange cannot be read: {error.args[0]}")
+                reason = f"a LastChange cannot be read: {error.args[0]}"
+                unreadable.append(reason)
+                if text.lstrip().startswith(("<", "&lt;")):  # else it is no XML: a vendor's own
+                    self.stale = self.stale or reason
             else:
                 unreadable += [f"left out of a LastChange: {it}" for it in found[-1].problems]
         self.unreadable = tuple(unreadable[:_UNREADABLE])
@@ -498,6 +552,13 @@ class SubscriptionView(ABC):
     def renewals(self) -> int:
         """The number of renewals."""
         return self.record.renewals
+
+    @property
+    def losses(self) -> int:
+        """The number of event messages that are known to be lost: their bytes, or a gap in SEQ,
+        have shown it. Each loss is repaired by a fresh subscription, and until then the status is
+        not ACTIVE."""
+        return self.record.losses
 
     @property
     def gaps(self) -> int:

@@ -8,7 +8,8 @@ may be another one, and at a reused address there may be another device.
 at random so that many subscriptions do not renew together; the second half is for more attempts
 (CP-04). A renewal ends in one of three ways:
 
-- 200: the grant continues. If the answer has another SID, that is the SID from then on (REN-12).
+- 200: the grant continues. If the answer has another SID, that is a new grant (REN-12): it owes an
+  initial event, and until an event with the new SID has come, the SID before is taken too.
 - Another status: the device has forgotten the SID. The grant lapses and a fresh SUBSCRIBE follows.
 - No answer: it is tried again, less and less often, until the grant expires. A refused connection
   is known at once; silence is believed the second time. Then the status is RESUBSCRIBING, since
@@ -60,6 +61,7 @@ from propchange.core.subscriber.record import (
     FailedAttempt,
     Grant,
     Outage,
+    Repair,
     SubscriptionRecord,
 )
 from propchange.core.subscriber.requests import (
@@ -144,6 +146,7 @@ class SubscriptionRenewal:
             record.move(_I.DUE_DESCRIBING)
         else:
             record.move(_I.DUE)
+            record.loss = record.doubt = None
             self._routing.expect(record)
             request.source, request.builder = record.sources.bound, partial(self._build, record)
         self._requests.send(request)
@@ -262,7 +265,8 @@ class SubscriptionRenewal:
     def renew(self, record: SubscriptionRecord, now: float) -> None:
         """Renew as soon as the token bucket allows it. A deaf subscription is replaced instead,
         unless the device is slow, and a quiet one is replaced too."""
-        if record.state is _S.DEAF and not record.slow:
+        waits = (record, TimerKind.REPAIR) in self._timers
+        if record.state is _S.DEAF and not (record.slow or waits):
             self.replace_deaf(record, now)
             return
         if record in self._requests.outstanding:
@@ -330,7 +334,8 @@ class SubscriptionRenewal:
         record.renewals += 1
         record.confirmed_at = request.sent_at
         sid = granted_sid(response, record.sid)
-        if sid is not None and sid != record.sid:
+        renamed = sid is not None and sid != record.sid
+        if sid is not None and renamed:
             self._routing.adopt(record, sid)
         assert record.grant is not None
         duration, expires, interval = self._times(request, response, now)
@@ -338,19 +343,24 @@ class SubscriptionRenewal:
         self._outcomes.append(RenewalAnswered(record, record.sid, duration))
         outage, record.outage = record.outage, None
         record.failures = 0
-        if outage is None or not outage.unreachable or record.state is not _S.ACTIVE:
-            return
-        # An event since the last failure has shown by its SEQ whether events were missed.
-        heard = record.last_event_at is not None and record.last_event_at > outage.failed_at
-        if away or not (heard and record.sequence.reliable):
-            reason = f"no renewal was answered for {now - outage.since:.0f} s"
-            self.replace(record, Cause.OUTAGE, f"{reason}; events may have been missed", now)
+        if outage is not None and outage.unreachable and record.state is _S.ACTIVE:
+            # An event since the last failure has shown by its SEQ whether events were missed.
+            heard = record.last_event_at is not None and record.last_event_at > outage.failed_at
+            if away or not (heard and record.sequence.reliable):
+                reason = f"no renewal was answered for {now - outage.since:.0f} s"
+                self.replace(record, Cause.OUTAGE, f"{reason}; events may have been missed", now)
+                return
+        if renamed and record.state is _S.ACTIVE:
+            # No status change unless the initial event is missing.
+            record.move(_I.NEW_SID)
+            record.grant = record.grant._replace(asked_at=request.sent_at, granted_at=now)
+            self._timers.set((record, TimerKind.INITIAL), now + self._limits.initial_event_seconds)
 
     # --- the initial event ---
 
     def heard(self, record: SubscriptionRecord, *, complete: bool) -> None:
-        """The first event of a grant has come. Unless ``complete``, events before it were missed:
-        the state stays, and the subscription is replaced."""
+        """The first event of a grant has come. Unless ``complete``, events before it were missed,
+        or it cannot be read as a whole: the state stays, and the subscription is replaced."""
         record.sources.worked()
         record.deafness = None
         if complete:
@@ -373,7 +383,20 @@ class SubscriptionRenewal:
             self._outcomes.change_status(record, Status.ACTIVE, cause, str(found))
             return
         record.move(_I.INITIAL_OVERDUE)
+        if record.doubt is not None:
+            record.losses += 1
+            record.loss, record.doubt = record.loss or record.doubt, None
         self._report_deaf(record, now)
+        if record.awaits_new_sid:
+            # Events have come to this address before.
+            self._routing.give_up(record)
+            self._end(record, _I.REPLACED, now)
+            return
+        if record.loss is not None and record.loss.cause is not Cause.EVENT_CUT:
+            # Its events come to this address: another one would not help.
+            self.plan_repair(record, now)
+            self.repair(record, now)
+            return
         sources, usable = record.sources, self._usable(record)
         assert record.source is not None  # since SUBSCRIBE was built
         sources.tried(record.source)
@@ -398,13 +421,45 @@ class SubscriptionRenewal:
         of_device = bool(known.heard), known.empty, known.turned_away
         record.deafness = Deafness(record.asked_at, granted_at, advertised, *of_device)
         reason = str(diagnose(known))
-        self._outcomes.change_status(record, Status.DEAF, Cause.NO_INITIAL_EVENT, reason)
+        cause = Cause.NO_INITIAL_EVENT
+        if record.awaits_new_sid:
+            cause = Cause.NEW_SID
+        elif record.loss is not None:
+            cause = record.loss.cause
+        elif record.status_cause is Cause.EVENT_CUT:
+            cause = Cause.EVENT_CUT  # it has not helped
+        self._outcomes.change_status(record, Status.DEAF, cause, reason)
 
     def replace_deaf(self, record: SubscriptionRecord, now: float) -> None:
         """Subscribe afresh from the next address. The status stays DEAF until an event comes."""
         record.sources.move_on(self._usable(record))
         self._routing.give_up(record)
         self._end(record, _I.REPLACED, now)
+
+    # --- after a loss ---
+
+    def plan_repair(self, record: SubscriptionRecord, now: float) -> Repair:
+        """Set the time of the fresh subscription that restores the state: at once, or with backoff
+        if ``Limits.subscribe_burst`` in a row have not helped. They are in a row if each begins
+        less than ``Limits.backoff_most_seconds`` after the one before."""
+        limits, before, wait, count = self._limits, record.repair, 0.0, 1
+        if before is not None and now - before.at < limits.backoff_most_seconds:
+            count = before.in_a_row + 1
+        helpless = count - limits.subscribe_burst
+        if helpless > 0:
+            wait = backoff(helpless, limits, record.interval) * (1.0 - 0.25 * self._jitter())
+        record.repair = repair = Repair(now + wait, count)
+        return repair
+
+    def repair(self, record: SubscriptionRecord, now: float) -> None:
+        """Subscribe afresh at the planned time. Until then the grant is kept: later events are
+        taken."""
+        assert record.repair is not None  # since plan_repair
+        if record.repair.at > now:
+            self._timers.clear((record, TimerKind.INITIAL))
+            self._timers.set((record, TimerKind.REPAIR), record.repair.at)
+        else:
+            self._end(record, _I.REPLACED, now)
 
     # --- the end of a grant ---
 

@@ -15,10 +15,11 @@ goes round in a circle::
 
 ``WAITING`` lasts as long as the backoff after a failure and the limit on SUBSCRIBEs per second say.
 ``DESCRIBING`` comes before ``SUBSCRIBING`` when the event URL may have changed: the description is
-read first. ``GRANTED`` waits for the initial event, and ``ACTIVE`` has had it. Two more states have
-a SID. ``DEAF`` is a grant whose initial event is overdue: the device probably cannot reach this
-machine. ``UNANSWERED`` is an active one whose renewals get no answer: the device is away, or only
-its answers are lost; the SID is kept, for it may still be good.
+read first. ``GRANTED`` waits for the initial event, and ``ACTIVE`` has had it. A renewal that is
+answered with another SID leads from ``ACTIVE`` to ``GRANTED``. Two more states have a SID. ``DEAF``
+is a grant whose initial event is overdue: the device probably cannot reach this machine. It is also
+one whose events are lost again and again. ``UNANSWERED`` is an active one whose renewals get no
+answer: the device is away, or only its answers are lost; the SID is kept, for it may still be good.
 
 Two inputs end a grant, and both lead to ``WAITING``. *Lapsed*: the SID is no longer good, since the
 device refused the renewal, restarted, left, or the duration has ended. *Replaced*: the SID may be
@@ -53,7 +54,7 @@ class SubscriberState(enum.IntEnum):
     ACTIVE = 4
     """Granted, and events have come."""
     DEAF = 5
-    """Granted, and no initial event came in time."""
+    """Granted, and no initial event came in time; or events are lost again and again."""
     UNANSWERED = 6
     """Granted, events have come, and renewals get no answer. The device may have gone, or it may
     come back with the SID still good."""
@@ -85,19 +86,23 @@ class SubscriberInput(enum.IntEnum):
     """No initial event came in time."""
     RENEWED = 8
     """200 to the renewal."""
-    UNREACHED = 9
+    NEW_SID = 9
+    """200 to the renewal, with another SID: a new grant, which owes an initial event."""
+    EVENT_LOST = 10
+    """An event is known to be lost, and fresh subscriptions have not helped: the next one waits."""
+    UNREACHED = 11
     """Renewals could not reach the device, or had no answer more than once."""
-    LAPSED = 10
+    LAPSED = 12
     """The SID is no longer good: the renewal was refused, the duration has ended, or the device has
     left, moved or restarted."""
-    REPLACED = 11
+    REPLACED = 13
     """The SID may be good and is given back: an event was or may have been missed (UDA 2.0
     §4.3.1), or none ever came."""
-    UNSUBSCRIBE_SENT = 12
+    UNSUBSCRIBE_SENT = 14
     """The application closes a subscription that has a SID."""
-    DROPPED = 13
+    DROPPED = 15
     """The application closes a subscription that has none."""
-    UNSUBSCRIBED = 14
+    UNSUBSCRIBED = 16
     """The UNSUBSCRIBE was answered or has failed."""
 
 
@@ -121,8 +126,10 @@ SUBSCRIBER: TransitionTable[SubscriberState, SubscriberInput] = TransitionTable(
         (_S.DEAF, _SI.INITIAL_EVENT): _S.ACTIVE,
         (_S.ACTIVE, _SI.UNREACHED): _S.UNANSWERED,
         (_S.UNANSWERED, _SI.UNREACHED): _S.UNANSWERED,
+        **{(state, _SI.EVENT_LOST): _S.DEAF for state in GRANTED},
         (_S.GRANTED, _SI.RENEWED): _S.GRANTED,
         (_S.ACTIVE, _SI.RENEWED): _S.ACTIVE,
+        (_S.ACTIVE, _SI.NEW_SID): _S.GRANTED,
         (_S.DEAF, _SI.RENEWED): _S.DEAF,
         # And REPLACED follows at once: a device that was away may have given events up meanwhile.
         (_S.UNANSWERED, _SI.RENEWED): _S.ACTIVE,

@@ -33,6 +33,10 @@ class TimerKind(enum.Enum):
     """The answer to the request that is out."""
     INITIAL = enum.auto()
     """The initial event; once it is overdue, the end of the patience with that."""
+    DOUBT = enum.auto()
+    """The end of the time in which the device may send an event again that was not taken."""
+    REPAIR = enum.auto()
+    """The fresh subscription that restores the state after a loss."""
     RENEWAL = enum.auto()
     EXPIRY = enum.auto()
 

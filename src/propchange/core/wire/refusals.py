@@ -6,6 +6,7 @@ could otherwise reach a listener on this network by a name that the page control
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import ClassVar, NamedTuple, Protocol
@@ -50,16 +51,36 @@ def check_policy(uda: str, hosts: frozenset[str]) -> None:
             ) from None
 
 
+class Part(enum.Enum):
+    """The part of a request that is the reason for its refusal."""
+
+    BODY = "body"
+    SIZE = "size"
+    """The body is larger than ``Limits.body_bytes``."""
+    FRAMING = "framing"
+    """The head, or the length of the body, is no HTTP."""
+    REST = "rest"
+    """The rest of it: it did not come whole."""
+    HEADER = "header"
+    """The method or a header field: NT, NTS, SEQ."""
+    HOST = "host"
+    SOURCE = "source"
+    """The address that it came from."""
+    SUBSCRIPTION = "subscription"
+    """The path and the SID: no subscription has both."""
+
+
 class Refusal(NamedTuple):
-    """The status that answers a request, the reason as a sentence, and the clause
-    ("UDA 2.0 §4.1.2")."""
+    """The status that answers a request, the reason as a sentence, the clause ("UDA 2.0 §4.1.2"),
+    and the part of the request that is wrong."""
 
     status: int
     reason: str
     clause: str
+    part: Part = Part.HEADER
 
 
-HOST_MISSING = Refusal(400, "HOST is missing", _HTTP)
+HOST_MISSING = Refusal(400, "HOST is missing", _HTTP, Part.HOST)
 """The refusal of a request without HOST."""
 
 EMPTY = (b"CONTENT-LENGTH", b"0")
@@ -94,7 +115,7 @@ def judge_authority(
     try:
         name, port = parse_host(host)
     except ValueError as error:
-        return Refusal(400, f"HOST is malformed: {error}", _HTTP)
+        return Refusal(400, f"HOST is malformed: {error}", _HTTP, Part.HOST)
     name = canonical_host(name)
     if local is not None and (name, port) == (canonical_host(local.host), local.port):
         return None
@@ -107,6 +128,7 @@ def judge_authority(
         "HOST is not the address and port of this connection; send the request to the address "
         "itself, or add the name to the accepted hosts",
         "RFC 9110 §7.4",
+        Part.HOST,
     )
 
 
