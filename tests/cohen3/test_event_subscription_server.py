@@ -322,6 +322,50 @@ def test_the_caps_are_answered_503(
         assert statuses == [200, 200, 503]
 
 
+class CountingTable(dict[str, Any]):
+    """Counts how often somebody looks at all of it."""
+
+    looks = 0
+
+    def items(self) -> Any:
+        self.looks += 1
+        return super().items()
+
+    def values(self) -> Any:
+        self.looks += 1
+        return super().values()
+
+
+def test_a_storm_of_subscribes_costs_no_look_at_all_subscribers_for_each(
+    device_service: Any, reactor: Any, serve: Any, messages: Any
+) -> None:
+    table = device_service.subscribers = CountingTable()
+    limits = dataclasses.replace(DEFAULT_LIMITS, subscriptions_per_address=100)
+    wire = serve(event.EventSubscriptionServer(device_service, limits=limits, reactor=reactor))
+    statuses = [only(wire.send(messages.subscribe())).status for _ in range(300)]
+    assert statuses == [200] * 100 + [503] * 200
+    assert table.looks < 10
+    # What the program removes makes room.
+    for sid in list(table)[:50]:
+        del table[sid]
+    reactor.advance(1)
+    statuses = [only(wire.send(messages.subscribe())).status for _ in range(60)]
+    assert statuses == [200] * 50 + [503] * 10
+
+
+def test_many_subscribers_that_expire_one_after_the_other_are_looked_at_together(
+    device_service: Any, reactor: Any, serve: Any, messages: Any
+) -> None:
+    table = device_service.subscribers = CountingTable()
+    wire = serve(event.EventSubscriptionServer(device_service, reactor=reactor, policy=AT_ONCE))
+    for _ in range(200):
+        wire.send(messages.subscribe(TIMEOUT="Second-60"))
+        reactor.advance(0.001)
+    reactor.pump([0.01] * 6_100)
+    assert table == {}
+    assert table.looks < 20
+
+
 def test_the_signal_carries_the_headers_of_the_request(
     server: event.EventSubscriptionServer, wire: Any, messages: Any
 ) -> None:

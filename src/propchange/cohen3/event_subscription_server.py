@@ -4,9 +4,11 @@ the service keeps is the truth."""
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from math import inf
 from typing import Any, cast
 from uuid import uuid4
 
@@ -35,6 +37,12 @@ from propchange.driver.machine import on_link_for
 from propchange.driver.runtime import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
+
+_COUNT_SECONDS = 1.0
+"""The subscribers are counted once in this time at most, however many SUBSCRIBE requests come."""
+
+_SHORTEST_CHECK = 0.05
+"""Seconds from one look at all subscribers to the next at least: thousands may expire in a row."""
 
 _A_DAY = 86_400.0  # for a subscriber whose timeout or created cannot be read
 
@@ -74,6 +82,10 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
         self._on_link = on_link
+        # By the address that their SUBSCRIBE came from. The program may remove subscribers, so the
+        # numbers are too high then, until they are counted again.
+        self._per_address: Counter[str | None] = Counter()
+        self._counted_at = -inf
         if callable(getattr(service, "check_subscribers", None)):
             # Cohen3's services call this in a loop. Their own method removes no subscriber.
             service.check_subscribers = self.check_subscribers
@@ -99,7 +111,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         sid = verdict.sid
         subscriber = self._table.get(sid)
         if subscriber is not None and _seconds_left(subscriber, self._runtime.now()) <= 0:
-            self.check_subscribers()
+            self._log("%s expired", sid)
+            self._remove(sid, subscriber)
             subscriber = None
         if subscriber is None:
             unknown = f"{sid} is not a subscription to this service"
@@ -108,8 +121,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             _keep(subscriber, verdict.duration, self._runtime.now())
             self.debug("%s renewed for %d s", sid, verdict.duration)
             return subscribe_response(sid, verdict.duration, self._policy, message)
-        del self._table[sid]
-        outbox_of(subscriber, self.reactor).end()
+        self._remove(sid, subscriber)
         self._check_after(self._limits.timer_seconds)
         self._log("%s cancelled", sid)
         return empty_response(200, message, self._policy)
@@ -133,11 +145,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         outbox_of(cast(Subscriber, response.receipt), self.reactor).drop(withdraw=True)
 
     def _subscribe(self, message: Request, verdict: NewSubscription) -> Response:
-        address, table, limits = verdict.peer.host, self._table, self._limits
-        if len(table) >= min(limits.subscriptions, limits.subscriptions_per_address):
-            self.check_subscribers()
-        theirs = sum(getattr(each, "peer", None) == address for each in table.values())
-        refusal = judge_room(address, theirs, len(table), limits)
+        address, table = verdict.peer.host, self._table
+        refusal = self._judge_room(address)
         if refusal is not None:
             return self.refuse(message, refusal)
         sid = f"uuid:{uuid4()}"
@@ -153,6 +162,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self.refuse(message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
         table.setdefault(sid, subscriber)
+        self._per_address[address] += 1
         self._check_after(verdict.duration)
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
@@ -161,6 +171,31 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         response = subscribe_response(sid, verdict.duration, self._policy, message)
         response.receipt = subscriber
         return response
+
+    def _judge_room(self, address: str) -> Refusal | None:
+        """None when another subscriber from ``address`` may be granted."""
+        theirs = self._per_address[address]
+        refusal = judge_room(address, theirs, len(self._table), self._limits)
+        now = self._runtime.now()
+        if refusal is None or now < self._counted_at + _COUNT_SECONDS:
+            return refusal
+        # The program may have removed some, and some may have expired.
+        self.check_subscribers()
+        peers = (getattr(each, "peer", None) for each in self._table.values())
+        self._per_address = Counter(peer for peer in peers if peer is not None)
+        self._counted_at = now
+        theirs = self._per_address[address]
+        return judge_room(address, theirs, len(self._table), self._limits)
+
+    def _remove(self, sid: str, subscriber: MutableMapping[str, Any]) -> None:
+        """A subscription is over."""
+        del self._table[sid]
+        address = getattr(subscriber, "peer", None)
+        if self._per_address[address] > 1:
+            self._per_address[address] -= 1
+        else:
+            self._per_address.pop(address, None)
+        outbox_of(subscriber, self.reactor).end()
 
     def _log(self, what: str, *arguments: object) -> None:
         self.info(f"%s (%s): {what}", self.service.id, self.backend_name, *arguments)
@@ -189,11 +224,10 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         for sid, subscriber in tuple(self._table.items()):
             left = _seconds_left(subscriber, self._runtime.now())
             if left > 0:
-                next_deadline = min(next_deadline, left)
+                next_deadline = min(next_deadline, max(left, _SHORTEST_CHECK))
                 continue
             self._log("%s expired", sid)
-            del self._table[sid]
-            outbox_of(subscriber, self.reactor).end()
+            self._remove(sid, subscriber)
         self._check_after(next_deadline)
 
     def disconnect(self) -> Deferred[None]:
