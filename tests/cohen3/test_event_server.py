@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 import types
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
 
 from propchange import cohen3 as event
+from propchange.cohen3 import event_server
 from tests.twisted.conftest import Messages
 
 
@@ -357,6 +360,37 @@ def test_an_event_that_is_refused_is_a_loss_that_is_said_and_repaired(
     assert subscribed.notify(1, body, **changes) == answered
     assert f"an event was answered {answered}" in caplog.text
     subscribed.repaired()
+
+
+STRANGER = IPv4Address("TCP", "127.0.0.9", 40000)
+
+
+def from_stranger(granted: Subscribed, data: bytes) -> int:
+    return status(granted.serve(granted.server, peer=STRANGER), data)
+
+
+def test_an_event_from_another_address_than_the_device_s_is_taken_and_said_once(
+    subscribed: Subscribed, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seq in (1, 2, 3):
+        forged = Messages.notify(OTHER % seq, SID="uuid:one", SEQ=str(seq))
+        assert from_stranger(subscribed, forged) == 200
+    assert len(subscribed.events) == 4
+    assert caplog.text.count("came from 127.0.0.9, not from 127.0.0.1: taken") == 1
+
+
+def test_with_require_device_source_only_the_device_is_heard(
+    control_point: Any, serve: Any, service: Any, reactor: Any
+) -> None:
+    policy = replace(event_server.POLICY, require_device_source=True)
+    server = event.EventServer(control_point, policy=policy)
+    granted = Subscribed(serve, server, service, reactor)
+    assert granted.notify(0) == 200
+    assert from_stranger(granted, Messages.notify(SID="uuid:one", SEQ="5")) == 412
+    assert from_stranger(granted, Messages.notify(b"<e", SID="uuid:one", SEQ="5")) == 400
+    reactor.advance(0)
+    assert granted.asked == 1
+    assert granted.notify(1) == 200
 
 
 def test_repairs_that_do_not_help_are_made_after_ever_longer_pauses(

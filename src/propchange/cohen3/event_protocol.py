@@ -66,6 +66,7 @@ class EventProtocol(AnswerProtocol):
         self._given_up = False
         self._renewed: str | None = None
         self._callback = ""
+        self._device = ""
         self._sent_at: float | None = None
         self._request: Deferred[Any] | None = None
         # Requests for this service that wait. Each gets whether this one has ended by itself.
@@ -142,6 +143,7 @@ class EventProtocol(AnswerProtocol):
         )
         self._request = Deferred.fromCoroutine(asking)
         answer: Answer = await self._request
+        self._device = answer.peer.host
         return answer.response
 
     async def _give_back(self, url: str, sid: str) -> bool:
@@ -269,6 +271,7 @@ class EventProtocol(AnswerProtocol):
             renewed=self._renewed,
             url=urljoin(_text(service.get_base_url()), _text(service.get_event_sub_url())),
             callback=self._callback,
+            device=self._device,
             duration=granted,
             sent_at=self._now() if self._sent_at is None else self._sent_at,
             runtime=TwistedRuntime(self._reactor),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
@@ -20,6 +21,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.machine import product
+from propchange.driver.reporting import Warnings
 from propchange.errors import RemoteProtocolError
 from propchange.twisted.messages import answer, answer_ok, read_body, read_request
 
@@ -77,6 +79,7 @@ class _Received(NamedTuple):
     event: Event
     seq: int | None
     content: int
+    source: str
 
 
 class EventServer(EventDispatcher, Resource, Logger):
@@ -117,6 +120,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._limits = limits
         # None until a first SID is granted.
         self._granted: dict[str, ServiceSubscription] | None = None
+        self._warnings = Warnings(logging.getLogger(self.logCategory))
         self.early: EarlyMessages[_Received] = EarlyMessages(limits)
         self.coherence.add_web_resource("events", self)
         hostname = self.coherence.hostname
@@ -179,27 +183,37 @@ class EventServer(EventDispatcher, Resource, Logger):
         event = Event(sid)
         event.raw = verdict.body
         event.update(pairs)
-        received = _Received(event, verdict.seq, hash(verdict.body))
+        received = _Received(event, verdict.seq, hash(verdict.body), source)
         if not unknown:
-            self._take(received)
-        elif not self.early.hold(sid, received, source, len(verdict.body)):
+            return self._take(received)
+        if not self.early.hold(sid, received, source, len(verdict.body)):
             return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
         return None
 
-    def _take(self, received: _Received) -> None:
-        """Propagate an event of a known SID, unless it is a repetition or late."""
-        event, seq, content = received
+    def _take(self, received: _Received) -> Refusal | None:
+        """Propagate an event of a known SID, unless it is a repetition or late. Refuse it if it has
+        to come from the device and does not."""
+        event, seq, content, source = received
         sid = event.get_sid()
         known = (self._granted or {}).get(sid)
         if known is None or known.grant is None:
             self._propagate(event)
-            return
+            return None
+        device = known.grant.device
+        if device and source != device:
+            refused = self._policy.require_device_source
+            what = "refused" if refused else "taken"
+            line = f"an event for {known.grant.url} came from {source}, not from {device}: {what}"
+            self._warnings.warn((known.grant.url, source), line)
+            if refused:
+                return Refusal(412, "events are taken from the device's address alone", "")
         former = known.former
         wanted = known.take(sid, seq, content)
         if former is not None and known.former is None:
             self.forget(former, known.service)
         if wanted:
             self._propagate(event)
+        return None
 
     def _propagate(self, event: Event) -> None:
         try:
@@ -215,7 +229,11 @@ class EventServer(EventDispatcher, Resource, Logger):
         except ValueError:
             return
         known = (self._granted or {}).get(sid)
-        if known is not None:
+        grant = None if known is None else known.grant
+        if known is None or grant is None:
+            return
+        # Only the device knows whether it has sent an event.
+        if message.peer is None or grant.device in ("", message.peer.host):
             known.repair(f"an event was answered {refusal.status}: {refusal.reason}")
 
     def granted(self, sid: str, subscription: ServiceSubscription) -> None:

@@ -25,13 +25,14 @@ _logger = logging.getLogger("event_protocol")
 
 
 class Grant(NamedTuple):
-    """A grant: its SID, the event URL, the delivery URL that the device was given, and when it
-    lapses unless renewed, None for never. ``interval`` are the seconds from one renewal to the
-    next."""
+    """A grant: its SID, the event URL, the delivery URL that the device was given, the address of
+    the device ("" if it is not known), and when it lapses unless renewed, None for never.
+    ``interval`` are the seconds from one renewal to the next."""
 
     sid: str
     url: str
     callback: str
+    device: str
     lapses: float | None
     interval: float
 
@@ -80,6 +81,7 @@ class ServiceSubscription:
         renewed: str | None,
         url: str,
         callback: str,
+        device: str,
         duration: float,
         sent_at: float,
         runtime: Any,
@@ -93,7 +95,7 @@ class ServiceSubscription:
         now = runtime.now()
         self._runtime, self._limits, self._afresh = runtime, limits, afresh
         times = grant_times(duration, sent_at, now, 0.0, limits)
-        self.grant = Grant(sid, url, callback, times.lapses, times.renews - sent_at)
+        self.grant = Grant(sid, url, callback, device, times.lapses, times.renews - sent_at)
         outage, self._unanswered_since = self._unanswered_since, None
         self.failures = 0
         self._repairing = False
