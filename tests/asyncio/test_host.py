@@ -36,6 +36,22 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
     serial = StateVariable("string", initial="x", evented=False)
 
 
+def test_what_is_no_device_is_told_what_is_wanted() -> None:
+    with pytest.raises(TypeError, match="with the Thermometer in it, not the Thermometer alone"):
+        host(Thermometer())  # type: ignore[arg-type]  # a service
+    with pytest.raises(TypeError, match="Thermometer is not a Device; was an instance meant"):
+        host(Thermometer)  # type: ignore[arg-type]  # a class
+    with pytest.raises(TypeError, match="'Lamp' is not a Device"):
+        host("Lamp")  # type: ignore[arg-type]  # a name
+
+
+async def test_a_hosted_device_says_what_it_is(thermometer: Thermometer) -> None:
+    hosted = host(Device("Oven", services=[thermometer], udn="uuid:1"), interface="127.0.0.1")
+    assert repr(hosted) == "<HostedDevice 'Oven' uuid:1: not hosted yet>"
+    async with hosted:
+        assert repr(hosted) == f"<HostedDevice 'Oven' uuid:1: {hosted.description_url}>"
+
+
 @pytest.fixture
 def thermometer() -> Thermometer:
     return Thermometer()

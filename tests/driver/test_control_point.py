@@ -20,7 +20,7 @@ from propchange.core.subscriber.outcomes import Granted
 from propchange.core.wire.mending import problem
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.xml import escape_text
-from propchange.driver.control_point import SubscriberDriver, refusal_of
+from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.errors import ConnectionFailed, SubscriptionRefused
@@ -225,6 +225,36 @@ async def test_a_service_whose_description_events_nothing_is_not_deaf(
             assert ("evented variables", "none in the service description") in (
                 diagnosis.facts.lines()
             )
+
+
+class Named(DrivenSubscription):
+    """A subscription as a program has one."""
+
+    @property
+    def event_url(self) -> str:
+        return "http://192.0.2.1/event" if self._record is None else self._record.event_url
+
+    async def diagnose(self) -> None:
+        raise NotImplementedError
+
+    merged = 0
+
+    def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
+        pass
+
+
+async def test_a_subscription_says_what_it_is(driven: Any, raw_device: Any, until: Until) -> None:
+    async with raw_device() as device, opened(driven) as driver:
+        held: Any = Named(driver, None)
+        assert repr(held) == "<Named http://192.0.2.1/event: not subscribed yet>"
+        held._record = record = driver.subscribe(held, device.event_url, wait=False)
+        assert repr(held) == f"<Named {device.event_url}: subscribing>"
+        await until(lambda: record.sid)
+        await device.notify(record.callback, record.sid, 0, A="1")
+        assert repr(held) == f"<Named {device.event_url}: active uuid:1>"
+        described = await driven.run(driver.device(Described, device.description_url, None, 5.0))
+        held = Named(driver, described["Thermometer"])
+        assert repr(held) == "<Named Thermometer of 'Raw': not subscribed yet>"
 
 
 async def test_closing_waits_for_a_device_only_so_long(

@@ -9,7 +9,7 @@ import pytest
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError
-from propchange.upnp.service import Service, default_service_id
+from propchange.upnp.service import Service, default_service_id, is_misspelt
 from tests.upnp.sinks import Sink
 
 TYPE = "urn:example-org:service:Thermometer:1"
@@ -33,6 +33,71 @@ def hosted() -> tuple[Thermometer, RecordingSink]:
 
 
 # --- declaring ---
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("temprature", "temperature"),
+        ("tempperature", "temperature"),
+        ("temperatur", "temperature"),
+        ("tempearture", "temperature"),
+        ("temperatire", "temperature"),
+        ("Temperature", "temperature"),
+        ("currentTrack", "current_track"),
+        ("currenttrack", "current_track"),
+        ("alrm", "alarm"),
+        ("alram", "alarm"),
+    ],
+)
+def test_a_misspelt_name_is_known(name: str, known: str) -> None:
+    assert is_misspelt(name, known)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("temperatures", "temperature"),
+        ("old_temperature", "temperature"),
+        ("temperature_unit", "temperature"),
+        ("alarms", "alarm"),
+        ("node", "mode"),
+        ("stage", "state"),
+        ("level2", "level1"),
+        ("level1", "level"),
+        ("level", "level1"),
+        ("target_off", "target_on"),
+        ("min_level", "max_level"),
+        ("room", "temperature"),
+    ],
+)
+def test_a_name_of_its_own_is_no_misspelt_one(name: str, known: str) -> None:
+    assert not is_misspelt(name, known)
+
+
+def test_a_misspelt_variable_is_an_error_and_another_attribute_is_none() -> None:
+    class Lamp(Thermometer):
+        shade = 1
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.sensor = "i2c"
+            self.alarms = 0
+
+    lamp = Lamp()
+    with pytest.raises(
+        AttributeError,
+        match=r"^Lamp has no state variable 'temprature'; was 'temperature' meant\?$",
+    ):
+        lamp.temprature = 3.0  # type: ignore[attr-defined]  # it is not there
+    with pytest.raises(AttributeError, match="no state variable 'Alarm'; was 'alarm' meant"):
+        lamp.Alarm = True  # type: ignore[attr-defined]  # it is not there
+    assert not hasattr(lamp, "temprature")
+    lamp.shade, lamp.sensor, lamp._temperatur = 2, "1-wire", 3  # type: ignore[attr-defined]  # new
+    lamp.room = "kitchen"  # type: ignore[attr-defined]  # an attribute of the program
+    lamp.temperature = 21.5
+    assert (lamp.temperature, lamp.shade, lamp.sensor) == (21.5, 2, "1-wire")
+    assert lamp.values["Temperature"] == 21.5
 
 
 def test_a_service_has_the_variables_of_its_class_in_order() -> None:

@@ -16,7 +16,7 @@ from propchange.core.wire.messages import Endpoint
 from propchange.driver.host import DeviceHost, Tap
 from propchange.driver.machine import Interfaces, product
 from propchange.driver.reporting import guarded
-from propchange.upnp.device import Device, place_device
+from propchange.upnp.device import Device, check_device, place_device
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH
 
 
@@ -55,9 +55,11 @@ def host(
     - ``hosts``: names that HOST may have, besides this machine's addresses.
     - ``tap`` is called with each Request and Response, and with each outcome.
 
-    Raises ValueError for values that contradict each other. Entering the context raises
+    Raises TypeError for something else than a Device, such as a service without one. Raises
+    ValueError for values that contradict each other. Entering the context raises
     ConnectionFailed if the port is taken or the interface does not exist.
     """
+    check_device(device)
     if not 0 <= port <= 65_535:
         raise ValueError(f"a port is from 0 to 65535, not {port}")
     policy = PublisherPolicy(
@@ -112,6 +114,10 @@ class HostedDevice:
         self._host: DeviceHost | None = None
         self._entered = False
         self._closing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        where = "not hosted yet" if self._host is None else self.description_url
+        return f"<HostedDevice {self.device.friendly_name!r} {self.udn}: {where}>"
 
     # --- what a program reads and calls ---
 

@@ -522,6 +522,16 @@ class DrivenSubscription(SubscriptionView):
     def _now(self) -> float:
         return self._driver.now()
 
+    def __repr__(self) -> str:
+        service, record = self.service, self._record
+        called = self.event_url
+        if service is not None:
+            called = f"{service.name} of {service.device.friendly_name!r}"
+        state = "not subscribed yet"
+        if record is not None:
+            state = " ".join(filter(None, (record.status.value, record.sid)))
+        return f"<{type(self).__name__} {called}: {state}>"
+
     @abstractmethod
     def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
         """Take an outcome. The last one is CLOSED. Does not raise."""

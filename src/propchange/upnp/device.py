@@ -98,6 +98,19 @@ class Device(DeviceTree[Service]):
         return f"<Device {self.friendly_name!r} {self.device_type}>"
 
 
+def check_device(device: object) -> None:
+    """Raises TypeError for anything but a Device, with the Device that was probably meant."""
+    if isinstance(device, Device):
+        return
+    if isinstance(device, Service):
+        raise TypeError(
+            f"a service is hosted in a device: give Device('a name for people', services=[…]) "
+            f"with the {type(device).__name__} in it, not the {type(device).__name__} alone"
+        )
+    kind = device.__name__ if isinstance(device, type) else repr(device)
+    raise TypeError(f"{kind} is not a Device; was an instance meant?")
+
+
 class PlacedService(NamedTuple):
     """A service with its identity in its root device. Its three paths are relative to a path that
     the host chooses."""

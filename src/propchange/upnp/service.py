@@ -72,7 +72,8 @@ class Service:
     ``service["Temperature"]``. ``variables`` are added to those of the class.
 
     An assignment raises ``TypeError`` or ``ValueError`` for a value that the variable does not
-    accept; nothing has changed then. Before the service is hosted, an assignment only sets the
+    accept; nothing has changed then. An assignment to a new attribute with the misspelt name of a
+    variable raises ``AttributeError``. Before the service is hosted, an assignment only sets the
     value. Afterwards it is one event, unless the value is equal to the present one or the variable
     is not evented.
 
@@ -96,6 +97,7 @@ class Service:
     _class_id: ClassVar[str | None] = None
     _class_without: ClassVar[frozenset[str]] = frozenset()
     _class_variables: ClassVar[Mapping[str, StateVariable[Any]]] = MappingProxyType({})
+    _class_attributes: ClassVar[Mapping[str, StateVariable[Any]]] = MappingProxyType({})
 
     def __init_subclass__(
         cls,
@@ -117,6 +119,10 @@ class Service:
             raise TypeError(f"{cls.__name__} inherits no {' and no '.join(unknown)} to leave out")
         cls._class_without = cls._class_without | frozenset(without)
         cls._class_variables = MappingProxyType(_collect(cls, cls._class_without))
+        attributes = {name: getattr(cls, name) for name in dir(cls)}
+        cls._class_attributes = MappingProxyType(
+            {name: each for name, each in attributes.items() if isinstance(each, StateVariable)}
+        )
 
     def __init__(
         self,
@@ -176,6 +182,27 @@ class Service:
         service = cls(type=type, variables=variables, id=id, on_action=on_action)
         service.__document = document
         return service
+
+    def __setattr__(self, name: str, value: object) -> None:
+        variable = self._class_attributes.get(name)
+        if variable is not None:
+            # As StateVariable.__set__, without another call.
+            self.assign_variable(variable, value)
+            return
+        if name[0] != "_":
+            self.__refuse_misspelt(name)
+        object.__setattr__(self, name, value)
+
+    def __refuse_misspelt(self, name: str) -> None:
+        """Raises AttributeError if ``name`` is no attribute yet, and is almost that of a variable.
+        Otherwise the assignment would send no event, and nothing would show why."""
+        if hasattr(type(self), name) or name in self.__dict__:
+            return
+        for known in self._class_attributes:
+            if is_misspelt(name, known):
+                raise AttributeError(
+                    f"{type(self).__name__} has no state variable {name!r}; was {known!r} meant?"
+                )
 
     def __repr__(self) -> str:
         return f"<{self.__class__.__name__} {self.__type}>"
@@ -504,6 +531,30 @@ class Service:
             raise KeyError(
                 f"{self.__type} has no state variable {name!r}; there are: {known}"
             ) from None
+
+
+_LONG_NAME = 8
+"""Letters of a name from which on one other letter is a misspelling, and not another word."""
+
+
+def is_misspelt(name: str, known: str) -> bool:
+    """Whether ``name`` is ``known`` with another case, other underscores, or one letter missing,
+    doubled, exchanged with the next, or in a long name another one. A name that has all of
+    ``known`` in it, such as a plural, or that differs in a digit, is another name."""
+    one, other = (each.lower().replace("_", "") for each in (name, known))
+    if one == other:
+        return True
+    if known in name or abs(len(one) - len(other)) > 1:
+        return False
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    if (one + other).isdigit() or len(one + other) > 4:
+        return False
+    if len(one) == len(other) == 1:
+        return len(known) >= _LONG_NAME
+    return len(one + other) == 1 or one == other[::-1]
 
 
 _RESERVED = frozenset(name for name in dir(Service) if not name.startswith("__"))

@@ -474,3 +474,44 @@ def test_a_vendors_level_begins_with_its_domain(level: str) -> None:
 def test_any_other_level_is_refused(level: str) -> None:
     with pytest.raises(ValueError, match=r"a level is upnp:/emergency, .*, not "):
         check_level(level)
+
+
+# --- the name in an error ---
+
+
+def test_an_error_in_a_class_body_names_the_variable_that_is_declared_there() -> None:
+    with pytest.raises(ValueError, match=r"^TargetLevel: initial: 300 does not fit ui1"):
+
+        class Lamp:
+            target_level = StateVariable("ui1", initial=300)
+
+    with pytest.raises(ValueError, match=r"^Level: the minimum 5 is above the maximum 2$"):
+
+        class Shade:
+            level: StateVariable[int] = StateVariable(
+                "ui1",
+                minimum=5,
+                maximum=2,
+            )
+
+    with pytest.raises(ValueError, match=r"^Dimmer: initial: 300"):
+
+        class Other:
+            level = StateVariable("ui1", initial=300, name="Dimmer")
+
+
+def test_an_error_elsewhere_has_no_name_to_say() -> None:
+    with pytest.raises(ValueError, match=r"^a state variable: initial: 300"):
+        StateVariable("ui1", initial=300)
+    with pytest.raises(ValueError, match=r"^a state variable: initial: 300"):
+
+        class Lamp:
+            StateVariable("ui1", initial=300)
+
+    with pytest.raises(ValueError, match=r"^a state variable: initial: 300"):
+
+        class Shade:
+            __ = StateVariable("ui1", initial=300)
+
+    with pytest.raises(ValueError, match=r"^a state variable: initial: 300"):
+        exec("level = StateVariable('ui1', initial=300)", {"StateVariable": StateVariable})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
 from decimal import Decimal
+from dis import get_instructions
 from fractions import Fraction
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 from uuid import UUID
@@ -106,6 +108,21 @@ def check_level(level: str) -> None:
             f"a level is {', '.join(STANDARD_LEVELS)}, or your own domain name with :/ and more, "
             f"as example.org:/door/, not {shown(level)}"
         )
+
+
+def _name_being_assigned() -> str:
+    """The wire name of the variable that the running statement defines, for an error in its
+    options: a class attribute learns its name only when its class is complete. "" if the statement
+    assigns to no name."""
+    frame = sys._getframe()
+    while frame.f_globals.get("__name__") == __name__ and frame.f_back is not None:
+        frame = frame.f_back
+    following = (each for each in get_instructions(frame.f_code) if each.offset > frame.f_lasti)
+    stored = next((each for each in following if each.opname != "CACHE"), None)
+    if stored is None or stored.opname != "STORE_NAME" or "__module__" not in frame.f_locals:
+        return ""
+    attribute = str(stored.argval)
+    return wire_name(attribute) if attribute.strip("_") else ""
 
 
 class StateVariable(Generic[T]):
@@ -330,7 +347,7 @@ class StateVariable(Generic[T]):
 
     @property
     def _called(self) -> str:
-        return self.name or "a state variable"
+        return self.name or _name_being_assigned() or "a state variable"
 
     def _error(self, problem: str, kind: type[Exception] = ValueError) -> Exception:
         return kind(f"{self._called}: {problem}")
