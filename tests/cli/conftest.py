@@ -53,10 +53,8 @@ class Loop:
         self._thread.start()
 
     def run(self, coroutine: Any) -> Any:
-        return self.start(coroutine).result(PATIENCE)
-
-    def start(self, coroutine: Any) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result(PATIENCE)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -275,7 +275,9 @@ class LinkMachine(RuleBasedStateMachine):
         in_flight = list(schedule._in_flight)
         assert set(in_flight) == publisher.in_flight
         assert sum(load.in_flight for load in schedule._loads.values()) == len(in_flight)
-        assert schedule._waiting == sum(len(load.waiting) for load in schedule._loads.values())
+        assert schedule._waiting == sum(
+            len(load.waiting) for load in schedule._loads.values() if not load.paused
+        )
 
     @invariant()
     def the_memory_is_bounded(self) -> None:
@@ -325,7 +327,9 @@ class LinkMachine(RuleBasedStateMachine):
         assert link.subscriber.next_deadline() is None
         assert not list(link.publisher.subscriptions)
         assert not link.publisher._per_address
-        assert not link.publisher._queue._loads
+        assert all(
+            load in link.publisher._queue._unused for load in link.publisher._queue._loads.values()
+        )
         assert link.publisher._queue.idle
         assert link.publisher.next_deadline() is None
         self.the_tables_of_the_subscriber_agree()

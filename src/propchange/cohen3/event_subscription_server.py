@@ -119,6 +119,9 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self.refuse(message, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
         if isinstance(verdict, Renewal):
             _keep(subscriber, verdict.duration, self._runtime.now())
+            if isinstance(subscriber, Subscriber) and message.peer is not None:
+                outbox = outbox_of(subscriber, self.reactor)
+                outbox.outboxes.renewed(outbox, message.peer)
             self.debug("%s renewed for %d s", sid, verdict.duration)
             return subscribe_response(sid, verdict.duration, self._policy, message)
         self._remove(sid, subscriber)

@@ -23,7 +23,7 @@ from propchange.cohen3.answer import PeerResponse
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.judge import AttemptVerdict, judge_attempt
-from propchange.core.publisher.records import PublishedService, Route, Subscription
+from propchange.core.publisher.records import EndpointLoad, PublishedService, Route, Subscription
 from propchange.core.publisher.states import PublisherState
 from propchange.core.subscriber.requests import authority_and_target, http_url
 from propchange.core.values.lastchange import LastChangeFold, parse_lastchange
@@ -111,16 +111,20 @@ class Outbox:
         self.backlog = self
         addresses = _addresses(subscriber)
         self.endpoints = {address.url.endpoint for address in addresses}
-        queue = outboxes.queue
         self.subscription = Subscription(
             str(subscriber["sid"]),
             cast(PublishedService, self),
-            tuple(Route(address, queue.use(address.url.endpoint)) for address in addresses),
+            tuple(Route(address, self._load(address.url.endpoint)) for address in addresses),
             peer=Endpoint(str(getattr(subscriber, "peer", "")), 0),
             wanted=None,
             state=PublisherState.QUIET,
         )
         self.quiet[self.subscription] = None
+
+    def _load(self, endpoint: Endpoint) -> EndpointLoad:
+        # A program that writes the callback itself has no other address of the subscriber.
+        host = str(getattr(self._subscriber, "peer", "") or endpoint.host)
+        return self.outboxes.queue.use(endpoint, Endpoint(host, 0), self.outboxes.now())
 
     @property
     def head(self) -> int:
@@ -208,15 +212,17 @@ class Outbox:
         now = outboxes.now()
         outboxes.attempt_ended(delivery, result)
         assert notification is not None
-        last_url = subscription.route + 1 >= len(subscription.routes)
-        has_another_url = not last_url and now < subscription.message_deadline
+        another_url = None
+        if now < subscription.message_deadline:
+            another_url = outboxes.queue.next_url(subscription, subscription.route + 1)
         address = delivery.address.url.endpoint.host
         if response is not None:
             warn_unless_taken(response.status, address, outboxes.warnings)
-        verdict = judge_attempt(result, delivery.fresh, has_another_url)
+        verdict = judge_attempt(result, delivery.fresh, another_url is not None)
         if verdict in (AttemptVerdict.RETRY, AttemptVerdict.NEXT_URL):
             # If the subscription is over meanwhile, begin() notices it.
-            subscription.route += verdict is AttemptVerdict.NEXT_URL
+            if verdict is AttemptVerdict.NEXT_URL and another_url is not None:
+                subscription.route = another_url
             subscription.fresh = verdict is AttemptVerdict.RETRY
             outboxes.queue.enqueue(subscription)
             outboxes.pump()
@@ -234,6 +240,15 @@ class Outbox:
             notification.fail(reason)
         elif response is not None and not notification.deferred.called:
             notification.deferred.callback(PeerResponse.of(response))
+
+    def abandon(self) -> None:
+        """Give up the message that has no delivery URL left to try: the others are paused."""
+        notification = self._current
+        assert notification is not None
+        self._settle()
+        reason = f"SEQ {notification.seq}: its other delivery URLs have not taken an event"
+        # The queue is taking deliveries, and the program may send the next message.
+        self.outboxes.deliveries.runtime.call_soon(lambda: notification.fail(reason))
 
     def _settle(self, *, disowned: bool = False) -> None:
         """The current message is done with."""
@@ -314,7 +329,11 @@ class Outboxes:
         self.now = runtime.now
         self.warnings = warnings_of(reactor)
         self._limits = limits = self.deliveries.limits
-        self.queue = DeliveryQueue(limits, lambda outcome: report(outcome, self.warnings))
+        self.queue = DeliveryQueue(
+            limits,
+            lambda outcome: report(outcome, self.warnings),
+            lambda subscription: cast(Outbox, subscription.service).abandon(),
+        )
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=self.now)
         self._in_flight = 0
         self._begun = 0  # in this turn of the loop, or since the turn that allowed more
@@ -353,8 +372,7 @@ class Outboxes:
         subscription = outbox.subscription
         subscription.state = PublisherState.ENDED
         outbox.quiet.clear()
-        for route in subscription.routes:
-            self.queue.leave(route)
+        self.queue.leave(subscription, self.now())
 
     # --- deliveries ---
 
@@ -390,7 +408,13 @@ class Outboxes:
         self._in_flight -= 1
         self.queue.ended(delivery, result, self.now())
 
+    def renewed(self, outbox: Outbox, peer: Endpoint) -> None:
+        """``peer`` has renewed the subscription of ``outbox``: its endpoint is there."""
+        self.queue.renewed(outbox.subscription, peer)
+        self.pump()
+
     def _deadline(self, now: float) -> None:
+        self.queue.handle_deadline(now)
         while (delivery := self.queue.pop_timed_out(now)) is not None:
             waited = delivery.carrier is WAITING
             self.deliveries.abort(delivery)

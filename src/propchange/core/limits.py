@@ -120,12 +120,64 @@ class Limits:
     for ``connect_seconds`` each. Bounds the SYNs of one program, however many services it has."""
 
     unproven_delivery_connections: int = 192
-    """The share of ``delivery_connections`` for endpoints that have never answered. Other endpoints
-    must not wait behind a flood of subscriptions with dead delivery URLs."""
+    """The share of ``delivery_connections`` for endpoints that have never taken an event, that is,
+    answered one with 2xx. Other endpoints must not wait behind a flood of subscriptions with dead
+    delivery URLs."""
+
+    unproven_deliveries_per_address: int = 64
+    """The part of that share for the subscriptions of one address: a third, so that a newcomer
+    finds a place beside an address that has named a thousand silent endpoints."""
+
+    unproven_deliveries_per_prefix: int = 128
+    """The part of that share for the subscriptions of one IPv6 prefix of 64 bits: two thirds. One
+    host has as many addresses of its prefix as it likes."""
+
+    attempts_at_unproven_endpoint: int = 4
+    """Attempts at once at an endpoint that has never taken an event. After its first failure it is
+    one at a time, until its host subscribes or renews. The first event that it takes allows
+    ``connections_per_delivery_endpoint``. Bounds what a thousand subscriptions send to one
+    victim."""
+
+    unproven_place_seconds: float = 5.0
+    """How long a failed attempt at an endpoint that has never taken an event occupies its place in
+    the share: as long as connecting to a silent host (``connect_seconds``). A host that refuses at
+    once is not sent more than a silent one. With 192 places there are 38 such attempts per second
+    in all, and with 64 places 13 for the subscriptions of one address, however many there are."""
+
+    unproven_attempts: int = 19
+    """Attempts at one endpoint within a day while it takes no event, however often the state
+    changes, and however many subscriptions name it (but for ``attempts_at_unproven_endpoint``,
+    once): three without a pause, then one after each pause of 1, 2, 4 … 32,768 s. So one SUBSCRIBE,
+    with ``callback_urls``, causes at most 114 connections to somebody else in a day, 78 of them in
+    the first half hour (CallStranger)."""
+
+    unproven_duration: int = 1_800
+    """Seconds that a subscription is granted at most if its delivery URLs lead to another host than
+    the one that subscribes, or failed before, until one of their endpoints has taken an event: the
+    shortest duration that UDA recommends (UDA 2.0 §4.1.2). Bounds how long a forged delivery URL is
+    called and has a place among the subscriptions."""
 
     failing_delivery_connections: int = 64
-    """The share of ``delivery_connections`` for endpoints that did not answer last time. Each
-    attempt can take 30 s."""
+    """The share of ``delivery_connections`` for endpoints that took events and did not take the
+    last one. Each attempt can take 30 s."""
+
+    failing_deliveries_per_address: int = 21
+    """The part of that share for the subscriptions of one address: a third."""
+
+    failing_deliveries_per_prefix: int = 42
+    """The part of that share for the subscriptions of one IPv6 prefix of 64 bits: two thirds."""
+
+    failures_before_pause: int = 2
+    """Failed attempts in a row at one endpoint after which the next one follows without a pause, so
+    that a single failure delays no event. The next failure pauses the endpoint."""
+
+    pause_first_seconds: float = 1.0
+    """How long the first pause of an endpoint is. It doubles with each further failed attempt, and
+    changes are merged meanwhile."""
+
+    pause_most_seconds: float = 30.0
+    """Longest pause of an endpoint that has ever taken an event. So long after its return it has
+    the final state at the latest. A renewal or SUBSCRIBE of its host ends the pause at once."""
 
     delivery_idle_seconds: float = 30.0
     """How long an idle delivery connection is kept. Peers close theirs after 15 s to 75 s."""

@@ -245,11 +245,10 @@ class Discovery:
         """The address on each link that it listens and searches from."""
         return self._links.addresses
 
-    def start(self, host: str | None, *, quiet: bool = False) -> None:
-        """Listen on the links of this machine, or from the address ``host`` alone, and search.
-        ``quiet``: search for the followed devices alone, until the program wants others too."""
+    def start(self, host: str | None) -> None:
+        """Listen on the links of this machine, or from the address ``host`` alone, and search."""
         self._activate()
-        self._links.start(host, quiet=quiet)
+        self._links.start(host)
 
     async def close(self) -> None:
         """End. All sightings end too, and :meth:`find` raises ConnectionFailed."""
@@ -269,7 +268,7 @@ class Discovery:
 
     def _check_active(self) -> None:
         if not self._active:
-            raise RuntimeError("this needs discovery: ControlPoint(discovery=True)")
+            raise RuntimeError("this needs ControlPoint(discovery=True)")
 
     # --- advertisements ---
 
@@ -366,7 +365,6 @@ class Discovery:
             self._to_follow.add(remote)
         elif not self._closed:
             self._followed.follow(remote)
-            self._presence.greet(remote.udn, self._runtime.now())
             self._drain()
 
     def subscription_failed(self, udn: str) -> None:
@@ -407,7 +405,6 @@ class Discovery:
         """A stream of sightings that begins with the present devices; see :class:`.Sightings`.
         Raises RuntimeError before discovery has begun."""
         self._check_active()
-        self._links.search_all()
         sightings = Sightings(self._runtime, make, wanted)
         for device in self._presence.devices:
             sightings.see(device)

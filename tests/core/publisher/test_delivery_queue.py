@@ -27,7 +27,8 @@ class Desk:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.merged: list[Merged] = []
-        self.schedule = DeliveryQueue(limits, self.merged.append)
+        self.abandoned: list[Subscription] = []
+        self.schedule = DeliveryQueue(limits, self.merged.append, self.abandoned.append)
         variables = {"A": EventedVariable("0"), "B": EventedVariable("0")}
         self.service = PublishedService("/evt", variables, limits)
         self.now = 0.0
@@ -40,7 +41,7 @@ class Desk:
             endpoint = Endpoint("10.0.0.2", port)
             url = DeliveryURL(f"http://{endpoint}/", endpoint, str(endpoint), "/")
             address = DeliveryAddress(sid, url, None, "1.1")
-            routes.append(Route(address, self.schedule.use(endpoint)))
+            routes.append(Route(address, self.schedule.use(endpoint, PEER, self.now)))
         subscription = Subscription(
             sid,
             self.service,
@@ -75,8 +76,7 @@ class Desk:
     def end(self, subscription: Subscription) -> None:
         subscription.state = PublisherState.ENDED
         self.service.quiet.pop(subscription, None)
-        for route in subscription.routes:
-            self.schedule.leave(route)
+        self.schedule.leave(subscription, self.now)
 
     def change(self, **changes: str) -> None:
         self.service.backlog.record(changes)
@@ -304,6 +304,7 @@ def test_an_endpoint_is_remembered_while_a_notify_to_it_is_in_flight() -> None:
 
 def test_as_many_deliveries_to_a_port_as_it_may_have_connections_go_out_at_once() -> None:
     desk = Desk(replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=3))
+    desk.quiet()
     for _ in range(5):
         desk.subscription()
     taken = desk.take()
@@ -360,6 +361,7 @@ def test_an_unproven_endpoint_is_tried_when_another_has_answered_or_failed() -> 
     desk.settle(first)
     (delivery,) = desk.take()
     assert delivery.subscription is third
+    desk.now = 30.0
     assert desk.schedule.ended(second, DeliveryFailure.TIMED_OUT, desk.now)
     (delivery,) = desk.take()
     assert delivery.subscription is fourth
@@ -394,7 +396,7 @@ def test_without_a_connection_an_attempt_says_nothing_against_its_endpoint(
     (delivery,) = desk.take()
     desk.now = 30.0
     assert desk.schedule.ended(delivery, failure, desk.now)
-    assert subscription.routes[0].load.lane is None
+    assert subscription.routes[0].load.share is None
 
 
 def test_a_subscription_that_ended_while_it_waited_passes_its_turn_on() -> None:
@@ -408,7 +410,7 @@ def test_a_subscription_that_ended_while_it_waited_passes_its_turn_on() -> None:
     assert desk.schedule._waiting == 1
 
 
-def test_subscriptions_that_wait_for_a_lane_leave_it_with_their_endpoint() -> None:
+def test_subscriptions_that_wait_for_a_share_leave_it_with_their_endpoint() -> None:
     desk = Desk(FEW)
     subscriptions = [desk.subscription(1) for _ in range(4)]
     other = desk.subscription(2)
@@ -418,10 +420,10 @@ def test_subscriptions_that_wait_for_a_lane_leave_it_with_their_endpoint() -> No
 
 
 def test_waiting_subscriptions_go_along_when_their_endpoint_fails() -> None:
-    desk = Desk(FEW)
+    desk = Desk(replace(FEW, connections_per_delivery_endpoint=2))
+    desk.quiet(1)
     subscriptions = [desk.subscription(1) for _ in range(4)]
-    first, second = desk.take()
-    for delivery in (first, second):
+    for delivery in desk.take():
         assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT, desk.now)
     (delivery,) = desk.take()
     assert delivery.subscription is subscriptions[2]
@@ -431,10 +433,11 @@ def test_waiting_subscriptions_go_along_when_their_endpoint_fails() -> None:
 
 
 @pytest.mark.parametrize(("answered", "fails"), [(6.0, False), (5.0, True), (4.0, True)])
-def test_an_endpoint_fails_when_nothing_was_answered_since_the_failing_attempt_began(
+def test_an_endpoint_fails_when_it_took_no_event_since_the_failing_attempt_began(
     answered: float, fails: bool
 ) -> None:
     desk = Desk()
+    desk.quiet(1)
     desk.subscription(1)
     desk.subscription(1)
     (answer,) = desk.take(1)
@@ -445,7 +448,8 @@ def test_an_endpoint_fails_when_nothing_was_answered_since_the_failing_attempt_b
     desk.now = 35.0
     assert desk.schedule.ended(failing, DeliveryFailure.TIMED_OUT, desk.now)
     load = failing.subscription.routes[0].load
-    assert load.lane is (desk.schedule._failing if fails else None)
+    assert (load.share is not None) is fails
+    assert load.failures == fails
 
 
 def test_nobody_waits_for_an_endpoint_that_all_its_subscriptions_have_left() -> None:
@@ -458,4 +462,4 @@ def test_nobody_waits_for_an_endpoint_that_all_its_subscriptions_have_left() -> 
         desk.end(subscription)
     assert desk.schedule._waiting == 0
     assert Endpoint("10.0.0.2", 3) not in desk.schedule._loads
-    assert not desk.schedule._unproven.queue
+    assert not desk.schedule._unproven._ready

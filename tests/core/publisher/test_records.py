@@ -7,7 +7,6 @@ from propchange.core.publisher.backlog import Accumulate, Replace
 from propchange.core.publisher.records import (
     EndpointLoad,
     EventedVariable,
-    Lane,
     PublishedService,
     Route,
     Subscription,
@@ -104,7 +103,8 @@ def test_a_subscription_begins_before_its_initial_event() -> None:
         for port in (1, 2)
     ]
     routes = tuple(
-        Route(DeliveryAddress("uuid:1", url, None, "1.1"), EndpointLoad(Lane(1))) for url in urls
+        Route(DeliveryAddress("uuid:1", url, None, "1.1"), EndpointLoad(url.endpoint, ()))
+        for url in urls
     )
     subscription = Subscription(
         "uuid:1",

@@ -12,15 +12,23 @@ subscription has at most one message in flight: it comes back when that message 
 **Who has a place.** One endpoint, an (address, port), may have as many attempts at once as
 ``Limits.connections_per_delivery_endpoint`` says, because many subscriptions can name one victim
 (CallStranger). Beyond it, subscriptions wait with their endpoint. An endpoint that has never
-answered, and one that failed last time, may not be there at all, and each attempt then occupies a
-connection for up to 30 s. Each of these two kinds of endpoints has a *lane*: a share of the
-connections, however many endpoints are in it. Endpoints that answer are in no lane, and never wait
-behind the others.
+taken an event (answered one with 2xx), and one that took none last time, may not be there at all,
+and each attempt then occupies a connection for up to 30 s. Each of these two kinds of endpoints has
+a share of the connections (:mod:`.delivery_share`), in which the addresses of the subscribers take
+turns, and ``Limits.attempts_at_unproven_endpoint`` attempts at each endpoint. Endpoints that take
+their events are in no share, and never wait behind the others. An endpoint that takes an event or
+fails changes its share, and the subscriptions that wait with it go along.
+:meth:`DeliveryQueue.take` looks for free places in the shares each time, so nothing waits for a
+share that is idle.
 
-Within a lane the endpoints take turns, one attempt each, so that an endpoint with many
-subscriptions does not delay one with a single subscription. An endpoint that answers or fails
-changes its lane, and the subscriptions that wait with it go along. :meth:`DeliveryQueue.take` looks
-for free places in the lanes each time, so nothing waits for a share that is idle.
+**Who is paused.** The address in a delivery URL need not be that of a subscriber. So an endpoint
+that takes no event is paused, after ``Limits.failures_before_pause`` failed attempts in a row and
+twice as long after each further one, and changes merge meanwhile. Whether it refuses, resets, is
+silent or answers with nonsense makes no difference. A subscription whose first delivery URL is
+paused uses the next one. A pause ends at once when the host of the endpoint itself subscribes or
+renews, or when a subscription is renewed to which the endpoint has taken an event. An attempt at an
+endpoint that never took an event occupies its place for ``Limits.unproven_place_seconds``, even if
+it fails sooner, which bounds the connections per second to all such endpoints together.
 """
 
 from __future__ import annotations
@@ -30,34 +38,45 @@ from collections.abc import Callable
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
+from propchange.core.publisher.delivery_share import DeliveryShare, turn_of
 from propchange.core.publisher.outcomes import Merged
 from propchange.core.publisher.records import (
     EndpointLoad,
-    Lane,
     PublishedService,
-    Route,
     Subscription,
 )
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.wire.headers import next_seq
-from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, canonical_host
 
 _step = PUBLISHER.step
 _TAKEN = PublisherInput.TAKEN
 _ENDED = PublisherState.ENDED
 _QUIET = PublisherState.QUIET
+_OWED = (PublisherState.OWED, PublisherState.OWED_CANCELLED)
 _SENDING = _step(_QUIET, _TAKEN)
 # Of the endpoint: the connection was closed before, or there was none.
 _SAYS_NOTHING = (DeliveryFailure.STALE, DeliveryFailure.WAITED)
+_NO_SHARE: tuple[DeliveryShare[EndpointLoad] | None, int] = (None, 0)
 
 
 class DeliveryQueue:
     """Subscriptions that wait, and attempts in flight with their deadlines. Times are in seconds
-    of the clock of the publisher. ``report`` gets an outcome for each merged message."""
+    of the clock of the publisher. ``report`` gets an outcome for each merged message. ``abandon``
+    is called with a subscription that has a message and no delivery URL to try."""
 
-    def __init__(self, limits: Limits, report: Callable[[Merged], None]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        report: Callable[[Merged], None],
+        abandon: Callable[[Subscription], None],
+    ) -> None:
         self._report = report
-        self._most_in_flight = limits.connections_per_delivery_endpoint
+        self._abandon = abandon
+        self._limits = limits
+        self._most_unproven = min(
+            limits.attempts_at_unproven_endpoint, limits.connections_per_delivery_endpoint
+        )
         self._message_seconds = limits.message_seconds
         self._attempt_seconds = limits.attempt_seconds
         self._ready: deque[Subscription | PublishedService] = deque()
@@ -66,44 +85,109 @@ class DeliveryQueue:
         # _shortened too.
         self._in_flight: dict[Delivery, float] = {}
         self._shortened: Deadlines[Delivery] = Deadlines()
+        # The subscriptions that wait with an endpoint that is not paused, and with one that is.
         self._waiting = 0
+        self._postponed = 0
         self._loads: dict[Endpoint, EndpointLoad] = {}
         self._answering: OrderedDict[EndpointLoad, None] = OrderedDict()
-        self._unproven = Lane(limits.unproven_delivery_connections)
-        self._failing = Lane(limits.failing_delivery_connections)
-        # An attempt occupies the lane in which it began, even when its endpoint changes lanes.
-        self._lanes: dict[Delivery, Lane] = {}
+        self._pauses: Deadlines[EndpointLoad] = Deadlines()
+        # Endpoints that no subscription names any more, and that have failed a short time ago.
+        self._unused: Deadlines[EndpointLoad] = Deadlines()
+        self._unproven: DeliveryShare[EndpointLoad] = DeliveryShare(
+            limits.unproven_delivery_connections,
+            (limits.unproven_deliveries_per_prefix, limits.unproven_deliveries_per_address),
+        )
+        self._failing: DeliveryShare[EndpointLoad] = DeliveryShare(
+            limits.failing_delivery_connections,
+            (limits.failing_deliveries_per_prefix, limits.failing_deliveries_per_address),
+        )
+        # An attempt occupies a place in the share in which it began, even when its endpoint changes
+        # shares. The number is that of the failures before. _occupied has the attempts that have
+        # ended and occupy their place a while longer.
+        self._shares: dict[Delivery, tuple[DeliveryShare[EndpointLoad], int]] = {}
+        self._occupied: Deadlines[Delivery] = Deadlines()
 
     @property
     def idle(self) -> bool:
-        """Whether no subscription waits and no attempt is in flight."""
+        """Whether no attempt is in flight, and no subscription waits but for the end of a pause."""
         return not (self._ready or self._in_flight or self._waiting)
 
-    def use(self, endpoint: Endpoint) -> EndpointLoad:
-        """The load of ``endpoint``, for a new subscription. Call :meth:`leave` at its end."""
+    def postpones(self, subscription: Subscription) -> bool:
+        """Whether the initial event of ``subscription`` waits for the end of a pause. Only while
+        the queue is idle."""
+        return subscription.state in _OWED and subscription.routes[subscription.route].load.paused
+
+    def use(self, endpoint: Endpoint, peer: Endpoint, now: float) -> EndpointLoad:
+        """The load of ``endpoint``, for a new subscription of ``peer``. Call :meth:`leave` at its
+        end."""
+        if self._unused:
+            self._forget_unused(now)
         load = self._loads.get(endpoint)
+        turn = turn_of(peer)
         if load is None:
-            load = self._loads[endpoint] = EndpointLoad(self._unproven)
+            load = self._loads[endpoint] = EndpointLoad(endpoint, turn)
+            self._move(load, self._unproven)
+        is_own = _is_host(load, peer)
+        if is_own and load.turn != turn:
+            # Another host has named this endpoint before. It must not take the turns of this one.
+            load.turn = turn
+            if load.share is not None:
+                self._move(load, self._failing if load.proven else self._unproven)
+                self._queue_up(load)
+        if not load.users:
+            self._unused.clear(load)
         load.users += 1
+        if is_own:
+            self._contacted(load)
         return load
 
-    def leave(self, route: Route) -> None:
-        """Note that the subscription of ``route`` has ended."""
-        route.load.users -= 1
-        self._drop_unused(route)
+    def renewed(self, subscription: Subscription, peer: Endpoint) -> None:
+        """Note that ``peer`` has renewed ``subscription``."""
+        for route in subscription.routes:
+            load = route.load
+            if load.proven or _is_host(load, peer):
+                self._contacted(load)
 
-    def _drop_unused(self, route: Route) -> None:
-        load = route.load
-        if load.users:
+    def _contacted(self, load: EndpointLoad) -> None:
+        """Let attempts at ``load`` begin at once: its host is there."""
+        if load.share is not None:
+            load.most = self._most_unproven
+        if load.paused:
+            self._wake(load)
+        else:
+            self._queue_up(load)
+
+    def trusts(self, load: EndpointLoad, peer: Endpoint) -> bool:
+        """Whether ``load`` has taken an event, or is on the host ``peer`` itself and has not
+        failed."""
+        return load.proven or (not load.failures and _is_host(load, peer))
+
+    def leave(self, subscription: Subscription, now: float) -> None:
+        """Note that ``subscription`` has ended."""
+        for route in subscription.routes:
+            load = route.load
+            load.users -= 1
+            if subscription in load.waiting:
+                del load.waiting[subscription]
+                if load.paused:
+                    self._postponed -= 1
+                else:
+                    self._waiting -= 1
+                    if not load.waiting:
+                        self._unqueue(load)
+            self._drop_unused(load, now)
+
+    def _drop_unused(self, load: EndpointLoad, now: float) -> None:
+        # While a NOTIFY is in flight the load stays, and for a while after a failure. Else a
+        # subscriber that cancels and subscribes again would have a new cap and no pause.
+        if load.users or load.in_flight or load.paused:
             return
-        if load.waiting:  # subscriptions that have all ended
-            self._waiting -= len(load.waiting)
-            load.waiting.clear()
-            load.queue.pop(load, None)
-        # While a NOTIFY is in flight the load stays, or a subscriber that cancels and subscribes
-        # again would have a new cap.
-        if not load.in_flight:
-            self._loads.pop(route.address.url.endpoint, None)
+        if now < load.remembered_until:
+            self._unused.set(load, load.remembered_until)
+            return
+        del self._loads[load.endpoint]
+        if load.share is not None:
+            load.share.leave()
 
     def changed(self, service: PublishedService) -> None:
         """Queue ``service``, which has a new message for its quiet subscriptions."""
@@ -131,6 +215,7 @@ class DeliveryQueue:
     def take(self, limit: int, now: float) -> list[Delivery]:
         """Begin at most ``limit`` deliveries, and return them."""
         taken: list[Delivery] = []
+        self.handle_deadline(now)
         # First, or subscriptions that have not waited yet would take the free places.
         if self._waiting:
             self._take_waiting(limit, now, taken)
@@ -153,23 +238,75 @@ class DeliveryQueue:
         return taken
 
     def _take_waiting(self, limit: int, now: float, taken: list[Delivery]) -> None:
-        answering, most = self._answering, self._most_in_flight
+        answering = self._answering
         while answering and len(taken) < limit:
             load = next(iter(answering))
-            waiting = load.waiting
+            waiting, most = load.waiting, load.most
             while waiting and load.in_flight < most and len(taken) < limit:
                 self._waiting -= 1
-                self._begin(waiting.popleft(), now, taken)
+                self._begin(waiting.popitem(last=False)[0], now, taken)
             if not waiting or load.in_flight >= most:
                 del answering[load]
-        for lane in (self._unproven, self._failing):
-            queue = lane.queue
-            while queue and lane.in_flight < lane.most and len(taken) < limit:
-                load = queue.popitem(last=False)[0]
+        for share in (self._unproven, self._failing):
+            while len(taken) < limit:
+                next_load = share.pop()
+                if next_load is None:
+                    break
                 self._waiting -= 1
-                self._begin(load.waiting.popleft(), now, taken)
-                if load.waiting and load.in_flight < most:
-                    queue[load] = None
+                self._begin(next_load.waiting.popitem(last=False)[0], now, taken)
+                self._queue_up(next_load)
+
+    def _queue_up(self, load: EndpointLoad) -> None:
+        """Let ``load`` wait for its turn, if subscriptions wait with it and it may have another
+        attempt."""
+        if not load.waiting or load.paused or load.in_flight >= load.most:
+            return
+        if load.share is None:
+            self._answering[load] = None
+        else:
+            load.share.add(load)
+
+    def _unqueue(self, load: EndpointLoad) -> None:
+        if load.share is None:
+            self._answering.pop(load, None)
+        else:
+            load.share.discard(load)
+
+    def _wait(self, subscription: Subscription, load: EndpointLoad) -> None:
+        load.waiting[subscription] = None
+        if load.paused:
+            self._postponed += 1
+        else:
+            self._waiting += 1
+            self._queue_up(load)
+
+    def next_url(self, subscription: Subscription, first: int) -> int | None:
+        """The index of the first delivery URL of ``subscription`` from ``first`` on whose endpoint
+        is not paused. None if there is none."""
+        routes = subscription.routes
+        return next((i for i in range(first, len(routes)) if not routes[i].load.paused), None)
+
+    def _find_place(self, subscription: Subscription) -> bool:
+        """Whether an attempt for ``subscription`` may begin, at the delivery URL of its ``route``.
+        If not, the subscription waits, or its message is abandoned."""
+        routes = subscription.routes
+        index = self.next_url(subscription, subscription.route)
+        if index is None:
+            if subscription.message is not None:
+                self._abandon(subscription)
+                return False
+            index = min(range(len(routes)), key=lambda i: routes[i].load.paused_until)
+        if index != subscription.route:
+            subscription.route = index
+            subscription.fresh = False
+        load = routes[index].load
+        if load.paused or load.in_flight >= load.most:
+            self._wait(subscription, load)
+            return False
+        if load.share is not None and not load.share.has_place:
+            self._wait(subscription, load)
+            return False
+        return True
 
     def _begin(self, subscription: Subscription, now: float, taken: list[Delivery]) -> None:
         state = subscription.state
@@ -177,15 +314,11 @@ class DeliveryQueue:
             return
         route = subscription.routes[subscription.route]
         load = route.load
-        lane = load.lane
-        is_full = load.in_flight >= self._most_in_flight
-        if is_full or (lane is not None and lane.in_flight >= lane.most):
-            load.waiting.append(subscription)
-            self._waiting += 1
-            # The end of any attempt to a full endpoint queues it.
-            if not is_full:
-                load.queue[load] = None
-            return
+        if load.share is not None or load.in_flight >= load.most:
+            if not self._find_place(subscription):
+                return
+            route = subscription.routes[subscription.route]
+            load = route.load
         message = subscription.message
         is_retry = message is not None
         if message is None:
@@ -195,6 +328,7 @@ class DeliveryQueue:
                     subscription.cursor, subscription.merge_at, subscription.wanted
                 )
                 if message is None:
+                    subscription.route = 0
                     service.quiet[subscription] = None
                     return
                 subscription.state = _SENDING
@@ -208,9 +342,9 @@ class DeliveryQueue:
         delivery = Delivery(
             route.address, subscription.seq, message, subscription, subscription.fresh
         )
-        if lane is not None:
-            lane.in_flight += 1
-            self._lanes[delivery] = lane
+        if load.share is not None:
+            load.share.occupy()
+            self._shares[delivery] = load.share, load.failures
         self._in_flight[delivery] = deadline = now + self._attempt_seconds
         if deadline > subscription.message_deadline:
             self._shortened.set(delivery, subscription.message_deadline)
@@ -226,33 +360,105 @@ class DeliveryQueue:
         subscription: Subscription = delivery.subscription
         if deadline > subscription.message_deadline:
             self._shortened.clear(delivery)
-        route = subscription.routes[subscription.route]
-        load = route.load
+        load = subscription.routes[subscription.route].load
         load.in_flight -= 1
-        if self._lanes:
-            lane = self._lanes.pop(delivery, None)
-            if lane is not None:
-                lane.in_flight -= 1
-        if isinstance(result, int):
-            load.answered = now
-            if load.lane is not None:
+        share, failures = self._shares.get(delivery, _NO_SHARE) if self._shares else _NO_SHARE
+        began = deadline - self._attempt_seconds
+        failed = False
+        if isinstance(result, int) and 200 <= result < 300:
+            load.taken = now
+            load.failures = 0
+            load.remembered_until = now
+            if load.share is not None:
                 self._move(load, None)
-        # If the endpoint has answered another attempt since this one began, it is not failing.
-        elif result not in _SAYS_NOTHING and load.answered + self._attempt_seconds <= deadline:
-            self._move(load, self._failing)
-        if load.waiting:
-            load.queue[load] = None
-        if subscription.state is _ENDED:
-            self._drop_unused(route)
+                if load.paused:
+                    self._wake(load)
+        elif result == 412:  # a subscriber is there, and does not know the SID
+            if load.proven and load.share is not None:
+                self._move(load, None)
+        elif result not in _SAYS_NOTHING:
+            failed = True
+            # If the endpoint has taken another event since this attempt began, it is not failing.
+            # Of several attempts that began before it failed, one counts.
+            if load.taken <= began and failures == load.failures:
+                self._fail(load, now)
+        if share is not None:
+            until = began + self._limits.unproven_place_seconds
+            if failed and not load.proven and now < until:
+                self._occupied.set(delivery, until)
+            else:
+                self._vacate(delivery)
+        self._queue_up(load)
+        self._drop_unused(load, now)
         return True
 
-    def _move(self, load: EndpointLoad, lane: Lane | None) -> None:
-        """Put ``load`` into ``lane``; None is for endpoints that answer. :meth:`ended` queues the
-        waiting subscriptions there."""
-        if load.waiting:
-            load.queue.pop(load, None)
-        load.lane = lane
-        load.queue = self._answering if lane is None else lane.queue
+    def _vacate(self, delivery: Delivery) -> None:
+        self._shares.pop(delivery)[0].free()
+
+    def _move(self, load: EndpointLoad, share: DeliveryShare[EndpointLoad] | None) -> None:
+        """Put ``load`` into ``share``; None is for endpoints that take their events. Call
+        :meth:`_queue_up` afterwards."""
+        self._unqueue(load)
+        if load.share is not None:
+            load.share.leave()
+        if share is None:
+            load.share = None
+            load.most = self._limits.connections_per_delivery_endpoint
+        else:
+            load.share = share.join(load.turn)
+            load.most = 1 if load.failures else self._most_unproven
+
+    def _fail(self, load: EndpointLoad, now: float) -> None:
+        """Note that ``load`` has not taken an event, and pause it."""
+        limits = self._limits
+        load.failures += 1
+        if load.share is None:
+            self._move(load, self._failing)
+        load.most = 1
+        if load.in_flight:
+            self._unqueue(load)
+        load.remembered_until = now + limits.unproven_place_seconds
+        doublings = min(load.failures, limits.unproven_attempts) - limits.failures_before_pause - 1
+        if doublings < 0:
+            return
+        seconds = limits.pause_first_seconds * 2.0**doublings
+        if load.proven:
+            seconds = min(seconds, limits.pause_most_seconds)
+        self._unqueue(load)
+        load.paused = True
+        load.paused_until = now + seconds
+        load.remembered_until = max(load.remembered_until, load.paused_until + seconds)
+        self._pauses.set(load, load.paused_until)
+        # They may have another delivery URL.
+        self._waiting -= len(load.waiting)
+        self._ready.extend(load.waiting)
+        load.waiting.clear()
+
+    def _wake(self, load: EndpointLoad) -> None:
+        """End the pause of ``load``."""
+        load.paused = False
+        self._pauses.clear(load)
+        self._postponed -= len(load.waiting)
+        self._waiting += len(load.waiting)
+        self._queue_up(load)
+
+    # --- time ---
+
+    def handle_deadline(self, now: float) -> None:
+        """End the pauses that are over, and free the places of attempts that have ended."""
+        if self._pauses:
+            while (load := self._pauses.pop_due(now)) is not None:
+                self._wake(load)
+                self._drop_unused(load, now)
+        if self._occupied:
+            while (delivery := self._occupied.pop_due(now)) is not None:
+                self._vacate(delivery)
+        if self._unused:
+            self._forget_unused(now)
+
+    def _forget_unused(self, now: float) -> None:
+        while (load := self._unused.pop_due(now)) is not None:
+            self._drop_unused(load, now)
 
     def pop_timed_out(self, now: float) -> Delivery | None:
         """A delivery in flight whose time is over, or None. Call :meth:`ended` for it."""
@@ -263,8 +469,21 @@ class DeliveryQueue:
         return self._shortened.pop_due(now)
 
     def next_deadline(self) -> float | None:
-        """The earliest deadline of an attempt in flight; None when none is in flight."""
+        """The earliest deadline of an attempt in flight, and of a pause or a place that something
+        waits for; None without one."""
         when = self._shortened.next()
         for deadline in self._in_flight.values():
-            return deadline if when is None else min(when, deadline)
+            when = deadline if when is None else min(when, deadline)
+            break
+        for other in (
+            self._pauses.next() if self._postponed else None,
+            self._occupied.next() if self._unproven.waits else None,
+        ):
+            if other is not None and (when is None or other < when):
+                when = other
         return when
+
+
+def _is_host(load: EndpointLoad, peer: Endpoint) -> bool:
+    """Whether the endpoint is on the host ``peer``."""
+    return load.endpoint.host == canonical_host(peer.host)

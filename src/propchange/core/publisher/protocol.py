@@ -101,7 +101,7 @@ class PublisherProtocol:
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
         self._outcomes: OutcomeQueue[PublisherOutcome] = OutcomeQueue(limits)
-        self._queue = DeliveryQueue(limits, self._outcomes.log)
+        self._queue = DeliveryQueue(limits, self._outcomes.log, self._abandon)
         multicast = multicast or MulticastPolicy()
         if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:
             raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
@@ -224,7 +224,10 @@ class PublisherProtocol:
             return self._refuse(request, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
         self._move(subscription, given)
         if isinstance(verdict, Renewal):
+            verdict = verdict._replace(duration=self._granted(subscription, verdict.duration))
             self._extend(subscription, verdict.duration, now)
+            if request.peer is not None:
+                self._queue.renewed(subscription, request.peer)
             self._outcomes.log(Renewed(sid, verdict.duration))
             return subscribe_response(sid, verdict.duration, self._policy, request)
         self._outcomes.log(Unsubscribed(sid))
@@ -248,7 +251,7 @@ class PublisherProtocol:
         routes = tuple(
             Route(
                 DeliveryAddress(sid, url, verdict.local, self._policy.uda),
-                self._queue.use(url.endpoint),
+                self._queue.use(url.endpoint, verdict.peer, now),
             )
             for url in verdict.urls
         )
@@ -256,14 +259,22 @@ class PublisherProtocol:
         self._subscriptions[sid] = subscription
         service.subscriptions[sid] = subscription
         self._per_address[address] += 1
-        self._extend(subscription, verdict.duration, now)
+        duration = self._granted(subscription, verdict.duration)
+        self._extend(subscription, duration, now)
         self._outcomes.log(
-            Subscribed(sid, service.path, subscription.callbacks, verdict.peer, verdict.duration)
+            Subscribed(sid, service.path, subscription.callbacks, verdict.peer, duration)
         )
         accepted = None if wanted is None else verdict.statevar
-        response = subscribe_response(sid, verdict.duration, self._policy, request, accepted)
+        response = subscribe_response(sid, duration, self._policy, request, accepted)
         response.receipt = subscription
         return response
+
+    def _granted(self, subscription: Subscription, duration: int) -> int:
+        """The duration to grant instead of ``duration``, which is for delivery URLs that may be
+        trusted."""
+        if any(self._queue.trusts(route.load, subscription.peer) for route in subscription.routes):
+            return duration
+        return min(duration, max(self._limits.unproven_duration, self._policy.minimum_duration))
 
     def _accept_statevar(
         self, service: PublishedService, statevar: tuple[str, ...] | None
@@ -338,11 +349,10 @@ class PublisherProtocol:
                 )
             self._settle(subscription)
             return
-        has_another_url = (
-            subscription.route + 1 < len(subscription.routes)
-            and now < subscription.message_deadline
-        )
-        verdict = judge_attempt(result, delivery.fresh, has_another_url)
+        another_url = None
+        if now < subscription.message_deadline:
+            another_url = self._queue.next_url(subscription, subscription.route + 1)
+        verdict = judge_attempt(result, delivery.fresh, another_url is not None)
         if verdict is AttemptVerdict.DISOWNED:
             self._move(subscription, PublisherInput.DISOWNED)
             self._outcomes.log(Disowned(subscription.sid))
@@ -353,8 +363,8 @@ class PublisherProtocol:
             reason = f"answered with {result}" if isinstance(result, int) else result.value
             sid, seq, url = subscription.sid, delivery.seq, delivery.address.url.url
             self._outcomes.log(AttemptFailed(sid, seq, url, reason))
-            if verdict is AttemptVerdict.NEXT_URL:
-                subscription.route += 1
+            if another_url is not None:
+                subscription.route = another_url
                 subscription.fresh = False
                 self._queue.enqueue(subscription)
             else:
@@ -368,6 +378,12 @@ class PublisherProtocol:
         else:
             self._queue.settled(subscription)
 
+    def _abandon(self, subscription: Subscription) -> None:
+        """Give up the message of ``subscription``: the other delivery URLs are paused."""
+        reason = "its other delivery URLs have not taken an event"
+        self._outcomes.log(MessageAbandoned(subscription.sid, subscription.seq, reason))
+        self._settle(subscription)
+
     def take_datagrams(self) -> list[Datagram]:
         """The multicast events to send now. Send each on every interface of its address family,
         on all of them within 20 ms (UDA 2.0 §A.2.3). ``propchange.http.encode_datagram`` encodes
@@ -377,11 +393,13 @@ class PublisherProtocol:
     # --- time ---
 
     def handle_deadline(self, now: float) -> None:
-        """Do what is due at ``now``: initial events, moderated changes, expired subscriptions and
-        attempts that have timed out. Early and repeated calls do nothing."""
+        """Do what is due at ``now``: initial events, moderated changes, expired subscriptions,
+        pauses that are over and attempts that have timed out. Early and repeated calls do
+        nothing."""
         self._now = now
         self._multicast.handle_deadline(now)
         self._expire(now)
+        self._queue.handle_deadline(now)
         while (subscription := self._owed.pop_due(now)) is not None:
             self._queue.enqueue(subscription)
         while (delivery := self._queue.pop_timed_out(now)) is not None:
@@ -431,12 +449,14 @@ class PublisherProtocol:
 
     @property
     def settled(self) -> bool:
-        """Whether each subscription was sent everything, or its messages were abandoned."""
+        """Whether each subscription was sent everything, or its messages were abandoned, or wait
+        because its endpoint takes none."""
         return (
             self._queue.idle
             and not len(self._moderated)
+            and not len(self._owed)
             and all(
-                subscription.state is PublisherState.QUIET
+                subscription.state is PublisherState.QUIET or self._queue.postpones(subscription)
                 for subscription in self._subscriptions.values()
             )
         )
@@ -459,5 +479,4 @@ class PublisherProtocol:
         self._per_address[address] -= 1
         if not self._per_address[address]:
             del self._per_address[address]
-        for route in subscription.routes:
-            self._queue.leave(route)
+        self._queue.leave(subscription, self._now)

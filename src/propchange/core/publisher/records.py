@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from decimal import Decimal
 from math import inf
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastService
 from propchange.core.publisher.backlog import Accumulate, Backlog, MergeRule, Replace
+from propchange.core.publisher.delivery_share import DeliveryShare
 from propchange.core.publisher.moderation import Moderation
 from propchange.core.publisher.states import PublisherState
 from propchange.core.values.merging import Fold
@@ -101,37 +102,51 @@ class PublishedService:
         return message
 
 
-@dataclass(slots=True, eq=False)
-class Lane:
-    """A share of the delivery connections: at most ``most`` attempts at once.
-
-    Endpoints with waiting subscriptions stand in ``queue`` and take turns, one attempt each. See
-    :mod:`propchange.core.publisher.delivery_queue`.
-    """
-
-    most: int
-    in_flight: int = 0
-    queue: OrderedDict[EndpointLoad, None] = field(default_factory=OrderedDict)
-
-
 class EndpointLoad:
     """The attempts in flight to one (address, port), and the subscriptions that wait for one.
 
-    ``users`` counts the delivery URLs that lead there. ``lane`` is the lane of an endpoint that has
-    not answered yet or has failed last; None for an endpoint that answers. The endpoint stands in
-    ``queue`` while subscriptions wait and it may have another attempt. ``answered`` is the time of
-    its last answer.
+    ``users`` counts the delivery URLs that lead there. ``most`` attempts may be in flight at once.
+    ``taken`` is the time at which it took an event last, -inf before the first; ``failures`` counts
+    the failed attempts since. An endpoint that has never taken an event, or that failed last, has a
+    ``share`` of the connections; None for an endpoint that takes its events. ``turn`` is the place
+    of its subscriber in the share (:func:`.turn_of`). No attempt begins while it is ``paused``,
+    until the time ``paused_until``. Its failures are remembered until ``remembered_until`` although
+    no subscription names it any more.
     """
 
-    __slots__ = ("answered", "in_flight", "lane", "queue", "users", "waiting")
+    __slots__ = (
+        "endpoint",
+        "failures",
+        "in_flight",
+        "most",
+        "paused",
+        "paused_until",
+        "remembered_until",
+        "share",
+        "taken",
+        "turn",
+        "users",
+        "waiting",
+    )
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, endpoint: Endpoint, turn: tuple[Hashable, ...]) -> None:
+        self.endpoint = endpoint
+        self.turn = turn
+        self.share: DeliveryShare[EndpointLoad] | None = None
+        self.most = 0
         self.in_flight = 0
         self.users = 0
-        self.lane: Lane | None = lane
-        self.queue = lane.queue
-        self.answered = -inf
-        self.waiting: deque[Subscription] = deque()
+        self.taken = -inf
+        self.failures = 0
+        self.paused = False
+        self.paused_until = -inf
+        self.remembered_until = -inf
+        self.waiting: OrderedDict[Subscription, None] = OrderedDict()
+
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever taken an event."""
+        return self.taken > -inf
 
 
 class Route(NamedTuple):

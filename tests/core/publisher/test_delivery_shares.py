@@ -6,81 +6,21 @@ its endpoint answers.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import Counter
 from dataclasses import replace
-from ipaddress import ip_network
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.local_addresses import OnLink
-from propchange.core.publisher.judge import PublisherPolicy
-from propchange.core.publisher.outcomes import AttemptTimedOut
-from propchange.core.publisher.protocol import PublisherProtocol
-from propchange.core.publisher.records import EventedVariable, Subscription
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.outcomes import AttemptTimedOut, MessageAbandoned
+from propchange.core.publisher.records import Subscription
 from propchange.core.publisher.states import PublisherState
-from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request
-
-HERE = Endpoint("10.0.0.1", 8000)
-THERE = Endpoint("10.0.0.2", 40_000)
-
-
-class Publisher:
-    """A publisher with one service, on a clock that the test moves."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.now = 0.0
-        self.limits = replace(limits, subscriptions=2_000, subscriptions_per_address=2_000)
-        numbers = itertools.count(1)
-        self.protocol = PublisherProtocol(
-            new_sid=lambda: f"uuid:{next(numbers)}",
-            on_link=lambda _: (OnLink(ip_network("10.0.0.0/16")),),
-            policy=PublisherPolicy(uda="2.0"),
-            limits=self.limits,
-        )
-        self.protocol.add_service("/evt", {"A": EventedVariable("0"), "B": EventedVariable("0")})
-
-    def request(self, method: str, **headers: str) -> None:
-        pairs = [(b"HOST", b"10.0.0.1:8000")]
-        pairs += [(name.encode(), value.encode()) for name, value in headers.items()]
-        request = Request(method, "/evt", pairs, peer=THERE, local=HERE)
-        response = self.protocol.receive_request(request, self.now)
-        assert response.status == 200
-        self.protocol.response_sent(response, self.now)
-
-    def subscribe(self, *ports: int, statevar: str = "") -> None:
-        callback = "".join(f"<http://10.0.0.2:{port}/>" for port in ports)
-        more = {"STATEVAR": statevar} if statevar else {}
-        self.request("SUBSCRIBE", CALLBACK=callback, NT="upnp:event", **more)
-
-    def at(self, now: float) -> None:
-        self.now = now
-        self.protocol.handle_deadline(now)
-
-    def heard(self) -> list[bool]:
-        return [subscription.heard for subscription in self.protocol.subscriptions]
-
-    def run(self, seconds_to_answer: float, until: float) -> None:
-        """Everything that is sent is answered with 200 after ``seconds_to_answer``."""
-        answers: list[tuple[float, int, Delivery]] = []
-        numbers = itertools.count()
-        while True:
-            free = self.limits.delivery_connections - len(answers)
-            for delivery in self.protocol.take_deliveries(free):
-                when = self.now + seconds_to_answer
-                heapq.heappush(answers, (when, next(numbers), delivery))
-            deadline = self.protocol.next_deadline()
-            when = min(until if deadline is None else deadline, answers[0][0] if answers else until)
-            if when >= until:
-                return
-            self.at(when)
-            while answers and answers[0][0] <= self.now:
-                self.protocol.delivery_ended(heapq.heappop(answers)[2], 200, self.now)
+from propchange.core.wire.messages import Delivery, DeliveryFailure
+from tests.core.publisher_on_a_clock import Publisher, answers_after
 
 
 @pytest.mark.clause("FAIL-08")
@@ -88,7 +28,7 @@ def test_all_subscriptions_of_an_endpoint_that_answers_are_heard_with_one_unprov
     publisher = Publisher(replace(DEFAULT_LIMITS, unproven_delivery_connections=1))
     for _ in range(3):
         publisher.subscribe(1)
-    publisher.run(0.2, until=10.0)
+    publisher.run(10.0, answers_after(0.2))
     assert publisher.heard() == [True] * 3
 
 
@@ -97,7 +37,7 @@ def test_900_subscriptions_of_300_endpoints_that_answer_slowly_are_all_heard() -
     publisher = Publisher(DEFAULT_LIMITS)
     for _, port in itertools.product(range(3), range(1, 301)):
         publisher.subscribe(port)
-    publisher.run(0.2, until=10.0)
+    publisher.run(10.0, answers_after(0.2))
     assert Counter(publisher.heard()) == {True: 900}
     assert publisher.protocol.settled
 
@@ -118,11 +58,14 @@ def test_an_endpoint_with_many_subscriptions_takes_turns_with_the_others() -> No
 
 # --- whatever happens ---
 
-PORTS = st.integers(1, 4)
+HOSTS = st.sampled_from(["10.0.0.2", "10.0.0.3", "10.0.0.4"])
+PORTS = st.integers(1, 3)
 LIMITS = replace(
     DEFAULT_LIMITS,
-    unproven_delivery_connections=2,
-    failing_delivery_connections=1,
+    unproven_delivery_connections=3,
+    unproven_deliveries_per_address=2,
+    failing_delivery_connections=2,
+    failing_deliveries_per_address=1,
     connections_per_delivery_endpoint=3,
     delivery_connections=8,
     waiting_messages=2,
@@ -130,10 +73,11 @@ LIMITS = replace(
 TAKEN = st.sampled_from([0, 1, 2, 100, 100, 100])
 RESULTS = st.sampled_from([200, 200, 200, 503, 412, *DeliveryFailure])
 SUBSCRIPTIONS = 12
+CANCELLED = {PublisherState.OWED_CANCELLED, PublisherState.INITIAL_CANCELLED}
 _UNTIL_ANSWERED = {PublisherState.OWED, PublisherState.OWED_CANCELLED}
 
 
-class LaneMachine(RuleBasedStateMachine):
+class ShareMachine(RuleBasedStateMachine):
     """A runtime that takes as much as it likes, and endpoints that answer as they like."""
 
     def __init__(self) -> None:
@@ -146,6 +90,8 @@ class LaneMachine(RuleBasedStateMachine):
         self.abandoned: set[str] = set()
         self.serial = 0
         self.drained = True
+        # Per address that waits for its first turn: the attempts of each other address meanwhile.
+        self.overtaken: dict[str, Counter[str]] = {}
 
     # --- what happens ---
 
@@ -153,13 +99,39 @@ class LaneMachine(RuleBasedStateMachine):
         for outcome in self.protocol.take_outcomes():
             if isinstance(outcome, AttemptTimedOut):
                 self.in_flight.remove(outcome.delivery)
+                self.overtaken.pop(outcome.delivery.subscription.peer.host, None)
                 self.abandoned.add(outcome.delivery.address.sid)
+        waiting = self.waiting_for_a_turn()
+        self.overtaken = {host: self.overtaken.get(host, Counter()) for host in waiting}
         deliveries = self.protocol.take_deliveries(taken)
         self.drained = len(deliveries) < taken
         self.in_flight += deliveries
+        for delivery in deliveries:
+            load = delivery.subscription.routes[delivery.subscription.route].load
+            if load.proven:
+                continue
+            host = str(load.turn[0])
+            self.overtaken.pop(host, None)
+            for counts in self.overtaken.values():
+                counts[host] += 1
+                assert counts[host] <= 1
+        for outcome in self.protocol.take_outcomes():
+            if isinstance(outcome, MessageAbandoned):
+                self.abandoned.add(outcome.sid)
+
+    def waiting_for_a_turn(self) -> set[str]:
+        return {
+            str(load.turn[0])
+            for load in self.schedule._loads.values()
+            if load.share is not None
+            and not load.proven
+            and load in load.share
+            and load.share.in_use < LIMITS.unproven_deliveries_per_address
+        }
 
     def end(self, delivery: Delivery, result: int | DeliveryFailure) -> None:
         self.in_flight.remove(delivery)
+        self.overtaken.pop(delivery.subscription.peer.host, None)
         if result == 200:
             self.values.setdefault(delivery.address.sid, {}).update(delivery.message.changes)
         elif result is not DeliveryFailure.STALE or delivery.fresh:
@@ -171,14 +143,21 @@ class LaneMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.subscriptions()) < SUBSCRIPTIONS)
     @rule(
+        host=HOSTS,
+        peer=st.sampled_from(["", "", "10.0.0.2"]),
         ports=st.lists(PORTS, min_size=1, max_size=2),
         statevar=st.sampled_from(["", "", "A"]),
         times=st.integers(1, 4),
         taken=TAKEN,
     )
-    def subscribe(self, ports: list[int], statevar: str, times: int, taken: int) -> None:
+    def subscribe(  # noqa: PLR0917 (hypothesis passes them by name)
+        self, host: str, peer: str, ports: list[int], statevar: str, times: int, taken: int
+    ) -> None:
+        turns = {load: load.turn for load in self.schedule._loads.values()}
         for _ in range(times):
-            self.publisher.subscribe(*ports, statevar=statevar)
+            self.publisher.subscribe(*ports, host=host, peer=peer, statevar=statevar)
+        if any(load.turn != turn for load, turn in turns.items()):
+            self.overtaken.clear()  # an endpoint has changed from one address to another
         # Until the initial events are due.
         self.publisher.at(self.publisher.now + 0.1)
         self.pump(taken)
@@ -200,23 +179,34 @@ class LaneMachine(RuleBasedStateMachine):
         self.end(data.draw(st.sampled_from(self.in_flight)), result)
         self.pump(taken)
 
-    @rule(port=PORTS, result=RESULTS, taken=TAKEN)
-    def end_all_of_an_endpoint(self, port: int, result: int | DeliveryFailure, taken: int) -> None:
+    @rule(host=HOSTS, result=RESULTS, taken=TAKEN)
+    def end_all_of_a_host(self, host: str, result: int | DeliveryFailure, taken: int) -> None:
         for delivery in tuple(self.in_flight):
-            if delivery.address.url.endpoint.port == port:
+            if delivery.address.url.endpoint.host == host:
                 self.end(delivery, result)
         self.pump(taken)
 
     @precondition(lambda self: self.subscriptions())
     @rule(data=st.data(), taken=TAKEN)
     def unsubscribe(self, data: st.DataObject, taken: int) -> None:
-        cancelled = {PublisherState.OWED_CANCELLED, PublisherState.INITIAL_CANCELLED}
         subscription = data.draw(st.sampled_from(self.subscriptions()))
-        if subscription.state not in cancelled:
+        if subscription.state not in CANCELLED:
             self.publisher.request("UNSUBSCRIBE", SID=subscription.sid)
         self.pump(taken)
 
-    @rule(seconds=st.sampled_from([0.5, 10.0, 31.0, 1_000.0]), taken=TAKEN)
+    @precondition(lambda self: self.subscriptions())
+    @rule(data=st.data(), taken=TAKEN)
+    def renew(self, data: st.DataObject, taken: int) -> None:
+        subscription = data.draw(st.sampled_from(self.subscriptions()))
+        if subscription.state not in CANCELLED:
+            peer = subscription.peer.host
+            self.publisher.request("SUBSCRIBE", peer, SID=subscription.sid)
+            for route in subscription.routes:
+                if route.address.url.endpoint.host == peer:
+                    assert not route.load.paused
+        self.pump(taken)
+
+    @rule(seconds=st.sampled_from([0.5, 6.0, 31.0, 1_000.0]), taken=TAKEN)
     def wait(self, seconds: float, taken: int) -> None:
         self.publisher.at(self.publisher.now + seconds)
         self.pump(taken)
@@ -235,51 +225,70 @@ class LaneMachine(RuleBasedStateMachine):
         )
 
     @invariant()
-    def whoever_waits_waits_for_what_is_in_use(self) -> None:
+    def whoever_waits_waits_for_what_is_in_use_or_for_the_end_of_a_pause(self) -> None:
         if not self.drained:
             return
         for subscription in self.subscriptions():
             if self.waits(subscription):
                 load = subscription.routes[subscription.route].load
-                lane = load.lane
-                full = load.in_flight == LIMITS.connections_per_delivery_endpoint
-                assert full or (lane is not None and lane.in_flight == lane.most), subscription
+                if load.paused:
+                    assert subscription.message is None
+                    assert all(route.load.paused for route in subscription.routes)
+                    assert load in self.schedule._pauses
+                else:
+                    assert load.in_flight >= load.most or not load.share.has_place, subscription
 
     @invariant()
     def every_endpoint_with_waiting_subscriptions_queues_or_is_at_its_cap(self) -> None:
         schedule = self.schedule
-        lanes = (schedule._unproven, schedule._failing)
-        queues = (schedule._answering, *(lane.queue for lane in lanes))
         for load in schedule._loads.values():
-            may_begin = load.in_flight < LIMITS.connections_per_delivery_endpoint
-            assert load.queue is (schedule._answering if load.lane is None else load.lane.queue)
-            for queue in queues:
-                expected = bool(load.waiting) and may_begin and queue is load.queue
-                assert (load in queue) == expected
-        assert all(load in schedule._loads.values() for queue in queues for load in queue)
+            expected = bool(load.waiting) and load.in_flight < load.most and not load.paused
+            assert (load in schedule._answering) == (expected and load.share is None)
+            if load.share is not None:
+                assert (load in load.share) == expected
+        assert all(load in schedule._loads.values() for load in schedule._answering)
 
     @invariant()
     def the_tables_agree(self) -> None:
         schedule = self.schedule
-        lanes = Counter(schedule._lanes.values())
-        for lane in (schedule._unproven, schedule._failing):
-            assert lane.in_flight == lanes[lane] <= lane.most
         loads = list(schedule._loads.values())
+        for share, proven in ((schedule._unproven, False), (schedule._failing, True)):
+            parts = share._parts.values()
+            assert share.in_use == sum(part.in_use for part in parts) <= share._places
+            assert all(part.in_use <= part._places for part in parts)
+            members = Counter(
+                load.turn[0] for load in loads if load.share is not None and load.proven is proven
+            )
+            assert members == {key: p._members for key, p in share._parts.items() if p._members}
+        places = schedule._unproven.in_use + schedule._failing.in_use
+        assert places == len(schedule._shares)
         assert set(schedule._in_flight) == set(self.in_flight)
+        assert set(schedule._shares) <= {*self.in_flight, *schedule._occupied._when}
         assert sum(load.in_flight for load in loads) == len(self.in_flight)
         assert all(load.in_flight <= LIMITS.connections_per_delivery_endpoint for load in loads)
-        assert schedule._waiting == sum(len(load.waiting) for load in loads)
+        for load in loads:
+            assert load.users or load.in_flight or load.paused or load in schedule._unused
+        assert schedule._waiting == sum(len(load.waiting) for load in loads if not load.paused)
+        assert schedule._postponed == sum(len(load.waiting) for load in loads if load.paused)
+        if schedule._waiting or schedule._postponed:
+            assert self.protocol.next_deadline() is not None
 
     # --- the end: every attempt is answered with 200 ---
 
     def answer_everything(self) -> None:
         self.pump(100)
-        while self.in_flight:
-            self.end(self.in_flight[0], 200)
-            self.pump(100)
-            self.whoever_waits_waits_for_what_is_in_use()
+        while self.in_flight or self.schedule._waiting or len(self.schedule._pauses):
+            while self.in_flight:
+                self.end(self.in_flight[0], 200)
+                self.pump(100)
+                self.whoever_waits_waits_for_what_is_in_use_or_for_the_end_of_a_pause()
+            deadline = self.protocol.next_deadline() or self.schedule._pauses.next()
+            if deadline is not None:
+                self.publisher.at(max(deadline, self.publisher.now))
+                self.pump(100)
 
     def teardown(self) -> None:
+        assert self.protocol.settled or self.waiting_or_in_flight()
         self.answer_everything()
         assert self.protocol.settled
         texts = self.protocol._services["/evt"].texts
@@ -294,9 +303,15 @@ class LaneMachine(RuleBasedStateMachine):
             assert self.values[subscription.sid]["A"] == "last"
             self.publisher.request("UNSUBSCRIBE", SID=subscription.sid)
         assert self.protocol.settled
-        assert not self.schedule._loads
         assert self.protocol.next_deadline() is None
+        self.publisher.at(self.publisher.now + 1e6)
+        assert not self.schedule._loads
+        assert not self.schedule._unproven._parts
+        assert not self.schedule._failing._parts
+
+    def waiting_or_in_flight(self) -> bool:
+        return not self.schedule.idle or bool(len(self.protocol._owed))
 
 
-TestLanes = LaneMachine.TestCase
-TestLanes.settings = settings(max_examples=settings().max_examples, stateful_step_count=40)
+TestShares = ShareMachine.TestCase
+TestShares.settings = settings(max_examples=settings().max_examples, stateful_step_count=40)
