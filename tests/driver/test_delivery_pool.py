@@ -201,7 +201,7 @@ async def test_an_answer_tells_whether_its_connection_is_kept(
 ) -> None:
     door = wire.listen()
     to = Endpoint(door.host, door.port)
-    async with Sender(driven) as sender:
+    async with Sender(driven, linger_seconds=0.1) as sender:
         sender.send(delivery(to))
         peer = await door.accept()
         await peer.until(END)
@@ -214,6 +214,52 @@ async def test_an_answer_tells_whether_its_connection_is_kept(
         sender.send(delivery(to, 1))
         again = peer if kept else await door.accept()
         assert b"SEQ: 1\r\n" in await again.until(END)
+
+
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (CLOSING + b"Content-Length: 0\r\n\r\n", b"\r\n", b"\r\n"),
+        (CLOSING + b"\r\n", b"a body without", b" a length"),
+        (b"HTTP/1.0 200 OK\r\n\r\n", b"a body ", b"in pieces"),
+        (OK + b"more", b" and more", b" and more"),
+        (b"220 mail\r\n\r\n", b"this is ", b"not HTTP"),
+    ],
+)
+async def test_a_subscriber_that_says_more_after_its_last_answer_is_not_reset(
+    driven: Any, wire: Any, until: Until, pieces: tuple[bytes, ...]
+) -> None:
+    door = wire.listen()
+    async with Sender(driven) as sender:
+        sender.send(delivery(Endpoint(door.host, door.port)))
+        peer = await door.accept()
+        await peer.until(END)
+        for piece in pieces:
+            await peer.send(piece)
+            await asyncio.sleep(0.02)
+        assert await peer.rest() == b""  # the end, no reset
+        peer.close()
+        await until(lambda: sender.deliveries.connection_count == 0)
+
+
+def test_a_subscriber_that_does_not_end_after_its_last_answer_is_ended(memory: Any) -> None:
+    pool = DeliveryPool(memory)
+    for endless in (False, True):
+        pool.send(delivery(A), Told())
+        transport = memory.connects[-1].succeed()
+        transport.connection.data_received(CLOSING + b"\r\n")
+        if endless:
+            for _ in range(2):
+                transport.connection.data_received(bytes(DEFAULT_LIMITS.body_bytes // 2 + 1))
+            assert transport.calls[-1] == "abort"
+        else:
+            memory.advance(DEFAULT_LIMITS.linger_seconds)
+            assert transport.calls[-1] == "close"
+        transport.lose()
+    assert pool.connection_count == 0
 
 
 async def test_an_answer_may_come_byte_by_byte(driven: Any, wire: Any, until: Until) -> None:
@@ -842,9 +888,9 @@ def test_connections_are_opened_in_slices_of_a_turn(memory: Any) -> None:
 def test_only_a_connection_with_a_request_under_way_is_reset(memory: Any) -> None:
     pool, told = DeliveryPool(memory), Told()
     for answer, last in (
-        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "close"),
-        (OK + OK, "close"),
-        (b"220 mail\r\n\r\n", "close"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "write_eof"),
+        (OK + OK, "write_eof"),
+        (b"220 mail\r\n\r\n", "write_eof"),
     ):
         pool.send(delivery(A), told)
         transport = memory.connects[-1].succeed()

@@ -386,7 +386,7 @@ class DeliveryPool:
         connection.delivery = delivery.carrier = None
         idle = connection.idle
         if not reusable:
-            connection.end(taken=200 <= response.status < 300)
+            connection.part(taken=200 <= response.status < 300)
         elif self._waiting or idle.waiting:
             connection.used = True
             self._hand_over(connection)
@@ -494,10 +494,11 @@ class DeliveryConnection:
 
     ``delivery`` is the delivery that it carries. ``used``: it has carried one before. ``source`` is
     its local address; None: not known yet. ``attempt`` is the attempt to open it; after that None,
-    or its end if the peer does not read.
+    or its end if the peer does not end it.
     """
 
     __slots__ = (
+        "_dropped",
         "_parser",
         "_pool",
         "_transport",
@@ -519,6 +520,7 @@ class DeliveryConnection:
         self._parser = ResponseParser(pool.limits)
         self._parser.expect("NOTIFY")
         self._usual: Response | None = None  # the last one that allowed another delivery
+        self._dropped: int | None = None  # bytes received after the last answer
         self._transport: Transport | None = None
         self._unwritten: Callable[[], int]
         self.write: Callable[[bytes], object]
@@ -549,6 +551,20 @@ class DeliveryConnection:
             self._transport.abort()
         elif not self._transport.is_closing():
             self._transport.close()
+
+    def part(self, *, taken: bool = False) -> None:
+        """End it after its last answer. The subscriber may have more of that answer to send, which
+        a closed connection would answer with a reset. So this side ends its stream, and drops what
+        it still receives: until the subscriber ends its own, or for ``Limits.linger_seconds``."""
+        transport = self._transport
+        assert transport is not None
+        if self._unwritten() or transport.is_closing():
+            self.end(taken=taken)
+            return
+        self._dropped = 0
+        seconds = self._pool.limits.linger_seconds
+        self.attempt = self._pool.runtime.call_later(seconds, self.end)
+        transport.write_eof()
 
     def abort(self) -> None:
         """End it, or the attempt to open it, at once."""
@@ -598,8 +614,13 @@ class DeliveryConnection:
         """Bytes of an answer were received."""
         pool = self._pool
         if self.delivery is None:
-            # Unrequested bytes: a later answer could not be matched to its delivery.
-            pool.retire(self)
+            if self._dropped is None:
+                # Unrequested bytes: a later answer could not be matched to its delivery.
+                pool.retire(self)
+                return
+            self._dropped += len(data)
+            if self._dropped > pool.limits.body_bytes:
+                self.abort()
             return
         # After an answer to an incomplete request the connection cannot be used again.
         reusable = not self._unwritten()
@@ -615,7 +636,7 @@ class DeliveryConnection:
             pool.answered(self, response, reusable)
         elif parser.error is not None:
             pool.failed(self, DeliveryFailure.BROKEN)
-            self.end()
+            self.part()
 
     def eof_received(self) -> bool:
         """The subscriber has ended its stream. That completes no answer to NOTIFY, so the delivery
