@@ -42,7 +42,7 @@ async def _ready(
     publisher: Publisher, kinds: Sequence[str]
 ) -> AsyncIterator[tuple[Subscribers, float]]:
     """The subscribers, after their initial events, and the seconds that these took."""
-    path = await publisher.path()
+    path = publisher.path
     async with Subscribers(kinds) as subscribers:
         answers = await subscribers.subscribe(publisher.port, path)
         refused = Counter(answer[9:12] for answer in answers if b" 200 " not in answer[:13])

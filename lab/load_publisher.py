@@ -17,20 +17,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
-from lab.subscribers import event_path
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 
 
 class Publisher:
     """The process of the publisher, with ``limits`` that differ from the defaults, and with
-    ``descriptors`` file descriptors (0: as this process)."""
+    ``descriptors`` file descriptors (0: as this process). ``prefix`` are the words before the
+    command, such as those of a :class:`lab.networks.Host`."""
 
-    def __init__(self, kind: str, limits: dict[str, Any], descriptors: int = 0) -> None:
-        program = [sys.executable, "-m", "lab.load_publisher", kind, json.dumps(limits)]
+    def __init__(
+        self,
+        kind: str,
+        limits: dict[str, Any],
+        descriptors: int = 0,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        program = [*prefix, sys.executable, "-m", "lab.load_publisher", kind, json.dumps(limits)]
         if descriptors:
             program = ["prlimit", f"--nofile={descriptors}", *program]
         self.kind = kind
@@ -43,17 +49,26 @@ class Publisher:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
-    def _ask(self, *command: Any) -> Any:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask_now(self, *command: Any) -> Any:
+        """The result of a command of this module."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         return json.loads(self._line())
 
     async def ask(self, *command: Any) -> Any:
-        """The result of a command of :mod:`lab.load_publisher`."""
-        return await asyncio.to_thread(self._ask, *command)
+        """The same, without blocking the loop."""
+        return await asyncio.to_thread(self.ask_now, *command)
 
-    async def path(self) -> str:
-        return "/" if self.kind == "twisted" else await event_path(self.port)
+    @property
+    def path(self) -> str:
+        """The path of the event URL."""
+        return "/" if self.kind == "twisted" else "/Load/event"
 
     def close(self) -> None:
         assert self._process.stdin is not None

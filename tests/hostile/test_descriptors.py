@@ -152,7 +152,7 @@ async def test_events_go_on_over_the_connections_that_are_there(kind: str, until
     """Sixty subscribers, and descriptors for ten more connections: each gets each event."""
     publisher = Publisher(kind, {})
     try:
-        path = await publisher.path()
+        path = publisher.path
         await publisher.ask("exhaust", 10)
         async with Subscribers(["good"] * 60) as subscribers:
             for answer in await subscribers.subscribe(publisher.port, path):
@@ -208,7 +208,7 @@ async def test_a_control_point_without_a_descriptor_says_so_and_goes_on(
 async def test_three_hundred_subscribers_with_256_descriptors(kind: str, until: Until) -> None:
     publisher = Publisher(kind, {}, descriptors=256)
     try:
-        path = await publisher.path()
+        path = publisher.path
         request = (
             f"GET /description.xml HTTP/1.1\r\nHOST: 127.0.0.1:{publisher.port}\r\n"
             "CONNECTION: close\r\n\r\n"

@@ -8,6 +8,7 @@ import errno
 import functools
 import os
 import socket
+import struct
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
@@ -167,7 +168,7 @@ class _Stream:
                 stream.write,
                 functools.partial(self._write_eof, stream),
                 stream.close,
-                stream.abort,
+                functools.partial(_reset, stream),
                 stream.pause_reading,
                 stream.resume_reading,
                 stream.get_write_buffer_size,
@@ -188,6 +189,16 @@ class _Stream:
             return
         # uvloop sends the FIN at the next turn, before it runs what was called soon.
         asyncio.get_running_loop().call_soon(self._connection.eof_sent)
+
+
+def _reset(stream: asyncio.Transport) -> None:
+    """End a connection by a reset. Without that, the system would go on to send what this process
+    has written, also if it can reach the peer only much later."""
+    sock = stream.get_extra_info("socket")
+    if sock is not None and not stream.is_closing():
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.abort()
 
 
 def _ignore(*_: object) -> None:
