@@ -662,22 +662,23 @@ async def test_an_unsubscribed_subscriber_still_gets_its_initial_event(
 
 
 async def test_an_answer_that_is_lost_is_no_subscription(wire: Any, until: Until) -> None:
-    """The peer resets the connection with the answer, and much before it, still unsent."""
+    """The peer resets the connection with the answer, and a document before it, still unsent."""
     scpd = (
         '<scpd xmlns="urn:schemas-upnp-org:service-1-0"><serviceStateTable><stateVariable>'
         f"<name>A</name><dataType>ui4</dataType></stateVariable></serviceStateTable>"
-        f"<!--{'x' * 500_000}--></scpd>"
+        f"<!--{'x' * 50_000}--></scpd>"
     )
     service = Service.from_scpd(scpd.encode(), type="urn:example-org:service:Big:1")
     seen: list[object] = []
 
-    limits = Limits(write_buffer_bytes=100_000_000)
-    async with hosting(service, limits=limits, tap=seen.append) as hosted:
+    async with hosting(service, tap=seen.append) as hosted:
+        (accepting,) = hosted._host._listener._listening._accepting
+        accepting.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         door = wire.listen()
         peer = await wire.dial(hosted.port, receive_buffer=4096)
         get = f"GET /Big/scpd.xml HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\n\r\n"
         await peer.send(
-            get.encode() * 31
+            get.encode()
             + f"SUBSCRIBE /Big/event HTTP/1.1\r\n"
             f"HOST: 127.0.0.1:{hosted.port}\r\nNT: upnp:event\r\n"
             f"CALLBACK: <http://127.0.0.1:{door.port}/>\r\n\r\n".encode()

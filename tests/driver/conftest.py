@@ -96,6 +96,7 @@ class MemoryTransport:
         self.data = b""
         self.calls: list[str] = []
         self.unwritten = 0
+        self.unsent = 0
         self.closing = False
         self.endpoint = Endpoint(peer, port)
         call = self._call
@@ -107,6 +108,7 @@ class MemoryTransport:
             lambda: call("pause_reading"),
             lambda: call("resume_reading"),
             lambda: self.unwritten,
+            lambda: self.unsent,
             lambda: call("exact_writing"),
             lambda: self.closing,
             Endpoint("192.0.2.1", 80),

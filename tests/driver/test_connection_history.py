@@ -14,7 +14,13 @@ from propchange.driver.server_connection import Listener
 
 async def listening(driven: Any, callers: ConnectionHistory) -> Listener:
     limits = replace(DEFAULT_LIMITS, connections_per_address=2)
-    listener = Listener(driven.runtime, lambda _: Response(200), limits=limits, history=callers)
+    never = driven.runtime.future()
+    listener = Listener(
+        driven.runtime,
+        lambda request: never if request.target == "/never" else Response(200),
+        limits=limits,
+        history=callers,
+    )
     await driven.run(listener.open())
     return listener
 
@@ -47,11 +53,26 @@ async def test_a_connection_that_found_no_room_is_remembered(driven: Any, wire: 
     callers = ConnectionHistory(Limits())
     listener = await listening(driven, callers)
     for _ in range(2):
-        await (await wire.dial(listener.port)).send(b"GET")
-    while len(listener.reading) < 2:
+        await (await wire.dial(listener.port)).send(b"GET /never HTTP/1.1\r\nHOST: x\r\n\r\n")
+    while len(listener.tasks) < 2:
         await asyncio.sleep(0.001)
     assert await (await wire.dial(listener.port)).some() == b""
     caller = callers.of("127.0.0.1")
     assert caller is not None
     assert (caller.connections, caller.turned_away) == (2, 1)
+    await driven.run(listener.close())
+
+
+async def test_a_connection_that_makes_room_before_its_request_counts_as_turned_away(
+    driven: Any, wire: Any
+) -> None:
+    callers = ConnectionHistory(Limits())
+    listener = await listening(driven, callers)
+    first = await wire.dial(listener.port)
+    for _ in range(2):
+        await (await wire.dial(listener.port)).send(b"GET")
+    await first.over()
+    caller = callers.of("127.0.0.1")
+    assert caller is not None
+    assert (caller.connections, caller.turned_away, caller.empty) == (3, 1, 0)
     await driven.run(listener.close())

@@ -721,16 +721,37 @@ async def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(
         await until(lambda: host.requests and not host.listener.connection_count)
 
 
-async def test_a_peer_that_sends_too_many_requests_before_an_answer_is_cut_off(
+async def test_a_peer_that_sends_many_requests_before_an_answer_is_not_read_meanwhile(
     driven: Any, wire: Any, until: Until
 ) -> None:
     ready = driven.runtime.future()
-    async with Host(driven, lambda request: ready, pipelined_requests=4) as host:
+
+    def respond(request: Request) -> Any:
+        return ready if request.target == "/n0" else OK
+
+    async with Host(driven, respond, pipelined_requests=4) as host:
         peer = await wire.dial(host.port)
-        await peer.send(b"".join(notify(seq) for seq in range(6)))
-        await until(lambda: host.requests and not host.listener.connection_count)
+        await peer.send(b"".join(notify(seq) for seq in range(1000)))
+        await until(lambda: host.requests)
+        await asyncio.sleep(0.01)
+        (connection,) = host.listener._open
         assert len(host.requests) == 1
-        assert host.told == []
+        assert len(connection._waiting) <= 4
+        assert connection._parser.rest > 0
+        ready.set_result(OK)
+        assert await peer.receive(1000 * len(OK_BYTES)) == 1000 * OK_BYTES
+
+
+async def test_a_receipt_is_lost_if_the_peer_leaves_before_the_answer_is_made(
+    driven: Any, wire: Any, until: Until
+) -> None:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready, connections=1) as host:
+        peer = await wire.dial(host.port)
+        await peer.send(notify(1))
+        await until(lambda: host.requests)
+        (connection,) = host.listener._open
+        connection.drop()
         ready.set_result(Response(200, receipt="r"))
         await until(lambda: host.told)
         assert host.told == [("lost", "r")]
@@ -750,10 +771,13 @@ async def test_an_answer_without_a_receipt_may_come_too_late(
     driven: Any, wire: Any, until: Until
 ) -> None:
     ready = driven.runtime.future()
-    async with Host(driven, lambda request: ready, pipelined_requests=1) as host:
+    async with Host(driven, lambda request: ready) as host:
         peer = await wire.dial(host.port)
         await peer.send(notify(1) * 3)
-        await until(lambda: host.requests and not host.listener.connection_count)
+        await until(lambda: host.requests)
+        (connection,) = host.listener._open
+        connection.drop()
+        await until(lambda: not host.listener.connection_count)
         ready.set_result(OK)
         await asyncio.sleep(0)
         assert host.told == []
@@ -825,17 +849,34 @@ async def test_many_peers_may_come_at_once(driven: Any, wire: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-async def test_when_every_connection_is_busy_a_new_one_is_refused(
+async def test_while_the_answers_of_all_connections_are_made_a_new_one_is_refused(
     driven: Any, wire: Any, until: Until, limit: str
 ) -> None:
-    async with Host(driven, **{limit: 1}) as host:
+    ready = driven.runtime.future()
+    async with Host(driven, lambda request: ready, **{limit: 1}) as host:
         busy = await wire.dial(host.port)
-        await busy.send(notify(1)[:-1])
-        await until(lambda: host.listener.connection_count)
+        await busy.send(notify(1))
+        await until(lambda: host.requests)
         refused = await wire.dial(host.port)
         assert await refused.some() == b""
-        await busy.send(b"c")
+        ready.set_result(Response(200, (), b"/n1"))
         await busy.until(b"/n1")
+
+
+@pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
+async def test_the_oldest_unfinished_request_makes_room_if_no_connection_is_idle(
+    driven: Any, wire: Any, until: Until, limit: str
+) -> None:
+    async with Host(driven, **{limit: 2}) as host:
+        slow, later = await wire.dial(host.port), await wire.dial(host.port)
+        for count, peer in enumerate((slow, later), 1):
+            await peer.send(notify(1)[:-1])
+            await until(lambda count=count: len(host.listener.reading) == count)
+        fresh = await wire.dial(host.port)
+        await slow.over()
+        for peer, data in ((later, b"c"), (fresh, notify(1))):
+            await peer.send(data)
+            await peer.until(b"/n1")
 
 
 @pytest.fixture
@@ -991,7 +1032,7 @@ def test_answers_keep_their_order_whoever_writes_them(memory: Any, transport: An
     assert peer.calls[-1] == "pause_reading"
     made[1].write()
     assert peer.data == OK_BYTES + b"/n1/n2" + OK_BYTES
-    assert peer.calls[-2:] == ["resume_reading", "write"]
+    assert peer.calls[-2:] == ["write", "resume_reading"]
     peer.connection.data_received(notify(1))
     assert peer.data.endswith(b"/n1")
 
@@ -1044,9 +1085,7 @@ def test_an_answer_written_elsewhere_has_left_when_nothing_is_unwritten(
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
-def test_a_peer_is_waited_for_while_it_reads_what_somebody_else_wrote(
-    memory: Any, transport: Any, elsewhere: bool
-) -> None:
+def test_a_peer_is_waited_for_while_it_reads(memory: Any, transport: Any, elsewhere: bool) -> None:
     made: list[Elsewhere] = []
 
     def respond(request: Request) -> Any:
@@ -1064,8 +1103,56 @@ def test_a_peer_is_waited_for_while_it_reads_what_somebody_else_wrote(
     assert not peer.closing
     peer.unwritten = 5
     memory.advance(2)
-    assert peer.closing is not elsewhere
+    assert not peer.closing
     memory.advance(DEFAULT_LIMITS.read_seconds)
+    assert peer.calls[-1] == "abort"
+
+
+def test_a_peer_that_reads_from_the_buffers_of_the_system_reads(
+    memory: Any, transport: Any
+) -> None:
+    table = server_connection.Listener(memory, lambda request: Response(200, (), b"x" * 10))
+    peer = transport(table.accept()).make()
+    peer.unwritten, peer.unsent = 9, 1_000_000
+    peer.connection.data_received(notify(1))
+    peer.connection.pause_writing()
+    for _ in range(3):
+        peer.unsent -= 100
+        memory.advance(DEFAULT_LIMITS.read_seconds)
+        assert not peer.closing
+    memory.advance(DEFAULT_LIMITS.read_seconds)
+    assert peer.calls[-1] == "abort"
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_peer_that_reads_a_byte_now_and_then_does_not_read_for_ever(
+    memory: Any, transport: Any, elsewhere: bool
+) -> None:
+    made: list[Elsewhere] = []
+
+    def respond(request: Request) -> Any:
+        made.append(Elsewhere(request))
+        return made[-1] if elsewhere else Response(200, (), b"x" * 10)
+
+    table = server_connection.Listener(memory, respond)
+    peer = transport(table.accept()).make()
+    peer.unwritten = 1_000_000
+    peer.connection.data_received(notify(1))
+    peer.connection.pause_writing()
+
+    def read_slowly(seconds: float) -> None:
+        until = memory.time + seconds
+        while memory.time < until and not peer.closing:
+            peer.unwritten -= 1
+            memory.advance(DEFAULT_LIMITS.read_seconds - 1)
+
+    if elsewhere:  # an answer that is still being written may take any time
+        read_slowly(2 * DEFAULT_LIMITS.answer_seconds)
+        assert not peer.closing
+        made[0].write()
+    read_slowly(0.8 * DEFAULT_LIMITS.answer_seconds)
+    assert not peer.closing
+    read_slowly(0.5 * DEFAULT_LIMITS.answer_seconds)
     assert peer.calls[-1] == "abort"
 
 

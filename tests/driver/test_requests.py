@@ -144,6 +144,7 @@ def transport(written: list[bytes]) -> Transport:
         written.append,
         *[nothing] * 5,
         unwritten=int,
+        unsent=int,
         exact_writing=nothing,
         is_closing=bool,
         local=here,

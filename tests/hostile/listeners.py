@@ -356,7 +356,7 @@ class EventServerListener(_OnReactor, _SubscriberListener):
         self.web_server_port = 0
         self._root = Resource()
         self.server = EventServer(self, limits=self.limits)
-        self.server.granted("uuid:own")
+        self.server.granted("uuid:own", None)  # it never has an event
         self._listen(Site(self._root, limits=self.limits, reactor=self.reactor))
 
     def add_web_resource(self, name: str, resource: Resource) -> None:

@@ -116,5 +116,15 @@ def test_tiny_chunks_are_taken_as_long_as_there_are_not_too_many() -> None:
 def test_chunks_of_an_ordinary_size_are_never_too_small() -> None:
     body = ChunkedBody(DEFAULT_LIMITS)
     wire = b"40\r\n" + b"a" * 64 + b"\r\n"
-    body.feed(wire * 8_192 + b"0\r\n\r\n", 0)
+    data = wire * 8_192 + b"0\r\n\r\n"
+    position = 0
+    while not body.done:
+        position = body.feed(data, position)
+    assert position == len(data)
     assert len(body.body) == 64 * 8_192
+
+
+def test_one_call_decodes_a_bounded_number_of_chunks() -> None:
+    body = ChunkedBody(DEFAULT_LIMITS)
+    data = (b"40\r\n" + b"a" * 64 + b"\r\n") * 8_192
+    assert 0 < body.feed(data, 0) <= len(data) // 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.messages import Endpoint, Request
 from propchange.http import RequestParser, ResponseParser
 
+FEW = replace(DEFAULT_LIMITS, pipelined_requests=1)
 SMALL = replace(DEFAULT_LIMITS, header_bytes=120, header_count=4, target_bytes=24, body_bytes=40)
 
 
@@ -23,6 +24,12 @@ def cut(wire: bytes, sizes: Iterable[int]) -> list[bytes]:
         pieces.append(wire[:size])
         wire = wire[size:]
     return [piece for piece in (*pieces, wire) if piece]
+
+
+def all_of(parser: RequestParser, piece: bytes) -> Iterator[Request]:
+    yield from parser.feed(piece)
+    while parser.rest:
+        yield from parser.feed(b"")
 
 
 def requests_of(pieces: list[bytes], limits: Limits) -> tuple[Any, ...]:
@@ -38,7 +45,7 @@ def requests_of(pieces: list[bytes], limits: Limits) -> tuple[Any, ...]:
             each.keep_alive,
         )
         for piece in pieces
-        for each in parser.feed(piece)
+        for each in all_of(parser, piece)
     ]
     refused = parser.error and (parser.error.status, str(parser.error), parser.http_version)
     unfinished = parser.in_message
@@ -130,7 +137,7 @@ RESPONSES = messages(
 ) | st.sampled_from([b"HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 0\r\n\r\n", b"\r", b"\n"])
 NOISE = st.binary(max_size=12)
 CUTS = st.lists(st.integers(1, 60), max_size=12)
-LIMITS = st.sampled_from([DEFAULT_LIMITS, SMALL])
+LIMITS = st.sampled_from([DEFAULT_LIMITS, SMALL, FEW])
 
 
 @given(st.lists(REQUESTS | NOISE, max_size=4).map(b"".join), CUTS, LIMITS)

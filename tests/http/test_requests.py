@@ -161,6 +161,34 @@ def test_pipelined_requests_come_in_order() -> None:
     assert [request[0] for request in found] == ["NOTIFY", "GET", "NOTIFY", "NOTIFY"]
 
 
+def test_so_many_requests_are_parsed_at_once_and_the_rest_waits() -> None:
+    parser = new_parser(replace(DEFAULT_LIMITS, pipelined_requests=2))
+    wire = GET * 3 + NOTIFY + b"\0"
+    assert [request.method for request in parser.feed(wire)] == ["GET", "GET"]
+    assert parser.rest == len(GET + NOTIFY) + 1
+    assert parser.held_bytes == len(wire)
+    assert parser.error is None
+    parser.keep(GET[:0])
+    parser.keep(GET)  # it stands behind the rest
+    assert [request.method for request in parser.feed(b"")] == ["GET", "NOTIFY"]
+    assert parser.feed(b"") == []
+    assert parser.error is not None
+    assert (parser.rest, parser.held_bytes) == (0, 0)
+    parser.keep(GET)
+    assert parser.rest == 0
+
+
+def test_what_is_held_of_a_request_is_counted() -> None:
+    parser = new_parser()
+    for wire, held in ((GET[:7], 7), (GET[7:] + NOTIFY[:-5], len(BODY) - 5), (NOTIFY[-5:], 0)):
+        parser.feed(wire)
+        assert parser.held_bytes == held
+    parser.feed(CHUNKED[: CHUNKED.index(b"\r\n4")])
+    assert parser.held_bytes == 16
+    parser.end()
+    assert parser.held_bytes == 0
+
+
 def test_what_is_whole_before_an_error_is_given_first() -> None:
     parser = new_parser()
     assert len(parser.feed(NOTIFY + GET + b"\0\r\n\r\n" + GET)) == 2

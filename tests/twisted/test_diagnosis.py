@@ -17,6 +17,7 @@ from twisted.internet.error import (
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from propchange.core.diagnosis.facts import Reach
 from propchange.core.diagnosis.verdicts import Verdict
@@ -31,6 +32,15 @@ from tests.twisted.devices import Addresses, Device
 DEVICE = IPv4Address("TCP", "10.0.0.1", 50_000)
 
 
+class Later(Resource):
+    """Its answer is being made."""
+
+    isLeaf = True
+
+    def render(self, request: Any) -> int:
+        return NOT_DONE_YET
+
+
 class Door:
     """A site that tells who connects, and the connections that a test makes to it."""
 
@@ -38,6 +48,7 @@ class Door:
         self.callers = ConnectionHistory(limits)
         root = Resource()
         root.putChild(b"there", Resource())
+        root.putChild(b"later", Later())
         reactor.advance(7.0)
         self.site = Site(root, limits=limits, reactor=reactor, history=self.callers)
         self.channels: list[Any] = []
@@ -86,7 +97,7 @@ def test_what_is_no_request_is_remembered_with_its_reason(reactor: Any) -> None:
 
 def test_a_connection_that_found_no_room_is_remembered(reactor: Any) -> None:
     door = Door(reactor, Limits(connections_per_address=1))
-    door.connect(b"GET")
+    door.connect(b"GET /later HTTP/1.1\r\nHOST: x\r\n\r\n")
     assert door.connect().transport.disconnecting
     door.end()
 

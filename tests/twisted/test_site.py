@@ -196,11 +196,14 @@ def test_connections_are_bounded_together_and_from_one_address(site: Site, conne
     first, second = connect(site, peer=peers[0]), connect(site, peer=peers[0])
     for busy in (first, second):
         busy.channel.dataReceived(b"POST ")
-    assert connect(site, peer=peers[0]).transport.disconnecting
-    connect(site, peer=peers[1]).channel.dataReceived(b"POST ")
-    assert connect(site, peer=peers[2]).transport.disconnecting
-    first.close()
-    assert not connect(site, peer=peers[0]).transport.disconnecting
+    third = connect(site, peer=peers[0])
+    assert [wire.transport.disconnecting for wire in (first, second, third)] == [True, False, False]
+    other = connect(site, peer=peers[1])
+    other.channel.dataReceived(b"POST ")
+    # The address that has most makes room.
+    assert not connect(site, peer=peers[2]).transport.disconnecting
+    assert third.transport.disconnecting
+    assert not other.transport.disconnecting
 
 
 @pytest.mark.clause("SUB-75")
@@ -282,9 +285,13 @@ def test_requests_wait_for_the_answer_before_them_and_not_without_bound(
         later.answer(number)
     assert len(wire.read()) == 3
     assert wire.send(ask) == []  # it reads on
-    assert not wire.transport.disconnecting
-    wire.send(ask * 40)
-    assert wire.transport.disconnecting
+    assert wire.send(ask * 40) == []
+    assert wire.transport.producerState == "paused"
+    for number in range(3, 44):
+        assert len(later.requests) == number + 1
+        later.answer(number)
+    assert len(wire.read()) == 41
+    assert wire.transport.producerState == "producing"
 
 
 def test_what_asks_first_is_told_to_go_on_unless_it_asks_for_too_much(wire: Any) -> None:

@@ -21,6 +21,7 @@ from propchange.driver.sockets import (
     endpoint_of,
     socket_address,
     socket_from,
+    unsent,
 )
 
 T = TypeVar("T")
@@ -172,6 +173,7 @@ class _Stream:
                 stream.pause_reading,
                 stream.resume_reading,
                 stream.get_write_buffer_size,
+                functools.partial(unsent, stream.get_extra_info("socket")),
                 functools.partial(stream.set_write_buffer_limits, high=0),
                 stream.is_closing,
                 endpoint_of(local),

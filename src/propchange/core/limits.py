@@ -31,8 +31,19 @@ class Limits:
     playlist's metadata reaches about 200 kB. A larger one is answered with 413."""
 
     pipelined_requests: int = 32
-    """Requests of one connection that are parsed and not yet answered. Bounds the memory that a
-    peer uses which sends without reading."""
+    """Requests of one connection that are parsed and not yet answered. With more of them nothing
+    more is read of the connection. Bounds the memory and the work of a peer that sends without
+    reading."""
+
+    held_bytes: int = 33_554_432
+    """Bytes in memory of all requests that are not complete or not answered, all connections of one
+    listener together. Above that, the host that holds most is answered with 503. Without it, each
+    connection could hold a body of ``body_bytes``."""
+
+    turn_seconds: float = 0.01
+    """How long one turn of the loop works on connections that have sent more than one request. They
+    then wait for the next turn. Bounds how long a flood of pipelined requests delays a timer, an
+    event, or the request of another peer."""
 
     write_buffer_bytes: int = 2_097_152
     """Bytes that wait to be written to one peer. Above that the connection is ended: the peer does
@@ -41,13 +52,18 @@ class Limits:
     # --- connections that peers open to us ---
 
     connections: int = 512
-    """Accepted connections at once. Above that, the connection that has been idle longest is
-    closed; if none is idle, the new one. Of the file descriptors of the process it takes 3/8 at
-    most (:meth:`within`)."""
+    """Accepted connections at once. Above that, one makes room for the new one: of the host that
+    has most, the one that is idle longest, or else the oldest unfinished request. Of the file
+    descriptors of the process it takes 3/8 at most (:meth:`within`)."""
 
     connections_per_address: int = 128
-    """Accepted connections at once from one address, so that one host cannot take them all. Above
-    that, its own connection that has been idle longest is closed; if none is idle, the new one."""
+    """Accepted connections at once from one IPv4 address or one /64 of IPv6, so that one host
+    cannot take them all. Above that, one of its own makes room."""
+
+    connections_kept_per_address: int = 8
+    """Connections of an address with subscriptions that make no room for hosts without any. They
+    are half of ``connections`` at most, all these addresses together. A control point or a device
+    needs one or two, and some for requests that are under way."""
 
     idle_seconds: float = 75.0
     """How long an accepted connection may stay without a request."""
@@ -55,6 +71,10 @@ class Limits:
     read_seconds: float = 30.0
     """How long one request may take from its first byte to its last (slow loris). UDA allows 30 s
     for a response, transmission included (UDA 2.0 §4.1.2)."""
+
+    answer_seconds: float = 300.0
+    """How long a peer may take to read one answer, once it is written, if it reads some of it in
+    each ``read_seconds``. Bounds a peer that reads a byte now and then."""
 
     linger_seconds: float = 2.0
     """How long a connection is still read after its last answer, so that a reset does not destroy

@@ -3,22 +3,28 @@
 A connection is in at most one of four queues: ``idle`` (waits for a request), ``reading``
 (waits for the rest of one), ``writing`` (waits for the peer to read), ``lingering`` (waits for the
 peer's end). All deadlines in one queue have the same length, so a queue is always in order, and
-one timer serves all connections. If there is no room for a new connection, the one that was idle
-for longest is closed.
+one timer serves all connections. :mod:`.connection_shares` says which connection makes room for a
+new one, :mod:`.turns` which one may work on what it has received.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from itertools import islice
+from collections.abc import Awaitable, Callable, Collection
+from itertools import chain, islice
 from typing import Protocol
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
+from propchange.core.wire.messages import (
+    Endpoint,
+    HeaderPairs,
+    Request,
+    Response,
+    address_block,
+)
 from propchange.core.wire.refusals import Part, Refusal
+from propchange.driver.connection_shares import ConnectionShares
 from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.runtime import (
     Future,
@@ -29,6 +35,7 @@ from propchange.driver.runtime import (
     expired,
     first_deadline,
 )
+from propchange.driver.turns import Turns
 from propchange.http import encode_response
 
 
@@ -39,6 +46,8 @@ class AcceptedConnection(Protocol):
     transport: Transport
     asked: bool
     """Whether a request, or something malformed, was received."""
+    held_bytes: int
+    """Bytes in memory of requests that are not answered yet, as the table was told."""
 
     @property
     def begun(self) -> Request | None:
@@ -64,6 +73,12 @@ class AcceptedConnection(Protocol):
 
     def drop(self) -> None:
         """End the connection now, even during an answer."""
+
+    def shed(self) -> None:
+        """End the connection, with a 503 if it is idle otherwise: it holds too many bytes."""
+
+    def go_on(self) -> None:
+        """Work on what was received, for one slice."""
 
 
 class WrittenElsewhere(Protocol):
@@ -114,7 +129,8 @@ class ConnectionTable:
     logged and answered with 500. ``headers`` returns the headers of the answers that are made here:
     to malformed (4xx, 5xx) and overdue (408) requests. ``history`` records the peers that connect,
     are turned away, are refused, or end without a request. ``cut`` and ``wasted`` report the
-    requests that were lost that way; None: nobody wants to know.
+    requests that were lost that way; None: nobody wants to know. ``known`` returns the addresses
+    with subscriptions, some of whose connections are kept while others take all the room.
     """
 
     def __init__(
@@ -129,6 +145,7 @@ class ConnectionTable:
         history: ConnectionHistory | None = None,
         cut: Cut | None = None,
         wasted: Wasted | None = None,
+        known: Callable[[], Collection[str]] = frozenset,
         logger: logging.Logger | None = None,
     ) -> None:
         limits = fit(limits)
@@ -152,8 +169,11 @@ class ConnectionTable:
         self._watched: dict[AcceptedConnection, float] = {}
         self.last_response: Response | None = None
         self.last_encoded = b""
+        self.turns = Turns(runtime, limits.turn_seconds)
         self._open: set[AcceptedConnection] = set()
-        self._per_address: Counter[str] = Counter()
+        self._shares = ConnectionShares(limits, known, runtime.now)
+        self._holding: dict[AcceptedConnection, None] = {}  # the one that began first is first
+        self._held_bytes = 0
         self._unended = 0
         self._ended: Future[None] | None = None
         self._closing = False
@@ -184,6 +204,7 @@ class ConnectionTable:
                 alarm.cancel()
             self._drop_all()
             self._timer.close()
+            self.turns.close()
 
     def _drop_all(self) -> None:
         for connection in tuple(self._open):
@@ -192,8 +213,8 @@ class ConnectionTable:
     # --- for a connection ---
 
     def admit(self, connection: AcceptedConnection) -> bool:
-        """Add ``connection`` if there is room, and return whether there is. If necessary, the
-        connection that was idle for longest is closed."""
+        """Add ``connection`` if there is room, and return whether there is. If necessary, another
+        connection makes room."""
         self._unended += 1
         if self._closing:
             return False
@@ -206,19 +227,20 @@ class ConnectionTable:
         return admitted
 
     def _make_room(self, connection: AcceptedConnection) -> bool:
-        if len(self._open) >= self.limits.connections:
-            longest = next(iter(self.idle), None)
-            if longest is None:
-                return False
-            longest.drop()
         host = connection.transport.peer.host
-        if self._per_address[host] >= self.limits.connections_per_address:
-            own = (idle for idle in self.idle if idle.transport.peer.host == host)
-            longest = next(own, None)
-            if longest is None:
+        shares = self._shares
+        if shares.full or shares.full_for(host):
+            candidates = chain(self.idle, self.lingering, self.reading, self.writing)
+            ending = shares.making_room(host, candidates)
+            if ending is None:
                 return False
-            longest.drop()
-        self._per_address[host] += 1
+            peer = ending.transport.peer
+            self.logger.debug("%s makes room for %s", peer, host)
+            if self.history is not None and not ending.asked:
+                self.history.turned_away(peer, self.now())
+                ending.asked = True  # so that it has not ended by itself
+            ending.drop()
+        shares.add(host)
         self._open.add(connection)
         return True
 
@@ -231,13 +253,32 @@ class ConnectionTable:
             connection.drop()
         return len(longest)
 
+    def hold(self, connection: AcceptedConnection, held_bytes: int) -> None:
+        """Note how many bytes ``connection`` holds. If all together hold too many, some end, this
+        one perhaps."""
+        self._held_bytes += held_bytes - connection.held_bytes
+        connection.held_bytes = held_bytes
+        if not held_bytes:
+            self._holding.pop(connection, None)
+            return
+        self._holding[connection] = None
+        while self._held_bytes > self.limits.held_bytes:
+            shed = self._shares.shedding(self._holding)
+            if shed is None:
+                return
+            self.logger.debug("%s has sent too much; connection ended", shed.transport.peer)
+            shed.shed()
+            self.hold(shed, 0)
+
     def forget(self, connection: AcceptedConnection) -> None:
         """``connection`` has ended or is ending: free its place."""
         if connection not in self._open:
             return
         self._open.remove(connection)
         self._watched.pop(connection, None)
+        self.hold(connection, 0)
         peer = connection.transport.peer
+        self.turns.forget(connection, address_block(peer.host))
         if not self._closing:
             begun = connection.begun
             if self.history is not None and not connection.asked:
@@ -246,11 +287,10 @@ class ConnectionTable:
                 self.cut(begun, Refusal(0, "its connection ended", "", Part.REST))
             elif not connection.asked:
                 self.wasted(peer, "they ended without a request")
-        self._per_address[peer.host] -= 1
-        if not self._per_address[peer.host]:
-            del self._per_address[peer.host]
-        if not self._open:
-            self._timer.close()  # leave nothing with the runtime
+        self._shares.remove(peer.host)
+        if not self._open:  # leave nothing with the runtime
+            self._timer.close()
+            self.turns.close()
 
     def ended(self) -> None:
         """A connection has ended."""

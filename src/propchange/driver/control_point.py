@@ -131,6 +131,7 @@ class SubscriberDriver:
             history=self.history,
             cut=self._request_cut,
             wasted=self._connection_wasted,
+            known=self._device_addresses,
         )
         self.port = policy.callback_port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
@@ -314,6 +315,10 @@ class SubscriberDriver:
             return self.interfaces.addresses()
         except OSError:
             return ()
+
+    def _device_addresses(self) -> frozenset[str]:
+        hosts = (record.device_host for record in self.protocol.subscriptions)
+        return frozenset(host for host in hosts if host is not None)
 
     # --- inputs of the protocol ---
 

@@ -106,6 +106,10 @@ class Publication:
         service.attach(_Sink(self, path))
         self._services.append(service)
 
+    def addresses(self) -> frozenset[str]:
+        """The addresses of the subscribers."""
+        return frozenset(self.protocol.subscriber_addresses)
+
     # --- inputs of the protocol ---
 
     def receive_request(self, request: Request) -> Response:
@@ -303,6 +307,7 @@ class DeviceHost:
             sent=self.publication.response_sent,
             lost=self.publication.response_lost,
             headers=lambda: ((b"DATE", http_date()), server),
+            known=self.publication.addresses,
         )
 
     @property

@@ -44,7 +44,9 @@ class Transport(NamedTuple):
     - ``close()`` ends the connection once everything is written, ``abort()`` at once.
       ``connection_lost`` follows both.
     - ``pause_reading()`` and ``resume_reading()`` may be called in any state.
-    - ``unwritten()`` returns the number of bytes that have not left this process yet.
+    - ``unwritten()`` returns the number of bytes that have not left this process yet, ``unsent()``
+      the number of those that have, and that the peer has not confirmed yet; 0 if the system does
+      not say.
     - ``exact_writing()``: call it after a write. It calls ``pause_writing`` if anything is
       unwritten, and ``resume_writing`` then follows only when nothing is. This may also apply to
       later writes.
@@ -58,6 +60,7 @@ class Transport(NamedTuple):
     pause_reading: Callable[[], object]
     resume_reading: Callable[[], object]
     unwritten: Callable[[], int]
+    unsent: Callable[[], int]
     exact_writing: Callable[[], object]
     is_closing: Callable[[], bool]
     local: Endpoint

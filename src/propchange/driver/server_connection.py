@@ -4,15 +4,18 @@ How a connection works:
 
 * Requests are answered in the order in which they were received. A connection is *blocked* while an
   answer is being made (``_pending``) or while the peer does not read (``_paused``). A blocked
-  connection reads nothing more, and requests that it has read already wait in ``_waiting``. With
-  more than ``Limits.pipelined_requests`` of them the connection is dropped.
+  connection reads and parses nothing more. Up to ``Limits.pipelined_requests`` that are parsed
+  already wait in ``_waiting``, and the bytes behind them in the parser.
+* One request is answered when its bytes have come. A connection that has sent more does it in
+  slices, and is *deferred* between them: see :mod:`.turns`.
 * There are three kinds of answers. A Response is encoded and written. An awaitable of a Response
   runs as a task of the runtime. A :class:`WrittenElsewhere` gets the connection and writes to it:
   this is how a resource of ``twisted.web`` streams a file. It calls
   :meth:`ServerConnection.answered` when it is done.
 * A request that is malformed, too large or overdue is answered once (4xx, 5xx, 408). That answer is
   the last one of its connection.
-* A peer has ``Limits.read_seconds`` to read an answer. After the last answer this side sends its
+* A peer that reads an answer must read some of it in each ``Limits.read_seconds``, and all in
+  ``Limits.answer_seconds``. After the last answer this side sends its
   end of the stream and still reads for ``Limits.linger_seconds``. Without that, a reset would
   destroy an answer that the peer has not read yet. The bytes that it still reads are ignored; above
   ``Limits.body_bytes`` the connection is dropped.
@@ -29,7 +32,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.messages import Endpoint, Request, Response, address_block
 from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.connection_table import (
     AcceptedConnection,
@@ -41,6 +44,8 @@ from propchange.driver.runtime import Listening, Transport
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser
 
+# More answers are made when these have left: what one peer can have waiting, beside one answer.
+_ANSWERS_AT_ONCE_BYTES = 65_536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -48,15 +53,18 @@ class ServerConnection:
     """One accepted connection (a :class:`.Connection` of the driver). See the module."""
 
     __slots__ = (
+        "_deferred",
         "_dropped",
         "_ending",
         "_finished",
+        "_leave_by",
         "_moved",
         "_parser",
         "_paused",
         "_peer_ended",
         "_pending",
         "_queue",
+        "_reading",
         "_reported",
         "_starting",
         "_table",
@@ -66,6 +74,7 @@ class ServerConnection:
         "_write_bytes",
         "_writer",
         "asked",
+        "held_bytes",
         "transport",
     )
 
@@ -78,15 +87,20 @@ class ServerConnection:
         self._writer: WrittenElsewhere | None = None  # other code that writes it
         self._starting = False  # inside of _start()
         self._paused = False
+        self._deferred = False  # waits for its next slice
+        self._reading = True  # the runtime reads
         self._peer_ended = False  # the peer sends no more
         self._finished = False  # nothing more is answered
         self._ending = False  # the connection ends once what is written has left
         self._dropped = 0
         self._moved = False  # bytes of a request have come since the last look()
         self._reported = False  # that the request is not whole, or that there is none
-        self._unread: int | None = None  # bytes of an answer by other code, when last looked at
+        self._unread = 0  # bytes of the answer that the peer had not read when last looked at
+        self._leave_by: float | None = None  # when the answer must have left
         self.asked = False
         """Whether a request, or something malformed, was received."""
+        self.held_bytes = 0
+        """For the table."""
         self.transport: Transport
         self._write_bytes: Callable[[bytes], object]
         self._parser: RequestParser
@@ -113,11 +127,18 @@ class ServerConnection:
             if self._dropped > self._table.limits.body_bytes:
                 self.drop()
             return
+        table = self._table
+        if self._pending is not None or self._paused or self._deferred or table.turns.over:
+            self._moved = True
+            self._parser.keep(data)
+            table.hold(self, self._parser.held_bytes)
+            if not self._finished:
+                self._proceed(False)
+            return
         requests = self._parser.feed(data)
-        if len(requests) == 1 and self._pending is None and not self._paused:
+        if len(requests) == 1:
             # A shorter way for the usual case: one whole request, and the same answer as to the
             # request before.
-            table = self._table
             request = requests[0]
             answer = self._ask(request)
             if answer is table.last_response and request.keep_alive and request.method != "HEAD":
@@ -136,17 +157,19 @@ class ServerConnection:
         else:
             self._moved = True
             self._waiting.extend(requests)
+            table.turns.goes_on()  # a part of a request is work too
             self._proceed(len(requests) > 0)
+        if self.held_bytes or self._parser.in_message or self._waiting:
+            table.hold(self, self._held())
 
     def eof_received(self) -> bool:
         """The peer has ended its stream. An incomplete request is still answered with 400."""
-        if self._writer is not None:
+        if self._writer is not None or (self._deferred and not self._finished):
             self._peer_ended = True
             return True
         if not self._finished and not self._blocked and self._parser.in_message:
-            self._parser.end()
             self._peer_ended = True
-            self._refuse(400, str(self._parser.error), Part.REST)
+            self._refuse_incomplete()
             return not self.transport.is_closing()
         # Only after the last answer can bytes be unwritten here: before, a connection with
         # unwritten bytes does not read.
@@ -156,13 +179,16 @@ class ServerConnection:
     def pause_writing(self) -> None:
         """The peer does not read."""
         self._paused = True
+        self._wait_for_reader()
         if self._writer is not None:
             self._writer.pause()
 
     def resume_writing(self) -> None:
         """The peer has read. The runtime may be inside its write still: go on at the next turn."""
         self._paused = False
+        self._leave_by = None
         if self._writer is not None:
+            self._wait_in(None, 0)
             self._writer.resume()
         elif self._finished and not self.transport.is_closing():
             self._table.runtime.call_soon(self._end_stream)
@@ -201,6 +227,7 @@ class ServerConnection:
         self._table.forget(self)
         self._finished = True
         self._ending = False
+        self._forget_requests()
         self._wait_in(None, 0)
         if self.transport.unwritten():
             self.transport.abort()
@@ -210,23 +237,46 @@ class ServerConnection:
     def end(self) -> None:
         """End the connection once all written bytes have left."""
         self._finished = self._ending = True
-        self._waiting.clear()
+        self._forget_requests()
         self._wait_in(None, 0)
         self.transport.close()
 
     def stall(self) -> None:
-        """The peer has not read all written bytes in time. An answer by other code may have any
-        length: the connection stays while the peer continues to read."""
-        unwritten = self.transport.unwritten()
-        if self._unread is not None and unwritten < self._unread:
-            self._unread = unwritten
+        """The peer has not read all written bytes in time. It has another time if it has read some
+        of them: the network may be slow, or the answer long."""
+        unread = self._count_unread()
+        # An answer that other code still writes may have any length.
+        late = self._leave_by is not None and self._table.now() >= self._leave_by
+        if unread < self._unread and (not late or self._writer is not None):
+            self._unread = unread
             self._wait_in(self._table.writing, self._table.limits.read_seconds)
         else:
+            self._table.logger.debug("%s does not read; connection ended", self._peer)
             self.drop()
 
     def time_out(self) -> None:
         """A request was not complete in time."""
-        self._refuse(408, "the request was not complete in time", Part.REST)
+        if self._deferred:  # it is this side that is late
+            self._wait_in(self._table.reading, self._table.limits.read_seconds)
+        else:
+            self._refuse(408, "the request was not complete in time", Part.REST)
+
+    def shed(self) -> None:
+        """The connection holds too many bytes."""
+        if self._finished or self._blocked or self._deferred or self._waiting:
+            self.drop()
+        else:
+            self._refuse(
+                503, "too many bytes of requests are under way; try again later", Part.REST
+            )
+
+    def go_on(self) -> None:
+        """The turn of this connection has come."""
+        self._deferred = False
+        if not self._finished:
+            self._proceed(False)
+            if not self._finished:
+                self._table.hold(self, self._held())
 
     @property
     def begun(self) -> Request | None:
@@ -266,7 +316,9 @@ class ServerConnection:
         if left is not None:
             self._unsent.append(left)
         self._finished = last
-        self._unread = self.transport.unwritten()
+        self._leave_by = None
+        if self._paused:
+            self._wait_for_reader()
         self._look_after_writing()
         self._resume_unless_starting()
 
@@ -283,31 +335,48 @@ class ServerConnection:
         table = self._table
         parser = self._parser
         waiting = self._waiting
-        while waiting and not self._finished and self._pending is None and not self._paused:
-            self._answer_some()
+        while not (self._deferred or self._finished or self._pending is not None or self._paused):
+            if not waiting:
+                if not parser.rest:
+                    break
+                if not table.turns.over:
+                    waiting.extend(parser.feed(b""))
+            if waiting:
+                completed = True
+                self._answer_some()
+            if self.transport.is_closing():
+                return  # connection_lost follows
+            if (waiting or parser.rest) and (table.turns.crowded or not table.turns.goes_on()):
+                self._defer()
         if self._finished:
             return
         if self._pending is not None or self._paused:
-            # Behind a receipt they wait for the runtime to write, even if the peer does read.
-            waits_for_peer = self._pending is not None or not self._unsent
-            if waits_for_peer and len(waiting) > table.limits.pipelined_requests:
-                table.logger.debug("%s sends without reading; connection ended", self._peer)
-                self.drop()
-                return
-            if self._writer is None or waiting:
+            if self._writer is None or waiting or parser.rest:
                 # Else keep reading: other code that writes the answer needs the peer's end.
-                self.transport.pause_reading()
-            if self._pending is None:
-                self._wait_in(table.writing, table.limits.read_seconds)
-            else:
+                self._stop_reading()
+            if not self._paused:
                 self._wait_in(None, 0)
-        elif parser.error is not None:
+            return
+        if self._deferred:
+            self._stop_reading()
+            if self._queue is not table.reading:
+                self._reported = False
+                self._wait_in(table.reading, table.limits.read_seconds)
+                table.look_later(self)
+            return
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+        if parser.error is not None:
             table.logger.debug("%s sent a malformed request: %s", self._peer, parser.error)
             status = parser.error.status or 400
             part = Part.SIZE if status == 413 else Part.FRAMING
             self._refuse(status, str(parser.error), part)
         elif self._peer_ended:
-            self.transport.close()
+            if parser.in_message:
+                self._refuse_incomplete()
+            else:
+                self.transport.close()
         elif parser.in_message:
             if parser.expect_continue:
                 self._write_bytes(_CONTINUE)
@@ -322,15 +391,31 @@ class ServerConnection:
         else:
             self._wait_in(table.idle, table.idle_seconds)
 
+    def _defer(self) -> None:
+        self._deferred = True
+        self._table.turns.defer(self, address_block(self.transport.peer.host))
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def _held(self) -> int:
+        waiting = sum(len(request.body) for request in self._waiting)
+        return self._parser.held_bytes + waiting
+
     @property
     def _peer(self) -> object:
         return self.transport.peer
 
     def _answer_some(self) -> None:
-        """Answer waiting requests. Their answers leave in one write."""
+        """Answer waiting requests, until this turn or the room for their answers is used up. Their
+        answers leave in one write."""
         waiting = self._waiting
+        goes_on = self._table.turns.goes_on
         encoded: list[bytes] = []
-        for _ in range(min(len(waiting), self._table.limits.pipelined_requests)):
+        size = 0
+        while waiting and size < _ANSWERS_AT_ONCE_BYTES:
             request = waiting.popleft()
             answer = self._ask(request)
             if not isinstance(answer, Response):
@@ -340,7 +425,8 @@ class ServerConnection:
                 self._start(request, answer)
                 break
             encoded.append(self._encode(request, answer))
-            if self._finished:
+            size += len(encoded[-1])
+            if self._finished or not goes_on():
                 break
         if encoded:
             self._write(b"".join(encoded))
@@ -396,11 +482,10 @@ class ServerConnection:
             self._resume()
 
     def _resume(self) -> None:
-        if self._finished:
-            return
-        if not self._blocked:
-            self.transport.resume_reading()
-        self._proceed(completed=True)
+        if not self._finished:
+            self._proceed(completed=True)
+            if self.held_bytes and not self._finished:
+                self._table.hold(self, self._held())
 
     # --- responses ---
 
@@ -433,10 +518,11 @@ class ServerConnection:
         if self._finished or self._unsent:
             transport.exact_writing()  # then resume_writing means that all bytes have left
         if self._finished:
-            self._waiting.clear()
+            self._forget_requests()
+            self._reading = True
             transport.resume_reading()  # to see the peer's end
             if transport.unwritten():  # resume_writing follows
-                self._wait_in(self._table.writing, self._table.limits.read_seconds)
+                self._wait_for_reader()
             else:
                 self._end_stream()
         elif self._unsent and not (transport.unwritten() or transport.is_closing()):
@@ -457,6 +543,17 @@ class ServerConnection:
         response = table.refusal(status, self._parser.http_version)
         self._write(table.encode(response, head_only=False))
 
+    def _refuse_incomplete(self) -> None:
+        """Refuse the request in which the peer has ended its stream."""
+        self._parser.end()
+        self._refuse(400, str(self._parser.error), Part.REST)
+
+    def _forget_requests(self) -> None:
+        """Nothing more is answered."""
+        self._waiting.clear()
+        self._parser.end()
+        self._table.hold(self, 0)
+
     def _report_left(self, left: bool) -> None:
         # A callback may write another answer, so the list is replaced first.
         if self._unsent:
@@ -465,6 +562,17 @@ class ServerConnection:
                 call(left)
 
     # --- deadlines ---
+
+    def _count_unread(self) -> int:
+        return self.transport.unwritten() + self.transport.unsent()
+
+    def _wait_for_reader(self) -> None:
+        """Wait for the peer to read."""
+        limits = self._table.limits
+        self._unread = self._count_unread()
+        if self._leave_by is None:
+            self._leave_by = self._table.now() + limits.answer_seconds
+        self._wait_in(self._table.writing, limits.read_seconds)
 
     def _wait_in(self, queue: dict[AcceptedConnection, float] | None, seconds: float) -> None:
         current = self._queue

@@ -6,10 +6,15 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from propchange.core.wire.messages import Endpoint
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 _SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
@@ -24,6 +29,17 @@ def endpoint_of(sockaddr: Any) -> Endpoint:
     """The endpoint of an address from ``getsockname`` or ``getpeername`` of an Internet socket. It
     has no zone. An IPv4-mapped address becomes IPv4. A scope id is kept only where it counts."""
     return Endpoint.of(sockaddr[0], sockaddr[1], sockaddr[3] if len(sockaddr) > 2 else 0)
+
+
+def unsent(sock: Any) -> int:
+    """The number of bytes in the send buffer of ``sock``, a socket or what stands for one, that the
+    peer has not confirmed; 0 where the system does not say."""
+    if sys.platform == "win32":
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError, AttributeError):
+        return 0
 
 
 def socket_address(endpoint: Endpoint) -> tuple[Any, ...]:

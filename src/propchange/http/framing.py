@@ -35,6 +35,8 @@ _CR, _LF = b"\r\n"
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~\x80-\xff]*)?\r\n")
 # A size with its extension. Those that are in use take some 70 bytes.
 _LINE_BYTES = 1_024
+# Lines and chunks that are decoded in one call: about a millisecond of work.
+_LINES_AT_ONCE = 1_024
 _TRAILER_LINE = re.compile(rb"%b:[\t -~\x80-\xff]*\r\n" % TOKEN)
 _SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
 
@@ -94,6 +96,12 @@ class MessageParser(ABC, Generic[M]):
         self._ended = False
         self.error: RemoteProtocolError | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the message under way that are in memory."""
+        chunked = self._chunked
+        return len(self._buffer) + len(self._body) + (0 if chunked is None else len(chunked.body))
+
     @abstractmethod
     def _bound(self, head: bytes | bytearray, known: int) -> None:
         """Raise RemoteProtocolError for a head, whole or not, that is too long. ``known`` bytes of
@@ -104,21 +112,23 @@ class MessageParser(ABC, Generic[M]):
         """Read a whole head; ``position`` is behind it in ``data``. Sets ``_last``, and returns
         the result of :meth:`_begin`."""
 
-    def _parse(self, data: bytes) -> list[M]:
-        """The messages that ``data`` completes, in order."""
-        messages: list[M] = []
-        position = 0
+    def _parse(self, data: bytes, position: int, messages: list[M], most: int) -> int:
+        """Append the messages that ``data`` completes from ``position`` on. Returns the position to
+        continue from: before the end of ``data`` after ``most`` messages, or a number of chunks,
+        so that the work is bounded."""
         size = len(data)
         try:
-            while position < size and not self._ended:
+            while position < size and not self._ended and len(messages) < most:
                 if self._message is None:
                     position = self._feed_head(data, position, messages)
                 else:
                     position = self._feed_body(self._message, data, position, messages)
+                    if self._chunked is not None:
+                        break
         except RemoteProtocolError as error:
             self.error = error
             self._end()
-        return messages
+        return size if self._ended else position
 
     def _end(self) -> None:
         """Parse nothing more."""
@@ -224,10 +234,12 @@ class ChunkedBody:
 
     def feed(self, data: bytes, position: int) -> int:
         """Decode ``data`` from ``position`` on, to the end of the body or of the data, and return
-        where decoding stopped. Raises RemoteProtocolError with status 400, 413 (the body is too
-        large) or 431 (the trailer is too large)."""
+        where decoding stopped: earlier after some hundred chunks. Raises RemoteProtocolError with
+        status 400, 413 (the body is too large) or 431 (the trailer is too large)."""
         size = len(data)
-        while position < size and not self.done:
+        for _ in range(_LINES_AT_ONCE):
+            if position >= size or self.done:
+                break
             if self._state == _DATA:
                 end = min(size, position + self._left)
                 self.body += data[position:end]

@@ -45,9 +45,10 @@ class RequestParser(MessageParser[Request]):
     """The requests that arrive on one connection, for the side that answers them.
 
     Call :meth:`feed` with the bytes that are received, and :meth:`end` at the end of the stream.
-    After an error, :attr:`error` is a RemoteProtocolError: answer the requests that were returned
-    so far, then its ``status`` (400, 405, 413, 414, 431, 501 or 505), then close. Nothing is parsed
-    behind an error, or behind a request whose ``keep_alive`` is False.
+    While :attr:`rest` is not empty, call ``feed(b"")`` for the next requests before more bytes are
+    read. After an error, :attr:`error` is a RemoteProtocolError: answer the requests that were
+    returned so far, then its ``status`` (400, 405, 413, 414, 431, 501 or 505), then close. Nothing
+    is parsed behind an error, or behind a request whose ``keep_alive`` is False.
 
     :attr:`http_version` is the version in the last request line, for the answer to an error. A
     minor version above 1 counts as 1.1 (RFC 9110 §2.5). An unknown method is no error of HTTP: the
@@ -62,6 +63,8 @@ class RequestParser(MessageParser[Request]):
 
     def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
         super().__init__(limits)
+        self._rest = b""
+        self._position = 0  # of the bytes in it that are parsed
         self._peer = peer
         self._local = local
         self._repeated: RepeatedHead | None = None  # the head that is likely to come next
@@ -73,15 +76,29 @@ class RequestParser(MessageParser[Request]):
 
     @property
     def in_message(self) -> bool:
-        """Whether a part of a request has been received."""
+        """Whether a part of a request, or bytes that are not parsed yet, have been received."""
+        return self._is_begun or bool(self._rest)
+
+    @property
+    def _is_begun(self) -> bool:
         return bool(self._buffer) or self._message is not None
+
+    @property
+    def rest(self) -> int:
+        """The number of bytes that were received and are not parsed yet."""
+        return len(self._rest) - self._position
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that are in memory: of the request under way, and of the rest."""
+        return super().held_bytes + len(self._rest)
 
     @property
     def begun(self) -> Request | None:
         """The request that is not whole yet, or that :attr:`error` is about, as far as it was
         received: its method, its target and those header fields that can be read. None before its
         target is known."""
-        if self.error is None and self.in_message:
+        if self.error is None and self._is_begun:
             return self._beginning()
         return self._broken
 
@@ -103,8 +120,11 @@ class RequestParser(MessageParser[Request]):
         return Request(name, target, headers, peer=self._peer, local=self._local)
 
     def feed(self, data: bytes) -> list[Request]:
-        """The requests that ``data`` completes, in order. Check :attr:`error` afterwards."""
-        if (
+        """The requests that ``data`` completes, in order, up to ``limits.pipelined_requests``.
+        Check :attr:`error` and :attr:`rest` afterwards."""
+        if self._rest:
+            self.keep(data)
+        elif (
             self._repeated is not None
             and self._message is None
             and not (self._buffer or self._empty_cr)
@@ -114,7 +134,22 @@ class RequestParser(MessageParser[Request]):
                 self._empty = 0
                 self.http_version = repeated.http_version
                 return [repeated]
-        return self._parse(data)
+            self._rest = data
+        else:
+            self._rest = data
+        requests: list[Request] = []
+        most = self._limits.pipelined_requests
+        self._position = self._parse(self._rest, self._position, requests, most)
+        if self._position >= len(self._rest):
+            self._rest = b""
+            self._position = 0
+        return requests
+
+    def keep(self, data: bytes) -> None:
+        """Add ``data`` to :attr:`rest`, to be parsed later."""
+        if data and not self._ended:
+            self._rest = self._rest[self._position :] + data
+            self._position = 0
 
     def end(self) -> None:
         """Note that the stream has ended. An incomplete request becomes an error, status 400."""
@@ -127,6 +162,8 @@ class RequestParser(MessageParser[Request]):
             self._broken = self._beginning()
         self._head = b""
         super()._end()
+        self._rest = b""
+        self._position = 0
         self._repeated = None
         self.expect_continue = False
 

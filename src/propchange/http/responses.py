@@ -69,7 +69,10 @@ class ResponseParser(MessageParser[Response]):
             return [self._result]
         self._remembered = None
         fresh = not self.started
-        responses = self._parse(data)
+        responses: list[Response] = []
+        position = 0
+        while position < len(data):
+            position = self._parse(data, position, responses, len(data))
         if self.error is not None:
             self.error.status = 0  # a response is not answered
         between = not (self.started or self._ended or self._empty_cr)

@@ -23,7 +23,7 @@ from propchange.core.wire.messages import Endpoint
 from propchange.driver.accepting import Accepting
 from propchange.driver.machine import monotonic
 from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
-from propchange.driver.sockets import bind, choose_port_late, scoped_host
+from propchange.driver.sockets import bind, choose_port_late, scoped_host, unsent
 
 T = TypeVar("T")
 
@@ -229,6 +229,7 @@ class Stream(TwistedProtocol):
                 transport.pauseProducing,
                 transport.resumeProducing,
                 partial(unwritten, transport),
+                partial(unsent, transport),
                 self._exact_writing,
                 lambda: self._closing,
                 endpoint_of_address(transport.getHost()) or _NOWHERE,

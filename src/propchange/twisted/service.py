@@ -99,11 +99,11 @@ class Service(upnp.Service):
         The event URL is ``http://ADDRESS:PORT/``, and there is nothing else: a request for another
         path is answered with 404. It is for a program that has no site. Raises ConnectionFailed if
         it cannot listen there, ValueError for a number that is not a port."""
-        self._opened()
+        known = self._opened().addresses
         reactor, server = self._reactor, self._policy.server
         ports, host = ports_of(port), interface or None
         root = EventURL(self, self._policy, self._limits, reactor, target=b"/")
-        site = Site(root, limits=self._limits, reactor=reactor, server=server)
+        site = Site(root, limits=self._limits, reactor=reactor, server=server, known=known)
         try:
             listening = TwistedRuntime(reactor).listen_with(site, host=host, ports=ports)
         except OSError as error:

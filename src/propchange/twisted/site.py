@@ -9,7 +9,7 @@ and it writes to the transport. :class:`Channel` stands between the two.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -201,7 +201,8 @@ class Site(server.Site):
     (408), idle connections, and the number of connections, all together and from one address.
 
     ``server`` is the value of SERVER where no resource gives one. ``history`` is told who connects
-    and what comes to nothing."""
+    and what comes to nothing. ``known`` returns the addresses with subscriptions: some of their
+    connections stay when others take all the room."""
 
     def __init__(
         self,
@@ -211,6 +212,7 @@ class Site(server.Site):
         reactor: Reactor | None = None,
         server: str = "",
         history: ConnectionHistory | None = None,
+        known: Callable[[], Collection[str]] = frozenset,
         **keywords: Any,
     ) -> None:
         runtime = TwistedRuntime(reactor)
@@ -224,6 +226,7 @@ class Site(server.Site):
             limits=limits,
             headers=lambda: ((b"DATE", http_date()), (b"SERVER", self.server)),
             history=history,
+            known=known,
         )
 
     def buildProtocol(self, addr: Any) -> Any:

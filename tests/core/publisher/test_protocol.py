@@ -1144,6 +1144,7 @@ def test_beyond_the_subscriptions_of_one_address_the_answer_is_503() -> None:
         )
     ]
     assert device.ask(peer=Endpoint("10.0.0.3", 1)).status == 200
+    assert list(device.protocol.subscriber_addresses) == ["10.0.0.2", "10.0.0.3"]
     device.unsubscribe(sids[0])
     assert device.ask(peer=Endpoint("10.0.0.2", 4)).status == 200
     assert device.ask(peer=Endpoint("10.0.0.2", 5)).status == 503

@@ -10,6 +10,7 @@ from propchange.core.wire.messages import (
     EventMessage,
     Request,
     Response,
+    address_block,
     canonical_host,
     parse_address,
 )
@@ -151,3 +152,20 @@ def test_a_repeated_request_differs_in_its_numbers_and_its_body_alone(first_look
     assert (again.head, again.seq, again.body) == (head, b"2", b"newer")
     for name in ("method", "target", "peer", "local", "http_version", "keep_alive"):
         assert getattr(again, name) == getattr(first, name)
+
+
+@pytest.mark.parametrize(
+    ("host", "block"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("device.lan", "device.lan"),
+        ("", ""),
+    ],
+)
+def test_a_host_can_take_any_address_of_its_block(host: str, block: str) -> None:
+    assert address_block(host) == block

@@ -448,6 +448,11 @@ class PublisherProtocol:
         return self._subscriptions.values()
 
     @property
+    def subscriber_addresses(self) -> Iterable[str]:
+        """The addresses that the subscriptions came from."""
+        return self._per_address.keys()
+
+    @property
     def settled(self) -> bool:
         """Whether each subscription was sent everything, or its messages were abandoned, or wait
         because its endpoint takes none."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final, NamedTuple, Protocol
 
 HeaderPairs = Sequence[tuple[bytes, bytes]]
@@ -30,6 +31,19 @@ def canonical_host(host: str) -> str:
         return str(parse_address(host))
     except ValueError:
         return host
+
+
+@lru_cache(maxsize=1024)  # asked for each connection and each request of few peers
+def address_block(host: str) -> str:
+    """The addresses that one host can take for itself, as one word: the /64 of an IPv6 address, an
+    IPv4 address alone. A name stays as it is."""
+    try:
+        address = parse_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    return str(IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 class Endpoint(NamedTuple):

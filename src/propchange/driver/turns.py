@@ -1,0 +1,91 @@
+"""The share of a turn of the loop that connections get which have sent much at once.
+
+A connection with one request is served when its bytes arrive. A connection with more than that is
+served in *slices*: some requests, or some chunks of a body. All slices of one turn together take
+``Limits.turn_seconds``. Then the connections that have more to do wait for the next turn, and the
+loop looks after everything else meanwhile. They take turns by the block of addresses of their peer,
+so that one host with many connections delays another host by one slice alone.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from propchange.driver.runtime import Armed, Runtime
+
+
+class Deferred(Protocol):
+    """A connection that waits for its next slice."""
+
+    def go_on(self) -> None:
+        """Do the next slice."""
+
+
+class Turns:
+    """The turns of one listener."""
+
+    def __init__(self, runtime: Runtime, seconds: float) -> None:
+        self.over = False
+        """Whether this turn has no time left."""
+        self._runtime = runtime
+        self._now = runtime.now
+        self._seconds = seconds
+        self._ends = 0.0
+        self._next: Armed | None = None
+        self._waiting: dict[str, dict[Deferred, None]] = {}  # by block, the next one first
+
+    def goes_on(self) -> bool:
+        """Whether this turn has time for another slice. The first call in a turn begins it."""
+        if self._next is None:
+            self._begin()
+        elif self._now() >= self._ends:
+            self.over = True
+        return not self.over
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a connection waits for its slice."""
+        return bool(self._waiting)
+
+    def defer(self, connection: Deferred, block: str) -> None:
+        """Call ``connection.go_on()`` when its turn has come."""
+        self._waiting.setdefault(block, {})[connection] = None
+        if self._next is None:
+            self._begin()
+
+    def forget(self, connection: Deferred, block: str) -> None:
+        """``connection`` has ended."""
+        waiting = self._waiting.get(block)
+        if waiting is not None:
+            waiting.pop(connection, None)
+            if not waiting:
+                del self._waiting[block]
+
+    def close(self) -> None:
+        """Leave nothing with the runtime."""
+        self._waiting.clear()
+        self.over = False
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _begin(self) -> None:
+        self._ends = self._now() + self._seconds
+        self._next = self._runtime.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._next = None
+        self.over = False
+        if not self._waiting:
+            return
+        self._begin()
+        while True:
+            block = next(iter(self._waiting))
+            connections = self._waiting.pop(block)
+            connection = next(iter(connections))
+            del connections[connection]
+            if connections:
+                self._waiting[block] = connections  # behind the other blocks
+            connection.go_on()
+            if not (self._waiting and self.goes_on()):
+                break
