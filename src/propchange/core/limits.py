@@ -313,6 +313,11 @@ class Limits:
     ``xml_elements`` allow has about 7 million. Bounds the memory for an application that stands
     still while a device sends large events, or new variables in each."""
 
+    state_characters: int = 16_777_216
+    """Characters of the large values of one subscription, those of more than 1,024. A value that
+    finds no room is in its event alone. A renderer's playlist takes about 200,000. Bounds a device
+    that fills each of its variables with as much as ``body_bytes`` allows."""
+
     subscribe_burst: int = 3
     """SUBSCRIBE requests that one subscription may send at once (token bucket). Also the number of
     fresh subscriptions after lost events in a row that follow at once. After them the status is

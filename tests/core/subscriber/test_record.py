@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Change, Status
 from propchange.core.subscriber.record import SubscriptionRecord, TokenBucket
+from propchange.core.subscriber.state import InstanceValues, LargeValues
 from propchange.core.subscriber.states import SubscriberState
 from tests.work import steps
 
@@ -388,3 +389,93 @@ def test_instances_that_come_and_go_in_one_event_cost_the_same_however_many_are_
     assert costs[1] < 1.5 * costs[0]
     assert many.instances.flat()["A", 1, None] == "1"
     assert len(many.instances) == 2_000
+
+
+# --- large values ---
+
+
+def large_limits(characters: int) -> Limits:
+    return replace(DEFAULT_LIMITS, state_characters=characters)
+
+
+@pytest.mark.parametrize("convert", [None, {f"V{number}": str for number in range(40)}])
+def test_large_values_together_are_bounded_and_what_finds_no_room_is_said(convert) -> None:
+    record = held_with(convert, large_limits(10_000))
+    for number in range(20):
+        event = record.decode(number, ((f"V{number}", "x" * 2_000),), initial=False)
+        assert event.changes == {f"V{number}": "x" * 2_000}
+        assert event.problems == (
+            () if number < 5 else (f"the values of the subscription have no room for 'V{number}'",)
+        )
+    assert list(record.values) == [f"V{number}" for number in range(5)]
+
+
+def test_a_value_that_becomes_small_makes_room() -> None:
+    record = held_with(limits=large_limits(3_000))
+    record.decode(0, (("A", "x" * 2_000),), initial=True)
+    assert record.decode(1, (("B", "x" * 2_000),), initial=False).problems
+    record.decode(2, (("A", "small"),), initial=False)
+    assert record.decode(3, (("B", "x" * 2_000),), initial=False).problems == ()
+    assert record.values == {"A": "small", "B": "x" * 2_000}
+    assert record.large.sizes == {"B": 2_000}
+
+
+def test_a_value_that_becomes_too_large_is_not_left_out_of_date() -> None:
+    record = held_with(limits=large_limits(3_000))
+    record.decode(0, (("A", "1"), ("B", "2")), initial=True)
+    record.decode(1, (("A", "x" * 4_000),), initial=False)
+    assert record.values == {"B": "2"}
+
+
+def test_large_values_of_a_last_change_are_bounded_too() -> None:
+    record = held_with(limits=large_limits(10_000))
+    for number in range(20):
+        text = last_change(instance(number, A="x" * 2_000))
+        record.decode(number, (("LastChange", text),), initial=False)
+    kept = record.instances.flat()
+    assert 3 < len(kept) < 6
+    assert sum(record.large.sizes.values()) <= 10_000
+    gone = last_change(*(instance(number) for number in range(1, 20)))
+    record.decode(20, (("LastChange", gone),), initial=False)
+    assert record.large.sizes.keys() <= {"A", ("A", 0, None)}
+    event = record.decode(
+        21, (("LastChange", last_change(instance(3, A="y" * 2_000))),), initial=False
+    )
+    assert event.problems == ()
+    text = last_change(instance(3, A="y" * 20_000, B=1))
+    assert record.decode(22, (("LastChange", text),), initial=False).problems == (
+        "the values of the subscription have no room for 'A'",
+    )
+    assert ("A", 3, None) not in record.instances.flat()
+    assert record.instances.flat()["B", 3, None] == "1"
+
+
+def test_of_many_variables_without_room_the_first_are_named() -> None:
+    record = held_with(limits=replace(DEFAULT_LIMITS, fold_keys=1))
+    event = record.decode(0, tuple((f"V{number}", "1") for number in range(9)), initial=True)
+    assert event.problems == (
+        "the values of the subscription have no room for 'V1', 'V2', 'V3', 'V4' and 4 others",
+    )
+    assert record.values == {"V0": "1"}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("AB"), st.integers(0, 2), st.sampled_from([0, 10, 1_025, 1_500])),
+        max_size=12,
+    ),
+    st.booleans(),
+)
+def test_the_sizes_are_those_of_the_values_that_are_kept(puts, remove) -> None:
+    large = LargeValues(3_000)
+    values = InstanceValues(3, large)
+    for name, number, characters in puts:
+        values.put((name, number, None), "x" * characters, characters)
+    if remove:
+        values.remove(1)
+    kept = values.flat()
+    assert len(values) == len(kept) <= 3
+    assert large.sizes == {key: len(str(x)) for key, x in kept.items() if len(str(x)) > 1_024}
+    assert sum(large.sizes.values()) <= 3_000
+    values.keep({0})
+    assert {key[1] for key in values.flat()} <= {0}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Change, Event, StatusChange
-from propchange.core.subscriber.record import StateKey
+from propchange.core.subscriber.state import StateKey
 from propchange.core.values.lastchange import is_master
 
 _CHANGE_CHARACTERS = 256

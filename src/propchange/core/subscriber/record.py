@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from math import inf
 from types import MappingProxyType
@@ -20,6 +20,13 @@ from propchange.core.subscriber.events import (
     Status,
     read_changes,
 )
+from propchange.core.subscriber.state import (
+    LARGE,
+    InstanceValues,
+    LargeValues,
+    StateKey,
+    no_room,
+)
 from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.values.lastchange import (
     LastChange,
@@ -29,9 +36,6 @@ from propchange.core.values.lastchange import (
 )
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
-
-StateKey = tuple[str, int | None, str | None]
-"""(variable, instance, channel). Instance and channel are None outside LastChange."""
 
 
 class TokenBucket:
@@ -157,52 +161,6 @@ _UNREADABLE = 8
 """Sentences about what could not be read of one event. An attacker can cause any number."""
 
 
-class InstanceValues:
-    """The values of LastChange by instance, at most ``most`` of them. To remove an instance costs
-    as much as it has values: a text can name thousands of instances without variables."""
-
-    __slots__ = ("_by_instance", "_count", "_most")
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._count = 0
-        self._by_instance: dict[int | None, dict[StateKey, object]] = {}
-
-    def __len__(self) -> int:
-        return self._count
-
-    def get(self, key: StateKey) -> object:
-        """The value of ``key``; None without one."""
-        values = self._by_instance.get(key[1])
-        return None if values is None else values.get(key)
-
-    def put(self, key: StateKey, value: object) -> None:
-        """Set ``key``. A new key has no effect where there is no room."""
-        values = self._by_instance.get(key[1])
-        if values is None or key not in values:
-            if self._count >= self._most:
-                return
-            self._count += 1
-            values = self._by_instance.setdefault(key[1], {})
-        values[key] = value
-
-    def remove(self, instance: int | None) -> None:
-        """Remove all values of ``instance``."""
-        self._count -= len(self._by_instance.pop(instance, ()))
-
-    def keep(self, instances: Collection[int | None]) -> None:
-        """Remove the values of all instances but ``instances``."""
-        for instance in [known for known in self._by_instance if known not in instances]:
-            self.remove(instance)
-
-    def flat(self) -> dict[StateKey, object]:
-        """All values, a copy."""
-        flat: dict[StateKey, object] = {}
-        for values in self._by_instance.values():
-            flat.update(values)
-        return flat
-
-
 @dataclass(slots=True, eq=False, repr=False)
 class SubscriptionRecord:
     """One subscription, over all the SIDs that it has had. Read it; only the protocol writes it.
@@ -279,6 +237,7 @@ class SubscriptionRecord:
     values: dict[str, object] = field(default_factory=dict)
     instances: InstanceValues = field(init=False)
     """The part of the state that came by LastChange."""
+    large: LargeValues = field(init=False)
     unreadable: tuple[str, ...] = ()
     """What could not be read of the last event, in sentences."""
     problems: tuple[str, ...] = ()
@@ -290,8 +249,9 @@ class SubscriptionRecord:
     def __post_init__(self) -> None:
         burst, refill = self.limits.subscribe_burst, self.limits.subscribe_refill_seconds
         self.bucket = TokenBucket(burst, refill, self.begun_at)
-        self.instances = InstanceValues(self.limits.fold_keys)
         self.wasted_most = self.limits.wasted_connections
+        self.large = LargeValues(self.limits.state_characters)
+        self.instances = InstanceValues(self.limits.fold_keys, self.large)
 
     def move(self, given: SubscriberInput) -> None:
         """Step the state."""
@@ -373,11 +333,16 @@ class SubscriptionRecord:
             problems = (*problems, *self._expand(changes, details, initial=initial))
         elif self.unreadable:
             self.unreadable, self.stale = (), ""
-        if convert is not None or len(values) + len(changes) <= self.limits.fold_keys:
+        ordinary = not self.large.sizes and (
+            convert is not None or len(values) + len(changes) <= self.limits.fold_keys
+        )
+        for _, text in pairs:
+            if len(text) > LARGE:
+                ordinary = False
+        if ordinary:
             values.update(changes)
-        else:
-            # No description limits the number of names: update the known ones alone.
-            values.update((name, value) for name, value in changes.items() if name in values)
+        elif left_out := self._keep(changes, details):
+            problems = (*problems, no_room(left_out))
         event = Event(self, self.sid, seq, changes, tuple(details))
         if initial:
             event.is_initial = True  # as a keyword it makes receiving any NOTIFY 5 % slower
@@ -385,12 +350,33 @@ class SubscriptionRecord:
             event.problems = tuple(dict.fromkeys(problems))
         return event
 
+    def _keep(self, changes: Mapping[str, object], details: list[Change]) -> list[str]:
+        """Update ``values`` where they may have too many characters, or too many names, which no
+        description limits. Returns the variables that found no room: they have no value then,
+        rather than one that is out of date."""
+        values, left_out = self.values, []
+        sizes = {
+            variable: len(text)
+            for variable, _, _, instance, channel, text in details
+            if not instance and is_master(channel)
+        }
+        for name, value in changes.items():
+            room = self.convert is not None or name in values
+            if not room and len(values) >= self.limits.fold_keys:
+                left_out.append(name)
+            elif self.large.fits(name, sizes.get(name, 0)):
+                values[name] = value
+            else:
+                left_out.append(name)
+                values.pop(name, None)
+        return left_out
+
     def _expand(
         self, changes: dict[str, object], details: list[Change], *, initial: bool
     ) -> tuple[str, ...]:
         """Replace the LastChange in ``changes`` by the values in it, and add them to ``details``.
         If the message has several, they are applied in order. Returns the problems that were
-        mended."""
+        mended, and the one that there is no room."""
         found: list[LastChange] = []
         unreadable: list[str] = []
         self.stale = ""
@@ -411,25 +397,30 @@ class SubscriptionRecord:
         if state:
             del changes["LastChange"]
             self.values.pop("LastChange", None)
+            self.large.forget("LastChange")
         if state and initial:
             # An initial event names all valid instances (LC-07); 0 is always valid.
             named = {entry.instance for each in state for entry in each.entries}
             self.instances.keep({0, *named})
+        left_out: list[str] = []
         for each in found:
             for entry in each.entries:
                 if each.is_log:
                     _, name, channel, logged, attributes = entry
                     details.append(Change(name, dict(attributes), None, None, channel, logged))
                 elif entry.variable:
-                    self._change(entry, changes, details)
+                    if not self._change(entry, changes, details):
+                        left_out.append(entry.variable)
                 elif (gone := entry.instance) and not initial:
                     # An instance that is named without variables has gone.
                     self.instances.remove(gone)
-        return tuple(problem for each in found for problem in each.mended)
+        mended = (problem for each in found for problem in each.mended)
+        return (*mended, no_room(left_out)) if left_out else tuple(mended)
 
     def _change(
         self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
-    ) -> None:
+    ) -> bool:
+        """Take one value. False if there is no room for it in the state."""
         instance, name, channel, text, _ = entry
         key = (name, instance, channel)
         previous = self.instances.get(key)
@@ -439,11 +430,11 @@ class SubscriptionRecord:
                 value = self.convert[name](text)
             except Exception:  # noqa: BLE001 - as in read_changes
                 details.append(Change(name, None, previous, instance, channel, text))
-                return
+                return True
         details.append(Change(name, value, previous, instance, channel, text))
-        self.instances.put(key, value)
         if instance == 0 and is_master(channel):
             changes[name] = value
+        return self.instances.put(key, value, len(text))
 
     @property
     def full_state(self) -> dict[StateKey, object]:

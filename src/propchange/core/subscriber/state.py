@@ -1,0 +1,115 @@
+"""The current state of a subscription: room for its values, and the values of LastChange.
+
+A device chooses the names and the texts that it sends. So the number of values is bounded, and so
+are the characters of the large ones together; the small ones are bounded by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+
+from propchange.core.values.data_types import shown
+
+StateKey = tuple[str, int | None, str | None]
+"""(variable, instance, channel). Instance and channel are None outside LastChange."""
+
+LARGE = 1_024
+"""A value whose text has more characters is counted with the large ones."""
+
+_NAMES_SHOWN = 4
+
+
+def no_room(names: Sequence[str]) -> str:
+    """The sentence about variables whose values are not kept."""
+    named = ", ".join(map(shown, names[:_NAMES_SHOWN]))
+    others = len(names) - _NAMES_SHOWN
+    more = f" and {others} others" if others > 0 else ""
+    return f"the values of the subscription have no room for {named}{more}"
+
+
+class LargeValues:
+    """The sizes of the large values of one subscription: ``most`` characters together."""
+
+    __slots__ = ("_most", "_total", "sizes")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._total = 0
+        self.sizes: dict[Hashable, int] = {}
+        """Key -> characters. Read it only."""
+
+    def fits(self, key: Hashable, characters: int) -> bool:
+        """Whether there is room for a value of ``key`` whose text has so many characters. The
+        value before it is forgotten."""
+        self.forget(key)
+        if characters <= LARGE:
+            return True
+        if self._total + characters > self._most:
+            return False
+        self.sizes[key] = characters
+        self._total += characters
+        return True
+
+    def forget(self, key: Hashable) -> None:
+        """The value of ``key`` is gone."""
+        self._total -= self.sizes.pop(key, 0)
+
+
+class InstanceValues:
+    """The values of LastChange by instance, at most ``most`` of them. To remove an instance costs
+    as much as it has values: a text can name thousands of instances without variables."""
+
+    __slots__ = ("_by_instance", "_count", "_large", "_most")
+
+    def __init__(self, most: int, large: LargeValues) -> None:
+        self._most = most
+        self._large = large
+        self._count = 0
+        self._by_instance: dict[int | None, dict[StateKey, object]] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, key: StateKey) -> object:
+        """The value of ``key``; None without one."""
+        values = self._by_instance.get(key[1])
+        return None if values is None else values.get(key)
+
+    def put(self, key: StateKey, value: object, characters: int) -> bool:
+        """Set ``key``, whose text has so many characters. False if there is no room; the value
+        before it, which is out of date, is then removed."""
+        values = self._by_instance.setdefault(key[1], {})
+        fits = self._large.fits(key, characters)
+        if key in values:
+            if not fits:
+                del values[key]
+                self._count -= 1
+        elif fits := fits and self._count < self._most:
+            self._count += 1
+        else:
+            self._large.forget(key)
+        if fits:
+            values[key] = value
+        elif not values:
+            del self._by_instance[key[1]]
+        return fits
+
+    def remove(self, instance: int | None) -> None:
+        """Remove all values of ``instance``."""
+        gone = self._by_instance.pop(instance, {})
+        self._count -= len(gone)
+        if self._large.sizes:
+            for key in gone:
+                self._large.forget(key)
+
+    def keep(self, instances: Collection[int | None]) -> None:
+        """Remove the values of all instances but ``instances``."""
+        for instance in [known for known in self._by_instance if known not in instances]:
+            self.remove(instance)
+
+    def flat(self) -> dict[StateKey, object]:
+        """All values, a copy."""
+        flat: dict[StateKey, object] = {}
+        for values in self._by_instance.values():
+            flat.update(values)
+        return flat
