@@ -15,17 +15,15 @@ from propchange.core.multicast.reception import (
 from propchange.core.subscriber.callback_address import Sources, is_own
 from propchange.core.subscriber.checks import DeviceChecks, Doubt
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.subscriber.events import Cause, Convert, SeqVerdict, Status
+from propchange.core.subscriber.event_reception import EventReception
+from propchange.core.subscriber.events import Cause, Convert, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
-from propchange.core.subscriber.losses import CAUSES, EventLosses
-from propchange.core.subscriber.notify_routing import NotifyRouting, Received, RefusedEvent
+from propchange.core.subscriber.losses import EventLosses
+from propchange.core.subscriber.notify_routing import NotifyRouting
 from propchange.core.subscriber.outcomes import (
-    Mended,
     RenewalFailed,
-    SeqUnreliable,
     SubscriberOutcome,
     SubscriberOutcomes,
-    Unreadable,
 )
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.renewal import SubscriptionRenewal
@@ -43,10 +41,7 @@ from propchange.core.wire.refusals import Refusal
 from propchange.errors import LocalProtocolError
 
 _S, _I = SubscriberState, SubscriberInput
-_ACTIVE, _UNANSWERED = _S.ACTIVE, _S.UNANSWERED
 _CAUSES = {Failure.DESCRIPTION: Cause.DESCRIPTION, Failure.SHORTAGE: Cause.SHORTAGE}
-_EXPECTED = SeqVerdict.EXPECTED
-_GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
 
 
 class SubscriberProtocol:
@@ -85,7 +80,9 @@ class SubscriberProtocol:
         self._renewal = renewal = SubscriptionRenewal(
             policy, limits, jitter, self._routing, outcomes, facts=self.facts
         )
-        self._losses = EventLosses(limits, renewal, outcomes)
+        self._losses = losses = EventLosses(limits, renewal, outcomes)
+        self._reception = EventReception(renewal, losses, outcomes, self._of_device)
+        self._receive = self._reception.receive  # bound once: each event passes here
         self._timers = renewal.timers
         self._requests = renewal.requests
         self._checks = DeviceChecks(
@@ -325,7 +322,7 @@ class SubscriberProtocol:
             self._receive(record, received, now)
         elif self._routing.refused_event is not None:
             refused, self._routing.refused_event = self._routing.refused_event, None
-            self._event_refused(refused, now)
+            self._reception.refused(refused, now)
         return response
 
     def request_cut(self, request: Request, refusal: Refusal, now: float) -> None:
@@ -334,20 +331,12 @@ class SubscriberProtocol:
         a subscription, that event is lost."""
         event = self._routing.cut(request, refusal)
         if event is not None:
-            self._event_refused(event, now)
+            self._reception.refused(event, now)
 
     def connection_wasted(self, host: str, reason: str, now: float) -> None:
         """A connection from ``host`` to the listener has brought no request, for ``reason``.
         ``Limits.wasted_connections`` of a device in a row count as a lost event."""
         self._losses.wasted(self._routing.of_host(host), reason, now)
-
-    def _event_refused(self, event: RefusedEvent, now: float) -> None:
-        record, refusal, seq = event
-        cause = CAUSES[refusal.part]
-        reason = f"an event was not taken: {refusal.reason}"
-        if cause is Cause.EVENT_CUT:
-            reason = f"an event did not come whole: {refusal.reason}"
-        self._losses.doubt(record, cause, reason, now, seq=seq)
 
     def receive_datagram(self, request: Request) -> None:
         """Take a multicast event, as the ``http`` room parses it (UDA 2.0 §4.3.3). For a datagram
@@ -536,85 +525,6 @@ class SubscriberProtocol:
     def subscriptions(self) -> Iterable[SubscriptionRecord]:
         """The subscriptions that are not closed, in the order in which they were wanted."""
         return self._records.keys()
-
-    # --- an event message ---
-
-    def _receive(self, record: SubscriptionRecord, received: Received, now: float) -> None:
-        sid, seq, content, pairs, problems = received
-        state = record.state
-        if state not in GRANTED:
-            return  # a gap among early messages has ended the grant
-        shows_loss = record.doubt is not None and self._losses.explains(record, seq)
-        verdict = record.sequence.judge(seq, content)
-        waits = initial = False
-        if verdict is not _EXPECTED:
-            if verdict is SeqVerdict.DUPLICATE:
-                return
-            if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_reported:
-                record.unreliable_reported = True
-                self._outcomes.append(SeqUnreliable(record))
-        if verdict is not SeqVerdict.LATE:
-            if state is not _ACTIVE and state is not _UNANSWERED:
-                # An event with the SID before the renewal is not the one that is waited for.
-                waits = sid == record.sid
-                initial = waits and self._has_full_state(record, seq, verdict)
-            record.last_event_at = now
-            event = record.decode(seq, pairs, initial=initial, problems=problems)
-            if waits:
-                self._heard(record, initial, verdict, now)
-            self._outcomes.append(event)
-            if event.problems:
-                self._note_problems(record, event.problems)
-            if record.unreadable:
-                self._report_unreadable(record, now)
-        if verdict in _GAP_VERDICTS:
-            record.gaps += 1
-        if record.doubt is not None:
-            in_order = not shows_loss and verdict is _EXPECTED
-            self._losses.settle(record, seq, in_order=in_order, now=now)
-        elif verdict in _GAP_VERDICTS:
-            reason = f"events before SEQ {seq} were missed"
-            self._losses.lost(record, Cause.MISSED_EVENT, reason, now)
-
-    def _has_full_state(
-        self, record: SubscriptionRecord, seq: int | None, verdict: SeqVerdict
-    ) -> bool:
-        """Whether the first event of a grant is the initial event."""
-        if verdict is SeqVerdict.MISSED or (record.former_sids and seq):
-            return False
-        return (record.loss is None and record.doubt is None) or seq == 0
-
-    def _heard(
-        self, record: SubscriptionRecord, initial: bool, verdict: SeqVerdict, now: float
-    ) -> None:
-        """The first event of a grant was decoded. ``initial``: it is the full state."""
-        # A device that answers a renewal with another SID may go on with its SEQ.
-        lossless = record.loss is None and record.doubt is None
-        goes_on = bool(record.former_sids) and verdict is _EXPECTED and lossless
-        complete = (initial or goes_on) and not record.stale
-        if complete:
-            record.loss = None
-        self._renewal.heard(record, complete=complete)
-        if complete:
-            self._losses.restored(record, now)
-
-    def _report_unreadable(self, record: SubscriptionRecord, now: float) -> None:
-        for trouble in record.unreadable:
-            self._outcomes.log(Unreadable(record, trouble))
-        if record.stale:
-            cause = Cause.EVENT_UNREADABLE
-            self._losses.doubt(record, cause, record.stale, now, certain=True)
-
-    def _note_problems(self, record: SubscriptionRecord, problems: tuple[str, ...]) -> None:
-        """Add ``problems`` to those of ``record``. Log each that is the first of its device."""
-        for problem in problems:
-            if problem in record.problems:
-                continue
-            device = record.device
-            known = [] if device is None else self._of_device(device)
-            if not any(problem in each.problems for each in known):
-                self._outcomes.log(Mended(record, problem))
-            record.problems = (*record.problems, problem)
 
     # --- the end ---
 

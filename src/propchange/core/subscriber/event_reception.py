@@ -1,0 +1,127 @@
+"""An event message that was accepted: its SEQ is judged, its values are decoded, and what it shows
+of the events before it is acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from propchange.core.subscriber.events import Cause, SeqVerdict
+from propchange.core.subscriber.losses import CAUSES, EventLosses
+from propchange.core.subscriber.notify_routing import Received, RefusedEvent
+from propchange.core.subscriber.outcomes import (
+    Mended,
+    SeqUnreliable,
+    SubscriberOutcomes,
+    Unreadable,
+)
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.renewal import SubscriptionRenewal
+from propchange.core.subscriber.states import GRANTED, SubscriberState
+
+_ACTIVE, _UNANSWERED = SubscriberState.ACTIVE, SubscriberState.UNANSWERED
+_EXPECTED = SeqVerdict.EXPECTED
+_GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
+
+
+class EventReception:
+    """Takes the event messages of all subscriptions. ``of_device`` gives the subscriptions of one
+    device."""
+
+    def __init__(
+        self,
+        renewal: SubscriptionRenewal,
+        losses: EventLosses,
+        outcomes: SubscriberOutcomes,
+        of_device: Callable[[Hashable], list[SubscriptionRecord]],
+    ) -> None:
+        self._renewal = renewal
+        self._losses = losses
+        self._outcomes = outcomes
+        self._of_device = of_device
+
+    def receive(self, record: SubscriptionRecord, received: Received, now: float) -> None:
+        """Take an event message that was accepted for ``record``."""
+        sid, seq, content, pairs, problems = received
+        state = record.state
+        if state not in GRANTED:
+            return  # a gap among early messages has ended the grant
+        shows_loss = record.doubt is not None and self._losses.explains(record, seq)
+        verdict = record.sequence.judge(seq, content)
+        waits = initial = False
+        if verdict is not _EXPECTED:
+            if verdict is SeqVerdict.DUPLICATE:
+                return
+            if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_reported:
+                record.unreliable_reported = True
+                self._outcomes.append(SeqUnreliable(record))
+        if verdict is not SeqVerdict.LATE:
+            if state is not _ACTIVE and state is not _UNANSWERED:
+                # An event with the SID before the renewal is not the one that is waited for.
+                waits = sid == record.sid
+                initial = waits and self._has_full_state(record, seq, verdict)
+            record.last_event_at = now
+            event = record.decode(seq, pairs, initial=initial, problems=problems)
+            if waits:
+                self._heard(record, initial, verdict, now)
+            self._outcomes.append(event)
+            if event.problems:
+                self._note_problems(record, event.problems)
+            if record.unreadable:
+                self._report_unreadable(record, now)
+        if verdict in _GAP_VERDICTS:
+            record.gaps += 1
+        if record.doubt is not None:
+            in_order = not shows_loss and verdict is _EXPECTED
+            self._losses.settle(record, seq, in_order=in_order, now=now)
+        elif verdict in _GAP_VERDICTS:
+            reason = f"events before SEQ {seq} were missed"
+            self._losses.lost(record, Cause.MISSED_EVENT, reason, now)
+
+    def _has_full_state(
+        self, record: SubscriptionRecord, seq: int | None, verdict: SeqVerdict
+    ) -> bool:
+        """Whether the first event of a grant is the initial event."""
+        if verdict is SeqVerdict.MISSED or (record.former_sids and seq):
+            return False
+        return (record.loss is None and record.doubt is None) or seq == 0
+
+    def _heard(
+        self, record: SubscriptionRecord, initial: bool, verdict: SeqVerdict, now: float
+    ) -> None:
+        """The first event of a grant was decoded. ``initial``: it is the full state."""
+        # A device that answers a renewal with another SID may go on with its SEQ.
+        lossless = record.loss is None and record.doubt is None
+        goes_on = bool(record.former_sids) and verdict is _EXPECTED and lossless
+        complete = (initial or goes_on) and not record.stale
+        if complete:
+            record.loss = None
+        self._renewal.heard(record, complete=complete)
+        if complete:
+            self._losses.restored(record, now)
+
+    def _report_unreadable(self, record: SubscriptionRecord, now: float) -> None:
+        for trouble in record.unreadable:
+            self._outcomes.log(Unreadable(record, trouble))
+        if record.stale:
+            cause = Cause.EVENT_UNREADABLE
+            self._losses.doubt(record, cause, record.stale, now, certain=True)
+
+    def _note_problems(self, record: SubscriptionRecord, problems: tuple[str, ...]) -> None:
+        """Add ``problems`` to those of ``record``. Log each that is the first of its device."""
+        for problem in problems:
+            if problem in record.problems:
+                continue
+            device = record.device
+            known = [] if device is None else self._of_device(device)
+            if not any(problem in each.problems for each in known):
+                self._outcomes.log(Mended(record, problem))
+            record.problems = (*record.problems, problem)
+
+    def refused(self, event: RefusedEvent, now: float) -> None:
+        """An event message was refused, or did not come whole."""
+        record, refusal, seq = event
+        cause = CAUSES[refusal.part]
+        reason = f"an event was not taken: {refusal.reason}"
+        if cause is Cause.EVENT_CUT:
+            reason = f"an event did not come whole: {refusal.reason}"
+        self._losses.doubt(record, cause, reason, now, seq=seq)
