@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -630,6 +631,26 @@ def test_a_new_sid_without_its_initial_event_is_deaf_and_replaced(goes_on: bool)
     assert "another SID, uuid:2" in record.status_reason
     point.repaired("uuid:3", A="9")
     assert (record.status, record.values, record.sid) == (ACTIVE, {"A": "9"}, "uuid:3")
+
+
+def test_a_doubt_from_before_the_new_sid_ends_with_its_initial_event() -> None:
+    for seconds, status in ((1.0, ACTIVE), (2.0, ACTIVE), (5.0, DEAF)):
+        point, record = renamed()
+        point.cut(record, 1, SID="uuid:1", peer=Endpoint("10.0.0.66", 1))
+        point.at(50 + seconds)
+        point.notify(record, 0, A="7")
+        assert record.status is status
+
+
+def test_a_doubt_ends_with_the_time_for_the_initial_event_of_a_new_sid() -> None:
+    point = Point(limits=replace(DEFAULT_LIMITS, initial_event_seconds=1.0))
+    record = point.active(timeout="Second-100")
+    point.at(50)
+    point.cut(record, 1)
+    point.answer(point.request(RequestKind.RENEW), sid="uuid:2", timeout="Second-100")
+    point.at(51)
+    assert point.statuses() == [(DEAF, Cause.NEW_SID)]
+    point.at(60)
 
 
 def test_the_old_sid_is_refused_once_the_new_one_has_spoken_and_that_is_no_loss() -> None:

@@ -258,3 +258,16 @@ def test_who_is_believed_again_is_trusted_as_much_as_at_first() -> None:
         assert judged(0, 2, sequence=sequence)[-1] is V.MISSED
     sequence.restart()
     assert judged(0, 2, sequence=sequence)[-1] is V.UNRELIABLE
+
+
+def test_a_message_that_could_not_be_taken_leaves_no_gap_and_may_come_again() -> None:
+    sequence = Sequence()
+    assert sequence.judge(0, 0) is V.EXPECTED
+    sequence.lose(1)
+    assert (sequence.has_taken(0), sequence.has_taken(1)) == (True, False)
+    assert sequence.judge(1, 1) is V.EXPECTED
+    assert sequence.has_taken(1)
+    sequence.lose(2)
+    sequence.lose(1)
+    assert sequence.judge(3, 3) is V.EXPECTED
+    assert sequence.judge(2, 2) is V.LATE

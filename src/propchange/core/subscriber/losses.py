@@ -118,11 +118,10 @@ class EventLosses:
         """An event was taken while there is a doubt. ``in_order``: SEQ shows nothing missing before
         it."""
         doubt = record.doubt
+        assert doubt is not None
         if not in_order:
             self.confirm(record, now)
-        elif doubt is None or doubt.certain:
-            return
-        elif record.sequence.reliable and doubt.seq in (None, seq):
+        elif not doubt.certain and record.sequence.reliable and doubt.seq in (None, seq):
             record.doubt = None
             self._timers.clear((record, TimerKind.DOUBT))
 
@@ -130,8 +129,8 @@ class EventLosses:
         """The doubted event is lost."""
         doubt, record.doubt = record.doubt, None
         self._timers.clear((record, TimerKind.DOUBT))
-        if doubt is not None:
-            self.lost(record, doubt.cause, doubt.reason, now, seq=doubt.seq)
+        assert doubt is not None  # since doubt()
+        self.lost(record, doubt.cause, doubt.reason, now, seq=doubt.seq)
 
     def _await(self, record: SubscriptionRecord, now: float) -> None:
         self._timers.set((record, TimerKind.DOUBT), now + self._limits.doubt_seconds)

@@ -386,6 +386,7 @@ class SubscriptionRenewal:
         if record.doubt is not None:
             record.losses += 1
             record.loss, record.doubt = record.loss or record.doubt, None
+            self._timers.clear((record, TimerKind.DOUBT))
         self._report_deaf(record, now)
         if record.awaits_new_sid:
             # Events have come to this address before.
