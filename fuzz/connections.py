@@ -31,8 +31,8 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.driver.delivery_pool import DeliveryPool
+from propchange.driver.listener import Listener
 from propchange.driver.runtime import Transport
-from propchange.driver.server_connection import Listener
 from propchange.http import ResponseParser, encode_delivery
 
 PEER, LOCAL = Endpoint("192.0.2.7", 40_000), Endpoint("192.0.2.1", 80)

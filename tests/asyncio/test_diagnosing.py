@@ -165,3 +165,30 @@ async def test_before_it_is_entered_there_is_nothing_to_diagnose() -> None:
     async with ControlPoint() as point:
         with pytest.raises(RuntimeError, match="not subscribed yet"):
             await point.subscribe_url("http://127.0.0.1:1/").diagnose()
+
+
+async def test_the_first_cause_stays_the_reason_when_a_length_is_too_small(raw_device: Any) -> None:
+    body = (
+        b'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0"><e:property><A>1</A></e:property>'
+        b"</e:propertyset>\r\n"
+    )
+    async with (
+        raw_device() as device,
+        ControlPoint(limits=QUICK) as point,
+        point.subscribe_url(device.event_url) as subscription,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", point.port)
+        path = subscription.callback.partition("//")[2].partition("/")[2]
+        writer.write(
+            f"NOTIFY /{path} HTTP/1.1\r\nHOST: 127.0.0.1:{point.port}\r\nNT: upnp:event\r\n"
+            f"NTS: upnp:propchange\r\nSID: {subscription.sid}\r\nSEQ: 0\r\n"
+            f"CONTENT-LENGTH: {len(body) - 40}\r\n\r\n".encode()
+            + body
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        change = await until(subscription, Status.DEAF)
+        diagnosis = await subscription.diagnose()
+        writer.close()
+    for words in (change.reason, diagnosis.sentence):
+        assert "unclosed token" in words
+        assert "CR LF" not in words

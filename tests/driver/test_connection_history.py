@@ -6,10 +6,12 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
-from propchange.core.wire.messages import Response
-from propchange.driver.server_connection import Listener
+from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.listener import Listener
 
 
 async def listening(driven: Any, callers: ConnectionHistory) -> Listener:
@@ -76,3 +78,46 @@ async def test_a_connection_that_makes_room_before_its_request_counts_as_turned_
     assert caller is not None
     assert (caller.connections, caller.turned_away, caller.empty) == (3, 1, 0)
     await driven.run(listener.close())
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"</e:propertyset>",
+        b"ertyset>\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        b"y /n HTTP/1.1\r\nX: y\n",
+        b"NOTIFY /n HTTP/1.1\r\nCONTENT-LENGTH: 40\r\n\r\n<",
+        b"\r\n\r\n\r\n\r\n",
+    ],
+)
+async def test_what_follows_a_refused_request_on_its_connection_is_no_other_fault(
+    driven: Any, wire: Any, behind: bytes
+) -> None:
+    history = ConnectionHistory(Limits())
+    reported: list[object] = []
+
+    def respond(request: Request) -> Response:
+        history.refused(Endpoint("127.0.0.1", 1), "/n", 400, "unclosed token", 1.0)
+        return Response(400)
+
+    listener = Listener(
+        driven.runtime,
+        respond,
+        limits=replace(DEFAULT_LIMITS, read_seconds=0.1, stall_seconds=0.05),
+        history=history,
+        cut=lambda *cut: reported.append(cut),
+        wasted=lambda *wasted: reported.append(wasted),
+    )
+    await driven.run(listener.open())
+    peer = await wire.dial(listener.port)
+    await peer.send(b"NOTIFY /n HTTP/1.1\r\nHOST: x\r\nCONTENT-LENGTH: 3\r\n\r\n<e:" + behind)
+    assert (await peer.rest()).startswith(b"HTTP/1.1 400 ")
+    await driven.run(listener.close())
+    caller = history.of("127.0.0.1")
+    assert caller is not None
+    assert (caller.refused_reason, caller.refused_target, caller.refusals) == (
+        "unclosed token",
+        "/n",
+        1,
+    )
+    assert reported == []

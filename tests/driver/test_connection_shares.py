@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Request, Response
-from propchange.driver import server_connection
+from propchange.driver import listener as listeners
 from tests.driver.conftest import MemoryRuntime, MemoryTransport
 
 PARTIAL = b"GET / HTTP/1.1\r\nX: "
@@ -24,7 +24,7 @@ class Bench:
         self.known = set(known)
         settings = {"connections": 8, "connections_per_address": 6, **limits}
         self.limits = replace(DEFAULT_LIMITS, **settings)
-        self.listener = server_connection.Listener(
+        self.listener = listeners.Listener(
             self.memory,  # type: ignore[arg-type]  # it has what is used
             self._respond,
             limits=self.limits,

@@ -20,9 +20,9 @@ from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.diagnosing import Diagnoses
+from propchange.driver.listener import Listener
 from propchange.driver.machine import Machine
 from propchange.driver.runtime import Armed
-from propchange.driver.server_connection import Listener
 from propchange.twisted.runtime import TwistedRuntime
 
 QUICK = {"diagnosis_seconds": 0.4}

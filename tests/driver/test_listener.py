@@ -16,7 +16,7 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.driver import server_connection
+from propchange.driver import listener as listeners
 from propchange.driver.machine import Interfaces
 from propchange.driver.runtime import sleep
 from tests.wire import Until
@@ -34,7 +34,7 @@ def named(request: Request) -> Response:
     return Response(200, (), request.target.encode())
 
 
-class Listener(server_connection.Listener):
+class Listener(listeners.Listener):
     """A listener that a test opens and closes, whatever its runtime."""
 
     driven: Any
@@ -503,7 +503,7 @@ def test_the_runtime_is_asked_to_tell_when_what_a_receipt_is_for_has_left(
     memory: Any, transport: Any
 ) -> None:
     answers = [OK, Response(200, (), b"r"), Response(200, (), b"r", receipt="r")]
-    table = server_connection.Listener(memory, lambda request: answers.pop(0))
+    table = listeners.Listener(memory, lambda request: answers.pop(0))
     peer = transport(table.accept()).make()
     for _ in range(2):
         peer.connection.data_received(notify(1))
@@ -518,7 +518,7 @@ def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(
     memory: Any, transport: Any
 ) -> None:
     told: list[tuple[str, object]] = []
-    table = server_connection.Listener(
+    table = listeners.Listener(
         memory,
         lambda request: Response(200, receipt="r"),
         sent=lambda response: told.append(("sent", response.receipt)),
@@ -534,7 +534,7 @@ def test_a_receipt_is_lost_when_the_peer_has_reset_before_the_answer(
 async def test_a_connection_that_was_accepted_too_late_is_refused(
     memory: Any, transport: Any
 ) -> None:
-    table = server_connection.Listener(memory, named)
+    table = listeners.Listener(memory, named)
     await table.close()
     peer = transport(table.accept()).make()
     assert peer.calls == ["close"]
@@ -545,7 +545,7 @@ async def test_a_connection_that_was_accepted_too_late_is_refused(
 def test_the_stream_ends_at_the_next_turn_once_the_last_answer_has_left(
     memory: Any, transport: Any
 ) -> None:
-    table = server_connection.Listener(memory, named)
+    table = listeners.Listener(memory, named)
     peer = transport(table.accept()).make()
     peer.unwritten = 1
     peer.connection.data_received(notify(1, version="1.0"))
@@ -560,7 +560,7 @@ def test_the_stream_ends_at_the_next_turn_once_the_last_answer_has_left(
 def test_a_table_without_connections_leaves_nothing_with_the_runtime(
     memory: Any, transport: Any
 ) -> None:
-    table = server_connection.Listener(memory, named)
+    table = listeners.Listener(memory, named)
     peers = [transport(table.accept()).make() for _ in range(2)]
     for number, peer in enumerate(peers):
         assert memory.armed == 1
@@ -1025,7 +1025,7 @@ def test_answers_keep_their_order_whoever_writes_them(memory: Any, transport: An
         made.append(Elsewhere(request, at_once=request.target == "/n1"))
         return made[-1]
 
-    table = server_connection.Listener(memory, respond)
+    table = listeners.Listener(memory, respond)
     peer = transport(table.accept()).make()
     peer.connection.data_received(b"".join(notify(seq) for seq in range(4)))
     assert peer.data == OK_BYTES + b"/n1"
@@ -1044,7 +1044,7 @@ def test_who_writes_an_answer_is_paused_and_hears_of_the_end(memory: Any, transp
         made.append(Elsewhere(request))
         return made[-1]
 
-    table = server_connection.Listener(memory, respond)
+    table = listeners.Listener(memory, respond)
     peer = transport(table.accept()).make()
     peer.connection.data_received(notify(1))
     assert "pause_reading" not in peer.calls  # or nobody would see the peer's end
@@ -1068,7 +1068,7 @@ def test_an_answer_written_elsewhere_has_left_when_nothing_is_unwritten(
         made.append(Elsewhere(request))
         return made[-1]
 
-    table = server_connection.Listener(memory, respond)
+    table = listeners.Listener(memory, respond)
     peer = transport(table.accept()).make()
     left: list[bool] = []
     peer.connection.data_received(notify(1))
@@ -1092,7 +1092,7 @@ def test_a_peer_is_waited_for_while_it_reads(memory: Any, transport: Any, elsewh
         made.append(Elsewhere(request))
         return made[-1] if elsewhere else Response(200, (), b"x" * 10, close=True)
 
-    table = server_connection.Listener(memory, respond)
+    table = listeners.Listener(memory, respond)
     peer = transport(table.accept()).make()
     peer.unwritten = 9
     peer.connection.data_received(notify(1))
@@ -1111,7 +1111,7 @@ def test_a_peer_is_waited_for_while_it_reads(memory: Any, transport: Any, elsewh
 def test_a_peer_that_reads_from_the_buffers_of_the_system_reads(
     memory: Any, transport: Any
 ) -> None:
-    table = server_connection.Listener(memory, lambda request: Response(200, (), b"x" * 10))
+    table = listeners.Listener(memory, lambda request: Response(200, (), b"x" * 10))
     peer = transport(table.accept()).make()
     peer.unwritten, peer.unsent = 9, 1_000_000
     peer.connection.data_received(notify(1))
@@ -1134,7 +1134,7 @@ def test_a_peer_that_reads_a_byte_now_and_then_does_not_read_for_ever(
         made.append(Elsewhere(request))
         return made[-1] if elsewhere else Response(200, (), b"x" * 10)
 
-    table = server_connection.Listener(memory, respond)
+    table = listeners.Listener(memory, respond)
     peer = transport(table.accept()).make()
     peer.unwritten = 1_000_000
     peer.connection.data_received(notify(1))
@@ -1163,7 +1163,7 @@ def test_a_connection_whose_answer_cannot_be_begun_is_ended(
         def begin(self, connection: Any) -> None:
             raise ValueError("on purpose")
 
-    table = server_connection.Listener(memory, Broken)
+    table = listeners.Listener(memory, Broken)
     peer = transport(table.accept()).make()
     peer.connection.data_received(notify(1))
     assert peer.closing

@@ -6,7 +6,7 @@ from typing import Any
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Request, Response
-from propchange.driver import server_connection
+from propchange.driver import listener as listeners
 
 OK = Response(200, ((b"CONTENT-LENGTH", b"0"),))
 GET = b"GET / HTTP/1.1\r\nHOST: a\r\n\r\n"
@@ -20,7 +20,7 @@ class Bench:
         self.memory = memory
         self._transport = transport
         self.answered: list[str] = []
-        self.table = server_connection.Listener(memory, self._respond)
+        self.table = listeners.Listener(memory, self._respond)
 
     def _respond(self, request: Request) -> Response:
         self.memory.time += REQUEST_SECONDS
@@ -148,7 +148,7 @@ def test_a_peer_whose_answers_are_large_is_asked_to_read_them_before_more_are_ma
         made.append(request)
         return Response(200, (), bytes(50_000))
 
-    table = server_connection.Listener(memory, respond)
+    table = listeners.Listener(memory, respond)
     peer = transport(table.accept()).make()
     write = peer.functions.write
 

@@ -51,12 +51,12 @@ from propchange.core.wire.refusals import Refusal
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery, SeenDevice, Sightings
 from propchange.driver.links import EVERYTHING
+from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
-from propchange.driver.server_connection import Listener
 from propchange.driver.sockets import cannot_listen
 from propchange.errors import (
     ConnectionFailed,

@@ -36,9 +36,9 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.descriptors import fit
+from propchange.driver.listener import Listener
 from propchange.driver.reporting import Warnings, report
 from propchange.driver.runtime import Future, Runtime, Timer
-from propchange.driver.server_connection import Listener
 from propchange.driver.sockets import cannot_listen
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import PlacedDevice

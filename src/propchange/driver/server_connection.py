@@ -29,10 +29,10 @@ A request that is answered with a Response at once needs no task, timer or futur
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 
-from propchange.core.wire.messages import Endpoint, Request, Response, address_block
+from propchange.core.wire.messages import Request, Response, address_block
 from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.connection_table import (
     AcceptedConnection,
@@ -40,7 +40,7 @@ from propchange.driver.connection_table import (
     ConnectionTable,
     WrittenElsewhere,
 )
-from propchange.driver.runtime import Listening, Transport
+from propchange.driver.runtime import Transport
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser
 
@@ -65,6 +65,7 @@ class ServerConnection:
         "_pending",
         "_queue",
         "_reading",
+        "_refused",
         "_reported",
         "_starting",
         "_table",
@@ -97,6 +98,7 @@ class ServerConnection:
         self._reported = False  # that the request is not whole, or that there is none
         self._unread = 0  # bytes of the answer that the peer had not read when last looked at
         self._leave_by: float | None = None  # when the answer must have left
+        self._refused = False  # the last answer was a refusal
         self.asked = False
         """Whether a request, or something malformed, was received."""
         self.held_bytes = 0
@@ -281,7 +283,7 @@ class ServerConnection:
     @property
     def begun(self) -> Request | None:
         """The request that has begun and is not whole, unless that was reported already."""
-        if self._finished or self._reported:
+        if self._finished or self._reported or self._refused:
             return None
         return self._parser.begun if self._parser.in_message else None
 
@@ -434,10 +436,12 @@ class ServerConnection:
     def _ask(self, request: Request) -> Answer:
         self.asked = True
         try:
-            return self._table.respond(request)
+            answer = self._table.respond(request)
         except Exception:
             self._table.logger.exception("no answer was made to %r", request)
             return self._table.refusal(500, request.http_version)
+        self._refused = isinstance(answer, Response) and answer.status >= 400
+        return answer
 
     def _start(self, request: Request, answer: Awaitable[Response] | WrittenElsewhere) -> None:
         """Start an answer that may take long. It may be complete when this returns."""
@@ -530,16 +534,12 @@ class ServerConnection:
 
     def _refuse(self, status: int, reason: str, part: Part) -> None:
         """Write the last answer, to a malformed or overdue request. ``part`` is what is wrong."""
-        table, peer = self._table, self.transport.peer
-        begun = None if self._reported else self._parser.begun
+        table = self._table
+        if not self._refused:
+            # Behind a request that was refused it may be the rest of its body: the length was wrong
+            # and the refusal has given the reason.
+            self._report_refused(status, reason, part)
         self.asked = self._finished = True
-        if table.history is not None:
-            target = "" if begun is None else begun.target
-            table.history.refused(peer, target, status, reason, table.now(), part=part)
-        if begun is not None:
-            table.cut(begun, Refusal(status, reason, "", part))
-        elif not self._reported:
-            table.wasted(peer, f"they could not be read: {reason}")
         response = table.refusal(status, self._parser.http_version)
         self._write(table.encode(response, head_only=False))
 
@@ -553,6 +553,17 @@ class ServerConnection:
         self._waiting.clear()
         self._parser.end()
         self._table.hold(self, 0)
+
+    def _report_refused(self, status: int, reason: str, part: Part) -> None:
+        table, peer = self._table, self.transport.peer
+        begun = None if self._reported else self._parser.begun
+        if table.history is not None:
+            target = "" if begun is None else begun.target
+            table.history.refused(peer, target, status, reason, table.now(), part=part)
+        if begun is not None:
+            table.cut(begun, Refusal(status, reason, "", part))
+        elif not self._reported:
+            table.wasted(peer, f"they could not be read: {reason}")
 
     def _report_left(self, left: bool) -> None:
         # A callback may write another answer, so the list is replaced first.
@@ -583,50 +594,3 @@ class ServerConnection:
             if current is not queue and len(queue) == 1:
                 self._table.watch()
         self._queue = queue
-
-
-class Listener(ConnectionTable):
-    """A TCP server that calls ``respond`` with each request and writes the answer.
-
-    The arguments are those of :class:`.ConnectionTable`. For a response with a ``receipt``,
-    ``sent`` is called when all its bytes have left this process, and, if the connection ends
-    after it, the FIN too (UDA 2.0 §4.1.1). ``lost`` is called if the connection broke before.
-
-    Call :meth:`open`, and in the end :meth:`close`.
-    """
-
-    _listening: Listening | None = None
-
-    def accept(self) -> ServerConnection:
-        """Make the connection of a new peer."""
-        return ServerConnection(self)
-
-    async def open(self, host: str | None = None, ports: Sequence[int] = (0,)) -> None:
-        """Listen on the first free port of ``ports`` (0: any). ``host`` is an address; None: all
-        addresses of IPv4 and of IPv6, if this machine has both, with the same port.
-
-        Raises OSError if every port is taken or the address is not this machine's;
-        :func:`.cannot_listen` makes a sentence of it.
-        """
-        self._listening = await self.runtime.listen(self.accept, host=host, ports=ports)
-
-    @property
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """Its addresses and ports; ``0.0.0.0`` and ``::`` stand for all addresses of their family.
-        Empty before :meth:`open`."""
-        return () if self._listening is None else self._listening.endpoints
-
-    @property
-    def port(self) -> int:
-        """The TCP port, the same for every address. Not before :meth:`open`."""
-        return self.endpoints[0].port
-
-    async def close(self) -> None:
-        """Stop accepting and end every connection. Answers that are written still leave, for
-        ``limits.linger_seconds`` at most; awaited ones are cancelled. Safe to call again."""
-        self._closing = True
-        try:
-            if self._listening is not None:
-                await self._listening.close()
-        finally:
-            await super().close()
