@@ -6,18 +6,30 @@ import contextlib
 import json
 import os
 import queue
+import random
 import signal
+import socket
 import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["PATIENCE", "Line", "Missing", "Program"]
+__all__ = ["PATIENCE", "Line", "Missing", "Program", "free_port"]
 
 PATIENCE = 15.0
 """Seconds to wait for a line or a NOTIFY before it counts as a failure. Peers answer in
 milliseconds."""
+
+
+def free_port() -> int:
+    """A free port below the ephemeral ones: the system gives it to no other socket meanwhile, and a
+    connection to it, while nobody listens there, is not connected to itself."""
+    for port in random.sample(range(20_000, 32_000), 50):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
+    raise AssertionError("fifty ports are taken")
 
 
 class Missing(Exception):

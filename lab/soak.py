@@ -27,6 +27,7 @@ from typing import Any
 
 import propchange
 import propchange.twisted
+from lab.programs import free_port
 from lab.subscribers import BAD, Subscribers, event_path
 from propchange.core.publisher.judge import PublisherPolicy
 
@@ -144,7 +145,7 @@ class Proxy:
 
     def __init__(self) -> None:
         self.to = 0
-        self.port = 0
+        self.port = free_port()
         self.cut_after: int | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -154,7 +155,6 @@ class Proxy:
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._accept, _HOST, self.port, backlog=1_024)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         if self._server is not None:
@@ -224,7 +224,7 @@ class Soak:
         ]
 
     async def begin(self) -> None:
-        self.devices = [list(await self.ends.start(0)) for _ in range(DEVICES)]
+        self.devices = [list(await self.ends.start(free_port())) for _ in range(DEVICES)]
         for number in range(SUBSCRIPTIONS):
             await self._subscribe(number % DEVICES)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from lab.programs import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -31,23 +31,13 @@ def _start(program: str, path: Path) -> subprocess.Popen[str]:
     )
 
 
-def _port_below_the_ephemeral_ones() -> str:
-    """A free port that the system gives to no other socket, and to none of the loop below, which
-    could otherwise connect to itself there."""
-    for port in random.sample(range(20_000, 32_000), 50):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("0.0.0.0", port))
-            return str(port)
-    raise AssertionError("fifty ports are taken")
-
-
 def test_code_for_both_sides_stands_within_the_first_forty_lines():
     head = "\n".join(README.splitlines()[:40])
     assert len(re.findall(r"```python\n(.*?)```", head, re.DOTALL)) == 2
 
 
 def test_the_two_programs_of_the_readme_run_against_each_other(tmp_path):
-    port = _port_below_the_ephemeral_ones()
+    port = str(free_port())
     device, control_point = (program.replace("8123", port) for program in PROGRAMS)
     started = [_start(device, tmp_path / "device.py")]
     try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+
+from lab.programs import free_port
 
 # The first test builds the environment.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -68,8 +69,7 @@ def shipped(start: Any) -> Pair:
 
 def one_process(python: Path, which: str, folder: Path) -> subprocess.CompletedProcess[str]:
     here = Path(__file__).parent
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
+    port = str(free_port())
     program = str(here / "cohen3" / "one_process.py")
     return subprocess.run(
         [str(python), "-W", "ignore", program, which, port, str(folder / "trial")],
