@@ -142,6 +142,7 @@ def test_a_peer_that_closes_gets_a_connection_for_each(reactor: Any, send: Any) 
     send(s)
     protocol, transport = reactor.accept()
     protocol.dataReceived(OK.replace(b"Content", b"Connection: close\r\nContent"))
+    reactor.advance(DEFAULT_LIMITS.linger_seconds)
     assert transport.disconnecting
     lose(transport)
     send(s)
@@ -201,6 +202,7 @@ def test_a_broken_connection_and_junk_fail(reactor: Any, send: Any) -> None:
     protocol, transport = reactor.accept()
     protocol.dataReceived(b"not HTTP at all\r\n\r\n")
     assert results[0].check(DeliveryError)
+    reactor.advance(DEFAULT_LIMITS.linger_seconds)
     assert transport.disconnecting
 
 
