@@ -460,6 +460,10 @@ class Limits:
     xml_elements: int = 20_000
     """Elements in any document that a peer sends. A ContentDirectory SCPD has about 400."""
 
+    variable_name_characters: int = 1_024
+    """Characters of the name of a state variable. UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds
+    the names that are remembered as judged, which documents of devices bring too."""
+
     url_bytes: int = 2_048
     """Bytes of a URL in a description, and of the URL that it becomes with URLBase. A longer one is
     dropped. It is the length of a request target. All URLs of a description together have at most

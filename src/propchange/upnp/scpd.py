@@ -85,7 +85,7 @@ def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceState
     for element in table.all("stateVariable"):
         name = child_text(element, "name")
         try:
-            check_variable_name(name)
+            check_variable_name(name, limits)
         except ValueError as error:
             problems.append(f"a state variable was dropped: {error}")
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from propchange.core.wire.propertyset import (
 )
 from propchange.core.wire.xml import parse_tree
 from propchange.errors import RemoteProtocolError
+from tests.work import memory
 
 NAMESPACE = "urn:schemas-upnp-org:event-1-0"
 
@@ -359,3 +361,19 @@ def test_a_propertyset_as_a_value_of_another_is_read_again(changes: dict[str, st
     """Not escaped, it comes back as XML that means the same."""
     _, _, root = format_propertyset(changes.items()).decode().partition("\n")
     assert parsed(one(root)) == tuple(changes.items())
+
+
+# --- long names ---
+
+
+def test_a_name_that_is_too_long_is_refused_and_not_remembered() -> None:
+    check_variable_name("A" * 1_024)
+    with pytest.raises(ValueError, match=r"the name 'A{40}'\.\.\. is longer than 1024 characters"):
+        check_variable_name("A" * 1_025)
+
+    def check_many() -> None:
+        for number in range(50):
+            with contextlib.suppress(ValueError):
+                check_variable_name("A" * 100_000 + str(number))
+
+    assert memory(check_many) < 1_000_000

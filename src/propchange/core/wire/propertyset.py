@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 
-from propchange.core.limits import Limits
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.wire.mending import problem, read_leniently
 from propchange.core.wire.xml import (
     check_carried,
@@ -266,12 +266,20 @@ def write_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
     return "".join(parts).encode()
 
 
+def check_variable_name(name: str, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Raises ValueError for a ``name`` that is no XML name without a prefix, or longer than
+    ``limits.variable_name_characters``: it cannot be the name of a state variable (UDA 2.0
+    §4.3.2)."""
+    if len(name) > limits.variable_name_characters:
+        most = limits.variable_name_characters
+        raise ValueError(f"the name {name[:40]!r}... is longer than {most} characters")
+    _check_xml_name(name)
+
+
 # A LastChange is made of many elements with few names. It saves 3.0 of the 29 us that an assignment
 # to a variable of LastChange takes without the socket.
 @lru_cache(maxsize=1024)
-def check_variable_name(name: str) -> None:
-    """Raises ValueError for a ``name`` that is no XML name without a prefix: it cannot be the name
-    of a state variable (UDA 2.0 §4.3.2)."""
+def _check_xml_name(name: str) -> None:
     names: list[str] = []
     parser = pyexpat.ParserCreate()
     parser.StartElementHandler = lambda found, _: names.append(found)
