@@ -122,17 +122,18 @@ class MemoryTransport:
         self.lost = False
         self.ended = False
         functions = Transport(
-            self._write,
-            self._write_eof,
-            self._close,
-            self._close,
-            lambda: None,
-            lambda: None,
-            lambda: 0,
-            lambda: None,
-            lambda: self.closing,
-            LOCAL,
-            peer,
+            write=self._write,
+            write_eof=self._write_eof,
+            close=self._close,
+            abort=self._close,
+            pause_reading=lambda: None,
+            resume_reading=lambda: None,
+            unwritten=lambda: 0,
+            unsent=lambda: 0,
+            exact_writing=lambda: None,
+            is_closing=lambda: self.closing,
+            local=LOCAL,
+            peer=peer,
         )
         connection.connection_made(functions)
 

@@ -35,6 +35,7 @@ from propchange.core.wire.propertyset import (
     check_variable_name,
     format_propertyset,
     parse_propertyset,
+    read_propertyset,
 )
 from propchange.core.wire.urls import endpoint_of_url
 from propchange.core.wire.xml import parse_tree
@@ -112,29 +113,16 @@ def responses(data: bytes) -> None:
 def propertyset(data: bytes) -> None:
     """The body of a NOTIFY. What is read can be written and is read again."""
     try:
-        pairs = parse_propertyset(data, DEFAULT_LIMITS)
+        pairs, problems = read_propertyset(data, DEFAULT_LIMITS)
     except RemoteProtocolError as error:
         _check_400(error)
         return
+    assert all(problems)
     assert all(name for name, _ in pairs)
     with contextlib.suppress(ValueError):
         # A name may be there twice, or have a prefix's digits alone.
         written = format_propertyset(pairs)
         assert parse_propertyset(written, DEFAULT_LIMITS) == pairs
-
-
-def lenient_propertyset(data: bytes) -> None:
-    """The body of a NOTIFY that may be mended."""
-    try:
-        pairs, problems = mending.read_leniently(
-            data, lambda document: parse_propertyset(document, DEFAULT_LIMITS)
-        )
-    except RemoteProtocolError as error:
-        _check_400(error)
-        return
-    with contextlib.suppress(RemoteProtocolError):
-        # What is well-formed is read as it is.
-        assert (parse_propertyset(data, DEFAULT_LIMITS) == pairs) == (not problems)
 
 
 def mended(data: bytes) -> None:
@@ -395,7 +383,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "requests": requests,
     "responses": responses,
     "propertyset": propertyset,
-    "lenient_propertyset": lenient_propertyset,
     "mended": mended,
     "mending": mending_alone,
     "lastchange": lastchange,

@@ -460,6 +460,10 @@ class Limits:
     xml_elements: int = 20_000
     """Elements in any document that a peer sends. A ContentDirectory SCPD has about 400."""
 
+    mended_bytes: int = 262_144
+    """Bytes of a document that is mended if it is not well-formed. Mending takes ten to fifty times
+    as long as reading, and up to 70 bytes of memory for each byte: 0.2 s and 18 MB."""
+
     variable_name_characters: int = 1_024
     """Characters of the name of a state variable. UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds
     the names that are remembered as judged, which documents of devices bring too."""

@@ -451,3 +451,19 @@ def test_mending_costs_as_much_as_the_document_is_long(name: str) -> None:
 
     # Quadratic cost would be 64 times as much.
     assert cost(16_000) < 24 * max(cost(2_000), 1e-4)
+
+
+def test_a_long_document_is_read_and_not_mended() -> None:
+    limits = Limits(mended_bytes=100)
+    well_formed = b"<a>" + b"x" * 100 + b"</a>"
+    assert read_tree(well_formed, limits)[0].text == "x" * 100
+    assert read_tree(b"<a>" + b"&" * 92 + b"</a>", limits)[0].text == "&" * 92
+    with pytest.raises(MalformedXML) as raised:
+        read_tree(b"<a>" + b"&" * 94 + b"</a>", limits)
+    assert raised.value.status == 400
+    with pytest.raises(MalformedXML):
+        parse_propertyset(
+            b"<e:propertyset xmlns:e='u'><e:property><A>" + b"&" * 94 + b"</A></e:property>"
+            b"</e:propertyset>",
+            limits,
+        )

@@ -93,15 +93,20 @@ def problem(name: str) -> str:
     return f"{row.deviation}: {row.result}"
 
 
-def read_leniently(document: bytes, read: Callable[[bytes], T]) -> tuple[T, tuple[str, ...]]:
+def read_leniently(
+    document: bytes, read: Callable[[bytes], T], limits: Limits
+) -> tuple[T, tuple[str, ...]]:
     """The result of ``read`` for ``document``, or for the mended document if ``read`` raises
     MalformedXML, and the problems that were mended.
 
-    Raises MalformedXML if the document cannot be mended, and what else ``read`` raises.
+    Raises MalformedXML if the document cannot be mended or is longer than ``limits.mended_bytes``,
+    and what else ``read`` raises.
     """
     try:
         return read(document), ()
     except MalformedXML as error:
+        if len(document) > limits.mended_bytes:
+            raise
         first = error
     try:
         mended, problems = mend(document)
@@ -114,7 +119,7 @@ def read_tree(document: bytes, limits: Limits) -> tuple[Element, tuple[str, ...]
     """The root element of ``document``, and the problems that were mended. Raises as
     :func:`.parse_tree`."""
     undeclared: set[str] = set()
-    root, problems = read_leniently(document, lambda it: parse_tree(it, limits, undeclared))
+    root, problems = read_leniently(document, lambda it: parse_tree(it, limits, undeclared), limits)
     return root, (*problems, problem("xml-namespace")) if undeclared else problems
 
 

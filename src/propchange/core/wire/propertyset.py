@@ -76,7 +76,7 @@ def read_propertyset(body: bytes, limits: Limits) -> tuple[Pairs, tuple[str, ...
     plain = _parse_plain(body, limits)
     if plain is not None:
         return plain, ()
-    (pairs, declared), problems = read_leniently(body, partial(_parse_with_expat, limits))
+    (pairs, declared), problems = read_leniently(body, partial(_parse_with_expat, limits), limits)
     return pairs, problems if declared else (*problems, problem("xml-namespace"))
 
 
