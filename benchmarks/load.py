@@ -39,11 +39,11 @@ def have(all_of: Sequence[Subscriber], number: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def _ready(
-    publisher: Publisher, kinds: Sequence[str]
+    publisher: Publisher, kinds: Sequence[str], *, one_address: bool
 ) -> AsyncIterator[tuple[Subscribers, float]]:
     """The subscribers, after their initial events, and the seconds that these took."""
     path = publisher.path
-    async with Subscribers(kinds) as subscribers:
+    async with Subscribers(kinds, one_address=one_address) as subscribers:
         answers = await subscribers.subscribe(publisher.port, path)
         refused = Counter(answer[9:12] for answer in answers if b" 200 " not in answer[:13])
         if refused:
@@ -53,9 +53,16 @@ async def _ready(
     publisher.close()
 
 
-async def changes(publisher: Publisher, kinds: Sequence[str], rate: float, seconds: float) -> str:
+async def changes(
+    publisher: Publisher,
+    kinds: Sequence[str],
+    rate: float,
+    seconds: float,
+    *,
+    one_address: bool = False,
+) -> str:
     """Changes for subscribers of these kinds: what the good ones received, and when."""
-    async with _ready(publisher, kinds) as (subscribers, first):
+    async with _ready(publisher, kinds, one_address=one_address) as (subscribers, first):
         good = subscribers.good
         number = await publisher.ask("run", 1, 1)
         await wait(lambda: have(good, number), 10)
@@ -91,9 +98,12 @@ async def _endpoints(options: argparse.Namespace) -> None:
 async def _bad(options: argparse.Namespace) -> None:
     rate, seconds = options.rate or 10, options.seconds or 60
     for kinds in [["good"] * 50, *([kind, "good"] * 50 for kind in options.kinds)]:
-        publisher = Publisher(options.runtime, options.limits, options.descriptors)
-        told = await changes(publisher, kinds, rate, seconds)
-        print(f"{options.runtime:8}50 good, {kinds[0]}: {told}", flush=True)
+        for one_address in (False, True):
+            publisher = Publisher(options.runtime, options.limits, options.descriptors)
+            told = await changes(publisher, kinds, rate, seconds, one_address=one_address)
+            where = "one address" if one_address else "100 addresses"
+            bad = "50 good" if kinds[0] == "good" else f"50 {kinds[0]} and 50 good"
+            print(f"{options.runtime:8}{bad}, {where}: {told}", flush=True)
 
 
 SCENARIOS = {"endpoints": _endpoints, "bad": _bad}

@@ -1,7 +1,8 @@
 """Many subscribers in one loop, each with an endpoint of its own: good ones and bad ones.
 
-Each endpoint is an address of 127.0.0.0/8. All of them have the same port, so one listening socket
-is enough for thousands. A subscriber subscribes from its own address.
+Each endpoint is an address of 127.0.0.0/8, and there is one port for the good ones and one for the
+bad ones. So two listening sockets are enough for thousands. A subscriber subscribes from its own
+address. Or all of them have one address: then the good ones are one endpoint.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ BAD = (
 class Subscriber:
     """One subscriber, and what it was sent."""
 
-    def __init__(self, number: int, kind: str) -> None:
-        self.host = f"127.{1 + number // 40_000}.{number // 200 % 200}.{1 + number % 200}"
+    def __init__(self, number: int, kind: str, *, one_address: bool = False) -> None:
+        number_of_host = 0 if one_address else number
+        thousands, rest = divmod(number_of_host, 40_000)
+        self.host = f"127.{1 + thousands}.{rest // 200}.{1 + rest % 200}"
         self.kind = kind
         self.path = f"/{number}"
         self.connections = 0
@@ -80,11 +83,6 @@ class _Receiver(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        host = transport.get_extra_info("sockname")
-        if host:
-            self._subscriber = self._subscribers.by_host[host[0]]
-            self._subscriber.connections += 1
-            self._subscriber.opened += 1
         self._subscribers.transports.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,8 +95,12 @@ class _Receiver(asyncio.Protocol):
         if _END.search(self._part[-32:]) is None:
             return
         message, self._part = self._part, b""
-        subscriber = self._subscriber
-        assert subscriber is not None
+        path = message[: message.index(b" HTTP/")].partition(b" ")[2].decode()
+        subscriber = self._subscribers.by_path[path]
+        if self._subscriber is None:
+            self._subscriber = subscriber
+            subscriber.connections += 1
+            subscriber.opened += 1
         if subscriber.kind in ("good", "slow", "closing"):
             subscriber.take(message)
         else:
@@ -141,11 +143,14 @@ class _Receiver(asyncio.Protocol):
 
 
 class Subscribers:
-    """An async context manager: subscribers of the given kinds."""
+    """An async context manager: subscribers of the given kinds, each with an address of its own or
+    all with the same one."""
 
-    def __init__(self, kinds: Sequence[str]) -> None:
-        self.all = [Subscriber(number, kind) for number, kind in enumerate(kinds)]
-        self.by_host = {each.host: each for each in self.all}
+    def __init__(self, kinds: Sequence[str], *, one_address: bool = False) -> None:
+        self.all = [
+            Subscriber(number, kind, one_address=one_address) for number, kind in enumerate(kinds)
+        ]
+        self.by_path = {each.path: each for each in self.all}
         self.transports: set[Any] = set()
         self._stack = contextlib.AsyncExitStack()
         self._ports: dict[str, int] = {}
@@ -156,8 +161,12 @@ class Subscribers:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Receiver(self), "0.0.0.0", 0, backlog=4096)
-        self._stack.callback(server.close)
+        servers = [
+            await loop.create_server(lambda: _Receiver(self), "0.0.0.0", 0, backlog=4096)
+            for _ in range(2)
+        ]
+        for server in servers:
+            self._stack.callback(server.close)
         closed = self._stack.enter_context(socket.socket())
         closed.bind(("0.0.0.0", 0))  # it does not listen
         deaf = self._stack.enter_context(socket.socket())
@@ -171,7 +180,8 @@ class Subscribers:
         self._ports = {
             "refusing": closed.getsockname()[1],
             "black-holed": deaf.getsockname()[1],
-            "": server.sockets[0].getsockname()[1],
+            "good": servers[0].sockets[0].getsockname()[1],
+            "": servers[1].sockets[0].getsockname()[1],
         }
         return self
 
@@ -223,9 +233,11 @@ async def event_path(port: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def subscribed(kinds: Sequence[str], port: int, path: str) -> AsyncIterator[Subscribers]:
+async def subscribed(
+    kinds: Sequence[str], port: int, path: str, *, one_address: bool = False
+) -> AsyncIterator[Subscribers]:
     """Subscribers of ``kinds`` to the service at ``path``."""
-    async with Subscribers(kinds) as subscribers:
+    async with Subscribers(kinds, one_address=one_address) as subscribers:
         for answer in await subscribers.subscribe(port, path):
             assert answer.startswith(b"HTTP/1.1 200"), answer
         yield subscribers

@@ -245,6 +245,18 @@ async def test_a_subscriber_that_says_more_after_its_last_answer_is_not_reset(
         await until(lambda: sender.deliveries.connection_count == 0)
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 20000", b"Transfer-Encoding: chunked"])
+def test_an_answer_of_any_length_takes_only_so_much_memory(memory: Any, length: bytes) -> None:
+    pool, told = DeliveryPool(memory), Told()
+    pool.send(delivery(A), told)
+    transport = memory.connects[-1].succeed()
+    transport.connection.data_received(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % length)
+    for _ in range(20):
+        transport.connection.data_received(b"400\r\n" + bytes(1024) + b"\r\n")
+    assert told.ended == [(0, DeliveryFailure.BROKEN)]
+    assert transport.closing or transport.calls[-1] == "write_eof"
+
+
 def test_a_subscriber_that_does_not_end_after_its_last_answer_is_ended(memory: Any) -> None:
     pool = DeliveryPool(memory)
     for endless in (False, True):
@@ -253,7 +265,7 @@ def test_a_subscriber_that_does_not_end_after_its_last_answer_is_ended(memory: A
         transport.connection.data_received(CLOSING + b"\r\n")
         if endless:
             for _ in range(2):
-                transport.connection.data_received(bytes(DEFAULT_LIMITS.body_bytes // 2 + 1))
+                transport.connection.data_received(bytes(DEFAULT_LIMITS.answer_bytes // 2 + 1))
             assert transport.calls[-1] == "abort"
         else:
             memory.advance(DEFAULT_LIMITS.linger_seconds)

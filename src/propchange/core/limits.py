@@ -122,6 +122,11 @@ class Limits:
     that none is opened for each event. Of the file descriptors of the process it takes half at most
     (:meth:`within`). Above that, idle ones are closed for new ones. About 6 kB each."""
 
+    answer_bytes: int = 16_384
+    """Bytes of the body of an answer to NOTIFY. It has no meaning; some subscribers send a page of
+    HTML. A longer one counts as no answer. Bounds the memory for answers that do not end, on each
+    of ``delivery_connections``."""
+
     deliveries_per_turn: int = 128
     """Deliveries that begin in one turn of the loop; the others follow in the next turns. Each
     takes some 20 µs, and a change can concern every subscription. Bounds the pause of the loop."""

@@ -46,6 +46,7 @@ import errno
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from propchange.core.deadlines import Deadlines
@@ -93,6 +94,7 @@ class DeliveryPool:
     ) -> None:
         self.runtime = runtime
         self.limits = limits = fit(limits)
+        self.answer_limits = replace(limits, body_bytes=limits.answer_bytes)
         self._has_address = has_address
         self._now = runtime.now
         self._idle_seconds = limits.delivery_idle_seconds
@@ -517,7 +519,7 @@ class DeliveryConnection:
         self, pool: DeliveryPool, idle: _IdleConnections, delivery: Delivery, ended: Ended
     ) -> None:
         self._pool = pool
-        self._parser = ResponseParser(pool.limits)
+        self._parser = ResponseParser(pool.answer_limits)
         self._parser.expect("NOTIFY")
         self._usual: Response | None = None  # the last one that allowed another delivery
         self._dropped: int | None = None  # bytes received after the last answer
@@ -619,7 +621,7 @@ class DeliveryConnection:
                 pool.retire(self)
                 return
             self._dropped += len(data)
-            if self._dropped > pool.limits.body_bytes:
+            if self._dropped > pool.limits.answer_bytes:
                 self.abort()
             return
         # After an answer to an incomplete request the connection cannot be used again.
