@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 import uvloop
 
@@ -39,11 +40,11 @@ def have(all_of: Sequence[Subscriber], number: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def _ready(
-    publisher: Publisher, kinds: Sequence[str], *, one_address: bool
+    publisher: Publisher, kinds: Sequence[str], *, per_address: int
 ) -> AsyncIterator[tuple[Subscribers, float]]:
     """The subscribers, after their initial events, and the seconds that these took."""
     path = publisher.path
-    async with Subscribers(kinds, one_address=one_address) as subscribers:
+    async with Subscribers(kinds, per_address=per_address) as subscribers:
         answers = await subscribers.subscribe(publisher.port, path)
         refused = Counter(answer[9:12] for answer in answers if b" 200 " not in answer[:13])
         if refused:
@@ -59,10 +60,10 @@ async def changes(
     rate: float,
     seconds: float,
     *,
-    one_address: bool = False,
+    per_address: int = 1,
 ) -> str:
     """Changes for subscribers of these kinds: what the good ones received, and when."""
-    async with _ready(publisher, kinds, one_address=one_address) as (subscribers, first):
+    async with _ready(publisher, kinds, per_address=per_address) as (subscribers, first):
         good = subscribers.good
         number = await publisher.ask("run", 1, 1)
         await wait(lambda: have(good, number), 10)
@@ -98,15 +99,118 @@ async def _endpoints(options: argparse.Namespace) -> None:
 async def _bad(options: argparse.Namespace) -> None:
     rate, seconds = options.rate or 10, options.seconds or 60
     for kinds in [["good"] * 50, *([kind, "good"] * 50 for kind in options.kinds)]:
-        for one_address in (False, True):
+        for per_address in (1, 100):
             publisher = Publisher(options.runtime, options.limits, options.descriptors)
-            told = await changes(publisher, kinds, rate, seconds, one_address=one_address)
-            where = "one address" if one_address else "100 addresses"
+            told = await changes(publisher, kinds, rate, seconds, per_address=per_address)
+            where = "one address" if per_address > 1 else "an address each"
             bad = "50 good" if kinds[0] == "good" else f"50 {kinds[0]} and 50 good"
             print(f"{options.runtime:8}{bad}, {where}: {told}", flush=True)
 
 
-SCENARIOS = {"endpoints": _endpoints, "bad": _bad}
+async def _subscriptions(options: argparse.Namespace) -> None:
+    """Many subscriptions on few endpoints: the cost of an idle one, and the changes sent to it."""
+    for count in options.count or (1_000, 10_000):
+        limits = {"subscriptions": 2 * count} | options.limits
+        publisher = Publisher(options.runtime, limits, options.descriptors)
+        before = (await publisher.ask("figures"))["resident_kb"]
+        async with _ready(publisher, ["good"] * count, per_address=250) as (subscribers, first):
+            await asyncio.sleep(1)
+            idle = (await publisher.ask("figures"))["resident_kb"]
+            await publisher.ask("measure")
+            number = await publisher.ask("run", options.rate or 1, options.seconds or 10)
+            after = await wait(partial(have, subscribers.all, number), 30)
+            figures = await publisher.ask("figures")
+            latencies = [each for one in subscribers.all for each in one.latencies]
+            print(
+                f"{options.runtime:8}{count:6} subscriptions: first {first:.2f} s, "
+                f"{(idle - before) / count:.2f} kB each, connections included, "
+                f"p50 {milliseconds(latencies, 0.5)} ms, p99 {milliseconds(latencies, 0.99)} ms, "
+                f"{sum(each.received for each in subscribers.all)} messages of "
+                f"{count * (number + 1)}, {sum(each.gaps for each in subscribers.all)} gaps, "
+                f"{sum(not have([each], number) for each in subscribers.all)} without the last, "
+                f"{after:.2f} s after; {figures}",
+                flush=True,
+            )
+
+
+async def _storm(options: argparse.Namespace) -> None:
+    """SUBSCRIBE requests, each from an address of its own, at a pace that does not follow the
+    answers."""
+    rate, seconds = options.rate or 2_000, options.seconds or 10
+    publisher = Publisher(options.runtime, options.limits, options.descriptors)
+    took: list[float] = []
+    answers: Counter[str] = Counter()
+
+    async with Subscribers(["good"] * int(rate * seconds)) as subscribers:
+
+        async def one(subscriber: Subscriber) -> None:
+            begin = time.monotonic()
+            try:
+                answer = await subscribers.subscribe_one(subscriber, publisher.port, publisher.path)
+            except OSError as error:
+                answers[type(error).__name__] += 1
+            else:
+                answers[answer[9:12].decode() or "none"] += 1
+                took.append(time.monotonic() - begin)
+
+        await publisher.ask("measure")
+        tasks = []
+        begin = time.monotonic()
+        for number, subscriber in enumerate(subscribers.all):
+            tasks.append(asyncio.create_task(one(subscriber)))
+            ahead = begin + number / rate - time.monotonic()
+            if ahead > 0:
+                await asyncio.sleep(ahead)
+        paced = time.monotonic() - begin
+        await asyncio.gather(*tasks)
+        granted = [each for each in subscribers.all if each.received]
+        figures = await publisher.ask("figures")
+        print(
+            f"{options.runtime:8}{len(subscribers.all)} SUBSCRIBE in {paced:.1f} s: "
+            f"{dict(answers)}, p50 {milliseconds(took, 0.5)} ms, "
+            f"p99 {milliseconds(took, 0.99)} ms, all in {time.monotonic() - begin:.1f} s, "
+            f"{len(granted)} initial events; {figures}",
+            flush=True,
+        )
+    publisher.close()
+
+
+async def _first(options: argparse.Namespace) -> None:
+    """A change for endpoints that have no connection, and the same by bare connecting."""
+    for count in options.count or (8_000,):
+        limits = {
+            "subscriptions": 2 * count,
+            "delivery_connections": count + 100,
+            "delivery_idle_seconds": 1.0,
+        } | options.limits
+        publisher = Publisher(options.runtime, limits, options.descriptors)
+        async with _ready(publisher, ["good"] * count, per_address=1) as (subscribers, first):
+            await wait(lambda: not any(each.connections for each in subscribers.all), 30)
+            await publisher.ask("measure")
+            begin = time.monotonic()
+            number = await publisher.ask("run", 1, 0.1)
+            await wait(partial(have, subscribers.all, number), 60)
+            took = time.monotonic() - begin
+            figures = await publisher.ask("figures")
+            print(
+                f"{options.runtime:8}{count} endpoints without a connection: first {first:.2f} s, "
+                f"a change {took:.2f} s, "
+                f"{sum(not have([each], number) for each in subscribers.all)} without it, "
+                f"{sum(each.gaps for each in subscribers.all)} gaps; {figures}",
+                flush=True,
+            )
+            hosts = [each.host for each in subscribers.all]
+            bare = await publisher.ask("connect", hosts, subscribers.ports["good"])
+            print(f"{options.runtime:8}bare connecting: {bare:.2f} s, {took / bare:.2f} times")
+
+
+SCENARIOS = {
+    "endpoints": _endpoints,
+    "bad": _bad,
+    "subscriptions": _subscriptions,
+    "storm": _storm,
+    "first": _first,
+}
 
 
 def main() -> int:

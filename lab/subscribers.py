@@ -2,7 +2,7 @@
 
 Each endpoint is an address of 127.0.0.0/8, and there is one port for the good ones and one for the
 bad ones. So two listening sockets are enough for thousands. A subscriber subscribes from its own
-address. Or all of them have one address: then the good ones are one endpoint.
+address. Several may have one address: then the good ones there are one endpoint.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ BAD = (
 class Subscriber:
     """One subscriber, and what it was sent."""
 
-    def __init__(self, number: int, kind: str, *, one_address: bool = False) -> None:
-        number_of_host = 0 if one_address else number
-        thousands, rest = divmod(number_of_host, 40_000)
+    def __init__(self, number: int, kind: str, *, per_address: int = 1) -> None:
+        thousands, rest = divmod(number // per_address, 40_000)
         self.host = f"127.{1 + thousands}.{rest // 200}.{1 + rest % 200}"
         self.kind = kind
         self.path = f"/{number}"
@@ -143,17 +142,17 @@ class _Receiver(asyncio.Protocol):
 
 
 class Subscribers:
-    """An async context manager: subscribers of the given kinds, each with an address of its own or
-    all with the same one."""
+    """An async context manager: subscribers of the given kinds, ``per_address`` of them with the
+    same address."""
 
-    def __init__(self, kinds: Sequence[str], *, one_address: bool = False) -> None:
+    def __init__(self, kinds: Sequence[str], *, per_address: int = 1) -> None:
         self.all = [
-            Subscriber(number, kind, one_address=one_address) for number, kind in enumerate(kinds)
+            Subscriber(number, kind, per_address=per_address) for number, kind in enumerate(kinds)
         ]
         self.by_path = {each.path: each for each in self.all}
         self.transports: set[Any] = set()
         self._stack = contextlib.AsyncExitStack()
-        self._ports: dict[str, int] = {}
+        self.ports: dict[str, int] = {}
 
     @property
     def good(self) -> list[Subscriber]:
@@ -177,7 +176,7 @@ class Subscribers:
             waiting.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 waiting.connect(("127.0.0.1", deaf.getsockname()[1]))
-        self._ports = {
+        self.ports = {
             "refusing": closed.getsockname()[1],
             "black-holed": deaf.getsockname()[1],
             "good": servers[0].sockets[0].getsockname()[1],
@@ -192,14 +191,20 @@ class Subscribers:
         await self._stack.aclose()
 
     async def subscribe(self, port: int, path: str, **headers: str) -> list[bytes]:
-        """SUBSCRIBE for each of them, one after the other. Returns the answers."""
-        return [await self.subscribe_one(each, port, path, **headers) for each in self.all]
+        """SUBSCRIBE for each of them, eight at once. Returns the answers."""
+        free = asyncio.Semaphore(8)
+
+        async def one(subscriber: Subscriber) -> bytes:
+            async with free:
+                return await self.subscribe_one(subscriber, port, path, **headers)
+
+        return await asyncio.gather(*map(one, self.all))
 
     async def subscribe_one(
         self, subscriber: Subscriber, port: int, path: str, **headers: str
     ) -> bytes:
         """SUBSCRIBE for ``subscriber``. Returns the head of the answer."""
-        to = self._ports.get(subscriber.kind, self._ports[""])
+        to = self.ports.get(subscriber.kind, self.ports[""])
         headers = {
             "HOST": f"127.0.0.1:{port}",
             "CALLBACK": f"<http://{subscriber.host}:{to}{subscriber.path}>",
@@ -234,10 +239,10 @@ async def event_path(port: int) -> str:
 
 @contextlib.asynccontextmanager
 async def subscribed(
-    kinds: Sequence[str], port: int, path: str, *, one_address: bool = False
+    kinds: Sequence[str], port: int, path: str, *, per_address: int = 1
 ) -> AsyncIterator[Subscribers]:
     """Subscribers of ``kinds`` to the service at ``path``."""
-    async with Subscribers(kinds, one_address=one_address) as subscribers:
+    async with Subscribers(kinds, per_address=per_address) as subscribers:
         for answer in await subscribers.subscribe(port, path):
             assert answer.startswith(b"HTTP/1.1 200"), answer
         yield subscribers

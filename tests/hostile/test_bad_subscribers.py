@@ -47,7 +47,7 @@ async def test_bad_subscribers_of_every_kind_may_share_the_address_of_a_good_one
     kinds = [*BAD, *BAD, *["good"] * 10]
     async with (
         published(driven) as publisher,
-        subscribed(kinds, publisher.port, publisher.path, one_address=True) as subscribers,
+        subscribed(kinds, publisher.port, publisher.path, per_address=30) as subscribers,
     ):
         await changes(publisher, subscribers, until)
 
