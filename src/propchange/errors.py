@@ -19,6 +19,8 @@ None of them inherits from an exception of a runtime or of a library.
 
 from __future__ import annotations
 
+from propchange.printable import printable
+
 __all__ = [
     "ConnectionFailed",
     "DeliveryError",
@@ -35,7 +37,13 @@ __all__ = [
 
 
 class PropchangeError(Exception):
-    """Base of the exceptions of propchange. Bad arguments raise TypeError or ValueError."""
+    """Base of the exceptions of propchange. Bad arguments raise TypeError or ValueError.
+
+    Texts of a peer in its message are escaped: no control character, no line separator and none
+    that changes the reading order is in it."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(each) if isinstance(each, str) else each for each in args))
 
 
 class ProtocolError(PropchangeError):
@@ -80,7 +88,7 @@ class SubscriptionLost(SubscriptionError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = printable(reason)
 
 
 class DeliveryError(PropchangeError):

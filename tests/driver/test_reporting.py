@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -175,3 +178,96 @@ def test_a_tap_that_raises_is_told_once_and_called_again(
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
         "the tap raised; it is called again all the same"
     ]
+
+
+# --- many kinds ---
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+LIMITS = replace(DEFAULT_LIMITS, log_lines=5, log_line_seconds=10.0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def bounded(caplog: pytest.LogCaptureFixture, clock: Clock) -> Warnings:
+    caplog.set_level(logging.INFO, logger="test.reporting")
+    return Warnings(logging.getLogger("test.reporting"), LIMITS, clock)
+
+
+def test_many_sources_in_turn_are_so_many_lines_and_then_counted(
+    bounded: Warnings, caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    for number in range(3_000):
+        bounded.warn(("refused", f"10.0.{number % 300}.1"), f"{number % 300} was refused")
+    assert len(told(caplog)) == 5
+    clock.now = 10.0
+    bounded.warn(("refused", "another"), "another was refused")
+    assert told(caplog)[5:] == [
+        f"another was refused ({told_left_out(caplog)} more lines of this kind were left out)"
+    ]
+
+
+def told_left_out(caplog: pytest.LogCaptureFixture) -> int:
+    return int(told(caplog)[-1].partition("(")[2].split()[0])
+
+
+def test_a_flood_for_a_while_is_a_line_every_so_often(
+    bounded: Warnings, caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    for _ in range(100_000):
+        clock.now += 0.001
+        bounded.warn(("refused", clock.now), "refused")
+    assert len(told(caplog)) <= 5 + clock.now / 10
+
+
+def test_a_flood_of_one_kind_leaves_room_for_the_others(
+    bounded: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        bounded.warn(("refused", number), "refused")
+    bounded.warn(("away", 1), "away")
+    bounded.info("back", "back")
+    assert caplog.messages[-2:] == ["away", "back"]
+
+
+def test_lines_that_only_inform_and_errors_are_bounded_too(
+    bounded: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        bounded.info(("moved", number), "moved")
+        try:
+            raise ValueError(number)
+        except ValueError:
+            bounded.exception("answer", "no answer was made")
+    levels = [record.levelname for record in caplog.records]
+    assert levels.count("INFO") == levels.count("ERROR") == 5
+    assert caplog.records[1].exc_info
+
+
+@pytest.mark.parametrize("kind", [NotifyRefused, ForeignSource, Unreadable, Mended, StatusChange])
+def test_no_value_of_a_peer_makes_a_flood(
+    kind: type, bounded: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(1_000):
+        text = f"text {number}"
+        record: Any = SimpleNamespace(event_url=text, device_host=text)
+        made: dict[type, Any] = {
+            NotifyRefused: NotifyRefused(Endpoint(text, 1), text, number, text),
+            ForeignSource: ForeignSource(record, text, True),
+            Unreadable: Unreadable(record, text),
+            Mended: Mended(record, text),
+            StatusChange: StatusChange(record, Status.DEAF, Cause.REFUSED, text),
+        }
+        report(made[kind], bounded)
+    assert len(caplog.records) == 5

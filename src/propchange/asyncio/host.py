@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from functools import partial
 from typing import Self
@@ -15,7 +14,7 @@ from propchange.core.publisher.records import Subscription
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.host import DeviceHost, Tap
 from propchange.driver.machine import Interfaces, product
-from propchange.driver.reporting import guarded
+from propchange.driver.reporting import guarded, logger_named
 from propchange.upnp.device import Device, check_device, place_device
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH
 
@@ -101,7 +100,7 @@ class HostedDevice:
         self._ports = (port,)
         self._interfaces = Interfaces()
         if tap is not None:
-            tap = guarded(tap, logging.getLogger("propchange.publisher"))
+            tap = guarded(tap, logger_named("propchange.publisher"))
         # The host is made on entering: it uses the loop that runs then.
         self._make = partial(
             DeviceHost,

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from propchange import Change, DeviceDescription, Diagnosis, Event, Request, Sighting
+from propchange.printable import is_harmless, printable
 
 
 class Source(NamedTuple):
@@ -124,33 +125,12 @@ def plain_value(change: Change) -> str | int | float | bool:
 
 # --- escaping ---
 
-# This finds candidates fast, and isprintable() decides: every character that a terminal acts on
-# is unprintable.
 _CANDIDATE = re.compile(r"[^\x20-\x7e]")
 
-
-def escape(text: str) -> str:
-    r"""``text`` with every control and formatting character as ``\n``, ``\x1b`` or ``\u202e``.
-
-    Backslashes stay as they are, so the original cannot be restored from it.
-    """
-    return _escaped(text, lambda found: found.encode("unicode_escape").decode("ascii"))
+escape = printable
 
 
 def escape_json(document: str) -> str:
     r"""``document``, JSON with characters that are not ASCII, with the same characters as JSON's
     ``\u`` escapes."""
-    return _escaped(document, lambda found: json.dumps(found)[1:-1])
-
-
-def _escaped(text: str, escaped: Callable[[str], str]) -> str:
-    return _CANDIDATE.sub(lambda m: m[0] if _is_harmless(m[0]) else escaped(m[0]), text)
-
-
-def _is_harmless(character: str) -> bool:
-    # Writing systems and emoji need the two joiners, which only join the characters beside them.
-    if character.isprintable() or character in "\u200c\u200d":
-        return True
-    # isprintable() is False for every space but the ASCII one. Of these, the line and paragraph
-    # separators break lines.
-    return character.isspace() and ord(character) > 0x9F and character not in "\u2028\u2029"
+    return _CANDIDATE.sub(lambda m: m[0] if is_harmless(m[0]) else json.dumps(m[0])[1:-1], document)

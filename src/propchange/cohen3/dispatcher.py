@@ -11,9 +11,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
 
+from propchange.driver.reporting import LineRate, logger_named
+
 Listener = Callable[..., object]
 
-_logger_of = cache(logging.getLogger)  # which takes a lock, and is called for every event
+_logger_of = cache(logger_named)  # which takes a lock, and is called for every event
+
+
+@cache
+def _rate_of(category: str) -> LineRate:
+    return LineRate()
 
 
 class BindError(Exception):
@@ -24,9 +31,26 @@ def _of_logger(name: str) -> property:
     return property(lambda self: getattr(self.logger, name))
 
 
+def _bounded(name: str) -> Callable[..., None]:
+    """The method ``name`` of a logger, for so many lines of one template as :class:`.LineRate` lets
+    through."""
+    level = logging.ERROR if name == "exception" else getattr(logging, name.upper())
+
+    def log(self: Logger, message: object, *args: object, **options: Any) -> None:
+        logger = self.logger
+        if not logger.isEnabledFor(level):
+            return
+        left_out = _rate_of(self.logCategory).admit((level, message))
+        if left_out is not None:
+            getattr(logger, name)(f"{message}{left_out}", *args, **options)
+
+    return log
+
+
 class Logger:
     """Logs to the standard logger whose name is :attr:`logCategory`, by the methods that a logger
-    of :mod:`logging` has."""
+    of :mod:`logging` has. Peers cause most of its lines. So of lines with the same template,
+    ``Limits.log_lines`` are logged at once, and then one every ``Limits.log_line_seconds``."""
 
     logCategory: ClassVar[str] = "default"
     """The name of the logger, the same for all objects of a class."""
@@ -38,11 +62,11 @@ class Logger:
 
     log = _of_logger("log")
     debug = _of_logger("debug")
-    info = msg = _of_logger("info")
-    warning = warn = _of_logger("warning")
-    error = _of_logger("error")
-    critical = fatal = _of_logger("critical")
-    exception = _of_logger("exception")
+    info = msg = _bounded("info")
+    warning = warn = _bounded("warning")
+    error = _bounded("error")
+    critical = fatal = _bounded("critical")
+    exception = _bounded("exception")
 
 
 class EventDispatcher:
@@ -86,9 +110,9 @@ class EventDispatcher:
             try:
                 if listener(*args, **kwargs):
                     break
-            except Exception:
+            except Exception:  # noqa: BLE001 - it is logged
                 category = getattr(self, "logCategory", "event")
-                logging.getLogger(category).exception("a listener of %s raised", event)
+                logger_named(category).exception("a listener of %s raised", event)
 
     def dispatch_request(self, event: str, request: Any, data: bytes) -> None:
         """Dispatch a request of ``twisted.web`` as ``event(command, headers, data)``."""

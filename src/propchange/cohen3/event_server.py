@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
@@ -21,7 +20,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import parse_propertyset
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.machine import product
-from propchange.driver.reporting import Warnings
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.errors import RemoteProtocolError
 from propchange.twisted.messages import answer, answer_ok, read_body, read_request
 
@@ -120,7 +119,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         self._limits = limits
         # None until a first SID is granted.
         self._granted: dict[str, ServiceSubscription] | None = None
-        self._warnings = Warnings(logging.getLogger(self.logCategory))
+        self._warnings = Warnings(logger_named(self.logCategory))
         self.early: EarlyMessages[_Received] = EarlyMessages(limits)
         self.coherence.add_web_resource("events", self)
         hostname = self.coherence.hostname

@@ -11,7 +11,6 @@ the last that waits and gets its SEQ, so that the subscriber sees no gap and mis
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict, deque
 from collections.abc import MutableMapping
 from functools import lru_cache
@@ -39,7 +38,7 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
-from propchange.driver.reporting import Warnings, report
+from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.requests import locate
 from propchange.driver.runtime import Timer
 from propchange.errors import DeliveryError, LocalProtocolError, RemoteProtocolError
@@ -57,13 +56,13 @@ def warnings_of(reactor: Reactor) -> Warnings:
 
 
 def _warnings(reactor: Reactor) -> Warnings:
-    return Warnings(logging.getLogger("notification_protocol"))
+    return Warnings(logger_named("notification_protocol"))
 
 
 def warn_unless_taken(status: int, by: str, warnings: Warnings) -> None:
     """Log that a notification was answered with another status than 2xx, ``by`` an address."""
     if not 200 <= status < 300:
-        warnings.warn((by, status), f"a notification was answered with {status} by {by}")
+        warnings.warn(("status", by, status), f"a notification was answered with {status} by {by}")
 
 
 class QueuedNotification:
@@ -236,7 +235,9 @@ class Outbox:
         outboxes.pump()
         if isinstance(result, DeliveryFailure):
             reason = f"SEQ {delivery.seq} to {delivery.address.url.url}: {result.value}"
-            outboxes.warnings.warn((address, result), f"{subscription.sid}: {reason}")
+            outboxes.warnings.warn(
+                (DeliveryFailure, address, result), f"{subscription.sid}: {reason}"
+            )
             notification.fail(reason)
         elif response is not None and not notification.deferred.called:
             notification.deferred.callback(PeerResponse.of(response))

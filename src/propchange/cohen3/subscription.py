@@ -12,7 +12,6 @@ longer pauses.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, ref
@@ -20,8 +19,9 @@ from weakref import WeakKeyDictionary, ref
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Sequence, SeqVerdict
 from propchange.core.subscriber.timing import backoff, grant_times, patience, renewal_retry
+from propchange.driver.reporting import logger_named
 
-_logger = logging.getLogger("event_protocol")
+_logger = logger_named("event_protocol")
 
 
 class Grant(NamedTuple):

@@ -481,6 +481,24 @@ class Limits:
     redirects: int = 3
     """307 answers followed in a row for one description or SUBSCRIBE (UDA 2.0 §2.1)."""
 
+    # --- log ---
+
+    log_kinds: int = 256
+    """Different warnings that one host or control point remembers, to count their repetitions.
+    Beyond it the oldest are forgotten. Bounds the memory, which forged addresses can fill."""
+
+    log_lines: int = 50
+    """Lines of one kind that are logged at once (token bucket), whatever addresses and names are in
+    them. Further ones are counted: the next line says how many. Bounds the log that many sources in
+    turn would fill, which are each a new warning."""
+
+    log_line_seconds: float = 10.0
+    """Seconds until the bucket has one line more."""
+
+    log_line_characters: int = 2_000
+    """Characters of one line; a longer one is cut. A peer chooses names and URLs, which may be
+    long."""
+
     # --- runtime ---
 
     outcomes: int = 4_096

@@ -26,6 +26,7 @@ from propchange.core.wire.messages import (
 from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.connection_shares import ConnectionShares
 from propchange.driver.descriptors import DESCRIPTORS, fit
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import (
     Future,
     Runtime,
@@ -158,7 +159,8 @@ class ConnectionTable:
         self.history = history
         self._cut = cut
         self._wasted = wasted
-        self.logger = logger or logging.getLogger("propchange.http")
+        self.logger = logger or logger_named("propchange.http")
+        self.warnings = Warnings(self.logger, limits)
         self.now = runtime.now
         self.idle_seconds = limits.idle_seconds
         self.tasks = Tasks(runtime)

@@ -27,7 +27,6 @@ in common.
 
 from __future__ import annotations
 
-import logging
 import random
 import secrets
 from abc import ABC, abstractmethod
@@ -54,7 +53,7 @@ from propchange.driver.links import EVERYTHING
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
-from propchange.driver.reporting import Warnings, guarded, report
+from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
 from propchange.driver.sockets import cannot_listen
@@ -99,8 +98,8 @@ class SubscriberDriver:
         self.interfaces = interfaces
         self.history = ConnectionHistory(limits)
         self._policy = policy
-        self._logger = logging.getLogger("propchange.subscriber")
-        self._warnings = Warnings(self._logger)
+        self._logger = logger_named("propchange.subscriber")
+        self.warnings = Warnings(self._logger, limits)
         self._tap = None if tap is None else guarded(tap, self._logger)
         self.protocol = SubscriberProtocol(
             new_token=lambda: secrets.token_urlsafe(16),
@@ -371,7 +370,7 @@ class SubscriberDriver:
         try:
             addresses = self.interfaces.refresh()
         except OSError as error:
-            self._warnings.warn("addresses", f"the addresses of this machine: {error}")
+            self.warnings.warn("addresses", f"the addresses of this machine: {error}")
             return
         others: tuple[LocalAddress, ...] = ()
         if self._source is not None:
@@ -388,11 +387,12 @@ class SubscriberDriver:
                 await self._describe_again(request)
             else:
                 await self._send(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is logged
             if self.closed:  # given up: what a runtime raises then may be an Exception
                 return
             if not isinstance(error, PropchangeError | ValueError | LookupError):
-                self._logger.exception("%r failed with an unexpected exception", request)
+                what = f"{request!r} failed with an unexpected exception"
+                self.warnings.exception("request", what)
             failure = failure_of(error, request.source)
             self.protocol.request_failed(request, _sentence(error), self.now(), failure)
             if request.subscription.device is not None:
@@ -485,7 +485,7 @@ class SubscriberDriver:
             self._dispatching = False
 
     def _report(self, outcome: SubscriberOutcome) -> None:
-        report(outcome, self._warnings)
+        report(outcome, self.warnings)
         if isinstance(outcome, StatusChange):
             record: Any = outcome.subscription
             subscription = self.subscriptions[record]

@@ -43,7 +43,6 @@ connections of its route, and the bytes go to the runtime's own ``write``.
 from __future__ import annotations
 
 import errno
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -61,6 +60,7 @@ from propchange.core.wire.messages import (
 )
 from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.machine import has_address
+from propchange.driver.reporting import logger_named
 from propchange.driver.runtime import (
     Armed,
     Future,
@@ -77,7 +77,7 @@ Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
 
 _Route = tuple[Endpoint, Endpoint | None]
 
-_logger = logging.getLogger("propchange.http")
+_logger = logger_named("propchange.http")
 
 
 class DeliveryPool:

@@ -12,7 +12,6 @@ Every connection takes one. Two things keep a publisher and a control point work
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import threading
 import weakref
@@ -20,7 +19,7 @@ from collections.abc import MutableSet
 from typing import Protocol
 
 from propchange.core.limits import Limits
-from propchange.driver.reporting import Warnings
+from propchange.driver.reporting import Warnings, logger_named
 
 _ADVICE = {
     errno.EMFILE: "this process has no file descriptor left for a connection: it may have {limit} "
@@ -60,7 +59,7 @@ class Descriptors(threading.local):
     def __init__(self) -> None:
         self._pools: weakref.WeakSet[Giver] = weakref.WeakSet()
         self._tables: weakref.WeakSet[Giver] = weakref.WeakSet()
-        self._warnings = Warnings(logging.getLogger("propchange.http"))
+        self._warnings = Warnings(logger_named("propchange.http"))
 
     def add_pool(self, pool: Giver) -> None:
         """Add a pool of connections that this side has opened. It can open them again."""

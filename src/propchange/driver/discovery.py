@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,7 +40,7 @@ from propchange.driver.followed_devices import FollowedDevices
 from propchange.driver.links import EVERYTHING, Links
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
-from propchange.driver.reporting import Warnings
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Signal, Tasks, Timer
 from propchange.errors import (
     ConnectionFailed,
@@ -219,7 +218,7 @@ class Discovery:
         self._limits = limits
         self._search = search
         self._tap = tap
-        self._warnings = Warnings(logging.getLogger("propchange.discovery"))
+        self._warnings = Warnings(logger_named("propchange.discovery"), limits)
         self._tasks = Tasks(runtime)
         self._presence = Presence(off_link_locations=off_link_locations, limits=limits)
         self._links = Links(runtime, interfaces, self._hear, policy, limits)
@@ -326,21 +325,21 @@ class Discovery:
         self._timer.set(self._presence.next_deadline())
 
     def _act(self, outcome: PresenceOutcome) -> None:
-        log = self._warnings.logger
+        info = self._warnings.info
         match outcome:
             case DeviceAppeared(device) | DeviceChanged(device):
                 for sightings in tuple(self._sightings):
                     sightings.see(device)
             case DeviceGone(device, by):
-                log.info("%s has gone (%s)", device.udn, by.value)
+                info(DeviceGone, f"{device.udn} has gone ({by.value})")
                 for sightings in tuple(self._sightings):
                     sightings.lose(device)
                 self._followed.put(device, self._protocol.device_gone)
             case DeviceRebooted(device, reason):
-                log.info("%s has restarted: %s", device.udn, reason)
+                info(DeviceRebooted, f"{device.udn} seems to have restarted: {reason}")
                 self._followed.settle(device, self._protocol.device_rebooted)
             case DeviceReturned(device):
-                log.info("%s is back", device.udn)
+                info(DeviceReturned, f"{device.udn} is back")
                 self._followed.settle(device, self._protocol.device_returned)
             case DeviceMoved(device):
                 self._followed.settle(device, None)

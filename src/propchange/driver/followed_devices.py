@@ -8,7 +8,6 @@ device grants the renewal of a subscription at the old event URL, it has not mov
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from propchange.core.limits import Limits
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import TokenBucket
 from propchange.driver.remote import DescribedDevice
-from propchange.driver.reporting import Warnings
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Signal, Tasks, sleep
 from propchange.errors import LocalProtocolError, PropchangeError
 from propchange.upnp.description import DeviceDescription
@@ -75,7 +74,7 @@ class FollowedDevices:
         self._read = read
         self._changed = changed
         self._limits = limits
-        self._warnings = Warnings(logging.getLogger("propchange.discovery"))
+        self._warnings = Warnings(logger_named("propchange.discovery"), limits)
         self._followed: dict[AdvertisedDevice, _Followed] = {}
 
     def follow(self, remote: DescribedDevice[Any]) -> None:
@@ -189,7 +188,7 @@ class FollowedDevices:
         """Use ``description``, found at another URL, for ``device`` from now on. Returns whether
         the device has moved: then its event URLs differ too. If they are the same, the
         subscriptions stay."""
-        self._warnings.logger.info("%s is at %s now", device.udn, description.url)
+        self._warnings.info("moved", f"{device.udn} is at {description.url} now")
         moved = False
         for remote in tuple(followed.remotes):
             moved |= not description.has_event_urls_of(remote.description)

@@ -19,7 +19,6 @@ How :class:`Publication` drives :class:`.PublisherProtocol`:
 
 from __future__ import annotations
 
-import logging
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,7 +36,7 @@ from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, R
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
-from propchange.driver.reporting import Warnings, report
+from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Future, Runtime, Timer
 from propchange.driver.sockets import cannot_listen
 from propchange.errors import ConnectionFailed
@@ -93,7 +92,7 @@ class Publication:
         self._services: list[Service] = []
         self._waiters: list[tuple[Callable[[], bool], Future[None]]] = []
         self._tap = tap
-        self._warnings = Warnings(logging.getLogger("propchange.publisher"))
+        self._warnings = Warnings(logger_named("propchange.publisher"), limits)
 
     def add(self, service: Service, path: str) -> None:
         """Publish what is assigned to ``service`` at the event URL ``path``, empty for a service

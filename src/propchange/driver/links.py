@@ -8,7 +8,6 @@ search socket sends M-SEARCH; the answers come to its own port, which no other p
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import REFRESH_SECONDS, Interfaces
-from propchange.driver.reporting import Warnings
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Datagrams, Runtime
 from propchange.driver.sockets import scoped_host, socket_address
 from propchange.errors import RemoteProtocolError
@@ -50,7 +49,7 @@ Link = tuple[str, int, int]
 Received = Callable[[Link, Endpoint, Advertisement, Sequence[OnLink]], None]
 """Takes an advertisement: its link, its source, and the prefixes of the link."""
 
-_logger = logging.getLogger("propchange.discovery")
+_logger = logger_named("propchange.discovery")
 
 
 class _LinkSockets(NamedTuple):
@@ -82,7 +81,7 @@ class Links:
         self._received = received
         self._policy = policy
         self._limits = limits
-        self._warnings = Warnings(_logger)
+        self._warnings = Warnings(_logger, limits)
         self._host: str | None = None
         self._sockets: dict[Link, _LinkSockets] = {}
         self._again: set[Armed] = set()

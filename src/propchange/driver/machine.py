@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import logging
 import os
 import platform
 import socket
@@ -22,10 +21,11 @@ from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink,
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT
+from propchange.driver.reporting import logger_named
 from propchange.driver.sockets import endpoint_of, scoped_host, socket_address, socket_from
 from propchange.errors import ConnectionFailed
 
-_logger = logging.getLogger("propchange.http")
+_logger = logger_named("propchange.http")
 
 REFRESH_SECONDS = 5.0
 """Seconds until the list of addresses is read again. Reading takes about a millisecond; without

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -178,8 +177,8 @@ class DescribedService:
         try:
             variables = await self._read_variables(host)
         except (PropchangeError, ValueError) as error:
-            logging.getLogger("propchange.subscriber").warning(
-                "the values of %s stay texts: %s", self.name, error
+            self._driver.warnings.warn(
+                ("types", self.name), f"the values of {self.name} stay texts: {error}"
             )
             return None
         return {name: variable.data_type.parse for name, variable in variables.items()}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
+import traceback
+from collections import Counter
 from collections.abc import Callable, Hashable
 from urllib.parse import urlsplit
 
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.outcomes import (
     AttemptFailed,
     Merged,
@@ -24,9 +28,34 @@ from propchange.core.subscriber.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
+from propchange.core.subscriber.record import TokenBucket
+from propchange.printable import printable
 
-_KEYS = 256
-"""Different warnings remembered; beyond it the oldest may be logged again as new."""
+
+class _Printable(logging.Filter):
+    """Escapes and cuts the lines of a logger, and the texts of exceptions below them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change ``record`` if a line of it is not printable, or too long."""
+        message = record.getMessage()
+        most = DEFAULT_LIMITS.log_line_characters
+        shown = printable(message[: most + 1])
+        if shown != message:
+            record.msg, record.args = shown if len(shown) <= most else f"{shown[:most]}…", ()
+        if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
+            lines = "".join(traceback.format_exception(*record.exc_info)).split("\n")
+            record.exc_text = "\n".join(map(printable, lines)).rstrip("\n")
+        return True
+
+
+_PRINTABLE = _Printable()
+
+
+def logger_named(name: str) -> logging.Logger:
+    """The logger ``name``. What peers have sent is escaped in its lines."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_PRINTABLE)  # nothing, if it has it already
+    return logger
 
 
 def guarded(tap: Callable[[object], None], logger: logging.Logger) -> Callable[[object], None]:
@@ -48,26 +77,85 @@ def guarded(tap: Callable[[object], None], logger: logging.Logger) -> Callable[[
     return call
 
 
-class Warnings:
-    """Warnings on one logger. The first of a kind is logged as a warning. The tenth, hundredth and
-    so on say how many there have been. The others are logged on the debug level."""
+class LineRate:
+    """How many lines of one kind are logged: ``Limits.log_lines`` at once, then one every
+    ``Limits.log_line_seconds``. A kind is a constant of the program, not a value of a peer."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._kinds: dict[Hashable, TokenBucket] = {}
+        self._left_out: Counter[Hashable] = Counter()
+
+    def admit(self, kind: Hashable) -> str | None:
+        """Whether to log one more line of ``kind``: the text to put behind it, or None to leave it
+        out."""
+        now, limits = self._clock(), self._limits
+        bucket = self._kinds.get(kind)
+        if bucket is None:
+            if len(self._kinds) >= limits.log_kinds:
+                oldest = next(iter(self._kinds))
+                del self._kinds[oldest], self._left_out[oldest]
+            bucket = TokenBucket(limits.log_lines, limits.log_line_seconds, now)
+            self._kinds[kind] = bucket
+        if bucket.ready_at(now) > now:
+            self._left_out[kind] += 1
+            return None
+        bucket.spend(now)
+        left_out = self._left_out.pop(kind, 0)
+        return f" ({left_out} more lines of this kind were left out)" if left_out else ""
+
+
+class Warnings:
+    """Lines of one host or control point on one logger, bounded however often a peer causes them.
+
+    A ``kind`` is a constant of the program, or a tuple that begins with one and has values of a
+    peer behind it. The first warning of a kind is logged. The tenth, hundredth and so on say how
+    many there have been. The others are logged on the debug level. Of all kinds with the same
+    constant, :class:`LineRate` lets so many lines through.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.logger = logger
+        self._limits = limits
+        self._rate = LineRate(limits, clock)
         self._counts: dict[Hashable, int] = {}
 
     def warn(self, kind: Hashable, message: str) -> None:
-        """Log ``message``. Messages with equal ``kind`` are counted together."""
+        """Log ``message`` as a warning. Messages with equal ``kind`` are counted together."""
         count = self._counts.get(kind, 0) + 1
-        if count == 1 and len(self._counts) >= _KEYS:
+        if count == 1 and len(self._counts) >= self._limits.log_kinds:
             del self._counts[next(iter(self._counts))]
         self._counts[kind] = count
-        if count == 1:
-            self.logger.warning("%s", message)
-        elif str(count).strip("0") == "1":
-            self.logger.warning("%s (%d times so far)", message, count)
-        else:
+        if count > 1 and str(count).strip("0") != "1":
             self.logger.debug("%s", message)
+            return
+        times = f" ({count} times so far)" if count > 1 else ""
+        self._log(logging.WARNING, kind, f"{message}{times}")
+
+    def info(self, kind: Hashable, message: str) -> None:
+        """Log ``message``, one of a kind that is not counted."""
+        if self.logger.isEnabledFor(logging.INFO):
+            self._log(logging.INFO, kind, message)
+
+    def exception(self, kind: Hashable, message: str) -> None:
+        """Log ``message`` as an error, with the exception that is handled."""
+        self._log(logging.ERROR, kind, message, exc_info=True)
+
+    def _log(self, level: int, kind: Hashable, message: str, *, exc_info: bool = False) -> None:
+        family = (level, kind[0] if isinstance(kind, tuple) else kind)
+        left_out = self._rate.admit(family)
+        if left_out is None:
+            self.logger.debug("%s", message)
+        else:
+            self.logger.log(level, "%s%s", message, left_out, exc_info=exc_info)
 
 
 _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
@@ -76,16 +164,16 @@ _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) -> None:
     """Log an outcome of a protocol.
 
-    No key of a warning has a value that a peer can choose freely: the peer could flood the log."""
+    The first part of each kind is the type of the outcome."""
     url = getattr(getattr(outcome, "subscription", None), "event_url", "")
     key: Hashable = (type(outcome), url)
     match outcome:
         case StatusChange(_, status, cause, reason):
             line = f"{url}: {status.value}: {reason}"
             if status not in _BAD:
-                warnings.logger.info("%s", line)
+                warnings.info((StatusChange, url), line)
                 return
-            key = (url, status, cause)
+            key = (StatusChange, url, status, cause)
         case RenewalFailed(_, reason):
             line = f"renewing {url}: {reason}"
         case DeviceChecked(device, cause, reason, True):
@@ -97,18 +185,21 @@ def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) ->
         case SeqUnreliable():
             line = f"{url}: its SEQ means nothing; missed events cannot be noticed"
         case Unreadable(_, reason):
-            key, line = (url, reason), f"{url}: {reason}"
+            key, line = (Unreadable, url, reason), f"{url}: {reason}"
         case Mended(_, problem):
-            key, line = (url, problem), f"{url}: its events are not well-formed; {problem}"
+            key = (Mended, url, problem)
+            line = f"{url}: its events are not well-formed; {problem}"
         case ForeignSource(record, source, refused):
             key, what = (ForeignSource, url, source), "refused" if refused else "taken"
             line = f"an event for {url} came from {source}, not from {record.device_host}: {what}"
         case NotifyRefused(peer, target, code, reason):
             who = peer.host if peer else "an unknown peer"
-            key, line = (who, code), f"{who} was answered {code} at {target}: {reason}"
+            key = (NotifyRefused, who, code)
+            line = f"{who} was answered {code} at {target}: {reason}"
         case Refused(service, peer, code, reason):
             who = peer.host if peer else "an unknown peer"
-            key, line = (who, code), f"{who} was refused at {service} with {code}: {reason}"
+            key = (Refused, who, code)
+            line = f"{who} was refused at {service} with {code}: {reason}"
         case MessageAbandoned(sid, seq, reason):
             line = f"SEQ {seq} did not reach {sid}: {reason}"
         case AttemptFailed(_, seq, to, reason):

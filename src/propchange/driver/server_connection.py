@@ -437,8 +437,8 @@ class ServerConnection:
         self.asked = True
         try:
             answer = self._table.respond(request)
-        except Exception:
-            self._table.logger.exception("no answer was made to %r", request)
+        except Exception:  # noqa: BLE001 - it is logged
+            self._table.warnings.exception("answer", f"no answer was made to {request!r}")
             return self._table.refusal(500, request.http_version)
         self._refused = isinstance(answer, Response) and answer.status >= 400
         return answer
@@ -453,8 +453,8 @@ class ServerConnection:
             else:
                 self._writer = answer
                 answer.begin(self)
-        except Exception:
-            self._table.logger.exception("no answer was made to %r", request)
+        except Exception:  # noqa: BLE001 - it is logged
+            self._table.warnings.exception("answer", f"no answer was made to {request!r}")
             self.drop()
         finally:
             self._starting = False
@@ -466,7 +466,7 @@ class ServerConnection:
         except Exception:
             if self._finished:
                 raise  # cancelled, or too late for an answer: the runtime logs it
-            table.logger.exception("no answer was made to %r", request)
+            table.warnings.exception("answer", f"no answer was made to {request!r}")
             response = table.refusal(500, request.http_version)
         except BaseException:  # it was cancelled
             if not self._finished:
@@ -498,7 +498,7 @@ class ServerConnection:
         try:
             encoded = table.encode(response, head_only=request.method == "HEAD")
         except LocalProtocolError:
-            table.logger.exception("the answer to %r cannot be written", request)
+            table.warnings.exception("answer", f"the answer to {request!r} cannot be written")
             if response.receipt is not None:
                 table.lost(response)
             response = table.refusal(500, request.http_version)

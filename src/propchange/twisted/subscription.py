@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +12,9 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted
 from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
+from propchange.driver.reporting import logger_named
 
-_logger = logging.getLogger("propchange.subscriber")
+_logger = logger_named("propchange.subscriber")
 
 
 class Subscription(DrivenSubscription):

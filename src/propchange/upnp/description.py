@@ -15,6 +15,7 @@ from propchange.core.values.data_types import shown
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
+from propchange.printable import printable
 from propchange.upnp.device import Device, DeviceTree, PlacedDevice, place_device
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
@@ -194,7 +195,9 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
                 return service
         known = ", ".join(dict.fromkeys(service.name for service in services)) or "none"
         raise KeyError(
-            f"{self.friendly_name or self.url} has no service {name!r}; there are: {known}"
+            printable(
+                f"{self.friendly_name or self.url} has no service {name!r}; there are: {known}"
+            )
         )
 
     def __getitem__(self, name: str) -> ServiceDescription:
@@ -252,7 +255,7 @@ def parse_description(
         reading.device(device),
         uda=uda,
         config_id=int(config_id) if re.fullmatch("[0-9]{1,9}", config_id) else None,
-        problems=(*mended, *reading.problems),
+        problems=tuple(map(printable, (*mended, *reading.problems))),
         host=host,
         url_base=reading.base if reading.base != url else "",
     )
@@ -323,7 +326,7 @@ class _Reading:
         known = len(self.problems)
         judge = self.judge
         event_url = self.absolute(element, "eventSubURL", called, judge)
-        problem = "".join(self.problems[known:])
+        problem = printable("".join(self.problems[known:]))
         return ServiceDescription(
             service_type=service_type,
             service_id=service_id,

@@ -16,6 +16,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
+from propchange.printable import printable
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
 _NAMESPACE = "urn:schemas-upnp-org:service-1-0"
@@ -93,7 +94,7 @@ def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceState
             problems.append(f"the second state variable {name} was dropped")
         else:
             variables[name] = _parse_variable(name, element, problems)
-    return ServiceStateTable(MappingProxyType(variables), tuple(problems))
+    return ServiceStateTable(MappingProxyType(variables), tuple(map(printable, problems)))
 
 
 def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVariable[Any]:

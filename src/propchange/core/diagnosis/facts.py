@@ -29,6 +29,7 @@ from propchange.core.subscriber.record import FailedAttempt, Loss, SubscriptionR
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import Part
+from propchange.printable import printable
 
 
 class Reach(enum.Enum):
@@ -167,8 +168,7 @@ class Facts:
         return {name: value for name, value in both.items() if value is not None}
 
     def lines(self) -> tuple[tuple[str, str], ...]:
-        """All facts as (name, text), for people. Texts of peers are not escaped: escape them before
-        they go to a terminal."""
+        """All facts as (name, text), for people. Texts of peers in them are escaped."""
         granted_for, connected_ago, refused = self.granted_for, self.connected_ago, self.refused
         subscribe = self.failure
         if granted_for is not None:
@@ -208,7 +208,9 @@ class Facts:
             ("lost events", self.losses or None),
             ("lost since the grant", self.lost and self.lost.reason),
         )
-        return tuple((what, str(how)) for what, how in lines if how not in (None, ""))
+        return tuple(
+            (printable(what), printable(str(how))) for what, how in lines if how not in (None, "")
+        )
 
     def _own(self, own: LocalAddress) -> str:
         usable = ", usable" if own in self.usable else ""

@@ -41,6 +41,7 @@ from propchange.core.local_addresses import (
 )
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.wire.refusals import Part
+from propchange.printable import printable
 
 
 class Verdict(enum.Enum):
@@ -80,7 +81,7 @@ class Verdict(enum.Enum):
 class Diagnosis(NamedTuple):
     """The result of ``subscription.diagnose()``. ``sentence`` says what is wrong. ``advice`` says
     what to do; it is empty if nothing can be done. ``facts`` are the facts behind the verdict.
-    ``str()`` gives the sentence and the advice. Texts of peers in it are not escaped."""
+    ``str()`` gives the sentence and the advice. Texts of peers in it are escaped."""
 
     verdict: Verdict
     sentence: str
@@ -112,7 +113,8 @@ def diagnose(facts: Facts) -> Diagnosis:
     """The verdict on ``facts``: that of the first of :data:`RULES` that applies. The last one
     always applies."""
     rule = next(rule for rule in RULES if rule.applies(facts))
-    return Diagnosis(rule.verdict, rule.says(facts), rule.to_do + rule.suggests(facts), facts)
+    advice = rule.to_do + rule.suggests(facts)
+    return Diagnosis(rule.verdict, printable(rule.says(facts)), printable(advice), facts)
 
 
 # --- conditions and sentences ---

@@ -14,6 +14,7 @@ from propchange.core.outcomes import OutcomeQueue
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
+from propchange.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,9 @@ class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
     def change_status(
         self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0
     ) -> None:
-        """Set the status of ``record`` and append the StatusChange, unless it says nothing new."""
+        """Set the status of ``record`` and append the StatusChange, unless it says nothing new.
+        Texts of the peer in ``reason`` are escaped."""
+        reason = printable(reason)
         if record.status is status and not _is_news(record.status_cause, cause):
             return
         record.status = status

@@ -36,6 +36,7 @@ from propchange.core.values.lastchange import (
 )
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
+from propchange.printable import printable
 
 
 class TokenBucket:
@@ -392,7 +393,7 @@ class SubscriptionRecord:
                     self.stale = self.stale or reason
             else:
                 unreadable += [f"left out of a LastChange: {it}" for it in found[-1].problems]
-        self.unreadable = tuple(unreadable[:_UNREADABLE])
+        self.unreadable = tuple(map(printable, unreadable[:_UNREADABLE]))
         state = [each for each in found if not each.is_log]
         if state:
             del changes["LastChange"]

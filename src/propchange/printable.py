@@ -1,0 +1,40 @@
+"""Texts of peers for people: in log lines, in the texts of errors, on a terminal.
+
+A peer chooses names, values, headers and URLs. In a text for people they must not move the cursor,
+colour a line, ring the bell, reverse the reading order, or break a line into two.
+"""
+
+from __future__ import annotations
+
+import re
+
+# This finds candidates fast, and isprintable() decides: every character that a terminal acts on
+# is unprintable.
+_CANDIDATE = re.compile(r"[^\x20-\x7e]")
+
+
+def printable(text: str) -> str:
+    r"""``text`` with every control and formatting character, line separator and surrogate as
+    ``\n``, ``\x1b`` or ``\u202e``.
+
+    Backslashes stay as they are, so the original cannot be restored from it.
+    """
+    if text.isprintable():
+        return text
+    return _CANDIDATE.sub(
+        lambda found: found[0] if is_harmless(found[0]) else _escaped(found), text
+    )
+
+
+def is_harmless(character: str) -> bool:
+    """Whether a terminal or a reader of lines shows ``character`` and does nothing else."""
+    # Writing systems and emoji need the two joiners, which only join the characters beside them.
+    if character.isprintable() or character in "\u200c\u200d":
+        return True
+    # isprintable() is False for every space but the ASCII one. Of these, the line and paragraph
+    # separators break lines.
+    return character.isspace() and ord(character) > 0x9F and character not in "\u2028\u2029"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
