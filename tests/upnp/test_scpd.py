@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.mending import problem
 from propchange.core.wire.xml import parse_tree
 from propchange.errors import DescriptionError
 from propchange.upnp.scpd import ServiceStateTable, parse_scpd
@@ -383,3 +384,29 @@ def test_no_service_description_that_is_xml_makes_trouble(
     service = Service(type=TYPE, variables=read.variables.values())
     assert len(service.initial_texts()) == len(declared)
     parse_tree(service.scpd(), DEFAULT_LIMITS)
+
+
+# --- documents that are not well-formed ---
+
+
+def test_a_service_description_that_is_not_well_formed_is_read_with_its_problems() -> None:
+    document = (
+        b"\r\n<scpd xmlns='urn:schemas-upnp-org:service-1-0'><serviceStateTable>"
+        b"<stateVariable sendEvents=yes><name>A</name><datatype>ui1</dataType>"
+        b"<defaultValue>3</defaultValue></stateVariable>"
+        b"<stateVariable><name>B</name><dataType>string</dataType>"
+        b"<defaultValue>R&D caf\xe9 &nbsp;<3</defaultValue></stateVariable>"
+        b"</serviceStateTable></scpd>\n\x9c\xe4\x60\x28"
+    )
+    read = parse_scpd(document)
+    assert read.variables["B"].initial == "R&D caf\xe9 \xa0<3"
+    assert read.variables["A"].evented is True
+    mended = ("attribute", "end-tag", "encoding", "ampersand", "html-entity", "less-than", "behind")
+    assert read.problems[:7] == tuple(problem(f"xml-{name}") for name in mended)
+
+
+def test_a_service_description_with_two_readings_or_cut_off_is_refused() -> None:
+    whole = built(Thermometer())
+    for document in (whole[:-10], whole[:200] + "&", whole + "<scpd/>", "<!DOCTYPE a>" + whole):
+        with pytest.raises(DescriptionError, match="the service description cannot be read"):
+            parse_scpd(document.encode())

@@ -23,6 +23,7 @@ from propchange.core.multicast.reception import (
 from propchange.core.subscriber.events import Change
 from propchange.core.values.data_types import data_type
 from propchange.core.wire.headers import LARGEST_SEQ, next_seq
+from propchange.core.wire.mending import problem
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.core.wire.propertyset import format_propertyset
 from propchange.errors import LocalProtocolError
@@ -120,6 +121,17 @@ def test_an_event_has_the_values_of_the_declared_types_and_all_that_the_message_
             Change("Alarm", True, None, None, None, "1"),
         ),
     )
+
+
+def test_an_event_that_is_not_well_formed_says_what_was_mended() -> None:
+    control_point = ControlPoint()
+    body = format_propertyset([("Temperature", "1")]).replace(b">1<", b"> 1 <") + b"\x9c\xe4"
+    (event,) = control_point.receive(3, body=body)
+    assert isinstance(event, MulticastEvent)
+    assert event.problems == (problem("xml-behind"),)
+    (event,) = control_point.receive(4)
+    assert isinstance(event, MulticastEvent)
+    assert event.problems == ()
 
 
 def test_without_types_values_are_text() -> None:

@@ -134,6 +134,12 @@ def test_what_devices_do_to_a_last_change_is_read(text) -> None:
     assert parse_lastchange(text).entries == (entry(0, "Volume", "20", "Master"),)
 
 
+def test_attributes_with_a_prefix_and_a_byte_order_mark_in_the_text_are_read() -> None:
+    text = event(instance(0, '<r:Volume r:channel="LF" r:Val="20"/>'))
+    for written in (text, "\ufeff" + text, "\ufeff" + text.replace("<", "&lt;")):
+        assert parse_lastchange(written).entries == (entry(0, "Volume", "20", "LF"),)
+
+
 def test_an_ampersand_that_is_not_escaped_is_read() -> None:
     text = event(instance(0, '<Title val="A & B &amp; C &copy; &#68; &#x45; &"/>'))
     assert parse_lastchange(text).entries == (entry(0, "Title", "A & B & C \xa9 D E &"),)

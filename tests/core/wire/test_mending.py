@@ -106,6 +106,10 @@ MENDED: dict[str, tuple[bytes | str, str, set[str]]] = {
         '<?xml version="1.0" encoding="utf_8"?><a>ü</a>', "<a>ü</a>", {"xml-declaration"}),
     "an encoding with a blank": (
         '<?xml version="1.0" encoding=" UTF 8 "?><a>ü</a>', "<a>ü</a>", {"xml-declaration"}),
+    "another spelling of Latin-1": (
+        b'<?xml version="1.0" encoding="ISO8859-1"?><a>\xe9</a>', "<a>é</a>", {"xml-declaration"}),
+    "another spelling of windows-1252": (
+        b'<?xml version="1.0" encoding="win-1252"?><a>\x80</a>', "<a>€</a>", {"xml-declaration"}),
     "an empty encoding": (
         '<?xml version="1.0" encoding=""?><a>ü</a>', "<a>ü</a>", {"xml-declaration"}),
     # The declaration.
@@ -140,8 +144,8 @@ MENDED: dict[str, tuple[bytes | str, str, set[str]]] = {
         {"xml-ampersand"}),
     "entities of HTML": ("<a>&nbsp;&eacute;&hearts;&LT;&AMP;&#X41;</a>", "<a>\xa0é♥&lt;&amp;A</a>",
         {"xml-html-entity"}),
-    "a < in text": ("<a>1 < 2 <3 <- << </ <!- </3</a>",
-        "<a>1 &lt; 2 &lt;3 &lt;- &lt;&lt; &lt;/ &lt;!- &lt;/3</a>", {"xml-less-than"}),
+    "a < in text": ("<a>1 < 2 <3 <- << <!- <=</a>",
+        "<a>1 &lt; 2 &lt;3 &lt;- &lt;&lt; &lt;!- &lt;=</a>", {"xml-less-than"}),
     "a < in an attribute": ("<a b='<c>&lt;'/>", "<a b='&lt;c>&lt;'/>", {"xml-less-than"}),
     "the end of a section in text": ("<a>x]]>y</a>", "<a>x]]&gt;y</a>", {"xml-less-than"}),
     # Characters that XML cannot carry.
@@ -265,6 +269,9 @@ def test_a_propertyset_without_its_namespace_is_read(body: str, declared: bool) 
         ("<a>&</a", "end tag of 'a' is not well-formed"),
         ("</a>", "ends nothing"),
         ("<a>&<b></a>", "the end tag of 'b' is 'a'"),
+        ("<a><2V>1</2V></a>", "an end tag has no name"),
+        ("<a>I </3 you</a>", "an end tag has no name"),
+        ("<a>x</ a>", "an end tag has no name"),
         ("<a>&<b></c></a>", "the end tag of 'b' is 'c'"),
         ("<a>Tom <Living Room</a>", "start tag of 'Living' is not well-formed"),
         ('<a b="1" b="2"/>', "'a' has two values of 'b'"),

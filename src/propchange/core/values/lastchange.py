@@ -119,7 +119,7 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
 
 
 def _parse(text: str, limits: Limits) -> tuple[Element, tuple[str, ...]]:
-    text = text.strip(" \t\r\n\0")
+    text = text.strip(" \t\r\n\0\ufeff")
     if text.startswith("&lt;"):
         text = unescape_text(text)
     # The text is decoded already. Its declaration may name another encoding.
@@ -152,7 +152,9 @@ def _attribute(element: Element, name: str) -> str | None:
     attributes = element.attributes
     if name in attributes:
         return attributes[name]
-    return next((value for key, value in attributes.items() if key.lower() == name), None)
+    # A prefix has no meaning of its own.
+    named = ((key.rpartition(":")[2].lower(), value) for key, value in attributes.items())
+    return next((value for key, value in named if key == name), None)
 
 
 def format_lastchange(namespace: str, entries: Iterable[LastChangeEntry]) -> str:

@@ -51,6 +51,8 @@ _DECLARED = re.compile(rb"""encoding[ \t\r\n]*+=[ \t\r\n]*+["']?([^"'?]{0,64}+)"
 # looked up here only for a document that is not in UTF-16.
 _AS_UTF_8 = re.compile(r"(utf-?8|utf-?16(le|be)?|(us-)?ascii)?")
 
+_SPELT_OTHERWISE = re.compile("^(?:iso8859|(win)-?(?=125))")
+
 _NAME = "[A-Za-z_:\u00a1-\ud7ff\ue000-\U0010ffff][-.A-Za-z0-9_:\u00a1-\ud7ff\ue000-\U0010ffff]*+"
 _START_TAG = re.compile(f"<({_NAME})")
 _END_TAG = re.compile(f"</({_NAME})([ \t\n]*+>)?")
@@ -203,6 +205,7 @@ class _Mending:
             return ""
         written = found[1].decode("latin-1").strip()
         name = written.lower().replace("_", "-").replace(" ", "-")
+        name = _SPELT_OTHERWISE.sub(lambda found: "windows-" if found[1] else "iso-8859", name)
         if name and not _AS_UTF_8.fullmatch(name) and not ENCODINGS.fullmatch(name):
             raise RemoteProtocolError(encoding_refused(written), status=400)
         return name
@@ -247,9 +250,11 @@ class _Mending:
         if kind == "!":
             self._refuse_declaration(position)
         elif kind == "/":
-            if (found := _END_TAG.match(text, position)) is not None:
-                self._close(found[1], whole=found[2] is not None)
-                return found.end()
+            found = _END_TAG.match(text, position)
+            if found is None:  # to take it as text could hide the end of an element
+                raise MalformedXML("an end tag has no name")
+            self._close(found[1], whole=found[2] is not None)
+            return found.end()
         elif (found := _START_TAG.match(text, position)) is not None:
             return self._read_start_tag(found)
         # It cannot be markup.
