@@ -51,7 +51,7 @@ class Published:
             pool or DeliveryPool(memory),
             policy=PublisherPolicy(callbacks="any", initial_event_delay=0),
             limits=DEFAULT_LIMITS,
-            on_link=lambda local: (),
+            interfaces=Interfaces(adapters=list),
             tap=self.taps.append,
         )
         self.publication.add(service, "/event")
@@ -208,7 +208,7 @@ def device_host(runtime: Any, service: Service, **options: Any) -> DeviceHost:
         place_device(Device("Workbench", services=[service]), "uuid:1"),
         policy=PublisherPolicy(),
         limits=DEFAULT_LIMITS,
-        on_link=Interfaces().on_link_for,
+        interfaces=Interfaces(),
         **options,
     )
 

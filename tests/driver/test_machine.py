@@ -14,6 +14,7 @@ from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink,
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import machine as own_machine
 from propchange.driver.machine import (
+    LOOK_AGAIN_SECONDS,
     REFRESH_SECONDS,
     Interfaces,
     free_port,
@@ -210,16 +211,35 @@ def test_nothing_is_on_link_for_an_address_that_is_not_ours() -> None:
 
 
 def test_addresses_are_read_again_after_five_seconds() -> None:
-    machine = Machine(ETHERNET)
+    machine = Machine(ETHERNET, WIRELESS)
     for _ in range(3):
-        assert machine.on_link_for("10.0.0.7") == set()
+        assert ("10.0.0.0/8", 0) in machine.on_link_for("10.0.0.7")
     assert machine.reads == 1
-    machine.adapters = (ETHERNET, WIRELESS)
+    machine.adapters = (ETHERNET,)
     machine.now = REFRESH_SECONDS - 0.1
-    assert machine.on_link_for("10.0.0.7") == set()
+    assert ("10.0.0.0/8", 0) in machine.on_link_for("10.0.0.7")
+    assert "10.0.0.7" in machine.interfaces.own_hosts()
     machine.now = REFRESH_SECONDS
+    assert machine.on_link_for("10.0.0.7") == set()
+    assert "10.0.0.7" not in machine.interfaces.own_hosts()
+    assert machine.reads == 2
+
+
+def test_a_request_to_a_new_address_makes_the_addresses_be_read_at_once() -> None:
+    machine = Machine(ETHERNET)
+    assert machine.on_link_for("192.168.1.5")
+    machine.adapters = (ETHERNET, WIRELESS)
+    machine.now = LOOK_AGAIN_SECONDS
     assert ("10.0.0.0/8", 0) in machine.on_link_for("10.0.0.7")
     assert machine.reads == 2
+
+
+def test_requests_to_unknown_addresses_decide_not_how_often_the_addresses_are_read() -> None:
+    machine = Machine(ETHERNET)
+    for number in range(1_000):
+        machine.now = number * 0.001
+        assert machine.on_link_for(f"10.0.{number % 7}.7") == set()
+    assert machine.reads <= 1 + 1.0 / LOOK_AGAIN_SECONDS
 
 
 def test_addresses_say_what_their_interface_is() -> None:

@@ -107,7 +107,7 @@ class HostedDevice:
             placed=placed,
             policy=policy,
             limits=limits,
-            on_link=self._interfaces.on_link_for,
+            interfaces=self._interfaces,
             tap=tap,
         )
         self._host: DeviceHost | None = None

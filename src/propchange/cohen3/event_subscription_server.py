@@ -33,7 +33,7 @@ from propchange.core.publisher.judge import (
 from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal, empty_response
-from propchange.driver.machine import on_link_for
+from propchange.driver.machine import on_link_for, own_hosts
 from propchange.driver.runtime import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
@@ -136,7 +136,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return Refusal(412, "the request did not come over TCP", "")
         # Cohen3's control point hears events on the port of the devices of the same process.
         policy = replace(self._policy, own_callback=delivery_url(message.peer) or "")
-        return judge_subscribe(message, policy, self._limits, self._on_link(message.local))
+        on_link = self._on_link(message.local)
+        return judge_subscribe(message, policy, self._limits, on_link, own_hosts())
 
     def response_sent(self, response: Response) -> None:
         """The answer to a SUBSCRIBE has left: send the initial event."""

@@ -26,7 +26,6 @@ from email.utils import formatdate
 from typing import Any
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
@@ -36,6 +35,7 @@ from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, R
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
+from propchange.driver.machine import Interfaces
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Future, Runtime, Timer
 from propchange.driver.sockets import cannot_listen
@@ -56,9 +56,9 @@ def http_date() -> bytes:
 class Publication:
     """Drives one :class:`.PublisherProtocol`: services publish through it to their subscribers.
 
-    ``pool`` sends the deliveries, and may be shared. ``on_link`` gives the prefixes of the
-    interface that has an address. ``tap`` is called with each delivery and outcome. Make and use
-    it in the thread of the loop. In the end call :meth:`stop`, then :meth:`close`.
+    ``pool`` sends the deliveries, and may be shared. ``interfaces`` are those of this machine.
+    ``tap`` is called with each delivery and outcome. Make and use it in the thread of the loop. In
+    the end call :meth:`stop`, then :meth:`close`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Publication:
         *,
         policy: PublisherPolicy,
         limits: Limits,
-        on_link: Callable[[Endpoint], Sequence[OnLink]],
+        interfaces: Interfaces,
         date: Callable[[], bytes] | None = None,
         tap: Tap | None = None,
     ) -> None:
@@ -77,7 +77,8 @@ class Publication:
         self.now = runtime.now
         self.protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{uuid.uuid4()}",
-            on_link=on_link,
+            on_link=interfaces.on_link_for,
+            own_hosts=interfaces.own_hosts,
             policy=policy,
             limits=limits,
             date=date,
@@ -282,7 +283,7 @@ class DeviceHost:
         *,
         policy: PublisherPolicy,
         limits: Limits,
-        on_link: Callable[[Endpoint], Sequence[OnLink]],
+        interfaces: Interfaces,
         tap: Tap | None = None,
     ) -> None:
         self._placed = placed
@@ -294,7 +295,7 @@ class DeviceHost:
             self._pool,
             policy=policy,
             limits=limits,
-            on_link=on_link,
+            interfaces=interfaces,
             date=http_date,
             tap=tap,
         )

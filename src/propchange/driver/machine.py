@@ -31,6 +31,10 @@ REFRESH_SECONDS = 5.0
 """Seconds until the list of addresses is read again. Reading takes about a millisecond; without
 this, subscribers would decide how often."""
 
+LOOK_AGAIN_SECONDS = 0.2
+"""Seconds until the list of addresses may be read again for a request to an address that is not in
+it. Reading takes about a millisecond, so requests use 0.5 % of the time at most."""
+
 # SSDP's group is first, so that a multicast route counts. The second is for all other networks
 # (UDA 2.0 §1.1.2; RFC 5737).
 _TOWARDS = (Endpoint("239.255.255.250", 1900), Endpoint("192.0.2.1", 1900))
@@ -150,12 +154,17 @@ class Interfaces:
     def addresses(self) -> tuple[LocalAddress, ...]:
         """Every address of every interface that is up, loopback included. If they cannot be read,
         they are as they were: without a file descriptor a publisher must still judge requests."""
-        if self._read_at is None or self._clock() - self._read_at >= REFRESH_SECONDS:
-            try:
-                self.refresh()
-            except OSError as error:
-                _logger.debug("the addresses of this machine cannot be read: %s", error)
-        return self._addresses
+        return self._read_again() if self._is_older_than(REFRESH_SECONDS) else self._addresses
+
+    def _is_older_than(self, seconds: float) -> bool:
+        return self._read_at is None or self._clock() - self._read_at >= seconds
+
+    def _read_again(self) -> tuple[LocalAddress, ...]:
+        try:
+            return self.refresh()
+        except OSError as error:
+            _logger.debug("the addresses of this machine cannot be read: %s", error)
+            return self._addresses
 
     def refresh(self) -> tuple[LocalAddress, ...]:
         """Read the addresses now and return them. Raises OSError if they cannot be read."""
@@ -179,15 +188,26 @@ class Interfaces:
 
     def on_link_for(self, local: Endpoint) -> tuple[OnLink, ...]:
         """The prefixes of the interface that has the address ``local``, whose port is ignored.
+        Empty if no interface has it.
 
-        Empty if no interface has it. Then only the peer itself can be judged on-link.
+        A peer has reached this machine at ``local``. So if it is unknown, it is new, and the
+        addresses are read again, unless they were read within :data:`LOOK_AGAIN_SECONDS`.
         """
         known = self.addresses()
         key = (local.host, local.scope)
         links = self._links.get(key)
         if links is None:
-            links = self._links[key] = _links_for(local, known)
+            links = _links_for(local, known)
+            if not links and self._is_older_than(LOOK_AGAIN_SECONDS):
+                links = _links_for(local, self._read_again())
+            if links:
+                self._links[key] = links
         return links
+
+    def own_hosts(self) -> frozenset[str]:
+        """The addresses of this machine as texts, in their shortest form."""
+        self.addresses()
+        return self.hosts
 
     def host_of(self, interface: str) -> str:
         """The address to listen on for the name of an interface, as the socket functions take it.
@@ -245,10 +265,14 @@ def _rank(address: LocalAddress) -> int:
     return int(six)
 
 
-_interfaces = Interfaces()
+INTERFACES = Interfaces()
+"""The interfaces of this machine, for callers without :class:`Interfaces` of their own."""
 
-on_link_for = _interfaces.on_link_for
+on_link_for = INTERFACES.on_link_for
 """The prefixes of the interface that has an address, for callers without :class:`Interfaces`."""
 
-own_addresses = _interfaces.addresses
+own_hosts = INTERFACES.own_hosts
+"""The addresses of this machine as texts, for callers without :class:`Interfaces`."""
+
+own_addresses = INTERFACES.addresses
 """The addresses of this machine, for callers without :class:`Interfaces`."""

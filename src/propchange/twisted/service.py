@@ -16,7 +16,7 @@ from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.host import Publication
-from propchange.driver.machine import on_link_for, product
+from propchange.driver.machine import INTERFACES, product
 from propchange.driver.sockets import cannot_listen, ports_of
 from propchange.errors import ConnectionFailed
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
@@ -160,7 +160,7 @@ class Service(upnp.Service):
             runtime, deliveries = TwistedRuntime(self._reactor), deliveries_of(self._reactor)
             policy, limits = self._policy, self._limits
             self._publication = Publication(
-                runtime, deliveries, policy=policy, limits=limits, on_link=on_link_for
+                runtime, deliveries, policy=policy, limits=limits, interfaces=INTERFACES
             )
             self._publication.add(self, "/")
         return self._publication

@@ -30,7 +30,11 @@ LOOPBACK = Endpoint("127.0.0.1", 50000)
 
 NO_HOST = "does not name its host by a literal IP address without a zone"
 NO_SINGLE_HOST = "which is no single host"
-OFF_LINK = "which is not on the network that the SUBSCRIBE came in from"
+OFF_LINK = (
+    "which is not on the network of 192.168.1.2 (192.168.1.0/24), where the SUBSCRIBE came in"
+)
+ALLOW = 'the setting callbacks="any" of the device allows it'
+OWN_MACHINE = "an address of the device's own machine"
 ITSELF = "the device itself; name an address of the subscriber that the device can reach"
 OWN_LISTENER = "the device's own listener"
 CHARACTERS = "has characters that the URL of a request cannot have"
@@ -47,6 +51,7 @@ def judge(
     policy: str = "on-link",
     lenient: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    own_hosts: frozenset[str] = frozenset(),
     own_callback: str = "",
 ) -> tuple[DeliveryURL, ...]:
     return judge_callbacks(
@@ -57,6 +62,7 @@ def judge(
         policy=policy,
         lenient=lenient,
         limits=limits,
+        own_hosts=own_hosts,
         own_callback=own_callback,
     )
 
@@ -69,6 +75,7 @@ def refusal(
     policy: str = "on-link",
     lenient: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    own_hosts: frozenset[str] = frozenset(),
 ) -> RemoteProtocolError:
     with pytest.raises(RemoteProtocolError) as caught:
         judge(
@@ -79,6 +86,7 @@ def refusal(
             policy=policy,
             lenient=lenient,
             limits=limits,
+            own_hosts=own_hosts,
         )
     assert caught.value.status == 412
     return caught.value
@@ -163,6 +171,24 @@ def test_several_urls_keep_their_order() -> None:
         ("http://192.168.1.9/>", CHARACTERS),
         ("http://192.168.1.9/#a", CHARACTERS),
         ("http://192.168.1.9\\@evil/", CHARACTERS),
+        ("http:\\\\192.168.1.9/", CHARACTERS),
+        ("http:192.168.1.9/", "does not begin with http://"),
+        ("HTTPS://192.168.1.9/", "does not begin with http://"),
+        ("http\t://192.168.1.9/", CHARACTERS),
+        ("ht\ntp://192.168.1.9/", CHARACTERS),
+        ("http://192.168\n.1.9/", CHARACTERS),
+        ("http://192.168.1\t.9/", CHARACTERS),
+        ("\x20http://192.168.1.9/", CHARACTERS),
+        ("http://\uff11\uff19\uff12.168.1.9/", CHARACTERS),
+        ("http://192\u3002168\u30021\u30029/", CHARACTERS),
+        ("http://\u2460.168.1.9/", CHARACTERS),
+        ("http://%31%39%32.168.1.9/", UNREADABLE),
+        ("http://192.168.1.9%2f@evil/", "has a user name; leave it out"),
+        ("http://192.168.1.9%00.evil/", UNREADABLE),
+        ("http://192.168.1.9:+80/", PORT),
+        ("http://192.168.1.9:0x50/", PORT),
+        ("http://192.168.1.9: 80/", CHARACTERS),
+        ("http://192.168.1.9:80:/", PORT),
     ],
 )
 def test_what_is_no_plain_http_url_is_refused_412(url: str, reason: str, policy: str) -> None:
@@ -182,6 +208,16 @@ def test_what_is_no_plain_http_url_is_refused_412(url: str, reason: str, policy:
         "192.168.1.009",
         "0xc0a80109",
         "3232235785",
+        "0300.0250.1.9",
+        "0xc0.0xa8.0x1.0x9",
+        "192.168.265",
+        "127.1",
+        "0",
+        "xn--1-9ka.xn--168-1ra",
+        "0x7f000001",
+        "2130706433",
+        "017700000001",
+        "192.168.1.9.nip.io",
         "192.168.1.9.",
     ],
 )
@@ -363,11 +399,119 @@ def test_a_loopback_peer_may_name_any_loopback_address_but_on_same_host() -> Non
 
 
 def test_a_loopback_peer_may_not_aim_at_the_network() -> None:
-    error = refusal("http://192.168.1.9/", peer=LOOPBACK, local=LOOPBACK, on_link=())
-    assert OFF_LINK in error.args[0]
+    on_link = (OnLink(IPv4Network("127.0.0.0/8")),)
+    error = refusal("http://192.168.1.9/", peer=LOOPBACK, local=LOOPBACK, on_link=on_link)
+    assert "not on the network of 127.0.0.1 (127.0.0.0/8)" in error.args[0]
+
+
+# --- the device's own machine ---
+
+OWN_HOSTS = frozenset({"192.168.1.2", "192.168.1.3", "10.7.0.2", "2001:db8:1::2"})
+
+
+@pytest.mark.clause("CSX-05")
+@pytest.mark.parametrize("policy", ["on-link", "any"])
+@pytest.mark.parametrize("host", ["192.168.1.2", "192.168.1.3", "10.7.0.2"])
+@pytest.mark.parametrize("port", [22, 8123])
+def test_nobody_elsewhere_has_events_sent_to_the_devices_own_machine(
+    host: str, port: int, policy: str
+) -> None:
+    on_link = (*LAN, OnLink(IPv4Network("10.7.0.0/16")))
+    error = refusal(f"http://{host}:{port}/", policy=policy, own_hosts=OWN_HOSTS, on_link=on_link)
+    assert (OWN_LISTENER if port == 8123 else OWN_MACHINE) in error.args[0]
+
+
+@pytest.mark.parametrize("policy", ["on-link", "any"])
+@pytest.mark.parametrize("peer", ["192.168.1.2", "192.168.1.3"])
+def test_a_program_on_the_devices_own_machine_may_name_its_addresses_but_not_the_listener(
+    peer: str, policy: str
+) -> None:
+    subscriber = Endpoint(peer, 50000)
+    url = "http://192.168.1.3:49152/"
+    assert judge(url, peer=subscriber, policy=policy, own_hosts=OWN_HOSTS)
+    url = "http://192.168.1.3:8123/"
+    error = refusal(url, peer=subscriber, policy=policy, own_hosts=OWN_HOSTS)
+    assert OWN_LISTENER in error.args[0]
+    assert judge(url, peer=subscriber, policy=policy, own_hosts=OWN_HOSTS, own_callback=url)
+
+
+def test_a_loopback_listener_is_refused_under_each_address_of_loopback() -> None:
+    local = Endpoint("127.0.0.1", 8123)
+    for host in ("127.0.0.1", "127.0.0.2", "127.255.255.254"):
+        error = refusal(f"http://{host}:8123/", peer=LOOPBACK, local=local, on_link=())
+        assert OWN_LISTENER in error.args[0]
+
+
+@pytest.mark.clause("CSX-05")
+def test_the_one_url_of_the_own_listener_is_for_programs_of_this_machine() -> None:
+    own = "http://192.168.1.2:8123/events"
+    with pytest.raises(RemoteProtocolError, match=OWN_MACHINE):
+        judge(own, own_callback=own)
 
 
 # --- the three policies ---
+
+
+@pytest.mark.clause("CSX-01")
+@pytest.mark.clause("CSX-05")
+def test_a_subscriber_of_another_network_may_not_name_a_host_of_this_one() -> None:
+    peer = Endpoint("10.9.0.5", 50000)
+    error = refusal("http://192.168.1.9/", peer=peer)
+    assert error.args[0] == (
+        "the callback leads to 192.168.1.9, and the SUBSCRIBE came from 10.9.0.5, which is not on "
+        f"the network of 192.168.1.2 (192.168.1.0/24), where the SUBSCRIBE came in; {ALLOW}"
+    )
+    assert judge("http://192.168.1.9/", peer=peer, policy="any")
+
+
+@pytest.mark.clause("CSX-01")
+def test_a_subscriber_of_another_network_is_refused_in_words_that_fit() -> None:
+    peer = Endpoint("10.9.0.5", 50000)
+    assert refusal("http://10.9.0.5/", peer=peer).args[0] == (
+        "the subscriber 10.9.0.5 is not on the network of 192.168.1.2 (192.168.1.0/24), where the "
+        f"SUBSCRIBE came in; {ALLOW}"
+    )
+    assert judge("http://10.9.0.5/", peer=peer, policy="same-host")
+
+
+@pytest.mark.parametrize("policy", ["on-link", "any"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "::7f00:1",
+        "::192.168.1.9",
+        "::ffff:0:192.168.1.9",
+        "64:ff9b::192.168.1.9",
+        "64:ff9b:1::7f00:1",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2002:7f00:1::1",
+        "2002:c0a8:109::1",
+    ],
+)
+def test_an_ipv6_address_that_stands_for_an_ipv4_address_is_refused(host: str, policy: str) -> None:
+    everywhere = (OnLink(IPv6Network("fe80::/64"), 3),)
+    error = refusal(
+        f"http://[{host}]/", peer=PEER_6, local=LOCAL_6, on_link=everywhere, policy=policy
+    )
+    assert "which stands for an IPv4 address behind a translator or a tunnel" in error.args[0]
+
+
+def test_a_network_that_has_a_6to4_prefix_is_a_network() -> None:
+    on_link = (OnLink(IPv6Network("2002:c000:204:1::/64")),)
+    peer, local = Endpoint("2002:c000:204:1::9", 1), Endpoint("2002:c000:204:1::2", 8123)
+    assert judge("http://[2002:c000:204:1::9]/", peer=peer, local=local, on_link=on_link)
+
+
+@pytest.mark.parametrize("policy", CALLBACK_POLICIES)
+def test_the_anycast_address_of_the_routers_is_no_single_host(policy: str) -> None:
+    error = refusal(
+        "http://[2001:db8:1::]/",
+        peer=GLOBAL_PEER_6,
+        local=GLOBAL_LOCAL_6,
+        on_link=LAN_6,
+        policy=policy,
+    )
+    assert NO_SINGLE_HOST in error.args[0]
 
 
 @pytest.mark.clause("CSX-01")
@@ -378,10 +522,7 @@ def test_a_loopback_peer_may_not_aim_at_the_network() -> None:
 )
 def test_off_link_is_refused_by_default_private_or_not(host: str) -> None:
     error = refusal(f"http://{host}/")
-    assert str(error) == (
-        f"the callback leads to {host}, which is not on the network that the SUBSCRIBE came in "
-        "from (192.168.1.9); subscribe over the network of the callback (UDA 2.0 §4.1.1)"
-    )
+    assert str(error) == f"the callback leads to {host}, {OFF_LINK}; {ALLOW} (UDA 2.0 §4.1.1)"
     assert judge(f"http://{host}/", policy="any")[0].endpoint.host == host
 
 
@@ -399,11 +540,15 @@ def test_on_link_is_each_prefix_of_the_interface() -> None:
 
 @pytest.mark.clause("CSX-03")
 def test_auto_ip_is_on_link_where_the_interface_has_it() -> None:
-    assert judge("http://169.254.7.7/", on_link=(OnLink(IPv4Network("169.254.0.0/16")),))
+    assert judge("http://169.254.7.7/", on_link=(*LAN, OnLink(IPv4Network("169.254.0.0/16"))))
 
 
 def test_without_prefixes_nothing_is_on_link() -> None:
-    assert OFF_LINK in refusal("http://192.168.1.9/", on_link=()).args[0]
+    reason = refusal("http://192.168.1.9/", on_link=()).args[0]
+    assert reason == (
+        "no network of the address that the SUBSCRIBE was sent to (192.168.1.2) is known, so the "
+        f"callback to 192.168.1.9 cannot be judged; {ALLOW}"
+    )
 
 
 def test_same_host_is_the_peer_alone() -> None:
@@ -470,10 +615,8 @@ def test_a_link_local_callback_is_on_link_for_a_global_connection() -> None:
 def test_a_global_ipv6_callback_is_on_link_by_its_prefix_and_has_no_scope() -> None:
     (judged,) = judge("http://[2001:db8:1::10]/", peer=PEER_6, local=LOCAL_6, on_link=LAN_6)
     assert judged.endpoint == Endpoint("2001:db8:1::10", 80, 0)
-    assert (
-        OFF_LINK
-        in refusal("http://[2001:db8:2::10]/", peer=PEER_6, local=LOCAL_6, on_link=LAN_6).args[0]
-    )
+    error = refusal("http://[2001:db8:2::10]/", peer=PEER_6, local=LOCAL_6, on_link=LAN_6)
+    assert "not on the network of fe80::2 (2001:db8:1::/64, fe80::/64)" in error.args[0]
 
 
 def test_an_ipv4_auto_ip_callback_has_no_scope() -> None:

@@ -119,8 +119,9 @@ def test_a_callback_that_is_no_list_is_answered_412(value: bytes) -> None:
 def test_a_callback_that_may_not_be_called_is_answered_412() -> None:
     assert subscribe(NT, (b"CALLBACK", b"<http://8.8.8.8/>")) == Refusal(
         412,
-        "the callback leads to 8.8.8.8, which is not on the network that the SUBSCRIBE came in "
-        "from (192.168.1.9); subscribe over the network of the callback",
+        "the callback leads to 8.8.8.8, which is not on the network of 192.168.1.2 "
+        "(192.168.1.0/24), where the SUBSCRIBE came in; the setting "
+        'callbacks="any" of the device allows it',
         "UDA 2.0 §4.1.1",
     )
 

@@ -8,8 +8,8 @@ the network segment from which the SUBSCRIBE came.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Container, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
@@ -19,9 +19,10 @@ from propchange.core.wire.messages import DeliveryURL, Endpoint, parse_address
 from propchange.errors import RemoteProtocolError
 
 CALLBACK_POLICIES = ("on-link", "same-host", "any")
-"""``on-link``: addresses on the network from which the SUBSCRIBE came. ``same-host``: only the
-address from which it came. ``any``: every unicast address, for networks that are protected in
-another way.
+"""``on-link``: addresses on the network from which the SUBSCRIBE came; another address than that of
+the subscriber only if the subscriber is on that network too. ``same-host``: only the address from
+which it came. ``any``: every unicast address, for networks that are protected in another way.
+``docs/delivery-urls.md`` has a table.
 """
 
 _Address = IPv4Address | IPv6Address
@@ -29,6 +30,20 @@ _Address = IPv4Address | IPv6Address
 _FORM = "UDA 2.0 §4.1.2"
 _SEGMENT = "UDA 2.0 §4.1.1"
 _FAMILY = "UDA 2.0 §A.7"
+_ALLOW = 'the setting callbacks="any" of the device allows it'
+
+_TRANSLATED = tuple(
+    IPv6Network(prefix)
+    for prefix in (
+        "::/96",  # IPv4-compatible, deprecated (RFC 4291 §2.5.5.1)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+        "64:ff9b:1::/48",  # NAT64 of a local network (RFC 8215)
+        "2001::/32",  # Teredo (RFC 4380)
+        "2002::/16",  # 6to4 (RFC 3056)
+    )
+)
+"""IPv6 prefixes whose addresses contain an IPv4 address, which could be any."""
 
 # A request line cannot carry a fragment, and a URL cannot hold the other characters (RFC 3986).
 _FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
@@ -44,14 +59,16 @@ def judge_callbacks(
     policy: str,
     lenient: bool,
     limits: Limits,
+    own_hosts: Container[str] = (),
     own_callback: str = "",
 ) -> tuple[DeliveryURL, ...]:
     """The URLs of a CALLBACK, checked and split, in their order (UDA 2.0 §4.1.1).
 
     ``peer`` and ``local`` are the ends of the connection that carried the SUBSCRIBE, ``on_link``
-    the prefixes of its interface, ``policy`` one of :data:`CALLBACK_POLICIES`. With ``lenient``,
-    URLs that may not be called are left out; otherwise one such URL refuses the whole CALLBACK.
-    ``own_callback`` is the one URL that may lead to the device's own listener.
+    the prefixes of its interface, ``own_hosts`` the addresses of this machine, ``policy`` one of
+    :data:`CALLBACK_POLICIES`. With ``lenient``, URLs that may not be called are left out; otherwise
+    one such URL refuses the whole CALLBACK. ``own_callback`` is the one URL that may lead to the
+    device's own listener.
 
     Raises :class:`RemoteProtocolError` with status 412 when a URL may not be called or none is
     left.
@@ -62,6 +79,7 @@ def judge_callbacks(
         local.port,
         local.scope or peer.scope,
         on_link,
+        own_hosts,
     )
     accepted: list[DeliveryURL] = []
     refused = _refusal("CALLBACK names no URL", _FORM)
@@ -84,6 +102,15 @@ class _Connection(NamedTuple):
     local_port: int
     scope: int
     on_link: Sequence[OnLink]
+    own_hosts: Container[str]
+
+    def is_own(self, address: _Address) -> bool:
+        """Whether ``address`` is one of this machine."""
+        return address.is_loopback or address == self.local or str(address) in self.own_hosts
+
+    def has_on_link(self, address: _Address) -> bool:
+        """Whether ``address`` is in a prefix of the interface."""
+        return any(address in network for network, _ in self.on_link)
 
 
 def _refusal(reason: str, clause: str) -> RemoteProtocolError:
@@ -101,11 +128,7 @@ def _judge(url: str, connection: _Connection, policy: str, limits: Limits) -> De
             _SEGMENT,
         )
     if policy == "on-link" and not _is_on_link(address, connection):
-        raise _refusal(
-            f"the callback leads to {address}, which is not on the network that the SUBSCRIBE "
-            f"came in from ({connection.peer}); subscribe over the network of the callback",
-            _SEGMENT,
-        )
+        raise _refusal(_why_off_link(address, connection), _SEGMENT)
     return DeliveryURL(url, Endpoint(str(address), port, scope), authority, target)
 
 
@@ -152,31 +175,50 @@ def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> N
         )
     if not _is_unicast(address, connection.on_link):
         raise _refusal(f"the callback leads to {address}, which is no single host", _SEGMENT)
+    if _is_translated(address) and not connection.has_on_link(address):
+        raise _refusal(
+            f"the callback leads to {address}, which stands for an IPv4 address behind a "
+            "translator or a tunnel",
+            _SEGMENT,
+        )
     if address.is_loopback and not connection.peer.is_loopback:
         raise _refusal(
             f"the callback leads to {address}, the device itself; name an address of the "
             "subscriber that the device can reach",
             _SEGMENT,
         )
-    if (address, port) == (connection.local, connection.local_port):
+    if not connection.is_own(address):
+        return
+    if port == connection.local_port:
         raise _refusal(
             f"the callback leads to {address} port {port}, the device's own listener", _SEGMENT
+        )
+    if not connection.is_own(connection.peer):
+        raise _refusal(
+            f"the callback leads to {address}, an address of the device's own machine, and the "
+            f"SUBSCRIBE came from another one ({connection.peer})",
+            _SEGMENT,
         )
 
 
 def _is_unicast(address: _Address, on_link: Sequence[OnLink]) -> bool:
     if address.is_multicast or address.is_unspecified:
         return False
-    if isinstance(address, IPv6Address):
-        return True
     # 0/8 is "this network". 240/4 is reserved; 255.255.255.255 is its last address.
-    if address.is_reserved or address.packed[0] == 0:
+    if address.version == 4 and (address.is_reserved or address.packed[0] == 0):
         return False
+    # The first address of an IPv4 network is the network itself, its last one means all hosts. The
+    # first address of an IPv6 prefix means any of its routers (RFC 4291 §2.6.1).
     return not any(
-        address in (network.broadcast_address, network.network_address)
+        address == network.network_address
+        or (address.version == 4 and address == network.broadcast_address)
         for network, _ in on_link
-        if network.prefixlen < 31
+        if network.prefixlen < network.max_prefixlen - 1
     )
+
+
+def _is_translated(address: _Address) -> bool:
+    return not address.is_loopback and any(address in prefix for prefix in _TRANSLATED)
 
 
 def _is_link_local_6(address: _Address) -> bool:
@@ -207,4 +249,27 @@ def _is_on_link(address: _Address, connection: _Connection) -> bool:
     # address with a scope is on the link of the connection, whatever its prefix.
     if address.is_loopback or _is_link_local_6(address):
         return True
-    return any(address in network for network, _ in connection.on_link)
+    if not connection.has_on_link(address):
+        return False
+    peer = connection.peer
+    return address == peer or connection.has_on_link(peer) or _is_link_local_6(peer)
+
+
+def _why_off_link(address: _Address, connection: _Connection) -> str:
+    """Why ``address`` is not on the link, in words that fit the cause."""
+    peer, local = connection.peer, connection.local
+    networks = ", ".join(str(network) for network, _ in connection.on_link)
+    if not networks:
+        return (
+            f"no network of the address that the SUBSCRIBE was sent to ({local}) is known, so the "
+            f"callback to {address} cannot be judged; {_ALLOW}"
+        )
+    where = f"the network of {local} ({networks}), where the SUBSCRIBE came in"
+    if address == peer:
+        return f"the subscriber {peer} is not on {where}; {_ALLOW}"
+    if connection.has_on_link(address):
+        return (
+            f"the callback leads to {address}, and the SUBSCRIBE came from {peer}, which is not on "
+            f"{where}; {_ALLOW}"
+        )
+    return f"the callback leads to {address}, which is not on {where}; {_ALLOW}"

@@ -9,7 +9,7 @@ contradicts itself is answered 400; only a well-formed one is answered 412 (UDA 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -151,11 +151,16 @@ _NTS_OF_SUBSCRIBE = frozenset(
 
 
 def judge_subscribe(
-    request: Request, policy: PublisherPolicy, limits: Limits, on_link: Sequence[OnLink]
+    request: Request,
+    policy: PublisherPolicy,
+    limits: Limits,
+    on_link: Sequence[OnLink],
+    own_hosts: Container[str] = (),
 ) -> NewSubscription | Renewal | Refusal:
     """Judge a SUBSCRIBE, new or a renewal (UDA 2.0 §4.1.2, §4.1.3, tables 4-4 and 4-5).
 
-    ``on_link`` are the prefixes of the interface on which the request came in. Raises
+    ``on_link`` are the prefixes of the interface on which the request came in, ``own_hosts`` the
+    addresses of this machine. Raises
     :class:`LocalProtocolError` for a new subscription whose request has no ``peer`` or no
     ``local``: its delivery URLs are judged by the addresses of the connection.
     """
@@ -188,6 +193,7 @@ def judge_subscribe(
             policy=policy.callbacks,
             lenient=policy.lenient_callbacks,
             limits=limits,
+            own_hosts=own_hosts,
             own_callback=policy.own_callback,
         )
     except RemoteProtocolError as error:

@@ -9,7 +9,7 @@ change may be sent, and :mod:`.delivery_queue` which subscription is next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -72,10 +72,11 @@ class PublisherProtocol:
     :meth:`next_deadline`.
 
     ``new_sid`` makes a SID (``uuid:…``, never the same twice). ``on_link`` gives the prefixes of
-    the interface that has a local address. ``date`` gives the value of DATE; None: answers have no
-    DATE. ``multicast`` says where multicast events go. ``boot_id`` gives the current
-    BOOTID.UPNP.ORG, 0 to 2147483647. Raises ValueError for a multicast scope that ``policy.uda``
-    does not know.
+    the interface that has a local address, ``own_hosts`` the addresses of this machine, as texts in
+    their shortest form: no subscriber on another machine may have its events sent there. ``date``
+    gives the value of DATE; None: answers have no DATE. ``multicast`` says where multicast events
+    go. ``boot_id`` gives the current BOOTID.UPNP.ORG, 0 to 2147483647. Raises ValueError for a
+    multicast scope that ``policy.uda`` does not know.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class PublisherProtocol:
         *,
         new_sid: Callable[[], str],
         on_link: Callable[[Endpoint], Sequence[OnLink]],
+        own_hosts: Callable[[], Container[str]] = tuple,
         policy: PublisherPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
         date: Callable[[], bytes] | None = None,
@@ -91,6 +93,7 @@ class PublisherProtocol:
     ) -> None:
         self._new_sid = new_sid
         self._on_link = on_link
+        self._own_hosts = own_hosts
         self._policy = policy or PublisherPolicy()
         self._limits = limits
         self._date = date
@@ -211,7 +214,9 @@ class PublisherProtocol:
             verdict = judge_unsubscribe(request, self._policy)
         else:
             on_link = () if request.local is None else self._on_link(request.local)
-            verdict = judge_subscribe(request, self._policy, self._limits, on_link)
+            verdict = judge_subscribe(
+                request, self._policy, self._limits, on_link, self._own_hosts()
+            )
         if isinstance(verdict, Refusal):
             return self._refuse(request, verdict)
         if isinstance(verdict, NewSubscription):
