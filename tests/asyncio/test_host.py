@@ -292,17 +292,19 @@ async def test_before_it_is_entered_it_says_how_to(thermometer: Thermometer) -> 
 # --- where it is ---
 
 
-async def test_the_description_url_is_where_the_description_is(
-    thermometer: Thermometer, ask: Any
-) -> None:
+async def test_the_description_url_is_where_the_description_is(thermometer: Thermometer) -> None:
     async with hosting(thermometer, interface=None, udn="uuid:abc") as hosted:
         own = {address.host for address in Interfaces().addresses()}
         authority, _, path = hosted.description_url[len("http://") :].partition("/")
         address, _, port = authority.rpartition(":")
         assert address.strip("[]") in own
         assert int(port) == hosted.port
-        got = await ask(hosted.port, f"GET /{path} HTTP/1.1\nHOST: {authority}")
-        assert ElementTree.fromstring(got.body).findtext(".//{*}UDN") == "uuid:abc"
+        reader, writer = await asyncio.open_connection(address.strip("[]"), hosted.port)
+        get = f"GET /{path} HTTP/1.1\r\nHOST: {authority}\r\nCONNECTION: close\r\n\r\n"
+        writer.write(get.encode())
+        body = (await reader.read()).partition(b"\r\n\r\n")[2]
+        writer.close()
+        assert ElementTree.fromstring(body).findtext(".//{*}UDN") == "uuid:abc"
 
 
 async def test_an_interface_is_an_address_or_a_name(thermometer: Thermometer) -> None:

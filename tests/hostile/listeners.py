@@ -351,13 +351,13 @@ class EventServerListener(_OnReactor, _SubscriberListener):
     name = "EventServer"
 
     def _enter(self) -> None:
+        self._root = Resource()
+        self._listen(Site(self._root, limits=self.limits, reactor=self.reactor))
         self.coherence = self
         self.hostname = self.address
-        self.web_server_port = 0
-        self._root = Resource()
+        self.web_server_port = self.port
         self.server = EventServer(self, limits=self.limits)
         self.server.granted("uuid:own", None)  # it never has an event
-        self._listen(Site(self._root, limits=self.limits, reactor=self.reactor))
 
     def add_web_resource(self, name: str, resource: Resource) -> None:
         self._root.putChild(name.encode(), resource)

@@ -162,3 +162,42 @@ def test_old_clients_get_their_version_and_the_end_of_the_connection(
         request("GET", DESCRIPTION_PATH, http_version="1.0", keep_alive=False),
     )
     assert (old.http_version, old.close) == ("1.0", True)
+
+
+FOREIGN = ["evil.example:8123", "10.0.0.1", "10.0.0.1:80", "10.0.0.2:8123", "10.0.0.1:8123:1", ""]
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+@pytest.mark.parametrize("target", [DESCRIPTION_PATH, "/Thermometer/scpd.xml"])
+def test_a_document_is_not_read_by_a_foreign_name(
+    service: Thermometer, target: str, host: str
+) -> None:
+    refused = answer(documents_of(service), request("GET", target, host=host.encode()))
+    assert (refused.status, refused.body) == (400, b"")
+
+
+def test_only_http_1_0_reads_a_document_without_host(service: Thermometer) -> None:
+    documents = documents_of(service)
+    for version, status in (("1.0", 200), ("1.1", 400)):
+        bare = Request("GET", DESCRIPTION_PATH, [], local=LOCAL, http_version=version)
+        assert answer(documents, bare).status == status
+        post = Request("POST", "/Thermometer/control", [], local=LOCAL, http_version=version)
+        assert answer(documents, post).status == 400
+
+
+def test_a_web_page_of_another_site_calls_no_action(service: Thermometer) -> None:
+    called: list[Request] = []
+
+    def call(request: Request) -> Response:
+        called.append(request)
+        return Response(200)
+
+    service.on_action = call
+    documents = documents_of(service)
+    page = (b"ORIGIN", b"http://evil.example")
+    made = Request("POST", "/Thermometer/control", [HOST, page], local=LOCAL)
+    assert answer(documents, made).status == 403
+    assert called == []
+    own = (b"ORIGIN", b"http://10.0.0.1:8123")
+    made = Request("POST", "/Thermometer/control", [HOST, own], local=LOCAL)
+    assert answer(documents, made).status == 200

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import HeaderPairs, Request, Response
-from propchange.core.wire.refusals import judge_host
+from propchange.core.wire.refusals import HOST_MISSING, judge_host
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.service import Service
@@ -58,17 +58,20 @@ class HostedDocuments:
     def respond(self, request: Request) -> Response | Awaitable[Response] | None:
         """The answer, None when the request is not for a document or a controlURL."""
         path = request.target.partition("?")[0]
-        document = self._documents.get(path)
+        document, service = self._documents.get(path), self._controls.get(path)
+        if document is None and service is None:
+            return None
+        refusal = judge_host(request, self._policy.hosts)
+        # HTTP/1.0 needs no HOST. A browser, by which others could read a document, always sends it.
+        if refusal is HOST_MISSING and request.http_version == "1.0" and document is not None:
+            refusal = None
+        if refusal is not None:
+            return self._answer(request, refusal.status, ())
         if document is not None:
             if request.method not in ("GET", "HEAD"):
                 return self._answer(request, 405, ((b"ALLOW", b"GET, HEAD"),))
             return self._answer(request, 200, (_XML,), document)
-        service = self._controls.get(path)
-        if service is None:
-            return None
-        refusal = judge_host(request, self._policy.hosts)
-        if refusal is not None:
-            return self._answer(request, refusal.status, ())
+        assert service is not None
         if request.method != "POST":
             return self._answer(request, 405, ((b"ALLOW", b"POST"),))
         if service.on_action is not None:

@@ -125,6 +125,38 @@ def test_a_foreign_host_is_answered_400_by_every_judge() -> None:
     assert judge_notify(request("NOTIFY", NT, NTS, SID, SEQ, host=foreign), LISTENER) == FOREIGN
 
 
+@pytest.mark.parametrize(
+    ("origin", "code"),
+    [
+        (b"http://%b" % HOST[1], 200),
+        (b"HTTP://%b" % HOST[1], 200),
+        (b"https://%b" % HOST[1], 403),
+        (b"http://evil.example", 403),
+        (b"http://evil.example:8123", 403),
+        (b"null", 403),
+        (b"", 403),
+        (b"http://%b.evil.example" % HOST[1], 403),
+    ],
+)
+def test_what_a_web_page_of_another_site_sends_is_answered_403_by_every_judge(
+    origin: bytes, code: int
+) -> None:
+    page = (b"Origin", origin)
+    made = request("SUBSCRIBE", CALLBACK, NT, page)
+    assert status(judge_subscribe(made, POLICY, DEFAULT_LIMITS, LAN)) == code
+    assert status(judge_unsubscribe(request("UNSUBSCRIBE", SID, page), POLICY)) == code
+    assert status(judge_notify(request("NOTIFY", NT, NTS, SID, SEQ, page), LISTENER)) == code
+    refused = judge_host(request("POST", page), frozenset())
+    assert (200 if refused is None else refused.status) == code
+
+
+def test_two_origins_are_not_one() -> None:
+    own = (b"ORIGIN", b"http://%b" % HOST[1])
+    refused = judge_host(request("POST", own, own), frozenset())
+    assert refused is not None
+    assert refused.status == 403
+
+
 def test_a_host_of_the_policy_is_accepted_by_every_judge() -> None:
     named = (b"HOST", b"tv.example:8123")
     policy = PublisherPolicy(hosts=frozenset({"tv.example"}))

@@ -29,6 +29,7 @@ from propchange.core.wire.refusals import (
     check_policy,
     empty_response,
     judge_authority,
+    judge_origin,
     refuse_method,
     refuse_repeated,
 )
@@ -121,6 +122,8 @@ def judge_notify(
     if host is None:
         return HOST_MISSING
     refusal = judge_authority(host, request.local, policy.hosts, advertised)
+    if refusal is None and b"origin" in fields:
+        refusal = judge_origin(host, request)
     if refusal is not None:
         return refusal
     nt = fields.get(b"nt")
