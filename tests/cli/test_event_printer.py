@@ -7,6 +7,7 @@ import dataclasses
 import io
 from collections.abc import Awaitable, Callable, Mapping
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -472,6 +473,16 @@ async def test_a_problem_is_told_once_for_each_device() -> None:
     )
     problems = [line.problem for line in lines if isinstance(line, ProblemLine)]
     assert problems == [problem("xml-ampersand"), problem("xml-html-entity")]
+
+
+def test_a_refusal_before_the_grant_names_the_service_too() -> None:
+    told = Told()
+    subscription: Any = SimpleNamespace(record=SimpleNamespace(path="/path"))
+    told.printer._wanted = [(Source("d", "s"), subscription)]
+    for path in ("/path", "/other"):
+        told.printer.tap(NotifyRefused(None, path, 412, "x"))
+
+    assert [line.source for line in told.form.lines] == [Source("d", "s"), None]
 
 
 def test_a_refusal_is_told_once_and_only_so_many_are() -> None:

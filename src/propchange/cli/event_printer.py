@@ -203,7 +203,7 @@ class EventPrinter:
             case NotifyRefused(peer, target, status, reason):
                 host = peer.host if peer else "an unknown peer"
                 refusal = f"{host} was answered {status}: {reason}"
-                source = self._paths.get(target)
+                source = self._source_at(target)
                 key = (source, refusal)
                 if key not in self._refusals and len(self._refusals) < _REFUSALS_PRINTED:
                     self._refusals.add(key)
@@ -215,6 +215,14 @@ class EventPrinter:
                 if subscription.record is record:
                     return source
         return None
+
+    def _source_at(self, path: str) -> Source | None:
+        """The service whose delivery path this is, or was."""
+        for source, subscription in self._wanted:
+            with contextlib.suppress(RuntimeError):  # not entered yet
+                if subscription.record.path == path:
+                    return source
+        return self._paths.get(path)
 
     def _remember_path(self, record: SubscriptionRecord) -> None:
         source = self._source_of(record)
