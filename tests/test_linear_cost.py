@@ -42,7 +42,7 @@ from propchange.http.datagrams import parse_datagram
 from propchange.upnp.description import parse_description
 from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.ssdp import read_datagram
-from tests.work import seconds, steps
+from tests.work import memory, seconds, steps
 
 KEPT = ("xml_depth", "early_messages", "fold_keys", "pipelined_requests")
 UNLIMITED = replace(
@@ -514,6 +514,32 @@ def test_no_header_of_an_advertisement_costs_more_than_linear_time(header: str) 
 @pytest.mark.parametrize("value", HEADER_VALUES)
 def test_no_value_costs_more_than_linear_time(value: str) -> None:
     assert_linear(HEADER_VALUES[value], dict(shapes_of(value)))
+
+
+@pytest.mark.parametrize("reader", [*READERS, *MESSAGES])
+def test_no_input_takes_more_than_a_hundred_times_its_bytes_in_memory(reader: str) -> None:
+    read = (READERS | MESSAGES)[reader]
+    if reader in MESSAGES:
+        shapes = {name: inside(FIRST[reader] + "{}\r\n", each) for name, each in HTTP.items()}
+    else:
+        outside = PLACES[reader][-1]
+        shapes = {name: inside(outside, shape) for name, shape in XML.items()}
+        lists = OF_ONE_READER.get(reader, {})
+        shapes |= {name: inside(OUTSIDE[reader], shape) for name, shape in lists.items()}
+    found = {}
+    for name, shape in shapes.items():
+        text = shape(8_000)
+        data = text.encode("utf-8", "surrogateescape" if "\udce9" in text else "surrogatepass")
+        times = memory(lambda data=data: read_any(read, data)) / len(data)
+        if times > 100:
+            found[name] = f"{times:.0f} times"
+    assert found == {}
+
+
+def read_any(read: Read, data: bytes) -> object:
+    with contextlib.suppress(PropchangeError, ValueError):
+        return read(data)
+    return None
 
 
 def test_a_quadratic_reader_is_found() -> None:
