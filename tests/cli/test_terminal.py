@@ -232,6 +232,17 @@ def test_no_word_of_a_sentence_is_broken(narrow: Any, columns: int) -> None:
             assert cell_len(line) <= columns or len(line.split()) <= 4 or "  | " in line
 
 
+def test_a_sentence_whose_words_the_columns_leave_no_room_for_has_a_line_of_its_own(
+    narrow: Any,
+) -> None:
+    line = StatusLine(NOON, SOURCE, "hosted", _URL)
+    assert narrow(100).status(line).splitlines() == [
+        "12:00:00.250  Workbench  Thermometer",
+        f"    hosted: {_URL}",
+    ]
+    assert len(narrow(200).status(line).splitlines()) == 1
+
+
 def test_what_is_wrong_with_a_description_stands_below_its_device(narrow: Any) -> None:
     description = DeviceDescription(
         url=_URL, udn="uuid:1", friendly_name="Bench", device_type="x", problems=(_SENTENCE,)

@@ -176,7 +176,10 @@ class TerminalLines:
         if text.cell_len <= room:
             return [start.append_text(text)]
         begun = []
-        if room < width // 3:  # the columns leave too little: begin on a line of its own
+        longest = max(cell_len(word) for word in text.plain.split(" "))
+        if room < max(width // 3, longest):
+            # The columns leave too little: begin on a line of its own.
+            start.rstrip()
             begun, indent = [start], 4
             start, room = Text(" " * indent), width - indent
         first, *others = _wrapped(text, max(room, _NARROWEST))
