@@ -15,9 +15,14 @@ from propchange import ControlPoint, DeviceDescription, PropchangeError, Sightin
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.output import LineFormat, Writer, output
+from propchange.core.limits import DEFAULT_LIMITS
 
-_READERS = 16
-"""Descriptions that are read at the same time."""
+_READERS = 128
+"""Descriptions that are read at the same time. A flood of forged devices at hosts that are not
+there must not keep the others waiting."""
+
+_LIMITS = replace(DEFAULT_LIMITS, connect_seconds=1.5)
+"""A host that is there accepts a connection at once."""
 
 _SETTLE_SECONDS = 0.5
 """How long a device may go on announcing itself before its description is read and it is printed. A
@@ -60,7 +65,7 @@ async def _discover(seconds: float, *, type: str | None, json: bool, interface: 
     Raises CommandFailed if no device was found, or a PropchangeError, with a sentence for the
     user."""
     writer, form = output(sys.stdout, json=json)
-    control_point = ControlPoint(discovery=True, interface=interface)
+    control_point = ControlPoint(discovery=True, interface=interface, limits=_LIMITS)
     async with writer, control_point:
         devices = _Devices(control_point, writer, form)
         await writer.run(devices.see(type), seconds or None)

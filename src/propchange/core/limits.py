@@ -405,12 +405,26 @@ class Limits:
 
     known_devices: int = 1_024
     """Devices that are remembered without being followed, embedded ones included; about 2 kB each.
-    Further ones are ignored until others have left. Bounds a host that announces UDNs without end.
-    Followed devices do not count and are never displaced."""
+    A further one displaces the oldest whose description was not read, and is ignored without one.
+    Bounds a host that announces UDNs without end. Followed devices do not count and are never
+    displaced."""
 
     devices_per_source: int = 128
-    """Devices that were first heard from one address. Further ones from it are ignored, so that one
-    hostile host cannot displace the others. A bridge announces some dozens."""
+    """Devices that were first heard from one address. A further one from it displaces the oldest of
+    them whose description was not read, so that one hostile host cannot displace the others. A
+    bridge announces some dozens."""
+
+    announced_reads: int = 64
+    """Descriptions that are read at once at one host because of announcements (token bucket). A
+    bridge has some dozens of devices. Bounds the requests that forged announcements aim at a host
+    on the link."""
+
+    announced_read_seconds: float = 1.0
+    """Seconds until the bucket has one read more."""
+
+    announced_hosts: int = 1_024
+    """Hosts with such a bucket; the one that was asked longest ago is forgotten. As many as
+    ``known_devices``."""
 
     followed_devices: int = 1_024
     """Root devices that a control point follows by their UDN."""

@@ -36,6 +36,7 @@ from propchange.core.local_addresses import OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.announced_reads import AnnouncedReads
 from propchange.driver.followed_devices import FollowedDevices
 from propchange.driver.links import EVERYTHING, Links
 from propchange.driver.machine import Interfaces
@@ -214,7 +215,8 @@ class Discovery:
         self._protocol = protocol
         self._interfaces = interfaces
         announced = documents.announced_description
-        self._read = documents.description if off_link_locations else announced
+        read = documents.description if off_link_locations else announced
+        self._read = AnnouncedReads(runtime, limits, read).read
         self._limits = limits
         self._search = search
         self._tap = tap
@@ -228,6 +230,7 @@ class Discovery:
             self._presence,
             protocol,
             read=self._read,
+            read_known=read,
             changed=changed,
             limits=limits,
         )
@@ -481,6 +484,7 @@ class Discovery:
         description = await self._read(url)
         if description.find_device(udn) is None:
             raise DescriptionError(f"{url} describes {description.udn}, not {udn}")
+        self._presence.confirm(udn)
         return description
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,7 +54,8 @@ class _Followed:
 class FollowedDevices:
     """Gives each ``RemoteDevice`` of the program the present description of its device, and gives
     ``protocol`` the news of the devices. ``changed`` is called after each input. ``tasks`` run the
-    coroutines that read descriptions.
+    coroutines that read descriptions, with ``read_known`` at the known URL and with ``read`` at
+    others.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class FollowedDevices:
         protocol: SubscriberProtocol,
         *,
         read: ReadDescription,
+        read_known: ReadDescription,
         changed: Callable[[], None],
         limits: Limits,
     ) -> None:
@@ -72,6 +75,7 @@ class FollowedDevices:
         self._presence = presence
         self._protocol = protocol
         self._read = read
+        self._read_known = read_known
         self._changed = changed
         self._limits = limits
         self._warnings = Warnings(logger_named("propchange.discovery"), limits)
@@ -142,8 +146,9 @@ class FollowedDevices:
                 followed.bucket.spend(now())
                 followed.again = False
                 grace = self._limits.relocation_seconds
+                read = partial(self._read_at, device.url)
                 description = await find_description(
-                    self._runtime, device.udn, _places_of(device), read=self._read, grace=grace
+                    self._runtime, device.udn, _places_of(device), read=read, grace=grace
                 )
                 news, followed.pending = followed.pending, None
                 if description is not None and description.url != device.url:
@@ -152,6 +157,9 @@ class FollowedDevices:
                     self.put(device, news)
         finally:
             followed.moving = False
+
+    def _read_at(self, known: str, url: str) -> Awaitable[DeviceDescription]:
+        return self._read_known(url) if url == known else self._read(url)
 
     def _claim(
         self,

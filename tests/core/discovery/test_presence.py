@@ -652,6 +652,8 @@ def test_a_host_that_announces_udns_without_end_displaces_nobody() -> None:
     lan.announce()
     for udn in many(1000):
         lan.say(udn=udn, source="192.168.1.66", location="http://192.168.1.66/d")
+    for udn in many(1000)[-10:]:
+        lan.presence.confirm(udn)
     (ignored,) = lan.say(udn="uuid:x", source="192.168.1.66")
     assert isinstance(ignored, AdvertisementIgnored)
     assert "too many devices announce themselves from there" in ignored.reason
@@ -663,22 +665,49 @@ def test_a_host_that_announces_udns_without_end_displaces_nobody() -> None:
     assert kinds(lan.wait(1)) == ["DeviceAppeared"]
 
 
-def test_hosts_that_lie_about_their_address_fill_the_table_and_no_more() -> None:
+def test_hosts_that_lie_about_their_address_displace_themselves_alone() -> None:
     lan = LAN(limits=replace(DEFAULT_LIMITS, known_devices=50))
     device = lan.follow()
+    lan.announce(udn="uuid:honest", source="192.168.200.1")
+    lan.presence.confirm("uuid:honest")
     for number, udn in enumerate(many(1000)):
         source = f"192.168.{number // 250}.{number % 250 + 1}"
-        outcomes = lan.say(udn=udn, source=source)
-    assert isinstance(outcomes[0], AdvertisementIgnored)
-    assert "too many devices" in outcomes[0].reason
-    lan.wait(1)
-    assert len(lan.known) == 50
+        lan.say(udn=udn, source=source)
+        lan.wait(0.1)
+        assert len(lan.known) <= 50
+    # A device that comes during the flood is shown, and stays once its description was read.
+    assert "DeviceAppeared" in kinds(lan.announce(udn="uuid:late", source="192.168.200.2"))
+    lan.presence.confirm("uuid:late")
+    for number, udn in enumerate(many(1000)):
+        lan.say(udn=f"{udn}-again", source=f"192.168.{number // 250}.{number % 250 + 1}")
+    assert {"uuid:honest", "uuid:late"} <= set(lan.known)
     # The one that is followed is heard all the same.
     lan.announce()
     assert device.is_present
+
+
+def test_a_displaced_device_that_was_shown_is_gone() -> None:
+    lan = LAN(limits=replace(DEFAULT_LIMITS, known_devices=1))
+    lan.announce(udn="uuid:a")
+    lan.presence.confirm("uuid:unknown")
+    outcomes = lan.announce(udn="uuid:b")
+    assert kinds(outcomes) == ["DeviceGone", "DeviceAppeared"]
+    assert outcomes[0].by is GoneBy.DISPLACED
+    lan.presence.confirm("uuid:b")
+    (ignored,) = lan.say(udn="uuid:c")
+    assert isinstance(ignored, AdvertisementIgnored)
+    assert ignored.reason == "too many devices are known already"
     # There is room again once others have left.
-    lan.say(BYEBYE, udn=many(1)[0])
-    assert lan.say(udn="uuid:y") == []
+    lan.say(BYEBYE, udn="uuid:b")
+    assert lan.say(udn="uuid:c") == []
+
+
+def test_of_two_devices_of_one_host_each_leaves_by_itself() -> None:
+    lan = LAN()
+    lan.announce(udn="uuid:a")
+    lan.announce(udn="uuid:b")
+    lan.say(BYEBYE, udn="uuid:a")
+    assert lan.known == ["uuid:b"]
 
 
 def test_what_is_kept_of_one_device_is_bounded() -> None:

@@ -69,6 +69,8 @@ class AdvertisedDevice:
     reported: bool = False
     """Whether :class:`DeviceAppeared` was reported."""
     failed: bool = False
+    confirmed: bool = False
+    """Whether its description was read at an announced location."""
 
     def __post_init__(self, limits: Limits, now: float) -> None:
         self.key = udn_key(self.udn)
@@ -101,6 +103,8 @@ class GoneBy(enum.Enum):
 
     BYEBYE = "byebye"
     EXPIRY = "expiry"
+    DISPLACED = "displaced"
+    """There was no room for it, its description was not read, and another one has come."""
 
 
 class DeviceAppeared(NamedTuple):

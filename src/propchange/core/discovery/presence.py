@@ -20,8 +20,9 @@ and when a subscription fails. A token bucket per device bounds the searches.
 device. So an outcome is a claim. The subscriber checks it by a renewal (:mod:`.checks`): a forged
 announcement costs one check and no event. A LOCATION is read, within a token bucket, before it is
 believed (:class:`.DeviceMoved`).
-Devices per source address, types and locations per device are capped, so a flood displaces
-nothing.
+Devices per source address, types and locations per device are capped. When there is no room for
+another device, it displaces the oldest one whose description nobody has read. So a flood of forged
+devices displaces itself, and no device that is confirmed by its description.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ class Presence:
         self._limits = limits
         self._devices: dict[str, AdvertisedDevice] = {}
         self._root_of: dict[str, AdvertisedDevice] = {}
-        self._of_source: dict[str, int] = {}
+        self._of_source: dict[str, dict[str, AdvertisedDevice]] = {}
+        self._unconfirmed: dict[str, AdvertisedDevice] = {}
         self._followed = 0
         self._deadlines: Deadlines[tuple[AdvertisedDevice, _Timer]] = Deadlines()
         self._outcomes: OutcomeQueue[PresenceOutcome] = OutcomeQueue(limits)
@@ -174,6 +176,14 @@ class Presence:
         if self._search(device, now) and any(url != device.url for url in device.locations):
             self._outcomes.append(DeviceMoved(device))
 
+    def confirm(self, udn: str) -> None:
+        """The description of the device ``udn`` was read at an announced location. So no other
+        device displaces it."""
+        device = self._devices.get(udn_key(udn))
+        if device is not None:
+            device.confirmed = True
+            self._unconfirmed.pop(device.key, None)
+
     def subscription_granted(self, udn: str) -> None:
         """A subscription to ``udn`` was granted or renewed: its failure is over."""
         if (device := self.device(udn)) is not None:
@@ -222,12 +232,17 @@ class Presence:
     def _admit(
         self, advertisement: Advertisement, source: Endpoint, now: float
     ) -> AdvertisedDevice | None:
-        limits = self._limits
-        if len(self._devices) - self._followed >= limits.known_devices:
+        limits, of_source = self._limits, self._of_source.get(source.host, {})
+        if len(of_source) >= limits.devices_per_source:
+            others = (each for each in of_source.values() if not each.confirmed)
+            if not self._displace(next(others, None)):
+                reason = "too many devices announce themselves from there"
+                self._ignore(source, advertisement, reason)
+                return None
+        elif len(self._devices) - self._followed >= limits.known_devices and not self._displace(
+            next(iter(self._unconfirmed.values()), None)
+        ):
             self._ignore(source, advertisement, "too many devices are known already")
-            return None
-        if self._of_source.get(source.host, 0) >= limits.devices_per_source:
-            self._ignore(source, advertisement, "too many devices announce themselves from there")
             return None
         device = AdvertisedDevice(advertisement.udn, source.host, limits, now)
         self._devices[device.key] = device
@@ -236,11 +251,27 @@ class Presence:
 
     def _count(self, device: AdvertisedDevice, change: int) -> None:
         """Count one more, or one less, unfollowed device of the source of ``device``."""
-        count = self._of_source.get(device.source, 0) + change
-        if count:
-            self._of_source[device.source] = count
-        else:
+        key, of_source = device.key, self._of_source.setdefault(device.source, {})
+        if change > 0:
+            of_source[key] = device
+            if not device.confirmed:
+                self._unconfirmed[key] = device
+            return
+        self._unconfirmed.pop(key, None)
+        of_source.pop(key, None)
+        if not of_source:
             del self._of_source[device.source]
+
+    def _displace(self, device: AdvertisedDevice | None) -> bool:
+        """Forget ``device`` for another one. Returns whether there is one to forget."""
+        if device is None:
+            return False
+        self._count(device, -1)
+        self._forget(device)
+        if device.reported:
+            device.reported = False
+            self._outcomes.append(DeviceGone(device, GoneBy.DISPLACED))
+        return True
 
     def _forget(self, device: AdvertisedDevice) -> None:
         del self._devices[device.key]
