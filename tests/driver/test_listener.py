@@ -710,6 +710,24 @@ async def test_a_peer_that_does_not_read_is_cut_off_after_a_while(driven: Any, w
             await asyncio.sleep(0.001)
 
 
+async def test_a_peer_that_reads_slowly_gets_an_answer_that_takes_longer_than_its_time(
+    driven: Any, wire: Any
+) -> None:
+    size = 6_000_000
+    async with Host(
+        driven,
+        lambda request: Response(200, (), bytes(size)),
+        read_seconds=0.3,
+        write_buffer_bytes=2 * size,
+    ) as host:
+        peer = await wire.dial(host.port, receive_buffer=50_000)
+        await peer.send(notify(1))
+        got = 0
+        while got < size:  # in about a second
+            got += len(await peer.receive(min(100_000, size - got)))
+            await asyncio.sleep(0.02)
+
+
 async def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(
     driven: Any, wire: Any, until: Until
 ) -> None:

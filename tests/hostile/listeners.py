@@ -40,11 +40,15 @@ def own_address() -> str:
 class Exchange:
     """One connection of a peer."""
 
-    def __init__(self, address: tuple[str, int], source: str | None = None) -> None:
+    def __init__(
+        self, address: tuple[str, int], source: str | None = None, *, receive_buffer: int = 0
+    ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             self.sock.bind((source, 0))
         self.sock.connect(address)
