@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.outcomes import MergeFailed
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
@@ -22,6 +23,18 @@ from propchange.core.subscriber.outcomes import (
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.reporting import Warnings, guarded, report
+
+
+def test_a_merge_rule_that_fails_is_logged_once_per_variable(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        report(MergeFailed("/evt", "Ids", f"ValueError({number})"), warnings)
+    (line,) = told(caplog)
+    assert line == (
+        "/evt: the merge rule of Ids failed: ValueError(0); the newest text is sent, and changes "
+        "may be missing"
+    )
 
 
 @pytest.fixture

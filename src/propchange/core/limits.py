@@ -90,6 +90,14 @@ class Limits:
     subscriptions_per_address: int = 1_024
     """Subscriptions whose SUBSCRIBE came from one address. Above that, it is answered with 503."""
 
+    subscriptions_per_prefix: int = 2_048
+    """Subscriptions whose SUBSCRIBEs came from one IPv6 prefix of 64 bits. Above that, it is
+    answered with 503. One host has as many addresses of its prefix as it likes."""
+
+    subscriptions_per_service: int = 3_072
+    """Subscriptions to one service. Above that, SUBSCRIBE is answered with 503: the subscribers of
+    one service leave room for those of the others."""
+
     callback_urls: int = 6
     """URLs in one CALLBACK; more are refused with 412. Each one can make the publisher open a
     connection (CallStranger, CVE-2020-12695)."""

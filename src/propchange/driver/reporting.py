@@ -13,6 +13,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.outcomes import (
     AttemptFailed,
     Merged,
+    MergeFailed,
     MessageAbandoned,
     PublisherOutcome,
     Refused,
@@ -205,6 +206,10 @@ def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) ->
         case AttemptFailed(_, seq, to, reason):
             key = (AttemptFailed, urlsplit(to).hostname)
             line = f"SEQ {seq} not taken by {to}: {reason}"
+        case MergeFailed(service, variable, reason):
+            key = (MergeFailed, service, variable)
+            failed = f"the merge rule of {variable} failed: {reason}"
+            line = f"{service}: {failed}; the newest text is sent, and changes may be missing"
         case Merged(sid, _, updates):
             line = f"{sid} is behind: {updates} events were merged for it"
         case _:

@@ -449,12 +449,23 @@ V, F = AttemptVerdict, DeliveryFailure
 
 @pytest.mark.clause("SUB-73")
 def test_a_subscription_that_there_is_no_room_for_is_answered_503() -> None:
-    limits = replace(DEFAULT_LIMITS, subscriptions=3, subscriptions_per_address=2)
-    assert judge_room("10.0.0.2", 1, 2, limits) is None
+    limits = replace(
+        DEFAULT_LIMITS,
+        subscriptions=3,
+        subscriptions_per_address=2,
+        subscriptions_per_prefix=2,
+        subscriptions_per_service=2,
+    )
+    assert judge_room("10.0.0.2", 1, 2, limits, of_prefix=1, of_service=1) is None
     of_all = judge_room("10.0.0.2", 0, 3, limits)
     of_one = judge_room("10.0.0.2", 2, 2, limits)
     assert of_all == Refusal(503, "no room for another subscription", "")
     assert of_one == Refusal(503, "no room for another subscription from 10.0.0.2", "")
+    of_prefix = judge_room("fd00::2", 0, 2, limits, of_prefix=2)
+    of_service = judge_room("fd00::2", 0, 2, limits, of_service=2)
+    prefix = "no room for another subscription from the prefix of fd00::2"
+    assert of_prefix == Refusal(503, prefix, "")
+    assert of_service == Refusal(503, "no room for another subscription to this service", "")
 
 
 @pytest.mark.clause("FAIL-02", "FAIL-05")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
+import tracemalloc
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -20,6 +23,7 @@ from propchange.core.publisher.outcomes import (
     Expired,
     InitialEventDelivered,
     Merged,
+    MergeFailed,
     MessageAbandoned,
     Refused,
     Renewed,
@@ -29,7 +33,7 @@ from propchange.core.publisher.outcomes import (
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.publisher.states import PublisherState
-from propchange.core.values.merging import CONTAINERS
+from propchange.core.values.merging import CONTAINERS, Fold, FoldedChange
 from propchange.core.wire.messages import (
     WAITING,
     Delivery,
@@ -848,6 +852,68 @@ def test_a_merge_that_makes_what_xml_cannot_carry_is_refused() -> None:
     assert [shown(delivery) for delivery in device.drain()] == [(2, {"Ids": "b"})]
 
 
+def unmergeable(older: str, newer: str) -> str:
+    raise RuntimeError("the merge rule of a program")
+
+
+class BrokenFold(Fold):
+    """Reads every text as one change of a key, and cannot write them."""
+
+    has_state = True
+
+    def read(self, text: str) -> list[tuple[tuple[str], str]]:
+        if text == "unreadable once it is recorded":
+            self.reads = getattr(self, "reads", 0) + 1
+            if self.reads > 1:
+                raise KeyError(text)
+        return [((text,), text)] if text else []
+
+    def write(self, changes: Iterable[FoldedChange]) -> str:
+        texts = [content for _, content in changes]
+        return texts[0] if len(texts) < 2 else "\0"
+
+
+@pytest.mark.parametrize(
+    "merge",
+    [
+        lambda older, newer: f"{older}\0{newer}",
+        lambda older, newer: f"{older}\ud800{newer}",
+        lambda older, newer: None,
+        lambda older, newer: 5,
+        lambda older: older,
+        unmergeable,
+        BrokenFold(),
+    ],
+    ids=["NUL", "surrogate", "None", "number", "arguments", "raises", "fold"],
+)
+def test_a_merge_rule_that_fails_costs_changes_and_nothing_else(merge) -> None:
+    device = Device(
+        limits=replace(DEFAULT_LIMITS, waiting_messages=1),
+        Ids=EventedVariable("", merge=merge),
+        B=EventedVariable("0"),
+    )
+    device.subscribe()
+    device.subscribe("http://10.0.0.2:9001/")
+    for number in range(10):
+        device.update(Ids=f"{number}")
+    device.update(B="1")
+    device.update(Ids="unreadable once it is recorded")
+    held = device.take()
+    device.update(Ids="last")
+    failed = [outcome for outcome in device.outcomes() if isinstance(outcome, MergeFailed)]
+    assert {(outcome.service, outcome.variable) for outcome in failed} == {("/evt", "Ids")}
+    assert len(held) == 2
+    for delivery in held:
+        device.end(delivery)
+    device.drain()
+    device.update(B="2")
+    assert [shown(delivery)[1] for delivery in device.drain()] == [{"B": "2"}] * 2
+    sid = device.owe("http://10.0.0.2:9002/")
+    (initial,) = device.drain()
+    assert initial.address.sid == sid
+    assert shown(initial)[1]["B"] == "2"
+
+
 # --- STATEVAR ---
 
 UDA_2 = PublisherPolicy(uda="2.0")
@@ -1150,6 +1216,41 @@ def test_beyond_the_subscriptions_of_one_address_the_answer_is_503() -> None:
     assert device.ask(peer=Endpoint("10.0.0.2", 5)).status == 503
 
 
+def test_beyond_the_subscriptions_of_one_service_the_answer_is_503() -> None:
+    device = Device(limits=replace(DEFAULT_LIMITS, subscriptions_per_service=2))
+    sids = [device.subscribe() for _ in range(2)]
+    assert device.ask().status == 503
+    assert device.ask(path="/other").status == 200
+    device.unsubscribe(sids[0])
+    assert device.ask().status == 200
+
+
+def test_one_ipv6_prefix_has_so_many_subscriptions_however_many_addresses_it_has() -> None:
+    device = Device(limits=replace(DEFAULT_LIMITS, subscriptions_per_prefix=3))
+    local = Endpoint("fd00::1", 8000)
+
+    def ask(host: str) -> Response:
+        headers = [
+            (b"HOST", b"[fd00::1]:8000"),
+            (b"CALLBACK", f"<http://[{host}]/>".encode()),
+            (b"NT", b"upnp:event"),
+        ]
+        request = Request("SUBSCRIBE", "/evt", headers, peer=Endpoint(host, 5), local=local)
+        return device.protocol.receive_request(request, device.now)
+
+    device.protocol._on_link = lambda _: (OnLink(ip_network("fd00::/32"), 2),)
+    granted = [ask(f"fd00::{number}") for number in range(2, 5)]
+    assert [response.status for response in granted] == [200] * 3
+    assert ask("fd00::9").status == 503
+    assert ask("fd00:0:0:1::9").status == 200
+    device.protocol.response_lost(granted[0], device.now)
+    assert ask("fd00::9").status == 200
+    for response in granted[1:]:
+        device.protocol.response_lost(response, device.now)
+    device.at(1e6)
+    assert not device.protocol._per_prefix
+
+
 def test_of_the_outcomes_for_a_log_only_so_many_are_kept() -> None:
     device = Device(limits=replace(DEFAULT_LIMITS, outcomes=3))
     for number in range(10):
@@ -1424,3 +1525,52 @@ def test_whatever_happens_order_is_kept_nobody_is_forgotten_and_nothing_is_left(
     for sid in device.sids():
         device.unsubscribe(sid)
     assert_nothing_is_left(device)
+
+
+# --- many subscriptions ---
+
+
+def crowd(subscriptions: int) -> Device:
+    """A device with so many idle subscriptions, each with an endpoint of its own."""
+    limits = replace(
+        DEFAULT_LIMITS,
+        subscriptions=subscriptions + 1_000,
+        subscriptions_per_address=subscriptions + 1_000,
+        subscriptions_per_service=subscriptions + 1_000,
+    )
+    device = Device(limits=limits)
+    for number in range(subscriptions):
+        device.owe(f"http://10.0.{2 + number // 60_000}.2:{1 + number % 60_000}/a/path/of/events")
+    device.drain()
+    device.outcomes()
+    return device
+
+
+def test_a_subscribe_costs_the_same_beside_a_thousand_and_ten_thousand_subscriptions() -> None:
+    few, many = crowd(1_000), crowd(10_000)
+
+    def seconds(device: Device) -> float:
+        begun = time.process_time()
+        for _ in range(200):
+            device.unsubscribe(device.owe())
+        spent = time.process_time() - begun
+        device.drain()
+        device.outcomes()
+        return spent
+
+    rounds = [(seconds(few), seconds(many)) for _ in range(5)]
+    assert min(b for _, b in rounds) < 2.0 * min(a for a, _ in rounds)
+
+
+def test_an_idle_subscription_takes_less_than_two_kilobytes() -> None:
+    crowd(10)  # what is made once
+    tracemalloc.start()
+    try:
+        before = tracemalloc.take_snapshot()
+        device = crowd(1_000)
+        after = tracemalloc.take_snapshot()
+    finally:
+        tracemalloc.stop()
+    taken = sum(each.size_diff for each in after.compare_to(before, "filename"))
+    assert len(device.sids()) == 1_000
+    assert taken / 1_000 < 2_048

@@ -33,6 +33,7 @@ from typing import Protocol
 
 from propchange.core.wire.messages import EventMessage
 from propchange.core.wire.propertyset import format_propertyset, write_propertyset
+from propchange.core.wire.xml import check_carried
 
 
 class MergeRule(Protocol):
@@ -108,6 +109,70 @@ class Accumulate(Replace):
             if recorded > version:
                 merged = text if merged is None else self._merge(merged, text)
         return self._text if merged is None else merged
+
+
+class GuardedMerge:
+    """A merge function of an application, which may raise or return what no event can carry. Then
+    the newer text replaces the older one, and ``failed`` is called with the reason."""
+
+    __slots__ = ("_failed", "_merge", "_name")
+
+    def __init__(
+        self, name: str, merge: Callable[[str, str], str], failed: Callable[[str], None]
+    ) -> None:
+        self._name = name
+        self._merge = merge
+        self._failed = failed
+
+    def __call__(self, older: str, newer: str) -> str:
+        """The text that replaces both."""
+        return self.checked(lambda: self._merge(older, newer), newer)
+
+    def checked(self, merged: Callable[[], str], newest: str) -> str:
+        """What ``merged`` returns, or ``newest`` if it fails."""
+        try:
+            text = merged()
+            check_carried(text, self._name)
+        except Exception as error:  # noqa: BLE001 - the code of an application may raise anything
+            self._failed(repr(error))
+            return newest
+        return text
+
+
+class GuardedRule:
+    """The merge rule of an application's :class:`.Fold`, as ``guard`` guards it."""
+
+    __slots__ = ("_guard", "_rule", "_text")
+
+    def __init__(self, rule: MergeRule, guard: GuardedMerge, text: str) -> None:
+        self._rule = rule
+        self._guard = guard
+        self._text = text
+
+    def record(self, text: str, version: int) -> None:
+        """:meth:`MergeRule.record`."""
+        self._text = text
+        self._call(lambda: self._rule.record(text, version))
+
+    def since(self, version: int) -> str:
+        """:meth:`MergeRule.since`."""
+        return self._guard.checked(lambda: self._rule.since(version), self._text)
+
+    def current(self) -> str:
+        """:meth:`MergeRule.current`."""
+        return self._guard.checked(self._rule.current, self._text)
+
+    def set_current(self, text: str) -> None:
+        """:meth:`MergeRule.set_current`."""
+        self._text = text
+        self._call(lambda: self._rule.set_current(text))
+
+    def _call(self, change: Callable[[], None]) -> None:
+        def changed() -> str:
+            change()
+            return ""
+
+        self._guard.checked(changed, "")
 
 
 class Backlog:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from propchange.core.wire.messages import Endpoint, parse_address
@@ -30,13 +31,19 @@ _PREFIX_BYTES = 8
 def turn_of(peer: Endpoint) -> _Turn:
     """Where the endpoints of the subscriber ``peer`` stand in a share: its address, or its IPv6
     prefix and its address; its name if it has no address."""
+    return _turn_of(peer.host, peer.scope)
+
+
+# A subscriber has many subscriptions, which share the tuple.
+@lru_cache(maxsize=1024)
+def _turn_of(host: str, scope: int) -> _Turn:
     try:
-        address = parse_address(peer.host)
+        address = parse_address(host)
     except ValueError:
-        return (peer.host,)
+        return (host,)
     if address.version == 4:
         return (address,)
-    return (address.packed[:_PREFIX_BYTES], peer.scope), address
+    return (address.packed[:_PREFIX_BYTES], scope), address
 
 
 class DeliveryShare(Generic[M]):

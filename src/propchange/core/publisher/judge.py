@@ -207,13 +207,26 @@ def judge_subscribe(
     )
 
 
-def judge_room(address: str, of_address: int, total: int, limits: Limits) -> Refusal | None:
+def judge_room(
+    address: str,
+    of_address: int,
+    total: int,
+    limits: Limits,
+    *,
+    of_prefix: int = 0,
+    of_service: int = 0,
+) -> Refusal | None:
     """None when another subscription from ``address`` may be granted, else a 503. There are
-    ``total`` subscriptions, ``of_address`` of them from that address."""
+    ``total`` subscriptions, ``of_address`` of them from that address, ``of_prefix`` from its IPv6
+    prefix of 64 bits, and ``of_service`` to the same service."""
     if total >= limits.subscriptions:
         return Refusal(503, "no room for another subscription", "")
     if of_address >= limits.subscriptions_per_address:
         return Refusal(503, f"no room for another subscription from {address}", "")
+    if of_prefix >= limits.subscriptions_per_prefix:
+        return Refusal(503, f"no room for another subscription from the prefix of {address}", "")
+    if of_service >= limits.subscriptions_per_service:
+        return Refusal(503, "no room for another subscription to this service", "")
     return None
 
 

@@ -106,6 +106,16 @@ class Merged:
     updates: int
 
 
+@dataclass(frozen=True, slots=True)
+class MergeFailed:
+    """The merge rule of the application for ``variable`` has failed. The newest text is sent, and
+    changes before it may be missing."""
+
+    service: str
+    variable: str
+    reason: str
+
+
 PublisherOutcome = (
     Subscribed
     | Refused
@@ -118,6 +128,7 @@ PublisherOutcome = (
     | AttemptTimedOut
     | MessageAbandoned
     | Merged
+    | MergeFailed
     | MulticastMerged
     | MulticastTooLarge
 )

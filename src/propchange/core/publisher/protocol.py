@@ -9,7 +9,8 @@ change may be sent, and :mod:`.delivery_queue` which subscription is next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -18,6 +19,7 @@ from propchange.core.multicast.message import Datagram, MulticastScope, ServiceI
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
 from propchange.core.outcomes import OutcomeQueue
 from propchange.core.publisher.delivery_queue import DeliveryQueue
+from propchange.core.publisher.delivery_share import turn_of
 from propchange.core.publisher.judge import (
     DELIVERED,
     AttemptVerdict,
@@ -57,6 +59,8 @@ from propchange.core.wire.messages import (
 )
 from propchange.core.wire.refusals import Refusal, empty_response, refusal_response
 from propchange.core.wire.xml import FORBIDDEN, check_carried
+
+K = TypeVar("K", bound=Hashable)
 
 _step = PUBLISHER.step
 _ENDED = PublisherState.ENDED
@@ -100,6 +104,7 @@ class PublisherProtocol:
         self._services: dict[str, PublishedService] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._per_address: Counter[str] = Counter()
+        self._per_prefix: Counter[Hashable] = Counter()
         self._expiry: Deadlines[Subscription] = Deadlines()
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
@@ -131,10 +136,12 @@ class PublisherProtocol:
         """
         if path in self._services:
             raise ValueError(f"{path} is the event URL of another service")
-        service = PublishedService(path, variables, self._limits)
+        service = PublishedService(path, variables, self._limits, self._outcomes.log)
         levels = {name: v.level for name, v in variables.items() if v.level is not None}
         if levels and self._policy.uda != "1.0":
-            service.multicast = self._multicast.service(path, identity, levels, service.merges)
+            service.multicast = self._multicast.service(
+                path, identity, levels, service.guarded_merges
+            )
         self._services[path] = service
 
     def update(self, path: str, changes: Mapping[str, str], now: float) -> None:
@@ -246,8 +253,14 @@ class PublisherProtocol:
         self, service: PublishedService, request: Request, verdict: NewSubscription, now: float
     ) -> Response:
         address = verdict.peer.host
+        turn = turn_of(verdict.peer)
         refusal = judge_room(
-            address, self._per_address[address], len(self._subscriptions), self._limits
+            address,
+            self._per_address[address],
+            len(self._subscriptions),
+            self._limits,
+            of_prefix=self._per_prefix[turn[0]],
+            of_service=len(service.subscriptions),
         )
         if refusal is not None:
             return self._refuse(request, refusal)
@@ -264,6 +277,8 @@ class PublisherProtocol:
         self._subscriptions[sid] = subscription
         service.subscriptions[sid] = subscription
         self._per_address[address] += 1
+        if len(turn) > 1:
+            self._per_prefix[turn[0]] += 1
         duration = self._granted(subscription, verdict.duration)
         self._extend(subscription, duration, now)
         self._outcomes.log(
@@ -485,8 +500,12 @@ class PublisherProtocol:
         service.quiet.pop(subscription, None)
         self._expiry.clear(subscription)
         self._owed.clear(subscription)
-        address = subscription.peer.host
-        self._per_address[address] -= 1
-        if not self._per_address[address]:
-            del self._per_address[address]
+        _uncount(self._per_address, subscription.peer.host)
+        _uncount(self._per_prefix, turn_of(subscription.peer)[0])
         self._queue.leave(subscription, self._now)
+
+
+def _uncount(counts: Counter[K], key: K) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

@@ -6,14 +6,23 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from decimal import Decimal
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastService
-from propchange.core.publisher.backlog import Accumulate, Backlog, MergeRule, Replace
+from propchange.core.publisher.backlog import (
+    Accumulate,
+    Backlog,
+    GuardedMerge,
+    GuardedRule,
+    MergeRule,
+    Replace,
+)
 from propchange.core.publisher.delivery_share import DeliveryShare
 from propchange.core.publisher.moderation import Moderation
+from propchange.core.publisher.outcomes import MergeFailed
 from propchange.core.publisher.states import PublisherState
 from propchange.core.values.merging import Fold
 from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessage
@@ -38,13 +47,15 @@ class EventedVariable:
     merge: Callable[[str, str], str] | None = None
     level: str | None = None
 
-    def rule(self, limits: Limits) -> MergeRule:
-        """A merge rule for this variable, with ``text`` as the first value."""
+    def rule(self, limits: Limits, guard: GuardedMerge | None = None) -> MergeRule:
+        """A merge rule for this variable, with ``text`` as the first value. ``guard`` guards
+        ``merge``, if given."""
         if self.merge is None:
             return Replace(self.text)
         if isinstance(self.merge, Fold):
-            return self.merge.rule(self.text, limits)
-        return Accumulate(self.text, self.merge, keep=2 * limits.waiting_messages)
+            rule = self.merge.rule(self.text, limits)
+            return rule if guard is None else GuardedRule(rule, guard, self.text)
+        return Accumulate(self.text, guard or self.merge, keep=2 * limits.waiting_messages)
 
     def moderation(self) -> Moderation | None:
         """A new :class:`.Moderation` of this variable; None when it is not moderated."""
@@ -56,11 +67,18 @@ class EventedVariable:
 class PublishedService:
     """One event URL, with its evented variables, its backlog and its subscriptions.
 
-    Raises ValueError without a variable, for a name that cannot be the name of an XML element, and
-    for a text that XML cannot carry.
+    ``report`` gets an outcome when a merge rule of the application fails. Raises ValueError without
+    a variable, for a name that cannot be the name of an XML element, and for a text that XML cannot
+    carry.
     """
 
-    def __init__(self, path: str, variables: Mapping[str, EventedVariable], limits: Limits) -> None:
+    def __init__(
+        self,
+        path: str,
+        variables: Mapping[str, EventedVariable],
+        limits: Limits,
+        report: Callable[[MergeFailed], None] = lambda _: None,
+    ) -> None:
         if not variables:
             raise ValueError(
                 f"{path}: a service without evented variables has no event URL (UDA 2.0 §4.1.1)"
@@ -75,13 +93,21 @@ class PublishedService:
         self.path = path
         self.texts = {name: variable.text for name, variable in variables.items()}
         self.merges = {name: v.merge for name, v in variables.items() if v.merge is not None}
+        self.guarded_merges = {
+            name: GuardedMerge(name, merge, partial(self._merge_failed, report, name))
+            for name, merge in self.merges.items()
+        }
+        """The same, for merging where no call of the application can be told of an exception."""
         self.moderations = {
             name: moderation
             for name, variable in variables.items()
             if (moderation := variable.moderation()) is not None
         }
         self.backlog = Backlog(
-            {name: variable.rule(limits) for name, variable in variables.items()},
+            {
+                name: variable.rule(limits, self.guarded_merges.get(name))
+                for name, variable in variables.items()
+            },
             waiting=limits.waiting_messages,
         )
         self.multicast: MulticastService | None = None
@@ -91,6 +117,9 @@ class PublishedService:
         """Subscriptions that were sent everything when they were put here."""
         self.queued = False
         """Whether the service waits in the queue, for the subscriptions in ``quiet``."""
+
+    def _merge_failed(self, report: Callable[[MergeFailed], None], name: str, reason: str) -> None:
+        report(MergeFailed(self.path, name, reason))
 
     def initial_event(self, wanted: frozenset[str] | None) -> EventMessage:
         """The initial event for one subscription. Moderation takes note of the values in it."""
