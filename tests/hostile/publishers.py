@@ -31,6 +31,7 @@ class Publisher(NamedTuple):
     port: int
     path: str
     pool: Any
+    protocol: Any
 
 
 @contextlib.asynccontextmanager
@@ -42,11 +43,13 @@ async def published(driven: Any, **limits: Any) -> AsyncIterator[Publisher]:
         port = service.listen()
         pool = propchange.twisted.service.deliveries_of(driven.runtime.reactor)
         try:
-            yield Publisher(service, port, "/", pool)
+            yield Publisher(service, port, "/", pool, service._publication.protocol)
         finally:
             await service.close().asFuture(asyncio.get_running_loop())
         return
     plain = _Loaded()
     device = propchange.Device("Load", services=[plain])
     async with propchange.host(device, limits=chosen) as hosted:
-        yield Publisher(plain, hosted.port, await event_path(hosted.port), hosted._host._pool)
+        inner = hosted._host
+        path = await event_path(hosted.port)
+        yield Publisher(plain, hosted.port, path, inner._pool, inner.publication.protocol)

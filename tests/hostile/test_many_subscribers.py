@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from lab.subscribers import subscribed
+import pytest
+
+from lab.subscribers import Subscribers, subscribed
+from propchange.core.limits import DEFAULT_LIMITS
 from tests.driver.conftest import driven, pytest_generate_tests
 from tests.hostile.publishers import published
 from tests.wire import Until
@@ -24,3 +28,64 @@ async def test_five_hundred_subscribers_keep_their_connections(driven: Any, unti
         assert [each.seq for each in subscribers.all] == [3] * 500
         assert sum(each.gaps for each in subscribers.all) == 0
         assert sum(each.opened for each in subscribers.all) == 500
+
+
+async def test_a_change_for_many_subscriptions_is_sent_in_slices(
+    driven: Any, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each slice is a turn of the loop, so that requests are answered in between."""
+    async with (
+        published(driven) as publisher,
+        subscribed(["good"] * 600, publisher.port, publisher.path, per_address=50) as subscribers,
+    ):
+        await until(lambda: all(each.received for each in subscribers.all))
+        taken: list[int] = []
+        take = publisher.protocol.take_deliveries
+
+        def count(limit: int) -> Any:
+            deliveries = take(limit)
+            taken.append(len(deliveries))
+            return deliveries
+
+        monkeypatch.setattr(publisher.protocol, "take_deliveries", count)
+        publisher.service.mark = "1"
+        await until(lambda: all(each.text == "1" for each in subscribers.all))
+        assert sum(taken) == 600
+        assert max(taken) <= DEFAULT_LIMITS.deliveries_per_turn
+        assert sum(each.gaps for each in subscribers.all) == 0
+
+
+async def test_a_change_for_endpoints_without_a_connection_opens_each_once(
+    driven: Any, until: Until
+) -> None:
+    """And all of them at once do not keep each other from it."""
+    async with (
+        published(driven) as publisher,
+        subscribed(["good"] * 500, publisher.port, publisher.path) as subscribers,
+    ):
+        await until(lambda: all(each.received for each in subscribers.all))
+        await until(lambda: publisher.pool.idle_count == 500)
+        publisher.pool._close_idle(500)
+        await until(lambda: publisher.pool.connection_count == 0)
+        publisher.service.mark = "1"
+        await until(lambda: all(each.text == "1" for each in subscribers.all))
+        assert [each.opened for each in subscribers.all] == [2] * 500
+        assert sum(each.gaps for each in subscribers.all) == 0
+
+
+async def test_each_subscribe_of_a_storm_is_answered(driven: Any, until: Until) -> None:
+    async with (
+        published(driven, subscriptions=150) as publisher,
+        Subscribers(["good"] * 400) as subscribers,
+    ):
+        answers = await asyncio.gather(
+            *(
+                subscribers.subscribe_one(each, publisher.port, publisher.path)
+                for each in subscribers.all
+            )
+        )
+        statuses = [answer[9:12] for answer in answers]
+        assert (statuses.count(b"200"), statuses.count(b"503")) == (150, 250)
+        await until(lambda: sum(each.received for each in subscribers.all) == 150)
+        publisher.service.mark = "1"
+        await until(lambda: sum(each.text == "1" for each in subscribers.all) == 150)
