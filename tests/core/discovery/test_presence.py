@@ -702,6 +702,17 @@ def test_a_displaced_device_that_was_shown_is_gone() -> None:
     assert lan.say(udn="uuid:c") == []
 
 
+def test_a_device_that_was_followed_and_read_is_not_displaced_later() -> None:
+    lan = LAN(limits=replace(DEFAULT_LIMITS, known_devices=1))
+    device = lan.follow()
+    lan.announce()
+    lan.presence.confirm(UDN)
+    lan.presence.unfollow(device)
+    (ignored,) = lan.say(udn="uuid:c")
+    assert isinstance(ignored, AdvertisementIgnored)
+    assert device.is_present
+
+
 def test_of_two_devices_of_one_host_each_leaves_by_itself() -> None:
     lan = LAN()
     lan.announce(udn="uuid:a")

@@ -449,7 +449,9 @@ def test_renewals_without_an_answer_are_retried_until_the_expiry_while_events_co
     assert point.now == 1_100.0
     outcomes = [outcome for outcome in point.outcomes() if not isinstance(outcome, Event)]
     assert outcomes == [RenewalFailed(record, "no route")] * len(attempts) + [
-        StatusChange(record, Status.RESUBSCRIBING, Cause.EXPIRED, "no renewal was answered in time")
+        StatusChange(
+            record, Status.RESUBSCRIBING, Cause.EXPIRED, "no renewal was answered in time: no route"
+        )
     ]
     assert record.state is S.SUBSCRIBING
 

@@ -482,6 +482,8 @@ class SubscriberProtocol:
                 self._renewal.overdue(record, now)
             elif timer is TimerKind.EXPIRY:
                 reason = "no renewal was answered in time"
+                if record.outage is not None and record.outage.reason:
+                    reason += f": {record.outage.reason}"
                 self._renewal.lapse(record, Cause.EXPIRED, reason, now)
             elif (request := self._requests.outstanding.get(record)) is not None:
                 # The runtime still works on the request, and ends it later.

@@ -103,12 +103,13 @@ class Grant(NamedTuple):
 
 
 class Outage(NamedTuple):
-    """Renewals in a row without an answer: when the first and the last of them failed.
-    ``unreachable``: at least one did not reach the device, or got nothing from it."""
+    """Renewals in a row without an answer: when the first and the last of them failed, and why the
+    last one did. ``unreachable``: at least one did not reach the device, or got nothing from it."""
 
     since: float
     failed_at: float
     unreachable: bool
+    reason: str = ""
 
 
 class Loss(NamedTuple):

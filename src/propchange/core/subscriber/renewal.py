@@ -304,7 +304,7 @@ class SubscriptionRenewal:
         record.failures += 1
         before = record.outage or Outage(now, now, unreachable=False)
         unreachable = before.unreachable or failure is not Failure.BROKEN
-        record.outage = outage = Outage(before.since, now, unreachable)
+        record.outage = outage = Outage(before.since, now, unreachable, reason)
         # A device that answers no renewals but sends events is not away.
         silent = record.last_event_at is None or record.last_event_at < outage.since
         short = failure is Failure.SHORTAGE
