@@ -27,7 +27,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	soak mutants fuzz states conformance conformance-check prove-clauses requirements build clean
+	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -131,6 +131,9 @@ faults: $(DEV_STAMP) peers ## faults against C devices and four control points, 
 
 soak: $(DEV_STAMP) ## 20 minutes of faults on real sockets, both runtimes; draws docs/soak.svg
 	$(BIN)/python -m lab.soak --write $(SOAK_ARGS)
+
+crashes: $(DEV_STAMP) ## kill both ends in mid-traffic, 100 times; they agree after each restart
+	$(BIN)/python -m lab.crashes $(CRASHES_ARGS)
 
 # mutmut keeps what it found of an unchanged module in mutants/; `make clean` forgets it.
 mutants: $(DEV_STAMP) $(MUTANTS_STAMP) ## mutation tests of the judging modules of core, and their gate

@@ -52,11 +52,12 @@ class _TwistedService(propchange.twisted.Service, type=TYPE):
 
 
 class AsyncioEnds:
-    """Both ends on asyncio."""
+    """Both ends on asyncio. A grant lasts ``duration`` seconds."""
 
-    def __init__(self, callback_port: int) -> None:
+    def __init__(self, callback_port: int | None, duration: int = _DURATION) -> None:
+        self._duration = duration
         self.point = propchange.ControlPoint(
-            interface=_HOST, callback_port=callback_port, duration=_DURATION, discovery=False
+            interface=_HOST, callback_port=callback_port, duration=duration, discovery=False
         )
         self._tasks: dict[Any, asyncio.Task[None]] = {}
 
@@ -72,7 +73,7 @@ class AsyncioEnds:
             device,
             interface=_HOST,
             port=port,
-            minimum_duration=_DURATION,
+            minimum_duration=self._duration,
             maximum_duration=_LONGEST,
         )
         await hosted.__aenter__()
@@ -104,14 +105,15 @@ class AsyncioEnds:
 class TwistedEnds:
     """Both ends on a Twisted reactor, which runs on the loop of asyncio."""
 
-    def __init__(self, callback_port: int) -> None:
+    def __init__(self, callback_port: int | None, duration: int = _DURATION) -> None:
         from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
+        self._duration = duration
         self.loop = asyncio.get_running_loop()
         self.reactor: Any = AsyncioSelectorReactor(self.loop)
         self.reactor.startRunning(installSignalHandlers=False)
         self.point = propchange.twisted.ControlPoint(
-            reactor=self.reactor, callback_port=callback_port, duration=_DURATION, discovery=False
+            reactor=self.reactor, callback_port=callback_port, duration=duration, discovery=False
         )
 
     async def open(self) -> int:
@@ -119,7 +121,7 @@ class TwistedEnds:
 
     async def start(self, port: int) -> tuple[Any, Any, int, str]:
         policy = PublisherPolicy(
-            minimum_duration=_DURATION, maximum_duration=_LONGEST, initial_event_delay=0.02
+            minimum_duration=self._duration, maximum_duration=_LONGEST, initial_event_delay=0.02
         )
         service = _TwistedService(reactor=self.reactor, policy=policy)
         port = service.listen(port, interface=_HOST)
