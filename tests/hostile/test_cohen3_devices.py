@@ -8,13 +8,13 @@ import contextlib
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.web.resource import Resource
 
+import propchange.twisted
 from propchange import cohen3
 from propchange.cohen3 import event_server
 from propchange.core.limits import DEFAULT_LIMITS
@@ -83,7 +83,13 @@ class Device:
         """Send an event. Returns the status line of the answer."""
         return await self.send(sid, seq, BODY % volume, source=source)
 
-    async def send(self, sid: str, seq: int, body: bytes, *, source: str = "") -> bytes:
+    async def cut(self, sid: str, seq: int) -> None:
+        """Send a part of an event, and end the connection."""
+        await self.send(sid, seq, BODY % 1, left_out=20)
+
+    async def send(
+        self, sid: str, seq: int, body: bytes, *, source: str = "", left_out: int = 0
+    ) -> bytes:
         host, port = re.findall(r"http://\[?(.*?)\]?:(\d+)/", self.callback)[0]
         ours = (source, 0) if source else None
         reader, writer = await asyncio.open_connection(host, int(port), local_addr=ours)
@@ -92,8 +98,12 @@ class Device:
             f"NOTIFY /events HTTP/1.1\r\nHOST: {authority}\r\nNT: upnp:event\r\n"
             f"NTS: upnp:propchange\r\nSID: {sid}\r\nSEQ: {seq}\r\n"
             f"CONTENT-LENGTH: {len(body)}\r\n\r\n".encode()
-            + body
+            + body[: len(body) - left_out]
         )
+        if left_out:
+            await writer.drain()
+            writer.close()
+            return b""
         status = await reader.readline()
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -140,7 +150,7 @@ class Point:
         self.volumes: list[int] = []
         self.reactor: Any = AsyncioSelectorReactor(asyncio.get_running_loop())
         self.reactor.startRunning(installSignalHandlers=False)
-        root = Resource()
+        root = self.root = Resource()
         self.add_web_resource = lambda name, resource: root.putChild(name.encode(), resource)
         self.site = Site(root, reactor=self.reactor)
         first = self.reactor.listenTCP(0, self.site, interface="127.0.0.1")
@@ -149,7 +159,7 @@ class Point:
         self.ports = [first, second]
         self.kept = cohen3.hostname, cohen3.web_server_port, event_server.current
         self.server = cohen3.EventServer(self, limits=LIMITS)
-        self.service: Any = SimpleNamespace(event_connection=None)
+        self.service: Service | None = None
 
     def propagate(self, event: cohen3.Event) -> None:
         self.volumes.append(int(event["Volume"]))
@@ -164,9 +174,10 @@ class Point:
 
     async def __aexit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
-        if self.service.event_connection is not None:
-            self.service.event_connection.teardown()
-        await cohen3.unsubscribe(self.service, reactor=self.reactor).asFuture(loop)
+        if self.service is not None:
+            if self.service.event_connection is not None:
+                self.service.event_connection.teardown()
+            await cohen3.unsubscribe(self.service, reactor=self.reactor).asFuture(loop)
         for port in self.ports:
             await port.stopListening().asFuture(loop)
         await self.site.close().asFuture(loop)
@@ -235,6 +246,32 @@ async def test_an_event_that_cannot_be_read_is_made_up_for_by_a_fresh_subscripti
         device.granted = granted
         point.subscribe(device.url)
         await until(lambda: point.volumes == [21, 22])
+
+
+@pytest.mark.parametrize("ours", [False, True], ids=["Cohen3's control point", "our own"])
+async def test_an_event_that_is_cut_off_is_made_up_for_by_a_fresh_subscription(
+    until: Any, ours: bool
+) -> None:
+    async with Device() as device, Point() as point:
+
+        async def granted(sid: str) -> None:
+            await device.notify(sid, 0, 20 + len(device.sids))
+            if sid == "uuid:0":
+                await device.cut(sid, 1)
+
+        device.granted = granted
+        if not ours:
+            point.subscribe(device.url)
+            await until(lambda: point.volumes == [21, 22])
+            return
+        control_point = propchange.twisted.ControlPoint(
+            reactor=point.reactor, shared_path="/events", callback_port=point.web_server_port
+        )
+        control_point.listen(interface="127.0.0.1")
+        point.root.putChild(b"events", cohen3.EventServer(control_point))
+        subscription = control_point.subscribe(device.url, lambda event: None)
+        await until(lambda: subscription.values == {"Volume": "22"})
+        await control_point.close().asFuture(asyncio.get_running_loop())
 
 
 async def test_a_device_that_grants_and_sends_nothing_is_asked_again(

@@ -154,7 +154,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             return notify_response(message), message
         self.info("%s answered %d: %s", message, refusal.status, refusal.reason)
         if self.judges:
-            self._note_loss(message, refusal)
+            self._note_loss(message, f"an event was answered {refusal.status}: {refusal.reason}")
         return refusal_response(refusal, self._policy, message), message
 
     @property
@@ -221,8 +221,15 @@ class EventServer(EventDispatcher, Resource, Logger):
         except Exception:  # noqa: BLE001 - an application's fault is not the device's
             self.exception("the control point failed at an event of %s", event.get_sid())
 
-    def _note_loss(self, message: Request, refusal: Refusal) -> None:
-        """If the refused ``message`` was an event of a subscription, that misses it now."""
+    def request_cut(self, message: Request, refusal: Refusal) -> None:
+        """A NOTIFY did not come whole. A :class:`propchange.twisted.Site` calls this."""
+        if self.judges:
+            self._note_loss(message, f"an event was cut off: {refusal.reason}")
+        elif hasattr(self.control_point, "request_cut"):
+            self.control_point.request_cut(message, refusal)
+
+    def _note_loss(self, message: Request, reason: str) -> None:
+        """If ``message`` was an event of a subscription, that misses it now."""
         try:
             sid = parse_sid(message.fields.get(b"sid"))
         except ValueError:
@@ -233,7 +240,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             return
         # Only the device knows whether it has sent an event.
         if message.peer is None or grant.device in ("", message.peer.host):
-            known.repair(f"an event was answered {refusal.status}: {refusal.reason}")
+            known.repair(reason)
 
     def granted(self, sid: str, subscription: ServiceSubscription) -> None:
         """``sid`` was granted to ``subscription``: take its early events."""

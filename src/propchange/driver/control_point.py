@@ -128,7 +128,7 @@ class SubscriberDriver:
             self.receive_notify,
             limits=limits,
             history=self.history,
-            cut=self._request_cut,
+            cut=self.request_cut,
             wasted=self._connection_wasted,
             known=self._device_addresses,
         )
@@ -335,7 +335,8 @@ class SubscriberDriver:
         self._queue_drain()
         return response
 
-    def _request_cut(self, request: Request, refusal: Refusal) -> None:
+    def request_cut(self, request: Request, refusal: Refusal) -> None:
+        """``request`` has begun and did not come whole."""
         self.protocol.request_cut(request, refusal, self.now())
         self._queue_drain()
 

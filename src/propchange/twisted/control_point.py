@@ -11,6 +11,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.refusals import Refusal
 from propchange.driver.control_point import ControlPointView, SubscriberDriver
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.sockets import ports_of
@@ -200,3 +201,7 @@ class ControlPoint(ControlPointView[Sighting]):
     def receive_notify(self, message: Request) -> Response:
         """Judge a NOTIFY, for EventServer. Its event is dispatched after the answer."""
         return self._driver.receive_notify(message)
+
+    def request_cut(self, message: Request, refusal: Refusal) -> None:
+        """Note a NOTIFY that did not come whole, for EventServer."""
+        self._driver.request_cut(message, refusal)

@@ -9,9 +9,11 @@ and it writes to the transport. :class:`Channel` stands between the two.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -20,15 +22,19 @@ from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
+from twisted.web.resource import getChildForRequest
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Request
+from propchange.core.wire.refusals import Refusal
 from propchange.driver.connection_table import AcceptedConnection, ConnectionTable
 from propchange.driver.host import http_date
 from propchange.driver.machine import product
 from propchange.driver.server_connection import ServerConnection
 from propchange.twisted.runtime import Reactor, Stream, TwistedRuntime
+
+_logger = logging.getLogger("propchange.http")
 
 
 class _Request(server.Request):
@@ -227,7 +233,22 @@ class Site(server.Site):
             headers=lambda: ((b"DATE", http_date()), (b"SERVER", self.server)),
             history=history,
             known=known,
+            cut=self._cut,
         )
+
+    def _cut(self, request: Request, refusal: Refusal) -> None:
+        """Tell the resource of a NOTIFY that did not come whole."""
+        if request.method != "NOTIFY":
+            return
+        path = [unquote_to_bytes(part) for part in request.target.partition("?")[0].split("/")[1:]]
+        sought = SimpleNamespace(postpath=path, prepath=[], method=b"NOTIFY")
+        try:
+            resource: Any = getChildForRequest(self.resource, sought)  # type: ignore[no-untyped-call] # twisted.web is untyped
+            cut = getattr(resource, "request_cut", None)
+            if cut is not None and not sought.postpath:
+                cut(request, refusal)
+        except Exception as error:  # noqa: BLE001 - a resource may expect a whole request
+            _logger.debug("no resource for %s, which did not come whole: %s", request, error)
 
     def buildProtocol(self, addr: Any) -> Any:
         """The protocol of a connection that is accepted. One without room is ended again."""
