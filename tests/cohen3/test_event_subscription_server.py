@@ -322,6 +322,23 @@ def test_the_caps_are_answered_503(
         assert statuses == [200, 200, 503]
 
 
+def test_a_callback_to_another_host_is_granted_little_until_it_takes_an_event(
+    wire: Any, device_service: Any, reactor: Any, messages: Any
+) -> None:
+    device_service.reactor = reactor
+    of_another = "<http://127.0.0.9:9000/>"
+    asked = messages.subscribe(CALLBACK=of_another, TIMEOUT="Second-86400")
+    response = only(wire.send(asked))
+    assert response.fields[b"timeout"] == b"Second-1800"
+    sid = response.fields[b"sid"].decode()
+    renewal = messages.renew(sid, TIMEOUT="Second-86400")
+    assert only(wire.send(renewal)).fields[b"timeout"] == b"Second-1800"
+    reactor.pump([0, 0])
+    reactor.accept()[0].dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert only(wire.send(renewal)).fields[b"timeout"] == b"Second-86400"
+    assert device_service.subscribers[sid]["timeout"] == "Second-86400"
+
+
 class CountingTable(dict[str, Any]):
     """Counts how often somebody looks at all of it."""
 

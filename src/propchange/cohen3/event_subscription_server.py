@@ -118,12 +118,14 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             unknown = f"{sid} is not a subscription to this service"
             return self.refuse(message, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
         if isinstance(verdict, Renewal):
-            _keep(subscriber, verdict.duration, self._runtime.now())
+            duration = verdict.duration
             if isinstance(subscriber, Subscriber) and message.peer is not None:
                 outbox = outbox_of(subscriber, self.reactor)
                 outbox.outboxes.renewed(outbox, message.peer)
-            self.debug("%s renewed for %d s", sid, verdict.duration)
-            return subscribe_response(sid, verdict.duration, self._policy, message)
+                duration = outbox.granted(duration, self._policy.minimum_duration)
+            _keep(subscriber, duration, self._runtime.now())
+            self.debug("%s renewed for %d s", sid, duration)
+            return subscribe_response(sid, duration, self._policy, message)
         self._remove(sid, subscriber)
         self._check_after(self._limits.timer_seconds)
         self._log("%s cancelled", sid)
@@ -155,9 +157,10 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self.refuse(message, refusal)
         sid = f"uuid:{uuid4()}"
         subscriber = Subscriber(sid, verdict, self._policy.uda, table)
-        _keep(subscriber, verdict.duration, self._runtime.now())
         outbox = outbox_of(subscriber, self.reactor)
         outbox.paused = True
+        duration = outbox.granted(verdict.duration, self._policy.minimum_duration)
+        _keep(subscriber, duration, self._runtime.now())
         try:
             self.service.new_subscriber(subscriber)
         except Exception:  # noqa: BLE001 - an application's fault is a 500
@@ -167,12 +170,12 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         # Cohen3 forgets the subscribers of a service without evented variables.
         table.setdefault(sid, subscriber)
         self._per_address[address] += 1
-        self._check_after(verdict.duration)
+        self._check_after(duration)
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
             pending[self] = self
         self._log("%s subscribed", verdict.peer)
-        response = subscribe_response(sid, verdict.duration, self._policy, message)
+        response = subscribe_response(sid, duration, self._policy, message)
         response.receipt = subscriber
         return response
 

@@ -151,6 +151,10 @@ class Outbox:
         table = getattr(self._subscriber, "table", None)
         return self.empty and (table is None or self._subscriber["sid"] not in table)
 
+    def granted(self, duration: int, minimum: int) -> int:
+        """The seconds to grant, as :meth:`DeliveryQueue.granted`."""
+        return self.outboxes.queue.granted(self.subscription, duration, minimum)
+
     def push(self, body: bytes, seq: int) -> QueuedNotification:
         """Queue a message with ``body``. Its SEQ is ``seq``, or that of the message that it is
         merged with."""

@@ -162,6 +162,13 @@ class DeliveryQueue:
         failed."""
         return load.proven or (not load.failures and _is_host(load, peer))
 
+    def granted(self, subscription: Subscription, duration: int, minimum: int) -> int:
+        """The seconds to grant instead of ``duration``, which is for endpoints that may be trusted;
+        ``minimum`` at least."""
+        if any(self.trusts(route.load, subscription.peer) for route in subscription.routes):
+            return duration
+        return min(duration, max(self._limits.unproven_duration, minimum))
+
     def leave(self, subscription: Subscription, now: float) -> None:
         """Note that ``subscription`` has ended."""
         for route in subscription.routes:

@@ -236,7 +236,11 @@ class PublisherProtocol:
             return self._refuse(request, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
         self._move(subscription, given)
         if isinstance(verdict, Renewal):
-            verdict = verdict._replace(duration=self._granted(subscription, verdict.duration))
+            verdict = verdict._replace(
+                duration=self._queue.granted(
+                    subscription, verdict.duration, self._policy.minimum_duration
+                )
+            )
             self._extend(subscription, verdict.duration, now)
             if request.peer is not None:
                 self._queue.renewed(subscription, request.peer)
@@ -279,7 +283,9 @@ class PublisherProtocol:
         self._per_address[address] += 1
         if len(turn) > 1:
             self._per_prefix[turn[0]] += 1
-        duration = self._granted(subscription, verdict.duration)
+        duration = self._queue.granted(
+            subscription, verdict.duration, self._policy.minimum_duration
+        )
         self._extend(subscription, duration, now)
         self._outcomes.log(
             Subscribed(sid, service.path, subscription.callbacks, verdict.peer, duration)
@@ -288,13 +294,6 @@ class PublisherProtocol:
         response = subscribe_response(sid, duration, self._policy, request, accepted)
         response.receipt = subscription
         return response
-
-    def _granted(self, subscription: Subscription, duration: int) -> int:
-        """The duration to grant instead of ``duration``, which is for delivery URLs that may be
-        trusted."""
-        if any(self._queue.trusts(route.load, subscription.peer) for route in subscription.routes):
-            return duration
-        return min(duration, max(self._limits.unproven_duration, self._policy.minimum_duration))
 
     def _accept_statevar(
         self, service: PublishedService, statevar: tuple[str, ...] | None
