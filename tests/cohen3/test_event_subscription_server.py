@@ -315,11 +315,33 @@ def test_the_caps_are_answered_503(
     for limits in (
         dataclasses.replace(DEFAULT_LIMITS, subscriptions=2),
         dataclasses.replace(DEFAULT_LIMITS, subscriptions_per_address=2),
+        dataclasses.replace(DEFAULT_LIMITS, subscriptions_per_service=2),
     ):
         device_service.subscribers.clear()
         wire = serve(event.EventSubscriptionServer(device_service, limits=limits, reactor=reactor))
         statuses = [only(wire.send(messages.subscribe())).status for _ in range(3)]
         assert statuses == [200, 200, 503]
+
+
+def test_an_ipv6_prefix_has_a_cap_of_its_own(
+    device_service: Any, reactor: Any, serve: Any, messages: Any
+) -> None:
+    limits = dataclasses.replace(DEFAULT_LIMITS, subscriptions_per_prefix=2)
+    server = event.EventSubscriptionServer(
+        device_service,
+        limits=limits,
+        reactor=reactor,
+        on_link=lambda local: (OnLink(ip_network("2001:db8::/32"), 0),),
+    )
+
+    def subscribe(host: str) -> int:
+        local = IPv6Address("TCP", "2001:db8::1", 8080)
+        wire = serve(server, local=local, peer=IPv6Address("TCP", host, 40000))
+        sent = messages.subscribe(HOST="[2001:db8::1]:8080", CALLBACK=f"<http://[{host}]:9000/>")
+        return only(wire.send(sent)).status
+
+    hosts = ["2001:db8::2", "2001:db8::3", "2001:db8::4", "2001:db8:0:1::2"]
+    assert [subscribe(host) for host in hosts] == [200, 200, 503, 200]
 
 
 def test_a_callback_to_another_host_is_granted_little_until_it_takes_an_event(

@@ -203,7 +203,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             refused = self._policy.require_device_source
             what = "refused" if refused else "taken"
             line = f"an event for {known.grant.url} came from {source}, not from {device}: {what}"
-            self._warnings.warn((known.grant.url, source), line)
+            self._warnings.warn(("source", known.grant.url, source), line)
             if refused:
                 return Refusal(412, "events are taken from the device's address alone", "")
         former = known.former

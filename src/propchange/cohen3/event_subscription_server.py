@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import inf
@@ -20,6 +20,7 @@ from propchange.cohen3.notification import Subscriber
 from propchange.cohen3.outbox import outbox_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
+from propchange.core.publisher.delivery_share import turn_of
 from propchange.core.publisher.judge import (
     Cancellation,
     NewSubscription,
@@ -82,9 +83,9 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
         self._on_link = on_link
-        # By the address that their SUBSCRIBE came from. The program may remove subscribers, so the
-        # numbers are too high then, until they are counted again.
-        self._per_address: Counter[str | None] = Counter()
+        # The subscribers of each address and IPv6 prefix. The program may remove subscribers, so
+        # the numbers are too high then, until they are counted again.
+        self._counts: Counter[Hashable] = Counter()
         self._counted_at = -inf
         if callable(getattr(service, "check_subscribers", None)):
             # Cohen3's services call this in a loop. Their own method removes no subscriber.
@@ -151,8 +152,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         outbox_of(cast(Subscriber, response.receipt), self.reactor).drop(withdraw=True)
 
     def _subscribe(self, message: Request, verdict: NewSubscription) -> Response:
-        address, table = verdict.peer.host, self._table
-        refusal = self._judge_room(address)
+        table = self._table
+        refusal = self._judge_room(verdict.peer)
         if refusal is not None:
             return self.refuse(message, refusal)
         sid = f"uuid:{uuid4()}"
@@ -169,7 +170,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self.refuse(message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
         table.setdefault(sid, subscriber)
-        self._per_address[address] += 1
+        self._counts.update(subscriber.turn)
         self._check_after(duration)
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
@@ -179,29 +180,38 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         response.receipt = subscriber
         return response
 
-    def _judge_room(self, address: str) -> Refusal | None:
-        """None when another subscriber from ``address`` may be granted."""
-        theirs = self._per_address[address]
-        refusal = judge_room(address, theirs, len(self._table), self._limits)
+    def _judge_room(self, peer: Endpoint) -> Refusal | None:
+        """None when another subscriber from ``peer`` may be granted."""
+        refusal = self._room_of(peer)
         now = self._runtime.now()
         if refusal is None or now < self._counted_at + _COUNT_SECONDS:
             return refusal
         # The program may have removed some, and some may have expired.
         self.check_subscribers()
-        peers = (getattr(each, "peer", None) for each in self._table.values())
-        self._per_address = Counter(peer for peer in peers if peer is not None)
+        turns = (getattr(each, "turn", ()) for each in self._table.values())
+        self._counts = Counter(part for turn in turns for part in turn)
         self._counted_at = now
-        theirs = self._per_address[address]
-        return judge_room(address, theirs, len(self._table), self._limits)
+        return self._room_of(peer)
+
+    def _room_of(self, peer: Endpoint) -> Refusal | None:
+        turn, total = turn_of(peer), len(self._table)
+        return judge_room(
+            peer.host,
+            self._counts[turn[-1]],
+            total,
+            self._limits,
+            of_prefix=self._counts[turn[0]] if len(turn) > 1 else 0,
+            of_service=total,
+        )
 
     def _remove(self, sid: str, subscriber: MutableMapping[str, Any]) -> None:
         """A subscription is over."""
         del self._table[sid]
-        address = getattr(subscriber, "peer", None)
-        if self._per_address[address] > 1:
-            self._per_address[address] -= 1
-        else:
-            self._per_address.pop(address, None)
+        for part in getattr(subscriber, "turn", ()):
+            if self._counts[part] > 1:
+                self._counts[part] -= 1
+            else:
+                self._counts.pop(part, None)
         outbox_of(subscriber, self.reactor).end()
 
     def _log(self, what: str, *arguments: object) -> None:
