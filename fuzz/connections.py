@@ -1,7 +1,7 @@
 """Whole connections in memory: bytes in, cut anywhere, as one role or the other receives them.
 
 The bytes are a script. ``\\xfe`` ends a piece; the loop turns once between two pieces. An empty
-piece lets ten seconds pass.
+piece lets ten seconds pass. With a ``\\xfd`` before a piece the peer stops to read, or reads again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.multicast.publication import MulticastPolicy
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Event
 from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.requests import addressed_to, redirect_url
+from propchange.core.subscriber.states import SubscriberState
 from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.lastchange import AVT, LastChangeFold
 from propchange.core.wire.messages import (
@@ -28,15 +31,20 @@ from propchange.core.wire.messages import (
     DeliveryURL,
     Endpoint,
     EventMessage,
+    Request,
     Response,
 )
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.listener import Listener
 from propchange.driver.runtime import Transport
 from propchange.http import ResponseParser, encode_delivery
+from propchange.upnp.device import Device, place_device
+from propchange.upnp.hosted_documents import HostedDocuments
+from propchange.upnp.standard import SwitchPower
 
 PEER, LOCAL = Endpoint("192.0.2.7", 40_000), Endpoint("192.0.2.1", 80)
 END_OF_PIECE = b"\xfe"
+READS = b"\xfd"
 
 
 class Fault(AssertionError):
@@ -121,15 +129,18 @@ class MemoryTransport:
         self.closing = False
         self.lost = False
         self.ended = False
+        self._reads = True
+        self._pending = 0
+        self._paused = False
         functions = Transport(
             write=self._write,
             write_eof=self._write_eof,
             close=self._close,
-            abort=self._close,
+            abort=self._abort,
             pause_reading=lambda: None,
             resume_reading=lambda: None,
-            unwritten=lambda: 0,
-            unsent=lambda: 0,
+            unwritten=lambda: self._pending,
+            unsent=lambda: self._pending,
             exact_writing=lambda: None,
             is_closing=lambda: self.closing,
             local=LOCAL,
@@ -140,10 +151,18 @@ class MemoryTransport:
     def _write(self, data: bytes) -> None:
         if self.ended:
             raise Fault("written behind the end of the stream")
-        if not self.closing:
-            self.data += data
+        if self.closing:
+            return
+        self.data += data
+        if not self._reads:
+            self._pending += len(data)
+            if not self._paused:
+                self._paused = True
+                self.connection.pause_writing()
 
     def _write_eof(self) -> None:
+        if self._pending:
+            raise Fault("the stream is ended while bytes are unwritten")
         self.ended = True
         self.runtime.call_soon(self._eof_sent)
 
@@ -154,16 +173,36 @@ class MemoryTransport:
     def _close(self) -> None:
         if not self.closing:
             self.closing = True
-            self.runtime.call_soon(self._lose)
+            if not self._pending:
+                self.runtime.call_soon(self._lose)
+
+    def _abort(self) -> None:
+        self.closing = True
+        self.runtime.call_soon(self._lose)
 
     def _lose(self) -> None:
         if not self.lost:
             self.lost = True
             self.connection.connection_lost(None)
 
+    def toggle_reading(self) -> None:
+        """The peer stops to read, or reads all that was written."""
+        self._reads = not self._reads
+        if self._reads:
+            self._pending = 0
+            if self.closing:
+                self.runtime.call_soon(self._lose)
+            elif self._paused:
+                self._paused = False
+                self.connection.resume_writing()
+
     def play(self, script: bytes) -> None:
         """Feed the pieces of ``script``, then the end of the stream."""
         for piece in script.split(END_OF_PIECE):
+            while piece.startswith(READS):
+                piece = piece[1:]
+                self.toggle_reading()
+                self.runtime.advance()
             if self.lost:
                 return
             if piece:
@@ -175,39 +214,75 @@ class MemoryTransport:
         if not self.closing and not self.connection.eof_received():
             self._close()
         self.runtime.advance()
-        self._close()
-        self.runtime.advance()
 
 
-def _check_answers(data: bytes, allowed: frozenset[int]) -> list[Response]:
-    parser = ResponseParser(DEFAULT_LIMITS)
-    answers = parser.feed(data)
-    if parser.error is not None or parser.started:
-        raise Fault(f"this is no stream of answers: {data!r}")
-    for answer in answers:
-        if answer.status not in allowed:
-            raise Fault(f"answered {answer.status}")
-    return answers
+def _check_answers(data: bytes, methods: list[str], allowed: frozenset[int]) -> int:
+    """Check that ``data`` is a stream of answers to requests with ``methods``, perhaps with one to
+    something malformed behind them. Returns how many have the status 200."""
+    good = 0
+    asked_for = iter(methods)
+    while data:
+        end = data.find(b"\r\n\r\n") + 4
+        head = data[:end].replace(b"CONTENT-LENGTH: ", b"X-LENGTH: ")
+        parser = ResponseParser(DEFAULT_LIMITS)
+        parser.expect("HEAD")
+        answers = parser.feed(head)
+        if len(answers) != 1 and not (data.startswith(b"HTTP/1.1 100 ") and parser.error is None):
+            raise Fault(f"this is no stream of answers: {data!r}")
+        data = data[end:]
+        if not answers:
+            continue
+        answer = answers[0]
+        asked = next(asked_for, "")
+        size = 0 if asked == "HEAD" else int(answer.fields.get(b"x-length", b"0"))
+        body, data = data[:size], data[size:]
+        good += answer.status == 200
+        if answer.status not in allowed and b"Invalid Action" not in body and asked != "HEAD":
+            raise Fault(f"{asked} was answered {answer.status}")
+    return good
 
 
-def _served(respond: Any, script: bytes, **options: Any) -> tuple[MemoryRuntime, bytes]:
-    """Play ``script`` to a listener. Returns the runtime and the bytes of the answers."""
+def _served(
+    respond: Callable[[Request, float], Response],
+    script: bytes,
+    allowed: frozenset[int],
+    sent: Callable[[Response, float], None] = lambda response, now: None,
+) -> tuple[float, int]:
+    """Play ``script`` to a listener and check its answers. Returns the time at the end, and how
+    many answers have the status 200."""
     runtime = MemoryRuntime()
+    methods: list[str] = []
+
+    def asked(request: Request) -> Response:
+        methods.append(request.method)
+        return respond(request, runtime.now())
+
     memory: Any = runtime
-    listener = Listener(memory, respond(runtime), logger=LOGGER, **options)
+    listener = Listener(
+        memory, asked, logger=LOGGER, sent=lambda response: sent(response, runtime.now())
+    )
     transport = MemoryTransport(runtime, listener.accept())
     transport.play(script)
     runtime.advance(200)
-    if listener.connection_count:
-        raise Fault("the connection is never forgotten")
-    return runtime, transport.data
+    if listener.connection_count or not transport.lost:
+        raise Fault("the connection never ends")
+    return runtime.now(), _check_answers(transport.data, methods, allowed)
 
 
 _REFUSALS = frozenset({400, 405, 408, 412, 413, 414, 431, 501, 505})
 
 
+_DOCUMENTS = HostedDocuments(
+    place_device(
+        Device("A", services=[SwitchPower()]), "uuid:00000000-0000-4000-8000-000000000000"
+    ),
+    PublisherPolicy(),
+    lambda: b"Thu, 01 Jan 1970 00:00:00 GMT",
+)
+
+
 def publisher_connection(data: bytes) -> None:
-    """Requests to a publisher. Its answers are documented, and it calls nobody but its peer."""
+    """Requests to a device. Its answers are documented, and it calls nobody but its peer."""
     sids = (f"uuid:{number}" for number in itertools.count(1))
     protocol = PublisherProtocol(
         new_sid=lambda: next(sids),
@@ -222,16 +297,13 @@ def publisher_connection(data: bytes) -> None:
         },
     )
 
-    def respond(runtime: MemoryRuntime) -> Any:
-        return lambda request: protocol.receive_request(request, runtime.now())
+    def respond(request: Request, now: float) -> Response:
+        answer = _DOCUMENTS.respond(request)
+        return answer if isinstance(answer, Response) else protocol.receive_request(request, now)
 
-    now = 1_000.0
-    runtime, written = _served(
-        respond, data, sent=lambda response: protocol.response_sent(response, now)
-    )
-    _check_answers(written, _REFUSALS | {200, 404, 503})
+    ended, _ = _served(respond, data, _REFUSALS | {200, 404, 503}, protocol.response_sent)
     for number in range(3):
-        now = runtime.now() + number
+        now = ended + number
         protocol.handle_deadline(now)
         protocol.update("/evt", {"A": str(number)}, now)
         for delivery in protocol.take_deliveries(100):
@@ -264,28 +336,60 @@ def subscriber_connection(data: bytes) -> None:
     protocol.response_received(request, Response(200, granted), 1_000.0)
     events = 0
 
-    def respond(runtime: MemoryRuntime) -> Any:
-        def receive(request: Any) -> Response:
-            nonlocal events
-            response = protocol.receive_notify(request, runtime.now())
-            found = [each for each in protocol.take_outcomes() if isinstance(each, Event)]
-            if len(found) > 1 or (found and response.status != 200):
-                raise Fault(f"{len(found)} events of one message, answered {response.status}")
-            events += len(found)
-            for change in (change for event in found for change in event.details):
-                hash(change.variable)
-            return response
+    def respond(request: Request, now: float) -> Response:
+        nonlocal events
+        response = protocol.receive_notify(request, now)
+        found = [each for each in protocol.take_outcomes() if isinstance(each, Event)]
+        if len(found) > 1 or (found and response.status != 200):
+            raise Fault(f"{len(found)} events of one message, answered {response.status}")
+        events += len(found)
+        return response
 
-        return receive
-
-    runtime, written = _served(respond, data)
-    answers = _check_answers(written, _REFUSALS | {200})
-    if events > sum(answer.status == 200 for answer in answers):
-        raise Fault("more events than messages were answered 200")
+    now, good = _served(respond, data, _REFUSALS | {200})
+    if events > good:
+        raise Fault("more events than messages that were answered 200")
     dict(record.values)
     dict(record.full_state)
-    protocol.facts(record, runtime.now())
-    protocol.handle_deadline(runtime.now())
+    protocol.facts(record, now)
+    protocol.handle_deadline(now)
+
+
+def answers_to_subscribe(data: bytes) -> None:
+    """The answers to SUBSCRIBE and to what follows, one connection each. The protocol asks for
+    something or waits, and does not hammer."""
+    tokens = (f"path-{number}" for number in itertools.count(1))
+    protocol = SubscriberProtocol(new_token=lambda: next(tokens), jitter=lambda: 0.5)
+    now = 1_000.0
+    record = protocol.subscribe(f"http://{PEER.host}:8000/evt", now)
+    for script in data.split(b"\xff", 7):
+        requests = protocol.take_requests()
+        if len(requests) > 2:
+            raise Fault(f"{len(requests)} requests at once")
+        for request in requests:
+            request.build(LOCAL)
+            request.remote = PEER
+            parser = ResponseParser(DEFAULT_LIMITS)
+            parser.expect("SUBSCRIBE")
+            answers = [each for part in script.split(END_OF_PIECE) for each in parser.feed(part)]
+            last = parser.end()
+            if answers or last is not None:
+                answer = answers[0] if answers else last
+                assert answer is not None
+                led_to = redirect_url(request.url, answer)
+                if led_to is not None:
+                    addressed_to(request.build(LOCAL), led_to)
+                protocol.response_received(request, answer, now)
+            else:
+                protocol.request_failed(request, "no answer", now)
+        protocol.take_outcomes()
+        deadline = protocol.next_deadline()
+        if deadline is None and record.state is not SubscriberState.CLOSED:
+            raise Fault(f"nothing is waited for in {record.state}")
+        if deadline is not None:
+            if not now <= deadline <= now + 700_000:
+                raise Fault(f"the next deadline is {deadline - now} s away")
+            now = max(now + 0.001, deadline)
+            protocol.handle_deadline(now)
 
 
 def delivery_connection(data: bytes) -> None:

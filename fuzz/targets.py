@@ -10,7 +10,12 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from fuzz.connections import delivery_connection, publisher_connection, subscriber_connection
+from fuzz.connections import (
+    answers_to_subscribe,
+    delivery_connection,
+    publisher_connection,
+    subscriber_connection,
+)
 from propchange.core.discovery.advertisement import judge_location
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.multicast.message import ServiceIdentity, read_multicast
@@ -397,5 +402,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "publisher_connection": publisher_connection,
     "subscriber_connection": subscriber_connection,
     "delivery_connection": delivery_connection,
+    "answers_to_subscribe": answers_to_subscribe,
 }
 """Name -> target: any bytes may be given to it. It raises nothing unless there is a fault."""
