@@ -77,6 +77,8 @@ MENDED: dict[str, tuple[bytes | str, str, set[str]]] = {
     "two bytes of Latin-1 that begin like UTF-8": (
         b"<a>\xc3\xa9</a>".replace(b"\xa9", b"\xa9\xe9\x80"), "<a>é\ufffd</a>", {"xml-encoding"}),
     "Latin-1 throughout": (b"<a>\xe9\x92 \xe9</a>", "<a>é\u2019 é</a>", {"xml-encoding"}),
+    "Latin-1 with letters that begin surrogates and NULs": (
+        b"<a>\xed\xc0 \xed\xe9</a>", "<a>\xed\xc0 \xed\xe9</a>", {"xml-encoding"}),
     "a title cut in the middle of a character": (
         "<a>ü €</a>".encode().replace(b"\xac<", b"<"), "<a>ü \ufffd</a>", {"xml-encoding"}),
     "declared ASCII": (

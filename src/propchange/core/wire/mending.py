@@ -81,7 +81,7 @@ _RAW_PIECE = re.compile(
     rb"((?:\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])++)"  # two surrogates
     rb"|(\xed[\xa0-\xbf][\x80-\xbf]|\xc0\x80)"  # half a character, or NUL
     rb"|([\xc2-\xf4][\x80-\xbf]{1,2}+)"  # a character that is cut off
-    rb"|[\x80-\xff]"
+    rb"|[\x80-\xbf\xc1\xf5-\xff]++|[\xc0\xc2-\xf4]"
 )
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -410,6 +410,10 @@ class _Mending:
 
     def _decode_raw(self, found: re.Match[str]) -> str:
         raw = found[0].encode("ascii", "surrogateescape")
+        if self._latin and b"\xed" not in raw and b"\xc0" not in raw:
+            # No surrogate and no NUL of Java can be in it. It saves nine tenths of a long text.
+            self._note("xml-encoding")
+            return raw.decode("cp1252", "replace")
         return "".join(map(self._decode_piece, _RAW_PIECE.finditer(raw)))
 
     def _decode_piece(self, found: re.Match[bytes]) -> str:
