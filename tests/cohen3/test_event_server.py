@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import types
@@ -537,6 +538,32 @@ def test_a_service_that_heard_nothing_for_an_hour_is_subscribed_afresh_instead_o
     subscribed.reactor.advance(1)
     event.subscribe(subscribed.service, reactor=subscribed.reactor)
     subscribed.repaired()
+
+
+def test_a_sid_that_the_new_one_has_replaced_is_forgotten_with_it(subscribed: Subscribed) -> None:
+    event.subscribe(subscribed.service, reactor=subscribed.reactor)
+    grant(subscribed.reactor, "uuid:new")
+    subscribed.reactor.pump([0.5] * 10)  # its initial event does not come
+    subscribed.repaired("uuid:third")
+    assert subscribed.notify(1, SID="uuid:one") == 412
+    assert subscribed.notify(1, SID="uuid:new") == 412
+    assert subscribed.notify(0) == 200
+
+
+def test_services_that_are_gone_leave_nothing_behind(
+    server: event.EventServer, reactor: Any, service: Any
+) -> None:
+    for number in range(100):
+        another = type(service)()
+        event.subscribe(another, reactor=reactor)
+        grant(reactor, f"uuid:{number}")
+        reactor.advance(6)
+        another.event_connection = None
+        del another
+        reactor.connectors.clear()
+        reactor.tcpClients.clear()
+        gc.collect()
+    assert len(server._granted or {}) < 10
 
 
 def test_a_listener_that_changes_the_headers_does_not_change_the_answer(

@@ -92,9 +92,10 @@ class EventProtocol(AnswerProtocol):
         if not subscribes:
             if sid is None:
                 return None
+            for over in (sid, known.former):
+                if server is not None and over is not None:
+                    server.forget(over)
             known.ended()
-            if server is not None:
-                server.forget(sid)
         else:
             self._afresh = self._afresh or (sid is not None and known.is_quiet(self._now()))
             if (sid is None or self._afresh) and delivery_url() is None:
@@ -161,9 +162,11 @@ class EventProtocol(AnswerProtocol):
 
     def _forget(self, sid: str) -> None:
         """``sid`` is no longer good."""
-        subscription_of(self.service).ended()
-        if event_server.current is not None:
-            event_server.current.forget(sid, self.service)
+        known, server = subscription_of(self.service), event_server.current
+        for over in (sid, known.former):
+            if server is not None and over is not None:
+                server.forget(over, self.service)
+        known.ended()
         self.service.set_sid(None)
 
     def _follow_up(self, url: str, sid: str | None, status: int | None) -> None:

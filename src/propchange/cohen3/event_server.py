@@ -244,9 +244,12 @@ class EventServer(EventDispatcher, Resource, Logger):
 
     def granted(self, sid: str, subscription: ServiceSubscription) -> None:
         """``sid`` was granted to ``subscription``: take its early events."""
-        if self._granted is None:
-            self._granted = {}
-        self._granted[sid] = subscription
+        granted = self._granted or {}
+        if sid not in granted:
+            # Without the services that are gone and did not unsubscribe.
+            granted = {s: each for s, each in granted.items() if each.service is not None}
+        granted[sid] = subscription
+        self._granted = granted
         for received in self.early.take(sid):
             self._take(received)
 
