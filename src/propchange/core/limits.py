@@ -492,8 +492,9 @@ class Limits:
     as long as reading, and up to 70 bytes of memory for each byte: 0.2 s and 18 MB."""
 
     variable_name_characters: int = 1_024
-    """Characters of the name of a state variable. UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds
-    the names that are remembered as judged, which documents of devices bring too."""
+    """Characters of the name of a state variable, and of the names of a variable and its channel in
+    a LastChange. UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds the names that are remembered, of
+    values and as judged: a device can send thousands of them."""
 
     url_bytes: int = 2_048
     """Bytes of a URL in a description, and of the URL that it becomes with URLBase. A longer one is

@@ -397,3 +397,19 @@ MARKUP = st.lists(
 def test_any_text_is_a_lastchange_or_refused(text: str) -> None:
     with contextlib.suppress(RemoteProtocolError):
         parse_lastchange(text)
+
+
+def test_a_name_that_is_too_long_to_be_remembered_is_left_out_and_told() -> None:
+    long = "A" * 1_025
+    text = event(
+        f'<{long} val="1"/>',
+        instance(1, f'<{long} val="1"/>', f'<V channel="{long}" val="1"/>', '<B val="2"/>'),
+    )
+    found = parse_lastchange(text)
+    assert found.entries == (entry(1, "B", "2"),)
+    assert len(found.problems) == 3
+    assert found.problems[2] == "'V' or its channel has too long a name"
+
+
+def test_an_instance_whose_variables_are_all_left_out_has_not_gone() -> None:
+    assert parse_lastchange(event(instance(1, f'<{"A" * 1_025} val="1"/>'))).entries == ()

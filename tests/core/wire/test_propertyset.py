@@ -377,3 +377,19 @@ def test_a_name_that_is_too_long_is_refused_and_not_remembered() -> None:
                 check_variable_name("A" * 100_000 + str(number))
 
     assert memory(check_many) < 1_000_000
+
+
+@pytest.mark.parametrize("length", [32, 255, 256, 1_024])
+def test_a_long_name_of_a_variable_is_read(length: int) -> None:
+    name = "A" * length
+    body = f"<e:propertyset xmlns:e='{NAMESPACE}'><e:property><{name}>1</{name}></e:property>"
+    assert parsed(body + "</e:propertyset>") == ((name, "1"),)
+    assert parsed(format_propertyset([(name, "1")])) == ((name, "1"),)
+
+
+def test_a_name_of_a_variable_that_is_too_long_is_400() -> None:
+    name = "A" * 1_025
+    body = f"<e:propertyset xmlns:e='{NAMESPACE}'><e:property><{name}>1</{name}></e:property>"
+    with pytest.raises(RemoteProtocolError, match="a name is too long") as raised:
+        parsed(body + "</e:propertyset>")
+    assert raised.value.status == 400

@@ -87,8 +87,9 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
     Lenient: any namespace and prefix (LC-03), ``val`` and ``channel`` in any case, a value as the
     text of the element, variables outside of an InstanceID (they count as instance 0), a text that
     is escaped once too often, and what :mod:`propchange.core.wire.mending` mends. An InstanceID
-    that is no number is left out, and so is a change of a ContentDirectory whose name is no XML
-    name. A variable that occurs twice is twice in the result; the later one counts.
+    that is no number is left out, and so are a change of a ContentDirectory whose name is no XML
+    name and a variable whose name is too long. A variable that occurs twice is twice in the
+    result; the later one counts.
 
     Raises RemoteProtocolError with status 400 for a text in neither format.
     """
@@ -105,7 +106,7 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
             except ValueError as error:
                 _note(problems, str(error))
         elif child.name.lower() != "instanceid":
-            entries.append(_read_variable(0, child))
+            entries += _read_variables(0, [child], problems, limits)
         else:
             number = _attribute(child, "val") or ""
             try:
@@ -113,8 +114,10 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
             except ValueError:
                 _note(problems, f"{shown(number)} is no InstanceID")
                 continue
-            variables = [_read_variable(instance, each) for each in child.children]
-            entries += variables or [LastChangeEntry(instance, "", None, "")]
+            if child.children:
+                entries += _read_variables(instance, child.children, problems, limits)
+            else:
+                entries.append(LastChangeEntry(instance, "", None, ""))
     return LastChange(root.namespace, is_log, tuple(entries), tuple(problems), mended)
 
 
@@ -142,10 +145,21 @@ def _read_change(element: Element) -> LastChangeEntry:
     return LastChangeEntry(None, element.name, identity, written, attributes)
 
 
-def _read_variable(instance: int, element: Element) -> LastChangeEntry:
-    value = _attribute(element, "val")
-    text = element.text.strip() if value is None else value
-    return LastChangeEntry(instance, element.name, _attribute(element, "channel"), text)
+def _read_variables(
+    instance: int, elements: Sequence[Element], problems: list[str], limits: Limits
+) -> list[LastChangeEntry]:
+    """The values of one instance. Those with a name or a channel that is too long to be remembered
+    are left out."""
+    entries = []
+    for element in elements:
+        name, channel = element.name, _attribute(element, "channel")
+        if len(name) + len(channel or "") > limits.variable_name_characters:
+            _note(problems, f"{shown(name)} or its channel has too long a name")
+            continue
+        value = _attribute(element, "val")
+        text = element.text.strip() if value is None else value
+        entries.append(LastChangeEntry(instance, name, channel, text))
+    return entries
 
 
 def _attribute(element: Element, name: str) -> str | None:

@@ -41,7 +41,7 @@ _ESCAPED = re.compile("[&<>\r]")
 # The plain form: see the module's docstring for what these expressions must not match.
 _PLAIN_BYTES = 16_384
 _PLAIN_PROPERTY = (
-    r"<e:property>[ \t\r\n]*<([A-Za-z_][A-Za-z0-9_.-]*)>"
+    r"<e:property>[ \t\r\n]*<([A-Za-z_][A-Za-z0-9_.-]{0,254})>"
     r"([\t\n -%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[\t\n -%'-;=?-~]*)*)"
     r"</\1>[ \t\r\n]*</e:property>[ \t\r\n]*"
     r"(</e:propertyset>[ \t\r\n\0]*\Z)?"
@@ -66,7 +66,7 @@ def parse_propertyset(body: bytes, limits: Limits) -> Pairs:
     result. A body that is not well-formed is mended, see :mod:`.mending`.
 
     Raises RemoteProtocolError with status 400 for anything but a propertyset, and beyond
-    ``limits.xml_depth`` and ``limits.xml_elements``.
+    ``limits.xml_depth``, ``xml_elements`` and ``variable_name_characters``.
     """
     return read_propertyset(body, limits)[0]
 
@@ -89,6 +89,7 @@ def _parse_with_expat(limits: Limits, body: bytes) -> tuple[Pairs, bool]:
     declared = True
     expected = ""  # the name of a property with the prefix of the root element
     most_elements = limits.xml_elements
+    longest_name = limits.variable_name_characters
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth, count, inside, nested, declared, expected
@@ -100,6 +101,8 @@ def _parse_with_expat(limits: Limits, body: bytes) -> tuple[Pairs, bool]:
             raise RemoteProtocolError("too many elements", status=400, clause=_CLAUSE)
         if depth == 3:
             pieces.clear()
+            if len(name) > longest_name:
+                raise RemoteProtocolError("a name is too long", status=400, clause=_CLAUSE)
         elif depth == 2:
             inside = name == "e:property" or local_name(name) == "property"
             if inside and name != expected:
