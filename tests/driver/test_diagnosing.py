@@ -78,6 +78,7 @@ async def test_a_name_that_nobody_knows_is_told(driven: Any) -> None:
     ("number", "reach", "words"),
     [
         (errno.ENETUNREACH, Reach.UNREACHABLE, os.strerror(errno.ENETUNREACH)),
+        (errno.EMFILE, Reach.SHORTAGE, os.strerror(errno.EMFILE)),
         (errno.EPERM, Reach.UNREACHABLE, os.strerror(errno.EPERM)),
         (errno.EHOSTUNREACH, Reach.SILENT, os.strerror(errno.EHOSTUNREACH)),
         (errno.ECONNRESET, Reach.REFUSED, os.strerror(errno.ECONNRESET)),

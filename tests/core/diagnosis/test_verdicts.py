@@ -81,6 +81,16 @@ SHAPES = {
         Verdict.NAME_UNKNOWN,
         "is a name that does not resolve",
     ),
+    "no descriptor": (
+        unconnected(Reach.SHORTAGE, "Too many open files"),
+        Verdict.SHORTAGE,
+        "was not asked: this machine has nothing left for a connection (Too many open files)",
+    ),
+    "no descriptor for a connection to the own listener": (
+        from_here("192.168.1.99", Reach.SHORTAGE),
+        Verdict.SHORTAGE,
+        "was not asked: this machine has nothing left for a connection",
+    ),
     "no route": (
         unconnected(Reach.UNREACHABLE, "Network is unreachable"),
         Verdict.NO_ROUTE,

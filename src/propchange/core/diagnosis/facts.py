@@ -26,6 +26,7 @@ from propchange.core.subscriber.connection_history import AddressHistory, Connec
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import FailedAttempt, Loss, SubscriptionRecord
+from propchange.core.subscriber.requests import SHORTAGES
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import Part
@@ -39,6 +40,8 @@ class Reach(enum.Enum):
     REFUSED = "refuses connections"
     SILENT = "does not answer"
     UNREACHABLE = "cannot be reached"
+    SHORTAGE = "was not asked: this machine has nothing left for a connection"
+    """It has no file descriptor or no memory for another socket."""
     UNRESOLVED = "is a name that does not resolve"
     SOMEBODY_ELSE = "is answered by another program"
     """At the address of our own listener, another program answers."""
@@ -392,4 +395,6 @@ def failed_probe(where: str, number: int | None, words: str) -> Probe:
     system's message ``words``."""
     if number in _REFUSED:
         return Probe(where, Reach.REFUSED, "" if number == errno.ECONNREFUSED else words)
+    if number in SHORTAGES:
+        return Probe(where, Reach.SHORTAGE, words)
     return Probe(where, Reach.SILENT if number in _ABSENT else Reach.UNREACHABLE, words)

@@ -50,6 +50,7 @@ class Verdict(enum.Enum):
 
     CLOSED = "closed"
     NAME_UNKNOWN = "name-unknown"
+    SHORTAGE = "shortage"
     NO_ROUTE = "no-route"
     DEVICE_SILENT = "device-silent"
     CONNECTION_REFUSED = "connection-refused"
@@ -142,6 +143,13 @@ def _told(facts: Facts, why: str) -> str:
 
 def _probed(probe: Probe | None, *reaches: Reach) -> bool:
     return probe is not None and probe.reach in reaches
+
+
+def _short_probe(facts: Facts) -> Probe | None:
+    for probe in (facts.device_probe, facts.self_connect):
+        if _probed(probe, Reach.SHORTAGE):
+            return probe
+    return None
 
 
 def _device_probe(facts: Facts) -> str:
@@ -354,6 +362,13 @@ RULES: tuple[Rule, ...] = (
         lambda facts: _probed(facts.device_probe, Reach.UNRESOLVED),
         _device_probe,
         "use the device's IP address",
+    ),
+    Rule(
+        Verdict.SHORTAGE,
+        lambda facts: _short_probe(facts) is not None,
+        lambda facts: str(_short_probe(facts)),
+        "close what takes the file descriptors, or raise their limit (ulimit -n; LimitNOFILE= of "
+        "systemd)",
     ),
     Rule(
         Verdict.NO_ROUTE,
