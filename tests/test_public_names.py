@@ -115,6 +115,7 @@ PUBLIC = {
         Limits
         LocalAddress
         Mended
+        MergeFailed
         Merged
         MessageAbandoned
         MulticastEvent

@@ -115,6 +115,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         self.control_point = control_point
         self.coherence = control_point.coherence
         self._own = getattr(control_point, "receive_notify", None)
+        self._own_cut = getattr(control_point, "_request_cut", None)
         self._policy = policy
         self._limits = limits
         # None until a first SID is granted.
@@ -225,8 +226,8 @@ class EventServer(EventDispatcher, Resource, Logger):
         """A NOTIFY did not come whole. A :class:`propchange.twisted.Site` calls this."""
         if self.judges:
             self._note_loss(message, f"an event was cut off: {refusal.reason}")
-        elif hasattr(self.control_point, "request_cut"):
-            self.control_point.request_cut(message, refusal)
+        elif self._own_cut is not None:
+            self._own_cut(message, refusal)
 
     def _note_loss(self, message: Request, reason: str) -> None:
         """If ``message`` was an event of a subscription, that misses it now."""

@@ -202,6 +202,6 @@ class ControlPoint(ControlPointView[Sighting]):
         """Judge a NOTIFY, for EventServer. Its event is dispatched after the answer."""
         return self._driver.receive_notify(message)
 
-    def request_cut(self, message: Request, refusal: Refusal) -> None:
+    def _request_cut(self, message: Request, refusal: Refusal) -> None:
         """Note a NOTIFY that did not come whole, for EventServer."""
         self._driver.request_cut(message, refusal)
