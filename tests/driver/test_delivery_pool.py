@@ -797,31 +797,6 @@ def test_a_delivery_that_waits_says_so(memory: Any) -> None:
     assert [one.carrier is WAITING for one in sent] == [False, False]
 
 
-def test_an_attempt_fails_at_the_time_that_was_given_the_wait_included(memory: Any) -> None:
-    limits = replace(DEFAULT_LIMITS, connections_per_delivery_endpoint=1, delivery_connections=2)
-    pool, told = DeliveryPool(memory, limits=limits, has_address=lambda _: True), Told()
-    for seq, endpoint in enumerate((A, A, B, Endpoint("192.0.2.9", 80))):
-        until = memory.now() + limits.attempt_seconds
-        pool.send(delivery(endpoint, seq), told, until=until)
-    transports = [attempt.succeed() for attempt in memory.connects]
-    memory.advance(limits.attempt_seconds - 1)
-    assert told.ended == []
-    transports[1].connection.data_received(OK)
-    memory.advance(2)
-    assert told.ended == [
-        (2, 200),
-        (0, DeliveryFailure.TIMED_OUT),
-        (1, DeliveryFailure.WAITED),
-        (3, DeliveryFailure.WAITED),
-    ]
-    assert told.statuses == [200, None, None, None]
-    assert transports[0].calls[-1] == "abort"
-    for transport in transports:
-        transport.lose()
-    assert pool.connection_count == 0
-    assert memory.armed == 0
-
-
 class Round:
     """Endpoints that are all sent each event, and answer at once."""
 

@@ -31,10 +31,9 @@ had closed the connection already, and the publisher tries once more on a fresh 
 is BROKEN. A connection that carries nothing is closed; a connection with an unanswered request is
 reset. A subscriber may answer 200 before it reads: such a request leaves all the same.
 
-The publisher limits the time of an attempt: it calls :meth:`DeliveryPool.abort`, or passes
-``until`` to :meth:`DeliveryPool.send`. Only connecting has its limit here. The carrier of a waiting
-delivery is :data:`.WAITING`, so that the publisher does not count its end as a failure of the
-endpoint.
+The publisher limits the time of an attempt: it calls :meth:`DeliveryPool.abort`. Only connecting
+has its limit here. The carrier of a waiting delivery is :data:`.WAITING`, so that the publisher
+does not count its end as a failure of the endpoint.
 
 An event on an idle connection makes no new objects: the address of the delivery has the idle
 connections of its route, and the bytes go to the runtime's own ``write``.
@@ -48,7 +47,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.requests import SHORTAGES
 from propchange.core.wire.messages import (
@@ -110,7 +108,6 @@ class DeliveryPool:
         self._close_latest = False
         self._waiting: OrderedDict[Delivery, Ended] = OrderedDict()
         self._idle: dict[DeliveryConnection, float] = {}
-        self._deadlines: Deadlines[Delivery] = Deadlines()
         self._leaving: list[tuple[set[DeliveryConnection], Future[None]]] = []
         self._closing = False
         DESCRIPTORS.add_pool(self)
@@ -135,17 +132,14 @@ class DeliveryPool:
         """The endpoints of the connections."""
         return {endpoint for endpoint, _ in self._routes}
 
-    def send(self, delivery: Delivery, ended: Ended, *, until: float | None = None) -> None:
+    def send(self, delivery: Delivery, ended: Ended) -> None:
         """Send ``delivery``. ``ended`` is called once, not within this call, and not after
-        :meth:`abort`. It may send the next delivery. The attempt, with the wait for a connection,
-        fails at ``until``, a time of the runtime.
+        :meth:`abort`. It may send the next delivery.
 
         Raises LocalProtocolError if its address cannot be written as HTTP, and RuntimeError after
         :meth:`close`.
         """
         encoded = encode_delivery(delivery)
-        if until is not None:
-            ended = self._until(until, delivery, ended)
         idle: _IdleConnections | None = delivery.address.pool
         if idle is None or idle.owner is not self:
             idle = self._routes.get(_route(delivery))
@@ -164,22 +158,9 @@ class DeliveryPool:
         else:
             self._wait(delivery, ended)
 
-    def _until(self, until: float, delivery: Delivery, ended: Ended) -> Ended:
-        if self._closing:
-            raise RuntimeError("the delivery pool is closed")
-        self._deadlines.set(delivery, until)
-        self._watch(until)
-
-        def end(delivery: Delivery, result: int | DeliveryFailure, answer: Response | None) -> None:
-            self._deadlines.clear(delivery)
-            ended(delivery, result, answer)
-
-        return end
-
     def abort(self, delivery: Delivery) -> None:
         """End the connection that carries ``delivery``, or the wait for one. ``ended`` is not
         called for it. Does nothing if ``delivery`` has ended already."""
-        self._deadlines.clear(delivery)
         carrier = delivery.carrier
         if carrier is WAITING:
             delivery.carrier = None
@@ -369,7 +350,7 @@ class DeliveryPool:
         if not idle.size:
             idle.owner = None
             del self._routes[idle.route]
-        if not (self._open or self._deadlines or self._more_room_at):
+        if not (self._open or self._more_room_at):
             self._timer.close()
             self._look_at = None
         for going, gone in tuple(self._leaving):
@@ -435,23 +416,11 @@ class DeliveryPool:
     def _sweep(self, now: float) -> None:
         for connection in expired(self._idle, now):
             self.retire(connection)
-        while (delivery := self._deadlines.pop_due(now)) is not None:
-            carrier = delivery.carrier
-            if carrier is WAITING:
-                ended = self._waiting.get(delivery)
-                if ended is None:
-                    ended = self._routes[_route(delivery)].waiting[delivery]
-                self.abort(delivery)
-                ended(delivery, DeliveryFailure.WAITED, None)
-            else:
-                self.failed(carrier, DeliveryFailure.TIMED_OUT)
-                carrier.abort()
         if self._more_room_at is not None and self._more_room_at <= now:
             self._try_more_room(now)
         if self._look_at is not None and self._look_at <= now:
             self._end_lost(now)
         self._watch(first_deadline(self._idle))
-        self._watch(self._deadlines.next())
         self._watch(self._more_room_at)
         self._watch(self._look_at)
 
