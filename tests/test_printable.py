@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import logging
 import unicodedata
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -212,3 +213,12 @@ def test_the_error_of_an_unreadable_datagram_is_safe(data: bytes) -> None:
 def test_a_status_says_its_reason_safely() -> None:
     change = StatusChange(None, Status.DEAF, Cause.REFUSED, printable(HOSTILE))
     assert is_safe(str(change))
+
+
+def test_every_logger_of_the_package_escapes_its_lines() -> None:
+    """A module that takes its logger from elsewhere would write what peers send as it came."""
+    package = Path(propchange.errors.__file__).parent
+    for module in package.rglob("*.py"):
+        if module.name in ("reporting.py", "exit_status.py"):
+            continue
+        assert "getLogger(" not in module.read_text("utf-8"), module

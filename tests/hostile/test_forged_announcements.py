@@ -133,3 +133,40 @@ async def test_no_forged_announcement_costs_an_event(point: Any, kinds: list[str
         renewals = [request for request in device.of("SUBSCRIBE") if "sid" in request.fields]
         assert len(renewals) <= LIMITS.check_burst + 1
         assert len(device.of("SUBSCRIBE")) - len(renewals) == 1
+
+
+async def test_a_second_device_with_the_same_udn_is_told_once_and_costs_no_event(
+    point: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")
+    async with (
+        RawDevice() as device,
+        RawDevice() as second,
+        point(limits=LIMITS) as (control_point, _),
+        subscribed(control_point, device.description_url) as received,
+    ):
+        async with asyncio.timeout(20):
+            while not device.of("SUBSCRIBE"):
+                await asyncio.sleep(0.01)
+        callback = device.of("SUBSCRIBE")[0].fields["callback"].strip("<>")
+        await device.notify(callback, "uuid:1", 0, Temperature="0", Alarm="0")
+        for seq in range(1, 31):
+            location = f"LOCATION: {second.description_url}"
+            for lines in (
+                ("NTS: ssdp:alive", location, f"BOOTID.UPNP.ORG: {seq}"),
+                ("NTS: ssdp:byebye",),
+            ):
+                usn = ("NT: upnp:rootdevice", "USN: uuid:raw::upnp:rootdevice")
+                datagram = "\r\n".join(["NOTIFY * HTTP/1.1", *usn, *lines, "", ""])
+                control_point.receive_ssdp(datagram.encode(), "127.0.0.1", "127.0.0.1")
+            await device.notify(callback, "uuid:1", seq, Temperature=str(seq))
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.3)
+        events = [each for each in received if isinstance(each, Event)]
+        assert [event.changes["Temperature"] for event in events] == list(range(31))
+        statuses = [each.status.value for each in received if isinstance(each, StatusChange)]
+        assert set(statuses) <= {"subscribing", "active"}
+        assert second.of("SUBSCRIBE") == []
+        told = [line for line in caplog.messages if "another device has the same UDN" in line]
+        assert len(told) == len({line.partition("(")[2].partition(")")[0] for line in told})
+        assert 1 <= len(told) <= 2  # a goodbye, and a restart
