@@ -9,7 +9,6 @@ and it writes to the transport. :class:`Channel` stands between the two.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
@@ -31,10 +30,11 @@ from propchange.core.wire.refusals import Refusal
 from propchange.driver.connection_table import AcceptedConnection, ConnectionTable
 from propchange.driver.host import http_date
 from propchange.driver.machine import product
+from propchange.driver.reporting import logger_named
 from propchange.driver.server_connection import ServerConnection
 from propchange.twisted.runtime import Reactor, Stream, TwistedRuntime
 
-_logger = logging.getLogger("propchange.http")
+_logger = logger_named("propchange.http")
 
 
 class _Request(server.Request):
