@@ -130,6 +130,31 @@ async def test_an_event_that_stalls_is_said_long_before_its_connection_ends(
             writer.close()
 
 
+async def test_an_event_that_is_never_whole_is_answered_408_and_lost(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    limits = {"read_seconds": 0.3, "stall_seconds": 0.25, "doubt_seconds": 0.1}
+    async with active(driven, raw_device, until, **limits) as it:
+        reader, writer = await connect(it.record)
+        for start in range(0, 40, 10):
+            writer.write(event(it.record)[start : start + 10])
+            await asyncio.sleep(0.04)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        await until(lambda: it.causes == [(Status.RESUBSCRIBING, Cause.EVENT_CUT)])
+        writer.close()
+
+
+async def test_events_that_find_no_room_in_our_own_listener_are_lost(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with active(driven, raw_device, until, connections_per_address=1) as it:
+        connections = [(await connect(it.record))[1] for _ in range(4)]
+        await until(lambda: it.causes == [(Status.RESUBSCRIBING, Cause.EVENT_CUT)])
+        assert "brought no event: there was no room for them" in it.record.status_reason
+        for writer in connections:
+            writer.close()
+
+
 async def test_an_event_that_comes_slowly_is_not_taken_for_cut(
     driven: Any, raw_device: Any, until: Until
 ) -> None:

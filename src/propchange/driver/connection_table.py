@@ -240,6 +240,8 @@ class ConnectionTable:
             self.logger.debug("%s makes room for %s", peer, host)
             if self.history is not None and not ending.asked:
                 self.history.turned_away(peer, self.now())
+                if ending.begun is None:
+                    self.wasted(peer, "there was no room for them")
                 ending.asked = True  # so that it has not ended by itself
             ending.drop()
         shares.add(host)
