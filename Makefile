@@ -23,7 +23,7 @@ FUZZ_ARGS ?= all --seconds 33
 # Gates; see CONTRIBUTING.md.
 MUTATION_SCORE ?= 85
 
-TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard tools/*.py)
+TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard tools/*.py) $(wildcard fuzz/*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
@@ -74,7 +74,7 @@ format: $(DEV_STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(DEV_STAMP) ## mypy --strict over the package, tests/typing, the examples and the tools
+types: $(DEV_STAMP) ## mypy --strict over the package, tests/typing, examples, tools and fuzz
 	$(BIN)/mypy $(TYPED)
 
 layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
