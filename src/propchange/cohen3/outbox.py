@@ -261,7 +261,7 @@ class Outbox:
         self.subscription.state = PublisherState.QUIET
         if disowned:
             self.end(owed=False)
-        self.outboxes.queue.settled(self.subscription)
+        self.outboxes.queue.settled(self.subscription, self.outboxes.now())
         self.outboxes.settled(self)
 
     # --- the end ---

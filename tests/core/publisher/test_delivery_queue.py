@@ -71,7 +71,7 @@ class Desk:
         subscription = delivery.subscription
         assert isinstance(subscription, Subscription)
         subscription.state = PUBLISHER.step(subscription.state, PublisherInput.SETTLED)
-        self.schedule.settled(subscription)
+        self.schedule.settled(subscription, self.now)
 
     def end(self, subscription: Subscription) -> None:
         subscription.state = PublisherState.ENDED
@@ -375,7 +375,7 @@ def test_an_endpoint_that_failed_has_to_do_with_fewer_connections_until_it_answe
         assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT, desk.now)
         subscription = delivery.subscription
         subscription.state = PUBLISHER.step(subscription.state, PublisherInput.SETTLED)
-        desk.schedule.settled(subscription)
+        desk.schedule.settled(subscription, desk.now)
     desk.change(A="2")
     (one,) = desk.take()
     desk.settle(one)

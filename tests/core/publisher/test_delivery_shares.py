@@ -231,7 +231,9 @@ class ShareMachine(RuleBasedStateMachine):
         for subscription in self.subscriptions():
             if self.waits(subscription):
                 load = subscription.routes[subscription.route].load
-                if load.paused:
+                if subscription in self.schedule._refused:
+                    assert subscription.message is None
+                elif load.paused:
                     assert subscription.message is None
                     assert all(route.load.paused for route in subscription.routes)
                     assert load in self.schedule._pauses
@@ -270,14 +272,17 @@ class ShareMachine(RuleBasedStateMachine):
             assert load.users or load.in_flight or load.paused or load in schedule._unused
         assert schedule._waiting == sum(len(load.waiting) for load in loads if not load.paused)
         assert schedule._postponed == sum(len(load.waiting) for load in loads if load.paused)
-        if schedule._waiting or schedule._postponed:
+        if schedule._waiting or schedule._postponed or len(schedule._refused):
             assert self.protocol.next_deadline() is not None
 
     # --- the end: every attempt is answered with 200 ---
 
     def answer_everything(self) -> None:
         self.pump(100)
-        while self.in_flight or self.schedule._waiting or len(self.schedule._pauses):
+        schedule = self.schedule
+        while (
+            self.in_flight or schedule._waiting or len(schedule._pauses) or len(schedule._refused)
+        ):
             while self.in_flight:
                 self.end(self.in_flight[0], 200)
                 self.pump(100)

@@ -255,7 +255,7 @@ def test_who_waits_for_the_first_delivery_url_goes_on_to_the_next_when_it_is_pau
     limits = replace(DEFAULT_LIMITS, attempts_at_unproven_endpoint=1)
     publisher = Publisher(limits)
     for _ in range(10):
-        publisher.subscribe(DEAD, ALIVE)
+        publisher.subscribe(DEAD, ALIVE, peer=ATTACKER)
     publisher.run(5.0, one_is_dead)
     assert publisher.heard() == [True] * 10
     assert Counter(endpoint.port for _, endpoint in publisher.attempts)[DEAD] <= 6
@@ -265,8 +265,8 @@ def test_who_waits_for_the_first_delivery_url_goes_on_to_the_next_when_it_is_pau
 def test_a_message_is_abandoned_when_the_delivery_urls_that_are_left_are_paused() -> None:
     publisher = Publisher(replace(DEFAULT_LIMITS, attempts_at_unproven_endpoint=1))
     for _ in range(4):
-        publisher.subscribe(2)
-    publisher.subscribe(1, 2)
+        publisher.subscribe(2, peer=ATTACKER)
+    publisher.subscribe(1, 2, peer=ATTACKER)
     publisher.run(30.0, NO_EVENT_TAKEN["refuses"])
     assert any(
         isinstance(outcome, MessageAbandoned) and "other delivery URLs" in outcome.reason
@@ -322,3 +322,78 @@ def test_a_place_is_free_again_in_time_for_who_waits_for_it() -> None:
     assert publisher.protocol.next_deadline() == limits.unproven_place_seconds
     publisher.run(6.0, answers_after(0.01))
     assert publisher.attempts[1] == (limits.unproven_place_seconds, Endpoint("10.0.0.2", 80))
+
+
+# --- an endpoint that takes the events of some subscriptions ---
+
+
+def refuses_all_but(*sids: str) -> Answer:
+    """An endpoint that knows these SIDs."""
+    return lambda delivery: (0.001, 200 if delivery.address.sid in sids else 404)
+
+
+@pytest.mark.clause("CSX-05")
+def test_a_subscriber_is_not_sent_the_events_of_a_forged_subscription_time_and_again() -> None:
+    publisher = Publisher(DEFAULT_LIMITS)
+    honest = publisher.subscribe(80, host=VICTIM)
+    publisher.run(1.0, refuses_all_but(honest))
+    before = len(publisher.attempts)
+    forged = publisher.subscribe(80, host=VICTIM, peer=ATTACKER, timeout="Second-86400")
+    changes = 600
+    publisher.run(1.0 + changes * 0.1, refuses_all_but(honest), change_every=0.1)
+    assert len(publisher.attempts) - before <= changes + 13
+    assert publisher.received[honest]["A"] == publisher.text("A")
+    publisher.run(DAY, refuses_all_but(honest), change_every=60.0)
+    assert forged not in publisher.received
+
+
+@pytest.mark.clause("FAIL-08")
+def test_a_forged_subscription_delays_no_event_of_the_endpoint_that_it_names() -> None:
+    publisher = Publisher(DEFAULT_LIMITS)
+    honest = publisher.subscribe(80, host=VICTIM, statevar="B")
+    for _ in range(100):
+        publisher.subscribe(80, host=VICTIM, peer=ATTACKER)
+    publisher.run(30.0, refuses_all_but(honest), change_every=0.1)
+    publisher.protocol.update("/evt", {"B": "late"}, publisher.now)
+    publisher.run(30.1, refuses_all_but(honest))
+    assert publisher.received[honest] == {"B": "late"}
+
+
+@pytest.mark.clause("FAIL-08")
+@pytest.mark.parametrize("answer", NO_EVENT_TAKEN.values(), ids=NO_EVENT_TAKEN)
+def test_a_host_goes_before_a_thousand_subscriptions_that_others_made_for_it(
+    answer: Answer,
+) -> None:
+    publisher = Publisher(DEFAULT_LIMITS)
+    for _ in range(1_000):
+        publisher.subscribe(80, host=VICTIM, peer=ATTACKER)
+    publisher.run(40.0, answer, change_every=0.1)
+    honest = [publisher.subscribe(80, host=VICTIM) for _ in range(3)]
+
+    def known(delivery: Delivery) -> tuple[float, int | DeliveryFailure]:
+        return (0.001, 200) if delivery.address.sid in honest else answer(delivery)
+
+    publisher.run(40.5, known)
+    assert set(honest) <= publisher.received.keys()
+
+
+@pytest.mark.clause("FAIL-04")
+def test_a_subscription_that_is_refused_for_a_while_has_the_final_state_within_the_pause() -> None:
+    publisher = Publisher(DEFAULT_LIMITS)
+    sid = publisher.subscribe(80)
+    other = publisher.subscribe(80)
+    publisher.run(1.0, answers_after(0.001))
+    publisher.run(300.0, refuses_all_but(other), change_every=0.1)
+    publisher.run(300.0 + DEFAULT_LIMITS.pause_most_seconds + 0.1, answers_after(0.001))
+    assert publisher.received[sid]["A"] == publisher.text("A")
+
+
+def test_a_renewal_ends_the_pause_of_a_subscription_that_was_refused() -> None:
+    publisher = Publisher(DEFAULT_LIMITS)
+    sid = publisher.subscribe(80)
+    other = publisher.subscribe(80)
+    publisher.run(1.0, answers_after(0.001))
+    publisher.run(300.0, refuses_all_but(other), change_every=0.1)
+    publisher.request("SUBSCRIBE", SID=sid)
+    publisher.run(300.1, answers_after(0.001))
+    assert publisher.received[sid]["A"] == publisher.text("A")

@@ -25,10 +25,14 @@ share that is idle.
 that takes no event is paused, after ``Limits.failures_before_pause`` failed attempts in a row and
 twice as long after each further one, and changes merge meanwhile. Whether it refuses, resets, is
 silent or answers with nonsense makes no difference. A subscription whose first delivery URL is
-paused uses the next one. A pause ends at once when the host of the endpoint itself subscribes or
-renews, or when a subscription is renewed to which the endpoint has taken an event. An attempt at an
-endpoint that never took an event occupies its place for ``Limits.unproven_place_seconds``, even if
-it fails sooner, which bounds the connections per second to all such endpoints together.
+paused uses the next one. If an endpoint takes the events of other subscriptions and answers one
+with another status than 2xx, that subscription is paused, and the endpoint is not.
+
+A pause ends at once when the host of the endpoint itself subscribes or renews, or when a
+subscription is renewed to which the endpoint has taken an event. The initial event of the host's
+own subscription waits for no pause. An attempt at an endpoint that never took an event occupies its
+place for ``Limits.unproven_place_seconds``, even if it fails sooner, which bounds the connections
+per second to all such endpoints together.
 """
 
 from __future__ import annotations
@@ -91,6 +95,8 @@ class DeliveryQueue:
         self._loads: dict[Endpoint, EndpointLoad] = {}
         self._answering: OrderedDict[EndpointLoad, None] = OrderedDict()
         self._pauses: Deadlines[EndpointLoad] = Deadlines()
+        # Paused subscriptions whose events their endpoint refuses.
+        self._refused: Deadlines[Subscription] = Deadlines()
         # Endpoints that no subscription names any more, and that have failed a short time ago.
         self._unused: Deadlines[EndpointLoad] = Deadlines()
         self._unproven: DeliveryShare[EndpointLoad] = DeliveryShare(
@@ -143,6 +149,9 @@ class DeliveryQueue:
 
     def renewed(self, subscription: Subscription, peer: Endpoint) -> None:
         """Note that ``peer`` has renewed ``subscription``."""
+        if subscription in self._refused and subscription.took_event:
+            self._refused.clear(subscription)
+            self._ready.append(subscription)
         for route in subscription.routes:
             load = route.load
             if load.proven or _is_host(load, peer):
@@ -171,11 +180,11 @@ class DeliveryQueue:
 
     def leave(self, subscription: Subscription, now: float) -> None:
         """Note that ``subscription`` has ended."""
+        self._refused.clear(subscription)
         for route in subscription.routes:
             load = route.load
             load.users -= 1
-            if subscription in load.waiting:
-                del load.waiting[subscription]
+            if load.waiting.discard(subscription):
                 if load.paused:
                     self._postponed -= 1
                 else:
@@ -206,18 +215,29 @@ class DeliveryQueue:
         """Queue ``subscription``, which may have a message to send and has none in flight."""
         self._ready.append(subscription)
 
-    def settled(self, subscription: Subscription) -> None:
+    def settled(self, subscription: Subscription, now: float) -> None:
         """Spend the SEQ of the settled message of ``subscription`` (SEQ-07). Queue the subscription
-        if another message waits for it, else let it be quiet."""
+        if another message waits for it, else let it be quiet. One whose events are refused, by an
+        endpoint that takes those of other subscriptions, is paused."""
         subscription.message = None
         subscription.route = 0
         subscription.fresh = False
         subscription.seq = next_seq(subscription.seq)
         service = subscription.service
-        if subscription.cursor == service.backlog.head:
+        if subscription.refusals and subscription.refusals > self._limits.failures_before_pause:
+            seconds = self._pause_seconds(subscription.refusals, subscription.took_event)
+            self._refused.set(subscription, now + seconds)
+        elif subscription.cursor == service.backlog.head:
             service.quiet[subscription] = None
         else:
             self._ready.append(subscription)
+
+    def _pause_seconds(self, failures: int, took_event: bool) -> float:
+        """The pause after so many failed attempts in a row, more than those without a pause."""
+        limits = self._limits
+        doublings = min(failures, limits.unproven_attempts) - limits.failures_before_pause - 1
+        seconds = limits.pause_first_seconds * 2.0**doublings
+        return min(seconds, limits.pause_most_seconds) if took_event else seconds
 
     def take(self, limit: int, now: float) -> list[Delivery]:
         """Begin at most ``limit`` deliveries, and return them."""
@@ -251,7 +271,7 @@ class DeliveryQueue:
             waiting, most = load.waiting, load.most
             while waiting and load.in_flight < most and len(taken) < limit:
                 self._waiting -= 1
-                self._begin(waiting.popitem(last=False)[0], now, taken)
+                self._begin(waiting.pop(), now, taken)
             if not waiting or load.in_flight >= most:
                 del answering[load]
         for share in (self._unproven, self._failing):
@@ -260,7 +280,7 @@ class DeliveryQueue:
                 if next_load is None:
                     break
                 self._waiting -= 1
-                self._begin(next_load.waiting.popitem(last=False)[0], now, taken)
+                self._begin(next_load.waiting.pop(), now, taken)
                 self._queue_up(next_load)
 
     def _queue_up(self, load: EndpointLoad) -> None:
@@ -280,7 +300,7 @@ class DeliveryQueue:
             load.share.discard(load)
 
     def _wait(self, subscription: Subscription, load: EndpointLoad) -> None:
-        load.waiting[subscription] = None
+        load.waiting.add(subscription, own=_is_host(load, subscription.peer))
         if load.paused:
             self._postponed += 1
         else:
@@ -297,6 +317,8 @@ class DeliveryQueue:
         """Whether an attempt for ``subscription`` may begin, at the delivery URL of its ``route``.
         If not, the subscription waits, or its message is abandoned."""
         routes = subscription.routes
+        if self._is_first_of_host(subscription):
+            return True
         index = self.next_url(subscription, subscription.route)
         if index is None:
             if subscription.message is not None:
@@ -314,6 +336,19 @@ class DeliveryQueue:
             self._wait(subscription, load)
             return False
         return True
+
+    def _is_first_of_host(self, subscription: Subscription) -> bool:
+        """Whether this is the first attempt for a subscription of the host of the endpoint itself,
+        and there is a place for it. It waits neither for a pause nor for the attempts that others
+        have caused: the host has just sent its SUBSCRIBE."""
+        load = subscription.routes[subscription.route].load
+        return (
+            subscription.message is None
+            and subscription.state in _OWED
+            and _is_host(load, subscription.peer)
+            and load.in_flight < self._limits.connections_per_delivery_endpoint
+            and (load.share is None or load.share.has_place)
+        )
 
     def _begin(self, subscription: Subscription, now: float, taken: list[Delivery]) -> None:
         state = subscription.state
@@ -351,6 +386,8 @@ class DeliveryQueue:
         )
         if load.share is not None:
             load.share.occupy()
+            if load.in_flight >= load.most:
+                self._unqueue(load)
             self._shares[delivery] = load.share, load.failures
         self._in_flight[delivery] = deadline = now + self._attempt_seconds
         if deadline > subscription.message_deadline:
@@ -374,15 +411,17 @@ class DeliveryQueue:
         failed = False
         if isinstance(result, int) and 200 <= result < 300:
             load.taken = now
-            load.failures = 0
-            load.remembered_until = now
+            subscription.refusals = 0
+            subscription.took_event = True
             if load.share is not None:
-                self._move(load, None)
-                if load.paused:
-                    self._wake(load)
-        elif result == 412:  # a subscriber is there, and does not know the SID
-            if load.proven and load.share is not None:
-                self._move(load, None)
+                self._answers(load, now)
+        elif isinstance(result, int) and load.proven:
+            # The endpoint is there. It takes the events of others, or took them before.
+            subscription.refusals += 1
+            if load.share is not None:
+                self._answers(load, now)
+        elif result == 412:
+            pass  # a subscriber is there, and does not know the SID
         elif result not in _SAYS_NOTHING:
             failed = True
             # If the endpoint has taken another event since this attempt began, it is not failing.
@@ -415,6 +454,14 @@ class DeliveryQueue:
             load.share = share.join(load.turn)
             load.most = 1 if load.failures else self._most_unproven
 
+    def _answers(self, load: EndpointLoad, now: float) -> None:
+        """Note that ``load`` is there: it is in no share and not paused."""
+        load.failures = 0
+        load.remembered_until = now
+        self._move(load, None)
+        if load.paused:
+            self._wake(load)
+
     def _fail(self, load: EndpointLoad, now: float) -> None:
         """Note that ``load`` has not taken an event, and pause it."""
         limits = self._limits
@@ -425,21 +472,20 @@ class DeliveryQueue:
         if load.in_flight:
             self._unqueue(load)
         load.remembered_until = now + limits.unproven_place_seconds
-        doublings = min(load.failures, limits.unproven_attempts) - limits.failures_before_pause - 1
-        if doublings < 0:
+        if load.failures <= limits.failures_before_pause:
             return
-        seconds = limits.pause_first_seconds * 2.0**doublings
-        if load.proven:
-            seconds = min(seconds, limits.pause_most_seconds)
+        seconds = self._pause_seconds(load.failures, load.proven)
         self._unqueue(load)
+        if load.paused:  # the attempt was the first one of its host
+            self._postponed -= len(load.waiting)
+        else:
+            self._waiting -= len(load.waiting)
         load.paused = True
         load.paused_until = now + seconds
         load.remembered_until = max(load.remembered_until, load.paused_until + seconds)
         self._pauses.set(load, load.paused_until)
         # They may have another delivery URL.
-        self._waiting -= len(load.waiting)
-        self._ready.extend(load.waiting)
-        load.waiting.clear()
+        self._ready.extend(load.waiting.take_all())
 
     def _wake(self, load: EndpointLoad) -> None:
         """End the pause of ``load``."""
@@ -457,6 +503,9 @@ class DeliveryQueue:
             while (load := self._pauses.pop_due(now)) is not None:
                 self._wake(load)
                 self._drop_unused(load, now)
+        if self._refused:
+            while (subscription := self._refused.pop_due(now)) is not None:
+                self._ready.append(subscription)
         if self._occupied:
             while (delivery := self._occupied.pop_due(now)) is not None:
                 self._vacate(delivery)
@@ -484,6 +533,7 @@ class DeliveryQueue:
             break
         for other in (
             self._pauses.next() if self._postponed else None,
+            self._refused.next(),
             self._occupied.next() if self._unproven.waits else None,
         ):
             if other is not None and (when is None or other < when):

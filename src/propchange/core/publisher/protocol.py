@@ -395,7 +395,7 @@ class PublisherProtocol:
         if state is _ENDED:
             self._forget(subscription)
         else:
-            self._queue.settled(subscription)
+            self._queue.settled(subscription, self._now)
 
     def _abandon(self, subscription: Subscription) -> None:
         """Give up the message of ``subscription``: the other delivery URLs are paused."""

@@ -131,6 +131,52 @@ class PublishedService:
         return message
 
 
+class WaitingSubscriptions:
+    """The subscriptions that wait for an attempt at one endpoint, in their order. Those of the host
+    of the endpoint itself go before those of other hosts, which may have named a victim."""
+
+    __slots__ = ("_others", "_own")
+
+    def __init__(self) -> None:
+        # Most endpoints never need them.
+        self._own: OrderedDict[Subscription, None] | None = None
+        self._others: OrderedDict[Subscription, None] | None = None
+
+    def add(self, subscription: Subscription, *, own: bool) -> None:
+        """Add ``subscription`` at the end; ``own``: it is of the host of the endpoint."""
+        if own:
+            if self._own is None:
+                self._own = OrderedDict()
+            self._own[subscription] = None
+        else:
+            if self._others is None:
+                self._others = OrderedDict()
+            self._others[subscription] = None
+
+    def discard(self, subscription: Subscription) -> bool:
+        """Remove ``subscription``. False if it does not wait here."""
+        for each in (self._own, self._others):
+            if each is not None and subscription in each:
+                del each[subscription]
+                return True
+        return False
+
+    def pop(self) -> Subscription:
+        """Remove and return the first one, of at least one."""
+        first = self._own or self._others
+        assert first is not None
+        return first.popitem(last=False)[0]
+
+    def take_all(self) -> list[Subscription]:
+        """Remove and return all, in their order."""
+        everything = [*(self._own or ()), *(self._others or ())]
+        self._own = self._others = None
+        return everything
+
+    def __len__(self) -> int:
+        return len(self._own or ()) + len(self._others or ())
+
+
 class EndpointLoad:
     """The attempts in flight to one (address, port), and the subscriptions that wait for one.
 
@@ -170,7 +216,7 @@ class EndpointLoad:
         self.paused = False
         self.paused_until = -inf
         self.remembered_until = -inf
-        self.waiting: OrderedDict[Subscription, None] = OrderedDict()
+        self.waiting = WaitingSubscriptions()
 
     @property
     def proven(self) -> bool:
@@ -194,7 +240,8 @@ class Subscription:
     next message. ``heard``: the initial event was answered with 2xx. ``cursor`` and ``merge_at``
     belong to :class:`.Backlog`. ``message`` is the message in flight, until ``message_deadline``;
     ``route`` is the index of the delivery URL that is tried; ``fresh`` asks for a connection that
-    has carried no request before.
+    has carried no request before. ``refusals`` counts the answers other than 2xx since the last
+    2xx, by endpoints that take the events of other subscriptions; ``took_event``: there was a 2xx.
     """
 
     sid: str
@@ -214,6 +261,8 @@ class Subscription:
     message_deadline: float = 0.0
     route: int = 0
     fresh: bool = False
+    refusals: int = 0
+    took_event: bool = False
 
     @property
     def callbacks(self) -> tuple[str, ...]:
