@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.requests import Failure
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.remote import Documents
 from propchange.driver.requests import failure_of
 from propchange.errors import ConnectionFailed, DescriptionError
 from tests.driver.test_requests import OK, answering, fetch, redirect
@@ -177,6 +179,22 @@ async def test_no_way_to_write_an_address_leads_to_loopback(
     door.sock.setblocking(False)
     with pytest.raises(BlockingIOError):
         door.sock.accept()
+
+
+async def test_a_relayed_announcement_leads_anywhere_but_to_this_machine(
+    driven: Any, wire: Any, resolver: Resolver
+) -> None:
+    door = wire.listen()
+    documents = Documents(driven.requests(**LIMITS), SubscriberPolicy())
+    url = f"http://{NAME}:{door.port}/d.xml"
+    with pytest.raises(DescriptionError, match="this machine itself"):
+        await driven.run(documents.relayed_description(url))
+    door.sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        door.sock.accept()
+    resolver.addresses = ["192.0.2.99"]
+    with pytest.raises(ConnectionFailed, match="no connection to"):
+        await driven.run(documents.relayed_description(url))
 
 
 async def test_a_device_on_this_machine_may_name_any_of_its_addresses(

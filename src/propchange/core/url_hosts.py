@@ -14,6 +14,13 @@ from propchange.core.local_addresses import LocalAddress, own_address
 from propchange.core.wire.messages import Endpoint, parse_address
 
 
+def is_here(endpoint: Endpoint, own: Iterable[LocalAddress]) -> bool:
+    """Whether the address ``endpoint`` is this machine, which has the addresses ``own``."""
+    address = parse_address(endpoint.host)
+    here = address.is_loopback or address.is_unspecified
+    return here or own_address(endpoint.host, own) is not None
+
+
 def judge_url_host(
     led_to: Endpoint,
     giver: Endpoint,
@@ -35,7 +42,7 @@ def judge_url_host(
     same_link = not all(zones) or zones[0] == zones[1]
     if target == source and same_link:
         return
-    if target.is_loopback or target.is_unspecified or own_address(led_to.host, known):
+    if is_here(led_to, known):
         if source.is_loopback:
             return
         raise ValueError(f"it leads to {target}, this machine itself, and {source} gave it")

@@ -215,7 +215,7 @@ class Discovery:
         self._protocol = protocol
         self._interfaces = interfaces
         announced = documents.announced_description
-        read = documents.description if off_link_locations else announced
+        read = documents.relayed_description if off_link_locations else announced
         self._read = AnnouncedReads(runtime, limits, read).read
         self._limits = limits
         self._search = search

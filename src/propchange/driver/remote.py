@@ -12,7 +12,13 @@ from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
-from propchange.driver.requests import DOCUMENT_REDIRECTS, Answer, Requests, locate
+from propchange.driver.requests import (
+    DOCUMENT_REDIRECTS,
+    ELSEWHERE,
+    Answer,
+    Requests,
+    locate,
+)
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
 from propchange.upnp.scpd import parse_scpd
@@ -60,12 +66,15 @@ class Documents:
         return answer.response.body, answer.url
 
     async def description(
-        self, url: str, redirects: Collection[int] = DOCUMENT_REDIRECTS
+        self,
+        url: str,
+        redirects: Collection[int] = DOCUMENT_REDIRECTS,
+        giver: Endpoint | None = None,
     ) -> DeviceDescription:
-        """The description at ``url``. A URLBase is ignored if it leads nowhere, and the address of
-        the description itself works. Raises as :meth:`read`, and DescriptionError for another
-        document."""
-        answer = await self.read(url, redirects)
+        """The description at ``url``, which the host ``giver`` gave; None: the program. A URLBase
+        is ignored if it leads nowhere, and the address of the description itself works. Raises as
+        :meth:`read`, and DescriptionError for another document."""
+        answer = await self.read(url, redirects, giver)
 
         def judge(url: str) -> None:
             try:
@@ -104,6 +113,12 @@ class Documents:
         except (PropchangeError, ValueError):
             return False
         return True
+
+    async def relayed_description(self, url: str) -> DeviceDescription:
+        """The description at a URL that an announcement from any network gave. A literal address
+        was judged. A name is judged by the address that it has now."""
+        named = address_of(locate(url).host) is None
+        return await self.description(url, giver=ELSEWHERE if named else None)
 
     async def announced_description(self, url: str) -> DeviceDescription:
         """The description at a URL that an announcement gave. Redirects are not followed: the URL

@@ -22,7 +22,7 @@ from propchange.core.subscriber.requests import (
     failure_of_errno,
     redirect_url,
 )
-from propchange.core.url_hosts import judge_url_host
+from propchange.core.url_hosts import is_here, judge_url_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import endpoint_of_url, scoped
 from propchange.driver.descriptors import DESCRIPTORS
@@ -39,6 +39,10 @@ from propchange.http import ResponseParser, encode_request
 
 DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses with which devices redirect a GET."""
+
+
+ELSEWHERE = Endpoint("", 0)
+"""A host that is not known: that of an announcement that another host has relayed."""
 
 
 def _rounded(seconds: float) -> str:
@@ -228,8 +232,12 @@ class Requests:
 
     def judge(self, led_to: Endpoint, giver: Endpoint) -> None:
         """Judge the address ``led_to`` of a URL that the host ``giver`` gave. Raises ValueError
-        with the reason, as :func:`.judge_url_host`."""
-        judge_url_host(led_to, giver, self._own(), other_hosts=self._other_hosts)
+        with the reason, as :func:`.judge_url_host`. From :data:`ELSEWHERE` it may lead anywhere but
+        to this machine."""
+        if giver is not ELSEWHERE:
+            judge_url_host(led_to, giver, self._own(), other_hosts=self._other_hosts)
+        elif is_here(led_to, self._own()):
+            raise ValueError(f"it leads to {led_to.host}, this machine itself")
 
     def exchange(self, endpoint: Endpoint, named: Endpoint | None = None) -> Exchange:
         """An exchange with ``endpoint``, an IP literal. The caller connects and ends it."""
