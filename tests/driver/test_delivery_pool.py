@@ -1065,3 +1065,37 @@ def test_a_pool_that_gives_descriptors_back_does_not_take_them_again_at_once(mem
     rounds.send()
     assert len(rounds.open) == 20
     assert len({seq for seq, _ in rounds.told.ended}) == 3
+
+
+def test_a_pool_that_gives_descriptors_back_keeps_one_connection(memory: Any) -> None:
+    rounds = Round(memory, 3)
+    rounds.send()
+    assert rounds.pool.give_back(8) == 2
+    rounds.send()
+    assert len(rounds.told.ended) == 6
+
+
+def test_a_delivery_that_is_tried_again_at_once_uses_no_connection_of_the_lost_address(
+    memory: Any,
+) -> None:
+    gone: set[str] = set()
+    pool = DeliveryPool(memory, has_address=lambda address: address.host not in gone)
+    results: list[int | DeliveryFailure] = []
+
+    def ended(delivery: Delivery, result: int | DeliveryFailure, _: object) -> None:
+        results.append(result)
+        if result is DeliveryFailure.STALE:
+            pool.send(delivery, ended)
+
+    for seq in range(3):
+        pool.send(delivery(A, seq), ended)
+    transports = [attempt.succeed() for attempt in memory.connects]
+    for transport in (transports[0], transports[2]):
+        transport.connection.data_received(OK)
+    gone.add("192.0.2.1")
+    memory.advance(DEFAULT_LIMITS.address_seconds)
+    assert results == [200, 200, DeliveryFailure.STALE]
+    assert all(transport.closing for transport in transports)
+    assert len(memory.connects) == 4
+    memory.connects[3].succeed().connection.data_received(OK)
+    assert results[-1] == 200

@@ -199,7 +199,8 @@ def _reset(stream: asyncio.Transport) -> None:
     sock = stream.get_extra_info("socket")
     if sock is not None and not stream.is_closing():
         with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            at_once = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     stream.abort()
 
 

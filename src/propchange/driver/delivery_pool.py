@@ -238,12 +238,12 @@ class DeliveryPool:
 
     def give_back(self, count: int) -> int:
         """Close at most ``count`` idle connections, and return how many. Do with ``count`` fewer
-        connections for ``Limits.shortage_seconds``, but with one: somebody else needs the
-        descriptors."""
+        connections for ``Limits.shortage_seconds``, because somebody else needs the descriptors.
+        One connection stays: without any, no event could be sent."""
         if self._closing or not self._open:
             return 0
         self._lower_room(max(len(self._open) - count, 1))
-        return self._close_idle(count)
+        return self._close_idle(min(count, len(self._open) - 1))
 
     def _lower_room(self, room: int) -> None:
         self._room = min(self._room, room)
@@ -437,7 +437,12 @@ class DeliveryPool:
         lost = {each for each in sources if each is not None and not self._has_address(each)}
         if not lost:
             return
-        for connection in [each for each in self._open if each.source in lost]:
+        ending = [connection for connection in self._open if connection.source in lost]
+        # First, so that what is tried again finds none of them.
+        for connection in ending:
+            if self._idle.pop(connection, None) is not None:
+                connection.idle.remove(connection)
+        for connection in ending:
             self.failed(connection, DeliveryFailure.STALE)
             connection.abort()
 
