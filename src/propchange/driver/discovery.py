@@ -26,6 +26,7 @@ from propchange.core.discovery.advertised import (
     DeviceMoved,
     DeviceRebooted,
     DeviceReturned,
+    GoneBy,
     PresenceOutcome,
     SearchWanted,
 )
@@ -337,7 +338,11 @@ class Discovery:
                 info(DeviceGone, f"{device.udn} has gone ({by.value})")
                 for sightings in tuple(self._sightings):
                     sightings.lose(device)
-                self._followed.put(device, self._protocol.device_gone)
+                expired = by is GoneBy.EXPIRY
+                protocol = self._protocol
+                self._followed.put(
+                    device, protocol.device_expired if expired else protocol.device_gone
+                )
             case DeviceRebooted(device, reason):
                 info(DeviceRebooted, f"{device.udn} seems to have restarted: {reason}")
                 self._followed.settle(device, self._protocol.device_rebooted)

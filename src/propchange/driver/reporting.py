@@ -177,7 +177,7 @@ def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) ->
             key = (StatusChange, url, status, cause)
         case RenewalFailed(_, reason):
             line = f"renewing {url}: {reason}"
-        case DeviceChecked(device, cause, reason, True):
+        case DeviceChecked(device, cause, reason, True, True):
             key = (DeviceChecked, device, cause)
             line = (
                 f"an announcement for {device} was not true ({reason}): the device grants a "

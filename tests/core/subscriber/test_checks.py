@@ -136,6 +136,18 @@ def test_a_device_that_left_without_a_word_is_told_when_it_does_not_answer(
     assert net.news() == [(RESUBSCRIBING, Cause.DEVICE_GONE)]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_device_whose_advertisements_expire_is_asked(there: bool) -> None:
+    net = Devices()
+    if not there:
+        net.cut(REFUSED)
+    net.say("device_expired")
+    net.run(1)
+    (checked,) = [o for o in net.subscriber_outcomes if isinstance(o, DeviceChecked)]
+    assert (checked.passed, checked.announced) == (there, False)
+    assert net.news() == ([] if there else [(RESUBSCRIBING, Cause.DEVICE_GONE)])
+
+
 def test_a_byebye_and_a_return_are_one_check_at_once() -> None:
     net = Devices()
     net.restart_publisher()

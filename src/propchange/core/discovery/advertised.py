@@ -121,7 +121,8 @@ class DeviceChanged(NamedTuple):
 
 class DeviceGone(NamedTuple):
     """A device has left every link that it was heard on. Its subscriptions count as cancelled
-    once that is checked (CP-07, CP-12): call ``SubscriberProtocol.device_gone``."""
+    once that is checked (CP-07, CP-12): call ``SubscriberProtocol.device_gone``, or
+    ``device_expired``."""
 
     device: AdvertisedDevice
     by: GoneBy

@@ -42,13 +42,15 @@ _BUSY_SECONDS = 1.0
 
 
 class Doubt(NamedTuple):
-    """What an announcement says. ``reason`` is a sentence for the status if it is true, ``delay``
-    the time after which the device can be asked."""
+    """What an announcement says, or, unless ``announced``, the lack of one. ``reason`` is a
+    sentence for the status if it is true, ``delay`` the time after which the device can be asked.
+    """
 
     cause: Cause
     reason: str
     announced_at: float
     delay: float
+    announced: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +95,14 @@ class DeviceChecks:
     # --- inputs ---
 
     def doubt(
-        self, device: Hashable, cause: Cause, reason: str, now: float, *, delay: float = 0.0
+        self,
+        device: Hashable,
+        cause: Cause,
+        reason: str,
+        now: float,
+        *,
+        delay: float = 0.0,
+        announced: bool = True,
     ) -> None:
         """An announcement says something of ``device`` that ends its subscriptions. Check it,
         ``delay`` seconds from now or as soon as the bucket allows. Nothing, unless a subscription
@@ -105,7 +114,7 @@ class DeviceChecks:
             limits = self._limits
             bucket = TokenBucket(limits.check_burst, limits.check_refill_seconds, now)
             check = self._checks[device] = _DeviceCheck(bucket)
-        check.doubt = Doubt(cause, reason, now, delay)
+        check.doubt = Doubt(cause, reason, now, delay, announced)
         if check.request is not None and self._is_overtaken(check.request, now):
             self._give_up(check.request)
             check.request = None
@@ -130,7 +139,7 @@ class DeviceChecks:
         check.request = None
         latest = check.doubt
         assert latest is not None  # it stays until its check has ended
-        self._outcomes.append(DeviceChecked(device, doubt.cause, doubt.reason, passed=True))
+        self._report(device, doubt, passed=True)
         if latest.announced_at + latest.delay > request.sent_at:
             self._arm(device, check, latest.announced_at + latest.delay, now)
         else:
@@ -155,7 +164,7 @@ class DeviceChecks:
             check.request = check.doubt = None
             check.due = inf
             self.timers.clear(device)
-            self._outcomes.append(DeviceChecked(device, doubt.cause, doubt.reason, passed=False))
+            self._report(device, doubt, passed=False)
         for other in self._granted(device):
             if failure in _WHOLE_HOST and other.remote == record.remote:
                 self._lapse(other, doubt, now)
@@ -188,6 +197,10 @@ class DeviceChecks:
             self._check(device, self._checks[device], now)
 
     # --- checks ---
+
+    def _report(self, device: Hashable, doubt: Doubt, *, passed: bool) -> None:
+        checked = DeviceChecked(device, doubt.cause, doubt.reason, passed, doubt.announced)
+        self._outcomes.append(checked)
 
     def _granted(self, device: Hashable) -> list[SubscriptionRecord]:
         return [record for record in self._records(device) if record.state in GRANTED]

@@ -47,12 +47,14 @@ class RenewalFailed:
 class DeviceChecked:
     """An announcement said of ``device`` what ``reason`` says, and one of its subscriptions was
     renewed to check that. ``passed``: the device has granted the renewal, so the announcement was
-    forged, or another device has the same UDN. Else it was true."""
+    forged, or another device has the same UDN. Else it was true. Unless ``announced``, its
+    advertisements have expired instead."""
 
     device: Hashable
     cause: Cause
     reason: str
     passed: bool
+    announced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -350,11 +350,17 @@ class SubscriberProtocol:
             self._outcomes.append(outcome)
 
     def device_gone(self, device: Hashable, now: float) -> None:
-        """An ssdp:byebye says that the device has left, or its advertisements have expired. If it
-        does not grant a renewal ``Limits.byebye_check_seconds`` later, its subscriptions count as
-        cancelled (CP-07, CP-12). They are tried again, slowly, until the device is back."""
+        """An ssdp:byebye says that the device has left. If it does not grant a renewal
+        ``Limits.byebye_check_seconds`` later, its subscriptions count as cancelled (CP-07). They
+        are tried again, slowly, until the device is back."""
         reason, delay = "the device has said goodbye", self._limits.byebye_check_seconds
         self._checks.doubt(device, Cause.DEVICE_GONE, reason, now, delay=delay)
+
+    def device_expired(self, device: Hashable, now: float) -> None:
+        """All advertisements of the device have expired. As :meth:`device_gone` (CP-12); but a
+        device that grants the renewal has only not announced itself."""
+        reason = "the advertisements of the device have expired"
+        self._checks.doubt(device, Cause.DEVICE_GONE, reason, now, announced=False)
 
     def device_rebooted(self, device: Hashable, now: float) -> None:
         """An advertisement has a BOOTID that was not announced. If the device does not grant a
