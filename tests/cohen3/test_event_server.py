@@ -411,6 +411,23 @@ def test_repairs_that_do_not_help_are_made_after_ever_longer_pauses(
     subscribed.repaired("uuid:readable")
 
 
+def test_a_device_that_loses_events_all_the_time_is_asked_once_a_second_at_most(
+    subscribed: Subscribed,
+) -> None:
+    for number in range(100):
+        subscribed.notify(1)
+        subscribed.notify(3)
+        for _ in range(100):
+            subscribed.reactor.advance(0.1)
+            if subscribed.service.sid is None:
+                break
+        subscribed.repaired(f"uuid:{number}")
+        subscribed.notify(0)
+    seconds = subscribed.reactor.seconds()
+    subscribes = (subscribed.asked - 1) / 2  # each after an UNSUBSCRIBE
+    assert subscribes <= 3 + seconds
+
+
 def test_a_device_whose_seq_means_nothing_is_not_subscribed_to_again_and_again(
     subscribed: Subscribed,
 ) -> None:

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary, ref
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Sequence, SeqVerdict
+from propchange.core.subscriber.record import TokenBucket
 from propchange.core.subscriber.timing import backoff, grant_times, patience, renewal_retry
 from propchange.driver.reporting import logger_named
 
@@ -61,6 +62,8 @@ class ServiceSubscription:
         self._unanswered_since: float | None = None  # renewals
         self._repairs = 0  # in a row, without an event in order after the initial one
         self._repairing = False
+        # A device may send events in order between the losses.
+        self._bucket: TokenBucket | None = None
         self._rounds = 0  # grants in a row without an initial event
         self._alarm: Any = None
         self._runtime: Any = None
@@ -175,7 +178,12 @@ class ServiceSubscription:
         if self._repairing or self.grant is None:
             return
         self._repairing = True
-        pause = backoff(self._repairs, self._limits) if self._repairs else 0.0
+        now, limits = self._runtime.now(), self._limits
+        if self._bucket is None:
+            self._bucket = TokenBucket(limits.subscribe_burst, limits.subscribe_refill_seconds, now)
+        pause = backoff(self._repairs, limits) if self._repairs else 0.0
+        pause = max(pause, self._bucket.ready_at(now) - now)
+        self._bucket.spend(now)
         self._repairs += 1
         when = f" in {pause:.0f} s" if pause else ""
         _logger.warning("%s: %s: subscribing afresh%s", self.grant.url, reason, when)
