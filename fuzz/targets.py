@@ -73,9 +73,18 @@ def pieces_of(data: bytes) -> tuple[list[bytes], bytes]:
     return [stream[begin : begin + size] for begin in range(0, len(stream), size)], stream
 
 
+def _read(parser: Any, pieces: list[bytes]) -> list[Any]:
+    found = []
+    for piece in pieces:
+        found += parser.feed(piece)
+        while parser.rest:
+            found += parser.feed(b"")
+    return found
+
+
 def _requests(pieces: list[bytes]) -> tuple[list[tuple[Any, ...]], int | None]:
     parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
-    found = [request for piece in pieces for request in parser.feed(piece)]
+    found = _read(parser, pieces)
     parser.end()
     assert parser.feed(b"GET / HTTP/1.1\r\n\r\n") == []
     read = [
@@ -97,7 +106,7 @@ def requests(data: bytes) -> None:
 def _responses(pieces: list[bytes], method: str) -> tuple[list[tuple[Any, ...]], bool]:
     parser = ResponseParser(DEFAULT_LIMITS)
     parser.expect(method)
-    found = [response for piece in pieces for response in parser.feed(piece)]
+    found = _read(parser, pieces)
     last = parser.end()
     found += [] if last is None else [last]
     assert parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") == []

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.messages import Endpoint
 from propchange.http import RequestParser, ResponseParser
 
 FEW = replace(DEFAULT_LIMITS, pipelined_requests=1)
@@ -26,7 +26,7 @@ def cut(wire: bytes, sizes: Iterable[int]) -> list[bytes]:
     return [piece for piece in (*pieces, wire) if piece]
 
 
-def all_of(parser: RequestParser, piece: bytes) -> Iterator[Request]:
+def all_of(parser: Any, piece: bytes) -> Iterator[Any]:
     yield from parser.feed(piece)
     while parser.rest:
         yield from parser.feed(b"")
@@ -56,7 +56,7 @@ def requests_of(pieces: list[bytes], limits: Limits) -> tuple[Any, ...]:
 def responses_of(pieces: list[bytes], limits: Limits, method: str) -> tuple[Any, ...]:
     parser = ResponseParser(limits)
     parser.expect(method)
-    found = [response for piece in pieces for response in parser.feed(piece)]
+    found = [response for piece in pieces for response in all_of(parser, piece)]
     refused = parser.error and str(parser.error)
     started = parser.started
     last = parser.end()

@@ -378,6 +378,16 @@ def test_nothing_is_remembered_beyond_the_end() -> None:
     assert parser.feed(OK) == []
 
 
+def test_responses_that_nobody_has_asked_for_are_not_parsed() -> None:
+    parser = ResponseParser(DEFAULT_LIMITS)
+    assert len(parser.feed(OK * 10_000)) == 16
+    assert parser.started
+    assert parser.rest == len(OK) * 9_984
+    assert len(parser.feed(b"")) == 16
+    assert parser.feed(b"x" + OK)[0].status == 200
+    assert parser.rest == len(OK) * 9_952 + 1 + len(OK)
+
+
 # --- whatever arrives --------------------------------------------------------------------
 
 PIECES = st.sampled_from(

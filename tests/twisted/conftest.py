@@ -65,7 +65,10 @@ class Wire:
     def read(self) -> list[Response]:
         data = self.transport.value()
         self.transport.clear()
-        return self._parser.feed(data) if data else []
+        responses = self._parser.feed(data) if data else []
+        while self._parser.rest:
+            responses += self._parser.feed(b"")
+        return responses
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ without subscriptions take all the rest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from typing import Protocol, TypeVar
 
 from propchange.core.limits import Limits
@@ -37,7 +38,7 @@ class Shared(Protocol):
 C = TypeVar("C", bound=Shared)
 
 Weight = tuple[bool, int, int]
-"""Whether its address is not known, and how much its block and its address have."""
+"""Whether an address has no connections that are kept, and how much its block and itself have."""
 
 
 class ConnectionShares:
@@ -78,22 +79,24 @@ class ConnectionShares:
         """Whether the block of ``host`` has its share."""
         return self._per_block[address_block(host)] >= self._limits.connections_per_address
 
-    def making_room(self, host: str, candidates: Iterable[C]) -> C | None:
-        """The connection of ``candidates`` that ends for a new one of ``host``; None: the new one
-        is not admitted. Of equals the first one of ``candidates`` ends."""
-        block = address_block(host)
-        only_own = self.full_for(host)
-        unknown, own, _ = self._weigh(host)
-        heaviest = None
-        most: Weight = (False, 0, 0)
-        for connection in candidates:
-            peer = connection.transport.peer.host
-            weight = self._weigh(peer)
+    def making_room(self, host: str, candidates: Sequence[Iterable[C]]) -> C | None:
+        """The connection that ends for a new one of ``host``; None: the new one is not admitted.
+        Of one host, the first one in ``candidates`` ends."""
+        block, only_own = address_block(host), self.full_for(host)
+        known = self._known_now()
+        unknown, own, _ = self._weigh(host, known)
+        weights: dict[str, Weight] = {}
+        for address in self._per_address:
+            weight = self._weigh(address, known)
             # No other block gives room to one that would have more than it.
             fair = not only_own and weight[:2] > (unknown, own)
-            if weight > most and (fair or address_block(peer) == block):
-                heaviest, most = connection, weight
-        return heaviest
+            if fair or address_block(address) == block:
+                weights[address] = weight
+        for heaviest in sorted(set(weights.values()), reverse=True):
+            for connection in chain(*candidates):
+                if weights.get(connection.transport.peer.host) == heaviest:
+                    return connection
+        return None
 
     def shedding(self, holding: Iterable[C]) -> C | None:
         """The connection of ``holding`` that ends because all together hold too many bytes."""
@@ -112,18 +115,10 @@ class ConnectionShares:
 
         return max(holding, key=weight, default=None)
 
-    def _weigh(self, host: str) -> Weight:
-        return (
-            not self._is_kept(host),
-            self._per_block[address_block(host)],
-            self._per_address[host],
-        )
-
-    def _is_kept(self, host: str) -> bool:
-        return (
-            host in self._known_now()
-            and self._per_address[host] <= self._limits.connections_kept_per_address
-        )
+    def _weigh(self, host: str, known: Collection[str]) -> Weight:
+        count = self._per_address[host]
+        kept = host in known and count <= self._limits.connections_kept_per_address
+        return not kept, self._per_block[address_block(host)], count
 
     def _known_now(self) -> Collection[str]:
         now = self._now()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from itertools import chain, islice
+from itertools import islice
 from typing import Protocol
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -232,8 +232,8 @@ class ConnectionTable:
         host = connection.transport.peer.host
         shares = self._shares
         if shares.full or shares.full_for(host):
-            candidates = chain(self.idle, self.lingering, self.reading, self.writing)
-            ending = shares.making_room(host, candidates)
+            queues = (self.idle, self.lingering, self.reading, self.writing)
+            ending = shares.making_room(host, queues)
             if ending is None:
                 return False
             peer = ending.transport.peer

@@ -94,13 +94,36 @@ class MessageParser(ABC, Generic[M]):
         self._chunked: ChunkedBody | None = None
         self._last = False  # nothing follows the message on its connection
         self._ended = False
+        self._rest = b""
+        self._position = 0  # of the bytes in it that are parsed
         self.error: RemoteProtocolError | None = None
 
     @property
+    def rest(self) -> int:
+        """The number of bytes that were received and are not parsed yet."""
+        return len(self._rest) - self._position
+
+    @property
     def held_bytes(self) -> int:
-        """Bytes of the message under way that are in memory."""
+        """Bytes that are in memory: of the message under way, and of the rest."""
         chunked = self._chunked
-        return len(self._buffer) + len(self._body) + (0 if chunked is None else len(chunked.body))
+        body = len(self._body) if chunked is None else len(chunked.body)
+        return len(self._buffer) + body + len(self._rest)
+
+    def keep(self, data: bytes) -> None:
+        """Add ``data`` to :attr:`rest`, to be parsed later."""
+        if data and not self._ended:
+            self._rest = self._rest[self._position :] + data
+            self._position = 0
+
+    def _parse_some(self, most: int) -> list[M]:
+        """The next messages of :attr:`rest`, ``most`` of them at most."""
+        messages: list[M] = []
+        self._position = self._parse(self._rest, self._position, messages, most)
+        if self._position >= len(self._rest):
+            self._rest = b""
+            self._position = 0
+        return messages
 
     @abstractmethod
     def _bound(self, head: bytes | bytearray, known: int) -> None:
@@ -135,6 +158,8 @@ class MessageParser(ABC, Generic[M]):
         self._ended = True
         self._buffer.clear()
         self._body.clear()
+        self._rest = b""
+        self._position = 0
         self._message = self._chunked = None
 
     def _feed_head(self, data: bytes, position: int, messages: list[M]) -> int:

@@ -63,8 +63,6 @@ class RequestParser(MessageParser[Request]):
 
     def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
         super().__init__(limits)
-        self._rest = b""
-        self._position = 0  # of the bytes in it that are parsed
         self._peer = peer
         self._local = local
         self._repeated: RepeatedHead | None = None  # the head that is likely to come next
@@ -82,16 +80,6 @@ class RequestParser(MessageParser[Request]):
     @property
     def _is_begun(self) -> bool:
         return bool(self._buffer) or self._message is not None
-
-    @property
-    def rest(self) -> int:
-        """The number of bytes that were received and are not parsed yet."""
-        return len(self._rest) - self._position
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes that are in memory: of the request under way, and of the rest."""
-        return super().held_bytes + len(self._rest)
 
     @property
     def begun(self) -> Request | None:
@@ -124,32 +112,19 @@ class RequestParser(MessageParser[Request]):
         Check :attr:`error` and :attr:`rest` afterwards."""
         if self._rest:
             self.keep(data)
-        elif (
-            self._repeated is not None
-            and self._message is None
-            and not (self._buffer or self._empty_cr)
-        ):
-            repeated = self._repeated.match(data)
-            if repeated is not None:
-                self._empty = 0
-                self.http_version = repeated.http_version
-                return [repeated]
-            self._rest = data
         else:
+            if (
+                self._repeated is not None
+                and self._message is None
+                and not (self._buffer or self._empty_cr)
+            ):
+                repeated = self._repeated.match(data)
+                if repeated is not None:
+                    self._empty = 0
+                    self.http_version = repeated.http_version
+                    return [repeated]
             self._rest = data
-        requests: list[Request] = []
-        most = self._limits.pipelined_requests
-        self._position = self._parse(self._rest, self._position, requests, most)
-        if self._position >= len(self._rest):
-            self._rest = b""
-            self._position = 0
-        return requests
-
-    def keep(self, data: bytes) -> None:
-        """Add ``data`` to :attr:`rest`, to be parsed later."""
-        if data and not self._ended:
-            self._rest = self._rest[self._position :] + data
-            self._position = 0
+        return self._parse_some(self._limits.pipelined_requests)
 
     def end(self) -> None:
         """Note that the stream has ended. An incomplete request becomes an error, status 400."""
@@ -162,8 +137,6 @@ class RequestParser(MessageParser[Request]):
             self._broken = self._beginning()
         self._head = b""
         super()._end()
-        self._rest = b""
-        self._position = 0
         self._repeated = None
         self.expect_continue = False
 

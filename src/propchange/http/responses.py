@@ -26,12 +26,16 @@ _LINE = re.compile(rb"\r?\n")
 _WITHOUT_BODY = frozenset({"NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE"})
 _REMEMBERED_BYTES = 1_024
 _INTERIM_RESPONSES = 16
+# No request is sent before the one before it is answered, so more than one is an attack or a fault.
+_RESPONSES_AT_ONCE = 16
 
 
 class ResponseParser(MessageParser[Response]):
     """The responses that arrive on one connection, for the side that asked.
 
-    Call :meth:`feed` with the bytes that are received, and :meth:`end` at the end of the stream.
+    Call :meth:`feed` with the bytes that are received, and :meth:`end` at the end of the stream. It
+    returns 16 responses at most. ``feed(b"")`` returns the next ones while :attr:`rest` is not 0.
+
     Bare line feeds, folded lines, a missing reason phrase and several equal Content-Lengths are
     accepted. Interim responses (1xx) are ignored.
 
@@ -61,7 +65,7 @@ class ResponseParser(MessageParser[Response]):
     @property
     def started(self) -> bool:
         """Whether a part of a response has been received."""
-        return bool(self._buffer) or self._message is not None or self._interim > 0
+        return bool(self._buffer or self._rest) or self._message is not None or self._interim > 0
 
     def feed(self, data: bytes) -> list[Response]:
         """The responses that ``data`` completes, in order. Check :attr:`error` afterwards."""
@@ -69,10 +73,10 @@ class ResponseParser(MessageParser[Response]):
             return [self._result]
         self._remembered = None
         fresh = not self.started
+        self.keep(data)
         responses: list[Response] = []
-        position = 0
-        while position < len(data):
-            position = self._parse(data, position, responses, len(data))
+        while self._rest and len(responses) < _RESPONSES_AT_ONCE:
+            responses += self._parse_some(_RESPONSES_AT_ONCE - len(responses))
         if self.error is not None:
             self.error.status = 0  # a response is not answered
         between = not (self.started or self._ended or self._empty_cr)

@@ -26,7 +26,7 @@ from twisted.web.resource import getChildForRequest
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import Request
-from propchange.core.wire.refusals import Refusal
+from propchange.core.wire.refusals import Refusal, check_product
 from propchange.driver.connection_table import AcceptedConnection, ConnectionTable
 from propchange.driver.host import http_date
 from propchange.driver.machine import product
@@ -225,7 +225,8 @@ class Site(server.Site):
         super().__init__(  # type: ignore[no-untyped-call] # twisted.web is untyped
             resource, requestFactory=_Request, reactor=runtime.reactor, **keywords
         )
-        self.server = (server or product("1.1")).encode("latin-1", "replace")
+        check_product("server", server)
+        self.server = (server or product("1.1")).encode("ascii")
         self._connections = ConnectionTable(
             runtime,
             lambda request: Channel(self, request),

@@ -403,3 +403,11 @@ def test_an_answer_has_the_version_and_the_connection_of_its_request(
     for response in responses:
         assert response.http_version == answered
         assert response.close is not keep_alive
+
+
+@pytest.mark.parametrize("value", ["a/1\r\nX: y", "a/1\nX: y", "a/1\0", "\xe4/1", "a\u2028b"])
+def test_a_product_of_more_than_one_line_is_no_policy(value: str) -> None:
+    with pytest.raises(ValueError, match="one line of printable ASCII"):
+        PublisherPolicy(server=value)
+    with pytest.raises(ValueError, match="one line of printable ASCII"):
+        SubscriberPolicy(user_agent=value)

@@ -42,6 +42,7 @@ from propchange.core.wire.refusals import (
     UNKNOWN_OS,
     Refusal,
     check_policy,
+    check_product,
     empty_response,
     judge_host,
     refuse_method,
@@ -100,6 +101,7 @@ class PublisherPolicy:
             raise ValueError(
                 "durations are at least 1 second, and the minimum is not above the maximum"
             )
+        check_product("server", self.server)
         if not self.server:
             object.__setattr__(self, "server", server_token(self.uda, PRODUCT, UNKNOWN_OS))
 

@@ -27,6 +27,7 @@ from propchange.core.wire.refusals import (
     UNKNOWN_OS,
     Refusal,
     check_policy,
+    check_product,
     empty_response,
     judge_authority,
     judge_origin,
@@ -68,6 +69,7 @@ class SubscriberPolicy:
             _check_callback_host(self.callback_host)
         if self.callback_port is not None and not 0 < self.callback_port < 65_536:
             raise ValueError(f"a port is from 1 to 65535, not {self.callback_port}")
+        check_product("user_agent", self.user_agent)
         if not self.user_agent:
             object.__setattr__(self, "user_agent", server_token(self.uda, PRODUCT, UNKNOWN_OS))
 

@@ -70,6 +70,13 @@ class Part(enum.Enum):
     """The path and the SID: no subscription has both."""
 
 
+def check_product(name: str, value: str) -> None:
+    """Raises ValueError for a ``value`` of the setting ``name`` that is more than one line, or that
+    a header cannot carry: each answer would be without it, or would have a field more."""
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError(f"{name} is one line of printable ASCII, not {value!r}")
+
+
 class Refusal(NamedTuple):
     """The status that answers a request, the reason as a sentence, the clause ("UDA 2.0 §4.1.2"),
     and the part of the request that is wrong."""
