@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Status
@@ -208,6 +209,14 @@ class LossMachine(RuleBasedStateMachine):
             device.shown_at = None
         elif device.shown_at is not None and not self.unreliable:
             assert device.now - device.shown_at <= SOON
+
+    @invariant()
+    def a_diagnosis_calls_nothing_well_that_is_lost(self) -> None:
+        record = self.record
+        diagnosis = diagnose(self.device.subscriber.facts(record, self.device.now))
+        if diagnosis.well:
+            assert record.status is Status.ACTIVE
+            assert (record.loss, record.doubt) == (None, None)
 
     @invariant()
     def the_device_is_not_hammered(self) -> None:
