@@ -364,3 +364,13 @@ def test_limits_say_how_many_checks_there_are() -> None:
         net.say("device_rebooted")
         net.run(1)
     assert net.renewals == 1
+
+
+def test_a_subscription_that_was_refused_stays_so_whatever_is_announced() -> None:
+    point = ControlPoint()
+    record = point.subscribe(persistent=False, device="d")
+    point.answer(point.request(RequestKind.SUBSCRIBE), 500, sid=None)
+    for what in (*SAID, "device_expired"):
+        getattr(point.protocol, what)("d", point.now)
+    assert record.state is S.REFUSED
+    assert point.requests() == []
