@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address, ip_interface
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,7 @@ class Interfaces:
         self._source_towards = source_towards
         self._kind_of = kind_of
         self._read_at: float | None = None
+        self._looked_at = -inf  # for an unknown address
         self._addresses: tuple[LocalAddress, ...] = ()
         self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
         self.hosts: frozenset[str] = frozenset()
@@ -191,14 +193,16 @@ class Interfaces:
         Empty if no interface has it.
 
         A peer has reached this machine at ``local``. So if it is unknown, it is new, and the
-        addresses are read again, unless they were read within :data:`LOOK_AGAIN_SECONDS`.
+        addresses are read again, unless that was done within :data:`LOOK_AGAIN_SECONDS`.
         """
-        known = self.addresses()
+        read_at, known = self._read_at, self.addresses()
         key = (local.host, local.scope)
         links = self._links.get(key)
         if links is None:
             links = _links_for(local, known)
-            if not links and self._is_older_than(LOOK_AGAIN_SECONDS):
+            may_look = self._clock() - self._looked_at >= LOOK_AGAIN_SECONDS
+            if not links and self._read_at == read_at and may_look:
+                self._looked_at = self._clock()
                 links = _links_for(local, self._read_again())
             if links:
                 self._links[key] = links
