@@ -181,7 +181,6 @@ PLACES = {
     "propertyset": ["{}", PROPERTYSET, PROPERTYSET.format("<e:property><A>{}</A></e:property>")],
     "lastchange": ["{}", LASTCHANGE.format('<InstanceID val="0">{}</InstanceID>')],
     "event": [LASTCHANGE],
-    "fold": [LASTCHANGE.format('<InstanceID val="0">{}</InstanceID>')],
     "description": [ROOT.format("<device>{}</device>")],
     "scpd": [SCPD.format("<serviceStateTable>{}</serviceStateTable>")],
     "tree": ["{}", "<a>{}</a>", "<a/>{}"],
@@ -522,7 +521,7 @@ def test_no_input_takes_more_than_a_hundred_times_its_bytes_in_memory(reader: st
     if reader in MESSAGES:
         shapes = {name: inside(FIRST[reader] + "{}\r\n", each) for name, each in HTTP.items()}
     else:
-        outside = PLACES[reader][-1]
+        outside = PLACES.get(reader, [OUTSIDE.get(reader, "{}")])[-1]
         shapes = {name: inside(outside, shape) for name, shape in XML.items()}
         lists = OF_ONE_READER.get(reader, {})
         shapes |= {name: inside(OUTSIDE[reader], shape) for name, shape in lists.items()}
