@@ -515,3 +515,11 @@ def test_an_error_elsewhere_has_no_name_to_say() -> None:
 
     with pytest.raises(ValueError, match=r"^a state variable: initial: 300"):
         exec("level = StateVariable('ui1', initial=300)", {"StateVariable": StateVariable})
+
+
+def test_an_error_names_the_first_of_many_allowed_values() -> None:
+    allowed = [f"{'x' * 100}{number}" for number in range(5_000)]
+    variable = StateVariable("string", name="Mode", allowed=allowed)
+    words = refused(variable, "?")
+    assert words.endswith(" or 4984 others")
+    assert len(words) < 2_000

@@ -46,6 +46,10 @@ Merge = Callable[[str, str], str]
 that is behind. It must be a pure function."""
 
 
+_ALLOWED_SHOWN = 16
+"""How many allowed values an error names. A service description may have thousands."""
+
+
 class HasVariables(Protocol):
     """The methods of an object that has state variables as attributes: a service."""
 
@@ -455,7 +459,9 @@ class StateVariable(Generic[T]):
 
     def _allowance(self) -> str:
         if self.allowed is not None:
-            return " or ".join(map(repr, self.allowed))
+            named = " or ".join(map(shown, self.allowed[:_ALLOWED_SHOWN]))
+            others = len(self.allowed) - _ALLOWED_SHOWN
+            return f"{named} or {others} others" if others > 0 else named
         limits = (("from", self.minimum), ("to", self.maximum), ("in steps of", self.step))
         return " ".join(
             ["values", *(f"{word} {limit}" for word, limit in limits if limit is not None)]
