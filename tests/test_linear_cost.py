@@ -39,6 +39,7 @@ from propchange.core.wire.urls import endpoint_of_url
 from propchange.errors import PropchangeError
 from propchange.http import RequestParser, ResponseParser
 from propchange.http.datagrams import parse_datagram
+from propchange.printable import printable
 from propchange.upnp.description import parse_description
 from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.ssdp import read_datagram
@@ -396,6 +397,7 @@ HEADER_VALUES: dict[str, Read] = {
         "http://192.0.2.7/a", Response(307, [(b"LOCATION", value)])
     ),
     "location": lambda value: judge_location(value.decode("latin-1"), source=PEER, on_link=()),
+    "text for people": lambda value: printable(value.decode("latin-1")),
     "name": lambda value: check_variable_name(value.decode("latin-1")),
     "containers": lambda value: parse_container_update_ids(value.decode("latin-1")),
     "containers that are merged": lambda value: CONTAINERS(*[value.decode("latin-1")] * 2),
