@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from propchange import cohen3 as event
 from propchange.cohen3 import event_server
+from propchange.core.limits import DEFAULT_LIMITS
 from tests.twisted.conftest import Messages
 
 
@@ -294,6 +295,10 @@ class Subscribed:
         grant(self.reactor, sid)
         assert self.service.sid == sid
 
+    def pass_doubt(self) -> None:
+        """The time in which the device may send a refused event again."""
+        self.reactor.advance(DEFAULT_LIMITS.doubt_seconds)
+
     @property
     def asked(self) -> int:
         """How many requests were sent."""
@@ -359,8 +364,18 @@ def test_an_event_that_is_refused_is_a_loss_that_is_said_and_repaired(
     answered: int,
 ) -> None:
     assert subscribed.notify(1, body, **changes) == answered
+    subscribed.pass_doubt()
     assert f"an event was answered {answered}" in caplog.text
     subscribed.repaired()
+
+
+def test_a_refused_event_that_comes_again_is_no_loss(subscribed: Subscribed) -> None:
+    for body in (b"<e", b"<f"):
+        assert subscribed.notify(1, body) == 400
+        subscribed.reactor.advance(0.5)
+    assert subscribed.notify(1) == 200
+    subscribed.reactor.advance(60)
+    assert subscribed.asked == 1
 
 
 STRANGER = IPv4Address("TCP", "127.0.0.9", 40000)
@@ -400,6 +415,7 @@ def test_repairs_that_do_not_help_are_made_after_ever_longer_pauses(
     for number, pause in enumerate([0, 1, 2, 4, 8, 16, 32, 60, 60]):
         asked = subscribed.asked
         assert subscribed.notify(1, b"<e") == subscribed.notify(2, b"<e") == 400
+        subscribed.pass_doubt()
         if pause:
             subscribed.reactor.advance(pause - 0.5)
             assert subscribed.asked == asked
@@ -408,6 +424,7 @@ def test_repairs_that_do_not_help_are_made_after_ever_longer_pauses(
         assert subscribed.notify(0) == 200
     assert subscribed.notify(1, OTHER % 1) == 200
     assert subscribed.notify(2, b"<e") == 400
+    subscribed.pass_doubt()
     subscribed.repaired("uuid:readable")
 
 
@@ -442,9 +459,11 @@ def test_a_renewal_by_hand_in_the_pause_before_a_repair_makes_the_repair(
     subscribed: Subscribed,
 ) -> None:
     subscribed.notify(1, b"<e")
+    subscribed.pass_doubt()
     subscribed.repaired()
     assert subscribed.notify(0) == 200
     assert subscribed.notify(1, b"<e") == 400
+    subscribed.pass_doubt()
     event.subscribe(subscribed.service, reactor=subscribed.reactor)
     subscribed.repaired("uuid:three")
     before = subscribed.asked

@@ -22,6 +22,7 @@ from twisted.web.resource import Resource
 from propchange import ConnectionFailed, ControlPoint, SubscriptionRefused
 from propchange import cohen3 as event
 from propchange.cohen3 import event_server
+from propchange.cohen3.subscription import subscription_of
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
 from propchange.twisted import ControlPoint as TwistedControlPoint
@@ -413,7 +414,7 @@ class _EventFront:
         return {"sid": self._service.sid}
 
     def continue_from(self, seq: int) -> None:
-        """SEQ is not judged here."""
+        continue_from(subscription_of(self._service), seq)
 
     def end(self) -> None:
         def stop() -> Any:

@@ -20,7 +20,7 @@ from propchange.cohen3 import event_server
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.twisted import Site
 
-LIMITS = replace(DEFAULT_LIMITS, initial_event_seconds=0.5)
+LIMITS = replace(DEFAULT_LIMITS, initial_event_seconds=0.5, doubt_seconds=0.2)
 BODY = (
     b'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">'
     b"<e:property><Volume>%d</Volume></e:property></e:propertyset>"

@@ -241,7 +241,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             return
         # Only the device knows whether it has sent an event.
         if message.peer is None or grant.device in ("", message.peer.host):
-            known.repair(reason)
+            known.lost(reason)
 
     def granted(self, sid: str, subscription: ServiceSubscription) -> None:
         """``sid`` was granted to ``subscription``: take its early events."""

@@ -56,7 +56,7 @@ class ServiceSubscription:
         self.former: str | None = None
         """The SID before a renewal that was answered with another one (REN-12). Its events are
         taken until one with the new SID comes."""
-        self._sequence = Sequence()
+        self.sequence = Sequence()
         self._heard = False  # the initial event of this SID has come
         self._heard_at: float | None = None
         self._unanswered_since: float | None = None  # renewals
@@ -66,6 +66,7 @@ class ServiceSubscription:
         self._bucket: TokenBucket | None = None
         self._rounds = 0  # grants in a row without an initial event
         self._alarm: Any = None
+        self._doubt: Any = None  # whether a refused event comes again
         self._runtime: Any = None
         self._limits = DEFAULT_LIMITS
         self._afresh: Callable[[float], object] = lambda pause: None
@@ -111,7 +112,7 @@ class ServiceSubscription:
         self.former = renewed
         self._heard = False
         if renewed is None:
-            self._sequence.restart()
+            self.sequence.restart()
         if watched:
             self._watch(limits.initial_event_seconds, self._overdue)
 
@@ -119,6 +120,7 @@ class ServiceSubscription:
         """There is no grant any more."""
         self.grant = self.former = self._heard_at = None
         self._watch(None)
+        self._end_doubt()
 
     def repair_given_up(self) -> None:
         """The program has ended the attempt to subscribe afresh."""
@@ -154,14 +156,16 @@ class ServiceSubscription:
         if sid == grant.sid and not self._heard:
             if self.former is not None:
                 self.former = None
-                self._sequence.restart()
+                self.sequence.restart()
             self._heard = True
             self._watch(None)
             if self._rounds:
                 _logger.info("%s: events arrive", grant.url)
             self._rounds = 0
         self._heard_at = self._runtime.now()
-        verdict = self._sequence.judge(seq, content)
+        verdict = self.sequence.judge(seq, content)
+        if verdict is SeqVerdict.EXPECTED:
+            self._end_doubt()  # the lost event has come again, or there would be a gap
         if verdict is SeqVerdict.EXPECTED and seq:
             self._repairs = 0
         if verdict in (SeqVerdict.MISSED, SeqVerdict.LATE):
@@ -172,9 +176,22 @@ class ServiceSubscription:
             )
         return verdict not in (SeqVerdict.DUPLICATE, SeqVerdict.LATE)
 
+    def lost(self, reason: str) -> None:
+        """An event was refused or cut off. The device may send it again for a moment; after that
+        it is made up for."""
+        if self._doubt is None and not self._repairing and self.grant is not None:
+            seconds = self._limits.doubt_seconds
+            self._doubt = self._runtime.call_later(seconds, lambda: self.repair(reason))
+
+    def _end_doubt(self) -> None:
+        doubt, self._doubt = self._doubt, None
+        if doubt is not None:
+            doubt.cancel()
+
     def repair(self, reason: str) -> None:
         """The state of the service may be out of date: subscribe afresh, at once or, after a repair
         that did not help, after a pause."""
+        self._end_doubt()
         if self._repairing or self.grant is None:
             return
         self._repairing = True
