@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from math import inf
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
@@ -97,6 +98,8 @@ class DeliveryQueue:
         self._pauses: Deadlines[EndpointLoad] = Deadlines()
         # Paused subscriptions whose events their endpoint refuses.
         self._refused: Deadlines[Subscription] = Deadlines()
+        # When the first of these is over, or sooner.
+        self._due = inf
         # Endpoints that no subscription names any more, and that have failed a short time ago.
         self._unused: Deadlines[EndpointLoad] = Deadlines()
         self._unproven: DeliveryShare[EndpointLoad] = DeliveryShare(
@@ -200,6 +203,7 @@ class DeliveryQueue:
             return
         if now < load.remembered_until:
             self._unused.set(load, load.remembered_until)
+            self._due = min(self._due, load.remembered_until)
             return
         del self._loads[load.endpoint]
         if load.share is not None:
@@ -227,6 +231,7 @@ class DeliveryQueue:
         if subscription.refusals and subscription.refusals > self._limits.failures_before_pause:
             seconds = self._pause_seconds(subscription.refusals, subscription.took_event)
             self._refused.set(subscription, now + seconds)
+            self._due = min(self._due, now + seconds)
         elif subscription.cursor == service.backlog.head:
             service.quiet[subscription] = None
         else:
@@ -242,7 +247,8 @@ class DeliveryQueue:
     def take(self, limit: int, now: float) -> list[Delivery]:
         """Begin at most ``limit`` deliveries, and return them."""
         taken: list[Delivery] = []
-        self.handle_deadline(now)
+        if now >= self._due:
+            self.handle_deadline(now)
         # First, or subscriptions that have not waited yet would take the free places.
         if self._waiting:
             self._take_waiting(limit, now, taken)
@@ -432,6 +438,7 @@ class DeliveryQueue:
             until = began + self._limits.unproven_place_seconds
             if failed and not load.proven and now < until:
                 self._occupied.set(delivery, until)
+                self._due = min(self._due, until)
             else:
                 self._vacate(delivery)
         self._queue_up(load)
@@ -484,6 +491,7 @@ class DeliveryQueue:
         load.paused_until = now + seconds
         load.remembered_until = max(load.remembered_until, load.paused_until + seconds)
         self._pauses.set(load, load.paused_until)
+        self._due = min(self._due, load.paused_until)
         # They may have another delivery URL.
         self._ready.extend(load.waiting.take_all())
 
@@ -499,6 +507,8 @@ class DeliveryQueue:
 
     def handle_deadline(self, now: float) -> None:
         """End the pauses that are over, and free the places of attempts that have ended."""
+        if now < self._due:
+            return
         if self._pauses:
             while (load := self._pauses.pop_due(now)) is not None:
                 self._wake(load)
@@ -511,6 +521,10 @@ class DeliveryQueue:
                 self._vacate(delivery)
         if self._unused:
             self._forget_unused(now)
+        deadlines = (self._pauses, self._refused, self._occupied, self._unused)
+        self._due = min(
+            (when for each in deadlines if (when := each.next()) is not None), default=inf
+        )
 
     def _forget_unused(self, now: float) -> None:
         while (load := self._unused.pop_due(now)) is not None:
@@ -531,6 +545,8 @@ class DeliveryQueue:
         for deadline in self._in_flight.values():
             when = deadline if when is None else min(when, deadline)
             break
+        if self._due == inf:
+            return when
         for other in (
             self._pauses.next() if self._postponed else None,
             self._refused.next(),
