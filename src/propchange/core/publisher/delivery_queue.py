@@ -98,7 +98,8 @@ class DeliveryQueue:
         self._pauses: Deadlines[EndpointLoad] = Deadlines()
         # Paused subscriptions whose events their endpoint refuses.
         self._refused: Deadlines[Subscription] = Deadlines()
-        # When the first of these is over, or sooner.
+        # The earliest deadline of pauses, refused subscriptions, unused endpoints and occupied
+        # places, or sooner. One comparison shows that there is nothing to do.
         self._due = inf
         # Endpoints that no subscription names any more, and that have failed a short time ago.
         self._unused: Deadlines[EndpointLoad] = Deadlines()
