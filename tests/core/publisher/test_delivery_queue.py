@@ -463,3 +463,41 @@ def test_nobody_waits_for_an_endpoint_that_all_its_subscriptions_have_left() -> 
     assert desk.schedule._waiting == 0
     assert Endpoint("10.0.0.2", 3) not in desk.schedule._loads
     assert not desk.schedule._unproven._ready
+
+
+def abandon(desk: Desk, delivery: Delivery) -> None:
+    assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT, desk.now)
+    subscription = delivery.subscription
+    subscription.state = PUBLISHER.step(subscription.state, PublisherInput.SETTLED)
+    desk.schedule.settled(subscription, desk.now)
+
+
+def paused_endpoint() -> Desk:
+    """A desk with one subscription, whose endpoint has failed three times."""
+    desk = Desk()
+    desk.subscription(1)
+    for number in range(3):
+        desk.change(A=str(number))
+        (delivery,) = desk.take()
+        abandon(desk, delivery)
+    desk.change(A="last")
+    assert desk.take() == []
+    return desk
+
+
+def test_a_pause_that_is_over_ends_also_when_no_timer_has_fired() -> None:
+    desk = paused_endpoint()
+    desk.now = DEFAULT_LIMITS.pause_first_seconds
+    (delivery,) = desk.take()
+    assert dict(delivery.message.changes) == {"A": "last"}
+
+
+def test_an_event_that_is_taken_ends_the_pause_that_another_attempt_has_caused() -> None:
+    desk = paused_endpoint()
+    desk.subscription(1)
+    waiting, initial = desk.take()
+    abandon(desk, waiting)
+    desk.change(A="after")
+    assert desk.take() == []
+    desk.settle(initial)
+    assert len(desk.take()) == 2
