@@ -350,6 +350,22 @@ def test_what_waits_for_a_slow_subscriber_is_merged_without_a_gap_in_seq(
     assert seqs(transport)[-1] == str(most + 1)
 
 
+def test_subscribers_that_do_not_answer_share_the_bytes_of_what_waits_for_them(
+    reactor: Any,
+) -> None:
+    subscribers = [subscriber(number) for number in range(50)]
+    waiting: list[list[bytes]] = [[] for _ in subscribers]
+    for number in range(2 * DEFAULT_LIMITS.waiting_messages):
+        xml = propertyset(Number=str(number), Text="x" * 1_000)
+        for s, kept in zip(subscribers, waiting, strict=True):
+            deferred, notification = event.send_notification(s, xml, reactor=reactor)
+            deferred.addErrback(lambda _: None)
+            kept.append(notification.message.body)
+    for bodies_of_a_change in zip(*waiting, strict=True):
+        # Some have a message under way besides, so theirs are merged one change later.
+        assert len({id(body) for body in bodies_of_a_change}) <= 2
+
+
 def test_what_is_no_propertyset_is_not_merged_and_the_subscriber_sees_a_gap(
     reactor: Any, send: Any
 ) -> None:

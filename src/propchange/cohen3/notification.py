@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -73,6 +74,12 @@ def send_notification(
     so misses intermediate values, never the last one, and no SEQ.
     """
     outbox = outbox_of(s, reactor or default_reactor())
-    notification = outbox.push(xml.encode() if isinstance(xml, str) else xml, int(s["seq"]))
+    notification = outbox.push(_encoded(xml) if isinstance(xml, str) else xml, int(s["seq"]))
     s["seq"] = next_seq(notification.seq)
     return notification.deferred, notification
+
+
+# A service sends the same text to all its subscribers. Those that do not answer share the bytes.
+@lru_cache(maxsize=4)
+def _encoded(xml: str) -> bytes:
+    return xml.encode()
