@@ -501,3 +501,18 @@ def test_an_event_that_is_taken_ends_the_pause_that_another_attempt_has_caused()
     assert desk.take() == []
     desk.settle(initial)
     assert len(desk.take()) == 2
+
+
+def test_the_first_attempt_of_a_host_waits_for_no_pause_and_prolongs_it_if_it_fails() -> None:
+    desk = paused_endpoint()
+    desk.subscription(1)
+    (waiting,) = desk.take(1)
+    abandon(desk, waiting)  # paused again
+    desk.change(A="after")
+    (first,) = desk.take()
+    load = first.subscription.routes[0].load
+    before = load.paused_until
+    abandon(desk, first)
+    assert load.paused_until > before
+    assert desk.take() == []
+    assert desk.schedule._postponed == 1
