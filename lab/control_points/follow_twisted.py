@@ -34,7 +34,7 @@ def main(description_url: str, duration: int) -> None:
     with urllib.request.urlopen(description_url, timeout=5) as answer:
         description = parse_description(answer.read(), description_url)
     limits = replace(Limits(), duration_most_seconds=float(duration))
-    control_point = ControlPoint(limits=limits, duration=duration)
+    control_point = ControlPoint(limits=limits, duration=duration, discovery=False)
     control_point.listen()
     event_url = description.service("Bench").event_url
     control_point.subscribe(event_url, on_event, on_status=on_status, device=description.udn)

@@ -358,6 +358,30 @@ async def test_a_device_obtained_by_its_url_is_followed_too() -> None:
                 assert (await within(anext(subscription))).is_initial
 
 
+async def test_by_default_a_device_that_restarts_elsewhere_is_heard_again_within_seconds() -> None:
+    lab = Lab()
+    async with ControlPoint(limits=LIMITS) as control_point:
+        async with (
+            host(lab.device, interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+        ):
+            device = await control_point.device(hosted.description_url)
+            subscription = device["Thermometer"].subscribe()
+            await subscription.__aenter__()
+            updates = subscription.updates()
+            await until_initial(updates)
+            while lab.udn not in announcer.searches:
+                await asyncio.sleep(0.01)
+        async with (
+            host(lab.new_device(), interface="127.0.0.1") as hosted,
+            Announcer(lab.device, hosted.description_url) as announcer,
+        ):
+            announcer.alive()
+            await until_initial(updates)
+            assert device.url == hosted.description_url
+            await subscription.close()
+
+
 async def test_a_subscription_that_fails_searches_for_its_device() -> None:
     """It has moved without a word: nothing but the answer to that search tells where it is."""
 
@@ -525,7 +549,7 @@ async def test_a_search_is_as_uda_wants_it() -> None:
 
 
 async def test_without_discovery_what_needs_it_says_so() -> None:
-    async with ControlPoint(interface="127.0.0.1") as control_point:
+    async with ControlPoint(interface="127.0.0.1", discovery=False) as control_point:
         for ask in (control_point.devices, control_point.search):
             with pytest.raises(RuntimeError, match="discovery=True"):
                 ask()

@@ -53,8 +53,10 @@ class Loop:
         self._thread.start()
 
     def run(self, coroutine: Any) -> Any:
-        future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(PATIENCE)
+        return self.start(coroutine).result(PATIENCE)
+
+    def start(self, coroutine: Any) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

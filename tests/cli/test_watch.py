@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from propchange import Device, host
+from tests.asyncio.announcing import Announcer
+from tests.cli.conftest import PATIENCE, Thermometer
 
 
 def objects(out: str, key: str) -> list[dict[str, Any]]:
@@ -111,6 +116,35 @@ def test_watch_unsubscribes_after_the_wanted_number_of_events(
     subscribe = workbench.requests.wait_for("SUBSCRIBE")
     unsubscribe = workbench.requests.wait_for("UNSUBSCRIBE")
     assert unsubscribe.target == subscribe.target
+
+
+def test_the_device_of_a_url_is_followed_when_it_restarts_on_another_port(
+    loop: Any, propchange: Any
+) -> None:
+    udn = f"uuid:{uuid.uuid4()}"
+
+    def workbench() -> Device:
+        return Device("Workbench", services=[Thermometer()], udn=udn)
+
+    first = host(workbench(), interface="127.0.0.1")
+    loop.run(first.__aenter__())
+
+    async def restart() -> None:
+        await first.subscribed()
+        await first.close()
+        async with (
+            host(workbench(), interface="127.0.0.1") as second,
+            Announcer(workbench(), second.description_url, boot_id=2) as announcer,
+        ):
+            announcer.alive()
+            await second.subscribed()
+            await second.drain(PATIENCE)
+
+    restarting = loop.start(restart())
+    ran = propchange("watch", first.description_url, "--count", "2")
+    assert ran.status == 0
+    assert [each["initial"] for each in objects(ran.out, "changes")] == [True, True]
+    restarting.result(PATIENCE)
 
 
 def test_the_duration_is_asked_for_in_timeout(workbench: Any, propchange: Any) -> None:

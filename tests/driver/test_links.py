@@ -89,7 +89,7 @@ async def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not
     gone = adapter("gone0", 9, "192.0.2.77")
     adapters.append(gone)
     links.look()
-    assert links.addresses == ()
+    assert links.addresses == ("127.0.0.1",)
     adapters.remove(gone)
     links.look()
     adapters.append(None)
@@ -97,6 +97,30 @@ async def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not
     assert links.addresses == ("127.0.0.1",)
     links.close()
     assert links.addresses == ()
+
+
+async def test_a_quiet_control_point_searches_for_all_devices_when_it_is_asked_for_them(
+    driven: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = links_of(driven.runtime, lambda: [adapter("lo", 1, "127.0.0.1")])
+    searched: list[str] = []
+    monkeypatch.setattr(links, "search", lambda target, on=None: searched.append(target))
+    links.start(None, quiet=True)
+    assert (links.addresses, searched) == (("127.0.0.1",), [])
+    for _ in range(2):
+        links.search_all()
+        assert searched == ["ssdp:all"]
+    links.close()
+
+
+async def test_a_quiet_control_point_does_not_warn_where_discovery_is_not_possible(
+    driven: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for quiet in (True, False):
+        links = links_of(driven.runtime, lambda: [adapter("gone0", 9, "192.0.2.77")])
+        links.start(None, quiet=quiet)
+        links.close()
+        assert bool(caplog.records) is not quiet
 
 
 # --- over multicast on loopback ---

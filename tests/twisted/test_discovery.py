@@ -98,10 +98,13 @@ async def test_a_device_is_seen_and_read_and_goes(point: Any, udn: str) -> None:
         assert (await of(next_of(sightings, udn))).kind is SightingKind.GONE
 
 
-async def test_a_device_is_found_by_its_udn_and_followed(point: Any, udn: str) -> None:
+@pytest.mark.parametrize("discovery", [True, None])
+async def test_a_device_is_found_by_its_udn_and_followed(
+    point: Any, udn: str, discovery: bool | None
+) -> None:
     events: list[Event] = []
     device = None
-    async with point() as control_point:
+    async with point(discovery=discovery) as control_point:
         async with (
             host(workbench(udn), interface="127.0.0.1") as hosted,
             Announcer(workbench(udn), hosted.description_url),

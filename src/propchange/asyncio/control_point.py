@@ -36,12 +36,14 @@ class ControlPoint(ControlPointView[Sighting]):
     another host on the same link. None may lead to an address of this machine, unless the device
     is on this machine.
 
-    ``discovery`` listens to the announcements of devices (SSDP). :meth:`devices` and
-    ``device(udn=…)`` need it. With it, subscriptions react to devices that leave, restart and move.
-    A LOCATION is accepted if it is on the link of its announcement, or at the address that sent it;
-    with ``off_link_locations`` everywhere. A program that receives SSDP itself passes it to
-    :meth:`receive_ssdp`, with ``discovery`` or without; ``search`` is called with each search
-    target.
+    A control point listens to the announcements of devices (SSDP) on each network interface that
+    can do multicast. So subscriptions react within seconds to devices that leave, restart and move.
+    It searches for the devices of its subscriptions, and for others once :meth:`devices` is called;
+    with ``discovery=True`` for all from the start. ``discovery=False``: it does neither, and
+    :meth:`devices` and ``device(udn=…)`` cannot be used. A LOCATION is accepted if it is on the
+    link of its announcement, or at the address that sent it; with ``off_link_locations``
+    everywhere. A program that receives SSDP itself passes it to :meth:`receive_ssdp`, with
+    ``discovery`` or without; ``search`` is called with each search target.
 
     Raises ValueError for an argument that is out of range. Entering raises ConnectionFailed if the
     control point cannot listen on the port or the interface.
@@ -61,7 +63,7 @@ class ControlPoint(ControlPointView[Sighting]):
         hosts: frozenset[str] = frozenset(),
         require_device_source: bool = False,
         friendly_name: str = "propchange",
-        discovery: bool = False,
+        discovery: bool | None = None,
         off_link_locations: bool = False,
         other_hosts: bool = False,
         search: Callable[[str], object] | None = None,

@@ -157,7 +157,7 @@ def _control_point(
             callback_host=options.callback_host and options.callback_host.strip("[]"),
             callback_port=options.callback_port,
             duration=options.duration,
-            discovery=any(target.is_searched for target in targets),
+            discovery=any(target.is_searched for target in targets) or None,
             tap=tap,
         )
     except ValueError as error:

@@ -152,11 +152,12 @@ class SubscriberDriver:
     # --- opening and closing ---
 
     async def open(
-        self, interface: str | None, ports: Sequence[int], *, discovery: bool = False
+        self, interface: str | None, ports: Sequence[int], *, discovery: bool | None = False
     ) -> None:
         """Listen on the first free port of ``ports``. ``interface`` is the name of a network
         interface or an address of this machine; None: all. With ``discovery`` also listen to
-        announcements. Raises ConnectionFailed if it cannot listen."""
+        announcements, and search for all devices; None: listen, and search for them only when
+        the program wants to see devices. Raises ConnectionFailed if it cannot listen."""
         host = None if interface is None else self.interfaces.host_of(interface)
         try:
             await self.listener.open(host, ports)
@@ -166,8 +167,8 @@ class SubscriberDriver:
         if host is not None:
             # From another address, CALLBACK would have an address without a listener.
             self._source = self.documents.source = self.listener.endpoints[0]._replace(port=0)
-        if discovery:
-            self.discovery.start(host)
+        if discovery is not False:
+            self.discovery.start(host, quiet=discovery is None)
 
     def check_open(self) -> None:
         """Raise RuntimeError if the control point is closed or is being closed."""

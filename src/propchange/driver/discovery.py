@@ -248,10 +248,11 @@ class Discovery:
         """The address on each link that it listens and searches from."""
         return self._links.addresses
 
-    def start(self, host: str | None) -> None:
-        """Listen on the links of this machine, or from the address ``host`` alone, and search."""
+    def start(self, host: str | None, *, quiet: bool = False) -> None:
+        """Listen on the links of this machine, or from the address ``host`` alone, and search.
+        ``quiet``: search for the followed devices alone, until the program wants others too."""
         self._activate()
-        self._links.start(host)
+        self._links.start(host, quiet=quiet)
 
     async def close(self) -> None:
         """End. All sightings end too, and :meth:`find` raises ConnectionFailed."""
@@ -271,7 +272,7 @@ class Discovery:
 
     def _check_active(self) -> None:
         if not self._active:
-            raise RuntimeError("this needs ControlPoint(discovery=True)")
+            raise RuntimeError("this needs discovery: ControlPoint(discovery=True)")
 
     # --- advertisements ---
 
@@ -372,6 +373,7 @@ class Discovery:
             self._to_follow.add(remote)
         elif not self._closed:
             self._followed.follow(remote)
+            self._presence.greet(remote.udn, self._runtime.now())
             self._drain()
 
     def subscription_failed(self, udn: str) -> None:
@@ -412,6 +414,7 @@ class Discovery:
         """A stream of sightings that begins with the present devices; see :class:`.Sightings`.
         Raises RuntimeError before discovery has begun."""
         self._check_active()
+        self._links.search_all()
         sightings = Sightings(self._runtime, make, wanted)
         for device in self._presence.devices:
             sightings.see(device)

@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import Advertisement
@@ -64,8 +63,9 @@ class Links:
     """Listens to SSDP on each link of this machine, and searches there.
 
     Call :meth:`start`, and in the end :meth:`close`. The list of links is read again every
-    :data:`.REFRESH_SECONDS`. On a new link it searches for all devices. ``policy`` gives the
-    headers of a search that name the control point.
+    :data:`.REFRESH_SECONDS`. On a new link it searches for all devices. Loopback is a link too: a
+    device may be on this machine. ``policy`` gives the headers of a search that name the control
+    point.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Links:
         self._limits = limits
         self._warnings = Warnings(_logger, limits)
         self._host: str | None = None
+        self._quiet = False
         self._sockets: dict[Link, _LinkSockets] = {}
         self._again: set[Armed] = set()
         self._next_look: Armed | None = None
@@ -97,11 +98,19 @@ class Links:
         """The names of the interfaces that it listens on."""
         return tuple(dict.fromkeys(name for name, _, _ in self._sockets))
 
-    def start(self, host: str | None) -> None:
+    def start(self, host: str | None, *, quiet: bool = False) -> None:
         """Listen and search, and read the list of links again from now on. ``host`` is the address
-        to do so from; None: all links."""
+        to do so from; None: all links. ``quiet``: do not search for all devices until
+        :meth:`search_all`, and do not warn of a link on which discovery is not possible."""
         self._host = host
+        self._quiet = quiet
         self._look_again()
+
+    def search_all(self) -> None:
+        """Search for all devices now and on each new link, if that was not done yet."""
+        if self._quiet:
+            self._quiet = False
+            self.search(EVERYTHING)
 
     def close(self) -> None:
         """Close all sockets."""
@@ -157,16 +166,24 @@ class Links:
         try:
             for listening in (False, True):
                 sock = ssdp_socket(address, listening=listening)
-                opened.append(self._runtime.datagrams(sock, partial(self._take, address)))
+                try:
+                    opened.append(self._runtime.datagrams(sock, partial(self._take, address)))
+                except OSError:
+                    sock.close()
+                    raise
         except OSError as error:
             for each in opened:
                 each.close()
             where = f"{address.interface} (IPv{address.network.version})"
-            self._warnings.warn(("link", link), f"no discovery on {where}: {error}")
+            if self._quiet:
+                _logger.info("no discovery on %s: %s", where, error)
+            else:
+                self._warnings.warn(("link", link), f"no discovery on {where}: {error}")
             return
         self._sockets[link] = _LinkSockets(address, *opened)
         _logger.info("discovery on %s from %s", address.interface, address.host)
-        self.search(EVERYTHING, self._sockets[link])
+        if not self._quiet:
+            self.search(EVERYTHING, self._sockets[link])
 
     def _close(self, link: Link) -> None:
         _, searching, listening = self._sockets.pop(link)
@@ -186,9 +203,7 @@ class Links:
     def wanted(self, known: Sequence[LocalAddress]) -> dict[Link, LocalAddress]:
         """One of the addresses ``known`` for each link: for IPv6 the link-local one, as its group
         is link-local."""
-        if self._host is None:  # loopback only if there is nothing else
-            known = [each for each in known if not ip_address(each.host).is_loopback] or known
-        else:
+        if self._host is not None:
             own = self._host.partition("%")[0]
             there = {(each.interface, each.network.version) for each in known if each.host == own}
             known = [

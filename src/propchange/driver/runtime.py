@@ -226,7 +226,8 @@ class Runtime(Protocol):
     def datagrams(
         self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
     ) -> Datagrams:
-        """Read a bound, non-blocking UDP socket. The runtime owns the socket from then on."""
+        """Read a bound, non-blocking UDP socket. The runtime owns the socket from then on. Raises
+        OSError if it cannot read sockets."""
 
     def call_from_thread(self, call: Callable[[], object], /) -> object:
         """Call ``call`` in the loop's thread, from another thread. Raises RuntimeError if the loop

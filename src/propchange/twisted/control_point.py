@@ -49,7 +49,7 @@ class ControlPoint(ControlPointView[Sighting]):
         shared_path: str | None = None,
         interfaces: Interfaces | None = None,
         machine: Machine = Machine(),  # noqa: B008 - a frozen value
-        discovery: bool = False,
+        discovery: bool | None = None,
         off_link_locations: bool = False,
         other_hosts: bool = False,
         search: Callable[[str], object] | None = None,

@@ -141,6 +141,8 @@ class TwistedRuntime:
         self, sock: socket.socket, received: Callable[[bytes, Endpoint], None]
     ) -> Datagrams:
         """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
+        if not isinstance(self.reactor, ReactorBase):
+            raise OSError("this reactor reads no sockets")  # one that a test moves
         return _Datagrams(self.reactor, sock, received)
 
     def call_from_thread(self, call: Callable[[], object], /) -> None:

@@ -480,6 +480,17 @@ def test_a_followed_device_that_said_goodbye_is_searched_for_a_little_later() ->
     assert lan.wait(1000) == []
 
 
+def test_a_followed_device_that_was_not_heard_yet_is_searched_for() -> None:
+    lan = LAN()
+    lan.presence.greet(UDN, lan.now)
+    device = lan.presence.follow(UDN, lan.now)
+    lan.presence.greet(UDN, lan.now)
+    assert lan.presence.take_outcomes() == [SearchWanted(device)]
+    lan.announce()
+    lan.presence.greet(UDN, lan.now)
+    assert lan.presence.take_outcomes() == []
+
+
 def test_a_device_that_is_back_by_itself_is_not_searched_for() -> None:
     lan = LAN()
     lan.follow()

@@ -166,6 +166,13 @@ class Presence:
                 self._forget(own)
             self._root_of[key] = device
 
+    def greet(self, udn: str, now: float) -> None:
+        """Search for the followed device ``udn`` if it has not been heard yet: only a device whose
+        BOOTID is known is seen to restart."""
+        device = self.device(udn)
+        if device is not None and device.followers and device.state is _P.EXPECTED:
+            self._search(device, now)
+
     def subscription_failed(self, udn: str, now: float) -> None:
         """A subscription to the followed device ``udn`` got no answer to SUBSCRIBE. The device is
         searched for, within the limits, and :class:`.DeviceReturned` follows once it is heard."""
