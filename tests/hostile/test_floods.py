@@ -156,6 +156,41 @@ def test_others_are_served_while_peers_flood_and_no_turn_of_the_loop_is_long(
         assert turns.longest < 1500 * cost, (turns.longest, cost)
 
 
+def part(disposition: bytes) -> bytes:
+    """A form of one field with this Content-Disposition."""
+    return b"--x\r\nContent-Disposition: form-data; %b\r\n\r\n\r\n--x--\r\n" % disposition
+
+
+URLENCODED = b"application/x-www-form-urlencoded"
+MULTIPART = b"multipart/form-data; boundary=x"
+FORMS = {
+    "many fields": (URLENCODED, b"&a=%41" * 16_000),
+    "many parts": (MULTIPART, part(b"name=a")[:-8] * 1_500 + b"\r\n--x--\r\n"),
+    "one part with many parameters": (MULTIPART, part(b'"' + b";" * 100_000)),
+    "a part that cannot be read": (MULTIPART, part(b"name*=utf-8''%ff")),
+    "a type with many parameters": (b"multipart/form-data" + b';"' * 7_500, b"x"),
+}
+
+
+@pytest.mark.parametrize(("media_type", "body"), FORMS.values(), ids=FORMS)
+@every_listener
+def test_a_form_costs_no_more_than_another_body_of_its_size(
+    kind: type[Any], media_type: bytes, body: bytes
+) -> None:
+    def post(media_type: bytes) -> bytes:
+        lines = f"POST {kind.path} HTTP/1.1\r\nHOST: {listener.authority}\r\n".encode()
+        fields = b"CONTENT-TYPE: %b\r\nCONTENT-LENGTH: %d\r\n\r\n" % (media_type, len(body))
+        return lines + fields + body
+
+    with running(kind) as listener:
+        with Turns(listener) as plain:
+            for _ in range(10):
+                assert listener.dial().send(post(b"x" * len(media_type))).status() == 405
+        with Turns(listener) as forms:
+            assert listener.dial().send(post(media_type)).status() == 405
+        assert forms.longest < max(10 * plain.longest, plain.total), (forms.longest, plain.longest)
+
+
 SLOW = {
     "idle": b"",
     "part of a head": b"GET / HTTP/1.1\r\nX: ",
