@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -206,20 +207,98 @@ def test_with_wait_a_device_that_is_not_there_yet_is_waited_for(loop: Any, start
 
 
 @pytest.mark.slow
-def test_with_wait_a_first_subscribe_that_fails_is_tried_again(start: Any) -> None:
+def test_with_wait_an_event_url_is_subscribed_to_until_that_is_granted(start: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         watch = start("watch", "--wait", f"http://127.0.0.1:{server.getsockname()[1]}/event")
         server.settimeout(PATIENCE)
         grant = b"200 OK\r\nSID: uuid:1\r\nTIMEOUT: Second-60"
-        for answer in (b"405 No", b"503 Busy", b"503 Busy", grant):
+        for answer in (b"405 No", b"503 Busy", b"404 Not Found", grant):
             connection, _ = server.accept()
             with connection:
                 connection.recv(65_536)
                 connection.sendall(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 0\r\n\r\n")
         lines = read_until(watch, lambda line: line.get("status") == "granted")
         watch.kill()
-    assert lines[0]["status"] == "subscribing"
-    assert "503" in lines[0]["reason"]
+    assert lines[0]["status"] == "waiting"
+    assert "SUBSCRIBE was answered with 503" in lines[0]["reason"]
+
+
+STARTING = "<html><p>Please wait</p></html>"
+WHOLE = '<root xmlns="urn:schemas-upnp-org:device-1-0"><device><friendlyName>Late</friendlyName>'
+
+
+@pytest.fixture
+def starting(loop: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """A device that starts: it gives each GET the next of some answers and no subscription, then
+    listens no more, and then is there. Returns the URL of its description."""
+    from propchange.cli import targets
+
+    monkeypatch.setattr(targets, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(targets, "_LONGEST_WAIT", 0.1)
+    hosted: list[Any] = []
+    threads: list[threading.Thread] = []
+
+    def start(*answers: bytes) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+
+        def run() -> None:
+            left = list(answers)
+            with server:
+                server.settimeout(PATIENCE)
+                while left:
+                    connection, _ = server.accept()
+                    with connection:
+                        asked = connection.recv(65_536)
+                        connection.sendall(left.pop(0) if asked[:3] == b"GET" else NOT_FOUND)
+            device = Device("Late", services=[Thermometer()])
+            hosted.append(host(device, interface="127.0.0.1", port=port))
+            loop.run(hosted[0].__aenter__())
+
+        threads.append(threading.Thread(target=run))
+        threads[0].start()
+        return f"http://127.0.0.1:{port}/description.xml"
+
+    yield start
+    for thread in threads:
+        thread.join(PATIENCE)
+    for each in hosted:
+        loop.run(each.close())
+
+
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (NOT_FOUND, "was answered with 404"),
+        (BUSY, "was answered with 503"),
+        (b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n", "was answered with 405"),
+        (b"", "before"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + WHOLE.encode(), "before"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + WHOLE.encode(), "XML"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + STARTING.encode(), "description"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "cut off"),
+        (b"starting\r\n\r\n", "HTTP"),
+    ],
+)
+@pytest.mark.parametrize("service", [(), ("--service", "Thermometer")])
+def test_with_wait_whatever_a_device_that_starts_answers_it_is_described_in_the_end(
+    starting: Any, propchange: Any, answer: bytes, reason: str, service: tuple[str, ...]
+) -> None:
+    url = starting(answer, answer, BUSY)
+    ran = propchange("watch", "--wait", url, *service, "--count", "1")
+
+    (event,) = objects(ran.out, "event")
+    assert (ran.status, ran.err) == (0, "")
+    assert (event["device"], event["service"]) == ("Late", "Thermometer")
+    waiting = [each for each in objects(ran.out, "status") if each["status"] == "waiting"]
+    assert reason in waiting[0]["reason"]
+    assert all(each["reason"].endswith("it is tried again") for each in waiting)
+    assert len({each["reason"] for each in waiting}) == len(waiting)
+    assert ("503" in waiting[-1]["reason"]) or "refused" in waiting[-1]["reason"]
 
 
 @pytest.fixture

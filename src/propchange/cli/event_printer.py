@@ -43,6 +43,13 @@ from propchange.core import (
 Wanted = list[tuple[Source, Subscription]]
 """Subscriptions, with the names of their services in the output."""
 
+FindAgain = Callable[[Source, Exception], Coroutine[Any, Any, Wanted]]
+
+
+async def _fail(source: Source, error: Exception) -> Wanted:
+    raise error
+
+
 _KEPT_BYTES = 4_194_304
 """Bytes of NOTIFY bodies that are kept until their events are printed. Above that, the oldest are
 dropped, and their events are printed without the NOTIFY."""
@@ -76,8 +83,9 @@ class EventPrinter:
         self._form = form
         self._left = inf if count is None else count
         self._keep_messages = messages
-        self.explain: Callable[[Source, Exception], Exception] = lambda _, error: error
-        """Makes the error that is printed, or raised, of the one that a service failed with."""
+        self.find_again: FindAgain = _fail
+        """Called with the source of a service that cannot be subscribed to, and the error. Returns
+        the subscriptions to print instead, or raises the error to print."""
         self._begun = False
         self._wanted: Wanted = []
         self._granted: set[SubscriptionRecord] = set()
@@ -133,7 +141,8 @@ class EventPrinter:
         except (PropchangeError, ValueError) as error:
             if isinstance(error, ValueError):
                 error = DescriptionError(f"the event URL of {source.service}: {error}")
-            self._fail(source, self.explain(source, error))
+            self._wanted.remove((source, subscription))
+            await self._find(group, source, self.find_again(source, error))
             return
         is_lost = False
         described = self._describe(source, subscription)

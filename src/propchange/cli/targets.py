@@ -101,9 +101,21 @@ class Names:
         return Source(name, "", device.udn)
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """How long the next attempt to find a target waits, and the reason that was printed last."""
+
+    seconds: float
+    said: str = ""
+
+
 class Finding:
     """Finds targets. ``services`` are the names of the wanted services, all that send events if
-    empty. ``wait``: keep trying, and print why; None: for a UDN alone."""
+    empty. ``wait``: keep trying, and print why; None: for a UDN alone.
+
+    A URL that is read and is no description is an event URL if a SUBSCRIBE to it is granted. A
+    device that starts may answer anything at the URL of its description: with ``wait`` a URL that
+    is neither is read again."""
 
     def __init__(
         self,
@@ -118,28 +130,60 @@ class Finding:
         self._wait = wait
         self._printer = printer
         self._names = Names()
-        # The URLs that are taken as event URLs, and why they are not those of descriptions.
-        self._no_descriptions: dict[Source, tuple[str, Exception]] = {}
+        self._waiting: dict[Source, _Waiting] = {}
+        # The URLs that are tried as event URLs, and why they are not those of descriptions.
+        self._no_descriptions: dict[Source, tuple[Target, Exception]] = {}
 
     async def find(self, target: Target) -> Wanted:
         """Subscriptions for ``target``.
 
         Raises CommandFailed or a PropchangeError with a sentence for the user, unless it waits."""
-        waits = target.is_udn if self._wait is None else self._wait
-        delay, said = _FIRST_WAIT, ""
+        waits = self._waits(target)
         while True:
             try:
-                return await self._subscriptions(target, persistent=waits)
+                return await self._described(target, persistent=waits)
             except ValueError as error:
                 raise CommandFailed(str(error), status=2) from error
             except PropchangeError as error:
+                # What waits for a service waits for a description.
+                if _may_be_event_url(target, error) and not (waits and self._services):
+                    self._check_no_services(target, error)
+                    self._no_descriptions[target.source] = (target, error)
+                    subscription = self._control_point.subscribe_url(target.text, wait=True)
+                    return [(target.source, subscription)]
                 if not waits:
                     raise
-                if self._printer is not None and str(error) != said:
-                    said = str(error)
-                    self._printer.status(target.source, "waiting", f"{said}; it is tried again")
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LONGEST_WAIT)
+                await self._pause(target, str(error))
+
+    async def find_again(self, source: Source, error: Exception) -> Wanted:
+        """Subscriptions instead of that for ``source``, which has failed with ``error``. Raises the
+        error to print, unless ``source`` is a URL without a description and waits."""
+        if source not in self._no_descriptions:
+            raise error
+        target, no_description = self._no_descriptions.pop(source)
+        tried = str(error)
+        if isinstance(error, SubscriptionRefused):
+            tried = f"SUBSCRIBE was answered with {error.status}"
+        neither = (
+            f"{target.text} is neither the URL of a device description ({no_description}) nor an "
+            f"event URL ({tried})"
+        )
+        if not self._waits(target):
+            raise CommandFailed(neither) from error
+        await self._pause(target, neither)
+        return await self.find(target)
+
+    def _waits(self, target: Target) -> bool:
+        return target.is_udn if self._wait is None else self._wait
+
+    async def _pause(self, target: Target, reason: str) -> None:
+        """Print why ``target`` is not found, unless that is known, and wait."""
+        waiting = self._waiting.setdefault(target.source, _Waiting(_FIRST_WAIT))
+        if self._printer is not None and reason != waiting.said:
+            waiting.said = reason
+            self._printer.status(target.source, "waiting", f"{reason}; it is tried again")
+        await asyncio.sleep(waiting.seconds)
+        waiting.seconds = min(2 * waiting.seconds, _LONGEST_WAIT)
 
     @property
     def limits(self) -> Limits:
@@ -150,30 +194,27 @@ class Finding:
         """Subscriptions for ``target`` that keep trying. A URL that cannot be read as a description
         is taken as an event URL: its diagnosis says why it is none. Raises as :meth:`find`."""
         try:
-            return await self._subscriptions(target, persistent=True)
+            return await self._described(target, persistent=True)
         except ValueError as error:
             raise CommandFailed(str(error), status=2) from error
-        except PropchangeError:
+        except PropchangeError as error:
             if target.is_searched:
                 raise
+            if _may_be_event_url(target, error):
+                self._check_no_services(target, error)
             subscription = self._control_point.subscribe_url(target.text, wait=False)
             return [(target.source, subscription)]
 
-    async def _subscriptions(self, target: Target, *, persistent: bool) -> Wanted:
-        try:
-            devices = await self._devices(target)
-        except (DescriptionError, RemoteProtocolError, ConnectionFailed) as error:
-            # Without a connection, nothing shows that this is an event URL.
-            if target.is_searched or isinstance(error.__cause__, OSError):
-                raise
-            if self._services:
-                raise CommandFailed(
-                    f"--service needs the URL of a device description, and {target.text} is not "
-                    f"the URL of a device description: {error}"
-                ) from error
-            self._no_descriptions[target.source] = (target.text, error)
-            subscription = self._control_point.subscribe_url(target.text, wait=not persistent)
-            return [(target.source, subscription)]
+    def _check_no_services(self, target: Target, error: PropchangeError) -> None:
+        if self._services:
+            raise CommandFailed(
+                f"--service needs the URL of a device description, and {target.text} is not "
+                f"the URL of a device description: {error}"
+            ) from error
+
+    async def _described(self, target: Target, *, persistent: bool) -> Wanted:
+        """Subscriptions for the descriptions of ``target``."""
+        devices = await self._devices(target)
         wanted: Wanted = []
         for device in devices:
             sources = self._names.of(device)
@@ -208,19 +249,11 @@ class Finding:
             )
         return [await sighting.device() for sighting in found.values()]
 
-    def explain(self, source: Source, error: Exception) -> Exception:
-        """``error``, with which the service ``source`` failed, or for an event URL without a
-        description, what both attempts have said."""
-        if source not in self._no_descriptions:
-            return error
-        url, no_description = self._no_descriptions[source]
-        tried = str(error)
-        if isinstance(error, SubscriptionRefused):
-            tried = f"SUBSCRIBE was answered with {error.status}"
-        return CommandFailed(
-            f"{url} is neither the URL of a device description ({no_description}) nor an event "
-            f"URL ({tried})"
-        )
+
+def _may_be_event_url(target: Target, error: PropchangeError) -> bool:
+    """Whether the host of ``target`` has answered ``error``, so it may be an event URL."""
+    read = isinstance(error, DescriptionError | RemoteProtocolError | ConnectionFailed)
+    return read and not target.is_searched and not isinstance(error.__cause__, OSError)
 
 
 def chosen(device: RemoteDevice, names: Sequence[str]) -> list[RemoteService]:

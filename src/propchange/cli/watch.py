@@ -142,7 +142,7 @@ async def _watch(options: WatchOptions) -> None:
     printer = EventPrinter(writer, form, count=options.count, messages=messages)
     async with writer, _control_point(options, targets, printer.tap) as control_point:
         finding = Finding(control_point, options.services, wait=options.wait, printer=printer)
-        printer.explain = finding.explain
+        printer.find_again = finding.find_again
         await printer.run([(target.source, finding.find(target)) for target in targets])
 
 
