@@ -75,18 +75,14 @@ class RequestParser(MessageParser[Request]):
     @property
     def in_message(self) -> bool:
         """Whether a part of a request, or bytes that are not parsed yet, have been received."""
-        return self._is_begun or bool(self._rest)
-
-    @property
-    def _is_begun(self) -> bool:
-        return bool(self._buffer) or self._message is not None
+        return bool(self._buffer) or self._message is not None or bool(self._rest)
 
     @property
     def begun(self) -> Request | None:
         """The request that is not whole yet, or that :attr:`error` is about, as far as it was
         received: its method, its target and those header fields that can be read. None before its
         target is known."""
-        if self.error is None and self._is_begun:
+        if self.error is None and (self._buffer or self._message is not None):
             return self._beginning()
         return self._broken
 
