@@ -9,7 +9,7 @@ import pytest
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import DescriptionError
-from propchange.upnp.service import Service, default_service_id, is_misspelt
+from propchange.upnp.service import Service
 from tests.upnp.sinks import Sink
 
 TYPE = "urn:example-org:service:Thermometer:1"
@@ -33,46 +33,6 @@ def hosted() -> tuple[Thermometer, RecordingSink]:
 
 
 # --- declaring ---
-
-
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [
-        ("temprature", "temperature"),
-        ("tempperature", "temperature"),
-        ("temperatur", "temperature"),
-        ("tempearture", "temperature"),
-        ("temperatire", "temperature"),
-        ("Temperature", "temperature"),
-        ("currentTrack", "current_track"),
-        ("currenttrack", "current_track"),
-        ("alrm", "alarm"),
-        ("alram", "alarm"),
-    ],
-)
-def test_a_misspelt_name_is_known(name: str, known: str) -> None:
-    assert is_misspelt(name, known)
-
-
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [
-        ("temperatures", "temperature"),
-        ("old_temperature", "temperature"),
-        ("temperature_unit", "temperature"),
-        ("alarms", "alarm"),
-        ("node", "mode"),
-        ("stage", "state"),
-        ("level2", "level1"),
-        ("level1", "level"),
-        ("level", "level1"),
-        ("target_off", "target_on"),
-        ("min_level", "max_level"),
-        ("room", "temperature"),
-    ],
-)
-def test_a_name_of_its_own_is_no_misspelt_one(name: str, known: str) -> None:
-    assert not is_misspelt(name, known)
 
 
 def test_a_misspelt_variable_is_an_error_and_another_attribute_is_none() -> None:
@@ -228,27 +188,6 @@ def test_what_is_no_service_type_is_refused_at_the_declaration(wrong: str) -> No
 
     with pytest.raises(ValueError, match="is not the type of a service"):
         Service(type=wrong)
-
-
-@pytest.mark.parametrize(
-    ("service_type", "service_id"),
-    [
-        (
-            "urn:schemas-upnp-org:service:AVTransport:2",
-            "urn:upnp-org:serviceId:AVTransport",
-        ),
-        (TYPE, "urn:example-org:serviceId:Thermometer"),
-        (
-            "urn:microsoft.com:service:X_MS_MediaReceiverRegistrar:1",
-            "urn:microsoft.com:serviceId:X_MS_MediaReceiverRegistrar",
-        ),
-    ],
-)
-def test_the_service_id_follows_from_the_type(service_type: str, service_id: str) -> None:
-    assert default_service_id(service_type) == service_id
-    service = Service(type=service_type)
-    assert service.service_id == service_id
-    assert not service.has_own_id
 
 
 def test_a_service_id_that_is_given_is_kept() -> None:

@@ -10,7 +10,8 @@ from propchange.core.values.lastchange import AVT, RCS, LastChangeEntry, parse_l
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp import standard
 from propchange.upnp.scpd import parse_scpd
-from propchange.upnp.service import Service, default_service_id
+from propchange.upnp.service import Service
+from propchange.upnp.service_declaration import default_service_id
 from propchange.upnp.standard import (
     AVTransport,
     ConnectionManager,

@@ -11,7 +11,8 @@ from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.subscription import Subscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.driver.control_point import ControlPointView, SubscriberDriver
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.sockets import ports_of
 

@@ -21,19 +21,17 @@
   and waits for the answers, ``Limits.unsubscribe_seconds`` at most. Then it ends everything that
   still runs, and each remaining subscription gets its CLOSED.
 
-:class:`ControlPointView` and :class:`DrivenSubscription` are what the objects of both runtimes have
-in common.
+:class:`DrivenSubscription` is what the subscriptions of both runtimes have in common.
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import Limits
@@ -48,8 +46,7 @@ from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, ad
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.diagnosing import Diagnoses
-from propchange.driver.discovery import Discovery, SeenDevice, Sightings
-from propchange.driver.links import EVERYTHING
+from propchange.driver.discovery import Discovery
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
@@ -65,7 +62,6 @@ from propchange.errors import (
 )
 from propchange.upnp.description import DeviceDescription
 
-S = TypeVar("S", bound=SeenDevice)
 D = TypeVar("D", bound=DescribedDevice[Any])
 
 
@@ -541,60 +537,6 @@ class DrivenSubscription(SubscriptionView):
     @abstractmethod
     def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
         """Take an outcome. The last one is CLOSED. Does not raise."""
-
-
-class ControlPointView(ABC, Generic[S]):
-    """The methods that control points of both runtimes have."""
-
-    _sighting_type: type[S]
-
-    @abstractmethod
-    def _begun(self) -> SubscriberDriver:
-        """The driver. Raises RuntimeError if there is none yet."""
-
-    def _opened(self) -> SubscriberDriver:
-        driver = self._begun()
-        driver.check_open()
-        return driver
-
-    def devices(self, type: str | None = None) -> Sightings[S]:
-        """Sightings of root devices, for ``async for``: first the present devices, then each that
-        appears, changes or goes, until the control point is closed. With ``type``: of devices, also
-        embedded ones, that have this device or service type or a later version of it:
-        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any version. On
-        Twisted, iterate in a coroutine under ``Deferred.fromCoroutine``.
-
-        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet."""
-        driver = self._opened()
-        return driver.discovery.sightings(partial(self._sighting_type._of, driver), type)
-
-    def search(self, target: str = EVERYTHING) -> None:
-        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). :meth:`devices`
-        yields the found ones. With discovery, a control point searches by itself when it starts
-        and on each new interface.
-
-        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet, ValueError
-        if no header can carry ``target``."""
-        self._opened().discovery.search(target)
-
-    def receive_ssdp(
-        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
-    ) -> None:
-        """For a program that receives SSDP itself: an advertisement, or an answer to a search, as a
-        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
-        address of the interface that received it, empty if that is not known.
-
-        From then on devices are followed, as with ``discovery``: their subscriptions react to
-        byebye, restarts (BOOTID) and moves. A LOCATION is accepted if it is at ``source`` or on the
-        link of ``local`` (UDA 2.0 §1.2). Searches, and messages that cannot be read, are ignored.
-        """
-        self._begun().discovery.receive(message, source, local)
-
-    @property
-    def discovery_links(self) -> tuple[str, ...]:
-        """The addresses from which discovery listens and searches now. Empty if no interface
-        can do multicast, and without discovery."""
-        return self._begun().discovery.addresses
 
 
 def refusal_of(change: StatusChange, event_url: str) -> PropchangeError | None:

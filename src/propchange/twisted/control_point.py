@@ -12,7 +12,8 @@ from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal
-from propchange.driver.control_point import ControlPointView, SubscriberDriver
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.sockets import ports_of
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting

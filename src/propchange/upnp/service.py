@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
@@ -24,8 +23,12 @@ from propchange.upnp.instances import (
     state_entries,
 )
 from propchange.upnp.scpd import build_scpd, parse_scpd
-
-_TYPE = re.compile(r"urn:([^:\s]+):service:([^:\s]+):[0-9]+")
+from propchange.upnp.service_declaration import (
+    check_service_id,
+    declared_variables,
+    default_service_id,
+    is_misspelt,
+)
 
 OnAction = Callable[[Request], Response | Awaitable[Response]]
 
@@ -43,20 +46,6 @@ class ServiceSink(Protocol):
     def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
         """Call ``callback`` at the next turn of the loop. The result is a function that cancels
         that."""
-
-
-def default_service_id(service_type: str) -> str:
-    """The serviceId of a service that is the only one of its type in a device:
-    ``urn:upnp-org:serviceId:Name`` for a standard type and ``urn:<domain>:serviceId:Name`` for a
-    vendor's (UDA 2.0 §2.3). Raises ``ValueError`` for a text that is no service type."""
-    found = _TYPE.fullmatch(service_type)
-    if found is None:
-        raise ValueError(
-            f"{service_type!r} is not the type of a service: "
-            "it looks like urn:example-org:service:Thermometer:1"
-        )
-    domain, name = found.groups()
-    return f"urn:{'upnp-org' if domain == 'schemas-upnp-org' else domain}:serviceId:{name}"
 
 
 class Service:
@@ -112,13 +101,15 @@ class Service:
             default_service_id(type)
             cls._class_type = type
         if id is not None:
-            cls._class_id = _check_id(id)
+            cls._class_id = check_service_id(id)
         inherited = cls._class_variables
         unknown = [name for name in without if name not in inherited]
         if unknown:
             raise TypeError(f"{cls.__name__} inherits no {' and no '.join(unknown)} to leave out")
         cls._class_without = cls._class_without | frozenset(without)
-        cls._class_variables = MappingProxyType(_collect(cls, cls._class_without))
+        cls._class_variables = MappingProxyType(
+            declared_variables(cls, cls._class_without, _RESERVED)
+        )
         attributes = {name: getattr(cls, name) for name in dir(cls)}
         cls._class_attributes = MappingProxyType(
             {name: each for name, each in attributes.items() if isinstance(each, StateVariable)}
@@ -139,7 +130,7 @@ class Service:
             )
         self.__default_id = default_service_id(service_type)
         self.__type = service_type
-        self.__id = self._class_id if id is None else _check_id(id)
+        self.__id = self._class_id if id is None else check_service_id(id)
         self.__variables = dict(self._class_variables)
         for variable in variables:
             name = variable.name
@@ -533,30 +524,6 @@ class Service:
             ) from None
 
 
-_LONG_NAME = 8
-"""Letters of a name from which on one other letter is a misspelling, and not another word."""
-
-
-def is_misspelt(name: str, known: str) -> bool:
-    """Whether ``name`` is ``known`` with another case, other underscores, or one letter missing,
-    doubled, exchanged with the next, or in a long name another one. A name that has all of
-    ``known`` in it, such as a plural, or that differs in a digit, is another name."""
-    one, other = (each.lower().replace("_", "") for each in (name, known))
-    if one == other:
-        return True
-    if known in name or abs(len(one) - len(other)) > 1:
-        return False
-    while one and other and one[0] == other[0]:
-        one, other = one[1:], other[1:]
-    while one and other and one[-1] == other[-1]:
-        one, other = one[:-1], other[:-1]
-    if (one + other).isdigit() or len(one + other) > 4:
-        return False
-    if len(one) == len(other) == 1:
-        return len(known) >= _LONG_NAME
-    return len(one + other) == 1 or one == other[::-1]
-
-
 _RESERVED = frozenset(name for name in dir(Service) if not name.startswith("__"))
 
 
@@ -566,42 +533,6 @@ def _put(values: dict[Key, Any], changes: Mapping[Key, Any]) -> None:
             values.pop(key, None)
         else:
             values[key] = value
-
-
-def _collect(cls: type[Service], without: frozenset[str]) -> dict[str, StateVariable[Any]]:
-    attributes: dict[str, StateVariable[Any]] = {}
-    for ancestor in reversed(cls.__mro__):
-        for attribute, value in vars(ancestor).items():
-            if isinstance(value, StateVariable):
-                if attribute in _RESERVED:
-                    raise TypeError(
-                        f"{attribute!r} is a name of Service itself: call the attribute something "
-                        f"else and give the StateVariable a name="
-                    )
-                older = attributes.get(attribute)
-                if older is not None and older.name == value.name:
-                    value.inherit_eventing(older)
-                attributes[attribute] = value
-            else:
-                attributes.pop(attribute, None)
-    variables: dict[str, StateVariable[Any]] = {}
-    for attribute, variable in attributes.items():
-        if variable.name in without and attribute not in vars(cls):
-            continue
-        check_variable_name(variable.name)
-        if variable.name in variables:
-            raise TypeError(
-                f"two variables of {cls.__name__} are called {variable.name}: "
-                f"give {attribute} another name="
-            )
-        variables[variable.name] = variable
-    return variables
-
-
-def _check_id(service_id: str) -> str:
-    if not re.fullmatch(r"\S+", service_id):
-        raise ValueError(f"{service_id!r} is not a serviceId: it must be a URI")
-    return service_id
 
 
 def _same(variable: StateVariable[Any], value: Any, previous: Any) -> bool:

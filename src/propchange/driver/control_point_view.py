@@ -1,0 +1,68 @@
+"""The discovery of a control point, as programs on both runtimes call it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from typing import Generic, TypeVar
+
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.discovery import SeenDevice, Sightings
+from propchange.driver.links import EVERYTHING
+
+S = TypeVar("S", bound=SeenDevice)
+
+
+class ControlPointView(ABC, Generic[S]):
+    """The methods that control points of both runtimes have."""
+
+    _sighting_type: type[S]
+
+    @abstractmethod
+    def _begun(self) -> SubscriberDriver:
+        """The driver. Raises RuntimeError if there is none yet."""
+
+    def _opened(self) -> SubscriberDriver:
+        driver = self._begun()
+        driver.check_open()
+        return driver
+
+    def devices(self, type: str | None = None) -> Sightings[S]:
+        """Sightings of root devices, for ``async for``: first the present devices, then each that
+        appears, changes or goes, until the control point is closed. With ``type``: of devices, also
+        embedded ones, that have this device or service type or a later version of it:
+        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any version. On
+        Twisted, iterate in a coroutine under ``Deferred.fromCoroutine``.
+
+        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet."""
+        driver = self._opened()
+        return driver.discovery.sightings(partial(self._sighting_type._of, driver), type)
+
+    def search(self, target: str = EVERYTHING) -> None:
+        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). :meth:`devices`
+        yields the found ones. With discovery, a control point searches by itself when it starts
+        and on each new interface.
+
+        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet, ValueError
+        if no header can carry ``target``."""
+        self._opened().discovery.search(target)
+
+    def receive_ssdp(
+        self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
+    ) -> None:
+        """For a program that receives SSDP itself: an advertisement, or an answer to a search, as a
+        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
+        address of the interface that received it, empty if that is not known.
+
+        From then on devices are followed, as with ``discovery``: their subscriptions react to
+        byebye, restarts (BOOTID) and moves. A LOCATION is accepted if it is at ``source`` or on the
+        link of ``local`` (UDA 2.0 §1.2). Searches, and messages that cannot be read, are ignored.
+        """
+        self._begun().discovery.receive(message, source, local)
+
+    @property
+    def discovery_links(self) -> tuple[str, ...]:
+        """The addresses from which discovery listens and searches now. Empty if no interface
+        can do multicast, and without discovery."""
+        return self._begun().discovery.addresses
