@@ -334,8 +334,29 @@ def test_variables_without_a_usable_name_and_second_ones_are_dropped() -> None:
     )
     assert list(read.variables) == ["A"]
     assert read.variables["A"].data_type.name == "i4"
-    assert len(read.problems) == 3
-    assert read.problems[2] == "the second state variable A was dropped"
+    assert len(read.problems) == 2
+    assert read.problems[0].endswith("likewise 'two words'")
+    assert read.problems[1] == "the second state variable A was dropped"
+
+
+def test_problems_of_one_kind_are_one_sentence_with_the_names_of_the_variables() -> None:
+    span = "<allowedValueRange><minimum>1</minimum></allowedValueRange>"
+    names = [f"V{number}" for number in range(30)]
+    read = table(
+        "".join(
+            f"<stateVariable><name>{name}</name><dataType>{kind}</dataType>{span}</stateVariable>"
+            for name, kind in zip(names, ["string", "odd", "boolean"] * 10, strict=True)
+        )
+        + "<stateVariable><name>V3</name></stateVariable>" * 2
+    )
+    assert list(read.variables) == names
+    assert read.problems == (
+        "V0: a range of string was dropped; "
+        "likewise 'V1', 'V2', 'V3', 'V4', 'V5', 'V6', 'V7', 'V8' and 21 more",
+        "V1: 'odd' is no data type; its values are read as string; "
+        "likewise 'V4', 'V7', 'V10', 'V13', 'V16', 'V19', 'V22', 'V25' and 1 more",
+        "the second state variable V3 was dropped",
+    )
 
 
 @pytest.mark.parametrize(

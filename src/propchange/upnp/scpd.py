@@ -6,7 +6,7 @@ came, with its actions (:meth:`propchange.upnp.service.Service.scpd`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -62,10 +62,37 @@ def _add_variable(parts: list[str], variable: StateVariable[Any], uda: str) -> N
 
 class ServiceStateTable(NamedTuple):
     """The state variables of a service description, by name, in its order. ``problems`` has one
-    sentence for each part that was dropped or read differently."""
+    sentence for each kind of part that was dropped or read differently."""
 
     variables: Mapping[str, StateVariable[Any]]
     problems: tuple[str, ...]
+
+
+_MOST_NAMED = 8
+"""Variables that a problem names. The others are counted."""
+
+
+class _Problems:
+    """The problems of state variables. A device often has one in each of its variables, so those of
+    one kind become one sentence."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[str, dict[str, None]]] = {}
+
+    def add(self, kind: str, name: str, sentence: str) -> None:
+        """``sentence`` about the variable ``name``. Of one kind, the first one stands for all."""
+        self._kinds.setdefault(kind, (sentence, {}))[1][name] = None
+
+    def sentences(self) -> Iterator[str]:
+        """One sentence for each kind."""
+        for sentence, names in self._kinds.values():
+            others = list(names)[1:]
+            if not others:
+                yield sentence
+                continue
+            named = ", ".join(map(shown, others[:_MOST_NAMED]))
+            more = len(others) - _MOST_NAMED
+            yield f"{sentence}; likewise {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceStateTable:
@@ -82,29 +109,31 @@ def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceState
     if table is None:
         raise DescriptionError("the service description has no serviceStateTable")
     variables: dict[str, StateVariable[Any]] = {}
-    problems = list(mended)
+    problems = _Problems()
     for element in table.all("stateVariable"):
         name = child_text(element, "name")
         try:
             check_variable_name(name, limits)
         except ValueError as error:
-            problems.append(f"a state variable was dropped: {error}")
+            problems.add("name", name, f"a state variable was dropped: {error}")
             continue
         if name in variables:
-            problems.append(f"the second state variable {name} was dropped")
+            problems.add("second", name, f"the second state variable {name} was dropped")
         else:
             variables[name] = _parse_variable(name, element, problems)
-    return ServiceStateTable(MappingProxyType(variables), tuple(map(printable, problems)))
+    sentences = tuple(map(printable, (*mended, *problems.sentences())))
+    return ServiceStateTable(MappingProxyType(variables), sentences)
 
 
-def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVariable[Any]:
+def _parse_variable(name: str, element: Element, problems: _Problems) -> StateVariable[Any]:
     declared = _parse_data_type(name, child_text(element, "dataType"), problems)
     evented = _parse_flag(element, "sendEvents")
     if evented is None:
         evented = _FLAGS.get(child_text(element, "sendEventsAttribute").lower(), True)
     multicast = bool(_parse_flag(element, "multicast"))
     if multicast and not evented:
-        problems.append(f"{name}: multicast was dropped, for it is not evented (UDA 2.0 §2.5)")
+        dropped = f"{name}: multicast was dropped, for it is not evented (UDA 2.0 §2.5)"
+        problems.add("multicast", name, dropped)
         multicast = False
     basic: dict[str, Any] = {"name": name, "evented": evented, "multicast": multicast}
     bounds = _parse_bounds(name, declared, element, problems)
@@ -113,15 +142,18 @@ def _parse_variable(name: str, element: Element, problems: list[str]) -> StateVa
         try:
             return StateVariable.of(declared.name, **basic, **keywords)
         except ValueError as error:
-            problems.append(f"dropped: {error}")
+            problems.add(
+                "initial" if "initial" in keywords else "bounds", name, f"dropped: {error}"
+            )
     return StateVariable.of(declared.name, **basic, initial=default)
 
 
-def _parse_data_type(name: str, text: str, problems: list[str]) -> DataType[Any]:
+def _parse_data_type(name: str, text: str, problems: _Problems) -> DataType[Any]:
     try:
         return data_type(text)
     except ValueError:
-        problems.append(f"{name}: {shown(text)} is no data type; its values are read as string")
+        read = f"{name}: {shown(text)} is no data type; its values are read as string"
+        problems.add("type", name, read)
         return data_type("string")
 
 
@@ -130,7 +162,7 @@ def _parse_flag(element: Element, attribute: str) -> bool | None:
 
 
 def _parse_bounds(
-    name: str, declared: DataType[Any], element: Element, problems: list[str]
+    name: str, declared: DataType[Any], element: Element, problems: _Problems
 ) -> dict[str, Any]:
     bounds: dict[str, Any] = {}
     span = element.find("allowedValueRange")
@@ -139,24 +171,25 @@ def _parse_bounds(
             for bound in ("minimum", "maximum", "step"):
                 bounds[bound] = _parse_value(name, declared, span, bound, problems)
         else:
-            problems.append(f"{name}: a range of {declared.name} was dropped")
+            problems.add("range", name, f"{name}: a range of {declared.name} was dropped")
     listed = element.find("allowedValueList")
     if listed is not None:
         allowed = [child.text.strip() for child in listed.all("allowedValue")]
         if allowed and declared.name == "string":
             bounds["allowed"] = allowed
         else:
-            problems.append(f"{name}: a list of {len(allowed)} allowed values was dropped")
+            dropped = f"{name}: a list of {len(allowed)} allowed values was dropped"
+            problems.add("list", name, dropped)
     step = bounds.get("step")
     if step is not None and step <= 0:
         # Some devices write 0 for "any".
-        problems.append(f"{name}: the step {step} was dropped")
+        problems.add("step", name, f"{name}: the step {step} was dropped")
         bounds["step"] = None
     return bounds
 
 
 def _parse_value(
-    name: str, declared: DataType[Any], element: Element, child: str, problems: list[str]
+    name: str, declared: DataType[Any], element: Element, child: str, problems: _Problems
 ) -> Any:
     text = child_text(element, child)
     if not text:
@@ -164,5 +197,5 @@ def _parse_value(
     try:
         return declared.parse(text)
     except ValueError as error:
-        problems.append(f"{name}: the {child} was dropped: {error}")
+        problems.add(child, name, f"{name}: the {child} was dropped: {error}")
         return None
