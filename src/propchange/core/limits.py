@@ -31,19 +31,17 @@ class Limits:
     playlist's metadata reaches about 200 kB. A larger one is answered with 413."""
 
     pipelined_requests: int = 32
-    """Requests of one connection that are parsed and not yet answered. With more of them nothing
-    more is read of the connection. Bounds the memory and the work of a peer that sends without
-    reading."""
+    """Requests of one connection that are parsed and not yet answered. The connection is not read
+    while it has that many. Bounds the memory and the work for a peer that sends without reading."""
 
     held_bytes: int = 33_554_432
-    """Bytes in memory of all requests that are not complete or not answered, all connections of one
-    listener together. Above that, the host that holds most is answered with 503. Without it, each
-    connection could hold a body of ``body_bytes``."""
+    """Bytes of unfinished and unanswered requests, all connections of one listener together. Above
+    that, the host with the most bytes is answered with 503. Bounds the memory: without this cap,
+    each connection could keep a body of ``body_bytes``."""
 
     turn_seconds: float = 0.01
-    """How long one turn of the loop works on connections that have sent more than one request. They
-    then wait for the next turn. Bounds how long a flood of pipelined requests delays a timer, an
-    event, or the request of another peer."""
+    """Seconds that one turn of the loop works on pipelined requests; the rest wait for the next
+    turn. Bounds how long a flood of them delays a timer, an event, or another peer's request."""
 
     write_buffer_bytes: int = 2_097_152
     """Bytes that wait to be written to one peer. Above that the connection is ended: the peer does
@@ -52,18 +50,18 @@ class Limits:
     # --- connections that peers open to us ---
 
     connections: int = 512
-    """Accepted connections at once. Above that, one makes room for the new one: of the host that
-    has most, the one that is idle longest, or else the oldest unfinished request. Of the file
-    descriptors of the process it takes 3/8 at most (:meth:`within`)."""
+    """Accepted connections at once, at most 3/8 of the file descriptors (:meth:`within`). Above
+    that, the host with the most connections loses the one that has been idle longest, or that with
+    its oldest unfinished request. Bounds a host that opens connections without end."""
 
     connections_per_address: int = 128
-    """Accepted connections at once from one IPv4 address or one /64 of IPv6, so that one host
-    cannot take them all. Above that, one of its own makes room."""
+    """Accepted connections at once from one IPv4 address or one IPv6 prefix of 64 bits, so that one
+    host cannot take them all. Above that, one of its own connections is closed."""
 
     connections_kept_per_address: int = 8
-    """Connections of an address with subscriptions that make no room for hosts without any. They
-    are half of ``connections`` at most, all these addresses together. A control point or a device
-    needs one or two, and some for requests that are under way."""
+    """Connections of an address with subscriptions that are not closed for hosts without any; at
+    most half of ``connections`` for all such addresses. A control point or a device needs one or
+    two, and some for requests under way. Bounds what a flood of connections can displace."""
 
     idle_seconds: float = 75.0
     """How long an accepted connection may stay without a request."""
@@ -73,8 +71,8 @@ class Limits:
     for a response, transmission included (UDA 2.0 §4.1.2)."""
 
     answer_seconds: float = 300.0
-    """How long a peer may take to read one answer, once it is written, if it reads some of it in
-    each ``read_seconds``. Bounds a peer that reads a byte now and then."""
+    """Seconds in which a peer must have read one whole answer. Bounds a peer that reads a byte in
+    each ``read_seconds``."""
 
     linger_seconds: float = 2.0
     """How long a connection is still read after its last answer, so that a reset does not destroy
@@ -95,8 +93,8 @@ class Limits:
     answered with 503. One host has as many addresses of its prefix as it likes."""
 
     subscriptions_per_service: int = 3_072
-    """Subscriptions to one service. Above that, SUBSCRIBE is answered with 503: the subscribers of
-    one service leave room for those of the others."""
+    """Subscriptions to one service, three quarters of ``subscriptions``, so that the subscribers of
+    one service leave room for those of the others. Above that, SUBSCRIBE is answered with 503."""
 
     callback_urls: int = 6
     """URLs in one CALLBACK; more are refused with 412. Each one can make the publisher open a
@@ -126,14 +124,13 @@ class Limits:
     that many subscriptions can aim at one victim (CallStranger)."""
 
     delivery_connections: int = 4_096
-    """Delivery connections at once, all subscribers together: one for each of ``subscriptions``, so
-    that none is opened for each event. Of the file descriptors of the process it takes half at most
-    (:meth:`within`). Above that, idle ones are closed for new ones. About 6 kB each."""
+    """Delivery connections at once, at most half of the file descriptors (:meth:`within`); about
+    6 kB each. Each of ``subscriptions`` can keep its own, so an event need not open a connection.
+    Above that, idle connections are closed for new ones."""
 
     answer_bytes: int = 16_384
-    """Bytes of the body of an answer to NOTIFY. It has no meaning; some subscribers send a page of
-    HTML. A longer one counts as no answer. Bounds the memory for answers that do not end, on each
-    of ``delivery_connections``."""
+    """Bytes of the body of an answer to NOTIFY. The body has no meaning; some subscribers send a
+    page of HTML. A longer answer counts as none. Bounds the memory for endless answers."""
 
     deliveries_per_turn: int = 128
     """Deliveries that begin in one turn of the loop; the others follow in the next turns. Each
@@ -144,8 +141,8 @@ class Limits:
     Bounds the pause of the loop when many subscribers come, or come back, at once."""
 
     shortage_seconds: float = 1.0
-    """Interval at which a publisher that had no descriptor, memory or port for another delivery
-    connection tries to open more of them again."""
+    """Seconds after which a publisher tries again to open delivery connections, when the system had
+    no descriptor, memory or port for one. Bounds the attempts that cannot succeed."""
 
     connecting_deliveries: int = 320
     """Those of them that are being opened: a SYN is sent and not answered. More than the unproven
@@ -153,64 +150,61 @@ class Limits:
     for ``connect_seconds`` each. Bounds the SYNs of one program, however many services it has."""
 
     unproven_delivery_connections: int = 192
-    """The share of ``delivery_connections`` for endpoints that have never taken an event, that is,
-    answered one with 2xx. Other endpoints must not wait behind a flood of subscriptions with dead
-    delivery URLs."""
+    """The share of ``delivery_connections`` for endpoints that have never taken an event (answered
+    a NOTIFY with 2xx). Bounds a flood of subscriptions with dead delivery URLs, behind which the
+    other endpoints would wait."""
 
     unproven_deliveries_per_address: int = 64
-    """The part of that share for the subscriptions of one address: a third, so that a newcomer
-    finds a place beside an address that has named a thousand silent endpoints."""
+    """The part of ``unproven_delivery_connections`` for the subscriptions of one address: a third.
+    A new subscriber finds a place although one address has named a thousand silent endpoints."""
 
     unproven_deliveries_per_prefix: int = 128
-    """The part of that share for the subscriptions of one IPv6 prefix of 64 bits: two thirds. One
-    host has as many addresses of its prefix as it likes."""
+    """The part of ``unproven_delivery_connections`` for the subscriptions of one IPv6 prefix of
+    64 bits: two thirds. One host has as many addresses of its prefix as it likes."""
 
     attempts_at_unproven_endpoint: int = 4
-    """Attempts at once at an endpoint that has never taken an event. After its first failure it is
-    one at a time, until its host subscribes or renews. The first event that it takes allows
-    ``connections_per_delivery_endpoint``. Bounds what a thousand subscriptions send to one
-    victim."""
+    """Attempts at once at an endpoint that has never taken an event; one at a time from its first
+    failure until its host subscribes or renews. Bounds what a thousand subscriptions send to one
+    victim. An endpoint that took an event has ``connections_per_delivery_endpoint`` instead."""
 
     unproven_place_seconds: float = 5.0
-    """How long a failed attempt at an endpoint that has never taken an event occupies its place in
-    the share: as long as connecting to a silent host (``connect_seconds``). A host that refuses at
-    once is not sent more than a silent one. With 192 places there are 38 such attempts per second
-    in all, and with 64 places 13 for the subscriptions of one address, however many there are."""
+    """Seconds that a failed attempt at an endpoint that has never taken an event occupies its place
+    in the share, like an attempt at a silent host (``connect_seconds``). Bounds such attempts to 38
+    per second (192 places), and to 13 for the subscriptions of one address (64 places)."""
 
     unproven_attempts: int = 19
-    """Attempts at one endpoint within a day while it takes no event, however often the state
-    changes, and however many subscriptions name it (but for ``attempts_at_unproven_endpoint``,
-    once): three without a pause, then one after each pause of 1, 2, 4 … 32,768 s. So one SUBSCRIBE,
-    with ``callback_urls``, causes at most 114 connections to somebody else in a day, 78 of them in
-    the first half hour (CallStranger)."""
+    """Attempts at one endpoint in a day while it takes no event, all subscriptions together: three
+    without a pause, then one after each pause of 1, 2, 4 … 32,768 s. Bounds CallStranger: 6 URLs of
+    a SUBSCRIBE cause 114 connections to other hosts in a day, 78 in the first half hour."""
 
     unproven_duration: int = 1_800
-    """Seconds that a subscription is granted at most if its delivery URLs lead to another host than
-    the one that subscribes, or failed before, until one of their endpoints has taken an event: the
-    shortest duration that UDA recommends (UDA 2.0 §4.1.2). Bounds how long a forged delivery URL is
-    called and has a place among the subscriptions."""
+    """Longest duration in seconds while no endpoint of the delivery URLs has taken an event, if
+    they lead to another host than the subscriber or failed before; the shortest that UDA recommends
+    (UDA 2.0 §4.1.2). Bounds how long a forged delivery URL is called and has a subscription."""
 
     failing_delivery_connections: int = 64
-    """The share of ``delivery_connections`` for endpoints that took events and did not take the
-    last one. Each attempt can take 30 s."""
+    """The share of ``delivery_connections`` for endpoints that took events and failed last. Bounds
+    the connections that they occupy: each attempt can take 30 s."""
 
     failing_deliveries_per_address: int = 21
-    """The part of that share for the subscriptions of one address: a third."""
+    """The part of ``failing_delivery_connections`` for the subscriptions of one address, a
+    third."""
 
     failing_deliveries_per_prefix: int = 42
-    """The part of that share for the subscriptions of one IPv6 prefix of 64 bits: two thirds."""
+    """The part of ``failing_delivery_connections`` for the subscriptions of one IPv6 prefix of
+    64 bits: two thirds."""
 
     failures_before_pause: int = 2
-    """Failed attempts in a row at one endpoint after which the next one follows without a pause, so
-    that a single failure delays no event. The next failure pauses the endpoint."""
+    """Failed attempts in a row at one endpoint that do not pause it, so that a single failure
+    delays no event. The next failure pauses the endpoint."""
 
     pause_first_seconds: float = 1.0
-    """How long the first pause of an endpoint is. It doubles with each further failed attempt, and
-    changes are merged meanwhile."""
+    """Seconds of the first pause of an endpoint. Each further failed attempt doubles the pause.
+    Changes merge meanwhile."""
 
     pause_most_seconds: float = 30.0
-    """Longest pause of an endpoint that has ever taken an event. So long after its return it has
-    the final state at the latest. A renewal or SUBSCRIBE of its host ends the pause at once."""
+    """Longest pause in seconds of an endpoint that has ever taken an event. When it is back, it has
+    the final state within this time. A renewal or SUBSCRIBE of its host ends the pause at once."""
 
     delivery_idle_seconds: float = 30.0
     """How long an idle delivery connection is kept. Peers close theirs after 15 s to 75 s."""
@@ -262,17 +256,17 @@ class Limits:
     """How long a SUBSCRIBE or UNSUBSCRIBE may take (UDA 2.0 §4.1.2), or a description."""
 
     lookup_seconds: float = 2.0
-    """How long the resolver may take for the name of a host whose addresses are known from before.
-    Then these are used. Below ``connect_seconds``, so that there is time to connect."""
+    """Seconds that the resolver may take for a name whose addresses are known from before. After
+    them the known addresses are used. Below ``connect_seconds``, so that there is time to
+    connect."""
 
     lookups: int = 16
-    """Names that are being looked up at once. Further lookups fail. Each takes a thread, which a
-    silent resolver keeps for about 30 s. Bounds the threads that descriptions with many names
-    cause."""
+    """Names that are looked up at once; further lookups fail. A lookup occupies a thread, for about
+    30 s if the resolver is silent. Bounds the threads for descriptions with many names."""
 
     known_names: int = 256
     """Names whose last addresses are remembered. Above that, the oldest are forgotten. Bounds the
-    memory for descriptions with ever new names."""
+    memory for descriptions that always have new names."""
 
     requests_per_device: int = 4
     """Requests under way at once to one (address, port): small devices have few sockets."""
@@ -282,60 +276,52 @@ class Limits:
     DEAF."""
 
     quiet_seconds: float = 3_600.0
-    """Time without an event after which a subscription is replaced instead of renewed. Only an
-    initial event shows that events still arrive: a device may renew a subscription that it has
-    forgotten, and a firewall lets renewals pass. Bounds how long the state may be out of date
-    unnoticed. ``inf``: always renew."""
+    """Seconds without an event after which a subscription is replaced instead of renewed (``inf``:
+    never). A device may renew a subscription that it has forgotten, and a firewall lets renewals
+    pass. Only an initial event shows that events arrive. Bounds how long the state is old."""
 
     doubt_seconds: float = 2.0
-    """Time after an event that was refused or cut in which the device may send it again. After it
-    the event is lost, and a fresh subscription restores the state. A device tries again at once, if
-    at all. Bounds how long the state is out of date unnoticed."""
+    """Seconds in which the device may send an event again that was refused or cut. Then the event
+    is lost, and a fresh subscription restores the state. A device sends again at once, if at all.
+    Bounds how long the state is out of date unnoticed."""
 
     wasted_connections: int = 3
-    """Connections of a device in a row, since its last event, that end without a request, stay
-    without one or find no room. So many count as a lost event: the network may cut what the device
-    sends. One alone may be a health check or a port scan. Where a fresh subscription shows that
-    nothing had changed, the number doubles for this subscription. Only somebody at the device's
-    address can cause them."""
+    """Connections of a device in a row without a request that count as a lost event: the network
+    may cut requests. Fewer may be a health check or a port scan. The number doubles for a
+    subscription when a fresh one shows that no event was lost."""
 
     stall_seconds: float = 5.0
-    """Time after which a request that has begun and is not whole, or a connection that has brought
-    nothing at all, counts as cut. It is still read until ``read_seconds`` and ``idle_seconds`` are
-    over. Real devices write an event in milliseconds. Bounds the time for which a network that
-    swallows large packets goes unnoticed."""
+    """Seconds after which an incomplete request, or a connection without any byte, counts as cut;
+    it is still read. Real devices write an event in milliseconds. Bounds how long a network that
+    drops large packets goes unnoticed."""
 
     early_messages: int = 8
     """Event messages that wait for one subscription until its SUBSCRIBE is answered. On a shared
-    path each source address has this room, so that forged messages do not take the place of the
-    device's own."""
+    path this counts per source address, so that forged messages do not displace the device's."""
 
     early_bytes: int = 4_194_304
-    """Bytes of all messages that wait for an answer to SUBSCRIBE on a shared path, with 1 kB for
-    each. Four bodies of the largest size, or 400 usual ones. Above that, the messages of the
-    address that uses most are dropped. Bounds forged messages from many addresses."""
+    """Bytes of all messages that wait on a shared path, and 1 kB for each: four bodies of the
+    largest size, or 400 usual ones. Above that, the messages of the address with the most bytes are
+    dropped. Bounds forged messages from many addresses."""
 
     waiting_events: int = 256
     """Events and status changes that wait for the application, per subscription. Later events are
     merged into the last. Bounds the memory for an application that does not read them."""
 
     waiting_event_characters: int = 8_388_608
-    """Characters of the events that wait for the application, per subscription: those of names and
-    values, and 256 for each value. Later events are merged into the last, and of a merged event the
-    variables that changed first are left out. The largest event that ``body_bytes`` and
-    ``xml_elements`` allow has about 7 million. Bounds the memory for an application that stands
-    still while a device sends large events, or new variables in each."""
+    """Characters of names and values in the waiting events of one subscription, and 256 per value;
+    the largest single event has about 7 million. Above that, events merge into the last, and lose
+    the variables that changed first. Bounds the memory for an application that does not read."""
 
     state_characters: int = 16_777_216
-    """Characters of the large values of one subscription, those of more than 1,024. A value that
-    finds no room is in its event alone. A renderer's playlist takes about 200,000. Bounds a device
-    that fills each of its variables with as much as ``body_bytes`` allows."""
+    """Characters of the values above 1,024 characters that one subscription keeps. Another large
+    value is only in its event. A renderer's playlist has about 200,000. Bounds a device that fills
+    each of its variables with ``body_bytes``."""
 
     subscribe_burst: int = 3
-    """SUBSCRIBE requests that one subscription may send at once (token bucket). Also the number of
-    fresh subscriptions after lost events in a row that follow at once. After them the status is
-    DEAF, since they do not help, and the intervals double up to ``backoff_most_seconds``: a device
-    whose events are never readable is sent one SUBSCRIBE a minute."""
+    """SUBSCRIBE requests that one subscription may send at once (token bucket), and repairs of lost
+    events in a row that follow at once. Then the status is DEAF, and the intervals double up to
+    ``backoff_most_seconds``. Bounds what a device with unreadable events is sent."""
 
     subscribe_refill_seconds: float = 1.0
     """Seconds until the bucket has one SUBSCRIBE more."""
@@ -354,23 +340,22 @@ class Limits:
     grant of a device that is gone stays in use."""
 
     announcement_seconds: float = 3.0
-    """Time in which a request that was sent may be the answer to the same announcement: devices
-    send their announcements up to three times (UDA 2.0 §1.2.2). An older attempt is given up when
-    the device is heard of. A renewal that the device has granted so recently is not repeated when
-    the device refuses that of another service."""
+    """Seconds in which several announcements are repetitions of one: devices send each up to three
+    times (UDA 2.0 §1.2.2). A request older than that is given up at an announcement. A renewal
+    granted within this time is not repeated when the device refuses another renewal."""
 
     check_burst: int = 3
-    """Checks of a device that announcements may cause at once (token bucket). A check is the
-    renewal of one subscription. Real announcements are about a restart or a goodbye, which are
-    rare. Bounds the requests that forged announcements cause."""
+    """Checks of one device that announcements may cause at once (token bucket). A check is a
+    renewal of one subscription. A real device rarely restarts or says byebye. Bounds the requests
+    that forged announcements cause."""
 
     check_refill_seconds: float = 10.0
     """Seconds until the bucket has one check more. Under a flood of forged announcements a true one
     is noticed within this time."""
 
     check_seconds: float = 10.0
-    """How long the device may take to grant the renewal of a check. Shorter than
-    ``request_seconds``: a device that has left does not answer, and is to be known as such."""
+    """Seconds in which a device must answer the renewal of a check. Shorter than
+    ``request_seconds``, so that a device that has left is soon known to be gone."""
 
     jump_seconds: float = 10.0
     """A timer that fires this much too late shows that the machine or the process was suspended."""
@@ -412,27 +397,26 @@ class Limits:
     with many containers has more interfaces, but few of them lead to a network."""
 
     known_devices: int = 1_024
-    """Devices that are remembered without being followed, embedded ones included; about 2 kB each.
-    A further one displaces the oldest whose description was not read, and is ignored without one.
-    Bounds a host that announces UDNs without end. Followed devices do not count and are never
-    displaced."""
+    """Devices that are remembered and not followed, embedded ones included; about 2 kB each. A
+    further device displaces the oldest one whose description was not read, or is ignored if there
+    is none. Bounds a host that announces UDNs without end."""
 
     devices_per_source: int = 128
-    """Devices that were first heard from one address. A further one from it displaces the oldest of
-    them whose description was not read, so that one hostile host cannot displace the others. A
-    bridge announces some dozens."""
+    """Devices that were first heard from one address; a bridge has some dozens. A further device
+    displaces the oldest one of this address whose description was not read. Bounds one host that
+    would displace the devices of the others."""
 
     announced_reads: int = 64
-    """Descriptions that are read at once at one host because of announcements (token bucket). A
-    bridge has some dozens of devices. Bounds the requests that forged announcements aim at a host
-    on the link."""
+    """Descriptions that announcements make us read at one host at once (token bucket). A bridge has
+    some dozens of devices. Bounds the requests that forged announcements aim at a host on the
+    link."""
 
     announced_read_seconds: float = 1.0
     """Seconds until the bucket has one read more."""
 
     announced_hosts: int = 1_024
-    """Hosts with such a bucket; the one that was asked longest ago is forgotten. As many as
-    ``known_devices``."""
+    """Hosts with a bucket of ``announced_reads``, as many as ``known_devices``. Above that, the
+    host that was asked longest ago is forgotten."""
 
     followed_devices: int = 1_024
     """Root devices that a control point follows by their UDN."""
@@ -460,9 +444,9 @@ class Limits:
     burst of some dozens of datagrams, which UDA wants sent three times."""
 
     byebye_check_seconds: float = 2.0
-    """Time after its byebye at which a followed device is searched for, and its subscriptions are
-    checked: the byebye may be forged, or the device restarts at once. A device takes about a second
-    to fall silent."""
+    """Seconds after its byebye when a followed device is searched for and its subscriptions are
+    checked: the byebye may be forged, or the device restarts at once. A device that leaves may
+    answer for about a second more."""
 
     search_burst: int = 5
     """Searches for one device that may be sent at once (token bucket), and checks of its claimed
@@ -488,18 +472,19 @@ class Limits:
     """Elements in any document that a peer sends. A ContentDirectory SCPD has about 400."""
 
     mended_bytes: int = 262_144
-    """Bytes of a document that is mended if it is not well-formed. Mending takes ten to fifty times
-    as long as reading, and up to 70 bytes of memory for each byte: 0.2 s and 18 MB."""
+    """Bytes of a document that may be mended; a longer malformed document is refused. Mending takes
+    ten to fifty times as long as reading, and up to 70 bytes of memory for each byte. Bounds the
+    work for one document to 0.2 s and 18 MB."""
 
     variable_name_characters: int = 1_024
-    """Characters of the name of a state variable, and of the names of a variable and its channel in
-    a LastChange. UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds the names that are remembered, of
-    values and as judged: a device can send thousands of them."""
+    """Characters of the name of a state variable, or of a variable and its channel in a LastChange.
+    UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds the memory for the names of values: a device can
+    send thousands of them."""
 
     url_bytes: int = 2_048
-    """Bytes of a URL in a description, and of the URL that it becomes with URLBase. A longer one is
-    dropped. It is the length of a request target. All URLs of a description together have at most
-    ``body_bytes``: a long URLBase stands in front of each."""
+    """Bytes of a URL in a description, also after it is joined to URLBase, as in ``target_bytes``;
+    a longer URL is dropped. All URLs of a description have at most ``body_bytes``. Bounds the
+    memory for a long URLBase, which every URL would repeat."""
 
     redirects: int = 3
     """307 answers followed in a row for one description or SUBSCRIBE (UDA 2.0 §2.1)."""
@@ -508,19 +493,18 @@ class Limits:
 
     log_kinds: int = 256
     """Different warnings that one host or control point remembers, to count their repetitions.
-    Beyond it the oldest are forgotten. Bounds the memory, which forged addresses can fill."""
+    Above that, the oldest are forgotten. Bounds the memory for warnings about forged addresses."""
 
     log_lines: int = 50
-    """Lines of one kind that are logged at once (token bucket), whatever addresses and names are in
-    them. Further ones are counted: the next line says how many. Bounds the log that many sources in
-    turn would fill, which are each a new warning."""
+    """Lines of one kind that are logged at once (token bucket), whatever addresses and names they
+    contain. The next line says how many were left out. Bounds the log: each forged source address
+    would be another warning."""
 
     log_line_seconds: float = 10.0
     """Seconds until the bucket has one line more."""
 
     log_line_characters: int = 2_000
-    """Characters of one line; a longer one is cut. A peer chooses names and URLs, which may be
-    long."""
+    """Characters of one line; a longer line is cut. Bounds names and URLs, which a peer chooses."""
 
     # --- runtime ---
 
@@ -532,15 +516,16 @@ class Limits:
     """Longest time for which the runtime's timer is set, so that a suspend is noticed."""
 
     address_seconds: float = 3.0
-    """Interval at which a control point with subscriptions reads the addresses of this machine,
-    which takes about a millisecond, and a publisher with delivery connections looks whether their
-    addresses are still there. A changed address is noticed within it."""
+    """Seconds between two readings of the addresses of this machine (about a millisecond each), by
+    a control point with subscriptions and a publisher with delivery connections. A changed address
+    is noticed within this time."""
 
     def within(self, descriptors: int) -> Limits:
-        """These limits with caps on connections that fit into ``descriptors`` file descriptors:
-        3/8 of them for accepted connections, half for delivery connections. 1/8 is left for all
-        else: the program's files, listeners, discovery, requests to devices. The caps on a part
-        of the connections follow. A cap that fits already stays as it is."""
+        """These limits, with caps on connections that fit into ``descriptors`` file descriptors.
+
+        3/8 are for accepted connections and half for delivery connections. 1/8 is for everything
+        else: the program's files, listeners, discovery, requests to devices. The caps on a part of
+        the connections shrink with them. A cap that fits already does not change."""
         accepted = max(descriptors * 3 // 8, 1)
         deliveries = max(descriptors // 2, 1)
         if self.connections <= accepted and self.delivery_connections <= deliveries:

@@ -112,8 +112,11 @@ class Accumulate(Replace):
 
 
 class GuardedMerge:
-    """A merge function of an application, which may raise or return what no event can carry. Then
-    the newer text replaces the older one, and ``failed`` is called with the reason."""
+    """Calls a merge function of an application and checks its result.
+
+    If the function raises, or returns a text that no event can carry, the newer text replaces the
+    older one, and ``failed`` is called with the reason.
+    """
 
     __slots__ = ("_failed", "_merge", "_name")
 
@@ -129,7 +132,7 @@ class GuardedMerge:
         return self.checked(lambda: self._merge(older, newer), newer)
 
     def checked(self, merged: Callable[[], str], newest: str) -> str:
-        """What ``merged`` returns, or ``newest`` if it fails."""
+        """The text that ``merged`` returns, or ``newest`` if it fails."""
         try:
             text = merged()
             check_carried(text, self._name)
@@ -140,7 +143,7 @@ class GuardedMerge:
 
 
 class GuardedRule:
-    """The merge rule of an application's :class:`.Fold`, as ``guard`` guards it."""
+    """The merge rule of an application's :class:`.Fold`, each call guarded by ``guard``."""
 
     __slots__ = ("_guard", "_rule", "_text")
 

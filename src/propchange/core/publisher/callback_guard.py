@@ -19,10 +19,11 @@ from propchange.core.wire.messages import DeliveryURL, Endpoint, parse_address
 from propchange.errors import RemoteProtocolError
 
 CALLBACK_POLICIES = ("on-link", "same-host", "any")
-"""``on-link``: addresses on the network from which the SUBSCRIBE came; another address than that of
-the subscriber only if the subscriber is on that network too. ``same-host``: only the address from
-which it came. ``any``: every unicast address, for networks that are protected in another way.
-``docs/delivery-urls.md`` has a table.
+"""The values of the setting ``callbacks``. ``docs/delivery-urls.md`` has a table of them.
+
+``on-link``: addresses on the network where the SUBSCRIBE came in, for subscribers on that network.
+``same-host``: only the address of the subscriber. ``any``: every unicast address, for networks that
+are protected in another way.
 """
 
 _Address = IPv4Address | IPv6Address
@@ -43,7 +44,7 @@ _TRANSLATED = tuple(
         "2002::/16",  # 6to4 (RFC 3056)
     )
 )
-"""IPv6 prefixes whose addresses contain an IPv4 address, which could be any."""
+"""IPv6 prefixes whose addresses contain an IPv4 address. It can be the address of any host."""
 
 # A request line cannot carry a fragment, and a URL cannot hold the other characters (RFC 3986).
 _FORBIDDEN = re.compile(r'[^!-~]|["#<>\\]')
@@ -256,7 +257,7 @@ def _is_on_link(address: _Address, connection: _Connection) -> bool:
 
 
 def _why_off_link(address: _Address, connection: _Connection) -> str:
-    """Why ``address`` is not on the link, in words that fit the cause."""
+    """The reason for which ``address`` is not on the link, as an error text."""
     peer, local = connection.peer, connection.local
     networks = ", ".join(str(network) for network, _ in connection.on_link)
     if not networks:

@@ -4,35 +4,35 @@ The publisher may send to thousands of subscriptions over a few hundred connecti
 decides which subscription is next. Two things must hold: a change costs the same for one and for
 thousands of subscriptions, and a subscriber that does not answer delays no other.
 
-**Who is ready.** A subscription that was sent everything is *quiet*, and stands in ``quiet`` of its
+**The queue.** A subscription that was sent everything is *quiet*, and stands in ``quiet`` of its
 service. A change puts the service into the queue, once, and not each of its subscriptions. A
-subscription that is behind, or that has another attempt to make, stands in the queue itself. One
-subscription has at most one message in flight: it comes back when that message is settled.
+subscription that is behind, or that has another attempt to make, stands in the queue itself. A
+subscription has at most one message in flight, and returns to the queue when that is settled.
 
-**Who has a place.** One endpoint, an (address, port), may have as many attempts at once as
-``Limits.connections_per_delivery_endpoint`` says, because many subscriptions can name one victim
-(CallStranger). Beyond it, subscriptions wait with their endpoint. An endpoint that has never
-taken an event (answered one with 2xx), and one that took none last time, may not be there at all,
-and each attempt then occupies a connection for up to 30 s. Each of these two kinds of endpoints has
-a share of the connections (:mod:`.delivery_share`), in which the addresses of the subscribers take
-turns, and ``Limits.attempts_at_unproven_endpoint`` attempts at each endpoint. Endpoints that take
-their events are in no share, and never wait behind the others. An endpoint that takes an event or
-fails changes its share, and the subscriptions that wait with it go along.
-:meth:`DeliveryQueue.take` looks for free places in the shares each time, so nothing waits for a
-share that is idle.
+**Places.** Many subscriptions can name one victim (CallStranger). So one endpoint, an (address,
+port), has at most ``Limits.connections_per_delivery_endpoint`` attempts at once. Further
+subscriptions wait with their endpoint.
 
-**Who is paused.** The address in a delivery URL need not be that of a subscriber. So an endpoint
-that takes no event is paused, after ``Limits.failures_before_pause`` failed attempts in a row and
-twice as long after each further one, and changes merge meanwhile. Whether it refuses, resets, is
-silent or answers with nonsense makes no difference. A subscription whose first delivery URL is
-paused uses the next one. If an endpoint takes the events of other subscriptions and answers one
-with another status than 2xx, that subscription is paused, and the endpoint is not.
+An endpoint *takes* an event when it answers a NOTIFY with 2xx. An endpoint that has never taken an
+event (*unproven*), or that failed last (*failing*), may not exist, and each attempt can occupy a
+connection for 30 s. Each of these two kinds has a share of the connections
+(:mod:`.delivery_share`), in which the addresses of the subscribers take turns. The endpoints that
+take their events are in no share and never wait behind the two kinds. When an endpoint changes its
+share, its waiting subscriptions change too. :meth:`DeliveryQueue.take` looks for free places in
+the shares each time, so nothing waits for an idle share.
 
-A pause ends at once when the host of the endpoint itself subscribes or renews, or when a
-subscription is renewed to which the endpoint has taken an event. The initial event of the host's
-own subscription waits for no pause. An attempt at an endpoint that never took an event occupies its
-place for ``Limits.unproven_place_seconds``, even if it fails sooner, which bounds the connections
-per second to all such endpoints together.
+**Pauses.** A delivery URL may name a host that is no subscriber. So an endpoint that takes no event
+is paused after ``Limits.failures_before_pause`` failed attempts in a row. Each further failed
+attempt doubles the pause, and changes merge meanwhile. All failures count alike: a refused or reset
+connection, silence, an answer that is no HTTP, another status than 2xx and 412. A subscription
+whose first delivery URL is paused uses the next one. An endpoint that takes the events of other
+subscriptions is there: if it refuses the event of one subscription, only that subscription is
+paused.
+
+A pause ends when the host of the endpoint subscribes or renews, or when a subscription is renewed
+whose event the endpoint has taken. The initial event of the host's own subscription waits for no
+pause. An attempt at an unproven endpoint occupies its place for ``Limits.unproven_place_seconds``,
+even if it fails sooner. This bounds the connections per second to all such endpoints together.
 """
 
 from __future__ import annotations
@@ -60,15 +60,17 @@ _ENDED = PublisherState.ENDED
 _QUIET = PublisherState.QUIET
 _OWED = (PublisherState.OWED, PublisherState.OWED_CANCELLED)
 _SENDING = _step(_QUIET, _TAKEN)
-# Of the endpoint: the connection was closed before, or there was none.
+# The attempt shows nothing about the endpoint: its connection was closed before, or it had none.
 _SAYS_NOTHING = (DeliveryFailure.STALE, DeliveryFailure.WAITED)
 _NO_SHARE: tuple[DeliveryShare[EndpointLoad] | None, int] = (None, 0)
 
 
 class DeliveryQueue:
-    """Subscriptions that wait, and attempts in flight with their deadlines. Times are in seconds
-    of the clock of the publisher. ``report`` gets an outcome for each merged message. ``abandon``
-    is called with a subscription that has a message and no delivery URL to try."""
+    """Subscriptions that wait, and attempts in flight with their deadlines.
+
+    Times are in seconds of the clock of the publisher. ``report`` gets an outcome for each merged
+    message. ``abandon`` gives up the message of a subscription that has no delivery URL to try.
+    """
 
     def __init__(
         self,
@@ -85,12 +87,12 @@ class DeliveryQueue:
         self._message_seconds = limits.message_seconds
         self._attempt_seconds = limits.attempt_seconds
         self._ready: deque[Subscription | PublishedService] = deque()
-        # The latest end of each attempt. All may take the same time, so the order in which they
-        # began is the order of their deadlines. Attempts whose message must end sooner are in
-        # _shortened too.
+        # The deadline of each attempt. All attempts may take the same time, so their order of
+        # beginning is the order of their deadlines. _shortened has the earlier deadline of an
+        # attempt whose message must end sooner.
         self._in_flight: dict[Delivery, float] = {}
         self._shortened: Deadlines[Delivery] = Deadlines()
-        # The subscriptions that wait with an endpoint that is not paused, and with one that is.
+        # Numbers of subscriptions that wait with an endpoint: _postponed if it is paused.
         self._waiting = 0
         self._postponed = 0
         self._loads: dict[Endpoint, EndpointLoad] = {}
@@ -98,10 +100,10 @@ class DeliveryQueue:
         self._pauses: Deadlines[EndpointLoad] = Deadlines()
         # Paused subscriptions whose events their endpoint refuses.
         self._refused: Deadlines[Subscription] = Deadlines()
-        # The earliest deadline of pauses, refused subscriptions, unused endpoints and occupied
-        # places, or sooner. One comparison shows that there is nothing to do.
+        # No pause, refused subscription, unused endpoint or occupied place is due before this time.
+        # One comparison shows that there is nothing to do.
         self._due = inf
-        # Endpoints that no subscription names any more, and that have failed a short time ago.
+        # Endpoints that no subscription names any more, and whose failures are remembered.
         self._unused: Deadlines[EndpointLoad] = Deadlines()
         self._unproven: DeliveryShare[EndpointLoad] = DeliveryShare(
             limits.unproven_delivery_connections,
@@ -111,9 +113,9 @@ class DeliveryQueue:
             limits.failing_delivery_connections,
             (limits.failing_deliveries_per_prefix, limits.failing_deliveries_per_address),
         )
-        # An attempt occupies a place in the share in which it began, even when its endpoint changes
-        # shares. The number is that of the failures before. _occupied has the attempts that have
-        # ended and occupy their place a while longer.
+        # The share in which each attempt began, and the failures of its endpoint before. The
+        # attempt keeps its place there even when its endpoint changes shares. _occupied has the
+        # attempts that have ended and still occupy their place.
         self._shares: dict[Delivery, tuple[DeliveryShare[EndpointLoad], int]] = {}
         self._occupied: Deadlines[Delivery] = Deadlines()
 
@@ -123,13 +125,13 @@ class DeliveryQueue:
         return not (self._ready or self._in_flight or self._waiting)
 
     def postpones(self, subscription: Subscription) -> bool:
-        """Whether the initial event of ``subscription`` waits for the end of a pause. Only while
-        the queue is idle."""
+        """Whether the initial event of ``subscription`` waits for the end of a pause. Call this
+        only while the queue is :attr:`idle`."""
         return subscription.state in _OWED and subscription.routes[subscription.route].load.paused
 
     def use(self, endpoint: Endpoint, peer: Endpoint, now: float) -> EndpointLoad:
-        """The load of ``endpoint``, for a new subscription of ``peer``. Call :meth:`leave` at its
-        end."""
+        """The load of ``endpoint``, for a new subscription of ``peer``. Call :meth:`leave` when the
+        subscription ends."""
         if self._unused:
             self._forget_unused(now)
         load = self._loads.get(endpoint)
@@ -139,7 +141,8 @@ class DeliveryQueue:
             self._move(load, self._unproven)
         is_own = _is_host(load, peer)
         if is_own and load.turn != turn:
-            # Another host has named this endpoint before. It must not take the turns of this one.
+            # Another host has named this endpoint before. The endpoint must not depend on the turns
+            # of that host.
             load.turn = turn
             if load.share is not None:
                 self._move(load, self._failing if load.proven else self._unproven)
@@ -176,8 +179,8 @@ class DeliveryQueue:
         return load.proven or (not load.failures and _is_host(load, peer))
 
     def granted(self, subscription: Subscription, duration: int, minimum: int) -> int:
-        """The seconds to grant instead of ``duration``, which is for endpoints that may be trusted;
-        ``minimum`` at least."""
+        """The duration to grant to ``subscription``: ``duration`` if an endpoint of it is trusted,
+        else at most ``Limits.unproven_duration``, and at least ``minimum``."""
         if any(self.trusts(route.load, subscription.peer) for route in subscription.routes):
             return duration
         return min(duration, max(self._limits.unproven_duration, minimum))
@@ -198,7 +201,7 @@ class DeliveryQueue:
             self._drop_unused(load, now)
 
     def _drop_unused(self, load: EndpointLoad, now: float) -> None:
-        # While a NOTIFY is in flight the load stays, and for a while after a failure. Else a
+        # The load is kept while a NOTIFY is in flight and for some time after a failure. Else a
         # subscriber that cancels and subscribes again would have a new cap and no pause.
         if load.users or load.in_flight or load.paused:
             return
@@ -221,9 +224,11 @@ class DeliveryQueue:
         self._ready.append(subscription)
 
     def settled(self, subscription: Subscription, now: float) -> None:
-        """Spend the SEQ of the settled message of ``subscription`` (SEQ-07). Queue the subscription
-        if another message waits for it, else let it be quiet. One whose events are refused, by an
-        endpoint that takes those of other subscriptions, is paused."""
+        """Note that the message of ``subscription`` is settled: its SEQ is used up (SEQ-07).
+
+        The subscription is then queued if another message waits for it, and else quiet. It is
+        paused if its endpoint refuses its events and takes those of other subscriptions.
+        """
         subscription.message = None
         subscription.route = 0
         subscription.fresh = False
@@ -239,7 +244,7 @@ class DeliveryQueue:
             self._ready.append(subscription)
 
     def _pause_seconds(self, failures: int, took_event: bool) -> float:
-        """The pause after so many failed attempts in a row, more than those without a pause."""
+        """The pause after so many ``failures`` in a row, more than ``failures_before_pause``."""
         limits = self._limits
         doublings = min(failures, limits.unproven_attempts) - limits.failures_before_pause - 1
         seconds = limits.pause_first_seconds * 2.0**doublings
@@ -250,7 +255,8 @@ class DeliveryQueue:
         taken: list[Delivery] = []
         if now >= self._due:
             self.handle_deadline(now)
-        # First, or subscriptions that have not waited yet would take the free places.
+        # Waiting subscriptions come first. Else those that have not waited yet would take the free
+        # places.
         if self._waiting:
             self._take_waiting(limit, now, taken)
         ready = self._ready
@@ -291,8 +297,8 @@ class DeliveryQueue:
                 self._queue_up(next_load)
 
     def _queue_up(self, load: EndpointLoad) -> None:
-        """Let ``load`` wait for its turn, if subscriptions wait with it and it may have another
-        attempt."""
+        """Let ``load`` wait for its turn, if subscriptions wait with it and another attempt may
+        begin."""
         if not load.waiting or load.paused or load.in_flight >= load.most:
             return
         if load.share is None:
@@ -345,9 +351,9 @@ class DeliveryQueue:
         return True
 
     def _is_first_of_host(self, subscription: Subscription) -> bool:
-        """Whether this is the first attempt for a subscription of the host of the endpoint itself,
-        and there is a place for it. It waits neither for a pause nor for the attempts that others
-        have caused: the host has just sent its SUBSCRIBE."""
+        """Whether this is the first attempt for a subscription of the endpoint's own host, and
+        there is a place for it. Such an attempt waits neither for a pause nor for attempts that
+        other hosts have caused, because the host has just sent its SUBSCRIBE."""
         load = subscription.routes[subscription.route].load
         return (
             subscription.message is None
@@ -423,7 +429,7 @@ class DeliveryQueue:
             if load.share is not None:
                 self._answers(load, now)
         elif isinstance(result, int) and load.proven:
-            # The endpoint is there. It takes the events of others, or took them before.
+            # The endpoint is there: it has taken an event.
             subscription.refusals += 1
             if load.share is not None:
                 self._answers(load, now)
@@ -431,8 +437,8 @@ class DeliveryQueue:
             pass  # a subscriber is there, and does not know the SID
         elif result not in _SAYS_NOTHING:
             failed = True
-            # If the endpoint has taken another event since this attempt began, it is not failing.
-            # Of several attempts that began before it failed, one counts.
+            # An endpoint that has taken another event since this attempt began is not failing. Of
+            # several attempts that began before a failure, only the first one counts.
             if load.taken <= began and failures == load.failures:
                 self._fail(load, now)
         if share is not None:
@@ -450,8 +456,8 @@ class DeliveryQueue:
         self._shares.pop(delivery)[0].free()
 
     def _move(self, load: EndpointLoad, share: DeliveryShare[EndpointLoad] | None) -> None:
-        """Put ``load`` into ``share``; None is for endpoints that take their events. Call
-        :meth:`_queue_up` afterwards."""
+        """Put ``load`` into ``share``, or with None into no share, because the endpoint takes its
+        events. Call :meth:`_queue_up` afterwards."""
         self._unqueue(load)
         if load.share is not None:
             load.share.leave()
@@ -463,7 +469,7 @@ class DeliveryQueue:
             load.most = 1 if load.failures else self._most_unproven
 
     def _answers(self, load: EndpointLoad, now: float) -> None:
-        """Note that ``load`` is there: it is in no share and not paused."""
+        """Note that the endpoint of ``load`` is there. It is then in no share and not paused."""
         load.failures = 0
         load.remembered_until = now
         self._move(load, None)
@@ -471,7 +477,8 @@ class DeliveryQueue:
             self._wake(load)
 
     def _fail(self, load: EndpointLoad, now: float) -> None:
-        """Note that ``load`` has not taken an event, and pause it."""
+        """Note that the endpoint of ``load`` has not taken an event, and pause it if that is
+        due."""
         limits = self._limits
         load.failures += 1
         if load.share is None:
@@ -493,7 +500,7 @@ class DeliveryQueue:
         load.remembered_until = max(load.remembered_until, load.paused_until + seconds)
         self._pauses.set(load, load.paused_until)
         self._due = min(self._due, load.paused_until)
-        # They may have another delivery URL.
+        # The waiting subscriptions may have another delivery URL.
         self._ready.extend(load.waiting.take_all())
 
     def _wake(self, load: EndpointLoad) -> None:
@@ -507,7 +514,7 @@ class DeliveryQueue:
     # --- time ---
 
     def handle_deadline(self, now: float) -> None:
-        """End the pauses that are over, and free the places of attempts that have ended."""
+        """End the pauses and free the occupied places whose time is over."""
         if now < self._due:
             return
         if self._pauses:
@@ -532,7 +539,7 @@ class DeliveryQueue:
             self._drop_unused(load, now)
 
     def pop_timed_out(self, now: float) -> Delivery | None:
-        """A delivery in flight whose time is over, or None. Call :meth:`ended` for it."""
+        """A delivery in flight whose time is over, or None. Call :meth:`ended` with it."""
         for delivery, deadline in self._in_flight.items():
             if deadline <= now:
                 return delivery
@@ -540,8 +547,8 @@ class DeliveryQueue:
         return self._shortened.pop_due(now)
 
     def next_deadline(self) -> float | None:
-        """The earliest deadline of an attempt in flight, and of a pause or a place that something
-        waits for; None without one."""
+        """The earliest deadline of an attempt in flight, and of a pause or an occupied place that a
+        subscription waits for. None if there is none."""
         when = self._shortened.next()
         for deadline in self._in_flight.values():
             when = deadline if when is None else min(when, deadline)

@@ -1,14 +1,16 @@
 """Shares of the delivery connections, in which subscribers take turns.
 
-A share is a tree. Its root is a share of all connections. Below it stands one part for each IPv4
-address and each IPv6 prefix of 64 bits from which a SUBSCRIBE came, and below a prefix one part for
-each address: a host has one IPv4 address, and as many IPv6 addresses of its prefix as it likes.
-The members of a part are the endpoints that its subscribers named.
+Deliveries to endpoints that may not exist must not use all delivery connections, and one subscriber
+with a thousand such endpoints must not use the whole share of them. So a share is a tree. Its root
+is a number of places out of all delivery connections. Below the root there is one part for each
+IPv4 address, and one for each IPv6 prefix of 64 bits, from which a SUBSCRIBE came. Below a prefix
+there is one part for each of its addresses, because one host can use any number of them. The
+members of a part are the endpoints that its subscribers named.
 
-Each part has a number of places. An attempt occupies one in its part and in all parts above. The
-parts take turns, one attempt each, and so do the endpoints of one part. So an endpoint waits for at
-most one attempt of each other address before its own, however many endpoints that address has
-named.
+Each part has a number of places. An attempt occupies one place in its part and in each part above.
+The parts take turns, one attempt each, and so do the endpoints of one part. Before its own attempt,
+an endpoint waits for at most one attempt of each other address, even if that address has named many
+endpoints.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ _PREFIX_BYTES = 8
 
 
 def turn_of(peer: Endpoint) -> _Turn:
-    """Where the endpoints of the subscriber ``peer`` stand in a share: its address, or its IPv6
-    prefix and its address; its name if it has no address."""
+    """The keys of the part for the endpoints of the subscriber ``peer``, from the root down: its
+    IPv4 address, its IPv6 prefix and address, or its name if it has no address."""
     return _turn_of(peer.host, peer.scope)
 
 
@@ -47,10 +49,9 @@ def _turn_of(host: str, scope: int) -> _Turn:
 
 
 class DeliveryShare(Generic[M]):
-    """A share, or a part of one: at most ``places`` attempts at once.
+    """A share, or a part of a share: at most ``places`` attempts at once.
 
-    ``parts`` are the places of the parts of a share: first those of a prefix, then those of an
-    address.
+    ``parts`` has the places of a prefix and the places of an address in this share.
     """
 
     __slots__ = ("_key", "_members", "_parent", "_parts", "_places", "_ready", "_sizes", "in_use")
@@ -70,7 +71,7 @@ class DeliveryShare(Generic[M]):
         self._members = 0
         self._ready: OrderedDict[DeliveryShare[M] | M, None] = OrderedDict()
         self.in_use = 0
-        """The occupied places."""
+        """The number of occupied places."""
 
     def join(self, turn: _Turn) -> DeliveryShare[M]:
         """The part for an endpoint whose subscriber has this ``turn``. Call :meth:`leave` of the
@@ -86,7 +87,7 @@ class DeliveryShare(Generic[M]):
         return part
 
     def leave(self) -> None:
-        """Note that one endpoint of this part has left the share. It does not wait any more."""
+        """Note that one endpoint of this part has left the share. It must not wait any more."""
         self._members -= 1
         self._drop_unused()
 
@@ -115,7 +116,7 @@ class DeliveryShare(Generic[M]):
             part = part._parent
 
     def free(self) -> None:
-        """Note that an attempt of this part has given its place back."""
+        """Note that an attempt of this part does not occupy its place any more."""
         part: DeliveryShare[M] | None = self
         while part is not None:
             part.in_use -= 1
@@ -124,7 +125,8 @@ class DeliveryShare(Generic[M]):
         self._drop_unused()
 
     def _take_part(self) -> None:
-        """Let this part take turns with its neighbours while something waits and it has a place."""
+        """Let this part take turns with its neighbours if an endpoint in it waits and it has a
+        place."""
         parent = self._parent
         if parent is None:
             return
@@ -139,13 +141,13 @@ class DeliveryShare(Generic[M]):
         self._refresh()
 
     def discard(self, member: M) -> None:
-        """``member`` of this part does not wait any more."""
+        """Let ``member`` of this part wait no more."""
         self._ready.pop(member, None)
         self._refresh()
 
     @property
     def waits(self) -> bool:
-        """Whether something waits, in this part or below."""
+        """Whether an endpoint waits, in this part or below."""
         return bool(self._ready) or any(part.waits for part in self._parts.values())
 
     def __contains__(self, member: M) -> bool:
@@ -158,8 +160,8 @@ class DeliveryShare(Generic[M]):
             part = part._parent
 
     def pop(self) -> M | None:
-        """The member of this share whose turn it is, which then waits no more. None if none waits,
-        or if those that wait have no place."""
+        """Remove and return the waiting member whose turn it is. None if no member waits, or if
+        there is no place for those that wait."""
         part = self
         while part._ready and part.in_use < part._places:
             first = next(iter(part._ready))

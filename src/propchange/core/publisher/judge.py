@@ -162,9 +162,8 @@ def judge_subscribe(
     """Judge a SUBSCRIBE, new or a renewal (UDA 2.0 §4.1.2, §4.1.3, tables 4-4 and 4-5).
 
     ``on_link`` are the prefixes of the interface on which the request came in, ``own_hosts`` the
-    addresses of this machine. Raises
-    :class:`LocalProtocolError` for a new subscription whose request has no ``peer`` or no
-    ``local``: its delivery URLs are judged by the addresses of the connection.
+    addresses of this machine. Raises :class:`LocalProtocolError` for a new subscription whose
+    request has no ``peer`` or no ``local``: its delivery URLs are judged by these addresses.
     """
     refusal = _judge_head(request, "SUBSCRIBE", policy.hosts)
     if refusal is not None:

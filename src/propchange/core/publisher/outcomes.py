@@ -108,8 +108,8 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class MergeFailed:
-    """The merge rule of the application for ``variable`` has failed. The newest text is sent, and
-    changes before it may be missing."""
+    """The application's merge rule for ``variable`` has failed. The newest text is sent; changes
+    before it may be missing."""
 
     service: str
     variable: str

@@ -76,11 +76,11 @@ class PublisherProtocol:
     :meth:`next_deadline`.
 
     ``new_sid`` makes a SID (``uuid:…``, never the same twice). ``on_link`` gives the prefixes of
-    the interface that has a local address, ``own_hosts`` the addresses of this machine, as texts in
-    their shortest form: no subscriber on another machine may have its events sent there. ``date``
-    gives the value of DATE; None: answers have no DATE. ``multicast`` says where multicast events
-    go. ``boot_id`` gives the current BOOTID.UPNP.ORG, 0 to 2147483647. Raises ValueError for a
-    multicast scope that ``policy.uda`` does not know.
+    the interface that has a local address. ``own_hosts`` gives the addresses of this machine, as
+    texts in their shortest form: events of a subscriber on another machine are not sent there.
+    ``date`` gives the value of DATE; None: answers have no DATE. ``multicast`` says where multicast
+    events go. ``boot_id`` gives the current BOOTID.UPNP.ORG, 0 to 2147483647. Raises ValueError for
+    a multicast scope that ``policy.uda`` does not know.
     """
 
     def __init__(
@@ -398,7 +398,7 @@ class PublisherProtocol:
             self._queue.settled(subscription, self._now)
 
     def _abandon(self, subscription: Subscription) -> None:
-        """Give up the message of ``subscription``: the other delivery URLs are paused."""
+        """Give up the message of ``subscription``, whose other delivery URLs are paused."""
         reason = "its other delivery URLs have not taken an event"
         self._outcomes.log(MessageAbandoned(subscription.sid, subscription.seq, reason))
         self._settle(subscription)
@@ -412,9 +412,8 @@ class PublisherProtocol:
     # --- time ---
 
     def handle_deadline(self, now: float) -> None:
-        """Do what is due at ``now``: initial events, moderated changes, expired subscriptions,
-        pauses that are over and attempts that have timed out. Early and repeated calls do
-        nothing."""
+        """Do what is due at ``now``: initial events, moderated changes, the ends of subscriptions,
+        pauses and attempts. Early and repeated calls do nothing."""
         self._now = now
         self._multicast.handle_deadline(now)
         self._expire(now)
@@ -473,8 +472,8 @@ class PublisherProtocol:
 
     @property
     def settled(self) -> bool:
-        """Whether each subscription was sent everything, or its messages were abandoned, or wait
-        because its endpoint takes none."""
+        """Whether no message is still to be sent. Abandoned messages do not count, nor initial
+        events that wait for the end of a pause."""
         return (
             self._queue.idle
             and not len(self._moderated)

@@ -97,7 +97,8 @@ class PublishedService:
             name: GuardedMerge(name, merge, partial(self._merge_failed, report, name))
             for name, merge in self.merges.items()
         }
-        """The same, for merging where no call of the application can be told of an exception."""
+        """The functions in ``merges``, guarded: for merging outside of a call of the application,
+        where an exception has no caller."""
         self.moderations = {
             name: moderation
             for name, variable in variables.items()
@@ -132,18 +133,18 @@ class PublishedService:
 
 
 class WaitingSubscriptions:
-    """The subscriptions that wait for an attempt at one endpoint, in their order. Those of the host
-    of the endpoint itself go before those of other hosts, which may have named a victim."""
+    """The subscriptions that wait for an attempt at one endpoint, in order. Those of the endpoint's
+    own host come before those of other hosts, which may have named a victim."""
 
     __slots__ = ("_others", "_own")
 
     def __init__(self) -> None:
-        # Most endpoints never need them.
+        # None saves memory: at most endpoints no subscription ever waits.
         self._own: OrderedDict[Subscription, None] | None = None
         self._others: OrderedDict[Subscription, None] | None = None
 
     def add(self, subscription: Subscription, *, own: bool) -> None:
-        """Add ``subscription`` at the end; ``own``: it is of the host of the endpoint."""
+        """Add ``subscription`` at the end. ``own``: it is a subscription of the endpoint's host."""
         if own:
             if self._own is None:
                 self._own = OrderedDict()
@@ -162,7 +163,7 @@ class WaitingSubscriptions:
         return False
 
     def pop(self) -> Subscription:
-        """Remove and return the first one, of at least one."""
+        """Remove and return the first subscription. At least one must wait."""
         first = self._own or self._others
         assert first is not None
         return first.popitem(last=False)[0]
@@ -181,12 +182,12 @@ class EndpointLoad:
     """The attempts in flight to one (address, port), and the subscriptions that wait for one.
 
     ``users`` counts the delivery URLs that lead there. ``most`` attempts may be in flight at once.
-    ``taken`` is the time at which it took an event last, -inf before the first; ``failures`` counts
-    the failed attempts since. An endpoint that has never taken an event, or that failed last, has a
-    ``share`` of the connections; None for an endpoint that takes its events. ``turn`` is the place
-    of its subscriber in the share (:func:`.turn_of`). No attempt begins while it is ``paused``,
-    until the time ``paused_until``. Its failures are remembered until ``remembered_until`` although
-    no subscription names it any more.
+    ``taken`` is the time of the last event that the endpoint took, -inf before the first.
+    ``failures`` counts the failed attempts since. ``share`` is the share of the connections that an
+    unproven or failing endpoint is in (:mod:`.delivery_queue`), None for other endpoints. ``turn``
+    is the place of the subscriber in the share (:func:`.turn_of`). No attempt begins while the
+    endpoint is ``paused``, until the time ``paused_until``. Its failures are remembered until
+    ``remembered_until``, even if no subscription names it any more.
     """
 
     __slots__ = (
@@ -220,7 +221,7 @@ class EndpointLoad:
 
     @property
     def proven(self) -> bool:
-        """Whether it has ever taken an event."""
+        """Whether the endpoint has ever taken an event."""
         return self.taken > -inf
 
 
@@ -241,7 +242,8 @@ class Subscription:
     belong to :class:`.Backlog`. ``message`` is the message in flight, until ``message_deadline``;
     ``route`` is the index of the delivery URL that is tried; ``fresh`` asks for a connection that
     has carried no request before. ``refusals`` counts the answers other than 2xx since the last
-    2xx, by endpoints that take the events of other subscriptions; ``took_event``: there was a 2xx.
+    2xx, from endpoints that take the events of other subscriptions. ``took_event``: an endpoint has
+    taken an event of this subscription.
     """
 
     sid: str
