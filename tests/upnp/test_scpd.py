@@ -351,10 +351,14 @@ def test_problems_of_one_kind_are_one_sentence_with_the_names_of_the_variables()
     )
     assert list(read.variables) == names
     assert read.problems == (
-        "V0: a range of string was dropped; "
-        "likewise 'V1', 'V2', 'V3', 'V4', 'V5', 'V6', 'V7', 'V8' and 21 more",
-        "V1: 'odd' is no data type; its values are read as string; "
-        "likewise 'V4', 'V7', 'V10', 'V13', 'V16', 'V19', 'V22', 'V25' and 1 more",
+        (
+            "V0: a range of string was dropped; likewise 'V1', 'V2', 'V3', 'V4', 'V5', 'V6', 'V7', "
+            "'V8' and 21 more"
+        ),
+        (
+            "V1: 'odd' is no data type; its values are read as string; likewise 'V4', 'V7', 'V10', "
+            "'V13', 'V16', 'V19', 'V22', 'V25' and 1 more"
+        ),
         "the second state variable V3 was dropped",
     )
 
