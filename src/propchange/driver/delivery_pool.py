@@ -25,11 +25,7 @@ more, the system chooses another. Connections from an address that is gone swall
 So the pool looks for them each ``Limits.address_seconds``, and ends them. A delivery on one of them
 is STALE: the publisher tries it once more.
 
-A connection carries one delivery at a time, and is kept if the answer allows it. If it ends
-before any byte of an answer, and has carried an earlier delivery, the attempt is STALE: the peer
-had closed the connection already, and the publisher tries once more on a fresh one. Any other end
-is BROKEN. A connection that carries nothing is closed; a connection with an unanswered request is
-reset. A subscriber may answer 200 before it reads: such a request leaves all the same.
+What one connection does with its delivery is in :mod:`.delivery_connection`.
 
 The publisher limits the time of an attempt: it calls :meth:`DeliveryPool.abort`. Only connecting
 has its limit here. The carrier of a waiting delivery is :data:`.WAITING`, so that the publisher
@@ -41,14 +37,12 @@ connections of its route, and the bytes go to the runtime's own ``write``.
 
 from __future__ import annotations
 
-import errno
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.requests import SHORTAGES
 from propchange.core.wire.messages import (
     WAITING,
     Delivery,
@@ -56,26 +50,17 @@ from propchange.core.wire.messages import (
     Endpoint,
     Response,
 )
+from propchange.driver.delivery_connection import DeliveryConnection, Ended, IdleConnections, Route
 from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.machine import has_address
-from propchange.driver.reporting import logger_named
 from propchange.driver.runtime import (
-    Armed,
     Future,
     Runtime,
     Timer,
-    Transport,
     expired,
     first_deadline,
 )
-from propchange.http import ResponseParser, encode_delivery
-
-Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
-"""Takes the delivery, its status and the response; or the failure, and None."""
-
-_Route = tuple[Endpoint, Endpoint | None]
-
-_logger = logger_named("propchange.http")
+from propchange.http import encode_delivery
 
 
 class DeliveryPool:
@@ -97,7 +82,7 @@ class DeliveryPool:
         self._now = runtime.now
         self._idle_seconds = limits.delivery_idle_seconds
         self._timer = Timer(runtime.call_later, limits, self._sweep, clock=runtime.now)
-        self._routes: dict[_Route, _IdleConnections] = {}
+        self._routes: dict[Route, IdleConnections] = {}
         self._open: set[DeliveryConnection] = set()
         self._connecting = 0
         self._room = limits.delivery_connections
@@ -140,7 +125,7 @@ class DeliveryPool:
         :meth:`close`.
         """
         encoded = encode_delivery(delivery)
-        idle: _IdleConnections | None = delivery.address.pool
+        idle: IdleConnections | None = delivery.address.pool
         if idle is None or idle.owner is not self:
             idle = self._routes.get(_route(delivery))
             delivery.address.pool = idle
@@ -265,7 +250,7 @@ class DeliveryPool:
         route = _route(delivery)
         idle = self._routes.get(route)
         if idle is None:
-            idle = self._routes[route] = _IdleConnections(self, route)
+            idle = self._routes[route] = IdleConnections(self, route)
         if idle.size >= self.limits.connections_per_delivery_endpoint:
             delivery.carrier = WAITING
             idle.waiting[delivery] = ended
@@ -447,192 +432,5 @@ class DeliveryPool:
             connection.abort()
 
 
-def _route(delivery: Delivery) -> _Route:
+def _route(delivery: Delivery) -> Route:
     return delivery.address.url.endpoint, delivery.address.source
-
-
-class _IdleConnections(list["DeliveryConnection"]):
-    """The idle connections of one route. ``size`` counts those in use too; ``waiting`` are the
-    deliveries that wait for one of them. ``owner`` is None once the route has no connection."""
-
-    __slots__ = ("owner", "route", "size", "waiting")
-
-    def __init__(self, owner: DeliveryPool, route: _Route) -> None:
-        super().__init__()
-        self.owner: DeliveryPool | None = owner
-        self.route = route
-        self.size = 0
-        self.waiting: dict[Delivery, Ended] = {}
-
-
-class DeliveryConnection:
-    """One connection to a subscriber, also before it is open (a :class:`.Connection`).
-
-    ``delivery`` is the delivery that it carries. ``used``: it has carried one before. ``source`` is
-    its local address; None: not known yet. ``attempt`` is the attempt to open it; after that None,
-    or its end if the peer does not end it.
-    """
-
-    __slots__ = (
-        "_dropped",
-        "_parser",
-        "_pool",
-        "_transport",
-        "_unwritten",
-        "_usual",
-        "attempt",
-        "delivery",
-        "ended",
-        "idle",
-        "source",
-        "used",
-        "write",
-    )
-
-    def __init__(
-        self, pool: DeliveryPool, idle: _IdleConnections, delivery: Delivery, ended: Ended
-    ) -> None:
-        self._pool = pool
-        self._parser = ResponseParser(pool.answer_limits)
-        self._parser.expect("NOTIFY")
-        self._usual: Response | None = None  # the last one that allowed another delivery
-        self._dropped: int | None = None  # bytes received after the last answer
-        self._transport: Transport | None = None
-        self._unwritten: Callable[[], int]
-        self.write: Callable[[bytes], object]
-        self.idle = idle
-        self.delivery: Delivery | None = delivery
-        self.ended = ended
-        self.used = False
-        self.source: Endpoint | None = None
-        self.attempt: Armed | None = None
-
-    def let_go(self) -> Delivery | None:
-        """Take its delivery away and return it; None if it carries none."""
-        delivery = self.delivery
-        if delivery is not None:
-            self.delivery = delivery.carrier = None
-        return delivery
-
-    def end(self, *, taken: bool = False) -> None:
-        """End it: by a reset only if a part of a request is unwritten. If the subscriber has
-        ``taken`` that request already, the rest has ``Limits.linger_seconds`` to leave."""
-        if self._transport is None:
-            self.abort()
-        elif self._unwritten() and taken:
-            seconds = self._pool.limits.linger_seconds
-            self.attempt = self._pool.runtime.call_later(seconds, self.abort)
-            self._transport.close()
-        elif self._unwritten():
-            self._transport.abort()
-        elif not self._transport.is_closing():
-            self._transport.close()
-
-    def part(self, *, taken: bool = False) -> None:
-        """End it after its last answer. The subscriber may have more of that answer to send, which
-        a closed connection would answer with a reset. So this side ends its stream, and drops what
-        it still receives: until the subscriber ends its own, or for ``Limits.linger_seconds``."""
-        transport = self._transport
-        assert transport is not None
-        if self._unwritten() or transport.is_closing():
-            self.end(taken=taken)
-            return
-        self._dropped = 0
-        seconds = self._pool.limits.linger_seconds
-        self.attempt = self._pool.runtime.call_later(seconds, self.end)
-        transport.write_eof()
-
-    def abort(self) -> None:
-        """End it, or the attempt to open it, at once."""
-        if self._transport is not None:
-            self._transport.abort()
-        elif self.attempt is not None:
-            self.attempt.cancel()
-            self._attempt_over()
-            self._pool.gone(self)
-
-    def _attempt_over(self) -> None:
-        if self.attempt is not None:
-            self.attempt = None
-            self._pool.connected(self)
-
-    # --- for the runtime ---
-
-    def failed(self, error: OSError) -> None:
-        """The connection could not be opened."""
-        if error.errno == errno.EADDRNOTAVAIL and self.source is not None and self.delivery:
-            # The address has gone, so the system chooses one.
-            self._pool.open(self, None)
-            return
-        if error.errno in SHORTAGES or error.errno == errno.EADDRNOTAVAIL:
-            self._attempt_over()
-            self._pool.short(self, error)
-            return
-        reason = str(error) or "no answer in time"
-        _logger.debug("no connection to %s: %s", self.idle.route[0], reason)
-        self._attempt_over()
-        self._pool.failed(self, DeliveryFailure.CONNECT)
-        self._pool.gone(self)
-
-    def connection_made(self, transport: Transport) -> None:
-        """The connection is open: send its delivery."""
-        self._transport = transport
-        self._unwritten = transport.unwritten
-        self.write = transport.write
-        self.source = transport.local._replace(port=0)
-        self._attempt_over()
-        if self.delivery is None:  # aborted meanwhile
-            transport.abort()
-        else:
-            transport.write(encode_delivery(self.delivery))
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of an answer were received."""
-        pool = self._pool
-        if self.delivery is None:
-            if self._dropped is None:
-                # Unrequested bytes: a later answer could not be matched to its delivery.
-                pool.retire(self)
-                return
-            self._dropped += len(data)
-            if self._dropped > pool.limits.answer_bytes:
-                self.abort()
-            return
-        # After an answer to an incomplete request the connection cannot be used again.
-        reusable = not self._unwritten()
-        parser = self._parser
-        responses = parser.feed(data)
-        if responses:
-            response = responses[0]
-            # For the same bytes, without any others, the parser returns the same object.
-            if response is not self._usual:
-                clean = not (response.close or len(responses) > 1 or parser.started or parser.error)
-                reusable = reusable and clean
-                self._usual = response if clean else None
-            pool.answered(self, response, reusable)
-        elif parser.error is not None:
-            pool.failed(self, DeliveryFailure.BROKEN)
-            self.part()
-
-    def eof_received(self) -> bool:
-        """The subscriber has ended its stream. That completes no answer to NOTIFY, so the delivery
-        has failed."""
-        self._break()
-        self._pool.retire(self)
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The connection has ended."""
-        if self.attempt is not None:
-            self.attempt.cancel()
-        self._break()
-        self._pool.gone(self)
-
-    def _break(self) -> None:
-        stale = self.used and not self._parser.started
-        self._pool.failed(self, DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
-
-    def pause_writing(self) -> None:
-        """Nothing to do: a request is one write."""
-
-    resume_writing = eof_sent = pause_writing
