@@ -17,7 +17,7 @@ from propchange.core.subscriber.requests import Failure, RequestKind
 from propchange.core.subscriber.states import SubscriberState as S
 from propchange.testing import REFUSED, SILENT, UNREACHABLE, Fate
 from tests.core.subscriber.test_protocol import ControlPoint, assert_nothing_is_left
-from tests.core.subscriber.test_recovery import ACTIVE, AGAIN, DEVICE, RESUBSCRIBING, Net
+from tests.core.subscriber.test_recovery import ACTIVE, AGAIN, DEVICE, RESUBSCRIBING, SHORT, Net
 
 LIMITS = DEFAULT_LIMITS
 SAID = ["device_gone", "device_rebooted", "device_moved", "device_returned"]
@@ -134,6 +134,22 @@ def test_a_device_that_left_without_a_word_is_told_when_it_does_not_answer(
     net.say("device_gone")
     net.run(seconds)
     assert net.news() == [(RESUBSCRIBING, Cause.DEVICE_GONE)]
+
+
+@given(said=st.floats(-1.9, 2.9), fate=st.sampled_from([REFUSED, UNREACHABLE, SILENT]))
+def test_whenever_the_next_renewal_is_due_that_a_device_left_is_told_once(said, fate) -> None:
+    """``said``: when it says goodbye, counted from the renewal that it does not answer."""
+    net = Devices()
+    granted = net.record.asked_at
+    assert granted is not None
+    net.run(granted + 900 - 2 - net.now)
+    net.cut(fate)
+    net.run(granted + 900 + said - net.now)
+    assert net.news() in ([], [(RESUBSCRIBING, Cause.UNREACHABLE)])
+    net.say("device_gone")
+    net.run(60)
+    assert net.news() == [(RESUBSCRIBING, Cause.DEVICE_GONE)]
+    assert net.record.status_cause is Cause.DEVICE_GONE
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -355,6 +371,17 @@ def test_an_address_that_was_lost_is_no_word_about_the_device() -> None:
     point.protocol.request_failed(request, "no address", point.now, Failure.NO_SOURCE)
     assert point.statuses() == [(Status.RESUBSCRIBING, Cause.ADDRESS_LOST)]
     assert record.state is S.SUBSCRIBING
+
+
+@pytest.mark.parametrize("what", SAID[:3])
+def test_a_machine_that_has_no_descriptor_for_the_check_ends_no_subscription(what: str) -> None:
+    net = Devices()
+    sid = net.record.sid
+    net.weather = {"SUBSCRIBE": SHORT}
+    net.say(what)
+    net.run(20)
+    assert net.record.sid == sid
+    assert (net.news(), net.checks()) == ([(RESUBSCRIBING, Cause.SHORTAGE)], [])
 
 
 def test_limits_say_how_many_checks_there_are() -> None:

@@ -126,6 +126,12 @@ class DeviceChecks:
         if check is not None and check.doubt is not None:
             self._arm(device, check, now, now)
 
+    def gone(self, device: Hashable) -> Doubt | None:
+        """The doubt that waits for its check, if it says that the device has gone."""
+        check = self._checks.get(device)
+        doubt = None if check is None else check.doubt
+        return doubt if doubt is not None and doubt.cause is Cause.DEVICE_GONE else None
+
     def ended(self, request: OutgoingRequest) -> Doubt | None:
         """A renewal has ended. Returns the doubt that it was sent for."""
         return self._asked.pop(request, None)

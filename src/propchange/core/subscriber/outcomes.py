@@ -128,7 +128,9 @@ _SHORT = frozenset({Cause.SHORTAGE})
 def _is_news(before: Cause | None, cause: Cause) -> bool:
     """Whether ``cause`` is worth another status change with the same status. "The device is away",
     "the device refuses" and "this machine is short of something" say more than the cause of a fresh
-    subscription does."""
+    subscription does. That the device has gone says more than that it does not answer."""
+    if cause is Cause.DEVICE_GONE:
+        return before is not cause
     for kind in (_AWAY, _SAYS_NO, _SHORT):
         if cause in kind:
             return before not in kind

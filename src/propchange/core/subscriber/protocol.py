@@ -41,6 +41,10 @@ from propchange.core.wire.refusals import Refusal
 from propchange.errors import LocalProtocolError
 
 _S, _I = SubscriberState, SubscriberInput
+
+_NO_WORD_OF_THE_DEVICE = (Failure.BROKEN, Failure.NO_SOURCE, Failure.SHORTAGE)
+"""Failures of a renewal after which an announcement is neither true nor false."""
+
 _CAUSES = {Failure.DESCRIPTION: Cause.DESCRIPTION, Failure.SHORTAGE: Cause.SHORTAGE}
 
 
@@ -234,8 +238,10 @@ class SubscriberProtocol:
         self, request: OutgoingRequest, failure: Failure, reason: str, now: float
     ) -> None:
         record, doubt = request.subscription, self._checks.ended(request)
-        if doubt is None or failure in (Failure.BROKEN, Failure.NO_SOURCE):
-            self._renewal.renewal_failed(record, failure, reason, now)
+        if doubt is None or failure in _NO_WORD_OF_THE_DEVICE:
+            gone = self._checks.gone(record.device)
+            said = None if gone is None else gone.reason
+            self._renewal.renewal_failed(record, failure, reason, now, gone=said)
             self._checks.unclear(request, now)
             return
         self._outcomes.append(RenewalFailed(record, reason))

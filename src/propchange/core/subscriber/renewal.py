@@ -293,9 +293,16 @@ class SubscriptionRenewal:
         return request
 
     def renewal_failed(
-        self, record: SubscriptionRecord, failure: Failure, reason: str, now: float
+        self,
+        record: SubscriptionRecord,
+        failure: Failure,
+        reason: str,
+        now: float,
+        *,
+        gone: str | None = None,
     ) -> None:
-        """The renewal had no answer (REN-12)."""
+        """The renewal had no answer (REN-12). ``gone``: the sentence for the status if the device
+        was announced to have gone and was not asked about that yet."""
         limits = self._limits
         self._outcomes.append(RenewalFailed(record, reason))
         if failure is Failure.NO_SOURCE:
@@ -309,14 +316,17 @@ class SubscriptionRenewal:
         silent = record.last_event_at is None or record.last_event_at < outage.since
         short = failure is Failure.SHORTAGE
         if silent and record.failures >= limits.renewal_failures and not short:
-            self.lapse(record, Cause.UNREACHABLE, f"the device is away: {reason}", now)
+            cause = Cause.DEVICE_GONE if gone else Cause.UNREACHABLE
+            self.lapse(record, cause, gone or f"the device is away: {reason}", now)
             return
         again = outage.unreachable and record.failures >= _FAILURES_THAT_TELL
         known = failure in _KNOWN_AT_ONCE or again
         if silent and known and record.state in (_S.ACTIVE, _S.UNANSWERED):
             record.move(_I.UNREACHED)
-            reason = f"the device cannot be asked to renew: {reason}"
             cause = Cause.SHORTAGE if short else Cause.UNREACHABLE
+            reason = f"the device cannot be asked to renew: {reason}"
+            if gone and not short:
+                cause, reason = Cause.DEVICE_GONE, gone
             self._outcomes.change_status(record, Status.RESUBSCRIBING, cause, reason)
         assert record.expires is not None
         wait = renewal_retry(record.failures, record.expires - now, record.interval, limits)
