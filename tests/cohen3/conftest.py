@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -67,18 +68,21 @@ class DeviceService:
 class ClientService:
     """Plays Cohen3's Service of a control point."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, event_url: str = "http://127.0.0.1:8080/RenderingControl/subscribe", timeout: int = 0
+    ) -> None:
+        self.event_url = event_url
         self.sid: str | None = None
-        self.timeout = 0
+        self.timeout = timeout
         self.told_timeouts: list[int] = []
         self.processed: list[Any] = []
         self.event_connection: Any = None
 
     def get_base_url(self) -> bytes:
-        return b"http://127.0.0.1:8080/"
+        return urljoin(self.event_url, "/").encode()
 
     def get_event_sub_url(self) -> str:
-        return "http://127.0.0.1:8080/RenderingControl/subscribe"
+        return self.event_url
 
     def get_sid(self) -> str | None:
         return self.sid

@@ -27,6 +27,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
 from propchange.twisted import ControlPoint as TwistedControlPoint
 from propchange.twisted import Site
+from tests.cohen3.conftest import ClientService
 
 PATIENCE = 10.0
 """Seconds that a test waits for what is to come at once: more than a busy machine takes."""
@@ -347,32 +348,11 @@ class EventFronts:
         self._thread.close()
 
 
-class _Service:
-    """What stands for Cohen3's Service."""
-
-    def __init__(self, event_url: str, timeout: int) -> None:
-        self.event_url = event_url
-        self.timeout = timeout
-        self.sid: str | None = None
-        self.event_connection: Any = None
-
-    def get_base_url(self) -> bytes:
-        return self.event_url.encode()
+class _Service(ClientService):
+    """What stands for Cohen3's Service. The eventSubURL of most devices is a path."""
 
     def get_event_sub_url(self) -> str:
         return urlsplit(self.event_url).path
-
-    def get_sid(self) -> str | None:
-        return self.sid
-
-    def set_sid(self, sid: str | None) -> None:
-        self.sid = sid
-
-    def set_timeout(self, timeout: int) -> None:
-        self.timeout = timeout
-
-    def process_event(self, told: object) -> None:
-        """Cohen3's services take the answer that is none here."""
 
 
 class _EventFront:

@@ -248,17 +248,22 @@ class UvloopHostListener(HostListener):
     factory = staticmethod(uvloop.new_event_loop)
 
 
-class ServiceListener(_OnReactor, _PublisherListener):
-    name = "Service.listen"
-    path = "/"
-
-    def _enter(self) -> None:
+class _TwistedServiceListener(_OnReactor, _PublisherListener):
+    def _make_service(self) -> None:
         self.service = TwistedService(
             type="urn:example-org:service:Thermometer:1",
             variables=[StateVariable("r4", name="Temperature", initial=20.0)],
             reactor=self.reactor,
             limits=self.limits,
         )
+
+
+class ServiceListener(_TwistedServiceListener):
+    name = "Service.listen"
+    path = "/"
+
+    def _enter(self) -> None:
+        self._make_service()
         self.port = self.service.listen(interface=self.address)
 
     def _leave(self) -> Any:
@@ -275,16 +280,11 @@ class Slow(Resource):
         return NOT_DONE_YET
 
 
-class SiteListener(_OnReactor, _PublisherListener):
+class SiteListener(_TwistedServiceListener):
     name = "Site"
 
     def _enter(self) -> None:
-        self.service = TwistedService(
-            type="urn:example-org:service:Thermometer:1",
-            variables=[StateVariable("r4", name="Temperature", initial=20.0)],
-            reactor=self.reactor,
-            limits=self.limits,
-        )
+        self._make_service()
         root = Resource()
         root.putChild(b"evt", self.service.resource)
         root.putChild(b"slow", Slow())

@@ -19,6 +19,7 @@ from propchange import cohen3
 from propchange.cohen3 import event_server
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.twisted import Site
+from tests.cohen3.conftest import ClientService
 
 LIMITS = replace(DEFAULT_LIMITS, initial_event_seconds=0.5, doubt_seconds=0.2)
 BODY = (
@@ -111,34 +112,6 @@ class Device:
         return status
 
 
-class Service:
-    """A service of a control point, as Cohen3 has them."""
-
-    timeout = 0
-    event_connection: Any = None
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.sid: str | None = None
-
-    def get_base_url(self) -> str:
-        return self.url
-
-    get_event_sub_url = get_base_url
-
-    def get_sid(self) -> str | None:
-        return self.sid
-
-    def set_sid(self, sid: str | None) -> None:
-        self.sid = sid
-
-    def set_timeout(self, timeout: int) -> None:
-        self.timeout = timeout
-
-    def process_event(self, event: Any) -> None:
-        pass
-
-
 class Point:
     """A control point with an EventServer, on a reactor of its own. ``volume`` is the latest value
     that was propagated, ``volumes`` are all."""
@@ -159,13 +132,13 @@ class Point:
         self.ports = [first, second]
         self.kept = cohen3.hostname, cohen3.web_server_port, event_server.current
         self.server = cohen3.EventServer(self, limits=LIMITS)
-        self.service: Service | None = None
+        self.service: ClientService | None = None
 
     def propagate(self, event: cohen3.Event) -> None:
         self.volumes.append(int(event["Volume"]))
 
-    def subscribe(self, url: str) -> Service:
-        self.service = Service(url)
+    def subscribe(self, url: str) -> ClientService:
+        self.service = ClientService(url)
         cohen3.subscribe(self.service, reactor=self.reactor, limits=LIMITS)
         return self.service
 

@@ -253,8 +253,11 @@ class ServerConnection:
             self._unread = unread
             self._wait_in(self._table.writing, self._table.limits.read_seconds)
         else:
-            self._table.logger.debug("%s does not read; connection ended", self._peer)
-            self.drop()
+            self._drop_unread()
+
+    def _drop_unread(self) -> None:
+        self._table.logger.debug("%s does not read; connection ended", self._peer)
+        self.drop()
 
     def time_out(self) -> None:
         """A request was not complete in time."""
@@ -438,10 +441,14 @@ class ServerConnection:
         try:
             answer = self._table.respond(request)
         except Exception:  # noqa: BLE001 - it is logged
-            self._table.warnings.exception("answer", f"no answer was made to {request!r}")
-            return self._table.refusal(500, request.http_version)
+            return self._failed(request)
         self._refused = isinstance(answer, Response) and answer.status >= 400
         return answer
+
+    def _failed(self, request: Request) -> Response:
+        """Log the exception, and return the answer instead of the one that was not made."""
+        self._table.warnings.exception("answer", f"no answer was made to {request!r}")
+        return self._table.refusal(500, request.http_version)
 
     def _start(self, request: Request, answer: Awaitable[Response] | WrittenElsewhere) -> None:
         """Start an answer that may take long. It may be complete when this returns."""
@@ -454,7 +461,7 @@ class ServerConnection:
                 self._writer = answer
                 answer.begin(self)
         except Exception:  # noqa: BLE001 - it is logged
-            self._table.warnings.exception("answer", f"no answer was made to {request!r}")
+            self._failed(request)
             self.drop()
         finally:
             self._starting = False
@@ -466,8 +473,7 @@ class ServerConnection:
         except Exception:
             if self._finished:
                 raise  # cancelled, or too late for an answer: the runtime logs it
-            table.warnings.exception("answer", f"no answer was made to {request!r}")
-            response = table.refusal(500, request.http_version)
+            response = self._failed(request)
         except BaseException:  # it was cancelled
             if not self._finished:
                 self.drop()
@@ -513,8 +519,7 @@ class ServerConnection:
         self._write_bytes(encoded)
         self._look_after_writing()
         if self._paused and self.transport.unwritten() > self._table.limits.write_buffer_bytes:
-            self._table.logger.debug("%s does not read; connection ended", self._peer)
-            self.drop()
+            self._drop_unread()
 
     def _look_after_writing(self) -> None:
         """After a write: report the answers that have left; after the last one end the stream."""

@@ -331,7 +331,8 @@ class Service:
     def add_instance(self, number: int) -> ServiceInstance:
         """Add an instance, with the initial value of every variable. This is one event. Raises
         ValueError if it exists already, or if the service has no instances."""
-        self.__check_instances(DATA_TYPES["ui4"].check(number))
+        DATA_TYPES["ui4"].check(number)
+        self.__check_instances()
         if number in self.instances:
             raise ValueError(f"{self.__type} has an instance {number} already")
         added: dict[Key, Any] = {(number, "", None): True}
@@ -344,7 +345,7 @@ class Service:
     def remove_instance(self, number: int) -> None:
         """Remove the instance ``number``. Raises ValueError for instance 0, which always exists,
         and LookupError for an invalid one."""
-        self.__check_instances(number)
+        self.__check_instances()
         if number == 0:
             raise ValueError("instance 0 is that of the attributes, and stays")
         self.instance(number)
@@ -367,7 +368,7 @@ class Service:
         if isinstance(key, str):
             self.assign_variable(variable, value)
             return
-        self.__check_instances(number)
+        self.__check_instances()
         if number not in self.instances:
             raise KeyError(f"there is no instance {number} of {name}")
         value = variable.check(value)
@@ -386,7 +387,7 @@ class Service:
             return name
         return number, name, channel
 
-    def __check_instances(self, number: int) -> None:
+    def __check_instances(self) -> None:
         if self.__sink is not None:
             self.__sink.check_caller()
         if not self.__indirect:
