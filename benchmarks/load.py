@@ -141,7 +141,9 @@ async def _storm(options: argparse.Namespace) -> None:
     took: list[float] = []
     answers: Counter[str] = Counter()
 
-    async with Subscribers(["good"] * int(rate * seconds)) as subscribers:
+    async with Subscribers(
+        ["good"] * int(rate * seconds), per_address=options.per_address
+    ) as subscribers:
 
         async def one(subscriber: Subscriber) -> None:
             begin = time.monotonic()
@@ -227,6 +229,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="changes per second")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--limits", type=json.loads, default={}, help="as a JSON object")
+    parser.add_argument("--per-address", type=int, default=1, help="subscribers, in a storm")
     parser.add_argument("--descriptors", type=int, default=0, help="RLIMIT_NOFILE of the publisher")
     options = parser.parse_args()
     uvloop.run(SCENARIOS[options.scenario](options))

@@ -194,7 +194,7 @@ class MemoryRuntime:
         self.connects.append(attempt)
         return attempt
 
-    async def listen(self, accept: Any, *, host: str | None, ports: Any) -> Any:
+    async def listen(self, accept: Any, *, host: str | None, ports: Any, crowded: Any) -> Any:
         """Fails; what happens meanwhile is for a subclass to say."""
         raise OSError(98, "in use")
 

@@ -13,8 +13,13 @@ from propchange.driver.descriptors import DESCRIPTORS
 
 
 class Peer:
+    closed = False
+
     def setblocking(self, blocking: bool) -> None:
         assert not blocking
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Sock:
@@ -41,8 +46,13 @@ class Door:
         self.sock: Any = Sock()
         self.adopted: list[Any] = []
         self.watched = False
+        self.crowded = False
         self.accepting = Accepting(
-            self.sock, self.adopted.append, lambda _, wanted: self._watch(wanted), memory.call_later
+            self.sock,
+            lambda peer, host: self.adopted.append(peer),
+            lambda _, wanted: self._watch(wanted),
+            memory.call_later,
+            crowded=lambda host, unmade: self.crowded,
         )
         self.accepting.open()
 
@@ -71,6 +81,31 @@ def test_all_peers_that_wait_are_accepted_but_not_endlessly(door: Door) -> None:
     assert len(door.adopted) == 5
     door.turn(*(Peer() for _ in range(1000)))
     assert len(door.adopted) < 100
+
+
+def test_peers_wait_while_there_is_no_room(door: Door, memory: Any) -> None:
+    first, second = Peer(), Peer()
+    door.turn(first, second)
+    door.crowded = True
+    third, fourth = Peer(), Peer()
+    door.turn(third, fourth)
+    memory.advance(1)
+    assert door.adopted == [first, second]
+    assert not door.watched
+    door.crowded = False
+    memory.advance(1)
+    assert door.adopted == [first, second, third]
+    door.turn(*door.sock.waiting)
+    assert door.adopted == [first, second, third, fourth]
+
+
+def test_a_peer_that_waits_for_room_ends_with_the_listener(door: Door) -> None:
+    door.crowded = True
+    peer = Peer()
+    door.turn(peer)
+    door.accepting.close()
+    assert peer.closed
+    assert door.adopted == []
 
 
 def test_a_peer_that_has_given_up_stops_nobody(door: Door) -> None:

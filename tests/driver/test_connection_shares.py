@@ -34,6 +34,9 @@ class Bench:
     def _respond(self, request: Request) -> Response:
         return Response(200)
 
+    def crowded(self, host: str, *unmade: str) -> bool:
+        return self.listener.crowded(host, unmade)
+
     def connect(self, host: str, data: bytes = b"") -> MemoryTransport:
         peer = MemoryTransport(self.listener.accept(), peer=host).make()
         if data:
@@ -120,6 +123,79 @@ def test_who_has_subscriptions_is_asked_once_a_second() -> None:
     hosts = {peer.transport.peer.host for peer in bench.listener.reading}  # type: ignore[attr-defined] # a connection
     assert "192.0.2.1" in hosts
     assert kept == 8
+
+
+# --- peers that are about to ask ---
+
+GOOD = b"GET / HTTP/1.1\r\n\r\n"
+
+
+def test_a_peer_waits_while_all_others_are_about_to_ask() -> None:
+    bench = Bench()
+    peers = [bench.connect(f"192.0.2.{number}") for number in range(8)]
+    assert bench.crowded("192.0.2.100")
+    peers[3].connection.data_received(GOOD)
+    assert not bench.crowded("192.0.2.100")  # the one that was answered makes room
+    assert [peer.closing for peer in peers] == [False] * 3 + [True] + [False] * 4
+
+
+def test_a_peer_waits_for_the_rest_of_requests_too() -> None:
+    bench = Bench()
+    for number in range(8):
+        bench.connect(f"192.0.2.{number}", PARTIAL)
+    assert bench.crowded("192.0.2.100")
+    bench.memory.time += 1
+    assert not bench.crowded("192.0.2.100")
+
+
+def test_there_is_room_at_once_while_the_listener_is_not_full() -> None:
+    bench = Bench()
+    for number in range(7):
+        bench.connect(f"192.0.2.{number}")
+    assert not bench.crowded("192.0.2.100")
+    assert bench.crowded("192.0.2.101", "192.0.2.100")  # this one is accepted, and not made yet
+    assert bench.listener.connection_count == 7
+
+
+def test_a_silent_peer_makes_room_after_a_moment_and_a_flood_of_them_in_less_and_less() -> None:
+    bench = Bench()
+    peers = [bench.connect(f"192.0.2.{number}") for number in range(8)]
+    begin = bench.memory.time
+    waited = []
+    for number in range(200):
+        since = bench.memory.time
+        while bench.crowded("198.51.100.1"):
+            bench.memory.time += 0.001
+        waited.append(bench.memory.time - since)
+        peers.append(bench.connect(f"192.0.3.{number}"))
+    assert 0.5 < waited[0] <= 1
+    assert sum(waited[100:]) < 0.01
+    assert bench.memory.time - begin < 2
+    for peer in peers[-8:]:  # a storm of peers that ask ends that
+        peer.connection.data_received(GOOD)
+    for number in range(200):
+        bench.connect(f"192.0.4.{number}", GOOD)
+    for number in range(8):
+        bench.connect(f"192.0.5.{number}")
+    bench.memory.time += 0.5
+    assert bench.crowded("198.51.100.1")
+
+
+def test_nobody_waits_for_a_host_with_many_connections() -> None:
+    bench = Bench(connections_kept_per_address=2)
+    many = [bench.connect("192.0.2.1") for _ in range(6)]
+    few = [bench.connect(f"192.0.2.{number}") for number in (2, 3)]
+    assert not bench.crowded("192.0.2.4")
+    assert [peer.closing for peer in (*many, *few)] == [True] + [False] * 7
+
+
+def test_the_peers_that_are_not_made_yet_count_as_those_of_their_hosts() -> None:
+    bench = Bench(connections_kept_per_address=2)
+    honest = bench.connect("192.0.2.2", GOOD)
+    many = [bench.connect("192.0.2.1") for _ in range(3)]
+    assert not bench.crowded("192.0.2.1", *["192.0.2.1"] * 4)
+    assert many[0].closing
+    assert not honest.closing
 
 
 hosts = st.sampled_from(

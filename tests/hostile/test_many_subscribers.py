@@ -89,3 +89,24 @@ async def test_each_subscribe_of_a_storm_is_answered(driven: Any, until: Until) 
         await until(lambda: sum(each.received for each in subscribers.all) == 150)
         publisher.service.mark = "1"
         await until(lambda: sum(each.text == "1" for each in subscribers.all) == 150)
+
+
+async def test_peers_that_connect_all_at_once_and_ask_later_are_all_answered(
+    driven: Any, until: Until
+) -> None:
+    """Those without room wait until the others have asked."""
+
+    async def ask(number: int) -> bytes:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", publisher.port, local_addr=(f"127.88.{number}.1", 0)
+        )
+        await asyncio.sleep(0.05)
+        writer.write(b"GET /nothing HTTP/1.1\r\nHOST: a\r\nCONNECTION: close\r\n\r\n")
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async with published(driven, connections=16) as publisher:
+        answers = await asyncio.gather(*map(ask, range(80)), return_exceptions=True)
+    assert [answer for answer in answers if not isinstance(answer, bytes) or not answer] == []

@@ -15,7 +15,15 @@ from typing import Any, TypeVar, cast
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.accepting import Accepting
 from propchange.driver.machine import monotonic
-from propchange.driver.runtime import Armed, Connection, Datagrams, Transport, settle
+from propchange.driver.runtime import (
+    Armed,
+    Connection,
+    Crowded,
+    Datagrams,
+    Transport,
+    never_crowded,
+    settle,
+)
 from propchange.driver.sockets import (
     bind,
     endpoint_of,
@@ -101,7 +109,12 @@ class AsyncioRuntime:
                 raise OSError(number, os.strerror(number)) from None
 
     async def listen(
-        self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]
+        self,
+        accept: Callable[[], Connection],
+        *,
+        host: str | None,
+        ports: Sequence[int],
+        crowded: Crowded = never_crowded,
     ) -> _Listening:
         """Listen; see :meth:`.Runtime.listen`."""
         sockets = bind(host, ports)
@@ -111,10 +124,10 @@ class AsyncioRuntime:
                     await self.loop.create_server(lambda: cast(Any, _Stream(accept())), sock=bound)
                     for bound in sockets
                 ]
-                return _Listening(self.loop, accept, (), servers)
+                return _Listening(self.loop, accept, (), crowded, servers)
             for bound in sockets:
                 bound.listen(socket.SOMAXCONN)
-            return _Listening(self.loop, accept, sockets)
+            return _Listening(self.loop, accept, sockets, crowded)
         except BaseException:
             for bound in sockets:
                 bound.close()
@@ -216,6 +229,7 @@ class _Listening:
         loop: asyncio.AbstractEventLoop,
         accept: Callable[[], Connection],
         sockets: Sequence[socket.socket],
+        crowded: Crowded,
         servers: Sequence[asyncio.Server] = (),
     ) -> None:
         self._loop = loop
@@ -223,9 +237,16 @@ class _Listening:
         self._servers = servers
         bound = [*sockets, *(each for server in servers for each in server.sockets)]
         self.endpoints = tuple(endpoint_of(each.getsockname()) for each in bound)
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting: dict[asyncio.Task[None], str] = {}
         self._accepting = [
-            Accepting(each, self._adopt, functools.partial(self._watch, each), loop.call_later)
+            Accepting(
+                each,
+                self._adopt,
+                functools.partial(self._watch, each),
+                loop.call_later,
+                crowded=crowded,
+                unmade=self._connecting.values,
+            )
             for each in sockets
         ]
         try:
@@ -242,10 +263,10 @@ class _Listening:
         else:
             self._loop.remove_reader(sock.fileno())
 
-    def _adopt(self, peer: socket.socket) -> None:
+    def _adopt(self, peer: socket.socket, host: str) -> None:
         task = self._loop.create_task(self._connect(peer))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        self._connecting[task] = host
+        task.add_done_callback(self._connecting.pop)
 
     async def _connect(self, peer: socket.socket) -> None:
         stream = _Stream(self._accept())

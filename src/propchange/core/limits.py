@@ -52,7 +52,8 @@ class Limits:
     connections: int = 512
     """Accepted connections at once, at most 3/8 of the file descriptors (:meth:`within`). Above
     that, the host with the most connections loses the one that has been idle longest, or that with
-    its oldest unfinished request. Bounds a host that opens connections without end."""
+    its oldest unfinished request. Peers that have just connected have a second to ask, and new ones
+    wait meanwhile. Bounds a host that opens connections without end."""
 
     connections_per_address: int = 128
     """Accepted connections at once from one IPv4 address or one IPv6 prefix of 64 bits, so that one

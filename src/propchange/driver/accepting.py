@@ -5,17 +5,22 @@ their own to a lack of descriptors: asyncio accepts nothing for a second, uvloop
 peer's connection. Here the peer waits in the queue of the system instead, for milliseconds as a
 rule: connections that carry nothing are closed for it. If there are none, the listener uses a
 descriptor that it has in reserve.
+
+The listener may have no room but that of peers which have just connected and are about to ask. Then
+the next peer waits too: one that is accepted already, and all others behind it in the queue of the
+system. Without that, a storm of honest peers would end one another's connections.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from propchange.core.subscriber.requests import SHORTAGES
 from propchange.driver.descriptors import DESCRIPTORS
-from propchange.driver.runtime import Armed, Later
+from propchange.driver.runtime import Armed, Crowded, Later, never_crowded
+from propchange.driver.sockets import endpoint_of
 
 _PER_TURN = 32
 """Peers accepted in one turn of the loop. More would delay everything else in a storm."""
@@ -32,23 +37,35 @@ _SOON = 0.01
 _LATER = 0.2
 """Seconds until the next try if nothing was given back."""
 
+_NEXT_LOOK = 0.005
+"""Seconds until a peer that waits for room is looked after again."""
+
 
 class Accepting:
-    """Accepts the peers of ``sock``, a listening socket, and gives each socket to ``adopt``.
+    """Accepts the peers of ``sock``, a listening socket, and gives each socket to ``adopt``, with
+    the address of the peer.
 
     ``watch(self, True)`` has the runtime call :meth:`ready` while a peer waits,
-    ``watch(self, False)`` ends that. ``later`` is the runtime's ``call_later``. Call :meth:`open`,
-    and in the end :meth:`close`.
+    ``watch(self, False)`` ends that. ``later`` is the runtime's ``call_later``. ``crowded`` says
+    whether a peer must wait, ``unmade`` gives the addresses of those whose sockets the runtime has
+    adopted, and whose connections are not made yet. Call :meth:`open`, and in the end
+    :meth:`close`.
     """
 
     def __init__(
         self,
         sock: socket.socket,
-        adopt: Callable[[socket.socket], None],
+        adopt: Callable[[socket.socket, str], None],
         watch: Callable[[Accepting, bool], None],
         later: Later,
+        *,
+        crowded: Crowded = never_crowded,
+        unmade: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.sock = sock
+        self._crowded = crowded
+        self._unmade = unmade
+        self._next: tuple[socket.socket, str] | None = None  # accepted, and waits for room
         self._adopt = adopt
         self._watch = watch
         self._later = later
@@ -74,6 +91,8 @@ class Accepting:
             self._resting.cancel()
         if self._refilling is not None:
             self._refilling.cancel()
+        if self._next is not None:
+            self._next[0].close()
         while self._reserve:
             os.close(self._reserve.pop())
 
@@ -81,7 +100,7 @@ class Accepting:
         """For the runtime: a peer waits."""
         for number in range(_PER_TURN):
             try:
-                peer = self.sock.accept()[0]
+                peer, address = self.sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:  # this peer has given up
@@ -94,7 +113,12 @@ class Accepting:
                     self._rest(_LATER)
                 return
             peer.setblocking(False)
-            self._adopt(peer)
+            host = endpoint_of(address).host
+            if self._crowded(host, self._unmade()):
+                self._next = peer, host
+                self._rest(_NEXT_LOOK)
+                return
+            self._adopt(peer, host)
 
     def _make_room(self, error: OSError) -> bool:
         """Whether the peer can be accepted in the next turn, or very soon."""
@@ -115,6 +139,13 @@ class Accepting:
 
     def _resume(self) -> None:
         self._resting = None
+        if self._next is not None:
+            peer, host = self._next
+            if self._crowded(host, self._unmade()):
+                self._resting = self._later(_NEXT_LOOK, self._resume)
+                return
+            self._next = None
+            self._adopt(peer, host)
         self._watch(self, True)
 
     def _refill(self) -> None:

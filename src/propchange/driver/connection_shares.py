@@ -2,10 +2,11 @@
 
 The connections of a listener are shared fairly: by blocks of addresses, and inside a block by
 address. A block is one IPv4 address, or the /64 of an IPv6 address, because one host can take any
-address of it. If there is no room, a connection of the block that has most of them is ended: the
-one that has been idle longest, else one that waits for the end of its peer, else the oldest
-unfinished request, else the one whose peer does not read. So no number of connections from some
-hosts keeps another host out. A connection whose answer is being made is never ended.
+address of it. If there is no room, a connection of the block that has most of them is ended: one
+that has never brought a request in the time for it, else the one that has been idle longest, else
+one that waits for the end of its peer, else the oldest unfinished request, else the one whose peer
+does not read, else one that has just connected. So no number of connections from some hosts keeps
+another host out. A connection whose answer is being made is never ended.
 
 Addresses with subscriptions are *known*. Some connections of each of them stay, even while hosts
 without subscriptions take all the rest.
@@ -73,7 +74,15 @@ class ConnectionShares:
     @property
     def full(self) -> bool:
         """Whether there is no room for any connection."""
-        return self._count >= self._limits.connections
+        return self.full_with(0)
+
+    def full_with(self, more: int) -> bool:
+        """The same, with this many connections more."""
+        return self._count + more >= self._limits.connections
+
+    def few_of(self, host: str) -> bool:
+        """Whether the block of ``host`` has no more connections than one peer needs."""
+        return self._per_block[address_block(host)] <= self._limits.connections_kept_per_address
 
     def full_for(self, host: str) -> bool:
         """Whether the block of ``host`` has its share."""

@@ -1,17 +1,20 @@
 """The connections of a listener: room for them, their deadlines, their end.
 
-A connection is in at most one of four queues: ``idle`` (waits for a request), ``reading``
-(waits for the rest of one), ``writing`` (waits for the peer to read), ``lingering`` (waits for the
-peer's end). All deadlines in one queue have the same length, so a queue is always in order, and
-one timer serves all connections. :mod:`.connection_shares` says which connection makes room for a
-new one, :mod:`.turns` which one may work on what it has received.
+A connection is in at most one of five queues: ``arriving`` (waits for its first request), ``idle``
+(waits for another one), ``reading`` (waits for the rest of one), ``writing`` (waits for the peer to
+read), ``lingering`` (waits for the peer's end). All deadlines in one queue have the same length, so
+a queue is always in order, and one timer serves all connections.
+
+:mod:`.connection_shares` says which connection makes room for a new one, :mod:`.turns` which one
+may work on what it has received.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from itertools import islice
+from itertools import chain, islice
+from math import inf
 from typing import Protocol
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -110,6 +113,18 @@ Respond = Callable[[Request], Answer]
 
 
 _ABOUT_TO_ASK_SECONDS = 1.0
+"""How long a peer that has connected is expected to ask, one that has begun a request to send the
+rest, and one that was answered to read. Until then its connection makes no room, and new peers
+wait."""
+
+_SILENT = 0.5
+"""That time becomes so many times shorter with each peer that had it and was silent, ..."""
+
+_ASKED = 1.05
+"""... and longer with each that asks. So a flood of silent peers delays others only at first."""
+
+_LEAST_SECONDS = 0.001
+
 Cut = Callable[[Request, Refusal], object]
 """Called with a request that has begun and did not come whole, or cannot be parsed."""
 
@@ -164,10 +179,12 @@ class ConnectionTable:
         self.now = runtime.now
         self.idle_seconds = limits.idle_seconds
         self.tasks = Tasks(runtime)
+        self.arriving: dict[AcceptedConnection, float] = {}
         self.idle: dict[AcceptedConnection, float] = {}
         self.reading: dict[AcceptedConnection, float] = {}
         self.writing: dict[AcceptedConnection, float] = {}
         self.lingering: dict[AcceptedConnection, float] = {}
+        self._queues = (self.arriving, self.idle, self.reading, self.writing, self.lingering)
         self._watched: dict[AcceptedConnection, float] = {}
         self.last_response: Response | None = None
         self.last_encoded = b""
@@ -176,6 +193,7 @@ class ConnectionTable:
         self._shares = ConnectionShares(limits, known, runtime.now)
         self._holding: dict[AcceptedConnection, None] = {}  # the one that began first is first
         self._held_bytes = 0
+        self._patience = _ABOUT_TO_ASK_SECONDS
         self._unended = 0
         self._ended: Future[None] | None = None
         self._closing = False
@@ -232,27 +250,76 @@ class ConnectionTable:
         host = connection.transport.peer.host
         shares = self._shares
         if shares.full or shares.full_for(host):
-            queues = (self.idle, self.lingering, self.reading, self.writing)
-            ending = shares.making_room(host, queues)
+            ending = self._making_room(host)
             if ending is None:
                 return False
-            peer = ending.transport.peer
-            self.logger.debug("%s makes room for %s", peer, host)
-            if self.history is not None and not ending.asked:
-                self.history.turned_away(peer, self.now())
-                if ending.begun is None:
-                    self.wasted(peer, "there was no room for them")
-                ending.asked = True  # so that it has not ended by itself
-            ending.drop()
+            self._end_for(ending, host)
         shares.add(host)
         self._open.add(connection)
         return True
+
+    def crowded(self, host: str, unmade: Collection[str]) -> bool:
+        """Whether a new peer must wait (:data:`.Crowded`): the connection that would make room for
+        it has not had the time to ask, or to read the answer. A host with many connections has no
+        such time, because it could take all the room with new ones again and again."""
+        shares = self._shares
+        if self._closing or not (shares.full_with(len(unmade)) or shares.full_for(host)):
+            return False
+        for other in unmade:
+            shares.add(other)
+        try:
+            ending = self._making_room(host)
+            if ending is None:
+                return bool(unmade)
+            waits = self._since(ending) < self._patience
+            if waits and shares.few_of(ending.transport.peer.host):
+                return True
+        finally:
+            for other in unmade:
+                shares.remove(other)
+        self._end_for(ending, host)
+        return False
+
+    def _making_room(self, host: str) -> AcceptedConnection | None:
+        silent = expired(self.arriving, self.now() + self.idle_seconds - self._patience)
+        queues = (silent, self.idle, self.lingering, self.reading, self.writing, self.arriving)
+        return self._shares.making_room(host, queues)
+
+    def _since(self, connection: AcceptedConnection) -> float:
+        """For how many seconds a peer has been expected to ask, to send the rest of a request or to
+        read; infinite if it is not expected to."""
+        for queue, seconds in (
+            (self.arriving, self.idle_seconds),
+            (self.reading, self.limits.read_seconds),
+            (self.writing, self.limits.read_seconds),
+        ):
+            if connection in queue:
+                return self.now() + seconds - queue[connection]
+        return inf
+
+    def _end_for(self, ending: AcceptedConnection, host: str) -> None:
+        peer = ending.transport.peer
+        self.logger.debug("%s makes room for %s", peer, host)
+        if ending in self.arriving or ending in self.reading:
+            self._patience = max(self._patience * _SILENT, _LEAST_SECONDS)
+        if self.history is not None and not ending.asked:
+            self.history.turned_away(peer, self.now())
+            if ending.begun is None:
+                self.wasted(peer, "there was no room for them")
+            ending.asked = True  # so that it has not ended by itself
+        ending.drop()
+
+    def has_asked(self) -> None:
+        """A connection has brought its first request."""
+        self._patience = min(self._patience * _ASKED, _ABOUT_TO_ASK_SECONDS)
 
     def give_back(self, count: int) -> int:
         """Close at most ``count`` connections that wait for a request, those that were idle for
         longest. Returns how many. A peer that has just connected is about to ask."""
         until = self.now() + self.idle_seconds - _ABOUT_TO_ASK_SECONDS
-        longest = list(islice(expired(self.idle, until), count))
+        longest = list(
+            islice(chain(expired(self.arriving, until), expired(self.idle, until)), count)
+        )
         for connection in longest:
             connection.drop()
         return len(longest)
@@ -321,7 +388,7 @@ class ConnectionTable:
 
     def watch(self) -> None:
         """Set the timer: a queue that was empty has its first connection."""
-        when = first_deadline(self.idle, self.reading, self.writing, self.lingering, self._watched)
+        when = first_deadline(*self._queues, self._watched)
         if when is not None:
             self._timer.set(when)
 
@@ -349,7 +416,7 @@ class ConnectionTable:
         for connection in expired(self._watched, now):
             self._watched.pop(connection, None)
             connection.look(now)
-        for queue in (self.idle, self.reading, self.writing, self.lingering):
+        for queue in self._queues:
             for connection in expired(queue, now):
                 if queue is self.reading:
                     connection.time_out()

@@ -33,7 +33,9 @@ class Listener(ConnectionTable):
         Raises OSError if every port is taken or the address is not this machine's;
         :func:`.cannot_listen` makes a sentence of it.
         """
-        self._listening = await self.runtime.listen(self.accept, host=host, ports=ports)
+        self._listening = await self.runtime.listen(
+            self.accept, host=host, ports=ports, crowded=self.crowded
+        )
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -33,6 +33,16 @@ from propchange.driver.sockets import endpoint_of, socket_address
 T = TypeVar("T")
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+Crowded = Callable[[str, Collection[str]], bool]
+"""Takes the address of a new peer, and those of accepted ones whose connections are not made yet.
+Says whether the new one must wait; if not, there is room for it, as far as there can be."""
+
+
+def never_crowded(host: str, unmade: Collection[str]) -> bool:
+    """For a listener without a cap."""
+    return False
 
 
 class Transport(NamedTuple):
@@ -214,11 +224,16 @@ class Runtime(Protocol):
         """
 
     async def listen(
-        self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]
+        self,
+        accept: Callable[[], Connection],
+        *,
+        host: str | None,
+        ports: Sequence[int],
+        crowded: Crowded = never_crowded,
     ) -> Listening:
         """Listen on the first free port of ``ports`` (0: any). ``host`` is an address; None: all
         addresses of IPv4 and of IPv6 with the same port. ``accept`` makes the connection of each
-        peer.
+        peer, which waits while it is ``crowded``.
 
         Raises OSError if every port is taken or the address is not this machine's.
         """

@@ -119,7 +119,7 @@ class ServerConnection:
             transport.close()
             return
         self._parser = RequestParser(table.limits, peer=transport.peer, local=transport.local)
-        self._wait_in(table.idle, table.idle_seconds)
+        self._wait_in(table.arriving, table.idle_seconds)
         table.look_later(self)
 
     def data_received(self, data: bytes) -> None:
@@ -437,7 +437,9 @@ class ServerConnection:
             self._write(b"".join(encoded))
 
     def _ask(self, request: Request) -> Answer:
-        self.asked = True
+        if not self.asked:
+            self.asked = True
+            self._table.has_asked()
         try:
             answer = self._table.respond(request)
         except Exception:  # noqa: BLE001 - it is logged

@@ -22,7 +22,14 @@ from zope.interface import implementer  # type: ignore[import-untyped] # it has 
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.accepting import Accepting
 from propchange.driver.machine import monotonic
-from propchange.driver.runtime import Armed, Connection, Datagrams, Transport
+from propchange.driver.runtime import (
+    Armed,
+    Connection,
+    Crowded,
+    Datagrams,
+    Transport,
+    never_crowded,
+)
 from propchange.driver.sockets import bind, choose_port_late, scoped_host, unsent
 
 T = TypeVar("T")
@@ -110,14 +117,21 @@ class TwistedRuntime:
         return factory
 
     async def listen(
-        self, accept: Callable[[], Connection], *, host: str | None, ports: Sequence[int]
+        self,
+        accept: Callable[[], Connection],
+        *,
+        host: str | None,
+        ports: Sequence[int],
+        crowded: Crowded = never_crowded,
     ) -> _Listening:
         """Listen; see :meth:`.Runtime.listen`. It never waits."""
         factory: Any = Factory.forProtocol(lambda: Stream(accept()))
         factory.noisy = False
-        return self.listen_with(factory, host=host, ports=ports)
+        return self.listen_with(factory, host=host, ports=ports, crowded=crowded)
 
-    def listen_with(self, factory: Any, *, host: str | None, ports: Sequence[int]) -> _Listening:
+    def listen_with(
+        self, factory: Any, *, host: str | None, ports: Sequence[int], crowded: Crowded
+    ) -> _Listening:
         """As :meth:`listen`, with a factory of Twisted."""
         reactor: Any = self.reactor
         if not isinstance(reactor, PosixReactorBase):
@@ -128,7 +142,7 @@ class TwistedRuntime:
         try:
             for bound in sockets:
                 bound.listen(socket.SOMAXCONN)
-                listening.append(_Port(reactor, bound, factory))
+                listening.append(_Port(reactor, bound, factory, crowded))
         except BaseException:
             for port in listening:
                 port.stopListening()
@@ -337,13 +351,13 @@ class _Port:
     """Accepts connections for ``factory``, from the moment when it is made. Not a port of Twisted:
     those end the connections of new peers while there is no descriptor."""
 
-    def __init__(self, reactor: Any, sock: socket.socket, factory: Any) -> None:
+    def __init__(self, reactor: Any, sock: socket.socket, factory: Any, crowded: Crowded) -> None:
         self._reactor = reactor
         self._sock = sock
         self._factory = factory
         self._count = 0
         later = TwistedRuntime(reactor).call_later
-        self._accepting = Accepting(sock, self._adopt, self._watch, later)
+        self._accepting = Accepting(sock, self._adopt, self._watch, later, crowded=crowded)
         # What the reactor calls.
         self.fileno = sock.fileno
         self.doRead = self._accepting.ready
@@ -369,7 +383,7 @@ class _Port:
     def _watch(self, accepting: Accepting, wanted: bool) -> None:
         (self._reactor.addReader if wanted else self._reactor.removeReader)(self)
 
-    def _adopt(self, peer: socket.socket) -> None:
+    def _adopt(self, peer: socket.socket, host: str) -> None:
         try:
             address = _address(peer.getpeername())
         except OSError:  # it has ended already

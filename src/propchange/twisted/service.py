@@ -105,7 +105,9 @@ class Service(upnp.Service):
         root = EventURL(self, self._policy, self._limits, reactor, target=b"/")
         site = Site(root, limits=self._limits, reactor=reactor, server=server, known=known)
         try:
-            listening = TwistedRuntime(reactor).listen_with(site, host=host, ports=ports)
+            listening = TwistedRuntime(reactor).listen_with(
+                site, host=host, ports=ports, crowded=site.crowded
+            )
         except OSError as error:
             raise ConnectionFailed(cannot_listen(host, ports, error)) from error
         self._listening.append((listening, site))

@@ -265,6 +265,10 @@ class Site(server.Site):
         except Exception as error:  # noqa: BLE001 - a resource may expect a whole request
             _logger.debug("no resource for %s, which did not come whole: %s", request, error)
 
+    def crowded(self, host: str, unmade: Collection[str]) -> bool:
+        """As :meth:`.ConnectionTable.crowded`."""
+        return self._connections.crowded(host, unmade)
+
     def buildProtocol(self, addr: Any) -> Any:
         """The protocol of a connection that is accepted. One without room is ended again."""
         return _Connection(self._connections).stream
