@@ -110,7 +110,10 @@ async def _bad(options: argparse.Namespace) -> None:
 async def _subscriptions(options: argparse.Namespace) -> None:
     """Many subscriptions on few endpoints: the cost of an idle one, and the changes sent to it."""
     for count in options.count or (1_000, 10_000):
-        limits = {"subscriptions": 2 * count} | options.limits
+        limits = {
+            "subscriptions": 2 * count,
+            "subscriptions_per_service": 2 * count,
+        } | options.limits
         publisher = Publisher(options.runtime, limits, options.descriptors)
         before = (await publisher.ask("figures"))["resident_kb"]
         async with _ready(publisher, ["good"] * count, per_address=250) as (subscribers, first):
@@ -182,6 +185,7 @@ async def _first(options: argparse.Namespace) -> None:
     for count in options.count or (8_000,):
         limits = {
             "subscriptions": 2 * count,
+            "subscriptions_per_service": 2 * count,
             "delivery_connections": count + 100,
             "delivery_idle_seconds": 1.0,
         } | options.limits

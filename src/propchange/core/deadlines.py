@@ -13,12 +13,15 @@ class Deadlines(Generic[K]):
     """One absolute time (seconds, any origin) per key. Setting, clearing and taking one sets
     ``changed``; its reader resets it."""
 
-    __slots__ = ("_heap", "_serial", "_when", "changed")
+    __slots__ = ("_heap", "_keys", "_serial", "_when", "changed")
 
     def __init__(self) -> None:
         self.changed = True
+        # A key and its entry in the heap find each other by two dicts. The garbage collector does
+        # not visit tuples of numbers, as it would if the key stood in the entry.
         self._when: dict[K, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, K]] = []
+        self._keys: dict[int, K] = {}
+        self._heap: list[tuple[float, int]] = []
         self._serial = 0
 
     def __len__(self) -> int:
@@ -28,28 +31,36 @@ class Deadlines(Generic[K]):
         """Set the deadline of ``key``, and replace a former one."""
         self.changed = True
         self._serial += 1
-        self._when[key] = (when, self._serial)
-        heapq.heappush(self._heap, (when, self._serial, key))
+        self._forget(key)
+        entry = (when, self._serial)
+        self._when[key] = entry
+        self._keys[self._serial] = key
+        heapq.heappush(self._heap, entry)
         # A key that is moved leaves its old entry in the heap. Rebuild it before they are many.
         if len(self._heap) > 2 * len(self._when) + 64:
-            self._heap = [(when, serial, key) for key, (when, serial) in self._when.items()]
+            self._heap = list(self._when.values())
             heapq.heapify(self._heap)
 
     def clear(self, key: K) -> None:
         """Remove the deadline of ``key``, if it has one."""
         self.changed = True
-        self._when.pop(key, None)
+        self._forget(key)
+
+    def _forget(self, key: K) -> None:
+        entry = self._when.pop(key, None)
+        if entry is not None:
+            del self._keys[entry[1]]
 
     def __contains__(self, key: K) -> bool:
         return key in self._when
 
     def next(self) -> float | None:
         """The earliest deadline. None without one."""
-        heap, when = self._heap, self._when
+        heap, keys = self._heap, self._keys
         while heap:
-            time, serial, key = heap[0]
-            if when.get(key) == (time, serial):
-                return time
+            when, serial = heap[0]
+            if serial in keys:
+                return when
             heapq.heappop(heap)
         return None
 
@@ -60,6 +71,6 @@ class Deadlines(Generic[K]):
         if earliest is None or earliest > now:
             return None
         self.changed = True
-        _, _, key = heapq.heappop(self._heap)
+        key = self._keys.pop(heapq.heappop(self._heap)[1])
         del self._when[key]
         return key

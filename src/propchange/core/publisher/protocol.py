@@ -56,6 +56,7 @@ from propchange.core.wire.messages import (
     Endpoint,
     Request,
     Response,
+    shared,
 )
 from propchange.core.wire.refusals import Refusal, empty_response, refusal_response
 from propchange.core.wire.xml import FORBIDDEN, check_carried
@@ -270,14 +271,14 @@ class PublisherProtocol:
             return self._refuse(request, refusal)
         sid = self._new_sid()
         wanted = self._accept_statevar(service, verdict.statevar)
-        routes = tuple(
-            Route(
-                DeliveryAddress(sid, url, verdict.local, self._policy.uda),
-                self._queue.use(url.endpoint, verdict.peer, now),
-            )
-            for url in verdict.urls
-        )
-        subscription = Subscription(sid, service, routes, peer=verdict.peer, wanted=wanted)
+        local = shared(verdict.local)
+        routes = []
+        for url in verdict.urls:
+            load = self._queue.use(url.endpoint, verdict.peer, now)
+            url = url._replace(endpoint=load.endpoint)
+            routes.append(Route(DeliveryAddress(sid, url, local, self._policy.uda), load))
+        peer = shared(verdict.peer._replace(port=0))
+        subscription = Subscription(sid, service, tuple(routes), peer=peer, wanted=wanted)
         self._subscriptions[sid] = subscription
         service.subscriptions[sid] = subscription
         self._per_address[address] += 1

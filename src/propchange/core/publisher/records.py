@@ -236,7 +236,7 @@ class Route(NamedTuple):
 class Subscription:
     """One subscription at the publisher. Only the publisher writes its attributes.
 
-    ``duration`` was granted, in seconds; ``expires`` is a time of the clock of the publisher.
+    ``peer`` is where its SUBSCRIBE came from, with port 0. ``duration`` was granted, in seconds; ``expires`` is a time of the clock of the publisher.
     ``wanted`` are the variables of an accepted STATEVAR, None for all. ``seq`` is the SEQ of the
     next message. ``heard``: the initial event was answered with 2xx. ``cursor`` and ``merge_at``
     belong to :class:`.Backlog`. ``message`` is the message in flight, until ``message_deadline``;

@@ -69,6 +69,13 @@ class Endpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@lru_cache(maxsize=1024)
+def shared(endpoint: Endpoint) -> Endpoint:
+    """An equal endpoint, the same object for the latest 1,024 of them. Thousands of subscriptions
+    have few endpoints, and the garbage collector visits each object."""
+    return endpoint
+
+
 class RequestHead(Protocol):
     """The part that a request shares with the next requests of its connection."""
 
