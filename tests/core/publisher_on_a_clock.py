@@ -20,6 +20,7 @@ Answer = Callable[[Delivery], tuple[float, int | DeliveryFailure]]
 """Says after how many seconds an attempt ends, and how."""
 
 HERE = Endpoint("10.0.0.1", 8000)
+HERE_6 = Endpoint("2001:db8::1", 8000)
 
 
 class Publisher:
@@ -34,16 +35,20 @@ class Publisher:
         numbers = itertools.count(1)
         self.protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{next(numbers)}",
-            on_link=lambda _: (OnLink(ip_network("10.0.0.0/16")),),
+            on_link=lambda _: (
+                OnLink(ip_network("10.0.0.0/16")),
+                OnLink(ip_network("2001:db8::/32")),
+            ),
             policy=PublisherPolicy(uda="2.0"),
             limits=self.limits,
         )
         self.protocol.add_service("/evt", {"A": EventedVariable("0"), "B": EventedVariable("0")})
 
     def request(self, method: str, peer: str = "10.0.0.2", **headers: str) -> Response:
-        pairs = [(b"HOST", b"10.0.0.1:8000")]
+        here = HERE_6 if ":" in peer else HERE
+        pairs = [(b"HOST", str(here).encode())]
         pairs += [(name.encode(), value.encode()) for name, value in headers.items()]
-        request = Request(method, "/evt", pairs, peer=Endpoint(peer, 40_000), local=HERE)
+        request = Request(method, "/evt", pairs, peer=Endpoint(peer, 40_000), local=here)
         response = self.protocol.receive_request(request, self.now)
         assert response.status == 200, response
         self.protocol.response_sent(response, self.now)
@@ -59,7 +64,7 @@ class Publisher:
     ) -> str:
         """Subscribe from ``peer`` with delivery URLs on ``host``, which is ``peer`` if empty.
         Returns the SID."""
-        callback = "".join(f"<http://{host}:{port}/>" for port in ports)
+        callback = "".join(f"<http://{Endpoint(host, port)}/>" for port in ports)
         more = {"STATEVAR": statevar} if statevar else {}
         more |= {"TIMEOUT": timeout} if timeout else {}
         response = self.request(

@@ -93,7 +93,6 @@ class SubscriberDriver:
         self.now = runtime.now
         self.interfaces = interfaces
         self.history = ConnectionHistory(limits)
-        self._policy = policy
         self._logger = logger_named("propchange.subscriber")
         self.warnings = Warnings(self._logger, limits)
         self._tap = None if tap is None else guarded(tap, self._logger)

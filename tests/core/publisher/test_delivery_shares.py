@@ -56,6 +56,35 @@ def test_an_endpoint_with_many_subscriptions_takes_turns_with_the_others() -> No
     assert tried == [1, 1, 2, 3, 1]
 
 
+@pytest.mark.parametrize("failing", [False, True], ids=["unproven", "failing"])
+def test_the_addresses_of_one_prefix_leave_places_for_others(*, failing: bool) -> None:
+    """A host has as many IPv6 addresses of its prefix as it likes."""
+    publisher = Publisher(
+        replace(
+            DEFAULT_LIMITS,
+            unproven_delivery_connections=8,
+            unproven_deliveries_per_prefix=5,
+            failing_delivery_connections=6,
+            failing_deliveries_per_prefix=4,
+        )
+    )
+    for number in range(1, 21):
+        prefix = "2001:db8:0:1" if number <= 15 else f"2001:db8:0:{number}"
+        publisher.subscribe(80, host=f"{prefix}::{number}")
+    publisher.at(1.0)
+    while failing and (deliveries := publisher.protocol.take_deliveries(100)):
+        for delivery in deliveries:
+            publisher.protocol.delivery_ended(delivery, 200, publisher.now)
+    if failing:
+        publisher.change("1")
+        for delivery in publisher.protocol.take_deliveries(100):
+            publisher.protocol.delivery_ended(delivery, DeliveryFailure.BROKEN, publisher.now)
+        publisher.change("2")
+    peers = [each.subscription.peer.host for each in publisher.protocol.take_deliveries(100)]
+    of_prefix = [peer for peer in peers if peer.startswith("2001:db8:0:1::")]
+    assert (len(of_prefix), len(peers)) == ((4, 6) if failing else (5, 8))
+
+
 # --- whatever happens ---
 
 HOSTS = st.sampled_from(["10.0.0.2", "10.0.0.3", "10.0.0.4"])
