@@ -22,11 +22,13 @@ from propchange.core.values.lastchange import (
     LastChangeEntry,
     format_lastchange,
 )
+from propchange.core.values.merging import CONTAINERS
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
 from propchange.errors import DeliveryError
 from propchange.twisted.runtime import of_reactor
 from tests.twisted.conftest import Reactor
+from tests.work import seconds
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -364,6 +366,55 @@ def test_subscribers_that_do_not_answer_share_the_bytes_of_what_waits_for_them(
     for bodies_of_a_change in zip(*waiting, strict=True):
         # Some have a message under way besides, so theirs are merged one change later.
         assert len({id(body) for body in bodies_of_a_change}) <= 2
+
+
+def containers(number: int) -> str:
+    """A change of 30 containers, which are others each time."""
+    return ",".join(f"{30 * number + container},{number}" for container in range(30))
+
+
+def test_no_change_is_merged_into_the_messages_of_all_silent_subscribers_at_once(
+    reactor: Any,
+) -> None:
+    def cost(first: int, gap: int) -> float:
+        """The processor time of 30 changes that 100 subscribers are sent, with ``gap`` changes
+        between one SUBSCRIBE and the next."""
+        subscribers: list[dict[str, Any]] = []
+        changes = iter(range(10_000))
+
+        def change() -> None:
+            xml = propertyset(ContainerUpdateIDs=containers(next(changes)))
+            for s in subscribers:
+                event.send_notification(s, xml, reactor=reactor)[0].addErrback(lambda _: None)
+
+        for number in range(100):
+            subscribers.append(subscriber(first + number))
+            for _ in range(gap):
+                change()
+        for _ in range(2 * DEFAULT_LIMITS.waiting_messages):
+            change()
+        return seconds(lambda: [change() for _ in range(30)], best_of=1)
+
+    # Without putting the merging off it would be a hundred times as much.
+    assert cost(1000, 1) < 40 * cost(2000, 0)
+
+
+def test_however_many_changes_wait_the_merged_one_has_the_last_of_each_container(
+    reactor: Any, send: Any
+) -> None:
+    s = subscriber()
+    send(s, propertyset(ContainerUpdateIDs="0,0"))
+    texts = [f"{number % 70},{number},only{number},1" for number in range(1, 1000)]
+    for text in texts:
+        send(s, propertyset(ContainerUpdateIDs=text, Number=text))
+    protocol, transport = reactor.accept()
+    for _ in range(DEFAULT_LIMITS.waiting_messages + 1):
+        protocol.dataReceived(OK)
+    waiting = DEFAULT_LIMITS.waiting_messages - 1
+    expected = texts[waiting]
+    for text in texts[waiting + 1 :]:
+        expected = CONTAINERS(expected, text)
+    assert bodies(transport)[-1] == {"ContainerUpdateIDs": expected, "Number": texts[-1]}
 
 
 def test_what_is_no_propertyset_is_not_merged_and_the_subscriber_sees_a_gap(

@@ -7,6 +7,8 @@ this is the only subscription of. The queue asks it for the next message.
 
 At most ``Limits.waiting_messages`` messages wait for one subscriber. A further one is merged into
 the last that waits and gets its SEQ, so that the subscriber sees no gap and misses no final value.
+The merging is put off until the message is sent, or has grown to twice its size: an event of a
+service with a thousand silent subscribers must not merge a thousand messages.
 """
 
 from __future__ import annotations
@@ -48,6 +50,9 @@ from propchange.twisted.service import deliveries_of
 _LIMITS = DEFAULT_LIMITS
 _OVER = "the subscription is over"
 _NO_ATTEMPT = DeliveryFailure.WAITED  # it says nothing about the endpoint
+_UNMERGED_BYTES = 16_384
+"""Bytes of bodies that wait unmerged for one subscriber, or as many as those that are merged. An
+event has some hundred."""
 
 
 def warnings_of(reactor: Reactor) -> Warnings:
@@ -68,8 +73,10 @@ def warn_unless_taken(status: int, by: str, warnings: Warnings) -> None:
 class QueuedNotification:
     """One event message for one subscriber. ``deferred`` fires once."""
 
-    def __init__(self, outbox: Outbox, message: EventMessage, seq: int) -> None:
-        self.message = message
+    def __init__(self, outbox: Outbox, body: bytes, seq: int) -> None:
+        self._bodies = [body]  # the first one may be merged already
+        self._unmerged = 0  # bytes of the others
+        self._updates = 1
         self.seq = seq
         self.deferred: Deferred[PeerResponse] = Deferred(lambda _: self.disconnect())
         self._outbox = outbox
@@ -82,6 +89,33 @@ class QueuedNotification:
             Deferred.fromCoroutine(deliveries.leave(*self._outbox.endpoints))
         else:
             self._outbox.give_up(self, f"SEQ {self.seq} was given up")
+
+    @property
+    def message(self) -> EventMessage:
+        """What is sent."""
+        self._merge()
+        return EventMessage((), self._bodies[0], updates=self._updates)
+
+    def replace(self, last: QueuedNotification) -> bool:
+        """Take the place of ``last``, with the content and the SEQ of that one, which is not sent.
+        False if one of them is no propertyset."""
+        (body,), bodies = self._bodies, last._bodies
+        if not (_is_propertyset(body) and (last._updates > 1 or _is_propertyset(bodies[0]))):
+            return False
+        last._bodies = [body]
+        bodies.append(body)
+        self._bodies = bodies
+        self._unmerged = last._unmerged + len(body)
+        self._updates += last._updates
+        self.seq = last.seq
+        if self._unmerged > max(_UNMERGED_BYTES, len(bodies[0])):
+            self._merge()
+        return True
+
+    def _merge(self) -> None:
+        if len(self._bodies) > 1:
+            self._bodies = [merge_bodies(*self._bodies) or self._bodies[-1]]
+            self._unmerged = 0
 
     def fail(self, reason: str) -> None:
         """Let the Deferred fail, unless it has fired."""
@@ -158,8 +192,7 @@ class Outbox:
     def push(self, body: bytes, seq: int) -> QueuedNotification:
         """Queue a message with ``body``. Its SEQ is ``seq``, or that of the message that it is
         merged with."""
-        message = EventMessage((), body)
-        notification = QueuedNotification(self, message, seq)
+        notification = QueuedNotification(self, body, seq)
         if not self.subscription.routes:
             notification.fail(f"{self._subscriber['callback']!r} cannot be called")
         elif not self._wants(notification):
@@ -174,12 +207,9 @@ class Outbox:
     def _merge(self, notification: QueuedNotification) -> None:
         """Let ``notification`` take the place of the last one that waits, with both contents."""
         last = self._waiting[-1]
-        body = merge_bodies(last.message.body, notification.message.body)
-        if body is None:
+        if not notification.replace(last):
             notification.fail("the subscriber is too far behind")
             return
-        notification.seq = last.seq
-        notification.message = EventMessage((), body, updates=last.message.updates + 1)
         self._waiting[-1] = notification
         last.fail(f"SEQ {last.seq} was merged with the message after it")
 
@@ -458,19 +488,40 @@ def _addresses(subscriber: MutableMapping[str, Any]) -> tuple[DeliveryAddress, .
 # --- messages ---
 
 
-# A service sends the same bodies to all its subscribers, so most of them merge the same two.
+# A service sends the same bodies to all its subscribers.
 @lru_cache(maxsize=32)
-def merge_bodies(older: bytes, newer: bytes) -> bytes | None:
-    """The propertyset that has the same effect as ``older`` followed by ``newer``. None when one of
+def _is_propertyset(body: bytes) -> bool:
+    return merge_bodies(body) is not None
+
+
+# Most subscribers merge the same ones.
+@lru_cache(maxsize=32)
+def merge_bodies(*bodies: bytes) -> bytes | None:
+    """The propertyset that has the same effect as ``bodies`` one after the other. None when one of
     them is no propertyset."""
-    texts: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
     try:
-        for body in (older, newer):
+        for body in bodies:
             for name, text in parse_propertyset(body, _LIMITS):
-                texts[name] = _merged(name, texts[name], text) if name in texts else text
-        return format_propertyset(texts.items())
+                texts.setdefault(name, []).append(text)
+        return format_propertyset((name, _merge_texts(name, each)) for name, each in texts.items())
     except (RemoteProtocolError, ValueError):
         return None
+
+
+def _merge_texts(name: str, texts: list[str]) -> str:
+    """The text that replaces all ``texts`` of the variable ``name``. Neighbours are merged first:
+    merging a short text into a long one takes as long as the long one is."""
+    if name not in _MERGED:
+        return texts[-1]
+    while len(texts) > 1:
+        pairs = zip(texts[::2], texts[1::2], strict=False)
+        merged = [_merged(name, older, newer) for older, newer in pairs]
+        texts = merged + texts[len(merged) * 2 :]
+    return texts[0]
+
+
+_MERGED = ("LastChange", "ContainerUpdateIDs")
 
 
 def _merged(name: str, older: str, newer: str) -> str:
@@ -478,8 +529,7 @@ def _merged(name: str, older: str, newer: str) -> str:
     try:
         if name == "LastChange":
             return LastChangeFold(parse_lastchange(newer, _LIMITS).namespace)(older, newer)
-        if name == "ContainerUpdateIDs":
-            return CONTAINERS(older, newer)
+        return CONTAINERS(older, newer)
     except (RemoteProtocolError, ValueError):
         pass  # in a form of the program's own
     return newer
