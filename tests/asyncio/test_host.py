@@ -39,8 +39,10 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
 def test_what_is_no_device_is_told_what_is_wanted() -> None:
     with pytest.raises(TypeError, match="with the Thermometer in it, not the Thermometer alone"):
         host(Thermometer())  # type: ignore[arg-type]  # a service
-    with pytest.raises(TypeError, match="Thermometer is not a Device; was an instance meant"):
+    with pytest.raises(TypeError, match="with the Thermometer in it, not the Thermometer alone"):
         host(Thermometer)  # type: ignore[arg-type]  # a class
+    with pytest.raises(TypeError, match="Device is a class: give an instance of it"):
+        host(Device)  # type: ignore[arg-type]  # a class
     with pytest.raises(TypeError, match="'Lamp' is not a Device"):
         host("Lamp")  # type: ignore[arg-type]  # a name
 

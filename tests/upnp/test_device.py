@@ -179,7 +179,14 @@ def test_embedded_devices_without_a_udn_derive_one_that_stays() -> None:
 
 
 def test_a_class_where_an_instance_is_meant_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match="is not a Service; was an instance meant"):
+    with pytest.raises(TypeError, match="Service is a class: give an instance of it"):
         Device("x", services=[Service])
-    with pytest.raises(TypeError, match="is not a Device; was an instance meant"):
+    with pytest.raises(TypeError, match="Device is a class: give an instance of it"):
         Device("x", devices=[Device])
+
+
+def test_one_service_where_a_list_is_meant_is_refused_with_the_form_of_the_list():
+    with pytest.raises(TypeError, match=r"services is a list, such as services=\[…\], not <"):
+        Device("x", services=Service(type="urn:example-org:service:Lamp:1"))
+    with pytest.raises(TypeError, match="'lamp' is not a Service"):
+        Device("x", services=["lamp"])

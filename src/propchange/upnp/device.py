@@ -86,12 +86,8 @@ class Device(DeviceTree[Service]):
         for name in ("friendly_name", "manufacturer", "model_name"):
             if not getattr(self, name).strip():
                 raise ValueError(f"a device needs a {name}")
-        self.services = tuple(services)
-        self.devices = tuple(devices)
-        for kind, parts in ((Service, self.services), (Device, self.devices)):
-            for part in parts:
-                if not isinstance(part, kind):
-                    raise TypeError(f"{part!r} is not a {kind.__name__}; was an instance meant?")
+        self.services = _parts("services", services, Service)
+        self.devices = _parts("devices", devices, Device)
         _check_tree(self)
 
     def __repr__(self) -> str:
@@ -102,13 +98,32 @@ def check_device(device: object) -> None:
     """Raises TypeError for anything but a Device, with the Device that was probably meant."""
     if isinstance(device, Device):
         return
-    if isinstance(device, Service):
+    kind = device if isinstance(device, type) else type(device)
+    if issubclass(kind, Service):
         raise TypeError(
             f"a service is hosted in a device: give Device('a name for people', services=[…]) "
-            f"with the {type(device).__name__} in it, not the {type(device).__name__} alone"
+            f"with the {kind.__name__} in it, not the {kind.__name__} alone"
         )
-    kind = device.__name__ if isinstance(device, type) else repr(device)
-    raise TypeError(f"{kind} is not a Device; was an instance meant?")
+    raise TypeError(_is_not(device, Device))
+
+
+_Part = TypeVar("_Part", Service, "Device")
+
+
+def _parts(name: str, parts: Iterable[_Part], kind: type[_Part]) -> tuple[_Part, ...]:
+    """The services or devices of a device. Raises TypeError for anything but a list of them."""
+    if isinstance(parts, Service | Device | type | str):
+        raise TypeError(f"{name} is a list, such as {name}=[…], not {parts!r} alone")
+    for part in (parts := tuple(parts)):
+        if not isinstance(part, kind):
+            raise TypeError(_is_not(part, kind))
+    return parts
+
+
+def _is_not(given: object, kind: type) -> str:
+    if isinstance(given, type) and issubclass(given, kind):
+        return f"{given.__name__} is a class: give an instance of it, such as {given.__name__}(…)"
+    return f"{given!r} is not a {kind.__name__}"
 
 
 class PlacedService(NamedTuple):
