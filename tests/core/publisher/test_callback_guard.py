@@ -469,7 +469,7 @@ def test_a_subscriber_of_another_network_is_refused_in_words_that_fit() -> None:
     peer = Endpoint("10.9.0.5", 50000)
     assert refusal("http://10.9.0.5/", peer=peer).args[0] == (
         "the subscriber 10.9.0.5 is not on the network of 192.168.1.2 (192.168.1.0/24), where the "
-        f"SUBSCRIBE came in; {ALLOW}"
+        'SUBSCRIBE came in; the setting callbacks="same-host" of the device allows it'
     )
     assert judge("http://10.9.0.5/", peer=peer, policy="same-host")
 
@@ -556,7 +556,7 @@ def test_same_host_is_the_peer_alone() -> None:
     error = refusal("http://192.168.1.10/", policy="same-host")
     assert str(error) == (
         "the callback leads to 192.168.1.10, and this device calls back only the address that a "
-        "SUBSCRIBE came from, here 192.168.1.9 (UDA 2.0 §4.1.1)"
+        f"SUBSCRIBE came from, here 192.168.1.9; {ALLOW} (UDA 2.0 §4.1.1)"
     )
 
 

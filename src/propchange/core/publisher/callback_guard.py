@@ -32,6 +32,7 @@ _FORM = "UDA 2.0 §4.1.2"
 _SEGMENT = "UDA 2.0 §4.1.1"
 _FAMILY = "UDA 2.0 §A.7"
 _ALLOW = 'the setting callbacks="any" of the device allows it'
+_ALLOW_SAME = 'the setting callbacks="same-host" of the device allows it'
 
 _TRANSLATED = tuple(
     IPv6Network(prefix)
@@ -125,7 +126,7 @@ def _judge(url: str, connection: _Connection, policy: str, limits: Limits) -> De
     if policy == "same-host" and address != connection.peer:
         raise _refusal(
             f"the callback leads to {address}, and this device calls back only the address that "
-            f"a SUBSCRIBE came from, here {connection.peer}",
+            f"a SUBSCRIBE came from, here {connection.peer}; {_ALLOW}",
             _SEGMENT,
         )
     if policy == "on-link" and not _is_on_link(address, connection):
@@ -267,7 +268,7 @@ def _why_off_link(address: _Address, connection: _Connection) -> str:
         )
     where = f"the network of {local} ({networks}), where the SUBSCRIBE came in"
     if address == peer:
-        return f"the subscriber {peer} is not on {where}; {_ALLOW}"
+        return f"the subscriber {peer} is not on {where}; {_ALLOW_SAME}"
     if connection.has_on_link(address):
         return (
             f"the callback leads to {address}, and the SUBSCRIBE came from {peer}, which is not on "
