@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from propchange.core.diagnosis.verdicts import Verdict, diagnose
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -629,7 +630,13 @@ def test_a_new_sid_without_its_initial_event_is_deaf_and_replaced(goes_on: bool)
     point.at(55)
     assert point.statuses() == [(DEAF, Cause.NEW_SID)]
     assert "another SID, uuid:2" in record.status_reason
-    point.repaired("uuid:3", A="9")
+    point.answer(point.request(RequestKind.UNSUBSCRIBE), sid=None)
+    fresh = point.request(RequestKind.SUBSCRIBE)
+    # A diagnosis says the same while the fresh subscription is made.
+    assert diagnose(point.protocol.facts(record, point.now)).verdict is Verdict.NEW_SID
+    point.answer(fresh, sid="uuid:3")
+    assert diagnose(point.protocol.facts(record, point.now)).verdict is not Verdict.NEW_SID
+    assert point.notify(record, 0, A="9") == 200
     assert (record.status, record.values, record.sid) == (ACTIVE, {"A": "9"}, "uuid:3")
 
 

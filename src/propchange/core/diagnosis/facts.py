@@ -296,8 +296,11 @@ def known_facts(
     granted_asked_at, granted_at = record.asked_at, record.granted_at
     advertised = record.advertised_endpoint
     since, heard, empty, turned_away = granted_asked_at, False, 0, 0
+    awaits_new_sid = record.awaits_new_sid
     if record.status is Status.DEAF and record.deafness is not None:
-        granted_asked_at, granted_at, advertised, heard, empty, turned_away = record.deafness
+        granted_asked_at, granted_at, advertised, heard, empty, turned_away, sid = record.deafness
+        # Until the fresh subscription is granted, that is why it is made.
+        awaits_new_sid = awaits_new_sid or (sid is not None and sid == record.sid)
         # Connections to another address, while that is tried, are no facts about the first.
         since = record.asked_at if record.advertised_endpoint == advertised else inf
     failure = (granted_at is None and record.failure) or FailedAttempt("", 0)
@@ -363,7 +366,7 @@ def known_facts(
         last_event_ago=_ago(now, record.last_event_at),
         lost=record.loss or record.doubt,
         losses=record.losses,
-        awaits_new_sid=record.awaits_new_sid,
+        awaits_new_sid=awaits_new_sid,
         others_hear=any(
             other is not record
             and other.status is Status.ACTIVE

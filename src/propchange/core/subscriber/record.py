@@ -76,7 +76,8 @@ class TokenBucket:
 class Deafness(NamedTuple):
     """The first of several grants in a row without an event: when its SUBSCRIBE was sent and
     granted, the address in CALLBACK, and whether the device had connected, with how many empty and
-    rejected connections."""
+    rejected connections. ``new_sid`` is the SID of a renewal's answer that owed the event, if one
+    did."""
 
     asked_at: float
     granted_at: float
@@ -84,6 +85,7 @@ class Deafness(NamedTuple):
     heard: bool
     empty: int
     turned_away: int
+    new_sid: str | None
 
 
 class Grant(NamedTuple):

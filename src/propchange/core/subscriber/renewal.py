@@ -430,7 +430,8 @@ class SubscriptionRenewal:
         assert granted_at is not None
         known = replace(self._facts(record, now), status=Status.DEAF)
         of_device = bool(known.heard), known.empty, known.turned_away
-        record.deafness = Deafness(record.asked_at, granted_at, advertised, *of_device)
+        new_sid = record.sid if record.awaits_new_sid else None
+        record.deafness = Deafness(record.asked_at, granted_at, advertised, *of_device, new_sid)
         reason = str(diagnose(known))
         cause = Cause.NO_INITIAL_EVENT
         if record.awaits_new_sid:
