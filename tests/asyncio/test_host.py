@@ -52,6 +52,7 @@ async def test_a_hosted_device_says_what_it_is(thermometer: Thermometer) -> None
     assert repr(hosted) == "<HostedDevice 'Oven' uuid:1: not hosted yet>"
     async with hosted:
         assert repr(hosted) == f"<HostedDevice 'Oven' uuid:1: {hosted.description_url}>"
+    assert repr(hosted) == "<HostedDevice 'Oven' uuid:1: ended>"
 
 
 @pytest.fixture

@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from propchange import Device, Service, StateVariable, host
 from propchange.asyncio.control_point import ControlPoint
 from propchange.errors import ConnectionFailed, DescriptionError
+
+
+class Lamp(Service, type="urn:example-org:service:Lamp:1"):
+    on = StateVariable("boolean")
 
 
 async def test_a_device_tells_who_it_is(raw_device: Any) -> None:
@@ -20,6 +25,26 @@ async def test_a_device_tells_who_it_is(raw_device: Any) -> None:
         assert remote.device_type == "urn:schemas-upnp-org:device:Basic:1"
         assert remote.url == device.description_url
         assert repr(remote) == "<RemoteDevice 'Raw' uuid:raw>"
+
+
+async def test_services_of_one_name_in_embedded_devices_are_told_apart_by_the_udn() -> None:
+    lamps = [Device(name, udn=f"uuid:{name}", services=[Lamp()]) for name in ("inner", "outer")]
+    lamps[1].devices = (lamps[0],)
+    async with host(lamps[1], interface="127.0.0.1") as hosted, ControlPoint() as point:
+        remote = await point.device(hosted.description_url)
+        outer, inner = remote.services
+        assert repr(outer) == "<RemoteService Lamp of 'outer'>"
+        assert repr(inner) == "<RemoteService Lamp of 'outer' uuid:inner>"
+        subscription = inner.subscribe()
+        assert repr(subscription) == "<Subscription Lamp of 'outer' uuid:inner: not subscribed yet>"
+
+
+async def test_a_control_point_says_what_it_is() -> None:
+    point = ControlPoint()
+    assert repr(point) == "<ControlPoint: not entered yet>"
+    async with point:
+        assert repr(point) == f"<ControlPoint: port {point.port}, 0 subscriptions>"
+    assert repr(point) == "<ControlPoint: closed, 0 subscriptions>"
 
 
 async def test_a_service_is_found_by_any_of_its_names(raw_device: Any) -> None:

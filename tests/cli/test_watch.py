@@ -221,7 +221,8 @@ def test_what_is_no_http_url_is_a_wrong_command_line(propchange: Any, url: str) 
     ran = propchange("watch", url)
 
     assert ran.status == 2
-    only_line(ran.err)
+    line = only_line(ran.err)
+    assert "://" in url or "give the http URL of a description" in line
 
 
 def test_nobody_at_that_port_is_said(propchange: Any) -> None:

@@ -111,11 +111,13 @@ class HostedDevice:
             tap=tap,
         )
         self._host: DeviceHost | None = None
-        self._entered = False
+        self._entered = self._ended = False
         self._closing = asyncio.Lock()
 
     def __repr__(self) -> str:
         where = "not hosted yet" if self._host is None else self.description_url
+        if self._ended:
+            where = "ended"
         return f"<HostedDevice {self.device.friendly_name!r} {self.udn}: {where}>"
 
     # --- what a program reads and calls ---
@@ -175,6 +177,7 @@ class HostedDevice:
         """End the hosting. Undelivered events are dropped: call :meth:`drain` before. Repeated
         calls do nothing."""
         async with self._closing:
+            self._ended = True
             if self._host is not None:
                 await self._host.close()
 

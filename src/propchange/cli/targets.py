@@ -232,6 +232,11 @@ class Finding:
         if target.is_udn:
             return [await control_point.device(udn=target.text)]
         if not target.is_authority:
+            if "://" not in target.text:
+                raise ValueError(
+                    f"{target.text!r} is no target: give the http URL of a description, an event "
+                    "URL, a UDN (uuid:…) or host:port"
+                )
             return [await control_point.device(target.text)]
         found: dict[str, Sighting] = {}
         with contextlib.suppress(TimeoutError):

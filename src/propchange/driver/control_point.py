@@ -527,7 +527,7 @@ class DrivenSubscription(SubscriptionView):
         service, record = self.service, self._record
         called = self.event_url
         if service is not None:
-            called = f"{service.name} of {service.device.friendly_name!r}"
+            called = service._called
         state = "not subscribed yet"
         if record is not None:
             state = " ".join(filter(None, (record.status.value, record.sid)))

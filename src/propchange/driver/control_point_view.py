@@ -19,6 +19,16 @@ class ControlPointView(ABC, Generic[S]):
 
     _sighting_type: type[S]
 
+    def __repr__(self) -> str:
+        try:
+            driver = self._begun()
+        except RuntimeError:
+            return f"<{type(self).__name__}: not entered yet>"
+        state = f"port {driver.port}" if driver.port else "not listening yet"
+        if driver.closed:
+            state = "closed"
+        return f"<{type(self).__name__}: {state}, {len(driver.subscriptions)} subscriptions>"
+
     @abstractmethod
     def _begun(self) -> SubscriberDriver:
         """The driver. Raises RuntimeError if there is none yet."""
@@ -41,8 +51,8 @@ class ControlPointView(ABC, Generic[S]):
 
     def search(self, target: str = EVERYTHING) -> None:
         """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). :meth:`devices`
-        yields the found ones. With discovery, a control point searches by itself when it starts
-        and on each new interface.
+        yields the found ones. A control point searches by itself once :meth:`devices` is called,
+        with ``discovery=True`` when it starts, and then on each new interface.
 
         Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet, ValueError
         if no header can carry ``target``."""

@@ -429,7 +429,7 @@ class Discovery:
         ValueError if ``udn`` is not a UDN, RuntimeError before discovery has begun,
         ConnectionFailed if the control point is closed meanwhile."""
         self._check_active()
-        if udn[:5].lower() != "uuid:":
+        if udn[:5].lower() != "uuid:" or not udn[5:].strip():
             raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
         seconds = self._limits.find_seconds if seconds is None else seconds
         device = self._presence.follow(udn, self._runtime.now())

@@ -199,7 +199,14 @@ class DescribedService:
         return {name: variable.data_type.parse for name, variable in variables.items()}
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} of {self.device.friendly_name!r}>"
+        return f"<{type(self).__name__} {self._called}>"
+
+    @property
+    def _called(self) -> str:
+        """Its name and that of its device, with the UDN of an embedded device."""
+        called = f"{self.name} of {self.device.friendly_name!r}"
+        udn = self.description.udn
+        return called if udn == self.device.udn else f"{called} {udn}"
 
 
 S = TypeVar("S", bound=DescribedService)

@@ -191,6 +191,9 @@ def test_a_path_that_is_no_event_url_is_answered_404() -> None:
     assert response.receipt is None
     (refused,) = device.outcomes()
     assert refused == Refused("/nothing", THERE, 404, "no service has this event URL")
+    device.request("GET", path="/nothing")
+    (refused,) = device.outcomes()
+    assert refused == Refused("/nothing", THERE, 404, "nothing is at this path")
 
 
 def test_a_query_behind_the_event_url_is_ignored() -> None:

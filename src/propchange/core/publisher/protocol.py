@@ -216,7 +216,9 @@ class PublisherProtocol:
     def _answer(self, request: Request, now: float) -> Response:
         service = self._services.get(request.target.partition("?")[0])
         if service is None:
-            return self._refuse(request, Refusal(404, "no service has this event URL", ""))
+            subscribes = request.method in ("SUBSCRIBE", "UNSUBSCRIBE")
+            there = "no service has this event URL" if subscribes else "nothing is at this path"
+            return self._refuse(request, Refusal(404, there, ""))
         verdict: NewSubscription | Renewal | Cancellation | Refusal
         if request.method == "UNSUBSCRIBE":
             verdict = judge_unsubscribe(request, self._policy)
