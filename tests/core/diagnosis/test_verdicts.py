@@ -591,6 +591,8 @@ def test_the_line_of_callback_says_why_this_address() -> None:
 
 def test_the_line_of_subscribe_says_how_it_was_answered() -> None:
     assert line("SUBSCRIBE", duration=inf) == "granted 5 s ago without an end, SID uuid:1"
+    # A grant that has ended: the fresh subscription is being made.
+    assert line("SUBSCRIBE", duration=None) == "granted 5 s ago, SID uuid:1"
     assert line("SUBSCRIBE", granted_for=None, failure="no answer") == "no answer"
     assert line("SUBSCRIBE", granted_for=None, asked_for=3.0) == "no answer for 3 s"
     assert line("SUBSCRIBE", granted_for=None) is None

@@ -175,10 +175,12 @@ class Facts:
         granted_for, connected_ago, refused = self.granted_for, self.connected_ago, self.refused
         subscribe = self.failure
         if granted_for is not None:
-            without_end = self.duration is None or self.duration == inf
-            duration = "without an end" if without_end else f"for {self.duration:g} s"
+            # Without a duration, that grant has ended.
+            duration = "" if self.duration is None else f" for {self.duration:g} s"
+            if self.duration == inf:
+                duration = " without an end"
             ago = duration_in_words(granted_for)
-            subscribe = f"granted {ago} ago {duration}, SID {self.sid}"
+            subscribe = f"granted {ago} ago{duration}, SID {self.sid}"
         elif not subscribe and self.asked_for is not None:
             subscribe = f"no answer for {duration_in_words(self.asked_for)}"
         connections = None
