@@ -59,8 +59,8 @@ _ROWS: tuple[Tolerance, ...] = (
               "the body is read as chunked", "NOT-06"),
     Tolerance("accepted-statevar-underscore", "subscriber", "ACCEPTED_STATEVAR", True,
               "read as ACCEPTED-STATEVAR", "AMB-3"),
-    # Of XML: event messages, LastChange and descriptions. The deviation and the result are a
-    # problem that a user reads.
+    # XML of event messages, LastChange and descriptions. A user reads the deviation and the result
+    # as a problem (:mod:`.mending`).
     Tolerance("xml-encoding", "subscriber", "bytes that are not of the declared encoding", True,
               "read as windows-1252, or as U+FFFD", "XML-10"),
     Tolerance("xml-declaration", "subscriber",

@@ -1,9 +1,9 @@
-"""Which host a URL may lead to that another host gave: in a description, or in a redirect.
+"""The hosts that a URL of a description or of a redirect may lead to.
 
-A description is a document of a stranger. Its URLs make this machine send requests: GET, SUBSCRIBE,
-actions. A URL that leads elsewhere aims these requests at a third host, or at servers that only
-this machine may ask. So each URL leads to the host that gave it. The rule is about addresses: a
-name is judged by the address that the connection is made to.
+The URLs in a description make this machine send requests: GET, SUBSCRIBE, actions. Anybody can
+serve a description. With a URL of another host, the server could aim these requests at a third
+host, or at servers that only this machine may reach. So a URL must lead to the host that gave it.
+Addresses are compared: for a name, the address that the connection is made to.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from propchange.core.wire.messages import Endpoint, parse_address
 
 
 def is_here(endpoint: Endpoint, own: Iterable[LocalAddress]) -> bool:
-    """Whether the address ``endpoint`` is this machine, which has the addresses ``own``."""
+    """Whether ``endpoint`` is an address of this machine, which has the addresses ``own``."""
     address = parse_address(endpoint.host)
     here = address.is_loopback or address.is_unspecified
     return here or own_address(endpoint.host, own) is not None
@@ -28,13 +28,12 @@ def judge_url_host(
     *,
     other_hosts: bool = False,
 ) -> None:
-    """Judge the address ``led_to`` of a URL that the host ``giver`` gave. Both are IP literals; the
+    """Judge the address ``led_to`` of a URL that the host ``giver`` gave. Both are IP literals. The
     ports do not count.
 
-    ``led_to`` must be the address of ``giver``. All loopback addresses are one host, and a giver on
-    loopback may also name the other addresses of this machine, ``own``. With ``other_hosts`` it may
-    be another host on the same link. It is never an address of this machine, if the giver has
-    another address. Raises ValueError with a sentence.
+    ``led_to`` must be the address of ``giver``. A giver on loopback may name every loopback address
+    and the other addresses of this machine, ``own``; no other giver may. With ``other_hosts``,
+    ``led_to`` may be another host on the link of ``giver``. Raises ValueError with a sentence.
     """
     target, source = parse_address(led_to.host), parse_address(giver.host)
     known = tuple(own)

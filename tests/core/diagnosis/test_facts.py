@@ -350,7 +350,10 @@ def test_the_advertised_address_has_its_scope_where_it_is_one_of_this_machine(
         (errno.ECONNRESET, "refuses connections (words)"),
         (errno.EHOSTUNREACH, "does not answer (words)"),
         (errno.ENETUNREACH, "cannot be reached (words)"),
-        (errno.EMFILE, "was not asked: this machine has nothing left for a connection (words)"),
+        (
+            errno.EMFILE,
+            "was not asked: this machine has no descriptor or memory for a connection (words)",
+        ),
         (None, "cannot be reached (words)"),
     ],
 )

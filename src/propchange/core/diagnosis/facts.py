@@ -40,8 +40,7 @@ class Reach(enum.Enum):
     REFUSED = "refuses connections"
     SILENT = "does not answer"
     UNREACHABLE = "cannot be reached"
-    SHORTAGE = "was not asked: this machine has nothing left for a connection"
-    """It has no file descriptor or no memory for another socket."""
+    SHORTAGE = "was not asked: this machine has no descriptor or memory for a connection"
     UNRESOLVED = "is a name that does not resolve"
     SOMEBODY_ELSE = "is answered by another program"
     """At the address of our own listener, another program answers."""
@@ -130,8 +129,7 @@ class Facts:
     heard: bool | None = None
     """Whether there was one since the SUBSCRIBE."""
     empty: int = 0
-    """Those of them, since the SUBSCRIBE and the last event, that ended without a whole
-    request."""
+    """Connections since the SUBSCRIBE and the last event that ended without a whole request."""
     turned_away: int = 0
     """Those of them, since the SUBSCRIBE, that the listener had no room for."""
     refused: RefusedNotify | None = None
@@ -141,11 +139,11 @@ class Facts:
     """Whether its initial event has come too late before: later than ``initial_due``."""
     last_event_ago: float | None = None
     lost: Loss | None = None
-    """What the current grant, or the last one, has lost, as far as this side knows."""
+    """The known losses of the current grant, or of the last one."""
     losses: int = 0
-    """Event messages that are known to be lost, over all grants."""
+    """Event messages that are known to be lost, in all grants."""
     awaits_new_sid: bool = False
-    """Whether a renewal was answered with another SID, for which no event has come."""
+    """Whether a renewal was answered with another SID, and no event for that SID has come."""
     others_hear: bool = False
     """Whether another subscription gets events from this device at this address."""
 

@@ -11,7 +11,7 @@ that of the evidence:
 1. A device that does not answer now explains everything else, so its verdicts come first, after
    that of a closed subscription.
 2. Then the verdicts that are certain: events arrive, SUBSCRIBE was refused or is not answered, it
-   is too early to tell, the initial event is late, a new SID has brought none.
+   is too early to tell, the initial event is late, no event has come for a new SID.
 3. Then what the listener has seen of the device: a refused NOTIFY, a lost event, no room, a
    connection without a request. A device that connects has a way to this machine, so the addresses
    are right.
@@ -91,7 +91,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def well(self) -> bool:
-        """Whether nothing is wrong: events arrive, or the service has none."""
+        """Whether nothing is wrong: events arrive, or the service has no evented variable."""
         return self.verdict in (Verdict.EVENTS_ARRIVE, Verdict.NOTHING_EVENTED)
 
     def __str__(self) -> str:
@@ -209,11 +209,11 @@ def _unanswered(facts: Facts) -> str:
 
 
 _WASTED_CONNECTIONS = DEFAULT_LIMITS.wasted_connections
-"""So many connections without a request since the last event contradict that events arrive."""
+"""From this number of connections without a request since the last event, events do not arrive."""
 
 
 def _do_events_arrive(facts: Facts) -> bool:
-    """Whether nothing has come since the last event that was not taken."""
+    """Whether the last event was taken, and no sign of a lost event has come since."""
     last, refused = facts.last_event_ago, facts.refused
     if facts.status is not Status.ACTIVE or last is None or facts.lost is not None:
         return False

@@ -70,7 +70,7 @@ class AdvertisedDevice:
     """Whether :class:`DeviceAppeared` was reported."""
     failed: bool = False
     confirmed: bool = False
-    """Whether its description was read at an announced location."""
+    """Whether the description was read at an announced location."""
 
     def __post_init__(self, limits: Limits, now: float) -> None:
         self.key = udn_key(self.udn)
@@ -104,7 +104,7 @@ class GoneBy(enum.Enum):
     BYEBYE = "byebye"
     EXPIRY = "expiry"
     DISPLACED = "displaced"
-    """There was no room for it, its description was not read, and another one has come."""
+    """Another device took its room, because its description was not read."""
 
 
 class DeviceAppeared(NamedTuple):
@@ -120,9 +120,9 @@ class DeviceChanged(NamedTuple):
 
 
 class DeviceGone(NamedTuple):
-    """A device has left every link that it was heard on. Its subscriptions count as cancelled
-    once that is checked (CP-07, CP-12): call ``SubscriberProtocol.device_gone``, or
-    ``device_expired``."""
+    """A device has left every link that it was heard on. Call ``SubscriberProtocol.device_gone`` or
+    ``device_expired``: if a check confirms it, its subscriptions count as cancelled (CP-07,
+    CP-12)."""
 
     device: AdvertisedDevice
     by: GoneBy
@@ -130,8 +130,8 @@ class DeviceGone(NamedTuple):
 
 class DeviceRebooted(NamedTuple):
     """The BOOTID of a device has changed without an announcement; in a device without BOOTID, its
-    network location signature. Its subscriptions are void once that is checked (CP-08, CP-09,
-    NLS-03): call ``SubscriberProtocol.device_rebooted``. Its location may have changed too."""
+    network location signature. Call ``SubscriberProtocol.device_rebooted``: if a check confirms it,
+    its subscriptions are void (CP-08, CP-09, NLS-03). Its location may have changed too."""
 
     device: AdvertisedDevice
     reason: str

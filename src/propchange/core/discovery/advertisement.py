@@ -93,7 +93,7 @@ def judge_location(
 
     The host must be a literal address: the source of the advertisement (``source``), or an address
     on that link (``on_link``). ``off_link`` also accepts every unicast address and every host name.
-    An address of this machine, loopback or in ``own``, is accepted from this machine alone. Raises
+    An address of this machine, loopback or in ``own``, is accepted only from this machine. Raises
     ValueError for any other URL, with a sentence.
     """
     match = _URL.fullmatch(url)

@@ -18,11 +18,12 @@ and when a subscription fails. A token bucket per device bounds the searches.
 
 **Forgery.** Advertisements are not authenticated: anybody on a link can send one in the name of any
 device. So an outcome is a claim. The subscriber checks it by a renewal (:mod:`.checks`): a forged
-announcement costs one check and no event. A LOCATION is read, within a token bucket, before it is
-believed (:class:`.DeviceMoved`).
-Devices per source address, types and locations per device are capped. When there is no room for
-another device, it displaces the oldest one whose description nobody has read. So a flood of forged
-devices displaces itself, and no device that is confirmed by its description.
+announcement costs one check and no event. The description at a LOCATION is read, within a token
+bucket, before the LOCATION is believed (:class:`.DeviceMoved`).
+
+The devices per source address, and the types and locations per device, are capped. A further device
+displaces the oldest one whose description was not read. So a flood of forged devices displaces
+only forged devices, and none that its description confirms.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ class Presence:
             self._root_of[key] = device
 
     def greet(self, udn: str, now: float) -> None:
-        """Search for the followed device ``udn`` if it has not been heard yet: only a device whose
-        BOOTID is known is seen to restart."""
+        """Search for the followed device ``udn`` if it has not been heard yet. Without its BOOTID a
+        restart would not be noticed."""
         device = self.device(udn)
         if device is not None and device.followers and device.state is _P.EXPECTED:
             self._search(device, now)
@@ -184,8 +185,8 @@ class Presence:
             self._outcomes.append(DeviceMoved(device))
 
     def confirm(self, udn: str) -> None:
-        """The description of the device ``udn`` was read at an announced location. So no other
-        device displaces it."""
+        """Note that the description of the device ``udn`` was read at an announced location. No
+        other device displaces it from then on."""
         device = self._devices.get(udn_key(udn))
         if device is not None:
             device.confirmed = True
@@ -270,7 +271,7 @@ class Presence:
             del self._of_source[device.source]
 
     def _displace(self, device: AdvertisedDevice | None) -> bool:
-        """Forget ``device`` for another one. Returns whether there is one to forget."""
+        """Forget ``device`` to make room for another. False if ``device`` is None."""
         if device is None:
             return False
         self._count(device, -1)

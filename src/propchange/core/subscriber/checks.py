@@ -1,17 +1,17 @@
-"""Checks what announcements say of a device, by a renewal.
+"""Checks by a renewal whether an announcement about a device is true.
 
 Announcements are not authenticated: anybody on the link can send an ssdp:byebye, another BOOTID or
 another LOCATION in the name of any device. So an announcement ends no subscription. It is a
-*doubt*, and one subscription to the device is renewed. If the device grants the renewal, it is
-there and knows its SIDs: nothing has happened, and no event is missed. If it refuses the renewal or
-does not answer, the announcement is true, and the other subscriptions to the device are asked too.
+*claim*, and one subscription to the device is renewed. If the device grants the renewal, it is
+there and knows its SIDs, so the announcement was forged. If the device refuses the renewal or does
+not answer, the announcement is true, and its other subscriptions are renewed too.
 
-A device that says goodbye may answer for a second more, so its check waits for
-``Limits.byebye_check_seconds``. A token bucket per device bounds the checks, however many
-announcements there are.
+A device may still answer for a second after its byebye. So this check waits for
+``Limits.byebye_check_seconds``. A token bucket per device bounds the checks that any number of
+announcements can cause.
 
-A renewal that a device refuses without any announcement shows the same: the device has restarted,
-or has dropped its subscribers. So the other subscriptions to it are asked at once.
+A device can also refuse a renewal without an announcement: it has restarted, or has dropped its
+subscribers. Then its other subscriptions are renewed at once.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ from propchange.core.subscriber.states import GRANTED, SubscriberState
 _S = SubscriberState
 
 _PREFERRED = (_S.ACTIVE, _S.UNANSWERED, _S.GRANTED, _S.DEAF)
-"""The state of the subscription that a check renews, the best one first."""
+"""States of a subscription that a check may renew, the best first."""
 
 _WHOLE_HOST = (Failure.REFUSED, Failure.UNREACHABLE)
 """Failures that are about the host and port, not about one service."""
 
 _BUSY_SECONDS = 1.0
-"""Seconds after which a check is tried again that found no subscription to renew."""
+"""Seconds until the next try of a check that found no subscription to renew."""
 
 
-class Doubt(NamedTuple):
-    """What an announcement says, or, unless ``announced``, the lack of one. ``reason`` is a
-    sentence for the status if it is true, ``delay`` the time after which the device can be asked.
+class Claim(NamedTuple):
+    """A reason to check a device: an announcement, or expired advertisements unless ``announced``.
+
+    ``reason`` is the reason of the status change if the claim is true. ``delay`` is the time in
+    seconds after which the device may be asked.
     """
 
     cause: Cause
@@ -56,20 +58,20 @@ class Doubt(NamedTuple):
 @dataclass(slots=True, eq=False)
 class _DeviceCheck:
     bucket: TokenBucket
-    doubt: Doubt | None = None
+    claim: Claim | None = None
     request: OutgoingRequest | None = None
     """The renewal that is under way."""
     due: float = inf
 
 
-Lapse = Callable[[SubscriptionRecord, Doubt, float], None]
+Lapse = Callable[[SubscriptionRecord, Claim, float], None]
 
 
 class DeviceChecks:
     """The checks of the devices of one subscriber.
 
-    ``records`` gives the subscriptions to a device. ``renew`` sends a renewal of one of them.
-    ``lapse`` ends the grant of one, because a doubt was right.
+    ``records`` gives the subscriptions to a device. ``renew`` sends a renewal of a subscription.
+    ``lapse`` ends the grant of a subscription, because a claim was true.
     """
 
     def __init__(
@@ -89,12 +91,12 @@ class DeviceChecks:
         self._renew = renew
         self._lapse = lapse
         self._checks: dict[Hashable, _DeviceCheck] = {}
-        self._asked: dict[OutgoingRequest, Doubt] = {}
+        self._asked: dict[OutgoingRequest, Claim] = {}
         self.timers: Deadlines[Hashable] = Deadlines()
 
     # --- inputs ---
 
-    def doubt(
+    def claim(
         self,
         device: Hashable,
         cause: Cause,
@@ -104,9 +106,11 @@ class DeviceChecks:
         delay: float = 0.0,
         announced: bool = True,
     ) -> None:
-        """An announcement says something of ``device`` that ends its subscriptions. Check it,
-        ``delay`` seconds from now or as soon as the bucket allows. Nothing, unless a subscription
-        is granted."""
+        """Check ``device``, about which something was announced that ends its subscriptions.
+
+        The check follows ``delay`` seconds from now, or as soon as the bucket allows. Without a
+        granted subscription nothing is checked.
+        """
         if not self._granted(device):
             return
         check = self._checks.get(device)
@@ -114,72 +118,72 @@ class DeviceChecks:
             limits = self._limits
             bucket = TokenBucket(limits.check_burst, limits.check_refill_seconds, now)
             check = self._checks[device] = _DeviceCheck(bucket)
-        check.doubt = Doubt(cause, reason, now, delay, announced)
+        check.claim = Claim(cause, reason, now, delay, announced)
         if check.request is not None and self._is_overtaken(check.request, now):
             self._give_up(check.request)
             check.request = None
         self._arm(device, check, min(check.due, now + delay), now)
 
     def hurry(self, device: Hashable, now: float) -> None:
-        """The device announces itself: a check that waits is due."""
+        """Make a waiting check of ``device`` now, because it announces itself."""
         check = self._checks.get(device)
-        if check is not None and check.doubt is not None:
+        if check is not None and check.claim is not None:
             self._arm(device, check, now, now)
 
-    def gone(self, device: Hashable) -> Doubt | None:
-        """The doubt that waits for its check, if it says that the device has gone."""
+    def gone(self, device: Hashable) -> Claim | None:
+        """The claim that waits for its check, if it says that the device has gone."""
         check = self._checks.get(device)
-        doubt = None if check is None else check.doubt
-        return doubt if doubt is not None and doubt.cause is Cause.DEVICE_GONE else None
+        claim = None if check is None else check.claim
+        return claim if claim is not None and claim.cause is Cause.DEVICE_GONE else None
 
-    def ended(self, request: OutgoingRequest) -> Doubt | None:
-        """A renewal has ended. Returns the doubt that it was sent for."""
+    def ended(self, request: OutgoingRequest) -> Claim | None:
+        """Note that a renewal has ended. Returns the claim that the renewal was sent for."""
         return self._asked.pop(request, None)
 
-    def passed(self, request: OutgoingRequest, doubt: Doubt, now: float) -> None:
-        """The device has granted the renewal that was sent for ``doubt``."""
+    def passed(self, request: OutgoingRequest, claim: Claim, now: float) -> None:
+        """Note that the device has granted the renewal for ``claim``."""
         device = request.subscription.device
         check = self._checks.get(device)
         if check is None or check.request is not request:
             return
         check.request = None
-        latest = check.doubt
+        latest = check.claim
         assert latest is not None  # it stays until its check has ended
-        self._report(device, doubt, passed=True)
+        self._report(device, claim, passed=True)
         if latest.announced_at + latest.delay > request.sent_at:
             self._arm(device, check, latest.announced_at + latest.delay, now)
         else:
-            check.doubt = None
+            check.claim = None
 
     def unclear(self, request: OutgoingRequest, now: float) -> None:
-        """The renewal that was sent for a doubt had no answer, and the device may be there."""
+        """Note that the renewal for a claim had no answer, and that the device may be there."""
         check = self._checks.get(request.subscription.device)
         if check is not None and check.request is request:
             check.request = None
             self._arm(request.subscription.device, check, now + _BUSY_SECONDS, now)
 
     def failed(
-        self, request: OutgoingRequest, doubt: Doubt, failure: Failure | None, now: float
+        self, request: OutgoingRequest, claim: Claim, failure: Failure | None, now: float
     ) -> None:
-        """The device has refused the renewal that was sent for ``doubt``, or, with ``failure``, did
-        not answer it. The grant of that subscription was ended already."""
+        """Note that the device has refused the renewal for ``claim``, or, with ``failure``, did not
+        answer. The caller has ended the grant of this subscription."""
         record = request.subscription
         device = record.device
         check = self._checks.get(device)
         if check is not None and check.request is request:
-            check.request = check.doubt = None
+            check.request = check.claim = None
             check.due = inf
             self.timers.clear(device)
-            self._report(device, doubt, passed=False)
+            self._report(device, claim, passed=False)
         for other in self._granted(device):
             if failure in _WHOLE_HOST and other.remote == record.remote:
-                self._lapse(other, doubt, now)
-            elif self._is_free(other, now) and other.confirmed_at <= doubt.announced_at:
-                self._ask(other, doubt, now)
+                self._lapse(other, claim, now)
+            elif self._is_free(other, now) and other.confirmed_at <= claim.announced_at:
+                self._ask(other, claim, now)
 
     def ask_others(self, record: SubscriptionRecord, now: float) -> None:
-        """The device has refused the renewal of ``record``: renew its other subscriptions at once,
-        unless it has granted them after it was asked for that."""
+        """Renew the other subscriptions to the device that has refused the renewal of ``record``,
+        except those that were granted or renewed a short time ago."""
         if record.device is None:
             return
         recent = now - self._limits.announcement_seconds
@@ -192,7 +196,7 @@ class DeviceChecks:
                 self._renew(other, now)
 
     def forget(self, device: Hashable) -> None:
-        """A subscription to ``device`` was closed. Forget the device with the last one."""
+        """Forget ``device`` if no subscription to it is left."""
         if device in self._checks and not any(True for _ in self._records(device)):
             del self._checks[device]
             self.timers.clear(device)
@@ -204,8 +208,8 @@ class DeviceChecks:
 
     # --- checks ---
 
-    def _report(self, device: Hashable, doubt: Doubt, *, passed: bool) -> None:
-        checked = DeviceChecked(device, doubt.cause, doubt.reason, passed, doubt.announced)
+    def _report(self, device: Hashable, claim: Claim, *, passed: bool) -> None:
+        checked = DeviceChecked(device, claim.cause, claim.reason, passed, claim.announced)
         self._outcomes.append(checked)
 
     def _granted(self, device: Hashable) -> list[SubscriptionRecord]:
@@ -223,11 +227,11 @@ class DeviceChecks:
 
     def _check(self, device: Hashable, check: _DeviceCheck, now: float) -> None:
         check.due = inf
-        granted, doubt = self._granted(device), check.doubt
-        assert doubt is not None  # it stays until its check has ended
-        from_then_on = doubt.announced_at + doubt.delay
+        granted, claim = self._granted(device), check.claim
+        assert claim is not None  # it stays until its check has ended
+        from_then_on = claim.announced_at + claim.delay
         if not granted or any(record.confirmed_at > from_then_on for record in granted):
-            check.doubt = None
+            check.claim = None
             return
         free = [record for record in granted if self._is_free(record, now)]
         if not free:
@@ -235,7 +239,7 @@ class DeviceChecks:
             return
         check.bucket.spend(now)
         record = min(free, key=lambda each: _PREFERRED.index(each.state))
-        check.request = self._ask(record, doubt, now)
+        check.request = self._ask(record, claim, now)
 
     def _is_free(self, record: SubscriptionRecord, now: float) -> bool:
         """Whether a renewal of ``record`` can be sent now."""
@@ -244,8 +248,8 @@ class DeviceChecks:
         return not is_busy and record.bucket.ready_at(now) <= now
 
     def _is_overtaken(self, request: OutgoingRequest, now: float) -> bool:
-        """Whether ``request`` was sent so long before an announcement of now that its answer may
-        never come."""
+        """Whether ``request`` was sent long ago, so that it does not check an announcement that
+        comes now."""
         return now - request.sent_at > self._limits.announcement_seconds
 
     def _give_up(self, request: OutgoingRequest) -> None:
@@ -253,9 +257,9 @@ class DeviceChecks:
         if self._requests.outstanding.get(request.subscription) is request:
             self._requests.settle(request.subscription)
 
-    def _ask(self, record: SubscriptionRecord, doubt: Doubt, now: float) -> OutgoingRequest:
+    def _ask(self, record: SubscriptionRecord, claim: Claim, now: float) -> OutgoingRequest:
         self._requests.settle(record)
         request = self._renew(record, now)
         self._requests.expect_within(record, now, self._limits.check_seconds)
-        self._asked[request] = doubt
+        self._asked[request] = claim
         return request

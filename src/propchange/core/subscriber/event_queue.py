@@ -6,21 +6,21 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.subscriber.current_values import StateKey
 from propchange.core.subscriber.events import Change, Event, StatusChange
-from propchange.core.subscriber.state import StateKey
 from propchange.core.values.lastchange import is_master
 
 _CHANGE_CHARACTERS = 256
-"""What a change takes in memory beside its texts, about, in characters."""
+"""Approximate memory of a change beside its texts, in characters."""
 
 
 class EventQueue:
     """Events and status changes that wait for an application, in order.
 
-    An application that does not read costs ``limit`` items and ``characters`` characters of events,
-    and no more. Further events are merged into the newest event that waits, by replacing values, so
-    that the last state is the true one. Of a merged event with more than ``characters`` the
-    variables that changed first are left out, and counted in :attr:`.Event.left_out`.
+    At most ``limit`` items and ``characters`` characters of events wait. Further events are merged
+    into the newest waiting event: newer values replace older ones, so the last state is right. A
+    merged event with more than ``characters`` loses the variables that changed first;
+    :attr:`.Event.left_out` counts them.
     """
 
     __slots__ = ("_characters", "_limit", "_most", "_queue", "merged")
@@ -30,10 +30,10 @@ class EventQueue:
     ) -> None:
         self._limit = limit
         self._most = characters
-        self._characters = 0  # of the items that had to wait behind others
+        self._characters = 0  # of the items that were put behind others
         self._queue: deque[tuple[Event | StatusChange | MergedEvent, int]] = deque()
         self.merged = 0
-        """How many events have been merged into others."""
+        """The number of events that were merged into others."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -42,20 +42,20 @@ class EventQueue:
         """Add ``item`` behind the others, or merge it into the last of its kind when full."""
         queue = self._queue
         if not queue:
-            # An application that keeps up: nothing is counted.
+            # The application keeps up: do not spend time on counting.
             queue.append((item, 0))
         elif isinstance(item, Event):
             self._put_event(item)
         else:
             if len(queue) >= self._limit:
-                # Of several status changes the last one is enough.
+                # The last one of several status changes is enough.
                 self._take_last(status=True)
             queue.append((item, 0))
 
     def _put_event(self, event: Event) -> None:
         characters = count_characters(event.details)
         item: Event | MergedEvent = event
-        # At most one item more than the limit waits here: the first of its kind.
+        # The first event may wait beyond the limit: there is none to merge it into.
         if len(self._queue) >= self._limit or self._characters + characters > self._most:
             waiting = self._take_last(status=False)
             if waiting is not None and not isinstance(waiting, StatusChange):
@@ -77,7 +77,7 @@ class EventQueue:
         return None
 
     def get(self) -> Event | StatusChange | None:
-        """Take the oldest, None when there is none."""
+        """Remove and return the oldest item; None if there is none."""
         if not self._queue:
             return None
         item, characters = self._queue.popleft()
@@ -86,7 +86,7 @@ class EventQueue:
 
 
 def count_characters(changes: Iterable[Change]) -> int:
-    """About how much memory ``changes`` take, in characters."""
+    """The approximate memory of ``changes``, in characters."""
     return sum(
         _CHANGE_CHARACTERS + len(variable) + len(channel or "") + len(text)
         for variable, _, _, _, channel, text in changes
@@ -94,8 +94,8 @@ def count_characters(changes: Iterable[Change]) -> int:
 
 
 class MergedEvent:
-    """Several events in a row as one, with the same effect on the state. Adding an event costs as
-    much as that event has changes, not as many as were merged before."""
+    """Several events in a row as one event, with the same effect on the state. The cost of adding
+    an event depends on its own changes, not on those that were merged before."""
 
     __slots__ = (
         "_changes",
@@ -116,8 +116,8 @@ class MergedEvent:
         self._left_out = first.left_out
         self._problems = dict.fromkeys(first.problems)
         self.characters = 0
-        """As :func:`count_characters` counts, of all changes."""
-        # The variable that changed last stands last.
+        """The result of :func:`count_characters` for all changes."""
+        # In the order of the last change of each variable.
         self._details: OrderedDict[StateKey, Change] = OrderedDict()
         self._changes: dict[str, object] = {}
         # Variable -> the key in the details that has its value.
@@ -125,11 +125,12 @@ class MergedEvent:
         self._take(first, {})
 
     def add(self, newer: Event, most: int) -> None:
-        """Let ``newer`` follow. Beyond ``most`` characters the variables that changed first are
-        left out; the last one stays."""
+        """Merge ``newer`` into this event. Above ``most`` characters, the variables that changed
+        first are left out; the last one stays."""
         before: dict[StateKey, Change] = {}
         if newer.is_initial:
-            # It has the full state: the older events add nothing but the values before it.
+            # An initial event has the full state. Only the ``previous`` values of the older events
+            # are still needed.
             before = self._details
             self._details = OrderedDict()
             self._changes = {}
@@ -168,7 +169,7 @@ class MergedEvent:
             del self._sources[key[0]], self._changes[key[0]]
 
     def event(self) -> Event:
-        """All of them as one event."""
+        """The merged event."""
         newest = self._newest
         return Event(
             newest.subscription,

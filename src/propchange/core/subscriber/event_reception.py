@@ -1,5 +1,4 @@
-"""An event message that was accepted: its SEQ is judged, its values are decoded, and what it shows
-of the events before it is acted on."""
+"""Takes accepted event messages: judges SEQ, decodes the values, and notes losses before them."""
 
 from __future__ import annotations
 
@@ -56,7 +55,7 @@ class EventReception:
                 self._outcomes.append(SeqUnreliable(record))
         if verdict is not SeqVerdict.LATE:
             if state is not _ACTIVE and state is not _UNANSWERED:
-                # An event with the SID before the renewal is not the one that is waited for.
+                # An event with a former SID is not the initial event of the new SID.
                 waits = sid == record.sid
                 initial = waits and self._has_full_state(record, seq, verdict)
             record.last_event_at = now
@@ -107,7 +106,7 @@ class EventReception:
             self._losses.doubt(record, cause, record.stale, now, certain=True)
 
     def _note_problems(self, record: SubscriptionRecord, problems: tuple[str, ...]) -> None:
-        """Add ``problems`` to those of ``record``. Log each that is the first of its device."""
+        """Add ``problems`` to ``record``. Log each problem once per device."""
         for problem in problems:
             if problem in record.problems:
                 continue
@@ -118,7 +117,7 @@ class EventReception:
             record.problems = (*record.problems, problem)
 
     def refused(self, event: RefusedEvent, now: float) -> None:
-        """An event message was refused, or did not come whole."""
+        """Note that an event message was refused, or did not come whole."""
         record, refusal, seq = event
         cause = CAUSES[refusal.part]
         reason = f"an event was not taken: {refusal.reason}"

@@ -1,5 +1,4 @@
-"""Events and status changes, as an application receives them: their order by SEQ and their
-values."""
+"""Events and status changes as an application receives them, and the judgement of SEQ."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from propchange.core.wire.headers import LARGEST_SEQ, next_seq
 
 Convert = Mapping[str, Callable[[str], object]]
 """Variable -> the function that makes a value of its text. The function raises ValueError for a
-text that does not fit the declared data type. Any other exception counts as a ValueError: a
-function of the program must not cost it an event."""
+text that does not fit the declared data type. Any other exception counts as a ValueError, so that
+an error of the program loses no event."""
 
 
 class Change(NamedTuple):
@@ -73,9 +72,9 @@ class Event:
     and the channel Master or none. ``details`` has everything: a LastChange as received, and behind
     it all values in it. ``is_initial``: this is the full state, after a subscription was granted.
     ``merged`` counts the events that were merged into this one because the application was behind.
-    ``left_out`` counts the variables that a merged event has no room for: the values of the
-    subscription have them.
-    ``problems`` has a sentence for each kind of deviation that was mended in the message.
+    ``left_out`` counts the variables for which a merged event had no room; the values of the
+    subscription have them. ``problems`` has a sentence for each kind of deviation that was mended
+    in the message.
     """
 
     subscription: Any
@@ -103,9 +102,8 @@ class Status(enum.Enum):
     """Granted, and events arrive."""
     DEAF = "deaf"
     """Granted, and the initial event has not come: the device probably cannot reach us. Other
-    addresses of this machine are tried, and the same ones again, until an event arrives. Or its
-    events come and cannot be taken, and fresh subscriptions have not helped; more follow, less and
-    less often."""
+    addresses of this machine are tried, and the same ones again, until an event arrives. Also:
+    events are lost again and again, and fresh subscriptions follow at growing intervals."""
     RESUBSCRIBING = "resubscribing"
     """It was granted; the device is away, or a fresh subscription is being made. ``values`` may
     be out of date until the status is ACTIVE again."""
@@ -143,11 +141,11 @@ class Cause(enum.Enum):
     EVENT_UNREADABLE = "event-unreadable"
     """An event came, and its body, or the LastChange in it, cannot be read."""
     EVENT_REFUSED = "event-refused"
-    """An event came, and was refused for its header, for example its HOST or its SID."""
+    """An event came and was refused for its header, for example its HOST or its SID."""
     EVENT_CUT = "event-cut"
-    """An event did not come whole, or connections of the device brought no request."""
+    """Only a part of an event came, or several connections of the device brought no request."""
     NEW_SID = "new-sid"
-    """The device answered the renewal with another SID, and sent no initial event for it."""
+    """The device answered a renewal with another SID, and sent no initial event for that SID."""
     OUTAGE = "outage"
     """Renewals had no answer for a while, so events may have been missed."""
     SUSPENDED = "suspended"
@@ -249,11 +247,11 @@ class Sequence:
         self._run = 0
 
     def has_taken(self, seq: int) -> bool:
-        """Whether a message with ``seq`` was taken, or a later one."""
+        """Whether a message with ``seq`` or a later SEQ was taken."""
         return self.reliable and seq < self._expected and seq != self._lost
 
     def lose(self, seq: int) -> None:
-        """The message with ``seq`` has come and could not be taken: the next one shows no gap."""
+        """Note that the message with ``seq`` has come and is lost. It then leaves no gap."""
         if self.reliable and seq >= self._expected:
             self._lost = seq
             self._expected = next_seq(seq)

@@ -1,33 +1,35 @@
-"""Event messages that are known to be lost: what shows a loss, and what follows from it.
+"""Event messages that are known to be lost: how a loss is noticed and repaired.
 
 GENA sends each change once. A subscriber that misses a message has values that are out of date,
-and only another initial event makes them right. Often the bytes show the loss:
+and only another initial event makes them right.
+
+**Signs of a loss.**
 
 - An event came and was refused (:data:`CAUSES`): its body is no propertyset or is too large, its
   head is no HTTP, NT, NTS or SEQ is wrong, its HOST is not this listener, or its SID is not the
   granted one.
-- An event came whole, and the LastChange in it cannot be read.
-- An event did not come whole: the connection broke inside of it, or nothing more comes.
-- Connections of the device end without a request, stay without one, or find no room.
+- An event came, and the LastChange in it cannot be read.
+- A part of an event came: the connection broke, or no more bytes come.
+- Several connections of the device in a row brought no request, or there was no room for them.
 - SEQ has a gap, or an older event comes after a newer one.
 
-The path of a subscription is secret, so a message with this path counts whoever sends it. On a
-shared path the SID must be the granted one.
+The path of a subscription is secret. So a message to this path counts, from every sender. On a
+shared path the message must have the granted SID.
 
-No loss: a copy of an event that was taken, a message for a path or a SID that was given up, one
-that ``require_device_source`` refuses, since it counts as forged, and a value that does not fit its
-type, which arrives as text.
+**No loss.** A copy of an event that was taken. A message for a path or a SID that was given up. A
+message that ``require_device_source`` refuses: it counts as forged. A value that does not fit its
+type: it arrives as text.
 
-A message that was refused or cut is a *doubt* first: the device may send it again. The doubt ends
-without a loss when the event with its SEQ comes whole, or, if its SEQ is not known, the next event
-in order. It becomes a loss when an event with a later SEQ comes, or ``Limits.doubt_seconds``
-later. What cannot be undone by a later message is a loss from the beginning.
+**Doubt.** A device may send a message again that was refused or cut. So this is a *doubt* first. It
+ends without a loss when the event with the same SEQ comes whole, or, if the SEQ is not known, the
+next event in order. It becomes a loss after ``Limits.doubt_seconds``, or when an event with a later
+SEQ comes. A gap in SEQ, and connections without a request, are losses from the beginning.
 
-One rule follows from every loss. It is counted, the status is no longer ACTIVE, and a fresh
-subscription restores the state, at once. After ``Limits.subscribe_burst`` of them in a row the
-status is DEAF, and the next ones wait, longer and longer. The grant is kept meanwhile: later events
-are still taken. A loss before the initial event needs no repair of its own: the initial event is
-then overdue, and the subscription DEAF with the cause of the loss.
+**Repair.** Each loss is counted, the status is no longer ACTIVE, and a fresh subscription restores
+the state at once. After ``Limits.subscribe_burst`` repairs in a row the status is DEAF, and further
+repairs follow at growing intervals. The grant is kept meanwhile, so later events are taken. A loss
+before the initial event needs no repair: the initial event is then overdue, and the subscription is
+DEAF with the cause of the loss.
 """
 
 from __future__ import annotations
@@ -55,10 +57,10 @@ CAUSES = MappingProxyType(
         Part.SUBSCRIPTION: Cause.EVENT_REFUSED,
     }
 )
-"""The cause of the loss, by the part of the refused event that is wrong."""
+"""Wrong part of a refused event -> cause of the loss."""
 
 _MOST_WASTED = 4_096
-"""The number of wasted connections that count as a lost event is doubled up to this one."""
+"""Largest number of connections without a request that count as a lost event."""
 
 _HEARD = (SubscriberState.ACTIVE, SubscriberState.UNANSWERED)
 """The states after the initial event."""
@@ -85,7 +87,7 @@ class EventLosses:
         seq: int | None = None,
         certain: bool = False,
     ) -> None:
-        """An event of ``record`` was not taken. ``seq`` is its SEQ, None if that is not known.
+        """Note that an event of ``record`` was not taken. ``seq`` is its SEQ, None if not known.
         ``certain``: no later event can show that nothing is lost."""
         state, doubt = record.state, record.doubt
         if seq is not None and record.sequence.has_taken(seq):
@@ -97,15 +99,15 @@ class EventLosses:
             if state in _HEARD:
                 self._await(record, now)
         elif seq is not None and seq != doubt.seq:
-            # Of two events one is lost: a device sends them in their order.
+            # A device sends its events in order. So the first of these two is lost.
             record.doubt = doubt._replace(seq=max(seq, -1 if doubt.seq is None else doubt.seq))
             record.losses += 1
             if state in _HEARD:
                 self.confirm(record, now)
 
     def explains(self, record: SubscriptionRecord, seq: int | None) -> bool:
-        """Whether a message with ``seq`` shows that the doubted one is lost. It then has no gap
-        before it."""
+        """Whether a message with ``seq`` shows that the doubted message is lost. If so, the
+        doubted message is no gap in SEQ."""
         doubt = record.doubt
         if doubt is None or doubt.seq is None or seq is None or seq <= doubt.seq:
             return False
@@ -115,8 +117,8 @@ class EventLosses:
     def settle(
         self, record: SubscriptionRecord, seq: int | None, *, in_order: bool, now: float
     ) -> None:
-        """An event was taken while there is a doubt. ``in_order``: SEQ shows nothing missing before
-        it."""
+        """Note that an event was taken while there is a doubt. ``in_order``: by its SEQ, no event
+        is missing before it."""
         doubt = record.doubt
         assert doubt is not None
         if not in_order:
@@ -126,7 +128,7 @@ class EventLosses:
             self._timers.clear((record, TimerKind.DOUBT))
 
     def confirm(self, record: SubscriptionRecord, now: float) -> None:
-        """The doubted event is lost."""
+        """Note that the doubted event is lost."""
         doubt, record.doubt = record.doubt, None
         self._timers.clear((record, TimerKind.DOUBT))
         assert doubt is not None  # since doubt()
@@ -144,7 +146,7 @@ class EventLosses:
         *,
         seq: int | None = None,
     ) -> None:
-        """An event of ``record`` is lost. ``seq`` is its SEQ, None if that is not known."""
+        """Note that an event of ``record`` is lost. ``seq`` is its SEQ, None if not known."""
         record.losses += 1
         if seq is not None:
             record.sequence.lose(seq)
@@ -163,7 +165,8 @@ class EventLosses:
         self._renewal.repair(record, now)
 
     def wasted(self, records: Collection[SubscriptionRecord], reason: str, now: float) -> None:
-        """A connection from the device of ``records`` has brought no request, for ``reason``."""
+        """Note that a connection from the device of ``records`` brought no request. ``reason`` says
+        why, as a part of a sentence."""
         for record in tuple(records):
             if record.state not in _HEARD:
                 continue
@@ -177,8 +180,8 @@ class EventLosses:
                 self.lost(record, Cause.EVENT_CUT, why, now)
 
     def restored(self, record: SubscriptionRecord, now: float) -> None:
-        """The initial event has come at ``now``. If it shows that wasted connections were no
-        events, more of them are wanted the next time."""
+        """Note that the initial event has come. If it shows that connections without a request were
+        no events, the next loss needs more such connections."""
         doubted, record.doubted = record.doubted, None
         record.wasted = None
         if record.doubt is not None:

@@ -36,21 +36,21 @@ _UNBOUNDED_DIGITS = 10
 """A SEQ of fewer digits is within its 32 bits."""
 
 _EARLY_OVERHEAD = 1_024
-"""Bytes that an early message counts beside its body."""
+"""Bytes that an early message takes beside its body, approximately."""
 
 _UNKNOWN = Refusal(
     412, "no subscription has this path and SID", "UDA 2.0 §4.3.2", Part.SUBSCRIPTION
 )
 _FOREIGN = Refusal(412, "events are taken from the device's address alone", "", Part.SOURCE)
 _FORMER_SIDS = 4
-"""Per grant: a device may answer every renewal with another SID."""
+"""Former SIDs that are kept per grant. A device may answer every renewal with another SID."""
 
 _SUBSCRIBING = SubscriberState.SUBSCRIBING
 
 
 class Received(NamedTuple):
-    """An event message: ``content`` is a hash of its body, ``pairs`` are (variable, text), and
-    ``problems`` says what was mended."""
+    """An event message: ``content`` is a hash of its body, ``pairs`` are (variable, text),
+    ``problems`` are the deviations that were mended."""
 
     sid: str
     seq: int | None
@@ -65,8 +65,8 @@ class _Early(NamedTuple, Generic[T]):
 
 
 class RefusedEvent(NamedTuple):
-    """A refused message that was an event of ``record``. ``seq`` is None if it is not known, or
-    not the device's."""
+    """A refused message that was an event of ``record``. ``seq`` is its SEQ, None if not known or
+    if the message is not from the device."""
 
     record: SubscriptionRecord
     refusal: Refusal
@@ -76,15 +76,15 @@ class RefusedEvent(NamedTuple):
 class EarlyMessages(Generic[T]):
     """The event messages that have overtaken the answer to their SUBSCRIBE, on a shared path.
 
-    An initial event may come before the answer with its SID. On a path that subscriptions share,
-    nothing else names its subscription. The message, of any type, is therefore kept while a
-    SUBSCRIBE is unanswered, until an answer names the SID.
+    An initial event may come before the answer with its SID. On a shared path only the SID names
+    the subscription. So the message, of any type, is kept until an answer names the SID, while a
+    SUBSCRIBE is unanswered.
 
-    Anybody may send such a message, so each source address has room of its own: for one SID at most
-    ``limits.early_messages``, and for all SIDs together that number times the unanswered
-    SUBSCRIBEs. Where there is no room, a message is refused; with ``replaces`` it takes the place
-    of the last one of its SID, whose SEQ then shows the gap. Above ``limits.early_bytes``, all
-    together, the messages of the source that uses most are dropped.
+    Anybody may send such a message. So each source address has its own room: for one SID at most
+    ``limits.early_messages``, and for all its SIDs that number times the unanswered SUBSCRIBEs. A
+    message without room is refused. With ``replaces``, it replaces the last message of its SID
+    instead, and SEQ then shows the gap. Above ``limits.early_bytes`` for all messages, those of the
+    source with the most bytes are dropped.
     """
 
     def __init__(self, limits: Limits, *, replaces: bool = False) -> None:
@@ -117,12 +117,12 @@ class EarlyMessages(Generic[T]):
 
     def may_be_early(self, sid: str, seq: int | None, source: str) -> bool:
         """Whether a message for the unknown ``sid`` may have overtaken an answer: it is an initial
-        event, has no SEQ, or follows a kept one from the same ``source``. A 412 stops the publisher
-        of any other (SUB-59, RSP-07)."""
+        event, has no SEQ, or follows a kept message from the same ``source``. Other messages are
+        answered with 412, which stops their publisher (SUB-59, RSP-07)."""
         return self.expected and (not seq or sid in self._kept.get(source, {}))
 
     def hold(self, sid: str, message: T, source: str, size: int) -> bool:
-        """Keep ``message`` from the address ``source``, whose body has ``size`` bytes. False when
+        """Keep ``message``, whose body has ``size`` bytes, from the address ``source``. False if
         there is no room."""
         kept = self._kept.get(source, {}).get(sid, [])
         early = _Early(message, size + _EARLY_OVERHEAD)
@@ -144,7 +144,7 @@ class EarlyMessages(Generic[T]):
         return sum(early.size for kept in self._kept[source].values() for early in kept)
 
     def take(self, sid: str) -> list[T]:
-        """An answer has named ``sid``: remove and return its messages, in order."""
+        """Remove and return the messages for ``sid``, which an answer has named, in order."""
         taken = [by_sid.pop(sid, []) for by_sid in self._kept.values()]
         return [early.message for kept in taken for early in kept]
 
@@ -167,7 +167,7 @@ class NotifyRouting:
         self._new_token = new_token
         self._report = report
         self.refused_event: RefusedEvent | None = None
-        """The event that the last call of :meth:`receive` has refused; None if it has not."""
+        """The event that the last call of :meth:`receive` refused, or None."""
         self._paths: dict[str, SubscriptionRecord] = {}
         self._sids: dict[str, SubscriptionRecord] = {}
         self._by_host: dict[str, dict[SubscriptionRecord, None]] = {}
@@ -204,8 +204,8 @@ class NotifyRouting:
         return early
 
     def adopt(self, record: SubscriptionRecord, sid: str) -> None:
-        """A renewal was answered with another SID (REN-12). Events with the SIDs before are still
-        taken, until one with the new SID has come."""
+        """Note that a renewal was answered with another SID (REN-12). Events with the former SIDs
+        are taken until one with the new SID has come."""
         former = (*record.former_sids, record.sid)
         for each in former[:-_FORMER_SIDS]:
             self._forget_sid(record, each)
@@ -312,8 +312,8 @@ class NotifyRouting:
         return record.answer, record, received
 
     def _heard_new_sid(self, record: SubscriptionRecord, seq: int | None) -> None:
-        """An event with the SID of the last renewal has come. The SEQ of some devices begins again,
-        that of others goes on."""
+        """Note that an event with the SID of the last renewal has come. Some devices begin SEQ
+        again then, others continue it."""
         if record.awaits_new_sid:
             record.awaits_new_sid = False
             for former in record.former_sids:
@@ -322,7 +322,7 @@ class NotifyRouting:
                 record.sequence.restart()
 
     def _addressed(self, request: Request) -> SubscriptionRecord | None:
-        """The subscription that a message is for, whatever is wrong with it; or None."""
+        """The subscription to which a message is addressed, even a malformed one; or None."""
         if request.target != self._policy.shared_path:
             return self._paths.get(request.target)
         try:
@@ -331,8 +331,8 @@ class NotifyRouting:
             return None
 
     def cut(self, request: Request, refusal: Refusal) -> RefusedEvent | None:
-        """What the request was of which only the beginning has come, or which cannot be parsed for
-        the reason of ``refusal``. None unless it is an event of a subscription."""
+        """The event that ``request`` was: only its beginning has come, or it cannot be parsed for
+        the reason of ``refusal``. None if it was no event of a subscription."""
         record = self._addressed(request) if request.method == "NOTIFY" else None
         return None if record is None else self._refused(record, request, refusal)
 
@@ -372,7 +372,7 @@ class NotifyRouting:
         now: float,
         record: SubscriptionRecord | None,
     ) -> tuple[Response, None, Received]:
-        """The answer to a refused message. ``record`` is the subscription that it was for."""
+        """The answer to a refused message. ``record`` is the subscription of the message."""
         status, reason, peer = refusal.status, refusal.reason, request.peer
         self._report(NotifyRefused(peer, request.target, status, reason))
         if self._history is not None and peer is not None:

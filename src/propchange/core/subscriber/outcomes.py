@@ -45,10 +45,12 @@ class RenewalFailed:
 
 @dataclass(frozen=True, slots=True)
 class DeviceChecked:
-    """An announcement said of ``device`` what ``reason`` says, and one of its subscriptions was
-    renewed to check that. ``passed``: the device has granted the renewal, so the announcement was
-    forged, or another device has the same UDN. Else it was true. Unless ``announced``, its
-    advertisements have expired instead."""
+    """An announcement about ``device`` was checked by a renewal of one of its subscriptions.
+
+    ``reason`` is the text of the announcement. ``passed``: the device has granted the renewal, so
+    the announcement was forged, or another device has the same UDN. Otherwise the announcement was
+    true. Unless ``announced``, its advertisements have expired instead.
+    """
 
     device: Hashable
     cause: Cause
@@ -95,8 +97,8 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """An event of the device was not well-formed and was read all the same: ``problem`` says what
-    was mended. Once per device and problem."""
+    """An event of the device was not well-formed, and was mended. ``problem`` is a sentence about
+    the deviation. Reported once per device and problem."""
 
     subscription: SubscriptionRecord
     problem: str
@@ -126,9 +128,9 @@ _SHORT = frozenset({Cause.SHORTAGE})
 
 
 def _is_news(before: Cause | None, cause: Cause) -> bool:
-    """Whether ``cause`` is worth another status change with the same status. "The device is away",
-    "the device refuses" and "this machine is short of something" say more than the cause of a fresh
-    subscription does. That the device has gone says more than that it does not answer."""
+    """Whether ``cause`` is worth another status change with the same status: the device is away or
+    refuses, or this machine has a shortage. These say more than the cause of a fresh subscription.
+    DEVICE_GONE says more than UNREACHABLE."""
     if cause is Cause.DEVICE_GONE:
         return before is not cause
     for kind in (_AWAY, _SAYS_NO, _SHORT):
@@ -145,8 +147,8 @@ class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
     def change_status(
         self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0
     ) -> None:
-        """Set the status of ``record`` and append the StatusChange, unless it says nothing new.
-        Texts of the peer in ``reason`` are escaped."""
+        """Set the status of ``record`` and append a StatusChange, unless nothing is new. Texts of
+        peers in ``reason`` are escaped."""
         reason = printable(reason)
         if record.status is status and not _is_news(record.status_cause, cause):
             return

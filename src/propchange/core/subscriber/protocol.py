@@ -13,7 +13,7 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.subscriber.callback_address import Sources, is_own
-from propchange.core.subscriber.checks import DeviceChecks, Doubt
+from propchange.core.subscriber.checks import Claim, DeviceChecks
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.event_reception import EventReception
 from propchange.core.subscriber.events import Cause, Convert, Status
@@ -130,8 +130,7 @@ class SubscriberProtocol:
         variables to functions from text to value; with None, values are texts. ``duration`` is the
         wanted one, in seconds. ``variables`` are the wanted ones, all if empty: STATEVAR, which
         needs UDA 2.0, and which a device may ignore (SUB-53). ``owes_event``: False if the service
-        description declares no evented variable; the subscription is then not deaf without an
-        initial event.
+        description declares no evented variable. A missing initial event is then no fault.
 
         Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
         and for a variable that is no name, LocalProtocolError beyond
@@ -222,14 +221,14 @@ class SubscriberProtocol:
             self._receive(record, received, now)
 
     def _renewal_answered(self, request: OutgoingRequest, response: Response, now: float) -> None:
-        record, doubt = request.subscription, self._checks.ended(request)
+        record, claim = request.subscription, self._checks.ended(request)
         if response.status == 200:
             self._renewal.renewal_answered(request, response, now)
-            if doubt is not None:
-                self._checks.passed(request, doubt, now)
-        elif doubt is not None:
-            self._lapse(record, doubt, now, answered=True)
-            self._checks.failed(request, doubt, None, now)
+            if claim is not None:
+                self._checks.passed(request, claim, now)
+        elif claim is not None:
+            self._lapse(record, claim, now, answered=True)
+            self._checks.failed(request, claim, None, now)
         else:
             self._renewal.renewal_answered(request, response, now)
             self._checks.ask_others(record, now)
@@ -237,31 +236,30 @@ class SubscriberProtocol:
     def _renewal_failed(
         self, request: OutgoingRequest, failure: Failure, reason: str, now: float
     ) -> None:
-        record, doubt = request.subscription, self._checks.ended(request)
-        if doubt is None or failure in _NO_WORD_OF_THE_DEVICE:
+        record, claim = request.subscription, self._checks.ended(request)
+        if claim is None or failure in _NO_WORD_OF_THE_DEVICE:
             gone = self._checks.gone(record.device)
             said = None if gone is None else gone.reason
             self._renewal.renewal_failed(record, failure, reason, now, gone=said)
             self._checks.unclear(request, now)
             return
         self._outcomes.append(RenewalFailed(record, reason))
-        self._lapse(record, doubt, now)
-        self._checks.failed(request, doubt, failure, now)
+        self._lapse(record, claim, now)
+        self._checks.failed(request, claim, failure, now)
 
     def _lapse(
-        self, record: SubscriptionRecord, doubt: Doubt, now: float, *, answered: bool = False
+        self, record: SubscriptionRecord, claim: Claim, now: float, *, answered: bool = False
     ) -> None:
-        """What an announcement has said of the device is true: its subscription is cancelled. A
-        device that has left, and does not answer, is tried again, slowly, until it is back; any
-        other at once."""
-        if doubt.cause is Cause.DEVICE_GONE and not answered:
+        """End the grant of ``record``, because ``claim`` is true. A device that has left and does
+        not answer is tried again slowly, until it is back; any other device at once."""
+        if claim.cause is Cause.DEVICE_GONE and not answered:
             record.failures = FAILURES_AT_LONGEST
             wait = backoff(record.failures, self._limits, record.interval)
-            self._renewal.lapse(record, doubt.cause, doubt.reason, now, wait=wait)
+            self._renewal.lapse(record, claim.cause, claim.reason, now, wait=wait)
         else:
             record.failures = 0
             record.sources.worked()
-            self._renewal.lapse(record, doubt.cause, doubt.reason, now)
+            self._renewal.lapse(record, claim.cause, claim.reason, now)
 
     def request_failed(
         self,
@@ -299,9 +297,9 @@ class SubscriberProtocol:
         *,
         owes_event: bool = True,
     ) -> None:
-        """The description was read: the service has ``event_url`` and these types, and
-        ``owes_event`` as in :meth:`subscribe`. Call :meth:`request_failed` instead when the
-        description is another device's (UDN).
+        """The description was read: the service has ``event_url`` and the types of ``convert``.
+        ``owes_event`` is as in :meth:`subscribe`. Call :meth:`request_failed` instead if the
+        description is that of another device (UDN).
 
         Raises ValueError as :meth:`subscribe` does; then call :meth:`request_failed`."""
         record = request.subscription
@@ -332,16 +330,17 @@ class SubscriberProtocol:
         return response
 
     def request_cut(self, request: Request, refusal: Refusal, now: float) -> None:
-        """A request to the listener has begun and has not come whole, or cannot be parsed.
-        ``request`` has its target and the header fields as far as they came. If it was an event of
-        a subscription, that event is lost."""
+        """Note that a request to the listener did not come whole, or cannot be parsed. ``request``
+        has the target and the header fields that have come. If it is an event of a subscription,
+        and the device does not send it again, the event is lost."""
         event = self._routing.cut(request, refusal)
         if event is not None:
             self._reception.refused(event, now)
 
     def connection_wasted(self, host: str, reason: str, now: float) -> None:
-        """A connection from ``host`` to the listener has brought no request, for ``reason``.
-        ``Limits.wasted_connections`` of a device in a row count as a lost event."""
+        """Note that a connection from ``host`` to the listener has brought no request. ``reason``
+        says why, as a part of a sentence. ``Limits.wasted_connections`` such connections in a row
+        count as a lost event."""
         self._losses.wasted(self._routing.of_host(host), reason, now)
 
     def receive_datagram(self, request: Request) -> None:
@@ -360,25 +359,25 @@ class SubscriberProtocol:
         ``Limits.byebye_check_seconds`` later, its subscriptions count as cancelled (CP-07). They
         are tried again, slowly, until the device is back."""
         reason, delay = "the device has said goodbye", self._limits.byebye_check_seconds
-        self._checks.doubt(device, Cause.DEVICE_GONE, reason, now, delay=delay)
+        self._checks.claim(device, Cause.DEVICE_GONE, reason, now, delay=delay)
 
     def device_expired(self, device: Hashable, now: float) -> None:
-        """All advertisements of the device have expired. As :meth:`device_gone` (CP-12); but a
-        device that grants the renewal has only not announced itself."""
+        """All advertisements of the device have expired (CP-12). If it does not grant a renewal
+        now, its subscriptions count as cancelled, as after :meth:`device_gone`."""
         reason = "the advertisements of the device have expired"
-        self._checks.doubt(device, Cause.DEVICE_GONE, reason, now, announced=False)
+        self._checks.claim(device, Cause.DEVICE_GONE, reason, now, announced=False)
 
     def device_rebooted(self, device: Hashable, now: float) -> None:
         """An advertisement has a BOOTID that was not announced. If the device does not grant a
-        renewal now, its subscriptions count as cancelled, and are made afresh at once (CP-08,
-        CP-09). Those that are not granted are tried at once."""
-        self._checks.doubt(device, Cause.DEVICE_REBOOTED, "the device has restarted", now)
+        renewal now, its subscriptions count as cancelled and are made afresh at once (CP-08,
+        CP-09). Subscriptions that are not granted are tried at once in any case."""
+        self._checks.claim(device, Cause.DEVICE_REBOOTED, "the device has restarted", now)
         for record in self._of_device(device):
             self._begin_anew(record, Cause.DEVICE_REBOOTED, now)
 
     def device_returned(self, device: Hashable, now: float) -> None:
-        """The device is heard of again after it had gone or did not answer. Its subscriptions that
-        are not granted, and renewals that failed, are tried at once. A check is made at once."""
+        """The device is heard of again after it had gone or did not answer. Try at once its
+        subscriptions that are not granted, its renewals that failed, and a check that waits."""
         self._checks.hurry(device, now)
         for record in self._of_device(device):
             self._begin_anew(record, Cause.DEVICE_REBOOTED, now)
@@ -388,10 +387,10 @@ class SubscriberProtocol:
     def device_moved(self, device: Hashable, now: float) -> None:
         """The description is at another URL (CP-13). If the device does not grant a renewal at the
         old event URL, its subscriptions count as cancelled: the description is read, and they are
-        made afresh at once. Those that are not granted are tried at once. A subscription that is
-        not ``describable`` is tried at its old event URL."""
+        made afresh at once. Subscriptions that are not granted are tried at once in any case, at
+        the old event URL if they are not ``describable``."""
         reason = "the device has moved to another address"
-        self._checks.doubt(device, Cause.DEVICE_MOVED, reason, now)
+        self._checks.claim(device, Cause.DEVICE_MOVED, reason, now)
         for record in self._of_device(device):
             self._begin_anew(record, Cause.DEVICE_MOVED, now)
 
@@ -400,8 +399,8 @@ class SubscriberProtocol:
         return any(record.state in GRANTED for record in self._of_device(device))
 
     def _begin_anew(self, record: SubscriptionRecord, cause: Cause, now: float) -> None:
-        """Try a subscription that is not granted at once. A request that was sent before the
-        announcement is given up: its answer may never come."""
+        """Try ``record`` at once if it is not granted. A request that was sent before the
+        announcement is given up, because its answer may never come."""
         if record.state in GRANTED:
             return
         record.failures = 0

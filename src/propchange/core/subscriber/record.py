@@ -11,6 +11,13 @@ from typing import Any, NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.callback_address import Sources
+from propchange.core.subscriber.current_values import (
+    LARGE,
+    InstanceValues,
+    LargeValues,
+    StateKey,
+    no_room,
+)
 from propchange.core.subscriber.events import (
     Cause,
     Change,
@@ -19,13 +26,6 @@ from propchange.core.subscriber.events import (
     Sequence,
     Status,
     read_changes,
-)
-from propchange.core.subscriber.state import (
-    LARGE,
-    InstanceValues,
-    LargeValues,
-    StateKey,
-    no_room,
 )
 from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.values.lastchange import (
@@ -63,8 +63,7 @@ class TokenBucket:
         self._tokens -= 1.0
 
     def count_from(self, now: float) -> None:
-        """The thing that the last :meth:`spend` was for happens only now: refill from now on, as if
-        the token had been taken now."""
+        """Refill from now on, as if the last :meth:`spend` were now."""
         self._fill(now)
         self._tokens = min(self._tokens, self._burst - 1.0)
 
@@ -115,9 +114,8 @@ class Outage(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Events of one grant that are known to be lost. ``cause`` and ``reason`` are those of the
-    first of them, ``at`` is when it was lost. ``seq`` is the highest SEQ among them, None if it is
-    not known."""
+    """Events of one grant that are known to be lost. ``cause``, ``reason`` and the time ``at`` are
+    those of the first event. ``seq`` is the highest SEQ, None if not known."""
 
     cause: Cause
     reason: str
@@ -128,16 +126,16 @@ class Loss(NamedTuple):
 
 
 class Repair(NamedTuple):
-    """A fresh subscription that restores the state after a loss: when it begins, and how many there
-    were in a row, this one included."""
+    """A fresh subscription that restores the state after a loss: its time, and its number in a
+    row."""
 
     at: float
     in_a_row: int
 
 
 class WastedConnections(NamedTuple):
-    """Connections of the device that brought no request, since the last event: how many there were,
-    and when the last one ended."""
+    """Connections of the device without a request since the last event: their number, and the end
+    of the last one."""
 
     connections: int
     at: float
@@ -162,7 +160,7 @@ class Advertised(NamedTuple):
 
 
 _UNREADABLE = 8
-"""Sentences about what could not be read of one event. An attacker can cause any number."""
+"""Sentences about one event that cannot be read in full. An attacker can cause any number."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -206,7 +204,7 @@ class SubscriptionRecord:
     """The last grant. It is valid while the state says so."""
     outage: Outage | None = None
     failure: FailedAttempt | None = None
-    """None once granted."""
+    """None after a grant."""
     failures: int = 0
     bucket: TokenBucket = field(init=False)
     sequence: Sequence = field(default_factory=Sequence)
@@ -217,7 +215,7 @@ class SubscriptionRecord:
     answer: Response = field(init=False)
     deafness: Deafness | None = None
     confirmed_at: float = -inf
-    """When the last request was sent that the device has granted."""
+    """Time at which the last SUBSCRIBE or renewal was sent that the device has granted."""
     renewals: int = 0
     former_sids: tuple[str, ...] = ()
     """The SIDs that this grant had before a renewal was answered with another one."""
@@ -227,28 +225,28 @@ class SubscriptionRecord:
     losses: int = 0
     """Event messages that are known to be lost."""
     loss: Loss | None = None
-    """What this grant has lost; None if ``values`` are right as far as this side knows."""
+    """The known losses of this grant; None if ``values`` are right as far as this side knows."""
     doubt: Loss | None = None
     """An event that was not taken, and that the device may send again."""
     repair: Repair | None = None
     wasted: WastedConnections | None = None
     wasted_most: int = field(init=False)
-    """So many wasted connections count as a lost event."""
+    """The number of wasted connections that count as a lost event."""
     doubted: dict[str, object] | None = None
-    """The values before a repair for wasted connections: if the initial event has the same, these
-    connections were no events."""
+    """The values before a repair for wasted connections. If the initial event has the same values,
+    these connections were no events."""
     last_event_at: float | None = None
     values: dict[str, object] = field(default_factory=dict)
     instances: InstanceValues = field(init=False)
     """The part of the state that came by LastChange."""
     large: LargeValues = field(init=False)
     unreadable: tuple[str, ...] = ()
-    """What could not be read of the last event, in sentences."""
+    """The unreadable parts of the last event, a sentence each."""
     problems: tuple[str, ...] = ()
-    """What was mended in the events, a sentence for each kind of deviation."""
+    """A sentence for each kind of deviation that was mended in the events."""
     stale: str = ""
-    """Why the variables of a LastChange keep values that may be out of date: the last one could not
-    be read at all. Empty if it was read."""
+    """The reason for which the last LastChange could not be read at all, so that its variables may
+    be out of date. Empty if it was read."""
 
     def __post_init__(self) -> None:
         burst, refill = self.limits.subscribe_burst, self.limits.subscribe_refill_seconds
@@ -321,12 +319,12 @@ class SubscriptionRecord:
         initial: bool,
         problems: tuple[str, ...] = (),
     ) -> Event:
-        """The event of a propertyset, with typed values. Updates ``values``. ``problems`` are those
-        of the propertyset.
+        """The event of a propertyset, with typed values. Updates ``values``. ``problems`` are the
+        problems of the propertyset.
 
         A text that does not fit its type, or a variable that is not declared, is in ``details``
-        with the value None and changes nothing else (XML-06). A LastChange, declared or not,
-        stands in ``details`` as received and then expanded; ``changes`` has the values of its
+        with the value None and changes nothing else (XML-06). A LastChange, declared or not, is in
+        ``details`` as received, and then each value in it. ``changes`` has the values of its
         instance 0, in the channel Master or in none.
         """
         values = self.values
@@ -355,9 +353,9 @@ class SubscriptionRecord:
         return event
 
     def _keep(self, changes: Mapping[str, object], details: list[Change]) -> list[str]:
-        """Update ``values`` where they may have too many characters, or too many names, which no
-        description limits. Returns the variables that found no room: they have no value then,
-        rather than one that is out of date."""
+        """Update ``values`` if they may have too many characters, or too many names without a
+        description. Returns the variables without room. They lose their value, which would be out
+        of date."""
         values, left_out = self.values, []
         sizes = {
             variable: len(text)
@@ -379,8 +377,7 @@ class SubscriptionRecord:
         self, changes: dict[str, object], details: list[Change], *, initial: bool
     ) -> tuple[str, ...]:
         """Replace the LastChange in ``changes`` by the values in it, and add them to ``details``.
-        If the message has several, they are applied in order. Returns the problems that were
-        mended, and the one that there is no room."""
+        Several LastChanges in one message are applied in order. Returns the problems."""
         found: list[LastChange] = []
         unreadable: list[str] = []
         self.stale = ""
@@ -491,18 +488,18 @@ class SubscriptionView(ABC):
 
     @property
     def status_cause(self) -> Cause | None:
-        """Why the status is what it is, for programs; None before its first change."""
+        """The cause of the last status change, for programs; None before the first."""
         return self.record.status_cause
 
     @property
     def status_reason(self) -> str:
-        """Why the status is what it is, in words; empty before its first change."""
+        """The reason of the last status change, in words; empty before the first."""
         return self.record.status_reason
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was mended in the events of this subscription, a sentence for each kind of
-        deviation. ``Event.problems`` has those of one event."""
+        """A sentence for each kind of deviation that was mended in the events of this subscription.
+        ``Event.problems`` has those of one event."""
         return self.record.problems
 
     @property
@@ -522,13 +519,13 @@ class SubscriptionView(ABC):
 
     @property
     def granted(self) -> float | None:
-        """The granted duration in seconds, ``inf`` for an infinite one, None while none is."""
+        """The granted duration in seconds; ``inf``: infinite; None while nothing is granted."""
         return self.record.duration_granted
 
     @property
     def expires_in(self) -> float | None:
-        """Seconds until it expires unless renewed, ``inf`` for never, None while nothing is
-        granted."""
+        """Seconds until the subscription expires unless it is renewed; ``inf``: never; None while
+        nothing is granted."""
         expires = self.record.expires
         return None if expires is None else max(0.0, expires - self._now())
 
@@ -550,9 +547,8 @@ class SubscriptionView(ABC):
 
     @property
     def losses(self) -> int:
-        """The number of event messages that are known to be lost: their bytes, or a gap in SEQ,
-        have shown it. Each loss is repaired by a fresh subscription, and until then the status is
-        not ACTIVE."""
+        """The number of event messages that are known to be lost. A fresh subscription repairs each
+        loss; until then the status is not ACTIVE."""
         return self.record.losses
 
     @property

@@ -8,8 +8,8 @@ may be another one, and at a reused address there may be another device.
 at random so that many subscriptions do not renew together; the second half is for more attempts
 (CP-04). A renewal ends in one of three ways:
 
-- 200: the grant continues. If the answer has another SID, that is a new grant (REN-12): it owes an
-  initial event, and until an event with the new SID has come, the SID before is taken too.
+- 200: the grant continues. Another SID in the answer is a new grant (REN-12), which owes an initial
+  event. Events with the former SID are taken until one with the new SID has come.
 - Another status: the device has forgotten the SID. The grant lapses and a fresh SUBSCRIBE follows.
 - No answer: it is tried again, less and less often, until the grant expires. A refused connection
   is known at once; silence is believed the second time. Then the status is RESUBSCRIBING, since
@@ -369,8 +369,9 @@ class SubscriptionRenewal:
     # --- the initial event ---
 
     def heard(self, record: SubscriptionRecord, *, complete: bool) -> None:
-        """The first event of a grant has come. Unless ``complete``, events before it were missed,
-        or it cannot be read as a whole: the state stays, and the subscription is replaced."""
+        """Note that the first event of a grant has come. Unless ``complete``, an event before it
+        was missed, or a part of it cannot be read. The state then stays, until a fresh subscription
+        follows."""
         record.sources.worked()
         record.deafness = None
         if complete:
@@ -380,9 +381,9 @@ class SubscriptionRenewal:
             self._outcomes.change_status(record, Status.ACTIVE, cause, "events arrive")
 
     def overdue(self, record: SubscriptionRecord, now: float) -> None:
-        """No initial event came in time: the subscription is deaf, unless none is owed. Another
-        address is tried at once. When there is none, or all were tried, the device first gets more
-        time."""
+        """Note that no initial event came in time. The subscription is deaf, unless the device owes
+        no initial event. Another address is tried at once. If there is no other address, or all
+        were tried, the device first gets more time."""
         if record.state is _S.DEAF:
             self.replace_deaf(record, now)
             return
@@ -451,9 +452,9 @@ class SubscriptionRenewal:
     # --- after a loss ---
 
     def plan_repair(self, record: SubscriptionRecord, now: float) -> Repair:
-        """Set the time of the fresh subscription that restores the state: at once, or with backoff
-        if ``Limits.subscribe_burst`` in a row have not helped. They are in a row if each begins
-        less than ``Limits.backoff_most_seconds`` after the one before."""
+        """Set the time of the fresh subscription that restores the state: now, or after a backoff
+        if ``Limits.subscribe_burst`` repairs in a row have not helped. Repairs are in a row if each
+        begins less than ``Limits.backoff_most_seconds`` after the last."""
         limits, before, wait, count = self._limits, record.repair, 0.0, 1
         if before is not None and now - before.at < limits.backoff_most_seconds:
             count = before.in_a_row + 1
@@ -464,7 +465,7 @@ class SubscriptionRenewal:
         return repair
 
     def repair(self, record: SubscriptionRecord, now: float) -> None:
-        """Subscribe afresh at the planned time. Until then the grant is kept: later events are
+        """Subscribe afresh at the planned time. The grant is kept until then, so later events are
         taken."""
         assert record.repair is not None  # since plan_repair
         if record.repair.at > now:

@@ -53,7 +53,7 @@ class Failure(enum.Enum):
     NO_SOURCE = enum.auto()
     """``OutgoingRequest.source`` is not an address of this machine."""
     SHORTAGE = enum.auto()
-    """This machine has no file descriptor, memory or port left for a connection."""
+    """This machine has no file descriptor, memory or port for another connection."""
     DESCRIPTION = enum.auto()
     """For DESCRIBE: the description was read, and the service is not in it."""
 
@@ -65,11 +65,11 @@ class OutgoingRequest:
     The runtime connects to ``url``, from the address ``source`` if given: the interface pair of
     the subscription (REN-03), or the address that events are wanted at. It builds the message with
     :meth:`build`. It follows the URL of :func:`redirect_url`, ``Limits.redirects`` times at most,
-    with the message :func:`addressed_to` there. :func:`.judge_url_host` judges each address that a
-    description or a redirect leads to. It sets ``remote`` to the address that answered and ``url``
-    to the last URL. It ends every request by ``response_received``, ``request_failed`` or
-    ``described`` with this object, also one that is no longer :attr:`wanted`: the next request to
-    the device waits for that.
+    with the message :func:`addressed_to` there. It calls :func:`.judge_url_host` for each address
+    that a description or a redirect leads to. It sets ``remote`` to the address that answered and
+    ``url`` to the last URL. It ends every request by ``response_received``, ``request_failed`` or
+    ``described`` with this object, even if the request is no longer :attr:`wanted`: the next
+    request to the device waits for that.
     """
 
     kind: RequestKind
@@ -226,7 +226,7 @@ def friendly_name(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
 
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""The errors of a machine that has no file descriptor or no memory for another socket."""
+"""The errno values of a machine that has no file descriptor or no memory for another socket."""
 
 _FAILURES = {
     **dict.fromkeys(SHORTAGES, Failure.SHORTAGE),
@@ -241,9 +241,9 @@ _FAILURES = {
 
 
 def failure_of_errno(number: int | None, *, bound: bool) -> Failure:
-    """The failure for a connection that could not be made, by its errno, None for an error without
-    one. ``bound``: the connection was to leave from a given address, which may be missing. Else
-    EADDRNOTAVAIL means that no port is left."""
+    """The failure for a connection that could not be made, by its errno; ``number`` is None for an
+    error without errno. ``bound``: the socket was bound to an address. Then EADDRNOTAVAIL means
+    that this machine has not that address, and else that it has no port left."""
     failure = _FAILURES.get(number or 0, Failure.SILENCE)
     return Failure.SHORTAGE if failure is Failure.NO_SOURCE and not bound else failure
 
@@ -286,7 +286,7 @@ class RequestQueue:
             self._put(request, now)
 
     def expect_within(self, record: SubscriptionRecord, now: float, seconds: float) -> None:
-        """Wait for the answer that ``record`` waits for until ``seconds`` from now."""
+        """Wait at most ``seconds`` from now for the answer to the request of ``record``."""
         self._timers.set((record, TimerKind.REQUEST), now + seconds)
 
     def settle(self, record: SubscriptionRecord) -> None:

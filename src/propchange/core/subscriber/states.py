@@ -16,10 +16,10 @@ goes round in a circle::
 ``WAITING`` lasts as long as the backoff after a failure and the limit on SUBSCRIBEs per second say.
 ``DESCRIBING`` comes before ``SUBSCRIBING`` when the event URL may have changed: the description is
 read first. ``GRANTED`` waits for the initial event, and ``ACTIVE`` has had it. A renewal that is
-answered with another SID leads from ``ACTIVE`` to ``GRANTED``. Two more states have a SID. ``DEAF``
-is a grant whose initial event is overdue: the device probably cannot reach this machine. It is also
-one whose events are lost again and again. ``UNANSWERED`` is an active one whose renewals get no
-answer: the device is away, or only its answers are lost; the SID is kept, for it may still be good.
+answered with another SID leads from ``ACTIVE`` to ``GRANTED``. Two more states have a SID. In
+``DEAF`` the initial event is overdue, because the device probably cannot reach this machine, or
+events are lost again and again. In ``UNANSWERED`` events have come and renewals get no answer: the
+device is away, or only its answers are lost. The SID is kept, because it may still be good.
 
 Two inputs end a grant, and both lead to ``WAITING``. *Lapsed*: the SID is no longer good, since the
 device refused the renewal, restarted, left, or the duration has ended. *Replaced*: the SID may be
@@ -87,9 +87,9 @@ class SubscriberInput(enum.IntEnum):
     RENEWED = 8
     """200 to the renewal."""
     NEW_SID = 9
-    """200 to the renewal, with another SID: a new grant, which owes an initial event."""
+    """200 to the renewal, with another SID: a new grant that owes an initial event."""
     EVENT_LOST = 10
-    """An event is known to be lost, and fresh subscriptions have not helped: the next one waits."""
+    """An event is lost and fresh subscriptions have not helped, so the next one waits."""
     UNREACHED = 11
     """Renewals could not reach the device, or had no answer more than once."""
     LAPSED = 12

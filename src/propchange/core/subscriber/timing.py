@@ -34,7 +34,7 @@ class TimerKind(enum.Enum):
     INITIAL = enum.auto()
     """The initial event; once it is overdue, the end of the patience with that."""
     DOUBT = enum.auto()
-    """The end of the time in which the device may send an event again that was not taken."""
+    """The end of ``Limits.doubt_seconds``: an event that was not taken is lost."""
     REPAIR = enum.auto()
     """The fresh subscription that restores the state after a loss."""
     RENEWAL = enum.auto()

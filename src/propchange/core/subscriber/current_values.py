@@ -1,7 +1,8 @@
-"""The current state of a subscription: room for its values, and the values of LastChange.
+"""The current values of a subscription: their room, and the values of LastChange.
 
-A device chooses the names and the texts that it sends. So the number of values is bounded, and so
-are the characters of the large ones together; the small ones are bounded by their number.
+A device chooses the names and the texts of its values. So two numbers are bounded: the number of
+values, and the characters of the large values together. The small values need no other bound than
+their number.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ StateKey = tuple[str, int | None, str | None]
 """(variable, instance, channel). Instance and channel are None outside LastChange."""
 
 LARGE = 1_024
-"""A value whose text has more characters is counted with the large ones."""
+"""Most characters of the text of a small value."""
 
 _NAMES_SHOWN = 4
 
 
 def no_room(names: Sequence[str]) -> str:
-    """The sentence about variables whose values are not kept."""
+    """The sentence that says which values are not kept."""
     named = ", ".join(map(shown, names[:_NAMES_SHOWN]))
     others = len(names) - _NAMES_SHOWN
     more = f" and {others} others" if others > 0 else ""
@@ -28,7 +29,7 @@ def no_room(names: Sequence[str]) -> str:
 
 
 class LargeValues:
-    """The sizes of the large values of one subscription: ``most`` characters together."""
+    """The sizes of the large values of one subscription, ``most`` characters together."""
 
     __slots__ = ("_most", "_total", "sizes")
 
@@ -39,8 +40,8 @@ class LargeValues:
         """Key -> characters. Read it only."""
 
     def fits(self, key: Hashable, characters: int) -> bool:
-        """Whether there is room for a value of ``key`` whose text has so many characters. The
-        value before it is forgotten."""
+        """Whether there is room for a value of ``key`` whose text has so many ``characters``. The
+        former value is forgotten."""
         self.forget(key)
         if characters <= LARGE:
             return True
@@ -51,13 +52,16 @@ class LargeValues:
         return True
 
     def forget(self, key: Hashable) -> None:
-        """The value of ``key`` is gone."""
+        """Note that the value of ``key`` is removed."""
         self._total -= self.sizes.pop(key, 0)
 
 
 class InstanceValues:
-    """The values of LastChange by instance, at most ``most`` of them. To remove an instance costs
-    as much as it has values: a text can name thousands of instances without variables."""
+    """The values of LastChange by instance, at most ``most`` values.
+
+    The cost of removing an instance depends only on its own values, because a LastChange can name
+    thousands of instances without variables.
+    """
 
     __slots__ = ("_by_instance", "_count", "_large", "_most")
 
@@ -76,8 +80,8 @@ class InstanceValues:
         return None if values is None else values.get(key)
 
     def put(self, key: StateKey, value: object, characters: int) -> bool:
-        """Set ``key``, whose text has so many characters. False if there is no room; the value
-        before it, which is out of date, is then removed."""
+        """Set ``key`` to ``value``, whose text has so many ``characters``. False if there is no
+        room; the former value, which is out of date, is then removed."""
         values = self._by_instance.setdefault(key[1], {})
         fits = self._large.fits(key, characters)
         if key in values:
