@@ -39,8 +39,8 @@ __all__ = [
 class PropchangeError(Exception):
     """Base of the exceptions of propchange. Bad arguments raise TypeError or ValueError.
 
-    Texts of a peer in its message are escaped: no control character, no line separator and none
-    that changes the reading order is in it."""
+    Texts of a peer in the message are escaped: control characters, line separators, and characters
+    that change the reading order."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(printable(each) if isinstance(each, str) else each for each in args))

@@ -1,15 +1,15 @@
-"""Texts of peers for people: in log lines, in the texts of errors, on a terminal.
+"""Escapes texts of peers in log lines, in the texts of errors and on a terminal.
 
-A peer chooses names, values, headers and URLs. In a text for people they must not move the cursor,
-colour a line, ring the bell, reverse the reading order, or break a line into two.
+A peer chooses names, values, headers and URLs. On a terminal, control characters in them could move
+the cursor, colour a line, ring the bell, reverse the reading order, or break a line into two.
 """
 
 from __future__ import annotations
 
 import re
 
-# This finds candidates fast, and isprintable() decides: every character that a terminal acts on
-# is unprintable.
+# A fast search for candidates. isprintable() decides: it is False for every character that makes a
+# terminal do something.
 _CANDIDATE = re.compile(r"[^\x20-\x7e]")
 
 
@@ -17,7 +17,7 @@ def printable(text: str) -> str:
     r"""``text`` with every control and formatting character, line separator and surrogate as
     ``\n``, ``\x1b`` or ``\u202e``.
 
-    Backslashes stay as they are, so the original cannot be restored from it.
+    Backslashes are not escaped, so the original text cannot be restored.
     """
     if text.isprintable():
         return text

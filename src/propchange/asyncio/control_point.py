@@ -34,17 +34,18 @@ class ControlPoint(ControlPointView[Sighting]):
     outcome.
 
     The URLs of a description must lead to the host that it came from; with ``other_hosts`` also to
-    another host on the same link. None may lead to an address of this machine, unless the device
-    is on this machine.
+    another host on the same link. They may lead to an address of this machine only if the device is
+    on this machine.
 
     A control point listens to the announcements of devices (SSDP) on each network interface that
     can do multicast. So subscriptions react within seconds to devices that leave, restart and move.
-    It searches for the devices of its subscriptions, and for others once :meth:`devices` is called;
-    with ``discovery=True`` for all from the start. ``discovery=False``: it does neither, and
-    :meth:`devices` and ``device(udn=…)`` cannot be used. A LOCATION is accepted if it is on the
-    link of its announcement, or at the address that sent it; with ``off_link_locations``
-    everywhere. A program that receives SSDP itself passes it to :meth:`receive_ssdp`, with
-    ``discovery`` or without; ``search`` is called with each search target.
+    It searches for the devices of its subscriptions, and for all devices once :meth:`devices` is
+    called; with ``discovery=True`` from the start. With ``discovery=False`` it neither listens nor
+    searches, and :meth:`devices` and ``device(udn=…)`` cannot be used. A LOCATION is accepted if it
+    is on the link of its announcement, or at the address of the sender; with
+    ``off_link_locations`` everywhere. A program that receives SSDP itself passes each message to
+    :meth:`receive_ssdp`, with or without ``discovery``; ``search`` is called with each search
+    target.
 
     Raises ValueError for an argument that is out of range. Entering raises ConnectionFailed if the
     control point cannot listen on the port or the interface.

@@ -54,9 +54,9 @@ def host(
     - ``hosts``: names that HOST may have, besides this machine's addresses.
     - ``tap`` is called with each Request and Response, and with each outcome.
 
-    Raises TypeError for something else than a Device, such as a service without one. Raises
-    ValueError for values that contradict each other. Entering the context raises
-    ConnectionFailed if the port is taken or the interface does not exist.
+    Raises TypeError if ``device`` is not a Device, for example a service. Raises ValueError for
+    values that contradict each other. Entering the context raises ConnectionFailed if the port is
+    taken or the interface does not exist.
     """
     check_device(device)
     if not 0 <= port <= 65_535:

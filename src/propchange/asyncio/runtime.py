@@ -83,8 +83,8 @@ class AsyncioRuntime:
     async def _connect_to(
         self, stream: _Stream, endpoint: Endpoint, source: Endpoint | None
     ) -> None:
-        """Connect to an IP address. The socket is made here, because the loops bind it to a port at
-        once, and uvloop loses the scope id of both addresses."""
+        """Connect to an IP address. The loops would bind the socket to a port at once, and uvloop
+        would lose the scope ids of both addresses; so the socket is made here."""
         with contextlib.ExitStack() as stack:
             sock = stack.enter_context(socket_from(endpoint, source))
             await self._connect_socket(sock, socket_address(endpoint))
@@ -207,8 +207,8 @@ class _Stream:
 
 
 def _reset(stream: asyncio.Transport) -> None:
-    """End a connection by a reset. Without that, the system would go on to send what this process
-    has written, also if it can reach the peer only much later."""
+    """End a connection by a reset. After an ordinary end the system still sends the written bytes,
+    even if it reaches the peer only much later."""
     sock = stream.get_extra_info("socket")
     if sock is not None and not stream.is_closing():
         with contextlib.suppress(OSError):
@@ -222,7 +222,7 @@ def _ignore(*_: object) -> None:
 
 
 class _Listening:
-    """Accepts connections, from the moment when it is made."""
+    """Accepts connections as soon as it is made."""
 
     def __init__(
         self,
@@ -272,7 +272,7 @@ class _Listening:
         stream = _Stream(self._accept())
         try:
             await self._loop.connect_accepted_socket(lambda: cast(Any, stream), peer)
-        except OSError:  # it has ended already
+        except OSError:  # the peer has ended the connection already
             peer.close()
 
     async def close(self) -> None:

@@ -1,14 +1,18 @@
 """Accepting connections, also when the process has no file descriptor left.
 
-A runtime calls :meth:`Accepting.ready` when a listening socket has a peer. Runtimes have answers of
-their own to a lack of descriptors: asyncio accepts nothing for a second, uvloop and Twisted end the
-peer's connection. Here the peer waits in the queue of the system instead, for milliseconds as a
-rule: connections that carry nothing are closed for it. If there are none, the listener uses a
-descriptor that it has in reserve.
+To accept a connection takes a descriptor. The runtimes do not agree on what to do without one:
+asyncio accepts nothing for a second, uvloop and Twisted end the connection of the peer. So this
+module accepts for all runtimes. They call :meth:`Accepting.ready` when a peer waits at a listening
+socket.
 
-The listener may have no room but that of peers which have just connected and are about to ask. Then
-the next peer waits too: one that is accepted already, and all others behind it in the queue of the
-system. Without that, a storm of honest peers would end one another's connections.
+Without a descriptor, the peer waits in the queue of the system. Connections that carry nothing are
+closed, and the peer is accepted some milliseconds later. If there is no such connection, the
+listener closes a descriptor that it has in reserve, and accepts the peer with that.
+
+A peer that has just connected is about to send a request. If the listener has room only in place of
+such peers, it is *crowded*, and further peers wait: one that is accepted already, and the others in
+the queue of the system. Otherwise honest peers that connect at the same time would end the
+connections of each other.
 """
 
 from __future__ import annotations
@@ -23,19 +27,19 @@ from propchange.driver.runtime import Armed, Crowded, Later, never_crowded
 from propchange.driver.sockets import endpoint_of
 
 _PER_TURN = 32
-"""Peers accepted in one turn of the loop. More would delay everything else in a storm."""
+"""Peers that are accepted in one turn of the loop. More would delay everything else in a flood."""
 
 _RESERVE = 2
-"""Descriptors in reserve. Each lets one peer in while there is no other."""
+"""Descriptors in reserve. Each of them serves to accept one peer when no other is left."""
 
 _ASKED_FOR = 8
-"""Connections that are closed at once for want of a descriptor, so that the next peers have one."""
+"""Connections to close at once when no descriptor is left, so that the next peers have one too."""
 
 _SOON = 0.01
-"""Seconds until descriptors that were given back are free in every runtime."""
+"""Seconds until the descriptors of closed connections are free, in every runtime."""
 
 _LATER = 0.2
-"""Seconds until the next try if nothing was given back."""
+"""Seconds until the next try if no connection could be closed."""
 
 _NEXT_LOOK = 0.005
 """Seconds until a peer that waits for room is looked after again."""
@@ -80,8 +84,8 @@ class Accepting:
         self._watch(self, True)
 
     def close(self) -> None:
-        """Accept no more, and give the reserve back. The caller closes the socket after that. Safe
-        to call again."""
+        """Accept no more, and close the reserve. The caller closes the socket after that. Safe to
+        call again."""
         if self._closed:
             return
         self._closed = True
@@ -106,7 +110,7 @@ class Accepting:
             except ConnectionAbortedError:  # this peer has given up
                 continue
             except OSError as error:
-                # Without a descriptor accept() fails even if nobody waits.
+                # Without a descriptor, accept() fails even if no peer waits.
                 if number:
                     return
                 if error.errno not in SHORTAGES or not self._make_room(error):

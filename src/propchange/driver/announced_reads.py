@@ -1,7 +1,7 @@
-"""Reads the descriptions that announcements name, so many of each host.
+"""Reads the descriptions that announcements name, at a bounded rate per host.
 
-Anybody on the link can announce any number of devices at any host there. Without a bound per host,
-each announcement is a request that this machine sends to a victim.
+Anybody on the link can announce any number of devices at any host of the link. Without a bound per
+host, each forged announcement would make this machine send a request to a victim.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from propchange.errors import ConnectionFailed
 from propchange.upnp.description import DeviceDescription
 
 _LONGEST_WAIT = 10.0
-"""Seconds for which a read waits for its turn at most."""
+"""Most seconds that a read waits for its bucket."""
 
 
 class AnnouncedReads:

@@ -1,15 +1,18 @@
-"""Which connection makes room for a new one.
+"""Fair shares of the connections that a listener accepts.
 
-The connections of a listener are shared fairly: by blocks of addresses, and inside a block by
-address. A block is one IPv4 address, or the /64 of an IPv6 address, because one host can take any
-address of it. If there is no room, a connection of the block that has most of them is ended: one
-that has never brought a request in the time for it, else the one that has been idle longest, else
-one that waits for the end of its peer, else the oldest unfinished request, else the one whose peer
-does not read, else one that has just connected. So no number of connections from some hosts keeps
-another host out. A connection whose answer is being made is never ended.
+A listener has room for a number of connections, and anybody may connect. Without shares, one host
+could take all connections and keep the others out. So the connections are shared by blocks of
+addresses, and within a block by address. A block is an IPv4 address, or an IPv6 prefix of 64 bits,
+because one host can use any address of its prefix.
 
-Addresses with subscriptions are *known*. Some connections of each of them stay, even while hosts
-without subscriptions take all the rest.
+When there is no room for a new connection, a connection of the block with the most connections is
+ended. It is the first of these: a connection that has brought no request in the time for its first
+request, the connection that has been idle longest, a connection that waits for the end of its peer,
+the oldest unfinished request, a connection whose peer does not read, a connection that was just
+made. A connection whose answer is being made is never ended.
+
+Addresses with subscriptions are *known*. Each of them keeps some connections, even while hosts
+without subscriptions take all the others.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ from propchange.core.wire.messages import address_block
 from propchange.driver.runtime import Transport
 
 KNOWN_SECONDS = 1.0
-"""How long the addresses with subscriptions are remembered. They are asked for when there is no
-room, which a flood makes the case thousands of times a second."""
+"""Seconds for which the known addresses are remembered. They are needed when there is no room, in a
+flood thousands of times a second."""
 
 
 class Shared(Protocol):
@@ -39,11 +42,13 @@ class Shared(Protocol):
 C = TypeVar("C", bound=Shared)
 
 Weight = tuple[bool, int, int]
-"""Whether an address has no connections that are kept, and how much its block and itself have."""
+"""Whether the connections of an address are not kept, the number of its block, and its own number.
+The greatest weight makes room."""
 
 
 class ConnectionShares:
-    """Who has how many connections. ``known`` returns the addresses with subscriptions."""
+    """The number of connections of each address. ``known`` returns the addresses with
+    subscriptions."""
 
     def __init__(
         self, limits: Limits, known: Callable[[], Collection[str]], now: Callable[[], float]
@@ -89,15 +94,15 @@ class ConnectionShares:
         return self._per_block[address_block(host)] >= self._limits.connections_per_address
 
     def making_room(self, host: str, candidates: Sequence[Iterable[C]]) -> C | None:
-        """The connection that ends for a new one of ``host``; None: the new one is not admitted.
-        Of one host, the first one in ``candidates`` ends."""
+        """The connection to end for a new connection from ``host``, or None if the new connection
+        must not be admitted. Of one host, the first connection in ``candidates`` is chosen."""
         block, only_own = address_block(host), self.full_for(host)
         known = self._known_now()
         unknown, own, _ = self._weigh(host, known)
         weights: dict[str, Weight] = {}
         for address in self._per_address:
             weight = self._weigh(address, known)
-            # No other block gives room to one that would have more than it.
+            # Another block makes room only if it has more connections.
             fair = not only_own and weight[:2] > (unknown, own)
             if fair or address_block(address) == block:
                 weights[address] = weight
@@ -108,7 +113,7 @@ class ConnectionShares:
         return None
 
     def shedding(self, holding: Iterable[C]) -> C | None:
-        """The connection of ``holding`` that ends because all together hold too many bytes."""
+        """The connection of ``holding`` to end because all of them hold too many bytes."""
         holding = list(holding)
         per_address: Counter[str] = Counter()
         per_block: Counter[str] = Counter()
@@ -139,6 +144,6 @@ class ConnectionShares:
                 for host, count in self._per_address.items()
                 if host in known and count <= self._limits.connections_kept_per_address
             )
-            # Hosts without subscriptions have the other half, whatever the others take.
+            # Half of the connections is always for hosts without subscriptions.
             self._known = known if kept <= self._limits.connections // 2 else ()
         return self._known

@@ -1,12 +1,12 @@
-"""The connections of a listener: room for them, their deadlines, their end.
+"""The connections of a listener: their room, their deadlines and their end.
 
 A connection is in at most one of five queues: ``arriving`` (waits for its first request), ``idle``
-(waits for another one), ``reading`` (waits for the rest of one), ``writing`` (waits for the peer to
-read), ``lingering`` (waits for the peer's end). All deadlines in one queue have the same length, so
-a queue is always in order, and one timer serves all connections.
+(waits for another request), ``reading`` (waits for the rest of a request), ``writing`` (waits for
+the peer to read), ``lingering`` (waits for the end of the peer). All deadlines in one queue have
+the same length, so a queue is always in order, and one timer serves all connections.
 
-:mod:`.connection_shares` says which connection makes room for a new one, :mod:`.turns` which one
-may work on what it has received.
+:mod:`.connection_shares` chooses the connection that makes room for a new connection,
+:mod:`.turns` the connection that may work on its received bytes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class AcceptedConnection(Protocol):
     asked: bool
     """Whether a request, or something malformed, was received."""
     held_bytes: int
-    """Bytes in memory of requests that are not answered yet, as the table was told."""
+    """Bytes in memory of requests that are not answered yet, as :meth:`ConnectionTable.hold` has
+    set it."""
 
     @property
     def begun(self) -> Request | None:
@@ -79,10 +80,11 @@ class AcceptedConnection(Protocol):
         """End the connection now, even during an answer."""
 
     def shed(self) -> None:
-        """End the connection, with a 503 if it is idle otherwise: it holds too many bytes."""
+        """End the connection, because it holds too many bytes. Answer with 503 first, unless
+        another answer is under way."""
 
     def go_on(self) -> None:
-        """Work on what was received, for one slice."""
+        """Work on received bytes for one slice."""
 
 
 class WrittenElsewhere(Protocol):
@@ -144,9 +146,9 @@ class ConnectionTable:
     ``respond`` is called once per request, in the order of each connection. Its exceptions are
     logged and answered with 500. ``headers`` returns the headers of the answers that are made here:
     to malformed (4xx, 5xx) and overdue (408) requests. ``history`` records the peers that connect,
-    are turned away, are refused, or end without a request. ``cut`` and ``wasted`` report the
-    requests that were lost that way; None: nobody wants to know. ``known`` returns the addresses
-    with subscriptions, some of whose connections are kept while others take all the room.
+    are turned away, are refused, or end without a request. ``cut`` and ``wasted``, if given, are
+    called with the requests that were lost. ``known`` returns the addresses with subscriptions,
+    each of which keeps some connections (:mod:`.connection_shares`).
     """
 
     def __init__(
@@ -191,7 +193,7 @@ class ConnectionTable:
         self.turns = Turns(runtime, limits.turn_seconds)
         self._open: set[AcceptedConnection] = set()
         self._shares = ConnectionShares(limits, known, runtime.now)
-        self._holding: dict[AcceptedConnection, None] = {}  # the one that began first is first
+        self._holding: dict[AcceptedConnection, None] = {}  # in the order of their beginning
         self._held_bytes = 0
         self._patience = _ABOUT_TO_ASK_SECONDS
         self._unended = 0
@@ -233,8 +235,8 @@ class ConnectionTable:
     # --- for a connection ---
 
     def admit(self, connection: AcceptedConnection) -> bool:
-        """Add ``connection`` if there is room, and return whether there is. If necessary, another
-        connection makes room."""
+        """Add ``connection`` if there is room, and return whether there is. Another connection may
+        be ended to make room."""
         self._unended += 1
         if self._closing:
             return False
@@ -306,7 +308,7 @@ class ConnectionTable:
             self.history.turned_away(peer, self.now())
             if ending.begun is None:
                 self.wasted(peer, "there was no room for them")
-            ending.asked = True  # so that it has not ended by itself
+            ending.asked = True  # so that its end is not reported as well
         ending.drop()
 
     def has_asked(self) -> None:
@@ -314,8 +316,8 @@ class ConnectionTable:
         self._patience = min(self._patience * _ASKED, _ABOUT_TO_ASK_SECONDS)
 
     def give_back(self, count: int) -> int:
-        """Close at most ``count`` connections that wait for a request, those that were idle for
-        longest. Returns how many. A peer that has just connected is about to ask."""
+        """Close at most ``count`` connections that wait for a request, the longest idle first, and
+        return their number. New connections stay, because a request is about to come."""
         until = self.now() + self.idle_seconds - _ABOUT_TO_ASK_SECONDS
         longest = list(
             islice(chain(expired(self.arriving, until), expired(self.idle, until)), count)
@@ -325,8 +327,8 @@ class ConnectionTable:
         return len(longest)
 
     def hold(self, connection: AcceptedConnection, held_bytes: int) -> None:
-        """Note how many bytes ``connection`` holds. If all together hold too many, some end, this
-        one perhaps."""
+        """Note that ``connection`` holds ``held_bytes``. If all connections together hold too many
+        bytes, end some of them, perhaps this one."""
         self._held_bytes += held_bytes - connection.held_bytes
         connection.held_bytes = held_bytes
         if not held_bytes:
@@ -342,7 +344,7 @@ class ConnectionTable:
             self.hold(shed, 0)
 
     def forget(self, connection: AcceptedConnection) -> None:
-        """``connection`` has ended or is ending: free its place."""
+        """Free the place of ``connection``, which has ended or is ending."""
         if connection not in self._open:
             return
         self._open.remove(connection)
@@ -380,7 +382,7 @@ class ConnectionTable:
             self._wasted(peer, reason)
 
     def look_later(self, connection: AcceptedConnection) -> None:
-        """Call ``connection.look()`` in ``Limits.stall_seconds``, if somebody wants to know."""
+        """Call ``connection.look()`` in ``Limits.stall_seconds``, if lost requests are reported."""
         if self._cut is not None and connection not in self._watched:
             self._watched[connection] = self.now() + self.limits.stall_seconds
             if len(self._watched) == 1:

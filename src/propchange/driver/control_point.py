@@ -21,7 +21,7 @@
   and waits for the answers, ``Limits.unsubscribe_seconds`` at most. Then it ends everything that
   still runs, and each remaining subscription gets its CLOSED.
 
-:class:`DrivenSubscription` is what the subscriptions of both runtimes have in common.
+:class:`DrivenSubscription` is the common base of the subscriptions of both runtimes.
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ class SubscriberDriver:
     Call :meth:`open`, then :meth:`subscribe`, and in the end :meth:`close`. ``interfaces`` gives
     the addresses of this machine, ``machine`` the other facts for a diagnosis. ``search`` and
     ``off_link_locations`` are those of :class:`.Discovery`, ``other_hosts`` is that of
-    :class:`.Requests`. ``tap`` is called with each Request,
-    each Response and each outcome.
+    :class:`.Requests`. ``tap`` is called with each Request, each Response and each outcome.
     """
 
     def __init__(
@@ -303,7 +302,7 @@ class SubscriberDriver:
         """The host that gave the event URL of ``record``; None: the program."""
         if record in self._givers:
             return self._givers[record]
-        return record.remote  # It is closed, and this is its UNSUBSCRIBE.
+        return record.remote  # The subscription is closed: this is for its UNSUBSCRIBE.
 
     def _own_addresses(self) -> tuple[LocalAddress, ...]:
         try:
@@ -332,7 +331,7 @@ class SubscriberDriver:
         return response
 
     def request_cut(self, request: Request, refusal: Refusal) -> None:
-        """``request`` has begun and did not come whole."""
+        """Note that ``request`` did not come whole."""
         self.protocol.request_cut(request, refusal, self.now())
         self._queue_drain()
 

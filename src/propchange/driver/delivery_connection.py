@@ -30,32 +30,32 @@ _logger = logger_named("propchange.http")
 
 
 class ConnectionPool(Protocol):
-    """What a connection tells its pool, :class:`.DeliveryPool`."""
+    """The pool of a connection, as the connection calls it: :class:`.DeliveryPool`."""
 
     runtime: Runtime
     limits: Limits
     answer_limits: Limits
 
     def open(self, connection: DeliveryConnection, source: Endpoint | None) -> None:
-        """Open it, from the address of ``source`` if given."""
+        """Begin to open ``connection``, from the address of ``source`` if given."""
 
     def connected(self, connection: DeliveryConnection) -> None:
-        """The attempt to open it has ended."""
+        """The attempt to open ``connection`` has ended."""
 
     def short(self, connection: DeliveryConnection, error: OSError) -> None:
-        """This machine has nothing left to open it with."""
+        """``connection`` cannot be opened because of a shortage of this machine."""
 
     def answered(self, connection: DeliveryConnection, response: Response, reusable: bool) -> None:
-        """Its delivery was answered. ``reusable``: it may carry another one."""
+        """The delivery of ``connection`` was answered. ``reusable``: it may carry another."""
 
     def failed(self, connection: DeliveryConnection, failure: DeliveryFailure) -> None:
-        """Its delivery, if it carries one, gets no answer."""
+        """The delivery of ``connection``, if there is one, gets no answer."""
 
     def retire(self, connection: DeliveryConnection) -> None:
-        """It carries nothing, and is not to be used again."""
+        """``connection`` carries nothing and must not be used again."""
 
     def gone(self, connection: DeliveryConnection) -> None:
-        """It has ended."""
+        """``connection`` has ended."""
 
 
 class IdleConnections(list["DeliveryConnection"]):

@@ -9,23 +9,24 @@ idle connection of its route that was used last, or opens one. If it may not ope
   of them that are being opened, or after ``Limits.delivery_connects_per_turn`` of them in one turn
   of the loop, it waits in the one queue of the pool, in the order of :meth:`DeliveryPool.send`. A
   connection that becomes free is given to the first delivery in the queue if that has the same
-  route; else it is closed to make room. If none becomes free in this turn, an idle one is closed.
+  route; else it is closed to make room. If no connection becomes free in this turn, the pool closes
+  an idle connection.
 
-Which idle connection is closed: subscribers that are all sent each change need their connections
-in turns. The connection that was idle for longest is then the next that is needed, and the one that
-was used last is needed last. But a connection whose subscriber gets few events was idle for long.
-So the pool closes the one and the other by turns.
+The pool closes the longest idle and the last used connection in turns. Subscribers that all get
+each change use their connections one after another: the longest idle connection is then needed
+next, and the last used connection is needed last. A subscriber that gets few events also has a long
+idle connection, which is not needed soon.
 
-If the machine has no descriptor, memory or port for another connection, the delivery waits too, and
-the pool makes do with the connections that it has. It tries to open more of them each
+If the machine has no descriptor, memory or port for another connection, the delivery waits too. The
+pool then uses the connections that it has, and tries to open more every
 ``Limits.shortage_seconds``.
 
-A delivery leaves from the address of its route. If this machine does not have that address any
-more, the system chooses another. Connections from an address that is gone swallow what is written.
-So the pool looks for them each ``Limits.address_seconds``, and ends them. A delivery on one of them
-is STALE: the publisher tries it once more.
+A delivery leaves from the address of its route. If this machine has that address no more, the
+system chooses another. Bytes that are written to a connection from a lost address are lost. So the
+pool ends such connections every ``Limits.address_seconds``. A delivery on such a connection is
+STALE: the publisher tries it once more.
 
-What one connection does with its delivery is in :mod:`.delivery_connection`.
+:mod:`.delivery_connection` has the work of one connection.
 
 The publisher limits the time of an attempt: it calls :meth:`DeliveryPool.abort`. Only connecting
 has its limit here. The carrier of a waiting delivery is :data:`.WAITING`, so that the publisher
@@ -222,9 +223,9 @@ class DeliveryPool:
             self._close_idle(len(self._waiting))
 
     def give_back(self, count: int) -> int:
-        """Close at most ``count`` idle connections, and return how many. Do with ``count`` fewer
-        connections for ``Limits.shortage_seconds``, because somebody else needs the descriptors.
-        One connection stays: without any, no event could be sent."""
+        """Close at most ``count`` idle connections, and return their number. The pool has ``count``
+        fewer connections for ``Limits.shortage_seconds``, because the program needs the
+        descriptors. One connection stays, so that events can still be sent."""
         if self._closing or not self._open:
             return 0
         self._lower_room(max(len(self._open) - count, 1))
@@ -288,8 +289,8 @@ class DeliveryPool:
         )
 
     def short(self, connection: DeliveryConnection, error: OSError) -> None:
-        """For a connection: this machine has nothing left to open it with. Its delivery waits
-        again, as the first."""
+        """Note that ``connection`` cannot be opened because of a shortage of this machine. Its
+        delivery waits again, as the first."""
         DESCRIPTORS.short(error)
         delivery = connection.let_go()
         if delivery is not None:
@@ -416,14 +417,14 @@ class DeliveryPool:
         self._connect_waiting()
 
     def _end_lost(self, now: float) -> None:
-        """End the connections whose local address is not one of this machine any more."""
+        """End the connections whose local address this machine has lost."""
         self._look_at = now + self.limits.address_seconds if self._open else None
         sources = {connection.source for connection in self._open}
         lost = {each for each in sources if each is not None and not self._has_address(each)}
         if not lost:
             return
         ending = [connection for connection in self._open if connection.source in lost]
-        # First, so that what is tried again finds none of them.
+        # Remove them all first, so that a delivery that is tried again uses none of them.
         for connection in ending:
             if self._idle.pop(connection, None) is not None:
                 connection.idle.remove(connection)

@@ -1,12 +1,13 @@
-"""File descriptors: how many this process may have, and what happens when none is left.
+"""File descriptors: the limit of this process, and the way to go on when none is left.
 
-Every connection takes one. Two things keep a publisher and a control point working with few:
+Every connection takes a descriptor. Two things keep a publisher and a control point working with
+few descriptors:
 
-* :func:`fit` lowers the caps on connections to what the limit of the process allows (RLIMIT_NOFILE,
-  ``ulimit -n``). propchange does not raise that limit: programs and libraries that use select()
-  fail with descriptors above 1,023, so it is the program's decision.
-* Something else may still use up all descriptors. Then :meth:`Descriptors.give_back` closes
-  connections that carry nothing: first those to subscribers, then accepted ones.
+* :func:`fit` lowers the caps on connections to the limit of the process (RLIMIT_NOFILE,
+  ``ulimit -n``). propchange does not raise that limit, because programs and libraries that use
+  select() fail with descriptors above 1,023. The program may raise it.
+* The program may still use up all descriptors. Then :meth:`Descriptors.short` closes connections
+  that carry nothing: first those to subscribers, then accepted connections.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ def fit(limits: Limits) -> Limits:
 
 
 class Giver(Protocol):
-    """Has connections of which some carry nothing."""
+    """A pool or table of connections, some of which may carry nothing."""
 
     def give_back(self, count: int) -> int:
-        """Close at most ``count`` connections that carry nothing. Returns how many."""
+        """Close at most ``count`` connections that carry nothing. Returns their number."""
 
 
 class Descriptors(threading.local):
@@ -70,9 +71,9 @@ class Descriptors(threading.local):
         self._tables.add(table)
 
     def short(self, error: OSError, count: int = 0) -> int:
-        """Log that this machine is short of something, once and then seldom. Close at most
-        ``count`` connections that carry nothing, and return how many. Their descriptors are free a
-        few turns later."""
+        """Log the shortage that ``error`` is about, once and then seldom. Close at most ``count``
+        connections that carry nothing, and return their number. Their descriptors are free a few
+        turns of the loop later."""
         advice = _ADVICE.get(error.errno or 0, "this machine has no memory left for a connection")
         self._warnings.warn(
             error.errno,
@@ -87,10 +88,10 @@ class Descriptors(threading.local):
             if given < count:
                 try:
                     given += giver.give_back(count - given)
-                except RuntimeError:  # its event loop was closed before it was
+                except RuntimeError:  # the event loop of the giver is closed
                     givers.discard(giver)
         return given
 
 
 DESCRIPTORS = Descriptors()
-"""Those of this thread."""
+"""The pools and tables of this thread."""

@@ -249,8 +249,8 @@ class Discovery:
         return self._links.addresses
 
     def start(self, host: str | None, *, quiet: bool = False) -> None:
-        """Listen on the links of this machine, or from the address ``host`` alone, and search.
-        ``quiet``: search for the followed devices alone, until the program wants others too."""
+        """Listen on the links of this machine, or only from the address ``host``, and search.
+        ``quiet``: search only for the followed devices, until the program wants others too."""
         self._activate()
         self._links.start(host, quiet=quiet)
 
@@ -386,7 +386,8 @@ class Discovery:
         self._presence.subscription_granted(udn)
 
     def checked(self, udn: str, *, passed: bool) -> None:
-        """The device ``udn`` was asked whether an announcement is true; ``passed``: it is not."""
+        """Note that an announcement about the device ``udn`` was checked. ``passed``: the device
+        has granted the renewal, so the announcement was not true."""
         device = self._presence.device(udn)
         if device is not None:
             self._followed.checked(device, passed=passed)

@@ -2,8 +2,8 @@
 
 A device may return at another address, port or path (CP-13). Its announcements have the location,
 but anybody on the link can forge an announcement. So the announced location is only read. The
-device may have moved if its description is there and no longer at the old location. While the
-device grants the renewal of a subscription at the old event URL, it has not moved.
+device may have moved if its description is there and no longer at the old location. It has not
+moved while it grants the renewal of a subscription at the old event URL.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class _Followed:
 class FollowedDevices:
     """Gives each ``RemoteDevice`` of the program the present description of its device, and gives
     ``protocol`` the news of the devices. ``changed`` is called after each input. ``tasks`` run the
-    coroutines that read descriptions, with ``read_known`` at the known URL and with ``read`` at
-    others.
+    coroutines that read descriptions: ``read_known`` for the known URL, ``read`` for other URLs.
     """
 
     def __init__(
@@ -168,7 +167,7 @@ class FollowedDevices:
         description: DeviceDescription,
         news: Input | None,
     ) -> Input:
-        """``description`` was found at another URL. Returns the input for the subscriptions."""
+        """The input for the subscriptions, after ``description`` was found at another URL."""
         others = any(
             not description.has_event_urls_of(remote.description) for remote in followed.remotes
         )
@@ -180,8 +179,8 @@ class FollowedDevices:
         return news or self._protocol.device_returned
 
     def checked(self, device: AdvertisedDevice, *, passed: bool) -> None:
-        """The device was asked whether an announcement is true; ``passed``: it is not, and the
-        device is where it was."""
+        """Note that an announcement about ``device`` was checked. ``passed``: ``device`` has
+        granted the renewal, so it has not moved."""
         followed = self._followed.get(device)
         if followed is None or followed.claimed is None:
             return

@@ -99,15 +99,15 @@ class Links:
         return tuple(dict.fromkeys(name for name, _, _ in self._sockets))
 
     def start(self, host: str | None, *, quiet: bool = False) -> None:
-        """Listen and search, and read the list of links again from now on. ``host`` is the address
-        to do so from; None: all links. ``quiet``: do not search for all devices until
-        :meth:`search_all`, and do not warn of a link on which discovery is not possible."""
+        """Listen and search from the address ``host``, or with None on all links, whose list is
+        read again from now on. ``quiet``: do not search for all devices until :meth:`search_all`,
+        and do not warn of a link on which discovery is not possible."""
         self._host = host
         self._quiet = quiet
         self._look_again()
 
     def search_all(self) -> None:
-        """Search for all devices now and on each new link, if that was not done yet."""
+        """Search for all devices now and on each new link, unless that has begun already."""
         if self._quiet:
             self._quiet = False
             self.search(EVERYTHING)

@@ -33,8 +33,8 @@ REFRESH_SECONDS = 5.0
 this, subscribers would decide how often."""
 
 LOOK_AGAIN_SECONDS = 0.2
-"""Seconds until the list of addresses may be read again for a request to an address that is not in
-it. Reading takes about a millisecond, so requests use 0.5 % of the time at most."""
+"""Seconds until a request to an unknown address may cause another reading of the addresses. Reading
+takes about a millisecond, so requests use at most 0.5 % of the time."""
 
 # SSDP's group is first, so that a multicast route counts. The second is for all other networks
 # (UDA 2.0 §1.1.2; RFC 5737).
@@ -100,8 +100,8 @@ def source_towards(device: Endpoint) -> str | None:
 
 
 def has_address(address: Endpoint) -> bool:
-    """Whether a connection can be made from ``address``, whose port is ignored. True too if that
-    cannot be found out, for want of a descriptor."""
+    """Whether this machine has ``address``, whose port is ignored. True if that is unknown for lack
+    of a descriptor."""
     try:
         socket_from(address, address._replace(port=0)).close()
     except OSError as error:
@@ -151,11 +151,11 @@ class Interfaces:
         self._addresses: tuple[LocalAddress, ...] = ()
         self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
         self.hosts: frozenset[str] = frozenset()
-        """The addresses that were read last, without zones."""
+        """The addresses of the last reading, without zones."""
 
     def addresses(self) -> tuple[LocalAddress, ...]:
         """Every address of every interface that is up, loopback included. If they cannot be read,
-        they are as they were: without a file descriptor a publisher must still judge requests."""
+        the last reading: a publisher without a file descriptor must still judge requests."""
         return self._read_again() if self._is_older_than(REFRESH_SECONDS) else self._addresses
 
     def _is_older_than(self, seconds: float) -> bool:
@@ -192,8 +192,8 @@ class Interfaces:
         """The prefixes of the interface that has the address ``local``, whose port is ignored.
         Empty if no interface has it.
 
-        A peer has reached this machine at ``local``. So if it is unknown, it is new, and the
-        addresses are read again, unless that was done within :data:`LOOK_AGAIN_SECONDS`.
+        A peer has reached this machine at ``local``, so an unknown ``local`` is a new address. The
+        addresses are then read again, at most every :data:`LOOK_AGAIN_SECONDS`.
         """
         read_at, known = self._read_at, self.addresses()
         key = (local.host, local.scope)

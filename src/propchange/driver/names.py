@@ -1,8 +1,8 @@
-"""Names of hosts, and the addresses that they had last.
+"""Looks up the names of hosts, and remembers their last addresses.
 
-A name is looked up in a thread of its own, since the system's resolver blocks and may be silent for
-30 seconds. One thread looks a name up for all that wait for it. A resolver that fails or does not
-answer says nothing about the host: then the addresses of the last answer are used again.
+The resolver of the system blocks, and may be silent for 30 seconds. So each name is looked up in
+its own thread, once for all coroutines that wait for it. A resolver that fails or is silent shows
+nothing about the host. The addresses of the last answer are then used again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Found = list[Endpoint] | OSError
 
 
 class Names:
-    """Looks the names of hosts up. In the end call :meth:`close`."""
+    """Looks up the names of hosts. In the end call :meth:`close`."""
 
     def __init__(self, runtime: Runtime, limits: Limits) -> None:
         self._runtime = runtime
@@ -33,8 +33,8 @@ class Names:
     async def addresses(self, named: Endpoint, seconds: float) -> list[Endpoint]:
         """The addresses of ``named``, whose host may be an IP literal, each with its port.
 
-        Waits for the resolver for ``seconds`` at most, and ``Limits.lookup_seconds`` if there was
-        an answer before. Raises OSError, mostly ``socket.gaierror``, if there is no address.
+        Waits for the resolver for at most ``seconds``; for at most ``Limits.lookup_seconds`` if the
+        name had addresses before. Raises OSError, mostly ``socket.gaierror``, without an address.
         """
         if address_of(named.host) is not None:
             return [named]
@@ -52,12 +52,13 @@ class Names:
         return [each._replace(port=named.port) for each in found]
 
     def worked(self, named: Endpoint, endpoint: Endpoint) -> None:
-        """``named`` was reached at ``endpoint``. Without a resolver this address is tried first."""
+        """Note that ``named`` was reached at ``endpoint``: of the remembered addresses, this one is
+        then tried first."""
         if (last := self._last.get(named.host)) is not None:
             last.sort(key=lambda each: each.host != endpoint.host)
 
     def close(self) -> None:
-        """Wait for no answer any more."""
+        """Stop waiting for answers."""
         for lookup in self._asked.values():
             lookup.settle(OSError("closed"))
         self._asked.clear()
@@ -110,7 +111,7 @@ class _Lookup:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._runtime.call_from_thread(lambda: settle(found))
 
-        # A daemon: a resolver that is silent must not delay the end of the program.
+        # A daemon thread, because a silent resolver must not delay the end of the program.
         Thread(target=ask, name="propchange-lookup", daemon=True).start()
 
     def settle(self, found: Found) -> None:

@@ -72,16 +72,16 @@ class Documents:
         giver: Endpoint | None = None,
     ) -> DeviceDescription:
         """The description at ``url``, which the host ``giver`` gave; None: the program. A URLBase
-        is ignored if it leads nowhere, and the address of the description itself works. Raises as
-        :meth:`read`, and DescriptionError for another document."""
+        that leads nowhere is ignored if the URLs work without it. Raises as :meth:`read`, and
+        DescriptionError for another document."""
         answer = await self.read(url, redirects, giver)
 
         def judge(url: str) -> None:
             try:
                 endpoint = scoped(locate(url), answer.peer.scope)
             except ValueError:
-                return  # Such a URL is never asked: it is https, or has an unknown zone.
-            # A name is judged when it has been resolved, before each request.
+                return  # Nothing is sent to such a URL: it is https, or has an unknown zone.
+            # A name is judged after it was looked up, before each request.
             if address_of(endpoint.host) is not None:
                 self._requests.judge(endpoint, answer.peer)
 
@@ -97,8 +97,8 @@ class Documents:
         return own if dead else found
 
     async def _is_dead(self, found: DeviceDescription, own: DeviceDescription) -> bool:
-        """Whether the URLs of ``found``, by its URLBase, lead nowhere, and those of ``own``, which
-        ignores it, do. The service description of one service shows that."""
+        """Whether the URLs of ``found``, which uses the URLBase, lead nowhere, and the URLs of
+        ``own``, which ignores it, work. Tried with the service description of one service."""
         for by_base, without in zip(found.all_services(), own.all_services(), strict=True):
             urls = by_base.scpd_url, without.scpd_url
             if all(urls) and urls[0] != urls[1]:
@@ -115,8 +115,8 @@ class Documents:
         return True
 
     async def relayed_description(self, url: str) -> DeviceDescription:
-        """The description at a URL that an announcement from any network gave. A literal address
-        was judged. A name is judged by the address that it has now."""
+        """The description at a URL from an announcement of any network. A literal address was
+        judged before. A name is judged by its present address."""
         named = address_of(locate(url).host) is None
         return await self.description(url, giver=ELSEWHERE if named else None)
 
@@ -135,7 +135,7 @@ class DescribedService:
         self._driver = driver
         self._variables: Mapping[str, StateVariable[Any]] | None = None
         self.problems: tuple[str, ...] = ()
-        """What was mended or left out in the service description, once it was read, in sentences.
+        """Sentences about what was mended or left out in the service description, once it was read.
         ``description.problems`` of the device is about the device description."""
         self.device = device
         """The device of this service."""
@@ -163,7 +163,7 @@ class DescribedService:
 
     @property
     def _owes_event(self) -> bool:
-        """False if the service description was read and declares no evented variable: the device
+        """False if the service description was read and declares no evented variable. The device
         then owes no initial event."""
         variables = self._variables
         return variables is None or any(each.evented for each in variables.values())
@@ -188,7 +188,8 @@ class DescribedService:
         return self._variables
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:
-        """``host`` is the one that the description came from; None: as that of the device."""
+        """The types of the variables, or None. ``host`` is the host of the description that names
+        the service description; None: that of the device."""
         try:
             variables = await self._read_variables(host)
         except (PropchangeError, ValueError) as error:

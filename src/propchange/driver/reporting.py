@@ -1,4 +1,11 @@
-"""Outcomes as log lines. A warning that repeats is logged once and then counted."""
+"""Outcomes as log lines, whose number a peer cannot choose.
+
+A peer can cause any number of outcomes: requests that are refused, events that fail. So the lines
+are bounded twice. A warning that repeats is logged once, and then counted (:class:`Warnings`). A
+peer that chooses another address or name each time would still cause a new warning each time; so
+the lines of one kind are bounded too, whatever addresses and names they contain
+(:class:`LineRate`). The texts of peers in a line are escaped (:mod:`propchange.printable`).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +44,7 @@ class _Printable(logging.Filter):
     """Escapes and cuts the lines of a logger, and the texts of exceptions below them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change ``record`` if a line of it is not printable, or too long."""
+        """Change ``record`` if it is not printable or too long."""
         message = record.getMessage()
         most = DEFAULT_LIMITS.log_line_characters
         shown = printable(message[: most + 1])
@@ -53,9 +60,9 @@ _PRINTABLE = _Printable()
 
 
 def logger_named(name: str) -> logging.Logger:
-    """The logger ``name``. What peers have sent is escaped in its lines."""
+    """The logger ``name``. Texts of peers are escaped in its lines."""
     logger = logging.getLogger(name)
-    logger.addFilter(_PRINTABLE)  # nothing, if it has it already
+    logger.addFilter(_PRINTABLE)  # no effect if the logger has this filter
     return logger
 
 
@@ -79,7 +86,7 @@ def guarded(tap: Callable[[object], None], logger: logging.Logger) -> Callable[[
 
 
 class LineRate:
-    """How many lines of one kind are logged: ``Limits.log_lines`` at once, then one every
+    """Bounds the lines of one kind: ``Limits.log_lines`` at once, then one every
     ``Limits.log_line_seconds``. A kind is a constant of the program, not a value of a peer."""
 
     def __init__(
@@ -91,8 +98,7 @@ class LineRate:
         self._left_out: Counter[Hashable] = Counter()
 
     def admit(self, kind: Hashable) -> str | None:
-        """Whether to log one more line of ``kind``: the text to put behind it, or None to leave it
-        out."""
+        """The text to append to one more line of ``kind``; None: leave the line out."""
         now, limits = self._clock(), self._limits
         bucket = self._kinds.get(kind)
         if bucket is None:
@@ -110,12 +116,12 @@ class LineRate:
 
 
 class Warnings:
-    """Lines of one host or control point on one logger, bounded however often a peer causes them.
+    """The warnings of one host or control point on one logger.
 
-    A ``kind`` is a constant of the program, or a tuple that begins with one and has values of a
-    peer behind it. The first warning of a kind is logged. The tenth, hundredth and so on say how
-    many there have been. The others are logged on the debug level. Of all kinds with the same
-    constant, :class:`LineRate` lets so many lines through.
+    A ``kind`` is a constant of the program, or a tuple of a constant and values of a peer. Of the
+    warnings of one kind, the first, the tenth, the hundredth and so on are logged, with their
+    number. The others are logged on the debug level. :class:`LineRate` bounds the lines of all
+    kinds with the same constant.
     """
 
     def __init__(
@@ -142,7 +148,7 @@ class Warnings:
         self._log(logging.WARNING, kind, f"{message}{times}")
 
     def info(self, kind: Hashable, message: str) -> None:
-        """Log ``message``, one of a kind that is not counted."""
+        """Log ``message`` on the info level. Repetitions are not counted."""
         if self.logger.isEnabledFor(logging.INFO):
             self._log(logging.INFO, kind, message)
 
@@ -163,9 +169,7 @@ _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 
 
 def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) -> None:
-    """Log an outcome of a protocol.
-
-    The first part of each kind is the type of the outcome."""
+    """Log an outcome of a protocol. Its type is the constant in the ``kind`` of the line."""
     url = getattr(getattr(outcome, "subscription", None), "event_url", "")
     key: Hashable = (type(outcome), url)
     match outcome:

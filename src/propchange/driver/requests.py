@@ -42,7 +42,7 @@ DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 ELSEWHERE = Endpoint("", 0)
-"""A host that is not known: that of an announcement that another host has relayed."""
+"""An unknown host: the sender of an announcement that the program has received elsewhere."""
 
 
 def _rounded(seconds: float) -> str:
@@ -56,7 +56,7 @@ def locate(url: str) -> Endpoint:
 
 class Answer(NamedTuple):
     """A response, the URL that gave it after redirects, and the two ends of the connection.
-    ``refused`` is the reason why the response is a redirect that was not followed."""
+    ``refused`` is the reason for which a redirect was not followed, else empty."""
 
     response: Response
     url: str
@@ -90,8 +90,8 @@ class Exchange:
     async def connect(
         self, source: Endpoint | None, seconds: float, within: float | None = None
     ) -> None:
-        """Connect, from the address of ``source`` if given, within ``seconds``. ``within`` is the
-        time for all addresses of a name, for the text of the error; None: ``seconds``. Raises
+        """Connect within ``seconds``, from the address of ``source`` if given. The text of the
+        error names the time ``within`` for all addresses of a name; None: ``seconds``. Raises
         ConnectionFailed, whose cause is the OSError."""
         failed: Callable[[OSError], None] = partial(settle, self._connected)
         try:
@@ -106,16 +106,15 @@ class Exchange:
         if error is not None:
             cause = error if isinstance(error, OSError) else OSError(str(error))
             if cause.errno in SHORTAGES:
-                DESCRIPTORS.short(cause, 1)  # so that the next attempt has one
+                DESCRIPTORS.short(cause, 1)  # so that the next attempt has a descriptor
             whole = seconds if within is None else within
             reason = words_of(cause) or f"no answer within {_rounded(whole)} s"
             raise ConnectionFailed(f"no connection to {self._named}: {reason}") from cause
 
     async def send(self, request: Request, seconds: float, within: float | None = None) -> Response:
-        """Send ``request`` and wait for the response, for ``seconds`` at most. ``within`` is the
-        time of the whole request for the text of TimedOut; None: ``seconds``. Raises
-        ConnectionFailed if the connection breaks, TimedOut, and RemoteProtocolError if the
-        answer is not HTTP."""
+        """Send ``request`` and wait for the response, for ``seconds`` at most. The text of TimedOut
+        names the time ``within`` of the whole request; None: ``seconds``. Raises ConnectionFailed
+        if the connection breaks, TimedOut, and RemoteProtocolError if the answer is not HTTP."""
         encoded = encode_request(request)
         self._parser.expect(request.method)
         if not self._outcome.done():
@@ -232,8 +231,8 @@ class Requests:
 
     def judge(self, led_to: Endpoint, giver: Endpoint) -> None:
         """Judge the address ``led_to`` of a URL that the host ``giver`` gave. Raises ValueError
-        with the reason, as :func:`.judge_url_host`. From :data:`ELSEWHERE` it may lead anywhere but
-        to this machine."""
+        with the reason, as :func:`.judge_url_host`. A URL from :data:`ELSEWHERE` may lead to every
+        host except this machine."""
         if giver is not ELSEWHERE:
             judge_url_host(led_to, giver, self._own(), other_hosts=self._other_hosts)
         elif is_here(led_to, self._own()):

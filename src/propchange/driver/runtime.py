@@ -54,9 +54,9 @@ class Transport(NamedTuple):
     - ``close()`` ends the connection once everything is written, ``abort()`` at once.
       ``connection_lost`` follows both.
     - ``pause_reading()`` and ``resume_reading()`` may be called in any state.
-    - ``unwritten()`` returns the number of bytes that have not left this process yet, ``unsent()``
-      the number of those that have, and that the peer has not confirmed yet; 0 if the system does
-      not say.
+    - ``unwritten()`` returns the number of bytes that have not left this process yet. ``unsent()``
+      returns the number of bytes that have left it and that the peer has not confirmed yet; 0 if
+      the system does not say.
     - ``exact_writing()``: call it after a write. It calls ``pause_writing`` if anything is
       unwritten, and ``resume_writing`` then follows only when nothing is. This may also apply to
       later writes.

@@ -6,15 +6,15 @@ How a connection works:
   answer is being made (``_pending``) or while the peer does not read (``_paused``). A blocked
   connection reads and parses nothing more. Up to ``Limits.pipelined_requests`` that are parsed
   already wait in ``_waiting``, and the bytes behind them in the parser.
-* One request is answered when its bytes have come. A connection that has sent more does it in
-  slices, and is *deferred* between them: see :mod:`.turns`.
+* One request is answered when its bytes have come. Several requests are answered in slices. Between
+  two slices the connection is *deferred*: see :mod:`.turns`.
 * There are three kinds of answers. A Response is encoded and written. An awaitable of a Response
   runs as a task of the runtime. A :class:`WrittenElsewhere` gets the connection and writes to it:
   this is how a resource of ``twisted.web`` streams a file. It calls
   :meth:`ServerConnection.answered` when it is done.
 * A request that is malformed, too large or overdue is answered once (4xx, 5xx, 408). That answer is
   the last one of its connection.
-* A peer that reads an answer must read some of it in each ``Limits.read_seconds``, and all in
+* A peer must read some of an answer in each ``Limits.read_seconds``, and all of it in
   ``Limits.answer_seconds``. After the last answer this side sends its
   end of the stream and still reads for ``Limits.linger_seconds``. Without that, a reset would
   destroy an answer that the peer has not read yet. The bytes that it still reads are ignored; above
@@ -44,7 +44,8 @@ from propchange.driver.runtime import Transport
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser
 
-# More answers are made when these have left: what one peer can have waiting, beside one answer.
+# Bytes of answers after which the answers are sent before more are made. Bounds the answers that
+# wait for one peer.
 _ANSWERS_AT_ONCE_BYTES = 65_536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -244,8 +245,8 @@ class ServerConnection:
         self.transport.close()
 
     def stall(self) -> None:
-        """The peer has not read all written bytes in time. It has another time if it has read some
-        of them: the network may be slow, or the answer long."""
+        """The peer has not read all written bytes in time. If it has read some of them, it gets
+        more time: the network may be slow, or the answer long."""
         unread = self._count_unread()
         # An answer that other code still writes may have any length.
         late = self._leave_by is not None and self._table.now() >= self._leave_by
@@ -261,7 +262,7 @@ class ServerConnection:
 
     def time_out(self) -> None:
         """A request was not complete in time."""
-        if self._deferred:  # it is this side that is late
+        if self._deferred:  # this side is late, not the peer
             self._wait_in(self._table.reading, self._table.limits.read_seconds)
         else:
             self._refuse(408, "the request was not complete in time", Part.REST)
@@ -414,8 +415,8 @@ class ServerConnection:
         return self.transport.peer
 
     def _answer_some(self) -> None:
-        """Answer waiting requests, until this turn or the room for their answers is used up. Their
-        answers leave in one write."""
+        """Answer waiting requests, until the time of this turn or the room for their answers is
+        used up. The answers leave in one write."""
         waiting = self._waiting
         goes_on = self._table.turns.goes_on
         encoded: list[bytes] = []
@@ -540,11 +541,11 @@ class ServerConnection:
             self._report_left(True)
 
     def _refuse(self, status: int, reason: str, part: Part) -> None:
-        """Write the last answer, to a malformed or overdue request. ``part`` is what is wrong."""
+        """Write the last answer, to a malformed or overdue request. ``part`` is the wrong part."""
         table = self._table
         if not self._refused:
-            # Behind a request that was refused it may be the rest of its body: the length was wrong
-            # and the refusal has given the reason.
+            # Behind a refused request these bytes may be the rest of its body, whose length was
+            # wrong. The refusal before has given the reason.
             self._report_refused(status, reason, part)
         self.asked = self._finished = True
         response = table.refusal(status, self._parser.http_version)
@@ -556,7 +557,7 @@ class ServerConnection:
         self._refuse(400, str(self._parser.error), Part.REST)
 
     def _forget_requests(self) -> None:
-        """Nothing more is answered."""
+        """Drop the requests that are not answered any more."""
         self._waiting.clear()
         self._parser.end()
         self._table.hold(self, 0)

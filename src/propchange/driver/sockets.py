@@ -32,8 +32,8 @@ def endpoint_of(sockaddr: Any) -> Endpoint:
 
 
 def unsent(sock: Any) -> int:
-    """The number of bytes in the send buffer of ``sock``, a socket or what stands for one, that the
-    peer has not confirmed; 0 where the system does not say."""
+    """The number of bytes in the send buffer of ``sock``, a socket or a runtime's stand-in, that
+    the peer has not confirmed; 0 if the system does not say."""
     if sys.platform == "win32":
         return 0
     try:
@@ -63,7 +63,7 @@ def socket_from(endpoint: Endpoint, source: Endpoint | None) -> socket.socket:
         sock.setblocking(False)
         if source is not None:
             choose_port_late(sock)
-            # A link-local address is of the link of the peer.
+            # A link-local address without a zone is on the link of the peer.
             sock.bind(socket_address(source._replace(scope=source.scope or endpoint.scope)))
     except BaseException:
         sock.close()
@@ -72,9 +72,9 @@ def socket_from(endpoint: Endpoint, source: Endpoint | None) -> socket.socket:
 
 
 def choose_port_late(sock: socket.socket) -> None:
-    """Let the system choose the port of ``sock`` when it connects, if it is bound to port 0. Else
-    bind() looks for a port that no other connection of this machine has. With hundreds of
-    connections this search takes most of the time. Linux only."""
+    """Let the system choose the port of ``sock`` when it connects, if it is bound to port 0. Linux
+    only. Otherwise bind() searches for a port that no other connection of this machine has, which
+    takes most of the time with hundreds of connections."""
     option = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", None)
     if option is not None:
         with contextlib.suppress(OSError):

@@ -1,10 +1,14 @@
-"""The share of a turn of the loop that connections get which have sent much at once.
+"""Slices of work, for connections that have sent much at once.
 
-A connection with one request is served when its bytes arrive. A connection with more than that is
-served in *slices*: some requests, or some chunks of a body. All slices of one turn together take
-``Limits.turn_seconds``. Then the connections that have more to do wait for the next turn, and the
-loop looks after everything else meanwhile. They take turns by the block of addresses of their peer,
-so that one host with many connections delays another host by one slice alone.
+An event loop runs one thing after another. A peer that sends a thousand requests in one packet
+would delay every timer, event and other peer until all of them are answered. So a connection with
+one request is served when its bytes arrive, and a connection with more is served in *slices*: some
+requests, or some chunks of a body.
+
+All slices of one turn of the loop together take ``Limits.turn_seconds``. Connections with more work
+then wait for the next turn, and the loop does everything else in between. The waiting connections
+take turns by the block of addresses of their peers. So a host with many connections delays another
+host by only one slice.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ class Turns:
         self._seconds = seconds
         self._ends = 0.0
         self._next: Armed | None = None
-        self._waiting: dict[str, dict[Deferred, None]] = {}  # by block, the next one first
+        self._waiting: dict[str, dict[Deferred, None]] = {}  # by block; the next block is first
 
     def goes_on(self) -> bool:
         """Whether this turn has time for another slice. The first call in a turn begins it."""
@@ -54,7 +58,7 @@ class Turns:
             self._begin()
 
     def forget(self, connection: Deferred, block: str) -> None:
-        """``connection`` has ended."""
+        """Note that ``connection`` has ended."""
         waiting = self._waiting.get(block)
         if waiting is not None:
             waiting.pop(connection, None)

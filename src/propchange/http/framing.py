@@ -33,7 +33,7 @@ TO_THE_END = -2
 _EMPTY_LINE_BYTES = 4
 _CR, _LF = b"\r\n"
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t -~\x80-\xff]*)?\r\n")
-# A size with its extension. Those that are in use take some 70 bytes.
+# A size with its extension. Extensions in use take some 70 bytes.
 _LINE_BYTES = 1_024
 # Lines and chunks that are decoded in one call: about a millisecond of work.
 _LINES_AT_ONCE = 1_024
@@ -78,8 +78,8 @@ class MessageParser(ABC, Generic[M]):
     """Takes a stream of bytes apart into messages. After an error, :attr:`error` holds it and
     nothing more is parsed. Memory is bounded by ``limits.header_bytes`` and ``body_bytes``.
 
-    The messages and the error depend on the bytes alone, not on how the stream is cut into pieces:
-    the first error by its position in the stream is the one that is reported."""
+    The messages and the error depend only on the bytes, not on how the stream is cut into pieces.
+    The reported error is the first one in the order of the stream."""
 
     _HEAD_END: ClassVar[re.Pattern[bytes]]
 
@@ -95,7 +95,7 @@ class MessageParser(ABC, Generic[M]):
         self._last = False  # nothing follows the message on its connection
         self._ended = False
         self._rest = b""
-        self._position = 0  # of the bytes in it that are parsed
+        self._position = 0  # bytes of _rest that are parsed
         self.error: RemoteProtocolError | None = None
 
     @property
@@ -105,7 +105,7 @@ class MessageParser(ABC, Generic[M]):
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that are in memory: of the message under way, and of the rest."""
+        """Bytes in memory: of the unfinished message, and of the rest."""
         chunked = self._chunked
         body = len(self._body) if chunked is None else len(chunked.body)
         return len(self._buffer) + body + len(self._rest)
@@ -137,8 +137,8 @@ class MessageParser(ABC, Generic[M]):
 
     def _parse(self, data: bytes, position: int, messages: list[M], most: int) -> int:
         """Append the messages that ``data`` completes from ``position`` on. Returns the position to
-        continue from: before the end of ``data`` after ``most`` messages, or a number of chunks,
-        so that the work is bounded."""
+        continue from. It is before the end of ``data`` after ``most`` messages or a number of
+        chunks, so that the work of one call is bounded."""
         size = len(data)
         try:
             while position < size and not self._ended and len(messages) < most:

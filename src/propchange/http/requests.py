@@ -47,8 +47,8 @@ class RequestParser(MessageParser[Request]):
     Call :meth:`feed` with the bytes that are received, and :meth:`end` at the end of the stream.
     While :attr:`rest` is not empty, call ``feed(b"")`` for the next requests before more bytes are
     read. After an error, :attr:`error` is a RemoteProtocolError: answer the requests that were
-    returned so far, then its ``status`` (400, 405, 413, 414, 431, 501 or 505), then close. Nothing
-    is parsed behind an error, or behind a request whose ``keep_alive`` is False.
+    returned so far, then its ``status`` (400, 405, 413, 414, 431, 501 or 505), then close. Bytes
+    behind an error, or behind a request whose ``keep_alive`` is False, are not parsed.
 
     :attr:`http_version` is the version in the last request line, for the answer to an error. A
     minor version above 1 counts as 1.1 (RFC 9110 §2.5). An unknown method is no error of HTTP: the
@@ -67,7 +67,7 @@ class RequestParser(MessageParser[Request]):
         self._local = local
         self._repeated: RepeatedHead | None = None  # the head that is likely to come next
         self._lessons = -1  # not from the first head: there may never be another
-        self._head = b""  # of the request whose body is not whole
+        self._head = b""  # the head of the request whose body is not whole
         self._broken: Request | None = None
         self.expect_continue = False
         self.http_version = "1.1"
@@ -79,9 +79,8 @@ class RequestParser(MessageParser[Request]):
 
     @property
     def begun(self) -> Request | None:
-        """The request that is not whole yet, or that :attr:`error` is about, as far as it was
-        received: its method, its target and those header fields that can be read. None before its
-        target is known."""
+        """The beginning of the request that is not whole yet, or that :attr:`error` is about: its
+        method, its target and its readable header fields. None before the target is known."""
         if self.error is None and (self._buffer or self._message is not None):
             return self._beginning()
         return self._broken
@@ -138,9 +137,9 @@ class RequestParser(MessageParser[Request]):
 
     def _bound(self, head: bytes | bytearray, known: int = 0) -> None:
         """Refuse a head, complete or not, that is no HTTP, is too long or has bare line feeds: its
-        end might never come. ``known`` bytes of it were checked before. The checks are in the order
-        of the bytes, so that the result does not depend on how much of the head was received. Also
-        set :attr:`http_version`."""
+        end might never come. Also set :attr:`http_version`. ``known`` bytes of ``head`` were
+        checked before. The checks are in the order of the bytes, so the result does not depend on
+        how much of the head was received."""
         self.http_version = "1.1"
         if head[0] not in _TOKEN_BYTES:
             tls = head[0] == _TLS_HANDSHAKE

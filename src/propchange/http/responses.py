@@ -26,7 +26,8 @@ _LINE = re.compile(rb"\r?\n")
 _WITHOUT_BODY = frozenset({"NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE"})
 _REMEMBERED_BYTES = 1_024
 _INTERIM_RESPONSES = 16
-# No request is sent before the one before it is answered, so more than one is an attack or a fault.
+# A request is sent only after the last one was answered. So several responses at once are an attack
+# or a fault.
 _RESPONSES_AT_ONCE = 16
 
 

@@ -54,8 +54,8 @@ def default_reactor() -> Reactor:
 
 
 def of_reactor(reactor: Reactor, kind: Callable[[Reactor], T]) -> T:
-    """The one object of ``kind`` that ``reactor`` has, made by ``kind(reactor)`` when it is asked
-    for first. The reactor keeps it, so that both end together."""
+    """The object of ``kind`` that belongs to ``reactor``. The first call makes it by
+    ``kind(reactor)``. The reactor keeps the object, so both end together."""
     name = f"_propchange_{kind.__name__}"
     kept: T | None = getattr(reactor, name, None)
     if kept is None:
@@ -103,7 +103,7 @@ class TwistedRuntime:
         factory = _Connecting(connection, failed)
         host, bound_to = scoped_host(endpoint), None
         if source is not None:
-            # A link-local address is of the link of the peer.
+            # A link-local address without a zone is on the link of the peer.
             source = source._replace(scope=source.scope or endpoint.scope)
             bound_to = (scoped_host(source), source.port)
         reactor: Any = self.reactor
@@ -135,7 +135,7 @@ class TwistedRuntime:
         """As :meth:`listen`, with a factory of Twisted."""
         reactor: Any = self.reactor
         if not isinstance(reactor, PosixReactorBase):
-            # Windows, or one that a test moves, which has no sockets.
+            # Windows, or a reactor for tests, which has no sockets.
             return _Listening([reactor.listenTCP(ports[0], factory, interface=host or "")])
         sockets = bind(host, ports)
         listening: list[_Port] = []
@@ -156,7 +156,7 @@ class TwistedRuntime:
     ) -> Datagrams:
         """Read a UDP socket; see :meth:`.Runtime.datagrams`."""
         if not isinstance(self.reactor, ReactorBase):
-            raise OSError("this reactor reads no sockets")  # one that a test moves
+            raise OSError("this reactor reads no sockets")  # a reactor for tests
         return _Datagrams(self.reactor, sock, received)
 
     def call_from_thread(self, call: Callable[[], object], /) -> None:
@@ -330,7 +330,7 @@ class _Client(tcp.Client):
 
 
 class _Connector(tcp.Connector):
-    """As that of ``connectTCP``. A socket that is bound to port 0 gets its port late."""
+    """The connector of ``connectTCP``, but a socket that is bound to port 0 gets its port late."""
 
     def _makeTransport(self) -> tcp.Client:
         client: Any = _Client
@@ -348,8 +348,8 @@ def _os_error(error: BaseException | None) -> OSError:
 
 
 class _Port:
-    """Accepts connections for ``factory``, from the moment when it is made. Not a port of Twisted:
-    those end the connections of new peers while there is no descriptor."""
+    """Accepts connections for ``factory`` as soon as it is made. The ports of Twisted end the
+    connections of new peers while there is no descriptor."""
 
     def __init__(self, reactor: Any, sock: socket.socket, factory: Any, crowded: Crowded) -> None:
         self._reactor = reactor

@@ -133,9 +133,9 @@ _NAMES = tuple(map(attrgetter, ("service_type", "service_id", "id_tail", "name")
 class DeviceDescription(DeviceTree[ServiceDescription]):
     """A device description. Texts that the device left out are empty.
 
-    ``url`` is the URL that it was read from, ``host`` the endpoint that answered there; None for a
-    document that came from elsewhere. ``url_base`` is the URLBase that relative URLs were resolved
-    against, "" if that was ``url``. ``uda`` is the version in its specVersion. ``problems`` has a
+    ``url`` is the URL of the description, ``host`` the endpoint that answered there; None for a
+    document that was not fetched. ``url_base`` is the URLBase that relative URLs were resolved
+    against, "" if that was ``url``. ``uda`` is the version in the specVersion. ``problems`` has a
     sentence for each kind of deviation that was mended and for each part that was dropped; the root
     has those of the whole tree. ``description["Thermometer"]`` is :meth:`service`; iterating yields
     :meth:`all_services`.
@@ -234,11 +234,11 @@ def parse_description(
     or to ``url`` (SUB-05).
 
     ``judge`` judges each URL that requests are sent to: URLBase, eventSubURL, SCPDURL, controlURL.
-    A refused one is dropped. By default only a URLBase on loopback is refused, unless ``url`` is
+    A refused URL is dropped. By default only a URLBase on loopback is refused, unless ``url`` is
     there too.
 
-    ``problems`` of the result has what was mended in the document, and the parts that were
-    dropped. ``without_base`` is a reason to ignore the URLBase. Raises :exc:`.DescriptionError` if
+    ``problems`` of the result is about the mended deviations and the dropped parts.
+    ``without_base`` is a reason to ignore the URLBase. Raises :exc:`.DescriptionError` if
     the document has no device.
     """
     root, mended = parse_root(document, limits, f"the description at {url}", "root")
@@ -269,8 +269,8 @@ class _Reading:
         self.base = url
         self.judge = judge
         self._most = limits.url_bytes
-        # A long URLBase stands in front of every short path: without a bound for all of them, the
-        # URLs take some dozen times the memory of the document.
+        # Each URL repeats a long URLBase. Without a bound for all URLs together, they could take
+        # some dozen times the memory of the document.
         self._spare = limits.body_bytes
         self.problems: list[str] = []
 
@@ -379,7 +379,7 @@ def _absolute(text: str, base: str, most: int) -> str:
     return url
 
 
-# What a program prints for a string that it has not, as the whole URL or as its end. A Hue bridge
+# The text that a program prints for a missing string, as the whole URL or as its end. A Hue bridge
 # has the event URL "(null)".
 _NULL_URL = re.compile(
     r"^(null|nil|none|undefined)$|(^|/)(\(|%28)(null|nil|none)(\)|%29)/?$", re.IGNORECASE

@@ -95,7 +95,7 @@ class Device(DeviceTree[Service]):
 
 
 def check_device(device: object) -> None:
-    """Raises TypeError for anything but a Device, with the Device that was probably meant."""
+    """Raises TypeError if ``device`` is no Device, with the correct call in the text."""
     if isinstance(device, Device):
         return
     kind = device if isinstance(device, type) else type(device)

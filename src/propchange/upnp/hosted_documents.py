@@ -62,7 +62,8 @@ class HostedDocuments:
         if document is None and service is None:
             return None
         refusal = judge_host(request, self._policy.hosts)
-        # HTTP/1.0 needs no HOST. A browser, by which others could read a document, always sends it.
+        # HTTP/1.0 needs no HOST. A browser always sends HOST, so no web page can read a document
+        # this way.
         if refusal is HOST_MISSING and request.http_version == "1.0" and document is not None:
             refusal = None
         if refusal is not None:

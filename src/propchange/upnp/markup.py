@@ -37,7 +37,7 @@ def parse_root(
     document: bytes, limits: Limits, what: str, name: str
 ) -> tuple[Element, tuple[str, ...]]:
     """The root element, whose name must be ``name``, and the problems that were mended. Raises
-    :exc:`DescriptionError`, which calls the document ``what``."""
+    :exc:`DescriptionError`; ``what`` names the document in its text."""
     try:
         root, problems = read_tree(document, limits)
     except RemoteProtocolError as error:

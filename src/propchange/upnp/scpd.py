@@ -73,14 +73,15 @@ _MOST_NAMED = 8
 
 
 class _Problems:
-    """The problems of state variables. A device often has one in each of its variables, so those of
-    one kind become one sentence."""
+    """The problems of state variables. Often each variable of a device has the same problem, so the
+    problems of one kind become one sentence."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[str, dict[str, None]]] = {}
 
     def add(self, kind: str, name: str, sentence: str) -> None:
-        """``sentence`` about the variable ``name``. Of one kind, the first one stands for all."""
+        """Add ``sentence`` about the variable ``name``. The first sentence of a kind stands for
+        all of this kind."""
         self._kinds.setdefault(kind, (sentence, {}))[1][name] = None
 
     def sentences(self) -> Iterator[str]:

@@ -84,7 +84,10 @@ SHAPES = {
     "no descriptor": (
         unconnected(Reach.SHORTAGE, "Too many open files"),
         Verdict.SHORTAGE,
-        "was not asked: this machine has no descriptor or memory for a connection (Too many open files)",
+        (
+            "was not asked: this machine has no descriptor or memory for a connection "
+            "(Too many open files)"
+        ),
     ),
     "no descriptor for a connection to the own listener": (
         from_here("192.168.1.99", Reach.SHORTAGE),

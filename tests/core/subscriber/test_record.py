@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.current_values import InstanceValues, LargeValues
 from propchange.core.subscriber.events import Change, Status
 from propchange.core.subscriber.record import SubscriptionRecord, TokenBucket
-from propchange.core.subscriber.current_values import InstanceValues, LargeValues
 from propchange.core.subscriber.states import SubscriberState
 from tests.work import steps
 

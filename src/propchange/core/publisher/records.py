@@ -236,14 +236,15 @@ class Route(NamedTuple):
 class Subscription:
     """One subscription at the publisher. Only the publisher writes its attributes.
 
-    ``peer`` is where its SUBSCRIBE came from, with port 0. ``duration`` was granted, in seconds;
-    ``expires`` is a time of the clock of the publisher. ``wanted`` are the variables of an accepted
-    STATEVAR, None for all. ``seq`` is the SEQ of the next message. ``heard``: the initial event was
-    answered with 2xx. ``cursor`` and ``merge_at`` belong to :class:`.Backlog`. ``message`` is the
-    message in flight, until ``message_deadline``; ``route`` is the index of the delivery URL that
-    is tried; ``fresh`` asks for a connection that has carried no request before. ``refusals``
-    counts the answers other than 2xx since the last 2xx, from endpoints that take the events of
-    other subscriptions. ``took_event``: an endpoint has taken an event of this subscription.
+    ``peer`` is the address that the SUBSCRIBE came from, with port 0. ``duration`` was granted, in
+    seconds; ``expires`` is a time of the clock of the publisher. ``wanted`` are the variables of an
+    accepted STATEVAR, None for all. ``seq`` is the SEQ of the next message. ``heard``: the initial
+    event was answered with 2xx. ``cursor`` and ``merge_at`` belong to :class:`.Backlog`.
+    ``message`` is the message in flight, until ``message_deadline``. ``route`` is the index of the
+    delivery URL that is tried. ``fresh`` asks for a connection that has carried no request before.
+    ``refusals`` counts the answers other than 2xx since the last 2xx, from endpoints that take the
+    events of other subscriptions. ``took_event``: an endpoint has taken an event of this
+    subscription.
     """
 
     sid: str

@@ -42,7 +42,7 @@ from propchange.errors import LocalProtocolError
 
 _S, _I = SubscriberState, SubscriberInput
 
-_NO_WORD_OF_THE_DEVICE = (Failure.BROKEN, Failure.NO_SOURCE, Failure.SHORTAGE)
+_NOT_FROM_DEVICE = (Failure.BROKEN, Failure.NO_SOURCE, Failure.SHORTAGE)
 """Failures of a renewal after which an announcement is neither true nor false."""
 
 _CAUSES = {Failure.DESCRIPTION: Cause.DESCRIPTION, Failure.SHORTAGE: Cause.SHORTAGE}
@@ -237,7 +237,7 @@ class SubscriberProtocol:
         self, request: OutgoingRequest, failure: Failure, reason: str, now: float
     ) -> None:
         record, claim = request.subscription, self._checks.ended(request)
-        if claim is None or failure in _NO_WORD_OF_THE_DEVICE:
+        if claim is None or failure in _NOT_FROM_DEVICE:
             gone = self._checks.gone(record.device)
             said = None if gone is None else gone.reason
             self._renewal.renewal_failed(record, failure, reason, now, gone=said)

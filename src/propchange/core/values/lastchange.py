@@ -49,7 +49,7 @@ _OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
 
 
 def is_master(channel: str | None) -> bool:
-    """Whether a value in ``channel`` is the one for all channels: there is none, or Master."""
+    """Whether ``channel`` stands for all channels: it is Master or None."""
     return channel is None or channel.lower() == "master"
 
 
@@ -71,8 +71,8 @@ class LastChangeEntry(NamedTuple):
 
 class LastChange(NamedTuple):
     """The contents of a LastChange. ``is_log``: it has the ContentDirectory format. ``problems``
-    has a sentence for each of the first parts that could not be read and are left out, ``mended``
-    one for each kind of deviation that was mended."""
+    has sentences about the first parts that could not be read and are left out. ``mended`` has a
+    sentence for each kind of deviation that was mended."""
 
     namespace: str
     is_log: bool
@@ -86,10 +86,10 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
 
     Lenient: any namespace and prefix (LC-03), ``val`` and ``channel`` in any case, a value as the
     text of the element, variables outside of an InstanceID (they count as instance 0), a text that
-    is escaped once too often, and what :mod:`propchange.core.wire.mending` mends. An InstanceID
-    that is no number is left out, and so are a change of a ContentDirectory whose name is no XML
-    name and a variable whose name is too long. A variable that occurs twice is twice in the
-    result; the later one counts.
+    is escaped once too often, and the deviations that :mod:`propchange.core.wire.mending` mends.
+    Left out are an InstanceID that is no number, a change of a ContentDirectory whose name is no
+    XML name, and a variable whose name is too long. A variable that occurs twice is twice in the
+    result; the later value counts.
 
     Raises RemoteProtocolError with status 400 for a text in neither format.
     """
@@ -148,8 +148,7 @@ def _read_change(element: Element) -> LastChangeEntry:
 def _read_variables(
     instance: int, elements: Sequence[Element], problems: list[str], limits: Limits
 ) -> list[LastChangeEntry]:
-    """The values of one instance. Those with a name or a channel that is too long to be remembered
-    are left out."""
+    """The values of one instance, except those whose name and channel are too long."""
     entries = []
     for element in elements:
         name, channel = element.name, _attribute(element, "channel")

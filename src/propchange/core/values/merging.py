@@ -130,19 +130,20 @@ class FoldRule:
 class _Removing:
     """Removes the keys with a common beginning from ``changes``, while one text is read.
 
-    The first removal sorts the keys by their beginnings. So a text with many removals costs no
-    more than its length and the number of keys; a text without one costs nothing for it.
+    The first removal makes an index of the keys by their beginnings. So the cost of many removals
+    is linear in the length of the text and the number of keys. A text without removals makes no
+    index.
     """
 
     __slots__ = ("_begin_with", "_changes")
 
     def __init__(self, changes: dict[tuple[Hashable, ...], Any]) -> None:
         self._changes = changes
-        # Length of a beginning -> beginning -> keys, some of which may be gone.
+        # Length of a beginning -> beginning -> keys, some of which may be removed already.
         self._begin_with: dict[int, dict[tuple[Hashable, ...], list[tuple[Hashable, ...]]]] = {}
 
     def make_room(self, key: tuple[Hashable, ...], content: Any) -> None:
-        """Remove what the newest change of ``key`` replaces: it is about to stand last."""
+        """Remove the changes that a newer change of ``key`` replaces. The caller adds that last."""
         if content is None:
             self.remove(key)
         else:
@@ -150,7 +151,7 @@ class _Removing:
         self.note(key)
 
     def note(self, key: tuple[Hashable, ...]) -> None:
-        """``key`` is among the changes."""
+        """Add ``key``, which is among the changes, to the index."""
         for length, keys in self._begin_with.items():
             keys.setdefault(key[:length], []).append(key)
 

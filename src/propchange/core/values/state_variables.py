@@ -47,7 +47,7 @@ that is behind. It must be a pure function."""
 
 
 _ALLOWED_SHOWN = 16
-"""How many allowed values an error names. A service description may have thousands."""
+"""Allowed values that an error names. A service description may have thousands."""
 
 
 class HasVariables(Protocol):
@@ -115,9 +115,9 @@ def check_level(level: str) -> None:
 
 
 def _name_being_assigned() -> str:
-    """The wire name of the variable that the running statement defines, for an error in its
-    options: a class attribute learns its name only when its class is complete. "" if the statement
-    assigns to no name."""
+    """The wire name of the state variable that the running statement defines, for an error in its
+    options; "" if the statement assigns to no name. Python gives a class attribute its name only
+    when the class is complete."""
     frame = sys._getframe()
     while frame.f_globals.get("__name__") == __name__ and frame.f_back is not None:
         frame = frame.f_back

@@ -1,19 +1,20 @@
-"""Mends XML of peers that is not well-formed, where it can have only one meaning.
+"""Mends malformed XML of peers that has only one possible meaning.
 
 Devices send documents that expat refuses: bytes of another encoding than the declared one, an
 ampersand or a ``<`` that is not escaped, characters that XML cannot carry, something before or
-behind the document. :func:`read_leniently` first gives the document to expat as it is. A
-well-formed document is therefore never changed, and costs nothing more. If expat refuses it,
-:func:`mend` writes the document anew and it is parsed once more, with all guards of
-:mod:`.xml`: a document type declaration is refused in any place, and so is a document that is too
-deep or has too many elements.
+behind the document.
+
+:func:`read_leniently` first gives the document to expat unchanged. So a well-formed document is
+never changed and costs nothing more. If expat refuses the document, :func:`mend` writes it anew,
+and it is parsed once more with all guards of :mod:`.xml`: a document type declaration is refused
+in any place, and so is a document that is too deep or has too many elements.
 
 Each deviation is a row of :mod:`propchange.core.tolerance`. The rows that were applied are returned
-as problems, one sentence each. A document that could mean two things is refused, and so is a
-document that is cut off: its rest is lost.
+as problems, one sentence each. A document with two possible meanings is refused. So is a document
+that is cut off, because its rest is lost.
 
-The cost is linear. Each search for the end of something either succeeds, and continues there, or
-ends the mending.
+The cost is linear in the length of the document. Each search for the end of a tag, a comment or the
+like either succeeds, and reading continues there, or it ends the mending.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ _SPACE = " \t\r\n"
 _PADDING = "\0" + _SPACE
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _HEAD_BYTES = 512
-"""Bytes at the beginning of a document that show its encoding and have its declaration."""
+"""Bytes at the beginning of a document that are searched for its encoding and declaration."""
 
 _DECLARED = re.compile(rb"""encoding[ \t\r\n]*+=[ \t\r\n]*+["']?([^"'?]{0,64}+)""", re.IGNORECASE)
-# Names of encodings in which ASCII is written as in UTF-8. UTF-16 is in the list because it is
-# looked up here only for a document that is not in UTF-16.
+# Declared encodings that are read as UTF-8. UTF-16 is one of them, because a document that is
+# really in UTF-16 is recognised before its declaration is read.
 _AS_UTF_8 = re.compile(r"(utf-?8|utf-?16(le|be)?|(us-)?ascii)?")
 
 _SPELT_OTHERWISE = re.compile("^(?:iso8859|(win)-?(?=125))")
@@ -87,8 +88,8 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def problem(name: str) -> str:
-    """The deviation ``name`` of the table of tolerances as a sentence. Raises MalformedXML if the
-    table does not accept it."""
+    """The sentence for the deviation ``name`` of the table of tolerances. Raises MalformedXML if
+    the table does not accept the deviation."""
     row = TOLERANCES["subscriber", name]
     if not row.accepted:
         raise MalformedXML(row.deviation)
@@ -101,8 +102,8 @@ def read_leniently(
     """The result of ``read`` for ``document``, or for the mended document if ``read`` raises
     MalformedXML, and the problems that were mended.
 
-    Raises MalformedXML if the document cannot be mended or is longer than ``limits.mended_bytes``,
-    and what else ``read`` raises.
+    Raises MalformedXML if the document cannot be mended or is longer than ``limits.mended_bytes``.
+    Other exceptions of ``read`` pass through.
     """
     try:
         return read(document), ()
@@ -126,8 +127,8 @@ def read_tree(document: bytes, limits: Limits) -> tuple[Element, tuple[str, ...]
 
 
 def mend(document: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """``document`` in UTF-8, without a declaration and without deviations that have one meaning,
-    and a problem for each kind of deviation.
+    """The mended ``document``, in UTF-8 and without a declaration, and a problem for each kind of
+    deviation.
 
     Use it for a document that is not well-formed. The result may still be malformed. Raises
     RemoteProtocolError with status 400 for a document type declaration and an encoding that is not
@@ -137,7 +138,7 @@ def mend(document: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 class _Mending:
-    """One document being mended."""
+    """The mending of one document."""
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
@@ -188,7 +189,8 @@ class _Mending:
 
     def _decode_wide(self, document: bytes, codec: str) -> str:
         if len(document) % 2:
-            # Half a character: it is behind the root element, or the document is cut off.
+            # The last byte is half a character: behind the root element, or in a document that is
+            # cut off, which is refused later.
             self._note("xml-behind")
             document = document[:-1]
         try:
@@ -236,7 +238,8 @@ class _Mending:
             position = following
 
     def _read_markup(self, position: int) -> int:
-        """Read what begins with the ``<`` at ``position``. Returns the position behind it."""
+        """Read the markup that begins with the ``<`` at ``position``. Returns the position behind
+        it."""
         text = self._text
         kind = text[position + 1 : position + 2]
         if kind == "?":
@@ -339,7 +342,7 @@ class _Mending:
         return end.end()
 
     def _read_behind(self, position: int) -> None:
-        """Read what is behind the root element. A second document is refused."""
+        """Skip everything behind the root element. A second document is refused."""
         text, root = self._text, local_name(self._root)
         while (position := _padding_end(text, position)) < len(text):
             if text.startswith("<!--", position):
@@ -354,7 +357,8 @@ class _Mending:
             if text.startswith("<!", position):
                 self._refuse_declaration(position)
             found = _START_TAG.match(text, position)
-            # Without this, the rest of a longer document that was in the same buffer is refused.
+            # The rest of an older, longer document in the buffer of the device is no second
+            # document.
             if found is not None and (position == begin or local_name(found[1]) == root):
                 raise MalformedXML(f"a second document is behind the root element {root[:80]!r}")
             following = text.find("<", position + 1)
@@ -363,7 +367,7 @@ class _Mending:
     # --- text ---
 
     def _mended(self, text: str) -> str:
-        """``text``, which has references, with all of them well-formed."""
+        """``text`` with well-formed references and characters."""
         text = self._carried(text, whole=False)
         if "&" in text:
             text = _REFERENCE.sub(self._reference, text)
@@ -394,8 +398,8 @@ class _Mending:
         return found[0]
 
     def _carried(self, text: str, *, whole: bool = True) -> str:
-        """``text`` with characters that XML can carry. Not ``whole``: only bytes that are not UTF-8
-        are decoded."""
+        """``text`` with characters that XML can carry. Unless ``whole``, only bytes that are not
+        UTF-8 are decoded."""
         if FORBIDDEN.search(text) is None:
             return text
         text = _RAW.sub(self._decode_raw, text)
@@ -411,7 +415,8 @@ class _Mending:
     def _decode_raw(self, found: re.Match[str]) -> str:
         raw = found[0].encode("ascii", "surrogateescape")
         if self._latin and b"\xed" not in raw and b"\xc0" not in raw:
-            # No surrogate and no NUL of Java can be in it. It saves nine tenths of a long text.
+            # No surrogate and no NUL of Java can be in these bytes. This shorter way takes a tenth
+            # of the time for a long text.
             self._note("xml-encoding")
             return raw.decode("cp1252", "replace")
         return "".join(map(self._decode_piece, _RAW_PIECE.finditer(raw)))
@@ -440,7 +445,8 @@ def _padding_end(text: str, position: int) -> int:
 
 
 def _wide_codec(document: bytes) -> str:
-    """The codec of a document in UTF-16 by its NULs, since its markup is ASCII. "" for another."""
+    """The codec of a document in UTF-16, recognised by the NULs of its ASCII markup; "" for any
+    other document."""
     head = document[:_HEAD_BYTES].rstrip(b"\0")
     units = len(head) // 2
     low, high = head[: 2 * units : 2].count(0), head[1 : 2 * units : 2].count(0)

@@ -33,10 +33,10 @@ def canonical_host(host: str) -> str:
         return host
 
 
-@lru_cache(maxsize=1024)  # asked for each connection and each request of few peers
+@lru_cache(maxsize=1024)  # called for each connection and each request; peers are few
 def address_block(host: str) -> str:
-    """The addresses that one host can take for itself, as one word: the /64 of an IPv6 address, an
-    IPv4 address alone. A name stays as it is."""
+    """The block of addresses that one host can use: an IPv4 address, or the /64 of an IPv6 address.
+    A name is returned as it is."""
     try:
         address = parse_address(host)
     except ValueError:

@@ -81,7 +81,7 @@ def read_propertyset(body: bytes, limits: Limits) -> tuple[Pairs, tuple[str, ...
 
 
 def _parse_with_expat(limits: Limits, body: bytes) -> tuple[Pairs, bool]:
-    """The pairs of a propertyset in any form, and whether its namespaces are declared."""
+    """The pairs of a propertyset in any form; and whether its namespaces are declared."""
     changes: list[tuple[str, str]] = []
     pieces: list[str] = []
     depth = count = 0
@@ -270,9 +270,8 @@ def write_propertyset(changes: Iterable[tuple[str, str]]) -> bytes:
 
 
 def check_variable_name(name: str, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Raises ValueError for a ``name`` that is no XML name without a prefix, or longer than
-    ``limits.variable_name_characters``: it cannot be the name of a state variable (UDA 2.0
-    §4.3.2)."""
+    """Raises ValueError for a ``name`` that cannot be the name of a state variable: it is no XML
+    name without a prefix (UDA 2.0 §4.3.2), or longer than ``limits.variable_name_characters``."""
     if len(name) > limits.variable_name_characters:
         most = limits.variable_name_characters
         raise ValueError(f"the name {name[:40]!r}... is longer than {most} characters")

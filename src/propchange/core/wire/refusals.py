@@ -60,19 +60,19 @@ class Part(enum.Enum):
     FRAMING = "framing"
     """The head, or the length of the body, is no HTTP."""
     REST = "rest"
-    """The rest of it: it did not come whole."""
+    """The end of the request, which did not come."""
     HEADER = "header"
     """The method or a header field: NT, NTS, SEQ."""
     HOST = "host"
     SOURCE = "source"
-    """The address that it came from."""
+    """The address that the request came from."""
     SUBSCRIPTION = "subscription"
     """The path and the SID: no subscription has both."""
 
 
 def check_product(name: str, value: str) -> None:
-    """Raises ValueError for a ``value`` of the setting ``name`` that is more than one line, or that
-    a header cannot carry: each answer would be without it, or would have a field more."""
+    """Raises ValueError for a ``value`` of the setting ``name`` that a header cannot carry. A value
+    of several lines would add header fields to each message."""
     if not (value.isascii() and value.isprintable()):
         raise ValueError(f"{name} is one line of printable ASCII, not {value!r}")
 
@@ -95,8 +95,8 @@ EMPTY = (b"CONTENT-LENGTH", b"0")
 
 
 def judge_host(request: Request, extra: frozenset[str]) -> Refusal | None:
-    """None if HOST is there once and names this listener, and no web page of another site has sent
-    the request; else a refusal with 400 or 403."""
+    """None if the request has one HOST, which names this listener, and no web page of another site
+    has sent the request; else a refusal with 400 or 403."""
     host = request.fields.get(b"host")
     if host is None:
         return HOST_MISSING
@@ -106,9 +106,9 @@ def judge_host(request: Request, extra: frozenset[str]) -> Refusal | None:
 
 
 def judge_origin(host: bytes, request: Request) -> Refusal | None:
-    """None if the request has no ORIGIN, or the same authority there as in HOST, with the value
-    ``host``; else a refusal with 403. A browser says there which web page has sent a request. A
-    page can make it send a POST to an address of this network, and needs no DNS for that."""
+    """None if the request has no ORIGIN, or the authority in ORIGIN is ``host``, the value of HOST;
+    else a refusal with 403. A browser sends the origin of the web page in ORIGIN. A page can make a
+    browser send a POST to an address of this network, without any trick with DNS."""
     origin = request.fields.get(b"origin")
     if origin is None or origin.lower() == b"http://" + host.lower():
         return None

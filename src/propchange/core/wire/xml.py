@@ -2,7 +2,7 @@
 
 The parser refuses a document type declaration, so there are no entities and no external parts. It
 accepts UTF-8, UTF-16 and single-byte encodings. Depth and number of elements are bounded. Any
-failure of expat becomes :class:`MalformedXML`; :mod:`.mending` then reads what has one meaning.
+failure of expat becomes :class:`MalformedXML`, and :mod:`.mending` may then mend the document.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ class Element:
 
 
 def parse_tree(document: bytes, limits: Limits, undeclared: set[str] | None = None) -> Element:
-    """The root element of a whole document. ``undeclared`` receives the prefixes that no namespace
-    is declared for; "" if the root element has no prefix and no namespace.
+    """The root element of a whole document. The prefixes without a declared namespace are added to
+    ``undeclared``; "" if the root element has no prefix and no namespace.
 
     Raises RemoteProtocolError with status 400 as :func:`parse_document`, for more than
     ``limits.xml_depth`` levels, and for more than ``limits.xml_elements`` elements and attributes.
