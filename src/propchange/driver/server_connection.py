@@ -257,7 +257,7 @@ class ServerConnection:
             self._drop_unread()
 
     def _drop_unread(self) -> None:
-        self._table.logger.debug("%s does not read; connection ended", self._peer)
+        self._table.logger.debug("%s does not read; connection ended", self.transport.peer)
         self.drop()
 
     def time_out(self) -> None:
@@ -374,7 +374,7 @@ class ServerConnection:
             self._reading = True
             self.transport.resume_reading()
         if parser.error is not None:
-            table.logger.debug("%s sent a malformed request: %s", self._peer, parser.error)
+            table.logger.debug("%s sent a malformed request: %s", self.transport.peer, parser.error)
             status = parser.error.status or 400
             part = Part.SIZE if status == 413 else Part.FRAMING
             self._refuse(status, str(parser.error), part)
@@ -409,10 +409,6 @@ class ServerConnection:
     def _held(self) -> int:
         waiting = sum(len(request.body) for request in self._waiting)
         return self._parser.held_bytes + waiting
-
-    @property
-    def _peer(self) -> object:
-        return self.transport.peer
 
     def _answer_some(self) -> None:
         """Answer waiting requests, until the time of this turn or the room for their answers is
