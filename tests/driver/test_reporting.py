@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.publisher.outcomes import MergeFailed
+from propchange.core.publisher.outcomes import MergeFailed, Refused
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.subscriber.outcomes import (
     ForeignSource,
@@ -57,6 +57,19 @@ def test_what_repeats_is_told_once_and_then_counted(
         "away (10 times so far)",
         "away (100 times so far)",
         "away (1000 times so far)",
+    ]
+
+
+def test_a_refused_delivery_url_is_told_though_an_old_sid_had_the_same_status(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = Endpoint("192.0.2.9", 5)
+    for sid in ("uuid:1", "uuid:2"):
+        report(Refused("/e", peer, 412, f"{sid} is unknown", "UDA 2.0 §4.1.2"), warnings)
+    report(Refused("/e", peer, 412, "the callback leads away", "UDA 2.0 §4.1.1"), warnings)
+    assert told(caplog) == [
+        "192.0.2.9 was refused at /e with 412: uuid:1 is unknown",
+        "192.0.2.9 was refused at /e with 412: the callback leads away",
     ]
 
 

@@ -201,9 +201,11 @@ def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) ->
             who = peer.host if peer else "an unknown peer"
             key = (NotifyRefused, who, code)
             line = f"{who} was answered {code} at {target}: {reason}"
-        case Refused(service, peer, code, reason):
+        case Refused(service, peer, code, reason, clause):
             who = peer.host if peer else "an unknown peer"
-            key = (Refused, who, code)
+            # A delivery URL of another network is logged, although a renewal with an old SID
+            # had the same status before.
+            key = (Refused, who, code, clause)
             line = f"{who} was refused at {service} with {code}: {reason}"
         case MessageAbandoned(sid, seq, reason):
             line = f"SEQ {seq} did not reach {sid}: {reason}"

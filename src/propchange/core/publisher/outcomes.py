@@ -6,7 +6,7 @@ the log.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from propchange.core.multicast.publication import MulticastMerged, MulticastTooLarge
 from propchange.core.wire.messages import Delivery, Endpoint
@@ -25,12 +25,14 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A SUBSCRIBE, renewal or UNSUBSCRIBE was answered with ``status``, for ``reason``."""
+    """A SUBSCRIBE, renewal or UNSUBSCRIBE was answered with ``status``, for ``reason``, by
+    ``clause`` ("UDA 2.0 §4.1.2"), a constant of the program."""
 
     service: str
     peer: Endpoint | None
     status: int
     reason: str
+    clause: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,8 @@ class PublisherProtocol:
         return empty_response(200, request, self._policy)
 
     def _refuse(self, request: Request, refusal: Refusal) -> Response:
-        self._outcomes.log(Refused(request.target, request.peer, refusal.status, refusal.reason))
+        status, reason, clause, _ = refusal
+        self._outcomes.log(Refused(request.target, request.peer, status, reason, clause))
         return refusal_response(refusal, self._policy, request)
 
     def _subscribe(
