@@ -56,8 +56,8 @@ async def test_a_port_that_is_taken_is_told_in_words(neighbours: tuple[int, ...]
         await ControlPoint(port=neighbours[0]).__aenter__()
 
     assert str(refused.value) == (
-        f"cannot listen on any address: port {neighbours[0]} is taken; name another, a range, "
-        "or 0 for any"
+        f"cannot listen on any address: port {neighbours[0]} is taken; name another, "
+        "or 0 for any free one"
     )
 
 

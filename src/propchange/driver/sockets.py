@@ -152,7 +152,7 @@ def cannot_listen(host: str | None, ports: Sequence[int], error: OSError) -> str
     named = f"ports {ports[0]} to {ports[-1]}" if several else f"port {ports[0] or 'any'}"
     if error.errno == errno.EADDRINUSE and any(ports):
         taken = "are all taken" if several else "is taken"
-        return f"cannot listen {where}: {named} {taken}; name another, a range, or 0 for any"
+        return f"cannot listen {where}: {named} {taken}; name another, or 0 for any free one"
     if error.errno == errno.EACCES:
         return f"cannot listen {where}: {named}: the system does not allow it; take one above 1023"
     reason = os.strerror(error.errno) if error.errno else error

@@ -99,7 +99,7 @@ def test_a_missing_host_is_answered_400(http_version: str) -> None:
 FOREIGN = Refusal(
     400,
     "HOST is not the address and port of this connection; send the request to the address "
-    "itself, or add the name to the accepted hosts",
+    "itself, or add the name to the setting hosts",
     "RFC 9110 §7.4",
     Part.HOST,
 )

@@ -144,7 +144,7 @@ def judge_authority(
     return Refusal(
         400,
         "HOST is not the address and port of this connection; send the request to the address "
-        "itself, or add the name to the accepted hosts",
+        "itself, or add the name to the setting hosts",
         "RFC 9110 §7.4",
         Part.HOST,
     )
