@@ -17,7 +17,7 @@ import pytest
 
 from propchange import Device, host
 from propchange.cli.lines import Source
-from propchange.cli.targets import Names, Target
+from propchange.cli.targets import Names, WatchTarget
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from tests.asyncio.announcing import Announcer
@@ -44,7 +44,7 @@ def objects(out: str, kind: str) -> list[dict[str, Any]]:
     ],
 )
 def test_an_argument_is_a_url_a_udn_or_an_address(text: str, kind: str) -> None:
-    target = Target(text)
+    target = WatchTarget(text)
     assert (target.is_udn, target.is_authority) == (kind == "udn", kind == "authority")
     assert target.is_searched is (kind != "url")
 
@@ -59,7 +59,7 @@ def test_an_argument_is_a_url_a_udn_or_an_address(text: str, kind: str) -> None:
     ],
 )
 def test_an_argument_has_a_name_before_there_is_a_description(text: str, source: Source) -> None:
-    assert Target(text).source == source
+    assert WatchTarget(text).source == source
 
 
 class Described(DescribedDevice[DescribedService]):

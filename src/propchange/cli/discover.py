@@ -18,15 +18,15 @@ from propchange.cli.output import LineFormat, Writer, output
 from propchange.core.limits import DEFAULT_LIMITS
 
 _READERS = 128
-"""Descriptions that are read at the same time. A flood of forged devices at hosts that are not
-there must not keep the others waiting."""
+"""Descriptions that are read at the same time. Many, so that forged devices at hosts that do not
+exist do not delay the others."""
 
 _LIMITS = replace(DEFAULT_LIMITS, connect_seconds=1.5)
-"""A host that is there accepts a connection at once."""
+"""A short time to connect: a host on the link accepts a connection at once."""
 
 _SETTLE_SECONDS = 0.5
-"""How long a device may go on announcing itself before its description is read and it is printed. A
-device sends a message for each of its types, and often from several addresses."""
+"""Seconds between the first announcement of a device and the reading of its description. A device
+sends a message for each of its types, often from several addresses."""
 
 _LAST_SECONDS = 3.0
 """How long the descriptions of the last devices may take after the end."""
@@ -88,7 +88,7 @@ class _Devices:
         # The latest sighting of each device that is to be printed.
         self._due: dict[str, Sighting] = {}
         self._descriptions: dict[str, DeviceDescription] = {}
-        # What was printed of each device, without time and kind.
+        # The line that was printed for each device, without time and kind.
         self._printed: dict[str, str] = {}
         self._ending = asyncio.Event()
         self.number = 0

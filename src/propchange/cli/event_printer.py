@@ -58,10 +58,10 @@ _REFUSALS_PRINTED = 64
 """Different refused requests that are printed. An attacker can send any number of them."""
 
 _PROBLEMS_PRINTED = 1_024
-"""Different problems of devices that are printed. A device chooses the words of some of them."""
+"""Different problems of devices that are printed at most. A device chooses the words of some."""
 
 _PATHS_KEPT = 1_024
-"""Delivery paths whose service is remembered. Each fresh subscription has a new one."""
+"""Delivery paths whose service is remembered. Each fresh subscription has a new path."""
 
 
 class EventPrinter:
@@ -104,11 +104,11 @@ class EventPrinter:
     ) -> None:
         """Find the ``wanted`` subscriptions, enter them and print until ``count`` events have come,
         ``seconds`` have passed or the output has ended. The control point closes the subscriptions,
-        all at once. The first half of each of ``wanted`` names it while it is looked for.
+        all at once. The source in each item of ``wanted`` names it in the output until it is found.
 
-        What cannot be found, and a service that cannot be subscribed to, get a status line. If no
-        service can be, the error of the first is raised, a PropchangeError or CommandFailed. Raises
-        CommandFailed if the output cannot be written."""
+        A target that cannot be found, and a service that cannot be subscribed to, get a status
+        line. If no service can be subscribed to, the first error is raised, a PropchangeError or
+        CommandFailed. Raises CommandFailed if the output cannot be written."""
         await self._writer.run(self._print_all(wanted), seconds)
 
     async def _print_all(
@@ -164,8 +164,7 @@ class EventPrinter:
             await self._writer.room()
 
     def _describe(self, source: Source, subscription: Subscription) -> bool:
-        """Print what is wrong with the service description, once that was read. Returns whether
-        this has been done."""
+        """Print the problems of the service description. False if that was not read yet."""
         service, record = subscription.service, subscription.record
         if service is None:
             return True
@@ -226,7 +225,7 @@ class EventPrinter:
         return None
 
     def _source_at(self, path: str) -> Source | None:
-        """The service whose delivery path this is, or was."""
+        """The service that has or had the delivery path ``path``."""
         for source, subscription in self._wanted:
             with contextlib.suppress(RuntimeError):  # not entered yet
                 if subscription.record.path == path:

@@ -20,8 +20,8 @@ from propchange.printable import is_harmless, printable
 
 class Source(NamedTuple):
     """A service of a device, by the names in its description. Without a description, the two
-    halves of the event URL. An empty ``service``: the whole device. ``udn`` is that of the device
-    with the service, which may be an embedded one; empty if it is not known."""
+    halves of the event URL. An empty ``service``: the whole device. ``udn`` is the UDN of the
+    device with the service, which may be an embedded device; empty if not known."""
 
     device: str
     service: str
@@ -39,8 +39,8 @@ class EventLine(NamedTuple):
 
 
 class GrantedFor(NamedTuple):
-    """A grant or a renewal. ``duration`` is in seconds and ``until`` its end; both are None for an
-    infinite one."""
+    """A grant or a renewal. ``duration`` is in seconds, ``until`` is the time of its end; both are
+    None if it is infinite."""
 
     sid: str
     duration: float | None = None
@@ -48,8 +48,8 @@ class GrantedFor(NamedTuple):
 
 
 class StatusLine(NamedTuple):
-    """A status. ``source``: None if it belongs to no device. ``grant``: what was granted or
-    renewed, else None. ``cause``: the value of the :class:`.Cause` of a status change, else
+    """A status. ``source`` is None if the status belongs to no device. ``grant`` is the grant or
+    renewal, else None. ``cause`` is the value of the :class:`.Cause` of a status change, else
     empty."""
 
     time: datetime
@@ -61,8 +61,8 @@ class StatusLine(NamedTuple):
 
 
 class ProblemLine(NamedTuple):
-    """What a device does wrong, which was mended or left out: in its descriptions or its events.
-    Printed once for each device and problem."""
+    """A fault in the descriptions or events of a device that was mended or left out. Printed once
+    for each device and problem."""
 
     time: datetime
     source: Source

@@ -40,13 +40,14 @@ class Writer:
         self._stream = stream
         self._encoding = encoding or getattr(stream, "encoding", None) or "utf-8"
         self._fd: int | None = None
-        # What takes the bytes, where there is no descriptor to write to.
+        # The stream that takes the bytes if there is no descriptor to write to.
         self._buffer: BinaryIO | None = None
         if stream is not None and os.name != "nt":
             with contextlib.suppress(OSError, ValueError):  # the stream is not a file
                 self._fd = stream.fileno()
         elif stream is not None and not stream.isatty():
-            # A console of Windows takes text. A file or a pipe there would get the code page.
+            # On Windows a console takes text. In a file or a pipe the text would be in the code
+            # page.
             self._buffer = getattr(stream, "buffer", None)
         self._condition = threading.Condition()
         self._waiting: list[str] = []
@@ -179,7 +180,7 @@ class Writer:
 
 
 def write_whole(stream: TextIO, text: str, *, encoding: str | None = None) -> None:
-    """Write ``text`` to ``stream`` now, in ``encoding``, or in that of the stream. Raises
+    """Write ``text`` to ``stream`` now, in ``encoding``; None: the encoding of the stream. Raises
     OSError."""
     buffer = getattr(stream, "buffer", None)
     if buffer is None or (os.name == "nt" and stream.isatty()):

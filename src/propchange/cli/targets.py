@@ -1,4 +1,4 @@
-"""What ``propchange watch`` is asked to watch: URLs, UDNs and addresses, and how each is found."""
+"""The targets of ``propchange watch``, which are URLs, UDNs and addresses, and how to find them."""
 
 from __future__ import annotations
 
@@ -31,37 +31,38 @@ from propchange.cli.lines import Source
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 _MORE_SECONDS = 1.0
-"""How long further root devices of one address may take to announce themselves after the first."""
+"""Seconds after the first root device of an address in which others may announce themselves."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
-"""Seconds between attempts to find a target, with ``--wait``: the first wait, doubled up to the
+"""Seconds between attempts to find a target, with ``--wait``. The first wait is doubled up to the
 longest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WatchTarget:
     """One argument of ``watch``: the URL of a description, an event URL, a UDN, or host:port."""
 
     text: str
 
     @property
     def is_udn(self) -> bool:
-        """Whether it is the UDN of a device."""
+        """Whether the target is the UDN of a device."""
         return self.text[:5].lower() == "uuid:"
 
     @property
     def is_authority(self) -> bool:
-        """Whether it is host:port."""
+        """Whether the target is host:port."""
         return not self.is_udn and _AUTHORITY.fullmatch(self.text) is not None
 
     @property
     def is_searched(self) -> bool:
-        """Whether it needs discovery."""
+        """Whether the target needs discovery."""
         return self.is_udn or self.is_authority
 
     @property
     def source(self) -> Source:
-        """Its name in the output before there is a description: the two halves of a URL."""
+        """The name of the target in the output before its description is read: for a URL, the two
+        halves of it."""
         if self.is_searched:
             return Source(self.text, "", self.text if self.is_udn else "")
         parts = urlsplit(self.text)
@@ -70,8 +71,8 @@ class Target:
 
 
 class Names:
-    """The names of devices and services in the output. Two services with one name are told apart:
-    by their UDN, or in one device by their serviceId."""
+    """The names of devices and services in the output. Two services with one name also show their
+    UDN, or in one device their serviceId."""
 
     def __init__(self) -> None:
         self._devices: dict[str, str] = {}
@@ -103,19 +104,19 @@ class Names:
 
 @dataclass(slots=True)
 class _Waiting:
-    """How long the next attempt to find a target waits, and the reason that was printed last."""
+    """The wait before the next attempt to find a target, and the reason that was printed last."""
 
     seconds: float
     said: str = ""
 
 
 class Finding:
-    """Finds targets. ``services`` are the names of the wanted services, all that send events if
-    empty. ``wait``: keep trying, and print why; None: for a UDN alone.
+    """Finds targets. ``services`` are the names of the wanted services; if empty, all that send
+    events. ``wait``: keep trying, and print the reason; None: only for a UDN.
 
-    A URL that is read and is no description is an event URL if a SUBSCRIBE to it is granted. A
-    device that starts may answer anything at the URL of its description: with ``wait`` a URL that
-    is neither is read again."""
+    A URL that has no description is an event URL if a SUBSCRIBE to it is granted. A device that is
+    starting may answer anything at the URL of its description. So with ``wait``, a URL that is
+    neither is read again."""
 
     def __init__(
         self,
@@ -131,10 +132,10 @@ class Finding:
         self._printer = printer
         self._names = Names()
         self._waiting: dict[Source, _Waiting] = {}
-        # The URLs that are tried as event URLs, and why they are not those of descriptions.
-        self._no_descriptions: dict[Source, tuple[Target, Exception]] = {}
+        # The targets that are tried as event URLs, and the errors of reading them as descriptions.
+        self._no_descriptions: dict[Source, tuple[WatchTarget, Exception]] = {}
 
-    async def find(self, target: Target) -> Wanted:
+    async def find(self, target: WatchTarget) -> Wanted:
         """Subscriptions for ``target``.
 
         Raises CommandFailed or a PropchangeError with a sentence for the user, unless it waits."""
@@ -145,7 +146,7 @@ class Finding:
             except ValueError as error:
                 raise CommandFailed(str(error), status=2) from error
             except PropchangeError as error:
-                # What waits for a service waits for a description.
+                # A target that waits for a service waits for its description.
                 if _may_be_event_url(target, error) and not (waits and self._services):
                     self._check_no_services(target, error)
                     self._no_descriptions[target.source] = (target, error)
@@ -173,11 +174,11 @@ class Finding:
         await self._pause(target, neither)
         return await self.find(target)
 
-    def _waits(self, target: Target) -> bool:
+    def _waits(self, target: WatchTarget) -> bool:
         return target.is_udn if self._wait is None else self._wait
 
-    async def _pause(self, target: Target, reason: str) -> None:
-        """Print why ``target`` is not found, unless that is known, and wait."""
+    async def _pause(self, target: WatchTarget, reason: str) -> None:
+        """Print why ``target`` is not found, unless that was printed last, and wait."""
         waiting = self._waiting.setdefault(target.source, _Waiting(_FIRST_WAIT))
         if self._printer is not None and reason != waiting.said:
             waiting.said = reason
@@ -190,9 +191,9 @@ class Finding:
         """The limits of the control point."""
         return self._control_point.limits
 
-    async def find_persistent(self, target: Target) -> Wanted:
+    async def find_persistent(self, target: WatchTarget) -> Wanted:
         """Subscriptions for ``target`` that keep trying. A URL that cannot be read as a description
-        is taken as an event URL: its diagnosis says why it is none. Raises as :meth:`find`."""
+        is taken as an event URL, and its diagnosis gives the reason. Raises as :meth:`find`."""
         try:
             return await self._described(target, persistent=True)
         except ValueError as error:
@@ -205,14 +206,14 @@ class Finding:
             subscription = self._control_point.subscribe_url(target.text, wait=False)
             return [(target.source, subscription)]
 
-    def _check_no_services(self, target: Target, error: PropchangeError) -> None:
+    def _check_no_services(self, target: WatchTarget, error: PropchangeError) -> None:
         if self._services:
             raise CommandFailed(
                 f"--service needs the URL of a device description, and {target.text} is not "
                 f"the URL of a device description: {error}"
             ) from error
 
-    async def _described(self, target: Target, *, persistent: bool) -> Wanted:
+    async def _described(self, target: WatchTarget, *, persistent: bool) -> Wanted:
         """Subscriptions for the descriptions of ``target``."""
         devices = await self._devices(target)
         wanted: Wanted = []
@@ -227,7 +228,7 @@ class Finding:
                     self._printer.problem(self._names.of_device(device), problem)
         return wanted
 
-    async def _devices(self, target: Target) -> list[RemoteDevice]:
+    async def _devices(self, target: WatchTarget) -> list[RemoteDevice]:
         control_point = self._control_point
         if target.is_udn:
             return [await control_point.device(udn=target.text)]
@@ -255,15 +256,15 @@ class Finding:
         return [await sighting.device() for sighting in found.values()]
 
 
-def _may_be_event_url(target: Target, error: PropchangeError) -> bool:
-    """Whether the host of ``target`` has answered ``error``, so it may be an event URL."""
+def _may_be_event_url(target: WatchTarget, error: PropchangeError) -> bool:
+    """Whether ``target`` may be an event URL: ``error`` is about an answer of its host."""
     read = isinstance(error, DescriptionError | RemoteProtocolError | ConnectionFailed)
     return read and not target.is_searched and not isinstance(error.__cause__, OSError)
 
 
 def chosen(device: RemoteDevice, names: Sequence[str]) -> list[RemoteService]:
-    """The services of ``device`` with these names, or without names all that send events. Raises
-    CommandFailed for a service that is not there or sends none."""
+    """The services of ``device`` with these names; without names, all that send events. Raises
+    CommandFailed for a service that ``device`` has not, or that sends no events."""
     evented = [service for service in device.services if service.event_url]
     if not names and not evented:
         there = ", ".join(service.name for service in device.services) or "none"

@@ -30,7 +30,7 @@ _WIDEST = 24
 it."""
 
 _NARROWEST = 8
-"""Cells that a value and a sentence have at least, however narrow the terminal is."""
+"""Least cells for a value or a sentence, on a narrow terminal too."""
 
 _WORD = re.compile(r"([^ ]++) *+")
 
@@ -94,8 +94,8 @@ class TerminalLines:
         return self._rendered([*_message_lines(line.message), *lines])
 
     def status(self, line: StatusLine) -> str:
-        """One line. "active" has a line only after "deaf", and if no event is owed: otherwise the
-        initial event shows it."""
+        """The line for a status. "active" has a line only after "deaf", and if no event is owed;
+        otherwise the initial event shows it."""
         if line.status == "deaf":
             self._deaf.add(line.source)
         elif line.status == "active" and line.cause != Cause.NOTHING_EVENTED.value:
@@ -116,7 +116,7 @@ class TerminalLines:
         return self._rendered(self._sentence(line.time, line.source, text))
 
     def problem(self, line: ProblemLine) -> str:
-        """One line for what a device does wrong and what becomes of it."""
+        """The line for a problem of a device."""
         text = Text("problem", "yellow").append(f": {escape(line.problem)}", "default")
         return self._rendered(self._sentence(line.time, line.source, text))
 
@@ -212,8 +212,8 @@ class TerminalLines:
 
 
 def _wrapped(text: Text, room: int) -> list[Text]:
-    """``text`` in lines of ``room`` cells. A word that is longer is left to the terminal: a URL
-    stays whole."""
+    """``text`` in lines of ``room`` cells. A longer word is not broken, so that a URL stays
+    whole."""
     offsets, used = [], 0
     for word in _WORD.finditer(text.plain):
         width = cell_len(word[0])

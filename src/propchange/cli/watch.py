@@ -18,7 +18,7 @@ from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
 from propchange.cli.output import output, write_whole
-from propchange.cli.targets import Finding, Target
+from propchange.cli.targets import Finding, WatchTarget
 from propchange.cli.terminal import TerminalLines
 from propchange.driver.sockets import ports_of
 
@@ -138,7 +138,7 @@ async def _watch(options: WatchOptions) -> None:
         return
     writer, form = output(sys.stdout, json=options.json, raw=options.raw, full=options.full)
     messages = options.raw and isinstance(form, TerminalLines)
-    targets = list(map(Target, dict.fromkeys(options.targets)))
+    targets = list(map(WatchTarget, dict.fromkeys(options.targets)))
     printer = EventPrinter(writer, form, count=options.count, messages=messages)
     async with writer, _control_point(options, targets, printer.tap) as control_point:
         finding = Finding(control_point, options.services, wait=options.wait, printer=printer)
@@ -148,7 +148,7 @@ async def _watch(options: WatchOptions) -> None:
 
 def _control_point(
     options: WatchOptions,
-    targets: Sequence[Target],
+    targets: Sequence[WatchTarget],
     tap: Callable[[object], None] | None = None,
 ) -> ControlPoint:
     try:
@@ -168,7 +168,7 @@ def _control_point(
 
 
 async def _diagnose(options: WatchOptions) -> None:
-    targets = list(map(Target, dict.fromkeys(options.targets)))
+    targets = list(map(WatchTarget, dict.fromkeys(options.targets)))
     async with _control_point(options, targets) as control_point:
         finding = Finding(control_point, options.services, wait=False)
         found = await asyncio.gather(*(_diagnose_target(finding, each) for each in targets))
@@ -176,7 +176,7 @@ async def _diagnose(options: WatchOptions) -> None:
     write_diagnoses(sys.stdout, found, as_json=isinstance(form, JSONLines))
 
 
-async def _diagnose_target(finding: Finding, target: Target) -> Diagnosed:
+async def _diagnose_target(finding: Finding, target: WatchTarget) -> Diagnosed:
     wanted = await finding.find_persistent(target)
     limits = finding.limits
     # The time for a SUBSCRIBE and an initial event, and a second to spare.

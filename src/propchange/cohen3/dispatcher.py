@@ -15,7 +15,7 @@ from propchange.driver.reporting import LineRate, logger_named
 
 Listener = Callable[..., object]
 
-_logger_of = cache(logger_named)  # which takes a lock, and is called for every event
+_logger_of = cache(logger_named)  # logger_named takes a lock, and each event needs a logger
 
 
 @cache
@@ -32,8 +32,7 @@ def _of_logger(name: str) -> property:
 
 
 def _bounded(name: str) -> Callable[..., None]:
-    """The method ``name`` of a logger, for so many lines of one template as :class:`.LineRate` lets
-    through."""
+    """The method ``name`` of a logger. :class:`.LineRate` bounds the lines of one template."""
     level = logging.ERROR if name == "exception" else getattr(logging, name.upper())
 
     def log(self: Logger, message: object, *args: object, **options: Any) -> None:
@@ -49,8 +48,8 @@ def _bounded(name: str) -> Callable[..., None]:
 
 class Logger:
     """Logs to the standard logger whose name is :attr:`logCategory`, by the methods that a logger
-    of :mod:`logging` has. Peers cause most of its lines. So of lines with the same template,
-    ``Limits.log_lines`` are logged at once, and then one every ``Limits.log_line_seconds``."""
+    of :mod:`logging` has. Peers cause most of these lines. So ``Limits.log_lines`` lines with the
+    same template are logged at once, and then one every ``Limits.log_line_seconds``."""
 
     logCategory: ClassVar[str] = "default"
     """The name of the logger, the same for all objects of a class."""

@@ -1,8 +1,8 @@
 """SUBSCRIBE, renewal and UNSUBSCRIBE for services as Cohen3 has them.
 
 Such a service keeps its own SID and timeout, and calls :func:`subscribe` to renew. This module
-sends the requests, and sends them again; :mod:`.subscription` decides when a new subscription
-takes the place of the present one.
+sends the requests, and repeats them; :mod:`.subscription` decides when a fresh subscription
+replaces the present one.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class EventProtocol(AnswerProtocol):
         self.waiting = False  # this stands for the pause before the request is sent again
         self._limits = limits
         self._subscribes = action == "subscribe"
-        self._afresh = False  # the present SID is to be given back before
+        self._afresh = False  # give the present SID back first
         self._given_up = False
         self._renewed: str | None = None
         self._callback = ""
@@ -148,8 +148,8 @@ class EventProtocol(AnswerProtocol):
         return answer.response
 
     async def _give_back(self, url: str, sid: str) -> bool:
-        """Send an UNSUBSCRIBE for ``sid``, which a fresh subscription takes the place of (CP-01).
-        False if that was given up meanwhile."""
+        """Send an UNSUBSCRIBE for ``sid``, which a fresh subscription replaces (CP-01). False if
+        the program has given up the fresh subscription."""
         self._forget(sid)
         message = unsubscribe_message(url, sid, POLICY)
         try:
@@ -182,7 +182,7 @@ class EventProtocol(AnswerProtocol):
             self._again().begin()
             return
         if _sid_of(service) != sid or getattr(service, "event_connection", None) is not None:
-            return  # what the service has asked for meanwhile takes the place of this
+            return  # the service has sent another request meanwhile, which replaces this one
         if sid is None:
             known.failures += 1
             pause = backoff(known.failures, self._limits)
@@ -211,7 +211,7 @@ class EventProtocol(AnswerProtocol):
         self.begin()
 
     def begin(self) -> None:
-        """Send the request, which nobody waits for."""
+        """Send the request. Nothing waits for its answer, so an error is logged."""
         self.send().addErrback(
             lambda failure: self.error("%s: %s", self.action, failure.getErrorMessage())
         )
@@ -329,14 +329,14 @@ def subscribe(
     SUBSCRIBE waits.
 
     The Deferred fires with the device's response, a :class:`PeerResponse`, once the service
-    knows of it. It fires with None when there was no response. That is logged. A SUBSCRIBE that is
-    not granted is sent again, after ever longer pauses. A renewal without an answer is sent again
-    until the SID is given up, at the end of the granted time or after ``limits.renewal_failures``;
-    then, and after a renewal that is refused, a new subscription is sent until it is granted.
+    knows of it. Without a response it fires with None, and the reason is logged. A SUBSCRIBE that
+    is not granted is sent again, after growing pauses. A renewal without an answer is sent again
+    until the SID is given up, at the end of the granted time or after ``limits.renewal_failures``.
+    After that, and after a refused renewal, SUBSCRIBE is sent until it is granted.
     ``event_connection.teardown()`` ends the attempts, also during a pause.
 
-    The host of the delivery URL is ``hostname`` if the device can be given it: an address of the
-    family and scope of the connection that carries the SUBSCRIBE. Else it is the local address of
+    The host of the delivery URL is ``hostname`` if the device can use that: it has the family and
+    scope of the connection that carries the SUBSCRIBE. Otherwise the host is the local address of
     that connection.
 
     Fails with LocalProtocolError when no :class:`EventServer` was made, and with ValueError for a
@@ -362,7 +362,7 @@ def _text(url: str | bytes) -> str:
 
 
 def _host_of(base: str) -> Endpoint | None:
-    """The host that a device has in its description; None if it is a name."""
+    """The host of the URL ``base`` of a device; None if the host is a name."""
     endpoint = locate(base)
     return None if address_of(endpoint.host) is None else endpoint
 

@@ -25,13 +25,13 @@ from propchange.errors import RemoteProtocolError
 from propchange.twisted.messages import answer, answer_ok, read_body, read_request
 
 POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
-"""What is asked for and taken when no other policy is given."""
+"""The policy of an :class:`EventServer` and of :func:`subscribe`, unless another one is given."""
 
 hostname: str | None = None
 web_server_port: int | None = None
 current: EventServer | None = None
-"""The latest :class:`EventServer`, with the host and the port that delivery URLs name as it found
-them. None before there is one."""
+"""The latest :class:`EventServer`, and the host and port of its delivery URLs. None before the
+first server."""
 
 _NOTIFY = "UDA 2.0 §4.3.2"
 
@@ -160,7 +160,7 @@ class EventServer(EventDispatcher, Resource, Logger):
 
     @property
     def judges(self) -> bool:
-        """Whether this object judges the events, and not the control point itself."""
+        """Whether this object judges the events. Otherwise the control point does."""
         return self._own is None
 
     def _receive(self, message: Request, exact: bool) -> Refusal | None:
@@ -191,8 +191,8 @@ class EventServer(EventDispatcher, Resource, Logger):
         return None
 
     def _take(self, received: _Received) -> Refusal | None:
-        """Propagate an event of a known SID, unless it is a repetition or late. Refuse it if it has
-        to come from the device and does not."""
+        """Propagate an event of a known SID, unless it is a repetition or late. Refuse it if it
+        does not come from the device and ``require_device_source`` is set."""
         event, seq, content, source = received
         sid = event.get_sid()
         known = (self._granted or {}).get(sid)
@@ -223,14 +223,14 @@ class EventServer(EventDispatcher, Resource, Logger):
             self.exception("the control point failed at an event of %s", event.get_sid())
 
     def request_cut(self, message: Request, refusal: Refusal) -> None:
-        """A NOTIFY did not come whole. A :class:`propchange.twisted.Site` calls this."""
+        """Note that a NOTIFY did not come whole. A :class:`propchange.twisted.Site` calls this."""
         if self.judges:
             self._note_loss(message, f"an event was cut off: {refusal.reason}")
         elif self._own_cut is not None:
             self._own_cut(message, refusal)
 
     def _note_loss(self, message: Request, reason: str) -> None:
-        """If ``message`` was an event of a subscription, that misses it now."""
+        """Note that ``message`` was not taken. If it was an event of a subscription, it is lost."""
         try:
             sid = parse_sid(message.fields.get(b"sid"))
         except ValueError:
@@ -239,15 +239,15 @@ class EventServer(EventDispatcher, Resource, Logger):
         grant = None if known is None else known.grant
         if known is None or grant is None:
             return
-        # Only the device knows whether it has sent an event.
+        # A message from another host may be forged.
         if message.peer is None or grant.device in ("", message.peer.host):
             known.lost(reason)
 
     def granted(self, sid: str, subscription: ServiceSubscription) -> None:
-        """``sid`` was granted to ``subscription``: take its early events."""
+        """Note that ``sid`` was granted to ``subscription``, and take its early events."""
         granted = self._granted or {}
         if sid not in granted:
-            # Without the services that are gone and did not unsubscribe.
+            # Leave out the services that were garbage-collected without unsubscribing.
             granted = {s: each for s, each in granted.items() if each.service is not None}
         granted[sid] = subscription
         self._granted = granted
@@ -255,7 +255,8 @@ class EventServer(EventDispatcher, Resource, Logger):
             self._take(received)
 
     def forget(self, sid: str, service: Any = None) -> None:
-        """``sid`` is no longer granted. With ``service`` it leaves Cohen3's table, too."""
+        """Note that ``sid`` is no longer granted. With ``service``, also remove it from Cohen3's
+        table."""
         if self._granted is not None:
             self._granted.pop(sid, None)
         table = self._cohen3_table()
@@ -278,7 +279,7 @@ def _authority(host: str | None, port: int | None) -> str | None:
 
 
 def _advertised(message: Request) -> str | None:
-    """The authority of a delivery URL that HOST may name beside that of the socket."""
+    """The authority that HOST may name, beside that of the socket: the one of the delivery URL."""
     authority, local = _authority(hostname, web_server_port), message.local
     if local is None or local.port == web_server_port:
         return authority
@@ -295,9 +296,10 @@ def _authority_towards(host: str | None, port: int | None, local: Endpoint | Non
 
 
 def _can_be_given(host: str, local: Endpoint) -> bool:
-    """Whether a device at the other end of a connection with the local address ``local`` can be
-    given ``host``: both are of one family (V6-05), of this machine alone or of neither, and at a
-    link-local address only that very one (V6-04). Any name can be given."""
+    """Whether ``host`` may be in a delivery URL for the device at the other end of a connection
+    with the local address ``local``. The two addresses must be of one family (V6-05), and both or
+    neither of them loopback. If one of them is link-local, they must be equal (V6-04). A name is
+    always allowed."""
     address, own = address_of(host.partition("%")[0]), address_of(local.host)
     if address is None or own is None:
         return address is None
@@ -308,7 +310,7 @@ def _can_be_given(host: str, local: Endpoint) -> bool:
 
 
 def delivery_url(local: Endpoint | None = None) -> str | None:
-    """The delivery URL of the latest :class:`EventServer`, None before there is one: for a device
-    at the other end of a connection with the local address ``local``, None for any device."""
+    """The delivery URL of the latest :class:`EventServer`, for a device at the other end of a
+    connection with the local address ``local``; None: any device. None before the first server."""
     authority = _authority_towards(hostname, web_server_port, local)
     return None if authority is None else f"http://{authority}/events"

@@ -1,9 +1,9 @@
-"""The event messages that wait for subscribers, where a program writes them itself.
+"""The event messages that wait for the subscribers of Cohen3's services.
 
-An :class:`Outbox` has the messages of one subscriber. :class:`.DeliveryQueue` of the core decides
-which outbox is next: a subscriber that does not answer uses its share of the connections, and the
-others do not wait for it. For that queue an outbox is a subscription, and also the service that
-this is the only subscription of. The queue asks it for the next message.
+A service of Cohen3 writes each message itself. An :class:`Outbox` has the messages of one
+subscriber. :class:`.DeliveryQueue` of the core decides which outbox is next: a subscriber that does
+not answer uses only its share of the connections, and the others do not wait for it. The queue sees
+an outbox as a subscription, and also as a service with this one subscription.
 
 At most ``Limits.waiting_messages`` messages wait for one subscriber. A further one is merged into
 the last that waits and gets its SEQ, so that the subscriber sees no gap and misses no final value.
@@ -49,7 +49,7 @@ from propchange.twisted.service import deliveries_of
 
 _LIMITS = DEFAULT_LIMITS
 _OVER = "the subscription is over"
-_NO_ATTEMPT = DeliveryFailure.WAITED  # it says nothing about the endpoint
+_NO_ATTEMPT = DeliveryFailure.WAITED  # shows nothing about the endpoint
 _UNMERGED_BYTES = 16_384
 """Bytes of bodies that wait unmerged for one subscriber, or as many as those that are merged. An
 event has some hundred."""
@@ -82,7 +82,7 @@ class QueuedNotification:
         self._outbox = outbox
 
     def disconnect(self) -> None:
-        """Give the notification up: its Deferred fails with DeliveryError, and its SEQ is spent.
+        """Give up the notification: its Deferred fails with DeliveryError, and its SEQ is used up.
         If the Deferred has fired already, end the idle connections to the subscriber instead."""
         if self.deferred.called:
             deliveries = self._outbox.outboxes.deliveries
@@ -181,7 +181,7 @@ class Outbox:
 
     @property
     def unused(self) -> bool:
-        """Whether it is empty, and its subscriber is in no table of subscribers."""
+        """Whether the outbox is empty and its subscriber is in no table of subscribers."""
         table = getattr(self._subscriber, "table", None)
         return self.empty and (table is None or self._subscriber["sid"] not in table)
 
@@ -190,8 +190,8 @@ class Outbox:
         return self.outboxes.queue.granted(self.subscription, duration, minimum)
 
     def push(self, body: bytes, seq: int) -> QueuedNotification:
-        """Queue a message with ``body``. Its SEQ is ``seq``, or that of the message that it is
-        merged with."""
+        """Queue a message with ``body`` and SEQ ``seq``. A merged message has the SEQ of the
+        message before it."""
         notification = QueuedNotification(self, body, seq)
         if not self.subscription.routes:
             notification.fail(f"{self._subscriber['callback']!r} cannot be called")
@@ -286,7 +286,7 @@ class Outbox:
         self.outboxes.deliveries.runtime.call_soon(lambda: notification.fail(reason))
 
     def _settle(self, *, disowned: bool = False) -> None:
-        """The current message is done with."""
+        """Note that the current message has ended."""
         self._current = None
         self.subscription.state = PublisherState.QUIET
         if disowned:
@@ -330,8 +330,8 @@ class Outbox:
         self.outboxes.settled(self)
 
     def drop(self, *, withdraw: bool = False) -> set[Endpoint]:
-        """Give up all that waits or is under way, and ``withdraw`` the subscriber from the dict
-        that it stands in. Gives the endpoints that messages went to."""
+        """Give up all messages, and with ``withdraw`` remove the subscriber from its table. Returns
+        the endpoints of its delivery URLs."""
         if withdraw:
             self._withdraw()
         if self._alarm is not None and self._alarm.active():
@@ -350,7 +350,7 @@ class Outbox:
     def _withdraw(self) -> None:
         table = getattr(self._subscriber, "table", None)
         if table is not None:
-            table.pop(self._subscriber["sid"], None)  # it, or the copy of it that a program keeps
+            table.pop(self._subscriber["sid"], None)  # the subscriber, or a program's copy of it
 
 
 class Outboxes:
@@ -374,7 +374,7 @@ class Outboxes:
         self._begun = 0  # in this turn of the loop, or since the turn that allowed more
         self._turn_queued = False
         self._outboxes: dict[tuple[str, str], Outbox] = {}
-        self._swept = 0  # how many were left by the latest sweep
+        self._swept = 0  # outboxes that the last sweep has left
 
     def __len__(self) -> int:
         return len(self._outboxes)
@@ -397,8 +397,8 @@ class Outboxes:
         self._swept = len(self._outboxes)
 
     def settled(self, outbox: Outbox) -> None:
-        """A message of ``outbox`` has ended, or its subscription: forget the outbox if it is of no
-        use any more."""
+        """Note that a message or the subscription of ``outbox`` has ended. Forget the outbox if it
+        is not needed any more."""
         if outbox.ended and self._outboxes.get(outbox.key) is outbox:
             self._forget(outbox)
 

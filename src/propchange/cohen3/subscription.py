@@ -1,13 +1,12 @@
-"""What is known of the subscription of a control point's service, and when it is made afresh.
+"""The subscription of a service of Cohen3's control point: its grant, its losses, its repair.
 
-A service of Cohen3's keeps its own SID and renews it. It does not look at SEQ, does not notice that
-no event comes, and keeps a SID whose time is over. :class:`ServiceSubscription` does that, by the
+A service of Cohen3 keeps its own SID and renews it. It does not check SEQ, does not notice that no
+event comes, and keeps a SID whose time is over. :class:`ServiceSubscription` does all that, by the
 rules of the core.
 
-A loss is repaired by a fresh subscription, whose initial event has the whole state (CP-01): after a
-gap in SEQ, an event that was refused or could not be read, renewals that had no answer for a while,
-and when there is no initial event at all. A repair that does not help is tried again after ever
-longer pauses.
+A loss is repaired by a fresh subscription, whose initial event has the whole state (CP-01). A loss
+is a gap in SEQ, an event that was refused or unreadable, an outage of the renewals, or a missing
+initial event. A repair that does not help is repeated after growing pauses.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from propchange.driver.reporting import logger_named
 _logger = logger_named("event_protocol")
 
 
-class Grant(NamedTuple):
-    """A grant: its SID, the event URL, the delivery URL that the device was given, the address of
-    the device ("" if it is not known), and when it lapses unless renewed, None for never.
-    ``interval`` are the seconds from one renewal to the next."""
+class ServiceGrant(NamedTuple):
+    """A grant: its SID, the event URL, the delivery URL, the address of the device ("" if not
+    known), and the time at which it lapses unless renewed, None for never. ``interval`` is the time
+    between renewals in seconds."""
 
     sid: str
     url: str
@@ -41,10 +40,10 @@ class Grant(NamedTuple):
 class ServiceSubscription:
     """The subscription of one service of a control point.
 
-    ``asked``: the seconds to ask for. ``timeout``: the latest argument of the service's
-    ``set_timeout``. A service keeps that argument as its ``timeout``; another value there was
-    written by the program, and is asked for from then on. ``failures``: SUBSCRIBE requests in a row
-    that were not granted.
+    ``asked`` is the duration to ask for, in seconds. ``timeout`` is the last argument of the
+    service's ``set_timeout``, which the service keeps as its ``timeout``. If the program writes
+    another value there, that is asked for from then on. ``failures`` counts the SUBSCRIBE requests
+    in a row that were not granted.
     """
 
     def __init__(self, service: Any) -> None:
@@ -52,9 +51,9 @@ class ServiceSubscription:
         self.asked = 0
         self.timeout: int | None = None
         self.failures = 0
-        self.grant: Grant | None = None
+        self.grant: ServiceGrant | None = None
         self.former: str | None = None
-        """The SID before a renewal that was answered with another one (REN-12). Its events are
+        """The former SID, after a renewal was answered with another SID (REN-12). Its events are
         taken until one with the new SID comes."""
         self.sequence = Sequence()
         self._heard = False  # the initial event of this SID has come
@@ -73,7 +72,7 @@ class ServiceSubscription:
 
     @property
     def service(self) -> Any:
-        """The service; None when it is gone."""
+        """The service; None if it was garbage-collected."""
         return self._service()
 
     # --- grants ---
@@ -93,13 +92,13 @@ class ServiceSubscription:
         afresh: Callable[[float], object],
         watched: bool,
     ) -> None:
-        """``sid`` was granted for ``duration`` seconds, by a renewal of ``renewed`` if that is not
-        None. ``afresh(pause)`` makes a fresh subscription. ``watched``: all its events come to this
-        object."""
+        """Note that ``sid`` was granted for ``duration`` seconds, by a renewal of ``renewed`` if
+        that is not None. ``afresh(pause)`` makes a fresh subscription. ``watched``: all events of
+        the subscription come to this object."""
         now = runtime.now()
         self._runtime, self._limits, self._afresh = runtime, limits, afresh
         times = grant_times(duration, sent_at, now, 0.0, limits)
-        self.grant = Grant(sid, url, callback, device, times.lapses, times.renews - sent_at)
+        self.grant = ServiceGrant(sid, url, callback, device, times.lapses, times.renews - sent_at)
         outage, self._unanswered_since = self._unanswered_since, None
         self.failures = 0
         self._repairing = False
@@ -108,7 +107,7 @@ class ServiceSubscription:
             if watched and silent:
                 self.repair("renewals had no answer for a while, so events may be missing")
             return
-        # Another SID at a renewal is a new grant, too: its initial event is waited for.
+        # Another SID in the answer to a renewal is a new grant, which owes an initial event.
         self.former = renewed
         self._heard = False
         if renewed is None:
@@ -117,18 +116,18 @@ class ServiceSubscription:
             self._watch(limits.initial_event_seconds, self._overdue)
 
     def ended(self) -> None:
-        """There is no grant any more."""
+        """Note that the grant has ended."""
         self.grant = self.former = self._heard_at = None
         self._watch(None)
         self._end_doubt()
 
     def repair_given_up(self) -> None:
-        """The program has ended the attempt to subscribe afresh."""
+        """Note that the program has ended the attempt to subscribe afresh."""
         self._repairing = False
 
     def renewal_failed(self, now: float, limits: Limits) -> float | None:
-        """A renewal had no answer. Returns the seconds until the next attempt; None when the SID is
-        to be given up: its time is over, or the device is away."""
+        """Note that a renewal had no answer. Returns the seconds until the next attempt, or None if
+        the SID must be given up: its time is over, or the device is away."""
         self.failures += 1
         grant = self.grant
         if self._unanswered_since is None:
@@ -142,15 +141,15 @@ class ServiceSubscription:
         return renewal_retry(self.failures, left, grant.interval, limits) if left > 0 else None
 
     def is_quiet(self, now: float) -> bool:
-        """Whether no event has come for so long that a fresh subscription, instead of a renewal, is
-        to show that events still arrive."""
+        """Whether no event has come for ``Limits.quiet_seconds``. A fresh subscription instead of a
+        renewal then shows whether events still arrive."""
         return self._heard_at is not None and now - self._heard_at >= self._limits.quiet_seconds
 
     # --- events ---
 
     def take(self, sid: str, seq: int | None, content: int) -> bool:
-        """An event with ``seq`` and this hash of its content has come. Whether it is to be
-        propagated."""
+        """Take an event with ``seq`` and the hash ``content`` of its body. Returns whether to
+        propagate it."""
         grant = self.grant
         assert grant is not None
         if sid == grant.sid and not self._heard:
@@ -177,8 +176,8 @@ class ServiceSubscription:
         return verdict not in (SeqVerdict.DUPLICATE, SeqVerdict.LATE)
 
     def lost(self, reason: str) -> None:
-        """An event was refused or cut off. The device may send it again for a moment; after that
-        it is made up for."""
+        """Note that an event was refused or cut off. If the device does not send it again within
+        ``Limits.doubt_seconds``, a repair follows."""
         if self._doubt is None and not self._repairing and self.grant is not None:
             seconds = self._limits.doubt_seconds
             self._doubt = self._runtime.call_later(seconds, lambda: self.repair(reason))
@@ -189,8 +188,8 @@ class ServiceSubscription:
             doubt.cancel()
 
     def repair(self, reason: str) -> None:
-        """The state of the service may be out of date: subscribe afresh, at once or, after a repair
-        that did not help, after a pause."""
+        """Subscribe afresh, because the state of the service may be out of date: at once, or after
+        a pause if the last repair did not help."""
         self._end_doubt()
         if self._repairing or self.grant is None:
             return
@@ -209,7 +208,7 @@ class ServiceSubscription:
     # --- the initial event ---
 
     def _watch(self, seconds: float | None, call: Callable[[], object] | None = None) -> None:
-        """Call ``call`` in ``seconds``, instead of what was to be called; None: nothing."""
+        """Call ``call`` in ``seconds``; None: never. Any earlier call of this kind is cancelled."""
         alarm, self._alarm = self._alarm, None
         if alarm is not None:
             alarm.cancel()
@@ -217,7 +216,7 @@ class ServiceSubscription:
             self._alarm = self._runtime.call_later(seconds, call)
 
     def _overdue(self) -> None:
-        """The subscription is deaf. The device gets more time each round."""
+        """Note that the initial event is overdue. The device gets more time in each round."""
         self._alarm = None
         grant, limits = self.grant, self._limits
         if grant is None or _events_nothing(self.service):
