@@ -98,13 +98,17 @@ async def _endpoints(options: argparse.Namespace) -> None:
 
 async def _bad(options: argparse.Namespace) -> None:
     rate, seconds = options.rate or 10, options.seconds or 60
-    for kinds in [["good"] * 50, *([kind, "good"] * 50 for kind in options.kinds)]:
-        for per_address in (1, 100):
+    for per_address in (1, 100):
+        for kind in ["good", *options.kinds]:
+            bad = BAD * 5 if kind == "all" else [kind] * 50
+            kinds = [each for pair in zip(bad, ["good"] * 50, strict=True) for each in pair]
+            if kind == "good":
+                kinds = ["good"] * 50
             publisher = Publisher(options.runtime, options.limits, options.descriptors)
             told = await changes(publisher, kinds, rate, seconds, per_address=per_address)
             where = "one address" if per_address > 1 else "an address each"
-            bad = "50 good" if kinds[0] == "good" else f"50 {kinds[0]} and 50 good"
-            print(f"{options.runtime:8}{bad}, {where}: {told}", flush=True)
+            who = "50 good" if kind == "good" else f"50 {kind} and 50 good"
+            print(f"{options.runtime:8}{who}, {where}: {told}", flush=True)
 
 
 async def _subscriptions(options: argparse.Namespace) -> None:
@@ -132,6 +136,28 @@ async def _subscriptions(options: argparse.Namespace) -> None:
                 f"{count * (number + 1)}, {sum(each.gaps for each in subscribers.all)} gaps, "
                 f"{sum(not have([each], number) for each in subscribers.all)} without the last, "
                 f"{after:.2f} s after; {figures}",
+                flush=True,
+            )
+
+
+async def _idle(options: argparse.Namespace) -> None:
+    """Subscriptions that wait for a change, all of one endpoint: the memory of one, and the time of
+    a garbage collection."""
+    for count in options.count or (10_000,):
+        limits = {
+            "subscriptions": 2 * count,
+            "subscriptions_per_service": 2 * count,
+            "subscriptions_per_address": 2 * count,
+        } | options.limits
+        publisher = Publisher(options.runtime, limits, options.descriptors)
+        await publisher.ask("trace")
+        async with _ready(publisher, ["good"] * count, per_address=count) as (subscribers, _):
+            await asyncio.sleep(3)
+            grown, collecting, frozen = await publisher.ask("traced")
+            print(
+                f"{options.runtime:8}{sum(each.received for each in subscribers.all):6} idle "
+                f"subscriptions of one endpoint: {grown / count:.0f} bytes each, a full garbage "
+                f"collection takes {collecting} ms, after gc.freeze() {frozen} ms",
                 flush=True,
             )
 
@@ -219,6 +245,7 @@ SCENARIOS = {
     "endpoints": _endpoints,
     "bad": _bad,
     "subscriptions": _subscriptions,
+    "idle": _idle,
     "storm": _storm,
     "first": _first,
 }
@@ -229,7 +256,7 @@ def main() -> int:
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--runtime", default="uvloop", choices=("asyncio", "uvloop", "twisted"))
     parser.add_argument("--count", type=int, nargs="*", help="of subscribers")
-    parser.add_argument("--kinds", nargs="*", default=BAD, help="of bad subscribers")
+    parser.add_argument("--kinds", nargs="*", default=["all", *BAD], help="of bad ones")
     parser.add_argument("--rate", type=float, help="changes per second")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--limits", type=json.loads, default={}, help="as a JSON object")

@@ -2,7 +2,9 @@
 
 It prints its port. Then it reads commands, one JSON list per line, and prints the result of each:
 ``["run", changes per second, seconds]`` assigns, ``["measure"]`` begins to measure, ``["figures"]``
-prints what was measured since. ``["exhaust", number]`` uses up all file descriptors but some,
+prints what was measured since. ``["trace"]`` begins to count the memory of Python's objects,
+``["traced"]`` prints its growth in bytes, and how many ms a full garbage collection takes, as it is
+and after ``gc.freeze()``. ``["exhaust", number]`` uses up all file descriptors but some,
 ``["relax"]`` gives them back.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -17,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self, cast
@@ -144,6 +148,7 @@ class Program:
         self._measuring = Measuring(later)
         self._count = 0
         self._taken: list[int] = []
+        self._traced_before = 0
 
     def start(self, port: int, end: Callable[[], None]) -> None:
         print(port, flush=True)
@@ -154,6 +159,20 @@ class Program:
             command, *arguments = json.loads(line)
             self._soon(getattr(self, f"_{command}"), *arguments)
         self._soon(end)
+
+    def _trace(self) -> None:
+        tracemalloc.start()
+        gc.collect()
+        self._traced_before = tracemalloc.get_traced_memory()[0]
+        print("null", flush=True)
+
+    def _traced(self) -> None:
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - self._traced_before
+        tracemalloc.stop()
+        collecting = _collecting_ms()
+        gc.freeze()
+        print(json.dumps([grown, collecting, _collecting_ms()]), flush=True)
 
     def _exhaust(self, left: int) -> None:
         """Use up all descriptors but ``left``."""
@@ -233,6 +252,16 @@ class Program:
             self._later(max(due - time.monotonic(), 0.0001), change)
 
         change()
+
+
+def _collecting_ms() -> float:
+    """The processor time of a full garbage collection, the shortest of several."""
+    times = []
+    for _ in range(7):
+        begin = time.process_time()
+        gc.collect()
+        times.append(time.process_time() - begin)
+    return round(min(times) * 1000, 1)
 
 
 def _on_asyncio(kind: str, limits: Limits) -> None:
