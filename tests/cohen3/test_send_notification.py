@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import weakref
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from propchange.core.values.lastchange import (
 from propchange.core.values.merging import CONTAINERS
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
+from propchange.driver.host import TAKEN_AT_ONCE
 from propchange.errors import DeliveryError
 from propchange.twisted.runtime import of_reactor
 from tests.twisted.conftest import Reactor
@@ -397,6 +400,28 @@ def test_no_change_is_merged_into_the_messages_of_all_silent_subscribers_at_once
 
     # Without putting the merging off it would be a hundred times as much.
     assert cost(1000, 1) < 40 * cost(2000, 0)
+
+
+def test_notifications_that_take_long_to_merge_are_begun_a_few_in_each_turn(
+    reactor: Any, send: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outboxes = of_reactor(reactor, Outboxes)
+    times = itertools.count(step=0.004)
+    begun = [0]
+    next_turn = outboxes._next_turn
+
+    def turn() -> None:
+        begun.append(outboxes._in_flight)
+        next_turn()
+
+    monkeypatch.setattr(outboxes, "now", lambda: next(times))
+    monkeypatch.setattr(outboxes, "_next_turn", turn)
+    for number in range(40):
+        send(subscriber(number, callback=f"http://127.0.0.1:{9000 + number}/"))
+    reactor.advance(0)
+    begun.append(outboxes._in_flight)
+    assert begun[-1] == 40
+    assert max(after - before for before, after in pairwise(begun)) <= 3 * TAKEN_AT_ONCE
 
 
 def test_however_many_changes_wait_the_merged_one_has_the_last_of_each_container(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from lab.subscribers import Subscribers, subscribed
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.driver.host import TAKEN_AT_ONCE
 from tests.driver.conftest import driven, pytest_generate_tests
 from tests.hostile.publishers import published
 from tests.wire import Until
@@ -53,6 +55,39 @@ async def test_a_change_for_many_subscriptions_is_sent_in_slices(
         assert sum(taken) == 600
         assert max(taken) <= DEFAULT_LIMITS.deliveries_per_turn
         assert sum(each.gaps for each in subscribers.all) == 0
+
+
+async def test_deliveries_that_take_long_to_merge_are_begun_a_few_in_each_turn(
+    driven: Any, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn of the loop is over when its time is, however many subscribers are ready."""
+    async with (
+        published(driven) as publisher,
+        subscribed(["good"] * 60, publisher.port, publisher.path, per_address=50) as subscribers,
+    ):
+        await until(lambda: all(each.received for each in subscribers.all))
+        loop = asyncio.get_running_loop()
+        per_turn = [0]
+        take = publisher.protocol.take_deliveries
+
+        def turn() -> None:
+            per_turn.append(0)
+            nonlocal turning
+            turning = loop.call_soon(turn)
+
+        def merge(limit: int) -> Any:
+            deliveries = take(limit)
+            time.sleep(0.004 * len(deliveries))
+            per_turn[-1] += len(deliveries)
+            return deliveries
+
+        monkeypatch.setattr(publisher.protocol, "take_deliveries", merge)
+        turning = loop.call_soon(turn)
+        publisher.service.mark = "1"
+        await until(lambda: all(each.text == "1" for each in subscribers.all))
+        turning.cancel()
+        assert sum(per_turn) == 60
+        assert max(per_turn) <= 3 * TAKEN_AT_ONCE
 
 
 async def test_a_change_for_endpoints_without_a_connection_opens_each_once(

@@ -40,6 +40,7 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
+from propchange.driver.host import TAKEN_AT_ONCE
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.requests import locate
 from propchange.driver.runtime import Timer
@@ -372,6 +373,7 @@ class Outboxes:
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=self.now)
         self._in_flight = 0
         self._begun = 0  # in this turn of the loop, or since the turn that allowed more
+        self._spent = 0.0  # seconds for taking them, mostly for merging
         self._turn_queued = False
         self._outboxes: dict[tuple[str, str], Outbox] = {}
         self._swept = 0  # outboxes that the last sweep has left
@@ -419,16 +421,23 @@ class Outboxes:
     def pump(self) -> None:
         """Begin the deliveries for which there is room, a slice of them per turn of the loop, and
         set the timer."""
-        most, per_turn = self._limits.delivery_connections, self._limits.deliveries_per_turn
-        while (room := min(most - self._in_flight, per_turn - self._begun)) > 0:
-            deliveries = self.queue.take(room, self.now())
+        limits = self._limits
+        most, per_turn = limits.delivery_connections, limits.deliveries_per_turn
+        while (
+            self._spent < limits.turn_seconds
+            and (room := min(most - self._in_flight, per_turn - self._begun, TAKEN_AT_ONCE)) > 0
+        ):
+            now = self.now()
+            deliveries = self.queue.take(room, now)
+            self._spent += self.now() - now
             if not deliveries:
                 break
             self._in_flight += len(deliveries)
             self._begun += len(deliveries)
             for delivery in deliveries:
                 delivery.subscription.service.begin(delivery)
-        if self._begun >= per_turn and not self._turn_queued:
+        full = self._begun >= per_turn or self._spent >= limits.turn_seconds
+        if full and not self._turn_queued:
             self._turn_queued = True
             self.deliveries.runtime.call_soon(self._next_turn)
         self._timer.set(self.queue.next_deadline())
@@ -436,6 +445,7 @@ class Outboxes:
     def _next_turn(self) -> None:
         self._turn_queued = False
         self._begun = 0
+        self._spent = 0.0
         self.pump()
 
     def attempt_ended(self, delivery: Delivery, result: int | DeliveryFailure) -> None:

@@ -40,8 +40,9 @@ class Limits:
     each connection could keep a body of ``body_bytes``."""
 
     turn_seconds: float = 0.01
-    """Seconds that one turn of the loop works on pipelined requests; the rest wait for the next
-    turn. Bounds how long a flood of them delays a timer, an event, or another peer's request."""
+    """Seconds that one turn of the loop works on pipelined requests, and seconds that it works on
+    deliveries; the rest wait for the next turn. Bounds how long a flood of them, or changes that
+    are merged for many slow subscribers, delay a timer, an event, or another peer's request."""
 
     write_buffer_bytes: int = 2_097_152
     """Bytes that wait to be written to one peer. Above that the connection is ended: the peer does
