@@ -110,8 +110,8 @@ def _ports(text: str) -> Sequence[int]:
     type=click.IntRange(1, 31_536_000),  # a year
     default=1800,
     show_default=True,
-    help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed before it ends. "
-    "It does not end watch.",
+    help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed at half of it; "
+    "by then, watch notices a restart without an announcement. It does not end watch.",
 )
 def watch(**options: Any) -> None:
     """Print the events of the services of devices.
