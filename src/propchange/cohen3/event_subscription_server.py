@@ -20,7 +20,7 @@ from propchange.cohen3.notification import Subscriber
 from propchange.cohen3.outbox import outbox_of
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
-from propchange.core.publisher.delivery_share import turn_of
+from propchange.core.publisher.delivery_share import origin_of
 from propchange.core.publisher.judge import (
     Cancellation,
     NewSubscription,
@@ -170,7 +170,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return self.refuse(message, Refusal(500, "the service failed", ""))
         # Cohen3 forgets the subscribers of a service without evented variables.
         table.setdefault(sid, subscriber)
-        self._counts.update(subscriber.turn)
+        self._counts.update(subscriber.origin)
         self._check_after(duration)
         pending = getattr(self.service, "_pending_notifications", None)
         if isinstance(pending, dict):
@@ -188,26 +188,26 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return refusal
         # The program may have removed some, and some may have expired.
         self.check_subscribers()
-        turns = (getattr(each, "turn", ()) for each in self._table.values())
-        self._counts = Counter(part for turn in turns for part in turn)
+        origins = (getattr(each, "origin", ()) for each in self._table.values())
+        self._counts = Counter(part for origin in origins for part in origin)
         self._counted_at = now
         return self._room_of(peer)
 
     def _room_of(self, peer: Endpoint) -> Refusal | None:
-        turn, total = turn_of(peer), len(self._table)
+        origin, total = origin_of(peer), len(self._table)
         return judge_room(
             peer.host,
-            self._counts[turn[-1]],
+            self._counts[origin[-1]],
             total,
             self._limits,
-            of_prefix=self._counts[turn[0]] if len(turn) > 1 else 0,
+            of_prefix=self._counts[origin[0]] if len(origin) > 1 else 0,
             of_service=total,
         )
 
     def _remove(self, sid: str, subscriber: MutableMapping[str, Any]) -> None:
         """A subscription is over."""
         del self._table[sid]
-        for part in getattr(subscriber, "turn", ()):
+        for part in getattr(subscriber, "origin", ()):
             if self._counts[part] > 1:
                 self._counts[part] -= 1
             else:

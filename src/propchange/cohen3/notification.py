@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from propchange.cohen3.answer import AnswerProtocol, PeerResponse
 from propchange.cohen3.outbox import QueuedNotification, outbox_of, warn_unless_taken, warnings_of
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.publisher.delivery_share import turn_of
+from propchange.core.publisher.delivery_share import origin_of
 from propchange.core.publisher.judge import NewSubscription
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.messages import DeliveryAddress, Response
@@ -37,7 +37,7 @@ class Subscriber(dict[str, Any]):
     """The dict of a subscriber: ``sid``, ``callback``, ``seq``, ``timeout``, ``created``.
 
     Programs read and write these five. ``addresses`` are the delivery URLs of its SUBSCRIBE, in
-    their order. ``peer`` is the host that sent it, and ``turn`` its address and IPv6 prefix.
+    their order. ``peer`` is the host that sent it, and ``origin`` its address and IPv6 prefix.
     ``table`` is the dict of subscribers that it stands in. ``expires`` is when the subscription
     ends, on the runtime's clock. ``stamp`` is the (created, timeout) that it belongs to: if a
     program has written others, the end is by these.
@@ -53,7 +53,7 @@ class Subscriber(dict[str, Any]):
         source = verdict.local._replace(port=0)
         self.addresses = tuple(DeliveryAddress(sid, url, source, uda) for url in verdict.urls)
         self.peer = verdict.peer.host
-        self.turn = turn_of(verdict.peer)
+        self.origin = origin_of(verdict.peer)
         self.table = table
 
 

@@ -26,7 +26,7 @@ from propchange.core.url_hosts import is_here, judge_url_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import endpoint_of_url, scoped
 from propchange.driver.descriptors import DESCRIPTORS
-from propchange.driver.names import Names
+from propchange.driver.host_names import HostNames
 from propchange.driver.runtime import Armed, Future, Runtime, Signal, Transport, settle
 from propchange.errors import (
     ConnectionFailed,
@@ -223,7 +223,7 @@ class Requests:
     ) -> None:
         self.runtime = runtime
         self.limits = limits
-        self.names = Names(runtime, limits)
+        self.names = HostNames(runtime, limits)
         self._own = own
         self._other_hosts = other_hosts
         self._open: dict[Exchange, None] = {}

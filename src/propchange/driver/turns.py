@@ -18,7 +18,7 @@ from typing import Protocol
 from propchange.driver.runtime import Armed, Runtime
 
 
-class Deferred(Protocol):
+class SlicedConnection(Protocol):
     """A connection that waits for its next slice."""
 
     def go_on(self) -> None:
@@ -36,7 +36,9 @@ class Turns:
         self._seconds = seconds
         self._ends = 0.0
         self._next: Armed | None = None
-        self._waiting: dict[str, dict[Deferred, None]] = {}  # by block; the next block is first
+        self._waiting: dict[
+            str, dict[SlicedConnection, None]
+        ] = {}  # by block; the next block is first
 
     def goes_on(self) -> bool:
         """Whether this turn has time for another slice. The first call in a turn begins it."""
@@ -51,13 +53,13 @@ class Turns:
         """Whether a connection waits for its slice."""
         return bool(self._waiting)
 
-    def defer(self, connection: Deferred, block: str) -> None:
+    def defer(self, connection: SlicedConnection, block: str) -> None:
         """Call ``connection.go_on()`` when its turn has come."""
         self._waiting.setdefault(block, {})[connection] = None
         if self._next is None:
             self._begin()
 
-    def forget(self, connection: Deferred, block: str) -> None:
+    def forget(self, connection: SlicedConnection, block: str) -> None:
         """Note that ``connection`` has ended."""
         waiting = self._waiting.get(block)
         if waiting is not None:

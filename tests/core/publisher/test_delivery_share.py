@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from propchange.core.publisher.delivery_share import DeliveryShare, turn_of
+from propchange.core.publisher.delivery_share import DeliveryShare, origin_of
 from propchange.core.wire.messages import Endpoint
 
 IPV4 = ["10.0.0.2", "10.0.0.3"]
@@ -13,7 +13,7 @@ NEIGHBOURS = ["fd00::1", "fd00::2"]
 
 
 def part_of(share: DeliveryShare[str], host: str, scope: int = 0) -> DeliveryShare[str]:
-    return share.join(turn_of(Endpoint(host, 1, scope)))
+    return share.join(origin_of(Endpoint(host, 1, scope)))
 
 
 def begin_all(share: DeliveryShare[str], parts: dict[str, DeliveryShare[str]]) -> list[str]:
@@ -78,8 +78,8 @@ def test_the_same_link_local_address_on_two_links_is_two_subscribers() -> None:
 
 
 def test_an_ipv4_mapped_address_is_the_ipv4_address_and_a_name_is_itself() -> None:
-    assert turn_of(Endpoint("::ffff:10.0.0.2", 1)) == turn_of(Endpoint("10.0.0.2", 2))
-    assert turn_of(Endpoint("device.lan", 1)) == ("device.lan",)
+    assert origin_of(Endpoint("::ffff:10.0.0.2", 1)) == origin_of(Endpoint("10.0.0.2", 2))
+    assert origin_of(Endpoint("device.lan", 1)) == ("device.lan",)
 
 
 def test_a_part_is_forgotten_with_its_last_endpoint_and_its_last_attempt() -> None:

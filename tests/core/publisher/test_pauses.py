@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.publisher.delivery_share import turn_of
+from propchange.core.publisher.delivery_share import origin_of
 from propchange.core.publisher.outcomes import MessageAbandoned, Renewed
 from propchange.core.publisher.states import PublisherState
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request
@@ -300,8 +300,8 @@ def test_an_endpoint_that_takes_events_keeps_no_turn_of_the_one_who_named_it_fir
     (load,) = publisher.protocol._queue._loads.values()
     assert load.share is None
     publisher.run(60.0, NO_EVENT_TAKEN["refuses"], change_every=0.1)
-    assert load.share is publisher.protocol._queue._failing.join(load.turn)
-    assert load.turn == turn_of(Endpoint("10.0.0.3", 0))
+    assert load.share is publisher.protocol._queue._failing.join(load.origin)
+    assert load.origin == origin_of(Endpoint("10.0.0.3", 0))
 
 
 def test_a_renewal_without_the_address_of_its_subscriber_is_granted() -> None:

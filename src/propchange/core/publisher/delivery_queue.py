@@ -43,7 +43,7 @@ from math import inf
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
-from propchange.core.publisher.delivery_share import DeliveryShare, turn_of
+from propchange.core.publisher.delivery_share import DeliveryShare, origin_of
 from propchange.core.publisher.outcomes import Merged
 from propchange.core.publisher.records import (
     EndpointLoad,
@@ -135,15 +135,15 @@ class DeliveryQueue:
         if self._unused:
             self._forget_unused(now)
         load = self._loads.get(endpoint)
-        turn = turn_of(peer)
+        origin = origin_of(peer)
         if load is None:
-            load = self._loads[endpoint] = EndpointLoad(endpoint, turn)
+            load = self._loads[endpoint] = EndpointLoad(endpoint, origin)
             self._move(load, self._unproven)
         is_own = _is_host(load, peer)
-        if is_own and load.turn != turn:
+        if is_own and load.origin != origin:
             # Another host has named this endpoint before. The endpoint must not depend on the turns
             # of that host.
-            load.turn = turn
+            load.origin = origin
             if load.share is not None:
                 self._move(load, self._failing if load.proven else self._unproven)
                 self._queue_up(load)
@@ -465,7 +465,7 @@ class DeliveryQueue:
             load.share = None
             load.most = self._limits.connections_per_delivery_endpoint
         else:
-            load.share = share.join(load.turn)
+            load.share = share.join(load.origin)
             load.most = 1 if load.failures else self._most_unproven
 
     def _answers(self, load: EndpointLoad, now: float) -> None:

@@ -24,21 +24,21 @@ from propchange.core.wire.messages import Endpoint, parse_address
 
 M = TypeVar("M", bound=Hashable)
 
-_Turn = tuple[Hashable, ...]
+Origin = tuple[Hashable, ...]
 
 _PREFIX_BYTES = 8
 """The prefix of one IPv6 link has 64 bits (RFC 4291 §2.5.1)."""
 
 
-def turn_of(peer: Endpoint) -> _Turn:
+def origin_of(peer: Endpoint) -> Origin:
     """The keys of the part for the endpoints of the subscriber ``peer``, from the root down: its
-    IPv4 address, its IPv6 prefix and address, or its name if it has no address."""
-    return _turn_of(peer.host, peer.scope)
+    IPv4 address; its IPv6 prefix and its address; or its name without an address."""
+    return _origin_of(peer.host, peer.scope)
 
 
 # A subscriber has many subscriptions, which share the tuple.
 @lru_cache(maxsize=1024)
-def _turn_of(host: str, scope: int) -> _Turn:
+def _origin_of(host: str, scope: int) -> Origin:
     try:
         address = parse_address(host)
     except ValueError:
@@ -73,11 +73,11 @@ class DeliveryShare(Generic[M]):
         self.in_use = 0
         """The number of occupied places."""
 
-    def join(self, turn: _Turn) -> DeliveryShare[M]:
-        """The part for an endpoint whose subscriber has this ``turn``. Call :meth:`leave` of the
+    def join(self, origin: Origin) -> DeliveryShare[M]:
+        """The part for an endpoint whose subscriber has this ``origin``. Call :meth:`leave` of the
         part when the endpoint leaves the share."""
-        part, last = self, len(turn) - 1
-        for depth, key in enumerate(turn):
+        part, last = self, len(origin) - 1
+        for depth, key in enumerate(origin):
             below = part._parts.get(key)
             if below is None:
                 places = self._sizes[-1] if depth == last else self._sizes[0]

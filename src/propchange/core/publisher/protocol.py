@@ -19,7 +19,7 @@ from propchange.core.multicast.message import Datagram, MulticastScope, ServiceI
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
 from propchange.core.outcomes import OutcomeQueue
 from propchange.core.publisher.delivery_queue import DeliveryQueue
-from propchange.core.publisher.delivery_share import turn_of
+from propchange.core.publisher.delivery_share import origin_of
 from propchange.core.publisher.judge import (
     DELIVERED,
     AttemptVerdict,
@@ -261,13 +261,13 @@ class PublisherProtocol:
         self, service: PublishedService, request: Request, verdict: NewSubscription, now: float
     ) -> Response:
         address = verdict.peer.host
-        turn = turn_of(verdict.peer)
+        origin = origin_of(verdict.peer)
         refusal = judge_room(
             address,
             self._per_address[address],
             len(self._subscriptions),
             self._limits,
-            of_prefix=self._per_prefix[turn[0]],
+            of_prefix=self._per_prefix[origin[0]],
             of_service=len(service.subscriptions),
         )
         if refusal is not None:
@@ -285,8 +285,8 @@ class PublisherProtocol:
         self._subscriptions[sid] = subscription
         service.subscriptions[sid] = subscription
         self._per_address[address] += 1
-        if len(turn) > 1:
-            self._per_prefix[turn[0]] += 1
+        if len(origin) > 1:
+            self._per_prefix[origin[0]] += 1
         duration = self._queue.granted(
             subscription, verdict.duration, self._policy.minimum_duration
         )
@@ -503,7 +503,7 @@ class PublisherProtocol:
         self._expiry.clear(subscription)
         self._owed.clear(subscription)
         _uncount(self._per_address, subscription.peer.host)
-        _uncount(self._per_prefix, turn_of(subscription.peer)[0])
+        _uncount(self._per_prefix, origin_of(subscription.peer)[0])
         self._queue.leave(subscription, self._now)
 
 

@@ -184,10 +184,10 @@ class EndpointLoad:
     ``users`` counts the delivery URLs that lead there. ``most`` attempts may be in flight at once.
     ``taken`` is the time of the last event that the endpoint took, -inf before the first.
     ``failures`` counts the failed attempts since. ``share`` is the share of the connections that an
-    unproven or failing endpoint is in (:mod:`.delivery_queue`), None for other endpoints. ``turn``
-    is the place of the subscriber in the share (:func:`.turn_of`). No attempt begins while the
-    endpoint is ``paused``, until the time ``paused_until``. Its failures are remembered until
-    ``remembered_until``, even if no subscription names it any more.
+    unproven or failing endpoint is in (:mod:`.delivery_queue`), None for other endpoints.
+    ``origin`` is the address of the subscriber, as :func:`.origin_of` gives it. No attempt begins
+    while the endpoint is ``paused``, until the time ``paused_until``. Its failures are remembered
+    until ``remembered_until``, even if no subscription names it any more.
     """
 
     __slots__ = (
@@ -200,14 +200,14 @@ class EndpointLoad:
         "remembered_until",
         "share",
         "taken",
-        "turn",
+        "origin",
         "users",
         "waiting",
     )
 
-    def __init__(self, endpoint: Endpoint, turn: tuple[Hashable, ...]) -> None:
+    def __init__(self, endpoint: Endpoint, origin: tuple[Hashable, ...]) -> None:
         self.endpoint = endpoint
-        self.turn = turn
+        self.origin = origin
         self.share: DeliveryShare[EndpointLoad] | None = None
         self.most = 0
         self.in_flight = 0

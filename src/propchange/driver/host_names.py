@@ -21,7 +21,7 @@ from propchange.driver.sockets import endpoint_of
 Found = list[Endpoint] | OSError
 
 
-class Names:
+class HostNames:
     """Looks up the names of hosts. In the end call :meth:`close`."""
 
     def __init__(self, runtime: Runtime, limits: Limits) -> None:

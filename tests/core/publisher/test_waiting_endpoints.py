@@ -139,7 +139,7 @@ class ShareMachine(RuleBasedStateMachine):
             load = delivery.subscription.routes[delivery.subscription.route].load
             if load.proven:
                 continue
-            host = str(load.turn[0])
+            host = str(load.origin[0])
             self.overtaken.pop(host, None)
             for counts in self.overtaken.values():
                 counts[host] += 1
@@ -150,7 +150,7 @@ class ShareMachine(RuleBasedStateMachine):
 
     def waiting_for_a_turn(self) -> set[str]:
         return {
-            str(load.turn[0])
+            str(load.origin[0])
             for load in self.schedule._loads.values()
             if load.share is not None
             and not load.proven
@@ -182,10 +182,10 @@ class ShareMachine(RuleBasedStateMachine):
     def subscribe(  # noqa: PLR0917 (hypothesis passes them by name)
         self, host: str, peer: str, ports: list[int], statevar: str, times: int, taken: int
     ) -> None:
-        turns = {load: load.turn for load in self.schedule._loads.values()}
+        origins = {load: load.origin for load in self.schedule._loads.values()}
         for _ in range(times):
             self.publisher.subscribe(*ports, host=host, peer=peer, statevar=statevar)
-        if any(load.turn != turn for load, turn in turns.items()):
+        if any(load.origin != origin for load, origin in origins.items()):
             self.overtaken.clear()  # an endpoint has changed from one address to another
         # Until the initial events are due.
         self.publisher.at(self.publisher.now + 0.1)
@@ -288,7 +288,7 @@ class ShareMachine(RuleBasedStateMachine):
             assert share.in_use == sum(part.in_use for part in parts) <= share._places
             assert all(part.in_use <= part._places for part in parts)
             members = Counter(
-                load.turn[0] for load in loads if load.share is not None and load.proven is proven
+                load.origin[0] for load in loads if load.share is not None and load.proven is proven
             )
             assert members == {key: p._members for key, p in share._parts.items() if p._members}
         places = schedule._unproven.in_use + schedule._failing.in_use
