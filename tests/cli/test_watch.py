@@ -354,6 +354,16 @@ def test_whatever_answers_there_is_one_line_and_no_traceback(
     assert only_line(ran.err)[:-1].isprintable()
 
 
+def test_a_description_that_cannot_be_read_is_a_problem_before_its_url_is_taken_as_an_event_url(
+    answering: Any, workbench: Any, propchange: Any
+) -> None:
+    cut = propchange("watch", answering(answer("<!DOCTYPE root><root/>")))
+    assert "a document type declaration is not accepted; so it is taken as an event URL" in cut.out
+
+    absent = propchange("watch", workbench.url.replace("/description.xml", "/nothing"))
+    assert "taken as an event URL" not in absent.out
+
+
 def test_a_device_whose_name_is_hostile_is_escaped_in_the_message(
     answering: Any, propchange: Any
 ) -> None:

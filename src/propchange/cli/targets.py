@@ -27,6 +27,7 @@ from propchange import (
 from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
+from propchange.driver.remote import NoDocument
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
@@ -150,6 +151,10 @@ class Finding:
                 if _may_be_event_url(target, error) and not (waits and self._services):
                     self._check_no_services(target, error)
                     self._no_descriptions[target.source] = (target, error)
+                    is_read = isinstance(error, DescriptionError)
+                    if is_read and not isinstance(error, NoDocument) and self._printer is not None:
+                        said = f"{error}; so it is taken as an event URL"
+                        self._printer.problem(target.source, said)
                     subscription = self._control_point.subscribe_url(target.text, wait=True)
                     return [(target.source, subscription)]
                 if not waits:

@@ -24,6 +24,10 @@ from propchange.upnp.description import DeviceDescription, ServiceDescription, p
 from propchange.upnp.scpd import parse_scpd
 
 
+class NoDocument(DescriptionError):
+    """The answer to a GET has no document: its status is not 200, or it is not HTTP."""
+
+
 class Documents:
     """Reads descriptions of devices and of services, with the headers that ``policy`` asks for.
 
@@ -53,10 +57,10 @@ class Documents:
                 url, headers=self._headers, source=self.source, redirects=redirects, giver=giver
             )
         except RemoteProtocolError as error:
-            raise DescriptionError(f"{url} was not answered in HTTP: {error}") from error
+            raise NoDocument(f"{url} was not answered in HTTP: {error}") from error
         if answer.response.status != 200:
             refused = f"; {answer.refused}" if answer.refused else ""
-            raise DescriptionError(f"{url} was answered with {answer.response.status}{refused}")
+            raise NoDocument(f"{url} was answered with {answer.response.status}{refused}")
         return answer
 
     async def document(self, url: str) -> tuple[bytes, str]:
