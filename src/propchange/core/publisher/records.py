@@ -195,12 +195,12 @@ class EndpointLoad:
         "failures",
         "in_flight",
         "most",
+        "origin",
         "paused",
         "paused_until",
         "remembered_until",
         "share",
         "taken",
-        "origin",
         "users",
         "waiting",
     )
