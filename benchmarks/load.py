@@ -1,4 +1,4 @@
-"""A publisher with many subscribers: ``python -m benchmarks.load``; see README.md."""
+"""Measures a publisher with many subscribers: ``python -m benchmarks.load``; see README.md."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ async def changes(
     *,
     per_address: int = 1,
 ) -> str:
-    """Changes for subscribers of these kinds: what the good ones received, and when."""
+    """Send changes to subscribers of these kinds. Prints what the good subscribers received, and
+    how late."""
     async with _ready(publisher, kinds, per_address=per_address) as (subscribers, first):
         good = subscribers.good
         number = await publisher.ask("run", 1, 1)

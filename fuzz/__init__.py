@@ -1,1 +1,1 @@
-"""Random bytes for every reader of a peer's bytes: see README.md."""
+"""Fuzzing of all functions that read the bytes of a peer: see README.md."""

@@ -1,7 +1,7 @@
 """``python -m fuzz TARGET --seconds 600``, or ``all`` for each target in turn.
 
-Each target runs in a process of its own, by atheris, and a line says what it did. A finding ends
-with status 1; its bytes are in ``fuzz/findings/TARGET/``.
+Each target runs under atheris in its own process, and prints one line of results. After a finding
+the exit status is 1, and its bytes are in ``fuzz/findings/TARGET/``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run_here(target: str, arguments: list[str]) -> None:
 
 
 def run(target: str, seconds: int | None, runs: int | None, *, verbose: bool) -> bool:
-    """Fuzz in a process of its own and print what it did. False after a finding."""
+    """Fuzz in another process and print a line of results. False after a finding."""
     findings = HERE / "findings" / target
     findings.mkdir(parents=True, exist_ok=True)
     options = [f"-max_len={LONGEST}", f"-artifact_prefix={findings}/", "-timeout=20"]

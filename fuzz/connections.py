@@ -1,7 +1,7 @@
-"""Whole connections in memory: bytes in, cut anywhere, as one role or the other receives them.
+"""Whole connections in memory: a peer sends any bytes, in any pieces, to a device or control point.
 
 The bytes are a script. ``\\xfe`` ends a piece; the loop turns once between two pieces. An empty
-piece lets ten seconds pass. With a ``\\xfd`` before a piece the peer stops to read, or reads again.
+piece lets ten seconds pass. ``\\xfd`` before a piece makes the peer stop reading, or read again.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ READS = b"\xfd"
 
 
 class Fault(AssertionError):
-    """Something that no bytes of a peer may cause."""
+    """A fault that no bytes of a peer may cause."""
 
 
 class _Raising(logging.Handler):
-    """What is logged as an error is a fault: an exception was caught and answered with 500."""
+    """Raises a fault for each logged error: an exception was caught and answered with 500."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -95,7 +95,7 @@ class MemoryRuntime:
         return self.call_later(0.0, call)
 
     def advance(self, seconds: float = 0.0) -> None:
-        """Let time pass. 0: the loop turns once."""
+        """Let ``seconds`` pass. 0: the loop turns once."""
         until = self.time + seconds
         for _ in range(10_000):
             if not self._calls or self._calls[0][0] > until:
@@ -108,7 +108,7 @@ class MemoryRuntime:
         raise Fault("the loop does not come to rest")
 
     def connect(self, connection: Any, endpoint: Endpoint, **options: Any) -> _Armed:
-        """A connection that is there at the next turn."""
+        """Open a connection, which is made at the next turn."""
         armed = _Armed()
 
         def made() -> None:
@@ -186,7 +186,7 @@ class MemoryTransport:
             self.connection.connection_lost(None)
 
     def toggle_reading(self) -> None:
-        """The peer stops to read, or reads all that was written."""
+        """The peer stops reading, or reads everything that was written."""
         self._reads = not self._reads
         if self._reads:
             self._pending = 0
@@ -355,8 +355,8 @@ def subscriber_connection(data: bytes) -> None:
 
 
 def answers_to_subscribe(data: bytes) -> None:
-    """The answers to SUBSCRIBE and to what follows, one connection each. The protocol asks for
-    something or waits, and does not hammer."""
+    """The answers to SUBSCRIBE and to the requests after it, one connection each. The protocol
+    sends a request or waits, and never sends requests without a pause."""
     tokens = (f"path-{number}" for number in itertools.count(1))
     protocol = SubscriberProtocol(new_token=lambda: next(tokens), jitter=lambda: 0.5)
     now = 1_000.0

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes and raises nothing.
+"""The targets of the fuzzer. Each target takes any bytes and raises nothing.
 
 A target calls one reader, accepts the errors that the reader documents, and asserts what must hold
 for the result. None of them needs atheris, so that tests replay the corpora.
@@ -60,13 +60,13 @@ _METHODS = ("NOTIFY", "GET", "HEAD", "SUBSCRIBE", "")
 
 
 def _check_400(error: RemoteProtocolError) -> None:
-    """What cannot be read has this status."""
+    """Check the status of the error of an unreadable input."""
     assert error.status == 400, error
 
 
 def pieces_of(data: bytes) -> tuple[list[bytes], bytes]:
-    """The first byte says how the rest is cut: into pieces of that many bytes, 0 for one piece.
-    Returns the pieces and the rest."""
+    """Cut the input behind its first byte into pieces of as many bytes as that byte says, 0 for one
+    piece. Returns the pieces, and all bytes behind the first byte."""
     size, stream = data[0] if data else 0, data[1:]
     if not size:
         return [stream], stream
@@ -125,7 +125,7 @@ def responses(data: bytes) -> None:
 
 
 def propertyset(data: bytes) -> None:
-    """The body of a NOTIFY. What is read can be written and is read again."""
+    """The body of a NOTIFY. The pairs that are read can be written, and are read again."""
     try:
         pairs, problems = read_propertyset(data, DEFAULT_LIMITS)
     except RemoteProtocolError as error:
@@ -140,7 +140,7 @@ def propertyset(data: bytes) -> None:
 
 
 def mended(data: bytes) -> None:
-    """A document that may have to be mended. What is mended needs no other mending."""
+    """A document that may have to be mended. A mended document needs no other mending."""
     try:
         tree, problems = mending.read_tree(data, DEFAULT_LIMITS)
     except RemoteProtocolError as error:
@@ -212,7 +212,7 @@ def description(data: bytes) -> None:
 
 
 def _check_usable(url: str) -> None:
-    """What can be fetched has a host and a request line."""
+    """Check that a URL that can be fetched has a host and a request line."""
     if url.startswith("http:"):
         try:
             endpoint_of_url(url, lambda name: 1)
@@ -351,7 +351,7 @@ def header_values(data: bytes) -> None:
 
 
 def _callbacks(text: bytes) -> None:
-    """Whatever a CALLBACK says: only the subscriber itself is called."""
+    """Any CALLBACK. Only the subscriber itself is called."""
     try:
         urls = headers.parse_callback(text, DEFAULT_LIMITS)
         accepted = judge_callbacks(
@@ -372,7 +372,7 @@ def _callbacks(text: bytes) -> None:
 
 
 def urls(data: bytes) -> None:
-    """A URL that a device gives, and where its answer redirects to."""
+    """A URL that a device gives, and the target of a redirect in its answer."""
     text = data.decode("latin-1")
     with contextlib.suppress(ValueError):
         endpoint = endpoint_of_url(text, lambda name: 1)

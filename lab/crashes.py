@@ -31,7 +31,7 @@ DURATION = 4
 """Seconds for which a subscription is granted."""
 
 AGREES_WITHIN = 15.0
-"""Seconds after a restart: three renewals, and what a slow machine adds."""
+"""Seconds until both ends agree after a restart: three renewals, and time for a slow machine."""
 
 FORGETS_WITHIN = DURATION + 10.0
 """Seconds after which a device has no subscription of a control point that was killed."""
@@ -40,8 +40,8 @@ _CHANGES_EVERY = 0.005
 
 
 class Crash(NamedTuple):
-    """What was killed, and after how many seconds both ends agreed, and no old subscription was
-    left."""
+    """The program that was killed, the seconds until both ends agreed, and the seconds until no old
+    subscription was left."""
 
     victim: str
     agreed: float

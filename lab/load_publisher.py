@@ -96,8 +96,8 @@ def limits_of(changes: dict[str, Any]) -> Limits:
 
 
 class Measuring:
-    """What was used since :meth:`begin`. ``pause_ms`` is the longest pause of the loop, with the
-    time that other processes took; ``busy_ms`` is the processor time of the longest one."""
+    """Time and memory since :meth:`begin`. ``pause_ms`` is the longest pause of the loop by the
+    clock, with the time of other processes; ``busy_ms`` is its processor time."""
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._later = later
@@ -175,7 +175,7 @@ class Program:
         print(json.dumps([grown, collecting, _collecting_ms()]), flush=True)
 
     def _exhaust(self, left: int) -> None:
-        """Use up all descriptors but ``left``."""
+        """Use up all descriptors except ``left``."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         highest = max(int(name) for name in os.listdir("/proc/self/fd"))
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(highest + 1 + left, soft), hard))
@@ -187,7 +187,7 @@ class Program:
         print("null", flush=True)
 
     def _relax(self) -> None:
-        """Give them back."""
+        """Close the descriptors of :meth:`_exhaust`, and restore the limit."""
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         while self._taken:

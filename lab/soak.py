@@ -1,9 +1,9 @@
-"""Devices and a control point for a long time, with faults at random: ``make soak``.
+"""Runs devices and a control point for a long time, with random faults: ``make soak``.
 
-Each runtime has a process of its own, with ten devices and a control point that has a hundred
+Each runtime has its own process, with ten devices and a control point that has a hundred
 subscriptions to them. Events go through a proxy, which breaks, cuts and stalls connections. Devices
-restart, subscriptions are made anew, bad subscribers and strangers come. At the end there are no
-faults, and each subscription must have the values of its device.
+restart, subscriptions are closed and made, bad subscribers come, and malformed requests. At the end
+there are no faults, and each subscription must have the values of its device.
 
 The resident set of the process is printed each minute, and drawn in ``docs/soak.svg``.
 """
@@ -144,8 +144,8 @@ class TwistedEnds:
 
 
 class Proxy:
-    """Between the devices and the listener of the control point. ``stalled``: forwards nothing.
-    ``cut_after``: ends each new connection after so many bytes."""
+    """A proxy between the devices and the listener of the control point. ``stalled``: it forwards
+    nothing. ``cut_after``: it ends each new connection after so many bytes."""
 
     def __init__(self) -> None:
         self.to = 0
@@ -351,8 +351,8 @@ class Soak:
 
 
 def memory() -> dict[str, float]:
-    """The resident set of this process in MB, once the C library has given back what is free; and
-    the number of memory blocks of living objects."""
+    """The resident set of this process in MB, after the C library has released free memory; and the
+    number of memory blocks of living objects."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

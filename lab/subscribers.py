@@ -1,4 +1,4 @@
-"""Many subscribers in one loop, each with an endpoint of its own: good ones and bad ones.
+"""Many good and bad subscribers in one loop, each with its own endpoint.
 
 Each endpoint is an address of 127.0.0.0/8, and there is one port for the good ones and one for the
 bad ones. So two listening sockets are enough for thousands. A subscriber subscribes from its own
@@ -39,7 +39,7 @@ BAD = (
 
 
 class Subscriber:
-    """One subscriber, and what it was sent."""
+    """One subscriber and the messages that it was sent."""
 
     def __init__(self, number: int, kind: str, *, per_address: int = 1) -> None:
         thousands, rest = divmod(number // per_address, 40_000)

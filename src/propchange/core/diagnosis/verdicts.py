@@ -433,7 +433,7 @@ RULES: tuple[Rule, ...] = (
             f"{_who(facts)} has answered the renewal with another SID, {facts.sid}, and has sent "
             "no initial event for it"
         ),
-        "nothing can be mended here: a fresh subscription follows by itself",
+        "there is nothing to do here: a fresh subscription follows by itself",
     ),
     Rule(
         Verdict.NOTIFY_REFUSED,
@@ -463,7 +463,7 @@ RULES: tuple[Rule, ...] = (
             f"{_granted(facts)} for this service, although events of its other services arrive "
             f"at {_where(facts)}"
         ),
-        "nothing can be mended here: the device does not send the initial event it owes",
+        "there is nothing to do here: the device does not send the initial event it owes",
     ),
     Rule(
         Verdict.CUT_SHORT,
