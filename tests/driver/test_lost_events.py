@@ -117,12 +117,62 @@ async def test_the_second_event_of_a_connection_that_is_cut_is_a_loss_too(
         assert it.record.values == {"A": "1"}
 
 
+STRAY = {
+    "an event of nobody": b"NOTIFY /nobody HTTP/1.1\r\nHOST: %b\r\nNT: upnp:event\r\n"
+    b"NTS: upnp:propchange\r\nSID: uuid:nobody\r\nSEQ: 0\r\nCONTENT-LENGTH: 0\r\n\r\n",
+    "another method": b"GET / HTTP/1.1\r\nHOST: %b\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("stray", STRAY.values(), ids=STRAY)
+@pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
+async def test_an_event_that_is_cut_behind_a_refused_request_is_lost(
+    driven: Any, raw_device: Any, until: Until, cut: Any, stray: bytes
+) -> None:
+    async with active(driven, raw_device, until) as it:
+        before = stray % urlsplit(it.record.callback).netloc.encode()
+        await send(it.record, before + cut(it.record))
+        await until(lambda: it.causes == [(Status.RESUBSCRIBING, Cause.EVENT_CUT)])
+
+
+UNREADABLE = {
+    "its first bytes are missing": lambda record: event(record)[20:],
+    "other bytes come first": lambda record: b"\xef\xbb\xbf" + event(record),
+    "its path is mangled": lambda record: event(record).replace(b" /", b" /x", 1),
+    "its method is mangled": lambda record: b"notify" + event(record)[6:],
+    "its lines are in another order": lambda record: b"X: y\r\n" + event(record),
+    "it is cut inside the path": lambda record: event(record)[:12],
+    "it is cut inside the method": lambda record: event(record)[:1],
+    "an answer comes first": lambda record: b"HTTP/1.1 200 OK\r\n\r\n" + event(record),
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("made", UNREADABLE.values(), ids=UNREADABLE)
+async def test_one_event_whose_beginning_is_mangled_is_lost(
+    driven: Any, raw_device: Any, until: Until, made: Any, pieces: int
+) -> None:
+    async with active(driven, raw_device, until) as it:
+        reader, writer = await connect(it.record)
+        data = made(it.record)
+        size = max(1, len(data) // pieces)
+        for start in range(0, len(data), size):
+            writer.write(data[start : start + size])
+            await asyncio.sleep(0.005)
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+        await until(lambda: it.record.status is Status.RESUBSCRIBING)
+        diagnosis = await driven.run(it.driver.diagnose(it.record))
+        assert not diagnosis.well
+
+
 @pytest.mark.parametrize("sent", [0, 30, 150, -5], ids=["nothing", "a line", "a head", "a body"])
 async def test_an_event_that_stalls_is_said_long_before_its_connection_ends(
     driven: Any, raw_device: Any, until: Until, sent: int
 ) -> None:
     async with active(driven, raw_device, until, stall_seconds=0.2) as it:
-        connections = [await connect(it.record) for _ in range(3 if sent <= 30 else 1)]
+        connections = [await connect(it.record) for _ in range(1 if sent else 3)]
         for _, writer in connections:
             writer.write(event(it.record)[:sent])
         await until(lambda: it.causes == [(Status.RESUBSCRIBING, Cause.EVENT_CUT)])

@@ -720,6 +720,17 @@ def test_the_request_that_an_error_is_about_is_known(wire: bytes) -> None:
     assert begun(GET + wire) == found
 
 
+@pytest.mark.parametrize("first", [b"IFY /secret", b"IFY", b"1.1"])
+def test_a_request_whose_first_line_cannot_be_read_is_known_by_its_sid(first: bytes) -> None:
+    wire = first[:3] + b"\r\nHOST: h\r\nSID: uuid:1\r\nSE"
+    parser = new_parser()
+    parser.feed(wire)
+    parser.end()
+    assert parser.begun is not None
+    assert (parser.begun.method, parser.begun.target) == ("", "")
+    assert list(parser.begun.headers)[-2:] == [(b"HOST", b"h"), (b"SID", b"uuid:1")]
+
+
 def test_an_error_between_two_requests_is_about_neither() -> None:
     assert begun(NOTIFY + b"\r\n\r\n\r\n") is None
     assert begun(b"no \xff HTTP/1.1\r\n\r\n") is None

@@ -289,8 +289,9 @@ class Limits:
 
     wasted_connections: int = 3
     """Connections of a device in a row without a request that count as a lost event: the network
-    may cut requests. Fewer may be a health check or a port scan. The number doubles for a
-    subscription when a fresh one shows that no event was lost."""
+    may cut requests. Fewer may be a health check or a port scan. One that begins with bytes that
+    are no request counts as much as all of them. The number doubles for a subscription when a
+    fresh one shows that no event was lost."""
 
     stall_seconds: float = 5.0
     """Seconds after which an incomplete request, or a connection without any byte, counts as cut;

@@ -58,9 +58,19 @@ class AcceptedConnection(Protocol):
     def begun(self) -> Request | None:
         """The request that has begun and is not whole, unless that was reported already."""
 
+    @property
+    def wasted(self) -> bool:
+        """Whether the connection has brought no request, or, behind the last one, the beginning of
+        one that cannot be told."""
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether it has brought nothing but bytes that no request begins with, or too few to
+        tell."""
+
     def look(self, now: float) -> None:
-        """``Limits.stall_seconds`` have passed since the connection was made or a request began:
-        report a request that makes no progress."""
+        """A part of ``Limits.stall_seconds`` has passed. After all its parts, report a request that
+        makes no progress."""
 
     def answered(self, *, last: bool, left: Callable[[bool], object] | None = None) -> None:
         """The answer is written. ``last``: the connection ends with it. ``left(True)`` is called
@@ -127,11 +137,16 @@ _ASKED = 1.05
 
 _LEAST_SECONDS = 0.001
 
+LOOKS = 5
+"""Looks at a connection in ``Limits.stall_seconds``. A stalled request is noticed one such part
+later at most."""
 Cut = Callable[[Request, Refusal], object]
-"""Called with a request that has begun and did not come whole, or cannot be parsed."""
+"""Called with a request that has begun and did not come whole, or cannot be parsed. Returns
+whether it is known what it was for."""
 
-Wasted = Callable[[Endpoint, str], object]
-"""Called with the peer of a connection that has brought no request, and the reason in words."""
+Wasted = Callable[[Endpoint, str, bool], object]
+"""Called with the peer of a connection that has brought no request, the reason in words, and
+whether it has brought other bytes first of all."""
 
 
 def _ignore(response: Response) -> None:
@@ -356,10 +371,11 @@ class ConnectionTable:
             begun = connection.begun
             if self.history is not None and not connection.asked:
                 self.history.ended_empty(peer, self.now())
+            ended = "they ended without a request"
             if begun is not None:
-                self.cut(begun, Refusal(0, "its connection ended", "", Part.REST))
-            elif not connection.asked:
-                self.wasted(peer, "they ended without a request")
+                self.cut(begun, Refusal(0, "its connection ended", "", Part.REST), peer, ended)
+            elif connection.wasted:
+                self.wasted(peer, ended, unreadable=connection.unreadable)
         self._shares.remove(peer.host)
         if not self._open:  # leave nothing with the runtime
             self._timer.close()
@@ -371,20 +387,24 @@ class ConnectionTable:
         if not self._unended and self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
-    def cut(self, request: Request, refusal: Refusal) -> None:
-        """Report a request that has begun and did not come whole, or cannot be parsed."""
-        if self._cut is not None:
-            self._cut(request, refusal)
+    def cut(self, request: Request, refusal: Refusal, peer: Endpoint, wasted: str) -> None:
+        """Report a request that has begun and did not come whole, or cannot be parsed. If nothing
+        is known of it but a SID that no subscription has, its connection is wasted."""
+        known = self._cut is not None and self._cut(request, refusal)
+        if not (known or request.target):
+            self.wasted(peer, wasted)
 
-    def wasted(self, peer: Endpoint, reason: str) -> None:
-        """Report a connection that has brought no request."""
+    def wasted(self, peer: Endpoint, reason: str, *, unreadable: bool = False) -> None:
+        """Report a connection that has brought no request. ``unreadable``: it has brought other
+        bytes first of all."""
         if self._wasted is not None:
-            self._wasted(peer, reason)
+            self._wasted(peer, reason, unreadable)
 
     def look_later(self, connection: AcceptedConnection) -> None:
-        """Call ``connection.look()`` in ``Limits.stall_seconds``, if lost requests are reported."""
+        """Call ``connection.look()`` in a part of ``Limits.stall_seconds``, if somebody wants to
+        know."""
         if self._cut is not None and connection not in self._watched:
-            self._watched[connection] = self.now() + self.limits.stall_seconds
+            self._watched[connection] = self.now() + self.limits.stall_seconds / LOOKS
             if len(self._watched) == 1:
                 self.watch()
 

@@ -330,14 +330,17 @@ class SubscriberDriver:
         self._queue_drain()
         return response
 
-    def request_cut(self, request: Request, refusal: Refusal) -> None:
-        """Note that ``request`` did not come whole."""
-        self.protocol.request_cut(request, refusal, self.now())
+    def request_cut(self, request: Request, refusal: Refusal) -> bool:
+        """``request`` has begun and did not come whole. Returns whether it was an event of a
+        subscription."""
+        known = self.protocol.request_cut(request, refusal, self.now())
         self._queue_drain()
+        return known
 
-    def _connection_wasted(self, peer: Endpoint, reason: str) -> None:
+    def _connection_wasted(self, peer: Endpoint, reason: str, unreadable: bool) -> None:
         if peer.port not in self.history.ours:
-            self.protocol.connection_wasted(peer.host, reason, self.now())
+            now = self.now()
+            self.protocol.connection_wasted(peer.host, reason, now, unreadable=unreadable)
             self._queue_drain()
 
     def give(self, news: Callable[[Hashable, float], None], device: Hashable) -> None:

@@ -35,6 +35,7 @@ from functools import partial
 from propchange.core.wire.messages import Request, Response, address_block
 from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.connection_table import (
+    LOOKS,
     AcceptedConnection,
     Answer,
     ConnectionTable,
@@ -47,6 +48,7 @@ from propchange.http import RequestParser
 # Bytes of answers after which the answers are sent before more are made. Bounds the answers that
 # wait for one peer.
 _ANSWERS_AT_ONCE_BYTES = 65_536
+_STAY = "they stay without a request"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -69,6 +71,7 @@ class ServerConnection:
         "_refused",
         "_reported",
         "_starting",
+        "_still",
         "_table",
         "_unread",
         "_unsent",
@@ -96,6 +99,7 @@ class ServerConnection:
         self._ending = False  # the connection ends once what is written has left
         self._dropped = 0
         self._moved = False  # bytes of a request have come since the last look()
+        self._still = 0  # looks in a row without such bytes
         self._reported = False  # that the request is not whole, or that there is none
         self._unread = 0  # bytes of the answer that the peer had not read when last looked at
         self._leave_by: float | None = None  # when the answer must have left
@@ -287,26 +291,49 @@ class ServerConnection:
     @property
     def begun(self) -> Request | None:
         """The request that has begun and is not whole, unless that was reported already."""
-        if self._finished or self._reported or self._refused:
+        if self._finished or self._reported or not self._parser.in_message:
             return None
-        return self._parser.begun if self._parser.in_message else None
+        return self._parser.begun
+
+    def _is_rest(self, begun: Request | None) -> bool:
+        """Whether these bytes may be the rest of the body of a request that was refused: its length
+        was wrong, and the refusal has given the reason."""
+        return self._refused and begun is None
+
+    @property
+    def wasted(self) -> bool:
+        """Whether the connection has brought no request, or, behind the last one, the beginning of
+        one that cannot be told."""
+        if not self.asked:
+            return not self._reported
+        said = self._finished or self._reported or self._refused
+        return not said and self._parser.in_message
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether it has brought nothing but bytes that no request begins with, or too few to
+        tell."""
+        return not self.asked and (self._parser.in_message or self._parser.error is not None)
 
     def look(self, now: float) -> None:
-        """``Limits.stall_seconds`` have passed since the connection was made or a request began:
-        report a request that makes no progress, or a connection that has brought nothing."""
+        """A part of ``Limits.stall_seconds`` has passed. After all its parts, report a request that
+        makes no progress, or a connection that has brought nothing."""
         table, begun = self._table, self.begun
-        if begun is not None and self._queue is table.reading:
-            since = table.reading[self] - table.limits.read_seconds
-            if self._moved or now - since < table.limits.stall_seconds:
-                self._moved = False
+        reads = begun is not None and self._queue is table.reading
+        if reads or (self.wasted and not (self._finished or self._reported)):
+            self._still = 0 if self._moved else self._still + 1
+            self._moved = False
+            if self._still < LOOKS:
                 table.look_later(self)
                 return
+        if begun is not None and reads:
             self._reported = True
             stalled = f"nothing more came for {table.limits.stall_seconds:g} s"
-            table.cut(begun, Refusal(0, stalled, "", Part.REST))
-        elif not (self.asked or self._finished or self._reported):
+            refusal = Refusal(0, stalled, "", Part.REST)
+            table.cut(begun, refusal, self.transport.peer, _STAY)
+        elif self.wasted and not (self._finished or self._reported):
             self._reported = True
-            table.wasted(self.transport.peer, "they stay without a request")
+            table.wasted(self.transport.peer, _STAY, unreadable=self.unreadable)
 
     # --- for an answer that other code writes ---
 
@@ -367,6 +394,7 @@ class ServerConnection:
             self._stop_reading()
             if self._queue is not table.reading:
                 self._reported = False
+                self._still = 0
                 self._wait_in(table.reading, table.limits.read_seconds)
                 table.look_later(self)
             return
@@ -389,6 +417,7 @@ class ServerConnection:
                 parser.expect_continue = False
             if completed or self._queue is not table.reading:
                 self._reported = False
+                self._still = 0
                 self._wait_in(table.reading, table.limits.read_seconds)
                 table.look_later(self)
         elif self._queue is table.idle:
@@ -539,10 +568,7 @@ class ServerConnection:
     def _refuse(self, status: int, reason: str, part: Part) -> None:
         """Write the last answer, to a malformed or overdue request. ``part`` is the wrong part."""
         table = self._table
-        if not self._refused:
-            # Behind a refused request these bytes may be the rest of its body, whose length was
-            # wrong. The refusal before has given the reason.
-            self._report_refused(status, reason, part)
+        self._report_refused(status, reason, part)
         self.asked = self._finished = True
         response = table.refusal(status, self._parser.http_version)
         self._write(table.encode(response, head_only=False))
@@ -561,13 +587,18 @@ class ServerConnection:
     def _report_refused(self, status: int, reason: str, part: Part) -> None:
         table, peer = self._table, self.transport.peer
         begun = None if self._reported else self._parser.begun
+        if self._is_rest(begun):
+            return
         if table.history is not None:
-            target = "" if begun is None else begun.target
+            # Behind a refused request, another first line may be in the rest of its body.
+            told = begun is not None and (begun.method == "NOTIFY" or not self._refused)
+            target = begun.target if begun is not None and told else ""
             table.history.refused(peer, target, status, reason, table.now(), part=part)
+        unread = f"they could not be read: {reason}"
         if begun is not None:
-            table.cut(begun, Refusal(status, reason, "", part))
+            table.cut(begun, Refusal(status, reason, "", part), peer, unread)
         elif not self._reported:
-            table.wasted(peer, f"they could not be read: {reason}")
+            table.wasted(peer, unread, unreadable=self.unreadable)
 
     def _report_left(self, left: bool) -> None:
         # A callback may write another answer, so the list is replaced first.

@@ -80,27 +80,21 @@ class RequestParser(MessageParser[Request]):
     @property
     def begun(self) -> Request | None:
         """The beginning of the request that is not whole yet, or that :attr:`error` is about: its
-        method, its target and its readable header fields. None before the target is known."""
+        method, its target and its readable header fields. Method and target are empty if the first
+        line cannot be read and the SID can. None if neither is known."""
         if self.error is None and (self._buffer or self._message is not None):
             return self._beginning()
         return self._broken
 
     def _beginning(self) -> Request | None:
         read = bytes(self._buffer) or (b"" if self._empty else self._head)
-        line, *lines = read.split(b"\r\n")
-        method, *rest = line.split(b" ")
-        if len(rest) < 2 or not rest[0].isascii():
-            return None
-        target = rest[0].decode("ascii")
-        if "://" in target:
-            target = "/" + target.partition("://")[2].partition("/")[2]
-        elif not target.startswith("/"):
-            return None
         # The last line is not whole.
-        pairs = (field.partition(b":") for field in lines[:-1])
+        line, *lines = read.split(b"\r\n")
+        name, target = _read_first_line(line)
+        pairs = (field.partition(b":") for field in ([line, *lines] if not target else lines)[:-1])
         headers = [(name, value.strip(b" \t")) for name, colon, value in pairs if colon]
-        name = method.decode("latin-1")
-        return Request(name, target, headers, peer=self._peer, local=self._local)
+        begun = Request(name, target, headers, peer=self._peer, local=self._local)
+        return begun if target or b"sid" in begun.fields else None
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order, up to ``limits.pipelined_requests``.
@@ -237,6 +231,18 @@ class RequestParser(MessageParser[Request]):
         if self._message is None:
             self._head = b""
         return position
+
+
+def _read_first_line(line: bytes) -> tuple[str, str]:
+    """The method and the target in the first line of a request that is not whole or cannot be
+    parsed. Both are empty if it has none."""
+    method, *rest = line.split(b" ")
+    if len(rest) < 2 or not rest[0].isascii():
+        return "", ""
+    target = rest[0].decode("ascii")
+    if "://" in target:
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return (method.decode("latin-1"), target) if target.startswith("/") else ("", "")
 
 
 def _header_lines(method: str, head: bytes) -> HeaderLines:

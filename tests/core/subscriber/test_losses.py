@@ -111,6 +111,8 @@ LOST = {
     "a SEQ that is no number": (400, {"seq": "one"}, Cause.EVENT_REFUSED),
     "no SID": (412, {"SID": None}, Cause.EVENT_REFUSED),
     "another SID": (412, {"SID": "uuid:other"}, Cause.EVENT_REFUSED),
+    "another path": (412, {"target": "/mangled"}, Cause.EVENT_REFUSED),
+    "another method": (405, {"method": "notify"}, Cause.EVENT_REFUSED),
     "a gap in SEQ": (200, {"seq": 3}, Cause.MISSED_EVENT),
 }
 
@@ -121,8 +123,10 @@ NOT_LOST = {
     "an empty LastChange": (200, {"body": lastchange(" ")}),
     "a copy of the event before": (200, {"seq": 0, "body": format_propertyset([("A", "0")])}),
     "an unreadable copy of the event before": (400, {"seq": 0, "body": UNREADABLE}),
-    "another method": (405, {"method": "POST"}),
-    "another path": (412, {"target": "/path-of-a-former-process"}),
+    "a health check": (405, {"method": "HEAD", "SID": None}),
+    "another path and SID": (412, {"target": "/path-of-a-former-process", "SID": "uuid:0"}),
+    "the path of the grant before": (412, {"target": "/former"}),
+    "another path, from another host": (412, {"target": "/x", "peer": Endpoint("10.0.0.66", 1)}),
 }
 
 
@@ -145,6 +149,7 @@ def test_an_event_that_was_not_taken_is_said_and_repaired(
 def test_what_costs_no_event_changes_no_status(status: int, what: dict[str, Any]) -> None:
     point = Point()
     record = point.active(convert={"A": int, "LastChange": str})
+    record.former_path = "/former"
     assert point.send(record, **what) == status
     point.later()
     assert point.statuses() == []
@@ -384,7 +389,12 @@ def test_an_event_that_does_not_come_whole_is_said_and_repaired() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"method": "GET"}, {"target": "/stray"}, {"target": "/"}, {"seq": 0}],
+    [
+        {"method": "GET", "SID": None},
+        {"target": "/stray", "SID": "uuid:0"},
+        {"target": "/", "SID": None},
+        {"seq": 0},
+    ],
     ids=["another method", "an unknown path", "the root", "a copy of the event before"],
 )
 def test_what_is_cut_and_is_no_event_changes_no_status(more: dict[str, Any]) -> None:
@@ -538,6 +548,18 @@ def test_several_connections_without_a_request_are_a_lost_event() -> None:
     point.repaired("uuid:2")
     point.at(5)
     assert point.statuses() == [(DEAF, Cause.EVENT_CUT)]
+
+
+def test_one_connection_with_bytes_that_no_request_begins_with_is_a_lost_event() -> None:
+    point = Point()
+    record = point.active()
+    reason = "they could not be read: the request line is malformed"
+    point.protocol.connection_wasted(DEVICE.host, reason, point.now, unreadable=True)
+    assert point.statuses() == [(RESUBSCRIBING, Cause.EVENT_CUT)]
+    assert record.status_reason == f"a connection from 10.0.0.1 brought no event: {reason}"
+    point.repaired("uuid:2", A="0")
+    point.protocol.connection_wasted(DEVICE.host, reason, point.now, unreadable=True)
+    assert record.status is ACTIVE
 
 
 def test_an_event_between_them_shows_that_events_come_through() -> None:

@@ -8,6 +8,8 @@ from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import Part
 
+_CONSEQUENCES = (Part.FRAMING, Part.REST)
+
 
 @dataclass(slots=True)
 class AddressHistory:
@@ -79,10 +81,11 @@ class ConnectionHistory:
         """A request from ``peer`` for ``target``, empty for an unreadable one, was answered with
         ``status``, for ``reason``. ``part`` is what was wrong.
 
-        What cannot be parsed behind a refused request on the same connection is a consequence: the
-        first reason stays."""
+        What cannot be parsed or is not whole behind a refused request on the same connection is a
+        consequence, unless it is for another target: the first reason stays."""
         caller = self._newest(peer.host)
-        if part is Part.FRAMING and caller.refusals and caller.refused_port == peer.port:
+        follows = caller.refusals and caller.refused_port == peer.port
+        if follows and part in _CONSEQUENCES and target in ("", caller.refused_target):
             return
         caller.refusals, caller.refused_at = caller.refusals + 1, now
         caller.refused_part, caller.refused_port = part, peer.port

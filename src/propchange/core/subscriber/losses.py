@@ -10,11 +10,14 @@ and only another initial event makes them right.
   granted one.
 - An event came, and the LastChange in it cannot be read.
 - A part of an event came: the connection broke, or no more bytes come.
-- Several connections of the device in a row brought no request, or there was no room for them.
+- Several connections of the device in a row brought no request, or there was no room for them. Or
+  one began with bytes that are no request.
 - SEQ has a gap, or an older event comes after a newer one.
 
-The path of a subscription is secret. So a message to this path counts, from every sender. On a
-shared path the message must have the granted SID.
+The path of a subscription is secret. So a message to this path counts, from every sender, unless it
+is a GET, HEAD or OPTIONS without a SID. A message to another path, or whose first line cannot be
+read, counts if it comes from the device with the granted SID. On a shared path the message must
+have the granted SID.
 
 **No loss.** A copy of an event that was taken. A message for a path or a SID that was given up. A
 message that ``require_device_source`` refuses: it counts as forged. A value that does not fit its
@@ -164,19 +167,30 @@ class EventLosses:
         self._outcomes.change_status(record, status, cause, reason)
         self._renewal.repair(record, now)
 
-    def wasted(self, records: Collection[SubscriptionRecord], reason: str, now: float) -> None:
-        """Note that a connection from the device of ``records`` brought no request. ``reason`` says
-        why, as a part of a sentence."""
+    def wasted(
+        self,
+        records: Collection[SubscriptionRecord],
+        reason: str,
+        now: float,
+        *,
+        unreadable: bool = False,
+    ) -> None:
+        """A connection from the device of ``records`` has brought no request, for ``reason``.
+        ``unreadable``: it has brought other bytes. No health check does, so it counts as much as
+        ``Limits.wasted_connections`` without any."""
+        weight = self._limits.wasted_connections if unreadable else 1
         for record in tuple(records):
             if record.state not in _HEARD:
                 continue
             before, heard_at = record.wasted, record.last_event_at
-            goes_on = before is not None and (heard_at is None or heard_at <= before.at)
-            count = before.connections + 1 if before is not None and goes_on else 1
-            record.wasted = WastedConnections(count, now)
-            if count >= record.wasted_most and record.loss is None:
+            if before is None or (heard_at is not None and heard_at > before.at):
+                before = WastedConnections(0, 0, now)
+            count, weighs = before.connections + 1, before.weight + weight
+            record.wasted = WastedConnections(count, weighs, now)
+            if weighs >= record.wasted_most and record.loss is None:
                 record.doubted = dict(record.values)
-                why = f"{count} connections from {record.device_host} brought no event: {reason}"
+                several = "a connection" if count == 1 else f"{count} connections"
+                why = f"{several} from {record.device_host} brought no event: {reason}"
                 self.lost(record, Cause.EVENT_CUT, why, now)
 
     def restored(self, record: SubscriptionRecord, now: float) -> None:

@@ -42,6 +42,10 @@ _UNKNOWN = Refusal(
     412, "no subscription has this path and SID", "UDA 2.0 §4.3.2", Part.SUBSCRIPTION
 )
 _FOREIGN = Refusal(412, "events are taken from the device's address alone", "", Part.SOURCE)
+_NO_ROOM = Refusal(
+    503, "there is no room for it until SUBSCRIBE is answered", "", Part.SUBSCRIPTION
+)
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORMER_SIDS = 4
 """Former SIDs that are kept per grant. A device may answer every renewal with another SID."""
 
@@ -226,7 +230,7 @@ class NotifyRouting:
             if not of_host:
                 self._by_host.pop(record.device_host, None)
         self._stop_subscribing(record)
-        record.path = ""
+        record.path, record.former_path = "", record.path
         record.head = None
 
     def give_up(self, record: SubscriptionRecord) -> None:
@@ -287,7 +291,8 @@ class NotifyRouting:
                 former = record is not None and sid in record.former_sids
                 if record is None or not (former and record.awaits_new_sid):
                     self._note_slow(sid)
-                    return self._refuse(request, _UNKNOWN, now, None if former else record)
+                    lost = None if former else self._addressed(request)
+                    return self._refuse(request, _UNKNOWN, now, lost)
             if record is not None and self._is_foreign(record, request.peer):
                 return self._refuse(request, _FOREIGN, now, None)
         try:
@@ -299,7 +304,8 @@ class NotifyRouting:
         received = tuple.__new__(Received, (sid, seq, hash(body), pairs, problems))
         if early:
             messages = self._early_on_shared_path if record is None else self._early[record]
-            messages.hold(sid, received, _source_of(request), len(body))
+            if not messages.hold(sid, received, _source_of(request), len(body)):
+                return self._refuse(request, _NO_ROOM, now, record)
             return notify_response(request), None, received
         assert record is not None
         if not known:
@@ -322,18 +328,27 @@ class NotifyRouting:
                 record.sequence.restart()
 
     def _addressed(self, request: Request) -> SubscriptionRecord | None:
-        """The subscription to which a message is addressed, even a malformed one; or None."""
-        if request.target != self._policy.shared_path:
-            return self._paths.get(request.target)
+        """The subscription that a message is for, whatever is wrong with it; or None.
+
+        A message for another path than that of its SID counts if it is from the device, and the
+        path is not the one of the grant before: devices may grant one SID twice."""
+        record = self._paths.get(request.target)
+        if record is not None:
+            return record if _is_event(request) else None
         try:
-            return self._sids.get(parse_sid(request.fields.get(b"sid", b"")))
+            record = self._sids.get(parse_sid(request.fields.get(b"sid", b"")))
         except ValueError:
             return None
+        if record is None or request.target == self._policy.shared_path:
+            return record
+        is_own = request.peer is not None and request.peer.host == record.device_host
+        is_former = bool(request.target) and request.target == record.former_path
+        return record if is_own and not is_former else None
 
     def cut(self, request: Request, refusal: Refusal) -> RefusedEvent | None:
         """The event that ``request`` was: only its beginning has come, or it cannot be parsed for
         the reason of ``refusal``. None if it was no event of a subscription."""
-        record = self._addressed(request) if request.method == "NOTIFY" else None
+        record = self._addressed(request)
         return None if record is None else self._refused(record, request, refusal)
 
     def _refused(
@@ -377,9 +392,15 @@ class NotifyRouting:
         self._report(NotifyRefused(peer, request.target, status, reason))
         if self._history is not None and peer is not None:
             self._history.refused(peer, request.target, status, reason, now, part=refusal.part)
-        if record is not None and request.method == "NOTIFY":
+        if record is not None:
             self.refused_event = self._refused(record, request, refusal)
         return refusal_response(refusal, self._policy, request), None, _NOTHING
+
+
+def _is_event(request: Request) -> bool:
+    """Whether a request for the path of a subscription was meant as an event: its method may be
+    damaged. That of a health check is not."""
+    return request.method not in _SAFE_METHODS or b"sid" in request.fields
 
 
 def _source_of(request: Request) -> str:

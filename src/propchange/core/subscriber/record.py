@@ -134,10 +134,11 @@ class Repair(NamedTuple):
 
 
 class WastedConnections(NamedTuple):
-    """Connections of the device without a request since the last event: their number, and the end
-    of the last one."""
+    """Connections of the device that brought no request, since the last event: how many there were,
+    as how many without any bytes they count, and when the last one ended."""
 
     connections: int
+    weight: int
     at: float
 
 
@@ -192,6 +193,8 @@ class SubscriptionRecord:
     status_reason: str = ""
     sid: str = ""
     path: str = ""
+    former_path: str = ""
+    """The path of the grant before."""
     advertised: Advertised | None = None
     sources: Sources = field(default_factory=Sources)
     """The address that the next SUBSCRIBE leaves from."""
