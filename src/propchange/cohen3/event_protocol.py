@@ -31,6 +31,7 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.subscriber.timing import backoff, granted_duration, kept_duration
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.urls import host_in
 from propchange.driver.machine import own_addresses
 from propchange.driver.requests import Answer, Requests, locate
 from propchange.errors import DescriptionError, LocalProtocolError, PropchangeError
@@ -108,7 +109,7 @@ class EventProtocol(AnswerProtocol):
         self._renewed = sid
         early = server.early if server is not None and subscribes and sid is None else None
         if early is not None:
-            early.expect()
+            early.expect(host_in(url))
         self._sent_at = self._now()
         try:
             message = partial(self._message, url, sid)

@@ -8,6 +8,7 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.notify_routing import EarlyMessages
+from tests.work import steps
 
 LIMITS = replace(DEFAULT_LIMITS, early_messages=2)
 DEVICE = "192.0.2.7"
@@ -86,3 +87,41 @@ def test_many_sources_have_a_bounded_room_and_the_one_that_uses_most_loses_it() 
         assert len(early) <= 10
     assert early.take("uuid:1") == [0]
     assert not early.hold("uuid:large", 0, "192.0.2.66", 30_000)
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_many_addresses_with_little_in_each_do_not_take_the_room_of_the_device(
+    replaces: bool,
+) -> None:
+    early: EarlyMessages[int] = EarlyMessages(
+        replace(LIMITS, early_bytes=200_000), replaces=replaces
+    )
+    early.expect()
+    early.expect(DEVICE)
+    assert early.hold("uuid:1", 0, DEVICE, 100_000)
+    for number in range(1_000):
+        early.hold("uuid:1", 0, f"2001:db8::{number:x}", 2_000)
+        assert len(early) < 70
+    assert early.hold("uuid:1", 7, DEVICE, 10_000)
+    assert [number for number in early.take("uuid:1") if number] == [7]
+    # What was taken leaves its room to others.
+    assert all(early.hold("uuid:2", 0, f"2001:db8::{number:x}", 2_000) for number in range(60))
+
+
+def test_a_flood_of_early_messages_costs_about_as_much_for_each_as_a_few() -> None:
+    def flood(count: int) -> None:
+        early: EarlyMessages[int] = EarlyMessages(DEFAULT_LIMITS)
+        early.expect()
+        for number in range(count):
+            early.hold("uuid:1", 0, f"2001:db8::{number:x}", 100)
+        early.settle()
+        assert len(early) == 0
+
+    assert steps(lambda: flood(6_000)) < 20 * steps(lambda: flood(600))
+
+
+def test_a_message_that_takes_the_place_of_another_takes_its_room_too() -> None:
+    early: EarlyMessages[int] = EarlyMessages(replace(LIMITS, early_bytes=9_000), replaces=True)
+    early.expect()
+    assert all(early.hold("uuid:1", number, DEVICE, 2_000) for number in range(10))
+    assert early.take("uuid:1") == [0, 9]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from propchange.core.wire.messages import Endpoint
-from propchange.core.wire.urls import endpoint_of_url, scoped
+from propchange.core.wire.urls import endpoint_of_url, host_in, scoped
 
 
 def scope_of(interface: str) -> int:
@@ -62,3 +62,17 @@ def test_a_link_local_host_is_on_the_link_that_is_known() -> None:
     assert scoped(Endpoint("fe80::1", 80, 2), 3) == Endpoint("fe80::1", 80, 2)
     assert scoped(Endpoint("192.0.2.1", 80), 3) == Endpoint("192.0.2.1", 80)
     assert scoped(Endpoint("fe80::1", 80), 0) == Endpoint("fe80::1", 80)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://192.0.2.7:8080/evt", "192.0.2.7"),
+        ("http://[FE80:0::1%25eth0]/evt", "fe80::1"),
+        ("HTTP://Device.lan/evt", "device.lan"),
+        ("https://192.0.2.7/", ""),
+        ("/evt", ""),
+    ],
+)
+def test_the_host_of_a_url_is_in_one_form(url: str, host: str) -> None:
+    assert host_in(url) == host

@@ -9,6 +9,7 @@ their SID.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Generic, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ from propchange.core.wire.headers import parse_seq, parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import read_propertyset
 from propchange.core.wire.refusals import Part, Refusal, refusal_response
+from propchange.core.wire.urls import host_in
 from propchange.errors import RemoteProtocolError
 
 T = TypeVar("T")
@@ -37,6 +39,9 @@ _UNBOUNDED_DIGITS = 10
 
 _EARLY_OVERHEAD = 1_024
 """Bytes that an early message takes beside its body, approximately."""
+
+_KEPT_ROOM = 7 / 8
+"""The part of the room for early messages that is still used when some had to be dropped."""
 
 _UNKNOWN = Refusal(
     412, "no subscription has this path and SID", "UDA 2.0 §4.3.2", Part.SUBSCRIPTION
@@ -96,6 +101,9 @@ class EarlyMessages(Generic[T]):
         self._most_bytes = limits.early_bytes
         self._replaces = replaces
         self._kept: dict[str, dict[str, list[_Early[T]]]] = {}  # source -> SID -> messages
+        self._sizes: Counter[str] = Counter()  # of those of each source
+        self._total = 0
+        self._devices: set[str] = set()
         self._unanswered = 0
 
     def __len__(self) -> int:
@@ -109,15 +117,19 @@ class EarlyMessages(Generic[T]):
         """Whether a SUBSCRIBE is unanswered."""
         return self._unanswered > 0
 
-    def expect(self) -> None:
-        """A SUBSCRIBE is sent. Call :meth:`settle` when it was answered or has failed."""
+    def expect(self, device: str = "") -> None:
+        """A SUBSCRIBE is sent to the address ``device``, empty if that is not known. Call
+        :meth:`settle` when it was answered or has failed."""
         self._unanswered += 1
+        self._devices.add(device)
 
     def settle(self) -> None:
         """A SUBSCRIBE was answered or has failed. After the last one all messages are dropped."""
         self._unanswered -= 1
         if not self._unanswered:
-            self._kept.clear()
+            self._devices.clear()
+            for source in tuple(self._kept):
+                self._drop(source)
 
     def may_be_early(self, sid: str, seq: int | None, source: str) -> bool:
         """Whether a message for the unknown ``sid`` may have overtaken an answer: it is an initial
@@ -133,24 +145,44 @@ class EarlyMessages(Generic[T]):
         if len(kept) < self._most and self._count(source) < self._most * self._unanswered:
             kept.append(early)
         elif kept and self._replaces:
+            self._resize(source, -kept[-1].size)
             kept[-1] = early
         else:
             return False
         self._kept.setdefault(source, {})[sid] = kept
-        sizes = {each: self._size(each) for each in self._kept}
-        if sum(sizes.values()) > self._most_bytes:
-            largest = max(sizes, key=sizes.__getitem__)
-            del self._kept[largest]
-            return largest != source
-        return True
+        self._resize(source, early.size)
+        if self._total > self._most_bytes:
+            self._make_room()
+        return source in self._kept
 
-    def _size(self, source: str) -> int:
-        return sum(early.size for kept in self._kept[source].values() for early in kept)
+    def _make_room(self) -> None:
+        """Drop what uses most, and a part more than necessary: a flood must not look at all sources
+        with each message."""
+        room = self._most_bytes * _KEPT_ROOM
+        sources = sorted(
+            self._kept, key=lambda each: (each not in self._devices, self._sizes[each])
+        )
+        while self._total > room:
+            self._drop(sources.pop())
+
+    def _drop(self, source: str) -> None:
+        del self._kept[source]
+        self._resize(source, -self._sizes[source])
+
+    def _resize(self, source: str, size: int) -> None:
+        self._sizes[source] += size
+        self._total += size
+        if not self._sizes[source]:
+            del self._sizes[source]
 
     def take(self, sid: str) -> list[T]:
         """Remove and return the messages for ``sid``, which an answer has named, in order."""
-        taken = [by_sid.pop(sid, []) for by_sid in self._kept.values()]
-        return [early.message for kept in taken for early in kept]
+        taken = []
+        for source, by_sid in self._kept.items():
+            for early in by_sid.pop(sid, ()):
+                self._resize(source, -early.size)
+                taken.append(early.message)
+        return taken
 
 
 class NotifyRouting:
@@ -194,7 +226,7 @@ class NotifyRouting:
             record.path = self._policy.shared_path
             early = self._early_on_shared_path
         self._early[record] = early
-        early.expect()
+        early.expect(host_in(record.event_url))
 
     def grant(self, record: SubscriptionRecord, sid: str) -> list[Received]:
         """Set the SID of ``record``. Returns its messages that came before the answer, in order."""

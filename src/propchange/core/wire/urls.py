@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from propchange.core.wire.headers import parse_host
-from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.messages import Endpoint, canonical_host
 
 # A zone stands in the brackets of an IPv6 literal, behind % or %25.
 _URL = re.compile(
@@ -31,6 +31,14 @@ def endpoint_of_url(url: str, scope_of: Callable[[str], int]) -> Endpoint:
     except ValueError as error:
         raise ValueError(f"{url!r} is no URL to connect to: {error}") from None
     return Endpoint(name, port, _scope_id(zone, scope_of) if zone else 0)
+
+
+def host_in(url: str) -> str:
+    """The host of ``url`` in the form for comparisons, empty if there is none."""
+    try:
+        return canonical_host(endpoint_of_url(url, lambda _: 0).host)
+    except ValueError:
+        return ""
 
 
 def _scope_id(zone: str, scope_of: Callable[[str], int]) -> int:
