@@ -7,8 +7,8 @@ an outbox as a subscription, and also as a service with this one subscription.
 
 At most ``Limits.waiting_messages`` messages wait for one subscriber. A further one is merged into
 the last that waits and gets its SEQ, so that the subscriber sees no gap and misses no final value.
-The merging is put off until the message is sent, or has grown to twice its size: an event of a
-service with a thousand silent subscribers must not merge a thousand messages.
+Merging waits until the message is sent, or has grown to twice its size. Otherwise one event of a
+service with a thousand silent subscribers would merge a thousand messages.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _LIMITS = DEFAULT_LIMITS
 _OVER = "the subscription is over"
 _NO_ATTEMPT = DeliveryFailure.WAITED  # shows nothing about the endpoint
 _UNMERGED_BYTES = 16_384
-"""Bytes of bodies that wait unmerged for one subscriber, or as many as those that are merged. An
-event has some hundred."""
+"""Bytes of unmerged bodies that may wait for one subscriber; more if the merged body is larger. An
+event has some hundred bytes."""
 
 
 def warnings_of(reactor: Reactor) -> Warnings:
@@ -93,13 +93,13 @@ class QueuedNotification:
 
     @property
     def message(self) -> EventMessage:
-        """What is sent."""
+        """The message to send."""
         self._merge()
         return EventMessage((), self._bodies[0], updates=self._updates)
 
     def replace(self, last: QueuedNotification) -> bool:
-        """Take the place of ``last``, with the content and the SEQ of that one, which is not sent.
-        False if one of them is no propertyset."""
+        """Replace ``last``, which is not sent, and take over its content and SEQ. False if one of
+        the bodies is no propertyset."""
         (body,), bodies = self._bodies, last._bodies
         if not (_is_propertyset(body) and (last._updates > 1 or _is_propertyset(bodies[0]))):
             return False
@@ -507,8 +507,8 @@ def _is_propertyset(body: bytes) -> bool:
 # Most subscribers merge the same ones.
 @lru_cache(maxsize=32)
 def merge_bodies(*bodies: bytes) -> bytes | None:
-    """The propertyset that has the same effect as ``bodies`` one after the other. None when one of
-    them is no propertyset."""
+    """The propertyset that has the same effect as ``bodies`` one after another. None if one of the
+    bodies is no propertyset."""
     texts: dict[str, list[str]] = {}
     try:
         for body in bodies:
@@ -520,8 +520,8 @@ def merge_bodies(*bodies: bytes) -> bytes | None:
 
 
 def _merge_texts(name: str, texts: list[str]) -> str:
-    """The text that replaces all ``texts`` of the variable ``name``. Neighbours are merged first:
-    merging a short text into a long one takes as long as the long one is."""
+    """The text that replaces all ``texts`` of the variable ``name``. Neighbours are merged first,
+    because the time to merge a short text into a long text depends on the long one."""
     if name not in _MERGED:
         return texts[-1]
     while len(texts) > 1:

@@ -288,10 +288,9 @@ class Limits:
     Bounds how long the state is out of date unnoticed."""
 
     wasted_connections: int = 3
-    """Connections of a device in a row without a request that count as a lost event: the network
-    may cut requests. Fewer may be a health check or a port scan. One that begins with bytes that
-    are no request counts as much as all of them. The number doubles for a subscription when a
-    fresh one shows that no event was lost."""
+    """Connections of a device in a row without a request that count as a lost event; fewer may be a
+    health check. One that brings other bytes counts as much as all. The number doubles when a fresh
+    subscription shows no loss. Bounds how long a network that cuts requests goes unnoticed."""
 
     stall_seconds: float = 5.0
     """Seconds after which an incomplete request, or a connection without any byte, counts as cut;

@@ -42,7 +42,7 @@ _LATER = 0.2
 """Seconds until the next try if no connection could be closed."""
 
 _NEXT_LOOK = 0.005
-"""Seconds until a peer that waits for room is looked after again."""
+"""Seconds until the next look whether there is room for a waiting peer."""
 
 
 class Accepting:
@@ -50,9 +50,9 @@ class Accepting:
     the address of the peer.
 
     ``watch(self, True)`` has the runtime call :meth:`ready` while a peer waits,
-    ``watch(self, False)`` ends that. ``later`` is the runtime's ``call_later``. ``crowded`` says
-    whether a peer must wait, ``unmade`` gives the addresses of those whose sockets the runtime has
-    adopted, and whose connections are not made yet. Call :meth:`open`, and in the end
+    ``watch(self, False)`` ends that. ``later`` is the runtime's ``call_later``. ``crowded`` returns
+    whether a peer must wait. ``unmade`` gives the addresses of peers whose sockets the runtime has
+    adopted and whose connections are not made yet. Call :meth:`open`, and in the end
     :meth:`close`.
     """
 

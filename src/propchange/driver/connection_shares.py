@@ -82,7 +82,7 @@ class ConnectionShares:
         return self.full_with(0)
 
     def full_with(self, more: int) -> bool:
-        """The same, with this many connections more."""
+        """Whether there would be no room after ``more`` further connections."""
         return self._count + more >= self._limits.connections
 
     def few_of(self, host: str) -> bool:

@@ -65,8 +65,8 @@ class AcceptedConnection(Protocol):
 
     @property
     def unreadable(self) -> bool:
-        """Whether it has brought nothing but bytes that no request begins with, or too few to
-        tell."""
+        """Whether the connection has brought only bytes that no request begins with, or too few
+        bytes to decide that."""
 
     def look(self, now: float) -> None:
         """A part of ``Limits.stall_seconds`` has passed. After all its parts, report a request that
@@ -125,28 +125,28 @@ Respond = Callable[[Request], Answer]
 
 
 _ABOUT_TO_ASK_SECONDS = 1.0
-"""How long a peer that has connected is expected to ask, one that has begun a request to send the
-rest, and one that was answered to read. Until then its connection makes no room, and new peers
-wait."""
+"""Seconds in which a peer is expected to act: to ask after it has connected, to send the rest of a
+request, or to read an answer. Until then its connection makes no room, and new peers wait."""
 
 _SILENT = 0.5
-"""That time becomes so many times shorter with each peer that had it and was silent, ..."""
+"""Factor of that time for each peer that was silent in it. A flood of silent peers therefore delays
+other peers only at first."""
 
 _ASKED = 1.05
-"""... and longer with each that asks. So a flood of silent peers delays others only at first."""
+"""Factor of that time for each peer that asks."""
 
 _LEAST_SECONDS = 0.001
 
 LOOKS = 5
-"""Looks at a connection in ``Limits.stall_seconds``. A stalled request is noticed one such part
-later at most."""
+"""Looks at a connection in each ``Limits.stall_seconds``. A stalled request is noticed at most one
+such part later."""
 Cut = Callable[[Request, Refusal], object]
-"""Called with a request that has begun and did not come whole, or cannot be parsed. Returns
-whether it is known what it was for."""
+"""Called with a request that did not come whole, or cannot be parsed. Returns whether its purpose
+is known."""
 
 Wasted = Callable[[Endpoint, str, bool], object]
 """Called with the peer of a connection that has brought no request, the reason in words, and
-whether it has brought other bytes first of all."""
+whether the connection began with bytes that no request begins with."""
 
 
 def _ignore(response: Response) -> None:
@@ -276,9 +276,9 @@ class ConnectionTable:
         return True
 
     def crowded(self, host: str, unmade: Collection[str]) -> bool:
-        """Whether a new peer must wait (:data:`.Crowded`): the connection that would make room for
-        it has not had the time to ask, or to read the answer. A host with many connections has no
-        such time, because it could take all the room with new ones again and again."""
+        """Whether a new peer must wait (:data:`.Crowded`): the connection that would make room is
+        still within its time to ask or to read. A host with many connections has no such time,
+        because it could take all the room with new connections again and again."""
         shares = self._shares
         if self._closing or not (shares.full_with(len(unmade)) or shares.full_for(host)):
             return False
@@ -303,8 +303,8 @@ class ConnectionTable:
         return self._shares.making_room(host, queues)
 
     def _since(self, connection: AcceptedConnection) -> float:
-        """For how many seconds a peer has been expected to ask, to send the rest of a request or to
-        read; infinite if it is not expected to."""
+        """Seconds since the peer is expected to ask, to send the rest of a request or to read;
+        infinite if it is not expected to act."""
         for queue, seconds in (
             (self.arriving, self.idle_seconds),
             (self.reading, self.limits.read_seconds),
@@ -388,21 +388,21 @@ class ConnectionTable:
             self._ended.set_result(None)
 
     def cut(self, request: Request, refusal: Refusal, peer: Endpoint, wasted: str) -> None:
-        """Report a request that has begun and did not come whole, or cannot be parsed. If nothing
-        is known of it but a SID that no subscription has, its connection is wasted."""
+        """Report a request that did not come whole, or cannot be parsed. If it names no known
+        subscription, report its connection as wasted."""
         known = self._cut is not None and self._cut(request, refusal)
         if not (known or request.target):
             self.wasted(peer, wasted)
 
     def wasted(self, peer: Endpoint, reason: str, *, unreadable: bool = False) -> None:
-        """Report a connection that has brought no request. ``unreadable``: it has brought other
-        bytes first of all."""
+        """Report a connection that has brought no request. ``unreadable``: it began with bytes
+        that no request begins with."""
         if self._wasted is not None:
             self._wasted(peer, reason, unreadable)
 
     def look_later(self, connection: AcceptedConnection) -> None:
-        """Call ``connection.look()`` in a part of ``Limits.stall_seconds``, if somebody wants to
-        know."""
+        """Call ``connection.look()`` in a part of ``Limits.stall_seconds``, if lost requests are
+        reported."""
         if self._cut is not None and connection not in self._watched:
             self._watched[connection] = self.now() + self.limits.stall_seconds / LOOKS
             if len(self._watched) == 1:

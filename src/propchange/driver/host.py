@@ -49,8 +49,8 @@ Tap = Callable[[object], None]
 """Called with each Request, Response, Delivery and outcome."""
 
 TAKEN_AT_ONCE = 4
-"""Deliveries that are taken before somebody looks at the clock. Most take some 20 µs, but one that
-merges thousands of changes 8 ms."""
+"""Deliveries that are taken between two looks at the clock. Most take some 20 µs; a delivery that
+merges thousands of changes takes 8 ms."""
 
 
 def http_date() -> bytes:
@@ -170,8 +170,9 @@ class Publication:
             self._wake()
 
     def _send_some(self) -> bool:
-        """Begin deliveries: as many as one turn of the loop may begin, or as it has time for. One
-        may merge thousands of changes. Returns whether others may follow in the next turn."""
+        """Begin the deliveries of one turn of the loop, bounded by their number and by the time,
+        because a delivery may merge thousands of changes. Returns whether others may follow in the
+        next turn."""
         protocol, tap, left = self.protocol, self._tap, self._per_turn
         send, ended = self._pool.send, self._delivery_ended
         over: float | None = None

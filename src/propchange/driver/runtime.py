@@ -36,12 +36,12 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 Crowded = Callable[[str, Collection[str]], bool]
-"""Takes the address of a new peer, and those of accepted ones whose connections are not made yet.
-Says whether the new one must wait; if not, there is room for it, as far as there can be."""
+"""Returns whether a new peer must wait. Called with its address, and with the addresses of accepted
+peers whose connections are not made yet."""
 
 
 def never_crowded(host: str, unmade: Collection[str]) -> bool:
-    """For a listener without a cap."""
+    """False: in a listener without a cap no peer waits."""
     return False
 
 

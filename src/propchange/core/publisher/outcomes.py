@@ -25,8 +25,8 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A SUBSCRIBE, renewal or UNSUBSCRIBE was answered with ``status``, for ``reason``, by
-    ``clause`` ("UDA 2.0 §4.1.2"), a constant of the program."""
+    """A SUBSCRIBE, renewal or UNSUBSCRIBE was refused with ``status``, for ``reason``. ``clause``
+    ("UDA 2.0 §4.1.2") is the rule, a constant of the program."""
 
     service: str
     peer: Endpoint | None

@@ -14,10 +14,10 @@ and only another initial event makes them right.
   one began with bytes that are no request.
 - SEQ has a gap, or an older event comes after a newer one.
 
-The path of a subscription is secret. So a message to this path counts, from every sender, unless it
-is a GET, HEAD or OPTIONS without a SID. A message to another path, or whose first line cannot be
-read, counts if it comes from the device with the granted SID. On a shared path the message must
-have the granted SID.
+The path of a subscription is secret. So every message to this path counts, except a GET, HEAD or
+OPTIONS without a SID. A message to another path, or with an unreadable first line, counts if it
+comes from the device and has the granted SID. On a shared path the message must have the granted
+SID.
 
 **No loss.** A copy of an event that was taken. A message for a path or a SID that was given up. A
 message that ``require_device_source`` refuses: it counts as forged. A value that does not fit its
@@ -175,9 +175,9 @@ class EventLosses:
         *,
         unreadable: bool = False,
     ) -> None:
-        """A connection from the device of ``records`` has brought no request, for ``reason``.
-        ``unreadable``: it has brought other bytes. No health check does, so it counts as much as
-        ``Limits.wasted_connections`` without any."""
+        """Note that a connection from the device of ``records`` brought no request. ``reason`` says
+        why, as a part of a sentence. ``unreadable``: it brought other bytes. No health check does
+        that, so it counts as much as ``Limits.wasted_connections`` connections."""
         weight = self._limits.wasted_connections if unreadable else 1
         for record in tuple(records):
             if record.state not in _HEARD:

@@ -360,10 +360,10 @@ class NotifyRouting:
                 record.sequence.restart()
 
     def _addressed(self, request: Request) -> SubscriptionRecord | None:
-        """The subscription that a message is for, whatever is wrong with it; or None.
+        """The subscription to which a message is addressed, even a malformed one; or None.
 
-        A message for another path than that of its SID counts if it is from the device, and the
-        path is not the one of the grant before: devices may grant one SID twice."""
+        A message to another path than that of its SID counts if it is from the device, and the path
+        is not that of the former grant: devices may grant one SID twice."""
         record = self._paths.get(request.target)
         if record is not None:
             return record if _is_event(request) else None
@@ -430,8 +430,8 @@ class NotifyRouting:
 
 
 def _is_event(request: Request) -> bool:
-    """Whether a request for the path of a subscription was meant as an event: its method may be
-    damaged. That of a health check is not."""
+    """Whether a request for the path of a subscription was an event. The method of an event may be
+    damaged; the method of a health check is intact."""
     return request.method not in _SAFE_METHODS or b"sid" in request.fields
 
 

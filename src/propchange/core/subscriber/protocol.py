@@ -332,7 +332,8 @@ class SubscriberProtocol:
     def request_cut(self, request: Request, refusal: Refusal, now: float) -> bool:
         """Note that a request to the listener did not come whole, or cannot be parsed. ``request``
         has the target and the header fields that have come. If it is an event of a subscription,
-        and the device does not send it again, the event is lost. Returns whether it is one."""
+        and the device does not send it again, the event is lost. Returns whether it was an
+        event."""
         event = self._routing.cut(request, refusal)
         if event is not None:
             self._reception.refused(event, now)
@@ -341,9 +342,10 @@ class SubscriberProtocol:
     def connection_wasted(
         self, host: str, reason: str, now: float, *, unreadable: bool = False
     ) -> None:
-        """A connection from ``host`` to the listener has brought no request, for ``reason``.
-        ``Limits.wasted_connections`` of a device in a row count as a lost event, and so does one
-        that is ``unreadable``: it has brought bytes first of all that no request begins with."""
+        """Note that a connection from ``host`` to the listener has brought no request. ``reason``
+        says why, as a part of a sentence. ``Limits.wasted_connections`` such connections in a row
+        count as a lost event. So does a single ``unreadable`` connection, which began with bytes
+        that no request begins with."""
         records = self._routing.of_host(host)
         self._losses.wasted(records, reason, now, unreadable=unreadable)
 

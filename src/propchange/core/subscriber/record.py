@@ -134,8 +134,8 @@ class Repair(NamedTuple):
 
 
 class WastedConnections(NamedTuple):
-    """Connections of the device that brought no request, since the last event: how many there were,
-    as how many without any bytes they count, and when the last one ended."""
+    """Connections of the device without a request since the last event: their number, their
+    ``weight`` as connections without any bytes, and the end of the last one."""
 
     connections: int
     weight: int
@@ -194,7 +194,7 @@ class SubscriptionRecord:
     sid: str = ""
     path: str = ""
     former_path: str = ""
-    """The path of the grant before."""
+    """The path of the former grant."""
     advertised: Advertised | None = None
     sources: Sources = field(default_factory=Sources)
     """The address that the next SUBSCRIBE leaves from."""
