@@ -40,10 +40,10 @@ from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
 
 _COUNT_SECONDS = 1.0
-"""The subscribers are counted once in this time at most, however many SUBSCRIBE requests come."""
+"""Least seconds between two counts of the subscribers, for any number of SUBSCRIBE requests."""
 
 _SHORTEST_CHECK = 0.05
-"""Seconds from one look at all subscribers to the next at least: thousands may expire in a row."""
+"""Least seconds between two looks at all subscribers, because thousands may expire in a row."""
 
 _A_DAY = 86_400.0  # for a subscriber whose timeout or created cannot be read
 
@@ -83,8 +83,8 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
         self._on_link = on_link
-        # The subscribers of each address and IPv6 prefix. The program may remove subscribers, so
-        # the numbers are too high then, until they are counted again.
+        # The numbers of subscribers by address and IPv6 prefix. If the program removes subscribers,
+        # the numbers are too high until the next count.
         self._counts: Counter[Hashable] = Counter()
         self._counted_at = -inf
         if callable(getattr(service, "check_subscribers", None)):
@@ -181,12 +181,12 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         return response
 
     def _judge_room(self, peer: Endpoint) -> Refusal | None:
-        """None when another subscriber from ``peer`` may be granted."""
+        """None if another subscriber from ``peer`` may be granted, else the refusal."""
         refusal = self._room_of(peer)
         now = self._runtime.now()
         if refusal is None or now < self._counted_at + _COUNT_SECONDS:
             return refusal
-        # The program may have removed some, and some may have expired.
+        # The program may have removed subscribers, and others may have expired.
         self.check_subscribers()
         origins = (getattr(each, "origin", ()) for each in self._table.values())
         self._counts = Counter(part for origin in origins for part in origin)
@@ -205,7 +205,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         )
 
     def _remove(self, sid: str, subscriber: MutableMapping[str, Any]) -> None:
-        """A subscription is over."""
+        """Note that the subscription of ``subscriber`` has ended."""
         del self._table[sid]
         for part in getattr(subscriber, "origin", ()):
             if self._counts[part] > 1:

@@ -38,9 +38,9 @@ class Subscriber(dict[str, Any]):
 
     Programs read and write these five. ``addresses`` are the delivery URLs of its SUBSCRIBE, in
     their order. ``peer`` is the host that sent it, and ``origin`` its address and IPv6 prefix.
-    ``table`` is the dict of subscribers that it stands in. ``expires`` is when the subscription
-    ends, on the runtime's clock. ``stamp`` is the (created, timeout) that it belongs to: if a
-    program has written others, the end is by these.
+    ``table`` is the dict of subscribers that has this one. ``expires`` is the time of the end by
+    the runtime's clock, for the (created, timeout) in ``stamp``. If a program has written other
+    values, the end follows from these.
     """
 
     expires = 0.0
@@ -69,9 +69,9 @@ def send_notification(
     are sent in the order of the calls, each after the answer to the one before. A subscriber that
     answers 412 is taken out of its service's dict.
 
-    When ``Limits.waiting_messages`` notifications wait for the subscriber, this one is merged into
-    the last of them: it gets its SEQ, and the Deferred of that one fails. A subscriber that is slow
-    so misses intermediate values, never the last one, and no SEQ.
+    If ``Limits.waiting_messages`` notifications wait for the subscriber, this one is merged with
+    the last of them: it takes over the SEQ, and the Deferred of the last one fails. So a slow
+    subscriber misses intermediate values, but neither the last value nor a SEQ.
     """
     outbox = outbox_of(s, reactor or default_reactor())
     notification = outbox.push(_encoded(xml) if isinstance(xml, str) else xml, int(s["seq"]))
@@ -79,7 +79,7 @@ def send_notification(
     return notification.deferred, notification
 
 
-# A service sends the same text to all its subscribers. Those that do not answer share the bytes.
+# A service sends the same text to all its subscribers. Their waiting notifications share the bytes.
 @lru_cache(maxsize=4)
 def _encoded(xml: str) -> bytes:
     return xml.encode()

@@ -17,8 +17,8 @@ class Deadlines(Generic[K]):
 
     def __init__(self) -> None:
         self.changed = True
-        # A key and its entry in the heap find each other by two dicts. The garbage collector does
-        # not visit tuples of numbers, as it would if the key stood in the entry.
+        # Two dicts connect a key and its entry in the heap. With the key in the entry, the garbage
+        # collector would visit each entry. It does not visit tuples of numbers.
         self._when: dict[K, tuple[float, int]] = {}
         self._keys: dict[int, K] = {}
         self._heap: list[tuple[float, int]] = []

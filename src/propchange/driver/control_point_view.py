@@ -1,4 +1,4 @@
-"""The discovery of a control point, as programs on both runtimes call it."""
+"""The discovery methods of a control point, which are the same on both runtimes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ControlPointView(ABC, Generic[S]):
 
     def search(self, target: str = EVERYTHING) -> None:
         """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). :meth:`devices`
-        yields the found ones. A control point searches by itself once :meth:`devices` is called,
+        yields the found devices. A control point searches by itself once :meth:`devices` is called,
         with ``discovery=True`` when it starts, and then on each new interface.
 
         Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet, ValueError

@@ -25,7 +25,7 @@ from propchange.upnp.scpd import parse_scpd
 
 
 class NoDocument(DescriptionError):
-    """The answer to a GET has no document: its status is not 200, or it is not HTTP."""
+    """The answer to a GET has no document: its status is not 200, or the answer is not HTTP."""
 
 
 class Documents:
@@ -208,7 +208,7 @@ class DescribedService:
 
     @property
     def _called(self) -> str:
-        """Its name and that of its device, with the UDN of an embedded device."""
+        """The name of the service and of its device, with the UDN of an embedded device."""
         called = f"{self.name} of {self.device.friendly_name!r}"
         udn = self.description.udn
         return called if udn == self.device.udn else f"{called} {udn}"

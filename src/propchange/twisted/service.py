@@ -96,9 +96,9 @@ class Service(upnp.Service):
         """Listen on ``port`` (0: any; of several, the first free one) of ``interface``, an address
         ("": all of IPv4 and of IPv6, with the same port). Returns the port.
 
-        The event URL is ``http://ADDRESS:PORT/``, and there is nothing else: a request for another
-        path is answered with 404. It is for a program that has no site. Raises ConnectionFailed if
-        it cannot listen there, ValueError for a number that is not a port."""
+        The event URL is ``http://ADDRESS:PORT/``. A request for another path is answered with 404.
+        This method is for a program that has no site. Raises ConnectionFailed if it cannot listen
+        there, ValueError for a number that is not a port."""
         known = self._opened().addresses
         reactor, server = self._reactor, self._policy.server
         ports, host = ports_of(port), interface or None

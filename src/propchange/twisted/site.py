@@ -6,9 +6,9 @@ read is left. Here a connection is a :class:`.ServerConnection`, with its strict
 Only the answer is that of ``twisted.web``: a request of it is made from the one that was parsed,
 and it writes to the transport. :class:`Channel` stands between the two.
 
-``twisted.web`` also reads a body that is a form before the resource is asked, also where no
-resource wants one. A form of 64 kB takes it 5 s, and one of 1 MB 20 minutes, if it is made for
-that. Here nothing reads a body before its resource does.
+``twisted.web`` parses the form in a body before it asks the resource, even if no resource wants a
+form. A hostile form of 64 kB takes 5 s to parse, and a form of 1 MB 20 minutes. Here only the
+resource reads the body.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Request(server.Request):
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, query = path.partition(b"?")
         self.args = parse_qs(query, 1)  # type: ignore[no-untyped-call] # twisted.web is untyped
-        # The base class has a file on disk for a large body, with a descriptor.
+        # The base class writes a large body to a file on disk, which takes a descriptor.
         self.content = BytesIO(self.received.body)
         self.process()  # type: ignore[no-untyped-call] # twisted.web is untyped
 
@@ -217,12 +217,12 @@ class Site(server.Site):
     """As ``twisted.web.server.Site``, with requests read strictly (400), and caps on headers (431),
     the request target (414), bodies (413, chunked ones as they come), the time that a request takes
     (408), idle connections, and the number of connections, all together and from one address. A
-    request has the arguments of its query alone: a resource that wants a form reads it from
+    request only has the arguments of its query. A resource that wants a form reads it from
     ``request.content``.
 
     ``server`` is the value of SERVER where no resource gives one. ``history`` is told who connects
-    and what comes to nothing. ``known`` returns the addresses with subscriptions: some of their
-    connections stay when others take all the room."""
+    and the connections that bring no request. ``known`` returns the addresses with subscriptions,
+    each of which keeps some connections."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ class Site(server.Site):
         )
 
     def _cut(self, request: Request, refusal: Refusal) -> None:
-        """Tell the resource of a NOTIFY that did not come whole."""
+        """Report a NOTIFY that did not come whole to its resource."""
         if request.method != "NOTIFY":
             return
         path = [unquote_to_bytes(part) for part in request.target.partition("?")[0].split("/")[1:]]

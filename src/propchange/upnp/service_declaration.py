@@ -1,4 +1,4 @@
-"""What the class of a service declares: its type, its serviceId and its state variables."""
+"""The declarations in the class of a service: its type, its serviceId, its state variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TYPE = re.compile(r"urn:([^:\s]+):service:([^:\s]+):[0-9]+")
 
 
 def default_service_id(service_type: str) -> str:
-    """The serviceId of a service that is the only one of its type in a device:
+    """The serviceId of a service whose type occurs once in a device:
     ``urn:upnp-org:serviceId:Name`` for a standard type and ``urn:<domain>:serviceId:Name`` for a
     vendor's (UDA 2.0 §2.3). Raises ``ValueError`` for a text that is no service type."""
     found = _TYPE.fullmatch(service_type)
@@ -68,7 +68,7 @@ def declared_variables(
 
 
 _LONG_NAME = 8
-"""Letters of a name from which on one other letter is a misspelling, and not another word."""
+"""Least letters of a name in which one other letter is a misspelling, and not another name."""
 
 
 def is_misspelt(name: str, known: str) -> bool:

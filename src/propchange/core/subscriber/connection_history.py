@@ -33,7 +33,7 @@ class AddressHistory:
     refused_reason: str = ""
     refused_part: Part = Part.HEADER
     refused_port: int = 0
-    """Status, target, reason, the part that was wrong and the peer's port, of the last of them."""
+    """The status, target, reason, wrong part and peer's port of the last of these requests."""
 
 
 class ConnectionHistory:
@@ -79,10 +79,10 @@ class ConnectionHistory:
         part: Part = Part.FRAMING,
     ) -> None:
         """A request from ``peer`` for ``target``, empty for an unreadable one, was answered with
-        ``status``, for ``reason``. ``part`` is what was wrong.
+        ``status``, for ``reason``. ``part`` is the part that was wrong.
 
-        What cannot be parsed or is not whole behind a refused request on the same connection is a
-        consequence, unless it is for another target: the first reason stays."""
+        Bytes behind a refused request on the same connection that cannot be parsed are a
+        consequence of it, unless they are for another target. The first reason then stays."""
         caller = self._newest(peer.host)
         follows = caller.refusals and caller.refused_port == peer.port
         if follows and part in _CONSEQUENCES and target in ("", caller.refused_target):
