@@ -872,6 +872,28 @@ def test_connections_are_opened_in_slices_of_a_turn(memory: Any) -> None:
     assert pool.waiting_count == 0
 
 
+def test_connections_that_were_idle_for_too_long_end_in_slices_of_a_turn(memory: Any) -> None:
+    pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
+    most = DEFAULT_LIMITS.delivery_connects_per_turn
+    for number in range(3 * most):
+        pool.send(delivery(Endpoint("192.0.2.7", 1000 + number)), told)
+        if pool.waiting_count:
+            memory.advance()
+        memory.connects[-1].succeed().connection.data_received(OK)
+    assert pool.idle_count == 3 * most
+    ended: list[float] = []
+    end = pool.retire
+
+    def retire(connection: Any) -> None:
+        ended.append(memory.time)
+        end(connection)
+
+    pool.retire = retire  # type: ignore[method-assign] # to count
+    memory.advance(DEFAULT_LIMITS.delivery_idle_seconds + 1)
+    assert pool.idle_count == 0
+    assert max(map(ended.count, ended)) <= most
+
+
 def test_only_a_connection_with_a_request_under_way_is_reset(memory: Any) -> None:
     pool, told = DeliveryPool(memory), Told()
     for answer, last in (

@@ -139,8 +139,9 @@ class Limits:
     takes some 20 µs, and a change can concern every subscription. Bounds the pause of the loop."""
 
     delivery_connects_per_turn: int = 32
-    """Delivery connections that begin to open in one turn of the loop: each takes some 200 µs.
-    Bounds the pause of the loop when many subscribers come, or come back, at once."""
+    """Delivery connections that begin to open in one turn of the loop, and idle ones that end in
+    one: each takes some 200 µs. Bounds the pause of the loop when many subscribers come, or come
+    back, at once, and when their connections have been idle for too long."""
 
     shortage_seconds: float = 1.0
     """Seconds after which a publisher tries again to open delivery connections, when the system had

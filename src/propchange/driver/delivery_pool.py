@@ -400,7 +400,8 @@ class DeliveryPool:
             self._timer.set(deadline)
 
     def _sweep(self, now: float) -> None:
-        for connection in expired(self._idle, now):
+        # Thousands become idle at once, after a change for all. The rest has its turn soon.
+        for connection in expired(self._idle, now)[: self.limits.delivery_connects_per_turn]:
             self.retire(connection)
         if self._more_room_at is not None and self._more_room_at <= now:
             self._try_more_room(now)
