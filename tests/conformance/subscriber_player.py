@@ -132,7 +132,9 @@ class Player:
             data = head + blank
         followed = self._feed == "followed" and not expected[-1].ends and not step.ends
         if followed:
-            behind = filled(notify(path="/nobody", HOST="{listener}"), stage.names)
+            behind = filled(
+                notify(path="/nobody", HOST="{listener}", SID="uuid:nobody"), stage.names
+            )
             data, body = (data, body + behind) if body else (data + behind, body)
         answers, ended = stage.send(step, data, body)
         if followed:

@@ -406,6 +406,36 @@ def test_what_is_cut_and_is_no_event_changes_no_status(more: dict[str, Any]) -> 
     assert record.status is ACTIVE
 
 
+def test_an_event_that_is_cut_before_a_fresh_subscribe_is_answered_is_lost() -> None:
+    """Its SEQ was taken in the grant before."""
+    point = Point()
+    record = point.active()
+    assert [point.send(record, seq) for seq in (1, 2, 4)] == [200, 200, 200]
+    point.answer(point.request(RequestKind.UNSUBSCRIBE), sid=None)
+    fresh = point.request(RequestKind.SUBSCRIBE)
+    assert point.send(record, 0, SID="uuid:2") == 200
+    point.cut(record, 1, SID="uuid:2")
+    point.answer(fresh, sid="uuid:2")
+    point.later()
+    assert point.statuses()[-2:] == [
+        (ACTIVE, Cause.INITIAL_EVENT),
+        (RESUBSCRIBING, Cause.EVENT_CUT),
+    ]
+
+
+def test_an_event_with_another_sid_before_a_subscribe_is_answered_is_lost() -> None:
+    point = Point()
+    record = point.active()
+    assert point.send(record, 4) == 200
+    point.answer(point.request(RequestKind.UNSUBSCRIBE), sid=None)
+    fresh = point.request(RequestKind.SUBSCRIBE)
+    assert point.send(record, 0, SID="uuid:2") == 200
+    assert point.send(record, 1, SID="uuid:other") == 200
+    point.answer(fresh, sid="uuid:2")
+    point.later()
+    assert point.statuses()[-1] == (RESUBSCRIBING, Cause.EVENT_REFUSED)
+
+
 def test_an_event_that_is_cut_twice_is_lost_once() -> None:
     device = Broken(lambda seq: seq == 0)
     device.run(20)

@@ -175,6 +175,10 @@ class EarlyMessages(Generic[T]):
         if not self._sizes[source]:
             del self._sizes[source]
 
+    def has_others(self, sid: str) -> bool:
+        """Whether messages for another SID are kept."""
+        return any(other != sid for kept in self._kept.values() for other in kept)
+
     def take(self, sid: str) -> list[T]:
         """Remove and return the messages for ``sid``, which an answer has named, in order."""
         taken = []
@@ -238,6 +242,11 @@ class NotifyRouting:
         early = self._early[record].take(sid)
         self._stop_subscribing(record)
         return early
+
+    def has_strays(self, record: SubscriptionRecord, sid: str) -> bool:
+        """Whether messages for the secret path of ``record`` came before the grant of ``sid``, and
+        have another SID."""
+        return self._policy.shared_path is None and self._early[record].has_others(sid)
 
     def adopt(self, record: SubscriptionRecord, sid: str) -> None:
         """Note that a renewal was answered with another SID (REN-12). Events with the former SIDs

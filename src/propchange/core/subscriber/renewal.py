@@ -60,6 +60,7 @@ from propchange.core.subscriber.record import (
     Deafness,
     FailedAttempt,
     Grant,
+    Loss,
     Outage,
     Repair,
     SubscriptionRecord,
@@ -147,6 +148,7 @@ class SubscriptionRenewal:
         else:
             record.move(_I.DUE)
             record.loss = record.doubt = None
+            record.sequence.restart()
             self._routing.expect(record)
             request.source, request.builder = record.sources.bound, partial(self._build, record)
         self._requests.send(request)
@@ -182,8 +184,10 @@ class SubscriptionRenewal:
         record.confirmed_at = request.sent_at
         record.move(_I.GRANT)
         record.event_url = request.url
+        if record.doubt is None and self._routing.has_strays(record, sid):
+            reason = "an event was not taken: its SID is not the granted one"
+            record.doubt = Loss(Cause.EVENT_REFUSED, reason, now, certain=True)
         early = self._routing.grant(record, sid)
-        record.sequence.restart()
         self._timers.set((record, TimerKind.INITIAL), now + self._limits.initial_event_seconds)
         times = self._times(request, response, now)
         accepted = accepted_variables(record.statevar, response, self._policy, self._limits)
