@@ -206,7 +206,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             line = f"an event for {known.grant.url} came from {source}, not from {device}: {what}"
             self._warnings.warn(("source", known.grant.url, source), line)
             if refused:
-                return Refusal(412, "events are taken from the device's address alone", "")
+                return Refusal(412, "events are accepted only from the device's address", "")
         former = known.former
         wanted = known.take(sid, seq, content)
         if former is not None and known.former is None:

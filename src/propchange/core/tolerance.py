@@ -64,7 +64,7 @@ _ROWS: tuple[Tolerance, ...] = (
     Tolerance("xml-encoding", "subscriber", "bytes that are not of the declared encoding", True,
               "read as windows-1252, or as U+FFFD", "XML-10"),
     Tolerance("xml-declaration", "subscriber",
-              "an XML declaration that is misplaced, malformed or not true", True,
+              "an XML declaration that is misplaced, malformed or wrong", True,
               "ignored", "XML-10"),
     Tolerance("xml-before", "subscriber", "something before the document", True,
               "ignored", "XML-10"),

@@ -155,12 +155,12 @@ SHAPES = {
             refused=RefusedNotify(DEVICE, 400, "no XML", Part.BODY, 60.0),
         ),
         Verdict.EVENTS_ARRIVE,
-        "quiet and not deaf; before that, one was answered 400: no XML",
+        "quiet and not deaf; before that, an event was answered 400: no XML",
     ),
     "events that arrive, after others were lost": (
         facts(status=Status.ACTIVE, last_event_ago=3.0, losses=2),
         Verdict.EVENTS_ARRIVE,
-        "quiet and not deaf; 2 were lost before, and a fresh subscription has restored them",
+        "quiet and not deaf; 2 were lost before, and the state was restored",
     ),
     "an event that was refused since the last one": (
         facts(

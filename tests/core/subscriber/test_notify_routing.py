@@ -323,7 +323,7 @@ def test_an_event_from_another_address_is_refused_where_that_is_the_policy() -> 
     assert desk.reported == [
         ForeignSource(record, "10.0.0.66", refused=True),
         NotifyRefused(
-            STRANGER, record.path, 412, "events are taken from the device's address alone"
+            STRANGER, record.path, 412, "events are accepted only from the device's address"
         ),
     ]
     assert desk.status(record.path, peer=DEVICE._replace(port=7)) == 200

@@ -226,9 +226,11 @@ def _arrives(facts: Facts) -> str:
     assert facts.last_event_ago is not None
     before = ""
     if facts.refused is not None:
-        before = f"; before that, one was answered {facts.refused.status}: {facts.refused.reason}"
+        before = (
+            f"; before that, an event was answered {facts.refused.status}: {facts.refused.reason}"
+        )
     elif facts.losses:
-        before = f"; {facts.losses} were lost before, and a fresh subscription has restored them"
+        before = f"; {facts.losses} were lost before, and the state was restored"
     return (
         f"events arrive: the last one came {duration_in_words(facts.last_event_ago)} ago, so the "
         f"subscription is quiet and not deaf{before}"
@@ -251,8 +253,8 @@ _REFUSED_ADVICE = {
     Part.HOST: "a proxy or a second network of the device may be the reason; hosts= admits other "
     "HOSTs",
     Part.SOURCE: "leave out require_device_source if the device has several addresses",
-    Part.SUBSCRIPTION: "it sends for a path or a SID that it was not given, perhaps one of an "
-    "earlier subscription, which ends by itself; if that goes on, start the device again",
+    Part.SUBSCRIPTION: "the device uses a path or a SID that it was not given, perhaps of an "
+    "earlier subscription, which ends by itself; if this continues, restart the device",
 }
 
 

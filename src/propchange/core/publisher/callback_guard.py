@@ -198,7 +198,7 @@ def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> N
     if not connection.is_own(connection.peer):
         raise _refusal(
             f"the callback leads to {address}, an address of the device's own machine, and the "
-            f"SUBSCRIBE came from another one ({connection.peer})",
+            f"SUBSCRIBE came from another address ({connection.peer})",
             _SEGMENT,
         )
 

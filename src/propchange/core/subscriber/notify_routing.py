@@ -46,9 +46,9 @@ _KEPT_ROOM = 7 / 8
 _UNKNOWN = Refusal(
     412, "no subscription has this path and SID", "UDA 2.0 §4.3.2", Part.SUBSCRIPTION
 )
-_FOREIGN = Refusal(412, "events are taken from the device's address alone", "", Part.SOURCE)
+_FOREIGN = Refusal(412, "events are accepted only from the device's address", "", Part.SOURCE)
 _NO_ROOM = Refusal(
-    503, "there is no room for it until SUBSCRIBE is answered", "", Part.SUBSCRIPTION
+    503, "no room for another event until SUBSCRIBE is answered", "", Part.SUBSCRIPTION
 )
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORMER_SIDS = 4
