@@ -598,8 +598,9 @@ def test_services_that_are_gone_leave_nothing_behind(
         del another
         reactor.connectors.clear()
         reactor.tcpClients.clear()
-        gc.collect()
-    assert len(server._granted or {}) < 10
+        if number % 10 == 9:
+            gc.collect()
+    assert len(server._granted or {}) < 20
 
 
 def test_a_listener_that_changes_the_headers_does_not_change_the_answer(
