@@ -1,4 +1,4 @@
-"""What ``propchange watch`` is asked to watch: several devices, waiting for them, their names."""
+"""The targets of ``propchange watch``: several devices, waiting for them, their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which host a URL may lead to that a device gave."""
+"""The hosts that a URL of a device may lead to."""
 
 from ipaddress import IPv4Network, IPv6Network
 

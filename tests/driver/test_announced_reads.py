@@ -1,4 +1,4 @@
-"""Descriptions that announcements name are read, so many of each host."""
+"""Descriptions that announcements name are read at a bounded rate per host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who makes room for whom, and who holds too much."""
+"""The connection that makes room for a new connection, or that holds too many bytes."""
 
 from __future__ import annotations
 

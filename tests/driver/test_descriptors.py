@@ -1,4 +1,4 @@
-"""Which connections are closed for want of a file descriptor, and what is said."""
+"""The connections that are closed when no file descriptor is left, and the log lines about that."""
 
 from __future__ import annotations
 

@@ -52,9 +52,8 @@ class Limits:
 
     connections: int = 512
     """Accepted connections at once, at most 3/8 of the file descriptors (:meth:`within`). Above
-    that, the host with the most connections loses the one that has been idle longest, or that with
-    its oldest unfinished request. Peers that have just connected have a second to ask, and new ones
-    wait meanwhile. Bounds a host that opens connections without end."""
+    that, the host with the most connections loses one (:mod:`.connection_shares`), and new peers
+    wait a second for peers that have just connected. Bounds a host that connects without end."""
 
     connections_per_address: int = 128
     """Accepted connections at once from one IPv4 address or one IPv6 prefix of 64 bits, so that one
@@ -139,9 +138,9 @@ class Limits:
     takes some 20 µs, and a change can concern every subscription. Bounds the pause of the loop."""
 
     delivery_connects_per_turn: int = 32
-    """Delivery connections that begin to open in one turn of the loop, and idle ones that end in
-    one: each takes some 200 µs. Bounds the pause of the loop when many subscribers come, or come
-    back, at once, and when their connections have been idle for too long."""
+    """Delivery connections that begin to open, and idle ones that end, in one turn of the loop.
+    Each takes some 200 µs. Bounds the pause of the loop when many subscribers come at once, or when
+    the connections of many have been idle for too long."""
 
     shortage_seconds: float = 1.0
     """Seconds after which a publisher tries again to open delivery connections, when the system had

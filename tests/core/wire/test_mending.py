@@ -1,4 +1,4 @@
-"""XML of peers that is not well-formed: mended where it has one meaning, else refused."""
+"""Malformed XML of peers is mended if it has only one possible meaning, and else refused."""
 
 from __future__ import annotations
 
