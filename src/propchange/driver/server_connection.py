@@ -613,7 +613,6 @@ class ServerConnection:
         return self.transport.unwritten() + self.transport.unsent()
 
     def _wait_for_reader(self) -> None:
-        """Wait for the peer to read."""
         limits = self._table.limits
         self._unread = self._count_unread()
         if self._leave_by is None:

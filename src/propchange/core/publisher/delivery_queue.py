@@ -504,7 +504,6 @@ class DeliveryQueue:
         self._ready.extend(load.waiting.take_all())
 
     def _wake(self, load: EndpointLoad) -> None:
-        """End the pause of ``load``."""
         load.paused = False
         self._pauses.clear(load)
         self._postponed -= len(load.waiting)
