@@ -194,6 +194,19 @@ def test_a_pause_ends_at_once_when_the_host_itself_renews_or_subscribes(
     assert set(publisher.values()) == {publisher.text("A")}
 
 
+def test_one_404_shows_that_an_endpoint_that_took_events_and_failed_is_there_again() -> None:
+    publisher = Publisher(DEFAULT_LIMITS)
+    publisher.subscribe(80)
+    publisher.run(1.0, answers_after(0.01))
+    publisher.run(200.0, NO_EVENT_TAKEN["refuses"], change_every=1.0)
+    publisher.attempts.clear()
+    results = iter([404])
+    publisher.run(400.0, lambda _: (0.01, next(results, 200)), change_every=1.0)
+    first = publisher.attempts[0][0]
+    assert len(publisher.attempts) >= 400 - first - 2
+    assert publisher.values() == [publisher.text("A")]
+
+
 def test_a_renewal_from_elsewhere_ends_the_pause_of_an_endpoint_that_took_events() -> None:
     publisher = Publisher(DEFAULT_LIMITS)
     sid = publisher.subscribe(80, host="10.0.0.3", peer="10.0.0.2")
