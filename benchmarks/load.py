@@ -40,17 +40,17 @@ def have(all_of: Sequence[Subscriber], number: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def _ready(
-    publisher: Publisher, kinds: Sequence[str], *, per_address: int
+    publisher: Publisher, kinds: Sequence[str], *, per_address: int, first: int = 0
 ) -> AsyncIterator[tuple[Subscribers, float]]:
     """The subscribers, after their initial events, and the seconds that these took."""
     path = publisher.path
-    async with Subscribers(kinds, per_address=per_address) as subscribers:
+    async with Subscribers(kinds, per_address=per_address, first=first) as subscribers:
         answers = await subscribers.subscribe(publisher.port, path)
         refused = Counter(answer[9:12] for answer in answers if b" 200 " not in answer[:13])
         if refused:
             print(f"refused: {refused}")
-        first = await wait(lambda: all(each.received for each in subscribers.good), 30)
-        yield subscribers, first
+        took = await wait(lambda: all(each.received for each in subscribers.good), 30)
+        yield subscribers, took
     publisher.close()
 
 
@@ -61,10 +61,12 @@ async def changes(
     seconds: float,
     *,
     per_address: int = 1,
+    number_of_first: int = 0,
 ) -> str:
     """Send changes to subscribers of these kinds. Prints what the good subscribers received, and
     how late."""
-    async with _ready(publisher, kinds, per_address=per_address) as (subscribers, first):
+    ready = _ready(publisher, kinds, per_address=per_address, first=number_of_first)
+    async with ready as (subscribers, first):
         good = subscribers.good
         number = await publisher.ask("run", 1, 1)
         await wait(lambda: have(good, number), 10)
@@ -97,16 +99,46 @@ async def _endpoints(options: argparse.Namespace) -> None:
         print(f"{options.runtime:8}{count:6} endpoints: {told}", flush=True)
 
 
+@contextlib.asynccontextmanager
+async def _beside(
+    publisher: Publisher, kinds: Sequence[str], per_address: int
+) -> AsyncIterator[None]:
+    """Bad subscribers, in a process of their own: their work is no latency of the good ones."""
+    words = [str(publisher.port), publisher.path, str(per_address), *kinds]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "lab.subscribers",
+        *words,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"subscribed\n"
+        yield
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
 async def _bad(options: argparse.Namespace) -> None:
+    """Fifty good subscribers, alone and beside fifty bad ones of each kind."""
     rate, seconds = options.rate or 10, options.seconds or 60
     for per_address in (1, 100):
         for kind in ["good", *options.kinds]:
-            bad = BAD * 5 if kind == "all" else [kind] * 50
-            kinds = [each for pair in zip(bad, ["good"] * 50, strict=True) for each in pair]
-            if kind == "good":
-                kinds = ["good"] * 50
             publisher = Publisher(options.runtime, options.limits, options.descriptors)
-            told = await changes(publisher, kinds, rate, seconds, per_address=per_address)
+            bad = {"good": (), "all": BAD * 5}.get(kind, (kind,) * 50)
+            async with _beside(publisher, bad, per_address):
+                told = await changes(
+                    publisher,
+                    ["good"] * 50,
+                    rate,
+                    seconds,
+                    per_address=per_address,
+                    number_of_first=50,
+                )
             where = "one address" if per_address > 1 else "an address each"
             who = "50 good" if kind == "good" else f"50 {kind} and 50 good"
             print(f"{options.runtime:8}{who}, {where}: {told}", flush=True)

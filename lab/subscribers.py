@@ -12,6 +12,7 @@ import contextlib
 import re
 import socket
 import struct
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self, cast
@@ -143,11 +144,12 @@ class _Receiver(asyncio.Protocol):
 
 class Subscribers:
     """An async context manager: subscribers of the given kinds, ``per_address`` of them with the
-    same address."""
+    same address. The first one has the number ``first``, on which its address depends."""
 
-    def __init__(self, kinds: Sequence[str], *, per_address: int = 1) -> None:
+    def __init__(self, kinds: Sequence[str], *, per_address: int = 1, first: int = 0) -> None:
         self.all = [
-            Subscriber(number, kind, per_address=per_address) for number, kind in enumerate(kinds)
+            Subscriber(number, kind, per_address=per_address)
+            for number, kind in enumerate(kinds, first)
         ]
         self.by_path = {each.path: each for each in self.all}
         self.transports: set[Any] = set()
@@ -246,3 +248,13 @@ async def subscribed(
         for answer in await subscribers.subscribe(port, path):
             assert answer.startswith(b"HTTP/1.1 200"), answer
         yield subscribers
+
+
+async def _run(port: int, path: str, per_address: int, kinds: Sequence[str]) -> None:
+    async with subscribed(kinds, port, path, per_address=per_address):
+        print("subscribed", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_run(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]))
