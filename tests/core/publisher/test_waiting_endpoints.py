@@ -106,6 +106,11 @@ CANCELLED = {PublisherState.OWED_CANCELLED, PublisherState.INITIAL_CANCELLED}
 _UNTIL_ANSWERED = {PublisherState.OWED, PublisherState.OWED_CANCELLED}
 
 
+def host_of(delivery: Delivery) -> str:
+    """The address whose turn ``delivery`` was."""
+    return str(delivery.subscription.routes[delivery.subscription.route].load.origin[0])
+
+
 class ShareMachine(RuleBasedStateMachine):
     """A runtime that takes as much as it likes, and endpoints that answer as they like."""
 
@@ -131,15 +136,18 @@ class ShareMachine(RuleBasedStateMachine):
                 self.overtaken.pop(outcome.delivery.subscription.peer.host, None)
                 self.abandoned.add(outcome.delivery.address.sid)
         waiting = self.waiting_for_a_turn()
-        self.overtaken = {host: self.overtaken.get(host, Counter()) for host in waiting}
         deliveries = self.protocol.take_deliveries(taken)
+        # Subscriptions that want none of the changes (STATEVAR) wait no more after their turn,
+        # without a delivery.
+        waiting &= self.waiting_for_a_turn() | {host_of(each) for each in deliveries}
+        self.overtaken = {host: self.overtaken.get(host, Counter()) for host in waiting}
         self.drained = len(deliveries) < taken
         self.in_flight += deliveries
         for delivery in deliveries:
             load = delivery.subscription.routes[delivery.subscription.route].load
             if load.proven:
                 continue
-            host = str(load.origin[0])
+            host = host_of(delivery)
             self.overtaken.pop(host, None)
             for counts in self.overtaken.values():
                 counts[host] += 1
