@@ -18,8 +18,14 @@ from tests.wire import Until, Wire
 settings.register_profile(
     "check", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("ci", settings.get_profile("check"), max_examples=200, print_blob=True)
-settings.register_profile("long", settings.get_profile("ci"), max_examples=5_000)
+# The same examples in each run, so that a run which fails can be repeated. "check" and "long" look
+# for new ones.
+settings.register_profile(
+    "ci", settings.get_profile("check"), max_examples=200, derandomize=True, database=None
+)
+settings.register_profile(
+    "long", settings.get_profile("check"), max_examples=5_000, print_blob=True
+)
 # For tools/prove_clauses.py a failure is enough: not to be shrunk, and the same each time.
 settings.register_profile(
     "prove",
