@@ -152,7 +152,7 @@ UNREADABLE = {
 async def test_one_event_whose_beginning_is_mangled_is_lost(
     driven: Any, raw_device: Any, until: Until, made: Any, pieces: int
 ) -> None:
-    async with active(driven, raw_device, until) as it:
+    async with active(driven, raw_device, until, doubt_seconds=0.1) as it:
         reader, writer = await connect(it.record)
         data = made(it.record)
         size = max(1, len(data) // pieces)

@@ -585,6 +585,12 @@ def test_one_connection_with_bytes_that_no_request_begins_with_is_a_lost_event()
     record = point.active()
     reason = "they could not be read: the request line is malformed"
     point.protocol.connection_wasted(DEVICE.host, reason, point.now, unreadable=True)
+    point.now += 0.1
+    assert point.notify(record, 1) == 200  # the next event in order: nothing is lost
+    point.later()
+    assert point.statuses() == []
+    point.protocol.connection_wasted(DEVICE.host, reason, point.now, unreadable=True)
+    point.later()
     assert point.statuses() == [(RESUBSCRIBING, Cause.EVENT_CUT)]
     assert record.status_reason == f"a connection from 10.0.0.1 brought no event: {reason}"
     point.repaired("uuid:2", A="0")

@@ -127,7 +127,7 @@ class EventLosses:
         if not in_order:
             self.confirm(record, now)
         elif not doubt.certain and record.sequence.reliable and doubt.seq in (None, seq):
-            record.doubt = None
+            record.doubt = record.doubted = None
             self._timers.clear((record, TimerKind.DOUBT))
 
     def confirm(self, record: SubscriptionRecord, now: float) -> None:
@@ -191,7 +191,11 @@ class EventLosses:
                 record.doubted = dict(record.values)
                 several = "a connection" if count == 1 else f"{count} connections"
                 why = f"{several} from {record.device_host} brought no event: {reason}"
-                self.lost(record, Cause.EVENT_CUT, why, now)
+                if count == 1:
+                    # A device that sends junk now and then goes on with the next event in order.
+                    self.doubt(record, Cause.EVENT_CUT, why, now)
+                else:
+                    self.lost(record, Cause.EVENT_CUT, why, now)
 
     def restored(self, record: SubscriptionRecord, now: float) -> None:
         """Note that the initial event has come. If it shows that connections without a request were
