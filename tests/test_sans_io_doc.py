@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from propchange import Device, Service, StateVariable, core, host
+from propchange.driver.runtime import Runtime
 
 pytestmark = pytest.mark.slow
 
@@ -57,3 +58,9 @@ def test_every_method_that_the_page_names_is_there() -> None:
         named = {name for row in rows for name in re.findall(r"`(\w+)", row)}
         assert len(named) > 8
         assert not [name for name in named if not hasattr(protocol, name)]
+
+
+def test_every_member_of_a_runtime_is_named() -> None:
+    members = {name for name in (*vars(Runtime), *Runtime.__annotations__) if name[0] != "_"}
+    sentence = PAGE.partition("with the methods of `Runtime`")[2].partition("The class calls")[0]
+    assert set(re.findall(r"`([a-z_]+)`", sentence)) == members

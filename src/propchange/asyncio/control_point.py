@@ -111,7 +111,7 @@ class ControlPoint(ControlPointView[Sighting]):
     async def device(self, description_url: str) -> RemoteDevice: ...
 
     @overload
-    async def device(self, *, udn: str, timeout: float | None = None) -> RemoteDevice: ...  # noqa: ASYNC109 - as below
+    async def device(self, *, udn: str, timeout: float | None = None) -> RemoteDevice: ...  # noqa: ASYNC109 - the error names it and its reason
 
     async def device(
         self,

@@ -147,7 +147,7 @@ class HostedDevice:
         if not await self._opened().publication.subscribed():
             raise RuntimeError("the device has left the network before a control point subscribed")
 
-    async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the API as decided
+    async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - drain() returns False after it, and raises nothing
         """Wait until all events are delivered or given up. Returns True then, and False if
         ``timeout`` seconds have passed or the device is closed before."""
         publication = self._opened().publication

@@ -178,7 +178,7 @@ class TerminalLines:
         begun = []
         longest = max(cell_len(word) for word in text.plain.split(" "))
         if room < max(width // 3, longest):
-            # The columns leave too little: begin on a line of its own.
+            # The columns leave too little room: the sentence begins on the next line.
             start.rstrip()
             begun, indent = [start], 4
             start, room = Text(" " * indent), width - indent

@@ -57,7 +57,7 @@ class Limits:
 
     connections_per_address: int = 128
     """Accepted connections at once from one IPv4 address or one IPv6 prefix of 64 bits, so that one
-    host cannot take them all. Above that, one of its own connections is closed."""
+    host cannot take them all. Above that, a connection of the same host is closed."""
 
     connections_kept_per_address: int = 8
     """Connections of an address with subscriptions that are not closed for hosts without any; at
@@ -498,9 +498,9 @@ class Limits:
     Above that, the oldest are forgotten. Bounds the memory for warnings about forged addresses."""
 
     log_lines: int = 50
-    """Lines of one kind that are logged at once (token bucket), whatever addresses and names they
-    contain. The next line says how many were left out. Bounds the log: each forged source address
-    would be another warning."""
+    """Lines of one kind that are logged at once (token bucket). Lines that differ in addresses and
+    names are of one kind. The next line says how many were left out. Bounds the log: each forged
+    source address would be another warning."""
 
     log_line_seconds: float = 10.0
     """Seconds until the bucket has one line more."""

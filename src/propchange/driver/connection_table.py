@@ -30,6 +30,7 @@ from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.connection_shares import ConnectionShares
 from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.reporting import Warnings, logger_named
+from propchange.driver.request_progress import LOOKS, RequestProgress
 from propchange.driver.runtime import (
     Future,
     Runtime,
@@ -48,25 +49,11 @@ class AcceptedConnection(Protocol):
     :class:`.ServerConnection`."""
 
     transport: Transport
-    asked: bool
-    """Whether a request, or something malformed, was received."""
+    progress: RequestProgress
+    """Set once :meth:`ConnectionTable.admit` has returned True."""
     held_bytes: int
     """Bytes in memory of requests that are not answered yet, as :meth:`ConnectionTable.hold` has
     set it."""
-
-    @property
-    def begun(self) -> Request | None:
-        """The request that has begun and is not whole, unless that was reported already."""
-
-    @property
-    def wasted(self) -> bool:
-        """Whether the connection has brought no request, or, behind the last one, the beginning of
-        one that cannot be told."""
-
-    @property
-    def unreadable(self) -> bool:
-        """Whether the connection has brought only bytes that no request begins with, or too few
-        bytes to decide that."""
 
     def look(self, now: float) -> None:
         """A part of ``Limits.stall_seconds`` has passed. After all its parts, report a request that
@@ -137,9 +124,6 @@ _ASKED = 1.05
 
 _LEAST_SECONDS = 0.001
 
-LOOKS = 5
-"""Looks at a connection in each ``Limits.stall_seconds``. A stalled request is noticed at most one
-such part later."""
 Cut = Callable[[Request, Refusal], object]
 """Called with a request that did not come whole, or cannot be parsed. Returns whether its purpose
 is known."""
@@ -319,11 +303,11 @@ class ConnectionTable:
         self.logger.debug("%s makes room for %s", peer, host)
         if ending in self.arriving or ending in self.reading:
             self._patience = max(self._patience * _SILENT, _LEAST_SECONDS)
-        if self.history is not None and not ending.asked:
+        if self.history is not None and not ending.progress.asked:
             self.history.turned_away(peer, self.now())
-            if ending.begun is None:
+            if ending.progress.begun is None:
                 self.wasted(peer, "there was no room for them")
-            ending.asked = True  # so that its end is not reported as well
+            ending.progress.asked = True  # so that its end is not reported as well
         ending.drop()
 
     def has_asked(self) -> None:
@@ -368,14 +352,15 @@ class ConnectionTable:
         peer = connection.transport.peer
         self.turns.forget(connection, address_block(peer.host))
         if not self._closing:
-            begun = connection.begun
-            if self.history is not None and not connection.asked:
+            progress = connection.progress
+            begun = progress.begun
+            if self.history is not None and not progress.asked:
                 self.history.ended_empty(peer, self.now())
             ended = "they ended without a request"
             if begun is not None:
                 self.cut(begun, Refusal(0, "its connection ended", "", Part.REST), peer, ended)
-            elif connection.wasted:
-                self.wasted(peer, ended, unreadable=connection.unreadable)
+            elif progress.wasted:
+                self.wasted(peer, ended, unreadable=progress.unreadable)
         self._shares.remove(peer.host)
         if not self._open:  # leave nothing with the runtime
             self._timer.close()

@@ -35,12 +35,12 @@ from functools import partial
 from propchange.core.wire.messages import Request, Response, address_block
 from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.connection_table import (
-    LOOKS,
     AcceptedConnection,
     Answer,
     ConnectionTable,
     WrittenElsewhere,
 )
+from propchange.driver.request_progress import RequestProgress
 from propchange.driver.runtime import Transport
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser
@@ -61,25 +61,21 @@ class ServerConnection:
         "_ending",
         "_finished",
         "_leave_by",
-        "_moved",
         "_parser",
         "_paused",
         "_peer_ended",
         "_pending",
         "_queue",
         "_reading",
-        "_refused",
-        "_reported",
         "_starting",
-        "_still",
         "_table",
         "_unread",
         "_unsent",
         "_waiting",
         "_write_bytes",
         "_writer",
-        "asked",
         "held_bytes",
+        "progress",
         "transport",
     )
 
@@ -98,17 +94,12 @@ class ServerConnection:
         self._finished = False  # nothing more is answered
         self._ending = False  # the connection ends once what is written has left
         self._dropped = 0
-        self._moved = False  # bytes of a request have come since the last look()
-        self._still = 0  # looks in a row without such bytes
-        self._reported = False  # that the request is not whole, or that there is none
         self._unread = 0  # bytes of the answer that the peer had not read when last looked at
         self._leave_by: float | None = None  # when the answer must have left
-        self._refused = False  # the last answer was a refusal
-        self.asked = False
-        """Whether a request, or something malformed, was received."""
         self.held_bytes = 0
         """For the table."""
         self.transport: Transport
+        self.progress: RequestProgress
         self._write_bytes: Callable[[bytes], object]
         self._parser: RequestParser
 
@@ -124,6 +115,7 @@ class ServerConnection:
             transport.close()
             return
         self._parser = RequestParser(table.limits, peer=transport.peer, local=transport.local)
+        self.progress = RequestProgress(self._parser)
         self._wait_in(table.arriving, table.idle_seconds)
         table.look_later(self)
 
@@ -136,7 +128,7 @@ class ServerConnection:
             return
         table = self._table
         if self._pending is not None or self._paused or self._deferred or table.turns.over:
-            self._moved = True
+            self.progress.move()
             self._parser.keep(data)
             table.hold(self, self._parser.held_bytes)
             if not self._finished:
@@ -162,7 +154,7 @@ class ServerConnection:
                 self._start(request, answer)
             self._proceed(True)
         else:
-            self._moved = True
+            self.progress.move()
             self._waiting.extend(requests)
             table.turns.goes_on()  # a part of a request is work too
             self._proceed(len(requests) > 0)
@@ -288,52 +280,25 @@ class ServerConnection:
             if not self._finished:
                 self._table.hold(self, self._held())
 
-    @property
-    def begun(self) -> Request | None:
-        """The request that has begun and is not whole, unless that was reported already."""
-        if self._finished or self._reported or not self._parser.in_message:
-            return None
-        return self._parser.begun
-
-    def _is_rest(self, begun: Request | None) -> bool:
-        """Whether these bytes may be the rest of the body of a request that was refused: its length
-        was wrong, and the refusal has given the reason."""
-        return self._refused and begun is None
-
-    @property
-    def wasted(self) -> bool:
-        """Whether the connection has brought no request, or, behind the last one, the beginning of
-        one that cannot be told."""
-        if not self.asked:
-            return not self._reported
-        said = self._finished or self._reported or self._refused
-        return not said and self._parser.in_message
-
-    @property
-    def unreadable(self) -> bool:
-        """Whether it has brought nothing but bytes that no request begins with, or too few to
-        tell."""
-        return not self.asked and (self._parser.in_message or self._parser.error is not None)
-
     def look(self, now: float) -> None:
         """A part of ``Limits.stall_seconds`` has passed. After all its parts, report a request that
         makes no progress, or a connection that has brought nothing."""
-        table, begun = self._table, self.begun
+        table, progress = self._table, self.progress
+        begun = progress.begun
         reads = begun is not None and self._queue is table.reading
-        if reads or (self.wasted and not (self._finished or self._reported)):
-            self._still = 0 if self._moved else self._still + 1
-            self._moved = False
-            if self._still < LOOKS:
-                table.look_later(self)
-                return
+        wasted = progress.wasted and not (progress.over or progress.reported)
+        if not (reads or wasted):
+            return
+        if not progress.stands_still():
+            table.look_later(self)
+            return
+        progress.reported = True
         if begun is not None and reads:
-            self._reported = True
             stalled = f"nothing more came for {table.limits.stall_seconds:g} s"
             refusal = Refusal(0, stalled, "", Part.REST)
             table.cut(begun, refusal, self.transport.peer, _STAY)
-        elif self.wasted and not (self._finished or self._reported):
-            self._reported = True
-            table.wasted(self.transport.peer, _STAY, unreadable=self.unreadable)
+        else:
+            table.wasted(self.transport.peer, _STAY, unreadable=progress.unreadable)
 
     # --- for an answer that other code writes ---
 
@@ -393,8 +358,7 @@ class ServerConnection:
         if self._deferred:
             self._stop_reading()
             if self._queue is not table.reading:
-                self._reported = False
-                self._still = 0
+                self.progress.begin()
                 self._wait_in(table.reading, table.limits.read_seconds)
                 table.look_later(self)
             return
@@ -416,8 +380,7 @@ class ServerConnection:
                 self._write_bytes(_CONTINUE)
                 parser.expect_continue = False
             if completed or self._queue is not table.reading:
-                self._reported = False
-                self._still = 0
+                self.progress.begin()
                 self._wait_in(table.reading, table.limits.read_seconds)
                 table.look_later(self)
         elif self._queue is table.idle:
@@ -463,14 +426,15 @@ class ServerConnection:
             self._write(b"".join(encoded))
 
     def _ask(self, request: Request) -> Answer:
-        if not self.asked:
-            self.asked = True
+        progress = self.progress
+        if not progress.asked:
+            progress.asked = True
             self._table.has_asked()
         try:
             answer = self._table.respond(request)
         except Exception:  # noqa: BLE001 - it is logged
             return self._failed(request)
-        self._refused = isinstance(answer, Response) and answer.status >= 400
+        progress.refused = isinstance(answer, Response) and answer.status >= 400
         return answer
 
     def _failed(self, request: Request) -> Response:
@@ -569,7 +533,7 @@ class ServerConnection:
         """Write the last answer, to a malformed or overdue request. ``part`` is the wrong part."""
         table = self._table
         self._report_refused(status, reason, part)
-        self.asked = self._finished = True
+        self.progress.asked = self._finished = True
         response = table.refusal(status, self._parser.http_version)
         self._write(table.encode(response, head_only=False))
 
@@ -580,25 +544,28 @@ class ServerConnection:
 
     def _forget_requests(self) -> None:
         """Drop the requests that are not answered any more."""
+        self.progress.over = True
         self._waiting.clear()
         self._parser.end()
         self._table.hold(self, 0)
 
     def _report_refused(self, status: int, reason: str, part: Part) -> None:
-        table, peer = self._table, self.transport.peer
-        begun = None if self._reported else self._parser.begun
-        if self._is_rest(begun):
+        table, peer, progress = self._table, self.transport.peer, self.progress
+        begun = None if progress.reported else self._parser.begun
+        if progress.refused and begun is None:
+            # These bytes may be the rest of the body of a request that was refused: its length was
+            # wrong, and the refusal has given the reason.
             return
         if table.history is not None:
             # Behind a refused request, another first line may be in the rest of its body.
-            told = begun is not None and (begun.method == "NOTIFY" or not self._refused)
+            told = begun is not None and (begun.method == "NOTIFY" or not progress.refused)
             target = begun.target if begun is not None and told else ""
             table.history.refused(peer, target, status, reason, table.now(), part=part)
         unread = f"they could not be read: {reason}"
         if begun is not None:
             table.cut(begun, Refusal(status, reason, "", part), peer, unread)
-        elif not self._reported:
-            table.wasted(peer, unread, unreadable=self.unreadable)
+        elif not progress.reported:
+            table.wasted(peer, unread, unreadable=progress.unreadable)
 
     def _report_left(self, left: bool) -> None:
         # A callback may write another answer, so the list is replaced first.

@@ -10,8 +10,9 @@ that of the evidence:
 
 1. A device that does not answer now explains everything else, so its verdicts come first, after
    that of a closed subscription.
-2. Then the verdicts that are certain: events arrive, SUBSCRIBE was refused or is not answered, it
-   is too early to tell, the initial event is late, no event has come for a new SID.
+2. Then the verdicts that are certain: events arrive, SUBSCRIBE was refused or is not answered, an
+   answer or the initial event is not overdue yet, the initial event is late, no event has come for
+   a new SID.
 3. Then what the listener has seen of the device: a refused NOTIFY, a lost event, no room, a
    connection without a request. A device that connects has a way to this machine, so the addresses
    are right.

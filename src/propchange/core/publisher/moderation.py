@@ -9,8 +9,8 @@ of it open. What this module does:
 - The interval is the time between events of the publisher, not of one subscription. The first
   change after a quiet interval is sent at once. A change within the interval is held until its end,
   and then the *current* value is sent. Intermediate values are lost, the final value never.
-- An initial event does not start the interval, since one subscriber gets it alone. It may show a
-  value that is still held for all others, so call :meth:`Moderation.shown` for it.
+- An initial event does not start the interval, because only one subscriber gets it. It may
+  contain a value that the other subscribers get later, so call :meth:`Moderation.shown` for it.
 - A held change is not added to an event that is sent earlier for other variables. UDA allows that,
   and asks for the interval in the same sentence; the interval is what a subscriber can measure. A
   publisher that adds it nevertheless calls :meth:`Moderation.evented`.

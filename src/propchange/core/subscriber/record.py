@@ -432,7 +432,7 @@ class SubscriptionRecord:
         if self.convert is not None:
             try:
                 value = self.convert[name](text)
-            except Exception:  # noqa: BLE001 - as in read_changes
+            except Exception:  # noqa: BLE001 - a program's function may raise anything
                 details.append(Change(name, None, previous, instance, channel, text))
                 return True
         details.append(Change(name, value, previous, instance, channel, text))
