@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 import uuid
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -20,8 +19,10 @@ from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import links as driver_links
-from propchange.driver.links import Links, ssdp_socket
+from propchange.driver.links import Links
 from propchange.driver.machine import Interfaces
+from propchange.driver.multicast_sockets import joined_socket, sending_socket
+from propchange.upnp.ssdp import IPV4_GROUP
 
 
 def adapter(name: str, index: int, *hosts: str) -> ifaddr.Adapter:
@@ -126,8 +127,6 @@ async def test_a_quiet_control_point_does_not_warn_where_discovery_is_not_possib
 # --- over multicast on loopback ---
 
 LOOPBACK = LocalAddress("127.0.0.1", 0, ip_network("127.0.0.0/8"), "lo", 1)
-GONE = LocalAddress("192.0.2.77", 0, ip_network("192.0.2.0/24"), "gone0", 9)
-GONE_V6 = LocalAddress("fe80::77", 9_999, ip_network("fe80::/64"), "gone0", 9_999)
 GROUP = ("239.255.255.250", 1900)
 UDN = f"uuid:{uuid.uuid4()}"  # other processes run these tests at the same time
 ALIVE = (
@@ -154,8 +153,15 @@ class Heard:
 @pytest.fixture
 def peer() -> Iterator[socket.socket]:
     """Another program on the same link."""
-    with ssdp_socket(LOOPBACK, listening=True) as peer:
+    with sending_socket(LOOPBACK) as peer:
         yield peer
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    """A third program, which hears what the group is sent."""
+    with joined_socket(IPV4_GROUP, LOOPBACK) as listening:
+        yield listening
 
 
 async def until(condition: Any) -> None:
@@ -172,7 +178,7 @@ async def test_what_the_group_is_sent_is_received(
     peer.sendto(b"what is this", GROUP)
     await until(lambda: heard.advertisements and "what is this" in caplog.text)
     link, source, _, on_link = heard.advertisements[0]
-    assert (link, source) == (("lo", 1, 4), Endpoint("127.0.0.1", 1900))
+    assert (link, source) == (("lo", 1, 4), Endpoint(*peer.getsockname()))
     assert on_link == (OnLink(ip_network("127.0.0.0/24")),)
     heard.links.close()
     heard.links.close()
@@ -182,14 +188,14 @@ async def test_what_the_group_is_sent_is_received(
 
 
 async def test_a_search_is_sent_twice_and_answered_to_its_own_port(
-    driven: Any, peer: socket.socket
+    driven: Any, peer: socket.socket, listening: socket.socket
 ) -> None:
     heard = Heard(driven.runtime)
     heard.links.search(UDN)
     loop = asyncio.get_running_loop()
     searches: list[Any] = []
     while len(searches) < 2:
-        data, source = await loop.sock_recvfrom(peer, 65_536)
+        data, source = await loop.sock_recvfrom(listening, 65_536)
         if data.startswith(b"M-SEARCH") and UDN.encode() in data:
             searches.append((data, source))
     first, second = searches
@@ -203,34 +209,17 @@ async def test_a_search_is_sent_twice_and_answered_to_its_own_port(
     heard.links.close()  # the repetition goes with it
 
 
-@pytest.mark.parametrize("address", [GONE, GONE_V6])
-def test_an_address_that_has_gone_leaves_no_socket(
-    address: LocalAddress, recwarn: pytest.WarningsRecorder
-) -> None:
-    for listening in (False, True):
-        with pytest.raises(OSError, match=r"."):
-            ssdp_socket(address, listening=listening)
-    assert not recwarn.list
-
-
 async def test_a_group_that_cannot_be_joined_leaves_no_socket(
     driven: Any, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    def refuse(address: LocalAddress, *, listening: bool) -> socket.socket:
-        if listening:
-            raise OSError("no such group")
-        return ssdp_socket(address, listening=False)
+    def refuse(group: Endpoint, address: LocalAddress) -> socket.socket:
+        raise OSError("no such group")
 
-    monkeypatch.setattr(driver_links, "ssdp_socket", refuse)
+    monkeypatch.setattr(driver_links, "joined_socket", refuse)
     heard = Heard(driven.runtime)
     assert heard.links.addresses == ()
     heard.links.close()
     assert not recwarn.list
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the option")
-def test_another_links_datagrams_stay_there(peer: socket.socket) -> None:
-    assert peer.getsockopt(socket.IPPROTO_IP, 49) == 0
 
 
 class WithoutReaders(asyncio.SelectorEventLoop):

@@ -7,9 +7,6 @@ search socket sends M-SEARCH; the answers come to its own port, which no other p
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -20,9 +17,10 @@ from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import REFRESH_SECONDS, Interfaces
+from propchange.driver.multicast_sockets import joined_socket, sending_socket
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Datagrams, Runtime
-from propchange.driver.sockets import scoped_host, socket_address
+from propchange.driver.sockets import scoped_host
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
 
@@ -33,14 +31,6 @@ _AGAIN_SECONDS = 0.4
 """Seconds until a search is sent again: a datagram may be lost (UDA 2.0 §1.3.2)."""
 
 _GROUPS = {4: IPV4_GROUP, 6: IPV6_LINK_LOCAL_GROUP}
-
-_TTL = 2
-"""TTL of a datagram to the group (UDA 2.0 §1.2.2)."""
-
-# By default, Linux gives a datagram to every socket of the port, even if the socket has joined the
-# group on another link. Python has no names for the options that turn this off.
-_IP_MULTICAST_ALL = 49
-_IPV6_MULTICAST_ALL = 29
 
 Link = tuple[str, int, int]
 """The name and the number of an interface, and the IP version."""
@@ -163,9 +153,10 @@ class Links:
 
     def _open(self, link: Link, address: LocalAddress) -> None:
         opened: list[Datagrams] = []
+        group = _GROUPS[address.network.version]
         try:
             for listening in (False, True):
-                sock = ssdp_socket(address, listening=listening)
+                sock = joined_socket(group, address) if listening else sending_socket(address)
                 try:
                     opened.append(self._runtime.datagrams(sock, partial(self._take, address)))
                 except OSError:
@@ -227,41 +218,3 @@ class Links:
 
 def _link_of(address: LocalAddress) -> Link:
     return (address.interface, address.interface_index, address.network.version)
-
-
-def ssdp_socket(address: LocalAddress, *, listening: bool) -> socket.socket:
-    """A socket that sends to the group from ``address``. With ``listening`` it is bound to port
-    1900 and receives the datagrams to the group, else the system chooses its port. Raises
-    OSError."""
-    six = address.network.version == 6
-    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        if six:
-            level, join, every = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _IPV6_MULTICAST_ALL
-            interface = address.scope.to_bytes(4, sys.byteorder)
-            sock.setsockopt(level, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(level, socket.IPV6_MULTICAST_IF, interface)
-            sock.setsockopt(level, socket.IPV6_MULTICAST_HOPS, _TTL)
-        else:
-            level, join, every = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _IP_MULTICAST_ALL
-            interface = socket.inet_aton(address.host)
-            sock.setsockopt(level, socket.IP_MULTICAST_IF, interface)
-            sock.setsockopt(level, socket.IP_MULTICAST_TTL, _TTL)
-        if not listening:
-            sock.bind(socket_address(address.endpoint))
-            return sock
-        group = _GROUPS[address.network.version]
-        # Both options: BSD shares a multicast port by the second, Linux by either.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.setsockopt(level, join, socket.inet_pton(sock.family, group.host) + interface)
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):  # a kernel before 4.20
-                sock.setsockopt(level, every, 0)
-        sock.bind(("", group.port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -1,0 +1,99 @@
+"""UDP sockets for multicast groups: one that receives what a group is sent on a link, and one that
+sends from an address. SSDP and multicast events use the same options."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.sockets import socket_address
+
+LINK_HOPS = 2
+"""TTL or hop limit of a datagram to a group of one link (UDA 2.0 §1.2.2, MC-17)."""
+
+SITE_HOPS = 10
+"""Hop limit of a datagram to a group of a site over IPv6 (UDA 2.0 §A.2, V6-11)."""
+
+# By default, Linux gives a datagram to every socket of the port, even if the socket has joined the
+# group on another link. Python has no names for the options that turn this off.
+_IP_MULTICAST_ALL = 49
+_IPV6_MULTICAST_ALL = 29
+
+
+def joined_socket(group: Endpoint, address: LocalAddress) -> socket.socket:
+    """A socket that receives the datagrams to ``group`` and its port on the link of ``address``.
+    It shares the port with the other programs of this machine. Raises OSError.
+
+    Where the system can do that, it receives nothing that is sent to an address of this machine:
+    that is for the program that answers there. It sends nothing."""
+    sock = _socket(address)
+    try:
+        if address.network.version == 6:
+            level, join, every = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _IPV6_MULTICAST_ALL
+        else:
+            level, join, every = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _IP_MULTICAST_ALL
+        _share_port(sock)
+        member = socket.inet_pton(sock.family, group.host) + _interface(address)
+        sock.setsockopt(level, join, member)
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # a kernel before 4.20
+                sock.setsockopt(level, every, 0)
+        if sys.platform == "win32":
+            sock.bind(("", group.port))
+        elif address.scope:
+            sock.bind((group.host, group.port, 0, address.scope))
+        else:
+            sock.bind((group.host, group.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def sending_socket(
+    address: LocalAddress, port: int = 0, *, hops: int = LINK_HOPS, shared: bool = False
+) -> socket.socket:
+    """A socket that sends to a group from ``address`` and ``port`` (0: any), and receives what is
+    sent there. ``hops`` is the TTL or the hop limit to the group. ``shared``: other programs may
+    have the port too. Raises OSError."""
+    sock = _socket(address)
+    try:
+        if address.network.version == 6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, _interface(address))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _interface(address))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, hops)
+        if shared:
+            _share_port(sock)
+        sock.bind(socket_address(address.endpoint._replace(port=port)))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _socket(address: LocalAddress) -> socket.socket:
+    six = address.network.version == 6
+    sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    if six:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
+
+
+def _interface(address: LocalAddress) -> bytes:
+    """The interface of ``address`` as the options of multicast take it."""
+    if address.network.version == 6:
+        return (address.scope or address.interface_index).to_bytes(4, sys.byteorder)
+    return socket.inet_aton(address.host)
+
+
+def _share_port(sock: socket.socket) -> None:
+    # Both options: BSD shares a multicast port by the second, Linux by either.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
