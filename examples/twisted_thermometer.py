@@ -9,8 +9,8 @@ import sys
 
 from twisted.internet import defer, task
 
-from propchange import StateVariable
-from propchange.twisted import Service
+from propchange import Device, Service, StateVariable
+from propchange.twisted import host
 
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
@@ -20,15 +20,16 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
 
 async def main(port: int) -> None:
     thermometer = Thermometer()
-    port = thermometer.listen(port, interface="127.0.0.1")  # or put .resource into your own site
-    print(f"http://127.0.0.1:{port}/", flush=True)
-    await thermometer.subscribed()  # a subscriber has had the initial event
+    hosted = host(Device("Workbench", services=[thermometer]), port=port, interface="127.0.0.1")
+    await hosted.open()
+    print(hosted.description_url, flush=True)
+    await hosted.subscribed()  # a subscriber has had the initial event
     thermometer.temperature = 20.5  # one event; does not wait for subscribers
     with thermometer.batch():  # one event with both
         thermometer.temperature = 31.0
         thermometer.alarm = True
-    await thermometer.drained()
-    await thermometer.close()
+    await hosted.drain(timeout=5)
+    await hosted.close()
 
 
 if len(sys.argv) < 2:

@@ -1,6 +1,6 @@
-"""Print events of an event URL, with Twisted.
+"""Print events of a thermometer, with Twisted.
 
-usage: python twisted_watch.py EVENT_URL [NUMBER]
+usage: python twisted_watch.py DESCRIPTION_URL [NUMBER]
 
 Ends after NUMBER events, 3 if it is left out. Status changes go to the standard error output.
 """
@@ -13,7 +13,7 @@ from propchange import Event, StatusChange
 from propchange.twisted import ControlPoint
 
 
-async def main(event_url: str, count: int) -> None:
+async def main(description_url: str, count: int) -> None:
     enough: defer.Deferred[None] = defer.Deferred()
 
     def show(event: Event) -> None:
@@ -26,8 +26,9 @@ async def main(event_url: str, count: int) -> None:
 
     control_point = ControlPoint()
     control_point.listen(interface="127.0.0.1")
+    device = await control_point.device(description_url)
     # Renews, resubscribes, retries.
-    subscription = control_point.subscribe(event_url, show, on_status=say)
+    subscription = device["Thermometer"].subscribe(show, on_status=say)
     await enough
     await control_point.close()
 

@@ -187,6 +187,7 @@ PUBLIC = {
     """,
     "propchange.twisted": """
         ControlPoint
+        HostedDevice
         RemoteDevice
         RemoteService
         Service
@@ -194,6 +195,7 @@ PUBLIC = {
         SightingKind
         Site
         Subscription
+        host
         install
     """,
     "propchange.upnp.standard": """
@@ -240,6 +242,7 @@ SERVICE = """
 SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn
 """
+HOSTED_DEVICE = "close description_url device drain port subscribed subscriptions udn "
 MEMBERS = {
     "propchange.ControlPoint": """
         close device devices discovery_links fetch limits port receive_ssdp search subscribe_url
@@ -248,9 +251,7 @@ MEMBERS = {
     "propchange.RemoteDevice": DEVICE,
     "propchange.RemoteService": SERVICE,
     "propchange.Sighting": SIGHTING,
-    "propchange.HostedDevice": """
-        close description_url device drain port subscribed subscriptions udn
-    """,
+    "propchange.HostedDevice": HOSTED_DEVICE,
     "propchange.Event": """
         changes details is_initial left_out merged problems seq sid subscription
     """,
@@ -261,6 +262,7 @@ MEMBERS = {
         discovery_links fetch hostname limits listen now receive_notify receive_ssdp
         search subscribe web_server_port
     """,
+    "propchange.twisted.HostedDevice": HOSTED_DEVICE + "open",
     "propchange.twisted.Subscription": SUBSCRIPTION + "closed on_event on_status when_granted",
     "propchange.twisted.RemoteDevice": DEVICE,
     "propchange.twisted.RemoteService": SERVICE,

@@ -9,19 +9,24 @@ import inspect
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import pytest
 import uvloop
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 
+from propchange.asyncio.host import host
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.requests import Requests
 from propchange.driver.runtime import Runtime, Transport
+from propchange.twisted.host import HostedDevice
+from propchange.twisted.host import host as twisted_host
 from propchange.twisted.runtime import TwistedRuntime
+from propchange.upnp.device import Device
 from tests.asyncio.conftest import raw_device
 
 __all__ = ["raw_device"]
@@ -71,6 +76,20 @@ class Driven:
             return await deferred.asFuture(asyncio.get_running_loop())
         return await coroutine
 
+    def host(self, device: Device, **options: Any) -> Any:
+        """The hosted device of a program on this runtime, to be entered by ``async with``."""
+        if self.kind != "twisted":
+            return host(device, **options)
+        assert self.runtime
+        return HostedOnTwisted(twisted_host(device, reactor=self._reactor, **options))
+
+    def listening_sockets(self, hosted: Any) -> list[socket.socket]:
+        """The sockets on which a hosted device accepts connections."""
+        listening = hosted._host._listener._listening
+        if self.kind == "twisted":
+            return [port._sock for port in listening.ports]
+        return [accepting.sock for accepting in listening._accepting]
+
     def requests(self, **limits: Any) -> Requests:
         return Requests(self.runtime, replace(DEFAULT_LIMITS, **limits))
 
@@ -78,6 +97,30 @@ class Driven:
         if self._reactor is not None:
             self._reactor.getThreadPool().stop()
             self._reactor.waker.connectionLost(None)
+
+
+class HostedOnTwisted:
+    """A hosted device on Twisted, whose Deferreds a coroutine of asyncio awaits."""
+
+    def __init__(self, hosted: HostedDevice) -> None:
+        self._hosted = hosted
+
+    def __repr__(self) -> str:
+        return repr(self._hosted)
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._hosted, name)
+        return partial(self._call, member) if callable(member) else member
+
+    async def _call(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return await method(*arguments, **named).asFuture(asyncio.get_running_loop())
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ async def test_a_device_stops_listening_also_when_its_end_is_cancelled(
     driven: Any, thermometer: Thermometer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = device_host(driven.runtime, thermometer)
-    await driven.run(host.open("127.0.0.1", (0,)))
+    await driven.run(host.open("127.0.0.1", 0))
     waiting = driven.runtime.future()
 
     async def wait(_: DeliveryPool) -> None:
@@ -230,7 +230,7 @@ async def test_a_device_stops_listening_also_when_its_end_is_cancelled(
     while not closing.done():
         await asyncio.sleep(0)
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", host.endpoints[0].port)
+        await asyncio.open_connection("127.0.0.1", host.port)
 
 
 async def test_a_device_is_hosted_on_any_runtime(
@@ -239,9 +239,9 @@ async def test_a_device_is_hosted_on_any_runtime(
     passing: list[object] = []
     host = device_host(driven.runtime, thermometer, tap=passing.append)
     async with raw_subscriber() as subscriber:
-        await driven.run(host.open("127.0.0.1", (0,)))
-        ((address, port, _),) = host.endpoints
-        assert address == "127.0.0.1"
+        await driven.run(host.open("127.0.0.1", 0))
+        port = host.port
+        assert host.description_url == f"http://127.0.0.1:{port}/description.xml"
         described = await ask(port, "GET /description.xml HTTP/1.1\nHOST: {host}")
         assert b"<friendlyName>Workbench</friendlyName>" in described.body
         await subscriber.subscribe(port, "/Thermometer/event")
@@ -267,7 +267,7 @@ async def test_a_change_while_listening_fails_leaves_no_timer(
     memory.listen = listen
     host = device_host(memory, thermometer)
     with pytest.raises(ConnectionFailed, match=r"192\.0\.2\.1: port 80 is taken"):
-        await host.open("192.0.2.1", (80,))
+        await host.open("192.0.2.1", 80)
     assert memory.armed == 0
     thermometer.power = 3
 
@@ -277,4 +277,4 @@ async def test_a_service_that_is_hosted_already_is_refused(
 ) -> None:
     Published(memory, thermometer)
     with pytest.raises(RuntimeError, match="hosted"), contextlib.suppress(ConnectionFailed):
-        await device_host(memory, thermometer).open(None, (0,))
+        await device_host(memory, thermometer).open(None, 0)

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 EVENTS = [
-    "0 {'Temperature': '20.0', 'Alarm': '0'} 20.0",
-    "1 {'Temperature': '20.5'} 20.5",
-    "2 {'Temperature': '31.0', 'Alarm': '1'} 31.0",
+    "0 {'Temperature': 20.0, 'Alarm': False} 20.0",
+    "1 {'Temperature': 20.5} 20.5",
+    "2 {'Temperature': 31.0, 'Alarm': True} 31.0",
 ]
 
 STATUSES = "active: events arrive\nclosed: closed\n"
@@ -29,7 +29,8 @@ from propchange import ControlPoint
 
 async def main(url):
     async with ControlPoint() as point:
-        async with point.subscribe_url(url) as subscription:
+        device = await point.device(url)
+        async with device["Thermometer"].subscribe() as subscription:
             async for event in subscription:
                 print(event.seq, dict(event.changes), event.changes["Temperature"], flush=True)
                 if event.seq == 2:
@@ -40,7 +41,7 @@ asyncio.run(main(sys.argv[1]))
 
 ASYNCIO_THERMOMETER = """
 import asyncio
-from propchange import ControlPoint, Device, Service, StateVariable, host
+from propchange import Device, Service, StateVariable, host
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
     temperature = StateVariable("r4", initial=20.0)
@@ -49,15 +50,13 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
 async def main():
     thermometer = Thermometer()
     async with host(Device("Workbench", services=[thermometer])) as hosted:
-        async with ControlPoint() as point:
-            url = f"http://127.0.0.1:{hosted.port}/description.xml"
-            print((await point.device(url))["Thermometer"].event_url, flush=True)
-            await hosted.subscribed()
-            thermometer.temperature = 20.5
-            with thermometer.batch():
-                thermometer.temperature = 31.0
-                thermometer.alarm = True
-            await hosted.drain(timeout=5)
+        print(f"http://127.0.0.1:{hosted.port}/description.xml", flush=True)
+        await hosted.subscribed()
+        thermometer.temperature = 20.5
+        with thermometer.batch():
+            thermometer.temperature = 31.0
+            thermometer.alarm = True
+        await hosted.drain(timeout=5)
 
 asyncio.run(main())
 """

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from math import inf
 from typing import Any
 
 from propchange.core.limits import Limits
@@ -38,11 +39,11 @@ from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces
 from propchange.driver.reporting import Warnings, logger_named, report
-from propchange.driver.runtime import Future, Runtime, Timer
+from propchange.driver.runtime import Runtime, Signal, Timer
 from propchange.driver.sockets import cannot_listen
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import PlacedDevice
-from propchange.upnp.hosted_documents import HostedDocuments
+from propchange.upnp.hosted_documents import DESCRIPTION_PATH, HostedDocuments
 from propchange.upnp.service import Service
 
 Tap = Callable[[object], None]
@@ -97,7 +98,7 @@ class Publication:
         self._pump_queued = False
         self._stopped = False
         self._services: list[Service] = []
-        self._waiters: list[tuple[Callable[[], bool], Future[None]]] = []
+        self._waiters: list[tuple[Callable[[], bool], Signal]] = []
         self._tap = tap
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
 
@@ -214,28 +215,30 @@ class Publication:
             lambda: any(subscription.heard for subscription in self.protocol.subscriptions)
         )
 
-    async def drained(self) -> bool:
-        """Wait until every event is delivered or given up. Returns False if :meth:`stop` is called
-        before."""
+    async def drained(self, seconds: float | None = None) -> bool:
+        """Wait until every event is delivered or given up. Returns False if ``seconds`` have passed
+        or :meth:`stop` is called before."""
         self.pump()
-        return await self._until(lambda: self.protocol.settled)
+        return await self._until(lambda: self.protocol.settled, seconds)
 
-    async def _until(self, condition: Callable[[], bool]) -> bool:
+    async def _until(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+        end = inf if seconds is None else self.now() + seconds
         while not condition():
-            if self._stopped:
+            left = end - self.now()
+            if self._stopped or left <= 0:
                 return False
-            waiter = (condition, self.runtime.future())
+            waiter = (condition, Signal(self.runtime))
             self._waiters.append(waiter)
             try:
-                await waiter[1]
+                await waiter[1].wait(None if seconds is None else left)
             finally:
                 self._waiters.remove(waiter)
         return True
 
     def _wake(self) -> None:
-        for condition, future in tuple(self._waiters):
-            if not future.done() and condition():
-                future.set_result(None)
+        for condition, signal in tuple(self._waiters):
+            if condition():
+                signal.set()
 
     # --- the end ---
 
@@ -246,9 +249,8 @@ class Publication:
         while self._services:
             self._services.pop().detach()
         self._timer.close()
-        for _, future in tuple(self._waiters):
-            if not future.done():
-                future.set_result(None)
+        for _, signal in tuple(self._waiters):
+            signal.set()
 
     async def close(self) -> None:
         """After :meth:`stop`: abort the deliveries, and wait until the connections that carried
@@ -307,6 +309,7 @@ class DeviceHost:
         interfaces: Interfaces,
         tap: Tap | None = None,
     ) -> None:
+        self._interfaces = interfaces
         self._placed = placed
         self._tap = tap
         self._documents = HostedDocuments(placed, policy, http_date)
@@ -331,34 +334,54 @@ class DeviceHost:
             known=self.publication.addresses,
         )
 
-    @property
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """Its addresses and ports; ``0.0.0.0`` and ``::`` mean all addresses of their family."""
-        return self._listener.endpoints
+        self._closing = False
+        self._close_ended = Signal(runtime)
 
-    async def open(self, host: str | None, ports: Sequence[int]) -> None:
-        """Publish the services, and listen on the first free port of ``ports`` (0: any). ``host``
-        is an address; None: all. Raises ConnectionFailed if it cannot listen, RuntimeError if a
-        service is published already."""
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+        return self._listener.port
+
+    @property
+    def description_url(self) -> str:
+        """The URL of the device description, with an address that other machines can reach if
+        there is one."""
+        endpoint = self._listener.endpoints[0]
+        if endpoint.host in ("0.0.0.0", "::"):
+            endpoint = Endpoint(self._interfaces.default_address(), endpoint.port)
+        return f"http://{endpoint}{DESCRIPTION_PATH}"
+
+    async def open(self, interface: str | None, port: int) -> None:
+        """Publish the services, and listen on ``port`` (0: any free one) of ``interface``, the name
+        of an interface or an address; None: all. Raises ConnectionFailed if it cannot listen,
+        RuntimeError if a service is published already."""
+        host = None if interface is None else self._interfaces.host_of(interface)
         try:
             for placed in self._placed.all_services():
                 path = f"/{placed.event_path}" if placed.event_path else ""
                 self.publication.add(placed.service, path)
-            await self._listener.open(host, ports)
+            await self._listener.open(host, (port,))
         except BaseException as error:
             self.publication.stop()
             if isinstance(error, OSError):
-                raise ConnectionFailed(cannot_listen(host, ports, error)) from error
+                raise ConnectionFailed(cannot_listen(host, (port,), error)) from error
             raise
 
     async def close(self) -> None:
         """Leave the network. Undelivered events are dropped: await :meth:`Publication.drained`
-        before. Safe to call again."""
+        before. Safe to call again; a call waits for the end of another one."""
         self.publication.stop()
+        while self._closing:
+            await self._close_ended.wait()
+        self._closing = True
         try:
             await self._pool.close()
         finally:
-            await self._listener.close()
+            try:
+                await self._listener.close()
+            finally:
+                self._closing = False
+                self._close_ended.set()
 
     def _respond(self, request: Request) -> Response | Awaitable[Response]:
         if self._tap is not None:

@@ -1,9 +1,10 @@
-"""Services and control points on Twisted. Cohen3's events are in :mod:`propchange.cohen3`."""
+"""Devices, services and control points on Twisted. :mod:`propchange.cohen3` has Cohen3's events."""
 
 from __future__ import annotations
 
 from propchange.driver.discovery import SightingKind
 from propchange.twisted.control_point import ControlPoint
+from propchange.twisted.host import HostedDevice, host
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.service import Service
 from propchange.twisted.site import Site
@@ -11,6 +12,7 @@ from propchange.twisted.subscription import Subscription
 
 __all__ = [
     "ControlPoint",
+    "HostedDevice",
     "RemoteDevice",
     "RemoteService",
     "Service",
@@ -18,6 +20,7 @@ __all__ = [
     "SightingKind",
     "Site",
     "Subscription",
+    "host",
     "install",
 ]
 

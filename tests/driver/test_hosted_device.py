@@ -1,4 +1,4 @@
-"""host() against subscribers of plain sockets, and its API."""
+"""host() of each runtime against subscribers of plain sockets, and its API."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ import asyncio
 import contextlib
 import errno
 import logging
+import re
 import socket
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from propchange.asyncio.host import HostedDevice, host
+from propchange.asyncio.host import host as asyncio_host
 from propchange.core.limits import Limits
 from propchange.core.publisher.outcomes import InitialEventDelivered, MessageAbandoned, Subscribed
 from propchange.core.publisher.records import Subscription
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, Request, Response
 from propchange.driver.machine import Interfaces
+from propchange.driver.runtime import Signal
 from propchange.errors import ConnectionFailed
+from propchange.twisted.host import host as twisted_host
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
+from tests.asyncio.conftest import give_ask, raw_subscriber
 from tests.wire import Until
 
-"""For what takes a second, which passes alike on every loop."""
+__all__ = ["give_ask", "raw_subscriber"]
 
 EVENT = "/Thermometer/event"
 
@@ -36,19 +42,21 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
     serial = StateVariable("string", initial="x", evented=False)
 
 
-def test_what_is_no_device_is_told_what_is_wanted() -> None:
+def test_what_is_no_device_is_told_what_is_wanted(host: Any) -> None:
     with pytest.raises(TypeError, match="with the Thermometer in it, not the Thermometer alone"):
-        host(Thermometer())  # type: ignore[arg-type]  # a service
+        host(Thermometer())  # a service
     with pytest.raises(TypeError, match="with the Thermometer in it, not the Thermometer alone"):
-        host(Thermometer)  # type: ignore[arg-type]  # a class
+        host(Thermometer)  # a class
     with pytest.raises(TypeError, match="Device is a class: give an instance of it"):
-        host(Device)  # type: ignore[arg-type]  # a class
+        host(Device)  # a class
     with pytest.raises(TypeError, match="'Lamp' is not a Device"):
-        host("Lamp")  # type: ignore[arg-type]  # a name
+        host("Lamp")  # a name
 
 
-async def test_a_hosted_device_says_what_it_is(thermometer: Thermometer) -> None:
-    hosted = host(Device("Oven", services=[thermometer], udn="uuid:1"), interface="127.0.0.1")
+async def test_a_hosted_device_says_what_it_is(driven: Any, thermometer: Thermometer) -> None:
+    hosted = driven.host(
+        Device("Oven", services=[thermometer], udn="uuid:1"), interface="127.0.0.1"
+    )
     assert repr(hosted) == "<HostedDevice 'Oven' uuid:1: not hosted yet>"
     async with hosted:
         assert repr(hosted) == f"<HostedDevice 'Oven' uuid:1: {hosted.description_url}>"
@@ -60,10 +68,18 @@ def thermometer() -> Thermometer:
     return Thermometer()
 
 
-def hosting(
-    *services: Service, interface: str | None = "127.0.0.1", **options: Any
-) -> HostedDevice:
-    return host(Device("Workbench", services=services), interface=interface, **options)
+@pytest.fixture
+def hosting(driven: Any) -> Callable[..., Any]:
+    def hosting(*services: Service, interface: str | None = "127.0.0.1", **options: Any) -> Any:
+        device = Device("Workbench", services=services)
+        return driven.host(device, interface=interface, **options)
+
+    return hosting
+
+
+@pytest.fixture(params=[asyncio_host, twisted_host], ids=["asyncio", "twisted"])
+def host(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 # --- assignments become events ---
@@ -73,7 +89,7 @@ def hosting(
 @pytest.mark.clause("EVT-01")
 @pytest.mark.clause("EVT-08")
 async def test_assignments_are_events_in_their_order(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         granted = await subscriber.subscribe(hosted.port, EVENT)
@@ -90,7 +106,9 @@ async def test_assignments_are_events_in_their_order(
 
 
 @pytest.mark.clause("EVT-05")
-async def test_a_batch_is_one_event(thermometer: Thermometer, raw_subscriber: Any) -> None:
+async def test_a_batch_is_one_event(
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
+) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         await subscriber.subscribe(hosted.port, EVENT)
         await subscriber.event()
@@ -102,7 +120,7 @@ async def test_a_batch_is_one_event(thermometer: Thermometer, raw_subscriber: An
 
 @pytest.mark.clause("EVT-07")
 async def test_what_is_no_change_sends_nothing(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     """Equal and bad values, an exception in a batch, what is not evented."""
 
@@ -126,7 +144,7 @@ async def test_what_is_no_change_sends_nothing(
 
 
 async def test_a_batch_held_across_an_await_raises_and_sends_nothing(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         await subscriber.subscribe(hosted.port, EVENT)
@@ -135,7 +153,7 @@ async def test_a_batch_held_across_an_await_raises_and_sends_nothing(
         async def hold() -> None:
             with thermometer.batch():
                 thermometer.temperature = 99
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)
 
         with pytest.raises(RuntimeError, match="await"):
             await hold()
@@ -145,25 +163,25 @@ async def test_a_batch_held_across_an_await_raises_and_sends_nothing(
 
 
 async def test_an_assignment_from_another_thread_raises_and_says_what_to_do(
-    thermometer: Thermometer, raw_subscriber: Any
+    driven: Any, hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
-    loop = asyncio.get_running_loop()
+    runtime = driven.runtime
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         await subscriber.subscribe(hosted.port, EVENT)
         await subscriber.event()
 
         def work() -> None:
-            with pytest.raises(RuntimeError, match=r"loop\.call_soon_threadsafe"):
+            with pytest.raises(RuntimeError, match=re.escape(runtime.from_thread)):
                 thermometer.temperature = 50
-            with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
+            with pytest.raises(RuntimeError, match=re.escape(runtime.from_thread)):
                 thermometer.batch().__enter__()
-            loop.call_soon_threadsafe(setattr, thermometer, "temperature", 51)
+            runtime.call_from_thread(partial(setattr, thermometer, "temperature", 51))
 
         await asyncio.to_thread(work)
         assert await subscriber.event() == (1, {"Temperature": "51"})
 
 
-async def test_outside_the_network_assignments_only_set_values() -> None:
+async def test_outside_the_network_assignments_only_set_values(hosting: Any) -> None:
     thermometer = Thermometer()
     thermometer.temperature = 1
 
@@ -177,7 +195,7 @@ async def test_outside_the_network_assignments_only_set_values() -> None:
 
 
 @pytest.mark.clause("MOD-03")
-async def test_moderated_values_arrive_with_the_last_one(raw_subscriber: Any) -> None:
+async def test_moderated_values_arrive_with_the_last_one(hosting: Any, raw_subscriber: Any) -> None:
     service = Service(
         type="urn:example-org:service:Meter:1",
         variables=[StateVariable("ui4", name="Power", minimum_interval=0.05)],
@@ -198,7 +216,7 @@ async def test_moderated_values_arrive_with_the_last_one(raw_subscriber: Any) ->
 
 
 async def test_subscribed_waits_for_an_initial_event_that_was_taken(
-    thermometer: Thermometer, raw_subscriber: Any, until: Until
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, until: Until
 ) -> None:
     async with (
         raw_subscriber(status=500) as deaf,
@@ -217,7 +235,7 @@ async def test_subscribed_waits_for_an_initial_event_that_was_taken(
 
 
 async def test_drain_tells_whether_everything_is_told(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber(status=None) as mute, hosting(thermometer) as hosted:
         assert await hosted.drain(0) is True
@@ -237,7 +255,7 @@ async def test_drain_tells_whether_everything_is_told(
 
 
 async def test_a_task_that_waits_ends_when_the_device_leaves(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber(status=None) as mute:
         async with hosting(thermometer) as hosted:
@@ -255,7 +273,7 @@ async def test_a_task_that_waits_ends_when_the_device_leaves(
 
 
 async def test_a_cancelled_wait_leaves_nothing_behind(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         waiting = asyncio.create_task(hosted.subscribed())
@@ -267,7 +285,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(
 
 
 async def test_the_subscriptions_are_there_to_be_read(
-    thermometer: Thermometer, raw_subscriber: Any, ask: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         assert hosted.subscriptions == ()
@@ -279,15 +297,15 @@ async def test_the_subscriptions_are_there_to_be_read(
         assert subscription.callbacks == (subscriber.url,)
 
 
-async def test_before_it_is_entered_it_says_how_to(thermometer: Thermometer) -> None:
+async def test_before_it_is_entered_it_says_how_to(hosting: Any, thermometer: Thermometer) -> None:
     hosted = hosting(thermometer)
     for read in ("port", "description_url", "subscriptions"):
-        with pytest.raises(RuntimeError, match="async with host"):
+        with pytest.raises(RuntimeError, match=r"async with host|call open\("):
             getattr(hosted, read)
 
-    with pytest.raises(RuntimeError, match="async with host"):
+    with pytest.raises(RuntimeError, match=r"async with host|call open\("):
         await hosted.subscribed()
-    with pytest.raises(RuntimeError, match="async with host"):
+    with pytest.raises(RuntimeError, match=r"async with host|call open\("):
         await hosted.drain()
     await hosted.close()
 
@@ -295,7 +313,9 @@ async def test_before_it_is_entered_it_says_how_to(thermometer: Thermometer) -> 
 # --- where it is ---
 
 
-async def test_the_description_url_is_where_the_description_is(thermometer: Thermometer) -> None:
+async def test_the_description_url_is_where_the_description_is(
+    hosting: Any, thermometer: Thermometer
+) -> None:
     async with hosting(thermometer, interface=None, udn="uuid:abc") as hosted:
         own = {address.host for address in Interfaces().addresses()}
         authority, _, path = hosted.description_url[len("http://") :].partition("/")
@@ -310,7 +330,7 @@ async def test_the_description_url_is_where_the_description_is(thermometer: Ther
         assert ElementTree.fromstring(body).findtext(".//{*}UDN") == "uuid:abc"
 
 
-async def test_an_interface_is_an_address_or_a_name(thermometer: Thermometer) -> None:
+async def test_an_interface_is_an_address_or_a_name(hosting: Any, thermometer: Thermometer) -> None:
     known = Interfaces().addresses()
     name = next(address.interface for address in known if address.host == "127.0.0.1")
 
@@ -321,7 +341,7 @@ async def test_an_interface_is_an_address_or_a_name(thermometer: Thermometer) ->
 
 
 async def test_what_cannot_be_listened_on_is_told_and_the_services_are_let_go(
-    thermometer: Thermometer,
+    hosting: Any, thermometer: Thermometer
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -335,7 +355,7 @@ async def test_what_cannot_be_listened_on_is_told_and_the_services_are_let_go(
         thermometer.temperature += 1
 
 
-async def test_a_host_is_entered_once(thermometer: Thermometer) -> None:
+async def test_a_host_is_entered_once(hosting: Any, thermometer: Thermometer) -> None:
     hosted = hosting(thermometer)
     async with hosted:
         with pytest.raises(RuntimeError, match="entered once"):
@@ -346,7 +366,7 @@ async def test_a_host_is_entered_once(thermometer: Thermometer) -> None:
 
 
 async def test_a_service_is_in_one_host_at_a_time(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     other = Service(
         type="urn:example-org:service:Meter:1", variables=[StateVariable("ui4", name="Power")]
@@ -363,7 +383,7 @@ async def test_a_service_is_in_one_host_at_a_time(
 
 
 async def test_a_hosted_device_can_be_closed_twice_and_by_several_tasks_at_once(
-    thermometer: Thermometer, raw_subscriber: Any, ask: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         await subscriber.subscribe(hosted.port, EVENT)
@@ -376,9 +396,10 @@ async def test_a_hosted_device_can_be_closed_twice_and_by_several_tasks_at_once(
         await hosted.close()
 
 
-def test_the_same_device_at_the_same_port_has_the_same_udn() -> None:
+def test_the_same_device_at_the_same_port_has_the_same_udn(host: Any) -> None:
     def udn(**options: Any) -> str:
-        return host(Device("Workbench", services=[Thermometer()]), **options).udn
+        given: str = host(Device("Workbench", services=[Thermometer()]), **options).udn
+        return given
 
     assert udn(port=8123) == udn(port=8123)
     assert udn(port=8123) != udn(port=8124)
@@ -399,7 +420,7 @@ def test_the_same_device_at_the_same_port_has_the_same_udn() -> None:
         {"port": -1},
     ],
 )
-def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any]) -> None:
+def test_options_that_make_no_sense_are_refused_at_once(host: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         host(Device("Workbench"), **options)
 
@@ -412,7 +433,7 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any])
 @pytest.mark.clause("SUB-51")
 @pytest.mark.clause("NOT-04")
 async def test_the_version_of_the_architecture_shows_everywhere(
-    thermometer: Thermometer, raw_subscriber: Any, ask: Any, uda: str
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any, uda: str
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer, uda=uda) as hosted:
         granted = await subscriber.subscribe(hosted.port, EVENT, more="STATEVAR: Alarm")
@@ -434,7 +455,7 @@ async def test_the_version_of_the_architecture_shows_everywhere(
 @pytest.mark.clause("SUB-46")
 @pytest.mark.clause("SUB-48")
 async def test_the_answer_to_subscribe_has_what_the_architecture_asks_for(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-7200")
@@ -451,7 +472,7 @@ async def test_the_answer_to_subscribe_has_what_the_architecture_asks_for(
 @pytest.mark.clause("SUB-75")
 @pytest.mark.clause("SUB-76")
 async def test_documents_are_got_and_what_is_not_there_is_404(
-    thermometer: Thermometer, ask: Any
+    hosting: Any, thermometer: Thermometer, ask: Any
 ) -> None:
     async with hosting(thermometer) as hosted:
         port = hosted.port
@@ -473,7 +494,7 @@ async def test_documents_are_got_and_what_is_not_there_is_404(
 
 
 async def test_actions_go_to_on_action_or_fail_with_upnp_error_401(
-    thermometer: Thermometer, ask: Any
+    driven: Any, hosting: Any, thermometer: Thermometer, ask: Any
 ) -> None:
     action = 'POST /Thermometer/control HTTP/1.1\nHOST: {host}\nSOAPACTION: "a#b"'
     async with hosting(thermometer) as hosted:
@@ -487,7 +508,7 @@ async def test_actions_go_to_on_action_or_fail_with_upnp_error_401(
             return Response(200, (), b"<at-once/>" + request.body)
 
         async def later(request: Request) -> Response:
-            await asyncio.sleep(0.001)
+            await Signal(driven.runtime).wait(0.001)
             return Response(200, (), b"<later/>" + request.body)
 
         for on_action, body in ((at_once, b"<at-once/><a/>"), (later, b"<later/><a/>")):
@@ -498,7 +519,7 @@ async def test_actions_go_to_on_action_or_fail_with_upnp_error_401(
 
 
 async def test_an_action_that_fails_is_500_and_logged(
-    thermometer: Thermometer, ask: Any, caplog: pytest.LogCaptureFixture
+    hosting: Any, thermometer: Thermometer, ask: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def at_once(request: Request) -> Response:
         raise ZeroDivisionError("at once")
@@ -526,7 +547,7 @@ async def test_an_action_that_fails_is_500_and_logged(
 @pytest.mark.clause("SUB-74")
 @pytest.mark.clause("CSX-01")
 async def test_a_foreign_delivery_url_is_refused(
-    thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """CallStranger (CVE-2020-12695)."""
 
@@ -550,7 +571,7 @@ async def test_a_foreign_delivery_url_is_refused(
 
 
 async def test_the_same_refusal_is_told_once(
-    thermometer: Thermometer, ask: Any, caplog: pytest.LogCaptureFixture
+    hosting: Any, thermometer: Thermometer, ask: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with hosting(thermometer) as hosted:
         for _ in range(5):
@@ -558,7 +579,7 @@ async def test_the_same_refusal_is_told_once(
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
 
-async def test_a_wrong_host_is_400(thermometer: Thermometer, ask: Any) -> None:
+async def test_a_wrong_host_is_400(hosting: Any, thermometer: Thermometer, ask: Any) -> None:
     """DNS rebinding."""
 
     async with hosting(thermometer, hosts=frozenset({"workbench.local"})) as hosted:
@@ -575,7 +596,7 @@ async def test_a_wrong_host_is_400(thermometer: Thermometer, ask: Any) -> None:
 @pytest.mark.clause("REN-08")
 @pytest.mark.clause("UNS-06")
 async def test_contradictions_are_answered_as_the_tables_say(
-    thermometer: Thermometer, ask: Any
+    hosting: Any, thermometer: Thermometer, ask: Any
 ) -> None:
     async with hosting(thermometer) as hosted:
         base = f"{EVENT} HTTP/1.1\nHOST: {{host}}\n"
@@ -595,7 +616,7 @@ async def test_contradictions_are_answered_as_the_tables_say(
 
 @pytest.mark.clause("SUB-02")
 async def test_a_service_without_evented_variables_cannot_be_subscribed_to(
-    raw_subscriber: Any, ask: Any
+    hosting: Any, raw_subscriber: Any, ask: Any
 ) -> None:
     quiet = Service(
         type="urn:example-org:service:Quiet:1",
@@ -610,7 +631,9 @@ async def test_a_service_without_evented_variables_cannot_be_subscribed_to(
 
 
 @pytest.mark.clause("SUB-73")
-async def test_a_full_table_is_503(thermometer: Thermometer, raw_subscriber: Any) -> None:
+async def test_a_full_table_is_503(
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
+) -> None:
     limits = Limits(subscriptions=1)
     async with raw_subscriber() as subscriber, hosting(thermometer, limits=limits) as hosted:
         assert (await subscriber.subscribe(hosted.port, EVENT)).status == 200
@@ -623,7 +646,7 @@ async def test_a_full_table_is_503(thermometer: Thermometer, raw_subscriber: Any
 @pytest.mark.clause("SUB-55")
 @pytest.mark.clause("SUB-56")
 async def test_the_initial_event_comes_after_the_answer_and_its_end(
-    thermometer: Thermometer, wire: Any
+    hosting: Any, thermometer: Thermometer, wire: Any
 ) -> None:
     for delay in (0, 0.02):
         async with hosting(thermometer, initial_event_delay=delay) as hosted:
@@ -649,7 +672,7 @@ async def test_the_initial_event_comes_after_the_answer_and_its_end(
 
 @pytest.mark.clause("SUB-58")
 async def test_an_unsubscribed_subscriber_still_gets_its_initial_event(
-    thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
     async with (
         raw_subscriber() as subscriber,
@@ -666,7 +689,9 @@ async def test_an_unsubscribed_subscriber_still_gets_its_initial_event(
         await until(lambda: hosted.subscriptions == ())
 
 
-async def test_an_answer_that_is_lost_is_no_subscription(wire: Any, until: Until) -> None:
+async def test_an_answer_that_is_lost_is_no_subscription(
+    driven: Any, hosting: Any, wire: Any, until: Until
+) -> None:
     """The peer resets the connection with the answer, and a document before it, still unsent."""
     scpd = (
         '<scpd xmlns="urn:schemas-upnp-org:service-1-0"><serviceStateTable><stateVariable>'
@@ -677,8 +702,8 @@ async def test_an_answer_that_is_lost_is_no_subscription(wire: Any, until: Until
     seen: list[object] = []
 
     async with hosting(service, tap=seen.append) as hosted:
-        (accepting,) = hosted._host._listener._listening._accepting
-        accepting.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        (accepting,) = driven.listening_sockets(hosted)
+        accepting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         door = wire.listen()
         peer = await wire.dial(hosted.port, receive_buffer=4096)
         get = f"GET /Big/scpd.xml HTTP/1.1\r\nHOST: 127.0.0.1:{hosted.port}\r\n\r\n"
@@ -701,7 +726,7 @@ async def test_an_answer_that_is_lost_is_no_subscription(wire: Any, until: Until
 @pytest.mark.clause("FAIL-02")
 @pytest.mark.clause("SEQ-08")
 async def test_the_first_delivery_url_that_works_gets_every_event(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with (
         raw_subscriber() as dead,
@@ -727,7 +752,7 @@ async def test_the_first_delivery_url_that_works_gets_every_event(
 
 
 async def test_a_subscriber_that_closes_after_each_event_gets_them_all(
-    thermometer: Thermometer, raw_subscriber: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
 ) -> None:
     async with raw_subscriber(close=True) as subscriber, hosting(thermometer) as hosted:
         await subscriber.subscribe(hosted.port, EVENT)
@@ -741,7 +766,7 @@ async def test_a_subscriber_that_closes_after_each_event_gets_them_all(
 
 
 async def test_a_subscriber_that_closes_without_a_word_loses_nothing(
-    thermometer: Thermometer, wire: Any
+    hosting: Any, thermometer: Thermometer, wire: Any
 ) -> None:
     """A kept-alive connection that turns out closed is no attempt: the same SEQ again, fresh."""
 
@@ -774,7 +799,7 @@ async def test_a_subscriber_that_closes_without_a_word_loses_nothing(
 @pytest.mark.clause("FAIL-08")
 @pytest.mark.clause("SEQ-07")
 async def test_a_subscriber_that_never_answers_delays_no_other(
-    thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others have had everything before its first attempt is over; then it gets on too."""
     seen: list[object] = []
@@ -809,7 +834,7 @@ async def test_a_subscriber_that_never_answers_delays_no_other(
 
 
 async def test_a_connection_that_brought_no_answer_is_ended_and_makes_room(
-    thermometer: Thermometer, raw_subscriber: Any, until: Until
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, until: Until
 ) -> None:
     """Two that never answer take all the connections there may be, until their time is up."""
 
@@ -834,7 +859,7 @@ async def test_a_connection_that_brought_no_answer_is_ended_and_makes_room(
 
 @pytest.mark.clause("FAIL-05")
 async def test_412_ends_a_subscription(
-    thermometer: Thermometer, raw_subscriber: Any, until: Until
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, until: Until
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         await subscriber.subscribe(hosted.port, EVENT)
@@ -847,7 +872,9 @@ async def test_412_ends_a_subscription(
         assert len(subscriber.requests) == 2
 
 
-async def test_a_failing_subscriber_is_kept(thermometer: Thermometer, raw_subscriber: Any) -> None:
+async def test_a_failing_subscriber_is_kept(
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
+) -> None:
     async with raw_subscriber(status=500) as subscriber, hosting(thermometer) as hosted:
         await subscriber.subscribe(hosted.port, EVENT)
         await subscriber.event()
@@ -862,7 +889,7 @@ async def test_a_failing_subscriber_is_kept(thermometer: Thermometer, raw_subscr
 @pytest.mark.clause("UNS-04")
 @pytest.mark.clause("UNS-06")
 async def test_renewal_and_unsubscribe(
-    thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer) as hosted:
         sid = (await subscriber.subscribe(hosted.port, EVENT)).fields["sid"]
@@ -886,10 +913,9 @@ async def test_renewal_and_unsubscribe(
         assert len(subscriber.requests) == 2
 
 
-@pytest.mark.one_loop
 @pytest.mark.clause("REN-11")
 async def test_a_subscription_that_is_not_renewed_expires(
-    thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until
 ) -> None:
     async with (
         raw_subscriber() as subscriber,
@@ -903,13 +929,17 @@ async def test_a_subscription_that_is_not_renewed_expires(
         assert (await ask(hosted.port, renew)).status == 412
 
 
-async def test_dlna_grants_300_seconds(thermometer: Thermometer, raw_subscriber: Any) -> None:
+async def test_dlna_grants_300_seconds(
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
+) -> None:
     async with raw_subscriber() as subscriber, hosting(thermometer, dlna=True) as hosted:
         granted = await subscriber.subscribe(hosted.port, EVENT, more="TIMEOUT: Second-9000")
         assert granted.fields["timeout"] == "Second-300"
 
 
-async def test_ipv6_subscribers_are_served(thermometer: Thermometer, raw_subscriber: Any) -> None:
+async def test_ipv6_subscribers_are_served(
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any
+) -> None:
     if not any(address.host == "::1" for address in Interfaces().addresses()):
         pytest.skip("this machine has no ::1")
 
@@ -927,7 +957,9 @@ async def test_ipv6_subscribers_are_served(thermometer: Thermometer, raw_subscri
             assert notify.fields["host"] == f"[::1]:{subscriber.port}"
 
 
-async def test_two_services_have_subscriptions_of_their_own(raw_subscriber: Any) -> None:
+async def test_two_services_have_subscriptions_of_their_own(
+    hosting: Any, raw_subscriber: Any
+) -> None:
     first, second = Thermometer(), Thermometer()
 
     async with (
@@ -946,7 +978,7 @@ async def test_two_services_have_subscriptions_of_their_own(raw_subscriber: Any)
 
 
 async def test_a_tap_sees_everything_that_passes(
-    thermometer: Thermometer, raw_subscriber: Any, ask: Any
+    hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any
 ) -> None:
     seen: list[object] = []
 

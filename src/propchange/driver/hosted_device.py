@@ -1,0 +1,139 @@
+"""The hosted device of a program: its settings and its members, which are the same on both
+runtimes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Self
+
+from propchange.core.limits import Limits
+from propchange.core.publisher.judge import PublisherPolicy
+from propchange.core.publisher.records import Subscription
+from propchange.driver.host import DeviceHost, Tap
+from propchange.driver.machine import Interfaces, product
+from propchange.driver.reporting import guarded, logger_named
+from propchange.driver.runtime import Runtime
+from propchange.upnp.device import Device, check_device, place_device
+
+
+class HostedDeviceView:
+    """The members of the hosted devices of both runtimes. The arguments are those of
+    :func:`propchange.host`; ``runtime`` makes the runtime, at the time of entering."""
+
+    _not_entered = "the device is not on the network: use async with host(…)"
+
+    def __init__(
+        self,
+        runtime: Callable[[], Runtime],
+        device: Device,
+        *,
+        interface: str | None,
+        port: int,
+        udn: str | None,
+        uda: str,
+        callbacks: str,
+        lenient_callbacks: bool,
+        default_duration: int,
+        minimum_duration: int,
+        maximum_duration: int,
+        dlna: bool,
+        initial_event_delay: float,
+        hosts: frozenset[str],
+        limits: Limits,
+        tap: Tap | None,
+    ) -> None:
+        check_device(device)
+        if not 0 <= port <= 65_535:
+            raise ValueError(f"a port is from 0 to 65535, not {port}")
+        self._runtime = runtime
+        self._policy = PublisherPolicy(
+            uda=uda,
+            callbacks=callbacks,
+            lenient_callbacks=lenient_callbacks,
+            default_duration=default_duration,
+            minimum_duration=minimum_duration,
+            maximum_duration=maximum_duration,
+            dlna=dlna,
+            initial_event_delay=initial_event_delay,
+            hosts=hosts,
+            server=product(uda),
+        )
+        self.device = device
+        self._placed = place_device(device, udn or device.udn or _derive_udn(device, port))
+        self.udn = self._placed.udn
+        self._interface = interface
+        self._port = port
+        self._limits = limits
+        self._tap = None if tap is None else guarded(tap, logger_named("propchange.publisher"))
+        self._host: DeviceHost | None = None
+        self._entered = self._ended = False
+
+    def __repr__(self) -> str:
+        where = "not hosted yet" if self._host is None else self.description_url
+        if self._ended:
+            where = "ended"
+        return f"<HostedDevice {self.device.friendly_name!r} {self.udn}: {where}>"
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on."""
+        return self._opened().port
+
+    @property
+    def description_url(self) -> str:
+        """The URL of the device description, with an address that other machines can reach if
+        there is one."""
+        return self._opened().description_url
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The present subscriptions, oldest first. Do not change them."""
+        return tuple(self._opened().publication.protocol.subscriptions)
+
+    async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._close()
+
+    async def _open(self) -> None:
+        if self._entered:
+            raise RuntimeError("a hosted device is entered once; call host() again")
+        self._entered = True
+        runtime = self._runtime()
+        host = DeviceHost(
+            runtime,
+            self._placed,
+            policy=self._policy,
+            limits=self._limits,
+            interfaces=Interfaces(clock=runtime.now),
+            tap=self._tap,
+        )
+        await host.open(self._interface, self._port)
+        self._host = host
+
+    async def _subscribed(self) -> None:
+        if not await self._opened().publication.subscribed():
+            raise RuntimeError("the device has left the network before a control point subscribed")
+
+    async def _drain(self, seconds: float | None) -> bool:
+        return await self._opened().publication.drained(seconds)
+
+    async def _close(self) -> None:
+        self._ended = True
+        if self._host is not None:
+            await self._host.close()
+
+    def _opened(self) -> DeviceHost:
+        if self._host is None:
+            raise RuntimeError(self._not_entered)
+        return self._host
+
+
+def _derive_udn(device: Device, port: int) -> str:
+    """A UDN that stays the same for the same device on the same machine and port (UDA 2.0
+    §1.1.4)."""
+    name = f"{uuid.getnode()}/{port}/{device.device_type}/{device.friendly_name}"
+    return f"uuid:{uuid.uuid5(uuid.NAMESPACE_URL, name)}"

@@ -1,0 +1,87 @@
+"""The hosted device of a program on Twisted."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Self
+
+from twisted.internet.defer import Deferred
+
+from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
+from propchange.driver.host import Tap
+from propchange.driver.hosted_device import HostedDeviceView
+from propchange.twisted.runtime import Reactor, TwistedRuntime
+from propchange.upnp.device import Device
+
+
+def host(
+    device: Device,
+    *,
+    reactor: Reactor | None = None,
+    interface: str | None = None,
+    port: int = 0,
+    udn: str | None = None,
+    uda: str = "1.1",
+    callbacks: str = "on-link",
+    lenient_callbacks: bool = False,
+    default_duration: int = 1800,
+    minimum_duration: int = 60,
+    maximum_duration: int = 86_400,
+    dlna: bool = False,
+    initial_event_delay: float = INITIAL_EVENT_DELAY,
+    hosts: frozenset[str] = frozenset(),
+    limits: Limits = DEFAULT_LIMITS,
+    tap: Tap | None = None,
+) -> HostedDevice:
+    """Host ``device`` on the network: ``hosted = host(device)``, then ``hosted.open()``, and in the
+    end ``hosted.close()``; or ``async with host(device) as hosted:`` in a coroutine.
+
+    ``reactor``: None for the installed one. The other arguments are those of
+    :func:`propchange.host`, with the same defaults and errors.
+    """
+    return HostedDevice(
+        partial(TwistedRuntime, reactor),
+        device,
+        interface=interface,
+        port=port,
+        udn=udn,
+        uda=uda,
+        callbacks=callbacks,
+        lenient_callbacks=lenient_callbacks,
+        default_duration=default_duration,
+        minimum_duration=minimum_duration,
+        maximum_duration=maximum_duration,
+        dlna=dlna,
+        initial_event_delay=initial_event_delay,
+        hosts=hosts,
+        limits=limits,
+        tap=tap,
+    )
+
+
+class HostedDevice(HostedDeviceView):
+    """As :class:`propchange.HostedDevice`, with Deferreds. Made by :func:`host`. It is opened once.
+    Before that, its properties raise RuntimeError, and its Deferreds fail with it."""
+
+    _not_entered = "the device is not on the network: call open() first"
+
+    def open(self) -> Deferred[Self]:
+        """Put the device on the network. Fires with this object. Fails with ConnectionFailed if the
+        port is taken or the interface does not exist."""
+        return Deferred.fromCoroutine(self.__aenter__())
+
+    def subscribed(self) -> Deferred[None]:
+        """Fires once one of the present subscribers has had its initial event. Fails with
+        RuntimeError if the device is closed before."""
+        return Deferred.fromCoroutine(self._subscribed())
+
+    def drain(self, timeout: float | None = None) -> Deferred[bool]:
+        """Fires once all events are delivered or given up, with True; with False if ``timeout``
+        seconds have passed or the device is closed before."""
+        return Deferred.fromCoroutine(self._drain(timeout))
+
+    def close(self) -> Deferred[None]:
+        """End the hosting. Fires when that is done. Undelivered events are dropped: wait for
+        :meth:`drain` before. Repeated calls do nothing."""
+        return Deferred.fromCoroutine(self._close())
