@@ -23,7 +23,7 @@ def device(udn: str = "uuid:a", *, is_root: bool = True) -> AdvertisedDevice:
 
 
 def sightings(driven: Any, wanted: str | None = None) -> Sightings[SeenDevice]:
-    return Sightings(driven.runtime, partial(SeenDevice._of, None), wanted)
+    return Sightings(driven.runtime, partial(SeenDevice._of, None), wanted, set())
 
 
 async def taken(stream: Sightings[SeenDevice]) -> list[SeenDevice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import replace
@@ -96,6 +97,22 @@ async def test_a_device_is_seen_and_read_and_goes(point: Any, udn: str) -> None:
             await asyncio.sleep(0.005)
         announcer.byebye()
         assert (await of(next_of(sightings, udn))).kind is SightingKind.GONE
+
+
+async def test_a_program_that_keeps_no_deferred_sees_the_devices_all_the_same(
+    point: Any, udn: str
+) -> None:
+    seen: list[Sighting] = []
+
+    async def see(control_point: ControlPoint) -> None:
+        seen.append(await next_of(control_point.devices(), udn))
+
+    async with point() as control_point:
+        Deferred.fromCoroutine(see(control_point))
+        gc.collect()
+        async with Announcer(workbench(udn), "http://127.0.0.1:9/desc.xml"):
+            while not seen:
+                await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("discovery", [True, None])

@@ -104,7 +104,8 @@ class Sightings(AsyncIterator[S], Generic[S]):
     latest sighting that was not taken is kept, so the memory is bounded by the number of devices.
 
     ``make`` makes the sighting of a device. ``wanted`` is a device or service type; None: root
-    devices of all types.
+    devices of all types. These sightings are in the set ``iterated`` while a coroutine waits for
+    the next one.
     """
 
     def __init__(
@@ -112,9 +113,11 @@ class Sightings(AsyncIterator[S], Generic[S]):
         runtime: Runtime,
         make: Callable[[SightingKind, AdvertisedDevice], S],
         wanted: str | None,
+        iterated: set[Sightings[Any]],
     ) -> None:
         self._make = make
         self._wanted = wanted
+        self._iterated = iterated
         self._known: dict[str, S] = {}
         self._untaken: dict[str, S] = {}
         self._more = Signal(runtime)
@@ -158,7 +161,11 @@ class Sightings(AsyncIterator[S], Generic[S]):
                 raise StopAsyncIteration
             if self._more.awaited:
                 raise RuntimeError("another coroutine iterates these sightings already")
-            await self._more.wait()
+            self._iterated.add(self)
+            try:
+                await self._more.wait()
+            finally:
+                self._iterated.discard(self)
         return self._untaken.pop(next(iter(self._untaken)))
 
 
@@ -238,6 +245,8 @@ class Discovery:
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._to_follow: weakref.WeakSet[DescribedDevice[Any]] = weakref.WeakSet()
         self._sightings: weakref.WeakSet[Sightings[Any]] = weakref.WeakSet()
+        # Keeps the coroutines that wait: a program on Twisted need not keep their Deferreds.
+        self._iterated: set[Sightings[Any]] = set()
         self._awaited: set[_Awaited] = set()
         self._doubtful: set[str] = set()
         self._active = False
@@ -416,7 +425,7 @@ class Discovery:
         Raises RuntimeError before discovery has begun."""
         self._check_active()
         self._links.search_all()
-        sightings = Sightings(self._runtime, make, wanted)
+        sightings = Sightings(self._runtime, make, wanted, self._iterated)
         for device in self._presence.devices:
             sightings.see(device)
         self._sightings.add(sightings)
