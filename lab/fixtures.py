@@ -13,7 +13,7 @@ import pytest
 
 from lab.programs import Program
 
-__all__ = ["Start", "missing", "missing_fixture", "start_fixture"]
+__all__ = ["Start", "missing", "missing_fixture", "programs", "start_fixture"]
 
 
 def missing(what: object) -> NoReturn:
@@ -33,9 +33,10 @@ class Start(Protocol):
     def __call__(self, *command: str | Path, **environment: str) -> Program: ...
 
 
-@pytest.fixture(name="start")
-def start_fixture(tmp_path: Path) -> Iterator[Start]:
-    """Starts programs and ends them, last one first, when the test is over."""
+@contextlib.contextmanager
+def programs(folder: Path) -> Iterator[Start]:
+    """Starts programs and ends them, last one first, when the context is left. What they write to
+    standard error goes into files in ``folder``."""
     with contextlib.ExitStack() as running:
         count = 0
 
@@ -43,8 +44,15 @@ def start_fixture(tmp_path: Path) -> Iterator[Start]:
             nonlocal count
             count += 1
             words = [str(word) for word in command]
-            program = Program(words, tmp_path / f"stderr-{count}.txt", environment)
+            program = Program(words, folder / f"stderr-{count}.txt", environment)
             running.callback(program.stop)
             return program
 
+        yield start
+
+
+@pytest.fixture(name="start")
+def start_fixture(tmp_path: Path) -> Iterator[Start]:
+    """Starts programs and ends them, last one first, when the test is over."""
+    with programs(tmp_path) as start:
         yield start

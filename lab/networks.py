@@ -60,6 +60,15 @@ class Host(_Namespace):
         """For :class:`Network`."""
         self._ports[interface] = switch, port
 
+    def link_local(self, interface: str = "eth0") -> str:
+        """The link-local IPv6 address of an interface, without zone."""
+        shown = self.ip(f"-6 -o addr show dev {interface} scope link")
+        return shown.partition("inet6 ")[2].partition("/")[0]
+
+    def index(self, interface: str = "eth0") -> int:
+        """The number of an interface."""
+        return int(self.ip(f"-o link show dev {interface}").partition(":")[0])
+
     def unplug(self, interface: str = "eth0") -> None:
         """Pull the cable: the interface keeps its addresses and has no carrier."""
         switch, port = self._ports[interface]

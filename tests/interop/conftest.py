@@ -30,6 +30,7 @@ import pytest
 
 from lab import peers
 from lab.fixtures import Start, missing, missing_fixture, start_fixture  # noqa: F401 - fixtures
+from lab.networks import Host
 from lab.peers import PEERS, WEB
 from lab.programs import PATIENCE, Missing, Program
 from tests.interop.wire import Wire, inside
@@ -226,7 +227,7 @@ class Daemon(NamedTuple):
 
 @contextlib.contextmanager
 def daemon(
-    network: Network, folder: Path, *command: str, package: str, **environment: str
+    network: Network | Host, folder: Path, *command: str, package: str, **environment: str
 ) -> Iterator[None]:
     """A program that serves until it is ended, and all that it has started with it."""
     wrappers = ("dbus-run-session", "xvfb-run", "--", "-a")

@@ -7,50 +7,20 @@ import io
 import re
 import sys
 import threading
-import urllib.error
-import urllib.request
 import wave
-from urllib.parse import urljoin
-from xml.sax.saxutils import escape
 
 import pytest
 
+from tests.interop import soap
+
 
 @pytest.fixture
-def invoke(inside_network):
+def invoke(network):
     """``invoke(device, service, action, **arguments)`` is a plain SOAP POST by the standard
     library."""
 
-    def fetch(request: str | urllib.request.Request) -> str:
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.read().decode()
-        except urllib.error.HTTPError as error:
-            pytest.fail(f"{error}: {error.read().decode()}")
-
-    def invoke(device, service, action, **arguments):
-        description = inside_network(fetch, device.description_url)
-        for found in re.findall(r"(?s)<service>.*?</service>", description):
-            (type_,) = re.findall(r"<serviceType>(.*?)</serviceType>", found)
-            if f":{service}:" in type_:
-                break
-        else:
-            pytest.fail(f"no {service} at {device.description_url}")
-        (control_url,) = re.findall(r"<controlURL>(.*?)</controlURL>", found)
-        values = "".join(
-            f"<{name}>{escape(str(value))}</{name}>" for name, value in arguments.items()
-        )
-        body = (
-            '<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
-            's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
-            f'<u:{action} xmlns:u="{type_}">{values}</u:{action}></s:Body></s:Envelope>'
-        )
-        headers = {
-            "Content-Type": 'text/xml; charset="utf-8"',
-            "SOAPACTION": f'"{type_}#{action}"',
-        }
-        url = urljoin(device.description_url, control_url)
-        inside_network(fetch, urllib.request.Request(url, body.encode(), headers))
+    def invoke(device, *words, **arguments):
+        soap.invoke(network.name, device.description_url, *words, **arguments)
 
     return invoke
 

@@ -122,7 +122,7 @@ def test_link_local_ipv6_alone_is_enough(network, device, follow):
     device_host, control = network.host("device"), network.host("control")
     network.plug(device_host, switch, "eth0")
     network.plug(control, switch, "eth0")
-    address = device_host.ip("-6 -o addr show dev eth0").split()[3].partition("/")[0]
+    address = device_host.link_local()
     assert address.startswith("fe80:")
     program, url = device(device_host, address, stack="gupnp")  # libupnp has no such thing
     follower = follow(control, url.replace("]", "%eth0]"))

@@ -6,6 +6,10 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import fields, replace
+from typing import Any
+
+from propchange import Limits
 
 
 def tell(**told: object) -> None:
@@ -19,3 +23,10 @@ async def commands() -> AsyncIterator[tuple[str, str]]:
         if command == "quit":
             return
         yield command, rest
+
+
+def limits_and_options(given: dict[str, Any]) -> tuple[Limits, dict[str, Any]]:
+    """The limits with the fields of Limits that are ``given``, and the rest of what is given."""
+    names = {each.name for each in fields(Limits)} & given.keys()
+    limits = replace(Limits(), **{name: given[name] for name in names})
+    return limits, {name: value for name, value in given.items() if name not in names}

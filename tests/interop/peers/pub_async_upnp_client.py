@@ -1,6 +1,6 @@
 """A device of async-upnp-client whose service has one evented variable, Value.
 
-    python pub_async_upnp_client.py IP PORT
+    python pub_async_upnp_client.py IP PORT [UDN]
 
 Lines are those of pub_gupnp: {"ready": …, "event_url": …}, and the commands set and quit.
 """
@@ -71,7 +71,9 @@ class BenchDevice(UpnpServerDevice):
     SERVICES: ClassVar[Any] = [Bench]
 
 
-async def main(address: str, port: int) -> None:
+async def main(address: str, port: int, *udn: str) -> None:
+    definition = BenchDevice.DEVICE_DEFINITION
+    BenchDevice.DEVICE_DEFINITION = definition._replace(udn=(*udn, definition.udn)[0])
     server = UpnpServer(BenchDevice, source=(address, 0), http_port=port)
     await server.async_start()
     base = f"http://{address}:{port}/"
@@ -87,4 +89,4 @@ async def main(address: str, port: int) -> None:
     await server.async_stop()
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))
