@@ -41,6 +41,12 @@ def joined_socket(group: Endpoint, address: LocalAddress) -> socket.socket:
         if sys.platform == "linux":
             with contextlib.suppress(OSError):  # a kernel before 4.20
                 sock.setsockopt(level, every, 0)
+            # The option is not enough. Of IPv6, Linux compares the group with what the socket has
+            # joined, and not the interface. Of IPv4, it gives a datagram that only one socket
+            # shall receive to any socket that shares the port by SO_REUSEPORT.
+            with contextlib.suppress(OSError):  # a kernel before 5.7, without root
+                device = socket.if_indextoname(address.interface_index).encode()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
         if sys.platform == "win32":
             sock.bind(("", group.port))
         elif address.scope:
