@@ -31,6 +31,8 @@ PUBLIC = {
         HostedDevice
         Limits
         LocalProtocolError
+        MulticastPolicy
+        MulticastScope
         PropchangeError
         ProtocolError
         RemoteDevice

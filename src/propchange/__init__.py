@@ -7,6 +7,8 @@ from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.limits import Limits
+from propchange.core.multicast.message import MulticastScope
+from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
@@ -43,6 +45,8 @@ __all__ = [
     "HostedDevice",
     "Limits",
     "LocalProtocolError",
+    "MulticastPolicy",
+    "MulticastScope",
     "PropchangeError",
     "ProtocolError",
     "RemoteDevice",

@@ -6,7 +6,7 @@ There is no socket in it and no stream: a datagram arrives whole or not at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -80,6 +80,9 @@ def wire(
 # --- what a publisher sends ---
 
 
+IPV4 = MulticastPolicy(scopes=(MulticastScope.IPV4,))
+
+
 @dataclass(frozen=True)
 class Sent:
     """``steps`` in order: a dict is a change of Open, Count or Fault; a number is seconds that go
@@ -87,11 +90,11 @@ class Sent:
 
     steps: tuple[dict[str, str] | float, ...]
     datagrams: tuple[str, ...]
-    policy: MulticastPolicy = field(default_factory=MulticastPolicy)
+    policy: MulticastPolicy = IPV4
     uda: str = "1.1"
 
 
-TWICE = MulticastPolicy(retransmissions=1, interval=0.5)
+TWICE = replace(IPV4, retransmissions=1, interval=0.5)
 ALL_SCOPES = MulticastPolicy(scopes=tuple(MulticastScope))
 
 SENT = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
 from propchange.driver.host import Tap
 from propchange.driver.hosted_device import HostedDeviceView
@@ -25,6 +26,7 @@ def host(
     dlna: bool = False,
     initial_event_delay: float = INITIAL_EVENT_DELAY,
     hosts: frozenset[str] = frozenset(),
+    multicast: MulticastPolicy | None = None,
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
 ) -> HostedDevice:
@@ -43,6 +45,9 @@ def host(
     - ``initial_event_delay``: seconds between the answer to SUBSCRIBE and the initial event.
       Control points of GUPnP need some milliseconds to learn their SID.
     - ``hosts``: names that HOST may have, besides this machine's addresses.
+    - ``multicast``: the groups, the retransmissions and the TTL of the events of variables with
+      ``multicast=True``. None: no retransmissions, and the groups of the link and of the site. They
+      leave by every interface, or by ``interface``.
     - ``tap`` is called with each Request and Response, and with each outcome.
 
     Raises TypeError if ``device`` is not a Device, for example a service. Raises ValueError for
@@ -64,6 +69,7 @@ def host(
         dlna=dlna,
         initial_event_delay=initial_event_delay,
         hosts=hosts,
+        multicast=multicast,
         limits=limits,
         tap=tap,
     )

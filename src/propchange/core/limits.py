@@ -235,6 +235,10 @@ class Limits:
     oldest are not sent again. Each is one datagram. Bounds the memory for an application that
     assigns all the time."""
 
+    multicast_places: int = 128
+    """Pairs of interface and scope that multicast events are sent on; one socket each. A host with
+    many containers has more interfaces, but few of them lead to a network."""
+
     received_datagram_bytes: int = 65_535
     """Bytes of one datagram that is read: the maximum of UDP."""
 

@@ -10,6 +10,8 @@ How :class:`Publication` drives :class:`.PublisherProtocol`:
   connection back. Then it takes as many deliveries as connections are free, a slice of them per
   turn (``Limits.deliveries_per_turn`` and ``turn_seconds``), and sets the one timer to the
   protocol's next deadline.
+* Before the deliveries, the datagrams of multicast events leave (:class:`.MulticastSending`). Only
+  a publication with multicast variables has sockets for them.
 * The :class:`.DeliveryPool` sends the deliveries and may be shared. It calls back at the end of
   each, and the next pump takes the next delivery.
 * Each service has a sink for its assignments. The sink raises in another thread than the loop's.
@@ -21,13 +23,18 @@ How :class:`Publication` drives :class:`.PublisherProtocol`:
 from __future__ import annotations
 
 import threading
+import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
+from functools import partial
 from math import inf
 from typing import Any
 
 from propchange.core.limits import Limits
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.multicast.message import ServiceIdentity
+from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
@@ -38,9 +45,10 @@ from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces
+from propchange.driver.multicast_sending import MulticastSending
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
-from propchange.driver.sockets import cannot_listen
+from propchange.driver.sockets import cannot_listen, scoped_host
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH, HostedDocuments
@@ -63,8 +71,10 @@ class Publication:
     """Drives one :class:`.PublisherProtocol`: services publish through it to their subscribers.
 
     ``pool`` sends the deliveries, and may be shared. ``interfaces`` are those of this machine.
-    ``tap`` is called with each delivery and outcome. Make and use it in the thread of the loop. In
-    the end call :meth:`stop`, then :meth:`close`.
+    ``tap`` is called with each delivery, datagram and outcome. ``multicast`` says where multicast
+    events go, ``boot_id`` returns the BOOTID.UPNP.ORG of the device, and ``addresses`` reads the
+    addresses of this machine that the device uses (None: all). Make and use it in the thread of the
+    loop. In the end call :meth:`stop`, then :meth:`close`.
     """
 
     def __init__(
@@ -77,6 +87,9 @@ class Publication:
         interfaces: Interfaces,
         date: Callable[[], bytes] | None = None,
         tap: Tap | None = None,
+        multicast: MulticastPolicy | None = None,
+        boot_id: Callable[[], int] | None = None,
+        addresses: Callable[[], Sequence[LocalAddress]] | None = None,
     ) -> None:
         limits = fit(limits)
         self.runtime = runtime
@@ -88,7 +101,18 @@ class Publication:
             policy=policy,
             limits=limits,
             date=date,
+            multicast=multicast,
+            boot_id=boot_id,
         )
+        self._uda = policy.uda
+        self._make_multicast = partial(
+            MulticastSending,
+            runtime,
+            addresses or interfaces.refresh,
+            multicast or MulticastPolicy(),
+            limits,
+        )
+        self._multicast: MulticastSending | None = None
         self._pool = pool
         self._connections = limits.delivery_connections
         self._per_turn = limits.deliveries_per_turn
@@ -102,16 +126,26 @@ class Publication:
         self._tap = tap
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
 
-    def add(self, service: Service, path: str) -> None:
+    def add(self, service: Service, path: str, identity: ServiceIdentity | None = None) -> None:
         """Publish what is assigned to ``service`` at the event URL ``path``, empty for a service
-        that has no evented variables. Raises RuntimeError if it is published already."""
+        that has no evented variables. Multicast variables are sent by multicast too if ``identity``
+        is given and UDA is not 1.0. Raises RuntimeError if it is published already."""
         if path:
             texts = service.initial_texts()
-            self.protocol.add_service(
-                path, {name: _evented(service.variables[name], texts[name]) for name in texts}
-            )
+            variables = {
+                name: _evented(service.variables[name], texts[name], identity is not None)
+                for name in texts
+            }
+            self.protocol.add_service(path, variables, identity)
+            if self._uda != "1.0" and any(each.level is not None for each in variables.values()):
+                self._open_multicast()
         service.attach(_Sink(self, path))
         self._services.append(service)
+
+    def _open_multicast(self) -> None:
+        if self._multicast is None:
+            self._multicast = self._make_multicast()
+            self._multicast.look()
 
     def addresses(self) -> frozenset[str]:
         """The addresses of the subscribers."""
@@ -164,11 +198,25 @@ class Publication:
         protocol = self.protocol
         for outcome in protocol.take_outcomes():
             self._report(outcome)
+        if self._multicast is not None:
+            self._send_datagrams(self._multicast)
         if self._send_some():
             self.queue_pump()
         self._timer.set(protocol.next_deadline())
         if self._waiters:
             self._wake()
+
+    def _send_datagrams(self, multicast: MulticastSending) -> None:
+        datagrams = self.protocol.take_datagrams()
+        if not datagrams:
+            return
+        if self._tap is not None:
+            for datagram in datagrams:
+                self._tap(datagram)
+        multicast.send(datagrams)
+        # A datagram may be too large, which is an outcome.
+        for outcome in self.protocol.take_outcomes():
+            self._report(outcome)
 
     def _send_some(self) -> bool:
         """Begin the deliveries of one turn of the loop, bounded by their number and by the time,
@@ -249,6 +297,8 @@ class Publication:
         while self._services:
             self._services.pop().detach()
         self._timer.close()
+        if self._multicast is not None:
+            self._multicast.close()
         for _, signal in tuple(self._waiters):
             signal.set()
 
@@ -284,19 +334,21 @@ class _Sink:
         return self._publication.runtime.call_soon(callback).cancel
 
 
-def _evented(variable: StateVariable[Any], text: str) -> EventedVariable:
+def _evented(variable: StateVariable[Any], text: str, identified: bool) -> EventedVariable:
     return EventedVariable(
         text,
         minimum_interval=variable.minimum_interval,
         minimum_delta=variable.minimum_delta,
         merge=variable.merge,
+        level=variable.level if identified and variable.multicast else None,
     )
 
 
 class DeviceHost:
     """A placed device on the network: its documents, its control URLs, its event URLs.
 
-    Call :meth:`open`, and in the end :meth:`close`.
+    Call :meth:`open`, and in the end :meth:`close`. ``multicast`` says where multicast events go,
+    ``boot_id`` returns the BOOTID.UPNP.ORG of the device.
     """
 
     def __init__(
@@ -308,8 +360,11 @@ class DeviceHost:
         limits: Limits,
         interfaces: Interfaces,
         tap: Tap | None = None,
+        multicast: MulticastPolicy | None = None,
+        boot_id: Callable[[], int] | None = None,
     ) -> None:
         self._interfaces = interfaces
+        self._address: str | None = None
         self._placed = placed
         self._tap = tap
         self._documents = HostedDocuments(placed, policy, http_date)
@@ -322,6 +377,9 @@ class DeviceHost:
             interfaces=interfaces,
             date=http_date,
             tap=tap,
+            multicast=multicast,
+            boot_id=boot_id or _boot_id_of_now(),
+            addresses=self._addresses,
         )
         server = (b"SERVER", policy.server.encode("latin-1", "replace"))
         self._listener = Listener(
@@ -356,16 +414,24 @@ class DeviceHost:
         of an interface or an address; None: all. Raises ConnectionFailed if it cannot listen,
         RuntimeError if a service is published already."""
         host = None if interface is None else self._interfaces.host_of(interface)
+        self._address = host
         try:
             for placed in self._placed.all_services():
                 path = f"/{placed.event_path}" if placed.event_path else ""
-                self.publication.add(placed.service, path)
+                self.publication.add(placed.service, path, placed.identity)
             await self._listener.open(host, (port,))
         except BaseException as error:
             self.publication.stop()
             if isinstance(error, OSError):
                 raise ConnectionFailed(cannot_listen(host, (port,), error)) from error
             raise
+
+    def _addresses(self) -> Sequence[LocalAddress]:
+        """The addresses of this machine that the device uses."""
+        known = self._interfaces.refresh()
+        if self._address is None:
+            return known
+        return [each for each in known if scoped_host(each.endpoint) == self._address]
 
     async def close(self) -> None:
         """Leave the network. Undelivered events are dropped: await :meth:`Publication.drained`
@@ -400,3 +466,8 @@ class DeviceHost:
         response = await answer
         tap(response)
         return response
+
+
+def _boot_id_of_now() -> Callable[[], int]:
+    boot_id = int(time.time()) % 2**31
+    return lambda: boot_id

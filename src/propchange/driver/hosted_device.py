@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Self
 
 from propchange.core.limits import Limits
+from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import Subscription
 from propchange.driver.host import DeviceHost, Tap
@@ -40,6 +41,7 @@ class HostedDeviceView:
         dlna: bool,
         initial_event_delay: float,
         hosts: frozenset[str],
+        multicast: MulticastPolicy | None,
         limits: Limits,
         tap: Tap | None,
     ) -> None:
@@ -62,6 +64,8 @@ class HostedDeviceView:
         self.device = device
         self._placed = place_device(device, udn or device.udn or _derive_udn(device, port))
         self.udn = self._placed.udn
+        self._multicast = multicast or MulticastPolicy()
+        self._multicast.check(uda)
         self._interface = interface
         self._port = port
         self._limits = limits
@@ -110,6 +114,7 @@ class HostedDeviceView:
             limits=self._limits,
             interfaces=Interfaces(clock=runtime.now),
             tap=self._tap,
+            multicast=self._multicast,
         )
         await host.open(self._interface, self._port)
         self._host = host

@@ -32,12 +32,11 @@ def joined_socket(group: Endpoint, address: LocalAddress) -> socket.socket:
     sock = _socket(address)
     try:
         if address.network.version == 6:
-            level, join, every = socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, _IPV6_MULTICAST_ALL
+            level, every = socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL
         else:
-            level, join, every = socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _IP_MULTICAST_ALL
+            level, every = socket.IPPROTO_IP, _IP_MULTICAST_ALL
         _share_port(sock)
-        member = socket.inet_pton(sock.family, group.host) + _interface(address)
-        sock.setsockopt(level, join, member)
+        _join(sock, group, address)
         if sys.platform == "linux":
             with contextlib.suppress(OSError):  # a kernel before 4.20
                 sock.setsockopt(level, every, 0)
@@ -80,6 +79,26 @@ def sending_socket(
         sock.close()
         raise
     return sock
+
+
+def joined_sending_socket(group: Endpoint, address: LocalAddress, *, hops: int) -> socket.socket:
+    """A :func:`sending_socket` that has joined ``group``: switches learn that there is a sender. It
+    receives nothing that the group is sent. Raises OSError."""
+    sock = sending_socket(address, hops=hops)
+    try:
+        _join(sock, group, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _join(sock: socket.socket, group: Endpoint, address: LocalAddress) -> None:
+    member = socket.inet_pton(sock.family, group.host) + _interface(address)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
 
 
 def _socket(address: LocalAddress) -> socket.socket:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable
 from urllib.parse import urlsplit
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.multicast.publication import MulticastTooLarge
 from propchange.core.publisher.outcomes import (
     AttemptFailed,
     Merged,
@@ -216,6 +217,12 @@ def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) ->
             key = (MergeFailed, service, variable)
             failed = f"the merge rule of {variable} failed: {reason}"
             line = f"{service}: {failed}; the newest text is sent, and changes may be missing"
+        case MulticastTooLarge(service, variable, size, most):
+            key = (MulticastTooLarge, service, variable)
+            line = (
+                f"{service}: a value of {variable} goes to the subscribers alone: as a multicast "
+                f"event it has {size} bytes, and {most} fit"
+            )
         case Merged(sid, _, updates):
             line = f"{sid} is behind: {updates} events were merged for it"
         case _:

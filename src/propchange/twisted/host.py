@@ -8,6 +8,7 @@ from typing import Self
 from twisted.internet.defer import Deferred
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
 from propchange.driver.host import Tap
 from propchange.driver.hosted_device import HostedDeviceView
@@ -31,6 +32,7 @@ def host(
     dlna: bool = False,
     initial_event_delay: float = INITIAL_EVENT_DELAY,
     hosts: frozenset[str] = frozenset(),
+    multicast: MulticastPolicy | None = None,
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
 ) -> HostedDevice:
@@ -55,6 +57,7 @@ def host(
         dlna=dlna,
         initial_event_delay=initial_event_delay,
         hosts=hosts,
+        multicast=multicast,
         limits=limits,
         tap=tap,
     )

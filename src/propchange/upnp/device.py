@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
+from propchange.core.multicast.message import ServiceIdentity
 from propchange.upnp.markup import check_text
 from propchange.upnp.service import Service
 
@@ -149,6 +150,13 @@ class PlacedService(NamedTuple):
     def event_path(self) -> str:
         """The path for SUBSCRIBE; empty for a service without evented variables (SUB-02)."""
         return f"{self.segment}/event" if self.service.evented else ""
+
+    @property
+    def identity(self) -> ServiceIdentity | None:
+        """What its multicast events name it by; None for a service without multicast variables."""
+        if not any(each.multicast for each in self.service.variables.values()):
+            return None
+        return ServiceIdentity(self.udn, self.service.service_type, self.service_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ def test_over_two_interfaces_and_two_scopes_each_event_is_heard_once() -> None:
 
 @pytest.mark.clause("MC-15")
 def test_a_datagram_that_is_lost_is_made_good_by_the_next_copy() -> None:
-    policy = MulticastPolicy(retransmissions=1, interval=0.2)
+    ipv4 = (MulticastScope.IPV4,)
+    policy = MulticastPolicy(scopes=ipv4, retransmissions=1, interval=0.2)
     link = Link(fate=Wire(LOST), multicast=policy)
     door(link)
     link.update("/door", {"Bell": "1"})

@@ -36,6 +36,7 @@ IDENTITY = ServiceIdentity(
 )
 OTHER = ServiceIdentity("uuid:1", "urn:schemas-upnp-org:service:SwitchPower:1", "urn:x:second")
 BOTH = (MulticastScope.IPV4, MulticastScope.LINK_LOCAL)
+IPV4 = MulticastPolicy(scopes=(MulticastScope.IPV4,))
 
 
 def loud(text: str = "", level: str = "upnp:/info", **rules: Any) -> EventedVariable:
@@ -49,7 +50,7 @@ class Device:
         self,
         *,
         policy: PublisherPolicy | None = None,
-        multicast: MulticastPolicy | None = None,
+        multicast: MulticastPolicy | None = IPV4,
         limits: Limits = DEFAULT_LIMITS,
         **variables: EventedVariable,
     ) -> None:
@@ -241,11 +242,44 @@ def test_uda_2_0_has_no_global_scope() -> None:
         ({"interval": 0.0}, "seconds above 0, not 0.0"),
         ({"interval": float("inf")}, "seconds above 0, not inf"),
         ({"interval": float("nan")}, "seconds above 0, not nan"),
+        ({"hops": 0}, "TTL is from 1 to 255, not 0"),
+        ({"hops": 256}, "TTL is from 1 to 255, not 256"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         MulticastPolicy(**wrong)
+
+
+@pytest.mark.clause("MC-17", "V6-11")
+def test_the_ttl_is_2_on_the_link_and_can_be_set() -> None:
+    default, set_to_4 = MulticastPolicy(), MulticastPolicy(hops=4)
+    assert [default.hops_of(scope) for scope in MulticastScope] == [2, 2, 10, 254]
+    assert {set_to_4.hops_of(scope) for scope in MulticastScope} == {4}
+
+
+@pytest.mark.clause("V6-08")
+def test_by_default_events_go_to_the_link_and_to_the_site_over_both_families() -> None:
+    device = Device(multicast=None)
+    device.update(A="1")
+    assert [str(datagram.scope.group) for datagram in device.datagrams()] == [
+        "239.255.255.246:7900",
+        "[FF02::130]:7900",
+        "[FF05::130]:7900",
+    ]
+
+
+def test_a_publisher_is_settled_when_nothing_is_to_be_sent_again() -> None:
+    device = Device(multicast=replace(IPV4, retransmissions=1, interval=0.5))
+    assert device.protocol.settled
+    device.update(A="1")
+    assert not device.protocol.settled
+    device.datagrams()
+    assert not device.protocol.settled
+    device.wait(0.5)
+    assert not device.protocol.settled
+    device.datagrams()
+    assert device.protocol.settled
 
 
 # --- SEQ ---
@@ -414,7 +448,7 @@ def test_a_busy_level_does_not_merge_what_another_level_waits_with() -> None:
 # --- sending again ---
 
 
-AGAIN = MulticastPolicy(retransmissions=2, interval=0.5)
+AGAIN = replace(IPV4, retransmissions=2, interval=0.5)
 
 
 @pytest.mark.clause("MC-15", "MC-09")

@@ -37,19 +37,34 @@ from propchange.core.wire.propertyset import format_propertyset
 
 _LARGEST_BOOT_ID = 2**31 - 1
 
+_HOPS = {
+    MulticastScope.IPV4: 2,
+    MulticastScope.LINK_LOCAL: 2,
+    MulticastScope.SITE_LOCAL: 10,
+    MulticastScope.GLOBAL: 254,
+}
+"""The TTL or hop limit of each scope, unless a policy sets another (MC-17, V6-11)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MulticastPolicy:
-    """The groups that multicast events are sent to, and the retransmissions.
+    """The groups that multicast events are sent to, the retransmissions, and the TTL.
 
     ``scopes``: the groups, at least one. The IPv6 scopes must be those of the device's
     advertisements. Every message is sent ``retransmissions`` (0 to 10) more times, ``interval``
-    seconds apart. Raises ValueError for other values.
+    seconds apart. ``hops`` (1 to 255) is the TTL over IPv4 and the hop limit over IPv6; None:
+    2 over IPv4 and on the link, 10 in the site, 254 in the whole network (UDA 2.0 §4.2, §A.2; UDA
+    1.1 §A.2). Raises ValueError for other values.
     """
 
-    scopes: tuple[MulticastScope, ...] = (MulticastScope.IPV4,)
+    scopes: tuple[MulticastScope, ...] = (
+        MulticastScope.IPV4,
+        MulticastScope.LINK_LOCAL,
+        MulticastScope.SITE_LOCAL,
+    )
     retransmissions: int = 0
     interval: float = 0.2
+    hops: int | None = None
 
     def __post_init__(self) -> None:
         if not self.scopes or len(set(self.scopes)) < len(self.scopes):
@@ -58,6 +73,17 @@ class MulticastPolicy:
             raise ValueError(f"a message is sent again 0 to 10 times, not {self.retransmissions}")
         if not 0 < self.interval < math.inf:
             raise ValueError(f"an interval is a number of seconds above 0, not {self.interval}")
+        if self.hops is not None and not 1 <= self.hops <= 255:
+            raise ValueError(f"a TTL is from 1 to 255, not {self.hops}")
+
+    def check(self, uda: str) -> None:
+        """Raises ValueError for a scope that version ``uda`` of the architecture does not have."""
+        if uda == "2.0" and MulticastScope.GLOBAL in self.scopes:
+            raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
+
+    def hops_of(self, scope: MulticastScope) -> int:
+        """The TTL or hop limit of a datagram of ``scope``."""
+        return _HOPS[scope] if self.hops is None else self.hops
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +280,11 @@ class MulticastPublication:
             if again.message.boot_id == self._current_boot_id():
                 self._due.append(again.message)
                 self._repeat(again.message, again.times - 1, now)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message waits to be sent, for the first time or again."""
+        return not (self._waiting or self._due or self._again)
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_deadline`. None: no retransmission is due."""

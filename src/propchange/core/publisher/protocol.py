@@ -15,7 +15,7 @@ from typing import TypeVar
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
-from propchange.core.multicast.message import Datagram, MulticastScope, ServiceIdentity
+from propchange.core.multicast.message import Datagram, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
 from propchange.core.outcomes import OutcomeQueue
 from propchange.core.publisher.delivery_queue import DeliveryQueue
@@ -112,8 +112,7 @@ class PublisherProtocol:
         self._outcomes: OutcomeQueue[PublisherOutcome] = OutcomeQueue(limits)
         self._queue = DeliveryQueue(limits, self._outcomes.log, self._abandon)
         multicast = multicast or MulticastPolicy()
-        if self._policy.uda == "2.0" and MulticastScope.GLOBAL in multicast.scopes:
-            raise ValueError("UDA 2.0 has no multicast of global scope (§A.2)")
+        multicast.check(self._policy.uda)
         self._multicast = MulticastPublication(multicast, limits, boot_id, self._outcomes.log)
         self._now = 0.0
 
@@ -476,10 +475,11 @@ class PublisherProtocol:
 
     @property
     def settled(self) -> bool:
-        """Whether no message is still to be sent. Abandoned messages do not count, nor initial
-        events that wait for the end of a pause."""
+        """Whether no message is still to be sent, by unicast or by multicast. Abandoned messages do
+        not count, nor initial events that wait for the end of a pause."""
         return (
             self._queue.idle
+            and self._multicast.idle
             and not len(self._moderated)
             and not len(self._owed)
             and all(
