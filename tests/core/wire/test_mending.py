@@ -112,6 +112,9 @@ MENDED: dict[str, tuple[bytes | str, str, set[str]]] = {
         b'<?xml version="1.0" encoding="ISO8859-1"?><a>\xe9</a>', "<a>é</a>", {"xml-declaration"}),
     "another spelling of windows-1252": (
         b'<?xml version="1.0" encoding="win-1252"?><a>\x80</a>', "<a>€</a>", {"xml-declaration"}),
+    "an attribute that is named like a declaration": (
+        "<a encoding='iso-8859-1'>ü & ö</a>", "<a encoding='iso-8859-1'>ü &amp; ö</a>",
+        {"xml-ampersand"}),
     "an empty encoding": (
         '<?xml version="1.0" encoding=""?><a>ü</a>', "<a>ü</a>", {"xml-declaration"}),
     # The declaration.

@@ -202,7 +202,10 @@ class _Mending:
     def _declared(self, document: bytes) -> str:
         """The name of the declared encoding in lower case, "" without one."""
         head = document[:_HEAD_BYTES]
-        found = _DECLARED.search(head[: head.find(b">") + 1])
+        begin = head.find(b"<")
+        # Without a declaration, an attribute of the root element may have such a name too.
+        declaration = head[begin : head.find(b">", begin) + 1]
+        found = _DECLARED.search(declaration) if declaration.startswith(b"<?") else None
         if found is None:
             return ""
         written = found[1].decode("latin-1").strip()
