@@ -1,7 +1,10 @@
-"""The two programs of examples/, as they stand, one against the other."""
+"""The programs and the device of examples/, as they stand, one against the other."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -67,6 +70,31 @@ def test_the_watcher_prints_what_the_thermometer_does(start):
     rest, complaints = thermometer.communicate(timeout=20)
     assert (rest, complaints, thermometer.returncode) == ("", "", 0)
     assert watcher.poll() is None
+
+
+def test_the_device_of_the_file_is_set_by_lines_and_watched():
+    command = str(Path(sys.executable).with_name("propchange"))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    renderer, interface = str(EXAMPLES / "renderer.toml"), ("--interface", "127.0.0.1")
+    with (
+        subprocess.Popen([command, "host", renderer, *interface], **pipes) as host,
+        contextlib.ExitStack() as running,
+    ):
+        running.callback(host.kill)
+        url = json.loads(host.stdout.readline())["description_url"]
+        watch = subprocess.Popen([command, "watch", "--count", "5", url], **pipes)
+        running.enter_context(watch)
+        running.callback(watch.kill)
+        events = (line for line in map(json.loads, watch.stdout) if line["kind"] == "event")
+        initial = {event["service"]: event["changes"] for event in itertools.islice(events, 3)}
+        assert initial["RenderingControl"]["Volume"] == 10
+        assert initial["AVTransport"]["TransportState"] == "STOPPED"
+        assert initial["Amplifier"] == {"Temperature": 35.0, "Source": "radio"}
+
+        host.stdin.write("RenderingControl.Volume=13\nSource=line-in\n")
+        host.stdin.flush()
+        changes = {event["service"]: event["changes"] for event in events}
+        assert changes == {"RenderingControl": {"Volume": 13}, "Amplifier": {"Source": "line-in"}}
 
 
 def test_the_watcher_says_when_there_is_no_device(start):

@@ -15,6 +15,7 @@ from propchange.cli.lines import (
     DiagnosisLine,
     EventLine,
     GrantedFor,
+    HostedLine,
     ProblemLine,
     Source,
     StatusLine,
@@ -23,7 +24,8 @@ from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.subscriber.events import Change, Event, Status
 
-_PAGE = (Path(__file__).parent.parent / "docs" / "json-lines.md").read_text("utf-8")
+_ROOT = Path(__file__).parent.parent
+_PAGE = (_ROOT / "docs" / "json-lines.md").read_text("utf-8")
 _NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 _SOURCE = Source("Desk", "Lamp", "uuid:1")
 
@@ -47,6 +49,7 @@ def _lines() -> dict[str, dict[str, Any]]:
         form.diagnosis(DiagnosisLine(_NOON, _SOURCE, diagnosis)),
         form.problem(ProblemLine(_NOON, _SOURCE, "x")),
         form.device(DeviceLine(_NOON, sighting, described, None)),
+        form.hosted(HostedLine(_NOON, "Desk", "uuid:1", "http://192.0.2.7/", {})),
     )
     return {line["kind"]: line for line in map(json.loads, lines)}
 
@@ -61,9 +64,18 @@ def test_the_page_has_the_members_of_each_line() -> None:
         ("problem", "`problem`"),
     ):
         assert set(lines.pop(kind)) == everywhere | _members(heading)
+    assert set(lines.pop("hosted")) == (everywhere - {"service"}) | _members("`hosted`")
     assert everywhere == {"time", "kind", "device", "service", "udn"}
     (device,) = lines.values()
     assert set(device) == {"time", "kind"} | _members("`appeared`")
+
+
+def test_the_page_has_each_status_of_host() -> None:
+    source = (_ROOT / "src" / "propchange" / "cli" / "publisher_printer.py").read_text("utf-8")
+    section = _PAGE.split("\n## The statuses of `host`", 1)[1]
+    rows = re.findall(r"(?m)^\| (`.*?) \|", section)
+    named = re.findall(r"`([a-z]+)`", " ".join(rows))
+    assert sorted(named) == sorted(re.findall(r'_(?:print|put)\([^"]*?, "([a-z]+)"', source))
 
 
 def test_the_page_has_the_members_inside() -> None:

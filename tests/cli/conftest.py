@@ -158,10 +158,10 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     with contextlib.ExitStack() as running:
 
         def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-            settings: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            settings: dict[str, Any] = {**pipes, "text": True}
             process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("propchange")), *arguments],
-                text=True,
                 env=os.environ | {"TERM": "xterm-256color"},
                 **(settings | options),
             )

@@ -15,6 +15,7 @@ from propchange.cli.lines import (
     DiagnosisLine,
     EventLine,
     GrantedFor,
+    HostedLine,
     ProblemLine,
     Source,
     StatusLine,
@@ -282,3 +283,17 @@ def test_active_is_worth_a_line_only_after_deaf(form: TerminalLines) -> None:
     lines = [form.status(line) for line in (active, deaf, active, active)]
 
     assert [bool(line) for line in lines] == [False, True, True, False]
+
+
+def test_a_hosted_device_has_its_urls_in_columns(form: TerminalLines) -> None:
+    url = "http://192.0.2.7:8123"
+    urls = {"Lamp": f"{url}/Lamp/event", "Thermometer": f"{url}/Thermometer/event"}
+    told = form.hosted(HostedLine(NOON, "Desk\x1b", "uuid:1", f"{url}/description.xml", urls))
+
+    assert told.splitlines() == [
+        "Desk\\x1b",
+        f"    {url}/description.xml",
+        "    uuid:1",
+        f"    Lamp         {url}/Lamp/event",
+        f"    Thermometer  {url}/Thermometer/event",
+    ]

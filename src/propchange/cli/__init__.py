@@ -1,4 +1,5 @@
-"""The ``propchange`` command: ``demo``, ``discover`` and ``watch``. Needs the extra ``cli``."""
+"""The ``propchange`` command: ``demo``, ``discover``, ``host``, ``watch``. It needs the extra
+``cli``."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ def main() -> None:
 
         from propchange.cli.demo import demo
         from propchange.cli.discover import discover
+        from propchange.cli.host import host
         from propchange.cli.watch import watch
     except KeyboardInterrupt:
         sys.exit(130)
@@ -31,8 +33,8 @@ def main() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     app = click.Group(
-        commands=[demo, discover, watch],
-        help="UPnP eventing (GENA): find devices and print their events.",
+        commands=[demo, discover, host, watch],
+        help="UPnP eventing (GENA): find devices, print their events, and host a device.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     click.version_option(package_name="propchange", message="propchange %(version)s")(app)

@@ -30,10 +30,12 @@ _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM"
 
 
 class CommandFailed(Exception):
-    """The command cannot continue. The message is one line for the user."""
+    """The command cannot continue. The message is one line for the user; ``more`` are others below
+    it."""
 
-    def __init__(self, message: str, *, status: int = 1) -> None:
+    def __init__(self, message: str, *more: str, status: int = 1) -> None:
         super().__init__(message)
+        self.lines = (message, *more)
         self.status = status
 
 
@@ -53,9 +55,11 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
     except KeyboardInterrupt:  # outside of the coroutine
         return 128 + signal.SIGINT
     except (CommandFailed, PropchangeError) as error:
+        lines = error.lines if isinstance(error, CommandFailed) else (str(error),)
+        text = "".join(f"propchange: {escape(line)}\n" for line in lines)
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
-                print(f"propchange: {escape(str(error))}", file=sys.stderr, flush=True)
+                print(text, end="", file=sys.stderr, flush=True)
         return error.status if isinstance(error, CommandFailed) else 1
     return 128 + received if received and not endless else 0
 

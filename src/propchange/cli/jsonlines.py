@@ -12,6 +12,7 @@ from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    HostedLine,
     ProblemLine,
     Source,
     StatusLine,
@@ -87,6 +88,19 @@ class JSONLines:
             types=sighting.types,
             problem=line.problem,
             problems=description and description.problems,
+        )
+
+    def hosted(self, line: HostedLine) -> str:
+        """One object for the device. The URLs are first, for people."""
+        return json_line(
+            {
+                "description_url": line.description_url,
+                "event_urls": line.event_urls,
+                "udn": line.udn,
+                "device": line.device,
+                "time": line.time.isoformat(timespec="milliseconds"),
+                "kind": "hosted",
+            }
         )
 
 

@@ -93,6 +93,17 @@ class DeviceLine(NamedTuple):
         return [service.name for service in services if service.event_url]
 
 
+class HostedLine(NamedTuple):
+    """A device that ``propchange host`` has begun to host. ``event_urls`` has the event URL of each
+    service that sends events, by the name of the service."""
+
+    time: datetime
+    device: str
+    udn: str
+    description_url: str
+    event_urls: dict[str, str]
+
+
 def now() -> datetime:
     """The time of a line, with this machine's offset from UTC."""
     return datetime.now().astimezone()

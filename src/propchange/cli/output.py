@@ -94,9 +94,14 @@ class Writer:
             self._waiting_characters += len(text)
             self._condition.notify()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits for the reader that :meth:`room` waits."""
+        return self._waiting_characters > _ROOM and not self.ended.is_set()
+
     async def room(self) -> None:
         """Wait until the reader has taken enough, or :attr:`ended` is set."""
-        while self._waiting_characters > _ROOM and not self.ended.is_set():
+        while self.is_full:
             self._taken.clear()
             await self._taken.wait()
 

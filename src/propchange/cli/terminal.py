@@ -17,6 +17,7 @@ from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    HostedLine,
     ProblemLine,
     Source,
     StatusLine,
@@ -34,8 +35,8 @@ _NARROWEST = 8
 
 _WORD = re.compile(r"([^ ]++) *+")
 
-_GOOD = ("active", "granted", "hosted", "renewed", "resubscribed")
-_BAD = ("deaf", "failed", "lost", "refused")
+_GOOD = ("active", "delivered", "granted", "hosted", "renewed", "resubscribed", "subscribed")
+_BAD = ("deaf", "failed", "lost", "refused", "undelivered")
 
 
 class TerminalLines:
@@ -158,6 +159,17 @@ class TerminalLines:
         below += [Text(f"problem: {escape(problem)}", "yellow") for problem in problems]
         indented = [self._hanging(Text("    "), text) for text in below]
         return self._rendered([head, *(text for texts in indented for text in texts)])
+
+    def hosted(self, line: HostedLine) -> str:
+        """The name of the device. Below it, indented: the description's URL, the UDN, the event
+        URLs."""
+        below = [Text(line.description_url), Text(line.udn, "dim")]
+        width = max(map(cell_len, line.event_urls), default=0)
+        for name, url in line.event_urls.items():
+            padded = escape(name) + " " * (width - cell_len(name))
+            below.append(Text.assemble((padded, "blue"), f"  {url}"))
+        indented = [text for each in below for text in self._hanging(Text("    "), each)]
+        return self._rendered([Text(escape(line.device), "bold"), *indented])
 
     def _cut(self, value: Text, used: int) -> Text:
         """``value``, cut where a line with ``used`` further cells ends."""

@@ -1,0 +1,183 @@
+"""``propchange host``: host a device that a TOML file describes, and set its variables by lines of
+standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import click
+
+import propchange
+from propchange import HostedDevice
+from propchange.cli.exit_status import CommandFailed, run
+from propchange.cli.lines import HostedLine, Source, escape, now
+from propchange.cli.output import LineFormat, Writer, output
+from propchange.cli.publisher_printer import PublisherPrinter
+from propchange.cli.standard_input import LINE_BYTES, lines_of
+from propchange.cli.terminal import TerminalLines
+from propchange.core.wire.refusals import UDA_VERSIONS
+from propchange.upnp.assignments import Assignments, service_names
+from propchange.upnp.device import place_device
+from propchange.upnp.device_file import BadDeviceFile, DeviceFile, read_device_file
+
+_FILE_BYTES = 1_048_576
+"""Bytes of a device file; one that describes a renderer has a thousand. Bounds the memory for a
+FILE that is something else, such as /dev/zero."""
+
+_PROBLEMS_PRINTED = 20
+
+_DRAIN_SECONDS = 5.0
+"""How long ``--until-eof`` waits for subscribers to take the last events."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """The command line of ``propchange host``."""
+
+    file: str
+    interface: str | None
+    port: int
+    udn: str | None
+    uda: str | None
+    json: bool
+    until_eof: bool
+
+
+@click.command()
+@click.argument("file", metavar="FILE.toml")
+@click.option(
+    "--interface",
+    metavar="I",
+    help="Listen on this network interface or IP address alone, instead of on all.",
+)
+@click.option(
+    "--port",
+    metavar="P",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Listen on this TCP port instead of on any free one. Control points find the device again "
+    "there after a restart.",
+)
+@click.option("--udn", metavar="UDN", help="Use this UDN instead of that of the file.")
+@click.option(
+    "--uda",
+    type=click.Choice(UDA_VERSIONS),
+    help="Follow this version of the UPnP Device Architecture instead of that of the file.",
+)
+@click.option("--json", is_flag=True, help="Print JSON Lines, on a terminal too.")
+@click.option(
+    "--until-eof",
+    is_flag=True,
+    help="End at the end of standard input, once the last events are delivered. Without it, a "
+    "signal ends the device.",
+)
+def host(**options: Any) -> None:
+    """Host the device that FILE.toml describes.
+
+    Lines of standard input set its variables: RenderingControl.Volume=13, or the JSON
+    {"RenderingControl": {"Volume": 13, "Mute": true}}, which is one event with both. A line that is
+    wrong is answered on standard error and changes nothing.
+
+    Prints the URL of the description and the event URLs, then what control points do: JSON Lines if
+    the output is not a terminal. Ctrl-C ends the device.
+    """
+    wanted = HostOptions(**options)
+    sys.exit(run(_host(wanted), endless=True))
+
+
+async def _host(options: HostOptions) -> None:
+    """Host the device until standard output has ended, or standard input with
+    ``options.until_eof``. Raises CommandFailed for a file that cannot be used, and a
+    PropchangeError if the device cannot be hosted."""
+    device, uda = _device_of(options.file)
+    writer, form = output(sys.stdout, json=options.json)
+    errors = Writer(sys.stderr)
+    printer = PublisherPrinter(writer, form)
+    try:
+        hosting = propchange.host(
+            device,
+            interface=options.interface,
+            port=options.port,
+            udn=options.udn,
+            uda=options.uda or uda,
+            tap=printer.tap,
+        )
+    except ValueError as error:
+        raise CommandFailed(str(error), status=2) from error
+    async with writer, errors, hosting as hosted:
+        assignments = _begin(hosted, writer, form, printer)
+        await writer.run(_assign_lines(hosted, assignments, errors, until_eof=options.until_eof))
+
+
+def _device_of(path: str) -> DeviceFile:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_FILE_BYTES + 1)
+        if len(data) > _FILE_BYTES:
+            raise CommandFailed(
+                f"{path}: a device file has at most {_FILE_BYTES:,} bytes", status=2
+            )
+        return read_device_file(data.decode("utf-8-sig"))
+    except OSError as error:
+        raise CommandFailed(f"cannot read {path}: {error.strerror}", status=2) from error
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"{path}: byte {error.start} is not UTF-8", status=2) from error
+    except BadDeviceFile as error:
+        problems = [f"{path}: {problem}" for problem in error.problems[:_PROBLEMS_PRINTED]]
+        if more := len(error.problems) - len(problems):
+            problems.append(f"{path}: and {more} more")
+        raise CommandFailed(*problems, status=2) from error
+
+
+def _begin(
+    hosted: HostedDevice, writer: Writer, form: LineFormat, printer: PublisherPrinter
+) -> Assignments:
+    """Print the URLs of ``hosted``."""
+    placed = place_device(hosted.device, hosted.udn)
+    names, event_urls = service_names(placed), {}
+    for service, name in names.items():
+        if service.event_path:
+            path = f"/{service.event_path}"
+            event_urls[name] = urljoin(hosted.description_url, path)
+            printer.sources[path] = Source(hosted.device.friendly_name, name, service.udn)
+    line = HostedLine(
+        now(), hosted.device.friendly_name, hosted.udn, hosted.description_url, event_urls
+    )
+    writer.put(form.hosted(line))
+    assignments = Assignments(placed)
+    if isinstance(form, TerminalLines):
+        writer.put(form.begin(printer.sources.values()))
+    return assignments
+
+
+async def _assign_lines(
+    hosted: HostedDevice, assignments: Assignments, errors: Writer, *, until_eof: bool
+) -> None:
+    """Make the assignments of the lines of standard input. A wrong line is answered on
+    ``errors``."""
+    number = 0
+    async for line in lines_of(sys.stdin):
+        number += 1
+        try:
+            if line is None:
+                raise ValueError(f"it has more than {LINE_BYTES:,} bytes")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            assignments.apply(text)
+        except UnicodeDecodeError as error:
+            _complain(errors, number, f"byte {error.start} is not UTF-8")
+        except ValueError as error:
+            _complain(errors, number, str(error))
+        await errors.room()
+    if until_eof:
+        await hosted.drain(_DRAIN_SECONDS)
+        return
+    await asyncio.Event().wait()  # until a signal
+
+
+def _complain(errors: Writer, number: int, problem: str) -> None:
+    errors.put(f"propchange: line {number}: {escape(problem)}\n")
