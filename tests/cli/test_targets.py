@@ -17,8 +17,9 @@ import pytest
 
 from propchange import Device, host
 from propchange.cli.lines import Source
-from propchange.cli.targets import Names, WatchTarget
+from propchange.cli.targets import Names, WatchTarget, _is_at
 from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.driver.requests import locate
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from tests.asyncio.announcing import Announcer
 from tests.cli.conftest import PATIENCE, Thermometer, Values
@@ -40,6 +41,8 @@ def objects(out: str, kind: str) -> list[dict[str, Any]]:
         ("UUID:0b51d1b4-0000-4000-8000-000000000001", "udn"),
         ("192.0.2.7:49152", "authority"),
         ("[fe80::1]:80", "authority"),
+        ("[fe80::1%eth0]:80", "authority"),
+        ("[fe80::1%25eth0]:80", "authority"),
         ("nas.example:80", "authority"),
     ],
 )
@@ -327,6 +330,22 @@ def test_the_address_of_a_description_will_do(announced: Any, propchange: Any) -
     (event,) = objects(ran.out, "event")
     assert (ran.status, ran.err) == (0, "")
     assert (event["device"], event["udn"]) == ("Bench", announced.udn)
+
+
+@pytest.mark.parametrize(
+    ("text", "location", "is_there"),
+    [
+        ("http://192.0.2.7:80/", "http://192.0.2.7/d.xml", True),
+        ("http://192.0.2.7:80/", "http://192.0.2.7:81/d.xml", False),
+        ("http://[FE80:0::1]:80/", "http://[fe80::1%1]/d.xml", True),
+        ("http://[fe80::1%1]:80/", "http://[fe80::1%2]/d.xml", False),
+        ("http://[fe80::1%251]:80/", "http://[fe80::1%1]:80/d.xml", True),
+        ("http://[fe80::1]:80/", "http://[fe80::1%gone0]/d.xml", False),
+        ("http://Nas.example:80/", "http://nas.example/d.xml", True),
+    ],
+)
+def test_an_address_is_compared_as_an_address(text: str, location: str, is_there: bool) -> None:
+    assert _is_at(locate(text), location) is is_there
 
 
 def test_an_address_where_nothing_announces_itself_is_said(

@@ -222,6 +222,16 @@ async def test_a_group_that_cannot_be_joined_leaves_no_socket(
     assert not recwarn.list
 
 
+@pytest.mark.parametrize(("scope", "heard"), [(2, True), (0, True), (3, False)])
+def test_a_datagram_of_another_link_is_not_heard_on_this_one(scope: int, heard: bool) -> None:
+    received: list[Endpoint] = []
+    links = links_of(None, list, lambda link, source, *_: received.append(source))
+    address = LocalAddress("fe80::2", 2, ip_network("fe80::/64"), "eth0", 2)
+    source = Endpoint("fe80::1" if scope else "fd00::1", 1900, scope)
+    links._take(address, ALIVE, source)
+    assert received == [source] * heard
+
+
 class WithoutReaders(asyncio.SelectorEventLoop):
     """Like the loop of Windows, a loop that reads datagrams by a coroutine alone."""
 

@@ -459,3 +459,10 @@ async def test_a_link_local_device_is_reached_on_its_link_and_not_told_of_it(
             await peer.send(answer)
         found = await task
         assert found.peer == Endpoint(own.host, door.port, own.scope)
+        # The redirect had no zone. A URL with a zone can be used again.
+        assert found.url == f"http://[{own.host}%{own.interface}]:{door.port}/"
+
+
+async def test_a_link_local_url_needs_a_zone_and_the_error_shows_one(driven: Any) -> None:
+    with pytest.raises(ValueError, match=r"write the interface .* http://\[fe80::1%\w+\]:8080/$"):
+        await fetch(driven, "http://[fe80::1]:8080/d.xml")

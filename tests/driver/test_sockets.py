@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.sockets import endpoint_of, ports_of, scoped_host, socket_from
+from propchange.driver.sockets import endpoint_of, ports_of, scoped_host, socket_from, zone_of
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,21 @@ def test_an_endpoint_has_no_zone_and_no_mapped_address(
 def test_the_socket_functions_are_given_the_scope() -> None:
     assert scoped_host(Endpoint("fe80::1", 80, 7)) == "fe80::1%7"
     assert scoped_host(Endpoint("192.0.2.1", 80)) == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "zone"),
+    [("eth0.100", "eth0.100"), ("br-lan", "br-lan"), ("my lan", "7"), ("a]b", "7"), ("12", "7")],
+)
+def test_the_zone_in_a_url_is_the_name_of_the_interface_if_a_url_can_have_it(
+    name: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "if_indextoname", {7: name}.__getitem__)
+    assert zone_of(7) == zone
+
+
+def test_the_zone_of_an_interface_that_has_gone_is_its_number() -> None:
+    assert zone_of(2**30) == str(2**30)
 
 
 def test_a_single_port_is_a_range_of_one() -> None:

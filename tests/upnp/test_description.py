@@ -192,6 +192,33 @@ def test_event_urls_are_made_absolute(base: str, event: str, absolute: str) -> N
     assert read.problems == ()
 
 
+@pytest.mark.clause("V6-07")
+@pytest.mark.parametrize("zone", ["%eth0", "%25eth0", ""])
+@pytest.mark.parametrize(
+    ("base", "event"),
+    [
+        ("", "/e"),
+        ("", "http://[fe80::1]:80/e"),
+        ("", "http://[fe80::1%br-lan]:80/e"),
+        ("", "http://[fe80::1%257]:80/e"),
+        ("http://[fe80::1]:80/", "e"),
+        ("http://[fe80::1%wlan0]:80/x/", "../e"),
+    ],
+)
+def test_a_link_local_url_is_on_the_link_of_the_description(
+    zone: str, base: str, event: str
+) -> None:
+    url = f"http://[fe80::1{zone}]:80/description.xml"
+    text = (
+        f"<root xmlns='u'><URLBase>{base}</URLBase><device><serviceList>{service_xml(event=event)}"
+        "</serviceList></device></root>"
+    )
+    read = parse_description(text.encode(), url)
+    shown = zone.replace("25", "")
+    assert read["Thermometer"].event_url == f"http://[fe80::1{shown}]:80/e"
+    assert read.problems == ()
+
+
 @pytest.mark.clause("SUB-03")
 @pytest.mark.parametrize("event", ["", " \n"])
 def test_an_empty_event_url_stays_empty(event: str) -> None:

@@ -27,9 +27,12 @@ from propchange import (
 from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
+from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.urls import scoped
 from propchange.driver.remote import NoDocument
+from propchange.driver.requests import locate
 
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(%[^][%/?#]+)?\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 _MORE_SECONDS = 1.0
 """Seconds after the first root device of an address in which others may announce themselves."""
@@ -244,12 +247,13 @@ class Finding:
                     "URL, a UDN (uuid:…) or host:port"
                 )
             return [await control_point.device(target.text)]
+        wanted = locate(f"http://{target.text}/")
         found: dict[str, Sighting] = {}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(control_point.limits.find_seconds) as limit:
                 async for sighting in control_point.devices():
-                    at = {urlsplit(location).netloc for location in sighting.locations}
-                    if sighting.kind is not SightingKind.GONE and target.text.lower() in at:
+                    at = any(_is_at(wanted, each) for each in sighting.locations)
+                    if sighting.kind is not SightingKind.GONE and at:
                         if not found:
                             limit.reschedule(asyncio.get_running_loop().time() + _MORE_SECONDS)
                         found[sighting.udn] = sighting
@@ -259,6 +263,16 @@ class Finding:
                 "description, which propchange discover prints"
             )
         return [await sighting.device() for sighting in found.values()]
+
+
+def _is_at(wanted: Endpoint, location: str) -> bool:
+    """Whether ``location`` is at ``wanted``, which may be link-local and without a zone: then on
+    any link."""
+    try:
+        announced = locate(location)
+    except ValueError:  # its interface has gone
+        return False
+    return scoped(wanted, announced.scope) == announced
 
 
 def _may_be_event_url(target: WatchTarget, error: PropchangeError) -> bool:

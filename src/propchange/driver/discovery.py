@@ -44,6 +44,7 @@ from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Signal, Tasks, Timer
+from propchange.driver.sockets import zone_of
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -230,7 +231,9 @@ class Discovery:
         self._tap = tap
         self._warnings = Warnings(logger_named("propchange.discovery"), limits)
         self._tasks = Tasks(runtime)
-        self._presence = Presence(off_link_locations=off_link_locations, limits=limits)
+        self._presence = Presence(
+            off_link_locations=off_link_locations, limits=limits, zone_of=zone_of
+        )
         self._links = Links(runtime, interfaces, self._hear, policy, limits)
         self._followed = FollowedDevices(
             runtime,

@@ -182,6 +182,8 @@ class Links:
         listening.close()
 
     def _take(self, address: LocalAddress, data: bytes, source: Endpoint) -> None:
+        if source.scope and source.scope != address.scope:
+            return  # From another link. The socket of that link receives it too.
         try:
             advertisement = read_datagram(data, self._limits)
         except RemoteProtocolError as error:

@@ -18,6 +18,7 @@ from propchange.driver.requests import (
     Answer,
     Requests,
     locate,
+    on_link_of,
 )
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
@@ -90,12 +91,14 @@ class Documents:
                 self._requests.judge(endpoint, answer.peer)
 
         body, limits = answer.response.body, self.limits
-        found = parse_description(body, answer.url, limits, host=answer.peer, judge=judge)
+        # So the URL is the same, however the program has written the zone.
+        url = on_link_of(answer.url, answer.peer.scope)
+        found = parse_description(body, url, limits, host=answer.peer, judge=judge)
         if not found.url_base:
             return found
         reason = "it leads nowhere"
         own = parse_description(
-            body, answer.url, limits, host=answer.peer, judge=judge, without_base=reason
+            body, url, limits, host=answer.peer, judge=judge, without_base=reason
         )
         dead = await self._is_dead(found, own)
         return own if dead else found

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.requests import (
     REDIRECTS,
     SHORTAGES,
@@ -24,10 +24,11 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.url_hosts import is_here, judge_url_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
-from propchange.core.wire.urls import endpoint_of_url, scoped
+from propchange.core.wire.urls import endpoint_of_url, scoped, with_zone
 from propchange.driver.descriptors import DESCRIPTORS
 from propchange.driver.host_names import HostNames
 from propchange.driver.runtime import Armed, Future, Runtime, Signal, Transport, settle
+from propchange.driver.sockets import zone_of
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -52,6 +53,32 @@ def _rounded(seconds: float) -> str:
 def locate(url: str) -> Endpoint:
     """The endpoint that ``url`` names. Raises ValueError if it is not an http URL."""
     return endpoint_of_url(url, socket.if_nametoindex)
+
+
+def on_link_of(url: str, scope: int) -> str:
+    """``url``; if its host is a link-local IPv6 literal, with the zone of the interface ``scope``.
+    A URL from the network has no zone, or one of another machine."""
+    return with_zone(url, zone_of(scope)) if scope else url
+
+
+def _check_zone(url: str, endpoint: Endpoint) -> None:
+    """Raise ValueError for a link-local ``endpoint`` without a scope id."""
+    address = address_of(endpoint.host)
+    if endpoint.scope or address is None or not (address.version == 6 and address.is_link_local):
+        return
+    example = f"http://[{address}%{_some_interface()}]:{endpoint.port}/"
+    raise ValueError(
+        f"{url!r} has the link-local address {address}, which may be on any link of this machine: "
+        f"write the interface into the URL, as in {example}"
+    )
+
+
+def _some_interface() -> str:
+    try:
+        names = [name for index, name in socket.if_nameindex() if index]
+    except OSError:
+        names = []
+    return next((name for name in names if name != "lo"), "eth0")
 
 
 class Answer(NamedTuple):
@@ -317,9 +344,10 @@ class Requests:
         one that is not allowed, is returned as the answer. All of it takes ``seconds`` at most,
         ``limits.request_seconds`` if None.
 
-        Raises ValueError for a URL that is not http, DescriptionError for one that is not allowed,
-        ConnectionFailed without a connection or if it breaks, TimedOut, RemoteProtocolError if the
-        answer is not HTTP, and the exceptions of ``build``.
+        Raises ValueError for a URL that is not http and for a link-local one without a zone,
+        DescriptionError for one that is not allowed, ConnectionFailed without a connection or if it
+        breaks, TimedOut, RemoteProtocolError if the answer is not HTTP, and the exceptions of
+        ``build``.
         """
         named = locate(url)
         now = self.runtime.now
@@ -328,9 +356,10 @@ class Requests:
         answer: Answer | None = None
         for _ in range(self.limits.redirects + 1):
             endpoint = named
-            # A URL has no zone: a link-local host is on the link of the source, or of the redirect.
-            for known in (source, answer.peer if answer else None):
-                endpoint = endpoint if known is None else scoped(endpoint, known.scope)
+            if answer is None:
+                # Without a zone, a link-local host is on the link of the source.
+                endpoint = endpoint if source is None else scoped(endpoint, source.scope)
+                _check_zone(url, endpoint)
             try:
                 exchange = await self.open(
                     endpoint,
@@ -352,6 +381,7 @@ class Requests:
             led_to = redirect_url(url, response, redirects)
             if led_to is None:
                 return answer
+            led_to = on_link_of(led_to, answer.peer.scope)
             try:
                 named = locate(led_to)
             except ValueError:  # a zone that this machine does not have

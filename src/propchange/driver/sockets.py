@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ _SAME_PORT_ATTEMPTS = 16
 
 _PORT_TAKEN = (errno.EADDRINUSE, errno.EACCES)
 """EACCES is for ports that the system reserves: Windows reserves whole ranges."""
+
+_ZONE = re.compile(r"(?![0-9]+$)[A-Za-z0-9._~-]+")
 
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -51,6 +54,16 @@ def socket_address(endpoint: Endpoint) -> tuple[Any, ...]:
 def scoped_host(endpoint: Endpoint) -> str:
     """The host as the system's functions take it: with its scope id if it has one."""
     return f"{endpoint.host}%{endpoint.scope}" if endpoint.scope else endpoint.host
+
+
+def zone_of(scope: int) -> str:
+    """The zone for the scope id ``scope`` in URLs: the name of the interface, which stays the same
+    if the interface goes and comes back. The number if the name cannot stand in a URL."""
+    try:
+        name = socket.if_indextoname(scope)
+    except OSError:
+        return str(scope)
+    return name if _ZONE.fullmatch(name) else str(scope)
 
 
 def socket_from(endpoint: Endpoint, source: Endpoint | None) -> socket.socket:

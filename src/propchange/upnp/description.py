@@ -13,6 +13,7 @@ from propchange.core.discovery.advertisement import udn_key
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import shown
 from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.urls import with_zone, zone_in
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
 from propchange.printable import printable
@@ -268,6 +269,7 @@ class _Reading:
         self.url = url
         self.base = url
         self.judge = judge
+        self._zone = zone_in(url)
         self._most = limits.url_bytes
         # Each URL repeats a long URLBase. Without a bound for all URLs together, they could take
         # some dozen times the memory of the document.
@@ -280,7 +282,7 @@ class _Reading:
         try:
             if ignored:
                 raise ValueError(ignored)
-            base = _absolute(url_base, self.url, self._most)
+            base = self._absolute(url_base, self.url)
             if self.judge is not None:
                 self.judge(base)
             elif _is_local(base) and not _is_local(self.url):
@@ -344,7 +346,7 @@ class _Reading:
         try:
             if self._spare <= 0:
                 raise ValueError("all URLs of the description together are too long")
-            url = _absolute(text, self.base, self._most)
+            url = self._absolute(text, self.base)
             if judge is not None:
                 judge(url)
         except ValueError as error:
@@ -352,6 +354,11 @@ class _Reading:
             return ""
         self._spare -= len(url)
         return url
+
+    def _absolute(self, text: str, base: str) -> str:
+        # A link-local host is on the link of the description. A zone in the text is that of
+        # another machine.
+        return with_zone(_absolute(text, base, self._most), self._zone)
 
 
 def _absolute(text: str, base: str, most: int) -> str:

@@ -76,6 +76,14 @@ def test_a_link_local_location_gets_the_zone_of_the_link_it_was_heard_on(url: st
     assert judge_location(url, source=source, on_link=LINK) == "http://[fe80::1%3]:80/d"
 
 
+def test_the_zone_may_be_the_name_of_the_interface() -> None:
+    source = Endpoint("fe80::1", 1900, 3)
+    found = judge_location(
+        "http://[fe80::1]/d", source=source, on_link=LINK, zone_of={3: "eth0"}.__getitem__
+    )
+    assert found == "http://[fe80::1%eth0]/d"
+
+
 def test_without_known_prefixes_the_zone_is_that_of_the_source() -> None:
     source = Endpoint("fe80::1", 1900, 7)
     assert judge_location("http://[fe80::1]/d", source=source, on_link=()) == "http://[fe80::1%7]/d"

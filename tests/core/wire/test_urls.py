@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from propchange.core.wire.messages import Endpoint
-from propchange.core.wire.urls import endpoint_of_url, host_in, scoped
+from propchange.core.wire.urls import endpoint_of_url, host_in, scoped, with_zone, zone_in
 
 
 def scope_of(interface: str) -> int:
@@ -76,3 +76,38 @@ def test_a_link_local_host_is_on_the_link_that_is_known() -> None:
 )
 def test_the_host_of_a_url_is_in_one_form(url: str, host: str) -> None:
     assert host_in(url) == host
+
+
+@pytest.mark.parametrize(
+    ("url", "zone"),
+    [
+        ("http://[fe80::1%eth0]:80/", "eth0"),
+        ("http://[fe80::1%25eth0]/", "eth0"),
+        ("http://[fe80::1]/", ""),
+        ("http://192.0.2.7/100%25/", ""),
+        ("not a url", ""),
+    ],
+)
+def test_the_zone_in_a_url(url: str, zone: str) -> None:
+    assert zone_in(url) == zone
+
+
+@pytest.mark.clause("V6-07")
+@pytest.mark.parametrize(
+    ("url", "zoned"),
+    [
+        ("http://[fe80::1]:80/e?a=[b]", "http://[fe80::1%eth0]:80/e?a=[b]"),
+        ("https://[FE80::1%br-lan]", "https://[FE80::1%eth0]"),
+        ("http://[fe80::1%25wlan0]/", "http://[fe80::1%eth0]/"),
+        ("http://[fd00::1]/", "http://[fd00::1]/"),
+        ("http://[no-address]/", "http://[no-address]/"),
+        ("http://192.0.2.7/[fe80::1]", "http://192.0.2.7/[fe80::1]"),
+        ("http://device.lan/", "http://device.lan/"),
+    ],
+)
+def test_only_a_link_local_host_gets_a_zone(url: str, zoned: str) -> None:
+    assert with_zone(url, "eth0") == zoned
+
+
+def test_the_zone_of_another_machine_can_be_taken_out() -> None:
+    assert with_zone("http://[fe80::1%br-lan]:80/", "") == "http://[fe80::1]:80/"

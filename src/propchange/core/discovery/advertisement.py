@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
@@ -87,9 +87,11 @@ def judge_location(
     on_link: Sequence[OnLink],
     own: Collection[str] = (),
     off_link: bool = False,
+    zone_of: Callable[[int], str] = str,
 ) -> str:
     """The URL to fetch for the LOCATION ``url``. A link-local IPv6 address gets the zone of the
-    link that the advertisement was received on; the zone in ``url`` is ignored (V6-07).
+    link that the advertisement was received on; the zone in ``url`` is ignored (V6-07). ``zone_of``
+    returns the zone for a scope id.
 
     The host must be a literal address: the source of the advertisement (``source``), or an address
     on that link (``on_link``). ``off_link`` also accepts every unicast address and every host name.
@@ -118,7 +120,7 @@ def judge_location(
         if not scope:
             raise ValueError(f"LOCATION leads to {address}, and the link it is on is not known")
         port = f":{match['port']}" if match["port"] else ""
-        return f"http://[{address}%{scope}]{port}{match['rest']}"
+        return f"http://[{address}%{zone_of(scope)}]{port}{match['rest']}"
     if off_link or address == sender or any(address in network for network, _ in on_link):
         return url
     raise ValueError(

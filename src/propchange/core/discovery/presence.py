@@ -29,7 +29,7 @@ only forged devices, and none that its description confirms.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from propchange.core.deadlines import Deadlines
@@ -101,13 +101,19 @@ class Presence:
 
     Inputs take ``now``, seconds of one monotonic clock. After each input, call
     :meth:`take_outcomes` and :meth:`next_deadline`. ``off_link_locations`` accepts a LOCATION
-    with any address or host name, for networks that relay SSDP.
+    with any address or host name, for networks that relay SSDP. ``zone_of`` returns the zone that
+    the URL of a link-local IPv6 address gets for a scope id.
     """
 
     def __init__(
-        self, *, off_link_locations: bool = False, limits: Limits = DEFAULT_LIMITS
+        self,
+        *,
+        off_link_locations: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        zone_of: Callable[[int], str] = str,
     ) -> None:
         self._off_link = off_link_locations
+        self._zone_of = zone_of
         self._limits = limits
         self._devices: dict[str, AdvertisedDevice] = {}
         self._root_of: dict[str, AdvertisedDevice] = {}
@@ -220,7 +226,12 @@ class Presence:
         url, off_link = advertisement.location, self._off_link
         try:
             location = judge_location(
-                url, source=source, on_link=on_link, own=own, off_link=off_link
+                url,
+                source=source,
+                on_link=on_link,
+                own=own,
+                off_link=off_link,
+                zone_of=self._zone_of,
             )
         except ValueError as error:
             self._ignore(source, advertisement, str(error))

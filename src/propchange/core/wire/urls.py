@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
 from propchange.core.wire.headers import parse_host
 from propchange.core.wire.messages import Endpoint, canonical_host
@@ -12,6 +13,10 @@ from propchange.core.wire.messages import Endpoint, canonical_host
 _URL = re.compile(
     r"http://(?P<host>[^/?#%]*)(?:%(?:25)?(?P<zone>[^][%/?#]+)(?P<rest>\][^/?#]*))?(?:[/?#].*)?",
     re.IGNORECASE | re.DOTALL,
+)
+
+_LITERAL = re.compile(
+    r"(?P<head>https?://)\[(?P<literal>[^][%/?#]*)(?:%[^][/?#]*)?\]", re.IGNORECASE
 )
 
 
@@ -31,6 +36,28 @@ def endpoint_of_url(url: str, scope_of: Callable[[str], int]) -> Endpoint:
     except ValueError as error:
         raise ValueError(f"{url!r} is no URL to connect to: {error}") from None
     return Endpoint(name, port, _scope_id(zone, scope_of) if zone else 0)
+
+
+def zone_in(url: str) -> str:
+    """The zone in the host of ``url``, empty if there is none."""
+    match = _URL.fullmatch(url)
+    return (match["zone"] if match is not None else None) or ""
+
+
+def with_zone(url: str, zone: str) -> str:
+    """``url`` with ``zone``, perhaps empty, in place of its own zone, if its host is a link-local
+    IPv6 literal. Any other URL is returned unchanged."""
+    match = _LITERAL.match(url)
+    if match is None:
+        return url
+    head, literal, rest = match["head"], match["literal"], url[match.end() :]
+    try:
+        is_link_local = IPv6Address(literal).is_link_local
+    except ValueError:
+        return url
+    if not is_link_local:
+        return url
+    return f"{head}[{literal}{'%' if zone else ''}{zone}]{rest}"
 
 
 def host_in(url: str) -> str:
