@@ -244,7 +244,9 @@ SERVICE = """
 SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn
 """
-HOSTED_DEVICE = "close description_url device drain port subscribed subscriptions udn "
+HOSTED_DEVICE = """
+    close description_url description_urls device drain port subscribed subscriptions udn
+"""
 MEMBERS = {
     "propchange.ControlPoint": """
         close device devices discovery_links fetch limits port receive_ssdp search subscribe_url

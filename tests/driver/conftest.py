@@ -85,10 +85,10 @@ class Driven:
 
     def listening_sockets(self, hosted: Any) -> list[socket.socket]:
         """The sockets on which a hosted device accepts connections."""
-        listening = hosted._host._listener._listening
+        listening = hosted._host._listener._listening.values()
         if self.kind == "twisted":
-            return [port._sock for port in listening.ports]
-        return [accepting.sock for accepting in listening._accepting]
+            return [port._sock for each in listening for port in each.ports]
+        return [accepting.sock for each in listening for accepting in each._accepting]
 
     def requests(self, **limits: Any) -> Requests:
         return Requests(self.runtime, replace(DEFAULT_LIMITS, **limits))

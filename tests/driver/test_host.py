@@ -15,6 +15,7 @@ from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import InitialEventDelivered, Subscribed
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, Endpoint, Request, Response
+from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.host import DeviceHost, Publication
 from propchange.driver.machine import Interfaces
@@ -202,13 +203,15 @@ def test_another_thread_is_refused_in_the_words_of_the_runtime(
     assert "use memory.call(setattr, service, name, value)" in str(raised[0])
 
 
-def device_host(runtime: Any, service: Service, **options: Any) -> DeviceHost:
+def device_host(
+    runtime: Any, service: Service, interface: str | None = "127.0.0.1", **options: Any
+) -> DeviceHost:
     return DeviceHost(
         runtime,
         place_device(Device("Workbench", services=[service]), "uuid:1"),
         policy=PublisherPolicy(),
         limits=DEFAULT_LIMITS,
-        interfaces=Interfaces(),
+        chosen=ChosenAddresses(Interfaces(), interface),
         **options,
     )
 
@@ -217,7 +220,7 @@ async def test_a_device_stops_listening_also_when_its_end_is_cancelled(
     driven: Any, thermometer: Thermometer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = device_host(driven.runtime, thermometer)
-    await driven.run(host.open("127.0.0.1", 0))
+    await driven.run(host.open(0))
     waiting = driven.runtime.future()
 
     async def wait(_: DeliveryPool) -> None:
@@ -239,9 +242,9 @@ async def test_a_device_is_hosted_on_any_runtime(
     passing: list[object] = []
     host = device_host(driven.runtime, thermometer, tap=passing.append)
     async with raw_subscriber() as subscriber:
-        await driven.run(host.open("127.0.0.1", 0))
+        await driven.run(host.open(0))
         port = host.port
-        assert host.description_url == f"http://127.0.0.1:{port}/description.xml"
+        assert host.description_urls == (f"http://127.0.0.1:{port}/description.xml",)
         described = await ask(port, "GET /description.xml HTTP/1.1\nHOST: {host}")
         assert b"<friendlyName>Workbench</friendlyName>" in described.body
         await subscriber.subscribe(port, "/Thermometer/event")
@@ -265,9 +268,9 @@ async def test_a_change_while_listening_fails_leaves_no_timer(
         raise OSError(98, "in use")
 
     memory.listen = listen
-    host = device_host(memory, thermometer)
+    host = device_host(memory, thermometer, "192.0.2.1")
     with pytest.raises(ConnectionFailed, match=r"192\.0\.2\.1: port 80 is taken"):
-        await host.open("192.0.2.1", 80)
+        await host.open(80)
     assert memory.armed == 0
     thermometer.power = 3
 
@@ -277,4 +280,4 @@ async def test_a_service_that_is_hosted_already_is_refused(
 ) -> None:
     Published(memory, thermometer)
     with pytest.raises(RuntimeError, match="hosted"), contextlib.suppress(ConnectionFailed):
-        await device_host(memory, thermometer).open(None, 0)
+        await device_host(memory, thermometer).open(0)

@@ -15,6 +15,7 @@ from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.propertyset import parse_propertyset
+from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.host import DeviceHost
 from propchange.driver.machine import Interfaces
 from propchange.driver.multicast_sockets import joined_socket
@@ -76,13 +77,20 @@ def group() -> Any:
     group.close()
 
 
-def hosting(runtime: Any, udn: str, *services: Service, uda: str = "1.1", **options: Any) -> Any:
+def hosting(
+    runtime: Any,
+    udn: str,
+    *services: Service,
+    uda: str = "1.1",
+    interfaces: Interfaces | None = None,
+    **options: Any,
+) -> Any:
     return DeviceHost(
         runtime,
         place_device(Device("Porch", services=services), udn),
         policy=PublisherPolicy(uda=uda),
         limits=DEFAULT_LIMITS,
-        interfaces=Interfaces(),
+        chosen=ChosenAddresses(interfaces or Interfaces(), "127.0.0.1"),
         **options,
     )
 
@@ -94,7 +102,7 @@ async def test_a_change_leaves_by_multicast_and_by_unicast(
     door = Door()
     host = hosting(driven.runtime, group.udn, door, boot_id=lambda: 4711)
     async with raw_subscriber() as subscriber:
-        await driven.run(host.open("127.0.0.1", 0))
+        await driven.run(host.open(0))
         await subscriber.subscribe(host.port, "/Door/event")
         assert await subscriber.event() == (0, {"Bell": "0", "Jammed": "0", "Note": ""})
         door.bell = 1
@@ -121,7 +129,7 @@ async def test_each_message_is_sent_again_as_often_as_the_policy_says(
     door = Door()
     policy = MulticastPolicy(retransmissions=2, interval=0.05)
     host = hosting(driven.runtime, group.udn, door, multicast=policy)
-    await driven.run(host.open("127.0.0.1", 0))
+    await driven.run(host.open(0))
     door.bell = 1
     assert await driven.run(host.publication.drained())
     await driven.run(host.close())
@@ -137,7 +145,7 @@ async def test_a_device_of_uda_1_0_sends_none_and_opens_no_socket(
 ) -> None:
     for services, uda in (([Door()], "1.0"), ([Plain()], "1.1")):
         host = hosting(driven.runtime, group.udn, *services, uda=uda)
-        await driven.run(host.open("127.0.0.1", 0))
+        await driven.run(host.open(0))
         assert host.publication._multicast is None
         services[0]["Note" if uda == "1.1" else "Bell"] = "1" if uda == "1.1" else 1
         assert await driven.run(host.publication.drained())
@@ -151,7 +159,7 @@ async def test_an_assignment_does_not_notice_that_a_network_takes_no_datagram(
     door = Door()
     host = hosting(driven.runtime, group.udn, door)
     async with raw_subscriber() as subscriber:
-        await driven.run(host.open("127.0.0.1", 0))
+        await driven.run(host.open(0))
         await subscriber.subscribe(host.port, "/Door/event")
         await subscriber.event()
         sending = host.publication._multicast
@@ -184,7 +192,7 @@ async def test_a_value_too_large_for_a_datagram_goes_to_the_subscribers_and_is_t
 
     loud = Loud()
     host = hosting(driven.runtime, group.udn, loud)
-    await driven.run(host.open("127.0.0.1", 0))
+    await driven.run(host.open(0))
     loud.text = "x" * 1500
     loud.text = "short"
     assert (await group.event())[2:] == (0, "upnp:/general", {"Text": "short"})
@@ -194,10 +202,11 @@ async def test_a_value_too_large_for_a_datagram_goes_to_the_subscribers_and_is_t
 
 
 async def test_a_device_on_one_address_sends_by_that_interface_alone(driven: Any) -> None:
-    host = hosting(driven.runtime, f"uuid:{uuid.uuid4()}", Door())
     other = LocalAddress("10.0.0.5", 0, LOOPBACK.network, "eth7", 7)
-    host._interfaces._adapters = list
-    host._interfaces.refresh = lambda: (LOOPBACK, other)
-    await driven.run(host.open("127.0.0.1", 0))
+    interfaces: Any = Interfaces()
+    interfaces.refresh = lambda: (LOOPBACK, other)
+    udn = f"uuid:{uuid.uuid4()}"
+    host = hosting(driven.runtime, udn, Door(), interfaces=interfaces)
+    await driven.run(host.open(0))
     assert [name for name, _, _ in host.publication._multicast.places] == ["lo"]
     await driven.run(host.close())

@@ -208,7 +208,7 @@ def test_closing_a_service_ends_its_delivery_connections(
 
 def port_of(point: ControlPoint) -> Any:
     listening: Any = point._driver.listener._listening
-    (port,) = listening.ports
+    (port,) = listening[None].ports
     return port
 
 

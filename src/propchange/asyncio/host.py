@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastPolicy
@@ -15,6 +17,7 @@ def host(
     device: Device,
     *,
     interface: str | None = None,
+    exclude: Collection[str] = (),
     port: int = 0,
     udn: str | None = None,
     uda: str = "1.1",
@@ -32,8 +35,10 @@ def host(
 ) -> HostedDevice:
     """Host ``device`` on the network, for the duration of ``async with host(device) as hosted:``.
 
-    - ``interface``: the name of a network interface, or an IP address of this machine, to listen
-      on. None: all. ``port``: the TCP port; 0 is any free one.
+    - ``interface``: the name of a network interface, to listen on all its addresses, also on those
+      that it gets later; or one IP address of this machine. None: all addresses. ``exclude``: names
+      of interfaces that are not used. Connections to their addresses are closed without an answer.
+    - ``port``: the TCP port, the same on all addresses; 0 is any free one.
     - ``udn``: replaces the device's own UDN. Without either, the UDN is derived from the machine,
       the port, and the device's type and name.
     - ``uda``: "1.0", "1.1" or "2.0".
@@ -52,12 +57,13 @@ def host(
 
     Raises TypeError if ``device`` is not a Device, for example a service. Raises ValueError for
     values that contradict each other. Entering the context raises ConnectionFailed if the port is
-    taken or the interface does not exist.
+    taken or the interface does not exist. It waits while the interface has no address.
     """
     return HostedDevice(
         AsyncioRuntime,
         device,
         interface=interface,
+        exclude=exclude,
         port=port,
         udn=udn,
         uda=uda,

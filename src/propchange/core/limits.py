@@ -402,6 +402,10 @@ class Limits:
     """Pairs of interface and address family on which discovery listens; two sockets each. A host
     with many containers has more interfaces, but few of them lead to a network."""
 
+    listening_addresses: int = 64
+    """Addresses of one chosen interface that a device listens on; one socket each. A hostile router
+    gives this machine as many addresses as the system takes: one for each prefix it announces."""
+
     known_devices: int = 1_024
     """Devices that are remembered and not followed, embedded ones included; about 2 kB each. A
     further device displaces the oldest one whose description was not read, or is ignored if there

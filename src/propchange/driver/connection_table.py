@@ -147,7 +147,8 @@ class ConnectionTable:
     to malformed (4xx, 5xx) and overdue (408) requests. ``history`` records the peers that connect,
     are turned away, are refused, or end without a request. ``cut`` and ``wasted``, if given, are
     called with the requests that were lost. ``known`` returns the addresses with subscriptions,
-    each of which keeps some connections (:mod:`.connection_shares`).
+    each of which keeps some connections (:mod:`.connection_shares`). ``excluded``, if given,
+    returns whether connections to an address of this machine are closed without an answer.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class ConnectionTable:
         cut: Cut | None = None,
         wasted: Wasted | None = None,
         known: Callable[[], Collection[str]] = frozenset,
+        excluded: Callable[[Endpoint], bool] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         limits = fit(limits)
@@ -175,6 +177,7 @@ class ConnectionTable:
         self.history = history
         self._cut = cut
         self._wasted = wasted
+        self._excluded = excluded
         self.logger = logger or logger_named("propchange.http")
         self.warnings = Warnings(self.logger, limits)
         self.now = runtime.now
@@ -234,10 +237,10 @@ class ConnectionTable:
     # --- for a connection ---
 
     def admit(self, connection: AcceptedConnection) -> bool:
-        """Add ``connection`` if there is room, and return whether there is. Another connection may
-        be ended to make room."""
+        """Add ``connection`` if there is room and its interface is not excluded, and return whether
+        that is so. Another connection may be ended to make room."""
         self._unended += 1
-        if self._closing:
+        if self._closing or self._is_excluded(connection.transport):
             return False
         admitted = self._make_room(connection)
         if self.history is not None:
@@ -246,6 +249,12 @@ class ConnectionTable:
         if not admitted:
             self.wasted(connection.transport.peer, "there was no room for them")
         return admitted
+
+    def _is_excluded(self, transport: Transport) -> bool:
+        if self._excluded is None or not self._excluded(transport.local):
+            return False
+        self.logger.debug("%s has connected to an excluded interface", transport.peer)
+        return True
 
     def _make_room(self, connection: AcceptedConnection) -> bool:
         host = connection.transport.peer.host

@@ -26,6 +26,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from email.utils import formatdate
 from functools import partial
 from math import inf
@@ -41,15 +42,15 @@ from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
+from propchange.driver.listening_addresses import ListeningAddresses
 from propchange.driver.machine import Interfaces
 from propchange.driver.multicast_sending import MulticastSending
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
-from propchange.driver.sockets import cannot_listen, scoped_host
-from propchange.errors import ConnectionFailed
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH, HostedDocuments
 from propchange.upnp.service import Service
@@ -344,8 +345,14 @@ def _evented(variable: StateVariable[Any], text: str, identified: bool) -> Event
     )
 
 
+def description_url(endpoint: Endpoint) -> str:
+    """The URL of the description of a device that listens on ``endpoint``."""
+    return f"http://{endpoint}{DESCRIPTION_PATH}"
+
+
 class DeviceHost:
-    """A placed device on the network: its documents, its control URLs, its event URLs.
+    """A placed device on the network: its documents, its control URLs, its event URLs. ``chosen``
+    are the addresses of this machine that it uses.
 
     Call :meth:`open`, and in the end :meth:`close`. ``multicast`` says where multicast events go,
     ``boot_id`` returns the BOOTID.UPNP.ORG of the device.
@@ -358,13 +365,11 @@ class DeviceHost:
         *,
         policy: PublisherPolicy,
         limits: Limits,
-        interfaces: Interfaces,
+        chosen: ChosenAddresses,
         tap: Tap | None = None,
         multicast: MulticastPolicy | None = None,
         boot_id: Callable[[], int] | None = None,
     ) -> None:
-        self._interfaces = interfaces
-        self._address: str | None = None
         self._placed = placed
         self._tap = tap
         self._documents = HostedDocuments(placed, policy, http_date)
@@ -374,12 +379,12 @@ class DeviceHost:
             self._pool,
             policy=policy,
             limits=limits,
-            interfaces=interfaces,
+            interfaces=chosen.interfaces,
             date=http_date,
             tap=tap,
             multicast=multicast,
             boot_id=boot_id or _boot_id_of_now(),
-            addresses=self._addresses,
+            addresses=chosen.read,
         )
         server = (b"SERVER", policy.server.encode("latin-1", "replace"))
         self._listener = Listener(
@@ -390,7 +395,9 @@ class DeviceHost:
             lost=self.publication.response_lost,
             headers=lambda: ((b"DATE", http_date()), server),
             known=self.publication.addresses,
+            excluded=chosen.excludes,
         )
+        self._addresses = ListeningAddresses(runtime, self._listener, chosen, limits)
 
         self._closing = False
         self._close_ended = Signal(runtime)
@@ -401,37 +408,23 @@ class DeviceHost:
         return self._listener.port
 
     @property
-    def description_url(self) -> str:
-        """The URL of the device description, with an address that other machines can reach if
-        there is one."""
-        endpoint = self._listener.endpoints[0]
-        if endpoint.host in ("0.0.0.0", "::"):
-            endpoint = Endpoint(self._interfaces.default_address(), endpoint.port)
-        return f"http://{endpoint}{DESCRIPTION_PATH}"
+    def description_urls(self) -> tuple[str, ...]:
+        """The URLs of the device description, one for each address that it listens on. The first
+        has an address that other machines can reach if there is one."""
+        return tuple(map(description_url, self._addresses.endpoints))
 
-    async def open(self, interface: str | None, port: int) -> None:
-        """Publish the services, and listen on ``port`` (0: any free one) of ``interface``, the name
-        of an interface or an address; None: all. Raises ConnectionFailed if it cannot listen,
-        RuntimeError if a service is published already."""
-        host = None if interface is None else self._interfaces.host_of(interface)
-        self._address = host
+    async def open(self, port: int) -> None:
+        """Publish the services, and listen on ``port`` (0: any free one) of the chosen addresses.
+        Raises ConnectionFailed if it cannot listen, RuntimeError if a service is published
+        already."""
         try:
             for placed in self._placed.all_services():
                 path = f"/{placed.event_path}" if placed.event_path else ""
                 self.publication.add(placed.service, path, placed.identity)
-            await self._listener.open(host, (port,))
-        except BaseException as error:
+            await self._addresses.open(port)
+        except BaseException:
             self.publication.stop()
-            if isinstance(error, OSError):
-                raise ConnectionFailed(cannot_listen(host, (port,), error)) from error
             raise
-
-    def _addresses(self) -> Sequence[LocalAddress]:
-        """The addresses of this machine that the device uses."""
-        known = self._interfaces.refresh()
-        if self._address is None:
-            return known
-        return [each for each in known if scoped_host(each.endpoint) == self._address]
 
     async def close(self) -> None:
         """Leave the network. Undelivered events are dropped: await :meth:`Publication.drained`
@@ -440,14 +433,15 @@ class DeviceHost:
         while self._closing:
             await self._close_ended.wait()
         self._closing = True
-        try:
-            await self._pool.close()
-        finally:
-            try:
-                await self._listener.close()
-            finally:
-                self._closing = False
-                self._close_ended.set()
+        async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
+            ending.callback(self._end_closing)
+            ending.push_async_callback(self._listener.close)
+            ending.push_async_callback(self._addresses.close)
+            ending.push_async_callback(self._pool.close)
+
+    def _end_closing(self) -> None:
+        self._closing = False
+        self._close_ended.set()
 
     def _respond(self, request: Request) -> Response | Awaitable[Response]:
         if self._tap is not None:

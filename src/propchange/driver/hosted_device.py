@@ -4,13 +4,14 @@ runtimes."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Self
 
 from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import Subscription
+from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.host import DeviceHost, Tap
 from propchange.driver.machine import Interfaces, product
 from propchange.driver.reporting import guarded, logger_named
@@ -30,6 +31,7 @@ class HostedDeviceView:
         device: Device,
         *,
         interface: str | None,
+        exclude: Collection[str],
         port: int,
         udn: str | None,
         uda: str,
@@ -67,6 +69,7 @@ class HostedDeviceView:
         self._multicast = multicast or MulticastPolicy()
         self._multicast.check(uda)
         self._interface = interface
+        self._exclude = check_exclude(interface, exclude)
         self._port = port
         self._limits = limits
         self._tap = None if tap is None else guarded(tap, logger_named("propchange.publisher"))
@@ -88,7 +91,14 @@ class HostedDeviceView:
     def description_url(self) -> str:
         """The URL of the device description, with an address that other machines can reach if
         there is one."""
-        return self._opened().description_url
+        return self._opened().description_urls[0]
+
+    @property
+    def description_urls(self) -> tuple[str, ...]:
+        """The URLs of the device description on all addresses that it listens on,
+        :attr:`description_url` first. Each request is answered at each of them. A link-local IPv6
+        address has no zone in its URL: it is for the machines on that link."""
+        return self._opened().description_urls
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -112,11 +122,11 @@ class HostedDeviceView:
             self._placed,
             policy=self._policy,
             limits=self._limits,
-            interfaces=Interfaces(clock=runtime.now),
+            chosen=ChosenAddresses(Interfaces(clock=runtime.now), self._interface, self._exclude),
             tap=self._tap,
             multicast=self._multicast,
         )
-        await host.open(self._interface, self._port)
+        await host.open(self._port)
         self._host = host
 
     async def _subscribed(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
 
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.connection_table import ConnectionTable
-from propchange.driver.runtime import Listening
+from propchange.driver.connection_table import ConnectionTable, Respond
+from propchange.driver.runtime import Listening, Runtime
 from propchange.driver.server_connection import ServerConnection
 
 
@@ -17,10 +19,13 @@ class Listener(ConnectionTable):
     ``sent`` is called when all its bytes have left this process, and, if the connection ends
     after it, the FIN too (UDA 2.0 §4.1.1). ``lost`` is called if the connection broke before.
 
-    Call :meth:`open`, and in the end :meth:`close`.
+    Call :meth:`open`, once for each address, and in the end :meth:`close`.
     """
 
-    _listening: Listening | None = None
+    def __init__(self, runtime: Runtime, respond: Respond, **options: Any) -> None:
+        super().__init__(runtime, respond, **options)
+        self._listening: dict[str | None, Listening] = {}
+        self._port = 0
 
     def accept(self) -> ServerConnection:
         """Make the connection of a new peer."""
@@ -33,27 +38,37 @@ class Listener(ConnectionTable):
         Raises OSError if every port is taken or the address is not this machine's;
         :func:`.cannot_listen` makes a sentence of it.
         """
-        self._listening = await self.runtime.listen(
+        listening = await self.runtime.listen(
             self.accept, host=host, ports=ports, crowded=self.crowded
         )
+        self._listening[host] = listening
+        self._port = listening.endpoints[0].port
+
+    async def leave(self, host: str | None) -> None:
+        """Listen no more on the address ``host``. Its connections stay."""
+        await self._listening.pop(host).close()
+
+    @property
+    def hosts(self) -> Collection[str | None]:
+        """The values of ``host`` with which :meth:`open` has opened it."""
+        return self._listening.keys()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Its addresses and ports; ``0.0.0.0`` and ``::`` stand for all addresses of their family.
         Empty before :meth:`open`."""
-        return () if self._listening is None else self._listening.endpoints
+        return tuple(each for listening in self._listening.values() for each in listening.endpoints)
 
     @property
     def port(self) -> int:
-        """The TCP port, the same for every address. Not before :meth:`open`."""
-        return self.endpoints[0].port
+        """The TCP port, the same for every address; 0 before :meth:`open`."""
+        return self._port
 
     async def close(self) -> None:
         """Stop accepting and end every connection. Answers that are written still leave, for
         ``limits.linger_seconds`` at most; awaited ones are cancelled. Safe to call again."""
         self._closing = True
-        try:
-            if self._listening is not None:
-                await self._listening.close()
-        finally:
-            await super().close()
+        async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
+            ending.push_async_callback(super().close)
+            for listening in self._listening.values():
+                ending.push_async_callback(listening.close)

@@ -9,7 +9,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address, ip_interface
 from math import inf
@@ -149,7 +149,8 @@ class Interfaces:
         self._read_at: float | None = None
         self._looked_at = -inf  # for an unknown address
         self._addresses: tuple[LocalAddress, ...] = ()
-        self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
+        self._at: dict[tuple[str, int], LocalAddress] = {}
+        self._links: dict[LocalAddress, tuple[OnLink, ...]] = {}
         self.hosts: frozenset[str] = frozenset()
         """The addresses of the last reading, without zones."""
 
@@ -172,6 +173,7 @@ class Interfaces:
         """Read the addresses now and return them. Raises OSError if they cannot be read."""
         self._read_at = self._clock()
         self._addresses = tuple(self._read(self._adapters()))
+        self._at.clear()
         self._links.clear()
         self.hosts = frozenset(address.host for address in self._addresses)
         return self._addresses
@@ -195,18 +197,29 @@ class Interfaces:
         A peer has reached this machine at ``local``, so an unknown ``local`` is a new address. The
         addresses are then read again, at most every :data:`LOOK_AGAIN_SECONDS`.
         """
+        at = self.address_at(local)
+        if at is None:
+            return ()
+        links = self._links.get(at)
+        if links is None:
+            links = self._links[at] = _links_of(at, self._addresses)
+        return links
+
+    def address_at(self, local: Endpoint) -> LocalAddress | None:
+        """The address of this machine that ``local`` is, read again as in :meth:`on_link_for`. For
+        any address of loopback it is that of the interface."""
         read_at, known = self._read_at, self.addresses()
         key = (local.host, local.scope)
-        links = self._links.get(key)
-        if links is None:
-            links = _links_for(local, known)
+        at = self._at.get(key)
+        if at is None:
+            at = _address_at(local, known)
             may_look = self._clock() - self._looked_at >= LOOK_AGAIN_SECONDS
-            if not links and self._read_at == read_at and may_look:
+            if at is None and self._read_at == read_at and may_look:
                 self._looked_at = self._clock()
-                links = _links_for(local, self._read_again())
-            if links:
-                self._links[key] = links
-        return links
+                at = _address_at(local, self._read_again())
+            if at is not None:
+                self._at[key] = at
+        return at
 
     def own_hosts(self) -> frozenset[str]:
         """The addresses of this machine as texts, in their shortest form."""
@@ -220,7 +233,7 @@ class Interfaces:
 
         Raises ConnectionFailed, with the names of the interfaces, for anything else."""
         known = self.addresses()
-        best = min((each for each in known if each.interface == interface), key=_rank, default=None)
+        best = min((each for each in known if each.interface == interface), key=rank, default=None)
         if best is not None:
             return scoped_host(best.endpoint)
         if "." not in interface and ":" not in interface and interface != "localhost":
@@ -228,26 +241,28 @@ class Interfaces:
             raise ConnectionFailed(f"there is no interface {interface!r}; there are: {names}")
         return interface
 
-    def default_address(self) -> str:
-        """The address to advertise: the source address of SSDP's multicast, else that of the
-        default route, else the best one of any interface, else ``127.0.0.1``."""
-        known = self.addresses()
+    def default_address(self, known: Sequence[LocalAddress] | None = None) -> str:
+        """The address to advertise, one of ``known``; None: one of all. It is the source address of
+        SSDP's multicast, else that of the default route, else the best one of any interface, else
+        ``127.0.0.1``."""
+        known = self.addresses() if known is None else known
         hosts = {address.host for address in known}
         for remote in _TOWARDS:
             source = self._source_towards(remote)
             if source is not None and source in hosts:
                 return source
-        return min(known, key=_rank, default=_LOOPBACK).host
+        return min(known, key=rank, default=_LOOPBACK).host
 
 
-def _links_for(local: Endpoint, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:
+def _address_at(local: Endpoint, known: tuple[LocalAddress, ...]) -> LocalAddress | None:
     own = ip_address(local.host)
     exact = (a for a in known if a.host == str(own) and a.scope == local.scope)
     # All of 127.0.0.0/8 is this machine's, although the interface lists one address only.
     looped = (a for a in known if own.is_loopback and own in a.network)
-    at = next(exact, None) or next(looped, None)
-    if at is None:
-        return ()
+    return next(exact, None) or next(looped, None)
+
+
+def _links_of(at: LocalAddress, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:
     # An alias ("eth0:1") is its own adapter with the same index.
     same = [
         a
@@ -258,7 +273,8 @@ def _links_for(local: Endpoint, known: tuple[LocalAddress, ...]) -> tuple[OnLink
     return tuple(OnLink(network, scope) for network, scope in networks.items())
 
 
-def _rank(address: LocalAddress) -> int:
+def rank(address: LocalAddress) -> int:
+    """The lower, the sooner other machines can reach ``address``."""
     ip = ip_address(address.host)
     six = ip.version == 6
     if ip.is_loopback:

@@ -17,7 +17,7 @@ if sys.platform != "win32":
     import fcntl
     import termios
 
-_SAME_PORT_ATTEMPTS = 16
+SAME_PORT_ATTEMPTS = 16
 """Random ports tried until one is free in both address families."""
 
 _PORT_TAKEN = (errno.EADDRINUSE, errno.EACCES)
@@ -123,7 +123,7 @@ def bind(host: str | None, ports: Sequence[int]) -> list[socket.socket]:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         wanted = [(int(family), address) for family, _, _, _, address in found]
     taken = OSError()
-    for port in ports if any(ports) else [0] * _SAME_PORT_ATTEMPTS:
+    for port in ports if any(ports) else [0] * SAME_PORT_ATTEMPTS:
         try:
             return _bind_all(wanted, port)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Self
 
@@ -21,6 +22,7 @@ def host(
     *,
     reactor: Reactor | None = None,
     interface: str | None = None,
+    exclude: Collection[str] = (),
     port: int = 0,
     udn: str | None = None,
     uda: str = "1.1",
@@ -46,6 +48,7 @@ def host(
         partial(TwistedRuntime, reactor),
         device,
         interface=interface,
+        exclude=exclude,
         port=port,
         udn=udn,
         uda=uda,

@@ -1,0 +1,136 @@
+"""The addresses that a hosted device listens on.
+
+A device that uses all interfaces listens on ``0.0.0.0`` and ``::``, so a new address of this
+machine needs nothing. A device that uses one address listens on that. A device that uses one
+interface by its name listens on each address of it, with the same port. The addresses are looked at
+every :data:`LOOK_SECONDS`: a new one gets a socket, and one that has gone loses it.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from propchange.core.limits import Limits
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.chosen_addresses import ChosenAddresses
+from propchange.driver.listener import Listener
+from propchange.driver.reporting import Warnings, logger_named
+from propchange.driver.runtime import Runtime, Tasks, sleep
+from propchange.driver.sockets import SAME_PORT_ATTEMPTS, cannot_listen, scoped_host
+from propchange.errors import ConnectionFailed
+
+LOOK_SECONDS = 1.0
+"""Seconds until the addresses of the interface are read again. Reading them takes a quarter of a
+millisecond on a machine with five."""
+
+
+class ListeningAddresses:
+    """Opens ``listener`` on the addresses of ``chosen``. Call :meth:`open`, then :meth:`close`, and
+    after that close the listener."""
+
+    def __init__(
+        self, runtime: Runtime, listener: Listener, chosen: ChosenAddresses, limits: Limits
+    ) -> None:
+        self._runtime = runtime
+        self._listener = listener
+        self._chosen = chosen
+        self._limits = limits
+        self._tasks = Tasks(runtime)
+        self._logger = logger_named("propchange.http")
+        self._warnings = Warnings(self._logger, limits)
+        self._last: tuple[Endpoint, ...] = ()
+
+    async def open(self, port: int) -> None:
+        """Listen on ``port`` (0: any free one). Waits while the chosen interface has no address.
+        Raises ConnectionFailed if it cannot listen, or if there is no such interface."""
+        self._chosen.check()
+        if not self._chosen.is_interface:
+            host = self._chosen.host
+            try:
+                await self._listener.open(host, (port,))
+            except OSError as error:
+                raise ConnectionFailed(cannot_listen(host, (port,), error)) from error
+            return
+        while not await self._open_all(port):
+            self._warnings.warn(
+                "waits", f"the device waits for an address of {self._chosen.interface}"
+            )
+            await sleep(self._runtime, LOOK_SECONDS)
+        self._tasks.start(self._follow())
+
+    async def close(self) -> None:
+        """Look at the addresses no more."""
+        await self._tasks.close()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses with the port that control points can reach, the one to advertise first."""
+        port, host = self._listener.port, self._chosen.host
+        if host is not None:
+            return self._listener.endpoints
+        listening = {endpoint.host for endpoint in self._listener.endpoints}
+        hosts = tuple(
+            each
+            for each in self._chosen.by_rank()
+            if each in listening or ("::" if ":" in each else "0.0.0.0") in listening
+        )
+        # Without an address now, those that it had before.
+        self._last = tuple(Endpoint(each, port) for each in hosts) or self._last
+        return self._last or (Endpoint("127.0.0.1", port),)
+
+    async def _open_all(self, port: int) -> bool:
+        """Listen on all addresses of the interface, with the same port, and return whether there
+        is one."""
+        taken = OSError()
+        listener = self._listener
+        for _ in range(1 if port else SAME_PORT_ATTEMPTS):
+            try:
+                for host in self._wanted():
+                    await self._open_one(host, listener.port if listener.hosts else port)
+            except OSError as error:
+                taken = error
+                for opened in tuple(listener.hosts):
+                    await listener.leave(opened)
+            else:
+                return bool(listener.hosts)
+        raise ConnectionFailed(cannot_listen(self._chosen.interface, (port,), taken)) from taken
+
+    async def _open_one(self, host: str, port: int) -> bool:
+        try:
+            await self._listener.open(host, (port,))
+        except OSError as error:
+            # A new IPv6 address is not usable until the system knows that no other machine has it.
+            if error.errno == errno.EADDRNOTAVAIL:
+                return False
+            raise
+        return True
+
+    def _wanted(self) -> tuple[str, ...]:
+        try:
+            addresses = self._chosen.read()
+        except OSError as error:
+            self._warnings.warn("addresses", f"the addresses of this machine: {error}")
+            return tuple(filter(None, self._listener.hosts))
+        hosts = dict.fromkeys(scoped_host(each.endpoint) for each in addresses)
+        return tuple(hosts)[: self._limits.listening_addresses]
+
+    async def _follow(self) -> None:
+        while True:
+            await sleep(self._runtime, LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Listen on the new addresses, and no longer on those that are gone."""
+        wanted, port = self._wanted(), self._listener.port
+        for host in tuple(self._listener.hosts):
+            if host is not None and host not in wanted:
+                self._logger.info("%s has gone: the device listens there no more", host)
+                await self._listener.leave(host)
+        for host in wanted:
+            if host in self._listener.hosts:
+                continue
+            try:
+                if await self._open_one(host, port):
+                    self._logger.info("the device listens on %s too", host)
+            except OSError as error:
+                self._warnings.warn(("listen", host), cannot_listen(host, (port,), error))
