@@ -141,6 +141,7 @@ class MemoryTransport:
             resume_reading=lambda: None,
             unwritten=lambda: self._pending,
             unsent=lambda: self._pending,
+            unread=int,
             exact_writing=lambda: None,
             is_closing=lambda: self.closing,
             local=LOCAL,

@@ -140,6 +140,7 @@ class MemoryTransport:
         self.calls: list[str] = []
         self.unwritten = 0
         self.unsent = 0
+        self.unread = 0
         self.closing = False
         self.endpoint = Endpoint(peer, port)
         call = self._call
@@ -152,6 +153,7 @@ class MemoryTransport:
             lambda: call("resume_reading"),
             lambda: self.unwritten,
             lambda: self.unsent,
+            lambda: self.unread,
             lambda: call("exact_writing"),
             lambda: self.closing,
             Endpoint("192.0.2.1", 80),

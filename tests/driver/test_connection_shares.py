@@ -181,10 +181,12 @@ def test_a_silent_peer_makes_room_after_a_moment_and_a_flood_of_them_in_less_and
     assert bench.crowded("198.51.100.1")
 
 
-def test_nobody_waits_for_a_host_with_many_connections() -> None:
+def test_a_host_with_many_connections_makes_room_sooner_than_others() -> None:
     bench = Bench(connections_kept_per_address=2)
     many = [bench.connect("192.0.2.1") for _ in range(6)]
     few = [bench.connect(f"192.0.2.{number}") for number in (2, 3)]
+    assert bench.crowded("192.0.2.4")
+    bench.memory.time += 0.25
     assert not bench.crowded("192.0.2.4")
     assert [peer.closing for peer in (*many, *few)] == [True] + [False] * 7
 
@@ -193,9 +195,37 @@ def test_the_peers_that_are_not_made_yet_count_as_those_of_their_hosts() -> None
     bench = Bench(connections_kept_per_address=2)
     honest = bench.connect("192.0.2.2", GOOD)
     many = [bench.connect("192.0.2.1") for _ in range(3)]
+    bench.memory.time += 0.25
+    assert not bench.crowded("192.0.2.1", *["192.0.2.1"] * 2)
+    assert not many[0].closing
     assert not bench.crowded("192.0.2.1", *["192.0.2.1"] * 4)
     assert many[0].closing
     assert not honest.closing
+
+
+def test_peers_of_one_host_that_are_not_made_yet_count_in_its_share() -> None:
+    bench = Bench()
+    many = [bench.connect("192.0.2.1") for _ in range(3)]
+    assert not bench.crowded("192.0.2.1", *["192.0.2.1"] * 2)
+    assert bench.crowded("192.0.2.1", *["192.0.2.1"] * 3)
+    assert not bench.crowded("192.0.2.2", *["192.0.2.1"] * 3)
+    assert not any(peer.closing for peer in many)
+
+
+def test_a_connection_whose_request_was_received_and_not_read_makes_no_room() -> None:
+    bench = Bench(connections_per_address=2)
+    first, second = (bench.connect("192.0.2.1") for _ in range(2))
+    first.unread = second.unread = 20
+    bench.memory.time += 10  # something has blocked the loop
+    assert bench.crowded("192.0.2.1")
+    assert bench.listener.give_back(2) == 0
+    for peer in (first, second):
+        peer.unread = 0
+        peer.connection.data_received(GOOD)
+    bench.memory.time += 10
+    first.unread = 20
+    assert bench.listener.give_back(2) == 1
+    assert (first.closing, second.closing) == (False, True)
 
 
 hosts = st.sampled_from(

@@ -145,6 +145,7 @@ def transport(written: list[bytes]) -> Transport:
         *[nothing] * 5,
         unwritten=int,
         unsent=int,
+        unread=int,
         exact_writing=nothing,
         is_closing=bool,
         local=here,

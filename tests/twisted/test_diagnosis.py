@@ -98,7 +98,7 @@ def test_what_is_no_request_is_remembered_with_its_reason(reactor: Any) -> None:
 def test_a_connection_that_found_no_room_is_remembered(reactor: Any) -> None:
     door = Door(reactor, Limits(connections_per_address=1))
     door.connect(b"GET /later HTTP/1.1\r\nHOST: x\r\n\r\n")
-    assert door.connect().transport.disconnecting
+    assert b" 503 " in door.connect().transport.value()
     door.end()
 
     assert (door.device.connections, door.device.turned_away) == (1, 1)

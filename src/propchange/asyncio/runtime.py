@@ -29,6 +29,7 @@ from propchange.driver.sockets import (
     endpoint_of,
     socket_address,
     socket_from,
+    unread,
     unsent,
 )
 
@@ -187,6 +188,7 @@ class _Stream:
                 stream.resume_reading,
                 stream.get_write_buffer_size,
                 functools.partial(unsent, stream.get_extra_info("socket")),
+                functools.partial(unread, stream.get_extra_info("socket")),
                 functools.partial(stream.set_write_buffer_limits, high=0),
                 stream.is_closing,
                 endpoint_of(local),
@@ -204,6 +206,21 @@ class _Stream:
             return
         # uvloop sends the FIN at the next turn, before it runs what was called soon.
         asyncio.get_running_loop().call_soon(self._connection.eof_sent)
+
+
+class _AcceptedStream(_Stream):
+    """The stream of an accepted peer. It is in ``unmade`` until its connection is made. Its task
+    ends a turn of the loop later, when the connection has its place among the others already."""
+
+    __slots__ = ("_unmade",)
+
+    def __init__(self, connection: Connection, unmade: dict[_AcceptedStream, str]) -> None:
+        super().__init__(connection)
+        self._unmade = unmade
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._unmade.pop(self, None)
+        super().connection_made(transport)
 
 
 def _reset(stream: asyncio.Transport) -> None:
@@ -237,7 +254,8 @@ class _Listening:
         self._servers = servers
         bound = [*sockets, *(each for server in servers for each in server.sockets)]
         self.endpoints = tuple(endpoint_of(each.getsockname()) for each in bound)
-        self._connecting: dict[asyncio.Task[None], str] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._unmade: dict[_AcceptedStream, str] = {}
         self._accepting = [
             Accepting(
                 each,
@@ -245,7 +263,7 @@ class _Listening:
                 functools.partial(self._watch, each),
                 loop.call_later,
                 crowded=crowded,
-                unmade=self._connecting.values,
+                unmade=self._unmade.values,
             )
             for each in sockets
         ]
@@ -264,16 +282,19 @@ class _Listening:
             self._loop.remove_reader(sock.fileno())
 
     def _adopt(self, peer: socket.socket, host: str) -> None:
-        task = self._loop.create_task(self._connect(peer))
-        self._connecting[task] = host
-        task.add_done_callback(self._connecting.pop)
+        stream = _AcceptedStream(self._accept(), self._unmade)
+        self._unmade[stream] = host
+        task = self._loop.create_task(self._connect(stream, peer))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, peer: socket.socket) -> None:
-        stream = _Stream(self._accept())
+    async def _connect(self, stream: _AcceptedStream, peer: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: cast(Any, stream), peer)
         except OSError:  # the peer has ended the connection already
             peer.close()
+        finally:
+            self._unmade.pop(stream, None)
 
     async def close(self) -> None:
         """Accept no more. Each accepted socket gets its connection first."""

@@ -64,6 +64,11 @@ class Limits:
     most half of ``connections`` for all such addresses. A control point or a device needs one or
     two, and some for requests under way. Bounds what a flood of connections can displace."""
 
+    turned_away_connections: int = 32
+    """Connections for which there is no room, and that are answered with 503 and read until their
+    peers have ended them, for ``linger_seconds`` at most. Above that, the oldest is closed. Bounds
+    the descriptors beyond ``connections``."""
+
     idle_seconds: float = 75.0
     """How long an accepted connection may stay without a request."""
 
@@ -548,6 +553,7 @@ class Limits:
             self,
             connections=min(self.connections, accepted),
             connections_per_address=part(self.connections_per_address, 2, 3, accepted),
+            turned_away_connections=part(self.turned_away_connections, 1, 16, accepted),
             delivery_connections=min(self.delivery_connections, deliveries),
             connections_per_delivery_endpoint=part(
                 self.connections_per_delivery_endpoint, 1, 4, deliveries

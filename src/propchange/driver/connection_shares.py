@@ -89,9 +89,13 @@ class ConnectionShares:
         """Whether the block of ``host`` has no more connections than one peer needs."""
         return self._per_block[address_block(host)] <= self._limits.connections_kept_per_address
 
-    def full_for(self, host: str) -> bool:
-        """Whether the block of ``host`` has its share."""
-        return self._per_block[address_block(host)] >= self._limits.connections_per_address
+    def full_for(self, host: str, unmade: Collection[str] = ()) -> bool:
+        """Whether the block of ``host`` has its share, with its connections among ``unmade``."""
+        block = address_block(host)
+        room = self._limits.connections_per_address - self._per_block[block]
+        if len(unmade) < room:
+            return False
+        return sum(address_block(other) == block for other in unmade) >= room
 
     def making_room(self, host: str, candidates: Sequence[Iterable[C]]) -> C | None:
         """The connection to end for a new connection from ``host``, or None if the new connection

@@ -1,9 +1,10 @@
 """The connections of a listener: their room, their deadlines and their end.
 
-A connection is in at most one of five queues: ``arriving`` (waits for its first request), ``idle``
+A connection is in at most one of six queues: ``arriving`` (waits for its first request), ``idle``
 (waits for another request), ``reading`` (waits for the rest of a request), ``writing`` (waits for
-the peer to read), ``lingering`` (waits for the end of the peer). All deadlines in one queue have
-the same length, so a queue is always in order, and one timer serves all connections.
+the peer to read), ``lingering`` (waits for the end of the peer), ``turned_away`` (had no room, was
+answered with 503, and waits for the end of the peer). All deadlines in one queue have the same
+length, so a queue is always in order, and one timer serves all connections.
 
 :mod:`.connection_shares` chooses the connection that makes room for a new connection,
 :mod:`.turns` the connection that may work on its received bytes.
@@ -124,6 +125,11 @@ _ASKED = 1.05
 
 _LEAST_SECONDS = 0.001
 
+_MANY_SECONDS = 0.25
+"""Most of that time for a host with many connections. Such a host may be a busy program that sends
+many requests at once. With a longer time, a flood of its connections would delay the peers of other
+hosts, which wait behind them in the queue of the system."""
+
 Cut = Callable[[Request, Refusal], object]
 """Called with a request that did not come whole, or cannot be parsed. Returns whether its purpose
 is known."""
@@ -188,7 +194,15 @@ class ConnectionTable:
         self.reading: dict[AcceptedConnection, float] = {}
         self.writing: dict[AcceptedConnection, float] = {}
         self.lingering: dict[AcceptedConnection, float] = {}
-        self._queues = (self.arriving, self.idle, self.reading, self.writing, self.lingering)
+        self.turned_away: dict[AcceptedConnection, float] = {}
+        self._queues = (
+            self.arriving,
+            self.idle,
+            self.reading,
+            self.writing,
+            self.lingering,
+            self.turned_away,
+        )
         self._watched: dict[AcceptedConnection, float] = {}
         self.last_response: Response | None = None
         self.last_encoded = b""
@@ -213,10 +227,10 @@ class ConnectionTable:
         """End all connections and admit no more. Answers that are written still leave, for
         ``limits.linger_seconds`` at most; unfinished answers are cancelled."""
         self._closing = True
-        for connection in tuple(self._open):
+        for connection in (*self._open, *self.turned_away):
             connection.end()
         alarm = None
-        if self._open:
+        if self._unended:
             alarm = self.runtime.call_later(max(self.limits.linger_seconds, 0.001), self._drop_all)
         try:
             await self.tasks.close()
@@ -231,14 +245,15 @@ class ConnectionTable:
             self.turns.close()
 
     def _drop_all(self) -> None:
-        for connection in tuple(self._open):
+        for connection in (*self._open, *self.turned_away):
             connection.drop()
 
     # --- for a connection ---
 
     def admit(self, connection: AcceptedConnection) -> bool:
         """Add ``connection`` if there is room and its interface is not excluded, and return whether
-        that is so. Another connection may be ended to make room."""
+        that is so. Another connection may be ended to make room. If this returns False, call
+        :meth:`turn_away`."""
         self._unended += 1
         if self._closing or self._is_excluded(connection.transport):
             return False
@@ -256,6 +271,15 @@ class ConnectionTable:
         self.logger.debug("%s has connected to an excluded interface", transport.peer)
         return True
 
+    def turn_away(self, connection: AcceptedConnection) -> bool:
+        """Whether ``connection``, which was not admitted, is to be answered with 503. The oldest
+        such connection may be ended."""
+        if self._closing or self._is_excluded(connection.transport):
+            return False
+        if len(self.turned_away) >= self.limits.turned_away_connections:
+            next(iter(self.turned_away)).end()
+        return True
+
     def _make_room(self, connection: AcceptedConnection) -> bool:
         host = connection.transport.peer.host
         shares = self._shares
@@ -270,10 +294,9 @@ class ConnectionTable:
 
     def crowded(self, host: str, unmade: Collection[str]) -> bool:
         """Whether a new peer must wait (:data:`.Crowded`): the connection that would make room is
-        still within its time to ask or to read. A host with many connections has no such time,
-        because it could take all the room with new connections again and again."""
+        still within its time to ask or to read, or its request was received and not read yet."""
         shares = self._shares
-        if self._closing or not (shares.full_with(len(unmade)) or shares.full_for(host)):
+        if self._closing or not (shares.full_with(len(unmade)) or shares.full_for(host, unmade)):
             return False
         for other in unmade:
             shares.add(other)
@@ -281,8 +304,9 @@ class ConnectionTable:
             ending = self._making_room(host)
             if ending is None:
                 return bool(unmade)
-            waits = self._since(ending) < self._patience
-            if waits and shares.few_of(ending.transport.peer.host):
+            few = shares.few_of(ending.transport.peer.host)
+            patience = self._patience if few else min(self._patience, _MANY_SECONDS)
+            if self._since(ending) < patience or not self._is_silent(ending):
                 return True
         finally:
             for other in unmade:
@@ -294,6 +318,13 @@ class ConnectionTable:
         silent = expired(self.arriving, self.now() + self.idle_seconds - self._patience)
         queues = (silent, self.idle, self.lingering, self.reading, self.writing, self.arriving)
         return self._shares.making_room(host, queues)
+
+    def _is_silent(self, connection: AcceptedConnection) -> bool:
+        """Whether ``connection`` does not wait for a request, or nothing of one has arrived. Bytes
+        that were received and not read are a request for which this side is late. To end such a
+        connection would reset it, and its peer would get no answer."""
+        waits = connection in self.arriving or connection in self.idle
+        return not (waits and connection.transport.unread())
 
     def _since(self, connection: AcceptedConnection) -> float:
         """Seconds since the peer is expected to ask, to send the rest of a request or to read;
@@ -327,9 +358,8 @@ class ConnectionTable:
         """Close at most ``count`` connections that wait for a request, the longest idle first, and
         return their number. New connections stay, because a request is about to come."""
         until = self.now() + self.idle_seconds - _ABOUT_TO_ASK_SECONDS
-        longest = list(
-            islice(chain(expired(self.arriving, until), expired(self.idle, until)), count)
-        )
+        waiting = chain(expired(self.arriving, until), expired(self.idle, until))
+        longest = list(islice(filter(self._is_silent, waiting), count))
         for connection in longest:
             connection.drop()
         return len(longest)
@@ -378,6 +408,8 @@ class ConnectionTable:
     def ended(self) -> None:
         """A connection has ended."""
         self._unended -= 1
+        if not self._unended:
+            self._timer.close()
         if not self._unended and self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 

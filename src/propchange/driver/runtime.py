@@ -56,7 +56,8 @@ class Transport(NamedTuple):
     - ``pause_reading()`` and ``resume_reading()`` may be called in any state.
     - ``unwritten()`` returns the number of bytes that have not left this process yet. ``unsent()``
       returns the number of bytes that have left it and that the peer has not confirmed yet; 0 if
-      the system does not say.
+      the system does not say. ``unread()`` returns the number of bytes that were received and not
+      given to ``data_received`` yet; 0 if the system does not say.
     - ``exact_writing()``: call it after a write. It calls ``pause_writing`` if anything is
       unwritten, and ``resume_writing`` then follows only when nothing is. This may also apply to
       later writes.
@@ -71,6 +72,7 @@ class Transport(NamedTuple):
     resume_reading: Callable[[], object]
     unwritten: Callable[[], int]
     unsent: Callable[[], int]
+    unread: Callable[[], int]
     exact_writing: Callable[[], object]
     is_closing: Callable[[], bool]
     local: Endpoint

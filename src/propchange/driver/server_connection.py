@@ -106,16 +106,15 @@ class ServerConnection:
     # --- for the runtime ---
 
     def connection_made(self, transport: Transport) -> None:
-        """The connection is open. It is closed if there is no room for it."""
+        """The connection is open. It is answered with 503 if there is no room for it."""
         self.transport = transport
         self._write_bytes = transport.write
         table = self._table
-        if not table.admit(self):
-            self._finished = True
-            transport.close()
-            return
         self._parser = RequestParser(table.limits, peer=transport.peer, local=transport.local)
         self.progress = RequestProgress(self._parser)
+        if not table.admit(self):
+            self._turn_away()
+            return
         self._wait_in(table.arriving, table.idle_seconds)
         table.look_later(self)
 
@@ -213,6 +212,18 @@ class ServerConnection:
             self._pending = None
             writer.lost(error)
         self._table.ended()
+
+    def _turn_away(self) -> None:
+        """There is no room. Answer 503 and read on, or a reset would destroy the answer when the
+        request is received."""
+        table = self._table
+        self._finished = True
+        if table.turn_away(self):
+            self._write_bytes(table.encode(table.refusal(503), head_only=False))
+            self._wait_in(table.turned_away, table.limits.linger_seconds)
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     def _end_stream(self) -> None:
         if not self.transport.is_closing():

@@ -37,10 +37,20 @@ def endpoint_of(sockaddr: Any) -> Endpoint:
 def unsent(sock: Any) -> int:
     """The number of bytes in the send buffer of ``sock``, a socket or a runtime's stand-in, that
     the peer has not confirmed; 0 if the system does not say."""
+    return 0 if sys.platform == "win32" else _bytes_in(sock, termios.TIOCOUTQ)
+
+
+def unread(sock: Any) -> int:
+    """The number of bytes that ``sock`` has received and that were not read yet; 0 if the system
+    does not say."""
+    return 0 if sys.platform == "win32" else _bytes_in(sock, termios.FIONREAD)
+
+
+def _bytes_in(sock: Any, buffer: int) -> int:
     if sys.platform == "win32":
         return 0
     try:
-        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), buffer, bytes(4)), sys.byteorder)
     except (OSError, ValueError, AttributeError):
         return 0
 

@@ -30,7 +30,7 @@ from propchange.driver.runtime import (
     Transport,
     never_crowded,
 )
-from propchange.driver.sockets import bind, choose_port_late, scoped_host, unsent
+from propchange.driver.sockets import bind, choose_port_late, scoped_host, unread, unsent
 
 T = TypeVar("T")
 
@@ -246,6 +246,7 @@ class Stream(TwistedProtocol):
                 transport.resumeProducing,
                 partial(unwritten, transport),
                 partial(unsent, transport),
+                partial(unread, transport),
                 self._exact_writing,
                 lambda: self._closing,
                 endpoint_of_address(transport.getHost()) or _NOWHERE,
