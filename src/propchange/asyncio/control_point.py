@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Self, overload
 
@@ -11,6 +11,7 @@ from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.subscription import Subscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.driver.chosen_addresses import check_exclude
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.machine import Interfaces, Machine, product
@@ -22,7 +23,9 @@ class ControlPoint(ControlPointView[Sighting]):
 
     One listener receives the events of all subscriptions. ``interface`` is the name of a network
     interface, or an IP address of this machine: the control point listens there and subscribes
-    from there. None: on all. ``port`` is the port to listen on, 0 for any free one, or several
+    from there. None: on all. ``exclude`` are names of interfaces that are not used: there is no
+    discovery on them, no request leaves from their addresses, and no event is taken at them.
+    ``port`` is the port to listen on, 0 for any free one, or several
     ports such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
     has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
     CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
@@ -57,6 +60,7 @@ class ControlPoint(ControlPointView[Sighting]):
         self,
         *,
         interface: str | None = None,
+        exclude: Collection[str] = (),
         port: int | Sequence[int] = 0,
         callback_host: str | None = None,
         callback_port: int | None = None,
@@ -88,6 +92,7 @@ class ControlPoint(ControlPointView[Sighting]):
             policy=policy,
             limits=limits,
             machine=Machine(),
+            exclude=check_exclude(interface, exclude),
             off_link_locations=off_link_locations,
             other_hosts=other_hosts,
             search=search,

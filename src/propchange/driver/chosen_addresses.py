@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 from collections.abc import Collection
@@ -59,9 +60,12 @@ class ChosenAddresses:
     def check(self) -> None:
         """Raise ConnectionFailed if no interface has the chosen name. Log a warning for each
         excluded name that no interface has. Both texts name the interfaces."""
+        if not (self.is_interface or self._exclude):
+            return
         there = {address.interface for address in self.interfaces.addresses()}
-        if sys.platform != "win32":  # there the system has other names than ifaddr
-            there |= {name for _, name in socket.if_nameindex()}
+        # One without an address too. Windows has other names than ifaddr.
+        with contextlib.suppress(OSError):
+            there |= {name for _, name in socket.if_nameindex() if sys.platform != "win32"}
         names = ", ".join(sorted(there))
         if self.is_interface and self.interface not in there:
             raise ConnectionFailed(f"there is no interface {self.interface!r}; there are: {names}")
@@ -80,7 +84,7 @@ class ChosenAddresses:
         return self._choose(self.interfaces.addresses())
 
     def _choose(self, known: Collection[LocalAddress]) -> tuple[LocalAddress, ...]:
-        return tuple(each for each in known if self._is_chosen(each) and not self._is_out(each))
+        return tuple(each for each in known if self._is_chosen(each) and not self.leaves_out(each))
 
     def _is_chosen(self, address: LocalAddress) -> bool:
         if self._host is not None:
@@ -88,7 +92,8 @@ class ChosenAddresses:
             return address.host == self._host and self._zone in zones
         return self.interface is None or _is_of(address.interface, self.interface)
 
-    def _is_out(self, address: LocalAddress) -> bool:
+    def leaves_out(self, address: LocalAddress) -> bool:
+        """Whether ``address`` is one of an excluded interface."""
         return any(_is_of(address.interface, name) for name in self._exclude)
 
     def excludes(self, local: Endpoint) -> bool:
@@ -97,7 +102,7 @@ class ChosenAddresses:
         if not self._exclude:
             return False
         address = self.interfaces.address_at(local)
-        return address is None or self._is_out(address)
+        return address is None or self.leaves_out(address)
 
     def by_rank(self) -> tuple[str, ...]:
         """The chosen addresses without zones. The first one is the one to advertise: the source

@@ -29,7 +29,7 @@ from __future__ import annotations
 import random
 import secrets
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionVi
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
+from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
 from propchange.driver.listener import Listener
@@ -69,7 +70,8 @@ class SubscriberDriver:
     """Drives a SubscriberProtocol on a runtime.
 
     Call :meth:`open`, then :meth:`subscribe`, and in the end :meth:`close`. ``interfaces`` gives
-    the addresses of this machine, ``machine`` the other facts for a diagnosis. ``search`` and
+    the addresses of this machine; those of the interfaces that ``exclude`` names are not used.
+    ``machine`` gives the other facts for a diagnosis. ``search`` and
     ``off_link_locations`` are those of :class:`.Discovery`, ``other_hosts`` is that of
     :class:`.Requests`. ``tap`` is called with each Request, each Response and each outcome.
     """
@@ -82,6 +84,7 @@ class SubscriberDriver:
         limits: Limits,
         interfaces: Interfaces,
         machine: Machine,
+        exclude: Collection[str] = (),
         off_link_locations: bool = False,
         other_hosts: bool = False,
         search: Callable[[str], object] | None = None,
@@ -102,7 +105,15 @@ class SubscriberDriver:
             limits=limits,
             history=self.history,
         )
-        self._requests = Requests(runtime, limits, own=self._own_addresses, other_hosts=other_hosts)
+        self._exclude = exclude
+        self._chosen = ChosenAddresses(interfaces, None, exclude)
+        self._requests = Requests(
+            runtime,
+            limits,
+            own=self._own_addresses,
+            other_hosts=other_hosts,
+            excluded=self._chosen.excludes,
+        )
         self.documents = Documents(self._requests, policy)
         self.diagnoses = Diagnoses(self._requests, self.history, machine)
         self.discovery = Discovery(
@@ -114,6 +125,7 @@ class SubscriberDriver:
             changed=self._queue_drain,
             off_link_locations=off_link_locations,
             limits=limits,
+            leaves_out=self._chosen.leaves_out,
             search=search,
             tap=self._tap,
         )
@@ -125,6 +137,7 @@ class SubscriberDriver:
             cut=self.request_cut,
             wasted=self._connection_wasted,
             known=self._device_addresses,
+            excluded=self._chosen.excludes,
         )
         self.port = policy.callback_port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
@@ -151,7 +164,10 @@ class SubscriberDriver:
         """Listen on the first free port of ``ports``. ``interface`` is the name of a network
         interface or an address of this machine; None: all. With ``discovery`` also listen to
         announcements, and search for all devices; None: listen, and search for them only when
-        the program wants to see devices. Raises ConnectionFailed if it cannot listen."""
+        the program wants to see devices. Raises ConnectionFailed if it cannot listen, ValueError
+        if the interface is excluded."""
+        check_exclude(interface, self._exclude)
+        self._chosen.check()
         host = None if interface is None else self.interfaces.host_of(interface)
         try:
             await self.listener.open(host, ports)
@@ -371,12 +387,15 @@ class SubscriberDriver:
         except OSError as error:
             self.warnings.warn("addresses", f"the addresses of this machine: {error}")
             return
-        others: tuple[LocalAddress, ...] = ()
-        if self._source is not None:
-            host = self._source.host
-            others = tuple(address for address in addresses if address.host != host)
-            addresses = tuple(address for address in addresses if address.host == host)
+        others = tuple(filter(self._is_unused, addresses))
+        addresses = tuple(each for each in addresses if not self._is_unused(each))
         self.protocol.addresses_changed(addresses, now, others=others)
+
+    def _is_unused(self, address: LocalAddress) -> bool:
+        source = self._source
+        return self._chosen.leaves_out(address) or (
+            source is not None and address.host != source.host
+        )
 
     # --- requests of the protocol ---
 

@@ -33,7 +33,7 @@ from propchange.core.discovery.advertised import (
 from propchange.core.discovery.advertisement import Advertisement, type_fits
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import OnLink
+from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.wire.messages import Endpoint
@@ -202,8 +202,8 @@ class Discovery:
 
     ``protocol`` gets the news of the devices of its subscriptions, and ``changed`` is called after
     each. ``documents`` reads the announced descriptions; ``off_link_locations`` accepts them on any
-    host. ``search`` is called with each search target, for a program that sends searches itself.
-    ``tap`` gets each outcome.
+    host. ``leaves_out`` is that of :class:`.Links`. ``search`` is called with each search target,
+    for a program that sends searches itself. ``tap`` gets each outcome.
     """
 
     def __init__(
@@ -217,6 +217,7 @@ class Discovery:
         changed: Callable[[], None],
         off_link_locations: bool,
         limits: Limits,
+        leaves_out: Callable[[LocalAddress], bool] = lambda _: False,
         search: Callable[[str], object] | None = None,
         tap: Callable[[object], None] | None = None,
     ) -> None:
@@ -234,7 +235,7 @@ class Discovery:
         self._presence = Presence(
             off_link_locations=off_link_locations, limits=limits, zone_of=zone_of
         )
-        self._links = Links(runtime, interfaces, self._hear, policy, limits)
+        self._links = Links(runtime, interfaces, self._hear, policy, limits, leaves_out=leaves_out)
         self._followed = FollowedDevices(
             runtime,
             self._tasks,

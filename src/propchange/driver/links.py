@@ -55,7 +55,7 @@ class Links:
     Call :meth:`start`, and in the end :meth:`close`. The list of links is read again every
     :data:`.REFRESH_SECONDS`. On a new link it searches for all devices. Loopback is a link too: a
     device may be on this machine. ``policy`` gives the headers of a search that name the control
-    point.
+    point. ``leaves_out`` returns whether the link of an address is not used.
     """
 
     def __init__(
@@ -65,12 +65,15 @@ class Links:
         received: Received,
         policy: SubscriberPolicy,
         limits: Limits,
+        *,
+        leaves_out: Callable[[LocalAddress], bool] = lambda _: False,
     ) -> None:
         self._runtime = runtime
         self._interfaces = interfaces
         self._received = received
         self._policy = policy
         self._limits = limits
+        self._leaves_out = leaves_out
         self._warnings = Warnings(_logger, limits)
         self._host: str | None = None
         self._quiet = False
@@ -208,6 +211,8 @@ class Links:
         links: dict[Link, LocalAddress] = {}
         for address in known:
             if address.network.version == 6 and not address.scope:
+                continue
+            if self._leaves_out(address):
                 continue
             link = _link_of(address)
             sockets = self._sockets.get(link)

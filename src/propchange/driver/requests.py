@@ -237,7 +237,8 @@ class Requests:
     :meth:`close`.
 
     ``own`` gives the addresses of this machine. ``other_hosts``: a URL that a device gave may lead
-    to another host on its link (:func:`.judge_url_host`).
+    to another host on its link (:func:`.judge_url_host`). ``excluded`` returns whether an address
+    of this machine is not used: nothing is sent from it.
     """
 
     def __init__(
@@ -247,12 +248,14 @@ class Requests:
         *,
         own: Callable[[], Sequence[LocalAddress]] = tuple,
         other_hosts: bool = False,
+        excluded: Callable[[Endpoint], bool] = lambda _: False,
     ) -> None:
         self.runtime = runtime
         self.limits = limits
         self.names = HostNames(runtime, limits)
         self._own = own
         self._other_hosts = other_hosts
+        self._excluded = excluded
         self._open: dict[Exchange, None] = {}
         self._empty = Signal(runtime)
 
@@ -298,6 +301,11 @@ class Requests:
             try:
                 left = max(until - self.runtime.now(), 0.001)
                 await exchange.connect(source, left, within=seconds)
+                if self._excluded(exchange.local):
+                    raise ConnectionFailed(
+                        f"no connection to {named}: the way there begins at {exchange.local.host}, "
+                        "an address of an interface that exclude names"
+                    )
             except BaseException as error:
                 exchange.end()
                 if not isinstance(error, ConnectionFailed):

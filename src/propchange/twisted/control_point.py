@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -51,6 +51,7 @@ class ControlPoint(ControlPointView[Sighting]):
         interfaces: Interfaces | None = None,
         machine: Machine = Machine(),  # noqa: B008 - a frozen value
         discovery: bool | None = None,
+        exclude: Collection[str] = (),
         off_link_locations: bool = False,
         other_hosts: bool = False,
         search: Callable[[str], object] | None = None,
@@ -76,6 +77,7 @@ class ControlPoint(ControlPointView[Sighting]):
             limits=limits,
             interfaces=interfaces or Interfaces(clock=runtime.now),
             machine=machine,
+            exclude=exclude,
             off_link_locations=off_link_locations,
             other_hosts=other_hosts,
             search=search,
