@@ -61,14 +61,16 @@ def udn_key(udn: str) -> str:
 
 def type_fits(announced: str, wanted: str) -> bool:
     """Whether the type ``announced`` fits the type ``wanted``: it is the same, or a later version,
-    which is compatible (UDA 2.0 §1.3.2). ``wanted`` may be a short name such as
-    ``MediaRenderer``, which fits any version."""
+    which is compatible (UDA 2.0 §1.3.2). ``wanted`` may be a short name: ``MediaRenderer``, which
+    fits any version, or ``MediaRenderer:1``."""
     if announced == wanted:
         return True
     name, _, version = announced.rpartition(":")
     if ":" not in wanted:
         return name.rpartition(":")[2] == wanted
     wanted_name, _, wanted_version = wanted.rpartition(":")
+    if ":" not in wanted_name:
+        name = name.rpartition(":")[2]
     numbers = version.isdecimal() and wanted_version.isdecimal()
     return name == wanted_name and numbers and int(version) >= int(wanted_version)
 
