@@ -68,10 +68,16 @@ class Sighting(SeenDevice):
 
     __slots__ = ()
 
-    async def device(self) -> RemoteDevice:
+    async def device(self, *, search: bool = True) -> RemoteDevice:
         """The device, for subscribing to its services. It is followed from now on. The same as
-        ``ControlPoint.device(udn=…)``, with the same exceptions."""
-        device: RemoteDevice = await self._driver.device(RemoteDevice, None, self.udn, None)
+        ``ControlPoint.device(udn=…)``, with the same exceptions. ``search=False``: read each of its
+        ``locations`` once, do not search for the device, and raise as :meth:`description`."""
+        driver = self._driver
+        device: RemoteDevice
+        if search:
+            device = await driver.device(RemoteDevice, None, self.udn, None)
+        else:
+            device = await driver.seen_device(RemoteDevice, self)
         return device
 
     async def description(self) -> DeviceDescription:

@@ -47,7 +47,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.diagnosing import Diagnoses
-from propchange.driver.discovery import Discovery
+from propchange.driver.discovery import Discovery, SeenDevice
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
@@ -254,6 +254,17 @@ class SubscriberDriver:
             return device
 
         return read()
+
+    async def seen_device(
+        self, make: Callable[[SubscriberDriver, DeviceDescription], D], seen: SeenDevice
+    ) -> D:
+        """Read the description of a device that was seen, at each of its locations once, and
+        ``make`` the device. Raises RuntimeError if the control point is closed, and as
+        :meth:`.Discovery.describe_root`."""
+        self.check_open()
+        device = make(self, await self.discovery.describe_root(seen))
+        self.discovery.follow(device)
+        return device
 
     def subscribe(
         self,

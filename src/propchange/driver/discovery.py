@@ -490,13 +490,17 @@ class Discovery:
             await awaited.heard.wait(search_at - now())
 
     async def describe(self, seen: SeenDevice) -> DeviceDescription:
-        """The description of the device itself, from the first of its locations that has it. Raises
-        the error of the first location."""
+        """The description of the device itself. Raises as :meth:`describe_root`."""
+        description = await self.describe_root(seen)
+        return description.find_device(seen.udn) or description
+
+    async def describe_root(self, seen: SeenDevice) -> DeviceDescription:
+        """The description of the root device, from the first of the locations that has it. Each
+        location is read once. Raises the error of the first location."""
         failure: Exception | None = None
         for url in seen.locations:
             try:
-                description = await self._read_of(seen.udn, url)
-                return description.find_device(seen.udn) or description
+                return await self._read_of(seen.udn, url)
             except (PropchangeError, ValueError) as error:
                 failure = failure or error
         raise failure or ConnectionFailed(f"{seen.udn} is nowhere any more")

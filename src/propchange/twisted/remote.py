@@ -67,9 +67,13 @@ class Sighting(SeenDevice):
 
     __slots__ = ()
 
-    def device(self) -> Deferred[RemoteDevice]:
-        """The device, as ``ControlPoint.device(udn=…)`` gives it, and with its errors."""
-        return Deferred.fromCoroutine(self._driver.device(RemoteDevice, None, self.udn, None))
+    def device(self, *, search: bool = True) -> Deferred[RemoteDevice]:
+        """The device, as ``ControlPoint.device(udn=…)`` gives it, and with its errors.
+        ``search=False``: read each of its ``locations`` once, and fail as :meth:`description`."""
+        driver = self._driver
+        if search:
+            return Deferred.fromCoroutine(driver.device(RemoteDevice, None, self.udn, None))
+        return Deferred.fromCoroutine(driver.seen_device(RemoteDevice, self))
 
     def description(self) -> Deferred[DeviceDescription]:
         """As :meth:`propchange.Sighting.description`, with a Deferred."""
