@@ -158,11 +158,14 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     with contextlib.ExitStack() as running:
 
         def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            settings: dict[str, Any] = {**pipes, "text": True}
+            settings: dict[str, Any] = {
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "text": True,
+                "env": os.environ | {"TERM": "xterm-256color"},
+            }
             process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("propchange")), *arguments],
-                env=os.environ | {"TERM": "xterm-256color"},
                 **(settings | options),
             )
             running.enter_context(process)

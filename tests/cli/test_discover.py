@@ -17,7 +17,7 @@ import pytest
 
 from propchange import Device, Service, StateVariable, host
 from propchange.asyncio.remote import Sighting
-from propchange.cli.discover import _Devices, _nothing
+from propchange.cli.discover import _Devices, nothing_found
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.output import Writer
 from propchange.cli.terminal import TerminalLines
@@ -102,8 +102,8 @@ def test_a_description_that_cannot_be_had_is_said(bench: Any, propchange: Any) -
 
 
 def test_without_an_interface_for_multicast_that_is_said() -> None:
-    assert "no interface of this machine" in _nothing(5.0, None, ())
-    endless = _nothing(0, None, ("192.0.2.1",))
+    assert "no interface of this machine" in nothing_found(5.0, None, ())
+    endless = nothing_found(0, None, ("192.0.2.1",))
     assert endless.startswith("no device has answered (searched from 192.0.2.1)")
 
 

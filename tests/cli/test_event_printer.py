@@ -478,7 +478,7 @@ async def test_a_problem_is_told_once_for_each_device() -> None:
 def test_a_refusal_before_the_grant_names_the_service_too() -> None:
     told = Told()
     subscription: Any = SimpleNamespace(record=SimpleNamespace(path="/path"))
-    told.printer._wanted = [(Source("d", "s"), subscription)]
+    told.printer._asking = [(Source("d", "s"), subscription)]
     for path in ("/path", "/other"):
         told.printer.tap(NotifyRefused(None, path, 412, "x"))
 

@@ -16,6 +16,7 @@ from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.output import LineFormat, Writer, output
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.driver.links import EVERYTHING
 
 _READERS = 128
 """Descriptions that are read at the same time. Many, so that forged devices at hosts that do not
@@ -32,6 +33,16 @@ _LAST_SECONDS = 3.0
 """How long the descriptions of the last devices may take after the end."""
 
 
+def wanted_type(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """The value of ``--type``; None for all types. Raises click.BadParameter for a text that no
+    device can announce."""
+    if text is None or text == EVERYTHING:
+        return None
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise click.BadParameter("give a device type, a service type or a short name of one")
+    return text
+
+
 @click.command()
 @click.option(
     "--seconds",
@@ -43,8 +54,9 @@ _LAST_SECONDS = 3.0
 @click.option(
     "--type",
     metavar="T",
+    callback=wanted_type,
     help="Print only devices with this device or service type, embedded ones included. A whole "
-    "type, or a short name such as MediaRenderer.",
+    "type, or a short name such as MediaRenderer or MediaRenderer:1.",
 )
 @click.option("--json", is_flag=True, help="Print JSON Lines, on a terminal too.")
 @click.option(
@@ -72,7 +84,7 @@ async def _discover(seconds: float, *, type: str | None, json: bool, interface: 
         await devices.finish()
         writer.check()
         if not devices.number and not writer.ended.is_set():
-            raise CommandFailed(_nothing(seconds, type, control_point.discovery_links))
+            raise CommandFailed(nothing_found(seconds, type, control_point.discovery_links))
 
 
 class _Devices:
@@ -95,7 +107,7 @@ class _Devices:
 
     async def see(self, wanted: str | None) -> None:
         """Print devices of the type ``wanted``, or all, until cancelled."""
-        if wanted is not None and ":" in wanted:
+        if wanted is not None and wanted.startswith("urn:"):
             self._control_point.search(wanted)
         async for sighting in self._control_point.devices(wanted):
             self.number += sighting.kind is SightingKind.APPEARED
@@ -154,7 +166,9 @@ class _Devices:
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
-def _nothing(seconds: float, type: str | None, addresses: tuple[str, ...]) -> str:
+def nothing_found(seconds: float, type: str | None, addresses: tuple[str, ...]) -> str:
+    """Why no device was found within ``seconds``, from ``addresses``. 0 seconds: without a
+    limit."""
     if not addresses:
         return (
             "no device can be found: no interface of this machine has an address from which "

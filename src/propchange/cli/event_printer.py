@@ -19,8 +19,10 @@ from propchange import (
     Subscription,
     SubscriptionRefused,
 )
+from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import (
+    DeviceLine,
     DiagnosisLine,
     EventLine,
     GrantedFor,
@@ -50,6 +52,10 @@ async def _fail(source: Source, error: Exception) -> Wanted:
     raise error
 
 
+def _nothing() -> None:
+    pass
+
+
 _KEPT_BYTES = 4_194_304
 """Bytes of NOTIFY bodies that are kept until their events are printed. Above that, the oldest are
 dropped, and their events are printed without the NOTIFY."""
@@ -60,8 +66,9 @@ _REFUSALS_PRINTED = 64
 _PROBLEMS_PRINTED = 1_024
 """Different problems of devices that are printed at most. A device chooses the words of some."""
 
-_PATHS_KEPT = 1_024
-"""Delivery paths whose service is remembered. Each fresh subscription has a new path."""
+_PATHS_KEPT = 16_384
+"""Delivery paths whose service is remembered. Each fresh subscription has a new path; a control
+point has 4,096 subscriptions at most."""
 
 
 class EventPrinter:
@@ -74,7 +81,7 @@ class EventPrinter:
     def __init__(
         self,
         writer: Writer,
-        form: LineFormat,
+        form: LineFormat | EventTable,
         *,
         count: int | None = None,
         messages: bool = False,
@@ -86,8 +93,13 @@ class EventPrinter:
         self.find_again: FindAgain = _fail
         """Called with the source of a service that cannot be subscribed to, and the error. Returns
         the subscriptions to print instead, or raises the error to print."""
+        self.ending: Callable[[], object] = _nothing
+        """Called before the output ends because enough events have come."""
         self._begun = False
-        self._wanted: Wanted = []
+        self._group: asyncio.TaskGroup | None = None
+        # The subscriptions that are printed. Each is in the first list until it is granted.
+        self._asking: Wanted = []
+        self._sources: dict[SubscriptionRecord, Source] = {}
         self._granted: set[SubscriptionRecord] = set()
         self._failures: list[tuple[Source, Exception]] = []
         self._refusals: set[tuple[Source | None, str]] = set()
@@ -114,36 +126,71 @@ class EventPrinter:
     async def _print_all(
         self, wanted: Sequence[tuple[Source, Coroutine[Any, Any, Wanted]]]
     ) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as self._group:
             for source, finding in wanted:
-                group.create_task(self._find(group, source, finding))
+                self.start(self._find(source, finding))
         if self._failures:
             raise self._failures[0][1]
 
-    async def _find(
-        self, group: asyncio.TaskGroup, source: Source, finding: Coroutine[Any, Any, Wanted]
+    async def run_with(
+        self, works: Iterable[Coroutine[Any, Any, None]], seconds: float | None = None
     ) -> None:
+        """Run ``works``, which call :meth:`start` and :meth:`add`, until all has ended, as
+        :meth:`run` does. Raises what they raise."""
+        await self._writer.run(self._run_all(works), seconds)
+
+    async def _run_all(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for work in works:
+                    self.start(work)
+        except* (PropchangeError, CommandFailed) as errors:
+            raise errors.exceptions[0] from None
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run ``work`` beside the printing, until it ends or the printing does."""
+        assert self._group is not None
+        return self._group.create_task(work)
+
+    def add(self, source: Source, subscription: Subscription) -> asyncio.Task[None]:
+        """Enter ``subscription`` and print it too."""
+        return self.start(self._print_updates(source, subscription))
+
+    async def _find(self, source: Source, finding: Coroutine[Any, Any, Wanted]) -> None:
         try:
             found = await finding
         except (PropchangeError, CommandFailed) as error:
             self._fail(source, error)
             return
-        self._wanted += found
         self.begin(each for each, _ in found)
         for each, subscription in found:
-            group.create_task(self._print_updates(group, each, subscription))
+            self.add(each, subscription)
 
-    async def _print_updates(
-        self, group: asyncio.TaskGroup, source: Source, subscription: Subscription
-    ) -> None:
+    async def _print_updates(self, source: Source, subscription: Subscription) -> None:
+        asking = source, subscription
+        self._asking.append(asking)
         try:
             await subscription.__aenter__()
         except (PropchangeError, ValueError) as error:
             if isinstance(error, ValueError):
                 error = DescriptionError(f"the event URL of {source.service}: {error}")
-            self._wanted.remove((source, subscription))
-            await self._find(group, source, self.find_again(source, error))
+            self._forget(asking)
+            await self._find(source, self.find_again(source, error))
             return
+        try:
+            await self._print_entered(source, subscription)
+        finally:
+            self._forget(asking)
+
+    def _forget(self, asking: tuple[Source, Subscription]) -> None:
+        if asking in self._asking:
+            self._asking.remove(asking)
+        with contextlib.suppress(RuntimeError):  # not entered
+            record = asking[1].record
+            self._sources.pop(record, None)
+            self._granted.discard(record)
+
+    async def _print_entered(self, source: Source, subscription: Subscription) -> None:
         is_lost = False
         described = self._describe(source, subscription)
         async for update in subscription.updates():
@@ -160,7 +207,7 @@ class EventPrinter:
                     is_lost = False
                 self.status(source, status, update.reason, cause=update.cause.value)
                 if update.status is Status.DEAF:
-                    group.create_task(self._diagnose(source, subscription))
+                    self.start(self._diagnose(source, subscription))
             await self._writer.room()
 
     def _describe(self, source: Source, subscription: Subscription) -> bool:
@@ -193,8 +240,10 @@ class EventPrinter:
                 self._last_request = None
             case Granted(record, sid, duration):
                 status = "resubscribed" if record in self._granted else "granted"
-                self._granted.add(record)
-                self._remember_path(record)
+                source = self._source_of(record)
+                if source is not None:
+                    self._granted.add(record)
+                    self._remember_path(record, source)
                 self._grant(record, status, sid, duration, f", SID {sid}")
                 self._print_failures()
             case RenewalAnswered(record, sid, duration):
@@ -218,23 +267,29 @@ class EventPrinter:
                     self.status(source, "notify-refused", refusal)
 
     def _source_of(self, record: SubscriptionRecord) -> Source | None:
-        for source, subscription in self._wanted:
+        source = self._sources.get(record)
+        if source is not None:
+            return source
+        for asking in self._asking:
             with contextlib.suppress(RuntimeError):  # not entered yet
-                if subscription.record is record:
-                    return source
+                if asking[1].record is record:
+                    self._asking.remove(asking)
+                    self._sources[record] = asking[0]
+                    return asking[0]
         return None
 
     def _source_at(self, path: str) -> Source | None:
         """The service that has or had the delivery path ``path``."""
-        for source, subscription in self._wanted:
+        if path in self._paths:
+            return self._paths[path]
+        for source, subscription in self._asking:
             with contextlib.suppress(RuntimeError):  # not entered yet
                 if subscription.record.path == path:
                     return source
-        return self._paths.get(path)
+        return None
 
-    def _remember_path(self, record: SubscriptionRecord) -> None:
-        source = self._source_of(record)
-        if source is not None and record.path:
+    def _remember_path(self, record: SubscriptionRecord, source: Source) -> None:
+        if record.path:
             self._paths[record.path] = source
             if len(self._paths) > _PATHS_KEPT:
                 del self._paths[next(iter(self._paths))]
@@ -273,11 +328,16 @@ class EventPrinter:
         message = self._take_message(event)
         self._put(self._form.event(EventLine(now(), source, event, message)))
         if not self._left:
+            self.ending()
             self._writer.end()
 
     async def _diagnose(self, source: Source, subscription: Subscription) -> None:
         diagnosis = await subscription.diagnose()
         self._put(self._form.diagnosis(DiagnosisLine(now(), source, diagnosis)))
+
+    def device(self, line: DeviceLine) -> None:
+        """Print a device that has appeared, changed or gone."""
+        self._put(self._form.device(line))
 
     def problem(self, source: Source, problem: str) -> None:
         """Print ``problem``, once for each device."""

@@ -52,6 +52,7 @@ class Writer:
         self._condition = threading.Condition()
         self._waiting: list[str] = []
         self._waiting_characters = 0
+        self._writing = False
         self._closing = False
         self._thread = threading.Thread(target=self._write_all, daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -105,6 +106,11 @@ class Writer:
             self._taken.clear()
             await self._taken.wait()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the reader has taken everything."""
+        return not self._waiting and not self._writing
+
     def check(self) -> None:
         """Raise CommandFailed if the stream could not be written. If its reader has gone, that is
         no failure."""
@@ -153,11 +159,13 @@ class Writer:
                 text = "".join(self._waiting)
                 self._waiting.clear()
                 self._waiting_characters = 0
+                self._writing = True
             try:
                 self._write(text)
             except (OSError, ValueError) as error:
                 self._in_loop(self.end, error)
                 break
+            self._writing = False
             self._in_loop(self._taken.set)
         self._in_loop(self._done.set)
 

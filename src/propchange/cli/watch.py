@@ -13,14 +13,21 @@ from typing import Any, NamedTuple, TextIO
 import click
 
 from propchange import ControlPoint, StatusChange, Subscription
+from propchange.cli.discover import nothing_found, wanted_type
 from propchange.cli.event_printer import EventPrinter
+from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
 from propchange.cli.output import output, write_whole
+from propchange.cli.screen import Screen, can_draw
 from propchange.cli.targets import Finding, WatchTarget
 from propchange.cli.terminal import TerminalLines
+from propchange.cli.watch_all import DeviceWatching
 from propchange.driver.sockets import ports_of
+
+_NOTHING_SECONDS = 5.0
+"""Seconds after which ``watch --all`` says that it has found no device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,17 @@ class WatchOptions:
     """The command line of ``propchange watch``."""
 
     targets: Sequence[str]
+    all: bool
+    type: str | None
     services: Sequence[str]
     wait: bool | None
     json: bool
     raw: bool
     full: bool
     count: int | None
+    seconds: float | None
     diagnose: bool
+    interface: str | None
     port: Sequence[int] | None
     callback_host: str | None
     callback_port: int | None
@@ -53,7 +64,20 @@ def _ports(text: str) -> Sequence[int]:
 
 
 @click.command()
-@click.argument("targets", metavar="URL…", nargs=-1, required=True)
+@click.argument("targets", metavar="URL…", nargs=-1)
+@click.option(
+    "--all",
+    is_flag=True,
+    help="Watch all devices on the network, as they come and go. On a terminal this is a table; "
+    "with --full or --raw, lines as for a URL.",
+)
+@click.option(
+    "--type",
+    metavar="T",
+    callback=wanted_type,
+    help="With --all: watch only devices of this type, or services of this type. A whole type, or "
+    "a short name such as RenderingControl or RenderingControl:1.",
+)
 @click.option(
     "--service",
     "services",
@@ -79,10 +103,18 @@ def _ports(text: str) -> Sequence[int]:
     "--count", type=click.IntRange(min=1), help="End after this many events of all services."
 )
 @click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), help="End after this many seconds."
+)
+@click.option(
     "--diagnose",
     is_flag=True,
     help="Say whether events arrive and, if not, why and what to do, with the facts. Then end. The "
     "exit status is 0 if events arrive, or if none are due.",
+)
+@click.option(
+    "--interface",
+    metavar="I",
+    help="Use this interface only: a name or an address.",
 )
 @click.option(
     "--port",
@@ -122,10 +154,32 @@ def watch(**options: Any) -> None:
     as in the URL of its description. Several can be given. A UDN and host:port are searched for. A
     device with a UDN is followed to a new address.
 
-    Ctrl-C unsubscribes and ends with exit status 0, or 130 before --count is reached.
+    With --all it needs no URL: it finds the devices.
+
+    Ctrl-C unsubscribes and ends with exit status 0, or 130 before --count or --seconds is reached.
     """
     wanted = WatchOptions(**options)
-    sys.exit(run(_watch(wanted), endless=wanted.count is None and not wanted.diagnose))
+    _check(wanted)
+    endless = wanted.count is None and wanted.seconds is None and not wanted.diagnose
+    sys.exit(run(_watch_all(wanted) if wanted.all else _watch(wanted), endless=endless))
+
+
+def _check(options: WatchOptions) -> None:
+    """Raise click.UsageError for options that exclude each other."""
+    if options.all:
+        if options.targets:
+            raise click.UsageError("--all watches all devices: give no URL, or leave --all out")
+        if options.diagnose:
+            raise click.UsageError("--diagnose needs a URL, and does not work with --all")
+        if options.wait is False:
+            raise click.UsageError("--all waits for devices: --no-wait does not work with it")
+        return
+    if not options.targets:
+        raise click.UsageError("give the URL of a device, or --all for all devices")
+    if options.type is not None:
+        raise click.UsageError("--type works with --all only; --service chooses services of a URL")
+    if options.diagnose and options.seconds is not None:
+        raise click.UsageError("--diagnose ends by itself: --seconds does not work with it")
 
 
 async def _watch(options: WatchOptions) -> None:
@@ -140,15 +194,64 @@ async def _watch(options: WatchOptions) -> None:
     messages = options.raw and isinstance(form, TerminalLines)
     targets = list(map(WatchTarget, dict.fromkeys(options.targets)))
     printer = EventPrinter(writer, form, count=options.count, messages=messages)
-    async with writer, _control_point(options, targets, printer.tap) as control_point:
+    searches = any(target.is_searched for target in targets) or None
+    running = _control_point(options, discovery=searches, tap=printer.tap)
+    async with writer, running as control_point:
         finding = Finding(control_point, options.services, wait=options.wait, printer=printer)
         printer.find_again = finding.find_again
-        await printer.run([(target.source, finding.find(target)) for target in targets])
+        wanted = [(target.source, finding.find(target)) for target in targets]
+        await printer.run(wanted, options.seconds)
+
+
+async def _watch_all(options: WatchOptions) -> None:
+    """Watch all devices until ``options.count`` events have come, ``options.seconds`` have passed,
+    or without an end.
+
+    Raises CommandFailed if no device was found, or a PropchangeError, with a sentence for the
+    user."""
+    writer, form = output(sys.stdout, json=options.json, raw=options.raw, full=options.full)
+    table = None
+    if isinstance(form, TerminalLines) and not (options.raw or options.full):
+        table = EventTable() if can_draw(sys.stdout) else None
+    printer = EventPrinter(
+        writer,
+        form if table is None else table,
+        count=options.count,
+        messages=options.raw and isinstance(form, TerminalLines),
+    )
+    async with writer, _control_point(options, discovery=True, tap=printer.tap) as control_point:
+        watching = DeviceWatching(
+            control_point,
+            printer,
+            type=options.type,
+            services=options.services,
+            expect=table.expect if table is not None else None,
+        )
+        links = control_point.discovery_links
+
+        def nothing(seconds: float) -> str:
+            return "" if watching.number else nothing_found(seconds, options.type, links)
+
+        async def say_nothing() -> None:
+            await asyncio.sleep(_NOTHING_SECONDS)
+            if reason := nothing(_NOTHING_SECONDS):
+                printer.status(None, "waiting", reason)
+
+        works = [watching.watch(), say_nothing()]
+        if table is None:
+            await printer.run_with(works, options.seconds)
+        else:
+            with Screen(sys.stdout, writer, table) as screen:
+                printer.ending = screen.finish
+                await printer.run_with([*works, screen.draw()], options.seconds)
+        if not writer.ended.is_set() and (reason := nothing(options.seconds or 0)):
+            raise CommandFailed(reason)
 
 
 def _control_point(
     options: WatchOptions,
-    targets: Sequence[WatchTarget],
+    *,
+    discovery: bool | None = None,
     tap: Callable[[object], None] | None = None,
 ) -> ControlPoint:
     try:
@@ -157,7 +260,8 @@ def _control_point(
             callback_host=options.callback_host and options.callback_host.strip("[]"),
             callback_port=options.callback_port,
             duration=options.duration,
-            discovery=any(target.is_searched for target in targets) or None,
+            interface=options.interface,
+            discovery=discovery,
             tap=tap,
         )
     except ValueError as error:
@@ -169,7 +273,8 @@ def _control_point(
 
 async def _diagnose(options: WatchOptions) -> None:
     targets = list(map(WatchTarget, dict.fromkeys(options.targets)))
-    async with _control_point(options, targets) as control_point:
+    searches = any(target.is_searched for target in targets) or None
+    async with _control_point(options, discovery=searches) as control_point:
         finding = Finding(control_point, options.services, wait=False)
         found = await asyncio.gather(*(_diagnose_target(finding, each) for each in targets))
     _, form = output(sys.stdout, json=options.json)

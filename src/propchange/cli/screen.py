@@ -1,0 +1,105 @@
+"""Draws the table of ``propchange watch --all`` on a terminal.
+
+The table is drawn on the alternate screen, at a bounded rate, and only while the terminal takes the
+text. In the end the alternate screen is left, and the whole table is printed once, so that its last
+state can be read and scrolled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from propchange.cli.event_table import EventTable
+from propchange.cli.lines import now
+from propchange.cli.output import Writer
+from propchange.cli.table_layout import TableLayout
+
+_DRAW_SECONDS = 0.25
+"""Seconds between two drawings. Events between them cost only their counting."""
+
+# The alternate screen, without a cursor, and without wrapping: a character that is wider on the
+# terminal than here must not move the lines below it.
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
+# A terminal without an alternate screen goes on where the table was.
+_LEAVE = "\x1b[H\x1b[J\x1b[?7h\x1b[?25h\x1b[?1049l"
+_HOME, _END_OF_LINE, _END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+def can_draw(stream: TextIO | None) -> bool:
+    """Whether ``stream`` is a terminal on which the cursor can be moved."""
+    if stream is None or not stream.isatty():
+        return False
+    console = Console(file=stream)
+    return not console.is_dumb_terminal and not console.legacy_windows
+
+
+class Screen:
+    """Draws ``table`` on ``stream`` by ``writer``. A context manager: enter it, run :meth:`draw`.
+    Leaving calls :meth:`finish`. ``heading`` returns words for the first line."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        writer: Writer,
+        table: EventTable,
+        heading: Callable[[], str] = str,
+    ) -> None:
+        self._stream = stream
+        self._writer = writer
+        self._heading = heading
+        self._layout = TableLayout(table, encoding=stream.encoding or "ascii")
+        # It prints Text objects only: in these, nothing is markup, an emoji code or highlighted.
+        self._console = Console(file=stream)
+        self._drawn = ""
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        self._writer.put(_ENTER)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.finish()
+
+    async def draw(self) -> None:
+        """Draw the table whenever it has changed, until cancelled."""
+        while True:
+            if self._writer.is_idle:
+                self._draw()
+            await asyncio.sleep(_DRAW_SECONDS)
+
+    def _draw(self) -> None:
+        width, height = self._size()
+        lines = self._layout.screen(width, height, now(), heading=self._heading())
+        text = _HOME + f"{_END_OF_LINE}\n".join(self._rendered(lines))
+        text += _END_OF_LINE + _END_OF_SCREEN
+        if text != self._drawn:
+            self._drawn = text
+            self._writer.put(text)
+
+    def finish(self) -> None:
+        """Leave the alternate screen and print the whole table. Does nothing when called again."""
+        if not self._finished:
+            self._finished = True
+            lines = self._layout.whole(self._size()[0], now())
+            self._writer.put(_LEAVE + "".join(f"{line}\n" for line in self._rendered(lines)))
+
+    def _rendered(self, lines: Sequence[Text]) -> list[str]:
+        with self._console.capture() as capture:
+            self._console.print(Text("\n").join(lines), soft_wrap=True, end="")
+        return capture.get().split("\n")
+
+    def _size(self) -> tuple[int, int]:
+        """The present width and height of the terminal."""
+        with contextlib.suppress(OSError, ValueError):
+            size = os.get_terminal_size(self._stream.fileno())
+            if size.columns and size.lines:
+                return size
+        return shutil.get_terminal_size()
