@@ -304,15 +304,12 @@ def test_with_wait_whatever_a_device_that_starts_answers_it_is_described_in_the_
     assert ("503" in waiting[-1]["reason"]) or "refused" in waiting[-1]["reason"]
 
 
-@pytest.fixture
-def announced(loop: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A device that answers searches on loopback, where ``watch`` then searches."""
-    from propchange.cli import watch
+HERE = ("watch", "--interface", "127.0.0.1")
 
-    real = watch.ControlPoint
-    monkeypatch.setattr(
-        watch, "ControlPoint", lambda **options: real(**options, interface="127.0.0.1")
-    )
+
+@pytest.fixture
+def announced(loop: Any) -> Iterator[Any]:
+    """A device that answers searches on loopback."""
     device = Device("Bench", services=[Thermometer()], udn=f"uuid:{uuid.uuid4()}")
     hosting = host(device, interface="127.0.0.1")
     hosted = loop.run(hosting.__aenter__())
@@ -325,7 +322,7 @@ def announced(loop: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_the_address_of_a_description_will_do(announced: Any, propchange: Any) -> None:
     authority = announced.url.split("/")[2]
-    ran = propchange("watch", authority, "--count", "1")
+    ran = propchange(*HERE, authority, "--count", "1")
 
     (event,) = objects(ran.out, "event")
     assert (ran.status, ran.err) == (0, "")
@@ -354,15 +351,15 @@ def test_an_address_where_nothing_announces_itself_is_said(
     from propchange.core.limits import DEFAULT_LIMITS
 
     monkeypatch.setattr(type(DEFAULT_LIMITS), "find_seconds", 0.3, raising=False)
-    ran = propchange("watch", "127.0.0.1:1")
+    ran = propchange(*HERE, "127.0.0.1:1")
 
     assert ran.status == 1
     assert "no device announces a description at 127.0.0.1:1" in ran.err
 
 
 def test_a_udn_is_waited_for_unless_it_is_not_wanted(announced: Any, propchange: Any) -> None:
-    ran = propchange("watch", announced.udn, "--no-wait", "--count", "1")
+    ran = propchange(*HERE, announced.udn, "--no-wait", "--count", "1")
     assert (ran.status, ran.err) == (0, "")
-    ran = propchange("watch", announced.udn, "--count", "1")
+    ran = propchange(*HERE, announced.udn, "--count", "1")
     assert (ran.status, ran.err) == (0, "")
     assert re.search('"status": "(waiting|subscribing)"', ran.out) is None

@@ -46,6 +46,7 @@ class WatchOptions:
     seconds: float | None
     diagnose: bool
     interface: str | None
+    exclude: Sequence[str]
     port: Sequence[int] | None
     callback_host: str | None
     callback_port: int | None
@@ -115,6 +116,12 @@ def _ports(text: str) -> Sequence[int]:
     "--interface",
     metavar="I",
     help="Use this interface only: a name or an address.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="I",
+    help="Do not use the interface with this name. Can be repeated.",
 )
 @click.option(
     "--port",
@@ -261,6 +268,7 @@ def _control_point(
             callback_port=options.callback_port,
             duration=options.duration,
             interface=options.interface,
+            exclude=options.exclude,
             discovery=discovery,
             tap=tap,
         )
