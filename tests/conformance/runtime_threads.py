@@ -17,15 +17,20 @@ SECONDS = 30.0
 
 
 class LoopThread:
-    """An asyncio loop."""
+    """An asyncio loop. ``enter`` is called in its thread first."""
 
     def __init__(
-        self, factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+        self,
+        factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+        *,
+        enter: Callable[[], object] = lambda: None,
     ) -> None:
         self.loop = factory()
         self._errors: list[Mapping[str, Any]] = []
         self.loop.set_exception_handler(lambda _, context: self._errors.append(context))
-        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: (enter(), self.loop.run_forever()), daemon=True
+        )
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -39,11 +44,13 @@ class LoopThread:
 
 
 class ReactorThread:
-    """A reactor of Twisted, not the process's own."""
+    """A reactor of Twisted, not the process's own. ``enter`` is called in its thread first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, enter: Callable[[], object] = lambda: None) -> None:
         self.reactor: Any = EPollReactor()
-        self._thread = threading.Thread(target=self.reactor.run, args=(False,), daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: (enter(), self.reactor.run(False)), daemon=True
+        )
         self._thread.start()
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:

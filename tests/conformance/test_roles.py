@@ -5,6 +5,7 @@ from __future__ import annotations
 from clauses import load_clauses
 from exchange import Row
 from publisher_table import ROWS as PUBLISHER_ROWS
+from ssdp_rows_control_point import ROWS as CONTROL_POINT_ROWS
 from subscriber_table import ROWS as SUBSCRIBER_ROWS
 
 CLAUSES = load_clauses()
@@ -24,3 +25,8 @@ def test_what_is_played_to_a_publisher_shows_what_binds_publishers() -> None:
 
 def test_what_is_played_to_a_subscriber_shows_what_binds_subscribers() -> None:
     assert _of_others("subscriber", SUBSCRIBER_ROWS) == {}
+
+
+def test_what_a_control_point_hears_shows_what_binds_subscribers() -> None:
+    assert _of_others("subscriber", CONTROL_POINT_ROWS) == {}
+    assert [row.name for row in CONTROL_POINT_ROWS if not row.rule.startswith("UDA ")] == []

@@ -265,13 +265,17 @@ def inside(name: str, call: Callable[[], Any]) -> Any:
     namespace that it was made in."""
 
     def run() -> Any:
-        descriptor = os.open(f"/run/netns/{name}", os.O_RDONLY)
-        with contextlib.closing(os.fdopen(descriptor)):
-            libc = ctypes.CDLL(None, use_errno=True)
-            # A thread of its own: the namespace is the thread's.
-            if libc.setns(descriptor, _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), f"setns to {name}")
-            return call()
+        enter(name)
+        return call()
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(run).result()
+
+
+def enter(name: str) -> None:
+    """Bring the thread that calls into the network namespace ``name``."""
+    descriptor = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    with contextlib.closing(os.fdopen(descriptor)):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(descriptor, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"setns to {name}")
