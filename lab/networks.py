@@ -137,12 +137,16 @@ class Network:
         switch.ip("link set bridge up")
         return switch
 
-    def plug(self, host: Host, switch: Switch, interface: str, *addresses: str) -> None:
+    def plug(
+        self, host: Host, switch: Switch, interface: str, *addresses: str, mac: str = ""
+    ) -> None:
         """Give ``host`` an interface with ``addresses`` (with their prefixes) at ``switch``. The
-        first one is where its multicasts go."""
+        first one is where its multicasts go. ``mac``: its hardware address, empty for any."""
         port = f"{host.namespace.rpartition('-')[2]}-{interface}"
         switch.ip(f"link add {port} type veth peer name {interface} netns {host.namespace}")
         switch.ip(f"link set {port} master bridge up")
+        if mac:  # else neighbours would look for one that comes again at its former address
+            host.ip(f"link set {interface} address {mac}")
         host.ip(f"link set {interface} up")
         for address in addresses:
             host.ip(f"addr add {address} dev {interface}")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.networks import Host, Network
+from lab.networks import Host, Network, Switch
 
 __all__ = ["TwoLans", "two_lans"]
-
-HOME, OFFICE = "10.77.0", "10.78.0"
-HOME_V6, OFFICE_V6 = "fd77:", "fd78:"
 
 
 class TwoLans:
@@ -35,19 +32,23 @@ class TwoLans:
             network.host, ("here", "near", "third", "far")
         )
         for number, host in enumerate((self.here, self.near, self.third), 1):
-            self.plug_into_home(host, number)
-        self.plug_into_office(self.here, 1, "eth1")
-        self.plug_into_office(self.far, 4)
+            self._plug(host, self.home, number, "eth0")
+        self.plug_into_office()
+        self._plug(self.far, self.office, 4, "eth0")
 
-    def plug_into_home(self, host: Host, number: int, interface: str = "eth0") -> None:
-        """Give a host an interface at home, with both kinds of addresses."""
-        addresses = f"{HOME}.{number}/24", f"{HOME_V6}:{number}/64"
-        self.network.plug(host, self.home, interface, *addresses)
+    def plug_into_office(self) -> None:
+        """Give ``here`` the interface eth1, the same one each time."""
+        self._plug(self.here, self.office, 1, "eth1")
 
-    def plug_into_office(self, host: Host, number: int, interface: str = "eth0") -> None:
-        """The same at the office."""
-        addresses = f"{OFFICE}.{number}/24", f"{OFFICE_V6}:{number}/64"
-        self.network.plug(host, self.office, interface, *addresses)
+    def unplug_from_office(self) -> None:
+        """Take the interface eth1 from ``here``."""
+        self.here.ip("link del eth1")
+
+    def _plug(self, host: Host, switch: Switch, number: int, interface: str) -> None:
+        lan = 77 if switch is self.home else 78
+        addresses = f"10.{lan}.0.{number}/24", f"fd{lan}::{number}/64"
+        mac = f"02:00:00:00:{lan}:{number:02}"
+        self.network.plug(host, switch, interface, *addresses, mac=mac)
 
 
 @contextmanager

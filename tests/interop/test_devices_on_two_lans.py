@@ -4,7 +4,6 @@ on both: over IPv4 and IPv6, on asyncio and on Twisted."""
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sys
 import time
@@ -13,13 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
-from lab.fixtures import Start, missing, programs
-from lab.networks import Host
+from lab.fixtures import Start
 from lab.peers import PEERS, WEB
-from lab.programs import Missing, Program
-from lab.two_lans import TwoLans, two_lans
+from lab.programs import Program
+from lab.two_lans import TwoLans
 from tests.interop import soap
 from tests.interop.conftest import Stack, daemon
+from tests.interop.lans import RUNTIMES, lans_fixture, see, start_here_fixture  # noqa: F401 - fixtures
 from tests.interop.seeing import Seer
 from tests.interop.ssdp_wire import SsdpWire
 
@@ -27,30 +26,7 @@ LIBUPNP_UDN = "uuid:6a0c1d58-0b7e-4f0e-9d56-5d1b6f3c2a10"
 GUPNP_UDN = "uuid:6a0c1d58-0b7e-4f0e-9d56-5d1b6f3c2a11"
 ASYNC_UDN = "uuid:6a0c1d58-0b7e-4f0e-9d56-5d1b6f3c2a12"
 
-RUNTIMES = ("asyncio", "twisted")
-SEER = {"asyncio": PEERS / "see_propchange.py", "twisted": PEERS / "see_twisted.py"}
-
 pytestmark = pytest.mark.xdist_group("two LANs")
-
-
-@pytest.fixture(scope="module")
-def lans() -> Iterator[TwoLans]:
-    try:
-        with two_lans() as lans:
-            yield lans
-    except Missing as error:
-        missing(error)
-
-
-@pytest.fixture(scope="module")
-def start_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    with programs(tmp_path_factory.mktemp("programs")) as start:
-        yield start
-
-
-def see(start: Start, host: Host, runtime: str, **options: object) -> Seer:
-    program = start(*host.prefix, sys.executable, SEER[runtime], json.dumps(options))
-    return Seer(program)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +82,7 @@ def gupnp_bench(
     description.write_text(description.read_text().replace(LIBUPNP_UDN, GUPNP_UDN))
     bench = start_here(*lans.far.prefix, gupnp.device[0], address, "49160", web)
     bench.read("ready")
-    url = f"http://[{address}%{lans.here.index('eth1')}]:49160/"
+    url = f"http://[{address}%eth1]:49160/"
     return BenchDevice(bench, GUPNP_UDN, url)
 
 
@@ -172,10 +148,9 @@ def test_a_light_is_one_device_with_an_address_of_each_ip_version(
     lans: TwoLans, light: None, seer: Seer
 ) -> None:
     seer.found("http://10.77.0.2:")
-    zone = lans.here.index("eth0")
-    told = seer.found(f"http://[{lans.near.link_local()}%{zone}]:").told
+    told = seer.found(f"http://[{lans.near.link_local()}%eth0]:").told
     # Both are of one device, and neither is said to be at the other interface.
-    assert {url.partition("%")[2].partition("]")[0] for url in told["locations"]} == {"", f"{zone}"}
+    assert {url.partition("%")[2].partition("]")[0] for url in told["locations"]} == {"", "eth0"}
 
     udn = told["udn"]
     seer.program.ask(f"subscribe {udn} SwitchPower", "subscribing")
@@ -241,3 +216,31 @@ def test_a_goodbye_is_noticed_at_once(
         gone = seer.gone(bench.udn, since=left)
         record_property(f"{runtime}: seconds from the byebye", round(gone.at - said.at, 3))
         print(f"{runtime}: gone {gone.at - said.at:.3f} s after the byebye")
+
+
+# --- interfaces ---
+
+
+def test_a_device_on_an_interface_that_comes_later_is_found_and_followed(
+    lans: TwoLans, libupnp: Stack, start: Start
+) -> None:
+    """It is also followed when the interface has gone and comes again."""
+    lans.unplug_from_office()
+    device = start(*lans.far.prefix, libupnp.device[0], "eth0", "49175", WEB)
+    device.read("ready")
+    newcomers = {runtime: see(start, lans.here, runtime) for runtime in RUNTIMES}
+    for seer in newcomers.values():
+        seer.program.read("ready")
+    came = time.monotonic()
+    lans.plug_into_office()
+    for runtime, seer in newcomers.items():
+        found = seer.found("http://10.78.0.4:49175/", LIBUPNP_UDN, since=came)
+        print(f"{runtime}: found {found.at - came:.2f} s after the interface came")
+        seer.program.ask(f"subscribe {LIBUPNP_UDN} Bench", "subscribing")
+        seer.event(LIBUPNP_UDN, Value="0")
+    lans.unplug_from_office()
+    lans.plug_into_office()
+    back = time.monotonic()
+    device.ask("set back", "set")
+    for seer in newcomers.values():
+        seer.event(LIBUPNP_UDN, since=back, Value="back")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import ipaddress
 import itertools
 import os
 import re
@@ -23,14 +24,16 @@ __all__ = ["Message", "Wire", "inside"]
 
 _CLONE_NEWNET = 0x40000000
 _ALL_PROTOCOLS = 0x0003
-_IPV4 = 0x0800
+_IPV4, _IPV6 = 0x0800, 0x86DD
+_ARPHRD_LOOPBACK = 772
 _FIN, _SYN, _RST = 0x01, 0x02, 0x04
 
 
 class Message(NamedTuple):
-    """One HTTP message. ``source`` and ``destination`` are ``address:port``; ``fields`` has
-    header names in upper case; ``number`` counts all messages of the wire, ``connection`` its
-    connections, and ``place`` the messages of this direction of the connection."""
+    """One HTTP message. ``source`` and ``destination`` are ``address:port``, with brackets around
+    an IPv6 address; ``fields`` has header names in upper case; ``number`` counts all messages of
+    the wire, ``connection`` its connections, and ``place`` the messages of this direction of the
+    connection."""
 
     number: int
     connection: int
@@ -57,7 +60,7 @@ class Message(NamedTuple):
 
 
 class Wire:
-    """All HTTP messages over IPv4 in the namespace ``name`` from now on."""
+    """All HTTP messages in the namespace ``name`` from now on."""
 
     def __init__(self, name: str) -> None:
         self._socket = inside(name, _packet_socket)
@@ -134,19 +137,32 @@ class Wire:
             except TimeoutError:
                 continue
             # On the loopback interface a packet is seen twice, on its way out and in.
-            if address[1] == _IPV4 and address[2] != socket.PACKET_OUTGOING:
+            _, protocol, direction, kind, *_ = address
+            if protocol not in (_IPV4, _IPV6):
+                continue
+            if kind != _ARPHRD_LOOPBACK or direction != socket.PACKET_OUTGOING:
                 with self._changed:
-                    self._take(packet)
+                    self._take(packet, protocol)
 
-    def _take(self, packet: bytes) -> None:
-        if packet[9] != socket.IPPROTO_TCP:
+    def _take(self, packet: bytes, protocol: int) -> None:
+        if protocol == _IPV4:
+            (length,) = struct.unpack_from("!H", packet, 2)
+            at, kind, ends_at, size = (packet[0] & 15) * 4, packet[9], 12, 4
+        else:
+            length = 40 + struct.unpack_from("!H", packet, 4)[0]
+            at, kind, ends_at, size = 40, packet[6], 8, 16
+        if kind != socket.IPPROTO_TCP:
             return
-        (length,) = struct.unpack_from("!H", packet, 2)
-        at = (packet[0] & 15) * 4
+        from_host, to_host = (
+            str(ipaddress.ip_address(packet[start : start + size]))
+            for start in (ends_at, ends_at + size)
+        )
         ports = struct.unpack_from("!HH", packet, at)
         seq, _, offset, flags = struct.unpack_from("!IIBB", packet, at + 4)
-        source = f"{socket.inet_ntoa(packet[12:16])}:{ports[0]}"
-        destination = f"{socket.inet_ntoa(packet[16:20])}:{ports[1]}"
+        source, destination = (
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            for host, port in zip((from_host, to_host), ports, strict=True)
+        )
         payload = packet[at + (offset >> 4) * 4 : length]
         ends = frozenset((source, destination))
         if flags & _SYN:

@@ -7,8 +7,9 @@ OPTIONS is an object in JSON with fields of Limits and arguments of ControlPoint
     {"sighting": kind, "udn": …, "locations": […]}          for each sighting of a root device
     {"event": {variable: value}, "udn": …, "seq": …}        for each event
     {"status": …, "udn": …, "cause": …, "why": …}           for each change of a status
-Command:
+Commands:
     subscribe UDN SERVICE                                   {"subscribing": event URL}
+    leave                                                   {"left": number of subscriptions}
 """
 
 from __future__ import annotations
@@ -38,22 +39,31 @@ async def follow(udn: str, subscription: Subscription) -> None:
                 tell(status=update.status.value, udn=udn, cause=update.cause.value, why=why)
 
 
+async def cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def main(text: str = "{}") -> None:
     limits, options = limits_and_options(json.loads(text))
     arguments: dict[str, Any] = {"discovery": True} | options
-    tasks = set()
+    following: list[asyncio.Task[None]] = []
     async with ControlPoint(limits=limits, **arguments) as control_point:
         tell(ready=control_point.port)
-        tasks.add(asyncio.create_task(see(control_point)))
-        async for _, rest in commands():
+        seeing = asyncio.create_task(see(control_point))
+        async for command, rest in commands():
+            if command == "leave":
+                await cancel(following)
+                tell(left=len(following))
+                following.clear()
+                continue
             udn, service = rest.split(" ")
             device = await control_point.device(udn=udn)
             subscription = device[service].subscribe(wait=False)
             tell(subscribing=device[service].event_url)
-            tasks.add(asyncio.create_task(follow(udn, subscription)))
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+            following.append(asyncio.create_task(follow(udn, subscription)))
+        await cancel([*following, seeing])
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -13,7 +13,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from propchange import Event
 from propchange.core.subscriber.events import StatusChange
-from propchange.twisted import ControlPoint
+from propchange.twisted import ControlPoint, RemoteDevice, Subscription
 
 
 async def see(control_point: ControlPoint) -> None:
@@ -29,13 +29,19 @@ async def subscribe(control_point: ControlPoint, udn: str, name: str) -> None:
         tell(status=change.status.value, udn=udn, cause=change.cause.value, why=change.reason)
 
     device = await control_point.device(udn=udn)
-    device[name].subscribe(on_event, on_status=on_status)
-    kept.append(device)
+    kept.append((device, device[name].subscribe(on_event, on_status=on_status)))
     tell(subscribing=device[name].event_url)
 
 
-kept: list[Any] = []
+kept: list[tuple[RemoteDevice, Subscription]] = []
 """A device is followed while the program has its object."""
+
+
+async def leave() -> None:
+    for _, subscription in kept:
+        await subscription.close()
+    tell(left=len(kept))
+    kept.clear()
 
 
 class Commands(LineOnlyReceiver):
@@ -45,8 +51,9 @@ class Commands(LineOnlyReceiver):
         self._control_point = control_point
 
     def lineReceived(self, line: bytes) -> None:
-        _, udn, service = line.decode().split(" ")
-        Deferred.fromCoroutine(subscribe(self._control_point, udn, service))
+        command, *words = line.decode().split(" ")
+        done = leave() if command == "leave" else subscribe(self._control_point, *words)
+        Deferred.fromCoroutine(done)
 
     def connectionLost(self, reason: object = None) -> None:
         self._control_point.close().addBoth(lambda _: reactor.stop())
