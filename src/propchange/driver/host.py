@@ -47,7 +47,7 @@ from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
 from propchange.driver.listening_addresses import ListeningAddresses
-from propchange.driver.machine import Interfaces
+from propchange.driver.machine import Interfaces, has_address
 from propchange.driver.multicast_sending import MulticastSending
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
@@ -99,6 +99,7 @@ class Publication:
             new_sid=lambda: f"uuid:{uuid.uuid4()}",
             on_link=interfaces.on_link_for,
             own_hosts=interfaces.own_hosts,
+            has_address=has_address,
             policy=policy,
             limits=limits,
             date=date,

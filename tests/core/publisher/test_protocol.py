@@ -57,9 +57,12 @@ class Device(OnAClock):
     ) -> None:
         super().__init__()
         numbers = itertools.count(1)
+        self.gone: set[str] = set()
+        """Addresses that this machine has no longer."""
         self.protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{next(numbers)}",
             on_link=lambda _: (OnLink(ip_network("10.0.0.0/16")),),
+            has_address=lambda endpoint: endpoint.host not in self.gone,
             policy=policy,
             limits=limits,
         )
@@ -69,11 +72,16 @@ class Device(OnAClock):
         self.protocol.add_service("/other", {"X": EventedVariable("x")})
 
     def request(
-        self, method: str, *headers: tuple[str, str], path: str = "/evt", peer: Endpoint = THERE
+        self,
+        method: str,
+        *headers: tuple[str, str],
+        path: str = "/evt",
+        peer: Endpoint = THERE,
+        local: Endpoint = HERE,
     ) -> Response:
-        pairs = [(b"HOST", b"10.0.0.1:8000")]
+        pairs = [(b"HOST", str(local).encode())]
         pairs += [(name.encode(), value.encode()) for name, value in headers]
-        request = Request(method, path, pairs, peer=peer, local=HERE)
+        request = Request(method, path, pairs, peer=peer, local=local)
         return self.protocol.receive_request(request, self.now)
 
     def ask(self, *urls: str, timeout: str = "", statevar: str = "", **where) -> Response:

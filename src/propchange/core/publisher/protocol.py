@@ -20,6 +20,7 @@ from propchange.core.multicast.publication import MulticastPolicy, MulticastPubl
 from propchange.core.outcomes import OutcomeQueue
 from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.delivery_share import origin_of
+from propchange.core.publisher.former_subscriptions import FormerSubscriptions
 from propchange.core.publisher.judge import (
     DELIVERED,
     AttemptVerdict,
@@ -79,6 +80,8 @@ class PublisherProtocol:
     ``new_sid`` makes a SID (``uuid:…``, never the same twice). ``on_link`` gives the prefixes of
     the interface that has a local address. ``own_hosts`` gives the addresses of this machine, as
     texts in their shortest form: events of a subscriber on another machine are not sent there.
+    ``has_address`` returns whether an endpoint has one of them now. It is called if a renewal comes
+    in at another address than the SUBSCRIBE (:mod:`.former_subscriptions`).
     ``date`` gives the value of DATE; None: answers have no DATE. ``multicast`` says where multicast
     events go. ``boot_id`` gives the current BOOTID.UPNP.ORG, 0 to 2147483647. Raises ValueError for
     a multicast scope that ``policy.uda`` does not know.
@@ -90,6 +93,7 @@ class PublisherProtocol:
         new_sid: Callable[[], str],
         on_link: Callable[[Endpoint], Sequence[OnLink]],
         own_hosts: Callable[[], Container[str]] = tuple,
+        has_address: Callable[[Endpoint], bool] = lambda _: True,
         policy: PublisherPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
         date: Callable[[], bytes] | None = None,
@@ -110,6 +114,7 @@ class PublisherProtocol:
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
         self._outcomes: OutcomeQueue[PublisherOutcome] = OutcomeQueue(limits)
+        self._former = FormerSubscriptions(has_address)
         self._queue = DeliveryQueue(limits, self._outcomes.log, self._abandon)
         multicast = multicast or MulticastPolicy()
         multicast.check(self._policy.uda)
@@ -236,6 +241,8 @@ class PublisherProtocol:
         if subscription is None or not PUBLISHER.allows(subscription.state, given):
             unknown = f"{sid} is not a subscription to this service"
             return self._refuse(request, Refusal(412, unknown, "UDA 2.0 §4.1.2"))
+        if isinstance(verdict, Renewal) and (why := self._former.refuse(subscription, request)):
+            return self._refuse(request, Refusal(412, why, "UDA 2.0 §0.5"))
         self._move(subscription, given)
         if isinstance(verdict, Renewal):
             verdict = verdict._replace(
@@ -261,14 +268,10 @@ class PublisherProtocol:
     ) -> Response:
         address = verdict.peer.host
         origin = origin_of(verdict.peer)
-        refusal = judge_room(
-            address,
-            self._per_address[address],
-            len(self._subscriptions),
-            self._limits,
-            of_prefix=self._per_prefix[origin[0]],
-            of_service=len(service.subscriptions),
-        )
+        refusal = self._room(service, address, origin)
+        if refusal is not None and (former := self._former.of(address)):
+            self._cancel(former)
+            refusal = self._room(service, address, origin)
         if refusal is not None:
             return self._refuse(request, refusal)
         sid = self._new_sid()
@@ -281,6 +284,7 @@ class PublisherProtocol:
             routes.append(Route(DeliveryAddress(sid, url, local, self._policy.uda), load))
         peer = shared(verdict.peer._replace(port=0))
         subscription = Subscription(sid, service, tuple(routes), peer=peer, wanted=wanted)
+        self._cancel(self._former.replaced_by(subscription))
         self._subscriptions[sid] = subscription
         service.subscriptions[sid] = subscription
         self._per_address[address] += 1
@@ -297,6 +301,23 @@ class PublisherProtocol:
         response = subscribe_response(sid, duration, self._policy, request, accepted)
         response.receipt = subscription
         return response
+
+    def _room(
+        self, service: PublishedService, address: str, origin: tuple[Hashable, ...]
+    ) -> Refusal | None:
+        return judge_room(
+            address,
+            self._per_address[address],
+            len(self._subscriptions),
+            self._limits,
+            of_prefix=self._per_prefix[origin[0]],
+            of_service=len(service.subscriptions),
+        )
+
+    def _cancel(self, subscriptions: Iterable[Subscription]) -> None:
+        for subscription in subscriptions:
+            if PUBLISHER.allows(subscription.state, PublisherInput.CANCELLED):
+                self._move(subscription, PublisherInput.CANCELLED)
 
     def _accept_statevar(
         self, service: PublishedService, statevar: tuple[str, ...] | None
@@ -502,6 +523,7 @@ class PublisherProtocol:
         service.quiet.pop(subscription, None)
         self._expiry.clear(subscription)
         self._owed.clear(subscription)
+        self._former.forget(subscription)
         _uncount(self._per_address, subscription.peer.host)
         _uncount(self._per_prefix, origin_of(subscription.peer)[0])
         self._queue.leave(subscription, self._now)
