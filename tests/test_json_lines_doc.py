@@ -64,8 +64,10 @@ def test_the_page_has_the_members_of_each_line() -> None:
         ("problem", "`problem`"),
     ):
         assert set(lines.pop(kind)) == everywhere | _members(heading)
-    assert set(lines.pop("hosted")) == (everywhere - {"service"}) | _members("`hosted`")
-    assert everywhere == {"time", "kind", "device", "service", "udn"}
+    assert set(lines.pop("hosted")) == (everywhere - {"service", "service_id"}) | _members(
+        "`hosted`"
+    )
+    assert everywhere == {"time", "kind", "device", "service", "udn", "service_id"}
     (device,) = lines.values()
     assert set(device) == {"time", "kind"} | _members("`appeared`")
 

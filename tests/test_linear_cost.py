@@ -42,6 +42,7 @@ from propchange.http.datagrams import parse_datagram
 from propchange.printable import printable
 from propchange.upnp.description import parse_description
 from propchange.upnp.scpd import parse_scpd
+from propchange.upnp.service_names import ServiceNames
 from propchange.upnp.ssdp import read_datagram
 from tests.work import memory, seconds, steps
 
@@ -162,18 +163,24 @@ def decode_lastchange(data: bytes) -> object:
     return record().decode(0, (("LastChange", text_of(data)),), initial=False)
 
 
+def describe(data: bytes) -> object:
+    description = parse_description(data, "http://192.0.2.7/d.xml", UNLIMITED)
+    return ServiceNames(description.all_services())
+
+
 READERS: dict[str, Read] = {
     "propertyset": lambda data: parse_propertyset(data, UNLIMITED),
     "lastchange": lambda data: parse_lastchange(text_of(data), UNLIMITED),
     "event": decode_lastchange,
     "fold": lambda data: LastChangeFold(AVT)(text_of(data), text_of(data)),
-    "description": lambda data: parse_description(data, "http://192.0.2.7/d.xml", UNLIMITED),
+    "description": describe,
     "scpd": lambda data: parse_scpd(data, UNLIMITED),
     "tree": lambda data: read_tree(data, UNLIMITED),
     "mending": mend,
 }
 
 SERVICE = "<service><serviceType>a#</serviceType><SCPDURL>b</SCPDURL></service>"
+SERVICE_OF_ONE_NAME = "<service><serviceType>a</serviceType><SCPDURL>b#</SCPDURL></service>"
 STATE_VARIABLE = "<stateVariable><name>A#</name><dataType>string</dataType></stateVariable>"
 ALLOWED = repeated("<allowedValue>x#</allowedValue>")
 
@@ -227,6 +234,9 @@ OF_ONE_READER: dict[str, dict[str, Shape]] = {
     },
     "description": {
         "services": lambda size: f"<serviceList>{repeated(SERVICE)(size)}</serviceList>",
+        "services of one name": lambda size: (
+            f"<serviceList>{repeated(SERVICE_OF_ONE_NAME)(size)}</serviceList>"
+        ),
         "lists of services": repeated(f"<serviceList>{SERVICE}</serviceList>"),
         "devices": lambda size: f"<deviceList>{repeated('<device/>')(size)}</deviceList>",
         "lists of devices": repeated("<deviceList><device/></deviceList>"),

@@ -236,10 +236,10 @@ SUBSCRIPTION = """
     losses merged problems record renewals service sid state status status_cause status_reason
     values
 """
-DEVICE = "description device_type friendly_name services udn url"
+DEVICE = "description device_type friendly_name services services_named udn url"
 SERVICE = """
-    conversions description device event_url name problems service_id service_type subscribe
-    variables
+    conversions description device event_url full_name name problems service_id service_type
+    subscribe unique_name variables
 """
 SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn

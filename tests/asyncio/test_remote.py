@@ -33,10 +33,19 @@ async def test_services_of_one_name_in_embedded_devices_are_told_apart_by_the_ud
     async with host(lamps[1], interface="127.0.0.1") as hosted, ControlPoint() as point:
         remote = await point.device(hosted.description_url)
         outer, inner = remote.services
-        assert repr(outer) == "<RemoteService Lamp of 'outer'>"
-        assert repr(inner) == "<RemoteService Lamp of 'outer' uuid:inner>"
+        ids = "urn:example-org:serviceId:Lamp", "urn:example-org:serviceId:Lamp2"
+        assert repr(outer) == f"<RemoteService Lamp of 'outer' uuid:outer/{ids[0]}>"
+        assert repr(inner) == f"<RemoteService Lamp of 'outer' uuid:inner/{ids[1]}>"
         subscription = inner.subscribe()
-        assert repr(subscription) == "<Subscription Lamp of 'outer' uuid:inner: not subscribed yet>"
+        called = f"Lamp of 'outer' uuid:inner/{ids[1]}"
+        assert repr(subscription) == f"<Subscription {called}: not subscribed yet>"
+        with pytest.raises(LookupError, match=f"uuid:outer/{ids[0]}, uuid:inner/{ids[1]}"):
+            remote["Lamp"]
+        assert "Lamp" in remote
+        assert remote.services_named("Lamp") == (outer, inner)
+        for service in remote.services:
+            for name in (service.unique_name, service.full_name, service.event_url):
+                assert remote[name] is service
 
 
 async def test_a_control_point_says_what_it_is() -> None:
@@ -66,7 +75,9 @@ async def test_a_service_is_found_by_any_of_its_names(raw_device: Any) -> None:
         assert service.service_id == "urn:example-org:serviceId:Thermometer"
         assert service.name == "Thermometer"
         assert service.event_url == device.event_url
-        assert repr(service) == "<RemoteService Thermometer of 'Raw'>"
+        assert repr(service) == (
+            "<RemoteService Thermometer of 'Raw' uuid:raw/urn:example-org:serviceId:Thermometer>"
+        )
 
 
 async def test_a_description_elsewhere_says_where_it_was_found(raw_device: Any) -> None:
@@ -240,5 +251,5 @@ async def test_a_last_change_is_taken_apart_and_a_malformed_one_is_told(
             assert subscription.values["Volume"] == 7
             assert subscription.state["Volume", 0, "LF"] == 3
             assert subscription.accepted is None
-    told = [r for r in caplog.records if r.levelno == logging.WARNING and "/event: " in r.message]
+    told = [r for r in caplog.records if r.levelno == logging.WARNING and "/event (" in r.message]
     assert len(told) == 1

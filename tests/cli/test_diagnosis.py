@@ -151,7 +151,7 @@ def test_watch_prints_a_diagnosis_as_an_object_or_as_lines(monkeypatch: pytest.M
     line = DiagnosisLine(NOON, Source("Desk", EVIL), refused(EVIL))
 
     told = json.loads(JSONLines().diagnosis(line))
-    assert list(told) == ["time", "kind", "device", "service", "udn", "diagnosis"]
+    assert list(told) == ["time", "kind", "device", "service", "udn", "service_id", "diagnosis"]
     assert told["diagnosis"]["verdict"] == "subscribe-refused"
     assert told["diagnosis"]["facts"]["status"] == "subscribing"
     text = TerminalLines(io.StringIO()).diagnosis(line)

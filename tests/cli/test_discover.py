@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -69,6 +70,16 @@ def test_a_device_is_found_with_the_services_that_send_events(bench: Any, propch
         "device_type": TYPE,
         "description_url": bench.url,
         "evented": ["Thermometer"],
+        "services": [
+            {
+                "service": name,
+                "udn": bench.udn,
+                "service_id": f"urn:example-org:serviceId:{name}",
+                "service_type": f"urn:example-org:service:{name}:1",
+                "event_url": event_path and urljoin(bench.url, event_path),
+            }
+            for name, event_path in (("Thermometer", "/Thermometer/event"), ("Silent", None))
+        ],
         "types": [
             TYPE,
             "urn:example-org:service:Thermometer:1",
@@ -153,7 +164,12 @@ DESCRIBED = DeviceDescription(
                 "    the description cannot be read: no connection\\x1b",
             ],
         ),
-        (SightingKind.GONE, DESCRIBED, None, ["gone: Bench\\x85[bold]\\u202e  Bench:1"]),
+        (
+            SightingKind.GONE,
+            DESCRIBED,
+            None,
+            ["gone: Bench\\x85[bold]\\u202e  Bench:1", "    uuid:a"],
+        ),
         (
             SightingKind.APPEARED,
             DeviceDescription("http://192.0.2.9/d", "uuid:a", "", TYPE),

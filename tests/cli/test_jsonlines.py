@@ -10,7 +10,7 @@ from propchange.cli.lines import EventLine, GrantedFor, ProblemLine, Source, Sta
 from propchange.core.subscriber.events import Change, Event
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
-SOURCE = Source("Workbench", "Thermometer", "uuid:d")
+SOURCE = Source("Workbench", "Thermometer", "uuid:d", "urn:x:serviceId:T")
 
 
 def event(*details: Change, seq: int | None = 7, initial: bool = False, merged: int = 0) -> Event:
@@ -30,6 +30,7 @@ def test_an_event_is_one_object_on_one_line() -> None:
         ("device", "Workbench"),
         ("service", "Thermometer"),
         ("udn", "uuid:d"),
+        ("service_id", "urn:x:serviceId:T"),
         ("sid", "uuid:1"),
         ("seq", 7),
         ("initial", True),
@@ -77,6 +78,7 @@ def test_a_status_is_one_object_on_one_line() -> None:
         ("device", "Workbench"),
         ("service", "Thermometer"),
         ("udn", "uuid:d"),
+        ("service_id", "urn:x:serviceId:T"),
         ("status", "deaf"),
         ("reason", "no event in 5 s"),
     ]
@@ -121,6 +123,7 @@ def test_a_problem_is_one_object_on_one_line() -> None:
         ("device", "Workbench"),
         ("service", "Thermometer"),
         ("udn", "uuid:d"),
+        ("service_id", "urn:x:serviceId:T"),
         ("problem", "an & that is not escaped"),
     ]
 

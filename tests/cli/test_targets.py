@@ -94,14 +94,14 @@ def test_services_of_one_name_are_told_apart() -> None:
     )
     names = Names()
     assert [tuple(source) for source in names.of(device).values()] == [
-        ("Strip", "Switch uuid:1", "uuid:1"),
-        ("Strip", "Switch uuid:2", "uuid:2"),
-        ("Strip", "id:b", "uuid:1"),
-        ("Strip", "id:c", "uuid:1"),
-        ("Strip", "Mode", "uuid:2"),
-        ("Strip", "id:e uuid:1", "uuid:1"),
-        ("Strip", "id:f uuid:1", "uuid:1"),
-        ("Strip", "Clock uuid:2", "uuid:2"),
+        ("Strip", "uuid:1/Switch", "uuid:1", "id:a"),
+        ("Strip", "uuid:2/Switch", "uuid:2", "id:a"),
+        ("Strip", "id:b", "uuid:1", "id:b"),
+        ("Strip", "id:c", "uuid:1", "id:c"),
+        ("Strip", "Mode", "uuid:2", "id:d"),
+        ("Strip", "uuid:1/id:e", "uuid:1", "id:e"),
+        ("Strip", "id:f", "uuid:1", "id:f"),
+        ("Strip", "uuid:2/Clock", "uuid:2", "id:e"),
     ]
     # Two devices of one name, too. The first has been printed under it already.
     assert names.of_device(described("Strip", "uuid:s")) == Source("Strip uuid:s", "", "uuid:s")
@@ -130,9 +130,24 @@ def test_the_same_service_of_two_embedded_devices_is_told_apart_in_every_line(
     assert {line["device"] for line in lines} == {"Workbench"}
     thermometers = [line for line in lines if line["service"] != "Values"]
     assert len({line["udn"] for line in thermometers}) == 2
-    assert {line["service"] for line in thermometers} == {
-        f"Thermometer {line['udn']}" for line in thermometers
-    }
+    assert len({line["service_id"] for line in thermometers}) == 2
+    # Each name can be given to --service.
+    for line in {line["service"]: line for line in thermometers}.values():
+        alone = propchange(
+            "watch", strip.description_url, "--count", "1", "--service", line["service"]
+        )
+        (event,) = objects(alone.out, "event")
+        assert (event["udn"], event["service_id"]) == (line["udn"], line["service_id"])
+
+
+def test_a_name_that_several_services_have_means_all_of_them(strip: Any, propchange: Any) -> None:
+    ran = propchange("watch", strip.description_url, "--count", "2", "--service", "Thermometer")
+    assert len({event["udn"] for event in objects(ran.out, "event")}) == 2
+
+
+def test_the_lines_of_one_device_are_of_one_kind(strip: Any, propchange: Any) -> None:
+    ran = propchange("watch", strip.description_url, "--count", "3")
+    lines = [json.loads(line) for line in ran.out.splitlines()]
     for udn in {line["udn"] for line in lines}:
         assert {line["kind"] for line in lines if line["udn"] == udn} >= {"event", "status"}
 

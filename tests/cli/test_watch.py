@@ -43,6 +43,7 @@ def test_events_are_json_lines_off_a_terminal(workbench: Any, propchange: Any) -
         "device",
         "service",
         "udn",
+        "service_id",
         "sid",
         "seq",
         "initial",
@@ -63,7 +64,7 @@ def test_the_status_lines_say_that_it_was_granted_and_until_when(
 
     granted, active = objects(ran.out, "status")
     assert list(granted) == [
-        *("time", "kind", "device", "service", "udn", "status", "reason", "grant")
+        *("time", "kind", "device", "service", "udn", "service_id", "status", "reason", "grant")
     ]
     assert (granted["status"], active["status"]) == ("granted", "active")
     assert active["cause"] == "initial-event"

@@ -254,7 +254,8 @@ async def test_a_subscription_says_what_it_is(driven: Any, raw_device: Any, unti
         assert repr(held) == f"<Named {device.event_url}: active uuid:1>"
         described = await driven.run(driver.device(Described, device.description_url, None, 5.0))
         held = Named(driver, described["Thermometer"])
-        assert repr(held) == "<Named Thermometer of 'Raw': not subscribed yet>"
+        called = "Thermometer of 'Raw' uuid:raw/urn:example-org:serviceId:Thermometer"
+        assert repr(held) == f"<Named {called}: not subscribed yet>"
 
 
 async def test_closing_waits_for_a_device_only_so_long(

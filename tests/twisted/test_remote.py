@@ -31,8 +31,9 @@ def test_a_device_tells_who_it_is_and_what_it_has(device: Device) -> None:
     assert service.event_url == "http://10.0.0.1:8000/event"
     assert (repr(remote), repr(service)) == (
         "<RemoteDevice 'Workbench' uuid:workbench>",
-        "<RemoteService Thermometer of 'Workbench'>",
+        f"<RemoteService Thermometer of 'Workbench' {service.full_name}>",
     )
+    assert service.full_name == "uuid:workbench/urn:example-org:serviceId:Thermometer"
     variables = device.result(service.variables())
     assert variables["Temperature"].data_type.name == "r4"
     assert device.result(service.variables()) is variables

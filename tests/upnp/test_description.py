@@ -426,20 +426,27 @@ def test_whatever_stands_in_an_event_url_gives_a_url_of_safe_characters(event: s
 # --- looking up ---
 
 
+INNER = "uuid:4d696e69-444c-164e-9d41-001122334456"
+
+
 def bookshelf() -> DeviceDescription:
     first = service_xml(TYPE, "urn:example-org:serviceId:Inside")
     second = service_xml(TYPE, "urn:example-org:serviceId:Outside")
-    volume = service_xml("urn:schemas-upnp-org:service:RenderingControl:2", "urn:x:serviceId:RC")
-    inner = f"<device><serviceList>{volume}</serviceList></device>"
+    volume = service_xml(
+        "urn:schemas-upnp-org:service:RenderingControl:2", "urn:x:serviceId:RC", "/volume"
+    )
+    inner = f"<device><UDN>{INNER}</UDN><serviceList>{volume}</serviceList></device>"
     return described(first + second, more=f"<deviceList>{inner}</deviceList>")
 
 
 @pytest.mark.parametrize(
     ("name", "service_id"),
     [
-        (TYPE, "urn:example-org:serviceId:Inside"),
         ("urn:example-org:serviceId:Outside", "urn:example-org:serviceId:Outside"),
-        ("Thermometer", "urn:example-org:serviceId:Inside"),
+        (f"{UDN}/Inside", "urn:example-org:serviceId:Inside"),
+        (f"{UDN.upper()}/urn:example-org:serviceId:Inside", "urn:example-org:serviceId:Inside"),
+        (f"{INNER}/RenderingControl", "urn:x:serviceId:RC"),
+        ("http://192.0.2.7:8123/volume", "urn:x:serviceId:RC"),
         ("Outside", "urn:example-org:serviceId:Outside"),
         ("RenderingControl", "urn:x:serviceId:RC"),
         ("RC", "urn:x:serviceId:RC"),
@@ -462,7 +469,7 @@ def test_a_service_is_found_by_any_of_its_names(name: str, service_id: str) -> N
     ],
 )
 def test_a_service_that_is_not_there_is_a_key_error_that_lists_those_that_are(name: str) -> None:
-    with pytest.raises(KeyError, match=r"Box has no service .*; there are: .*Thermometer, Rend"):
+    with pytest.raises(KeyError, match=r"Box has no service .*; there are: .*Outside, Rend"):
         bookshelf()[name]
     assert name not in bookshelf()
 
@@ -495,14 +502,55 @@ def test_the_short_name_of_a_service(service_type: str, service_id: str, name: s
     assert ServiceDescription(service_type, service_id, "", "", "").name == name
 
 
-def test_the_order_of_look_up_is_type_id_tail_and_short_name() -> None:
+def test_the_order_of_look_up_is_type_id_and_short_name() -> None:
     by_short_name = service_xml("urn:a:service:N:1", "urn:a:serviceId:x")
-    by_tail = service_xml("urn:a:service:O:1", "urn:a:serviceId:N")
     by_id = service_xml("urn:a:service:P:1", "N")
     by_type = service_xml("N", "urn:a:serviceId:y")
-    in_order = [by_short_name, by_tail, by_id, by_type]
-    found = [described("".join(in_order[:count]))["N"] for count in range(1, 5)]
+    in_order = [by_short_name, by_id, by_type]
+    found = [described("".join(in_order[:count]))["N"] for count in range(1, 4)]
     assert all(one != other for one, other in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("services", "name"),
+    [
+        (((TYPE, "urn:a:serviceId:1"), (TYPE, "urn:a:serviceId:2")), TYPE),
+        (((TYPE, "urn:a:serviceId:1"), (TYPE, "urn:a:serviceId:2")), "Thermometer"),
+        (((TYPE, "urn:a:serviceId:Thermometer"), (TYPE, "urn:a:serviceId:B")), "Thermometer"),
+        ((("urn:a:service:N:1", "urn:a:id:x"), ("urn:a:service:O:1", "urn:a:id:N")), "N"),
+        ((("urn:a:service:N:2", "urn:a:id:x"), ("urn:a:service:N:3", "urn:a:id:y")), "N"),
+        (
+            (("urn:a:service:N:2", "urn:a:id:x"), ("urn:a:service:N:3", "urn:a:id:y")),
+            "urn:a:service:N:1",
+        ),
+    ],
+)
+def test_a_name_of_several_services_is_a_key_error_with_names_that_tell_them_apart(
+    services: tuple[tuple[str, str], ...], name: str
+) -> None:
+    device = described("".join(service_xml(*each, f"/{each[1]}") for each in services))
+    with pytest.raises(KeyError) as caught:
+        device[name]
+    told = str(caught.value.args[0])
+    assert told.startswith(f"Box has 2 services with the name {name!r}; give one of these names: ")
+    names = told.partition("names: ")[2].split(", ")
+    assert [device[each].service_id for each in names] == [each[1] for each in services]
+    assert name in device
+    assert [each.service_id for each in device.services_named(name)] == [s[1] for s in services]
+
+
+def test_a_service_that_stands_in_the_document_twice_is_one() -> None:
+    device = described(service_xml() * 2)
+    assert device["Thermometer"] == device.services[0]
+
+
+def test_the_names_in_an_error_are_bounded() -> None:
+    services = (service_xml(TYPE, f"urn:a:id:{n}") for n in range(200))
+    device = described("".join(services))
+    for name in ("Thermometer", "Nothing"):
+        with pytest.raises(KeyError, match=r", ….?$") as caught:
+            device[name]
+        assert str(caught.value).count("urn:a:id:") == 64
 
 
 # --- the size of URLs ---

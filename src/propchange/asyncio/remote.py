@@ -50,8 +50,10 @@ class RemoteService(DescribedService):
 class RemoteDevice(DescribedDevice[RemoteService]):
     """A root device with its embedded devices. Made by ``ControlPoint.device``.
 
-    ``device["Thermometer"]`` is the first service with this name: its type, its serviceId, or the
-    short name in either. Raises LookupError, with the names of all services, for an unknown name.
+    ``device["Thermometer"]`` is the service with this name: its type, its serviceId, the short name
+    in either, its event URL, or the UDN of its device, a slash and one of the first three. Raises
+    LookupError for an unknown name, with the names of all services, and for a name that several
+    services have, with names that tell them apart. :meth:`services_named` gives all of these.
     """
 
     _service_type = RemoteService

@@ -144,7 +144,9 @@ def _begin(
         if service.event_path:
             path = f"/{service.event_path}"
             event_urls[name] = urljoin(hosted.description_url, path)
-            printer.sources[path] = Source(hosted.device.friendly_name, name, service.udn)
+            printer.sources[path] = Source(
+                hosted.device.friendly_name, name, service.udn, service.service_id
+            )
     line = HostedLine(
         now(), hosted.device.friendly_name, hosted.udn, hosted.description_url, event_urls
     )

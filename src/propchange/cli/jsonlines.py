@@ -20,6 +20,7 @@ from propchange.cli.lines import (
     named_changes,
     plain_value,
 )
+from propchange.upnp.description import ServiceDescription
 
 
 class JSONLines:
@@ -85,6 +86,7 @@ class JSONLines:
             device_type=description and description.device_type,
             description_url=sighting.description_url,
             evented=description and line.evented,
+            services=description and [_service_object(*each) for each in line.named],
             types=sighting.types,
             problem=line.problem,
             problems=description and description.problems,
@@ -122,9 +124,22 @@ def json_line(value: object) -> str:
 
 
 def _object(time: datetime, kind: str, source: Source | None, **members: object) -> str:
-    device, service, udn = source or ("", "", "")
-    named = {"device": device or None, "service": service or None, "udn": udn or None}
-    return _stamped(time, kind, **named, **members)
+    return _stamped(time, kind, **source_members(source or Source("", "")), **members)
+
+
+def source_members(source: Source) -> dict[str, str | None]:
+    """The members that say where an object comes from."""
+    return {name: value or None for name, value in source._asdict().items()}
+
+
+def _service_object(name: str, service: ServiceDescription) -> dict[str, str | None]:
+    return {
+        "service": name,
+        "udn": service.udn or None,
+        "service_id": service.service_id or None,
+        "service_type": service.service_type or None,
+        "event_url": service.event_url or None,
+    }
 
 
 def _stamped(time: datetime, kind: str, **members: object) -> str:

@@ -16,16 +16,20 @@ from typing import NamedTuple
 
 from propchange import Change, DeviceDescription, Diagnosis, Event, Request, Sighting
 from propchange.printable import is_harmless, printable
+from propchange.upnp.description import ServiceDescription
+from propchange.upnp.service_names import ServiceNames
 
 
 class Source(NamedTuple):
-    """A service of a device, by the names in its description. Without a description, the two
-    halves of the event URL. An empty ``service``: the whole device. ``udn`` is the UDN of the
-    device with the service, which may be an embedded device; empty if not known."""
+    """A service of a device, by the names in its description. ``service`` is a name that no other
+    service of the root device has. Without a description, the two halves of the event URL. An
+    empty ``service``: the whole device. ``udn`` is the UDN of the device with the service, which
+    may be an embedded device, ``service_id`` the serviceId; both are empty if not known."""
 
     device: str
     service: str
     udn: str = ""
+    service_id: str = ""
 
 
 class EventLine(NamedTuple):
@@ -87,10 +91,18 @@ class DeviceLine(NamedTuple):
     problem: str | None
 
     @property
+    def named(self) -> list[tuple[str, ServiceDescription]]:
+        """The services, those of embedded devices included, each with its shortest name that no
+        other one has."""
+        if self.description is None:
+            return []
+        short = ServiceNames(self.description.all_services()).short
+        return [(name, service) for service, name in short.items()]
+
+    @property
     def evented(self) -> list[str]:
-        """The short names of the services that send events, embedded devices included."""
-        services = self.description.all_services() if self.description else ()
-        return [service.name for service in services if service.event_url]
+        """The names of the services that send events."""
+        return [name for name, service in self.named if service.event_url]
 
 
 class HostedLine(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -75,8 +74,8 @@ class WatchTarget:
 
 
 class Names:
-    """The names of devices and services in the output. Two services with one name also show their
-    UDN, or in one device their serviceId."""
+    """The names of devices and services in the output. Two devices with one friendlyName also show
+    their UDN. Services with one short name show their serviceIds or UDNs."""
 
     def __init__(self) -> None:
         self._devices: dict[str, str] = {}
@@ -84,18 +83,10 @@ class Names:
     def of(self, device: RemoteDevice) -> dict[RemoteService, Source]:
         """The name of each service of ``device``."""
         name = self.of_device(device).device
-        services = device.services
-        names = Counter(service.name for service in services)
-        ids = Counter((service.name, service.description.udn) for service in services)
-        sources = {}
-        for service in services:
-            udn, called = service.description.udn, service.name
-            if names[called] > 1 and ids[called, udn] > 1:
-                called = service.service_id
-            if names[service.name] > ids[service.name, udn]:
-                called = f"{called} {udn}"
-            sources[service] = Source(name, called, udn)
-        return sources
+        return {
+            service: Source(name, service.unique_name, service.description.udn, service.service_id)
+            for service in device.services
+        }
 
     def of_device(self, device: RemoteDevice) -> Source:
         """The name of ``device`` itself."""
@@ -282,24 +273,28 @@ def _may_be_event_url(target: WatchTarget, error: PropchangeError) -> bool:
 
 
 def chosen(device: RemoteDevice, names: Sequence[str]) -> list[RemoteService]:
-    """The services of ``device`` with these names; without names, all that send events. Raises
-    CommandFailed for a service that ``device`` has not, or that sends no events."""
+    """The services of ``device`` with these names; without names, all that send events. A name that
+    several services have means all of them that send events. Raises CommandFailed for a service
+    that ``device`` has not, or that sends no events."""
     evented = [service for service in device.services if service.event_url]
     if not names and not evented:
-        there = ", ".join(service.name for service in device.services) or "none"
+        there = ", ".join(service.unique_name for service in device.services) or "none"
         said = [f"no service of {device.friendly_name} sends events", f"there are: {there}"]
         problems = [service.description.event_url_problem for service in device.services]
         raise CommandFailed("; ".join([*said, *filter(None, problems)]))
+    wanted: dict[RemoteService, None] = dict.fromkeys(() if names else evented)
     try:
-        wanted = list(dict.fromkeys(device[name] for name in names)) or evented
+        for name in names:
+            found = device.services_named(name) or (device[name],)
+            wanted |= dict.fromkeys([each for each in found if each in evented] or found)
     except LookupError as error:
         raise CommandFailed(str(error.args[0])) from error
     for service in wanted:
         if service not in evented:
-            others = ", ".join(other.name for other in evented) or "none"
+            others = ", ".join(other.unique_name for other in evented) or "none"
             problem = service.description.event_url_problem
             why = f"cannot be subscribed to: {problem}" if problem else "sends no events"
             raise CommandFailed(
-                f"{service.name} of {device.friendly_name} {why}; services that do: {others}"
+                f"{service.unique_name} of {device.friendly_name} {why}; services that do: {others}"
             )
-    return wanted
+    return list(wanted)

@@ -145,16 +145,17 @@ class TerminalLines:
         kind = description.device_type if description else next(iter(sighting.types), "")
         # MediaRenderer:1 of a whole type.
         head.append(f"  {escape(':'.join(kind.split(':')[-2:]))}", "blue")
+        udn = Text(escape(sighting.udn), "dim")
         if sighting.kind is SightingKind.GONE:
-            return self._rendered([head])
+            return self._rendered([head, Text("    ").append_text(udn)])
         if line.problem is not None:
             events = Text(f"the description cannot be read: {escape(line.problem)}", "red")
         elif line.evented:
-            names = ", ".join(dict.fromkeys(line.evented))
+            names = ", ".join(line.evented)
             events = Text(f"sends events: {escape(names)}", "green")
         else:
             events = Text("sends no events", "dim")
-        below = [Text(escape(sighting.description_url)), Text(escape(sighting.udn), "dim"), events]
+        below = [Text(escape(sighting.description_url)), udn, events]
         problems = description.problems if description else ()
         below += [Text(f"problem: {escape(problem)}", "yellow") for problem in problems]
         indented = [self._hanging(Text("    "), text) for text in below]

@@ -17,7 +17,7 @@ from propchange.cli.discover import nothing_found, wanted_type
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed, run
-from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line
+from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line, source_members
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
 from propchange.cli.output import output, write_whole
 from propchange.cli.screen import Screen, can_draw
@@ -84,8 +84,8 @@ def _ports(text: str) -> Sequence[int]:
     "services",
     multiple=True,
     metavar="NAME",
-    help="Watch this service, by its short name, serviceId or type. Can be repeated. Without it, "
-    "watch all services that send events.",
+    help="Watch this service, by its short name, serviceId, type, or UDN/serviceId; several with "
+    "one name are all watched. Can be repeated. Without it, watch all services that send events.",
 )
 @click.option(
     "--wait/--no-wait",
@@ -344,9 +344,7 @@ def write_diagnoses(stream: TextIO | None, found: Sequence[Diagnosed], *, as_jso
 def _as_json(found: Diagnosed) -> str:
     services = [
         {
-            "device": line.source.device,
-            "service": line.source.service or None,
-            "udn": line.source.udn or None,
+            **source_members(line.source),
             **diagnosis_object(line.diagnosis),
         }
         for line in found.lines

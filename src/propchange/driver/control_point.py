@@ -514,9 +514,9 @@ class SubscriberDriver:
             self._dispatching = False
 
     def _report(self, outcome: SubscriberOutcome) -> None:
-        report(outcome, self.warnings)
+        record: Any = getattr(outcome, "subscription", None)
+        report(outcome, self.warnings, self._name_of(record))
         if isinstance(outcome, StatusChange):
-            record: Any = outcome.subscription
             subscription = self.subscriptions[record]
             outcome = outcome._replace(subscription=subscription)
             if outcome.status is Status.CLOSED:
@@ -533,6 +533,12 @@ class SubscriberDriver:
             self.subscriptions[outcome.subscription]._receive(outcome)
             if outcome.subscription.device is not None:
                 self.discovery.subscription_granted(str(outcome.subscription.device))
+
+    def _name_of(self, record: SubscriptionRecord | None) -> str:
+        """The name of the service of a subscription, for the log."""
+        subscription = None if record is None else self.subscriptions.get(record)
+        service = None if subscription is None else subscription.service
+        return "" if service is None else service.full_name
 
 
 class DrivenSubscription(SubscriptionView):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
+from propchange.core.discovery.advertisement import udn_key
 from propchange.core.local_addresses import address_of
 from propchange.core.subscriber.events import Convert
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -23,6 +26,7 @@ from propchange.driver.requests import (
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
 from propchange.upnp.scpd import parse_scpd
+from propchange.upnp.service_names import ServiceNames
 
 
 class NoDocument(DescriptionError):
@@ -164,6 +168,18 @@ class DescribedService:
         return self.description.name
 
     @property
+    def unique_name(self) -> str:
+        """The shortest name that no other service of the root device has, for ``device[…]``: the
+        short name; else the serviceId; else one of these behind the UDN of its device."""
+        return self.device._names.short.get(self.description, self.name)
+
+    @property
+    def full_name(self) -> str:
+        """The UDN of its device and the serviceId, ``uuid:…/urn:…``, which no other service of the
+        network has. If another one has them nevertheless, the event URL."""
+        return self.device._names.telling(self.description)
+
+    @property
     def event_url(self) -> str:
         """The event URL; empty if the service has no eventing (SUB-03)."""
         return self.description.event_url
@@ -177,7 +193,7 @@ class DescribedService:
 
     def _check_eventing(self) -> None:
         if not self.event_url:
-            called = f"{self.name} of {self.device.friendly_name}"
+            called = f"{self.unique_name} of {self.device.friendly_name}"
             if problem := self.description.event_url_problem:
                 raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
             raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
@@ -187,7 +203,7 @@ class DescribedService:
     ) -> Mapping[str, StateVariable[Any]]:
         if self._variables is None:
             if not self.description.scpd_url:
-                raise DescriptionError(f"{self.name} has no service description")
+                raise DescriptionError(f"{self._called} has no service description")
             documents, url = self._driver.documents, self.description.scpd_url
             answer = await documents.read(url, giver=host or self.device.description.host)
             table = parse_scpd(answer.response.body, self._driver.limits)
@@ -201,7 +217,8 @@ class DescribedService:
             variables = await self._read_variables(host)
         except (PropchangeError, ValueError) as error:
             self._driver.warnings.warn(
-                ("types", self.name), f"the values of {self.name} stay texts: {error}"
+                ("types", self.full_name),
+                f"the values of {self.name} stay texts ({self.full_name}): {error}",
             )
             return None
         return {name: variable.data_type.parse for name, variable in variables.items()}
@@ -211,26 +228,29 @@ class DescribedService:
 
     @property
     def _called(self) -> str:
-        """The name of the service and of its device, with the UDN of an embedded device."""
-        called = f"{self.name} of {self.device.friendly_name!r}"
-        udn = self.description.udn
-        return called if udn == self.device.udn else f"{called} {udn}"
+        """The service and its device, for people."""
+        return f"{self.name} of {self.device.friendly_name!r} {self.full_name}"
 
 
 S = TypeVar("S", bound=DescribedService)
+
+_Key = tuple[str, str, str, int]
 
 
 class DescribedDevice(Generic[S]):
     """A root device with its embedded devices. ``driver`` is that of the control point.
 
-    ``device["Thermometer"]`` is the first service with this name: its type, its serviceId, or the
-    short name in either. Raises LookupError, with the names of all services, for an unknown name.
+    ``device["Thermometer"]`` is the service with this name: its type, its serviceId, the short name
+    in either, its event URL, or the UDN of its device, a slash and one of the first three. Raises
+    LookupError for an unknown name, with the names of all services, and for a name that several
+    services have, with names that tell them apart. :meth:`services_named` gives all of these.
     """
 
     _service_type: type[S]
 
     def __init__(self, driver: Any, description: DeviceDescription) -> None:
         self._driver = driver
+        self._by_key: dict[_Key, S] = {}
         self.services: tuple[S, ...] = ()
         self._relocate(description)
 
@@ -256,20 +276,27 @@ class DescribedDevice(Generic[S]):
 
     def _relocate(self, description: DeviceDescription) -> None:
         """Set the description, which may have another URL. The services stay the same objects."""
+        known, self._by_key = self._by_key, {}
         self.description = description
-        known = {(each.description.udn, each.service_id): each for each in self.services}
-        services = []
-        for described in description.all_services():
-            service = known.get((described.udn, described.service_id))
+        self._names = ServiceNames(description.all_services())
+        for key, described in _keyed(description):
+            service = known.get(key)
             if service is None:
                 service = self._service_type(self._driver, self, described)
             service.description = described
-            services.append(service)
-        self.services = tuple(services)
+            self._by_key[key] = service
+        self.services = tuple(self._by_key.values())
+
+    def services_named(self, name: str) -> tuple[S, ...]:
+        """All services with this name, in the order of the description."""
+        return self._of(self.description.services_named(name))
 
     def __getitem__(self, name: str) -> S:
-        found = self.description.service(name)
-        return next(service for service in self.services if service.description is found)
+        return self._of((self.description.service(name),))[0]
+
+    def _of(self, found: tuple[ServiceDescription, ...]) -> tuple[S, ...]:
+        wanted = set(map(id, found))
+        return tuple(each for each in self.services if id(each.description) in wanted)
 
     def __contains__(self, name: object) -> bool:
         return name in self.description
@@ -278,23 +305,44 @@ class DescribedDevice(Generic[S]):
         return f"<{type(self).__name__} {self.friendly_name!r} {self.udn}>"
 
 
+def _keyed(description: DeviceDescription) -> Iterator[tuple[_Key, ServiceDescription]]:
+    """The services of ``description``, each with what it has in the next description of the device
+    too: the UDN, the serviceId and the type. Services that have the same are numbered."""
+    numbers: Counter[tuple[str, str, str]] = Counter()
+    for service in description.all_services():
+        key = (udn_key(service.udn), service.service_id, service.service_type)
+        yield (*key, numbers[key]), service
+        numbers[key] += 1
+
+
 def same_service(description: DeviceDescription, service: ServiceDescription) -> ServiceDescription:
     """The service in ``description`` that corresponds to ``service`` of an earlier one: the same
-    serviceId of the same device (UDN), with eventing. Raises DescriptionError if there is none, and
-    if this is another device."""
+    serviceId of the same device (UDN), with eventing. Of several, the one with the same type and
+    the same path in its event URL. Raises DescriptionError if there is none, and if this is another
+    device."""
     udn, service_id = service.udn, service.service_id
-    if udn and udn not in [device.udn for device in description.all_devices()]:
+    if udn and description.find_device(udn) is None:
         raise DescriptionError(
             f"{description.url} is the description of another device now: "
             f"{description.udn}, not {udn}"
         )
     services = tuple(description.all_services())
-    for found in services:
-        if found.service_id == service_id and udn in ("", found.udn):
-            if not found.event_url:
-                raise DescriptionError(f"{found.name} sends no events any more")
-            return found
-    known = ", ".join(found.service_id for found in services) or "none"
+    same = [
+        each
+        for each in services
+        if each.service_id == service_id and (not udn or udn_key(each.udn) == udn_key(udn))
+    ]
+    if same:
+        found = max(same, key=lambda each: _likeness(each, service))
+        if not found.event_url:
+            raise DescriptionError(f"{found.name} sends no events any more")
+        return found
+    known = ", ".join(each.service_id for each in services) or "none"
     raise DescriptionError(
         f"{description.friendly_name} has no service {service_id} any more; there are: {known}"
     )
+
+
+def _likeness(one: ServiceDescription, other: ServiceDescription) -> tuple[bool, bool]:
+    paths = (urlsplit(each.event_url)[2:4] for each in (one, other))
+    return one.service_type == other.service_type, next(paths) == next(paths)

@@ -169,9 +169,13 @@ class Warnings:
 _BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
 
 
-def report(outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings) -> None:
-    """Log an outcome of a protocol. Its type is the constant in the ``kind`` of the line."""
+def report(
+    outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings, service: str = ""
+) -> None:
+    """Log an outcome of a protocol. Its type is the constant in the ``kind`` of the line.
+    ``service`` is the name of the service of its subscription, behind the event URL in the line."""
     url = getattr(getattr(outcome, "subscription", None), "event_url", "")
+    url = f"{url} ({service})" if service else url
     key: Hashable = (type(outcome), url)
     match outcome:
         case StatusChange(_, status, cause, reason):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from itertools import islice
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from propchange.core.discovery.advertisement import udn_key
@@ -19,6 +19,7 @@ from propchange.errors import DescriptionError
 from propchange.printable import printable
 from propchange.upnp.device import Device, DeviceTree, PlacedDevice, place_device
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
+from propchange.upnp.service_names import ServiceNames
 
 _NAMESPACE = "urn:schemas-upnp-org:device-1-0"
 _TEXTS = {
@@ -127,9 +128,6 @@ class ServiceDescription:
         return self.service_id.rpartition(":")[2]
 
 
-_NAMES = tuple(map(attrgetter, ("service_type", "service_id", "id_tail", "name")))
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceDescription(DeviceTree[ServiceDescription]):
     """A device description. Texts that the device left out are empty.
@@ -176,30 +174,35 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
         )
         return mine == others
 
-    def service(self, name: str) -> ServiceDescription:
-        """The first service of the tree, in the order of the document, that is called so:
-        by its full type, else its serviceId, else the tail of its serviceId, else the short
-        name in its type, else by its full type in a later version, which does all that an
-        earlier one does (UDA 2.0 §2.3).
+    def services_named(self, name: str) -> tuple[ServiceDescription, ...]:
+        """The services of the tree with this name, in the order of the document.
 
-        Raises ``KeyError`` with the services that there are.
+        A name is the full type; else the serviceId; else the short name in the type or the tail of
+        the serviceId; else the event URL; each of the first three also behind the UDN of the device
+        and a slash; else the full type in a later version, which does all that an earlier one does
+        (UDA 2.0 §2.3). A service that stands in the document several times counts once.
         """
-        services = list(self.all_services())
-        for called in _NAMES:
-            for service in services:
-                if name and called(service) == name:
-                    return service
-        wanted, version = _split_version(name)
-        for service in services:
-            offered, offered_version = _split_version(service.service_type)
-            if offered == wanted and offered_version > version >= 0:
-                return service
-        known = ", ".join(dict.fromkeys(service.name for service in services)) or "none"
-        raise KeyError(
-            printable(
-                f"{self.friendly_name or self.url} has no service {name!r}; there are: {known}"
+        return ServiceNames(self.all_services()).named(name)
+
+    def service(self, name: str) -> ServiceDescription:
+        """The one service of the tree with this name: see :meth:`services_named`.
+
+        Raises ``KeyError`` if there is no such service, with the services that there are, and if
+        there are several, with names that tell them apart.
+        """
+        names = ServiceNames(self.all_services())
+        found = names.named(name)
+        if len(found) == 1:
+            return found[0]
+        called = self.friendly_name or self.url
+        if found:
+            reason = (
+                f"{called} has {len(found)} services with the name {name!r}; give one of these "
+                f"names: {_listed(map(names.telling, found))}"
             )
-        )
+        else:
+            reason = f"{called} has no service {name!r}; there are: {_listed(names.short.values())}"
+        raise KeyError(printable(reason))
 
     def __getitem__(self, name: str) -> ServiceDescription:
         return self.service(name)
@@ -207,11 +210,7 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return name in tuple(self.all_services())
-        try:
-            self.service(name)
-        except KeyError:
-            return False
-        return True
+        return bool(self.services_named(name))
 
     def __iter__(self) -> Iterator[ServiceDescription]:
         return self.all_services()
@@ -386,6 +385,17 @@ def _absolute(text: str, base: str, most: int) -> str:
     return url
 
 
+_MOST_NAMES = 64
+"""Names of services in the text of an error."""
+
+
+def _listed(names: Iterable[str]) -> str:
+    """``names`` for the text of an error."""
+    first = list(islice(names, _MOST_NAMES + 1))
+    more = ", …" if len(first) > _MOST_NAMES else ""
+    return (", ".join(first[:_MOST_NAMES]) or "none") + more
+
+
 # The text that a program prints for a missing string, as the whole URL or as its end. A Hue bridge
 # has the event URL "(null)".
 _NULL_URL = re.compile(
@@ -400,8 +410,3 @@ def _is_local(url: str) -> bool:
     except ValueError:
         return host == "localhost"
     return address.is_loopback or address.is_unspecified
-
-
-def _split_version(service_type: str) -> tuple[str, int]:
-    name, _, version = service_type.rpartition(":")
-    return name, int(version) if re.fullmatch("[0-9]{1,9}", version) else -1
