@@ -17,6 +17,8 @@ from fuzz.connections import (
     subscriber_connection,
 )
 from propchange.core.discovery.advertisement import judge_location
+from propchange.core.discovery.search_answers import Target
+from propchange.core.discovery.search_answers import found as answers_to
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.multicast.message import ServiceIdentity, read_multicast
 from propchange.core.multicast.reception import MulticastReception
@@ -50,8 +52,12 @@ from propchange.http.datagrams import parse_datagram
 from propchange.upnp.description import DeviceDescription, parse_description
 from propchange.upnp.scpd import build_scpd, parse_scpd
 from propchange.upnp.service import Service
-from propchange.upnp.ssdp import read_datagram, read_message
+from propchange.upnp.ssdp import read_datagram, read_message, read_search
 
+_ANNOUNCED = tuple(
+    Target(target, f"uuid:a::{target}")
+    for target in ("upnp:rootdevice", "uuid:a", "urn:x:device:D:2", "urn:x:service:S:3")
+)
 PEER, LOCAL = Endpoint("192.0.2.7", 40_000), Endpoint("192.0.2.1", 80)
 URL = "http://192.0.2.7:8000/description.xml"
 
@@ -247,7 +253,13 @@ def scpd(data: bytes) -> None:
 
 
 def advertisement(data: bytes) -> None:
-    """An SSDP datagram, and its LOCATION."""
+    """An SSDP datagram, and its LOCATION or the answers to it."""
+    with contextlib.suppress(RemoteProtocolError):
+        search = read_search(data, multicast=True)
+        if search is not None:
+            assert search.target.isprintable()
+            assert search.mx is None or search.mx > 0
+            assert len(answers_to(_ANNOUNCED, search.target)) <= len(_ANNOUNCED)
     try:
         found = read_datagram(data)
         read_message(data.decode("utf-8", "replace"))

@@ -43,7 +43,7 @@ from propchange.printable import printable
 from propchange.upnp.description import parse_description
 from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.service_names import ServiceNames
-from propchange.upnp.ssdp import read_datagram
+from propchange.upnp.ssdp import read_datagram, read_search
 from tests.work import memory, seconds, steps
 
 KEPT = ("xml_depth", "early_messages", "fold_keys", "pipelined_requests")
@@ -352,6 +352,7 @@ FIRST = {
     "responses in pieces": "HTTP/1.1 200 OK\r\n",
     "datagrams": "NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.246:7900\r\n",
     "advertisements": "NOTIFY * HTTP/1.1\r\nNTS: ssdp:alive\r\n",
+    "searches": "M-SEARCH * HTTP/1.1\r\nMX: 1\r\n",
 }
 MESSAGES: dict[str, Read] = {
     "requests": requests,
@@ -360,6 +361,7 @@ MESSAGES: dict[str, Read] = {
     "responses in pieces": responses_in_pieces,
     "datagrams": lambda data: read_multicast(parse_datagram(data, UNLIMITED)),
     "advertisements": lambda data: read_datagram(data, UNLIMITED),
+    "searches": lambda data: read_search(data, multicast=True, limits=UNLIMITED),
 }
 START_LINES = {
     "a long method": lambda size: "X" * size + " / HTTP/1.1\r\n\r\n",

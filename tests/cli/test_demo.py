@@ -49,7 +49,7 @@ def test_the_demo_ends_after_the_seconds_that_it_was_given(propchange: Any) -> N
 def test_with_lan_the_demo_is_hosted_at_the_address_that_others_reach(
     propchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Interfaces, "default_address", lambda _: "127.0.0.2")
+    monkeypatch.setattr(Interfaces, "default_address", lambda *_: "127.0.0.2")
     ran = propchange("demo", "--lan", "--seconds", "0.5")
 
     told = [json.loads(line) for line in ran.out.splitlines()]

@@ -201,3 +201,23 @@ def test_a_web_page_of_another_site_calls_no_action(service: Thermometer) -> Non
     own = (b"ORIGIN", b"http://10.0.0.1:8123")
     made = Request("POST", "/Thermometer/control", [HOST, own], local=LOCAL)
     assert answer(documents, made).status == 200
+
+
+class Barometer(Service, type="urn:example-org:service:Barometer:1"):
+    pressure = StateVariable("ui2", initial=1013)
+
+
+def test_configid_is_that_of_the_description_and_changes_with_every_document(
+    service: Thermometer,
+) -> None:
+    documents = documents_of(service)
+    body = answer(documents, request("GET", DESCRIPTION_PATH)).body
+    assert f' configId="{documents.config_id}">'.encode() in body
+    assert 0 <= documents.config_id < 2**24
+    assert documents_of(Thermometer()).config_id == documents.config_id
+    assert documents_of(Barometer()).config_id != documents.config_id
+
+
+def test_uda_1_0_has_no_configid(service: Thermometer) -> None:
+    body = answer(documents_of(service, uda="1.0"), request("GET", DESCRIPTION_PATH)).body
+    assert b"configId" not in body

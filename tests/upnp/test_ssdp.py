@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.discovery.advertisement import Advertisement, AdvertisementKind
+from propchange.core.discovery.search_answers import Search, Target
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import Device, place_device
@@ -19,10 +20,10 @@ from propchange.upnp.ssdp import (
     IPV6_LINK_LOCAL_GROUP,
     Announcement,
     SSDPMessage,
-    Target,
     announced_targets,
     read_advertisement,
     read_datagram,
+    read_search,
     search_request,
 )
 
@@ -424,6 +425,82 @@ def test_a_device_announces_three_two_and_one() -> None:
         ("urn:x:device:Inner:1", f"{inner}::urn:x:device:Inner:1"),
         (clock, f"{inner}::{clock}"),
     ]
+
+
+# --- searches that a device receives ---
+
+SEARCH = (
+    "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n"
+    'MAN: "ssdp:discover"\r\nMX: 2\r\nST: ssdp:all\r\n\r\n'
+)
+
+
+def found(text: str, *, multicast: bool = True) -> Search | None:
+    return read_search(text.encode(), multicast=multicast)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SEARCH,
+        SEARCH.replace("\r\n", "\n"),
+        SEARCH.replace("HOST: 239.255.255.250:1900\r\n", ""),
+        SEARCH.replace("MAN", "man").replace("MX", "mx").replace("ST:", "sT :"),
+        SEARCH.replace(": ", ":"),
+        SEARCH.replace("ST: ", "ST:\t  "),
+        SEARCH.replace("ST:", "CPFN.UPNP.ORG: Kitchen\r\nTCPPORT.UPNP.ORG: 80\r\nST:"),
+        SEARCH.replace("ST:", "junk\r\n folded\r\n: x\r\nUSER-AGENT: \xff\r\nST:"),
+        SEARCH.rstrip(),
+        SEARCH + "a body",
+    ],
+)
+def test_a_search_is_read(text: str) -> None:
+    assert found(text) == Search("ssdp:all", 2, True)
+    assert found(text, multicast=False) == Search("ssdp:all", 2, False)
+
+
+@pytest.mark.parametrize(
+    ("mx", "seconds"),
+    [("1", 1), ("05", 5), ("120", 120), ("1000000000", 10**9), ("0", None), ("-1", None),
+     ("2.5", None), ("two", None), ("", None), ("9" * 500, None), ("\u0662", None)],
+)  # fmt: skip
+def test_an_mx_that_is_no_number_above_zero_counts_as_none(mx: str, seconds: int | None) -> None:
+    search = found(SEARCH.replace("MX: 2", f"MX: {mx}"))
+    assert search is not None
+    assert search.mx == seconds
+    search = found(SEARCH.replace("MX: 2\r\n", ""))
+    assert search is not None
+    assert search.mx is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "begins with"),
+        ("GET / HTTP/1.1\r\n\r\n", "begins with"),
+        (SEARCH.replace("M-SEARCH *", "M-SEARCH /"), "begins with"),
+        (SEARCH.replace("HTTP/1.1", "HTTP/1.0"), "begins with"),
+        (SEARCH.replace("HTTP/1.1", "HTTP/1.1 x"), "begins with"),
+        (SEARCH.replace("M-SEARCH", "m-search"), "begins with"),
+        (SEARCH.replace('MAN: "ssdp:discover"\r\n', ""), "MAN"),
+        (SEARCH.replace('"ssdp:discover"', "ssdp:discover"), "MAN"),
+        (SEARCH.replace("ssdp:discover", "ssdp:alive"), "MAN"),
+        (SEARCH.replace("ST: ssdp:all\r\n", ""), "no usable ST"),
+        (SEARCH.replace("ssdp:all", ""), "no usable ST"),
+        (SEARCH.replace("ssdp:all", "x" * 2_000), "no usable ST"),
+        (SEARCH.replace("ssdp:all", "\x1b[2J"), "no usable ST"),
+        (SEARCH.replace("\r\nHOST", "\r\n\r\nHOST"), "MAN"),
+        (SEARCH + "x" * 65_000, "more than 8192 bytes"),
+    ],
+)
+def test_what_is_no_search_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=reason):
+        found(text)
+
+
+def test_an_advertisement_is_no_search_and_no_fault() -> None:
+    for message in messages("1.1").values():
+        assert read_search(message.encode(), multicast=True) is None
 
 
 # --- searches ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -30,6 +31,10 @@ def host(
     initial_event_delay: float = INITIAL_EVENT_DELAY,
     hosts: frozenset[str] = frozenset(),
     multicast: MulticastPolicy | None = None,
+    announce: bool = True,
+    max_age: int = 1800,
+    secure_location: str | None = None,
+    state_directory: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
 ) -> HostedDevice:
@@ -53,6 +58,12 @@ def host(
     - ``multicast``: the groups, the retransmissions and the TTL of the events of variables with
       ``multicast=True``. None: no retransmissions, and the groups of the link and of the site. They
       leave by every interface, or by ``interface``.
+    - ``announce``: announce the device by SSDP on the networks of ``interface``, and answer
+      searches for it; never on the loopback interface. ``max_age``: seconds for which an
+      announcement is valid, at least 5; UDA recommends 1800. ``secure_location``: the https URL of
+      the description, if there is one (UDA 2.0 only). ``state_directory``: the folder where the
+      number of restarts (BOOTID) is kept. None: a folder of propchange where the platform keeps the
+      state of programs.
     - ``tap`` is called with each Request and Response, and with each outcome.
 
     Raises TypeError if ``device`` is not a Device, for example a service. Raises ValueError for
@@ -76,6 +87,10 @@ def host(
         initial_event_delay=initial_event_delay,
         hosts=hosts,
         multicast=multicast,
+        announce=announce,
+        max_age=max_age,
+        secure_location=secure_location,
+        state_directory=state_directory,
         limits=limits,
         tap=tap,
     )

@@ -80,7 +80,7 @@ class Playback(Service, type="urn:example-org:service:Playback:1"):
 @click.option(
     "--lan",
     is_flag=True,
-    help="Host the devices at an address that other machines can reach, instead of on the loopback "
+    help="Host the devices where other machines find and reach them, instead of on the loopback "
     "interface. The URLs are printed.",
 )
 def demo(seconds: float | None, lan: bool) -> None:
@@ -111,7 +111,9 @@ async def _demo(seconds: float | None, *, lan: bool) -> None:
         names = Names()
         for name, service, interval in simulated:
             device = Device(name, services=[service], model_name="propchange demo")
-            hosted = await running.enter_async_context(host(device, interface=address))
+            hosted = await running.enter_async_context(
+                host(device, interface=None if lan else address)
+            )
             remote = await control_point.device(hosted.description_url)
             wanted += [(source, each.subscribe()) for each, source in names.of(remote).items()]
             running.callback(asyncio.create_task(_simulate(service, interval, hosted)).cancel)

@@ -42,6 +42,7 @@ class HostOptions:
     file: str
     interface: str | None
     port: int
+    announce: bool
     udn: str | None
     uda: str | None
     json: bool
@@ -62,6 +63,11 @@ class HostOptions:
     default=0,
     help="Listen on this TCP port instead of on any free one. Control points find the device again "
     "there after a restart.",
+)
+@click.option(
+    "--announce/--no-announce",
+    default=True,
+    help="Announce the device by SSDP, so that control points find it, or not.",
 )
 @click.option("--udn", metavar="UDN", help="Use this UDN instead of that of the file.")
 @click.option(
@@ -103,6 +109,7 @@ async def _host(options: HostOptions) -> None:
             device,
             interface=options.interface,
             port=options.port,
+            announce=options.announce,
             udn=options.udn,
             uda=options.uda or uda,
             tap=printer.tap,

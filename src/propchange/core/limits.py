@@ -478,6 +478,56 @@ class Limits:
     """After a description was read at a new location, time for the former location to answer. If it
     answers, the device has not moved: its host has several addresses."""
 
+    # --- announcing a device ---
+
+    announced_addresses: int = 64
+    """Addresses from which a device announces itself; two sockets each. A host with many containers
+    has more, but few of them lead to a network. Bounds the datagrams of one set."""
+
+    link_seconds: float = 0.5
+    """Seconds between two readings of the addresses of this machine (a quarter of a millisecond on
+    a machine with five) by a device that announces itself, and by discovery. A device must be found
+    on a new interface within three seconds, in which it opens its listener too. If a reading takes
+    more than a hundredth of this time, it is made less often."""
+
+    address_changes: int = 4
+    """Changes of the addresses that a device announces at once (token bucket). Each one raises
+    BOOTID and is told in four sets of messages. Bounds what an interface causes that comes and goes
+    all the time."""
+
+    address_change_seconds: float = 5.0
+    """Seconds until the bucket has one change more."""
+
+    search_answer_ratio: int = 500
+    """Bytes of the answers to one search for each byte of the search. A search for everything has
+    about 100 bytes; a device with 100 services answers it with 45 kB, because UDA wants an answer
+    for each. Further answers are left out; those of the root device come first. Bounds what a
+    forged search sends to a victim, together with ``search_answer_rate_per_source``."""
+
+    search_answer_bytes: int = 1_048_576
+    """Bytes of search responses at once, to all sources: what 40 control points are sent that
+    search for everything at the same time."""
+
+    search_answer_rate: int = 131_072
+    """Bytes of search responses per second after that. Bounds a flood of searches from forged
+    addresses of the link."""
+
+    search_answer_bytes_per_source: int = 131_072
+    """Bytes of search responses at once to one address. Five searches for everything on a device
+    with 50 services."""
+
+    search_answer_rate_per_source: int = 8_192
+    """Bytes of search responses per second to one address after that. Bounds what a victim on the
+    link is sent."""
+
+    search_sources: int = 1_024
+    """Addresses with a budget of search responses, and searches that are remembered to know their
+    repetitions. Above that, the oldest are forgotten. Bounds the memory for forged addresses."""
+
+    waiting_search_answers: int = 4_096
+    """Search responses that wait for their time within MX; further ones are left out. Bounds the
+    memory for a flood of searches."""
+
     # --- documents ---
 
     xml_depth: int = 64

@@ -23,12 +23,12 @@ How :class:`Publication` drives :class:`.PublisherProtocol`:
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from email.utils import formatdate
 from functools import partial
+from ipaddress import ip_address
 from math import inf
 from typing import Any
 
@@ -42,6 +42,8 @@ from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.driver.announcing import NOT_ANNOUNCED, AnnouncementPolicy, Announcing
+from propchange.driver.boot_id import BootId
 from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.descriptors import fit
@@ -355,7 +357,8 @@ class DeviceHost:
     """A placed device on the network: its documents, its control URLs, its event URLs. ``chosen``
     are the addresses of this machine that it uses.
 
-    Call :meth:`open`, and in the end :meth:`close`. ``multicast`` says where multicast events go,
+    Call :meth:`open`, and in the end :meth:`close`. ``announcing`` says how it announces itself.
+    ``multicast`` says where multicast events go,
     ``boot_id`` returns the BOOTID.UPNP.ORG of the device.
     """
 
@@ -367,12 +370,14 @@ class DeviceHost:
         policy: PublisherPolicy,
         limits: Limits,
         chosen: ChosenAddresses,
+        announcing: AnnouncementPolicy = NOT_ANNOUNCED,
         tap: Tap | None = None,
         multicast: MulticastPolicy | None = None,
         boot_id: Callable[[], int] | None = None,
     ) -> None:
         self._placed = placed
         self._tap = tap
+        self._boot_id = BootId(placed.udn, announcing.state_directory)
         self._documents = HostedDocuments(placed, policy, http_date)
         self._pool = DeliveryPool(runtime, limits=limits)
         self.publication = Publication(
@@ -384,7 +389,7 @@ class DeviceHost:
             date=http_date,
             tap=tap,
             multicast=multicast,
-            boot_id=boot_id or _boot_id_of_now(),
+            boot_id=boot_id or (lambda: self._boot_id.current),
             addresses=chosen.read,
         )
         server = (b"SERVER", policy.server.encode("latin-1", "replace"))
@@ -399,7 +404,22 @@ class DeviceHost:
             excluded=chosen.excludes,
         )
         self._addresses = ListeningAddresses(runtime, self._listener, chosen, limits)
-
+        self._announcing = None
+        if announcing.announce:
+            self._announcing = Announcing(
+                runtime,
+                placed,
+                uda=policy.uda,
+                server=policy.server,
+                config_id=self._documents.config_id,
+                policy=announcing,
+                boot_id=self._boot_id,
+                addresses=chosen.read,
+                location=self._location,
+                hops=None if multicast is None else multicast.hops,
+                date=http_date,
+                limits=limits,
+            )
         self._closing = False
         self._close_ended = Signal(runtime)
 
@@ -426,6 +446,20 @@ class DeviceHost:
         except BaseException:
             self.publication.stop()
             raise
+        if self._announcing is not None and not self._is_loopback():
+            self._announcing.start()
+
+    def _is_loopback(self) -> bool:
+        """Whether it listens on the loopback interface alone."""
+        return all(ip_address(each.host).is_loopback for each in self._listener.endpoints)
+
+    def _location(self, address: LocalAddress) -> str | None:
+        """The URL of the description at ``address``; None if it does not listen there."""
+        every = "::" if ":" in address.host else "0.0.0.0"
+        for endpoint in self._listener.endpoints:
+            if endpoint.host == every or endpoint._replace(port=0) == address.endpoint:
+                return description_url(address.endpoint._replace(port=endpoint.port))
+        return None
 
     async def close(self) -> None:
         """Leave the network. Undelivered events are dropped: await :meth:`Publication.drained`
@@ -439,6 +473,9 @@ class DeviceHost:
             ending.push_async_callback(self._listener.close)
             ending.push_async_callback(self._addresses.close)
             ending.push_async_callback(self._pool.close)
+            ending.callback(self._boot_id.end)
+            if self._announcing is not None:
+                ending.push_async_callback(self._announcing.close)
 
     def _end_closing(self) -> None:
         self._closing = False
@@ -461,8 +498,3 @@ class DeviceHost:
         response = await answer
         tap(response)
         return response
-
-
-def _boot_id_of_now() -> Callable[[], int]:
-    boot_id = int(time.time()) % 2**31
-    return lambda: boot_id

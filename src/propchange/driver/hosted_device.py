@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Self
 
 from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import Subscription
+from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.host import DeviceHost, Tap
 from propchange.driver.machine import Interfaces, product
@@ -44,6 +46,10 @@ class HostedDeviceView:
         initial_event_delay: float,
         hosts: frozenset[str],
         multicast: MulticastPolicy | None,
+        announce: bool,
+        max_age: int,
+        secure_location: str | None,
+        state_directory: Path | None,
         limits: Limits,
         tap: Tap | None,
     ) -> None:
@@ -63,6 +69,7 @@ class HostedDeviceView:
             hosts=hosts,
             server=product(uda),
         )
+        self._announcing = AnnouncementPolicy(announce, max_age, state_directory, secure_location)
         self.device = device
         self._placed = place_device(device, udn or device.udn or _derive_udn(device, port))
         self.udn = self._placed.udn
@@ -123,6 +130,7 @@ class HostedDeviceView:
             policy=self._policy,
             limits=self._limits,
             chosen=ChosenAddresses(Interfaces(clock=runtime.now), self._interface, self._exclude),
+            announcing=self._announcing,
             tap=self._tap,
             multicast=self._multicast,
         )

@@ -35,7 +35,7 @@ def joined_socket(group: Endpoint, address: LocalAddress) -> socket.socket:
             level, every = socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL
         else:
             level, every = socket.IPPROTO_IP, _IP_MULTICAST_ALL
-        _share_port(sock)
+        share_port(sock)
         _join(sock, group, address)
         if sys.platform == "linux":
             with contextlib.suppress(OSError):  # a kernel before 4.20
@@ -73,7 +73,7 @@ def sending_socket(
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _interface(address))
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, hops)
         if shared:
-            _share_port(sock)
+            share_port(sock)
         sock.bind(socket_address(address.endpoint._replace(port=port)))
     except BaseException:
         sock.close()
@@ -117,7 +117,8 @@ def _interface(address: LocalAddress) -> bytes:
     return socket.inet_aton(address.host)
 
 
-def _share_port(sock: socket.socket) -> None:
+def share_port(sock: socket.socket) -> None:
+    """Let other programs have the port of ``sock`` too, if they do the same."""
     # Both options: BSD shares a multicast port by the second, Linux by either.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "SO_REUSEPORT"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 from twisted.internet.defer import Deferred
@@ -35,6 +36,10 @@ def host(
     initial_event_delay: float = INITIAL_EVENT_DELAY,
     hosts: frozenset[str] = frozenset(),
     multicast: MulticastPolicy | None = None,
+    announce: bool = True,
+    max_age: int = 1800,
+    secure_location: str | None = None,
+    state_directory: Path | None = None,
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
 ) -> HostedDevice:
@@ -61,6 +66,10 @@ def host(
         initial_event_delay=initial_event_delay,
         hosts=hosts,
         multicast=multicast,
+        announce=announce,
+        max_age=max_age,
+        secure_location=secure_location,
+        state_directory=state_directory,
         limits=limits,
         tap=tap,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable
 
 from propchange.core.publisher.judge import PublisherPolicy
@@ -45,15 +46,24 @@ class HostedDocuments:
     ) -> None:
         self._policy = policy
         self._date = date
-        self._documents = {
-            DESCRIPTION_PATH: build_description(
-                placed.device, udn=placed.udn, uda=policy.uda, prefix="/"
-            )
-        }
+        self._documents = {DESCRIPTION_PATH: self._description(placed, None)}
         self._controls: dict[str, Service] = {}
         for service in placed.all_services():
             self._documents[f"/{service.scpd_path}"] = service.service.scpd(policy.uda)
             self._controls[f"/{service.control_path}"] = service.service
+        self.config_id = zlib.crc32(b"\0".join(self._documents.values())) & 0xFFFFFF
+        """The configId of the description, which is also CONFIGID in announcements: 24 bits that
+        change when a document does (UDA 2.0 §1.2.2, §2.3)."""
+        self._documents[DESCRIPTION_PATH] = self._description(placed, self.config_id)
+
+    def _description(self, placed: PlacedDevice, config_id: int | None) -> bytes:
+        return build_description(
+            placed.device,
+            udn=placed.udn,
+            uda=self._policy.uda,
+            prefix="/",
+            config_id=config_id,
+        )
 
     def respond(self, request: Request) -> Response | Awaitable[Response] | None:
         """The answer, None when the request is not for a document or a controlURL."""

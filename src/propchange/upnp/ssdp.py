@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
+from propchange.core.discovery.search_answers import Search, Target
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint, HeaderPairs
@@ -29,6 +30,9 @@ IPV4_GROUP = Endpoint("239.255.255.250", 1900)
 IPV6_LINK_LOCAL_GROUP = Endpoint("FF02::C", 1900)
 """The multicast group of one link over IPv6, in HOST without a zone (UDA 2.0 §A.3)."""
 
+IPV6_SITE_LOCAL_GROUP = Endpoint("FF05::C", 1900)
+"""The multicast group of a site over IPv6 (UDA 2.0 §A.3)."""
+
 MX_SECONDS = 2
 """Seconds over which devices spread their answers to a search (UDA 2.0 §1.3.2)."""
 
@@ -41,6 +45,8 @@ _KINDS = {kind.value: kind for kind in AdvertisementKind if kind is not Advertis
 _NOTIFY = re.compile(rb"NOTIFY[ \t]+\*[ \t]+HTTP/1\.[0-9]", re.IGNORECASE)
 _RESPONSE = re.compile(rb"HTTP/1\.[0-9][ \t]+200(?![0-9])", re.IGNORECASE)
 _SEARCH = re.compile(rb"M-SEARCH\b", re.IGNORECASE)
+_SEARCH_LINE = re.compile(rb"M-SEARCH[ \t]+\*[ \t]+HTTP/1\.1[ \t]*\r?")
+_MX = re.compile("[0-9]{1,10}")
 
 
 # --- reading ---
@@ -54,12 +60,18 @@ def read_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Advertisement
     """
     if len(data) > limits.ssdp_bytes:
         raise _refusal(f"it has more than {limits.ssdp_bytes} bytes")
-    first, *lines = data.split(b"\n", limits.header_count + 1)
+    first, pairs = _split(data, limits)
     response = _RESPONSE.match(first) is not None
     if not response and not _NOTIFY.match(first):
         if _SEARCH.match(first):
             return None
         raise _refusal(f"it begins with {first[:40].decode('latin-1')!a}")
+    return read_advertisement(pairs, response=response, limits=limits)
+
+
+def _split(data: bytes, limits: Limits) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The first line of a datagram, and its header pairs."""
+    first, *lines = data.split(b"\n", limits.header_count + 1)
     pairs = []
     for line in lines[: limits.header_count]:
         name, colon, value = line.partition(b":")
@@ -67,7 +79,34 @@ def read_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Advertisement
             break
         if colon and name[:1] not in b" \t":
             pairs.append((name.strip(), value.strip()))
-    return read_advertisement(pairs, response=response, limits=limits)
+    return first, pairs
+
+
+def read_search(data: bytes, *, multicast: bool, limits: Limits = DEFAULT_LIMITS) -> Search | None:
+    """The search in a datagram; None for an advertisement. ``multicast``: it was sent to the group.
+
+    Raises RemoteProtocolError for a datagram that is no M-SEARCH of HTTP/1.1, and for one without
+    MAN or ST: a device ignores those (UDA 2.0 §1.3.2). An MX that is no number above 0 counts as
+    none. HOST is not checked, and further headers are ignored."""
+    if len(data) > limits.ssdp_bytes:
+        raise _no_search(f"it has more than {limits.ssdp_bytes} bytes")
+    first = data[:40].partition(b"\n")[0]
+    if not _SEARCH.match(first):
+        if _NOTIFY.match(first) or _RESPONSE.match(first):
+            return None
+        raise _no_search(f"it begins with {first.decode('latin-1')!a}")
+    first, pairs = _split(data, limits)
+    if not _SEARCH_LINE.fullmatch(first):
+        raise _no_search(f"it begins with {first[:40].decode('latin-1')!a}")
+    fields = {name.lower(): value.decode("utf-8", "replace") for name, value in pairs}
+    if fields.get(b"man") != '"ssdp:discover"':
+        raise _no_search('MAN is not "ssdp:discover", in quotes')
+    target = fields.get(b"st", "")
+    if not 0 < len(target) <= limits.ssdp_text_bytes or not target.isprintable():
+        raise _no_search("it has no usable ST")
+    mx = fields.get(b"mx", "")
+    seconds = int(mx) if _MX.fullmatch(mx) else 0
+    return Search(target, seconds or None, multicast)
 
 
 def read_message(
@@ -186,16 +225,13 @@ def _refusal(reason: str, clause: str = "UDA 2.0 §1.2.2") -> RemoteProtocolErro
     return RemoteProtocolError(f"this is no advertisement: {reason}", clause=clause)
 
 
+def _no_search(reason: str) -> RemoteProtocolError:
+    return RemoteProtocolError(f"this is no search: {reason}", clause="UDA 2.0 §1.3.2")
+
+
 # --- formatting ---
 
 Pairs = tuple[tuple[str, str], ...]
-
-
-class Target(NamedTuple):
-    """The target of one advertisement of a set: its NT or ST, and its USN."""
-
-    target: str
-    usn: str
 
 
 def announced_targets(root: PlacedDevice) -> Iterator[Target]:

@@ -1,0 +1,356 @@
+"""A device that announces itself over sockets, on a machine whose interfaces the test defines.
+
+They are all on the loopback interface, which counts as an ordinary one here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import ifaddr
+import pytest
+
+from propchange.core.discovery.advertisement import Advertisement, AdvertisementKind
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.local_addresses import InterfaceKind, LocalAddress
+from propchange.core.wire.messages import Endpoint
+from propchange.driver import announced_addresses
+from propchange.driver.announced_addresses import group_of
+from propchange.driver.announcing import AnnouncementPolicy, Announcing
+from propchange.driver.boot_id import BootId
+from propchange.driver.machine import Interfaces
+from propchange.driver.multicast_sockets import joined_socket, sending_socket
+from propchange.errors import RemoteProtocolError
+from propchange.upnp.device import Device, place_device
+from propchange.upnp.service import Service
+from propchange.upnp.ssdp import IPV4_GROUP, read_datagram
+
+LOOPBACK = LocalAddress("127.0.0.1", 0, ip_network("127.0.0.0/24"), "lo", 1)
+ALIVE, BYEBYE = AdvertisementKind.ALIVE, AdvertisementKind.BYEBYE
+UPDATE, RESPONSE = AdvertisementKind.UPDATE, AdvertisementKind.RESPONSE
+
+
+class Clock(Service, type="urn:example-org:service:Clock:2"):
+    pass
+
+
+def adapter(name: str, *hosts: str, index: int = 1) -> ifaddr.Adapter:
+    return ifaddr.Adapter(name, name, [ifaddr.IP(host, 24, name) for host in hosts], index)
+
+
+class Neighbour:
+    """Another program on the link: what it hears of the device."""
+
+    def __init__(self, udn: str) -> None:
+        self.udn = udn
+        self._joined = joined_socket(IPV4_GROUP, LOOPBACK)
+        self.own = sending_socket(LOOPBACK)
+
+    def close(self) -> None:
+        self._joined.close()
+        self.own.close()
+
+    async def next(self, *kinds: AdvertisementKind) -> tuple[Advertisement, Endpoint]:
+        """The next message of the device with one of ``kinds``, and its source."""
+        loop = asyncio.get_running_loop()
+        sock = self.own if kinds == (RESPONSE,) else self._joined
+        while True:
+            data, source = await loop.sock_recvfrom(sock, 65_536)
+            with contextlib.suppress(RemoteProtocolError):
+                said = read_datagram(data)
+                if said is not None and said.udn == self.udn and said.kind in kinds:
+                    return said, Endpoint(*source)
+
+    async def many(self, number: int, *kinds: AdvertisementKind) -> list[Advertisement]:
+        return [(await self.next(*kinds))[0] for _ in range(number)]
+
+    def search(self, target: str, to: Any = (IPV4_GROUP.host, IPV4_GROUP.port)) -> None:
+        """Send a search, to the group with MX, to an address without."""
+        mx = "MX: 1\r\n" if to[1] == 1900 and to[0].startswith("239") else ""
+        self.own.sendto(
+            f'M-SEARCH * HTTP/1.1\r\nHOST: x\r\nMAN: "ssdp:discover"\r\n{mx}ST: {target}\r\n\r\n'
+            .encode(),
+            to,
+        )  # fmt: skip
+
+
+class Announced:
+    """A device of a machine with ``adapters``, which the test changes."""
+
+    def __init__(self, runtime: Any, folder: Path, uda: str = "1.1", **policy: Any) -> None:
+        self.udn = f"uuid:{uuid.uuid4()}"
+        self.adapters: list[Any] = [adapter("eth0", "127.0.0.1")]
+        self.kind = InterfaceKind.ORDINARY
+        self.neighbour = Neighbour(self.udn)
+        self.announcing = Announcing(
+            runtime,
+            place_device(Device("Wall", services=[Clock()]), self.udn),
+            uda=uda,
+            server="Linux/6 UPnP/1.1 test/1",
+            config_id=77,
+            policy=AnnouncementPolicy(state_directory=folder, **policy),
+            boot_id=BootId(self.udn, folder),
+            addresses=Interfaces(adapters=self._adapters, kind_of=lambda *_: self.kind).refresh,
+            location=lambda own: f"http://{own.host}:8123/description.xml",
+            date=lambda: b"today",
+            limits=DEFAULT_LIMITS,
+        )
+
+    def _adapters(self) -> list[Any]:
+        if None in self.adapters:
+            raise OSError("the system says no")
+        return self.adapters
+
+
+@contextlib.asynccontextmanager
+async def announced(driven: Any, folder: Path, **options: Any) -> AsyncIterator[Announced]:
+    device = Announced(driven.runtime, folder, **options)
+    try:
+        yield device
+    finally:
+        await driven.run(device.announcing.close())
+        device.neighbour.close()
+
+
+@pytest.mark.clause("NLS-01", "NLS-02")
+async def test_each_target_is_announced_with_the_address_of_the_link(
+    driven: Any, tmp_path: Path
+) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        said = await device.neighbour.many(12, ALIVE)
+        assert [each.target for each in said[:4]] == [
+            "upnp:rootdevice",
+            device.udn,
+            "urn:schemas-upnp-org:device:Basic:1",
+            "urn:example-org:service:Clock:2",
+        ]
+        assert [each.target for each in said] == [each.target for each in said[:4]] * 3
+        assert {each.location for each in said} == {"http://127.0.0.1:8123/description.xml"}
+        assert {(each.max_age, each.config_id) for each in said} == {(1800.0, 77)}
+        assert {each.nls for each in said} == {str(said[0].boot_id)}
+    assert device.announcing.addresses == ()
+
+
+@pytest.mark.clause("SEC-01")
+@pytest.mark.parametrize("uda", ["1.1", "2.0"])
+async def test_a_secure_location_is_announced_if_the_program_has_one(
+    driven: Any, tmp_path: Path, uda: str
+) -> None:
+    secure = "https://127.0.0.1:8443/description.xml"
+    async with announced(driven, tmp_path, uda=uda, secure_location=secure) as device:
+        device.announcing.start()
+        said, _ = await device.neighbour.next(ALIVE)
+        assert said.secure_location == (secure if uda == "2.0" else None)
+
+
+async def test_a_search_is_answered_to_its_sender_from_the_address_of_the_link(
+    driven: Any, tmp_path: Path
+) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        device.neighbour.search("urn:example-org:service:Clock:1")
+        said, source = await device.neighbour.next(RESPONSE)
+        assert said.target == "urn:example-org:service:Clock:1"
+        assert said.location == "http://127.0.0.1:8123/description.xml"
+        assert source.host == "127.0.0.1"
+        device.neighbour.own.sendto(b"junk", (IPV4_GROUP.host, IPV4_GROUP.port))
+        device.neighbour.search(device.udn.upper())
+        said, _ = await device.neighbour.next(RESPONSE)
+        assert said.target == device.udn.upper()
+
+
+async def test_a_unicast_search_is_answered_at_port_1900_or_at_the_port_that_is_announced(
+    driven: Any, tmp_path: Path
+) -> None:
+    """Two devices of one machine: the second one cannot have port 1900."""
+    async with (
+        announced(driven, tmp_path) as first,
+        announced(driven, tmp_path) as second,
+    ):
+        first.announcing.start()
+        second.announcing.start()
+        for device in (first, second):
+            said, source = await device.neighbour.next(ALIVE)
+            port = said.search_port or 1900
+            assert port == 1900 or 49_152 <= port <= 65_535
+            assert source == Endpoint("127.0.0.1", port)
+            device.neighbour.search("ssdp:all", ("127.0.0.1", port))
+            answers = await device.neighbour.many(4, RESPONSE)
+            assert {each.search_port for each in answers} == {said.search_port}
+        assert said.search_port is not None
+
+
+@pytest.mark.clause("CP-13", "NLS-02")
+async def test_a_new_address_raises_bootid_and_is_announced(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        first = (await device.neighbour.many(12, ALIVE))[0]
+        device.adapters.append(adapter("eth1", "127.0.7.1"))
+        device.announcing.look()
+        update, _ = await device.neighbour.next(UPDATE, ALIVE)
+        assert (update.kind, update.boot_id) == (UPDATE, first.boot_id)
+        assert update.nls != first.nls
+        said = await device.neighbour.many(8, ALIVE)
+        assert {each.boot_id for each in said} == {update.next_boot_id}
+        assert {each.location for each in said} == {
+            "http://127.0.0.1:8123/description.xml",
+            "http://127.0.7.1:8123/description.xml",
+        }
+        device.adapters.pop()
+        device.announcing.look()
+        gone, source = await device.neighbour.next(BYEBYE)
+        assert (source.host, gone.boot_id) == ("127.0.7.1", update.next_boot_id)
+        assert [each.host for each in device.announcing.addresses] == ["127.0.0.1"]
+
+
+async def test_the_addresses_are_read_again_every_second(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.adapters[:] = [None]
+        device.announcing.start()
+        assert device.announcing.addresses == ()
+        device.adapters[:] = [adapter("eth0", "127.0.0.1")]
+        await device.neighbour.next(ALIVE)
+
+
+async def test_a_device_that_leaves_says_goodbye_twice(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        await device.neighbour.many(4, ALIVE)
+        closing = driven.runtime.start(device.announcing.close())
+        said = await device.neighbour.many(8, BYEBYE)
+        assert len({each.target for each in said}) == 4
+        while not closing.done():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_device_that_is_cancelled_says_goodbye_at_once(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        await device.neighbour.many(4, ALIVE)
+        closing = driven.runtime.start(device.announcing.close())
+        closing.add_done_callback(lambda failure: None)
+        await asyncio.sleep(0)
+        closing.cancel()
+        said = await device.neighbour.many(4, BYEBYE)
+        assert len({each.target for each in said}) >= 3
+
+
+async def test_a_crash_is_followed_by_a_goodbye(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        crashed = BootId(device.udn, tmp_path)
+        crashed.begin()
+        assert crashed._lock is not None
+        os.close(crashed._lock)
+        device.announcing.start()
+        said, _ = await device.neighbour.next(ALIVE, BYEBYE)
+        assert said.kind is BYEBYE
+        assert said.boot_id is not None
+        assert said.boot_id > crashed.current
+
+
+@pytest.mark.clause("V6-10")
+def test_a_group_is_sent_to_from_an_address_of_its_scope() -> None:
+    def group(host: str, scope: int = 0) -> str:
+        network = ip_network(f"{host}/64", strict=False) if ":" in host else LOOPBACK.network
+        return str(group_of(LocalAddress(host, scope, network, "eth0", 2)))
+
+    assert group("192.168.1.5") == "239.255.255.250:1900"
+    assert group("fe80::5", 2) == "[FF02::C]:1900"
+    assert group("fd00::5") == group("2001:db8::5") == "[FF05::C]:1900"
+
+
+async def test_loopback_is_no_network(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.kind = InterfaceKind.LOOPBACK
+        device.announcing.start()
+        assert device.announcing.addresses == ()
+
+
+async def test_an_address_that_cannot_be_used_is_said_once_and_tried_again(
+    driven: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.adapters.append(adapter("gone0", "192.0.2.77", index=9))
+        device.announcing.start()
+        for _ in range(5):
+            assert [each.host for each in device.announcing.addresses] == ["127.0.0.1"]
+            device.announcing.look()
+        assert caplog.text.count("not announced on 192.0.2.77 (gone0)") == 1
+        monkeypatch.setattr(announced_addresses, "joined_socket", lambda *_: bound())
+        monkeypatch.setattr(announced_addresses, "sending_socket", lambda *_, **__: bound())
+        device.announcing.look()
+        assert [each.host for each in device.announcing.addresses] == ["127.0.0.1", "192.0.2.77"]
+
+
+def bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+async def test_of_many_addresses_as_many_are_used_as_the_cap_allows_and_they_stay(
+    driven: Any, tmp_path: Path
+) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.adapters[:] = [adapter(f"eth{n}", f"127.1.{n}.1") for n in range(100)]
+        device.announcing.start()
+        used = device.announcing.addresses
+        assert len(used) == DEFAULT_LIMITS.announced_addresses
+        device.adapters.insert(0, adapter("eth500", "127.2.0.1"))
+        device.announcing.look()
+        assert device.announcing.addresses == used
+
+
+async def test_two_addresses_of_one_network_are_announced_once(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.adapters[:] = [adapter("eth0", "127.0.0.1", "127.0.0.9", "127.0.7.1")]
+        device.announcing.start()
+        assert [each.host for each in device.announcing.addresses] == ["127.0.0.1", "127.0.7.1"]
+
+
+async def test_a_socket_that_no_loop_can_read_is_closed(
+    driven: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("this loop reads no sockets")
+
+    async with announced(driven, tmp_path) as device:
+        monkeypatch.setattr(driven.runtime, "datagrams", refuse)
+        device.announcing.start()
+        assert device.announcing.addresses == ()
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"max_age": 4}, "max_age is at least 5 s, not 4"),
+        ({"secure_location": "http://127.0.0.1/"}, "secure_location is an https URL"),
+    ],
+)
+def test_what_cannot_be_announced_is_refused(values: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        AnnouncementPolicy(**values)
+
+
+async def test_a_device_without_a_network_is_closed_without_a_goodbye(
+    driven: Any, tmp_path: Path
+) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.adapters.clear()
+        device.announcing.start()
+        await driven.run(device.announcing.close())
+        await driven.run(device.announcing.close())
