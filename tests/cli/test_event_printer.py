@@ -477,8 +477,12 @@ async def test_a_problem_is_told_once_for_each_device() -> None:
 
 def test_a_refusal_before_the_grant_names_the_service_too() -> None:
     told = Told()
-    subscription: Any = SimpleNamespace(record=SimpleNamespace(path="/path"))
-    told.printer._asking = [(Source("d", "s"), subscription)]
+
+    class Asking:
+        record = SimpleNamespace(path="/path")
+
+    subscription: Any = Asking()
+    told.printer._asking = {subscription: Source("d", "s")}
     for path in ("/path", "/other"):
         told.printer.tap(NotifyRefused(None, path, 412, "x"))
 

@@ -126,15 +126,20 @@ def test_a_device_that_goes_on_sending_events_has_not_gone_whatever_was_announce
     table.device(device("appeared", "Lamp"))
     table.status(status("active"))
     table.device(device("gone", "Lamp"))
-    table.status(status("renewed"))
-    assert row(table).shown_status == "active"
-
-    table.device(device("gone", "Lamp"))
     table.event(event(On="0"))
     assert row(table).shown_status == "active"
-    # Until its subscription fails.
-    table.status(status("lost", "no answer"))
-    assert row(table).shown_status == "gone"
+
+
+def test_a_device_that_leaves_has_gone_although_it_still_grants_a_renewal() -> None:
+    table = EventTable()
+    table.device(device("appeared", "Lamp"))
+    table.status(status("active"))
+    table.device(device("gone", "Lamp"))
+    for seconds in (0.01, 2.1):
+        table.status(status("renewed", seconds=seconds))
+        assert row(table).shown_status == "gone"
+    table.status(status("renewed", seconds=900))
+    assert row(table).shown_status == "active"
 
 
 def test_the_services_of_embedded_devices_go_with_their_root() -> None:

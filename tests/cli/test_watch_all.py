@@ -433,6 +433,18 @@ def test_a_device_with_thousands_of_services_has_a_part_of_the_subscriptions(
     assert "872 of its services are not watched" in problem["problem"]
 
 
+def test_that_nothing_was_found_is_said_before_the_end(
+    propchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("propchange.cli.watch._NOTHING_SECONDS", 0.2)
+    ran = propchange(*WORDS, "--type", new_type(), "--seconds", "0.6")
+
+    (waiting,) = map(json.loads, ran.out.splitlines())
+    assert (waiting["status"], waiting["device"]) == ("waiting", None)
+    assert "has answered within 0.2 s (searched from 127.0.0.1)" in waiting["reason"]
+    assert ran.status == 1
+
+
 # --- the command line ---
 
 
@@ -472,9 +484,8 @@ def rest_of(master: int) -> str:
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, int]]:
     pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
-    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    resize(slave, 80, 24)
     yield master, slave
     os.close(master)
     os.close(slave)
@@ -506,6 +517,48 @@ def test_a_terminal_has_a_table_and_its_last_state_stays(
     assert "\x1b[?25h" in before  # the cursor is there again
     methods = [each.method for each in requests if isinstance(each, Request)]
     assert methods.count("UNSUBSCRIBE") == 1
+
+
+def resize(slave: int, width: int, height: int) -> None:
+    import fcntl
+    import termios
+
+    size = struct.pack("HHHH", height, width, 0, 0)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+
+
+@pytest.mark.slow
+def test_the_table_fits_a_terminal_whose_size_changes(run: Any, start: Any, terminal: Any) -> None:
+    type = new_type()
+    master, slave = terminal
+    run(announced(new_device(type, *(Switch(id=f"urn:x:serviceId:{n}") for n in range(20)))))
+    start(*WORDS, "--type", type, stdout=slave)
+    read_terminal(master, "active")
+    for width, height in ((40, 6), (100, 12)):
+        resize(slave, width, height)
+        bottom = f"and {20 - (height - 3)} more: 20"[:-2]
+        shown = read_terminal(master, bottom)
+        shown += read_terminal(master, "\x1b[J") if "\x1b[J" not in shown else ""
+        frame = _CODES.sub("", shown.rpartition("\x1b[H")[2]).split("\r\n")
+        assert len(frame) == height
+        assert max(map(len, frame)) <= width
+
+
+@pytest.mark.slow
+def test_ctrl_z_gives_the_terminal_back_to_the_shell(run: Any, start: Any, terminal: Any) -> None:
+    type = new_type()
+    master, slave = terminal
+    run(announced(new_device(type, Switch())))
+    watch = start(*WORDS, "--type", type, stdout=slave)
+    read_terminal(master, "active")
+
+    watch.send_signal(signal.SIGTSTP)
+    _, status = os.waitpid(watch.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    assert rest_of(master).endswith("\x1b[?25h\x1b[?1049l")
+    watch.send_signal(signal.SIGCONT)
+    read_terminal(master, "\x1b[?1049h")
+    read_terminal(master, "active")
 
 
 @pytest.mark.slow

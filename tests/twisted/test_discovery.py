@@ -91,7 +91,8 @@ async def test_a_device_is_seen_and_read_and_goes(point: Any, udn: str) -> None:
         assert seen.kind is SightingKind.APPEARED
         assert await of(seen.friendly_name()) == "Workbench"
         assert (await of(seen.description())).udn == udn
-        assert (await of(seen.device())).url == hosted.description_url
+        for search in (True, False):
+            assert (await of(seen.device(search=search))).url == hosted.description_url
         control_point.search(TYPE)
         while TYPE not in announcer.searches:
             await asyncio.sleep(0.005)

@@ -97,8 +97,8 @@ class EventPrinter:
         """Called before the output ends because enough events have come."""
         self._begun = False
         self._group: asyncio.TaskGroup | None = None
-        # The subscriptions that are printed. Each is in the first list until it is granted.
-        self._asking: Wanted = []
+        # The subscriptions that are printed: until they are granted, and from then on.
+        self._asking: dict[Subscription, Source] = {}
         self._sources: dict[SubscriptionRecord, Source] = {}
         self._granted: set[SubscriptionRecord] = set()
         self._failures: list[tuple[Source, Exception]] = []
@@ -167,28 +167,25 @@ class EventPrinter:
             self.add(each, subscription)
 
     async def _print_updates(self, source: Source, subscription: Subscription) -> None:
-        asking = source, subscription
-        self._asking.append(asking)
+        self._asking[subscription] = source
         try:
             await subscription.__aenter__()
         except (PropchangeError, ValueError) as error:
             if isinstance(error, ValueError):
                 error = DescriptionError(f"the event URL of {source.service}: {error}")
-            self._forget(asking)
+            self._forget(subscription)
             await self._find(source, self.find_again(source, error))
             return
         try:
             await self._print_entered(source, subscription)
         finally:
-            self._forget(asking)
+            self._forget(subscription)
 
-    def _forget(self, asking: tuple[Source, Subscription]) -> None:
-        if asking in self._asking:
-            self._asking.remove(asking)
+    def _forget(self, subscription: Subscription) -> None:
+        self._asking.pop(subscription, None)
         with contextlib.suppress(RuntimeError):  # not entered
-            record = asking[1].record
-            self._sources.pop(record, None)
-            self._granted.discard(record)
+            self._sources.pop(subscription.record, None)
+            self._granted.discard(subscription.record)
 
     async def _print_entered(self, source: Source, subscription: Subscription) -> None:
         is_lost = False
@@ -270,19 +267,19 @@ class EventPrinter:
         source = self._sources.get(record)
         if source is not None:
             return source
-        for asking in self._asking:
+        for subscription, source in self._asking.items():
             with contextlib.suppress(RuntimeError):  # not entered yet
-                if asking[1].record is record:
-                    self._asking.remove(asking)
-                    self._sources[record] = asking[0]
-                    return asking[0]
+                if subscription.record is record:
+                    del self._asking[subscription]
+                    self._sources[record] = source
+                    return source
         return None
 
     def _source_at(self, path: str) -> Source | None:
         """The service that has or had the delivery path ``path``."""
         if path in self._paths:
             return self._paths[path]
-        for source, subscription in self._asking:
+        for subscription, source in self._asking.items():
             with contextlib.suppress(RuntimeError):  # not entered yet
                 if subscription.record.path == path:
                     return source

@@ -35,6 +35,10 @@ _CHARACTERS_KEPT = 200
 """Changes of the latest event that a row keeps, and characters of each name, of each value, and of
 a reason. A wide terminal shows fewer. Bounds the memory: a value has up to a megabyte."""
 
+_LEAVING_SECONDS = 3.0
+"""Seconds after its goodbye in which a device may still grant a renewal, and has gone all the same.
+It is asked at once, and again 2 seconds later."""
+
 _WORKING = ("active", "granted", "renewed", "resubscribed")
 """Statuses of a subscription that works. Each of them shows that the device is there."""
 
@@ -83,16 +87,14 @@ class Row:
 
     ``status`` is the last status of the subscription, ``reason`` its reason. ``changed`` is the
     time of the last event or status. ``changes`` are names and values of the last event.
-    ``present``: the device has not gone, by its announcements.
+    ``left_at``: when the device has gone, by its announcements; None while it is there.
     """
 
     source: Source
     changed: datetime
     status: str = "subscribing"
     reason: str = ""
-    present: bool = True
-    shown_by_device: bool = False
-    """Whether a device that has gone has sent an event, or granted a request, since."""
+    left_at: datetime | None = None
     events: int = 0
     event_at: datetime | None = None
     changes: tuple[tuple[str, object], ...] = ()
@@ -100,8 +102,8 @@ class Row:
 
     @property
     def gone(self) -> bool:
-        """Whether the device has gone. One that sends events has not, whatever was announced."""
-        return not self.present and not self.shown_by_device
+        """Whether the device has gone."""
+        return self.left_at is not None
 
     @property
     def shown_status(self) -> str:
@@ -151,7 +153,7 @@ class EventTable:
         self._events += number
         self._rate.add(number, seconds)
         row.changed = row.event_at = line.time
-        row.shown_by_device = True
+        row.left_at = None  # A device that sends events has not gone, whatever was announced.
         row.changes = tuple(
             (name[:_CHARACTERS_KEPT], _cut(plain_value(change)))
             for name, change in islice(named_changes(line.event), _CHANGES_KEPT)
@@ -167,14 +169,14 @@ class EventTable:
             return ""
         row = self._row(source, line.time)
         row.changed = line.time
-        if status in ("renewed", "resubscribed"):
-            row.shown_by_device = True
-            if row.status in _WORKING:
-                return ""
-        row.shown_by_device = status in _WORKING
+        if row.left_at is not None and status in _WORKING:
+            leaving = (line.time - row.left_at).total_seconds() < _LEAVING_SECONDS
+            row.left_at = row.left_at if leaving else None
+        if status == "renewed":
+            return ""
         if status == "subscribing":
             status = _CAUSES.get(line.cause, status)
-        row.status = "active" if status == "renewed" else status
+        row.status = status
         row.reason = "" if status in _WORKING else line.reason[:_CHARACTERS_KEPT]
         return ""
 
@@ -198,7 +200,7 @@ class EventTable:
         if sighting.kind is SightingKind.GONE:
             if self._rows.pop(own, None) is not None:
                 self.version += 1
-            self._mark(line, present=False)
+            self._mark(line, left_at=line.time)
             return ""
         if line.problem is not None:
             row = self._row(own, line.time)
@@ -207,7 +209,7 @@ class EventTable:
             return ""
         if self._rows.pop(own, None) is not None:
             self.version += 1
-        self._mark(line, present=True)
+        self._mark(line, left_at=None)
         if description is not None:
             if not line.evented:
                 name = description.friendly_name or description.udn
@@ -217,15 +219,14 @@ class EventTable:
                 self._notify(line.time, own, f"problem: {problem}")
         return ""
 
-    def _mark(self, line: DeviceLine, *, present: bool) -> None:
-        """Note for the rows of a device and of its embedded devices whether it is present."""
+    def _mark(self, line: DeviceLine, *, left_at: datetime | None) -> None:
+        """Note for the rows of a device and of its embedded devices when it has gone."""
         description = line.description
         devices = description.all_devices() if description is not None else ()
         udns = {udn_key(line.sighting.udn), *(udn_key(device.udn) for device in devices)}
         for row in self._rows.values():
             if udn_key(row.source.udn) in udns:
-                row.present = present
-                row.shown_by_device = False
+                row.left_at = left_at
                 row.changed = line.time
 
     def _notify(self, time: datetime, source: Source | None, sentence: str) -> None:

@@ -111,6 +111,12 @@ class Writer:
         """Whether the reader has taken everything."""
         return not self._waiting and not self._writing
 
+    async def taken(self) -> None:
+        """Wait until the reader has taken everything, or :attr:`ended` is set."""
+        while not (self.is_idle or self.ended.is_set()):
+            self._taken.clear()
+            await self._taken.wait()
+
     def check(self) -> None:
         """Raise CommandFailed if the stream could not be written. If its reader has gone, that is
         no failure."""

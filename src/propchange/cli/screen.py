@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from typing import Self, TextIO
 
@@ -30,12 +31,17 @@ _DRAW_SECONDS = 0.25
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 # A terminal without an alternate screen goes on where the table was.
 _LEAVE = "\x1b[H\x1b[J\x1b[?7h\x1b[?25h\x1b[?1049l"
+_STOP_SECONDS = 1.0
+"""Seconds for which the terminal may take the last text before Ctrl-Z stops the process."""
+
 _HOME, _END_OF_LINE, _END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def can_draw(stream: TextIO | None) -> bool:
     """Whether ``stream`` is a terminal on which the cursor can be moved."""
     if stream is None or not stream.isatty():
+        return False
+    if os.name != "nt" and not os.environ.get("TERM"):
         return False
     console = Console(file=stream)
     return not console.is_dumb_terminal and not console.legacy_windows
@@ -70,10 +76,27 @@ class Screen:
 
     async def draw(self) -> None:
         """Draw the table whenever it has changed, until cancelled."""
+        stopped = asyncio.Event()
+        # Ctrl-Z. Windows has no such signal, and loops there take no signal handlers.
+        with contextlib.suppress(AttributeError, NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, stopped.set)
         while True:
             if self._writer.is_idle:
                 self._draw()
-            await asyncio.sleep(_DRAW_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), _DRAW_SECONDS)
+                stopped.clear()
+                await self._stop()
+
+    async def _stop(self) -> None:
+        """Give the terminal back to the shell, and stop until the shell continues the process."""
+        self._writer.put(_LEAVE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._writer.taken()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._writer.put(_ENTER)
+        self._drawn = ""
 
     def _draw(self) -> None:
         width, height = self._size()

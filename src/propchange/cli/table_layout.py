@@ -28,6 +28,9 @@ narrowest for the sake of the last column."""
 _LAST_COLUMN = 22
 """Cells that the last column has at least, if the columns of names can shrink."""
 
+_NAME_KEPT = 200
+"""Characters of a name that are laid out. Bounds the work for a device with an endless name."""
+
 _HEADS = ("device", "service", "status", "events", "rate", "last change")
 
 _STYLES = {
@@ -183,7 +186,8 @@ class TableLayout:
             self._names, self._cut_names = {}, None
             named: dict[tuple[str, str], list[Source]] = defaultdict(list)
             for row in table:
-                named[row.source[:2]].append(row.source)
+                device, service, _ = row.source
+                named[device[:_NAME_KEPT], service[:_NAME_KEPT]].append(row.source)
             for (device, service), sources in named.items():
                 for source in sources:
                     called = device if len(sources) == 1 else f"{device} {source.udn}"

@@ -41,6 +41,11 @@ _READ_AGAIN = (3.0, 10.0, 30.0)
 itself before it answers, and does not announce itself again for minutes. After the last time, it is
 read when its announcements change. Bounds the requests that a forged announcement causes."""
 
+_REREAD_SECONDS = 10.0
+"""Least seconds between two readings of the description of a device that is watched. It is read
+again when the device is back, and when it announces a new type, for the services that it has then.
+Bounds the requests that forged announcements cause."""
+
 _SUBSCRIBE_AGAIN = 2.0
 """Seconds before a service that has refused SUBSCRIBE is asked again. From then on the subscription
 itself retries, less and less often."""
@@ -64,12 +69,14 @@ dozens of devices. Bounds a host that announces devices without end."""
 @dataclass(slots=True, eq=False)
 class _Watched:
     """A root device that is watched. ``types`` are the types that were announced or described when
-    its description was last read. ``services`` are watched, by UDN and serviceId."""
+    its description was last read, at the time ``read_at``. ``services`` are watched, by UDN and
+    serviceId. ``shown``: it was printed."""
 
-    sighting: Sighting
     device: RemoteDevice
     host: str
     types: set[str]
+    read_at: float
+    shown: bool = False
     gone: bool = False
     services: dict[tuple[str, str], Source] = field(default_factory=dict)
     subscriptions: dict[Source, Subscription] = field(default_factory=dict)
@@ -130,8 +137,11 @@ class DeviceWatching:
         key = udn_key(sighting.udn)
         watched = self._watched_of(key)
         if watched is not None:
-            known = watched.types.issuperset(sighting.types)
-            if not watched.gone and known:
+            if watched.gone:
+                # It goes on with its subscriptions.
+                watched.gone = False
+                self._print(watched, replace(sighting, kind=SightingKind.APPEARED))
+            elif watched.types.issuperset(sighting.types):
                 return
         self._latest[key] = sighting
         if key not in self._reading:
@@ -158,9 +168,13 @@ class DeviceWatching:
             watched.gone = True
             root = udn_key(watched.device.udn)
             self._watched[root] = self._watched.pop(root)
-            described = watched.device.description
-            seen = replace(sighting, udn=watched.device.udn)
-            self._printer.device(DeviceLine(now(), seen, described, None))
+            self._print(watched, sighting)
+
+    def _print(self, watched: _Watched, sighting: Sighting) -> None:
+        if watched.shown:
+            device = watched.device
+            seen = replace(sighting, udn=device.udn)
+            self._printer.device(DeviceLine(now(), seen, device.description, None))
 
     def _watched_of(self, key: str) -> _Watched | None:
         return self._watched.get(self._roots.get(key, key))
@@ -169,8 +183,9 @@ class DeviceWatching:
 
     async def _read(self, key: str) -> None:
         """Read the description of a device and watch its services."""
-        said = ""
-        for wait in (0.0, *_READ_AGAIN):
+        said, watched = "", self._watched_of(key)
+        first = 0.0 if watched is None else watched.read_at + _REREAD_SECONDS - _clock()
+        for wait in (max(first, 0.0), *_READ_AGAIN):
             await asyncio.sleep(wait)
             try:
                 async with self._readers:
@@ -188,27 +203,29 @@ class DeviceWatching:
         description, root = device.description, udn_key(device.udn)
         types = {*sighting.types, *_types_of(description)}
         watched = self._watched.get(root)
-        kind = SightingKind.APPEARED if watched is None or watched.gone else SightingKind.CHANGED
-        sighting = replace(sighting, udn=device.udn, kind=kind)
+        kind = SightingKind.APPEARED if watched is None else SightingKind.CHANGED
         if watched is None:
             host = description.host.host if description.host is not None else ""
             if full := self._make_room(host):
+                sighting = replace(sighting, udn=device.udn)
                 self._printer.device(DeviceLine(now(), sighting, description, full))
                 return
-            watched = self._watched[root] = _Watched(sighting, device, host, types)
+            watched = self._watched[root] = _Watched(device, host, types, _clock())
             self._devices_of_host[host] += 1
             self._named += 1
             if self._named > _NAMES_KEPT:
                 self._called, self._named = Names(), 0
         else:
-            # A device that is back goes on with its subscriptions.
-            watched.sighting, watched.gone = sighting, False
-            watched.types = types
+            watched.device, watched.types, watched.read_at = device, types, _clock()
         for each in description.all_devices():
             self._roots[udn_key(each.udn)] = root
         wanted = self._wanted_of(watched, device)
-        if wanted or kind is not SightingKind.CHANGED:
-            self._printer.device(DeviceLine(now(), sighting, description, None))
+        fits = self._type is None or any(
+            type_fits(each, self._type) for each in _types_of(description)
+        )
+        if wanted or (fits and not watched.shown):
+            watched.shown = True
+            self._print(watched, replace(sighting, kind=kind))
         if self._expect is not None:
             self._expect((source for source, _ in wanted), now())
         for source, service in wanted:
@@ -306,6 +323,10 @@ class DeviceWatching:
             return []
         watched.subscriptions[source] = subscription
         return [(source, subscription)]
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def services_of_type(
