@@ -85,6 +85,26 @@ def test_two_services_of_one_name_are_told_apart_by_udn() -> None:
         assert "9981" in second, width
 
 
+def test_services_of_one_name_in_one_device_are_told_apart_by_udn_or_service_id() -> None:
+    table = EventTable()
+    root, inner = "uuid:5f9ec1b3-0001-79bb", "uuid:5f9ec1b3-0002-79bb"
+    ids = [f"urn:upnp-org:serviceId:SwitchPower{number}" for number in (1, 2)]
+    table.expect([Source("Desk", each, root, each) for each in ids], NOON)
+    table.expect(
+        [Source("Desk", f"{root}/Volume", root), Source("Desk", f"{inner}/Volume", inner)], NOON
+    )
+
+    rows = [line.split()[:-2] for line in shown(table, 200)[2:]]
+    assert rows == [
+        ["Desk", "SwitchPower1"],
+        ["Desk", "SwitchPower2"],
+        ["Desk", "uuid:5f9ec1b3-0001…", "Volume"],
+        ["Desk", "uuid:5f9ec1b3-0002…", "Volume"],
+    ]
+    for width in (60, 80):
+        assert len({tuple(line.split()[:-2]) for line in shown(table, width)[2:]}) == 4
+
+
 def test_what_a_device_calls_itself_moves_no_cursor() -> None:
     table = EventTable()
     source = Source(HOSTILE, HOSTILE, "uuid:a")

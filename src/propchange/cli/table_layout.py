@@ -178,19 +178,21 @@ class TableLayout:
         return device, service
 
     def _full_names(self) -> dict[Source, tuple[str, str]]:
-        """The names of device and service of each row, whole. Rows that would have the same names
-        have the UDN too."""
+        """The names of device and service of each row, whole. The service has its short name. Rows
+        that would have the same names have the UDN too, and in one device the serviceId."""
         table = self._table
         if self._named != table.version:
             self._named = table.version
             self._names, self._cut_names = {}, None
             named: dict[tuple[str, str], list[Source]] = defaultdict(list)
             for row in table:
-                device, service, _ = row.source
+                device, service = row.source.device, _short(row.source.service)
                 named[device[:_NAME_KEPT], service[:_NAME_KEPT]].append(row.source)
-            for (device, service), sources in named.items():
+            for (device, short), sources in named.items():
+                udns = Counter(source.udn for source in sources)
                 for source in sources:
-                    called = device if len(sources) == 1 else f"{device} {source.udn}"
+                    called = device if len(udns) == 1 else f"{device} {source.udn}"
+                    service = short if udns[source.udn] == 1 else source.service
                     self._names[source] = self._shown(called), self._shown(service)
         return self._names
 
@@ -221,6 +223,13 @@ class TableLayout:
             text.rstrip()
             text.append(self._ellipsis)
         return text
+
+
+def _short(service: str) -> str:
+    """``Switch`` of ``uuid:…/Switch`` and ``urn:…:Switch``."""
+    if service.startswith("uuid:"):
+        service = service.partition("/")[2]
+    return service.rpartition(":")[2] if service.startswith("urn:") else service
 
 
 def cut_apart(texts: Iterable[str], width: int, ellipsis: str = "…") -> dict[str, str]:

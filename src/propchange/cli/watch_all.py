@@ -29,6 +29,7 @@ from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.lines import DeviceLine, Source, now
 from propchange.cli.targets import Names
 from propchange.core.discovery.advertisement import type_fits, udn_key
+from propchange.driver.remote import ServiceKey, keyed_services
 from propchange.errors import LocalProtocolError
 from propchange.upnp.description import ServiceDescription
 
@@ -70,7 +71,7 @@ dozens of devices. Bounds a host that announces devices without end."""
 class _Watched:
     """A root device that is watched. ``types`` are the types that were announced or described when
     its description was last read, at the time ``read_at``. ``services`` are watched, by UDN and
-    serviceId. ``shown``: it was printed."""
+    serviceId and type. ``shown``: it was printed."""
 
     device: RemoteDevice
     host: str
@@ -78,7 +79,7 @@ class _Watched:
     read_at: float
     shown: bool = False
     gone: bool = False
-    services: dict[tuple[str, str], Source] = field(default_factory=dict)
+    services: dict[ServiceKey, Source] = field(default_factory=dict)
     subscriptions: dict[Source, Subscription] = field(default_factory=dict)
 
 
@@ -227,27 +228,31 @@ class DeviceWatching:
             watched.shown = True
             self._print(watched, replace(sighting, kind=kind))
         if self._expect is not None:
-            self._expect((source for source, _ in wanted), now())
-        for source, service in wanted:
-            watched.services[_key_of(service)] = source
+            self._expect((source for _, source, _ in wanted), now())
+        for key, source, service in wanted:
+            watched.services[key] = source
             self._services[source] = watched, service
             self._services_of_host[watched.host] += 1
             self._add(watched, source, service.subscribe())
 
     def _wanted_of(
         self, watched: _Watched, device: RemoteDevice
-    ) -> list[tuple[Source, RemoteService]]:
+    ) -> list[tuple[ServiceKey, Source, RemoteService]]:
         """The services of ``device`` to watch that are not watched yet."""
-        fitting = set(map(id, services_of_type(device.description, self._type)))
-        names, called = self._names, self._called.of(device)
+        called, fitting = self._called.of(device), set(device.services)
+        if self._names:
+            fitting = {each for name in self._names for each in device.services_named(name)}
+        by_type = set(map(id, services_of_type(device.description, self._type)))
         wanted = [
-            (called[service], service)
-            for service in dict.fromkeys(device.services)
+            (key, called[service], service)
+            for (key, described), service in zip(
+                keyed_services(device.description), device.services, strict=True
+            )
             if service.event_url
-            and id(service.description) in fitting
-            and _key_of(service) not in watched.services
+            and service in fitting
+            and id(described) in by_type
+            and key not in watched.services
             and called[service] not in self._services
-            and (not names or any(map(_names_of(service).__contains__, names)))
         ]
         room = min(
             _SERVICES_OF_DEVICE - len(watched.services),
@@ -348,12 +353,3 @@ def _types_of(description: DeviceDescription) -> Iterator[str]:
         yield device.device_type
     for service in description.all_services():
         yield service.service_type
-
-
-def _key_of(service: RemoteService) -> tuple[str, str]:
-    return udn_key(service.description.udn), service.service_id
-
-
-def _names_of(service: RemoteService) -> tuple[str, ...]:
-    described = service.description
-    return described.service_type, described.service_id, described.id_tail, described.name

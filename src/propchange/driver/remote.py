@@ -234,7 +234,7 @@ class DescribedService:
 
 S = TypeVar("S", bound=DescribedService)
 
-_Key = tuple[str, str, str, int]
+ServiceKey = tuple[str, str, str, int]
 
 
 class DescribedDevice(Generic[S]):
@@ -250,7 +250,7 @@ class DescribedDevice(Generic[S]):
 
     def __init__(self, driver: Any, description: DeviceDescription) -> None:
         self._driver = driver
-        self._by_key: dict[_Key, S] = {}
+        self._by_key: dict[ServiceKey, S] = {}
         self.services: tuple[S, ...] = ()
         self._relocate(description)
 
@@ -279,7 +279,7 @@ class DescribedDevice(Generic[S]):
         known, self._by_key = self._by_key, {}
         self.description = description
         self._names = ServiceNames(description.all_services())
-        for key, described in _keyed(description):
+        for key, described in keyed_services(description):
             service = known.get(key)
             if service is None:
                 service = self._service_type(self._driver, self, described)
@@ -305,7 +305,9 @@ class DescribedDevice(Generic[S]):
         return f"<{type(self).__name__} {self.friendly_name!r} {self.udn}>"
 
 
-def _keyed(description: DeviceDescription) -> Iterator[tuple[_Key, ServiceDescription]]:
+def keyed_services(
+    description: DeviceDescription,
+) -> Iterator[tuple[ServiceKey, ServiceDescription]]:
     """The services of ``description``, each with what it has in the next description of the device
     too: the UDN, the serviceId and the type. Services that have the same are numbered."""
     numbers: Counter[tuple[str, str, str]] = Counter()
