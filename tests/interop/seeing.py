@@ -16,10 +16,15 @@ class Seer:
         self.program = program
 
     def wait(
-        self, wanted: Callable[[dict[str, Any]], object], what: str, *, since: float = 0.0
+        self,
+        wanted: Callable[[dict[str, Any]], object],
+        what: str,
+        *,
+        since: float = 0.0,
+        timeout: float = PATIENCE,
     ) -> Line:
         """The first line from the time ``since`` on that is ``wanted``."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + timeout
         while True:
             lines = self.program.lines
             for line in lines:
@@ -27,8 +32,12 @@ class Seer:
                     return line
             if time.monotonic() > deadline:
                 told = "\n".join(str(line.told) for line in lines if line.at >= since)
-                raise AssertionError(f"{what} was not told in {PATIENCE:g} s, but\n{told}")
+                raise AssertionError(f"{what} was not told in {timeout:g} s, but\n{told}")
             time.sleep(0.01)  # between two looks at what another process tells
+
+    def started(self) -> None:
+        """Wait until it is at work. Several are started at once, so this may take long."""
+        self.wait(lambda told: "ready" in told, "the start", timeout=60)
 
     def found(self, at: str, udn: str | None = None, *, since: float = 0.0) -> Line:
         """The first line with a location that begins with ``at``, and this UDN if one is given."""

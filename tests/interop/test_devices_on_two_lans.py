@@ -34,7 +34,7 @@ def seers(lans: TwoLans, start_here: Start) -> dict[str, Seer]:
     """Control points on ``here``, one on each runtime, that have begun before the devices."""
     seers = {runtime: see(start_here, lans.here, runtime) for runtime in RUNTIMES}
     for seer in seers.values():
-        seer.program.read("ready")
+        seer.started()
     return seers
 
 
@@ -230,7 +230,7 @@ def test_a_device_on_an_interface_that_comes_later_is_found_and_followed(
     device.read("ready")
     newcomers = {runtime: see(start, lans.here, runtime) for runtime in RUNTIMES}
     for seer in newcomers.values():
-        seer.program.read("ready")
+        seer.started()
     came = time.monotonic()
     lans.plug_into_office()
     for runtime, seer in newcomers.items():
