@@ -184,6 +184,10 @@ def test_a_description_that_cannot_be_read_is_a_row_until_it_can_or_the_device_l
         ("unreadable", "404"),
         ("unreadable", "500"),
     ]
+    line = device("appeared", "Lamp", udn="uuid:c")._replace(problem="it is one too many")
+    table.device(line)
+    assert [each.shown_status for each in table][2:] == ["not watched"]
+    table.device(device("gone", "Lamp", udn="uuid:c"))
     table.device(device("gone", problem="", udn="uuid:a"))
     table.device(device("appeared", "Lamp", udn="uuid:b"))
     assert len(table) == 0

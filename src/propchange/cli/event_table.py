@@ -204,7 +204,8 @@ class EventTable:
             return ""
         if line.problem is not None:
             row = self._row(own, line.time)
-            row.status, row.reason = "unreadable", line.problem[:_CHARACTERS_KEPT]
+            row.status = "unreadable" if description is None else "not watched"
+            row.reason = line.problem[:_CHARACTERS_KEPT]
             row.changed = line.time
             return ""
         if self._rows.pop(own, None) is not None:

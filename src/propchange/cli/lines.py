@@ -83,7 +83,8 @@ class DiagnosisLine(NamedTuple):
 
 class DeviceLine(NamedTuple):
     """A device that has appeared, changed or gone. ``description`` is None if it was not read;
-    ``problem`` says why, except for a device that has gone."""
+    ``problem`` says why, except for a device that has gone. With a description, it says why the
+    device is not watched."""
 
     time: datetime
     sighting: Sighting

@@ -24,7 +24,11 @@ from propchange.cli.output import Writer
 from propchange.cli.table_layout import TableLayout
 
 _DRAW_SECONDS = 0.25
-"""Seconds between two drawings. Events between them cost only their counting."""
+"""Seconds between two drawings, at least. Events between them cost only their counting."""
+
+_DRAW_PART = 20
+"""The pause after a drawing is this many times the time that it took, at least. Bounds the part of
+the time that is spent on drawing thousands of rows."""
 
 # The alternate screen, without a cursor, and without wrapping: a character that is wider on the
 # terminal than here must not move the lines below it.
@@ -76,15 +80,17 @@ class Screen:
 
     async def draw(self) -> None:
         """Draw the table whenever it has changed, until cancelled."""
-        stopped = asyncio.Event()
+        stopped, clock = asyncio.Event(), asyncio.get_running_loop().time
         # Ctrl-Z. Windows has no such signal, and loops there take no signal handlers.
         with contextlib.suppress(AttributeError, NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, stopped.set)
         while True:
+            begun = clock()
             if self._writer.is_idle:
                 self._draw()
+            pause = max(_DRAW_SECONDS, _DRAW_PART * (clock() - begun))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), _DRAW_SECONDS)
+                await asyncio.wait_for(stopped.wait(), pause)
                 stopped.clear()
                 await self._stop()
 

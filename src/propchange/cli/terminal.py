@@ -149,7 +149,8 @@ class TerminalLines:
         if sighting.kind is SightingKind.GONE:
             return self._rendered([head, Text("    ").append_text(udn)])
         if line.problem is not None:
-            events = Text(f"the description cannot be read: {escape(line.problem)}", "red")
+            reason = "" if description else "the description cannot be read: "
+            events = Text(f"{reason}{escape(line.problem)}", "red")
         elif line.evented:
             names = ", ".join(line.evented)
             events = Text(f"sends events: {escape(names)}", "green")
