@@ -89,6 +89,7 @@ class Announced:
         self.udn = f"uuid:{uuid.uuid4()}"
         self.adapters: list[Any] = [adapter("eth0", "127.0.0.1")]
         self.kind = InterfaceKind.ORDINARY
+        self.kinds: dict[str, InterfaceKind] = {}
         self.neighbour = Neighbour(self.udn)
         self.announcing = Announcing(
             runtime,
@@ -98,7 +99,9 @@ class Announced:
             config_id=77,
             policy=AnnouncementPolicy(state_directory=folder, **policy),
             boot_id=BootId(self.udn, folder),
-            addresses=Interfaces(adapters=self._adapters, kind_of=lambda *_: self.kind).refresh,
+            addresses=Interfaces(
+                adapters=self._adapters, kind_of=lambda name, _: self.kinds.get(name, self.kind)
+            ).refresh,
             location=lambda own: f"http://{own.host}:8123/description.xml",
             date=lambda: b"today",
             limits=DEFAULT_LIMITS,
@@ -354,3 +357,18 @@ async def test_a_device_without_a_network_is_closed_without_a_goodbye(
         device.announcing.start()
         await driven.run(device.announcing.close())
         await driven.run(device.announcing.close())
+
+
+async def test_an_interface_for_containers_takes_no_place_of_a_network(
+    driven: Any, tmp_path: Path
+) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.kind = InterfaceKind.VIRTUAL
+        device.adapters[:] = [adapter(f"veth{n}", f"127.1.{n}.1") for n in range(70)]
+        device.announcing.start()
+        assert len(device.announcing.addresses) == DEFAULT_LIMITS.announced_addresses
+        device.kinds = {"eth0": InterfaceKind.ORDINARY}
+        device.adapters.append(adapter("eth0", "127.0.0.1"))
+        device.announcing.look()
+        assert len(device.announcing.addresses) == DEFAULT_LIMITS.announced_addresses
+        assert "127.0.0.1" in [each.host for each in device.announcing.addresses]

@@ -10,6 +10,7 @@ from pathlib import Path
 import ifaddr
 import pytest
 
+from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink, interface_kind
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import machine as own_machine
@@ -20,6 +21,7 @@ from propchange.driver.machine import (
     free_port,
     in_container,
     kind_of,
+    seconds_to_next_look,
     source_towards,
 )
 from propchange.errors import ConnectionFailed
@@ -297,3 +299,8 @@ def test_addresses_that_cannot_be_read_now_are_those_that_were_read_before() -> 
     assert interfaces.addresses() == before
     with pytest.raises(OSError, match="Too many"):
         interfaces.refresh()
+
+
+def test_a_machine_with_many_addresses_reads_them_less_often() -> None:
+    assert seconds_to_next_look(0.0, DEFAULT_LIMITS) == DEFAULT_LIMITS.link_seconds
+    assert seconds_to_next_look(0.3, DEFAULT_LIMITS) == pytest.approx(10)

@@ -488,7 +488,7 @@ class Limits:
     """Seconds between two readings of the addresses of this machine (a quarter of a millisecond on
     a machine with five) by a device that announces itself, and by discovery. A device must be found
     on a new interface within three seconds, in which it opens its listener too. If a reading takes
-    more than a hundredth of this time, it is made less often."""
+    more than 3 % of this time, it is made less often."""
 
     address_changes: int = 4
     """Changes of the addresses that a device announces at once (token bucket). Each one raises

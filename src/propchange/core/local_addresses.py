@@ -129,16 +129,17 @@ def usable_towards(device: str, own: Iterable[LocalAddress]) -> tuple[LocalAddre
         and ip.is_loopback == address.is_loopback
         and ip.is_link_local <= address.is_link_local
     ]
-    return tuple(sorted(found, key=lambda o: (address not in o.network, _RANK[o.kind])))
+    return tuple(sorted(found, key=lambda o: (address not in o.network, KIND_RANK[o.kind])))
 
 
-_RANK = {
+KIND_RANK = {
     InterfaceKind.ORDINARY: 0,
     InterfaceKind.VIRTUAL: 1,
     InterfaceKind.TUNNEL: 2,
     InterfaceKind.BRIDGE: 3,
     InterfaceKind.LOOPBACK: 4,
 }
+"""The kinds of interfaces, the one first that most likely leads to a network of other machines."""
 
 
 def container_address(own: LocalAddress, *, in_container: bool | None) -> bool:

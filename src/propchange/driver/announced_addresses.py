@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import InterfaceKind, LocalAddress
+from propchange.core.local_addresses import KIND_RANK, InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.multicast_sockets import (
     LINK_HOPS,
@@ -139,12 +139,12 @@ class AnnouncedAddresses:
         self._groups.clear()
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[LocalAddress, None]:
-        """The addresses to announce from, as many as the cap allows. Those that are used already
-        stay."""
+        """The addresses to announce from, as many as the cap allows: those of ordinary interfaces
+        first, and of one kind those that are used already."""
         usable = [
             each for each in known if each.kind is not InterfaceKind.LOOPBACK and self._serves(each)
         ]
-        usable.sort(key=lambda each: each not in self._own)
+        usable.sort(key=lambda each: (KIND_RANK[each.kind], each not in self._own))
         chosen: dict[tuple[object, ...], LocalAddress] = {}
         for each in usable:
             if len(chosen) >= self._limits.announced_addresses:

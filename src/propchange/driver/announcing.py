@@ -19,6 +19,7 @@ from propchange.core.local_addresses import LocalAddress
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.announced_addresses import AnnouncedAddresses, group_of
 from propchange.driver.boot_id import LARGEST_BOOT_ID, BootId
+from propchange.driver.machine import seconds_to_next_look
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Runtime, Signal, Timer
 from propchange.errors import RemoteProtocolError
@@ -27,9 +28,6 @@ from propchange.upnp.ssdp import IPV4_GROUP, Announcement, announced_targets, re
 
 SHORTEST_MAX_AGE = 5
 """The shortest max-age in seconds. UDA recommends 1800 (UDA 2.0 §1.2.2)."""
-
-_READING_PART = 0.01
-"""The part of the time that may be used to read the addresses of this machine."""
 
 _LONGEST_LOCATION = f"http://[{'f' * 39}]:65535/{'d' * 32}"
 
@@ -177,8 +175,7 @@ class Announcing:
             self._addresses.follow(self._read())
         except OSError as error:
             self._warnings.warn("addresses", f"the addresses of this machine: {error}")
-        took = self._runtime.now() - begun
-        seconds = max(self._limits.link_seconds, took / _READING_PART)
+        seconds = seconds_to_next_look(self._runtime.now() - begun, self._limits)
         self._next_look = self._runtime.call_later(seconds, self.look)
 
     # --- in and out ---

@@ -7,6 +7,7 @@ search socket sends M-SEARCH; the answers come to its own port, which no other p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.machine import REFRESH_SECONDS, Interfaces
+from propchange.driver.machine import Interfaces, seconds_to_next_look
 from propchange.driver.multicast_sockets import joined_socket, sending_socket
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Datagrams, Runtime
@@ -53,7 +54,7 @@ class Links:
     """Listens to SSDP on each link of this machine, and searches there.
 
     Call :meth:`start`, and in the end :meth:`close`. The list of links is read again every
-    :data:`.REFRESH_SECONDS`. On a new link it searches for all devices. Loopback is a link too: a
+    ``Limits.link_seconds``. On a new link it searches for all devices. Loopback is a link too: a
     device may be on this machine. ``policy`` gives the headers of a search that name the control
     point. ``leaves_out`` returns whether the link of an address is not used.
     """
@@ -78,6 +79,7 @@ class Links:
         self._host: str | None = None
         self._quiet = False
         self._sockets: dict[Link, _LinkSockets] = {}
+        self._failed: set[Link] = set()
         self._again: set[Armed] = set()
         self._next_look: Armed | None = None
 
@@ -137,8 +139,10 @@ class Links:
             self._again.add(armed)
 
     def _look_again(self) -> None:
+        begun = self._runtime.now()
         self.look()
-        self._next_look = self._runtime.call_later(REFRESH_SECONDS, self._look_again)
+        seconds = seconds_to_next_look(self._runtime.now() - begun, self._limits)
+        self._next_look = self._runtime.call_later(seconds, self._look_again)
 
     def look(self) -> None:
         """Read the list of links. Listen on the new ones, and no longer on those that are gone."""
@@ -150,6 +154,7 @@ class Links:
         for link, sockets in tuple(self._sockets.items()):
             if link not in wanted or wanted[link].endpoint != sockets.address.endpoint:
                 self._close(link)
+        self._failed &= wanted.keys()
         for link, address in wanted.items():
             if link not in self._sockets:
                 self._open(link, address)
@@ -169,11 +174,12 @@ class Links:
             for each in opened:
                 each.close()
             where = f"{address.interface} (IPv{address.network.version})"
-            if self._quiet:
-                _logger.info("no discovery on %s: %s", where, error)
-            else:
-                self._warnings.warn(("link", link), f"no discovery on {where}: {error}")
+            if link not in self._failed:
+                self._failed.add(link)
+                level = logging.INFO if self._quiet else logging.WARNING
+                _logger.log(level, "no discovery on %s: %s", where, error)
             return
+        self._failed.discard(link)
         self._sockets[link] = _LinkSockets(address, *opened)
         _logger.info("discovery on %s from %s", address.interface, address.host)
         if not self._quiet:

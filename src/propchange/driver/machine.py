@@ -18,6 +18,7 @@ from typing import Any
 
 import ifaddr
 
+from propchange.core.limits import Limits
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink, interface_kind
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
@@ -31,6 +32,10 @@ _logger = logger_named("propchange.http")
 REFRESH_SECONDS = 5.0
 """Seconds until the list of addresses is read again. Reading takes about a millisecond; without
 this, subscribers would decide how often."""
+
+_READING_PART = 0.03
+"""The part of the time that may be used to read the addresses. A machine with 750 addresses takes
+40 ms for one reading."""
 
 LOOK_AGAIN_SECONDS = 0.2
 """Seconds until a request to an unknown address may cause another reading of the addresses. Reading
@@ -64,7 +69,7 @@ def product(uda: str) -> str:
     return server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}")
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def kind_of(name: str, index: int, *, sysfs: Path = Path("/sys/class/net")) -> InterfaceKind:
     """The kind of an interface: by ``sysfs`` on Linux, elsewhere by its name."""
     folder = sysfs / name
@@ -79,6 +84,12 @@ def kind_of(name: str, index: int, *, sysfs: Path = Path("/sys/class/net")) -> I
     # The other end of a VLAN or a MACVLAN is its parent, which has an entry "lower_<name>".
     paired = other_end != number and not any(entry.startswith("lower_") for entry in entries)
     return interface_kind(name, link_type=link_type, bridge="bridge" in entries, paired=paired)
+
+
+def seconds_to_next_look(took: float, limits: Limits) -> float:
+    """Seconds until the addresses are read again to find new interfaces, if a reading has taken
+    ``took`` seconds."""
+    return max(limits.link_seconds, took / _READING_PART)
 
 
 def in_container() -> bool:
