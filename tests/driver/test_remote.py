@@ -42,6 +42,7 @@ def test_services_with_one_service_id_stay_the_objects_that_they_were() -> None:
 
 def test_a_service_that_stands_in_the_document_twice_is_one_service() -> None:
     device = Described(None, description(service("/1"), service("/1")))
+    assert len(device.services) == 1
     assert device["Switch"] is device.services[0]
     device._relocate(device.description)
     assert device["Switch"] is device.services[0]

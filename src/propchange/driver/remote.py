@@ -311,7 +311,7 @@ def keyed_services(
     """The services of ``description``, each with what it has in the next description of the device
     too: the UDN, the serviceId and the type. Services that have the same are numbered."""
     numbers: Counter[tuple[str, str, str]] = Counter()
-    for service in description.all_services():
+    for service in dict.fromkeys(description.all_services()):
         key = (udn_key(service.udn), service.service_id, service.service_type)
         yield (*key, numbers[key]), service
         numbers[key] += 1
