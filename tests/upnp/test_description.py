@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.xml import parse_tree
 from propchange.errors import DescriptionError
 from propchange.upnp.description import (
+    Base,
     DeviceDescription,
     ServiceDescription,
     build_description,
@@ -277,20 +278,81 @@ def test_a_path_that_has_null_in_it_is_a_url(event: str) -> None:
 
 
 def test_the_url_base_that_was_used_is_named_and_can_be_ignored() -> None:
-    def read(url_base: str, without_base: str = "") -> DeviceDescription:
+    def read(url_base: str, base: Base = Base.AS_WRITTEN) -> DeviceDescription:
         document = (
             f"<root xmlns='u'><URLBase>{url_base}</URLBase><device><serviceList>{service_xml()}"
             "</serviceList></device></root>"
         )
-        return parse_description(document.encode(), URL, without_base=without_base)
+        return parse_description(document.encode(), URL, base=base)
 
     used = read("http://192.0.2.7:5/")
     assert (used.url_base, used.problems) == ("http://192.0.2.7:5/", ())
     assert read("").url_base == ""
-    ignored = read("http://192.0.2.7:5/", without_base="it leads nowhere")
+    ignored = read("http://192.0.2.7:5/", Base.IGNORED)
     assert ignored.url_base == ""
     assert ignored.problems == ("the URLBase was ignored: it leads nowhere",)
     assert ignored["Thermometer"].event_url == "http://192.0.2.7:8123/event"
+
+
+@pytest.mark.parametrize(
+    ("url_base", "event", "absolute", "is_told"),
+    [
+        ("http://192.0.2.7:5/x", "e", "http://192.0.2.7:5/x/e", True),
+        ("/x?y", "e", "http://192.0.2.7:8123/x/e", True),
+        ("http://192.0.2.7:5/x/", "e", "http://192.0.2.7:5/x/e", False),
+        ("", "e", "http://192.0.2.7:8123/upnp/e", False),
+    ],
+)
+def test_a_url_base_can_be_read_as_a_folder(
+    url_base: str, event: str, absolute: str, *, is_told: bool
+) -> None:
+    document = (
+        f"<root xmlns='u'><URLBase>{url_base}</URLBase><device><serviceList>"
+        f"{service_xml(event=event)}</serviceList></device></root>"
+    )
+    read = parse_description(document.encode(), URL, base=Base.AS_FOLDER)
+    assert read["Thermometer"].event_url == absolute
+    assert [problem[:27] for problem in read.problems] == ["the URLBase was read as htt"] * is_told
+
+
+_SEGMENTS = st.lists(st.sampled_from(["a", "b.c", "x%20y", "ü", "s p"]), max_size=3)
+_HOSTS = st.sampled_from(["192.0.2.7", "192.0.2.7:80", "[fd00::1]:8080", "[fe80::1%eth0]:1"])
+
+
+@st.composite
+def _written(draw: st.DrawFn) -> tuple[str, str, str, str]:
+    """The URL of a description, its URLBase and eventSubURL, and the event URL that is meant."""
+    host = f"http://{draw(_HOSTS)}"
+    description, folder, below = (draw(_SEGMENTS) for _ in range(3))
+    url = "/".join([host, *(quote(each, safe="%") for each in description), "d.xml"])
+    event = "/".join([*below, draw(st.sampled_from(["event", "event?a=b&c", "e?u=/d"]))])
+    base = "/".join([host, *folder, ""])
+    way = draw(st.sampled_from(["absolute", "path", "base", "base path", "relative"]))
+    whole = f"{base}{event}"
+    if way == "absolute":
+        return url, "", whole, whole
+    if way == "path":
+        return url, "", whole.removeprefix(host), whole
+    if way == "base":
+        return url, base, event, whole
+    if way == "base path":
+        return url, base.removeprefix(host), event, whole
+    return url, "", "../" * len(description) + "/".join([*folder, event]), whole
+
+
+@pytest.mark.clause("SUB-05")
+@given(_written())
+def test_however_an_event_url_is_written_it_is_the_same_url(
+    written: tuple[str, str, str, str],
+) -> None:
+    url, base, event, meant = written
+    document = (
+        f"<root xmlns='u'><URLBase>{base}</URLBase><device><serviceList>"
+        f"{service_xml(event=event.replace('&', '&amp;'))}</serviceList></device></root>"
+    )
+    read = parse_description(document.encode(), url)
+    assert read["Thermometer"].event_url == meant.replace(" ", "%20").replace("ü", "%C3%BC")
+    assert read.problems == ()
 
 
 @pytest.mark.parametrize("event", ["", "/event"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,7 +25,12 @@ from propchange.driver.requests import (
     on_link_of,
 )
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
-from propchange.upnp.description import DeviceDescription, ServiceDescription, parse_description
+from propchange.upnp.description import (
+    Base,
+    DeviceDescription,
+    ServiceDescription,
+    parse_description,
+)
 from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.service_names import ServiceNames
 
@@ -80,9 +86,9 @@ class Documents:
         redirects: Collection[int] = DOCUMENT_REDIRECTS,
         giver: Endpoint | None = None,
     ) -> DeviceDescription:
-        """The description at ``url``, which the host ``giver`` gave; None: the program. A URLBase
-        that leads nowhere is ignored if the URLs work without it. Raises as :meth:`read`, and
-        DescriptionError for another document."""
+        """The description at ``url``, which the host ``giver`` gave; None: the program. If the URLs
+        do not work with the URLBase as it is written, it is read as a folder, or ignored, if they
+        work then. Raises as :meth:`read`, and DescriptionError for another document."""
         answer = await self.read(url, redirects, giver)
 
         def judge(url: str) -> None:
@@ -97,26 +103,27 @@ class Documents:
         body, limits = answer.response.body, self.limits
         # So the URL is the same, however the program has written the zone.
         url = on_link_of(answer.url, answer.peer.scope)
-        found = parse_description(body, url, limits, host=answer.peer, judge=judge)
-        if not found.url_base:
-            return found
-        reason = "it leads nowhere"
-        own = parse_description(
-            body, url, limits, host=answer.peer, judge=judge, without_base=reason
-        )
-        dead = await self._is_dead(found, own)
-        return own if dead else found
+        parse = partial(parse_description, body, url, limits, host=answer.peer, judge=judge)
+        written = parse()
+        if not written.url_base:
+            return written
+        others = (Base.AS_FOLDER,) if not written.url_base.endswith("/") else ()
+        return await self._working([written, *(parse(base=b) for b in (*others, Base.IGNORED))])
 
-    async def _is_dead(self, found: DeviceDescription, own: DeviceDescription) -> bool:
-        """Whether the URLs of ``found``, which uses the URLBase, lead nowhere, and the URLs of
-        ``own``, which ignores it, work. Tried with the service description of one service."""
-        for by_base, without in zip(found.all_services(), own.all_services(), strict=True):
-            urls = by_base.scpd_url, without.scpd_url
-            if all(urls) and urls[0] != urls[1]:
-                return not await self._is_there(urls[0], found.host) and await self._is_there(
-                    urls[1], found.host
-                )
-        return False
+    async def _working(self, readings: Sequence[DeviceDescription]) -> DeviceDescription:
+        """The first of ``readings`` of one description whose URLs work; the first one if none does.
+        Tried with the service description of the first service that has one everywhere."""
+        first = readings[0]
+        for services in zip(*(each.all_services() for each in readings), strict=True):
+            urls = [each.scpd_url for each in services]
+            if all(urls) and len(set(urls)) > 1:
+                tried: set[str] = set()
+                for reading, url in zip(readings, urls, strict=True):
+                    if url not in tried and await self._is_there(url, first.host):
+                        return reading
+                    tried.add(url)
+                return first
+        return first
 
     async def _is_there(self, url: str, giver: Endpoint | None) -> bool:
         try:

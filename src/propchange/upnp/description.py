@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -216,6 +217,18 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
         return self.all_services()
 
 
+class Base(enum.Enum):
+    """How the URLBase of a description is used."""
+
+    AS_WRITTEN = enum.auto()
+    """Relative URLs are resolved against it (RFC 3986 §5)."""
+    AS_FOLDER = enum.auto()
+    """The same, with a slash behind its path. Some devices leave it out."""
+    IGNORED = enum.auto()
+    """Relative URLs are resolved against the URL of the description. Some devices keep the address
+    that they had once."""
+
+
 JudgeURL = Callable[[str], object]
 """Judges where a URL of a description leads. Raises ValueError with a sentence to refuse it."""
 
@@ -227,7 +240,7 @@ def parse_description(
     *,
     host: Endpoint | None = None,
     judge: JudgeURL | None = None,
-    without_base: str = "",
+    base: Base = Base.AS_WRITTEN,
 ) -> DeviceDescription:
     """Read the description that was fetched from ``url``, at the endpoint ``host``. Lenient:
     elements may be missing or in any namespace, and URLs may be absolute or relative to ``URLBase``
@@ -237,16 +250,15 @@ def parse_description(
     A refused URL is dropped. By default only a URLBase on loopback is refused, unless ``url`` is
     there too.
 
-    ``problems`` of the result is about the mended deviations and the dropped parts.
-    ``without_base`` is a reason to ignore the URLBase. Raises :exc:`.DescriptionError` if
-    the document has no device.
+    ``base`` says how the URLBase is used. ``problems`` of the result is about the mended deviations
+    and the dropped parts. Raises :exc:`.DescriptionError` if the document has no device.
     """
     root, mended = parse_root(document, limits, f"the description at {url}", "root")
     device = root.find("device")
     if device is None:
         raise DescriptionError(f"the description at {url} has no device element")
     reading = _Reading(url, limits, judge)
-    reading.choose_base(child_text(root, "URLBase"), without_base)
+    reading.choose_base(child_text(root, "URLBase"), base)
     uda = ""
     if (version := root.find("specVersion")) is not None:
         uda = f"{child_text(version, 'major') or 1}.{child_text(version, 'minor') or 0}"
@@ -275,13 +287,18 @@ class _Reading:
         self._spare = limits.body_bytes
         self.problems: list[str] = []
 
-    def choose_base(self, url_base: str, ignored: str) -> None:
+    def choose_base(self, url_base: str, use: Base) -> None:
         if not url_base:
             return
         try:
-            if ignored:
-                raise ValueError(ignored)
+            if use is Base.IGNORED:
+                raise ValueError("it leads nowhere")
             base = self._absolute(url_base, self.url)
+            if use is Base.AS_FOLDER and (folder := _as_folder(base)) != base:
+                self.problems.append(
+                    f"the URLBase was read as {folder}: otherwise it leads nowhere"
+                )
+                base = folder
             if self.judge is not None:
                 self.judge(base)
             elif _is_local(base) and not _is_local(self.url):
@@ -401,6 +418,12 @@ def _listed(names: Iterable[str]) -> str:
 _NULL_URL = re.compile(
     r"^(null|nil|none|undefined)$|(^|/)(\(|%28)(null|nil|none)(\)|%29)/?$", re.IGNORECASE
 )
+
+
+def _as_folder(url: str) -> str:
+    parts = urlsplit(url)
+    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    return urlunsplit(parts._replace(path=path, query=""))
 
 
 def _is_local(url: str) -> bool:
