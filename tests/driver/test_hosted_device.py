@@ -212,6 +212,28 @@ async def test_moderated_values_arrive_with_the_last_one(hosting: Any, raw_subsc
         assert len(values) <= 2
 
 
+@pytest.mark.clause("SUB-02")
+async def test_a_service_without_evented_variables_is_hosted_and_cannot_be_subscribed_to(
+    hosting: Any, raw_subscriber: Any, ask: Any
+) -> None:
+    quiet = Service(
+        type="urn:example-org:service:Quiet:1",
+        variables=[StateVariable("ui1", name="Level", evented=False)],
+    )
+    async with raw_subscriber() as subscriber, hosting(quiet) as hosted:
+        text = (await ask(hosted.port, "GET /description.xml HTTP/1.1\nHOST: {host}")).body
+        assert b"<eventSubURL></eventSubURL>" in text
+        assert (await subscriber.subscribe(hosted.port, "/Quiet/event")).status == 404
+        quiet["Level"] = 3
+        with quiet.batch():
+            quiet["Level"] = 4
+        assert quiet["Level"] == 4
+        assert await hosted.drain(5)
+        with pytest.raises(RuntimeError, match="evented variable, so nobody can subscribe"):
+            await hosted.subscribed()
+        assert subscriber.requests == []
+
+
 # --- what the hosted device tells ---
 
 

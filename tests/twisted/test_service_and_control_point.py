@@ -392,3 +392,18 @@ def test_a_rebooted_device_is_subscribed_afresh(point: ControlPoint, reactor: An
 def test_before_it_listens_it_cannot_subscribe(reactor: Any) -> None:
     with pytest.raises(RuntimeError, match="listen"):
         ControlPoint(reactor=reactor).subscribe("http://127.0.0.1/evt", print)
+
+
+def test_a_service_without_evented_variables_cannot_be_listened_for_and_says_why(
+    reactor: Any,
+) -> None:
+    quiet = Service(
+        reactor=reactor,
+        type="urn:example-org:service:Quiet:1",
+        variables=[StateVariable("ui1", name="Level", evented=False)],
+    )
+    for _ in range(2):  # the first failure leaves nothing behind
+        with pytest.raises(ValueError, match="has no evented variable, so nobody can subscribe"):
+            quiet.listen()
+    quiet["Level"] = 3
+    assert quiet["Level"] == 3

@@ -102,7 +102,7 @@ class HostedDevice(HostedDeviceView):
 
     async def subscribed(self) -> None:
         """Wait until one of the present subscribers has had its initial event. Raises RuntimeError
-        if the device is closed before."""
+        if the device is closed before, and if no service of it has an evented variable."""
         await self._subscribed()
 
     async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - drain() returns False after it, and raises nothing

@@ -126,6 +126,7 @@ class Publication:
         self._pump_queued = False
         self._stopped = False
         self._services: list[Service] = []
+        self._evented = False
         self._waiters: list[tuple[Callable[[], bool], Signal]] = []
         self._tap = tap
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
@@ -141,6 +142,7 @@ class Publication:
                 for name in texts
             }
             self.protocol.add_service(path, variables, identity)
+            self._evented = True
             if self._uda != "1.0" and any(each.level is not None for each in variables.values()):
                 self._open_multicast()
         service.attach(_Sink(self, path))
@@ -262,7 +264,11 @@ class Publication:
 
     async def subscribed(self) -> bool:
         """Wait until a present subscriber has received its initial event. Returns False if
-        :meth:`stop` is called before."""
+        :meth:`stop` is called before. Raises RuntimeError if no service has evented variables."""
+        if not self._stopped and not self._evented:
+            raise RuntimeError(
+                "no service of this device has an evented variable, so nobody can subscribe"
+            )
         return await self._until(
             lambda: any(subscription.heard for subscription in self.protocol.subscriptions)
         )
@@ -442,6 +448,8 @@ class DeviceHost:
             for placed in self._placed.all_services():
                 path = f"/{placed.event_path}" if placed.event_path else ""
                 self.publication.add(placed.service, path, placed.identity)
+                if not path:
+                    self.publication.protocol.add_silent(f"/{placed.segment}/event")
             await self._addresses.open(port)
         except BaseException:
             self.publication.stop()

@@ -88,7 +88,8 @@ class HostedDevice(HostedDeviceView):
 
     def subscribed(self) -> Deferred[None]:
         """Fires once one of the present subscribers has had its initial event. Fails with
-        RuntimeError if the device is closed before."""
+        RuntimeError if the device is closed before, and if no service of it has an evented
+        variable."""
         return Deferred.fromCoroutine(self._subscribed())
 
     def drain(self, timeout: float | None = None) -> Deferred[bool]:

@@ -161,10 +161,11 @@ class Service(upnp.Service):
         if self._publication is None:
             runtime, deliveries = TwistedRuntime(self._reactor), deliveries_of(self._reactor)
             policy, limits = self._policy, self._limits
-            self._publication = Publication(
+            publication = Publication(
                 runtime, deliveries, policy=policy, limits=limits, interfaces=INTERFACES
             )
-            self._publication.add(self, "/")
+            publication.add(self, "/")
+            self._publication = publication
         return self._publication
 
 

@@ -204,6 +204,18 @@ def test_a_path_that_is_no_event_url_is_answered_404() -> None:
     assert refused == Refused("/nothing", THERE, 404, "nothing is at this path")
 
 
+@pytest.mark.clause("SUB-76")
+@pytest.mark.parametrize("method", ["SUBSCRIBE", "UNSUBSCRIBE"])
+def test_a_subscribe_to_a_service_without_evented_variables_is_a_404_with_that_reason(
+    method: str,
+) -> None:
+    device = Device()
+    device.protocol.add_silent("/silent/event")
+    assert device.request(method, path="/silent/event?x=1").status == 404
+    (refused,) = device.outcomes()
+    assert refused.reason == "the service has no evented variables: its eventSubURL is empty"
+
+
 def test_a_query_behind_the_event_url_is_ignored() -> None:
     assert Device().ask(path="/evt?x=1").status == 200
 

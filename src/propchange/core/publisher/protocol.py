@@ -106,6 +106,7 @@ class PublisherProtocol:
         self._policy = policy or PublisherPolicy()
         self._limits = limits
         self._date = date
+        self._silent: set[str] = set()
         self._services: dict[str, PublishedService] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._per_address: Counter[str] = Counter()
@@ -200,6 +201,11 @@ class PublisherProtocol:
             self._multicast.changed(service.multicast, changes)
         self._queue.changed(service)
 
+    def add_silent(self, path: str) -> None:
+        """Note that the service that would have the event URL ``path`` has no evented variables
+        (SUB-02). A SUBSCRIBE there is answered with 404, and its outcome says why."""
+        self._silent.add(path)
+
     # --- requests ---
 
     def receive_request(self, request: Request, now: float) -> Response:
@@ -222,6 +228,8 @@ class PublisherProtocol:
         if service is None:
             subscribes = request.method in ("SUBSCRIBE", "UNSUBSCRIBE")
             there = "no service has this event URL" if subscribes else "nothing is at this path"
+            if subscribes and request.target.partition("?")[0] in self._silent:
+                there = "the service has no evented variables: its eventSubURL is empty"
             return self._refuse(request, Refusal(404, there, ""))
         verdict: NewSubscription | Renewal | Cancellation | Refusal
         if request.method == "UNSUBSCRIBE":

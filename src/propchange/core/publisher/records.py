@@ -81,7 +81,8 @@ class PublishedService:
     ) -> None:
         if not variables:
             raise ValueError(
-                f"{path}: a service without evented variables has no event URL (UDA 2.0 §4.1.1)"
+                f"the service at {path} has no evented variable, so nobody can subscribe to it: "
+                "declare a variable that is evented, or give it no event URL (UDA 2.0 §4.1.1)"
             )
         self.folds: dict[str, Fold] = {}
         for name, variable in variables.items():
