@@ -31,6 +31,9 @@ PUBLIC = {
         HostedDevice
         Limits
         LocalProtocolError
+        MulticastEvent
+        MulticastEvents
+        MulticastMissed
         MulticastPolicy
         MulticastScope
         PropchangeError
@@ -76,6 +79,7 @@ PUBLIC = {
         AdvertisementKind
         AttemptFailed
         AttemptTimedOut
+        BootIdWanted
         CDS_EVENT
         CONTAINERS
         Cause
@@ -89,6 +93,7 @@ PUBLIC = {
         DeliveryAddress
         DeliveryFailure
         DeliveryURL
+        DescriptionWanted
         DeviceAppeared
         DeviceChanged
         DeviceChecked
@@ -121,6 +126,8 @@ PUBLIC = {
         Merged
         MessageAbandoned
         MulticastEvent
+        MulticastFilter
+        MulticastListening
         MulticastMerged
         MulticastMessage
         MulticastMissed
@@ -190,6 +197,7 @@ PUBLIC = {
     "propchange.twisted": """
         ControlPoint
         HostedDevice
+        MulticastEvents
         RemoteDevice
         RemoteService
         Service
@@ -236,10 +244,12 @@ SUBSCRIPTION = """
     losses merged problems record renewals service sid state status status_cause status_reason
     values
 """
-DEVICE = "description device_type friendly_name services services_named udn url"
+DEVICE = """
+    description device_type friendly_name multicast_events services services_named udn url
+"""
 SERVICE = """
-    conversions description device event_url full_name name problems service_id service_type
-    subscribe unique_name variables
+    conversions description device event_url full_name multicast_events name problems service_id
+    service_type subscribe unique_name variables
 """
 SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn
@@ -249,9 +259,11 @@ HOSTED_DEVICE = """
 """
 MEMBERS = {
     "propchange.ControlPoint": """
-        close device devices discovery_links fetch limits port receive_ssdp search subscribe_url
+        close device devices discovery_links fetch limits multicast_events port receive_ssdp search
+        subscribe_url
     """,
     "propchange.Subscription": SUBSCRIPTION + "updates",
+    "propchange.MulticastEvents": "close dropped merged updates",
     "propchange.RemoteDevice": DEVICE,
     "propchange.RemoteService": SERVICE,
     "propchange.Sighting": SIGHTING,
@@ -263,11 +275,12 @@ MEMBERS = {
     # With the names that an EventServer of Cohen3's reads and calls.
     "propchange.twisted.ControlPoint": """
         add_web_resource close coherence device device_gone device_rebooted device_returned devices
-        discovery_links fetch hostname limits listen now receive_notify receive_ssdp
-        search subscribe web_server_port
+        discovery_links fetch hostname limits listen multicast_events now receive_notify
+        receive_ssdp search subscribe web_server_port
     """,
     "propchange.twisted.HostedDevice": HOSTED_DEVICE + "open",
     "propchange.twisted.Subscription": SUBSCRIPTION + "closed on_event on_status when_granted",
+    "propchange.twisted.MulticastEvents": "close closed on_event on_missed",
     "propchange.twisted.RemoteDevice": DEVICE,
     "propchange.twisted.RemoteService": SERVICE,
     "propchange.twisted.Sighting": SIGHTING,

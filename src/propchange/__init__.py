@@ -2,6 +2,7 @@
 
 from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice, host
+from propchange.asyncio.multicast import MulticastEvents
 from propchange.asyncio.remote import RemoteDevice, RemoteService, Sighting
 from propchange.asyncio.subscription import Subscription
 from propchange.core.diagnosis.facts import Facts
@@ -9,6 +10,7 @@ from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.limits import Limits
 from propchange.core.multicast.message import MulticastScope
 from propchange.core.multicast.publication import MulticastPolicy
+from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
@@ -45,6 +47,9 @@ __all__ = [
     "HostedDevice",
     "Limits",
     "LocalProtocolError",
+    "MulticastEvent",
+    "MulticastEvents",
+    "MulticastMissed",
     "MulticastPolicy",
     "MulticastScope",
     "PropchangeError",

@@ -39,6 +39,13 @@ LAN = [
 OTHER = [address("10.0.0.5/24", "eth1", 3), address("fe80::5/64", "eth1", 3)]
 
 
+def places_of(sending: MulticastSending) -> list[tuple[str, MulticastScope, str]]:
+    return [
+        (place.interface, place.scope, address.host)
+        for place, (address, _) in sending.places.sockets.items()
+    ]
+
+
 class FakeSocket:
     """A socket that notes what is sent by it. ``fails`` is the error of the next sends."""
 
@@ -92,6 +99,11 @@ class Sending:
     def send(self, *scopes: MulticastScope, seq: int = 0) -> None:
         self.sending.send(Datagram(replace(MESSAGE, seq=seq), scope) for scope in scopes)
 
+    @property
+    def places(self) -> list[tuple[str, MulticastScope, str]]:
+        """The interface, the scope and the address of each socket."""
+        return places_of(self.sending)
+
     def left_by(self) -> list[tuple[str, str]]:
         """The interface and the group of each datagram, since the last call."""
         told = []
@@ -110,7 +122,7 @@ def sending(memory: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_an_event_leaves_once_by_each_interface_from_an_address_of_its_scope(sending: Any) -> None:
     out = sending(LOOPBACK, address("::1/128", "lo", 1), *LAN, *OTHER)
     out.sending.look()
-    assert sorted(out.sending.places, key=str) == sorted(
+    assert sorted(out.places, key=str) == sorted(
         [
             ("lo", MulticastScope.IPV4, "127.0.0.1"),
             ("eth0", MulticastScope.IPV4, "192.168.1.5"),
@@ -194,17 +206,17 @@ def test_an_address_that_is_sent_from_stays_when_another_one_is_listed_first(sen
     out.sending.look()
     out.addresses.insert(0, LAN[0])
     out.sending.look()
-    assert out.sending.places == (("eth0", MulticastScope.IPV4, "192.168.1.6"),)
+    assert out.places == [("eth0", MulticastScope.IPV4, "192.168.1.6")]
     assert len(out.sockets) == 1
     out.addresses.remove(LAN[1])
     out.sending.look()
-    assert out.sending.places == (("eth0", MulticastScope.IPV4, "192.168.1.5"),)
+    assert out.places == [("eth0", MulticastScope.IPV4, "192.168.1.5")]
 
 
 def test_the_addresses_are_not_read_for_each_event(sending: Any) -> None:
     out = sending(*LAN)
     reads: list[int] = []
-    out.sending._addresses = lambda: reads.append(1) or LAN
+    out.sending.places._addresses = lambda: reads.append(1) or LAN
     for _ in range(100):
         out.send(MulticastScope.IPV4)
     assert len(reads) == 1
@@ -241,12 +253,12 @@ def receiver() -> Iterator[socket.socket]:
         yield receiver
 
 
-@pytest.mark.clause("MC-17")
+@pytest.mark.clause("MC-17", "MC-18")
 def test_what_is_sent_on_loopback_is_received_there(receiver: socket.socket, memory: Any) -> None:
     sending = MulticastSending(memory, lambda: [LOOPBACK], MulticastPolicy(hops=3), DEFAULT_LIMITS)
     sending.look()
-    assert sending.places == (("lo", MulticastScope.IPV4, "127.0.0.1"),)
-    ((_, sock),) = sending._sockets.values()
+    assert places_of(sending) == [("lo", MulticastScope.IPV4, "127.0.0.1")]
+    ((_, sock),) = sending.places.sockets.values()
     assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) == 3
     with pytest.raises(OSError, match="in use"):  # it is a member already
         sock.setsockopt(

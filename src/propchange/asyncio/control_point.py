@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequ
 from functools import partial
 from typing import Self, overload
 
+from propchange.asyncio.multicast import MulticastEvents
 from propchange.asyncio.remote import RemoteDevice, Sighting
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.subscription import Subscription
@@ -15,6 +16,7 @@ from propchange.driver.chosen_addresses import check_exclude
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.machine import Interfaces, Machine, product
+from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.sockets import ports_of
 
 
@@ -150,6 +152,20 @@ class ControlPoint(ControlPointView[Sighting]):
         return Subscription(
             self._begun(), event_url, wait=wait, duration=duration, variables=variables
         )
+
+    def multicast_events(
+        self, type: str | None = None, *, level: str | Collection[str] | None = None
+    ) -> MulticastEvents:
+        """The multicast events of all devices on the network, as a stream to enter with ``async
+        with``: ``multicast_events(level="upnp:/emergency")``. ``type`` is a service type,
+        ``urn:schemas-upnp-org:service:Door:1`` or a later version of it, or ``Door`` for any
+        version; None: all. ``level`` is one level or several; None: all.
+
+        A device is described when its first event arrives. The device must be on the network by its
+        announcements: see :class:`propchange.MulticastEvents`. Raises ValueError for a text that is
+        no level."""
+        driver = self._begun()
+        return MulticastEvents(driver, partial(RemoteDevice, driver), wanted_of_all(type, level))
 
     async def fetch(self, url: str) -> tuple[bytes, str]:
         """Read the document at ``url``. Returns it, and its URL after redirects.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
+from propchange.asyncio.multicast import MulticastEvents
 from propchange.asyncio.subscription import Subscription
 from propchange.core.subscriber.events import Convert
 from propchange.core.values.state_variables import StateVariable
 from propchange.driver.discovery import SeenDevice
+from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.upnp.description import DeviceDescription
 
@@ -46,6 +49,15 @@ class RemoteService(DescribedService):
             self._driver, self.event_url, self, wait=wait, duration=duration, variables=variables
         )
 
+    def multicast_events(self, *, level: str | Collection[str] | None = None) -> MulticastEvents:
+        """The multicast events of this service, as a stream to enter with ``async with``. ``level``
+        is one level or several; None: all. They come without a subscription. A subscription brings
+        the same changes by unicast; neither stream has the events of the other.
+
+        Raises ValueError for a text that is no level."""
+        make = partial(RemoteDevice, self._driver)
+        return MulticastEvents(self._driver, make, wanted_of_service(self, level), (self,))
+
 
 class RemoteDevice(DescribedDevice[RemoteService]):
     """A root device with its embedded devices. Made by ``ControlPoint.device``.
@@ -57,6 +69,12 @@ class RemoteDevice(DescribedDevice[RemoteService]):
     """
 
     _service_type = RemoteService
+
+    def multicast_events(self, *, level: str | Collection[str] | None = None) -> MulticastEvents:
+        """The multicast events of all services of this device and its embedded devices, as
+        :meth:`RemoteService.multicast_events`."""
+        make = partial(RemoteDevice, self._driver)
+        return MulticastEvents(self._driver, make, wanted_of_device(self, level), self.services)
 
 
 class Sighting(SeenDevice):

@@ -26,6 +26,12 @@ from propchange.core.discovery.advertisement import Advertisement, Advertisement
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
+from propchange.core.multicast.listening import (
+    BootIdWanted,
+    DescriptionWanted,
+    MulticastFilter,
+    MulticastListening,
+)
 from propchange.core.multicast.message import (
     Datagram,
     MulticastMessage,
@@ -115,6 +121,7 @@ __all__ = [
     "AdvertisementKind",
     "AttemptFailed",
     "AttemptTimedOut",
+    "BootIdWanted",
     "Cause",
     "Change",
     "ConnectionHistory",
@@ -125,6 +132,7 @@ __all__ = [
     "DeliveryAddress",
     "DeliveryFailure",
     "DeliveryURL",
+    "DescriptionWanted",
     "DeviceAppeared",
     "DeviceChanged",
     "DeviceChecked",
@@ -157,6 +165,8 @@ __all__ = [
     "Merged",
     "MessageAbandoned",
     "MulticastEvent",
+    "MulticastFilter",
+    "MulticastListening",
     "MulticastMerged",
     "MulticastMessage",
     "MulticastMissed",

@@ -258,6 +258,34 @@ class Limits:
     """Pairs of address and reason for which refused datagrams are reported and counted. Bounds
     the table and the log, which forged source addresses can fill."""
 
+    device_datagrams: int = 1_024
+    """Datagrams of multicast events that are parsed at once from one address of a device that is
+    believed (token bucket). Anybody on the link can send in its name. One takes about 60 µs."""
+
+    device_datagram_seconds: float = 0.001
+    """Seconds until the bucket of such an address has one datagram more: 6 % of the time."""
+
+    other_datagrams: int = 256
+    """The same from all other addresses together. They are parsed to learn of new devices."""
+
+    other_datagram_seconds: float = 0.005
+    """Seconds until that bucket has one datagram more: 1 % of the time."""
+
+    held_datagrams: int = 64
+    """Multicast events that are held at once while a description or a search shows more of their
+    device. Anybody on the link can send them; each has up to 64 kB."""
+
+    held_per_device: int = 16
+    """Of these, the events of one device: those of a few changes over several interfaces."""
+
+    multicast_hold_seconds: float = 3.0
+    """How long a multicast event is held. A search is answered within ``MX`` seconds, and a
+    description is read in less."""
+
+    multicast_read_seconds: float = 30.0
+    """Seconds until the description of a device that did not show the service of a multicast event
+    is read for it again. Bounds the requests that forged events cause."""
+
     # --- subscriber ---
 
     own_subscriptions: int = 4_096
@@ -443,6 +471,10 @@ class Limits:
     locations_per_link: int = 4
     """Description URLs that are remembered of one device on one link, the latest ones. A host
     with several addresses announces several in turn."""
+
+    boot_ids_per_device: int = 16
+    """Addresses of one device whose BOOTID is remembered, those that were last heard. A device has
+    a few addresses. Bounds a host that announces it from many."""
 
     max_age_seconds: float = 1_800.0
     """The max-age of an advertisement without one: UDA's minimum (UDA 2.0 §1.2.2)."""

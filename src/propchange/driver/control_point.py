@@ -36,6 +36,7 @@ from typing import Any, TypeVar
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
+from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -50,6 +51,7 @@ from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery, SeenDevice
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
+from propchange.driver.multicast_receiving import MulticastReceiving
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, failure_of
@@ -139,11 +141,21 @@ class SubscriberDriver:
             known=self._device_addresses,
             excluded=self._chosen.excludes,
         )
+        self.tasks = Tasks(runtime)
+        self.multicast = MulticastReceiving(
+            runtime,
+            self.protocol,
+            self.discovery,
+            tasks=self.tasks,
+            uda=policy.uda,
+            changed=self._queue_drain,
+            limits=limits,
+        )
+        self.discovery.heard = self.multicast.heard
         self.port = policy.callback_port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
         self._givers: dict[SubscriptionRecord, Endpoint | None] = {}
-        self.tasks = Tasks(runtime)
         self.addresses_due: float | None = None
         self.closed = False
         self._source: Endpoint | None = None
@@ -204,6 +216,7 @@ class SubscriberDriver:
             ending.push_async_callback(self.tasks.close)
             ending.push_async_callback(self.discovery.close)
             ending.callback(self._abandon)
+            ending.callback(self.multicast.close_all)
             await self._unsubscribe_all()
 
     async def _unsubscribe_all(self) -> None:
@@ -527,7 +540,9 @@ class SubscriberDriver:
             return
         if self._tap is not None:
             self._tap(outcome)
-        if isinstance(outcome, DeviceChecked):
+        if isinstance(outcome, MulticastEvent | MulticastMissed):
+            self.multicast.dispatch(outcome)
+        elif isinstance(outcome, DeviceChecked):
             self.discovery.checked(str(outcome.device), passed=outcome.passed)
         elif isinstance(outcome, Granted):
             self.subscriptions[outcome.subscription]._receive(outcome)

@@ -255,6 +255,8 @@ class Discovery:
         self._doubtful: set[str] = set()
         self._active = False
         self._closed = False
+        self.heard: Callable[[str], None] | None = None
+        """Called with the UDN of each advertisement, after it was taken."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -283,7 +285,8 @@ class Discovery:
                 self.follow(remote)
             self._to_follow.clear()
 
-    def _check_active(self) -> None:
+    def check_active(self) -> None:
+        """Raises RuntimeError before discovery has begun."""
         if not self._active:
             raise RuntimeError("this needs discovery: ControlPoint(discovery=True)")
 
@@ -329,6 +332,8 @@ class Discovery:
                 if awaited.device is device:
                     awaited.heard.set()
         self._drain()
+        if self.heard is not None:
+            self.heard(advertisement.udn)
 
     def _deadline(self, now: float) -> None:
         self._followed.let_go()
@@ -405,6 +410,32 @@ class Discovery:
         if device is not None:
             self._followed.checked(device, passed=passed)
 
+    # --- multicast events ---
+
+    def device(self, udn: str) -> AdvertisedDevice | None:
+        """The device with this UDN, or the followed one that embeds it. None: unknown."""
+        return self._presence.device(udn)
+
+    def usable_addresses(self) -> Sequence[LocalAddress]:
+        """The addresses of this machine that the control point uses, read now. Raises OSError."""
+        return self._links.usable(self._interfaces.refresh())
+
+    def ask(self, udn: str) -> None:
+        """Search for the followed device ``udn``, within the limits: its BOOTID is wanted."""
+        self._presence.ask(udn, self._runtime.now())
+        self._drain()
+
+    async def read_at(self, udn: str, url: str) -> DeviceDescription:
+        """The description at the announced ``url``. Raises as :meth:`describe`, and if it does not
+        contain the device ``udn``."""
+        return await self._read_of(udn, url)
+
+    def search_all(self) -> None:
+        """Search for all devices, unless that was done. Raises RuntimeError before discovery has
+        begun."""
+        self.check_active()
+        self._links.search_all()
+
     # --- for the program ---
 
     def search(self, target: str = EVERYTHING) -> None:
@@ -412,7 +443,7 @@ class Discovery:
 
         Raises RuntimeError before discovery has begun, ValueError if no header can carry
         ``target``."""
-        self._check_active()
+        self.check_active()
         if not (target and target.isascii() and target.isprintable()):
             raise ValueError(f"{target!r} cannot be searched for")
         self._search_for(target)
@@ -427,8 +458,7 @@ class Discovery:
     ) -> Sightings[S]:
         """A stream of sightings that begins with the present devices; see :class:`.Sightings`.
         Raises RuntimeError before discovery has begun."""
-        self._check_active()
-        self._links.search_all()
+        self.search_all()
         sightings = Sightings(self._runtime, make, wanted, self._iterated)
         for device in self._presence.devices:
             sightings.see(device)
@@ -442,7 +472,7 @@ class Discovery:
         Raises TimedOut, with the reason, after ``seconds``, ``limits.find_seconds`` if None;
         ValueError if ``udn`` is not a UDN, RuntimeError before discovery has begun,
         ConnectionFailed if the control point is closed meanwhile."""
-        self._check_active()
+        self.check_active()
         if udn[:5].lower() != "uuid:" or not udn[5:].strip():
             raise ValueError(f"{udn!r} is no UDN: it looks like uuid:<a UUID>")
         seconds = self._limits.find_seconds if seconds is None else seconds

@@ -205,20 +205,10 @@ class Links:
     def wanted(self, known: Sequence[LocalAddress]) -> dict[Link, LocalAddress]:
         """One of the addresses ``known`` for each link: for IPv6 the link-local one, as its group
         is link-local."""
-        if self._host is not None:
-            own = self._host.partition("%")[0]
-            there = {(each.interface, each.network.version) for each in known if each.host == own}
-            known = [
-                each
-                for each in known
-                if (each.interface, each.network.version) in there
-                and (each.network.version == 6 or each.host == own)
-            ]
+        known = self.usable(known)
         links: dict[Link, LocalAddress] = {}
         for address in known:
             if address.network.version == 6 and not address.scope:
-                continue
-            if self._leaves_out(address):
                 continue
             link = _link_of(address)
             sockets = self._sockets.get(link)
@@ -227,6 +217,20 @@ class Links:
             elif len(links) < self._limits.discovery_links:
                 links.setdefault(link, address)
         return links
+
+    def usable(self, known: Sequence[LocalAddress]) -> Sequence[LocalAddress]:
+        """Those of the addresses ``known`` that the control point uses."""
+        known = [each for each in known if not self._leaves_out(each)]
+        if self._host is None:
+            return known
+        own = self._host.partition("%")[0]
+        there = {(each.interface, each.network.version) for each in known if each.host == own}
+        return [
+            each
+            for each in known
+            if (each.interface, each.network.version) in there
+            and (each.network.version == 6 or each.host == own)
+        ]
 
 
 def _link_of(address: LocalAddress) -> Link:

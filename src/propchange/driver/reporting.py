@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastTooLarge
+from propchange.core.multicast.reception import MulticastRefused, NotBelieved
 from propchange.core.publisher.outcomes import (
     AttemptFailed,
     Merged,
@@ -221,6 +222,11 @@ def report(
             key = (MergeFailed, service, variable)
             failed = f"the merge rule of {variable} failed: {reason}"
             line = f"{service}: {failed}; the newest text is sent, and changes may be missing"
+        case MulticastRefused(source, reason, detail) if reason is not NotBelieved.UNKNOWN_SERVICE:
+            who = source.host if source else "further addresses"
+            key = (MulticastRefused, who, reason)
+            about = f" ({detail})" if detail else ""
+            line = f"a multicast event from {who} is not believed: {reason.value}{about}"
         case MulticastTooLarge(service, variable, size, most):
             key = (MulticastTooLarge, service, variable)
             line = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from propchange.driver.discovery import SightingKind
 from propchange.twisted.control_point import ControlPoint
 from propchange.twisted.host import HostedDevice, host
+from propchange.twisted.multicast import MulticastEvents
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.service import Service
 from propchange.twisted.site import Site
@@ -13,6 +14,7 @@ from propchange.twisted.subscription import Subscription
 __all__ = [
     "ControlPoint",
     "HostedDevice",
+    "MulticastEvents",
     "RemoteDevice",
     "RemoteService",
     "Service",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,7 +16,9 @@ from propchange.core.wire.refusals import Refusal
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.machine import Interfaces, Machine, product
+from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.sockets import ports_of
+from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.runtime import Reactor, TwistedRuntime, result_of
 from propchange.twisted.subscription import Subscription
@@ -180,6 +183,27 @@ class ControlPoint(ControlPointView[Sighting]):
             convert=convert,
             device=device,
         )
+
+    def multicast_events(
+        self,
+        on_event: OnEvent,
+        *,
+        on_missed: OnMissed | None = None,
+        type: str | None = None,
+        level: str | Collection[str] | None = None,
+    ) -> Deferred[MulticastEvents]:
+        """Receive the multicast events of all devices on the network. ``on_event`` is called with
+        each :class:`propchange.MulticastEvent`, ``on_missed`` with a
+        :class:`propchange.MulticastMissed` for events that did not come. Exceptions that they raise
+        are logged. ``type`` and ``level`` are those of
+        :meth:`propchange.ControlPoint.multicast_events`. Fires with the stream once it listens.
+
+        Raises ValueError for a text that is no level. Fails as entering
+        :class:`propchange.MulticastEvents`."""
+        driver = self._driver
+        make, wanted = partial(RemoteDevice, driver), wanted_of_all(type, level)
+        events = MulticastEvents(driver, make, wanted, on_event=on_event, on_missed=on_missed)
+        return events._begin()
 
     def device_gone(self, device: Hashable) -> None:
         """The device has said goodbye."""

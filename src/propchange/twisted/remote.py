@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,7 +11,9 @@ from twisted.internet.defer import Deferred
 from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.driver.discovery import SeenDevice
+from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
 from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.subscription import Subscription
 from propchange.upnp.description import DeviceDescription
 
@@ -54,12 +57,40 @@ class RemoteService(DescribedService):
             service=self,
         )
 
+    def multicast_events(
+        self,
+        on_event: OnEvent,
+        *,
+        on_missed: OnMissed | None = None,
+        level: str | Collection[str] | None = None,
+    ) -> Deferred[MulticastEvents]:
+        """Receive the multicast events of this service, as
+        :meth:`ControlPoint.multicast_events`."""
+        make, wanted = partial(RemoteDevice, self._driver), wanted_of_service(self, level)
+        return MulticastEvents(
+            self._driver, make, wanted, (self,), on_event=on_event, on_missed=on_missed
+        )._begin()
+
 
 class RemoteDevice(DescribedDevice[RemoteService]):
     """As :class:`propchange.RemoteDevice`: ``device["Thermometer"]`` is a service. Made by
     ``ControlPoint.device``."""
 
     _service_type = RemoteService
+
+    def multicast_events(
+        self,
+        on_event: OnEvent,
+        *,
+        on_missed: OnMissed | None = None,
+        level: str | Collection[str] | None = None,
+    ) -> Deferred[MulticastEvents]:
+        """Receive the multicast events of all services of this device and its embedded devices, as
+        :meth:`ControlPoint.multicast_events`."""
+        make, wanted = partial(RemoteDevice, self._driver), wanted_of_device(self, level)
+        return MulticastEvents(
+            self._driver, make, wanted, self.services, on_event=on_event, on_missed=on_missed
+        )._begin()
 
 
 class Sighting(SeenDevice):

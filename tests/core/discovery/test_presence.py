@@ -790,3 +790,42 @@ def test_nothing_that_is_said_breaks_it(said: list[tuple[Any, ...]]) -> None:
     assert lan.presence.next_deadline() is None
     assert not lan.presence._of_source
     assert not lan.presence._devices
+
+
+# --- BOOTIDs, for multicast events ---
+
+
+def test_the_boot_id_of_each_address_that_announces_a_device_is_kept() -> None:
+    lan = LAN()
+    lan.say(boot_id=1)
+    lan.say(boot_id=2, source="192.168.1.21")
+    lan.say()  # without a BOOTID
+    lan.say(AdvertisementKind.UPDATE, boot_id=1, next_boot_id=5)
+    device = lan.presence.device(UDN)
+    assert device is not None
+    assert device.boot_ids == {"192.168.1.21": 2, DEVICE: 5}
+    lan.presence.follow(UDN, lan.now)
+    lan.say(BYEBYE)
+    assert device.boot_ids == {"192.168.1.21": 2, DEVICE: 5}
+
+
+def test_the_addresses_whose_boot_id_is_kept_are_bounded() -> None:
+    lan = LAN(limits=replace(DEFAULT_LIMITS, boot_ids_per_device=3))
+    for number in range(9):
+        lan.say(boot_id=number, source=f"192.168.1.{number}")
+    device = lan.presence.device(UDN)
+    assert device is not None
+    assert device.boot_ids == {f"192.168.1.{number}": number for number in (6, 7, 8)}
+
+
+def test_a_followed_device_is_searched_for_when_its_boot_id_is_wanted_within_the_limits() -> None:
+    lan = LAN(limits=replace(DEFAULT_LIMITS, search_burst=2))
+    lan.say(boot_id=1)
+    lan.presence.ask(UDN, lan.now)
+    assert lan.presence.take_outcomes() == []
+    device = lan.presence.follow(UDN, lan.now)
+    for _ in range(5):
+        lan.presence.ask(UDN, lan.now)
+    assert lan.presence.take_outcomes() == [SearchWanted(device)] * 2
+    lan.presence.ask("uuid:unknown", lan.now)
+    assert lan.presence.take_outcomes() == []

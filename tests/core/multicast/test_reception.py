@@ -503,3 +503,27 @@ def test_without_variables_or_addresses_nothing_can_be_believed() -> None:
         control_point.expect(other, sources=("thermometer.local",))
     with pytest.raises(ValueError, match="'x' is no IP address"):
         control_point.reception.record(IDENTITY.udn, sources=["x"])
+
+
+# --- the addresses of a device ---
+
+
+def test_another_address_of_a_device_is_one_of_all_its_services() -> None:
+    control_point = ControlPoint()
+    second = replace(IDENTITY, service_id="urn:second")
+    other = replace(IDENTITY, udn="uuid:other")
+    control_point.expect(second)
+    control_point.expect(other)
+    control_point.reception.add_source(IDENTITY.udn.upper(), "fe80::7%3")
+    sources = [each.sources for each in control_point.reception.expected]
+    assert sources == [{DEVICE, "fe80::7%3"}, {DEVICE, "fe80::7%3"}, {DEVICE}]
+    with pytest.raises(ValueError, match="'x' is no IP address"):
+        control_point.reception.add_source(IDENTITY.udn, "x")
+
+
+def test_an_address_with_a_zone_is_one_on_that_link_alone() -> None:
+    control_point = ControlPoint()
+    control_point.reception.record(IDENTITY.udn, sources=["fe80::7%3"])
+    service = control_point.service
+    on_links = [service.has_source(Endpoint("fe80::7", 5, scope)) for scope in (0, 3, 4)]
+    assert on_links == [False, True, False]

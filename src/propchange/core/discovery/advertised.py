@@ -60,6 +60,9 @@ class AdvertisedDevice:
     types: dict[str, None] = field(default_factory=dict)
     is_root: bool = False
     links: dict[Hashable, Heard] = field(default_factory=dict)
+    boot_ids: dict[str, int] = field(default_factory=dict)
+    """Address that has announced the device, with its zone -> the BOOTID in its last announcement.
+    Kept after a goodbye."""
     server: str | None = None
     secure_location: str | None = None
     config_id: int | None = None

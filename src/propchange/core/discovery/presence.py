@@ -180,6 +180,12 @@ class Presence:
         if device is not None and device.followers and device.state is _P.EXPECTED:
             self._search(device, now)
 
+    def ask(self, udn: str, now: float) -> None:
+        """Search for the followed device ``udn``, within the limits: its BOOTID is wanted."""
+        device = self.device(udn)
+        if device is not None and device.followers:
+            self._search(device, now)
+
     def subscription_failed(self, udn: str, now: float) -> None:
         """A subscription to the followed device ``udn`` got no answer to SUBSCRIBE. The device is
         searched for, within the limits, and :class:`.DeviceReturned` follows once it is heard."""
@@ -240,13 +246,27 @@ class Presence:
             advertisement = replace(advertisement, location=location)
         if advertisement.kind is AdvertisementKind.UPDATE:
             if device is not None and device.is_present:
+                self._note_boot_id(device, source, advertisement.next_boot_id)
                 self._update(device, link, advertisement, now)
             return
         if device is None:
             device = self._admit(advertisement, source, now)
         if device is not None:
             device.source = device.source or source.host
+            self._note_boot_id(device, source, advertisement.boot_id)
             self._hear(device, link, advertisement, now)
+
+    def _note_boot_id(
+        self, device: AdvertisedDevice, source: Endpoint, boot_id: int | None
+    ) -> None:
+        """The address ``source`` has announced ``device`` with ``boot_id``."""
+        if boot_id is None:
+            return
+        known = device.boot_ids
+        known.pop(source.scoped_host, None)
+        known[source.scoped_host] = boot_id
+        if len(known) > self._limits.boot_ids_per_device:
+            del known[next(iter(known))]
 
     def _admit(
         self, advertisement: Advertisement, source: Endpoint, now: float

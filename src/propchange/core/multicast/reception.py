@@ -2,8 +2,9 @@
 
 Any host of the network segment can send one. A datagram is accepted if it names a service that the
 application expects, comes from a known address of the device, and has the BOOTID that is recorded
-for the device. Its values of variables without ``multicast="yes"`` are dropped. Other datagrams are
-refused. Each pair of source and reason is reported once, and counted.
+for the device. :mod:`.listening` finds out what is not known yet. Its values of variables without
+``multicast="yes"`` are dropped. Other datagrams are refused. Each pair of source and reason is
+reported once, and counted.
 
 An event arrives several times: over each interface, and as retransmissions. It is reported once. A
 late event changes only the variables that no later event has changed. Missing events are reported.
@@ -13,9 +14,10 @@ The protocol cannot get them back (MC-22): read the state instead.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from propchange.core.limits import Limits
 from propchange.core.multicast.message import (
@@ -44,17 +46,20 @@ class NotBelieved(enum.Enum):
     UNKNOWN_SOURCE = "it does not come from an address of that device"
     OTHER_BOOT_ID = "its BOOTID.UPNP.ORG is not the one that was recorded for that device"
     UNKNOWN_VARIABLES = "none of its variables is multicast"
+    TOO_MANY = "more datagrams come from there than are read"
     OUT_OF_STEP = "its SEQ is far behind those that came before"
 
 
 @dataclass(frozen=True, slots=True)
 class MulticastEvent:
-    """One multicast event, reported once. ``changes`` maps variables to values, converted by the
-    ``convert`` of the service. ``details`` also has the values that do not fit their type, with the
-    text and the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are as received.
-    ``problems`` is as in :class:`.Event`."""
+    """One multicast event, reported once. ``service`` is the RemoteService of the control point, or
+    the ExpectedService if the program calls the protocol itself. ``changes`` maps variables to
+    values, converted by the ``convert`` of the service. ``details`` also has the values that do not
+    fit their type, with the text and the value None. ``usn``, ``svcid``, ``level`` and ``seq`` are
+    as received. ``merged`` counts the events that were merged into this one because the application
+    was behind. ``problems`` is as in :class:`.Event`."""
 
-    service: ExpectedService
+    service: Any
     usn: str
     svcid: str
     level: str
@@ -63,14 +68,15 @@ class MulticastEvent:
     changes: Mapping[str, object]
     details: tuple[Change, ...]
     problems: tuple[str, ...] = ()
+    merged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class MulticastMissed:
-    """``count`` events before ``seq`` are missing, or late. The values may be out of date until the
-    state is read or the variables change again (MC-22)."""
+    """``count`` events of ``service`` before ``seq`` are missing, or late. The values may be out of
+    date until the state is read or the variables change again (MC-22)."""
 
-    service: ExpectedService
+    service: Any
     seq: int
     count: int
 
@@ -160,12 +166,16 @@ class ExpectedService:
     variables: frozenset[str]
     convert: Convert | None
     sources: frozenset[str]
-    boot_id: int
+    boot_id: int | None
     values: dict[str, object] = field(default_factory=dict)
     repeats: int = 0
     _numbering: Numbering
     _indexes: dict[str, int] = field(default_factory=dict)
     """Variable -> the index of the last event that has set it."""
+
+    def has_source(self, source: Endpoint) -> bool:
+        """Whether ``source`` is an address of the device."""
+        return _is_among(source, self.sources)
 
     def begin_anew(self, limits: Limits) -> Numbering:
         """Forget all SEQs that were seen."""
@@ -175,6 +185,13 @@ class ExpectedService:
 
     def __repr__(self) -> str:
         return f"<ExpectedService {self.identity.usn} {self.identity.service_id}>"
+
+
+Doubt = Callable[[Request, MulticastMessage, NotBelieved], bool]
+"""Returns whether a datagram that is not believed is held."""
+
+BootIds = Callable[[ExpectedService, Endpoint], Collection[int] | None]
+"""Returns the BOOTIDs that events of a service from an address may have; None: any."""
 
 
 class MulticastReception:
@@ -190,6 +207,27 @@ class MulticastReception:
         self._report = report
         self._expected: dict[_Key, ExpectedService] = {}
         self._refusals: dict[tuple[str, NotBelieved], int] = {}
+        self.doubt: Doubt | None = None
+        """Called before a datagram is refused that names a service, an address or a BOOTID that is
+        not known. It returns True to hold the datagram and to give it again later."""
+        self.boot_ids: BootIds | None = None
+        """Returns the BOOTIDs that events of a service from an address may have; None: any. Without
+        this function it is the recorded one."""
+
+        # The addresses of all expected services; None when they have changed.
+        self._sources: frozenset[str] | None = None
+
+    def is_source(self, source: Endpoint) -> bool:
+        """Whether ``source`` is an address of any expected service. The cost does not depend on
+        their number."""
+        if self._sources is None:
+            self._sources = frozenset().union(*(each.sources for each in self._expected.values()))
+        return _is_among(source, self._sources)
+
+    @property
+    def expected(self) -> tuple[ExpectedService, ...]:
+        """The services whose events are expected."""
+        return tuple(self._expected.values())
 
     def expect(
         self,
@@ -197,17 +235,17 @@ class MulticastReception:
         *,
         variables: Iterable[str],
         sources: Iterable[str],
-        boot_id: int,
+        boot_id: int | None = None,
         convert: Convert | None = None,
     ) -> ExpectedService:
         """Accept multicast events of the service ``identity``, until :meth:`forget`.
 
         ``variables`` are those with ``multicast="yes"`` in the service description. ``sources`` are
-        the IP addresses of the device. ``boot_id`` is the BOOTID.UPNP.ORG of its advertisements;
-        call :meth:`record` when it changes. ``convert`` maps variables to functions from text to
-        value; with None, values are texts. Raises ValueError for a service that is expected
-        already, without a variable or a source, and for a source that is no IP address. Raises
-        LocalProtocolError beyond ``Limits.multicast_services``.
+        the IP addresses of the device, with or without a zone. ``boot_id`` is the BOOTID.UPNP.ORG
+        of its advertisements; None: unknown. Call :meth:`record` when it changes. ``convert`` maps
+        variables to functions from text to value; with None, values are texts. Raises ValueError
+        for a service that is expected already, without a variable or a source, and for a source
+        that is no IP address. Raises LocalProtocolError beyond ``Limits.multicast_services``.
         """
         key = _key(identity.usn, identity.service_id)
         if key in self._expected:
@@ -229,6 +267,7 @@ class MulticastReception:
             _numbering=Numbering(self._limits.multicast_window),
         )
         self._expected[key] = service
+        self._sources = None
         return service
 
     def forget(self, service: ExpectedService) -> None:
@@ -236,6 +275,7 @@ class MulticastReception:
         key = _key(service.identity.usn, service.identity.service_id)
         if self._expected.get(key) is service:
             del self._expected[key]
+            self._sources = None
 
     def record(
         self, udn: str, *, boot_id: int | None = None, sources: Iterable[str] | None = None
@@ -252,6 +292,16 @@ class MulticastReception:
                 service.begin_anew(self._limits)
             if addresses is not None:
                 service.sources = addresses
+                self._sources = None
+
+    def add_source(self, udn: str, host: str) -> None:
+        """The device ``udn`` has the IP address ``host`` too, with or without a zone. Raises
+        ValueError as :meth:`expect`."""
+        addresses = _addresses([host])
+        for service in self._expected.values():
+            if service.identity.udn.lower() == udn.lower():
+                service.sources |= addresses
+                self._sources = None
 
     # --- what arrives ---
 
@@ -264,19 +314,40 @@ class MulticastReception:
             self.unreadable(source, str(error))
             return
         service = self._expected.get(_key(message.usn, message.svcid))
+        detail = message.usn
         if service is None:
-            self._refuse(source, NotBelieved.UNKNOWN_SERVICE, message.usn)
-        elif source is None or canonical_host(source.host) not in service.sources:
-            self._refuse(source, NotBelieved.UNKNOWN_SOURCE, message.usn)
-        elif message.boot_id != service.boot_id:
+            reason = NotBelieved.UNKNOWN_SERVICE
+        elif source is None or not service.has_source(source):
+            reason = NotBelieved.UNKNOWN_SOURCE
+        elif not self._knows_boot_id(service, message, source):
+            reason = NotBelieved.OTHER_BOOT_ID
             detail = f"{message.usn}: {message.boot_id}, not {service.boot_id}"
-            self._refuse(source, NotBelieved.OTHER_BOOT_ID, detail)
         else:
             self._believe(service, message, source)
+            return
+        if self.doubt is None or not self.doubt(request, message, reason):
+            self._refuse(source, reason, detail)
+
+    def _knows_boot_id(
+        self, service: ExpectedService, message: MulticastMessage, source: Endpoint
+    ) -> bool:
+        if self.boot_ids is None:
+            return message.boot_id == service.boot_id
+        known = self.boot_ids(service, source)
+        if known is not None and message.boot_id not in known:
+            return False
+        if message.boot_id != service.boot_id:
+            service.boot_id = message.boot_id
+            service.begin_anew(self._limits)
+        return True
 
     def unreadable(self, source: Endpoint | None, detail: str) -> None:
         """Refuse a datagram from ``source`` that cannot be parsed. ``detail`` is the error."""
         self._refuse(source, NotBelieved.UNREADABLE, detail)
+
+    def overrun(self, source: Endpoint) -> None:
+        """Refuse a datagram from ``source`` unread: there are too many."""
+        self._refuse(source, NotBelieved.TOO_MANY, "")
 
     def _believe(
         self, service: ExpectedService, message: MulticastMessage, source: Endpoint
@@ -348,13 +419,19 @@ def _key(usn: str, svcid: str) -> _Key:
     return f"{udn.lower()}::{hyphenated(service_type)}", svcid
 
 
+def _is_among(source: Endpoint, sources: frozenset[str]) -> bool:
+    host = canonical_host(source.host)
+    return host in sources or (bool(source.scope) and f"{host}%{source.scope}" in sources)
+
+
 def _addresses(sources: Iterable[str]) -> frozenset[str]:
     addresses = set()
     for host in sources:
         try:
-            addresses.add(str(parse_address(host)))
+            address, (_, _, zone) = parse_address(host), host.partition("%")
         except ValueError:
             raise ValueError(f"{host!r} is no IP address") from None
+        addresses.add(f"{address}%{zone}" if zone else str(address))
     if not addresses:
         raise ValueError("a device has an address: give the sources its events come from")
     return frozenset(addresses)

@@ -65,6 +65,11 @@ class Endpoint(NamedTuple):
         has_scope = address.version == 6 and address.is_link_local
         return cls(str(address), port, scope if has_scope else 0)
 
+    @property
+    def scoped_host(self) -> str:
+        """The host, with its scope id as a zone if it has one."""
+        return f"{self.host}%{self.scope}" if self.scope else self.host
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 

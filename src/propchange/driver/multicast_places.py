@@ -1,0 +1,113 @@
+"""The places where multicast events are sent and received: each interface in each scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from propchange.core.limits import Limits
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.multicast.message import MulticastScope
+from propchange.driver.reporting import Warnings
+
+
+class Closable(Protocol):
+    """A socket."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+S = TypeVar("S", bound=Closable)
+
+
+class MulticastPlace(NamedTuple):
+    """An interface, by its name and its number, and a scope."""
+
+    interface: str
+    number: int
+    scope: MulticastScope
+
+
+def fits_scope(address: LocalAddress, scope: MulticastScope) -> bool:
+    """Whether datagrams of ``scope`` leave from ``address``: over IPv6 the scope of the address is
+    that of the group (UDA 2.0 §A.2.3)."""
+    if scope is MulticastScope.IPV4:
+        return address.network.version == 4
+    if address.network.version == 4 or ip_address(address.host).is_loopback:
+        return False
+    return bool(address.scope) is (scope is MulticastScope.LINK_LOCAL)
+
+
+class MulticastPlaces(Generic[S]):
+    """One socket for each place, opened and closed as interfaces come and go.
+
+    ``addresses`` reads the addresses to use; it raises OSError if that fails. ``open_socket`` makes
+    the socket of a scope at an address; it raises OSError. ``purpose`` is for the log: "multicast
+    events are not sent".
+    """
+
+    def __init__(
+        self,
+        addresses: Callable[[], Sequence[LocalAddress]],
+        scopes: Iterable[MulticastScope],
+        open_socket: Callable[[MulticastScope, LocalAddress], S],
+        *,
+        limits: Limits,
+        warnings: Warnings,
+        purpose: str,
+    ) -> None:
+        self._addresses = addresses
+        self._scopes = tuple(scopes)
+        self._open_socket = open_socket
+        self._limits = limits
+        self._warnings = warnings
+        self._purpose = purpose
+        self.sockets: dict[MulticastPlace, tuple[LocalAddress, S]] = {}
+        """The sockets, each with its address. Do not change it."""
+
+    def look(self) -> None:
+        """Read the addresses. Open a socket for each new place, and close those whose address has
+        gone."""
+        try:
+            wanted = self._wanted(self._addresses())
+        except OSError as error:
+            self._warnings.warn("addresses", f"the addresses of this machine: {error}")
+            return
+        for place, (address, sock) in tuple(self.sockets.items()):
+            if place not in wanted or wanted[place].endpoint != address.endpoint:
+                del self.sockets[place]
+                sock.close()
+        for place, address in wanted.items():
+            if place not in self.sockets:
+                self._open(place, address)
+
+    def _wanted(self, known: Sequence[LocalAddress]) -> dict[MulticastPlace, LocalAddress]:
+        """The address of each place. An address that is used already stays, although another one
+        may come first now."""
+        wanted: dict[MulticastPlace, LocalAddress] = {}
+        for scope in self._scopes:
+            for address in known:
+                if not fits_scope(address, scope):
+                    continue
+                place = MulticastPlace(address.interface, address.interface_index, scope)
+                used = self.sockets.get(place)
+                if used is not None and used[0].endpoint == address.endpoint:
+                    wanted[place] = address
+                elif len(wanted) < self._limits.multicast_places:
+                    wanted.setdefault(place, address)
+        return wanted
+
+    def _open(self, place: MulticastPlace, address: LocalAddress) -> None:
+        try:
+            self.sockets[place] = (address, self._open_socket(place.scope, address))
+        except OSError as error:
+            where = f"{place.interface}, group {place.scope.group}"
+            self._warnings.warn(("multicast socket", place), f"{self._purpose} on {where}: {error}")
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for _, sock in self.sockets.values():
+            sock.close()
+        self.sockets.clear()
