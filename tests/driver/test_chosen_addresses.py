@@ -18,7 +18,7 @@ from propchange.core.limits import Limits
 from propchange.core.local_addresses import InterfaceKind
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
-from propchange.driver import hosted_device, listening_addresses
+from propchange.driver import hosted_device
 from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.machine import LOOK_AGAIN_SECONDS, Interfaces
 from propchange.errors import ConnectionFailed
@@ -31,6 +31,7 @@ from tests.wire import Until
 __all__ = ["raw_subscriber"]
 
 GET = "GET /description.xml HTTP/1.1\nHOST: {host}"
+SOON = Limits(link_seconds=0.01)
 HOSTS = [f"127.0.0.{number}" for number in range(1, 10)]
 
 
@@ -69,13 +70,12 @@ class Here:
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     here = Here()
     monkeypatch.setattr(hosted_device, "Interfaces", here.interfaces)
-    monkeypatch.setattr(listening_addresses, "LOOK_SECONDS", 0.01)
     return here
 
 
 @pytest.fixture
 def hosting(driven: Any, here: Here) -> Callable[..., Any]:
-    return partial(driven.host, Device("Ceiling", services=[Lamp()]))
+    return partial(driven.host, Device("Ceiling", services=[Lamp()]), announce=False, limits=SOON)
 
 
 def chosen(here: Here, *settings: Any, **named: Any) -> ChosenAddresses:
@@ -279,7 +279,8 @@ async def test_a_device_that_waits_for_an_address_can_be_cancelled(
     here.set(lo=("127.0.0.1",))
     monkeypatch.setattr(socket, "if_nameindex", lambda: [(2, "eth0")])
     device = Device("Ceiling", services=[lamp])
-    entering = asyncio.ensure_future(driven.host(device, interface="eth0").__aenter__())
+    hosted = driven.host(device, interface="eth0", limits=SOON)
+    entering = asyncio.ensure_future(hosted.__aenter__())
     while not lamp.hosted:
         await asyncio.sleep(0)
     await asyncio.sleep(0.02)

@@ -1040,10 +1040,12 @@ def test_without_a_free_port_deliveries_wait_too(memory: Any) -> None:
     assert (len(memory.connects), told.ended) == (2, [])
 
 
-def test_when_the_address_has_gone_the_system_chooses_another(memory: Any) -> None:
+@pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.ENODEV])
+def test_when_the_address_has_gone_the_system_chooses_another(memory: Any, number: int) -> None:
+    """A link-local address has gone with its interface: there is no such device."""
     pool, told = DeliveryPool(memory, has_address=lambda _: True), Told()
     pool.send(delivery(A, 0), told)
-    memory.connects[0].fail(NO_SUCH_ADDRESS)
+    memory.connects[0].fail(OSError(number, "gone"))
     assert [each.source for each in memory.connects] == [HERE, None]
     memory.connects[1].succeed().connection.data_received(OK)
     assert told.ended == [(0, 200)]

@@ -109,6 +109,12 @@ def test_this_machine_has_addresses() -> None:
     assert OnLink(ip_network("127.0.0.0/8"), 0) in interfaces.on_link_for(Endpoint("127.0.0.1", 1))
 
 
+@pytest.mark.parametrize("scope", [9_999, 1])
+def test_a_link_local_address_is_gone_with_its_interface(scope: int) -> None:
+    """The number of the interface is that of none, or of another one than that of the address."""
+    assert not own_machine.has_address(Endpoint("fe80::1:2:3", 0, scope))
+
+
 def test_the_clock_never_goes_back() -> None:
     readings = [own_machine.monotonic() for _ in range(100)]
     assert readings == sorted(readings)

@@ -12,7 +12,7 @@ import pytest
 
 from lab.networks import Host, Network
 from lab.programs import Program
-from propchange.driver.listening_addresses import LOOK_SECONDS
+from propchange.core.limits import DEFAULT_LIMITS
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +41,10 @@ class Point:
         assert answer["status"] == 200, answer
         sid: str = answer["sid"]
         return sid
+
+    def status_of_subscribe(self, url: str, own: str) -> int:
+        status: int = self._ask("subscribe", event_url(url), own)["status"]
+        return status
 
     def renew(self, url: str, sid: str) -> int:
         status: int = self._ask("renew", event_url(url), sid)["status"]
@@ -180,7 +184,7 @@ def test_an_interface_that_goes_and_comes_again_is_used_again(
     point = point_on(control)
     for _ in range(2):
         device_host.ip("link del eth1")
-        time.sleep(2 * LOOK_SECONDS)  # it has left the addresses
+        time.sleep(2 * DEFAULT_LIMITS.link_seconds)  # it has left the addresses
         plug("10.88.0.2/24")
         eventually(lambda: point.get(at(first, "10.88.0.2")) == 200)
         point.subscribe(at(first, "10.88.0.2"), "10.88.0.3")
@@ -262,3 +266,42 @@ def test_a_device_that_moves_gives_up_the_subscriptions_of_its_former_address(
     new = point.subscribe(moved, "10.77.0.3")
     assert point.event()["sid"] == new
     assert point.renew(moved, new) == 200
+
+
+@runtimes
+@pytest.mark.clause("V6-03", "V6-04", "SUB-71")
+def test_a_delivery_url_may_be_in_any_prefix_of_the_interface_and_in_no_other(
+    hosts: Any, hosting: Any, point_on: Any, runtime: str
+) -> None:
+    """Unique local, global and link-local addresses of one link, over IPv6 and over IPv4, with
+    prefixes that have come while the device runs."""
+    device_host, control, plug = hosts
+    plug("10.88.0.2/24", "fd00:88::2/64")
+    _, (first, *_) = hosting(device_host, runtime)
+    for host, last in ((device_host, 2), (control, 3)):
+        for prefix in ("fd00:79::", "2001:db8:79::"):
+            host.ip(f"addr add {prefix}{last}/64 dev eth0")
+        host.ip(f"addr add 10.79.0.{last}/24 dev eth0")
+    point = point_on(control)
+    links = {
+        "eth0": (f"{device_host.link_local('eth0')}%eth0", f"{control.link_local('eth0')}%eth0"),
+        "eth1": (f"{device_host.link_local('eth1')}%eth1", f"{control.link_local('eth1')}%eth1"),
+    }
+    six = [("fd00:77::2", "fd00:77::3"), ("fd00:79::2", "fd00:79::3"), links["eth0"],
+           ("2001:db8:79::2", "2001:db8:79::3")]  # fmt: skip
+    four = [("10.77.0.2", "10.77.0.3"), ("10.79.0.2", "10.79.0.3")]
+    for family in (six, four):
+        for host, _ in family:
+            for _, own in family:
+                sid = point.subscribe(at(first, host), own)
+                told = point.event()
+                assert (told["sid"], told["from"]) == (sid, host.partition("%")[0]), (host, own)
+    for host, foreign in (
+        ("fd00:77::2", "fd00:88::3"),
+        (links["eth0"][0], "fd00:88::3"),
+        (links["eth1"][0], "fd00:77::3"),
+        ("10.77.0.2", "10.88.0.3"),
+        ("10.77.0.2", "fd00:77::3"),
+        ("fd00:77::2", "10.77.0.3"),
+    ):
+        assert point.status_of_subscribe(at(first, host), foreign) == 412, (host, foreign)

@@ -27,14 +27,14 @@ from propchange.core.publisher.judge import (
     PublisherPolicy,
     Renewal,
     judge_room,
-    judge_subscribe,
+    judge_subscribe_anew,
     judge_unsubscribe,
     subscribe_response,
 )
 from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal, empty_response
-from propchange.driver.machine import on_link_for, own_hosts
+from propchange.driver.machine import INTERFACES, on_link_for, own_hosts
 from propchange.driver.runtime import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
@@ -83,6 +83,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         backend = getattr(service, "backend", None)
         self.backend_name = getattr(backend, "name", backend)
         self._on_link = on_link
+        self._on_link_now = INTERFACES.on_link_now if on_link is on_link_for else on_link
         # The numbers of subscribers by address and IPv6 prefix. If the program removes subscribers,
         # the numbers are too high until the next count.
         self._counts: Counter[Hashable] = Counter()
@@ -139,8 +140,14 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
             return Refusal(412, "the request did not come over TCP", "")
         # Cohen3's control point hears events on the port of the devices of the same process.
         policy = replace(self._policy, own_callback=delivery_url(message.peer) or "")
-        on_link = self._on_link(message.local)
-        return judge_subscribe(message, policy, self._limits, on_link, own_hosts())
+        return judge_subscribe_anew(
+            message,
+            policy,
+            self._limits,
+            on_link=self._on_link,
+            on_link_now=self._on_link_now,
+            own_hosts=own_hosts,
+        )
 
     def response_sent(self, response: Response) -> None:
         """The answer to a SUBSCRIBE has left: send the initial event."""

@@ -18,6 +18,7 @@ from propchange.core.subscriber.requests import SHORTAGES
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Response
 from propchange.driver.reporting import logger_named
 from propchange.driver.runtime import Armed, Runtime, Transport
+from propchange.driver.sockets import ADDRESS_GONE
 from propchange.http import ResponseParser, encode_delivery
 
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
@@ -167,7 +168,7 @@ class DeliveryConnection:
 
     def failed(self, error: OSError) -> None:
         """The connection could not be opened."""
-        if error.errno == errno.EADDRNOTAVAIL and self.source is not None and self.delivery:
+        if error.errno in ADDRESS_GONE and self.source is not None and self.delivery:
             # The address has gone, so the system chooses one.
             self._pool.open(self, None)
             return

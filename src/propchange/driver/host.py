@@ -100,6 +100,7 @@ class Publication:
         self.protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{uuid.uuid4()}",
             on_link=interfaces.on_link_for,
+            on_link_now=interfaces.on_link_now,
             own_hosts=interfaces.own_hosts,
             has_address=has_address,
             policy=policy,

@@ -2,13 +2,11 @@
 
 A device that uses all interfaces listens on ``0.0.0.0`` and ``::``, so a new address of this
 machine needs nothing. A device that uses one address listens on that. A device that uses one
-interface by its name listens on each address of it, with the same port. The addresses are looked at
-every :data:`LOOK_SECONDS`: a new one gets a socket, and one that has gone loses it.
+interface by its name listens on each address of it, with the same port. The addresses are read
+every ``Limits.link_seconds``: a new one gets a socket, and one that has gone loses it.
 """
 
 from __future__ import annotations
-
-import errno
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
@@ -16,12 +14,11 @@ from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.listener import Listener
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Tasks, sleep
-from propchange.driver.sockets import SAME_PORT_ATTEMPTS, cannot_listen, scoped_host
+from propchange.driver.sockets import ADDRESS_GONE, SAME_PORT_ATTEMPTS, cannot_listen, scoped_host
 from propchange.errors import ConnectionFailed
 
-LOOK_SECONDS = 1.0
-"""Seconds until the addresses of the interface are read again. Reading them takes a quarter of a
-millisecond on a machine with five."""
+_READING_PART = 0.01
+"""The part of the time that may be used to read the addresses of this machine."""
 
 
 class ListeningAddresses:
@@ -38,6 +35,7 @@ class ListeningAddresses:
         self._tasks = Tasks(runtime)
         self._logger = logger_named("propchange.http")
         self._warnings = Warnings(self._logger, limits)
+        self._read_seconds = 0.0  # that the last reading took
         self._last: tuple[Endpoint, ...] = ()
 
     async def open(self, port: int) -> None:
@@ -55,7 +53,7 @@ class ListeningAddresses:
             self._warnings.warn(
                 "waits", f"the device waits for an address of {self._chosen.interface}"
             )
-            await sleep(self._runtime, LOOK_SECONDS)
+            await self._rest()
         self._tasks.start(self._follow())
 
     async def close(self) -> None:
@@ -100,23 +98,30 @@ class ListeningAddresses:
             await self._listener.open(host, (port,))
         except OSError as error:
             # A new IPv6 address is not usable until the system knows that no other machine has it.
-            if error.errno == errno.EADDRNOTAVAIL:
+            if error.errno in ADDRESS_GONE:
                 return False
             raise
         return True
 
     def _wanted(self) -> tuple[str, ...]:
+        begun = self._runtime.now()
         try:
             addresses = self._chosen.read()
         except OSError as error:
             self._warnings.warn("addresses", f"the addresses of this machine: {error}")
             return tuple(filter(None, self._listener.hosts))
+        finally:
+            self._read_seconds = self._runtime.now() - begun
         hosts = dict.fromkeys(scoped_host(each.endpoint) for each in addresses)
         return tuple(hosts)[: self._limits.listening_addresses]
 
+    async def _rest(self) -> None:
+        seconds = max(self._limits.link_seconds, self._read_seconds / _READING_PART)
+        await sleep(self._runtime, seconds)
+
     async def _follow(self) -> None:
         while True:
-            await sleep(self._runtime, LOOK_SECONDS)
+            await self._rest()
             await self.look()
 
     async def look(self) -> None:

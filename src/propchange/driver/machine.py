@@ -3,7 +3,6 @@ container."""
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import platform
@@ -24,7 +23,13 @@ from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT
 from propchange.driver.reporting import logger_named
-from propchange.driver.sockets import endpoint_of, scoped_host, socket_address, socket_from
+from propchange.driver.sockets import (
+    ADDRESS_GONE,
+    endpoint_of,
+    scoped_host,
+    socket_address,
+    socket_from,
+)
 from propchange.errors import ConnectionFailed
 
 _logger = logger_named("propchange.http")
@@ -38,8 +43,9 @@ _READING_PART = 0.03
 40 ms for one reading."""
 
 LOOK_AGAIN_SECONDS = 0.2
-"""Seconds until a request to an unknown address may cause another reading of the addresses. Reading
-takes about a millisecond, so requests use at most 0.5 % of the time."""
+"""Seconds until a request to an unknown address, or one that is refused by the known addresses, may
+cause another reading of them. Reading takes about a millisecond, so requests use at most 0.5 % of
+the time."""
 
 # SSDP's group is first, so that a multicast route counts. The second is for all other networks
 # (UDA 2.0 §1.1.2; RFC 5737).
@@ -116,7 +122,7 @@ def has_address(address: Endpoint) -> bool:
     try:
         socket_from(address, address._replace(port=0)).close()
     except OSError as error:
-        return error.errno != errno.EADDRNOTAVAIL
+        return error.errno not in ADDRESS_GONE
     return True
 
 
@@ -180,6 +186,12 @@ class Interfaces:
             _logger.debug("the addresses of this machine cannot be read: %s", error)
             return self._addresses
 
+    def _look_again(self) -> tuple[LocalAddress, ...]:
+        if self._clock() - self._looked_at >= LOOK_AGAIN_SECONDS:
+            self._looked_at = self._clock()
+            self._read_again()
+        return self._addresses
+
     def refresh(self) -> tuple[LocalAddress, ...]:
         """Read the addresses now and return them. Raises OSError if they cannot be read."""
         self._read_at = self._clock()
@@ -216,6 +228,12 @@ class Interfaces:
             links = self._links[at] = _links_of(at, self._addresses)
         return links
 
+    def on_link_now(self, local: Endpoint) -> tuple[OnLink, ...]:
+        """As :meth:`on_link_for`. The addresses are read before, at most every
+        :data:`LOOK_AGAIN_SECONDS`."""
+        self._look_again()
+        return self.on_link_for(local)
+
     def address_at(self, local: Endpoint) -> LocalAddress | None:
         """The address of this machine that ``local`` is, read again as in :meth:`on_link_for`. For
         any address of loopback it is that of the interface."""
@@ -224,10 +242,8 @@ class Interfaces:
         at = self._at.get(key)
         if at is None:
             at = _address_at(local, known)
-            may_look = self._clock() - self._looked_at >= LOOK_AGAIN_SECONDS
-            if at is None and self._read_at == read_at and may_look:
-                self._looked_at = self._clock()
-                at = _address_at(local, self._read_again())
+            if at is None and self._read_at == read_at:
+                at = _address_at(local, self._look_again())
             if at is not None:
                 self._at[key] = at
         return at

@@ -25,6 +25,10 @@ _PORT_TAKEN = (errno.EADDRINUSE, errno.EACCES)
 
 _ZONE = re.compile(r"(?![0-9]+$)[A-Za-z0-9._~-]+")
 
+ADDRESS_GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
+"""Errors of a socket that is bound to an address which this machine does not have. All but the
+first one are for a link-local address whose interface has gone."""
+
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 

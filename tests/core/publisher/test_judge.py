@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
     AttemptVerdict,
     Cancellation,
@@ -16,6 +19,7 @@ from propchange.core.publisher.judge import (
     judge_attempt,
     judge_room,
     judge_subscribe,
+    judge_subscribe_anew,
     subscribe_response,
 )
 from propchange.core.wire.messages import DeliveryFailure, DeliveryURL, Endpoint
@@ -492,3 +496,34 @@ def test_what_ends_the_search_for_a_delivery_url_and_what_goes_on(
     result: int | DeliveryFailure, fresh: bool, another: bool, verdict: AttemptVerdict
 ) -> None:
     assert judge_attempt(result, fresh, another) is verdict
+
+
+def test_a_subscribe_that_is_refused_is_judged_once_more_by_the_prefixes_of_now() -> None:
+    """The interface has got another prefix since its addresses were read."""
+    asked: list[str] = []
+    moved = (b"Callback", b"<http://10.9.0.2:9000/>")
+    new = (*LAN, OnLink(ip_network("10.9.0.0/16")))
+
+    def judge(*headers: Header, now: tuple[OnLink, ...], **how: Any) -> Any:
+        def links(local: Endpoint, when: str, known: tuple[OnLink, ...]) -> tuple[OnLink, ...]:
+            asked.append(when)
+            return known
+
+        return judge_subscribe_anew(
+            request("SUBSCRIBE", *headers, **how),
+            POLICY,
+            DEFAULT_LIMITS,
+            on_link=lambda local: links(local, "known", LAN),
+            on_link_now=lambda local: links(local, "now", now),
+            own_hosts=lambda: (),
+        )
+
+    assert isinstance(judge(moved, NT, now=new), NewSubscription)
+    assert judge(moved, NT, now=LAN).status == 412
+    assert asked == ["known", "now"] * 2
+    asked.clear()
+    assert isinstance(judge(CALLBACK, NT, now=()), NewSubscription)
+    assert judge(SID, NT, now=()).status == 400
+    assert asked == ["known"] * 2
+    assert judge(CALLBACK, NT, now=LAN, local=None).status == 400  # by HOST
+    assert asked == ["known"] * 2

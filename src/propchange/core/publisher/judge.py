@@ -9,7 +9,7 @@ contradicts itself is answered 400; only a well-formed one is answered 412 (UDA 
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -206,6 +206,28 @@ def judge_subscribe(
         request.local,
         request.peer,
     )
+
+
+def judge_subscribe_anew(
+    request: Request,
+    policy: PublisherPolicy,
+    limits: Limits,
+    *,
+    on_link: Callable[[Endpoint], Sequence[OnLink]],
+    on_link_now: Callable[[Endpoint], Sequence[OnLink]],
+    own_hosts: Callable[[], Container[str]],
+) -> NewSubscription | Renewal | Refusal:
+    """As :func:`judge_subscribe`, but a SUBSCRIBE that is refused is judged once more if the
+    interface has other prefixes now. ``on_link`` returns those that were read before,
+    ``on_link_now`` those of now; both take an address of the interface."""
+    local = request.local
+    known = () if local is None else on_link(local)
+    verdict = judge_subscribe(request, policy, limits, known, own_hosts())
+    if isinstance(verdict, Refusal) and local is not None and verdict.status == 412:
+        now = on_link_now(local)
+        if now != known:
+            return judge_subscribe(request, policy, limits, now, own_hosts())
+    return verdict
 
 
 def judge_room(

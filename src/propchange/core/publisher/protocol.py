@@ -30,7 +30,7 @@ from propchange.core.publisher.judge import (
     Renewal,
     judge_attempt,
     judge_room,
-    judge_subscribe,
+    judge_subscribe_anew,
     judge_unsubscribe,
     subscribe_response,
 )
@@ -78,7 +78,8 @@ class PublisherProtocol:
     :meth:`next_deadline`.
 
     ``new_sid`` makes a SID (``uuid:…``, never the same twice). ``on_link`` gives the prefixes of
-    the interface that has a local address. ``own_hosts`` gives the addresses of this machine, as
+    the interface that has a local address. ``on_link_now`` reads them before; it is called before a
+    SUBSCRIBE is refused. ``own_hosts`` gives the addresses of this machine, as
     texts in their shortest form: events of a subscriber on another machine are not sent there.
     ``has_address`` returns whether an endpoint has one of them now. It is called if a renewal comes
     in at another address than the SUBSCRIBE (:mod:`.former_subscriptions`).
@@ -92,6 +93,7 @@ class PublisherProtocol:
         *,
         new_sid: Callable[[], str],
         on_link: Callable[[Endpoint], Sequence[OnLink]],
+        on_link_now: Callable[[Endpoint], Sequence[OnLink]] | None = None,
         own_hosts: Callable[[], Container[str]] = tuple,
         has_address: Callable[[Endpoint], bool] = lambda _: True,
         policy: PublisherPolicy | None = None,
@@ -102,6 +104,7 @@ class PublisherProtocol:
     ) -> None:
         self._new_sid = new_sid
         self._on_link = on_link
+        self._on_link_now = on_link_now or on_link
         self._own_hosts = own_hosts
         self._policy = policy or PublisherPolicy()
         self._limits = limits
@@ -235,9 +238,13 @@ class PublisherProtocol:
         if request.method == "UNSUBSCRIBE":
             verdict = judge_unsubscribe(request, self._policy)
         else:
-            on_link = () if request.local is None else self._on_link(request.local)
-            verdict = judge_subscribe(
-                request, self._policy, self._limits, on_link, self._own_hosts()
+            verdict = judge_subscribe_anew(
+                request,
+                self._policy,
+                self._limits,
+                on_link=self._on_link,
+                on_link_now=self._on_link_now,
+                own_hosts=self._own_hosts,
             )
         if isinstance(verdict, Refusal):
             return self._refuse(request, verdict)
