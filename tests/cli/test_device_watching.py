@@ -66,6 +66,7 @@ class Bench:
         self.problems: list[str] = []
         self.subscribed: list[Source] = []
         self.find_again: Callable[..., Any]
+        self.failed: dict[Source, str] = {}
         self._untaken: list[Sighting] = []
         self._tasks: list[asyncio.Task[Any]] = []
         anything: Any = self

@@ -16,6 +16,7 @@ import signal
 import struct
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -377,6 +378,9 @@ def test_a_service_that_refuses_at_first_is_watched_in_the_end(run: Any, watchin
     device = run(raw(type, "503 Busy"))
     lines = watching("--type", type)
     lines.wait_for(kind="status", status="refused")
+    while device.requests.count("SUBSCRIBE /e0") < 3:
+        time.sleep(0.01)
+    assert [line for line in lines.all if line["kind"] == "status"] == []  # it is said once
     device.answers["SUBSCRIBE /e0"] = ok("", "SID: uuid:1\r\nTIMEOUT: Second-1800\r\n")
 
     lines.wait_for(kind="status", status="granted")

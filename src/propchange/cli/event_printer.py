@@ -93,6 +93,9 @@ class EventPrinter:
         self.find_again: FindAgain = _fail
         """Called with the source of a service that cannot be subscribed to, and the error. Returns
         the subscriptions to print instead, or raises the error to print."""
+        self.failed: dict[Source, str] = {}
+        """Why services could not be subscribed to, if that was printed and they are tried again.
+        The same reason is not printed again."""
         self.ending: Callable[[], object] = _nothing
         """Called before the output ends because enough events have come."""
         self._begun = False
@@ -196,7 +199,10 @@ class EventPrinter:
                 for problem in update.problems:
                     self.problem(source, problem)
                 self._event(source, update)
+            elif update.status is Status.SUBSCRIBING and self._is_known(source, update.reason):
+                continue
             elif update.status is not Status.CLOSED:
+                self.failed.pop(source, None)
                 status = update.status.value
                 if update.status is Status.RESUBSCRIBING and not is_lost:
                     is_lost, status = True, "lost"
@@ -206,6 +212,9 @@ class EventPrinter:
                 if update.status is Status.DEAF:
                     self.start(self._diagnose(source, subscription))
             await self._writer.room()
+
+    def _is_known(self, source: Source, reason: str) -> bool:
+        return source in self.failed and self.failed[source].endswith(reason)
 
     def _describe(self, source: Source, subscription: Subscription) -> bool:
         """Print the problems of the service description. False if that was not read yet."""

@@ -114,7 +114,6 @@ class DeviceWatching:
         self._watched: dict[str, _Watched] = {}
         self._roots: dict[str, str] = {}
         self._services: dict[Source, tuple[_Watched, RemoteService]] = {}
-        self._said: dict[Source, str] = {}
         self._services_of_host: Counter[str] = Counter()
         self._devices_of_host: Counter[str] = Counter()
         self._named = 0
@@ -291,7 +290,7 @@ class DeviceWatching:
         self._devices_of_host[watched.host] -= 1
         for source in watched.services.values():
             del self._services[source]
-            self._said.pop(source, None)
+            self._printer.failed.pop(source, None)
             self._services_of_host[watched.host] -= 1
             subscription = watched.subscriptions.get(source)
             if subscription is not None:
@@ -313,8 +312,8 @@ class DeviceWatching:
             return []
         refused = isinstance(error, SubscriptionRefused)
         said = str(error)
-        if self._said.get(source) != said:
-            self._said[source] = said
+        if self._printer.failed.get(source) != said:
+            self._printer.failed[source] = said
             self._printer.status(source, "refused" if refused else "failed", said)
         room = refused or not isinstance(error, LocalProtocolError)
         await asyncio.sleep(_SUBSCRIBE_AGAIN if room else _ROOM_AGAIN)
