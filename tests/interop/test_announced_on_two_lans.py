@@ -165,6 +165,41 @@ def test_each_control_point_finds_the_device_at_once_and_sees_it_go(
         print(f"{finder.name}: gone {line.at - said.at:.3f} s after the byebye")
 
 
+def test_control_points_that_start_later_find_the_device_by_a_search(
+    lans: TwoLans, start: Start, ssdp: SsdpWire, host_device: Callable[..., Hosted]
+) -> None:
+    device = host_device("asyncio")
+    gssdp = PEERS / "see_gssdp.py"
+    later = [
+        (own, seer)
+        for host, own in ((lans.near, "10.77.0.1"), (lans.far, "10.78.0.1"))
+        for seer in (
+            Seer(start(*host.prefix, sys.executable, gssdp, "eth0")),
+            see(start, host, "asyncio" if host is lans.near else "twisted"),
+        )
+    ]
+    for own, seer in later:
+        seer.started()
+        seer.found(f"http://{own}:", device.udn)
+        answers = [each for each in ssdp.datagrams if each.kind == "answer" and each.source == own]
+        assert {each.udn for each in answers} >= {device.udn}
+        assert own.rpartition(".")[0] == answers[0].destination.rpartition(".")[0]
+
+
+def test_the_site_is_told_the_address_that_the_site_reaches(
+    ssdp: SsdpWire, host_device: Callable[..., Hosted]
+) -> None:
+    device = host_device("asyncio")
+    for source, interface in (("fd77::1", "eth0"), ("fd78::1", "eth1")):
+        message = ssdp.wait(
+            lambda each, source=source: each.source == source and each.udn == device.udn,
+            f"an announcement from {source}",
+        )
+        assert (message.interface, message.destination) == (interface, "ff05::c")
+        assert message.fields["HOST"] == "[FF05::C]:1900"
+        assert message.fields["LOCATION"].startswith(f"http://[{source}]:{device.port}/")
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_subscriber_on_each_interface_has_the_events(
     runtime: str, propchange_finders: dict[str, Finder], host_device: Callable[..., Hosted]
@@ -279,11 +314,16 @@ def test_an_interface_that_comes_and_goes_is_announced_and_the_other_one_continu
     lans.unplug_from_office()
     device.set("one")
     home.seer.event(device.udn, since=went, Value="one")
+    time.sleep(1)  # while that is announced at home
     lans.plug_into_office()
     back = time.monotonic()
     device.set("again")
     office.seer.event(device.udn, since=back, Value="again")
     home.seer.event(device.udn, since=back, Value="again")
+    # At home it was one subscription all the time.
+    told = [line.told for line in home.seer.program.lines if line.at > came]
+    assert not [each for each in told if each.get("status")]
+    assert [each["seq"] for each in told if "event" in each] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
