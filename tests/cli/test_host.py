@@ -346,6 +346,7 @@ def test_a_file_that_cannot_be_read_is_named(propchange: Any, path: str) -> None
     [
         (["--udn", "a b"], 2, "'a b' is not a UDN"),
         (["--interface", "nosuch0"], 1, "there is no interface 'nosuch0'"),
+        (["--exclude", "lo", "--interface", "lo"], 2, "lo"),
         (["--port", "70000"], 2, "70000 is not in the range"),
         (["--uda", "3.0"], 2, "'3.0' is not one of '1.0', '1.1', '2.0'"),
     ],

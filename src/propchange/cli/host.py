@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class HostOptions:
 
     file: str
     interface: str | None
+    exclude: Sequence[str]
     port: int
     announce: bool
     udn: str | None
@@ -54,7 +56,13 @@ class HostOptions:
 @click.option(
     "--interface",
     metavar="I",
-    help="Listen on this network interface or IP address alone, instead of on all.",
+    help="Use this interface only: a name or an address.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="I",
+    help="Do not use the interface with this name. Can be repeated.",
 )
 @click.option(
     "--port",
@@ -108,6 +116,7 @@ async def _host(options: HostOptions) -> None:
         hosting = propchange.host(
             device,
             interface=options.interface,
+            exclude=options.exclude,
             port=options.port,
             announce=options.announce,
             udn=options.udn,
