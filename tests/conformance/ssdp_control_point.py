@@ -35,7 +35,16 @@ from ssdp_messages import (
 from ssdp_network import GROUPS, PATIENCE, PORT, Ear, Lane, url_host
 from twisted.internet.defer import Deferred
 
-from propchange import ControlPoint, Device, Event, Request, Service, StateVariable, host
+from propchange import (
+    ConnectionFailed,
+    ControlPoint,
+    Device,
+    Event,
+    Request,
+    Service,
+    StateVariable,
+    host,
+)
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.twisted import ControlPoint as TwistedControlPoint
 from tests.interop.wire import enter
@@ -85,9 +94,18 @@ class PeerDevice:
         )
         drawer = Device("Drawer", services=[lock], type=EMBEDDED, udn=self.embedded)
         device = Device("Bench", services=[lamp], devices=[drawer], type=DEVICE, udn=self.udn)
-        hosted = host(device, port=port, tap=self._tap)
-        self._thread.run(hosted.__aenter__())
-        return hosted
+        return self._thread.run(self._open(device, port))
+
+    async def _open(self, device: Device, port: int) -> Any:
+        end = time.monotonic() + PATIENCE
+        while True:
+            hosted = host(device, port=port, tap=self._tap)
+            try:
+                return await hosted.__aenter__()
+            except ConnectionFailed:  # a connection of the last time has the port for a moment
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.1)
 
     def _tap(self, passing: object) -> None:
         if isinstance(passing, Request) and passing.method in ("SUBSCRIBE", "UNSUBSCRIBE"):
@@ -227,10 +245,10 @@ MakeFront = Callable[[SsdpRow, str], Front]
 
 
 class ControlPointPlayer:
-    """Plays a row on ``lane``, over the IP version ``family``."""
+    """Plays a row on ``lane``, with addresses of ``family``."""
 
     def __init__(
-        self, row: SsdpRow, family: int, lane: Lane, device_thread: LoopThread, make: MakeFront
+        self, row: SsdpRow, family: str, lane: Lane, device_thread: LoopThread, make: MakeFront
     ) -> None:
         self._row = row
         self._lane = lane
@@ -252,7 +270,7 @@ class ControlPointPlayer:
         }
         for name, ear, interface in (("seen", near, "eth0"), ("seen_elsewhere", far, "eth1")):
             # A link-local URL is of the link that it was announced on.
-            zone = f"%{lane.lans.here.index(interface)}" if family == 6 else ""
+            zone = f"%{interface}" if family != "IPv4" else ""
             url = self._names["location" if ear is near else "elsewhere"]
             self._names[name] = url.replace(ear.address.own, ear.address.own + zone)
         self._front = make(row, lane.lans.here.namespace)

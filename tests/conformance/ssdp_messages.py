@@ -34,14 +34,13 @@ Headers = Mapping[str, str | None]
 @dataclass(frozen=True)
 class SsdpRow(Row):
     """One exchange of datagrams. ``rule`` is the paragraph of UDA that it shows. ``families`` are
-    the IP versions that it is played over. ``follows``: the application subscribes to the device
-    first."""
+    the kinds of addresses that it is played with. ``follows``: the application subscribes to the
+    device first."""
 
     rule: str = ""
-    families: tuple[int, ...] = (4, 6)
+    families: tuple[str, ...] = ("IPv4", "IPv6")
     follows: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    changes_network: bool = False
 
 
 # --- steps of the peer ---
@@ -74,7 +73,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """So many seconds go by."""
+    """So many seconds go by. No later step looks at what the peer hears meanwhile."""
 
     seconds: float
 
@@ -209,3 +208,118 @@ TARGETS = (
 """NT and UDN of each advertisement of the device (UDA 2.0 tables 1-1 to 1-3)."""
 
 ALL_ALIVE = tuple(alive(*each) for each in TARGETS)
+
+
+# --- steps with a device of ours ---
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Our side hosts the device, with further ``options`` of ``host``."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Our side ends the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announces:
+    """The peer hears ``kind`` for each of ``targets``, each ``least`` to ``most`` times, and for no
+    others. ``headers`` are those that the row expects besides or instead of the usual ones; None:
+    it is not there. ``learn``: the values of BOOTID, CONFIGID and the signature become names of the
+    row; else they are the known ones."""
+
+    kind: str
+    targets: tuple[tuple[str, str], ...] = TARGETS
+    least: int = 1
+    most: int = 3
+    host: str = "near"
+    within: float = 3.0
+    headers: Headers = field(default_factory=dict)
+    learn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The peer sends a search, and gets exactly ``answers``: the ST and the USN of each. ``within``
+    are the seconds in which they come. ``to``: ``group``, or ``port``, the one for unicast
+    searches. ``source``: the address that it comes from, where it is not the peer's."""
+
+    data: str
+    answers: tuple[tuple[str, str], ...] = ()
+    within: float = 1.0
+    host: str = "near"
+    to: str = "group"
+    source: str = ""
+    times: int = 1
+    headers: Headers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OffLink:
+    """The peer gets an address that is not of the network of our side, which has a route to it."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """The peer sends ``number`` searches from as many ports. The answers have at most ``most``
+    bytes in all."""
+
+    data: str
+    number: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """For so many seconds the peer hears nothing of the device."""
+
+    seconds: float = 1.0
+    host: str = "near"
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The peer reads the description at LOCATION of what it heard last."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddAddress:
+    """Our side gets another address, as ``ip addr add`` takes it."""
+
+    address: str
+    interface: str = "eth0"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAddress:
+    """Our side loses an address."""
+
+    address: str
+    interface: str = "eth0"
+
+
+def search(
+    target: str = "ssdp:all", line: str = "M-SEARCH * HTTP/1.1", **changes: str | None
+) -> str:
+    """A search."""
+    headers: dict[str, str | None] = {
+        "HOST": "{group}",
+        "MAN": '"ssdp:discover"',
+        "MX": "1",
+        "ST": target,
+    }
+    return message(line, headers | named(changes))
+
+
+def usn(target: str, udn: str) -> tuple[str, str]:
+    """ST and USN of an answer."""
+    return target, udn if target == udn else f"{udn}::{target}"
+
+
+ALL_ANSWERS = tuple(usn(*each) for each in TARGETS)

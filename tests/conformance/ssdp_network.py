@@ -18,7 +18,12 @@ from lab.networks import Host
 from lab.two_lans import TwoLans
 from tests.interop.wire import inside
 
-GROUPS = {4: "239.255.255.250", 6: "ff02::c"}
+GROUPS = {"IPv4": "239.255.255.250", "IPv6": "ff02::c", "IPv6 of a site": "ff05::c"}
+"""The group of each kind of address."""
+
+HOPS = {"IPv4": 2, "IPv6": 2, "IPv6 of a site": 10}
+"""TTL or hop limit of a datagram to the group."""
+
 PORT = 1900
 
 _IP_RECVTTL = 12
@@ -48,13 +53,13 @@ class Addresses:
 
 
 class Ear:
-    """The peer at one host, over one IP version: it sends, and keeps what it receives."""
+    """The peer at one host, with one kind of address: it sends, and keeps what it receives."""
 
-    def __init__(self, host: Host, family: int) -> None:
+    def __init__(self, host: Host, family: str) -> None:
         self.host = host
         self.family = family
-        own = host.link_local() if family == 6 else _ipv4_of(host)
-        self.address = Addresses(own, host.index())
+        self.is_ipv6 = family != "IPv4"
+        self.address = Addresses(address_of(host, "eth0", family), host.index())
         self.heard: list[Heard] = []
         self._changed = threading.Condition()
         self._group, self._own = inside(host.namespace, lambda: (self._joined(), self._bound()))
@@ -64,7 +69,7 @@ class Ear:
 
     def send(self, data: bytes, to: Any = None) -> None:
         """Send to the group, or to ``to``."""
-        self._own.sendto(data, to or self._at(GROUPS[self.family], PORT))
+        self._own.sendto(data, to or self.at(GROUPS[self.family], PORT))
 
     def wait(self, enough: Callable[[list[Heard]], Any], seconds: float = PATIENCE) -> Any:
         """The result of ``enough`` once it is true, or in ``seconds``."""
@@ -80,15 +85,16 @@ class Ear:
         self._group.close()
         self._own.close()
 
-    def _at(self, host: str, port: int) -> Any:
-        return (host, port, 0, self.address.index) if self.family == 6 else (host, port)
+    def at(self, host: str, port: int) -> Any:
+        """An address on this network, for sockets."""
+        return (host, port, 0, self.address.index) if self.is_ipv6 else (host, port)
 
     def _joined(self) -> socket.socket:
         opened = self._opened()
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(self._at(GROUPS[self.family], PORT))
+        opened.bind(self.at(GROUPS[self.family], PORT))
         member = socket.inet_pton(opened.family, GROUPS[self.family])
-        if self.family == 6:
+        if self.is_ipv6:
             opened.setsockopt(
                 socket.IPPROTO_IPV6,
                 socket.IPV6_JOIN_GROUP,
@@ -101,18 +107,18 @@ class Ear:
 
     def _bound(self) -> socket.socket:
         opened = self._opened()
-        opened.bind(self._at(self.address.own, 0))
-        if self.family == 6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 2)
+        opened.bind(self.at(self.address.own, 0))
+        if self.is_ipv6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOPS[self.family])
         else:
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
         return opened
 
     def _opened(self) -> socket.socket:
-        family = socket.AF_INET6 if self.family == 6 else socket.AF_INET
+        family = socket.AF_INET6 if self.is_ipv6 else socket.AF_INET
         opened = socket.socket(family, socket.SOCK_DGRAM)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        if self.family == 6:
+        if self.is_ipv6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         else:
             opened.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
@@ -133,8 +139,12 @@ class Ear:
                         self._changed.notify_all()
 
 
-def _ipv4_of(host: Host) -> str:
-    return host.ip("-4 -o addr show dev eth0").split()[3].partition("/")[0]
+def address_of(host: Host, interface: str, family: str) -> str:
+    """The address of ``host`` on ``interface``."""
+    if family == "IPv6":
+        return host.link_local(interface)
+    scope = "-4 -o addr show" if family == "IPv4" else "-6 -o addr show scope global"
+    return host.ip(f"{scope} dev {interface}").split()[3].partition("/")[0]
 
 
 class Lane:
@@ -145,7 +155,7 @@ class Lane:
         for host in (self.lans.here, self.lans.near, self.lans.far):
             _wait_for_addresses(host)
 
-    def ears(self, family: int) -> dict[str, Ear]:
+    def ears(self, family: str) -> dict[str, Ear]:
         """The peer on both networks."""
         return {"near": Ear(self.lans.near, family), "far": Ear(self.lans.far, family)}
 

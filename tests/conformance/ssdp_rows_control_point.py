@@ -137,6 +137,7 @@ HEARD = (
             ("CP-06",),
             (Datagrams((data,)), Sees((APPEARED,))),
             rule=rule,
+            families=("IPv4",),
         )
         for how, rule, data in (
             (
@@ -168,6 +169,7 @@ HEARD = (
             ("CP-06",),
             (Datagrams((data,)), Sees(), Datagrams((alive(),)), Sees((APPEARED,))),
             rule=rule,
+            families=("IPv4",),
         )
         for what, rule, data in (
             ("an advertisement without NTS", "UDA 2.0 §1.2.2", alive(NTS=None)),
@@ -327,7 +329,7 @@ LEFT = (
         "a device stays while one of its advertisements has not expired",
         ("CP-12",),
         (
-            Datagrams((alive(CACHE_CONTROL="max-age=1"), alive(SERVICE))),
+            Datagrams((alive(), alive(SERVICE, CACHE_CONTROL="max-age=1"))),
             Sees((APPEARED,)),
             Pause(1.2),
             Sees(),
@@ -494,6 +496,32 @@ FOLLOWED = (
             Requests(("subscribe",)),
         ),
         rule="UDA 2.0 §1.2.4, §4.1.1",
+        follows=True,
+    ),
+    SsdpRow(
+        "the subscription follows a LOCATION that changes without a new BOOTID",
+        ("CP-13",),
+        (
+            Datagrams((alive(),)),
+            Requests(),
+            Move(),
+            Datagrams((alive(LOCATION="{moved}"),) * 3),
+            Requests(("subscribe",)),
+        ),
+        rule="UDA 2.0 §1.2.2, §4.1.1",
+        follows=True,
+    ),
+    SsdpRow(
+        "the subscription follows the LOCATION of an update",
+        ("CP-13", "CP-10"),
+        (
+            Datagrams((alive(),)),
+            Requests(),
+            Move(),
+            Datagrams((update(LOCATION="{moved}"),) * 3),
+            Requests(("subscribe",)),
+        ),
+        rule="UDA 2.0 §1.2.4",
         follows=True,
     ),
     SsdpRow(

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import ssdp_rows_control_point
+import ssdp_rows_device
 from runtime_threads import LoopThread
 from ssdp_control_point import AsyncioFront, ControlPointPlayer, MakeFront, TwistedFront
+from ssdp_device import AsyncioDevice, DevicePlayer, TwistedDevice
 from ssdp_messages import SsdpRow
 from ssdp_network import Lane
 
@@ -23,10 +25,10 @@ from tests.interop.wire import enter
 
 pytestmark = pytest.mark.slow  # many seconds in all
 
-LANES = 6
+LANES = 8
 """Networks, and rows that are played at once."""
 
-Played = Callable[[SsdpRow, int], None]
+Played = Callable[[SsdpRow, str], None]
 
 
 class Lanes:
@@ -71,7 +73,7 @@ def parametrized(rows: tuple[SsdpRow, ...]) -> Any:
             pytest.param(
                 row,
                 family,
-                id=f"{row.name}, IPv{family}",
+                id=f"{row.name}, {family}",
                 marks=[pytest.mark.clause(clause) for clause in row.clauses],
             )
             for row in rows
@@ -82,7 +84,7 @@ def parametrized(rows: tuple[SsdpRow, ...]) -> Any:
 
 def playing(
     lanes: Lanes, play: Callable[..., None], test: str, session: pytest.Session
-) -> dict[tuple[str, int], Future[None]]:
+) -> dict[tuple[str, str], Future[None]]:
     """Plays the rows that ``test`` is asked for side by side."""
     wanted = [
         item.callspec.params  # type: ignore[attr-defined] # of a parametrized test
@@ -97,9 +99,14 @@ def playing(
     }
 
 
-def play_control_point(make: MakeFront, row: SsdpRow, family: int, lanes: Lanes) -> None:
+def play_control_point(make: MakeFront, row: SsdpRow, family: str, lanes: Lanes) -> None:
     with lanes.one() as (lane, thread):
         ControlPointPlayer(row, family, lane, thread, make).play()
+
+
+def play_device(make: Callable[[str], Any], row: SsdpRow, family: str, lanes: Lanes) -> None:
+    with lanes.one() as (lane, _):
+        DevicePlayer(row, family, lane, make).play()
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +124,7 @@ def on_twisted(request: pytest.FixtureRequest, lanes: Lanes) -> dict[Any, Future
 @pytest.mark.xdist_group("ssdp")
 @parametrized(ssdp_rows_control_point.ROWS)
 def test_a_row_with_a_control_point_on_asyncio(
-    row: SsdpRow, family: int, on_asyncio: dict[Any, Future[None]]
+    row: SsdpRow, family: str, on_asyncio: dict[Any, Future[None]]
 ) -> None:
     on_asyncio[row.name, family].result()
 
@@ -125,6 +132,34 @@ def test_a_row_with_a_control_point_on_asyncio(
 @pytest.mark.xdist_group("ssdp")
 @parametrized(ssdp_rows_control_point.ROWS)
 def test_a_row_with_a_control_point_on_twisted(
-    row: SsdpRow, family: int, on_twisted: dict[Any, Future[None]]
+    row: SsdpRow, family: str, on_twisted: dict[Any, Future[None]]
 ) -> None:
     on_twisted[row.name, family].result()
+
+
+@pytest.fixture(scope="module")
+def devices_on_asyncio(request: pytest.FixtureRequest, lanes: Lanes) -> dict[Any, Future[None]]:
+    test = "test_a_row_with_a_device_on_asyncio"
+    return playing(lanes, partial(play_device, AsyncioDevice), test, request.session)
+
+
+@pytest.fixture(scope="module")
+def devices_on_twisted(request: pytest.FixtureRequest, lanes: Lanes) -> dict[Any, Future[None]]:
+    test = "test_a_row_with_a_device_on_twisted"
+    return playing(lanes, partial(play_device, TwistedDevice), test, request.session)
+
+
+@pytest.mark.xdist_group("ssdp")
+@parametrized(ssdp_rows_device.ROWS)
+def test_a_row_with_a_device_on_asyncio(
+    row: SsdpRow, family: str, devices_on_asyncio: dict[Any, Future[None]]
+) -> None:
+    devices_on_asyncio[row.name, family].result()
+
+
+@pytest.mark.xdist_group("ssdp")
+@parametrized(ssdp_rows_device.ROWS)
+def test_a_row_with_a_device_on_twisted(
+    row: SsdpRow, family: str, devices_on_twisted: dict[Any, Future[None]]
+) -> None:
+    devices_on_twisted[row.name, family].result()
