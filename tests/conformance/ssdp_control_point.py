@@ -99,7 +99,7 @@ class PeerDevice:
     async def _open(self, device: Device, port: int) -> Any:
         end = time.monotonic() + PATIENCE
         while True:
-            hosted = host(device, port=port, tap=self._tap)
+            hosted = host(device, port=port, announce=False, tap=self._tap)
             try:
                 return await hosted.__aenter__()
             except ConnectionFailed:  # a connection of the last time has the port for a moment

@@ -39,6 +39,8 @@ SETTLED = Pause(1.0)
 
 BEGUN = (Begin(), FIRST, SETTLED)
 
+_SECURE = "https://bench.example/description.xml"
+
 ANNOUNCED = (
     *(
         SsdpRow(
@@ -114,6 +116,27 @@ ANNOUNCED = (
         ),
         rule="UDA 2.0 §1.2.2, §1.3.3",
         families=LINKS,
+    ),
+    *(
+        SsdpRow(
+            f"SECURELOCATION of a device of UDA {uda} is {where}",
+            ("SEC-01",),
+            (
+                Begin({"secure_location": _SECURE}),
+                replace(FIRST, headers=headers),
+                Search(search(ROOT), (usn(ROOT, "{udn}"),), headers=headers),
+                Pause(1.0),
+                Stop(),
+                Announces("ssdp:byebye"),
+            ),
+            uda=uda,
+            rule=f"UDA {uda} §1.2.2, §1.3.3",
+            families=IPV4,
+        )
+        for uda, where, headers in (
+            ("2.0", "in announcements and answers", {"SECURELOCATION.UPNP.ORG": _SECURE}),
+            ("1.1", "nowhere", {}),
+        )
     ),
     SsdpRow(
         "BOOTID rises from one start to the next, and stays between them",

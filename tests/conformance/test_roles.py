@@ -6,6 +6,7 @@ from clauses import load_clauses
 from exchange import Row
 from publisher_table import ROWS as PUBLISHER_ROWS
 from ssdp_rows_control_point import ROWS as CONTROL_POINT_ROWS
+from ssdp_rows_device import ROWS as DEVICE_ROWS
 from subscriber_table import ROWS as SUBSCRIBER_ROWS
 
 CLAUSES = load_clauses()
@@ -29,4 +30,14 @@ def test_what_is_played_to_a_subscriber_shows_what_binds_subscribers() -> None:
 
 def test_what_a_control_point_hears_shows_what_binds_subscribers() -> None:
     assert _of_others("subscriber", CONTROL_POINT_ROWS) == {}
-    assert [row.name for row in CONTROL_POINT_ROWS if not row.rule.startswith("UDA ")] == []
+
+
+def test_what_a_device_announces_shows_what_binds_publishers() -> None:
+    assert _of_others("publisher", DEVICE_ROWS) == {}
+
+
+def test_each_row_of_ssdp_says_what_it_shows_and_has_a_name_of_its_own() -> None:
+    rows = (*CONTROL_POINT_ROWS, *DEVICE_ROWS)
+    assert [row.name for row in rows if not row.rule] == []
+    for of_a_role in (CONTROL_POINT_ROWS, DEVICE_ROWS):
+        assert len({row.name for row in of_a_role}) == len(of_a_role)
