@@ -249,6 +249,7 @@ async def _first(options: argparse.Namespace) -> None:
             "delivery_idle_seconds": 1.0,
         } | options.limits
         publisher = Publisher(options.runtime, limits, options.descriptors)
+        before, _ = await publisher.ask("collect")
         async with _ready(publisher, ["good"] * count, per_address=1) as (subscribers, first):
             await wait(lambda: not any(each.connections for each in subscribers.all), 30)
             await publisher.ask("measure")
@@ -257,11 +258,14 @@ async def _first(options: argparse.Namespace) -> None:
             await wait(partial(have, subscribers.all, number), 60)
             took = time.monotonic() - begin
             figures = await publisher.ask("figures")
+            objects, collecting = await publisher.ask("collect")
             print(
                 f"{options.runtime:8}{count} endpoints without a connection: first {first:.2f} s, "
                 f"a change {took:.2f} s, "
                 f"{sum(not have([each], number) for each in subscribers.all)} without it, "
-                f"{sum(each.gaps for each in subscribers.all)} gaps; {figures}",
+                f"{sum(each.gaps for each in subscribers.all)} gaps; {figures}; "
+                f"{(objects - before) / count:.1f} objects for each connection with its "
+                f"subscription, {objects} in all, a full garbage collection takes {collecting} ms",
                 flush=True,
             )
             hosts = [each.host for each in subscribers.all]

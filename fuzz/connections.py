@@ -10,6 +10,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from propchange.core.limits import DEFAULT_LIMITS
@@ -36,7 +37,6 @@ from propchange.core.wire.messages import (
 )
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.listener import Listener
-from propchange.driver.runtime import Transport
 from propchange.http import ResponseParser, encode_delivery
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.hosted_documents import HostedDocuments
@@ -132,7 +132,7 @@ class MemoryTransport:
         self._reads = True
         self._pending = 0
         self._paused = False
-        functions = Transport(
+        functions = SimpleNamespace(
             write=self._write,
             write_eof=self._write_eof,
             close=self._close,

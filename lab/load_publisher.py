@@ -4,8 +4,9 @@ It prints its port. Then it reads commands, one JSON list per line, and prints t
 ``["run", changes per second, seconds]`` assigns, ``["measure"]`` begins to measure, ``["figures"]``
 prints what was measured since. ``["trace"]`` begins to count the memory of Python's objects,
 ``["traced"]`` prints its growth in bytes, and how many ms a full garbage collection takes, as it is
-and after ``gc.freeze()``. ``["exhaust", number]`` uses up all file descriptors but some,
-``["relax"]`` gives them back.
+and after ``gc.freeze()``. ``["collect"]`` prints the number of objects that the garbage collector
+visits, and how many ms a full collection takes. ``["exhaust", number]`` uses up all file
+descriptors but some, ``["relax"]`` gives them back.
 """
 
 from __future__ import annotations
@@ -173,6 +174,10 @@ class Program:
         collecting = _collecting_ms()
         gc.freeze()
         print(json.dumps([grown, collecting, _collecting_ms()]), flush=True)
+
+    def _collect(self) -> None:
+        collecting = _collecting_ms()
+        print(json.dumps([len(gc.get_objects()), collecting]), flush=True)
 
     def _exhaust(self, left: int) -> None:
         """Use up all descriptors except ``left``."""

@@ -49,6 +49,9 @@ class Transport:
     def get_extra_info(self, name: str) -> object:
         return self.peername
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: 0
 
@@ -79,7 +82,7 @@ class Connection:
 
 def test_a_connection_that_has_gone_before_it_was_accepted_is_never_made() -> None:
     connection, transport = Connection(), Transport()
-    stream = runtime_module._Stream(connection)  # type: ignore[arg-type] # what is used of one
+    stream = runtime_module._Opening(connection)  # type: ignore[arg-type] # what is used of one
     transport.peername = None
     stream.connection_made(transport)  # type: ignore[arg-type] # what is used of one
     assert transport.aborted
@@ -90,7 +93,7 @@ def test_a_connection_that_has_gone_before_it_was_accepted_is_never_made() -> No
 async def test_a_peer_that_has_gone_when_the_stream_is_to_end_is_dropped() -> None:
     for gone_first in (False, True):
         connection, transport = Connection(), Transport()
-        stream = runtime_module._Stream(connection)  # type: ignore[arg-type] # what is used of one
+        stream = runtime_module._Opening(connection)  # type: ignore[arg-type] # what is used of one
         stream.connection_made(transport)  # type: ignore[arg-type] # what is used of one
         transport.aborted = gone_first
         connection.transport.write_eof()

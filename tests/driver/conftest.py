@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
 import pytest
@@ -22,7 +23,7 @@ from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.requests import Requests
-from propchange.driver.runtime import Runtime, Transport
+from propchange.driver.runtime import Runtime
 from propchange.twisted.host import HostedDevice
 from propchange.twisted.host import host as twisted_host
 from propchange.twisted.runtime import TwistedRuntime
@@ -144,20 +145,20 @@ class MemoryTransport:
         self.closing = False
         self.endpoint = Endpoint(peer, port)
         call = self._call
-        self.functions = Transport(
-            self.write,
-            lambda: call("write_eof"),
-            lambda: call("close", closing=True),
-            lambda: call("abort", closing=True),
-            lambda: call("pause_reading"),
-            lambda: call("resume_reading"),
-            lambda: self.unwritten,
-            lambda: self.unsent,
-            lambda: self.unread,
-            lambda: call("exact_writing"),
-            lambda: self.closing,
-            Endpoint("192.0.2.1", 80),
-            self.endpoint,
+        self.functions = SimpleNamespace(
+            write=self.write,
+            write_eof=lambda: call("write_eof"),
+            close=lambda: call("close", closing=True),
+            abort=lambda: call("abort", closing=True),
+            pause_reading=lambda: call("pause_reading"),
+            resume_reading=lambda: call("resume_reading"),
+            unwritten=lambda: self.unwritten,
+            unsent=lambda: self.unsent,
+            unread=lambda: self.unread,
+            exact_writing=lambda: call("exact_writing"),
+            is_closing=lambda: self.closing,
+            local=Endpoint("192.0.2.1", 80),
+            peer=self.endpoint,
         )
 
     def make(self) -> MemoryTransport:

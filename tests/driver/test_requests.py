@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from propchange.core.subscriber.requests import Failure, authority_and_target
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.driver.machine import Interfaces
 from propchange.driver.requests import Answer, Requests, failure_of, words_of
-from propchange.driver.runtime import Transport
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -133,16 +133,17 @@ async def test_an_answer_to_subscribe_without_length_is_not_waited_for(
     assert (await task).response.fields[b"sid"] == b"uuid:1"
 
 
-def transport(written: list[bytes]) -> Transport:
+def transport(written: list[bytes]) -> Any:
     """One that keeps what is written."""
 
     def nothing() -> None:
         pass
 
     here = Endpoint("127.0.0.1", 9)
-    return Transport(
-        written.append,
-        *[nothing] * 5,
+    return SimpleNamespace(
+        write=written.append,
+        close=nothing,
+        abort=nothing,
         unwritten=int,
         unsent=int,
         unread=int,

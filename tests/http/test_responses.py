@@ -371,6 +371,32 @@ def test_what_is_not_worth_remembering_is_parsed_again(wire: bytes, again: int) 
     assert not any(response in first for response in second)
 
 
+def test_an_answer_that_another_connection_has_brought_is_the_same_object() -> None:
+    known: dict[bytes, Response] = {}
+    first, second = ResponseParser(DEFAULT_LIMITS, known), ResponseParser(DEFAULT_LIMITS, known)
+    (response,) = first.feed(OK)
+    assert second.feed(OK) == [response]
+    assert second.feed(OK)[0] is response
+    # In the middle of an answer the same bytes mean another thing.
+    second.feed(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(OK))
+    (whole,) = second.feed(OK)
+    assert whole.body == OK
+    second.feed(b"\r")
+    assert second.feed(OK) == []
+    assert second.error is not None
+    second.end()
+    assert second.feed(OK) == []
+
+
+def test_the_answers_of_other_connections_are_few() -> None:
+    known: dict[bytes, Response] = {}
+    for number in range(1_000):
+        ResponseParser(DEFAULT_LIMITS, known).feed(OK.replace(b"UPnP", b"%d" % number))
+    assert len(known) < 100
+    latest = OK.replace(b"UPnP", b"999")
+    assert ResponseParser(DEFAULT_LIMITS, known).feed(latest)[0] is known[latest]
+
+
 def test_nothing_is_remembered_beyond_the_end() -> None:
     parser = ResponseParser(DEFAULT_LIMITS)
     parser.feed(OK)

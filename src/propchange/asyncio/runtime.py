@@ -20,7 +20,6 @@ from propchange.driver.runtime import (
     Connection,
     Crowded,
     Datagrams,
-    Transport,
     never_crowded,
     settle,
 )
@@ -75,21 +74,25 @@ class AsyncioRuntime:
     async def _connect(
         self, connection: Connection, endpoint: Endpoint, source: Endpoint | None, seconds: float
     ) -> None:
-        stream = _Stream(connection)
         async with asyncio.timeout(seconds):
-            await self._connect_to(stream, endpoint, source)
-        if stream.gone:
-            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            await self._connect_to(connection, endpoint, source)
 
     async def _connect_to(
-        self, stream: _Stream, endpoint: Endpoint, source: Endpoint | None
+        self, connection: Connection, endpoint: Endpoint, source: Endpoint | None
     ) -> None:
         """Connect to an IP address. The loops would bind the socket to a port at once, and uvloop
         would lose the scope ids of both addresses; so the socket is made here."""
         with contextlib.ExitStack() as stack:
             sock = stack.enter_context(socket_from(endpoint, source))
             await self._connect_socket(sock, socket_address(endpoint))
-            await self.loop.create_connection(lambda: cast(Any, stream), sock=sock)
+            try:
+                sock.getpeername()
+            except OSError:  # it has ended already
+                raise ConnectionResetError(
+                    errno.ECONNRESET, os.strerror(errno.ECONNRESET)
+                ) from None
+            opening = _Opening(connection, (sock.getsockname(), endpoint))
+            await self.loop.create_connection(lambda: opening, sock=sock)
             stack.pop_all()
 
     async def _connect_socket(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
@@ -122,7 +125,7 @@ class AsyncioRuntime:
         try:
             if _is_proactor(self.loop):  # Windows, whose loop has no readers
                 servers = [
-                    await self.loop.create_server(lambda: cast(Any, _Stream(accept())), sock=bound)
+                    await self.loop.create_server(lambda: _Opening(accept()), sock=bound)
                     for bound in sockets
                 ]
                 return _Listening(self.loop, accept, (), crowded, servers)
@@ -152,51 +155,23 @@ def _os_error(error: BaseException) -> OSError:
     return error if isinstance(error, OSError) else OSError(None, str(error))
 
 
-class _Stream:
-    """A protocol of asyncio whose methods are those of a connection."""
+class _Transport:
+    """The transport of a connection on a stream of asyncio."""
 
-    __slots__ = ("_connection", "connection_lost", "data_received", "eof_received",
-                 "gone", "pause_writing", "resume_writing")  # fmt: skip
+    __slots__ = ("_local", "_stream", "peer", "write")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.gone = False
-        """Whether it ended before it could be used."""
-        self.data_received: Callable[[bytes], None] = connection.data_received
-        self.eof_received: Callable[[], bool] = connection.eof_received
-        self.pause_writing = connection.pause_writing
-        self.resume_writing = connection.resume_writing
-        self.connection_lost: Callable[[Exception | None], None] = connection.connection_lost
+    def __init__(self, stream: asyncio.Transport, local: tuple[Any, ...], peer: Endpoint) -> None:
+        self._stream = stream
+        self.write: Callable[[bytes], object] = stream.write
+        self._local = local
+        self.peer = peer
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        stream = cast(asyncio.Transport, transport)
-        local = stream.get_extra_info("sockname")
-        peer = stream.get_extra_info("peername")
-        if not local or not peer:  # it has ended already
-            self.data_received = self.connection_lost = _ignore
-            self.eof_received = bool
-            self.gone = True
-            stream.abort()
-            return
-        self._connection.connection_made(
-            Transport(
-                stream.write,
-                functools.partial(self._write_eof, stream),
-                stream.close,
-                functools.partial(_reset, stream),
-                stream.pause_reading,
-                stream.resume_reading,
-                stream.get_write_buffer_size,
-                functools.partial(unsent, stream.get_extra_info("socket")),
-                functools.partial(unread, stream.get_extra_info("socket")),
-                functools.partial(stream.set_write_buffer_limits, high=0),
-                stream.is_closing,
-                endpoint_of(local),
-                endpoint_of(peer),
-            )
-        )
+    @property
+    def local(self) -> Endpoint:
+        return endpoint_of(self._local)
 
-    def _write_eof(self, stream: asyncio.Transport) -> None:
+    def write_eof(self) -> None:
+        stream = self._stream
         if stream.is_closing():
             return
         try:
@@ -205,37 +180,88 @@ class _Stream:
             stream.abort()
             return
         # uvloop sends the FIN at the next turn, before it runs what was called soon.
-        asyncio.get_running_loop().call_soon(self._connection.eof_sent)
+        connection = cast(Any, stream.get_protocol())
+        asyncio.get_running_loop().call_soon(connection.eof_sent)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def abort(self) -> None:
+        """End the connection by a reset. After an ordinary end the system still sends the written
+        bytes, even if it reaches the peer only much later."""
+        stream = self._stream
+        sock = stream.get_extra_info("socket")
+        if sock is not None and not stream.is_closing():
+            with contextlib.suppress(OSError):
+                at_once = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        stream.abort()
+
+    def pause_reading(self) -> None:
+        self._stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._stream.resume_reading()
+
+    def unwritten(self) -> int:
+        return self._stream.get_write_buffer_size()
+
+    def unsent(self) -> int:
+        return unsent(self._stream.get_extra_info("socket"))
+
+    def unread(self) -> int:
+        return unread(self._stream.get_extra_info("socket"))
+
+    def exact_writing(self) -> None:
+        self._stream.set_write_buffer_limits(high=0)
+
+    def is_closing(self) -> bool:
+        return self._stream.is_closing()
 
 
-class _AcceptedStream(_Stream):
+class _Opening(asyncio.Protocol):
+    """The protocol of a stream until its connection is made. Then the connection is the protocol:
+    its methods are those that asyncio calls."""
+
+    __slots__ = ("_connection", "_ends")
+
+    def __init__(
+        self, connection: Connection, ends: tuple[tuple[Any, ...], Endpoint] | None = None
+    ) -> None:
+        self._connection = connection
+        self._ends = ends
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = cast(asyncio.Transport, transport)
+        ends = self._ends
+        if ends is None:
+            local, peer = stream.get_extra_info("sockname"), stream.get_extra_info("peername")
+            if not local or not peer:  # it has ended already
+                stream.abort()
+                return
+            ends = local, endpoint_of(peer)
+        stream.set_protocol(cast(Any, self._connection))
+        self._connection.connection_made(_Transport(stream, *ends))
+
+
+class _AcceptedStream(_Opening):
     """The stream of an accepted peer. It is in ``unmade`` until its connection is made. Its task
     ends a turn of the loop later, when the connection has its place among the others already."""
 
     __slots__ = ("_unmade",)
 
-    def __init__(self, connection: Connection, unmade: dict[_AcceptedStream, str]) -> None:
-        super().__init__(connection)
+    def __init__(
+        self,
+        connection: Connection,
+        ends: tuple[tuple[Any, ...], Endpoint],
+        unmade: dict[_AcceptedStream, str],
+    ) -> None:
+        super().__init__(connection, ends)
         self._unmade = unmade
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._unmade.pop(self, None)
         super().connection_made(transport)
-
-
-def _reset(stream: asyncio.Transport) -> None:
-    """End a connection by a reset. After an ordinary end the system still sends the written bytes,
-    even if it reaches the peer only much later."""
-    sock = stream.get_extra_info("socket")
-    if sock is not None and not stream.is_closing():
-        with contextlib.suppress(OSError):
-            at_once = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-    stream.abort()
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 class _Listening:
@@ -282,7 +308,12 @@ class _Listening:
             self._loop.remove_reader(sock.fileno())
 
     def _adopt(self, peer: socket.socket, host: str) -> None:
-        stream = _AcceptedStream(self._accept(), self._unmade)
+        try:
+            ends = peer.getsockname(), endpoint_of(peer.getpeername())
+        except OSError:  # the peer has ended the connection already
+            peer.close()
+            return
+        stream = _AcceptedStream(self._accept(), ends, self._unmade)
         self._unmade[stream] = host
         task = self._loop.create_task(self._connect(stream, peer))
         self._connecting.add(task)
@@ -290,7 +321,7 @@ class _Listening:
 
     async def _connect(self, stream: _AcceptedStream, peer: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: cast(Any, stream), peer)
+            await self._loop.connect_accepted_socket(lambda: stream, peer)
         except OSError:  # the peer has ended the connection already
             peer.close()
         finally:

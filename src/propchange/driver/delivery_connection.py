@@ -15,7 +15,13 @@ from typing import Protocol
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.requests import SHORTAGES
-from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Response
+from propchange.core.wire.messages import (
+    Delivery,
+    DeliveryFailure,
+    Endpoint,
+    Response,
+    shared,
+)
 from propchange.driver.reporting import logger_named
 from propchange.driver.runtime import Armed, Runtime, Transport
 from propchange.driver.sockets import ADDRESS_GONE
@@ -24,8 +30,9 @@ from propchange.http import ResponseParser, encode_delivery
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
 """Takes the delivery, its status and the response; or the failure, and None."""
 
-Route = tuple[Endpoint, Endpoint | None]
-"""The endpoint of a delivery URL, and the local address to send from; None: any."""
+Route = tuple[str | int, ...]
+"""The parts of the endpoint of a delivery URL, and of the local address to send from, if one is
+given. The garbage collector does not visit a tuple of strings and numbers."""
 
 _logger = logger_named("propchange.http")
 
@@ -36,6 +43,7 @@ class ConnectionPool(Protocol):
     runtime: Runtime
     limits: Limits
     answer_limits: Limits
+    known_answers: dict[bytes, Response]
 
     def open(self, connection: DeliveryConnection, source: Endpoint | None) -> None:
         """Begin to open ``connection``, from the address of ``source`` if given."""
@@ -63,12 +71,13 @@ class IdleConnections(list["DeliveryConnection"]):
     """The idle connections of one route. ``size`` counts those in use too; ``waiting`` are the
     deliveries that wait for one of them. ``owner`` is None once the route has no connection."""
 
-    __slots__ = ("owner", "route", "size", "waiting")
+    __slots__ = ("endpoint", "owner", "route", "size", "waiting")
 
-    def __init__(self, owner: ConnectionPool, route: Route) -> None:
+    def __init__(self, owner: ConnectionPool, route: Route, endpoint: Endpoint) -> None:
         super().__init__()
         self.owner: ConnectionPool | None = owner
         self.route = route
+        self.endpoint = endpoint
         self.size = 0
         self.waiting: dict[Delivery, Ended] = {}
 
@@ -86,7 +95,6 @@ class DeliveryConnection:
         "_parser",
         "_pool",
         "_transport",
-        "_unwritten",
         "_usual",
         "attempt",
         "delivery",
@@ -101,12 +109,10 @@ class DeliveryConnection:
         self, pool: ConnectionPool, idle: IdleConnections, delivery: Delivery, ended: Ended
     ) -> None:
         self._pool = pool
-        self._parser = ResponseParser(pool.answer_limits)
-        self._parser.expect("NOTIFY")
+        self._parser: ResponseParser | None = None  # until an answer comes that is not known
         self._usual: Response | None = None  # the last one that allowed another delivery
         self._dropped: int | None = None  # bytes received after the last answer
         self._transport: Transport | None = None
-        self._unwritten: Callable[[], int]
         self.write: Callable[[bytes], object]
         self.idle = idle
         self.delivery: Delivery | None = delivery
@@ -125,16 +131,17 @@ class DeliveryConnection:
     def end(self, *, taken: bool = False) -> None:
         """End it: by a reset only if a part of a request is unwritten. If the subscriber has
         ``taken`` that request already, the rest has ``Limits.linger_seconds`` to leave."""
-        if self._transport is None:
+        transport = self._transport
+        if transport is None:
             self.abort()
-        elif self._unwritten() and taken:
+        elif transport.unwritten() and taken:
             seconds = self._pool.limits.linger_seconds
             self.attempt = self._pool.runtime.call_later(seconds, self.abort)
-            self._transport.close()
-        elif self._unwritten():
-            self._transport.abort()
-        elif not self._transport.is_closing():
-            self._transport.close()
+            transport.close()
+        elif transport.unwritten():
+            transport.abort()
+        elif not transport.is_closing():
+            transport.close()
 
     def part(self, *, taken: bool = False) -> None:
         """End it after its last answer. The subscriber may have more of that answer to send, which
@@ -142,7 +149,7 @@ class DeliveryConnection:
         it still receives: until the subscriber ends its own, or for ``Limits.linger_seconds``."""
         transport = self._transport
         assert transport is not None
-        if self._unwritten() or transport.is_closing():
+        if transport.unwritten() or transport.is_closing():
             self.end(taken=taken)
             return
         self._dropped = 0
@@ -177,7 +184,7 @@ class DeliveryConnection:
             self._pool.short(self, error)
             return
         reason = str(error) or "no answer in time"
-        _logger.debug("no connection to %s: %s", self.idle.route[0], reason)
+        _logger.debug("no connection to %s: %s", self.idle.endpoint, reason)
         self._attempt_over()
         self._pool.failed(self, DeliveryFailure.CONNECT)
         self._pool.gone(self)
@@ -185,9 +192,8 @@ class DeliveryConnection:
     def connection_made(self, transport: Transport) -> None:
         """The connection is open: send its delivery."""
         self._transport = transport
-        self._unwritten = transport.unwritten
         self.write = transport.write
-        self.source = transport.local._replace(port=0)
+        self.source = shared(transport.local._replace(port=0))
         self._attempt_over()
         if self.delivery is None:  # aborted meanwhile
             transport.abort()
@@ -207,8 +213,16 @@ class DeliveryConnection:
                 self.abort()
             return
         # After an answer to an incomplete request the connection cannot be used again.
-        reusable = not self._unwritten()
+        reusable = not self._transport.unwritten()  # type: ignore[union-attr] # it is made
         parser = self._parser
+        if parser is None:
+            # Most subscribers answer with the same bytes as others. They need no parser.
+            known = pool.known_answers.get(data)
+            if known is not None:
+                pool.answered(self, known, reusable)
+                return
+            parser = self._parser = ResponseParser(pool.answer_limits, pool.known_answers)
+            parser.expect("NOTIFY")
         responses = parser.feed(data)
         if responses:
             response = responses[0]
@@ -237,7 +251,7 @@ class DeliveryConnection:
         self._pool.gone(self)
 
     def _break(self) -> None:
-        stale = self.used and not self._parser.started
+        stale = self.used and not (self._parser is not None and self._parser.started)
         self._pool.failed(self, DeliveryFailure.STALE if stale else DeliveryFailure.BROKEN)
 
     def pause_writing(self) -> None:

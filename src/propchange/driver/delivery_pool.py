@@ -50,6 +50,7 @@ from propchange.core.wire.messages import (
     DeliveryFailure,
     Endpoint,
     Response,
+    shared,
 )
 from propchange.driver.delivery_connection import DeliveryConnection, Ended, IdleConnections, Route
 from propchange.driver.descriptors import DESCRIPTORS, fit
@@ -79,6 +80,7 @@ class DeliveryPool:
         self.runtime = runtime
         self.limits = limits = fit(limits)
         self.answer_limits = replace(limits, body_bytes=limits.answer_bytes)
+        self.known_answers: dict[bytes, Response] = {}
         self._has_address = has_address
         self._now = runtime.now
         self._idle_seconds = limits.delivery_idle_seconds
@@ -116,7 +118,7 @@ class DeliveryPool:
     @property
     def endpoints(self) -> set[Endpoint]:
         """The endpoints of the connections."""
-        return {endpoint for endpoint, _ in self._routes}
+        return {idle.endpoint for idle in self._routes.values()}
 
     def send(self, delivery: Delivery, ended: Ended) -> None:
         """Send ``delivery``. ``ended`` is called once, not within this call, and not after
@@ -161,7 +163,7 @@ class DeliveryPool:
     async def leave(self, *endpoints: Endpoint) -> None:
         """End the connections to ``endpoints`` that carry nothing, and wait until they are gone.
         For a caller that sends nothing more there for now."""
-        await self._gone(c for c in self._open if c.idle.route[0] in endpoints and not c.delivery)
+        await self._gone(c for c in self._open if c.idle.endpoint in endpoints and not c.delivery)
 
     async def give_up(self, ended: Ended) -> None:
         """Abort the deliveries that were sent with ``ended``, end the connections that carried
@@ -251,7 +253,8 @@ class DeliveryPool:
         route = _route(delivery)
         idle = self._routes.get(route)
         if idle is None:
-            idle = self._routes[route] = IdleConnections(self, route)
+            endpoint = delivery.address.url.endpoint
+            idle = self._routes[route] = IdleConnections(self, route, endpoint)
         if idle.size >= self.limits.connections_per_delivery_endpoint:
             delivery.carrier = WAITING
             idle.waiting[delivery] = ended
@@ -267,14 +270,14 @@ class DeliveryPool:
         if self._look_at is None:
             self._look_at = self._now() + self.limits.address_seconds
             self._watch(self._look_at)
-        self.open(connection, route[1])
+        self.open(connection, delivery.address.source)
 
     def open(self, connection: DeliveryConnection, source: Endpoint | None) -> None:
         """Begin to open ``connection``, from the address of ``source`` if given."""
-        connection.source = source = source and source._replace(port=0)
+        connection.source = source = source and shared(source._replace(port=0))
         connection.attempt = self.runtime.connect(
             connection,
-            connection.idle.route[0],
+            connection.idle.endpoint,
             source=source,
             seconds=self.limits.connect_seconds,
             failed=connection.failed,
@@ -435,4 +438,5 @@ class DeliveryPool:
 
 
 def _route(delivery: Delivery) -> Route:
-    return delivery.address.url.endpoint, delivery.address.source
+    address = delivery.address
+    return (*address.url.endpoint, *(address.source or ()))

@@ -123,6 +123,7 @@ class Publication:
         self._per_turn = limits.deliveries_per_turn
         self._turn_seconds = limits.turn_seconds
         self._in_flight = 0
+        self._ended = self._delivery_ended  # bound once: each connection keeps it
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._pump_queued = False
         self._stopped = False
@@ -230,7 +231,7 @@ class Publication:
         because a delivery may merge thousands of changes. Returns whether others may follow in the
         next turn."""
         protocol, tap, left = self.protocol, self._tap, self._per_turn
-        send, ended = self._pool.send, self._delivery_ended
+        send, ended = self._pool.send, self._ended
         over: float | None = None
         while (most := min(self._connections - self._in_flight, left, TAKEN_AT_ONCE)) > 0:
             deliveries = protocol.take_deliveries(most)
@@ -316,7 +317,7 @@ class Publication:
     async def close(self) -> None:
         """After :meth:`stop`: abort the deliveries, and wait until the connections that carried
         them are gone."""
-        await self._pool.give_up(self._delivery_ended)
+        await self._pool.give_up(self._ended)
 
 
 class _Sink:

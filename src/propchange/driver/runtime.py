@@ -24,7 +24,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
@@ -45,40 +45,57 @@ def never_crowded(host: str, unmade: Collection[str]) -> bool:
     return False
 
 
-class Transport(NamedTuple):
-    """The runtime's end of one connection, as functions.
-
-    - ``write(data)`` sends bytes.
-    - ``write_eof()`` sends the end of the stream. Call it only while nothing is unwritten.
-      ``eof_sent`` follows, or ``connection_lost`` if the connection breaks.
-    - ``close()`` ends the connection once everything is written, ``abort()`` at once.
-      ``connection_lost`` follows both.
-    - ``pause_reading()`` and ``resume_reading()`` may be called in any state.
-    - ``unwritten()`` returns the number of bytes that have not left this process yet. ``unsent()``
-      returns the number of bytes that have left it and that the peer has not confirmed yet; 0 if
-      the system does not say. ``unread()`` returns the number of bytes that were received and not
-      given to ``data_received`` yet; 0 if the system does not say.
-    - ``exact_writing()``: call it after a write. It calls ``pause_writing`` if anything is
-      unwritten, and ``resume_writing`` then follows only when nothing is. This may also apply to
-      later writes.
-    - ``is_closing()`` returns whether the connection is ending.
+class Transport(Protocol):
+    """The runtime's end of one connection. It is one object, and leaves no circle of objects when
+    the connection has ended: the garbage collector visits each object of thousands of connections.
     """
 
-    write: Callable[[bytes], object]
-    write_eof: Callable[[], object]
-    close: Callable[[], object]
-    abort: Callable[[], object]
-    pause_reading: Callable[[], object]
-    resume_reading: Callable[[], object]
-    unwritten: Callable[[], int]
-    unsent: Callable[[], int]
-    unread: Callable[[], int]
-    exact_writing: Callable[[], object]
-    is_closing: Callable[[], bool]
-    local: Endpoint
-    """This end of the connection."""
-    peer: Endpoint
-    """The other end."""
+    @property
+    def write(self) -> Callable[[bytes], object]:
+        """Sends bytes. The runtime's own function, to be kept where many bytes are sent."""
+
+    @property
+    def local(self) -> Endpoint:
+        """This end of the connection."""
+
+    @property
+    def peer(self) -> Endpoint:
+        """The other end."""
+
+    def write_eof(self) -> object:
+        """Send the end of the stream. Call it only while nothing is unwritten.
+        :meth:`Connection.eof_sent` follows, or ``connection_lost`` if the connection breaks."""
+
+    def close(self) -> object:
+        """End the connection once everything is written. ``connection_lost`` follows."""
+
+    def abort(self) -> object:
+        """End the connection at once. ``connection_lost`` follows."""
+
+    def pause_reading(self) -> object:
+        """Read no more. May be called in any state."""
+
+    def resume_reading(self) -> object:
+        """Read again. May be called in any state."""
+
+    def unwritten(self) -> int:
+        """The number of bytes that have not left this process yet."""
+
+    def unsent(self) -> int:
+        """The number of bytes that have left this process and that the peer has not confirmed yet;
+        0 if the system does not say."""
+
+    def unread(self) -> int:
+        """The number of bytes that were received and not given to ``data_received`` yet; 0 if the
+        system does not say."""
+
+    def exact_writing(self) -> object:
+        """Call it after a write. It calls ``pause_writing`` if anything is unwritten, and
+        ``resume_writing`` then follows only when nothing is. This may also apply to later
+        writes."""
+
+    def is_closing(self) -> bool:
+        """Whether the connection is ending."""
 
 
 class Connection(Protocol):

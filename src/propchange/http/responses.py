@@ -25,6 +25,7 @@ _LINE = re.compile(rb"\r?\n")
 # UPnP gives their responses no body.
 _WITHOUT_BODY = frozenset({"NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE"})
 _REMEMBERED_BYTES = 1_024
+_KNOWN_RESPONSES = 16
 _INTERIM_RESPONSES = 16
 # A request is sent only after the last one was answered. So several responses at once are an attack
 # or a fault.
@@ -47,8 +48,11 @@ class ResponseParser(MessageParser[Response]):
 
     _HEAD_END = re.compile(rb"\n\r?\n")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, known: dict[bytes, Response] | None = None) -> None:
+        """``known`` are the latest responses of several connections, by their bytes. Pass the same
+        mapping to parsers that have the same limits and expect the same method, all the time."""
         super().__init__(limits)
+        self._known = known
         self._method = ""
         self._interim = 0  # interim responses before the next one
         # Subscribers answer each event with the same bytes. The last response that came in one
@@ -73,7 +77,13 @@ class ResponseParser(MessageParser[Response]):
         if data == self._remembered:
             return [self._result]
         self._remembered = None
-        fresh = not self.started
+        fresh = not (self.started or self._ended or self._empty)
+        if fresh and self._known and (known := self._known.get(data)) is not None:
+            # Other connections have brought the same bytes. One object for all of them is one
+            # object less on each for the garbage collector to visit.
+            self._remembered = data
+            self._result = known
+            return [known]
         self.keep(data)
         responses: list[Response] = []
         while self._rest and len(responses) < _RESPONSES_AT_ONCE:
@@ -84,6 +94,10 @@ class ResponseParser(MessageParser[Response]):
         if fresh and between and len(responses) == 1 and len(data) <= _REMEMBERED_BYTES:
             self._remembered = data
             self._result = responses[0]
+            if self._known is not None:
+                self._known[data] = responses[0]
+                if len(self._known) > _KNOWN_RESPONSES:
+                    del self._known[next(iter(self._known))]
         return responses
 
     def end(self) -> Response | None:

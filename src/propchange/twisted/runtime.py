@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from twisted.internet import error as errors
@@ -27,7 +27,6 @@ from propchange.driver.runtime import (
     Connection,
     Crowded,
     Datagrams,
-    Transport,
     never_crowded,
 )
 from propchange.driver.sockets import bind, choose_port_late, scoped_host, unread, unsent
@@ -215,9 +214,22 @@ class _Task(Generic[T]):
         return self._deferred.__await__()
 
 
+class _Ended:
+    """Stands for the connection of a stream that has ended."""
+
+    def ignore(self, *_: object) -> None:
+        pass
+
+    connection_made = data_received = eof_received = eof_sent = ignore
+    pause_writing = resume_writing = connection_lost = ignore
+
+
+_ENDED: Any = _Ended()
+
+
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class Stream(TwistedProtocol):
-    """Hands the reactor's callbacks to a connection, whose methods stand in for its own."""
+    """Hands the reactor's callbacks to a connection, and is the transport of that connection."""
 
     transport: Any
 
@@ -225,72 +237,101 @@ class Stream(TwistedProtocol):
         self._connection = connection
         self._closing = False
         self.dataReceived = connection.data_received  # type: ignore[method-assign] # on purpose
-        self.writeConnectionLost = connection.eof_sent
-        # What the transport calls when it has too much to write, and when it has not any more.
-        self.pauseProducing = connection.pause_writing
-        self.resumeProducing = connection.resume_writing
+
+    # --- for the reactor ---
 
     def connectionMade(self) -> None:
-        """For the reactor: the connection is there."""
+        """The connection is there."""
         transport = self.transport
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        self._connection.connection_made(
-            Transport(
-                transport.write,
-                self._write_eof,
-                self._close,
-                self._abort,
-                transport.pauseProducing,
-                transport.resumeProducing,
-                partial(unwritten, transport),
-                partial(unsent, transport),
-                partial(unread, transport),
-                self._exact_writing,
-                lambda: self._closing,
-                endpoint_of_address(transport.getHost()) or _NOWHERE,
-                endpoint_of_address(transport.getPeer()) or _NOWHERE,
-            )
-        )
+        self.write = transport.write
+        self.local = endpoint_of_address(transport.getHost()) or _NOWHERE
+        self.peer = endpoint_of_address(transport.getPeer()) or _NOWHERE
+        self._connection.connection_made(self)
 
-    def _exact_writing(self) -> None:
-        # What the transport does by itself when it has much to write.
-        if unwritten(self.transport) and not self.transport.producerPaused:
-            self.transport.producerPaused = True
-            self._connection.pause_writing()
+    def readConnectionLost(self) -> None:
+        """The peer sends no more."""
+        if not self._connection.eof_received():
+            self.close()
 
-    def _write_eof(self) -> None:
+    def writeConnectionLost(self) -> None:
+        """The end of the stream has left."""
+        self._connection.eof_sent()
+
+    def pauseProducing(self) -> None:
+        """The transport has too much to write."""
+        self._connection.pause_writing()
+
+    def resumeProducing(self) -> None:
+        """The transport has not too much to write any more."""
+        self._connection.resume_writing()
+
+    def stopProducing(self) -> None:
+        """The transport is lost. ``connectionLost`` follows."""
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The connection is no more."""
+        self._closing = True
+        error = getattr(reason, "value", None)
+        clean = isinstance(error, (errors.ConnectionDone, errors.ConnectionAborted))
+        connection, self._connection = self._connection, _ENDED
+        self.dataReceived = _ENDED.data_received  # type: ignore[method-assign] # on purpose
+        connection.connection_lost(None if clean else error)
+
+    # --- for the connection ---
+
+    def write_eof(self) -> None:
+        """See :meth:`.Transport.write_eof`."""
         end = getattr(self.transport, "loseWriteConnection", None)
         if end is None:  # one without halves, of a test
             self._connection.eof_sent()
         elif not self._closing:
             end()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """See :meth:`.Transport.close`."""
         if not self._closing:
             self._closing = True
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """See :meth:`.Transport.abort`."""
         self._closing = True
         getattr(self.transport, "abortConnection", self.transport.loseConnection)()
 
-    def readConnectionLost(self) -> None:
-        """For the reactor: the peer sends no more."""
-        if not self._connection.eof_received():
-            self._close()
+    def pause_reading(self) -> None:
+        """See :meth:`.Transport.pause_reading`."""
+        self.transport.pauseProducing()
 
-    def connectionLost(self, reason: Any = None) -> None:
-        """For the reactor: the connection is no more."""
-        self._closing = True
-        error = getattr(reason, "value", None)
-        clean = isinstance(error, (errors.ConnectionDone, errors.ConnectionAborted))
-        self._connection.connection_lost(None if clean else error)
+    def resume_reading(self) -> None:
+        """See :meth:`.Transport.resume_reading`."""
+        self.transport.resumeProducing()
 
-    def stopProducing(self) -> None:
-        """For the transport: it is lost. ``connectionLost`` follows."""
+    def unwritten(self) -> int:
+        """See :meth:`.Transport.unwritten`."""
+        return unwritten(self.transport)
+
+    def unsent(self) -> int:
+        """See :meth:`.Transport.unsent`."""
+        return unsent(self.transport)
+
+    def unread(self) -> int:
+        """See :meth:`.Transport.unread`."""
+        return unread(self.transport)
+
+    def exact_writing(self) -> None:
+        """See :meth:`.Transport.exact_writing`."""
+        # What the transport does by itself when it has much to write.
+        if unwritten(self.transport) and not self.transport.producerPaused:
+            self.transport.producerPaused = True
+            self._connection.pause_writing()
+
+    def is_closing(self) -> bool:
+        """See :meth:`.Transport.is_closing`."""
+        return self._closing
 
 
 def unwritten(transport: Any) -> int:
@@ -310,7 +351,10 @@ class _Connecting(ClientFactory):
 
     def buildProtocol(self, addr: object) -> Stream:
         self._over = True
-        return Stream(self._connection)
+        stream = Stream(self._connection)
+        # The connector has this factory as long as the connection lives: leave no circle.
+        del self._connection, self._failed, self.connector
+        return stream
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         if not self._over:

@@ -313,7 +313,7 @@ class DeliveryQueue:
             load.share.discard(load)
 
     def _wait(self, subscription: Subscription, load: EndpointLoad) -> None:
-        load.waiting.add(subscription, own=_is_host(load, subscription.peer))
+        load.wait(subscription, own=_is_host(load, subscription.peer))
         if load.paused:
             self._postponed += 1
         else:

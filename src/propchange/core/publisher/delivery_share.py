@@ -36,7 +36,8 @@ def origin_of(peer: Endpoint) -> Origin:
     return _origin_of(peer.host, peer.scope)
 
 
-# A subscriber has many subscriptions, which share the tuple.
+# A subscriber has many subscriptions, which share the tuple. The garbage collector does not visit a
+# tuple of bytes.
 @lru_cache(maxsize=1024)
 def _origin_of(host: str, scope: int) -> Origin:
     try:
@@ -44,8 +45,8 @@ def _origin_of(host: str, scope: int) -> Origin:
     except ValueError:
         return (host,)
     if address.version == 4:
-        return (address,)
-    return (address.packed[:_PREFIX_BYTES], scope), address
+        return (address.packed,)
+    return (address.packed[:_PREFIX_BYTES], scope), address.packed
 
 
 class DeliveryShare(Generic[M]):

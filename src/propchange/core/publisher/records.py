@@ -179,6 +179,11 @@ class WaitingSubscriptions:
         return len(self._own or ()) + len(self._others or ())
 
 
+_NOBODY = WaitingSubscriptions()
+"""Where no subscription has waited yet: at most endpoints. It stays empty, and is one object for
+all of them, because the garbage collector visits each object."""
+
+
 class EndpointLoad:
     """The attempts in flight to one (address, port), and the subscriptions that wait for one.
 
@@ -218,7 +223,13 @@ class EndpointLoad:
         self.paused = False
         self.paused_until = -inf
         self.remembered_until = -inf
-        self.waiting = WaitingSubscriptions()
+        self.waiting = _NOBODY
+
+    def wait(self, subscription: Subscription, *, own: bool) -> None:
+        """Let ``subscription`` wait for an attempt. ``own``: it is one of the endpoint's host."""
+        if self.waiting is _NOBODY:
+            self.waiting = WaitingSubscriptions()
+        self.waiting.add(subscription, own=own)
 
     @property
     def proven(self) -> bool:
