@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import os
 import pty
 import re
@@ -22,6 +24,8 @@ from urllib.request import urlopen
 import pytest
 
 from propchange import ControlPoint, Event, Subscription
+from propchange.cli.host import _warnings_on
+from propchange.cli.output import Writer
 from tests.cli.conftest import PATIENCE, Loop
 
 ROOT = Path(__file__).parent.parent.parent
@@ -365,6 +369,17 @@ def test_a_port_that_is_taken_is_named(propchange: Any) -> None:
         ran = propchange("host", str(RENDERER), "--interface", "127.0.0.1", "--port", str(port))
     assert ran.status == 1
     assert str(port) in ran.err
+
+
+async def test_warnings_about_announcing_are_lines_on_standard_error() -> None:
+    stream = io.StringIO()
+    logger = logging.getLogger("propchange.discovery")
+    async with Writer(stream) as errors:
+        async with _warnings_on(errors):
+            logger.warning("not announced on %s", "eth7")
+            logger.info("announced on eth0")
+        logger.warning("after that")
+    assert stream.getvalue() == "propchange: not announced on eth7\n"
 
 
 # --- input that is hostile or an accident ---

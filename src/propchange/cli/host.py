@@ -4,8 +4,10 @@ standard input."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,9 +127,36 @@ async def _host(options: HostOptions) -> None:
         )
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
-    async with writer, errors, hosting as hosted:
+    async with writer, errors, _warnings_on(errors), hosting as hosted:
         assignments = _begin(hosted, writer, form, printer)
         await writer.run(_assign_lines(hosted, assignments, errors, until_eof=options.until_eof))
+
+
+@asynccontextmanager
+async def _warnings_on(errors: Writer) -> AsyncIterator[None]:
+    """Print the warnings about announcing and listening on ``errors``. Those of the publisher are
+    printed as its outcomes."""
+    handler = _Lines(errors)
+    loggers = [logging.getLogger(f"propchange.{name}") for name in ("discovery", "http")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+class _Lines(logging.Handler):
+    """Writes a line for each warning. The loggers bound their number and escape them."""
+
+    def __init__(self, errors: Writer) -> None:
+        super().__init__(logging.WARNING)
+        self._errors = errors
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._errors.is_full:
+            self._errors.put(f"propchange: {record.getMessage()}\n")
 
 
 def _device_of(path: str) -> DeviceFile:
