@@ -336,11 +336,12 @@ async def test_any_free_port_is_free_on_each_address(
 
 
 async def test_an_interface_with_many_addresses_takes_a_bounded_number_of_sockets(
-    hosting: Any, here: Here
+    hosting: Any, here: Here, caplog: pytest.LogCaptureFixture
 ) -> None:
     here.set(eth0=tuple(HOSTS))
     async with hosting(interface="eth0", limits=Limits(listening_addresses=4)) as hosted:
         assert await answers(hosted) == set(HOSTS[:4])
+    assert "eth0 has 9 addresses: the device listens on 4 of them" in caplog.text
 
 
 async def test_addresses_that_cannot_be_read_for_a_while_change_nothing(
@@ -355,3 +356,31 @@ async def test_addresses_that_cannot_be_read_for_a_while_change_nothing(
         here.read = fail  # type: ignore[method-assign] # what the interfaces call
         await asyncio.sleep(0.1)
         assert await answers(hosted) == {"127.0.0.2"}
+
+
+async def test_an_address_that_is_not_usable_yet_is_tried_again_and_delays_no_other(
+    hosting: Any, here: Here, until: Until
+) -> None:
+    """Such as one of IPv6 while the system looks whether another machine has it."""
+    here.set(eth0=("192.0.2.77", "fe80::77", "127.0.0.2"))
+    async with hosting(interface="eth0") as hosted:
+        assert hosted.description_urls == urls(hosted, "127.0.0.2")
+        here.set(eth0=("192.0.2.77", "127.0.0.3"))
+        await until(lambda: hosted.description_urls == urls(hosted, "127.0.0.3"))
+
+
+async def test_an_interface_that_flaps_takes_no_more_sockets_and_lines_than_one_that_stays(
+    hosting: Any, here: Here, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "propchange.http")
+    here.set(eth0=("127.0.0.2",))
+    limits = Limits(link_seconds=0.01, log_lines=5)
+    async with hosting(interface="eth0", limits=limits) as hosted:
+        for _ in range(40):
+            for addresses in (("127.0.0.2", "127.0.0.3"), ("127.0.0.2",)):
+                here.set(eth0=addresses)
+                await asyncio.sleep(0.015)
+        await asyncio.sleep(0.1)
+        assert await answers(hosted) == {"127.0.0.2"}
+    changes = [r for r in caplog.records if "127.0.0.3" in r.getMessage()]
+    assert 0 < len(changes) <= 2 * limits.log_lines

@@ -33,8 +33,7 @@ class ListeningAddresses:
         self._chosen = chosen
         self._limits = limits
         self._tasks = Tasks(runtime)
-        self._logger = logger_named("propchange.http")
-        self._warnings = Warnings(self._logger, limits)
+        self._warnings = Warnings(logger_named("propchange.http"), limits)
         self._read_seconds = 0.0  # that the last reading took
         self._last: tuple[Endpoint, ...] = ()
 
@@ -98,9 +97,10 @@ class ListeningAddresses:
             await self._listener.open(host, (port,))
         except OSError as error:
             # A new IPv6 address is not usable until the system knows that no other machine has it.
-            if error.errno in ADDRESS_GONE:
-                return False
-            raise
+            if error.errno not in ADDRESS_GONE:
+                raise
+            self._warnings.info(("unusable", host), f"{host} cannot be listened on yet: {error}")
+            return False
         return True
 
     def _wanted(self) -> tuple[str, ...]:
@@ -112,8 +112,12 @@ class ListeningAddresses:
             return tuple(filter(None, self._listener.hosts))
         finally:
             self._read_seconds = self._runtime.now() - begun
-        hosts = dict.fromkeys(scoped_host(each.endpoint) for each in addresses)
-        return tuple(hosts)[: self._limits.listening_addresses]
+        hosts = tuple(dict.fromkeys(scoped_host(each.endpoint) for each in addresses))
+        most = self._limits.listening_addresses
+        if len(hosts) > most:
+            have = f"{self._chosen.interface} has {len(hosts)} addresses"
+            self._warnings.warn("many", f"{have}: the device listens on {most} of them")
+        return hosts[:most]
 
     async def _rest(self) -> None:
         seconds = max(self._limits.link_seconds, self._read_seconds / _READING_PART)
@@ -129,13 +133,13 @@ class ListeningAddresses:
         wanted, port = self._wanted(), self._listener.port
         for host in tuple(self._listener.hosts):
             if host is not None and host not in wanted:
-                self._logger.info("%s has gone: the device listens there no more", host)
+                self._warnings.info(("gone", host), f"{host} has gone: the device is there no more")
                 await self._listener.leave(host)
         for host in wanted:
             if host in self._listener.hosts:
                 continue
             try:
                 if await self._open_one(host, port):
-                    self._logger.info("the device listens on %s too", host)
+                    self._warnings.info(("new", host), f"the device listens on {host} too")
             except OSError as error:
                 self._warnings.warn(("listen", host), cannot_listen(host, (port,), error))
