@@ -49,7 +49,7 @@ async def published(driven: Any, **limits: Any) -> AsyncIterator[Publisher]:
         return
     plain = _Loaded()
     device = propchange.Device("Load", services=[plain])
-    async with propchange.host(device, limits=chosen) as hosted:
+    async with propchange.host(device, announce=False, limits=chosen) as hosted:
         inner = hosted._host
         path = await event_path(hosted.port)
         yield Publisher(plain, hosted.port, path, inner._pool, inner.publication.protocol)
