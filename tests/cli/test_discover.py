@@ -69,6 +69,7 @@ def test_a_device_is_found_with_the_services_that_send_events(bench: Any, propch
         "friendly_name": HOSTILE,
         "device_type": TYPE,
         "description_url": bench.url,
+        "locations": [bench.url],
         "evented": ["Thermometer"],
         "services": [
             {

@@ -190,6 +190,27 @@ def test_a_device_on_both_families_is_one_device(both_families, device, start):
     assert [each.told["udn"] for each in program.lines] == ["uuid:both"]
 
 
+@pytest.mark.parametrize(
+    ("blocked", "addresses", "reachable"),
+    [
+        ("ip6 saddr != ::1 tcp dport 8080 drop", ("fd77::1", "fe80::1", "10.77.0.1"), "10.77.0.1"),
+        ("ip saddr 10.77.0.0/24 tcp dport 8080 drop", ("10.77.0.1", "fd77::1"), "[fd77::1]"),
+    ],
+)
+def test_a_device_that_is_reachable_over_one_family_is_found_by_its_usable_url(
+    both_families, device, start, *, blocked, addresses, reachable
+):
+    control, host = both_families
+    host.firewall(blocked)
+    device(host, "both", *addresses)
+    program = start(*control.prefix, PROPCHANGE, "discover", "--json", "--seconds", "3")
+    line = program.read("description_url")
+    assert line["description_url"] == f"http://{reachable}:8080/desc.xml"
+    assert len(line["locations"]) == len(addresses)
+    watching = start(*control.prefix, PROPCHANGE, "watch", "--json", line["description_url"])
+    assert watching.read("changes")["changes"] == {"Value": "both"}
+
+
 def test_a_machine_without_ipv4_finds_a_device_and_gets_its_events(network, device, start):
     link, control, host = network.switch(), network.host("control"), network.host("device")
     for number_, each in enumerate((host, control), 1):

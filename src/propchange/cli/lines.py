@@ -92,6 +92,11 @@ class DeviceLine(NamedTuple):
     problem: str | None
 
     @property
+    def description_url(self) -> str:
+        """The URL at which the description was read; without it, the first announced one."""
+        return self.description.url if self.description else self.sighting.description_url
+
+    @property
     def named(self) -> list[tuple[str, ServiceDescription]]:
         """The services, those of embedded devices included, each with its shortest name that no
         other one has."""

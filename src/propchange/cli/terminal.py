@@ -156,7 +156,7 @@ class TerminalLines:
             events = Text(f"sends events: {escape(names)}", "green")
         else:
             events = Text("sends no events", "dim")
-        below = [Text(escape(sighting.description_url)), udn, events]
+        below = [Text(escape(line.description_url)), udn, events]
         problems = description.problems if description else ()
         below += [Text(f"problem: {escape(problem)}", "yellow") for problem in problems]
         indented = [self._hanging(Text("    "), text) for text in below]

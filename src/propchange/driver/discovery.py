@@ -14,7 +14,9 @@ import enum
 import weakref
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import ip_address
+from math import inf
 from typing import Any, Generic, Self, TypeVar
 
 from propchange.core.discovery.advertised import (
@@ -40,6 +42,7 @@ from propchange.core.wire.messages import Endpoint
 from propchange.driver.announced_reads import AnnouncedReads
 from propchange.driver.followed_devices import FollowedDevices
 from propchange.driver.links import EVERYTHING, Links
+from propchange.driver.location_reads import LocationReads, read_first
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings, logger_named
@@ -48,7 +51,6 @@ from propchange.driver.sockets import zone_of
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
-    PropchangeError,
     RemoteProtocolError,
     TimedOut,
 )
@@ -172,10 +174,6 @@ class Sightings(AsyncIterator[S], Generic[S]):
 
 _DOUBTFUL_SOURCES = 16
 """Hosts whose ignored advertisements are logged for each host."""
-
-_TRIED = 16
-"""Locations of a device that are read between two searches for it, at most: a host may announce
-any number."""
 
 # Seconds between searches for a device that is waited for.
 _FIRST_WAIT = 1.0
@@ -501,23 +499,27 @@ class Discovery:
         """Search for the device, less often each time, and read each location that it announces
         once between two searches."""
         now = self._runtime.now
-        wait, search_at = _FIRST_WAIT, now()
-        tried: set[str] = set()
-        while True:
-            url = next((url for url in awaited.device.locations if url not in tried), None)
-            if url is not None and len(tried) < _TRIED:
-                tried.add(url)
-                try:
-                    return await self._read_of(udn, url)
-                except (PropchangeError, ValueError) as error:
-                    awaited.failure = str(error)
-                continue
-            if now() >= search_at:
-                self._search_for(udn)
-                search_at = now() + wait
-                wait = min(2 * wait, _LONGEST_WAIT)
-                tried.clear()
-            await awaited.heard.wait(search_at - now())
+        wait, search_at, searched = _FIRST_WAIT, now(), False
+        reads = LocationReads(self._runtime, partial(self._read_of, udn), awaited.heard)
+        try:
+            while True:
+                due = reads.begin(awaited.device.locations)
+                if reads.found is not None:
+                    return reads.found
+                if reads.failure is not None:
+                    awaited.failure = str(reads.failure)
+                # The first search is only needed if no known location answers.
+                if now() >= search_at and (searched or not reads.busy):
+                    searched = True
+                    self._search_for(udn)
+                    search_at = now() + wait
+                    wait = min(2 * wait, _LONGEST_WAIT)
+                    reads.again()
+                    continue
+                due = min(due, search_at if searched else inf)
+                await awaited.heard.wait(None if due == inf else due - now())
+        finally:
+            await reads.close()
 
     async def describe(self, seen: SeenDevice) -> DeviceDescription:
         """The description of the device itself. Raises as :meth:`describe_root`."""
@@ -525,15 +527,13 @@ class Discovery:
         return description.find_device(seen.udn) or description
 
     async def describe_root(self, seen: SeenDevice) -> DeviceDescription:
-        """The description of the root device, from the first of the locations that has it. Each
-        location is read once. Raises the error of the first location."""
-        failure: Exception | None = None
-        for url in seen.locations:
-            try:
-                return await self._read_of(seen.udn, url)
-            except (PropchangeError, ValueError) as error:
-                failure = failure or error
-        raise failure or ConnectionFailed(f"{seen.udn} is nowhere any more")
+        """The description of the root device, from the first of the locations that answers with
+        it. Each location is read once. Raises the error of the first location that failed."""
+        read = partial(self._read_of, seen.udn)
+        description = await read_first(self._runtime, seen.locations, read)
+        if description is None:
+            raise ConnectionFailed(f"{seen.udn} is nowhere any more")
+        return description
 
     async def _read_of(self, udn: str, url: str) -> DeviceDescription:
         """The description at ``url``, if it contains the device ``udn``."""

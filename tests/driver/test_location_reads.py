@@ -1,0 +1,75 @@
+"""The description of a device with several locations, of which some are silent or fail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from propchange.driver.location_reads import LocationReads, read_first
+from propchange.driver.runtime import Signal
+from propchange.errors import ConnectionFailed
+from propchange.upnp.description import DeviceDescription
+
+
+class Device:
+    """A device whose ``dead`` locations fail at once."""
+
+    def __init__(self, *, dead: str = "") -> None:
+        self.dead = dead
+        self.asked: list[str] = []
+
+    async def read(self, url: str) -> Any:
+        self.asked.append(url)
+        if url in self.dead:
+            raise ConnectionFailed(f"no connection to {url}")
+        return DeviceDescription(url, "uuid:1", "", "")
+
+
+async def test_a_silent_location_does_not_keep_the_others_waiting(driven: Any) -> None:
+    device = Device(dead="b")
+    never = driven.runtime.future()
+
+    async def read(url: str) -> Any:
+        if url == "a":
+            device.asked.append(url)
+            await never
+        return await device.read(url)
+
+    found = await driven.run(read_first(driven.runtime, "abcd", read))
+    assert found.url == "c"
+    assert device.asked == ["a", "b", "c"]
+
+
+async def test_a_location_that_answers_is_the_only_one_that_is_asked(driven: Any) -> None:
+    device = Device()
+    assert (await driven.run(read_first(driven.runtime, "ab", device.read))).url == "a"
+    assert device.asked == ["a"]
+
+
+async def test_if_all_locations_fail_the_error_of_the_first_is_raised(driven: Any) -> None:
+    device = Device(dead="abc")
+    with pytest.raises(ConnectionFailed, match="no connection to a"):
+        await driven.run(read_first(driven.runtime, "abc", device.read))
+    assert device.asked == ["a", "b", "c"]
+    assert await driven.run(read_first(driven.runtime, "", device.read)) is None
+
+
+async def test_the_locations_that_are_read_are_bounded_until_they_are_tried_again(
+    driven: Any,
+) -> None:
+    urls = [f"{n:03}" for n in range(100)]
+    device = Device(dead=" ".join(urls))
+    reads = LocationReads(driven.runtime, device.read, Signal(driven.runtime))
+    for expected in (16, 32):
+        while len(device.asked) < expected:
+            reads.begin(urls)
+            await asyncio.sleep(0)
+        for _ in range(5):
+            reads.begin(urls)
+            await asyncio.sleep(0)
+        assert len(device.asked) == expected
+        reads.again()
+    assert device.asked[16:] == device.asked[:16]
+    await driven.run(reads.close())
