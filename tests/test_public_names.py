@@ -97,6 +97,7 @@ PUBLIC = {
         DeviceAppeared
         DeviceChanged
         DeviceChecked
+        DeviceEmbedded
         DeviceGone
         DeviceMoved
         DeviceRebooted

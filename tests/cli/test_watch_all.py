@@ -229,6 +229,21 @@ def test_a_device_comes_goes_and_returns_elsewhere_while_the_others_are_watched(
 
 
 @pytest.mark.slow
+def test_a_device_that_only_embeds_the_type_is_seen_to_go(loop: Any, watching: Any) -> None:
+    type = new_type()
+    root = new_device(new_type(), Thermometer(), devices=[new_device(type, Switch())])
+    left = AsyncExitStack()
+    loop.run(left.enter_async_context(announced(root)))
+    lines = watching("--type", type)
+    assert lines.wait_for(kind="appeared")["udn"] == root.udn
+    lines.wait_for(kind="event", service="Switch")
+    loop.run(left.aclose())
+
+    assert lines.wait_for(kind="gone")["udn"] == root.udn
+    assert lines.end() == (0, "")
+
+
+@pytest.mark.slow
 def test_a_service_that_a_device_has_after_its_restart_is_watched_too(
     run: Any, loop: Any, watching: Any
 ) -> None:

@@ -74,6 +74,27 @@ async def test_only_root_devices_are_seen_unless_a_type_is_asked_for(driven: Any
     assert [sighting.udn for sighting in await driven.run(taken(lamps))] == ["uuid:a", "uuid:b"]
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_a_device_that_is_embedded_in_another_one_is_seen_as_that(
+    driven: Any, is_taken: bool
+) -> None:
+    stream, embedded, root = sightings(driven, "Lamp"), device("uuid:b"), device()
+    stream.see(embedded)
+    if is_taken:
+        await driven.run(anext(stream))
+    root.reported = True
+    stream.join(embedded, root)
+    root_again, silent = await driven.run(anext(stream)), device("uuid:silent")
+    assert (root_again.kind, root_again.udn) == (APPEARED, "uuid:a")
+    # One that was not seen, and a root that has not appeared, change nothing.
+    stream.join(device("uuid:c"), root)
+    stream.see(silent)
+    stream.join(silent, device("uuid:d"))
+    stream.lose(embedded)
+    stream.lose(root)
+    assert [(each.kind, each.udn) for each in await driven.run(taken(stream))] == [(GONE, "uuid:a")]
+
+
 async def test_a_device_that_fits_later_appears_then(driven: Any) -> None:
     stream, late = sightings(driven), device(is_root=False)
     stream.see(late)

@@ -24,6 +24,7 @@ from propchange.core.discovery.advertised import (
     AdvertisementIgnored,
     DeviceAppeared,
     DeviceChanged,
+    DeviceEmbedded,
     DeviceGone,
     DeviceMoved,
     DeviceRebooted,
@@ -147,6 +148,14 @@ class Sightings(AsyncIterator[S], Generic[S]):
         if untaken is None or untaken.kind is not SightingKind.APPEARED:
             self._untaken[device.key] = replace(known, kind=SightingKind.GONE)
             self._more.set()
+
+    def join(self, device: AdvertisedDevice, root: AdvertisedDevice) -> None:
+        """For discovery: ``device`` is embedded in ``root``. A program that has seen ``device``
+        sees ``root`` from now on."""
+        known = self._known.pop(device.key, None)
+        self._untaken.pop(device.key, None)
+        if known is not None and root.reported:
+            self.see(root)
 
     def close(self) -> None:
         """For discovery: end the stream."""
@@ -368,6 +377,9 @@ class Discovery:
                 self._followed.settle(device, self._protocol.device_returned)
             case DeviceMoved(device):
                 self._followed.settle(device, None)
+            case DeviceEmbedded(device, root):
+                for sightings in tuple(self._sightings):
+                    sightings.join(device, root)
             case SearchWanted(device):
                 # Raised for a UDN that no header can carry.
                 with contextlib.suppress(ValueError):

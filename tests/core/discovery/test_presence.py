@@ -15,6 +15,7 @@ from propchange.core.discovery.advertised import (
     AdvertisementIgnored,
     DeviceAppeared,
     DeviceChanged,
+    DeviceEmbedded,
     DeviceGone,
     DeviceMoved,
     DeviceReturned,
@@ -613,6 +614,21 @@ def test_what_is_embedded_in_a_followed_device_speaks_for_it() -> None:
     assert kinds(lan.say(BYEBYE, udn=EMBEDDED)) == ["DeviceGone"]
     lan.presence.unfollow(device)
     assert lan.presence.device(EMBEDDED) is None
+
+
+def test_a_device_that_is_found_to_be_embedded_is_no_device_of_its_own_any_more() -> None:
+    lan = LAN()
+    lan.announce(udn=EMBEDDED)
+    lan.say(udn="uuid:silent")  # it has not appeared yet
+    own = lan.presence.device(EMBEDDED)
+    device = lan.follow()
+    lan.presence.relocated(device, URL, [EMBEDDED, "uuid:silent"])
+    assert lan.presence.take_outcomes() == [DeviceEmbedded(own, device)]
+    assert {RENDERER, SERVICE} <= set(device.types)
+    # It appears for what its embedded devices announce, and goes by a byebye of theirs.
+    lan.say(udn=EMBEDDED)
+    assert kinds(lan.wait(1)) == ["DeviceAppeared"]
+    assert kinds(lan.say(BYEBYE, udn=EMBEDDED)) == ["DeviceGone"]
 
 
 def test_an_embedded_device_that_is_followed_itself_stays_one() -> None:

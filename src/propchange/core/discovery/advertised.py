@@ -155,6 +155,15 @@ class DeviceMoved(NamedTuple):
     device: AdvertisedDevice
 
 
+class DeviceEmbedded(NamedTuple):
+    """``device``, which has appeared, is embedded in ``root``, by the description of that. It is no
+    device of its own any more: its advertisements count for ``root``, which has its types too. When
+    it leaves, :class:`DeviceGone` names ``root``."""
+
+    device: AdvertisedDevice
+    root: AdvertisedDevice
+
+
 class SearchWanted(NamedTuple):
     """Send an M-SEARCH for this device on all links."""
 
@@ -176,6 +185,7 @@ PresenceOutcome = (
     | DeviceRebooted
     | DeviceReturned
     | DeviceMoved
+    | DeviceEmbedded
     | SearchWanted
     | AdvertisementIgnored
 )

@@ -38,6 +38,7 @@ from propchange.core.discovery.advertised import (
     AdvertisementIgnored,
     DeviceAppeared,
     DeviceChanged,
+    DeviceEmbedded,
     DeviceGone,
     DeviceMoved,
     DeviceRebooted,
@@ -171,6 +172,11 @@ class Presence:
             if own is not None:
                 self._count(own, -1)
                 self._forget(own)
+                for announced in own.types:
+                    self._add_type(device, announced)
+                if own.reported:
+                    own.reported = False
+                    self._outcomes.append(DeviceEmbedded(own, device))
             self._root_of[key] = device
 
     def greet(self, udn: str, now: float) -> None:
@@ -430,13 +436,11 @@ class Presence:
         """Store the fields that are the same on all links. Returns whether any is new."""
         news = False
         target, udn = advertisement.target, udn_key(advertisement.udn)
-        has_room = len(device.types) < self._limits.types_per_device
         if target == ROOT_DEVICE:
             news = udn == device.key and not device.is_root
             device.is_root = device.is_root or news
-        elif udn_key(target) != udn and target not in device.types and has_room:
-            device.types[target] = None
-            news = True
+        elif udn_key(target) != udn:
+            news = self._add_type(device, target)
         config_id = advertisement.config_id
         if config_id is not None and config_id != device.config_id:
             news = news or device.config_id is not None
@@ -444,6 +448,13 @@ class Presence:
         device.server = advertisement.server or device.server
         device.secure_location = advertisement.secure_location or device.secure_location
         return news
+
+    def _add_type(self, device: AdvertisedDevice, announced: str) -> bool:
+        """Store a type. Returns whether it is new and there was room for it."""
+        if announced in device.types or len(device.types) >= self._limits.types_per_device:
+            return False
+        device.types[announced] = None
+        return True
 
     def _identity(self, heard: Heard, advertisement: Advertisement) -> Identity:
         identity = heard.identities.setdefault(_host(advertisement.location), Identity())
