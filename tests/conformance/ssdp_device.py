@@ -222,7 +222,7 @@ class DevicePlayer:
         assert not few, f"too few: {few}"
         assert not found.keys() - wanted.keys(), f"others: {found.keys() - wanted.keys()}"
         if step.most:
-            time.sleep(_QUIET if step.most > step.least else 0)
+            time.sleep(step.then if step.most > step.least else 0)
             many = {each: n for each, n in count(ear.heard).items() if n > step.most}
             assert not many, f"too many: {many}"
         checked = of_kind(ear.heard)
@@ -237,6 +237,7 @@ class DevicePlayer:
 
     def _check_notify(self, step: Announces, heard: Heard, found: Message) -> None:
         assert heard.to_group, found
+        assert _host_of(heard.source) == self._places[step.host].strip("[]"), heard.source
         assert heard.hops == HOPS[self._family], heard
         assert found.line == "NOTIFY * HTTP/1.1", found
         expected: dict[str, str | None] = {"HOST": "{group}"}
@@ -335,10 +336,11 @@ class DevicePlayer:
         finally:
             asking.close()
         wanted = Counter(tuple(map(self._filled, each)) for each in step.answers)
-        got = Counter((each.headers["ST"], each.headers["USN"]) for _, each in found)
+        got = Counter((each.headers["ST"], each.headers["USN"]) for _, each, _ in found)
         assert got == wanted, f"missing: {wanted - got}; others: {got - wanted}"
-        for at, each in found:
+        for at, each, source in found:
             assert at - begun <= step.within, f"after {at - begun:.2f} s"
+            assert _host_of(source) == self._places[step.host].strip("[]"), source
             self._check_answer(step, each)
 
     def _check_answer(self, step: Search, found: Message) -> None:
@@ -407,18 +409,23 @@ def _server(uda: str) -> str:
     return rf"~[^ ]+/[^ ]+ UPnP/{uda} propchange/[^ ]+"
 
 
+def _host_of(source: Any) -> str:
+    return str(source[0]).partition("%")[0]
+
+
 def _is_of_device(data: bytes) -> bool:
     return data.startswith((b"NOTIFY", b"HTTP/1.1 200"))
 
 
-def _answers_to(asking: socket.socket, until: float, udn: str) -> list[tuple[float, Message]]:
+def _answers_to(asking: socket.socket, until: float, udn: str) -> list[tuple[float, Message, Any]]:
+    """The answers that come to ``asking``: when, what, and from where."""
     found = []
     while (left := until - time.monotonic()) > 0:
         asking.settimeout(left)
         try:
-            data = asking.recv(65_536)
+            data, source = asking.recvfrom(65_536)
         except TimeoutError:
             break
         if udn.encode() in data:
-            found.append((time.monotonic(), Message.of(data)))
+            found.append((time.monotonic(), Message.of(data), source))
     return found

@@ -228,9 +228,9 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Announces:
     """The peer hears ``kind`` for each of ``targets``, each ``least`` to ``most`` times, and for no
-    others. ``headers`` are those that the row expects besides or instead of the usual ones; None:
-    it is not there. ``learn``: the values of BOOTID, CONFIGID and the signature become names of the
-    row; else they are the known ones."""
+    others; ``then`` are the seconds in which more could come. ``headers`` are those that the row
+    expects besides or instead of the usual ones; None: it is not there. ``learn``: the values of
+    BOOTID, CONFIGID and the signature become names of the row; else they are the known ones."""
 
     kind: str
     targets: tuple[tuple[str, str], ...] = TARGETS
@@ -238,6 +238,7 @@ class Announces:
     most: int = 3
     host: str = "near"
     within: float = 3.0
+    then: float = 0.4
     headers: Headers = field(default_factory=dict)
     learn: bool = False
 

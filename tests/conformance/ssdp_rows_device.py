@@ -45,7 +45,7 @@ ANNOUNCED = (
     *(
         SsdpRow(
             f"a device of UDA {uda} announces each of its targets, with each header and no others",
-            ("NLS-01", "NLS-02"),
+            ("NLS-01", "NLS-02", "V6-10"),
             (Begin(), FIRST),
             uda=uda,
             rule=f"UDA {uda} §1.2.2, tables 1-1 to 1-3",
@@ -56,7 +56,7 @@ ANNOUNCED = (
     SsdpRow(
         "a device announces itself two or three times",
         (),
-        (Begin(), replace(FIRST, least=2, most=3)),
+        (Begin(), replace(FIRST, least=2, most=3, then=2.0)),
         rule="UDA 2.0 §1.2.2",
         families=EVERYWHERE,
     ),
@@ -116,6 +116,18 @@ ANNOUNCED = (
         ),
         rule="UDA 2.0 §1.2.2, §1.3.3",
         families=LINKS,
+    ),
+    SsdpRow(
+        "a device announces itself again before half of the duration has passed",
+        (),
+        (
+            Begin({"max_age": 5}),
+            replace(FIRST, headers={"CACHE-CONTROL": "max-age=5"}),
+            Pause(1.0),
+            Announces("ssdp:alive", most=1, within=3.0, headers={"CACHE-CONTROL": "max-age=5"}),
+        ),
+        rule="UDA 2.0 §1.2.2",
+        families=EVERYWHERE,
     ),
     *(
         SsdpRow(
@@ -199,7 +211,7 @@ ANSWERED = (
     *(
         SsdpRow(
             f"a search for {what} is answered by a device of UDA {uda}",
-            ("NLS-01",),
+            ("NLS-01", "V6-14"),
             (*BEGUN, Search(search(target), answers)),
             uda=uda,
             rule=f"UDA {uda} §1.3.3",
