@@ -16,6 +16,7 @@ from propchange.core.wire.messages import Endpoint
 from propchange.driver import machine as own_machine
 from propchange.driver.machine import (
     LOOK_AGAIN_SECONDS,
+    LOOKS_AT_ONCE,
     REFRESH_SECONDS,
     Interfaces,
     free_port,
@@ -241,12 +242,24 @@ def test_a_request_to_a_new_address_makes_the_addresses_be_read_at_once() -> Non
     assert machine.reads == 2
 
 
+def test_each_of_several_addresses_that_come_one_after_another_is_known_at_once() -> None:
+    machine = Machine(ETHERNET)
+    for number in range(1, 6):
+        new = adapter("eth1", 9, *((f"10.{each}.0.7", 16) for each in range(1, number + 1)))
+        machine.adapters = (ETHERNET, new)
+        if number % 2:  # a request to the new address
+            found = machine.interfaces.on_link_for(Endpoint(f"10.{number}.0.7", 80))
+        else:  # one to an address that is known, which names the new prefix
+            found = machine.interfaces.on_link_now(Endpoint("10.1.0.7", 80))
+        assert OnLink(ip_network(f"10.{number}.0.0/16"), 0) in found
+
+
 def test_requests_to_unknown_addresses_decide_not_how_often_the_addresses_are_read() -> None:
     machine = Machine(ETHERNET)
     for number in range(1_000):
         machine.now = number * 0.001
         assert machine.on_link_for(f"10.0.{number % 7}.7") == set()
-    assert machine.reads <= 2 + 1.0 / LOOK_AGAIN_SECONDS
+    assert machine.reads <= 1 + LOOKS_AT_ONCE + 1.0 / LOOK_AGAIN_SECONDS
 
 
 def test_addresses_say_what_their_interface_is() -> None:

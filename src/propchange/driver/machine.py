@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address, ip_interface
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import ifaddr
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink, interface_kind
+from propchange.core.subscriber.record import TokenBucket
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT
@@ -44,8 +44,11 @@ _READING_PART = 0.03
 
 LOOK_AGAIN_SECONDS = 0.2
 """Seconds until a request to an unknown address, or one that is refused by the known addresses, may
-cause another reading of them. Reading takes about a millisecond, so requests use at most 0.5 % of
-the time."""
+cause another reading of them, after :data:`LOOKS_AT_ONCE`. Reading takes about a millisecond, so
+requests use at most 0.5 % of the time."""
+
+LOOKS_AT_ONCE = 10
+"""Such readings that may follow one another at once: an interface gets several addresses."""
 
 # SSDP's group is first, so that a multicast route counts. The second is for all other networks
 # (UDA 2.0 §1.1.2; RFC 5737).
@@ -164,7 +167,7 @@ class Interfaces:
         self._source_towards = source_towards
         self._kind_of = kind_of
         self._read_at: float | None = None
-        self._looked_at = -inf  # for an unknown address
+        self._looks = TokenBucket(LOOKS_AT_ONCE, LOOK_AGAIN_SECONDS, clock())
         self._addresses: tuple[LocalAddress, ...] = ()
         self._at: dict[tuple[str, int], LocalAddress] = {}
         self._links: dict[LocalAddress, tuple[OnLink, ...]] = {}
@@ -187,8 +190,9 @@ class Interfaces:
             return self._addresses
 
     def _look_again(self) -> tuple[LocalAddress, ...]:
-        if self._clock() - self._looked_at >= LOOK_AGAIN_SECONDS:
-            self._looked_at = self._clock()
+        now = self._clock()
+        if self._looks.ready_at(now) <= now:
+            self._looks.spend(now)
             self._read_again()
         return self._addresses
 
