@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import ifaddr
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
@@ -191,7 +192,7 @@ async def test_an_address_that_cannot_be_used_is_said_once_and_tried_again(
     async with announced(driven, tmp_path) as device:
         device.adapters.append(adapter("gone0", "192.0.2.77", index=9))
         device.announcing.start()
-        for _ in range(5):
+        for _ in range(10):
             assert [each.host for each in device.announcing.addresses] == ["127.0.0.1"]
             device.announcing.look()
         assert caplog.text.count("not announced on 192.0.2.77 (gone0)") == 1
@@ -226,6 +227,25 @@ async def test_two_addresses_of_one_network_are_announced_once(driven: Any, tmp_
         device.adapters[:] = [adapter("eth0", "127.0.0.1", "127.0.0.9", "127.0.7.1")]
         device.announcing.start()
         assert [each.host for each in device.announcing.addresses] == ["127.0.0.1", "127.0.7.1"]
+
+
+async def test_of_two_addresses_of_one_network_the_one_that_lasts_is_announced(
+    driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announced_addresses, "joined_socket", lambda *_: bound())
+    monkeypatch.setattr(announced_addresses, "sending_socket", lambda *_, **__: bound())
+    monkeypatch.setattr(announced_addresses, "passing_addresses", lambda: {"fd77::77"})
+    async with announced(driven, tmp_path) as device:
+        device.adapters[:] = [
+            ifaddr.Adapter(
+                "eth0",
+                "eth0",
+                [ifaddr.IP((host, 0, 0), 64, "eth0") for host in ("fd77::77", "fd77::1")],
+                1,
+            )
+        ]
+        device.announcing.start()
+        assert [each.host for each in device.announcing.addresses] == ["fd77::1"]
 
 
 async def test_a_socket_that_no_loop_can_read_is_closed(

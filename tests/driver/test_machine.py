@@ -22,6 +22,7 @@ from propchange.driver.machine import (
     free_port,
     in_container,
     kind_of,
+    passing_addresses,
     seconds_to_next_look,
     source_towards,
 )
@@ -323,3 +324,18 @@ def test_addresses_that_cannot_be_read_now_are_those_that_were_read_before() -> 
 def test_a_machine_with_many_addresses_reads_them_less_often() -> None:
     assert seconds_to_next_look(0.0, DEFAULT_LIMITS) == DEFAULT_LIMITS.link_seconds
     assert seconds_to_next_look(0.3, DEFAULT_LIMITS) == pytest.approx(10)
+
+
+def test_an_address_of_the_privacy_extensions_is_not_to_last(tmp_path: Path) -> None:
+    table = tmp_path / "if_inet6"
+    table.write_text(
+        "fd770000000000000000000000000001 02 40 00 80     eth0\n"
+        "fd77000000000000abcdef0123456789 02 40 00 01     eth0\n"
+        "fd770000000000000000000000000002 02 40 00 a0     eth0\n"
+        "fe80000000000000000000fffe007701 02 40 20 80     eth0\n"
+    )
+    assert passing_addresses(table=table) == {"fd77::abcd:ef01:2345:6789", "fd77::2"}
+    table.write_text("something else\n")
+    assert passing_addresses(table=table) == frozenset()
+    assert passing_addresses(table=tmp_path / "none") == frozenset()
+    passing_addresses()

@@ -186,6 +186,31 @@ def test_control_points_that_start_later_find_the_device_by_a_search(
         assert own.rpartition(".")[0] == answers[0].destination.rpartition(".")[0]
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_control_point_on_the_same_machine_finds_the_device_and_sees_it_go(
+    runtime: str, lans: TwoLans, start: Start, host_device: Callable[..., Hosted]
+) -> None:
+    seer = see(start, lans.here, runtime)
+    seer.started()
+    device = host_device(runtime)
+    seer.found("http://10.7", device.udn)
+    since = time.monotonic()
+    device.program.ask("quit", "left")
+    seer.gone(device.udn, since=since)
+
+
+def test_a_control_point_in_the_same_program_finds_the_device_and_sees_it_go(
+    lans: TwoLans, start: Start, state_directory: str
+) -> None:
+    udn = f"uuid:{uuid.uuid4()}"
+    command = (sys.executable, PEERS / "host_and_see.py", udn, state_directory)
+    seer = Seer(start(*lans.here.prefix, *command))
+    seer.found("http://10.7", udn)
+    since = time.monotonic()
+    seer.program.ask("close", "closed")
+    seer.gone(udn, since=since)
+
+
 def test_the_site_is_told_the_address_that_the_site_reaches(
     ssdp: SsdpWire, host_device: Callable[..., Hosted]
 ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import KIND_RANK, InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.machine import passing_addresses
 from propchange.driver.multicast_sockets import (
     LINK_HOPS,
     SITE_HOPS,
@@ -34,7 +36,7 @@ SEARCH_PORTS = (49_152, 65_535)
 
 _PORT_ATTEMPTS = 16
 
-_LOOKS_BEFORE_WARNING = 3
+_LOOKS_BEFORE_WARNING = 8
 """Failures of a socket before it is logged. An address of IPv6 cannot be used in its first second
 or two, while the system looks for a duplicate."""
 
@@ -140,16 +142,20 @@ class AnnouncedAddresses:
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[LocalAddress, None]:
         """The addresses to announce from, as many as the cap allows: those of ordinary interfaces
-        first, and of one kind those that are used already."""
+        first, then those that are to last, then those that are used already."""
         usable = [
             each for each in known if each.kind is not InterfaceKind.LOOPBACK and self._serves(each)
         ]
-        usable.sort(key=lambda each: (KIND_RANK[each.kind], each not in self._own))
+        networks = Counter(_network_of(each) for each in usable if each.network.version == 6)
+        passing = passing_addresses() if max(networks.values(), default=0) > 1 else frozenset()
+        usable.sort(
+            key=lambda each: (KIND_RANK[each.kind], each.host in passing, each not in self._own)
+        )
         chosen: dict[tuple[object, ...], LocalAddress] = {}
         for each in usable:
             if len(chosen) >= self._limits.announced_addresses:
                 break
-            chosen.setdefault((each.interface, each.interface_index, each.network), each)
+            chosen.setdefault(_network_of(each), each)
         return dict.fromkeys(chosen.values())
 
     # --- sockets ---
@@ -204,6 +210,10 @@ class AnnouncedAddresses:
     def _take_from_group(self, link: _Link, data: bytes, source: Endpoint) -> None:
         own = [address for address in self._own if _link_of(address) == link]
         self._received(data, source, own, True)
+
+
+def _network_of(address: LocalAddress) -> tuple[object, ...]:
+    return (address.interface, address.interface_index, address.network)
 
 
 def _link_of(address: LocalAddress) -> _Link:

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_address, ip_interface
+from ipaddress import IPv4Network, IPv6Address, ip_address, ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,21 @@ def kind_of(name: str, index: int, *, sysfs: Path = Path("/sys/class/net")) -> I
     # The other end of a VLAN or a MACVLAN is its parent, which has an entry "lower_<name>".
     paired = other_end != number and not any(entry.startswith("lower_") for entry in entries)
     return interface_kind(name, link_type=link_type, bridge="bridge" in entries, paired=paired)
+
+
+_PASSING = 0x01 | 0x08 | 0x20
+"""The flags of Linux for an IPv6 address that is temporary, a duplicate, or deprecated."""
+
+
+def passing_addresses(*, table: Path = Path("/proc/net/if_inet6")) -> frozenset[str]:
+    """The IPv6 addresses of this machine that are not to last, such as those of the privacy
+    extensions (RFC 8981), which change each day. Empty if the system does not say."""
+    try:
+        rows = [line.split() for line in table.read_text("ascii").splitlines()]
+        passing = [row[0] for row in rows if int(row[4], 16) & _PASSING]
+        return frozenset(str(IPv6Address(int(each, 16))) for each in passing)
+    except (OSError, ValueError, IndexError):
+        return frozenset()
 
 
 def seconds_to_next_look(took: float, limits: Limits) -> float:
