@@ -18,7 +18,7 @@ from propchange import Device, Service, StateVariable, host
 
 
 class Counter(Service, type="urn:example-org:service:Counter:1"):
-    count = StateVariable("ui4")
+    count = StateVariable("ui4", multicast=True, level="upnp:/info")
 
 
 def _read_commands(counter: Counter, hosted: Any, call: Callable[..., object]) -> None:

@@ -16,7 +16,7 @@ from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.message import Datagram, MulticastMessage, MulticastScope
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.driver import multicast_sending
-from propchange.driver.multicast_sending import LOOK_SECONDS, MulticastSending
+from propchange.driver.multicast_sending import MulticastSending
 from propchange.driver.multicast_sockets import joined_sending_socket, joined_socket
 
 MESSAGE = MulticastMessage("uuid:1::urn:x:service:Door:1", "urn:x", 0, "upnp:/info", 7, b"<e/>")
@@ -184,16 +184,16 @@ def test_an_interface_that_comes_is_sent_on_and_one_that_goes_is_not(sending: An
     out = sending(*LAN[:1])
     out.send(MulticastScope.IPV4)
     out.addresses += [OTHER[0], address("192.0.2.77/24", "gone0", 9)]
-    out.memory.advance(LOOK_SECONDS)
+    out.memory.advance(DEFAULT_LIMITS.link_seconds)
     out.send(MulticastScope.IPV4)
     assert out.left_by() == [("eth0", "239.255.255.246")] * 2 + [("eth1", "239.255.255.246")]
     del out.addresses[0]
-    out.memory.advance(LOOK_SECONDS)
+    out.memory.advance(DEFAULT_LIMITS.link_seconds)
     out.send(MulticastScope.IPV4)
     assert out.left_by() == [("eth1", "239.255.255.246")]
     assert [sock.closed for sock in out.sockets] == [True, False]
     out.broken = True
-    out.memory.advance(LOOK_SECONDS)
+    out.memory.advance(DEFAULT_LIMITS.link_seconds)
     out.send(MulticastScope.IPV4)
     assert out.left_by() == [("eth1", "239.255.255.246")]
     out.sending.close()

@@ -427,8 +427,8 @@ class Discovery:
         return self._presence.device(udn)
 
     def usable_addresses(self) -> Sequence[LocalAddress]:
-        """The addresses of this machine that the control point uses, read now. Raises OSError."""
-        return self._links.usable(self._interfaces.refresh())
+        """The addresses of this machine that the control point uses, as they were read last."""
+        return self._links.usable(self._interfaces.addresses())
 
     def ask(self, udn: str) -> None:
         """Search for the followed device ``udn``, within the limits: its BOOTID is wanted."""

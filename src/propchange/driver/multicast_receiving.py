@@ -34,14 +34,11 @@ from propchange.driver.multicast_places import MulticastPlaces
 from propchange.driver.multicast_sockets import joined_socket
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.reporting import Warnings, logger_named
+from propchange.driver.requests import locate
 from propchange.driver.runtime import Armed, Datagrams, Runtime, Tasks, Timer
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
 from propchange.http.datagrams import parse_datagram
 from propchange.upnp.description import DeviceDescription
-
-LOOK_SECONDS = 2.0
-"""Seconds until the list of addresses is read again: an interface that comes is listened on within
-them."""
 
 MakeDevice = Callable[[DeviceDescription], DescribedDevice[Any]]
 """Makes the device of a program on one runtime from a description."""
@@ -128,7 +125,7 @@ class MulticastReceiving:
         self._changed = changed
         self._limits = limits
         self._warnings = Warnings(logger_named("propchange.subscriber"), limits)
-        self._listening = MulticastListening(self._reception, limits, discovery.device)
+        self._listening = MulticastListening(self._reception, limits, discovery.device, locate)
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         scopes = [each for each in MulticastScope if uda != "2.0" or each.name != "GLOBAL"]
         self.places = MulticastPlaces(
@@ -227,7 +224,8 @@ class MulticastReceiving:
 
     def _look_again(self) -> None:
         self.places.look()
-        self._next_look = self._runtime.call_later(LOOK_SECONDS, self._look_again)
+        # Discovery reads the addresses at this pace.
+        self._next_look = self._runtime.call_later(self._limits.link_seconds, self._look_again)
 
     def _open(self, scope: MulticastScope, address: LocalAddress) -> Datagrams:
         sock = joined_socket(scope.group, address)

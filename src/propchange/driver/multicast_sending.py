@@ -9,6 +9,7 @@ from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.message import Datagram, MulticastScope
 from propchange.core.multicast.publication import MulticastPolicy
+from propchange.driver.machine import seconds_to_next_look
 from propchange.driver.multicast_places import MulticastPlaces
 from propchange.driver.multicast_sockets import joined_sending_socket
 from propchange.driver.reporting import Warnings, logger_named
@@ -16,17 +17,15 @@ from propchange.driver.runtime import Runtime
 from propchange.driver.sockets import socket_address
 from propchange.http.datagrams import encode_datagram
 
-LOOK_SECONDS = 1.0
-"""Seconds after which the list of addresses is read again before an event is sent. Reading takes
-about a millisecond. An event that is sent later than that reaches a new interface."""
-
 
 class MulticastSending:
     """Sends multicast events on every interface of this machine that the device uses.
 
     ``addresses`` reads the addresses of the device; it raises OSError if that fails. Call
-    :meth:`look`, then :meth:`send` for the events, and in the end :meth:`close`. A datagram that
-    the system refuses is dropped: the subscribers get the event by unicast too.
+    :meth:`look`, then :meth:`send` for the events, and in the end :meth:`close`. The addresses are
+    read again before an event is sent, if they were read ``Limits.link_seconds`` ago: an event that
+    is sent later than that reaches a new interface. A datagram that the system refuses is dropped:
+    the subscribers get the event by unicast too.
     """
 
     def __init__(
@@ -38,6 +37,7 @@ class MulticastSending:
     ) -> None:
         self._now = runtime.now
         self._policy = policy
+        self._limits = limits
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
         self.places = MulticastPlaces(
             addresses,
@@ -47,7 +47,7 @@ class MulticastSending:
             warnings=self._warnings,
             purpose="multicast events are not sent",
         )
-        self._looked_at: float | None = None
+        self._look_at: float | None = None
 
     def _open(self, scope: MulticastScope, address: LocalAddress) -> socket.socket:
         hops = self._policy.hops_of(scope)
@@ -55,12 +55,14 @@ class MulticastSending:
 
     def look(self) -> None:
         """Read the addresses, and open and close sockets accordingly."""
-        self._looked_at = self._now()
+        begun = self._now()
         self.places.look()
+        now = self._now()
+        self._look_at = now + seconds_to_next_look(now - begun, self._limits)
 
     def send(self, datagrams: Iterable[Datagram]) -> None:
         """Send each of ``datagrams`` to its group, on every interface."""
-        if self._looked_at is None or self._now() - self._looked_at >= LOOK_SECONDS:
+        if self._look_at is None or self._now() >= self._look_at:
             self.look()
         for datagram in datagrams:
             scope = datagram.scope

@@ -29,6 +29,7 @@ from propchange.core.multicast.reception import (
 )
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.propertyset import format_propertyset
+from propchange.core.wire.urls import endpoint_of_url
 
 DOOR = ServiceIdentity(
     "uuid:Door", "urn:example.org:service:Door:2", "urn:example-org:serviceId:Door"
@@ -39,6 +40,12 @@ LOCATION = "http://10.0.0.1:80/d.xml"
 ALL = MulticastFilter()
 
 
+def locate(url: str) -> Endpoint:
+    if "%4]" in url:
+        raise ValueError("there is no interface 4")
+    return endpoint_of_url(url, int)
+
+
 class ControlPoint:
     """A control point with its discovery, and a clock that the test moves."""
 
@@ -47,7 +54,7 @@ class ControlPoint:
         self.outcomes: list[MulticastOutcome] = []
         self.reception = MulticastReception(limits, self.outcomes.append)
         self.presence = Presence(limits=limits)
-        self.listening = MulticastListening(self.reception, limits, self.presence.device)
+        self.listening = MulticastListening(self.reception, limits, self.presence.device, locate)
         for each in wanted:
             self.listening.want(each)
 
@@ -431,3 +438,31 @@ def test_a_device_that_is_described_meanwhile_gets_a_bucket_of_its_own() -> None
     assert not point.listening.admits(DEVICE, point.now)
     point.expect()
     assert point.listening.admits(DEVICE, point.now)
+
+
+@pytest.mark.clause("MC-16", "MC-19")
+def test_a_copy_from_another_address_is_no_news_and_not_worth_a_warning(
+    known: ControlPoint,
+) -> None:
+    """A device sends each event to several groups, from an address of each scope."""
+    known.receive(0)
+    for source in (SIX, STRANGER):
+        assert known.receive(0, source=source) == []
+    assert known.told() == [0]
+    known.receive(1, source=SIX)
+    known.receive(1)
+    known.wait(5)
+    assert known.told() == [1]
+    assert known.receive(1, source=SIX, boot_id=8) == []
+    known.wait(5)
+    assert known.told() == [NotBelieved.UNKNOWN_SOURCE]
+
+
+def test_a_location_on_an_interface_that_has_gone_is_not_read() -> None:
+    point = ControlPoint(ALL)
+    point.announce(source=SIX._replace(scope=4), location="http://[fe80::1]:80/d.xml")
+    device = point.presence.device("uuid:door")
+    assert device is not None
+    (heard,) = device.links.values()
+    heard.locations["http://[fe80::1%4]:80/d.xml"] = None
+    assert point.receive(0, source=SIX._replace(scope=4)) == []

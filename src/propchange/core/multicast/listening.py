@@ -22,7 +22,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.advertisement import type_fits, udn_key
@@ -31,7 +30,7 @@ from propchange.core.multicast.held import HeldDatagram, HeldDatagrams
 from propchange.core.multicast.message import MulticastMessage, hyphenated
 from propchange.core.multicast.reception import ExpectedService, MulticastReception, NotBelieved
 from propchange.core.subscriber.record import TokenBucket
-from propchange.core.wire.messages import Endpoint, Request, canonical_host
+from propchange.core.wire.messages import Endpoint, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +81,7 @@ Wanted = DescriptionWanted | BootIdWanted
 
 class MulticastListening:
     """Gives ``reception`` the datagrams that the program wants. ``device`` returns the advertised
-    device with a UDN.
+    device with a UDN, ``locate`` the endpoint that a URL names; it raises ValueError for others.
 
     After each input, take :meth:`take_wanted`, and set a timer for :meth:`next_deadline`.
     """
@@ -92,10 +91,12 @@ class MulticastListening:
         reception: MulticastReception,
         limits: Limits,
         device: Callable[[str], AdvertisedDevice | None],
+        locate: Callable[[str], Endpoint],
     ) -> None:
         self._reception = reception
         self._limits = limits
         self._device = device
+        self._locate = locate
         self._filters: list[MulticastFilter] = []
         self._held = HeldDatagrams(limits)
         self._wanted: list[Wanted] = []
@@ -170,7 +171,7 @@ class MulticastListening:
                 self._wanted.append(BootIdWanted(udn))
         elif device is not None:
             place = source.scoped_host
-            url = next((url for url in device.locations if _place_of(url) == place), None)
+            url = next((url for url in device.locations if self._is_at(url, place)), None)
             if url is None:
                 known = False
             elif not self._may_read(DescriptionWanted(udn, message.svcid, url, place)):
@@ -178,6 +179,12 @@ class MulticastListening:
         if self._retried is not None:
             return self._held.keep(udn, self._retried)
         return self._held.hold(udn, request, self._now, known=known)
+
+    def _is_at(self, url: str, place: str) -> bool:
+        try:
+            return self._locate(url).scoped_host == place
+        except ValueError:
+            return False  # its interface has gone
 
     def _is_wanted(self, message: MulticastMessage) -> bool:
         usn, svcid, level = message.usn, message.svcid, message.level
@@ -254,9 +261,3 @@ class MulticastListening:
         """What is to be found out, since the last call."""
         wanted, self._wanted = self._wanted, []
         return wanted
-
-
-def _place_of(url: str) -> str:
-    """The host of a location as an address, with its zone."""
-    host, _, zone = (urlsplit(url).hostname or "").partition("%")
-    return f"{canonical_host(host)}%{zone}" if zone else canonical_host(host)

@@ -177,6 +177,12 @@ class ExpectedService:
         """Whether ``source`` is an address of the device."""
         return _is_among(source, self.sources)
 
+    def has_seen(self, message: MulticastMessage) -> bool:
+        """Whether the event ``message`` has come before."""
+        numbering = self._numbering
+        same_boot = message.boot_id == self.boot_id
+        return same_boot and numbering.has(numbering.index(message.seq))
+
     def begin_anew(self, limits: Limits) -> Numbering:
         """Forget all SEQs that were seen."""
         self._numbering = Numbering(limits.multicast_window)
@@ -319,6 +325,9 @@ class MulticastReception:
             reason = NotBelieved.UNKNOWN_SERVICE
         elif source is None or not service.has_source(source):
             reason = NotBelieved.UNKNOWN_SOURCE
+            if service.has_seen(message):
+                service.repeats += 1
+                return
         elif not self._knows_boot_id(service, message, source):
             reason = NotBelieved.OTHER_BOOT_ID
             detail = f"{message.usn}: {message.boot_id}, not {service.boot_id}"
