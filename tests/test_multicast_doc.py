@@ -14,6 +14,9 @@ import pytest
 
 from propchange import Device, host
 from tests.asyncio.announcing import Announcer
+from tests.multicast import own_port
+
+__all__ = ["own_port"]
 
 TEXT = (Path(__file__).parent.parent / "docs" / "multicast.md").read_text("utf-8")
 DECLARATION, RECEIVING, BOTH_ENDS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -38,7 +41,7 @@ def test_the_program_prints_what_its_comment_says() -> None:
     assert printed.strip() == BOTH_ENDS.rstrip().rpartition("  # ")[2]
 
 
-@pytest.mark.xdist_group("multicast events")  # a flood on loopback reaches all receivers
+@pytest.mark.usefixtures("own_port")
 def test_a_program_prints_what_a_device_on_the_network_sends() -> None:
     """The device announces itself by SSDP as any other does, on loopback."""
     names, _ = run(DECLARATION)

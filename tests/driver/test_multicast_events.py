@@ -43,11 +43,11 @@ from propchange.upnp.service import Service
 from propchange.upnp.ssdp import Announcement, announced_targets
 from tests.asyncio.conftest import raw_subscriber
 from tests.driver.test_multicast_sending import LOOPBACK
+from tests.multicast import own_port
 
-__all__ = ["raw_subscriber"]
+__all__ = ["own_port", "raw_subscriber"]
 
-# All receive the same group on loopback, so a flood reaches all of them.
-pytestmark = pytest.mark.xdist_group("multicast events")
+pytestmark = pytest.mark.usefixtures("own_port")
 
 
 class Door(Service, type="urn:example.org:service:Door:1"):
@@ -73,7 +73,7 @@ class Group:
         loop = asyncio.get_running_loop()
         while True:
             data = await loop.sock_recv(self._socket, 65_536)
-            if self.udn.encode() in data:  # other processes run these tests at the same time
+            if self.udn.encode() in data:
                 break
         self.texts.append(data)
         message = read_multicast(parse_datagram(data, DEFAULT_LIMITS))
@@ -93,7 +93,7 @@ class Group:
 
 
 @pytest.fixture
-def group() -> Any:
+def group(own_port: int) -> Any:
     group = Group(f"uuid:{uuid.uuid4()}")
     yield group
     group.close()
@@ -137,7 +137,8 @@ async def test_a_change_leaves_by_multicast_and_by_unicast(
         assert await subscriber.event() == (1, {"Bell": "1"})
         assert await subscriber.event() == (2, {"Note": "not on the air"})
         assert await subscriber.event() == (3, {"Jammed": "1"})
-        assert b"\r\nHOST: 239.255.255.246:7900\r\n" in group.texts[0]
+        host_line = f"\r\nHOST: {MulticastScope.IPV4.group}\r\n"
+        assert host_line.encode() in group.texts[0]
         assert b"\r\nBOOTID.UPNP.ORG: 4711\r\n" in group.texts[0]
         await driven.run(host.close())
     door.bell = 2
@@ -498,11 +499,12 @@ async def test_forged_events_change_nothing_and_are_told_once(
             replace(right, body=properties(Note="not multicast")),
             replace(right, body=b"<what/>"),
         ]
+        group = MulticastScope.IPV4.group[:2]
         with sending_socket(LOOPBACK) as forger, sending_socket(STRANGER) as stranger:
             for message in forged * 3:
-                forger.sendto(wire(message), GROUP)
-            forger.sendto(b"no HTTP", GROUP)
-            stranger.sendto(wire(right), GROUP)
+                forger.sendto(wire(message), group)
+            forger.sendto(b"no HTTP", group)
+            stranger.sendto(wire(right), group)
             await asyncio.sleep(0.8)
             assert stream.items == []
             home.door.bell = 1
@@ -518,7 +520,6 @@ async def test_forged_events_change_nothing_and_are_told_once(
         }
 
 
-GROUP = ("239.255.255.246", 7900)
 STRANGER = LOOPBACK._replace(host="127.0.0.66")
 
 

@@ -23,13 +23,12 @@ from propchange.http.datagrams import encode_datagram
 from propchange.upnp.ssdp import Announcement, announced_targets
 from tests.driver.test_multicast_sending import LOOPBACK
 from tests.hostile.fronts import point, result
+from tests.multicast import own_port
 
-__all__ = ["point"]
+__all__ = ["own_port", "point"]
 
-# All receive the same group on loopback, so a flood reaches all of them.
-pytestmark = pytest.mark.xdist_group("multicast events")
+pytestmark = pytest.mark.usefixtures("own_port")
 
-GROUP = ("239.255.255.246", 7900)
 STRANGER = LOOPBACK._replace(host="127.0.0.66")
 RATE = 20_000
 
@@ -158,10 +157,11 @@ def flooding(address: Any, *messages: MulticastMessage) -> Iterator[list[int]]:
     def flood() -> None:
         with sending_socket(address) as forger:
             began, count = time.monotonic(), 0
+            group = MulticastScope.IPV4.group[:2]
             while not ended.is_set():
                 for _ in range(20):
                     with contextlib.suppress(BlockingIOError):
-                        forger.sendto(datagrams[count % len(datagrams)], GROUP)
+                        forger.sendto(datagrams[count % len(datagrams)], group)
                     count += 1
                 time.sleep(max(count / RATE - (time.monotonic() - began), 0))
             sent[0] = count
