@@ -11,11 +11,13 @@ a mark. The page is not committed.
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from clauses import (
     ROOT,
@@ -68,6 +70,16 @@ subscriber and a receiver of multicast events, what keeps it here, and the tests
 one clause are run by `.venv/bin/pytest --clause SUB-70`; `make prove-clauses` takes rules out of
 the sources to see that those tests notice. The ids are the project's own: CONTRIBUTING.md says
 what their letters mean.
+"""
+
+DISCOVERY = """
+## Discovery: chapter 1, over UDP
+
+Each row is an exchange of datagrams between our side and a peer of plain sockets, in network
+namespaces, on asyncio and on Twisted (`tests/conformance/test_ssdp_over_sockets.py`).
+
+| paragraph | our side | exchange | over |
+|---|---|---|---|
 """
 
 COLUMNS = "| clause | level | whom | rule | kept by | tests |\n|---|---|---|---|---|---|\n"
@@ -128,6 +140,38 @@ def _row(clause: Clause, tests: Iterable[MarkedTest]) -> str:
     return "| " + " | ".join(cells) + " |\n"
 
 
+class Exchange(NamedTuple):
+    """A row of the table of SSDP: the paragraph of UDA that it shows, whose side it tests, its
+    sentence, and the kinds of addresses that it is played with."""
+
+    rule: str
+    side: str
+    sentence: str
+    families: Sequence[str]
+
+
+def load_exchanges() -> list[Exchange]:
+    """The rows of the tables of SSDP."""
+    sys.path.insert(0, str(ROOT / TABLES))
+    sys.path.insert(0, str(ROOT))
+    found = []
+    for side in ("device", "control point"):
+        rows = importlib.import_module(f"ssdp_rows_{side.replace(' ', '_')}").ROWS
+        found += [Exchange(row.rule, side, row.name, row.families) for row in rows]
+    return found
+
+
+def _discovery(exchanges: Iterable[Exchange]) -> Iterator[str]:
+    """The table of ``exchanges``, by their paragraphs."""
+
+    def place(each: Exchange) -> tuple[str, str]:
+        version, _, paragraph = each.rule.partition("§")
+        return paragraph, version
+
+    for rule, side, sentence, families in sorted(exchanges, key=place):
+        yield f"| {rule} | {side} | {_escaped(sentence)} | {', '.join(families)} |\n"
+
+
 def tests_by_clause(tests: Iterable[MarkedTest]) -> Mapping[str, list[MarkedTest]]:
     by_clause: defaultdict[str, list[MarkedTest]] = defaultdict(list)
     for test in tests:
@@ -136,8 +180,13 @@ def tests_by_clause(tests: Iterable[MarkedTest]) -> Mapping[str, list[MarkedTest
     return by_clause
 
 
-def page(clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]) -> str:
-    """The whole page: a table for each family of clauses, one line a clause."""
+def page(
+    clauses: Mapping[str, Clause],
+    tests: Mapping[str, list[MarkedTest]],
+    exchanges: Sequence[Exchange] = (),
+) -> str:
+    """The whole page: a table for each family of clauses, one line a clause, and a table of the
+    exchanges of SSDP."""
     kept = sum(clause.kept for clause in clauses.values())
     in_part = sum(clause.kept and bool(clause.later) for clause in clauses.values())
     nobody = sum(bool(clause.reason) for clause in clauses.values())
@@ -150,6 +199,8 @@ def page(clauses: Mapping[str, Clause], tests: Mapping[str, list[MarkedTest]]) -
     for family, rows in groupby(clauses.values(), key=lambda clause: clause.family):
         parts += [f"\n## {FAMILIES[family]}\n\n", COLUMNS]
         parts += [_row(clause, tests.get(clause.id, ())) for clause in rows]
+    if exchanges:
+        parts += [DISCOVERY, *_discovery(exchanges)]
     return "".join(parts)
 
 
@@ -178,7 +229,7 @@ def main() -> int:
     tests = tests_by_clause(collect_marked_tests())
     found = list(complaints(clauses, tests))
     if not check:
-        PAGE.write_text(page(clauses, tests), "utf-8")
+        PAGE.write_text(page(clauses, tests, load_exchanges()), "utf-8")
     print(*found, sep="\n", end="\n" if found else "")
     return 1 if found else 0
 

@@ -186,6 +186,7 @@ def test_each_line_of_standard_input_is_an_event(begin: Begin, watch: Any) -> No
     assert lamp.end() == (0, "")
 
 
+@pytest.mark.slow
 def test_instances_and_channels_arrive(begin: Begin, watch: Any) -> None:
     lamp = begin()
     watching = watch(lamp.first["description_url"], "RenderingControl")
@@ -214,6 +215,7 @@ def test_a_wrong_line_is_answered_with_its_number_and_the_device_goes_on(
     assert lamp.end() == (0, "")
 
 
+@pytest.mark.slow
 def test_a_byte_order_mark_before_the_first_line_is_no_part_of_it(begin: Begin, watch: Any) -> None:
     lamp = begin()
     watching = watch(lamp.first["description_url"], "Lamp")
@@ -221,6 +223,7 @@ def test_a_byte_order_mark_before_the_first_line_is_no_part_of_it(begin: Begin, 
     watching.values_until("Level", 5)
 
 
+@pytest.mark.slow
 def test_the_device_stays_at_the_end_of_standard_input(begin: Begin, watch: Any) -> None:
     lamp = begin()
     lamp.write(b"Level=5")
@@ -230,6 +233,7 @@ def test_the_device_stays_at_the_end_of_standard_input(begin: Begin, watch: Any)
     assert lamp.end() == (0, "")
 
 
+@pytest.mark.slow
 def test_with_until_eof_the_last_event_is_delivered_first(begin: Begin, watch: Any) -> None:
     lamp = begin(LAMP, "--until-eof")
     watching = watch(lamp.first["description_url"], "Lamp")
@@ -240,11 +244,13 @@ def test_with_until_eof_the_last_event_is_delivered_first(begin: Begin, watch: A
     assert lamp.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_device_without_a_word(begin: Begin, number: signal.Signals) -> None:
     assert begin().end(number) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_device_ends_when_nobody_reads_its_output(begin: Begin) -> None:
     lamp = begin()
     lamp.process.stdout.close()  # type: ignore[union-attr] # a pipe
@@ -266,6 +272,7 @@ def test_the_output_says_what_control_points_do(begin: Begin, watch: Any) -> Non
     assert sid in lamp.until("unsubscribed")["reason"]
 
 
+@pytest.mark.slow
 def test_a_refused_subscription_is_printed(begin: Begin) -> None:
     lamp = begin()
     url = lamp.first["event_urls"]["Lamp"]
@@ -278,6 +285,7 @@ def test_a_refused_subscription_is_printed(begin: Begin) -> None:
     assert refused["reason"].startswith("127.0.0.1 was answered 412: ")
 
 
+@pytest.mark.slow
 def test_options_stand_above_the_file(begin: Begin) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -391,6 +399,7 @@ def memory_of(process: subprocess.Popen[bytes]) -> int:
     return int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
 
 
+@pytest.mark.slow
 def test_a_line_of_ten_megabytes_and_junk_are_one_complaint_each(begin: Begin, watch: Any) -> None:
     lamp = begin()
     before = memory_of(lamp.process)
@@ -435,6 +444,7 @@ def test_a_flood_of_lines_takes_no_memory_and_delays_no_subscriber(
     assert memory_of(lamp.process) - before < 30_000
 
 
+@pytest.mark.slow
 def test_a_reader_of_complaints_that_stalls_stops_the_lines_and_not_the_device(
     begin: Begin, watch: Any
 ) -> None:
@@ -502,6 +512,7 @@ def command() -> str:
     return str(Path(sys.executable).with_name("propchange"))
 
 
+@pytest.mark.slow
 def test_at_a_terminal_the_lines_are_for_people(terminal: Any) -> None:
     process, here = terminal(command(), "host", str(RENDERER), "--interface", "127.0.0.1")
     shown = read_terminal(here, "value")
@@ -514,6 +525,7 @@ def test_at_a_terminal_the_lines_are_for_people(terminal: Any) -> None:
     assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_a_device_in_the_background_of_a_terminal_is_not_stopped(
     terminal: Any, tmp_path: Path
 ) -> None:

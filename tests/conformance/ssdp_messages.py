@@ -30,6 +30,19 @@ NLS = '"http://schemas.upnp.org/upnp/1/0/"; ns=01'
 
 Headers = Mapping[str, str | None]
 
+_PARAGRAPHS = {
+    "alive": ("1.1.2", "1.2.2, tables 1-1 to 1-3"),
+    "byebye": ("1.1.3", "1.2.3"),
+    "search": ("1.2.2", "1.3.2"),
+    "answer": ("1.2.3", "1.3.3"),
+}
+
+
+def paragraph(uda: str, message: str) -> str:
+    """The paragraph of UDA about a kind of message. UDA 1.0 has other numbers."""
+    first, later = _PARAGRAPHS[message]
+    return f"UDA {uda} §{first if uda == '1.0' else later}"
+
 
 @dataclass(frozen=True)
 class SsdpRow(Row):

@@ -25,6 +25,7 @@ from ssdp_messages import (
     alive,
     answer,
     byebye,
+    paragraph,
     update,
 )
 
@@ -50,7 +51,7 @@ SEARCHES = (
             ("CP-06", "NLS-01"),
             (Hears(_SEARCH, _search(uda)),),
             uda=uda,
-            rule=f"UDA {uda} §1.3.2",
+            rule=paragraph(uda, "search"),
         )
         for uda in ("1.0", "1.1", "2.0")
     ),
@@ -159,7 +160,11 @@ HEARD = (
                 "UDA 1.0 §1.1.2",
                 alive(BOOTID__UPNP__ORG=None, CONFIGID__UPNP__ORG=None),
             ),
-            ("with a body, which is ignored", "UDA 2.0 §1.1", alive() + "NTS: ssdp:byebye\r\n"),
+            (
+                "with a body that says something else",
+                "UDA 2.0 §1.1",
+                alive() + "NTS: ssdp:byebye\r\n",
+            ),
             ("with HOST of another port", "UDA 2.0 §1.2.2", alive(HOST="239.255.255.250:1901")),
         )
     ),

@@ -24,6 +24,7 @@ from ssdp_messages import (
     SsdpRow,
     Stop,
     alive,
+    paragraph,
     search,
     usn,
 )
@@ -48,7 +49,7 @@ ANNOUNCED = (
             ("NLS-01", "NLS-02", "V6-10"),
             (Begin(), FIRST),
             uda=uda,
-            rule=f"UDA {uda} §1.2.2, tables 1-1 to 1-3",
+            rule=paragraph(uda, "alive"),
             families=EVERYWHERE,
         )
         for uda in ("1.0", "1.1", "2.0")
@@ -175,7 +176,7 @@ LEFT = (
             ("NLS-01",),
             (*BEGUN, Stop(), Announces("ssdp:byebye", within=1.0)),
             uda=uda,
-            rule=f"UDA {uda} §1.2.3",
+            rule=paragraph(uda, "byebye"),
             families=EVERYWHERE,
         )
         for uda in ("1.0", "1.1", "2.0")
@@ -214,7 +215,7 @@ ANSWERED = (
             ("NLS-01", "V6-14"),
             (*BEGUN, Search(search(target), answers)),
             uda=uda,
-            rule=f"UDA {uda} §1.3.3",
+            rule=paragraph(uda, "answer"),
             families=EVERYWHERE if uda == "2.0" else LINKS,
         )
         for uda in ("1.0", "1.1", "2.0")

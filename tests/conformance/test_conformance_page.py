@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from clauses import Clause, MarkedTest
 
-from conformance import complaints, page
+from conformance import Exchange, complaints, load_exchanges, page
 
 MUST = Clause(
     "SUB-70",
@@ -81,3 +81,19 @@ def test_a_must_without_a_test_and_a_test_of_what_binds_nobody_are_told() -> Non
         "SUB-60 is said to bind nobody, and tests/a.py::t names it",
     ]
     assert not list(complaints({"SUB-70": MUST, "SUB-12": MAY}, {"SUB-70": _marked("x")}))
+
+
+def test_the_exchanges_of_ssdp_are_a_table_by_their_paragraphs() -> None:
+    exchanges = [
+        Exchange("UDA 2.0 §1.3.3", "device", "a search | is answered", ("IPv4", "IPv6")),
+        Exchange("UDA 2.0 §1.2.2", "control point", "a device appears", ("IPv4",)),
+    ]
+    assert page({}, {}, exchanges).splitlines()[-2:] == [
+        "| UDA 2.0 §1.2.2 | control point | a device appears | IPv4 |",
+        "| UDA 2.0 §1.3.3 | device | a search \\| is answered | IPv4, IPv6 |",
+    ]
+
+
+def test_both_sides_of_ssdp_have_exchanges() -> None:
+    sides = [each.side for each in load_exchanges()]
+    assert min(sides.count("device"), sides.count("control point")) > 50
