@@ -45,6 +45,7 @@ class Seen(Sighting):
         assert not search
         bench: Bench = self._driver
         bench.reads.append(self.udn)
+        bench.locations.append(self.locations)
         await asyncio.sleep(0)
         description = bench.described.get(self.udn)
         if description is None:
@@ -62,6 +63,7 @@ class Bench:
         self.runtime = AsyncioRuntime()
         self.described: dict[str, DeviceDescription] = {}
         self.reads: list[str] = []
+        self.locations: list[tuple[str, ...]] = []
         self.lines: list[DeviceLine] = []
         self.problems: list[str] = []
         self.subscribed: list[Source] = []
@@ -226,6 +228,31 @@ async def test_a_device_without_the_type_that_it_announces_is_not_shown() -> Non
     await bench.see(described("uuid:a"), "urn:x:device:Lamp:1")
     await bench.lose("uuid:a")
     assert (bench.lines, bench.subscribed) == ([], [])
+    await bench.close()
+
+
+async def test_another_location_of_a_watched_device_is_not_read() -> None:
+    bench = Bench()
+    await bench.see(described("uuid:a"))
+    forged = Seen(
+        SightingKind.CHANGED, "uuid:a", ("urn:x:new:1",), ("http://192.0.2.66/",), True, None, bench
+    )
+    watching: Any = bench.watching
+    watching._watched["uuid:a"].read_at -= 60
+    bench._untaken.append(forged)
+    await bench.settle()
+    assert bench.locations == [("http://192.0.2.7/uuid:a",)] * 2
+    await bench.close()
+
+
+async def test_a_device_that_another_one_claims_to_embed_is_watched_all_the_same() -> None:
+    bench = Bench()
+    evil = replace(described("uuid:evil", host="192.0.2.66"), devices=(described("uuid:a", 0),))
+    await bench.see(evil)
+    await bench.see(described("uuid:a"))
+    assert [source.udn for source in bench.subscribed] == ["uuid:evil", "uuid:a"]
+    await bench.lose("uuid:a")
+    assert kinds(bench)[-1] == ("gone", "uuid:a")
     await bench.close()
 
 

@@ -124,6 +124,26 @@ async def test_a_device_appears_changes_and_goes(driven: Any, announcer: Announc
             await driven.run(bench.discovery.describe(replace(gone, locations=(THERE,))))
 
 
+async def test_a_device_of_another_host_that_claims_to_be_embedded_in_it_is_not_believed(
+    driven: Any, announcer: Announcer
+) -> None:
+    async with at(driven, announcer) as bench:
+        bench.discovery.start(None)
+        sightings = bench.discovery.sightings(partial(SeenDevice._of, None), None)
+        seen = await driven.run(bench.next(sightings))
+        inner = DeviceDescription("", "uuid:inner", "Inner", TYPE)
+        bench.describe = lambda url: DeviceDescription(  # type: ignore[method-assign] # that is the test
+            url, bench.udn, "Workbench", TYPE, devices=(inner,)
+        )
+        bench.described[THERE] = bench.udn
+        claim = replace(seen, udn="uuid:inner", locations=(THERE,))
+        with pytest.raises(DescriptionError, match=f"embedded in {bench.udn}, which is at {HERE}"):
+            await driven.run(bench.discovery.describe_root(claim))
+        true = replace(claim, locations=(HERE,))
+        assert (await driven.run(bench.discovery.describe_root(true))).udn == bench.udn
+        assert (await driven.run(bench.discovery.describe(true))).udn == "uuid:inner"
+
+
 async def test_a_device_is_searched_for_until_it_is_found(
     driven: Any, announcer: Announcer
 ) -> None:

@@ -135,7 +135,7 @@ class DeviceWatching:
 
     def _see(self, sighting: Sighting) -> None:
         key = udn_key(sighting.udn)
-        watched = self._watched_of(key)
+        watched = self._watched_of(sighting)
         if watched is not None:
             if watched.gone:
                 # It goes on with its subscriptions.
@@ -160,7 +160,7 @@ class DeviceWatching:
         reading = self._reading.pop(key, None)
         if reading is not None:
             reading.cancel()
-        watched = self._watched_of(key)
+        watched = self._watched_of(sighting)
         if watched is None:
             # Its description was never read.
             self._printer.device(DeviceLine(now(), sighting, None, None))
@@ -176,22 +176,37 @@ class DeviceWatching:
             seen = replace(sighting, udn=device.udn)
             self._printer.device(DeviceLine(now(), seen, device.description, None))
 
-    def _watched_of(self, key: str) -> _Watched | None:
-        return self._watched.get(self._roots.get(key, key))
+    def _watched_of(self, sighting: Sighting) -> _Watched | None:
+        """The watched device that is seen, or that embeds it."""
+        key = udn_key(sighting.udn)
+        watched = self._watched.get(key)
+        if watched is None:
+            watched = self._watched.get(self._roots.get(key, ""))
+            # A root device at another location is embedded in none, whatever a description says.
+            if watched and sighting.is_root and watched.device.url not in sighting.locations:
+                return None
+        return watched
 
     # --- descriptions ---
 
     async def _read(self, key: str) -> None:
         """Read the description of a device and watch its services."""
-        said, watched = "", self._watched_of(key)
+        said, watched = "", self._watched_of(self._latest[key])
         first = 0.0 if watched is None else watched.read_at + _REREAD_SECONDS - _clock()
         for wait in (max(first, 0.0), *_READ_AGAIN):
             await asyncio.sleep(wait)
+            sighting = self._latest[key]
+            watched = self._watched_of(sighting)
+            if watched is not None:
+                # Anybody can announce another location of a known device. If it has moved, its
+                # RemoteDevice has the new URL.
+                known = watched.device
+                sighting = replace(sighting, udn=known.udn, locations=(known.url,))
             try:
                 async with self._readers:
-                    device = await self._latest[key].device(search=False)
+                    device = await sighting.device(search=False)
             except (PropchangeError, ValueError) as error:
-                if str(error) != said and self._watched_of(key) is None:
+                if str(error) != said and self._watched_of(self._latest[key]) is None:
                     said = str(error)
                     self._printer.device(DeviceLine(now(), self._latest[key], None, said))
                 continue
@@ -218,7 +233,8 @@ class DeviceWatching:
         else:
             watched.device, watched.types, watched.read_at = device, types, _clock()
         for each in description.all_devices():
-            self._roots[udn_key(each.udn)] = root
+            # The first description that has a device keeps it: another one may lie.
+            self._roots.setdefault(udn_key(each.udn), root)
         wanted = self._wanted_of(watched, device)
         fits = self._type is None or any(
             type_fits(each, self._type) for each in _types_of(description)

@@ -33,7 +33,7 @@ from propchange.core.discovery.advertised import (
     PresenceOutcome,
     SearchWanted,
 )
-from propchange.core.discovery.advertisement import Advertisement, type_fits
+from propchange.core.discovery.advertisement import Advertisement, type_fits, udn_key
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, OnLink
@@ -552,8 +552,20 @@ class Discovery:
         description = await self._read(url)
         if description.find_device(udn) is None:
             raise DescriptionError(f"{url} describes {description.udn}, not {udn}")
+        self._check_root(udn, url, description)
         self._presence.confirm(udn)
         return description
+
+    def _check_root(self, udn: str, url: str, description: DeviceDescription) -> None:
+        """Anybody can describe a device of his own as embedded in a device of somebody else."""
+        root = self._presence.device(description.udn)
+        if root is None or udn_key(udn) == udn_key(description.udn):
+            return
+        known = list(filter(None, (root.url, *root.locations)))
+        if known and url not in known:
+            raise DescriptionError(
+                f"{url} says that {udn} is embedded in {description.udn}, which is at {known[0]}"
+            )
 
 
 def _endpoint(address: str) -> Endpoint:

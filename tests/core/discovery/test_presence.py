@@ -631,6 +631,34 @@ def test_a_device_that_is_found_to_be_embedded_is_no_device_of_its_own_any_more(
     assert kinds(lan.say(BYEBYE, udn=EMBEDDED)) == ["DeviceGone"]
 
 
+def test_a_root_device_elsewhere_is_embedded_in_none_whatever_a_description_says() -> None:
+    lan = LAN()
+    lan.announce(udn=EMBEDDED, location=OTHER_URL)
+    own = lan.presence.device(EMBEDDED)
+    device = lan.follow()
+    lan.presence.relocated(device, URL, [EMBEDDED])
+    assert lan.presence.device(EMBEDDED) is own
+    assert lan.presence.take_outcomes() == []
+
+
+def test_a_root_device_that_was_described_as_embedded_elsewhere_appears_all_the_same() -> None:
+    lan = LAN()
+    device = lan.follow()
+    lan.presence.relocated(device, URL, [EMBEDDED])
+    lan.say(udn=EMBEDDED)  # at the same location: it counts for the device
+    assert lan.presence.device(EMBEDDED) is device
+    lan.announce(udn=EMBEDDED, location=OTHER_URL)
+    assert EMBEDDED in lan.known
+
+
+def test_the_first_device_that_embeds_another_one_keeps_it() -> None:
+    lan = LAN()
+    device, other = lan.follow(), lan.presence.follow("uuid:other", lan.now)
+    lan.presence.relocated(device, URL, [EMBEDDED])
+    lan.presence.relocated(other, OTHER_URL, [EMBEDDED])
+    assert lan.presence.device(EMBEDDED) is device
+
+
 def test_an_embedded_device_that_is_followed_itself_stays_one() -> None:
     lan = LAN()
     device = lan.presence.follow(UDN, lan.now)

@@ -161,15 +161,20 @@ class Presence:
 
     def relocated(self, device: AdvertisedDevice, url: str, embedded: Iterable[str] = ()) -> None:
         """The description of ``device`` was read at ``url``. ``embedded`` are the UDNs of its
-        embedded devices: their advertisements count for ``device`` from now on (CP-11)."""
+        embedded devices: their advertisements count for ``device`` from now on (CP-11).
+
+        Anybody can describe a device of somebody else as embedded in his own. So a device stays
+        its own if it announces itself as a root device at other locations."""
         device.url = url
         self._root_of = {k: root for k, root in self._root_of.items() if root is not device}
         for udn in embedded:
             key = udn_key(udn)
             own = self._devices.get(key)
-            if own is device or (own is not None and own.followers):
+            if own is device or key in self._root_of:
                 continue
             if own is not None:
+                if own.followers or (own.is_root and url not in own.locations):
+                    continue
                 self._count(own, -1)
                 self._forget(own)
                 for announced in own.types:
@@ -255,6 +260,16 @@ class Presence:
                 self._note_boot_id(device, source, advertisement.next_boot_id)
                 self._update(device, link, advertisement, now)
             return
+        key = udn_key(advertisement.udn)
+        if (
+            device is not None
+            and key != device.key
+            and advertisement.target == ROOT_DEVICE
+            and advertisement.location not in (device.url, *device.locations)
+        ):
+            # A root device is embedded in none, whatever a description says.
+            del self._root_of[key]
+            device = None
         if device is None:
             device = self._admit(advertisement, source, now)
         if device is not None:
