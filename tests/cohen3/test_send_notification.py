@@ -27,7 +27,7 @@ from propchange.core.values.lastchange import (
 from propchange.core.values.merging import CONTAINERS
 from propchange.core.wire.messages import DeliveryURL, Endpoint
 from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
-from propchange.driver.host import TAKEN_AT_ONCE
+from propchange.driver.delivery_turns import TAKEN_AT_ONCE
 from propchange.errors import DeliveryError
 from propchange.twisted.runtime import of_reactor
 from tests.twisted.conftest import Reactor
@@ -408,18 +408,18 @@ def test_notifications_that_take_long_to_merge_are_begun_a_few_in_each_turn(
     outboxes = of_reactor(reactor, Outboxes)
     times = itertools.count(step=0.004)
     begun = [0]
-    next_turn = outboxes._next_turn
+    turns = outboxes._turns
 
-    def turn() -> None:
-        begun.append(outboxes._in_flight)
-        next_turn()
+    def go_on() -> None:
+        begun.append(turns.in_flight)
+        outboxes.pump()
 
-    monkeypatch.setattr(outboxes, "now", lambda: next(times))
-    monkeypatch.setattr(outboxes, "_next_turn", turn)
+    monkeypatch.setattr(turns, "_now", lambda: next(times))
+    monkeypatch.setattr(turns, "_go_on", go_on)
     for number in range(40):
         send(subscriber(number, callback=f"http://127.0.0.1:{9000 + number}/"))
     reactor.advance(0)
-    begun.append(outboxes._in_flight)
+    begun.append(outboxes._turns.in_flight)
     assert begun[-1] == 40
     assert max(after - before for before, after in pairwise(begun)) <= 3 * TAKEN_AT_ONCE
 

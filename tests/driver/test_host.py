@@ -107,7 +107,7 @@ def test_an_attempt_that_takes_too_long_gives_its_connection_back(
     transport = published.accept()
     memory.advance(DEFAULT_LIMITS.attempt_seconds + 1)
     assert transport.calls[-1] == "abort"
-    assert published.publication._in_flight == 0
+    assert published.publication._turns.in_flight == 0
     transport.lose()
     thermometer.temperature = 3
     memory.advance()

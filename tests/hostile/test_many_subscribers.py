@@ -10,7 +10,7 @@ import pytest
 
 from lab.subscribers import Subscribers, subscribed
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.driver.host import TAKEN_AT_ONCE
+from propchange.driver.delivery_turns import TAKEN_AT_ONCE
 from tests.driver.conftest import driven, pytest_generate_tests
 from tests.hostile.publishers import published
 from tests.wire import Until

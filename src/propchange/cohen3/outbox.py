@@ -14,7 +14,7 @@ service with a thousand silent subscribers would merge a thousand messages.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -40,7 +40,7 @@ from propchange.core.wire.messages import (
     Response,
 )
 from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
-from propchange.driver.host import TAKEN_AT_ONCE
+from propchange.driver.delivery_turns import DeliveryTurns
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.requests import locate
 from propchange.driver.runtime import Timer
@@ -364,17 +364,16 @@ class Outboxes:
         runtime = self.deliveries.runtime
         self.now = runtime.now
         self.warnings = warnings_of(reactor)
-        self._limits = limits = self.deliveries.limits
+        limits = self.deliveries.limits
         self.queue = DeliveryQueue(
             limits,
             lambda outcome: report(outcome, self.warnings),
             lambda subscription: cast(Outbox, subscription.service).abandon(),
         )
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=self.now)
-        self._in_flight = 0
-        self._begun = 0  # in this turn of the loop, or since the turn that allowed more
-        self._spent = 0.0  # seconds for taking them, mostly for merging
-        self._turn_queued = False
+        self._turns = DeliveryTurns(
+            runtime, limits, take=self._take, begin=self._begin, go_on=self.pump
+        )
         self._outboxes: dict[tuple[str, str], Outbox] = {}
         self._swept = 0  # outboxes that the last sweep has left
 
@@ -421,36 +420,19 @@ class Outboxes:
     def pump(self) -> None:
         """Begin the deliveries for which there is room, a slice of them per turn of the loop, and
         set the timer."""
-        limits = self._limits
-        most, per_turn = limits.delivery_connections, limits.deliveries_per_turn
-        while (
-            self._spent < limits.turn_seconds
-            and (room := min(most - self._in_flight, per_turn - self._begun, TAKEN_AT_ONCE)) > 0
-        ):
-            now = self.now()
-            deliveries = self.queue.take(room, now)
-            self._spent += self.now() - now
-            if not deliveries:
-                break
-            self._in_flight += len(deliveries)
-            self._begun += len(deliveries)
-            for delivery in deliveries:
-                delivery.subscription.service.begin(delivery)
-        full = self._begun >= per_turn or self._spent >= limits.turn_seconds
-        if full and not self._turn_queued:
-            self._turn_queued = True
-            self.deliveries.runtime.call_soon(self._next_turn)
+        self._turns.begin_some()
         self._timer.set(self.queue.next_deadline())
 
-    def _next_turn(self) -> None:
-        self._turn_queued = False
-        self._begun = 0
-        self._spent = 0.0
-        self.pump()
+    def _take(self, most: int) -> list[Delivery]:
+        return self.queue.take(most, self.now())
+
+    def _begin(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            delivery.subscription.service.begin(delivery)
 
     def attempt_ended(self, delivery: Delivery, result: int | DeliveryFailure) -> None:
         """``delivery``, which the queue has given, has ended."""
-        self._in_flight -= 1
+        self._turns.in_flight -= 1
         self.queue.ended(delivery, result, self.now())
 
     def renewed(self, outbox: Outbox, peer: Endpoint) -> None:

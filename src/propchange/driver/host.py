@@ -8,8 +8,7 @@ How :class:`Publication` drives :class:`.PublisherProtocol`:
 * :meth:`Publication.pump` takes them, once per turn of the loop: a hundred assignments in one turn
   cause one call. It takes outcomes first, because an attempt that has timed out gives its
   connection back. Then it takes as many deliveries as connections are free, a slice of them per
-  turn (``Limits.deliveries_per_turn`` and ``turn_seconds``), and sets the one timer to the
-  protocol's next deadline.
+  turn (:class:`.DeliveryTurns`), and sets the one timer to the protocol's next deadline.
 * Before the deliveries, the datagrams of multicast events leave (:class:`.MulticastSending`). Only
   a publication with multicast variables has sockets for them.
 * The :class:`.DeliveryPool` sends the deliveries and may be shared. It calls back at the end of
@@ -46,6 +45,7 @@ from propchange.driver.announcing import NOT_ANNOUNCED, AnnouncementPolicy, Anno
 from propchange.driver.boot_id import BootId
 from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.delivery_pool import DeliveryPool
+from propchange.driver.delivery_turns import DeliveryTurns
 from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
 from propchange.driver.listening_addresses import ListeningAddresses
@@ -59,10 +59,6 @@ from propchange.upnp.service import Service
 
 Tap = Callable[[object], None]
 """Called with each Request, Response, Delivery and outcome."""
-
-TAKEN_AT_ONCE = 4
-"""Deliveries that are taken between two looks at the clock. Most take some 20 µs; a delivery that
-merges thousands of changes takes 8 ms."""
 
 
 def http_date() -> bytes:
@@ -119,10 +115,9 @@ class Publication:
         )
         self._multicast: MulticastSending | None = None
         self._pool = pool
-        self._connections = limits.delivery_connections
-        self._per_turn = limits.deliveries_per_turn
-        self._turn_seconds = limits.turn_seconds
-        self._in_flight = 0
+        self._turns = DeliveryTurns(
+            runtime, limits, take=self._take, begin=self._begin, go_on=self.pump
+        )
         self._ended = self._delivery_ended  # bound once: each connection keeps it
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._pump_queued = False
@@ -181,7 +176,7 @@ class Publication:
     def _delivery_ended(
         self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
     ) -> None:
-        self._in_flight -= 1
+        self._turns.in_flight -= 1
         self.protocol.delivery_ended(delivery, result, self.now())
         if not self._pump_queued:
             self.queue_pump()
@@ -208,8 +203,7 @@ class Publication:
             self._report(outcome)
         if self._multicast is not None:
             self._send_datagrams(self._multicast)
-        if self._send_some():
-            self.queue_pump()
+        self._turns.begin_some()
         self._timer.set(protocol.next_deadline())
         if self._waiters:
             self._wake()
@@ -226,38 +220,25 @@ class Publication:
         for outcome in self.protocol.take_outcomes():
             self._report(outcome)
 
-    def _send_some(self) -> bool:
-        """Begin the deliveries of one turn of the loop, bounded by their number and by the time,
-        because a delivery may merge thousands of changes. Returns whether others may follow in the
-        next turn."""
-        protocol, tap, left = self.protocol, self._tap, self._per_turn
-        send, ended = self._pool.send, self._ended
-        over: float | None = None
-        while (most := min(self._connections - self._in_flight, left, TAKEN_AT_ONCE)) > 0:
-            deliveries = protocol.take_deliveries(most)
-            self._in_flight += len(deliveries)
-            for delivery in deliveries:
-                if tap is not None:
-                    tap(delivery)
-                send(delivery, ended)
-            # Taking deliveries may have merged events, which is an outcome.
-            for outcome in protocol.take_outcomes():
-                self._report(outcome)
-            if len(deliveries) < most:
-                return False
-            left -= most
-            now = self.now()
-            if over is None:
-                over = now + self._turn_seconds
-            elif now >= over:
-                return True
-        return left <= 0
+    def _take(self, most: int) -> list[Delivery]:
+        deliveries = self.protocol.take_deliveries(most)
+        # Taking deliveries may have merged events, which is an outcome.
+        for outcome in self.protocol.take_outcomes():
+            self._report(outcome)
+        return deliveries
+
+    def _begin(self, deliveries: Sequence[Delivery]) -> None:
+        send, ended, tap = self._pool.send, self._ended, self._tap
+        for delivery in deliveries:
+            if tap is not None:
+                tap(delivery)
+            send(delivery, ended)
 
     def _report(self, outcome: PublisherOutcome) -> None:
         if self._tap is not None:
             self._tap(outcome)
         if isinstance(outcome, AttemptTimedOut):
-            self._in_flight -= 1
+            self._turns.in_flight -= 1
             self._pool.abort(outcome.delivery)
         else:
             report(outcome, self._warnings)
