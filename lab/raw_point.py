@@ -4,7 +4,8 @@ Each line of its stdin is a JSON list, and is answered by one JSON object. The h
 address, with its zone if it is link-local; HOST and CALLBACK have no zone.
 
 - ["get", url]: {"status": of the answer; 0 without one, "body": its text}
-- ["subscribe", event URL, own address]: listens there, and subscribes. {"status": …, "sid": …}
+- ["subscribe", event URL, own address, whether to connect from there]: listens there, and
+  subscribes. {"status": …, "sid": …}
 - ["renew", event URL, SID]: the same.
 
 For each NOTIFY it prints {"seq": …, "text": the value of the last variable, "sid": …, "from": the
@@ -47,7 +48,7 @@ def _bare(host: str) -> str:
     return f"[{bare}]" if ":" in bare else bare
 
 
-async def _ask(method: str, url: str, **fields: str) -> dict[str, Any]:
+async def _ask(method: str, url: str, own: str = "", **fields: str) -> dict[str, Any]:
     parts = _URL.fullmatch(url)
     assert parts is not None, url
     host, port, path = parts[1] or parts[2], int(parts[3]), parts[4]
@@ -55,7 +56,8 @@ async def _ask(method: str, url: str, **fields: str) -> dict[str, Any]:
     lines += [f"{name}: {value}" for name, value in fields.items()]
     try:
         async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(host, port)
+            source = (own, 0) if own else None
+            reader, writer = await asyncio.open_connection(host, port, local_addr=source)
             writer.write("\r\n".join([*lines, "", ""]).encode())
             answer = (await reader.read()).decode()
             writer.close()
@@ -67,11 +69,14 @@ async def _ask(method: str, url: str, **fields: str) -> dict[str, Any]:
     return {"status": status, "sid": sid[1] if sid else "", "body": body}
 
 
-async def _subscribe(url: str, own: str) -> dict[str, Any]:
+async def _subscribe(url: str, own: str, from_there: bool) -> dict[str, Any]:
     server = await asyncio.start_server(_take, own, 0)
     _servers.append(server)
     callback = f"<http://{_bare(own)}:{server.sockets[0].getsockname()[1]}/>"
-    return await _ask("SUBSCRIBE", url, CALLBACK=callback, NT="upnp:event", TIMEOUT="Second-1800")
+    own = own if from_there else ""
+    return await _ask(
+        "SUBSCRIBE", url, own, CALLBACK=callback, NT="upnp:event", TIMEOUT="Second-1800"
+    )
 
 
 _servers: list[asyncio.Server] = []

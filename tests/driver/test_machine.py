@@ -243,6 +243,14 @@ def test_a_request_to_a_new_address_makes_the_addresses_be_read_at_once() -> Non
     assert machine.reads == 2
 
 
+def test_a_link_local_end_without_scope_is_that_of_the_one_interface_that_has_it() -> None:
+    """The system gives no scope if the peer is not link-local."""
+    other = adapter("eth1", 9, ("fe80::9", 64), ("fd09::9", 64))
+    interfaces = Machine(ETHERNET, other).interfaces
+    assert OnLink(ip_network("fd09::/64"), 9) in interfaces.on_link_for(Endpoint("fe80::9", 80))
+    assert Machine(ETHERNET, WIRELESS).interfaces.on_link_for(Endpoint("fe80::5", 80)) == ()
+
+
 def test_each_of_several_addresses_that_come_one_after_another_is_known_at_once() -> None:
     machine = Machine(ETHERNET)
     for number in range(1, 6):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -29,22 +30,22 @@ class Point:
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    def _ask(self, *command: str) -> dict[str, Any]:
+    def _ask(self, *command: str | bool) -> dict[str, Any]:
         return self._program.ask(json.dumps(command), "status")
 
     def get(self, url: str) -> int:
         status: int = self._ask("get", url)["status"]
         return status
 
-    def subscribe(self, url: str, own: str) -> str:
+    def subscribe(self, url: str, own: str, *, from_there: bool = False) -> str:
         """The SID of a new subscription."""
-        answer = self._ask("subscribe", event_url(url), own)
+        answer = self._ask("subscribe", event_url(url), own, from_there)
         assert answer["status"] == 200, answer
         sid: str = answer["sid"]
         return sid
 
     def status_of_subscribe(self, url: str, own: str) -> int:
-        status: int = self._ask("subscribe", event_url(url), own)["status"]
+        status: int = self._ask("subscribe", event_url(url), own, False)["status"]
         return status
 
     def renew(self, url: str, sid: str) -> int:
@@ -289,12 +290,11 @@ def test_a_delivery_url_may_be_in_any_prefix_of_the_interface_and_in_no_other(
     six = [("fd00:77::2", "fd00:77::3"), ("fd00:79::2", "fd00:79::3"), links["eth0"],
            ("2001:db8:79::2", "2001:db8:79::3")]  # fmt: skip
     four = [("10.77.0.2", "10.77.0.3"), ("10.79.0.2", "10.79.0.3")]
-    for family in (six, four):
-        for host, _ in family:
-            for _, own in family:
-                sid = point.subscribe(at(first, host), own)
-                told = point.event()
-                assert (told["sid"], told["from"]) == (sid, host.partition("%")[0]), (host, own)
+    for (host, _), (_, own) in [*itertools.product(six, six), *itertools.product(four, four)]:
+        for from_there in (False, True):
+            sid = point.subscribe(at(first, host), own, from_there=from_there)
+            told = point.event()
+            assert (told["sid"], told["from"]) == (sid, host.partition("%")[0]), (host, own)
     for host, foreign in (
         ("fd00:77::2", "fd00:88::3"),
         (links["eth0"][0], "fd00:88::3"),

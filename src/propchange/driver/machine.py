@@ -305,7 +305,10 @@ def _address_at(local: Endpoint, known: tuple[LocalAddress, ...]) -> LocalAddres
     exact = (a for a in known if a.host == str(own) and a.scope == local.scope)
     # All of 127.0.0.0/8 is this machine's, although the interface lists one address only.
     looped = (a for a in known if own.is_loopback and own in a.network)
-    return next(exact, None) or next(looped, None)
+    # The system gives no scope for the link-local end of a connection whose peer is not link-local.
+    scoped = [a for a in known if not local.scope and a.scope and a.host == str(own)]
+    only = scoped[0] if len(scoped) == 1 else None
+    return next(exact, None) or next(looped, None) or only
 
 
 def _links_of(at: LocalAddress, known: tuple[LocalAddress, ...]) -> tuple[OnLink, ...]:

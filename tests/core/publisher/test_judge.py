@@ -527,3 +527,37 @@ def test_a_subscribe_that_is_refused_is_judged_once_more_by_the_prefixes_of_now(
     assert asked == ["known"] * 2
     assert judge(CALLBACK, NT, now=LAN, local=None).status == 400  # by HOST
     assert asked == ["known"] * 2
+
+
+@pytest.mark.clause("V6-14")
+def test_events_leave_from_a_link_local_address_by_its_interface_whatever_the_subscriber_has() -> (
+    None
+):
+    """The system tells the scope id of the link-local end of a connection only if the other end is
+    link-local too."""
+    links = (
+        OnLink(ip_network("fd00::/64"), 4),
+        OnLink(ip_network("fe80::/64"), 4),
+        OnLink(ip_network("2001:db8::/32"), 4),
+    )
+    callback = (b"Callback", b"<http://[fd00::9]:9000/>")
+    peer = Endpoint("fd00::9", 40_000)
+
+    def local(address: Endpoint, on_link: tuple[OnLink, ...]) -> Endpoint:
+        made = request(
+            "SUBSCRIBE",
+            callback,
+            NT,
+            host=(b"Host", str(address).encode()),
+            peer=peer,
+            local=address,
+        )
+        policy = replace(POLICY, callbacks="any")
+        verdict = judge_subscribe(made, policy, DEFAULT_LIMITS, on_link)
+        assert isinstance(verdict, NewSubscription)
+        return verdict.local
+
+    assert local(Endpoint("fe80::2", 80), links) == Endpoint("fe80::2", 80, 4)
+    assert local(Endpoint("fe80::2", 80, 7), links) == Endpoint("fe80::2", 80, 7)
+    assert local(Endpoint("fe80::2", 80), links[:1]) == Endpoint("fe80::2", 80)
+    assert local(Endpoint("fd00::2", 80), links) == Endpoint("fd00::2", 80)

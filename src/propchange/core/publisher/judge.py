@@ -35,6 +35,7 @@ from propchange.core.wire.messages import (
     HeaderPairs,
     Request,
     Response,
+    parse_address,
 )
 from propchange.core.wire.refusals import (
     EMPTY,
@@ -203,9 +204,21 @@ def judge_subscribe(
         judged,
         _duration(fields, policy),
         parse_statevar(fields.get(b"statevar"), limits) if policy.uda == "2.0" else None,
-        request.local,
+        _with_scope(request.local, on_link),
         request.peer,
     )
+
+
+def _with_scope(local: Endpoint, on_link: Sequence[OnLink]) -> Endpoint:
+    """``local`` with the scope id of its interface if it is link-local. The system leaves the scope
+    id out if the peer is not link-local, and deliveries cannot leave from there without it."""
+    if ":" not in local.host or local.scope:
+        return local
+    address = parse_address(local.host)
+    if not address.is_link_local:
+        return local
+    scopes = [scope for network, scope in on_link if address in network]
+    return local._replace(scope=next(filter(None, scopes), 0))
 
 
 def judge_subscribe_anew(
