@@ -481,6 +481,29 @@ async def test_the_end_of_the_control_point_ends_the_streams(porch: Any) -> None
         assert (stream.ended, home.driver.multicast.places.sockets) == (1, {})
 
 
+async def test_a_stream_that_begins_while_the_control_point_ends_opens_no_socket(
+    porch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with porch() as home:
+        home.announce()
+        device = await home.device()
+        reading = home.driven.runtime.future()
+
+        async def read_slowly(*_: object) -> Any:
+            return await reading
+
+        monkeypatch.setattr(device["Door"], "_read_variables", read_slowly)
+        variables = {"Bell": Door.bell}
+        stream = Stream(home.driver, wanted=home.all_of_it, services=[device["Door"]])
+        opening = asyncio.ensure_future(home.driven.run(home.driver.multicast.open(stream)))
+        await asyncio.sleep(0.05)
+        await home.driven.run(home.driver.close())
+        reading.set_result(variables)
+        with pytest.raises(RuntimeError, match="the control point was closed"):
+            await opening
+        assert home.driver.multicast.places.sockets == {}
+
+
 @pytest.mark.clause("MC-23")
 async def test_forged_events_change_nothing_and_are_told_once(
     porch: Any, caplog: pytest.LogCaptureFixture

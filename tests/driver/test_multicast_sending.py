@@ -225,6 +225,29 @@ def test_the_addresses_are_not_read_for_each_event(sending: Any) -> None:
     assert len(reads) == 1
 
 
+def test_an_alias_is_no_interface_of_its_own(sending: Any) -> None:
+    out = sending(LAN[0], address("192.168.9.5/24", "eth0:1", 2))
+    out.send(MulticastScope.IPV4)
+    assert out.left_by() == [("eth0", "239.255.255.246")]
+
+
+def test_a_place_without_a_socket_is_told_when_it_has_failed_twice(
+    sending: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An IPv6 address cannot be used in its first two seconds."""
+    out = sending(address("192.0.2.77/24", "gone0", 9))
+    out.sending.look()
+    assert caplog.messages == []
+    for _ in range(5):
+        out.sending.look()
+    assert [line.partition(": ")[0] for line in caplog.messages] == [
+        "multicast events are not sent on gone0, group 239.255.255.246:7900"
+    ]
+    out.addresses[0] = address("192.0.2.78/24", "gone0", 9)
+    out.sending.look()
+    assert len(out.sockets) == 1
+
+
 def test_the_sockets_are_bounded(sending: Any) -> None:
     many = [address(f"10.{number}.0.1/24", f"veth{number}", number) for number in range(200)]
     out = sending(*many, multicast_places=10)

@@ -250,6 +250,11 @@ class Limits:
     multicast_services: int = 1_024
     """Services whose multicast events one control point expects."""
 
+    services_per_source: int = 128
+    """Of these, the services at one address whose descriptions are read because they have sent an
+    event. A bridge has some dozens of devices. Bounds one host that would take the room of all
+    others."""
+
     multicast_window: int = 64
     """SEQs that are remembered per service, to distinguish a repeated event from a late one; one
     bit each. An event further behind is refused."""

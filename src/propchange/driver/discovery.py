@@ -432,8 +432,9 @@ class Discovery:
 
     def ask(self, udn: str) -> None:
         """Search for the followed device ``udn``, within the limits: its BOOTID is wanted."""
-        self._presence.ask(udn, self._runtime.now())
-        self._drain()
+        if not self._closed:
+            self._presence.ask(udn, self._runtime.now())
+            self._drain()
 
     async def read_at(self, udn: str, url: str) -> DeviceDescription:
         """The description at the announced ``url``. Raises as :meth:`describe`, and if it does not

@@ -23,7 +23,8 @@ S = TypeVar("S", bound=Closable)
 
 
 class MulticastPlace(NamedTuple):
-    """An interface, by its name and its number, and a scope."""
+    """An interface, by its name and its number, and a scope. An alias (``eth0:1``) is no interface
+    of its own: it has the number of the interface."""
 
     interface: str
     number: int
@@ -64,6 +65,7 @@ class MulticastPlaces(Generic[S]):
         self._limits = limits
         self._warnings = warnings
         self._purpose = purpose
+        self._failed: set[MulticastPlace] = set()
         self.sockets: dict[MulticastPlace, tuple[LocalAddress, S]] = {}
         """The sockets, each with its address. Do not change it."""
 
@@ -79,6 +81,7 @@ class MulticastPlaces(Generic[S]):
             if place not in wanted or wanted[place].endpoint != address.endpoint:
                 del self.sockets[place]
                 sock.close()
+        self._failed &= wanted.keys()
         for place, address in wanted.items():
             if place not in self.sockets:
                 self._open(place, address)
@@ -87,11 +90,14 @@ class MulticastPlaces(Generic[S]):
         """The address of each place. An address that is used already stays, although another one
         may come first now."""
         wanted: dict[MulticastPlace, LocalAddress] = {}
+        names: dict[int | str, str] = {}
         for scope in self._scopes:
             for address in known:
                 if not fits_scope(address, scope):
                     continue
-                place = MulticastPlace(address.interface, address.interface_index, scope)
+                number = address.interface_index
+                name = names.setdefault(number or address.interface, address.interface)
+                place = MulticastPlace(name, number, scope)
                 used = self.sockets.get(place)
                 if used is not None and used[0].endpoint == address.endpoint:
                     wanted[place] = address
@@ -104,7 +110,14 @@ class MulticastPlaces(Generic[S]):
             self.sockets[place] = (address, self._open_socket(place.scope, address))
         except OSError as error:
             where = f"{place.interface}, group {place.scope.group}"
-            self._warnings.warn(("multicast socket", place), f"{self._purpose} on {where}: {error}")
+            why = f"{self._purpose} on {where}: {error}"
+            if place in self._failed:
+                self._warnings.warn(("multicast socket", place), why)
+            else:  # An IPv6 address cannot be used in its first two seconds.
+                self._warnings.logger.debug(why)
+            self._failed.add(place)
+        else:
+            self._failed.discard(place)
 
     def close(self) -> None:
         """Close all sockets."""

@@ -137,6 +137,7 @@ class MulticastReceiving:
             purpose="multicast events are not received",
         )
         self._next_look: Armed | None = None
+        self._closed = False
         self._streams: dict[MulticastStream, None] = {}
         self._services: dict[ExpectedService, DescribedService] = {}
         self._devices: dict[str, DescribedDevice[Any]] = {}
@@ -149,6 +150,8 @@ class MulticastReceiving:
         cannot be read."""
         self._discovery.check_active()
         expected = () if stream._services is None else await self._multicast_of(stream._services)
+        if self._closed:
+            raise RuntimeError("the control point was closed")
         if not self._streams:
             self._look_again()
         self._streams[stream] = None
@@ -203,7 +206,8 @@ class MulticastReceiving:
         stream._end()
 
     def close_all(self) -> None:
-        """End all streams."""
+        """End all streams, for good."""
+        self._closed = True
         for stream in tuple(self._streams):
             self.close(stream)
 

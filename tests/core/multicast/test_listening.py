@@ -466,3 +466,24 @@ def test_a_location_on_an_interface_that_has_gone_is_not_read() -> None:
     (heard,) = device.links.values()
     heard.locations["http://[fe80::1%4]:80/d.xml"] = None
     assert point.receive(0, source=SIX._replace(scope=4)) == []
+
+
+def test_one_host_does_not_take_the_room_of_all_others() -> None:
+    """It announces devices without end, which all send events."""
+    point = ControlPoint(ALL, limits=replace(DEFAULT_LIMITS, services_per_source=3))
+    described = 0
+    for number in range(10):
+        udn = f"uuid:{number}"
+        point.announce(udn=udn, source=STRANGER, location=f"http://10.0.0.66:80/{number}")
+        usn = f"{udn}::{DOOR.service_type}"
+        for wanted in point.receive(0, source=STRANGER, usn=usn):
+            assert isinstance(wanted, DescriptionWanted)
+            identity = replace(DOOR, udn=wanted.udn)
+            point.reception.expect(identity, variables=["Bell"], sources=[wanted.source])
+            point.listening.described(wanted, point.now, found=True)
+            described += 1
+    assert described == 3
+    point.announce()
+    (wanted,) = point.receive(0)
+    point.describe(wanted)
+    assert point.told()[-1] == 0

@@ -202,6 +202,9 @@ class MulticastListening:
                 del self._reads[each]
             if not done:
                 return False
+        own = sum(wanted.source in each.sources for each in self._reception.expected)
+        if own >= self._limits.services_per_source:
+            return False
         self._reads[key] = inf
         self._wanted.append(wanted)
         return True
