@@ -18,7 +18,7 @@ from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.wire.mending import problem
-from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.xml import escape_text
 from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.machine import Interfaces, Machine
@@ -52,7 +52,12 @@ class Held:
 
 @asynccontextmanager
 async def opened(
-    driven: Any, *, tap: Any = None, callback_port: int | None = None, **limits: Any
+    driven: Any,
+    *,
+    interface: str = "127.0.0.1",
+    tap: Any = None,
+    callback_port: int | None = None,
+    **limits: Any,
 ) -> AsyncIterator[SubscriberDriver]:
     driver = SubscriberDriver(
         driven.runtime,
@@ -62,7 +67,7 @@ async def opened(
         machine=Machine(),
         tap=tap,
     )
-    await driven.run(driver.open("127.0.0.1", (0,)))
+    await driven.run(driver.open(interface, (0,)))
     try:
         yield driver
     finally:
@@ -93,6 +98,23 @@ async def test_events_reach_what_the_program_holds_and_closing_gives_back(
         assert len(driver.tasks) == 0
         with pytest.raises(RuntimeError, match="was closed"):
             subscribe(driver, device.event_url)
+
+
+@pytest.mark.clause("V6-02")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_an_interface_by_its_name_is_used_with_all_its_addresses(
+    driven: Any, raw_device: Any, until: Until, host: str
+) -> None:
+    """A delivery URL is of the family of its device."""
+    name = next(each.interface for each in Interfaces().addresses() if each.host == host)
+    device = raw_device()
+    device.host = host
+    async with device, opened(driven, interface=name) as driver:
+        authority = str(Endpoint(host, device.port))
+        held, record = subscribe(driver, f"http://{authority}/event")
+        await until(lambda: held.grants)
+        assert record.callback.startswith(f"http://{Endpoint(host, driver.port)}/")
+        assert (await device.notify(record.callback, record.sid, 0, A="1")).status == 200
 
 
 _BODY = b"""<?xml version="1.0" encoding="utf-8"?>

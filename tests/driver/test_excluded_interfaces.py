@@ -22,7 +22,7 @@ LOOPBACK = next(a.interface for a in Interfaces().addresses() if a.host == "127.
 @pytest.mark.parametrize("exclude", [[LOOPBACK], ["docker9", LOOPBACK]])
 async def test_nothing_is_sent_from_an_excluded_interface(point: Any, exclude: Any) -> None:
     async with RawDevice() as device, point(exclude=exclude, discovery=False) as (cp, _):
-        with pytest.raises(ConnectionFailed, match=r"begins at 127\.0\.0\.1, an address of"):
+        with pytest.raises(ConnectionFailed, match=r"begins at 127\.0\.0\.1, an address that"):
             await result(cp.device(device.description_url))
         assert device.requests == []
 

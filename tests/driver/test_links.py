@@ -232,6 +232,17 @@ def test_a_datagram_of_another_link_is_not_heard_on_this_one(scope: int, heard: 
     assert received == [source] * heard
 
 
+@pytest.mark.parametrize(("zone", "name"), [("%eth1", "eth1"), ("%3", "eth1"), ("%2", "eth0")])
+def test_of_two_interfaces_with_one_link_local_address_the_zone_tells(
+    zone: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapters = [adapter("eth0", 2, "fe80::2"), adapter("eth1", 3, "fe80::2")]
+    links = links_of(None, lambda: adapters)
+    monkeypatch.setattr(links, "_host", f"fe80::2{zone}")
+    wanted = links.wanted(links._interfaces.addresses()).values()
+    assert [address.interface for address in wanted] == [name]
+
+
 class WithoutReaders(asyncio.SelectorEventLoop):
     """Like the loop of Windows, a loop that reads datagrams by a coroutine alone."""
 

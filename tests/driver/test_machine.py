@@ -300,13 +300,24 @@ def test_the_default_address_is_the_one_that_peers_can_best_reach(
     assert machine.interfaces.default_address() == chosen
 
 
-def test_the_name_of_an_interface_stands_for_its_best_address() -> None:
-    host_of = Machine(LOOPBACK, ETHERNET, adapter("tun0", 9, ("fe80::9", 64))).interfaces.host_of
-    assert host_of("eth0") == "192.168.1.5"
-    assert host_of("tun0") == "fe80::9%9"
+def test_the_name_of_an_interface_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(9, "tun0")])
+    host_of = Machine(LOOPBACK, ETHERNET).interfaces.host_of
+    assert host_of("eth0") is None
+    assert host_of("tun0") is None  # it has no address
     assert host_of("192.168.1.5") == "192.168.1.5"
+    assert host_of("localhost") == "localhost"
     with pytest.raises(ConnectionFailed, match="no interface 'eth1'; there are: eth0, lo, tun0"):
         host_of("eth1")
+
+
+def test_a_link_local_address_without_a_scope_is_that_of_the_one_interface_that_has_it() -> None:
+    """So the system shows the end of a connection whose peer is not link-local."""
+    two = (adapter("e", 2, ("fe80::5", 64)), adapter("f", 3, ("fe80::6", 64), ("10.0.0.7", 8)))
+    assert ("10.0.0.0/8", 0) in Machine(*two).on_link_for("fe80::6")
+    assert Machine(*two).on_link_for("fe80::7") == set()
+    both = (*two, adapter("g", 4, ("fe80::6", 64)))
+    assert Machine(*both).on_link_for("fe80::6") == set()
 
 
 def test_addresses_that_cannot_be_read_now_are_those_that_were_read_before() -> None:

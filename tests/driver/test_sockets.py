@@ -47,6 +47,12 @@ def test_the_zone_of_an_interface_that_has_gone_is_its_number() -> None:
     assert zone_of(2**30) == str(2**30)
 
 
+@pytest.mark.parametrize("source", ["fe80::1", "febf::1"])
+def test_a_link_local_source_on_an_unknown_link_is_not_bound_to(source: str) -> None:
+    with socket_from(Endpoint("fd00::1", 80), Endpoint(source, 0)) as sock:
+        assert sock.getsockname()[0] == "::"
+
+
 def test_a_single_port_is_a_range_of_one() -> None:
     assert ports_of(0) == (0,)
     assert ports_of((49152, 49200)) == (49152, 49200)

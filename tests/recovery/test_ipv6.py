@@ -142,6 +142,18 @@ def test_an_interface_that_comes_back_has_its_events_again(network, device, star
     assert following.read("event", timeout=40)["event"] == {"Value": "here"}
 
 
+def test_a_search_from_one_link_finds_nothing_of_another(two_links, device, start):
+    control, left, _ = two_links
+    device(left, "left", "fe80::1")
+    for interface, status in (("eth0", 0), ("fe80::2%eth1", 1), ("eth1", 1), ("fe80::2%eth0", 0)):
+        program = start(
+            *control.prefix,
+            *(PROPCHANGE, "discover", "--json", "--seconds", "1.5", "--interface", interface),
+        )
+        assert program.wait() == status
+        assert len(program.lines) == 1 - status
+
+
 @pytest.fixture
 def both_families(network):
     """A control point and a device with IPv4, ULA and link-local addresses."""
@@ -179,6 +191,26 @@ def test_when_one_family_fails_the_subscription_goes_on_over_another(
     for each in subscribes:  # each delivery URL is of the family and scope of the connection
         prefix = next(known for known in ("10.77.", "[fd77:", "[fe80:") if known in each["host"])
         assert each["callback"].startswith(f"<http://{prefix}")
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("10.77.0.1", "10.77.0.2"),
+        ("[fd77::1]", "[fd77::2]"),
+        ("[fe80::1%eth0]", "[fe80::2]"),
+        ("[fe80::1]", "[fe80::2]"),
+    ],
+)
+def test_one_interface_serves_both_families_and_scopes(both_families, device, start, host, own):
+    control, device_host = both_families
+    program = device(device_host, "both", "10.77.0.1")
+    options = {"interface": "eth0", "discovery": False}
+    url = f"http://{host}:8080/desc.xml"
+    following = start(*control.prefix, *follow("propchange", url), json.dumps(options))
+    assert following.read("event")["event"] == {"Value": "both"}
+    (callback,) = [each["callback"] for each in requests_of(program) if each["callback"]]
+    assert callback.startswith(f"<http://{own}:")
 
 
 def test_a_device_on_both_families_is_one_device(both_families, device, start):

@@ -24,11 +24,11 @@ class ControlPoint(ControlPointView[Sighting]):
     """Subscribes to services and receives their events: ``async with ControlPoint() as point``.
 
     One listener receives the events of all subscriptions. ``interface`` is the name of a network
-    interface, or an IP address of this machine: the control point listens there and subscribes
-    from there. None: on all. ``exclude`` are names of interfaces that are not used: there is no
-    discovery on them, no request leaves from their addresses, and no event is taken at them.
-    ``port`` is the port to listen on, 0 for any free one, or several
-    ports such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
+    interface, with all its addresses, or an IP address of this machine: the control point takes
+    events there alone, and subscribes from there. None: on all. ``exclude`` are names of interfaces
+    that are not used: there is no discovery on them, no request leaves from their addresses, and no
+    event is taken at them. ``port`` is the port to listen on, 0 for any free one, or several ports
+    such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
     has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
     CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
     ``duration`` in seconds is what subscriptions ask for. ``uda`` is "1.0", "1.1" or "2.0".

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import sys
 from collections.abc import Collection
 
 from propchange.core.local_addresses import LocalAddress, address_of
@@ -62,10 +59,7 @@ class ChosenAddresses:
         excluded name that no interface has. Both texts name the interfaces."""
         if not (self.is_interface or self._exclude):
             return
-        there = {address.interface for address in self.interfaces.addresses()}
-        # One without an address too. Windows has other names than ifaddr.
-        with contextlib.suppress(OSError):
-            there |= {name for _, name in socket.if_nameindex() if sys.platform != "win32"}
+        there = self.interfaces.names()
         names = ", ".join(sorted(there))
         if self.is_interface and self.interface not in there:
             raise ConnectionFailed(f"there is no interface {self.interface!r}; there are: {names}")
@@ -83,8 +77,12 @@ class ChosenAddresses:
         """The chosen addresses, as they were read last."""
         return self._choose(self.interfaces.addresses())
 
+    def has(self, address: LocalAddress) -> bool:
+        """Whether ``address`` is a chosen one."""
+        return self._is_chosen(address) and not self.leaves_out(address)
+
     def _choose(self, known: Collection[LocalAddress]) -> tuple[LocalAddress, ...]:
-        return tuple(each for each in known if self._is_chosen(each) and not self.leaves_out(each))
+        return tuple(filter(self.has, known))
 
     def _is_chosen(self, address: LocalAddress) -> bool:
         if self._host is not None:
@@ -103,6 +101,14 @@ class ChosenAddresses:
             return False
         address = self.interfaces.address_at(local)
         return address is None or self.leaves_out(address)
+
+    def refuses(self, local: Endpoint) -> bool:
+        """Whether the address ``local`` of this machine is not a chosen one. True also if it cannot
+        be found out."""
+        if not (self._exclude or self.is_interface):
+            return False
+        address = self.interfaces.address_at(local)
+        return address is None or not self.has(address)
 
     def by_rank(self) -> tuple[str, ...]:
         """The chosen addresses without zones. The first one is the one to advertise: the source

@@ -35,7 +35,7 @@ from typing import Any, TypeVar
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import LocalAddress, usable_towards
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Event, Status, StatusChange
@@ -109,12 +109,14 @@ class SubscriberDriver:
         )
         self._exclude = exclude
         self._chosen = ChosenAddresses(interfaces, None, exclude)
+        """The addresses that are used. If :meth:`open` gets one address, see ``_source``."""
         self._requests = Requests(
             runtime,
             limits,
             own=self._own_addresses,
             other_hosts=other_hosts,
-            excluded=self._chosen.excludes,
+            excluded=self._excludes,
+            source_of=self._source_of,
         )
         self.documents = Documents(self._requests, policy)
         self.diagnoses = Diagnoses(self._requests, self.history, machine)
@@ -127,7 +129,7 @@ class SubscriberDriver:
             changed=self._queue_drain,
             off_link_locations=off_link_locations,
             limits=limits,
-            leaves_out=self._chosen.leaves_out,
+            leaves_out=self._leaves_out,
             search=search,
             tap=self._tap,
         )
@@ -139,7 +141,7 @@ class SubscriberDriver:
             cut=self.request_cut,
             wasted=self._connection_wasted,
             known=self._device_addresses,
-            excluded=self._chosen.excludes,
+            excluded=self._excludes,
         )
         self.tasks = Tasks(runtime)
         self.multicast = MulticastReceiving(
@@ -174,13 +176,16 @@ class SubscriberDriver:
         self, interface: str | None, ports: Sequence[int], *, discovery: bool | None = False
     ) -> None:
         """Listen on the first free port of ``ports``. ``interface`` is the name of a network
-        interface or an address of this machine; None: all. With ``discovery`` also listen to
-        announcements, and search for all devices; None: listen, and search for them only when
-        the program wants to see devices. Raises ConnectionFailed if it cannot listen, ValueError
-        if the interface is excluded."""
+        interface, with all its addresses, or an address of this machine; None: all. With
+        ``discovery`` also listen to announcements, and search for all devices; None: listen, and
+        search for them only when the program wants to see devices. Raises ConnectionFailed if it
+        cannot listen, ValueError if the interface is excluded."""
         check_exclude(interface, self._exclude)
-        self._chosen.check()
         host = None if interface is None else self.interfaces.host_of(interface)
+        self._chosen = ChosenAddresses(
+            self.interfaces, interface if host is None else None, self._exclude
+        )
+        self._chosen.check()
         try:
             await self.listener.open(host, ports)
         except OSError as error:
@@ -417,9 +422,22 @@ class SubscriberDriver:
 
     def _is_unused(self, address: LocalAddress) -> bool:
         source = self._source
-        return self._chosen.leaves_out(address) or (
-            source is not None and address.host != source.host
-        )
+        return self._leaves_out(address) or (source is not None and address.host != source.host)
+
+    def _leaves_out(self, address: LocalAddress) -> bool:
+        return not self._chosen.has(address)
+
+    def _excludes(self, local: Endpoint) -> bool:
+        return self._chosen.refuses(local)
+
+    def _source_of(self, device: Endpoint) -> Endpoint | None:
+        """The address to connect to ``device`` from: of its family and scope, if one interface was
+        chosen by its name; None for any."""
+        if not self._chosen.is_interface:
+            return None
+        usable = usable_towards(device.host, self._chosen.present())
+        same = (each for each in usable if not device.scope or each.scope in (0, device.scope))
+        return next((each.endpoint for each in same), None)
 
     # --- requests of the protocol ---
 

@@ -223,8 +223,12 @@ class Links:
         known = [each for each in known if not self._leaves_out(each)]
         if self._host is None:
             return known
-        own = self._host.partition("%")[0]
-        there = {(each.interface, each.network.version) for each in known if each.host == own}
+        own, _, zone = self._host.partition("%")
+        there = {
+            (each.interface, each.network.version)
+            for each in known
+            if each.host == own and zone in ("", each.interface, str(each.scope))
+        }
         return [
             each
             for each in known

@@ -3,10 +3,12 @@ container."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +28,6 @@ from propchange.driver.reporting import logger_named
 from propchange.driver.sockets import (
     ADDRESS_GONE,
     endpoint_of,
-    scoped_host,
     socket_address,
     socket_from,
 )
@@ -272,19 +273,24 @@ class Interfaces:
         self.addresses()
         return self.hosts
 
-    def host_of(self, interface: str) -> str:
-        """The address to listen on for the name of an interface, as the socket functions take it.
-        It is link-local only if the interface has no other. An IP address or the name of a host
-        is returned unchanged.
+    def names(self) -> set[str]:
+        """The names of all interfaces, also of those without an address."""
+        names = {address.interface for address in self.addresses()}
+        # Windows has other names than ifaddr.
+        with contextlib.suppress(OSError):
+            names |= {name for _, name in socket.if_nameindex() if sys.platform != "win32"}
+        return names
 
-        Raises ConnectionFailed, with the names of the interfaces, for anything else."""
-        known = self.addresses()
-        best = min((each for each in known if each.interface == interface), key=rank, default=None)
-        if best is not None:
-            return scoped_host(best.endpoint)
+    def host_of(self, interface: str) -> str | None:
+        """The address to listen on for ``interface``, an address or the name of a host; None for
+        the name of an interface. Raises ConnectionFailed, with the names of the interfaces, for
+        anything else."""
+        names = self.names()
+        if interface in names:
+            return None
         if "." not in interface and ":" not in interface and interface != "localhost":
-            names = ", ".join(sorted({each.interface for each in known}))
-            raise ConnectionFailed(f"there is no interface {interface!r}; there are: {names}")
+            there = ", ".join(sorted(names))
+            raise ConnectionFailed(f"there is no interface {interface!r}; there are: {there}")
         return interface
 
     def default_address(self, known: Sequence[LocalAddress] | None = None) -> str:

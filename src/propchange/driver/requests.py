@@ -238,7 +238,8 @@ class Requests:
 
     ``own`` gives the addresses of this machine. ``other_hosts``: a URL that a device gave may lead
     to another host on its link (:func:`.judge_url_host`). ``excluded`` returns whether an address
-    of this machine is not used: nothing is sent from it.
+    of this machine is not used: nothing is sent from it. ``source_of`` returns the address to
+    connect from to an endpoint, if the caller gives none; None: any.
     """
 
     def __init__(
@@ -249,6 +250,7 @@ class Requests:
         own: Callable[[], Sequence[LocalAddress]] = tuple,
         other_hosts: bool = False,
         excluded: Callable[[Endpoint], bool] = lambda _: False,
+        source_of: Callable[[Endpoint], Endpoint | None] = lambda _: None,
     ) -> None:
         self.runtime = runtime
         self.limits = limits
@@ -256,6 +258,7 @@ class Requests:
         self._own = own
         self._other_hosts = other_hosts
         self._excluded = excluded
+        self._source_of = source_of
         self._open: dict[Exchange, None] = {}
         self._empty = Signal(runtime)
 
@@ -300,11 +303,11 @@ class Requests:
             exchange = self.exchange(endpoint, named)
             try:
                 left = max(until - self.runtime.now(), 0.001)
-                await exchange.connect(source, left, within=seconds)
+                await exchange.connect(source or self._source_of(endpoint), left, within=seconds)
                 if self._excluded(exchange.local):
                     raise ConnectionFailed(
                         f"no connection to {named}: the way there begins at {exchange.local.host}, "
-                        "an address of an interface that exclude names"
+                        "an address that is not to be used (interface=, exclude=)"
                     )
             except BaseException as error:
                 exchange.end()
@@ -366,7 +369,8 @@ class Requests:
             endpoint = named
             if answer is None:
                 # Without a zone, a link-local host is on the link of the source.
-                endpoint = endpoint if source is None else scoped(endpoint, source.scope)
+                begins = source or self._source_of(endpoint)
+                endpoint = endpoint if begins is None else scoped(endpoint, begins.scope)
                 _check_zone(url, endpoint)
             try:
                 exchange = await self.open(

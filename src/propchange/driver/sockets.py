@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from propchange.core.wire.messages import Endpoint
@@ -82,20 +83,28 @@ def zone_of(scope: int) -> str:
 
 def socket_from(endpoint: Endpoint, source: Endpoint | None) -> socket.socket:
     """A non-blocking TCP socket that can be connected to ``endpoint``, an IP literal. It is bound
-    to the address and port ``source``; None: not bound. Raises OSError."""
+    to the address and port ``source``, if the link of that is known; None: not bound. Raises
+    OSError."""
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     # asyncio sets TCP_NODELAY only on a socket that was made with this protocol number.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
         if source is not None:
-            choose_port_late(sock)
             # A link-local address without a zone is on the link of the peer.
-            sock.bind(socket_address(source._replace(scope=source.scope or endpoint.scope)))
+            source = source._replace(scope=source.scope or endpoint.scope)
+        # If that is not known either, the system cannot bind to it.
+        if source is not None and (source.scope or not _is_link_local_6(source.host)):
+            choose_port_late(sock)
+            sock.bind(socket_address(source))
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _is_link_local_6(host: str) -> bool:
+    return host.startswith("fe") and ":" in host and ip_address(host).is_link_local
 
 
 def choose_port_late(sock: socket.socket) -> None:
