@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from ipaddress import ip_network
@@ -15,7 +16,7 @@ import pytest
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint
-from propchange.driver import announced_addresses
+from propchange.driver import announced_addresses, carriers
 from propchange.driver.announced_addresses import group_of
 from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.boot_id import BootId
@@ -130,6 +131,43 @@ async def test_the_addresses_are_read_again_every_second(driven: Any, tmp_path: 
         assert device.announcing.addresses == ()
         device.adapters[:] = [adapter("eth0", "127.0.0.1")]
         await device.neighbour.next(ALIVE)
+
+
+async def test_a_device_is_announced_again_when_a_carrier_is_back(
+    driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: set[str] = set()
+    monkeypatch.setattr(carriers, "has_carrier", running.intersection)
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        first = (await device.neighbour.many(12, ALIVE))[0]
+        device.announcing.look()
+        running |= {each.interface for each in device.announcing.addresses}
+        device.announcing.look()
+        again = await device.neighbour.many(12, ALIVE)
+        assert {each.boot_id for each in again} == {first.boot_id}
+
+
+async def test_a_device_is_announced_where_another_program_has_the_port_for_itself(
+    driven: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a port for unicast searches; those to the group are answered once the port is free."""
+
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(errno.EADDRINUSE, "the port is taken")
+
+    join = announced_addresses.joined_socket
+    async with announced(driven, tmp_path) as device:
+        monkeypatch.setattr(announced_addresses, "joined_socket", refuse)
+        device.announcing.start()
+        await device.neighbour.many(12, ALIVE)
+        for _ in range(20):
+            device.announcing.look()
+        assert caplog.text.count("are not answered: ") == 1
+        monkeypatch.setattr(announced_addresses, "joined_socket", join)
+        device.announcing.look()
+        device.neighbour.search("upnp:rootdevice")
+        await device.neighbour.next(RESPONSE)
 
 
 async def test_a_device_that_leaves_says_goodbye_twice(driven: Any, tmp_path: Path) -> None:

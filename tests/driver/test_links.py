@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
+from propchange.driver import carriers
 from propchange.driver import links as driver_links
 from propchange.driver.links import Links
 from propchange.driver.machine import Interfaces
@@ -122,6 +124,45 @@ async def test_a_quiet_control_point_does_not_warn_where_discovery_is_not_possib
         links.start(None, quiet=quiet)
         links.close()
         assert bool(caplog.records) is not quiet
+
+
+async def test_a_control_point_searches_again_where_a_carrier_is_back(
+    driven: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: set[str] = set()
+    monkeypatch.setattr(carriers, "has_carrier", running.intersection)
+    links = links_of(driven.runtime, lambda: [adapter("lo", 1, "127.0.0.1")])
+    searched: list[str] = []
+    monkeypatch.setattr(links, "search", lambda target, on=None: searched.append(target))
+    links.start(None)
+    links.look()
+    assert searched == ["ssdp:all"]
+    running.add("lo")
+    links.look()
+    links.look()
+    assert searched == ["ssdp:all"] * 2
+    links.close()
+
+
+async def test_devices_are_searched_where_another_program_has_the_port_for_itself(
+    driven: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(errno.EADDRINUSE, "the port is taken")
+
+    monkeypatch.setattr(driver_links, "joined_socket", refuse)
+    links = links_of(driven.runtime, lambda: [adapter("lo", 1, "127.0.0.1")])
+    searched: list[str] = []
+    monkeypatch.setattr(links, "search", lambda target, on=None: searched.append(target))
+    links.start(None)
+    for _ in range(3):
+        links.look()
+    assert (links.addresses, searched) == (("127.0.0.1",), ["ssdp:all"])
+    assert caplog.text.count("no announcements are heard on lo (IPv4): ") == 1
+    monkeypatch.setattr(driver_links, "joined_socket", joined_socket)
+    links.look()
+    assert links._sockets["lo", 1, 4].listening is not None
+    links.close()
 
 
 # --- over multicast on loopback ---

@@ -352,6 +352,33 @@ def test_an_interface_that_comes_and_goes_is_announced_and_the_other_one_continu
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_control_points_that_start_while_the_cable_is_out_find_the_device_when_it_is_back(
+    runtime: str,
+    lans: TwoLans,
+    start: Start,
+    host_device: Callable[..., Hosted],
+) -> None:
+    """The addresses have not changed meanwhile."""
+    device = host_device(runtime)
+    lans.here.unplug("eth1")
+    six = lans.far.link_local()
+    on_async = PEERS / "see_async_upnp_client.py"
+    newcomers = [
+        see(start, lans.far, runtime),
+        Seer(start(*lans.far.prefix, sys.executable, PEERS / "see_gssdp.py", "eth0")),
+        Seer(start(*lans.far.prefix, sys.executable, on_async, "10.78.0.4", f"{six}%eth0")),
+    ]
+    for seer in newcomers:
+        seer.started()
+    time.sleep(2)  # their searches are over
+    back = time.monotonic()
+    lans.here.plug_in("eth1")
+    for seer in newcomers:
+        line = seer.found("http://10.78.0.1:", device.udn, since=back)
+        print(f"found {line.at - back:.2f} s after the cable was back")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_another_address_is_announced_and_subscriptions_continue(
     runtime: str,
     lans: TwoLans,

@@ -88,7 +88,7 @@ class AnnouncedAddresses:
         self._own: dict[LocalAddress, _Own] = {}
         self._leaving: dict[LocalAddress, _Own] = {}
         self._groups: dict[_Link, Datagrams] = {}
-        self._failures: dict[LocalAddress, int] = {}
+        self._failures: dict[LocalAddress | _Link, int] = {}
         self._warnings = Warnings(_logger, limits)
 
     @property
@@ -116,11 +116,15 @@ class AnnouncedAddresses:
         for address in tuple(self._own):
             if address not in wanted:
                 self._leaving[address] = self._own.pop(address)
-        self._failures = {each: n for each, n in self._failures.items() if each in wanted}
         for address in wanted:
             if address not in self._own:
                 self._open(address)
         links = {_link_of(address) for address in self._own}
+        for address in self._own:
+            self._join(address)
+        self._failures = {
+            each: n for each, n in self._failures.items() if each in wanted or each in links
+        }
         for link in tuple(self._groups):
             if link not in links:
                 self._groups.pop(link).close()
@@ -162,23 +166,33 @@ class AnnouncedAddresses:
 
     def _open(self, address: LocalAddress) -> None:
         try:
-            self._join(address)
             self._own[address] = self._open_own(address)
         except OSError as error:
-            failures = self._failures[address] = self._failures.get(address, 0) + 1
-            if failures == _LOOKS_BEFORE_WARNING:
-                where = f"{address.host} ({address.interface})"
-                self._warnings.warn(("announcing", address), f"not announced on {where}: {error}")
+            where = f"{address.host} ({address.interface})"
+            self._fail(address, f"not announced on {where}: {error}")
             return
         self._failures.pop(address, None)
         _logger.info("announced on %s from %s", address.interface, address.host)
 
     def _join(self, address: LocalAddress) -> None:
-        """Listen to the group of ``address`` on its link."""
+        """Listen to the group of ``address`` on its link. If that is not possible, because a
+        program has the port for itself, the device is announced all the same."""
         link = _link_of(address)
-        if link not in self._groups:
+        if link in self._groups:
+            return
+        try:
             sock = joined_socket(link[2], address)
             self._groups[link] = self._read(sock, partial(self._take_from_group, link))
+        except OSError as error:
+            where = f"{address.interface} (IPv{address.network.version})"
+            self._fail(link, f"searches on {where} are not answered: {error}")
+            return
+        self._failures.pop(link, None)
+
+    def _fail(self, key: LocalAddress | _Link, what: str) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        if failures == _LOOKS_BEFORE_WARNING:
+            self._warnings.warn(("announcing", key), what)
 
     def _open_own(self, address: LocalAddress) -> _Own:
         """Take port 1900 of ``address``, or, if another program has it, a port that SEARCHPORT

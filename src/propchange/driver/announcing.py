@@ -19,6 +19,7 @@ from propchange.core.local_addresses import LocalAddress
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.announced_addresses import AnnouncedAddresses, group_of
 from propchange.driver.boot_id import LARGEST_BOOT_ID, BootId
+from propchange.driver.carriers import Carriers
 from propchange.driver.machine import seconds_to_next_look
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Runtime, Signal, Timer
@@ -89,6 +90,7 @@ class Announcing:
         hops: int | None = None,
     ) -> None:
         self._runtime = runtime
+        self._carriers = Carriers()
         self._uda = uda
         self._server = server
         self._config_id = config_id
@@ -165,7 +167,10 @@ class Announcing:
     def look(self) -> None:
         """Read the addresses of this machine, and announce what has changed."""
         self._follow()
-        self._announcements.change_addresses(self.addresses, self._runtime.now())
+        now = self._runtime.now()
+        self._announcements.change_addresses(self.addresses, now)
+        if self._carriers.returned(self.addresses):
+            self._announcements.announce_again(now)
         self._pump()
         self._addresses.close_gone()
 

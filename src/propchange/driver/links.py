@@ -7,7 +7,10 @@ search socket sends M-SEARCH; the answers come to its own port, which no other p
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +20,7 @@ from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.carriers import Carriers
 from propchange.driver.machine import Interfaces, seconds_to_next_look
 from propchange.driver.multicast_sockets import joined_socket, sending_socket
 from propchange.driver.reporting import Warnings, logger_named
@@ -43,20 +47,22 @@ _logger = logger_named("propchange.discovery")
 
 
 class _LinkSockets(NamedTuple):
-    """The sockets of one link, bound to ``address``."""
+    """The sockets of one link, bound to ``address``. ``listening`` is None while another program
+    has port 1900 for itself."""
 
     address: LocalAddress
     searching: Datagrams
-    listening: Datagrams
+    listening: Datagrams | None
 
 
 class Links:
     """Listens to SSDP on each link of this machine, and searches there.
 
     Call :meth:`start`, and in the end :meth:`close`. The list of links is read again every
-    ``Limits.link_seconds``. On a new link it searches for all devices. Loopback is a link too: a
-    device may be on this machine. ``policy`` gives the headers of a search that name the control
-    point. ``leaves_out`` returns whether the link of an address is not used.
+    ``Limits.link_seconds``. On a new link, and on one whose carrier is back, it searches for all
+    devices. Loopback is a link too: a device may be on this machine. ``policy`` gives the headers
+    of a search that name the control point. ``leaves_out`` returns whether the link of an address
+    is not used.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Links:
         self._policy = policy
         self._limits = limits
         self._leaves_out = leaves_out
+        self._carriers = Carriers()
         self._warnings = Warnings(_logger, limits)
         self._host: str | None = None
         self._quiet = False
@@ -156,39 +163,71 @@ class Links:
                 self._close(link)
         self._failed &= wanted.keys()
         for link, address in wanted.items():
-            if link not in self._sockets:
+            opened = self._sockets.get(link)
+            if opened is None:
                 self._open(link, address)
+            elif opened.listening is None:
+                self._listen_later(link, opened)
+        returned = self._carriers.returned(wanted.values())
+        for (interface, _, _), sockets in self._sockets.items():
+            if interface in returned and not self._quiet:
+                self.search(EVERYTHING, sockets)
 
     def _open(self, link: Link, address: LocalAddress) -> None:
-        opened: list[Datagrams] = []
-        group = _GROUPS[address.network.version]
         try:
-            for listening in (False, True):
-                sock = joined_socket(group, address) if listening else sending_socket(address)
-                try:
-                    opened.append(self._runtime.datagrams(sock, partial(self._take, address)))
-                except OSError:
-                    sock.close()
-                    raise
+            searching = self._read(sending_socket(address), address)
         except OSError as error:
-            for each in opened:
-                each.close()
-            where = f"{address.interface} (IPv{address.network.version})"
-            if link not in self._failed:
-                self._failed.add(link)
-                level = logging.INFO if self._quiet else logging.WARNING
-                _logger.log(level, "no discovery on %s: %s", where, error)
+            self._fail(link, f"no discovery on {_name_of(link)}: {error}")
             return
-        self._failed.discard(link)
-        self._sockets[link] = _LinkSockets(address, *opened)
+        try:
+            listening = self._listen(link, address)
+        except OSError as error:
+            searching.close()
+            self._fail(link, f"no discovery on {_name_of(link)}: {error}")
+            return
+        if listening is not None:
+            self._failed.discard(link)
+        self._sockets[link] = _LinkSockets(address, searching, listening)
         _logger.info("discovery on %s from %s", address.interface, address.host)
         if not self._quiet:
             self.search(EVERYTHING, self._sockets[link])
 
+    def _listen_later(self, link: Link, sockets: _LinkSockets) -> None:
+        with contextlib.suppress(OSError):
+            listening = self._listen(link, sockets.address)
+            if listening is not None:
+                self._failed.discard(link)
+                self._sockets[link] = sockets._replace(listening=listening)
+
+    def _listen(self, link: Link, address: LocalAddress) -> Datagrams | None:
+        """Join the group on ``link``. Returns None if another program has the port for itself:
+        then devices are found by searches alone. Raises OSError if it cannot be joined."""
+        try:
+            return self._read(joined_socket(_GROUPS[address.network.version], address), address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            self._fail(link, f"no announcements are heard on {_name_of(link)}: {error}")
+            return None
+
+    def _read(self, sock: socket.socket, address: LocalAddress) -> Datagrams:
+        try:
+            return self._runtime.datagrams(sock, partial(self._take, address))
+        except OSError:
+            sock.close()
+            raise
+
+    def _fail(self, link: Link, what: str) -> None:
+        """Log it, once until the link works."""
+        if link not in self._failed:
+            self._failed.add(link)
+            _logger.log(logging.INFO if self._quiet else logging.WARNING, what)
+
     def _close(self, link: Link) -> None:
         _, searching, listening = self._sockets.pop(link)
         searching.close()
-        listening.close()
+        if listening is not None:
+            listening.close()
 
     def _take(self, address: LocalAddress, data: bytes, source: Endpoint) -> None:
         if source.scope and source.scope != address.scope:
@@ -235,6 +274,10 @@ class Links:
             if (each.interface, each.network.version) in there
             and (each.network.version == 6 or each.host == own)
         ]
+
+
+def _name_of(link: Link) -> str:
+    return f"{link[0]} (IPv{link[2]})"
 
 
 def _link_of(address: LocalAddress) -> Link:

@@ -101,6 +101,11 @@ class AnnouncingDevice:
         self._take()
         return [message for _, message in self.sent[before:]]
 
+    def plug_in(self) -> None:
+        """The carrier of a link is back."""
+        self.announcements.announce_again(self.now)
+        self._take()
+
     def hear(
         self,
         target: str,

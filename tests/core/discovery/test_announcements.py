@@ -322,3 +322,63 @@ def test_a_program_without_time_says_goodbye_at_once() -> None:
         (BYEBYE, WIFI): len(TARGETS),
     }
     assert device.announcements.ended
+
+
+# --- a carrier that comes back ---
+
+
+def test_a_device_is_announced_again_when_a_carrier_is_back_with_the_same_bootid() -> None:
+    device = AnnouncingDevice(LAN, WIFI)
+    device.run(60)
+    device.plug_in()
+    messages = device.run(2)
+    assert kinds(messages) == ["ssdp:alive 7"]
+    assert Counter(message.address for message in messages) == {
+        LAN: 3 * len(TARGETS),
+        WIFI: 3 * len(TARGETS),
+    }
+    assert device.run(400) == []
+
+
+def test_a_carrier_that_comes_and_goes_causes_a_bounded_number_of_announcements() -> None:
+    device = AnnouncingDevice(LAN, address_changes=2, address_change_seconds=30.0)
+    device.run(60)
+    sent = []
+    for _ in range(200):
+        device.plug_in()
+        sent += device.run(0.5)
+    assert len(sent) <= (2 + 100 / 30 + 1) * 3 * len(TARGETS)
+    assert device.run(60)[-1].target is TARGETS[-1]  # the last one is announced too
+
+
+def test_a_change_of_addresses_takes_the_place_of_an_announcement_that_waits() -> None:
+    device = AnnouncingDevice(LAN, address_changes=1, address_change_seconds=30.0)
+    device.run(60)
+    device.plug_in()
+    device.run(5)
+    device.plug_in()
+    device.become(LAN, WIFI)
+    device.plug_in()
+    assert kinds(device.run(60)) == ["ssdp:update 7", "ssdp:alive 8"]
+    assert device.run(300) == []
+
+
+def test_a_carrier_that_is_back_during_a_change_disturbs_no_update() -> None:
+    device = AnnouncingDevice(LAN)
+    device.run(60)
+    device.become(LAN, WIFI)
+    device.plug_in()
+    assert kinds(device.run(10)) == ["ssdp:update 7", "ssdp:alive 8"]
+
+
+def test_a_device_that_is_not_announced_is_not_announced_again() -> None:
+    device = AnnouncingDevice()
+    device.plug_in()
+    assert device.run(10) == []
+    device = AnnouncingDevice(LAN)
+    device.run(60)
+    device.announcements.end(device.now)
+    device.plug_in()
+    assert kinds(device.run(10)) == ["ssdp:byebye 7"]
+    device.plug_in()
+    assert device.run(10) == []

@@ -92,9 +92,9 @@ class _Set(NamedTuple):
 class Announcements:
     """The schedule of one root device.
 
-    Call :meth:`begin`, then :meth:`change_addresses` and :meth:`receive_search` as they happen, and
-    :meth:`end`. After each of them, and after :meth:`handle_deadline`, call :meth:`take_messages`
-    and ask for :meth:`next_deadline`.
+    Call :meth:`begin`, then :meth:`change_addresses`, :meth:`announce_again` and
+    :meth:`receive_search` as they happen, and :meth:`end`. After each of them, and after
+    :meth:`handle_deadline`, call :meth:`take_messages` and ask for :meth:`next_deadline`.
 
     ``targets`` are what the device announces, the root device first. ``rise`` returns the next
     BOOTID; ``random`` returns a number from 0 to below 1. ``answer_bytes`` is the length of a
@@ -128,6 +128,7 @@ class Announcements:
         self._announced: frozenset[LocalAddress] = frozenset()
         self._changes: TokenBucket | None = None
         self._change_at: float | None = None
+        self._again_at: float | None = None
         self._sets: deque[_Set] = deque()
         self._sent = 0
         self._when = 0.0
@@ -173,6 +174,16 @@ class Announcements:
             self._change_at = self._changes.ready_at(now)
             self.handle_deadline(now)
 
+    def announce_again(self, now: float) -> None:
+        """A link of the device has its carrier back. Control points there may have come meanwhile,
+        or have forgotten the device. The BOOTID stays."""
+        if self.ended or self._ending or not self._announced or self._change_at is not None:
+            return
+        if all(each.kind is _ALIVE and each.next_boot_id is None for each in self._sets):
+            assert self._changes is not None
+            self._again_at = self._changes.ready_at(now)
+            self.handle_deadline(now)
+
     def receive_search(
         self, search: Search, source: Endpoint, own: Sequence[LocalAddress], size: int, now: float
     ) -> None:
@@ -187,7 +198,7 @@ class Announcements:
         if self.ended or self._ending:
             return
         self._ending = True
-        self._change_at = None
+        self._change_at = self._again_at = None
         self._answers.clear()
         on = self._announced
         self._begin_sets(
@@ -207,8 +218,13 @@ class Announcements:
     def handle_deadline(self, now: float) -> None:
         """The time of :meth:`next_deadline` has come."""
         if self._change_at is not None and self._change_at <= now:
-            self._change_at = None
+            self._change_at = self._again_at = None
             self._change(now)
+        if self._again_at is not None and self._again_at <= now:
+            self._again_at = None
+            assert self._changes is not None
+            self._changes.spend(now)
+            self._begin_sets(self._alive_sets(), now)
         while self._sets and self._when <= now:
             self._send_next(now)
         if not self._sets and self._ending:
@@ -228,7 +244,12 @@ class Announcements:
         """When :meth:`handle_deadline` must be called; None: not before another input."""
         if self.ended:
             return None
-        times = (self._when if self._sets else None, self._change_at, self._answers.next_deadline())
+        times = (
+            self._when if self._sets else None,
+            self._change_at,
+            self._again_at,
+            self._answers.next_deadline(),
+        )
         return min((time for time in times if time is not None), default=None)
 
     # --- sets ---
