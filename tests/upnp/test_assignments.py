@@ -17,6 +17,7 @@ from propchange.upnp.assignments import MOST_KEYS, Assignments, service_names
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service
 from propchange.upnp.standard import RenderingControl
+from tests.work import seconds, steps
 
 
 class Player(Service, type="urn:a-b:service:Player:1"):
@@ -269,6 +270,25 @@ def test_a_wrong_line_says_what_is_wrong(hosted: Hosted, line: str, problem: str
 def test_any_line_is_an_assignment_or_a_mistake(line: str) -> None:
     with contextlib.suppress(ValueError):
         Hosted().apply(line)
+
+
+@pytest.mark.parametrize(
+    "piece", [".", "a.", "Player.", "[", "]", "0,", "{", '{"', "=", '"', "\\", " "]
+)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", ""), ("", "=1"), ("Track=", ""), ('{"', '": 1}'), ('{"Player": {"', '": 1}}'), ("{", "")],
+)
+def test_a_line_of_junk_costs_linear_time(
+    hosted: Hosted, piece: str, before: str, after: str
+) -> None:
+    def apply(size: int) -> None:
+        with contextlib.suppress(ValueError):
+            hosted.apply(before + piece * size + after)
+
+    apply(1_000)
+    assert steps(lambda: apply(40_000)) < 6 * steps(lambda: apply(10_000)) + 1_000
+    assert seconds(lambda: apply(200_000)) < 8 * seconds(lambda: apply(50_000)) + 0.02
 
 
 # --- names ---

@@ -24,6 +24,10 @@ MOST_KEYS: Final = 32
 each; the standard names 14 channels. Bounds the LastChange of the initial event, and the memory,
 for lines that count upwards."""
 
+_NAME_CHARACTERS = 1_024
+"""Characters of the name of a service and a variable. Bounds the search for the dot between them,
+in a line of junk."""
+
 _NAMES_SHOWN = 16
 """Names that an error lists."""
 
@@ -150,7 +154,7 @@ class Assignments:
     ) -> tuple[PlacedService, str, int | None, str | None]:
         """The service, variable, instance and channel that ``target`` names. ``placed``: a variable
         of this service."""
-        parts = _TARGET.fullmatch(target)
+        parts = _TARGET.fullmatch(target) if len(target) <= _NAME_CHARACTERS else None
         if parts is None:
             raise ValueError(
                 f"{shown(target)} names no variable: write Service.Variable, or "
