@@ -287,6 +287,12 @@ ANSWERED = (
                 search(ROOT, X__EXAMPLE="x"),
             ),
             ("with USER-AGENT", "UDA 2.0 §1.3.2", 1.0, search(ROOT, USER_AGENT="a/1 UPnP/2.0 b/1")),
+            (
+                "with the headers of a control point of UDA 2.0",
+                "UDA 2.0 §1.3.2",
+                1.0,
+                search(ROOT, CPFN__UPNP__ORG="Remote", TCPPORT__UPNP__ORG="50000"),
+            ),
             ("with an MX of 3 seconds", "UDA 2.0 §1.3.3", 3.0, search(ROOT, MX="3")),
             (
                 "with an MX of two minutes, in 5 seconds,",
