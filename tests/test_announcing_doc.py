@@ -58,6 +58,7 @@ def test_the_arguments_are_those_of_both_runtimes() -> None:
         f"{DEFAULT_LIMITS.search_answer_bytes_per_source // 1024} kB at once",
         f"then {DEFAULT_LIMITS.search_answer_rate_per_source // 1024} kB a second",
         f"then {DEFAULT_LIMITS.search_answer_rate // 1024} kB a second",
+        f"at most every {DEFAULT_LIMITS.announced_instead_seconds:g} s",
     ],
 )
 def test_a_figure_is_that_of_the_code(figure: str) -> None:

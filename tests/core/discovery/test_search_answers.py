@@ -275,3 +275,38 @@ def test_a_flood_of_searches_from_forged_sources_is_answered_at_a_bounded_rate()
     device.run(20)
     late = Endpoint("10.250.250.7", 50_000)
     assert len(device.search("ssdp:all", source=late, own=own)) == 53
+
+
+def test_in_a_flood_the_device_is_announced_to_all_instead() -> None:
+    """At most every five seconds, while answers are left out."""
+    targets = many(50)
+    device = AnnouncingDevice(LAN, targets=targets)
+    device.run(5)
+    before = len(device.sent)
+    flood(device, 20, lambda n: PEER._replace(port=1_024 + n % 60_000))
+    device.run(10)
+    alive = [message.target for _, message in device.sent[before:] if message.to is None]
+    assert 4 <= len(alive) / len(targets) <= 6
+    assert alive == list(targets) * (len(alive) // len(targets))
+
+
+def test_targets_that_one_search_cannot_be_answered_with_are_announced() -> None:
+    """A device with 300 services."""
+    targets = many(300)
+    device = AnnouncingDevice(LAN, targets=targets)
+    device.run(5)
+    device.hear("ssdp:all")
+    assert {message.target for message in device.run(6)} == set(targets)
+
+
+def test_a_search_that_waits_for_room_is_no_answer_and_the_device_is_announced() -> None:
+    device = AnnouncingDevice(LAN, waiting_search_answers=0)
+    device.run(5)
+    device.hear("upnp:rootdevice")
+    assert [message.to for message in device.run(2)] == [None] * 4
+
+
+def test_during_the_first_sets_nothing_more_is_announced() -> None:
+    device = AnnouncingDevice(LAN, waiting_search_answers=0)
+    device.hear("upnp:rootdevice")
+    assert len(device.run(5)) == 12

@@ -6,7 +6,8 @@
 * If its addresses change, BOOTID rises. ssdp:update says so on the addresses that stay, and
   ssdp:alive with the new BOOTID follows on all. UDA 1.0 has no BOOTID and no ssdp:update.
 * A device that leaves sends ssdp:byebye for each target on each address, twice.
-* A search is answered as :mod:`.search_answers` says.
+* A search is answered as :mod:`.search_answers` says. If answers are left out because too much
+  would be sent, a set of ssdp:alive follows soon, which all control points hear.
 
 A set is spread over time, with the root device first. One message leaves by all addresses at once
 (UDA 2.0 §A.2.3).
@@ -132,6 +133,7 @@ class Announcements:
         self._sets: deque[_Set] = deque()
         self._sent = 0
         self._when = 0.0
+        self._instead_at = 0.0  # the next time for a set instead of answers
         self._messages: list[OutgoingMessage] = []
         self._answers = SearchAnswers(self._targets, answer_bytes, limits, random)
 
@@ -189,9 +191,11 @@ class Announcements:
     ) -> None:
         """A search of ``size`` bytes came from ``source``. ``own`` are the addresses of the device
         on its link, or the one that the search was sent to."""
-        if not self.ended and not self._ending:
-            own = [address for address in own if address in self._addresses]
-            self._answers.receive(search, source, own, size, now)
+        if self.ended or self._ending:
+            return
+        own = [address for address in own if address in self._addresses]
+        if not self._answers.receive(search, source, own, size, now):
+            self._announce_instead(now)
 
     def end(self, now: float) -> None:
         """The device leaves the network: say goodbye. It is over when :attr:`ended` is set."""
@@ -266,6 +270,13 @@ class Announcements:
             sets.insert(0, first._replace(delay=BYEBYE_SECONDS))
             sets.insert(0, _Set(_BYEBYE, first.delay, BYEBYE_SECONDS))
         self._begin_sets(sets, now)
+
+    def _announce_instead(self, now: float) -> None:
+        """Send the next set soon, if it is a repetition that waits for its time."""
+        at = max(now, self._instead_at)
+        if len(self._sets) == 1 and self._sent == 0 and self._when > at:
+            self._when = at
+            self._instead_at = at + self._limits.announced_instead_seconds
 
     def _change(self, now: float) -> None:
         """The addresses have changed: raise BOOTID, say so, and announce the device again."""

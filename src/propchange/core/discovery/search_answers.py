@@ -123,22 +123,27 @@ class SearchAnswers:
 
     def receive(
         self, search: Search, source: Endpoint, own: Sequence[LocalAddress], size: int, now: float
-    ) -> None:
+    ) -> bool:
         """Plan the answers to ``search``, which came with ``size`` bytes from ``source``. ``own``
-        are the addresses that could answer it."""
+        are the addresses that could answer it. Returns False if answers are left out because too
+        much would be sent."""
         if search.multicast and search.mx is None:
-            return
+            return True
         address = answering_address(own, source)
-        if address is None or source.port < LOWEST_PORT or self._is_spent(source, now):
-            return
+        if address is None or source.port < LOWEST_PORT:
+            return True
+        if self._is_spent(source, now):
+            return False
         answers = found(self._targets, search.target)
         mx = min(search.mx or 0, MX_MOST) if search.multicast else 1
         if not answers or self._is_repeated((address, source, search.target), mx, now):
-            return
-        answers = answers[: self._affordable(source, size, now)]
+            return True
+        affordable = self._affordable(source, size, now)
+        whole = len(answers) <= affordable
+        answers = answers[:affordable]
+        if not answers:
+            return whole
         self._spend(source, len(answers))
-        if not answers:  # too many wait
-            return
         window = mx * MX_PART if search.multicast else UNICAST_SECONDS
         # One random delay for all answers, so that they come together.
         gap = min(GAP_SECONDS, window / len(answers) / 2)
@@ -147,6 +152,7 @@ class SearchAnswers:
             self._serial += 1
             answer = Answer(target, address, source)
             heapq.heappush(self._waiting, (now + first + number * gap, self._serial, answer))
+        return whole
 
     def take_due(self, now: float) -> Iterator[Answer]:
         """The answers whose time has come."""
