@@ -193,6 +193,25 @@ def test_a_second_change_during_the_updates_builds_on_the_first() -> None:
     assert {each.next_boot_id for each in second if each.kind is UPDATE} == {9}
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.11, 0.15, 0.18, 0.25, 0.4])
+def test_a_second_change_at_any_time_builds_on_the_bootid_that_was_heard(seconds: float) -> None:
+    device = AnnouncingDevice(LAN, random=0.9)
+    device.run(10)
+    device.become(LAN, WIFI)
+    device.run(seconds)
+    device.become(LAN)
+    device.run(3)
+    believed = 7
+    for _, message in device.sent:
+        if message.address == LAN and message.kind is UPDATE:
+            assert believed in (message.boot_id, message.next_boot_id)
+            assert message.next_boot_id is not None
+            believed = message.next_boot_id
+        elif message.address == LAN:
+            assert message.boot_id == believed
+    assert believed == device.boot_id == 9
+
+
 def test_an_address_that_comes_during_the_first_set_is_announced_with_the_others() -> None:
     device = AnnouncingDevice(LAN, random=0.9)
     device.run(0.05)
@@ -242,9 +261,11 @@ def test_whatever_comes_and_goes_bootid_never_falls_and_each_address_ends_announ
     device = AnnouncingDevice(LAN, uda=uda)
     present: set[LocalAddress] = {LAN}
     known: dict[LocalAddress, int] = {}  # what a control point behind each address believes
+    ends: list[tuple[int, set[LocalAddress]]] = []  # how many messages before addresses went
     for addresses, seconds in [*steps, ({LAN}, 0.0)]:
         before = len(device.sent)
         gone = present - addresses
+        ends.append((before, gone))
         device.become(*addresses)
         present = addresses
         for _, message in device.sent[before:]:
@@ -254,7 +275,10 @@ def test_whatever_comes_and_goes_bootid_never_falls_and_each_address_ends_announ
         device.run(seconds)
     device.run(40)
     last = 0
-    for _, message in device.sent:
+    for number, (_, message) in enumerate(device.sent):
+        while ends and ends[0][0] <= number:
+            for gone_address in ends.pop(0)[1]:
+                known.pop(gone_address, None)
         assert message.boot_id >= last
         last = message.boot_id
         believed = known.get(message.address)
@@ -265,6 +289,8 @@ def test_whatever_comes_and_goes_bootid_never_falls_and_each_address_ends_announ
             assert believed in (message.boot_id, message.next_boot_id)
             known[message.address] = message.next_boot_id
         else:
+            # No control point may think that the device has started again.
+            assert uda == "1.0" or believed in (None, message.boot_id)
             known[message.address] = message.boot_id
     assert known[LAN] == device.announcements.boot_id == device.boot_id
 

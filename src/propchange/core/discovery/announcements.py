@@ -122,6 +122,7 @@ class Announcements:
         self.boot_id = 0
         """BOOTID in announcements and search responses at present."""
         self._risen = 0  # that of the next ssdp:alive
+        self._told: int | None = None  # that of the ssdp:update that was sent, until it is used
         self.ended = True
         """Whether nothing is left to be sent, after :meth:`end` or before :meth:`begin`."""
         self._ending = False
@@ -260,7 +261,7 @@ class Announcements:
 
     def _announce(self, now: float, *, byebye_first: bool = False) -> None:
         """Announce the device on all addresses. No control point knows it at present."""
-        self.boot_id = self._risen
+        self._use(self._risen)
         if not self._addresses:
             self._sets.clear()
             return
@@ -282,8 +283,7 @@ class Announcements:
         """The addresses have changed: raise BOOTID, say so, and announce the device again."""
         assert self._changes is not None
         self._changes.spend(now)
-        if self._sets and self._sets[0].kind is _UPDATE:
-            self._use(self._sets[0])  # control points have heard of that BOOTID
+        self._use(self._told)
         next_boot_id = self._risen = self._rise()
         kept = self._announced & set(self._addresses)
         sets = []
@@ -312,21 +312,24 @@ class Announcements:
         if sets:
             self._when = now + sets[0].delay
 
-    def _use(self, each: _Set) -> None:
-        """Use the BOOTID that the set brings."""
-        if each.next_boot_id is not None:
-            self.boot_id = each.next_boot_id
+    def _use(self, boot_id: int | None) -> None:
+        """Use the BOOTID that control points have heard of, or that this set brings."""
+        if boot_id is not None:
+            self.boot_id = boot_id
+        self._told = None
 
     def _send_next(self, now: float) -> None:
         """Send the message of the next target of the present set."""
         each = self._sets[0]
         if each.kind is _ALIVE and self._sent == 0:
-            self._use(each)
+            self._use(each.next_boot_id)
             self._announced = frozenset(self._addresses)
         next_boot_id = each.next_boot_id if each.kind is _UPDATE else None
-        addresses = self._announced if each.kind is _ALIVE else each.addresses
-        if addresses is None:
-            addresses = frozenset(self._addresses)
+        self._told = next_boot_id or self._told
+        addresses = self._announced
+        if each.kind is not _ALIVE:
+            every = frozenset(self._addresses)  # for the goodbye after a crash
+            addresses = every if each.addresses is None else addresses & each.addresses
         self._add_to_all(each.kind, self._targets[self._sent], addresses, next_boot_id)
         self._sent += 1
         gap = min(GAP_SECONDS, each.seconds / len(self._targets))
