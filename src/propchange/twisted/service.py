@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.multicast.message import ServiceIdentity
+from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY, PublisherPolicy
 from propchange.core.publisher.records import Subscription
 from propchange.core.wire.messages import Request, Response
@@ -17,12 +19,14 @@ from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.host import Publication
 from propchange.driver.machine import INTERFACES, product
+from propchange.driver.reporting import logger_named
 from propchange.driver.sockets import cannot_listen, ports_of
 from propchange.errors import ConnectionFailed
 from propchange.twisted.messages import answer, call_when_left, read_body, read_request
 from propchange.twisted.runtime import Reactor, TwistedRuntime, default_reactor, of_reactor
 from propchange.twisted.site import Site
 from propchange.upnp import service as upnp
+from propchange.upnp.device import normal_udn
 
 
 def deliveries_of(reactor: Reactor) -> DeliveryPool:
@@ -49,6 +53,11 @@ class Service(upnp.Service):
     ``reactor``: None for the installed one. ``policy``: what is granted, and to whom. ``limits``:
     the caps. The other arguments are those of the base class. Assign in the reactor's thread;
     in another one, an assignment raises RuntimeError.
+
+    Events of variables with ``multicast=True`` name the device and its start. So they are sent by
+    multicast only if the program gives both, as it announces them by SSDP: ``udn`` is the UDN of
+    the device, ``boot_id`` returns the present BOOTID.UPNP.ORG. ``multicast`` is that of
+    :func:`propchange.host`. Raises ValueError for one of ``udn`` and ``boot_id`` without the other.
     """
 
     def __init__(
@@ -57,9 +66,20 @@ class Service(upnp.Service):
         reactor: Reactor | None = None,
         policy: PublisherPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        udn: str | None = None,
+        boot_id: Callable[[], int] | None = None,
+        multicast: MulticastPolicy | None = None,
         **keywords: Any,
     ) -> None:
         super().__init__(**keywords)
+        if (udn is None) is not (boot_id is None):
+            raise ValueError("multicast events need both udn and boot_id (UDA 2.0 §4.3.3)")
+        self._identity: ServiceIdentity | None = None
+        if udn is not None:
+            self._identity = ServiceIdentity(normal_udn(udn), self.service_type, self.service_id)
+        self._boot_id = boot_id
+        self._multicast = multicast or MulticastPolicy()
+        self._multicast.check((policy or DEFAULT_POLICY).uda)
         self._given_reactor = reactor
         self._policy = policy or DEFAULT_POLICY
         self._limits = limits
@@ -162,9 +182,21 @@ class Service(upnp.Service):
             runtime, deliveries = TwistedRuntime(self._reactor), deliveries_of(self._reactor)
             policy, limits = self._policy, self._limits
             publication = Publication(
-                runtime, deliveries, policy=policy, limits=limits, interfaces=INTERFACES
+                runtime,
+                deliveries,
+                policy=policy,
+                limits=limits,
+                interfaces=INTERFACES,
+                multicast=self._multicast,
+                boot_id=self._boot_id,
             )
-            publication.add(self, "/")
+            publication.add(self, "/", self._identity)
+            multicast = policy.uda != "1.0" and any(v.multicast for v in self.variables.values())
+            if multicast and self._identity is None:
+                logger_named("propchange.publisher").warning(
+                    "%r sends no multicast events: give it the udn and the boot_id of its device",
+                    self,
+                )
             self._publication = publication
         return self._publication
 
