@@ -36,9 +36,11 @@ FORMS = {
     "relative": ("", "/scpd.xml", "/event"),
     "absolute": ("", "http://{host}/scpd.xml", "http://{host}/event"),
     "zone": ("", "http://{zoned}/scpd.xml", "http://{zoned}/event"),
+    "four": ("", "http://{four}/scpd.xml", "http://{four}/event"),
     "base": ("<URLBase>http://{host}/</URLBase>", "scpd.xml", "event"),
 }
-"""URLBase, SCPDURL and eventSubURL. ``{zoned}`` has the zone of the device's own machine."""
+"""URLBase, SCPDURL and eventSubURL. ``{zoned}`` has the zone of the device's own machine, and
+``{four}`` the last address of the device."""
 
 
 def tell(**told: object) -> None:
@@ -138,6 +140,8 @@ class RawDevice:
         filled = DESCRIPTION.format(
             base=base, scpd=scpd, event=event, type=SERVICE, udn=self._options["udn"], name="Bench"
         )
+        four = f"{self._options['addresses'][-1]}:{self._options['port']}"
+        filled = filled.replace("{four}", four)
         return filled.replace("{host}", host).replace("{zoned}", host.replace("]", "%br-lan]"))
 
     def _notify(self, callback: str, sid: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,7 +18,14 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.driver.discovery import Discovery, SeenDevice, SightingKind, Sightings
+from propchange.core.wire.messages import Endpoint
+from propchange.driver.discovery import (
+    Discovery,
+    SeenDevice,
+    SightingKind,
+    Sightings,
+    _endpoint,
+)
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
@@ -273,3 +281,13 @@ async def test_announced_locations_are_looked_at_only_so_often(
     assert len(bench.read) <= most
     assert held.url == HERE
     await driven.run(bench.discovery.close())
+
+
+@pytest.mark.parametrize("zone", ["lo", str(socket.if_nametoindex("lo"))])
+def test_the_address_that_a_program_has_received_ssdp_from_may_have_a_zone(zone: str) -> None:
+    assert _endpoint(f"fe80::1%{zone}") == Endpoint("fe80::1", 0, socket.if_nametoindex("lo"))
+    assert _endpoint("192.0.2.7") == Endpoint("192.0.2.7", 0)
+    assert _endpoint("") == Endpoint("", 0)
+    for wrong in ("fe80::1%gone0", "device.lan"):
+        with pytest.raises(ValueError, match=r"gone0|device\.lan"):
+            _endpoint(wrong)

@@ -10,7 +10,7 @@ import pytest
 from propchange.driver.location_reads import LocationReads, read_first
 from propchange.driver.runtime import Signal
 from propchange.errors import ConnectionFailed
-from propchange.upnp.description import DeviceDescription
+from propchange.upnp.description import DeviceDescription, ServiceDescription
 
 
 class Device:
@@ -73,3 +73,25 @@ async def test_the_locations_that_are_read_are_bounded_until_they_are_tried_agai
         reads.again()
     assert device.asked[16:] == device.asked[:16]
     await driven.run(reads.close())
+
+
+def described(url: str, problem: str = "") -> DeviceDescription:
+    service = ServiceDescription("urn:x:service:T:1", "id", "", "", "", event_url_problem=problem)
+    return DeviceDescription(url, "uuid:1", "", "", services=(service,))
+
+
+@pytest.mark.parametrize(("usable", "found"), [("c", "c"), ("", "a")])
+async def test_a_description_whose_event_urls_can_be_used_comes_before_one_with_problems(
+    driven: Any, usable: str, found: str
+) -> None:
+    """From the address of one IP version, absolute URLs of the other one are of another host."""
+    asked: list[str] = []
+
+    async def read(url: str) -> Any:
+        asked.append(url)
+        if url == "b":
+            raise ConnectionFailed("b")
+        return described(url, "" if url == usable else "it leads to another host")
+
+    result = await driven.run(read_first(driven.runtime, "abc", read))
+    assert (result.url, asked) == (found, ["a", "b", "c"])

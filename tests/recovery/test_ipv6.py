@@ -78,7 +78,7 @@ def requests_of(program):
     return [each.told for each in program.lines if "asked" in each.told]
 
 
-@pytest.mark.parametrize("form", raw_device.FORMS)
+@pytest.mark.parametrize("form", ["relative", "absolute", "zone", "base"])
 def test_devices_with_one_address_on_two_links_are_told_apart(two_links, device, start, form):
     control, left, right = two_links
     device(left, "left", "fe80::1", form=form)
@@ -240,6 +240,15 @@ def test_a_device_that_is_reachable_over_one_family_is_found_by_its_usable_url(
     assert line["description_url"] == f"http://{reachable}:8080/desc.xml"
     assert len(line["locations"]) == len(addresses)
     watching = start(*control.prefix, PROPCHANGE, "watch", "--json", line["description_url"])
+    assert watching.read("changes")["changes"] == {"Value": "both"}
+
+
+def test_absolute_urls_of_one_family_are_used_from_a_location_of_that_family(
+    both_families, device, start
+):
+    control, host = both_families
+    device(host, "both", "fd77::1", "10.77.0.1", form="four")
+    watching = start(*control.prefix, PROPCHANGE, "watch", "--json", "uuid:both")
     assert watching.read("changes")["changes"] == {"Value": "both"}
 
 

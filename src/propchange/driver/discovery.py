@@ -47,6 +47,7 @@ from propchange.driver.location_reads import LocationReads, read_first
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings, logger_named
+from propchange.driver.requests import locate
 from propchange.driver.runtime import Runtime, Signal, Tasks, Timer
 from propchange.driver.sockets import zone_of
 from propchange.errors import (
@@ -519,6 +520,8 @@ class Discovery:
                 due = reads.begin(awaited.device.locations)
                 if reads.found is not None:
                     return reads.found
+                if reads.partial is not None and not reads.busy and due == inf:
+                    return reads.partial
                 if reads.failure is not None:
                     awaited.failure = str(reads.failure)
                 # The first search is only needed if no known location answers.
@@ -570,6 +573,8 @@ class Discovery:
 
 
 def _endpoint(address: str) -> Endpoint:
-    """The endpoint of an address, perhaps with a numeric zone."""
+    """The endpoint of an address, perhaps with a zone. Raises ValueError for another text, and for
+    a zone that this machine does not have."""
     host, _, zone = address.partition("%")
-    return Endpoint(str(ip_address(host)) if host else "", 0, int(zone) if zone else 0)
+    scope = locate(f"http://[{address}]/").scope if zone else 0
+    return Endpoint(str(ip_address(host)) if host else "", 0, scope)

@@ -38,7 +38,10 @@ class LocationReads:
         self._tried: dict[str, bool] = {}  # location -> whether it is being read
         self._next_at = 0.0
         self.found: DeviceDescription | None = None
-        """The description that was read first."""
+        """The description that was read first, of those whose event URLs can all be used."""
+        self.partial: DeviceDescription | None = None
+        """A description with an event URL that cannot be used: it may lead to the device's address
+        of the other IP version. From that address, the description may be of more use."""
         self.failure: Exception | None = None
         """The error of the location that failed first."""
 
@@ -75,7 +78,10 @@ class LocationReads:
         except (PropchangeError, ValueError) as error:
             self.failure = self.failure or error
         else:
-            self.found = self.found or found
+            if any(service.event_url_problem for service in found.all_services()):
+                self.partial = self.partial or found
+            else:
+                self.found = self.found or found
         finally:
             self._tried[url] = False
             self._changed.set()
@@ -98,9 +104,9 @@ async def read_first(
                 return reads.found
             if reads.busy:
                 await changed.wait(None if due == inf else due - runtime.now())
-            elif reads.failure is not None:
+            elif reads.partial is None and reads.failure is not None:
                 raise reads.failure
             else:
-                return None
+                return reads.partial
     finally:
         await reads.close()
