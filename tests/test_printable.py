@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import propchange.errors
+from propchange.core.multicast.reception import NotBelieved
 from propchange.core.publisher.outcomes import PublisherOutcome
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import SubscriberOutcome
@@ -92,6 +93,8 @@ def made(kind: Any) -> Any:
             if "Status" in hint
             else Cause.REFUSED
             if "Cause" in hint
+            else NotBelieved.UNREADABLE
+            if "NotBelieved" in hint
             else True
             if "bool" in hint
             else 7

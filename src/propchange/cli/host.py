@@ -24,6 +24,7 @@ from propchange.cli.publisher_printer import PublisherPrinter
 from propchange.cli.standard_input import LINE_BYTES, lines_of
 from propchange.cli.terminal import TerminalLines
 from propchange.core.wire.refusals import UDA_VERSIONS
+from propchange.driver.reporting import logger_named
 from propchange.upnp.assignments import Assignments, service_names
 from propchange.upnp.device import place_device
 from propchange.upnp.device_file import BadDeviceFile, DeviceFile, read_device_file
@@ -137,7 +138,7 @@ async def _warnings_on(errors: Writer) -> AsyncIterator[None]:
     """Print the warnings about announcing and listening on ``errors``. Those of the publisher are
     printed as its outcomes."""
     handler = _Lines(errors)
-    loggers = [logging.getLogger(f"propchange.{name}") for name in ("discovery", "http")]
+    loggers = [logger_named(f"propchange.{name}") for name in ("discovery", "http")]
     for logger in loggers:
         logger.addHandler(handler)
     try:
