@@ -7,6 +7,8 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from propchange.core.discovery.advertisement import Advertisement, AdvertisementKind
 from propchange.core.discovery.presence import Presence
@@ -487,3 +489,94 @@ def test_one_host_does_not_take_the_room_of_all_others() -> None:
     (wanted,) = point.receive(0)
     point.describe(wanted)
     assert point.told()[-1] == 0
+
+
+# --- whatever happens ---
+
+STEPS = st.lists(
+    st.sampled_from(
+        [
+            "event",
+            "event",
+            "announce",
+            "restart",
+            "describe",
+            "wait",
+            "long wait",
+            "stranger announces",
+            "stranger says goodbye",
+            "stranger sends",
+            "forged boot id",
+            "forged device",
+            "junk description",
+        ]
+    ),
+    max_size=60,
+)
+FORGED = 10_000
+
+
+@given(STEPS)
+def test_whatever_happens_no_forged_event_is_told_and_the_next_true_one_is(
+    steps: list[str],
+) -> None:
+    point = ControlPoint(ALL)
+    boot_id, seq = 7, 0
+    wanted: list[Wanted] = []
+
+    def event() -> None:
+        nonlocal seq
+        wanted.extend(point.receive(seq, boot_id=boot_id))
+        seq += 1
+
+    def describe_all() -> None:
+        while wanted:
+            each = wanted.pop(0)
+            # The search is answered by the device, a description is read where it was announced.
+            if isinstance(each, BootIdWanted):
+                point.announce(boot_id)
+            elif each.source == DEVICE.host:
+                point.describe(each)
+            else:
+                point.describe(each, found=False)
+            wanted.extend(point.listening.take_wanted())
+
+    for step in steps:
+        match step:
+            case "event":
+                event()
+            case "announce":
+                point.announce(boot_id)
+            case "restart":
+                boot_id, seq = boot_id + 1, 0
+            case "describe":
+                describe_all()
+            case "junk description" if wanted and isinstance(wanted[0], DescriptionWanted):
+                point.describe(wanted.pop(0), found=False)
+            case "wait":
+                point.wait(0.5)
+            case "long wait":
+                point.wait(60)
+            case "stranger announces":
+                point.announce(99, source=STRANGER, location="http://10.0.0.66:80/d.xml")
+            case "stranger says goodbye":
+                point.announce(None, source=STRANGER, kind=AdvertisementKind.BYEBYE)
+            case "stranger sends":
+                wanted.extend(point.receive(FORGED, source=STRANGER, boot_id=boot_id))
+            case "forged boot id":
+                wanted.extend(point.receive(FORGED, boot_id=boot_id + 50))
+            case "forged device":
+                usn = f"uuid:none::{DOOR.service_type}"
+                wanted.extend(point.receive(FORGED, usn=usn))
+        wanted.extend(point.listening.take_wanted())
+    assert FORGED not in point.told()
+    # The device announces itself, what is asked for is answered, and an event follows.
+    point.wait(60)
+    point.announce(boot_id)
+    wanted.extend(point.listening.take_wanted())
+    describe_all()
+    point.told()
+    event()
+    describe_all()
+    assert point.told()[-1:] == [seq - 1]
+    assert point.listening.next_deadline() is None
