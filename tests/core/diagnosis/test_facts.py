@@ -60,9 +60,11 @@ class Point:
     def requests(self) -> list[OutgoingRequest]:
         return self.protocol.take_requests()
 
-    def grant(self, request: OutgoingRequest, local: Endpoint = HERE) -> None:
+    def grant(
+        self, request: OutgoingRequest, local: Endpoint = HERE, remote: Endpoint = DEVICE
+    ) -> None:
         request.build(local)
-        request.remote = DEVICE._replace(port=8000)
+        request.remote = remote._replace(port=8000)
         headers = ((b"SID", next(self.sids).encode()), (b"TIMEOUT", b"Second-1800"))
         self.protocol.response_received(request, Response(200, headers), self.now)
 
@@ -359,3 +361,19 @@ def test_the_advertised_address_has_its_scope_where_it_is_one_of_this_machine(
 )
 def test_an_error_of_the_system_says_who_is_there(number: int | None, told: str) -> None:
     assert str(failed_probe("192.0.2.1:80", number, "words")) == f"192.0.2.1:80 {told}"
+
+
+def test_only_the_link_of_a_link_local_device_is_its_network() -> None:
+    network = ip_interface("fe80::2/64").network
+    links = [LocalAddress("fe80::2", n, network, f"eth{n}", n) for n in (2, 3)]
+    point = Point()
+    point.tell_addresses(*links)
+    record = point.subscribe("http://[fe80::1%eth3]:8000/evt")
+    (request,) = point.requests()
+    point.grant(request, local=Endpoint("fe80::2", 9000, 3), remote=Endpoint("fe80::1", 8000, 3))
+    facts = point.protocol.facts(record, point.now)
+    assert facts.near == facts.usable == (links[1],)
+    assert facts.own_advertised == links[1]
+    lines = dict(facts.lines())
+    assert lines["address fe80::2%eth2/64"] == "on eth2, a network interface"
+    assert lines["address fe80::2%eth3/64"].endswith("usable, the device's network")

@@ -83,6 +83,8 @@ class Facts:
     reason: str = ""
     """The reason of the status, in words."""
     device: str | None = None
+    scope: int = 0
+    """The scope id of the link of a link-local ``device``, 0 if unknown."""
     device_probe: Probe | None = None
     """The result of connecting to the device now."""
 
@@ -150,17 +152,23 @@ class Facts:
     @property
     def own_advertised(self) -> LocalAddress | None:
         """The address of this machine that CALLBACK names, None if it names no such address."""
-        return None if self.advertised is None else own_address(self.advertised.host, self.own)
+        return None if self.advertised is None else own_address(self.advertised.host, self._linked)
 
     @property
     def near(self) -> tuple[LocalAddress, ...]:
         """The addresses of this machine that share a network with the device."""
-        return () if self.device is None else sharing_network(self.device, self.own)
+        return () if self.device is None else sharing_network(self.device, self._linked)
 
     @property
     def usable(self) -> tuple[LocalAddress, ...]:
         """The addresses of this machine that the device could send to, the best first."""
-        return () if self.device is None else usable_towards(self.device, self.own)
+        return () if self.device is None else usable_towards(self.device, self._linked)
+
+    @property
+    def _linked(self) -> tuple[LocalAddress, ...]:
+        """The addresses of this machine without the link-local ones of other links than that of
+        the device. Each link has the network fe80::/64."""
+        return tuple(each for each in self.own if not self.scope or each.scope in (0, self.scope))
 
     @property
     def overrides(self) -> dict[str, object]:
@@ -198,7 +206,7 @@ class Facts:
             ("listening on", ", ".join(map(str, self.listening))),
             ("connecting to ourselves", self.self_connect),
             ("source address", self.source),
-            *((f"address {own.host}/{own.network.prefixlen}", self._own(own)) for own in self.own),
+            *((f"address {_shown(own)}", self._own(own)) for own in self.own),
             ("container", "this program runs in one" if self.in_container else None),
             (f"connections from {self.device or 'the device'}", connections),
             ("ended without a request", self.empty or None),
@@ -343,6 +351,7 @@ def known_facts(
         # The reason of DEAF is a diagnosis itself.
         reason="" if record.status is Status.DEAF else record.status_reason,
         device=device,
+        scope=0 if record.source is None else record.source.scope,
         asked_for=_ago(now, asked_at),
         failure=failure.reason,
         failure_status=failure.status,
@@ -401,3 +410,8 @@ def failed_probe(where: str, number: int | None, words: str) -> Probe:
     if number in SHORTAGES:
         return Probe(where, Reach.SHORTAGE, words)
     return Probe(where, Reach.SILENT if number in _ABSENT else Reach.UNREACHABLE, words)
+
+
+def _shown(own: LocalAddress) -> str:
+    zone = f"%{own.interface}" if own.scope else ""
+    return f"{own.host}{zone}/{own.network.prefixlen}"
