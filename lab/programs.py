@@ -110,10 +110,14 @@ class Program:
 
     def ask(self, command: str, key: str) -> dict[str, Any]:
         """Send a command line; the answer is the next line that has ``key``."""
+        self.tell(command)
+        return self.read(key)
+
+    def tell(self, command: str) -> None:
+        """Send a command line that is not answered."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
-        return self.read(key)
 
     def ask_until(self, command: str, key: str, wanted: object) -> dict[str, Any]:
         """Ask again and again until ``key`` of the answer is ``wanted``, and give that answer:

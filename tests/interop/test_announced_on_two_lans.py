@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -303,6 +304,43 @@ def test_the_universal_control_point_reads_the_device_and_subscribes(
         notify = http_here.request("NOTIFY", after=mark, sid=sid, seq="0")
         assert http_here.answer(notify).status == 200
         device.program.stop()
+
+
+RENDERER = """
+name = "Kitchen radio"
+type = "urn:schemas-upnp-org:device:MediaRenderer:1"
+[[services]]
+standard = "RenderingControl:1"
+[[services]]
+standard = "AVTransport:1"
+[[services]]
+standard = "ConnectionManager:1"
+"""
+
+
+def test_the_av_control_point_of_gupnp_follows_a_renderer_of_the_command(
+    lans: TwoLans, start: Start, tmp_path: Path, propchange_command: Path, http_here: Wire
+) -> None:
+    description = tmp_path / "renderer.toml"
+    description.write_text(RENDERER)
+    device = start(*lans.here.prefix, propchange_command, "host", description)
+    urls = device.read("event_urls")["event_urls"]
+    command = ("xvfb-run", "-a", "gupnp-av-cp", "-i", "eth0")
+    with daemon(lans.near, tmp_path, *command, package="gupnp-tools"):
+        for service in ("RenderingControl", "AVTransport"):
+            target = urlsplit(urls[service]).path
+            subscribe = http_here.wait(
+                lambda each, target=target: each.start == f"SUBSCRIBE {target} HTTP/1.1",
+                f"SUBSCRIBE to {service}",
+            )
+            sid = http_here.answer(subscribe).fields["SID"]
+            assert http_here.answer(http_here.request("NOTIFY", sid=sid, seq="0")).status == 200
+            if service == "RenderingControl":
+                volume = sid
+        device.tell("RenderingControl.Volume=13")
+        changed = http_here.request("NOTIFY", sid=volume, seq="1")
+        assert b'&lt;Volume channel="Master" val="13"/&gt;' in changed.body
+        assert http_here.answer(changed).status == 200
 
 
 # --- what changes while it runs ---
