@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.slow
 SOON = 15.0
 """Seconds within which a device is at a new address, also on a busy machine. Otherwise it takes
 about one."""
+
+PROPCHANGE = str(Path(sys.executable).with_name("propchange"))
 
 runtimes = pytest.mark.parametrize("runtime", ["asyncio", "uvloop", "twisted"])
 
@@ -304,3 +307,39 @@ def test_a_delivery_url_may_be_in_any_prefix_of_the_interface_and_in_no_other(
         ("fd00:77::2", "10.77.0.3"),
     ):
         assert point.status_of_subscribe(at(first, host), foreign) == 412, (host, foreign)
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "twisted"])
+@pytest.mark.clause("CP-13")
+def test_a_control_point_follows_a_device_that_moves_and_misses_no_event(
+    hosts: Any, hosting: Any, start: Any, runtime: str
+) -> None:
+    """The device announces its new address. Until the control point has subscribed anew, it gets
+    the events of its former subscription."""
+    device_host, control, _ = hosts
+    device, (first, *_) = hosting(device_host, runtime)
+    watch = start(*control.prefix, PROPCHANGE, "watch", "--json", first)
+
+    def told(kind: str, **wanted: Any) -> list[dict[str, Any]]:
+        lines = [line.told for line in watch.lines if line.told["kind"] == kind]
+        return [each for each in lines if wanted.items() <= each.items()]
+
+    eventually(lambda: bool(told("event")))
+    device_host.ip("addr del 10.77.0.2/24 dev eth0")
+    device_host.ip("addr add 10.77.0.9/24 dev eth0")
+    number = 0
+
+    def count_up_until_resubscribed() -> bool:
+        nonlocal number
+        number += 1
+        device.ask(str(number), "urls")
+        time.sleep(0.5)  # more than 16 changes behind, they would be merged
+        return bool(told("status", status="resubscribed"))
+
+    eventually(count_up_until_resubscribed, 30)
+    device.ask(str(number + 1), "urls")
+    eventually(lambda: told("event")[-1]["changes"]["Count"] == number + 1)
+    counts = [event["changes"]["Count"] for event in told("event")]
+    assert counts == sorted(counts)
+    assert set(counts) == set(range(number + 2))
+    assert len({event["sid"] for event in told("event")}) == 2
