@@ -23,7 +23,12 @@ PEER = IPv4Address("TCP", "127.0.0.1", 40000)
 
 
 class Reactor(MemoryReactorClock):
-    """A reactor that connects when the test asks for it, to a transport that the test reads."""
+    """A reactor that connects when the test asks for it, to a transport that the test reads.
+    ``accepted`` are the protocols of the connections that were made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accepted: list[Any] = []
 
     def accept(self, number: int = -1, peer: Any = DEVICE) -> tuple[Any, StringTransport]:
         """Make the connection that was asked for with that number."""
@@ -32,6 +37,7 @@ class Reactor(MemoryReactorClock):
         transport = Transport(hostAddress=PEER, peerAddress=peer)
         transport.protocol = protocol
         protocol.makeConnection(transport)
+        self.accepted.append(protocol)
         return protocol, transport
 
 

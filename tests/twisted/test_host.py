@@ -40,7 +40,7 @@ def lamp() -> Lamp:
 
 def hosted(reactor: Any, lamp: Lamp) -> HostedDevice:
     device = Device("Ceiling", services=[lamp])
-    return host(device, reactor=reactor, interface="127.0.0.1", port=8080)
+    return host(device, reactor=reactor, interface="127.0.0.1", port=8080, announce=False)
 
 
 def results(deferred: Deferred[Any]) -> list[Any]:

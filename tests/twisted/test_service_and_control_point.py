@@ -349,8 +349,8 @@ def test_closing_unsubscribes_and_leaves_nothing(point: ControlPoint, reactor: A
     protocol.dataReceived(OK)
     assert not port.listening
     assert closed == []
-    for _, _, factory, *_ in reactor.tcpClients:
-        factory.buildProtocol(None).connectionLost(Failure(ConnectionDone()))
+    for accepted in reactor.accepted:
+        accepted.connectionLost(Failure(ConnectionDone()))
     assert closed == [None]
     assert changes[-1].status is Status.CLOSED
     assert subscription.close().called

@@ -197,6 +197,12 @@ class SubscriberDriver:
         if discovery is not False:
             self.discovery.start(host, quiet=discovery is None)
 
+    @property
+    def host(self) -> str:
+        """The address that it listens on; if there are several, the one to advertise."""
+        host = self.listener.endpoints[0].host
+        return next(iter(self._chosen.by_rank()), host) if host in ("0.0.0.0", "::") else host
+
     def check_open(self) -> None:
         """Raise RuntimeError if the control point is closed or is being closed."""
         if self.closed:

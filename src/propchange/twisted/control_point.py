@@ -104,7 +104,7 @@ class ControlPoint(ControlPointView[Sighting]):
             raise RuntimeError("this control point listens already")
         result_of(driver.open(interface, ports_of(port), discovery=self._discovers))
         if interface is not None:
-            self.hostname = self.hostname or driver.listener.endpoints[0].host
+            self.hostname = self.hostname or driver.host
         return driver.listener.port
 
     @property
