@@ -20,6 +20,7 @@ from propchange.driver import announced_addresses, carriers
 from propchange.driver.announced_addresses import group_of
 from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.boot_id import BootId
+from propchange.upnp.device import Device
 from propchange.upnp.ssdp import IPV4_GROUP
 from tests.driver.announced_device import (
     ALIVE,
@@ -27,6 +28,7 @@ from tests.driver.announced_device import (
     LOOPBACK,
     RESPONSE,
     UPDATE,
+    Clock,
     adapter,
     announced,
 )
@@ -222,6 +224,28 @@ async def test_loopback_is_no_network(driven: Any, tmp_path: Path) -> None:
         device.kind = InterfaceKind.LOOPBACK
         device.announcing.start()
         assert device.announcing.addresses == ()
+
+
+@pytest.mark.parametrize(
+    "options", [{"interface": "127.0.0.1"}, {"interface": "lo"}, {"announce": False}]
+)
+async def test_a_device_on_loopback_alone_or_without_announce_opens_no_socket_and_writes_no_file(
+    driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Any
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(announced_addresses, "joined_socket", opened.append)
+    monkeypatch.setattr(announced_addresses, "sending_socket", opened.append)
+    folder = tmp_path / "state"
+    device = Device("Wall", services=[Clock()])
+    async with driven.host(device, state_directory=folder, **options):
+        await asyncio.sleep(0.01)
+    assert (opened, folder.exists()) == ([], False)
+
+
+@pytest.mark.parametrize("options", [{"max_age": 1}, {"secure_location": "ftp://x/"}])
+async def test_a_hosted_device_refuses_what_cannot_be_announced(driven: Any, options: Any) -> None:
+    with pytest.raises(ValueError, match=r"max_age|secure_location"):
+        driven.host(Device("Wall"), **options)
 
 
 async def test_an_address_that_cannot_be_used_is_said_once_and_tried_again(

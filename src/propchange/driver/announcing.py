@@ -131,6 +131,11 @@ class Announcing:
         """The addresses from which the device announces itself."""
         return self._addresses.open
 
+    @property
+    def boot_id(self) -> int:
+        """The BOOTID that control points have heard of last; 0 before the start."""
+        return self._announcements.heard_boot_id
+
     # --- start and end ---
 
     def start(self) -> None:

@@ -378,7 +378,7 @@ class DeviceHost:
             date=http_date,
             tap=tap,
             multicast=multicast,
-            boot_id=boot_id or (lambda: self._boot_id.current),
+            boot_id=boot_id or self._heard_boot_id,
             addresses=chosen.read,
         )
         server = (b"SERVER", policy.server.encode("latin-1", "replace"))
@@ -439,6 +439,11 @@ class DeviceHost:
             raise
         if self._announcing is not None and not self._is_loopback():
             self._announcing.start()
+
+    def _heard_boot_id(self) -> int:
+        """The BOOTID for multicast events: a receiver takes the one that it has heard of."""
+        announced = 0 if self._announcing is None else self._announcing.boot_id
+        return announced or self._boot_id.current
 
     def _is_loopback(self) -> bool:
         """Whether it listens on the loopback interface alone."""

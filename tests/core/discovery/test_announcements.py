@@ -117,7 +117,9 @@ def test_a_device_that_crashed_says_goodbye_first(byebye_first: bool) -> None:
 def test_a_new_interface_raises_bootid_and_the_old_one_hears_of_it_before() -> None:
     device = AnnouncingDevice(LAN)
     device.run(10)
+    assert device.announcements.heard_boot_id == 7
     at_once = device.become(LAN, WIFI)
+    assert (device.announcements.heard_boot_id, device.announcements.boot_id) == (8, 7)
     assert (at_once[0].kind, at_once[0].target) == (UPDATE, TARGETS[0])
     messages = at_once + device.run(2)
     assert kinds(messages) == ["ssdp:update 7", "ssdp:alive 8"]
@@ -202,6 +204,7 @@ def test_a_second_change_at_any_time_builds_on_the_bootid_that_was_heard(seconds
     device.become(LAN)
     device.run(3)
     believed = 7
+    assert device.announcements.heard_boot_id == 9
     for _, message in device.sent:
         if message.address == LAN and message.kind is UPDATE:
             assert believed in (message.boot_id, message.next_boot_id)

@@ -257,6 +257,11 @@ class Announcements:
         )
         return min((time for time in times if time is not None), default=None)
 
+    @property
+    def heard_boot_id(self) -> int:
+        """The BOOTID that control points have heard of last, by ssdp:alive or ssdp:update."""
+        return self._told or self.boot_id
+
     # --- sets ---
 
     def _announce(self, now: float, *, byebye_first: bool = False) -> None:
