@@ -213,6 +213,25 @@ async def test_connecting_has_a_limit(driven: Any, deaf_port: int) -> None:
     assert failure_of(failed.value) is Failure.UNREACHABLE
 
 
+async def test_a_silent_address_of_a_name_leaves_time_for_the_next(
+    driven: Any, deaf_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = driven.requests(connect_seconds=1.0)
+    addresses = [Endpoint(host, deaf_port) for host in ("127.0.0.1", "127.0.0.2")]
+
+    async def looked_up(named: Endpoint, seconds: float) -> list[Endpoint]:
+        return addresses
+
+    monkeypatch.setattr(requests.names, "addresses", looked_up)
+    with socket.socket() as answering:
+        answering.bind(("127.0.0.2", deaf_port))
+        answering.listen()
+        named = Endpoint("device.lan", deaf_port)
+        exchange = await driven.run(requests.open(named, source=None, seconds=1.0))
+        assert exchange.peer == addresses[1]
+        exchange.end()
+
+
 async def test_a_device_that_does_not_answer_is_given_up(driven: Any, wire: Any) -> None:
     door = wire.listen()
     limits = {"request_seconds": 0.05}

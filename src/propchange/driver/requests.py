@@ -286,14 +286,16 @@ class Requests:
         giver: Endpoint | None = None,
     ) -> Exchange:
         """Connect to the first address of ``named`` that accepts, from the address of ``source`` if
-        given, within ``seconds``. The caller ends the exchange. ``giver`` is the host that gave the
-        URL; None: the program.
+        given, within ``seconds``. Each address has an equal part of the time that is left, because
+        those of one IP version may all be silent. The caller ends the exchange. ``giver`` is the
+        host that gave the URL; None: the program.
 
         Raises ConnectionFailed as :meth:`Exchange.connect`, and DescriptionError if the URL may not
         lead to any of the addresses. Nothing is sent to such an address."""
         until = self.runtime.now() + seconds
         failure: PropchangeError | None = None
-        for endpoint in await self._addresses(named, source, seconds):
+        addresses = await self._addresses(named, source, seconds)
+        for tried, endpoint in enumerate(addresses):
             try:
                 if giver is not None:
                     self.judge(endpoint, giver)
@@ -302,7 +304,7 @@ class Requests:
                 continue
             exchange = self.exchange(endpoint, named)
             try:
-                left = max(until - self.runtime.now(), 0.001)
+                left = max((until - self.runtime.now()) / (len(addresses) - tried), 0.001)
                 await exchange.connect(source or self._source_of(endpoint), left, within=seconds)
                 if self._excluded(exchange.local):
                     raise ConnectionFailed(
