@@ -13,7 +13,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.requests import Failure, authority_and_target
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.driver.machine import Interfaces
-from propchange.driver.requests import Answer, Requests, failure_of, words_of
+from propchange.driver.requests import Answer, Exchange, Requests, failure_of, words_of
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
@@ -222,7 +222,17 @@ async def test_a_silent_address_of_a_name_leaves_time_for_the_next(
     async def looked_up(named: Endpoint, seconds: float) -> list[Endpoint]:
         return addresses
 
+    given: list[float] = []
+    connect = Exchange.connect
+
+    async def connecting(
+        self: Exchange, source: Endpoint | None, seconds: float, within: float | None = None
+    ) -> None:
+        given.append(seconds)
+        await connect(self, source, seconds, within)
+
     monkeypatch.setattr(requests.names, "addresses", looked_up)
+    monkeypatch.setattr(Exchange, "connect", connecting)
     with socket.socket() as answering:
         answering.bind(("127.0.0.2", deaf_port))
         answering.listen()
@@ -230,6 +240,8 @@ async def test_a_silent_address_of_a_name_leaves_time_for_the_next(
         exchange = await driven.run(requests.open(named, source=None, seconds=1.0))
         assert exchange.peer == addresses[1]
         exchange.end()
+    assert len(given) == 2
+    assert given[0] <= 0.5
 
 
 async def test_a_device_that_does_not_answer_is_given_up(driven: Any, wire: Any) -> None:
