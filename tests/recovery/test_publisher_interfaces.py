@@ -343,3 +343,47 @@ def test_a_control_point_follows_a_device_that_moves_and_misses_no_event(
     assert counts == sorted(counts)
     assert set(counts) == set(range(number + 2))
     assert len({event["sid"] for event in told("event")}) == 2
+
+
+SEES = """
+import asyncio, json
+from propchange import ControlPoint
+
+async def main():
+    async with ControlPoint(discovery=True) as control_point:
+        async for sighting in control_point.devices():
+            print(json.dumps({"seen": sighting.locations}), flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [({}, {"eth0", "eth1"}), ({"exclude": ["eth1"]}, {"eth0"}), ({"interface": "eth1"}, {"eth1"})],
+    ids=["all", "but one", "one"],
+)
+@pytest.mark.parametrize("runtime", ["asyncio", "twisted"])
+def test_a_device_is_found_on_its_interfaces_with_the_addresses_of_each_and_on_no_other(
+    hosts: Any, hosting: Any, start: Any, runtime: str, chosen: Any
+) -> None:
+    options, interfaces = chosen
+    device_host, control, plug = hosts
+    plug("10.88.0.2/24")
+    of = {
+        "eth0": {"10.77.0.2", f"{device_host.link_local('eth0')}%eth0"},
+        "eth1": {"10.88.0.2", f"{device_host.link_local('eth1')}%eth1"},
+    }
+    sees = start(*control.prefix, sys.executable, "-c", SEES)
+    _, (first, *_) = hosting(device_host, runtime, **options)
+
+    def seen() -> set[str]:
+        told = sees.lines
+        locations = set(told[-1].told["seen"]) if told else set()
+        # Those of unique local addresses are for the group of the site.
+        return {location for location in locations if "fd00" not in location}
+
+    expected = {at(first, host) for name in interfaces for host in of[name]}
+    eventually(lambda: seen() == expected)
+    time.sleep(1)  # the announcements are repeated
+    assert seen() == expected
