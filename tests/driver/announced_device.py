@@ -37,7 +37,7 @@ class Clock(Service, type="urn:example-org:service:Clock:2"):
     pass
 
 
-def adapter(name: str, *hosts: str, index: int = 1) -> ifaddr.Adapter:
+def adapter(name: str, *hosts: str, index: int = 0) -> ifaddr.Adapter:
     return ifaddr.Adapter(name, name, [ifaddr.IP(host, 24, name) for host in hosts], index)
 
 

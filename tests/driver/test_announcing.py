@@ -291,6 +291,18 @@ async def test_two_addresses_of_one_network_are_announced_once(driven: Any, tmp_
         assert [each.host for each in device.announcing.addresses] == ["127.0.0.1", "127.0.7.1"]
 
 
+async def test_an_alias_of_an_interface_in_the_same_network_is_not_announced_too(
+    driven: Any, tmp_path: Path
+) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.adapters[:] = [
+            adapter("eth0", "127.0.0.1", index=1),
+            adapter("eth0:1", "127.0.0.9", index=1),
+        ]
+        device.announcing.start()
+        assert [each.host for each in device.announcing.addresses] == ["127.0.0.1"]
+
+
 async def test_of_two_addresses_of_one_network_the_one_that_lasts_is_announced(
     driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,12 @@ class LocalAddress(NamedTuple):
     kind: InterfaceKind = InterfaceKind.ORDINARY
 
     @property
+    def link(self) -> int | str:
+        """The number of the interface, or its name if the number is unknown. An alias such as
+        ``eth0:1`` has the number of its interface."""
+        return self.interface_index or self.interface
+
+    @property
     def endpoint(self) -> Endpoint:
         """The address as an endpoint with port 0."""
         return Endpoint(self.host, 0, self.scope)

@@ -44,8 +44,8 @@ SearchReceived = Callable[[bytes, Endpoint, Sequence[LocalAddress], bool], None]
 """Takes a datagram, its source, the addresses that could answer it, and whether it was sent to a
 group."""
 
-_Link = tuple[str, int, Endpoint]
-"""The name and the number of an interface, and a group that is joined there."""
+_Link = tuple[int | str, Endpoint]
+"""An interface, and a group that is joined there."""
 
 _logger = logger_named("propchange.discovery")
 
@@ -181,7 +181,7 @@ class AnnouncedAddresses:
         if link in self._groups:
             return
         try:
-            sock = joined_socket(link[2], address)
+            sock = joined_socket(group_of(address), address)
             self._groups[link] = self._read(sock, partial(self._take_from_group, link))
         except OSError as error:
             where = f"{address.interface} (IPv{address.network.version})"
@@ -227,11 +227,11 @@ class AnnouncedAddresses:
 
 
 def _network_of(address: LocalAddress) -> tuple[object, ...]:
-    return (address.interface, address.interface_index, address.network)
+    return (address.link, address.network)
 
 
 def _link_of(address: LocalAddress) -> _Link:
-    return (address.interface, address.interface_index, group_of(address))
+    return (address.link, group_of(address))
 
 
 def _on_search_port(address: LocalAddress, hops: int) -> socket.socket:

@@ -116,7 +116,7 @@ class BootId:
         """The file, while no other program reads or writes one of the folder. None: there can be
         none."""
         try:
-            folder = _default_folder() if self._folder is None else self._folder
+            folder = _default_folder() if self._folder is None else Path(self._folder)
             folder.mkdir(parents=True, exist_ok=True)
             handle = _locked(folder)
         except (OSError, RuntimeError) as error:  # RuntimeError: nobody knows the home directory

@@ -169,6 +169,12 @@ def test_another_address_of_the_same_link_is_no_goodbye() -> None:
     assert {each.address for each in messages} == {other}
 
 
+def test_an_alias_that_goes_is_no_goodbye_on_its_interface() -> None:
+    device = AnnouncingDevice(LAN, address("10.9.0.5/24", "eth0:1", 2))
+    device.run(10)
+    assert kinds(device.become(LAN) + device.run(2)) == ["ssdp:update 7", "ssdp:alive 8"]
+
+
 def test_an_address_that_comes_back_has_a_higher_bootid() -> None:
     device = AnnouncingDevice(LAN)
     device.run(10)

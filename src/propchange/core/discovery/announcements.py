@@ -375,6 +375,6 @@ class Announcements:
         )
 
 
-def _link_of(address: LocalAddress) -> tuple[str, int, int]:
+def _link_of(address: LocalAddress) -> tuple[int | str, int]:
     """The interface and the IP version of ``address``."""
-    return (address.interface, address.interface_index, address.network.version)
+    return (address.link, address.network.version)
