@@ -86,6 +86,15 @@ def test_what_the_system_does_not_allow_is_told_in_words() -> None:
     )
 
 
+async def test_an_address_that_this_machine_does_not_have_is_told_in_words() -> None:
+    with pytest.raises(ConnectionFailed) as refused:
+        await ControlPoint(interface="192.0.2.77").__aenter__()
+
+    assert str(refused.value) == (
+        "cannot listen on 192.0.2.77: no interface of this machine has this address"
+    )
+
+
 async def test_one_listener_takes_events_of_both_families() -> None:
     async with ControlPoint() as point:
         for host in ("127.0.0.1", "::1"):

@@ -18,6 +18,12 @@ def test_limits_are_a_value_that_cannot_be_changed_only_replaced() -> None:
     assert Limits() == DEFAULT_LIMITS
 
 
+def test_limits_show_only_what_differs_from_the_defaults() -> None:
+    assert repr(DEFAULT_LIMITS) == "Limits()"
+    changed = dataclasses.replace(DEFAULT_LIMITS, connections=1, idle_seconds=2.5)
+    assert repr(changed) == "Limits(connections=1, idle_seconds=2.5)"
+
+
 def test_every_limit_is_more_than_nothing() -> None:
     assert all(value > 0 for value in dataclasses.asdict(DEFAULT_LIMITS).values())
 

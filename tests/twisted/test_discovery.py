@@ -158,3 +158,18 @@ async def test_asking_for_what_is_not_there(point: Any, udn: str) -> None:
         with pytest.raises(RuntimeError, match="discovery=True"):
             await of(control_point.device(udn=udn))
         assert control_point.discovery_links == ()
+
+
+async def test_what_needs_discovery_asks_for_listen_before_it(opened: list[Any]) -> None:
+    reactor: Any = AsyncioSelectorReactor(asyncio.get_running_loop())
+    opened.append(reactor)
+    control_point = ControlPoint(reactor=reactor)
+    for needs in (
+        control_point.search,
+        control_point.devices,
+        lambda: of(control_point.multicast_events(print)),
+        lambda: of(control_point.device(udn="uuid:1")),
+    ):
+        with pytest.raises(RuntimeError, match=r"call listen\(\) first"):
+            await needs()
+    await of(control_point.close())

@@ -241,6 +241,7 @@ BAD = {
     "LastChange=x": "LastChange is made of the other variables",
     "LastChange[0]=x": "LastChange has no instances",
     "{": "it is not JSON: ",
+    '{"Track"}': "it is not JSON: Expecting ':' delimiter at character 9",
     '{"Track": 1,}': "it is not JSON: ",
     '{"Track": 1} x': "it is not JSON: ",
     '{"Track": NaN}': "NaN is not JSON",

@@ -194,7 +194,9 @@ class SubscriberDriver:
         if host is not None:
             # From another address, CALLBACK would have an address without a listener.
             self._source = self.documents.source = self.listener.endpoints[0]._replace(port=0)
-        if discovery is not False:
+        if discovery is False:
+            self.discovery.leave_out()
+        else:
             self.discovery.start(host, quiet=discovery is None)
 
     @property

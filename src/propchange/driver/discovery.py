@@ -262,6 +262,7 @@ class Discovery:
         self._awaited: set[_Awaited] = set()
         self._doubtful: set[str] = set()
         self._active = False
+        self._why_inactive = "call listen() first: discovery begins with it"
         self._closed = False
         self.heard: Callable[[str], None] | None = None
         """Called with the UDN of each advertisement, after it was taken."""
@@ -276,6 +277,10 @@ class Discovery:
         ``quiet``: search only for the followed devices, until the program wants others too."""
         self._activate()
         self._links.start(host, quiet=quiet)
+
+    def leave_out(self) -> None:
+        """The program wants no discovery."""
+        self._why_inactive = "this needs discovery: ControlPoint(discovery=True)"
 
     async def close(self) -> None:
         """End. All sightings end too, and :meth:`find` raises ConnectionFailed."""
@@ -296,7 +301,7 @@ class Discovery:
     def check_active(self) -> None:
         """Raises RuntimeError before discovery has begun."""
         if not self._active:
-            raise RuntimeError("this needs discovery: ControlPoint(discovery=True)")
+            raise RuntimeError(self._why_inactive)
 
     # --- advertisements ---
 

@@ -189,6 +189,8 @@ def cannot_listen(host: str | None, ports: Sequence[int], error: OSError) -> str
     if error.errno == errno.EADDRINUSE and any(ports):
         taken = "are all taken" if several else "is taken"
         return f"cannot listen {where}: {named} {taken}; name another, or 0 for any free one"
+    if error.errno in ADDRESS_GONE:
+        return f"cannot listen {where}: no interface of this machine has this address"
     if error.errno == errno.EACCES:
         return f"cannot listen {where}: {named}: the system does not allow it; take one above 1023"
     reason = os.strerror(error.errno) if error.errno else error

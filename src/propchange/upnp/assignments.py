@@ -126,7 +126,7 @@ class Assignments:
                 object_pairs_hook=_refuse_repetition,
             )
         except json.JSONDecodeError as error:
-            raise ValueError(f"it is not JSON: {error}") from None
+            raise ValueError(f"it is not JSON: {error.msg} at character {error.pos + 1}") from None
         for key, value in document.items():
             if isinstance(value, dict):
                 placed = self._find_service(key)

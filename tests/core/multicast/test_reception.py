@@ -477,6 +477,14 @@ def test_what_is_recorded_of_one_device_changes_no_other() -> None:
     assert (control_point.service.boot_id, control_point.service.sources) == (9, {"10.0.0.9"})
 
 
+def test_an_event_shows_its_level_its_number_and_its_changes() -> None:
+    (event,) = ControlPoint().receive(0, Alarm="1")
+    assert repr(event) == (
+        "<MulticastEvent upnp:/info 0 {'Alarm': True} of "
+        f"<ExpectedService {IDENTITY.usn} urn:example-org:serviceId:Thermometer>>"
+    )
+
+
 def test_a_service_is_expected_once() -> None:
     control_point = ControlPoint()
     with pytest.raises(ValueError, match="Thermometer:1 are expected already"):

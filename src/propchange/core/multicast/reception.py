@@ -50,7 +50,7 @@ class NotBelieved(enum.Enum):
     OUT_OF_STEP = "its SEQ is far behind those that came before"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MulticastEvent:
     """One multicast event, reported once. ``service`` is the RemoteService of the control point, or
     the ExpectedService if the program calls the protocol itself. ``changes`` maps variables to
@@ -69,6 +69,9 @@ class MulticastEvent:
     details: tuple[Change, ...]
     problems: tuple[str, ...] = ()
     merged: int = 0
+
+    def __repr__(self) -> str:
+        return f"<MulticastEvent {self.level} {self.seq} {dict(self.changes)} of {self.service!r}>"
 
 
 @dataclass(frozen=True, slots=True)
