@@ -224,7 +224,7 @@ def test_a_goodbye_is_noticed_at_once(
 def test_a_device_on_an_interface_that_comes_later_is_found_and_followed(
     lans: TwoLans, libupnp: Stack, start: Start
 ) -> None:
-    """It is also followed when the interface has gone and comes again."""
+    """It is also followed when the interface has gone and comes again, to its goodbye."""
     lans.unplug_from_office()
     device = start(*lans.far.prefix, libupnp.device[0], "eth0", "49175", WEB)
     device.read("ready")
@@ -244,3 +244,7 @@ def test_a_device_on_an_interface_that_comes_later_is_found_and_followed(
     device.ask("set back", "set")
     for seer in newcomers.values():
         seer.event(LIBUPNP_UDN, since=back, Value="back")
+        seer.found("http://10.78.0.4:49175/", LIBUPNP_UDN, since=back)
+    device.stop()
+    for seer in newcomers.values():
+        seer.gone(LIBUPNP_UDN, since=back)

@@ -243,7 +243,15 @@ class Discovery:
         self._presence = Presence(
             off_link_locations=off_link_locations, limits=limits, zone_of=zone_of
         )
-        self._links = Links(runtime, interfaces, self._hear, policy, limits, leaves_out=leaves_out)
+        self._links = Links(
+            runtime,
+            interfaces,
+            self._hear,
+            policy,
+            limits,
+            leaves_out=leaves_out,
+            gone=self._link_gone,
+        )
         self._followed = FollowedDevices(
             runtime,
             self._tasks,
@@ -347,6 +355,10 @@ class Discovery:
         self._drain()
         if self.heard is not None:
             self.heard(advertisement.udn)
+
+    def _link_gone(self, link: Hashable) -> None:
+        self._presence.close_link(link, self._runtime.now())
+        self._drain()
 
     def _deadline(self, now: float) -> None:
         self._followed.let_go()

@@ -62,7 +62,7 @@ class Links:
     ``Limits.link_seconds``. On a new link, and on one whose carrier is back, it searches for all
     devices. Loopback is a link too: a device may be on this machine. ``policy`` gives the headers
     of a search that name the control point. ``leaves_out`` returns whether the link of an address
-    is not used.
+    is not used. ``gone`` is called with each link that is there no more.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Links:
         limits: Limits,
         *,
         leaves_out: Callable[[LocalAddress], bool] = lambda _: False,
+        gone: Callable[[Link], None] = lambda _: None,
     ) -> None:
         self._runtime = runtime
         self._interfaces = interfaces
@@ -81,6 +82,7 @@ class Links:
         self._policy = policy
         self._limits = limits
         self._leaves_out = leaves_out
+        self._gone = gone
         self._carriers = Carriers()
         self._warnings = Warnings(_logger, limits)
         self._host: str | None = None
@@ -159,7 +161,10 @@ class Links:
             self._warnings.warn("addresses", f"the addresses of this machine: {error}")
             return
         for link, sockets in tuple(self._sockets.items()):
-            if link not in wanted or wanted[link].endpoint != sockets.address.endpoint:
+            if link not in wanted:
+                self._close(link)
+                self._gone(link)
+            elif wanted[link].endpoint != sockets.address.endpoint:
                 self._close(link)
         self._failed &= wanted.keys()
         for link, address in wanted.items():

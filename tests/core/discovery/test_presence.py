@@ -82,6 +82,11 @@ class LAN:
             outcomes += self.say(target=target, **fields)
         return outcomes + self.wait(1.0)
 
+    def close(self, link: str) -> list[PresenceOutcome]:
+        """The interface ``link`` goes."""
+        self.presence.close_link(link, self.now)
+        return self.presence.take_outcomes()
+
     def wait(self, seconds: float) -> list[PresenceOutcome]:
         """Let time pass, from deadline to deadline as a runtime does."""
         end = self.now + seconds
@@ -252,6 +257,57 @@ def test_a_byebye_on_one_link_says_nothing_about_another() -> None:
     assert kinds(lan.wait(1)) == ["DeviceChanged"]
     assert lan.known == [UDN]
     assert kinds(lan.say(BYEBYE, link="eth0")) == ["DeviceGone"]
+
+
+def test_on_an_interface_that_has_gone_nobody_can_say_goodbye_and_nobody_must() -> None:
+    lan = LAN()
+    lan.announce(link="eth0")
+    lan.announce(link="wlan0", location=OTHER_URL)
+    assert lan.close("tun0") == []
+    assert lan.close("eth0") == []
+    (changed,) = lan.wait(1)
+    assert isinstance(changed, DeviceChanged)
+    assert changed.device.locations == (OTHER_URL,)
+    assert kinds(lan.say(BYEBYE, link="wlan0")) == ["DeviceGone"]
+
+
+def test_a_followed_device_that_is_heard_on_another_interface_only_is_said_to_have_moved() -> None:
+    lan = LAN()
+    device = lan.follow()
+    lan.announce(link="eth0")
+    lan.announce(link="wlan0", location=OTHER_URL)
+    assert lan.close("eth0") == [DeviceMoved(device)]
+
+
+@pytest.mark.parametrize("again", ["eth0", "eth0 again"])
+def test_a_device_whose_only_interface_goes_and_comes_stays_and_its_goodbye_counts(
+    again: str,
+) -> None:
+    """An interface that comes again may have another number."""
+    lan = LAN()
+    lan.announce(link="eth0")
+    assert lan.close("eth0") == []
+    assert lan.known == [UDN]
+    lan.announce(link=again)
+    lan.announce(link="wlan0")
+    assert lan.say(BYEBYE, link="wlan0") == []
+    assert kinds(lan.say(BYEBYE, link=again)) == ["DeviceGone"]
+
+
+def test_a_goodbye_counts_on_any_interface_if_the_only_one_of_the_device_has_gone() -> None:
+    lan = LAN()
+    lan.announce(link="eth0")
+    lan.close("eth0")
+    assert kinds(lan.say(BYEBYE, link="eth0 again")) == ["DeviceGone"]
+
+
+def test_a_device_whose_only_interface_has_gone_expires() -> None:
+    lan = LAN()
+    lan.announce(link="eth0", max_age=100.0)
+    lan.close("eth0")
+    (gone,) = lan.wait(100 + lan.limits.max_age_margin_seconds)
+    assert isinstance(gone, DeviceGone)
+    assert gone.by is GoneBy.EXPIRY
 
 
 @pytest.mark.clause("CP-11")

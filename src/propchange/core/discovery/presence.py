@@ -277,6 +277,19 @@ class Presence:
             self._note_boot_id(device, source, advertisement.boot_id)
             self._hear(device, link, advertisement, now)
 
+    def close_link(self, link: Hashable, now: float) -> None:
+        """This machine does not listen on ``link`` any more: the interface has gone. No device can
+        say goodbye there. So only what other links have heard of a device counts. A device that no
+        other link has heard stays, until another link hears of it or its advertisements expire."""
+        for device in tuple(self._devices.values()):
+            heard = device.links.get(link)
+            if heard is None:
+                continue
+            if len(device.links) > 1:
+                self._leave(device, link, now)
+            else:
+                heard.closed = True
+
     def _note_boot_id(
         self, device: AdvertisedDevice, source: Endpoint, boot_id: int | None
     ) -> None:
@@ -347,6 +360,9 @@ class Presence:
         before = device.state
         device.state = PRESENCE.step(before, _I.HEARD)
         heard = device.links.setdefault(link, Heard())
+        heard.closed = False
+        for other in [key for key, other in device.links.items() if other.closed]:
+            del device.links[other]
         reboot = _reboot(heard, advertisement)
         if reboot:
             # What it announces on other links, and from its other addresses, is no second one.
@@ -408,9 +424,10 @@ class Presence:
     def _leave(self, device: AdvertisedDevice, link: Hashable, now: float) -> None:
         """One byebye counts for the root device, all embedded devices and all services (CP-11)."""
         if device.state is _P.PRESENT:
-            if device.links.pop(link, None) is None:
+            was_there = device.links.pop(link, None)
+            if was_there is None and not any(heard.closed for heard in device.links.values()):
                 return  # It is about another link than those that heard the device.
-            if device.links:
+            if was_there is not None and device.links:
                 self._set_expiry(device)
                 self._settle(device, now)
                 if device.url and device.url not in device.locations:
