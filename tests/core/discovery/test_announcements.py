@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from propchange.core.discovery.advertisement import AdvertisementKind
 from propchange.core.discovery.announcements import OutgoingMessage
 from propchange.core.local_addresses import LocalAddress
+from propchange.core.wire.messages import Endpoint
 from tests.core.discovery.announcing_device import (
     LAN,
     LINK_LOCAL,
@@ -357,6 +358,24 @@ def test_a_program_without_time_says_goodbye_at_once() -> None:
         (BYEBYE, WIFI): len(TARGETS),
     }
     assert device.announcements.ended
+
+
+@pytest.mark.parametrize("in_haste", [True, False])
+def test_an_address_that_waits_to_be_announced_is_said_goodbye_to(in_haste: bool) -> None:
+    """It may have answered searches."""
+    device = AnnouncingDevice(LAN, address_changes=1, address_change_seconds=60.0)
+    device.run(60)
+    device.become(LAN, WIFI)
+    device.run(5)
+    device.become(LAN, WIFI, ULA)
+    assert device.search("ssdp:all", own=(ULA,), source=Endpoint("fd00::77", 50_000))
+    if in_haste:
+        device.announcements.hasten_end()
+        sent = device.announcements.take_messages()
+    else:
+        sent = device.end()
+    assert {message.address for message in sent} == {LAN, WIFI, ULA}
+    assert {message.kind for message in sent} == {BYEBYE}
 
 
 # --- a carrier that comes back ---

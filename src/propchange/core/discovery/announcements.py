@@ -205,10 +205,9 @@ class Announcements:
         self._ending = True
         self._change_at = self._again_at = None
         self._answers.clear()
-        on = self._announced
-        self._begin_sets(
-            [_Set(_BYEBYE, delay, BYEBYE_SECONDS, on) for delay in (0.0, BYEBYE_SECONDS) if on], now
-        )
+        # On all addresses: a new one that waits to be announced may have answered searches.
+        delays = (0.0, BYEBYE_SECONDS) if self._announced else ()
+        self._begin_sets([_Set(_BYEBYE, delay, BYEBYE_SECONDS) for delay in delays], now)
         self.handle_deadline(now)
 
     def hasten_end(self) -> None:
@@ -216,8 +215,9 @@ class Announcements:
         if self.ended:
             return
         self._sets.clear()
-        for target in self._targets:
-            self._add_to_all(_BYEBYE, target, self._announced)
+        if self._announced:
+            for target in self._targets:
+                self._add_to_all(_BYEBYE, target, frozenset(self._addresses))
         self.ended = True
 
     def handle_deadline(self, now: float) -> None:
@@ -333,7 +333,7 @@ class Announcements:
         self._told = next_boot_id or self._told
         addresses = self._announced
         if each.kind is not _ALIVE:
-            every = frozenset(self._addresses)  # for the goodbye after a crash
+            every = frozenset(self._addresses)  # for a goodbye
             addresses = every if each.addresses is None else addresses & each.addresses
         self._add_to_all(each.kind, self._targets[self._sent], addresses, next_boot_id)
         self._sent += 1
