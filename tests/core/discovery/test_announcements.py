@@ -329,9 +329,11 @@ def test_the_goodbye_is_said_within_half_a_second(number: int) -> None:
 
 
 def test_a_device_that_was_never_announced_leaves_at_once() -> None:
-    device = AnnouncingDevice(LAN)
-    assert device.end() == []
-    assert device.announcements.ended
+    for leave in (AnnouncingDevice.end, lambda device: device.announcements.hasten_end()):
+        device = AnnouncingDevice(LAN)
+        assert not leave(device)
+        assert device.announcements.ended
+        assert device.announcements.take_messages() == []
 
 
 def test_nothing_follows_the_goodbye() -> None:
