@@ -420,6 +420,27 @@ class ConnectionTable:
         if not (known or request.target):
             self.wasted(peer, wasted)
 
+    def report_refusal(self, connection: AcceptedConnection, refusal: Refusal) -> None:
+        """Report the request that ``connection`` refuses, because it is malformed or overdue: to
+        the history, and as a lost request."""
+        peer, progress = connection.transport.peer, connection.progress
+        broken = progress.broken_request
+        if progress.refused and broken is None:
+            # These bytes may be the rest of the body of a request that was refused: its length was
+            # wrong, and the refusal has given the reason.
+            return
+        status, reason = refusal.status, refusal.reason
+        if self.history is not None:
+            # Behind a refused request, another first line may be in the rest of its body.
+            is_sure = broken is not None and (broken.method == "NOTIFY" or not progress.refused)
+            target = broken.target if broken is not None and is_sure else ""
+            self.history.refused(peer, target, status, reason, self.now(), part=refusal.part)
+        unread = f"they could not be read: {reason}"
+        if broken is not None:
+            self.cut(broken, refusal, peer, unread)
+        elif not progress.reported:
+            self.wasted(peer, unread, unreadable=progress.unreadable)
+
     def wasted(self, peer: Endpoint, reason: str, *, unreadable: bool = False) -> None:
         """Report a connection that has brought no request. ``unreadable``: it began with bytes
         that no request begins with."""

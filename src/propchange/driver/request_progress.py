@@ -55,6 +55,12 @@ class RequestProgress:
         return self._parser.begun
 
     @property
+    def broken_request(self) -> Request | None:
+        """The request that is malformed or overdue, as far as it was read. None if it was reported
+        already, or if neither its first line nor its SID can be read."""
+        return None if self.reported else self._parser.begun
+
+    @property
     def wasted(self) -> bool:
         """Whether the connection has brought no request, or, behind the last one, the beginning of
         one that cannot be told."""

@@ -543,7 +543,7 @@ class ServerConnection:
     def _refuse(self, status: int, reason: str, part: Part) -> None:
         """Write the last answer, to a malformed or overdue request. ``part`` is the wrong part."""
         table = self._table
-        self._report_refused(status, reason, part)
+        table.report_refusal(self, Refusal(status, reason, "", part))
         self.progress.asked = self._finished = True
         response = table.refusal(status, self._parser.http_version)
         self._write(table.encode(response, head_only=False))
@@ -559,24 +559,6 @@ class ServerConnection:
         self._waiting.clear()
         self._parser.end()
         self._table.hold(self, 0)
-
-    def _report_refused(self, status: int, reason: str, part: Part) -> None:
-        table, peer, progress = self._table, self.transport.peer, self.progress
-        begun = None if progress.reported else self._parser.begun
-        if progress.refused and begun is None:
-            # These bytes may be the rest of the body of a request that was refused: its length was
-            # wrong, and the refusal has given the reason.
-            return
-        if table.history is not None:
-            # Behind a refused request, another first line may be in the rest of its body.
-            told = begun is not None and (begun.method == "NOTIFY" or not progress.refused)
-            target = begun.target if begun is not None and told else ""
-            table.history.refused(peer, target, status, reason, table.now(), part=part)
-        unread = f"they could not be read: {reason}"
-        if begun is not None:
-            table.cut(begun, Refusal(status, reason, "", part), peer, unread)
-        elif not progress.reported:
-            table.wasted(peer, unread, unreadable=progress.unreadable)
 
     def _report_left(self, left: bool) -> None:
         # A callback may write another answer, so the list is replaced first.
