@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from lab.networks import Network
-
 UDN = "uuid:6a0c1d58-0b7e-4f0e-9d56-5d1b6f3c2a10"
 WEB = "web"
 
@@ -119,18 +117,3 @@ def test_a_device_on_link_local_ipv6_alone_is_found_and_watched(
     watching = start(*network.prefix, propchange_command, "watch", UDN, "--count", "1")
     assert watching.read("changes")["initial"]
     assert watching.wait() == 0
-
-
-@pytest.mark.slow
-def test_an_interface_that_comes_later_is_searched_from_too(start, gupnp, peers_folder):
-    with Network() as lan:
-        switch, device, here = lan.switch(), lan.host("device"), lan.host("here")
-        lan.plug(device, switch, "eth0", "10.77.1.1/24")
-        command = (gupnp.device[0], "10.77.1.1", "49152", peers_folder / WEB)
-        start(*device.prefix, *command).read("ready")
-        program = peers_folder / "sub_propchange.py"
-        follower = start(*here.prefix, sys.executable, program, "any", "1800", "discovery")
-        follower.read("ready")
-        lan.plug(here, switch, "eth0", "10.77.1.2/24")
-        follower.ask(f"subscribe {UDN} Bench", "subscribed")
-        next_initial(follower)
