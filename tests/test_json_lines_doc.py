@@ -49,7 +49,7 @@ def _lines() -> dict[str, dict[str, Any]]:
         form.diagnosis(DiagnosisLine(_NOON, _SOURCE, diagnosis)),
         form.problem(ProblemLine(_NOON, _SOURCE, "x")),
         form.device(DeviceLine(_NOON, sighting, described, None)),
-        form.hosted(HostedLine(_NOON, "Desk", "uuid:1", "http://192.0.2.7/", {})),
+        form.hosted(HostedLine(_NOON, "Desk", "uuid:1", ("http://192.0.2.7/",), {})),
     )
     return {line["kind"]: line for line in map(json.loads, lines)}
 

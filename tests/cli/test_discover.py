@@ -275,3 +275,19 @@ def test_a_reader_that_has_gone_is_no_device_that_is_missing() -> None:
     assert discovering.stderr.read() == ""
     assert discovering.wait(20) == 0
     discovering.stderr.close()
+
+
+@pytest.mark.parametrize("command", [["discover"], ["watch", "--all"]])
+def test_an_excluded_name_that_no_interface_has_is_said(
+    propchange: Any, command: list[str]
+) -> None:
+    ran = propchange(*command, "--seconds", "0.1", "--exclude", "nosuch0", "--exclude", "127.0.0.1")
+    assert ran.err.splitlines()[0].startswith(
+        "propchange: exclude takes names, and 127.0.0.1 is an address of "
+    )
+    assert "exclude names 'nosuch0', and there is no such interface now; there are: " in ran.err
+
+
+def test_one_interface_cannot_be_wanted_and_excluded(propchange: Any) -> None:
+    ran = propchange("discover", "--interface", "nosuch0", "--exclude", "nosuch0")
+    assert (ran.status, ran.err) == (2, "propchange: interface and exclude both name nosuch0\n")

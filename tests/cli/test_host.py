@@ -18,13 +18,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
 from propchange import ControlPoint, Event, Subscription
-from propchange.cli.host import _warnings_on
+from propchange.cli.host import _is_loopback, _warnings_on
 from propchange.cli.output import Writer
 from tests.cli.conftest import PATIENCE, Loop
 
@@ -165,6 +166,7 @@ def test_the_first_line_has_the_urls(begin: Begin) -> None:
 
     url = first["description_url"]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/description\.xml", url)
+    assert first["description_urls"] == [url]
     assert set(first["event_urls"]) == {"Lamp", "RenderingControl"}
     with urlopen(url, timeout=PATIENCE) as answer:
         description = answer.read().decode()
@@ -173,6 +175,24 @@ def test_the_first_line_has_the_urls(begin: Begin) -> None:
         assert f"<eventSubURL>{event_url.partition('/127')[2].partition('/')[2]}" in (
             description.replace("<eventSubURL>/", "<eventSubURL>")
         )
+
+
+def test_a_device_that_sends_no_events_is_hosted_with_a_warning(begin: Begin) -> None:
+    hosting = begin('name = "Desk"\n[[services]]\nstandard = "SwitchPower:1"\nwithout = ["Status"]')
+
+    assert hosting.first["event_urls"] == {}
+    assert "no service of the device sends events" in hosting.complaint()
+
+
+@pytest.mark.parametrize(
+    ("others", "alone"),
+    [((), True), (("http://[::1]:80/",), True), (("http://[fe80::1]:80/",), False)],
+)
+def test_a_device_that_only_this_machine_can_reach_is_known_as_such(
+    others: tuple[str, ...], alone: bool
+) -> None:
+    hosted: Any = SimpleNamespace(description_urls=("http://127.0.0.1:80/", *others))
+    assert _is_loopback(hosted) is alone
 
 
 def test_each_line_of_standard_input_is_an_event(begin: Begin, watch: Any) -> None:
@@ -515,7 +535,8 @@ def command() -> str:
 @pytest.mark.slow
 def test_at_a_terminal_the_lines_are_for_people(terminal: Any) -> None:
     process, here = terminal(command(), "host", str(RENDERER), "--interface", "127.0.0.1")
-    shown = read_terminal(here, "value")
+    shown = read_terminal(here, "status")
+    assert "such as RenderingControl.PresetNameList=FactoryDefaults" in shown
     assert "Kitchen radio" in shown
     assert "/description.xml" in shown
     assert re.search(r"Amplifier +http://127\.0\.0\.1:\d+/Amplifier/event", shown)

@@ -378,3 +378,12 @@ def test_a_udn_is_waited_for_unless_it_is_not_wanted(announced: Any, propchange:
     ran = propchange(*HERE, announced.udn, "--count", "1")
     assert (ran.status, ran.err) == (0, "")
     assert re.search('"status": "(waiting|subscribing)"', ran.out) is None
+
+
+@pytest.mark.parametrize("target", ["uuid:0b51d1b4-0000-4000-8000-00000000000f", "127.0.0.1:1"])
+def test_a_search_that_takes_long_is_said(start: Any, target: str) -> None:
+    with start("watch", "--interface", "127.0.0.1", target) as process:
+        told = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+    assert (told["status"], told["device"]) == ("waiting", target)
+    assert told["reason"] == "not heard of yet; it is searched for (from 127.0.0.1)"

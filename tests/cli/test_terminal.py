@@ -71,6 +71,18 @@ def test_the_columns_stand_below_their_names(form: TerminalLines) -> None:
     assert names.index("value") == line.index("loud")
 
 
+def test_a_hosted_device_begins_with_how_to_set_a_variable_and_the_columns_of_statuses(
+    form: TerminalLines,
+) -> None:
+    hint, names = form.begin_hosted([SOURCE], "Thermometer.Temperature=20").splitlines()
+    line = form.status(StatusLine(NOON, SOURCE, "expired", "x"))
+
+    assert hint.endswith("such as Thermometer.Temperature=20")
+    assert names.split() == ["time", "device", "service", "status"]
+    assert names.index("status") == line.index("expired")
+    assert form.begin_hosted([SOURCE], "").splitlines() == [names]
+
+
 def test_each_variable_of_an_event_has_a_line_and_the_first_says_where_from(
     form: TerminalLines,
 ) -> None:
@@ -288,11 +300,12 @@ def test_active_is_worth_a_line_only_after_deaf(form: TerminalLines) -> None:
 def test_a_hosted_device_has_its_urls_in_columns(form: TerminalLines) -> None:
     url = "http://192.0.2.7:8123"
     urls = {"Lamp": f"{url}/Lamp/event", "Thermometer": f"{url}/Thermometer/event"}
-    told = form.hosted(HostedLine(NOON, "Desk\x1b", "uuid:1", f"{url}/description.xml", urls))
+    places = (f"{url}/description.xml", "http://[fd00::7]:8123/description.xml")
+    told = form.hosted(HostedLine(NOON, "Desk\x1b", "uuid:1", places, urls))
 
     assert told.splitlines() == [
         "Desk\\x1b",
-        f"    {url}/description.xml",
+        *(f"    {place}" for place in places),
         "    uuid:1",
         f"    Lamp         {url}/Lamp/event",
         f"    Thermometer  {url}/Thermometer/event",

@@ -264,7 +264,10 @@ BAD = {
     variable('allowed = ["a"]'): "services[0].variables[0]: allowed is for the data type string",
     variable("allowed = [1]", kind="string"): "services[0].variables[0].allowed: 1 does not fit",
     variable('allowed = "a"', kind="string"): "services[0].variables[0]: allowed is a list of str",
-    variable('evented = "yes"'): "services[0].variables[0]: evented is True, False or 'LastChange'",
+    variable("evented = 1"): "services[0].variables[0].evented: it is true, false or",
+    variable(
+        'evented = "yes"'
+    ): 'services[0].variables[0].evented: it is true, false or "LastChange"',
     variable("minimum_interval = 0"): "services[0].variables[0]: minimum_interval is a finite",
     variable("minimum_interval = 1.5\nevented = false"): (
         "services[0].variables[0]: it is not evented, so nothing can be moderated"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +14,12 @@ import click
 
 from propchange import ControlPoint, DeviceDescription, PropchangeError, Sighting, SightingKind
 from propchange.cli.exit_status import CommandFailed, run
-from propchange.cli.lines import DeviceLine, now
+from propchange.cli.lines import DeviceLine, escape, now
 from propchange.cli.output import LineFormat, Writer, output
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.links import EVERYTHING
+from propchange.driver.machine import Interfaces
 
 _READERS = 128
 """Descriptions that are read at the same time. Many, so that forged devices at hosts that do not
@@ -62,6 +65,12 @@ def wanted_type(_: click.Context, __: click.Parameter, text: str | None) -> str 
 @click.option(
     "--interface", metavar="I", help="Search from this interface only: a name or an address."
 )
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="I",
+    help="Do not use the interface with this name. Can be repeated.",
+)
 def discover(seconds: float, **options: Any) -> None:
     """Search for devices and print each of them.
 
@@ -71,13 +80,17 @@ def discover(seconds: float, **options: Any) -> None:
     sys.exit(run(_discover(seconds, **options), endless=not seconds))
 
 
-async def _discover(seconds: float, *, type: str | None, json: bool, interface: str | None) -> None:
+async def _discover(
+    seconds: float, *, type: str | None, json: bool, interface: str | None, exclude: Sequence[str]
+) -> None:
     """Print devices for ``seconds``, or with 0 until a signal.
 
     Raises CommandFailed if no device was found, or a PropchangeError, with a sentence for the
     user."""
     writer, form = output(sys.stdout, json=json)
-    control_point = ControlPoint(discovery=True, interface=interface, limits=_LIMITS)
+    control_point = make_control_point(
+        discovery=True, interface=interface, exclude=exclude, limits=_LIMITS
+    )
     async with writer, control_point:
         devices = _Devices(control_point, writer, form)
         await writer.run(devices.see(type), seconds or None)
@@ -85,6 +98,21 @@ async def _discover(seconds: float, *, type: str | None, json: bool, interface: 
         writer.check()
         if not devices.number and not writer.ended.is_set():
             raise CommandFailed(nothing_found(seconds, type, control_point.discovery_links))
+
+
+def make_control_point(
+    *, interface: str | None, exclude: Sequence[str], **options: Any
+) -> ControlPoint:
+    """A control point with the options of a command. Prints a warning for each name of ``exclude``
+    that no interface has. Raises CommandFailed for options that cannot be used."""
+    try:
+        made = ControlPoint(interface=interface, exclude=exclude, **options)
+        chosen = ChosenAddresses(Interfaces(), interface, exclude)
+    except ValueError as error:
+        raise CommandFailed(str(error), status=2) from error
+    for problem in chosen.unknown_names() if exclude else ():
+        click.echo(f"propchange: {escape(problem)}", err=True)
+    return made
 
 
 class _Devices:

@@ -9,9 +9,10 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import click
 
@@ -129,7 +130,12 @@ async def _host(options: HostOptions) -> None:
     except ValueError as error:
         raise CommandFailed(str(error), status=2) from error
     async with writer, errors, _warnings_on(errors), hosting as hosted:
-        assignments = _begin(hosted, writer, form, printer)
+        if options.announce and options.interface is None and _is_loopback(hosted):
+            errors.put(
+                "propchange: this machine has no address that others can reach; the device is "
+                "announced once there is one\n"
+            )
+        assignments = _begin(hosted, writer, form, printer, errors)
         await writer.run(_assign_lines(hosted, assignments, errors, until_eof=options.until_eof))
 
 
@@ -180,10 +186,20 @@ def _device_of(path: str) -> DeviceFile:
         raise CommandFailed(*problems, status=2) from error
 
 
+def _is_loopback(hosted: HostedDevice) -> bool:
+    """Whether only this machine can reach ``hosted``."""
+    hosts = (urlsplit(url).hostname or "" for url in hosted.description_urls)
+    return all(ip_address(host).is_loopback for host in hosts)
+
+
 def _begin(
-    hosted: HostedDevice, writer: Writer, form: LineFormat, printer: PublisherPrinter
+    hosted: HostedDevice,
+    writer: Writer,
+    form: LineFormat,
+    printer: PublisherPrinter,
+    errors: Writer,
 ) -> Assignments:
-    """Print the URLs of ``hosted``."""
+    """Print the URLs of ``hosted``, and a warning on ``errors`` if it sends no events."""
     placed = place_device(hosted.device, hosted.udn)
     names, event_urls = service_names(placed), {}
     for service, name in names.items():
@@ -194,12 +210,17 @@ def _begin(
                 hosted.device.friendly_name, name, service.udn, service.service_id
             )
     line = HostedLine(
-        now(), hosted.device.friendly_name, hosted.udn, hosted.description_url, event_urls
+        now(), hosted.device.friendly_name, hosted.udn, hosted.description_urls, event_urls
     )
     writer.put(form.hosted(line))
+    if not event_urls:
+        errors.put(
+            "propchange: no service of the device sends events: nobody can subscribe to it\n"
+        )
     assignments = Assignments(placed)
     if isinstance(form, TerminalLines):
-        writer.put(form.begin(printer.sources.values()))
+        example = assignments.example if sys.stdin is not None and sys.stdin.isatty() else ""
+        writer.put(form.begin_hosted(printer.sources.values(), example))
     return assignments
 
 

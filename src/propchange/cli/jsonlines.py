@@ -97,8 +97,9 @@ class JSONLines:
         """One object for the device. The URLs are first, for people."""
         return json_line(
             {
-                "description_url": line.description_url,
+                "description_url": line.description_urls[0],
                 "event_urls": line.event_urls,
+                "description_urls": line.description_urls,
                 "udn": line.udn,
                 "device": line.device,
                 "time": line.time.isoformat(timespec="milliseconds"),

@@ -112,13 +112,14 @@ class DeviceLine(NamedTuple):
 
 
 class HostedLine(NamedTuple):
-    """A device that ``propchange host`` has begun to host. ``event_urls`` has the event URL of each
-    service that sends events, by the name of the service."""
+    """A device that ``propchange host`` has begun to host. ``description_urls`` are the URLs of its
+    description, one for each address. ``event_urls`` has the event URL of each service that sends
+    events, by the name of the service, at the first address."""
 
     time: datetime
     device: str
     udn: str
-    description_url: str
+    description_urls: tuple[str, ...]
     event_urls: dict[str, str]
 
 

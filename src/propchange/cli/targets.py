@@ -36,6 +36,10 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(%[^][%/?#]+)?\]|[A-Za-z0-9._-]+):[0-
 _MORE_SECONDS = 1.0
 """Seconds after the first root device of an address in which others may announce themselves."""
 
+_SILENT_SECONDS = 3.0
+"""Seconds of the first search for a target after which the search is printed. A device on the
+network has answered by then."""
+
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds between attempts to find a target, with ``--wait``. The first wait is doubled up to the
 longest."""
@@ -214,7 +218,11 @@ class Finding:
 
     async def _described(self, target: WatchTarget, *, persistent: bool) -> Wanted:
         """Subscriptions for the descriptions of ``target``."""
-        devices = await self._devices(target)
+        saying = asyncio.create_task(self._say_searching(target))
+        try:
+            devices = await self._devices(target)
+        finally:
+            saying.cancel()
         wanted: Wanted = []
         for device in devices:
             sources = self._names.of(device)
@@ -226,6 +234,16 @@ class Finding:
                 for problem in device.description.problems:
                     self._printer.problem(self._names.of_device(device), problem)
         return wanted
+
+    async def _say_searching(self, target: WatchTarget) -> None:
+        """Print that ``target`` is searched for, if that takes long. Later searches print why the
+        one before has failed."""
+        if self._printer is None or not target.is_searched or target.source in self._waiting:
+            return
+        await asyncio.sleep(_SILENT_SECONDS)
+        links = ", ".join(self._control_point.discovery_links)
+        reason = f"not heard of yet; it is searched for (from {links or 'no address'})"
+        self._printer.status(target.source, "waiting", reason)
 
     async def _devices(self, target: WatchTarget) -> list[RemoteDevice]:
         control_point = self._control_point

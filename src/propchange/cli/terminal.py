@@ -58,10 +58,22 @@ class TerminalLines:
 
     def begin(self, sources: Iterable[Source]) -> str:
         """The names of the columns, wide enough for the names of ``sources``."""
+        return self._head(sources, "SEQ  {variable}  value")
+
+    def begin_hosted(self, sources: Iterable[Source], example: str) -> str:
+        """How to set a variable of a hosted device, by the line ``example``, and the names of the
+        columns of statuses, wide enough for the names of ``sources``."""
+        if not example:
+            return self._head(sources, "     status")
+        hint = f"Ctrl-C ends the device. A line sets a variable, such as {escape(example)}"
+        return self._rendered([Text(hint)]) + self._head(sources, "     status")
+
+    def _head(self, sources: Iterable[Source], others: str) -> str:
         for source in sources:
             self._widen(device=escape(source.device), service=escape(source.service))
-        names = [self._padded(name, name) for name in self._widths]
-        return self._rendered([Text("{:12}  {}  {}  SEQ  {}  value".format("time", *names), "dim")])
+        names = {name: self._padded(name, name) for name in self._widths}
+        head = f"{'time':12}  {{device}}  {{service}}  {others}".format(**names)
+        return self._rendered([Text(head, "dim")])
 
     def event(self, line: EventLine) -> str:
         """One line per variable. Only the first line has time, device, service and SEQ."""
@@ -163,9 +175,9 @@ class TerminalLines:
         return self._rendered([head, *(text for texts in indented for text in texts)])
 
     def hosted(self, line: HostedLine) -> str:
-        """The name of the device. Below it, indented: the description's URL, the UDN, the event
-        URLs."""
-        below = [Text(line.description_url), Text(line.udn, "dim")]
+        """The name of the device. Below it, indented: the URLs of the description, the UDN, the
+        event URLs."""
+        below = [*map(Text, line.description_urls), Text(line.udn, "dim")]
         width = max(map(cell_len, line.event_urls), default=0)
         for name, url in line.event_urls.items():
             padded = escape(name) + " " * (width - cell_len(name))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO
 import click
 
 from propchange import ControlPoint, StatusChange, Subscription
-from propchange.cli.discover import nothing_found, wanted_type
+from propchange.cli.discover import make_control_point, nothing_found, wanted_type
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed, run
@@ -261,19 +261,16 @@ def _control_point(
     discovery: bool | None = None,
     tap: Callable[[object], None] | None = None,
 ) -> ControlPoint:
-    try:
-        return ControlPoint(
-            port=options.port or options.callback_port or 0,
-            callback_host=options.callback_host and options.callback_host.strip("[]"),
-            callback_port=options.callback_port,
-            duration=options.duration,
-            interface=options.interface,
-            exclude=options.exclude,
-            discovery=discovery,
-            tap=tap,
-        )
-    except ValueError as error:
-        raise CommandFailed(str(error), status=2) from error
+    return make_control_point(
+        port=options.port or options.callback_port or 0,
+        callback_host=options.callback_host and options.callback_host.strip("[]"),
+        callback_port=options.callback_port,
+        duration=options.duration,
+        interface=options.interface,
+        exclude=options.exclude,
+        discovery=discovery,
+        tap=tap,
+    )
 
 
 # --- --diagnose ---

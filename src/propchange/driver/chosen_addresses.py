@@ -63,10 +63,24 @@ class ChosenAddresses:
         names = ", ".join(sorted(there))
         if self.is_interface and self.interface not in there:
             raise ConnectionFailed(f"there is no interface {self.interface!r}; there are: {names}")
+        for problem in self.unknown_names():
+            _logger.warning("%s", problem)
+
+    def unknown_names(self) -> list[str]:
+        """A sentence for each excluded name that no interface has now."""
+        there = self.interfaces.names()
+        problems = []
         for name in sorted(self._exclude - there):
-            _logger.warning(
-                "exclude names %r, and there is no such interface now; there are: %s", name, names
-            )
+            of = {each.interface for each in self.interfaces.addresses() if each.host == name}
+            if of:
+                problem = f"exclude takes names, and {name} is an address of {min(of)}"
+            else:
+                problem = (
+                    f"exclude names {name!r}, and there is no such interface now; there are: "
+                    f"{', '.join(sorted(there))}"
+                )
+            problems.append(problem)
+        return problems
 
     def read(self) -> tuple[LocalAddress, ...]:
         """Read the addresses of this machine now, and return the chosen ones. Raises OSError if

@@ -226,7 +226,10 @@ class _Reading:
                 options[key] = _plain(table[key])
         # First each option alone, so that all that are wrong are reported.
         for key, value in options.items():
-            if key not in ("level", "channel"):
+            if key == "evented" and not isinstance(value, bool) and value != "LastChange":
+                problem = f'it is true, false or "LastChange", not {shown(value)}'
+                self._add(_join(path, key), problem)
+            elif key not in ("level", "channel"):
                 self._try_variable(path, kind, name, {key: value})
         if len(self.problems) > before:
             return None
