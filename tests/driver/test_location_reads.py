@@ -1,13 +1,16 @@
-"""The description of a device with several locations, of which some are silent or fail."""
+"""Announced descriptions are read at a bounded rate per host, and while some of their locations are
+silent or fail."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from propchange.driver.location_reads import LocationReads, read_first
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.driver.location_reads import BoundedReads, LocationReads, read_first
 from propchange.driver.runtime import Signal
 from propchange.errors import ConnectionFailed
 from propchange.upnp.description import DeviceDescription, ServiceDescription
@@ -95,3 +98,53 @@ async def test_a_description_whose_event_urls_can_be_used_comes_before_one_with_
 
     result = await driven.run(read_first(driven.runtime, "abc", read))
     assert (result.url, asked) == (found, ["a", "b", "c"])
+
+
+# --- the rate per host ---
+
+LIMITS = replace(DEFAULT_LIMITS, announced_reads=5, announced_read_seconds=2.0, announced_hosts=3)
+
+
+class Victims:
+    """Counts the reads of each host."""
+
+    def __init__(self, runtime: Any) -> None:
+        self.asked: list[str] = []
+        self.reads = BoundedReads(runtime, LIMITS, self.read)
+
+    async def read(self, url: str) -> Any:
+        self.asked.append(url)
+
+
+async def test_forged_announcements_aim_a_bounded_number_of_requests_at_a_host(
+    memory: Any,
+) -> None:
+    victims = Victims(memory)
+    forged = [victims.reads.read(f"http://192.0.2.9:{80 + n}/{n}") for n in range(300)]
+    tasks = [asyncio.ensure_future(each) for each in forged]
+    other = asyncio.ensure_future(victims.reads.read("http://192.0.2.10/d"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(victims.asked) == 6
+    assert other.done()
+    for _ in range(30):
+        memory.advance(1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert len(victims.asked) <= 6 + 10 // 2 + 1
+    refused = [task for task in tasks if task.done() and task.exception()]
+    assert len(refused) >= 280
+    with pytest.raises(ConnectionFailed, match=r"too many devices are announced at 192\.0\.2\.9"):
+        refused[0].result()
+    for task in tasks:
+        task.cancel()
+
+
+async def test_the_hosts_are_bounded_and_spellings_are_one_host(memory: Any) -> None:
+    victims = Victims(memory)
+    for number in range(10):
+        await victims.reads.read(f"http://192.0.2.{number}/")
+    assert len(victims.reads._buckets) == 3
+    for host in ("[2001:db8::1]", "[2001:DB8:0::1]", "[::ffff:192.0.2.1]", "192.0.2.1"):
+        await victims.reads.read(f"http://{host}/")
+    assert list(victims.reads._buckets) == ["192.0.2.9", "2001:db8::1", "192.0.2.1"]

@@ -477,6 +477,11 @@ class Limits:
     """Description URLs that are remembered of one device on one link, the latest ones. A host
     with several addresses announces several in turn."""
 
+    locations_per_reading: int = 16
+    """Locations at which the description of one device is read until it is searched for again. A
+    device has a few addresses on a few links. Bounds the requests that a host causes by announcing
+    one device at many locations."""
+
     boot_ids_per_device: int = 16
     """Addresses of one device whose BOOTID is remembered, those that were last heard. A device has
     a few addresses. Bounds a host that announces it from many."""

@@ -40,10 +40,9 @@ from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.announced_reads import AnnouncedReads
 from propchange.driver.followed_devices import FollowedDevices
 from propchange.driver.links import EVERYTHING, Links
-from propchange.driver.location_reads import LocationReads, read_first
+from propchange.driver.location_reads import BoundedReads, LocationReads, read_first
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings, logger_named
@@ -234,7 +233,7 @@ class Discovery:
         self._interfaces = interfaces
         announced = documents.announced_description
         read = documents.relayed_description if off_link_locations else announced
-        self._read = AnnouncedReads(runtime, limits, read).read
+        self._read = BoundedReads(runtime, limits, read).read
         self._limits = limits
         self._search = search
         self._tap = tap
@@ -531,7 +530,8 @@ class Discovery:
         once between two searches."""
         now = self._runtime.now
         wait, search_at, searched = _FIRST_WAIT, now(), False
-        reads = LocationReads(self._runtime, partial(self._read_of, udn), awaited.heard)
+        read = partial(self._read_of, udn)
+        reads = LocationReads(self._runtime, read, awaited.heard, self._limits)
         try:
             while True:
                 due = reads.begin(awaited.device.locations)
@@ -563,7 +563,7 @@ class Discovery:
         """The description of the root device, from the first of the locations that answers with
         it. Each location is read once. Raises the error of the first location that failed."""
         read = partial(self._read_of, seen.udn)
-        description = await read_first(self._runtime, seen.locations, read)
+        description = await read_first(self._runtime, seen.locations, read, self._limits)
         if description is None:
             raise ConnectionFailed(f"{seen.udn} is nowhere any more")
         return description

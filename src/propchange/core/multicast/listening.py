@@ -26,7 +26,7 @@ from typing import NamedTuple
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.advertisement import type_fits, udn_key
 from propchange.core.limits import Limits
-from propchange.core.multicast.held import HeldDatagram, HeldDatagrams
+from propchange.core.multicast.held_datagrams import HeldDatagram, HeldDatagrams
 from propchange.core.multicast.message import MulticastMessage, hyphenated
 from propchange.core.multicast.reception import ExpectedService, MulticastReception, NotBelieved
 from propchange.core.subscriber.record import TokenBucket

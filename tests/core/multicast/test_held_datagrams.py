@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.multicast.held import HeldDatagrams
+from propchange.core.multicast.held_datagrams import HeldDatagrams
 from propchange.core.multicast.message import MulticastMessage, MulticastScope
 from propchange.core.wire.messages import Endpoint, Request
 

@@ -41,13 +41,14 @@ class HeldDatagrams:
         return tuple(self._held)
 
     def hold(self, udn: str, request: Request, now: float, *, known: bool) -> bool:
-        """Hold ``request``. Returns False if there is no room. A repetition needs none."""
+        """Hold ``request``. Returns False if there is no room for it. A repetition needs no
+        room."""
         return self.keep(
             udn, HeldDatagram(request, now + self._limits.multicast_hold_seconds, known)
         )
 
     def keep(self, udn: str, datagram: HeldDatagram) -> bool:
-        """Hold ``datagram``, until its own end. Returns as :meth:`hold`."""
+        """Hold ``datagram`` again, until the same time as before. Returns as :meth:`hold`."""
         held = self._held.get(udn, [])
         if any(_is_same(each.request, datagram.request) for each in held):
             return True
