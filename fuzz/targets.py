@@ -17,8 +17,7 @@ from fuzz.connections import (
     subscriber_connection,
 )
 from propchange.core.discovery.advertisement import judge_location
-from propchange.core.discovery.search_answers import Target
-from propchange.core.discovery.search_answers import found as answers_to
+from propchange.core.discovery.search_answers import Target, matching_targets
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.multicast.message import ServiceIdentity, read_multicast
 from propchange.core.multicast.reception import MulticastReception
@@ -259,7 +258,7 @@ def advertisement(data: bytes) -> None:
         if search is not None:
             assert search.target.isprintable()
             assert search.mx is None or search.mx > 0
-            assert len(answers_to(_ANNOUNCED, search.target)) <= len(_ANNOUNCED)
+            assert len(matching_targets(_ANNOUNCED, search.target)) <= len(_ANNOUNCED)
     try:
         found = read_datagram(data)
         read_message(data.decode("utf-8", "replace"))

@@ -308,7 +308,7 @@ async def test_of_two_addresses_of_one_network_the_one_that_lasts_is_announced(
 ) -> None:
     monkeypatch.setattr(announced_addresses, "joined_socket", lambda *_: bound())
     monkeypatch.setattr(announced_addresses, "sending_socket", lambda *_, **__: bound())
-    monkeypatch.setattr(announced_addresses, "passing_addresses", lambda: {"fd77::77"})
+    monkeypatch.setattr(announced_addresses, "temporary_addresses", lambda: {"fd77::77"})
     async with announced(driven, tmp_path) as device:
         device.adapters[:] = [
             ifaddr.Adapter(

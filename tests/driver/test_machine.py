@@ -22,9 +22,9 @@ from propchange.driver.machine import (
     free_port,
     in_container,
     kind_of,
-    passing_addresses,
     seconds_to_next_look,
     source_towards,
+    temporary_addresses,
 )
 from propchange.errors import ConnectionFailed
 
@@ -353,8 +353,8 @@ def test_an_address_of_the_privacy_extensions_is_not_to_last(tmp_path: Path) -> 
         "fd770000000000000000000000000002 02 40 00 a0     eth0\n"
         "fe80000000000000000000fffe007701 02 40 20 80     eth0\n"
     )
-    assert passing_addresses(table=table) == {"fd77::abcd:ef01:2345:6789", "fd77::2"}
+    assert temporary_addresses(table=table) == {"fd77::abcd:ef01:2345:6789", "fd77::2"}
     table.write_text("something else\n")
-    assert passing_addresses(table=table) == frozenset()
-    assert passing_addresses(table=tmp_path / "none") == frozenset()
-    passing_addresses()
+    assert temporary_addresses(table=table) == frozenset()
+    assert temporary_addresses(table=tmp_path / "none") == frozenset()
+    temporary_addresses()

@@ -36,8 +36,8 @@ _CHARACTERS_KEPT = 200
 a reason. A wide terminal shows fewer. Bounds the memory: a value has up to a megabyte."""
 
 _LEAVING_SECONDS = 3.0
-"""Seconds after its goodbye in which a device may still grant a renewal, and has gone all the same.
-It is asked at once, and again 2 seconds later."""
+"""Seconds after its goodbye in which a renewal that a device grants does not show that the device
+is still there. A renewal is sent at once, and another one 2 seconds later."""
 
 _WORKING = ("active", "granted", "renewed", "resubscribed")
 """Statuses of a subscription that works. Each of them shows that the device is there."""
@@ -83,7 +83,7 @@ class RecentRate:
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """A service of a device, or a device without a service that can be watched.
+    """A service of a device, or a device that has no service to watch.
 
     ``status`` is the last status of the subscription, ``reason`` its reason. ``changed`` is the
     time of the last event or status. ``changes`` are names and values of the last event.
@@ -117,10 +117,9 @@ class Row:
 
 
 class EventTable:
-    """The rows of the services, in the order in which they were found.
+    """The rows of the services, in the order in which the services were found.
 
-    ``expect`` and the methods of the forms take what happens. ``number_of_rows`` changes with each
-    row that comes or goes.
+    :meth:`expect` and the methods of the forms change the rows. The others only read them.
     """
 
     def __init__(self, limit: int = ROWS) -> None:

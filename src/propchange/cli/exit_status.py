@@ -30,8 +30,8 @@ _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM"
 
 
 class CommandFailed(Exception):
-    """The command cannot continue. The message is one line for the user; ``more`` are others below
-    it."""
+    """The command cannot continue. The message is one line for the user; ``more`` are further
+    lines."""
 
     def __init__(self, message: str, *more: str, status: int = 1) -> None:
         super().__init__(message)

@@ -31,8 +31,8 @@ from propchange.upnp.device import place_device
 from propchange.upnp.device_file import BadDeviceFile, DeviceFile, read_device_file
 
 _FILE_BYTES = 1_048_576
-"""Bytes of a device file; one that describes a renderer has a thousand. Bounds the memory for a
-FILE that is something else, such as /dev/zero."""
+"""Bytes of a device file; the file of a renderer has about a thousand. Bounds the memory for a FILE
+that is something else, such as /dev/zero."""
 
 _PROBLEMS_PRINTED = 20
 
@@ -143,7 +143,7 @@ async def _host(options: HostOptions) -> None:
 async def _warnings_on(errors: Writer) -> AsyncIterator[None]:
     """Print the warnings about announcing and listening on ``errors``. Those of the publisher are
     printed as its outcomes."""
-    handler = _Lines(errors)
+    handler = _WarningLines(errors)
     loggers = [logger_named(f"propchange.{name}") for name in ("discovery", "http")]
     for logger in loggers:
         logger.addHandler(handler)
@@ -154,8 +154,9 @@ async def _warnings_on(errors: Writer) -> AsyncIterator[None]:
             logger.removeHandler(handler)
 
 
-class _Lines(logging.Handler):
-    """Writes a line for each warning. The loggers bound their number and escape them."""
+class _WarningLines(logging.Handler):
+    """Writes a line for each warning. The loggers bound the number of lines and escape their
+    texts."""
 
     def __init__(self, errors: Writer) -> None:
         super().__init__(logging.WARNING)

@@ -242,7 +242,7 @@ def cut_apart(texts: Iterable[str], width: int, ellipsis: str = "…") -> dict[s
     for group in alike.values():
         if len(group) > 1:
             shown.update(_apart(group, width, ellipsis))
-    # What the differing places have in common by accident, and what cannot be told apart by them.
+    # Number the texts that still look alike.
     taken: set[str] = set()
     for text, cut in shown.items():
         number = 1

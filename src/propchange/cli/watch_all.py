@@ -52,7 +52,7 @@ _SUBSCRIBE_AGAIN = 2.0
 itself retries, less and less often."""
 
 _ROOM_AGAIN = 60.0
-"""Seconds before a subscription is tried again for which the control point had no room."""
+"""Seconds before another try, if the control point had no room for a subscription."""
 
 _SERVICES_OF_DEVICE = 128
 """Services of one root device that are watched, embedded devices included; a large device has about
@@ -182,7 +182,7 @@ class DeviceWatching:
         watched = self._watched.get(key)
         if watched is None:
             watched = self._watched.get(self._roots.get(key, ""))
-            # A root device at another location is embedded in none, whatever a description says.
+            # A root device at another location is not embedded, even if a description says so.
             if watched and sighting.is_root and watched.device.url not in sighting.locations:
                 return None
         return watched
@@ -233,7 +233,7 @@ class DeviceWatching:
         else:
             watched.device, watched.types, watched.read_at = device, types, _clock()
         for each in description.all_devices():
-            # The first description that has a device keeps it: another one may lie.
+            # A device belongs to the first description that contains it: a later one may be forged.
             self._roots.setdefault(udn_key(each.udn), root)
         wanted = self._wanted_of(watched, device)
         fits = self._type is None or any(
@@ -283,8 +283,8 @@ class DeviceWatching:
         return wanted[: max(room, 0)]
 
     def _make_room(self, host: str) -> str:
-        """Make room for a device at ``host``: let go the device that has gone first. Returns why
-        there is no room; empty if there is."""
+        """Make room for a device at ``host``: forget the watched device that has been gone longest.
+        Returns why there is no room; empty if there is room."""
         limits = self._control_point.limits
         full = ""
         of_host = self._devices_of_host[host] >= limits.devices_per_source
@@ -311,7 +311,7 @@ class DeviceWatching:
             subscription = watched.subscriptions.get(source)
             if subscription is not None:
                 self._printer.start(subscription.close())
-        # Without the hosts that have none.
+        # Drop the hosts whose count is 0.
         self._devices_of_host += Counter()
         self._services_of_host += Counter()
 
@@ -322,8 +322,8 @@ class DeviceWatching:
         self._printer.add(source, subscription)
 
     async def _find_again(self, source: Source, error: Exception) -> Wanted:
-        """A subscription that keeps trying, instead of the first one for ``source``, which has
-        failed with ``error``. Prints the error."""
+        """Print ``error``, with which the first subscription to ``source`` has failed, and return
+        another subscription to it, which keeps trying."""
         if source not in self._services:
             return []
         refused = isinstance(error, SubscriptionRefused)

@@ -251,9 +251,9 @@ class Limits:
     """Services whose multicast events one control point expects."""
 
     services_per_source: int = 128
-    """Of these, the services at one address whose descriptions are read because they have sent an
-    event. A bridge has some dozens of devices. Bounds one host that would take the room of all
-    others."""
+    """Of ``multicast_services``, the services at one address whose descriptions are read because
+    they have sent an event. A bridge has some dozens of devices. Bounds one host that would take
+    the room of all others."""
 
     multicast_window: int = 64
     """SEQs that are remembered per service, to distinguish a repeated event from a late one; one
@@ -271,7 +271,8 @@ class Limits:
     """Seconds until the bucket of such an address has one datagram more: 6 % of the time."""
 
     other_datagrams: int = 256
-    """The same from all other addresses together. They are parsed to learn of new devices."""
+    """Datagrams of multicast events that are parsed at once from all other addresses together
+    (token bucket). They are parsed to learn of new devices."""
 
     other_datagram_seconds: float = 0.005
     """Seconds until that bucket has one datagram more: 1 % of the time."""
@@ -281,7 +282,8 @@ class Limits:
     device. Anybody on the link can send them; each has up to 64 kB."""
 
     held_per_device: int = 16
-    """Of these, the events of one device: those of a few changes over several interfaces."""
+    """Of ``held_datagrams``, the events of one device: those of a few changes over several
+    interfaces."""
 
     multicast_hold_seconds: float = 3.0
     """How long a multicast event is held. A search is answered within ``MX`` seconds, and a

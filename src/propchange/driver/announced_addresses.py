@@ -2,8 +2,8 @@
 
 A device announces itself from one address of each network of IPv4, from the link-local address of
 IPv6 to the link, and from one address of each other network of IPv6 to the site (UDA 2.0 §A.2).
-Each address has a socket that sends, and that gets the searches to this address alone. Each link
-has a socket for each of its groups, which gets the searches to the group.
+Each address has a socket, which sends and receives the searches to that address. Each link has a
+socket for each of its groups, which receives the searches to the group.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import KIND_RANK, InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.machine import passing_addresses
+from propchange.driver.machine import temporary_addresses
 from propchange.driver.multicast_sockets import (
     LINK_HOPS,
     SITE_HOPS,
@@ -37,12 +37,12 @@ SEARCH_PORTS = (49_152, 65_535)
 _PORT_ATTEMPTS = 16
 
 _LOOKS_BEFORE_WARNING = 8
-"""Failures of a socket before it is logged. An address of IPv6 cannot be used in its first second
-or two, while the system looks for a duplicate."""
+"""Failures to open a socket before a warning is logged. An IPv6 address cannot be used in its first
+second or two, while the system checks that no other host has it."""
 
 SearchReceived = Callable[[bytes, Endpoint, Sequence[LocalAddress], bool], None]
-"""Takes a datagram, its source, the addresses that could answer it, and whether it was sent to a
-group."""
+"""Takes a datagram, its source, the addresses that it could be answered from, and whether it was
+sent to a group."""
 
 _Link = tuple[int | str, Endpoint]
 """An interface, and a group that is joined there."""
@@ -51,8 +51,8 @@ _logger = logger_named("propchange.discovery")
 
 
 class _Own(NamedTuple):
-    """The socket of one address. ``search_port`` is the value of SEARCHPORT; None: it has port
-    1900."""
+    """The socket of one address. ``search_port`` is the value of SEARCHPORT; None: the socket has
+    port 1900."""
 
     socket: Datagrams
     search_port: int | None
@@ -145,15 +145,16 @@ class AnnouncedAddresses:
         self._groups.clear()
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[LocalAddress, None]:
-        """The addresses to announce from, as many as the cap allows: those of ordinary interfaces
-        first, then those that are to last, then those that are used already."""
+        """The addresses to announce from, as many as the cap allows. Addresses of ordinary
+        interfaces come first, then those that are not temporary, then those that are used
+        already."""
         usable = [
             each for each in known if each.kind is not InterfaceKind.LOOPBACK and self._serves(each)
         ]
         networks = Counter(_network_of(each) for each in usable if each.network.version == 6)
-        passing = passing_addresses() if max(networks.values(), default=0) > 1 else frozenset()
+        temporary = temporary_addresses() if max(networks.values(), default=0) > 1 else frozenset()
         usable.sort(
-            key=lambda each: (KIND_RANK[each.kind], each.host in passing, each not in self._own)
+            key=lambda each: (KIND_RANK[each.kind], each.host in temporary, each not in self._own)
         )
         chosen: dict[tuple[object, ...], LocalAddress] = {}
         for each in usable:
@@ -175,8 +176,8 @@ class AnnouncedAddresses:
         _logger.info("announced on %s from %s", address.interface, address.host)
 
     def _join(self, address: LocalAddress) -> None:
-        """Listen to the group of ``address`` on its link. If that is not possible, because a
-        program has the port for itself, the device is announced all the same."""
+        """Listen to the group of ``address`` on its link. If another program does not share the
+        port, this fails, and the device is only announced."""
         link = _link_of(address)
         if link in self._groups:
             return

@@ -1,9 +1,9 @@
 """BOOTID of a root device, kept in a file from one start of the program to the next.
 
 BOOTID must rise whenever the device joins the network or its addresses change (UDA 2.0 §1.2.2,
-CP-13): by it a control point knows that its subscriptions are void. The number is the one of the
-file plus one, or the seconds since the beginning of 2025 if those are more. So it rises even if
-the file is lost, or if the clock is wrong, but not if both happen.
+CP-13). A control point learns from it that its subscriptions are void. The next number is the one
+in the file plus one, or the seconds since the beginning of 2025 if those are more. So BOOTID rises
+if the file is lost, and if the clock is wrong, but not if both happen.
 """
 
 from __future__ import annotations
@@ -64,15 +64,17 @@ class BootId:
         self._warned = False
         self._lock: int | None = None
         self.crashed = False
-        """Whether the device was announced before and has not said goodbye, or that is unknown."""
+        """Whether the device was announced before and has not said goodbye since. True also if that
+        is unknown."""
 
     @property
     def current(self) -> int:
-        """The present number. The first call begins."""
+        """The present number. The first call calls :meth:`begin`."""
         return self._number or self.begin()
 
     def begin(self) -> int:
-        """The number for a new start. Raises nothing: without a file it is the time."""
+        """The number for a new start; later calls return the same. If the file cannot be used, the
+        number is the time."""
         if self._number:
             return self._number
         with self._files() as file:
@@ -89,7 +91,7 @@ class BootId:
         return self._number
 
     def rise(self) -> int:
-        """The next number, which is higher. After the highest of 31 bits, counting begins anew:
+        """The next number, which is higher. After the highest number of 31 bits it is a lower one:
         a control point takes any other number for a restart (CP-09)."""
         with self._files() as file:
             self._advance(file, self._read(file))
@@ -113,8 +115,8 @@ class BootId:
 
     @contextlib.contextmanager
     def _files(self) -> Iterator[Path | None]:
-        """The file, while no other program reads or writes one of the folder. None: there can be
-        none."""
+        """The file, with the folder locked against other programs. None if the folder cannot be
+        used."""
         try:
             folder = _default_folder() if self._folder is None else Path(self._folder)
             folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,8 @@ class BootId:
                 os.close(handle)
 
     def _read(self, file: Path | None) -> _Record | None:
-        """The record of the file; None for none. An unreadable one counts as announced."""
+        """The record of the file; None without a file. If the file cannot be read, the device
+        counts as announced."""
         if file is None:
             return _Record(0, announced=True)
         try:
@@ -148,8 +151,8 @@ class BootId:
         return _Record(int(match[1]), match[2] == "announced")
 
     def _write(self, file: Path | None, *, announced: bool) -> None:
-        """Replace the file as a whole. It is not forced to the disk: if it is lost in a power
-        failure, the clock makes the number rise."""
+        """Replace the whole file, without a sync of the disk: if a power failure destroys the file,
+        the clock makes the number rise."""
         if file is None:
             return
         fresh = file.with_name(f"{file.name}.{os.getpid()}")
@@ -163,7 +166,7 @@ class BootId:
 
     def _take_lock(self, file: Path | None) -> bool:
         """Lock a second file until :meth:`end`. False: another program, or another device of this
-        one, has locked it. Windows has no such lock."""
+        program, has locked it. Windows has no such lock."""
         if file is None or sys.platform == "win32":
             return True
         with contextlib.suppress(OSError):

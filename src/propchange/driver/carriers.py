@@ -1,9 +1,9 @@
 """The carriers of network interfaces: whether a cable is plugged in, or a wireless network is
 joined.
 
-An interface without a carrier keeps its addresses. When the carrier is back, other hosts may have
-come or forgotten a device meanwhile, so a device announces itself there again, and a control point
-searches again.
+An interface without a carrier keeps its addresses. While the carrier was away, other hosts may have
+come to the link, or may have forgotten a device. So when the carrier is back, a device announces
+itself there again, and a control point searches again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _IFREQ = struct.Struct("16sH22x")
 
 
 def has_carrier(interfaces: Iterable[str]) -> frozenset[str]:
-    """Those of ``interfaces``, names, that are up and have a carrier. All of them where the system
-    does not say."""
+    """The names among ``interfaces`` whose interfaces are up and have a carrier. All of them if the
+    system does not say."""
     names = frozenset(interfaces)
     if sys.platform != "linux":
         return names

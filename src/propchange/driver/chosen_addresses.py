@@ -14,8 +14,8 @@ _logger = logger_named("propchange.http")
 
 
 def check_exclude(interface: str | None, exclude: Collection[str]) -> frozenset[str]:
-    """The names ``exclude``. Raises TypeError for a name that is not in a list, ValueError if
-    ``interface`` is one of them."""
+    """``exclude`` as a set. Raises TypeError for a single name instead of a collection, ValueError
+    if ``interface`` is one of the names."""
     if isinstance(exclude, str):
         raise TypeError(f"exclude is a list of names, such as exclude=[{exclude!r}]")
     if interface is not None and any(_is_of(interface, name) for name in exclude):
@@ -105,20 +105,20 @@ class ChosenAddresses:
         return self.interface is None or _is_of(address.interface, self.interface)
 
     def leaves_out(self, address: LocalAddress) -> bool:
-        """Whether ``address`` is one of an excluded interface."""
+        """Whether ``address`` belongs to an excluded interface."""
         return any(_is_of(address.interface, name) for name in self._exclude)
 
     def excludes(self, local: Endpoint) -> bool:
-        """Whether the address ``local`` of this machine is one of an excluded interface. True also
-        if it cannot be found out."""
+        """Whether the address ``local`` of this machine belongs to an excluded interface. True also
+        if the interface is not known."""
         if not self._exclude:
             return False
         address = self.interfaces.address_at(local)
         return address is None or self.leaves_out(address)
 
     def refuses(self, local: Endpoint) -> bool:
-        """Whether the address ``local`` of this machine is not a chosen one. True also if it cannot
-        be found out."""
+        """Whether the address ``local`` of this machine is not a chosen one. True also if its
+        interface is not known."""
         if not (self._exclude or self.is_interface):
             return False
         address = self.interfaces.address_at(local)

@@ -1,7 +1,7 @@
-"""Slices of deliveries, a bounded number and time of them in each turn of the loop.
+"""Begins deliveries in slices: a bounded number, in a bounded time, in each turn of the loop.
 
 A change can concern every subscription, and a delivery may merge thousands of changes. Between two
-turns the loop does everything else: it answers requests and receives events.
+slices the loop does everything else: it answers requests and receives events.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from propchange.core.wire.messages import Delivery
 from propchange.driver.runtime import Runtime
 
 TAKEN_AT_ONCE = 4
-"""Deliveries that are taken between two looks at the clock. Most take some 20 µs; a delivery that
-merges thousands of changes takes 8 ms."""
+"""Deliveries that are taken between two readings of the clock. Most take some 20 µs; a delivery
+that merges thousands of changes takes 8 ms."""
 
 
 class DeliveryTurns:
     """Begins the deliveries of one publisher.
 
     ``take`` is called with a number, and returns as many deliveries or fewer. ``begin`` is called
-    with them. ``go_on`` is called in the next turn of the loop if this turn was used up: it calls
-    :meth:`begin_some` again. ``Limits.delivery_connections`` deliveries may be in flight; add to
-    :attr:`in_flight` -1 when one has ended.
-    """
+    with these deliveries. If the slice of this turn of the loop is used up, ``go_on`` is called in
+    the next turn, and must call :meth:`begin_some` again. ``Limits.delivery_connections``
+    deliveries may be in flight: subtract 1 from :attr:`in_flight` when a delivery has ended."""
 
     def __init__(
         self,
@@ -45,13 +44,15 @@ class DeliveryTurns:
         self._most = limits.delivery_connections
         self._per_turn = limits.deliveries_per_turn
         self._seconds = limits.turn_seconds
-        self._begun = 0  # since the last turn that was not used up by the turn before
-        self._spent = 0.0  # seconds for them
+        # Deliveries of the present slice, and the seconds that they took. A slice that is not used
+        # up goes on in later turns.
+        self._begun = 0
+        self._spent = 0.0
         self._queued = False
 
     def begin_some(self) -> None:
-        """Begin deliveries until there are no more, or this turn of the loop is used up. ``begin``
-        may call it too."""
+        """Begin deliveries until there are no more, or until the slice is used up. ``begin`` may
+        call it too."""
         before = self._now()
         while self._spent < self._seconds:
             room = min(self._most - self.in_flight, self._per_turn - self._begun, TAKEN_AT_ONCE)

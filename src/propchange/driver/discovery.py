@@ -578,7 +578,8 @@ class Discovery:
         return description
 
     def _check_root(self, udn: str, url: str, description: DeviceDescription) -> None:
-        """Anybody can describe a device of his own as embedded in a device of somebody else."""
+        """Refuse a description that names another host's device as its root device: it would put
+        its own devices into that device."""
         root = self._presence.device(description.udn)
         if root is None or udn_key(udn) == udn_key(description.udn):
             return

@@ -223,7 +223,7 @@ class Links:
             raise
 
     def _fail(self, link: Link, what: str) -> None:
-        """Log it, once until the link works."""
+        """Log ``what``, once until the link works again."""
         if link not in self._failed:
             self._failed.add(link)
             _logger.log(logging.INFO if self._quiet else logging.WARNING, what)

@@ -12,13 +12,11 @@ from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.listener import Listener
+from propchange.driver.machine import seconds_to_next_look
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Tasks, sleep
 from propchange.driver.sockets import ADDRESS_GONE, SAME_PORT_ATTEMPTS, cannot_listen, scoped_host
 from propchange.errors import ConnectionFailed
-
-_READING_PART = 0.01
-"""The part of the time that may be used to read the addresses of this machine."""
 
 
 class ListeningAddresses:
@@ -34,8 +32,8 @@ class ListeningAddresses:
         self._limits = limits
         self._tasks = Tasks(runtime)
         self._warnings = Warnings(logger_named("propchange.http"), limits)
-        self._read_seconds = 0.0  # that the last reading took
-        self._last: tuple[Endpoint, ...] = ()
+        self._read_seconds = 0.0  # the time that the last reading took
+        self._last: tuple[Endpoint, ...] = ()  # the endpoints of the last call with any
 
     async def open(self, port: int) -> None:
         """Listen on ``port`` (0: any free one). Waits while the chosen interface has no address.
@@ -56,7 +54,7 @@ class ListeningAddresses:
         self._tasks.start(self._follow())
 
     async def close(self) -> None:
-        """Look at the addresses no more."""
+        """Stop reading the addresses."""
         await self._tasks.close()
 
     @property
@@ -71,13 +69,13 @@ class ListeningAddresses:
             for each in self._chosen.by_rank()
             if each in listening or ("::" if ":" in each else "0.0.0.0") in listening
         )
-        # Without an address now, those that it had before.
+        # While there is no address, use the last ones.
         self._last = tuple(Endpoint(each, port) for each in hosts) or self._last
         return self._last or (Endpoint("127.0.0.1", port),)
 
     async def _open_all(self, port: int) -> bool:
-        """Listen on all addresses of the interface, with the same port, and return whether there
-        is one."""
+        """Listen on all addresses of the interface, with the same port. Returns whether it listens
+        on any."""
         taken = OSError()
         listener = self._listener
         for _ in range(1 if port else SAME_PORT_ATTEMPTS):
@@ -96,7 +94,7 @@ class ListeningAddresses:
         try:
             await self._listener.open(host, (port,))
         except OSError as error:
-            # A new IPv6 address is not usable until the system knows that no other machine has it.
+            # The system cannot use a new IPv6 address until it knows that no other machine has it.
             if error.errno not in ADDRESS_GONE:
                 raise
             self._warnings.info(("unusable", host), f"{host} cannot be listened on yet: {error}")
@@ -120,8 +118,7 @@ class ListeningAddresses:
         return hosts[:most]
 
     async def _rest(self) -> None:
-        seconds = max(self._limits.link_seconds, self._read_seconds / _READING_PART)
-        await sleep(self._runtime, seconds)
+        await sleep(self._runtime, seconds_to_next_look(self._read_seconds, self._limits))
 
     async def _follow(self) -> None:
         while True:
@@ -129,11 +126,11 @@ class ListeningAddresses:
             await self.look()
 
     async def look(self) -> None:
-        """Listen on the new addresses, and no longer on those that are gone."""
+        """Listen on the new addresses, and no longer on those that have gone."""
         wanted, port = self._wanted(), self._listener.port
         for host in tuple(self._listener.hosts):
             if host is not None and host not in wanted:
-                self._warnings.info(("gone", host), f"{host} has gone: the device is there no more")
+                self._warnings.info(("gone", host), f"{host} has gone: its socket is closed")
                 await self._listener.leave(host)
         for host in wanted:
             if host in self._listener.hosts:

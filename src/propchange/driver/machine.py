@@ -96,17 +96,17 @@ def kind_of(name: str, index: int, *, sysfs: Path = Path("/sys/class/net")) -> I
     return interface_kind(name, link_type=link_type, bridge="bridge" in entries, paired=paired)
 
 
-_PASSING = 0x01 | 0x08 | 0x20
+_TEMPORARY = 0x01 | 0x08 | 0x20
 """The flags of Linux for an IPv6 address that is temporary, a duplicate, or deprecated."""
 
 
-def passing_addresses(*, table: Path = Path("/proc/net/if_inet6")) -> frozenset[str]:
-    """The IPv6 addresses of this machine that are not to last, such as those of the privacy
-    extensions (RFC 8981), which change each day. Empty if the system does not say."""
+def temporary_addresses(*, table: Path = Path("/proc/net/if_inet6")) -> frozenset[str]:
+    """The IPv6 addresses of this machine that are temporary, duplicates or deprecated. Those of the
+    privacy extensions (RFC 8981) change each day. Empty if the system does not say."""
     try:
         rows = [line.split() for line in table.read_text("ascii").splitlines()]
-        passing = [row[0] for row in rows if int(row[4], 16) & _PASSING]
-        return frozenset(str(IPv6Address(int(each, 16))) for each in passing)
+        temporary = [row[0] for row in rows if int(row[4], 16) & _TEMPORARY]
+        return frozenset(str(IPv6Address(int(each, 16))) for each in temporary)
     except (OSError, ValueError, IndexError):
         return frozenset()
 

@@ -13,7 +13,7 @@ from propchange.driver.reporting import Warnings
 
 
 class Closable(Protocol):
-    """A socket."""
+    """A socket of any kind."""
 
     def close(self) -> None:
         """Close it."""
@@ -87,8 +87,8 @@ class MulticastPlaces(Generic[S]):
                 self._open(place, address)
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[MulticastPlace, LocalAddress]:
-        """The address of each place. An address that is used already stays, although another one
-        may come first now."""
+        """The address of each place. A place keeps its address, even if another address of the
+        place comes first in ``known``."""
         wanted: dict[MulticastPlace, LocalAddress] = {}
         names: dict[int | str, str] = {}
         for scope in self._scopes:
@@ -113,7 +113,7 @@ class MulticastPlaces(Generic[S]):
             why = f"{self._purpose} on {where}: {error}"
             if place in self._failed:
                 self._warnings.warn(("multicast socket", place), why)
-            else:  # An IPv6 address cannot be used in its first two seconds.
+            else:  # A new IPv6 address cannot be used in its first two seconds.
                 self._warnings.logger.debug(why)
             self._failed.add(place)
         else:

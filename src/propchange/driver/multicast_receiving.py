@@ -228,7 +228,7 @@ class MulticastReceiving:
 
     def _look_again(self) -> None:
         self.places.look()
-        # Discovery reads the addresses at this pace.
+        # Discovery reads the addresses this often. Here they are only compared with the sockets.
         self._next_look = self._runtime.call_later(self._limits.link_seconds, self._look_again)
 
     def _open(self, scope: MulticastScope, address: LocalAddress) -> Datagrams:

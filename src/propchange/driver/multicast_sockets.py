@@ -1,5 +1,5 @@
-"""UDP sockets for multicast groups: one that receives what a group is sent on a link, and one that
-sends from an address. SSDP and multicast events use the same options."""
+"""UDP sockets for multicast groups: a socket that receives the datagrams to a group on one link,
+and a socket that sends from one address. SSDP and multicast events use both."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def joined_socket(group: Endpoint, address: LocalAddress) -> socket.socket:
     """A socket that receives the datagrams to ``group`` and its port on the link of ``address``.
     It shares the port with the other programs of this machine. Raises OSError.
 
-    Where the system can do that, it receives nothing that is sent to an address of this machine:
-    that is for the program that answers there. It sends nothing."""
+    If the system allows it, the socket receives no datagram to an address of this machine: those
+    are for the program that listens on that address. Do not send from this socket."""
     sock = _socket(address)
     try:
         if address.network.version == 6:
@@ -40,9 +40,9 @@ def joined_socket(group: Endpoint, address: LocalAddress) -> socket.socket:
         if sys.platform == "linux":
             with contextlib.suppress(OSError):  # a kernel before 4.20
                 sock.setsockopt(level, every, 0)
-            # The option is not enough. Of IPv6, Linux compares the group with what the socket has
-            # joined, and not the interface. Of IPv4, it gives a datagram that only one socket
-            # shall receive to any socket that shares the port by SO_REUSEPORT.
+            # The option is not enough. For IPv6, Linux compares the group with those that the
+            # socket has joined, but not the interface. For IPv4, it may give the datagram to any
+            # one of the sockets that share the port by SO_REUSEPORT.
             with contextlib.suppress(OSError):  # a kernel before 5.7, without root
                 device = socket.if_indextoname(address.interface_index).encode()
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
@@ -63,7 +63,7 @@ def sending_socket(
 ) -> socket.socket:
     """A socket that sends to a group from ``address`` and ``port`` (0: any), and receives what is
     sent there. ``hops`` is the TTL or the hop limit to the group. ``shared``: other programs may
-    have the port too. Raises OSError."""
+    bind to the port too. Raises OSError."""
     sock = _socket(address)
     try:
         if address.network.version == 6:
@@ -82,8 +82,8 @@ def sending_socket(
 
 
 def joined_sending_socket(group: Endpoint, address: LocalAddress, *, hops: int) -> socket.socket:
-    """A :func:`sending_socket` that has joined ``group``: switches learn that there is a sender. It
-    receives nothing that the group is sent. Raises OSError."""
+    """A :func:`sending_socket` that has joined ``group``, so that switches learn of the sender. It
+    receives no datagram to the group. Raises OSError."""
     sock = sending_socket(address, hops=hops)
     try:
         _join(sock, group, address)
@@ -111,15 +111,15 @@ def _socket(address: LocalAddress) -> socket.socket:
 
 
 def _interface(address: LocalAddress) -> bytes:
-    """The interface of ``address`` as the options of multicast take it."""
+    """The interface of ``address``, as the socket options for multicast take it."""
     if address.network.version == 6:
         return (address.scope or address.interface_index).to_bytes(4, sys.byteorder)
     return socket.inet_aton(address.host)
 
 
 def share_port(sock: socket.socket) -> None:
-    """Let other programs have the port of ``sock`` too, if they do the same."""
-    # Both options: BSD shares a multicast port by the second, Linux by either.
+    """Let other programs bind to the port of ``sock`` too, if they set the same options."""
+    # BSD shares a multicast port by the second option, Linux by either.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "SO_REUSEPORT"):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

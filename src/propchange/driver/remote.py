@@ -112,7 +112,8 @@ class Documents:
 
     async def _working(self, readings: Sequence[DeviceDescription]) -> DeviceDescription:
         """The first of ``readings`` of one description whose URLs work; the first one if none does.
-        Tried with the service description of the first service that has one everywhere."""
+        The URL that is tried is that of a service description, of the first service that has one in
+        each reading."""
         first = readings[0]
         for services in zip(*(each.all_services() for each in readings), strict=True):
             urls = [each.scpd_url for each in services]
@@ -315,8 +316,8 @@ class DescribedDevice(Generic[S]):
 def keyed_services(
     description: DeviceDescription,
 ) -> Iterator[tuple[ServiceKey, ServiceDescription]]:
-    """The services of ``description``, each with what it has in the next description of the device
-    too: the UDN, the serviceId and the type. Services that have the same are numbered."""
+    """The services of ``description``, each with a key that is the same in the next description of
+    the device: the UDN, the serviceId, the type, and a number for services that share all three."""
     numbers: Counter[tuple[str, str, str]] = Counter()
     for service in dict.fromkeys(description.all_services()):
         key = (udn_key(service.udn), service.service_id, service.service_type)

@@ -1,5 +1,5 @@
-"""The names by which a program asks a description for a service, and those that tell the services
-of a description apart."""
+"""The names of the services of a description: names to find a service by, and names that no other
+service has."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class ServiceNames(Generic[N]):
         return next(found, ())
 
     def _is_only(self, service: N, name: str) -> bool:
-        # All services may have one name, so that each copy of the list would have a cost.
+        # A copy of the list would have a cost: all services may have the same name.
         found = self._exactly(name)
         return len(found) == 1 and found[0] == service
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.discovery.search_answers import Target, answering_address, found
+from propchange.core.discovery.search_answers import Target, answering_address, matching_targets
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.wire.messages import Endpoint
 from tests.core.discovery.announcing_device import (
@@ -93,7 +93,7 @@ def test_what_fits_a_search_answers_with_the_target_that_was_asked_for(
 
 def test_two_versions_of_a_type_answer_a_search_for_the_lower_one_once() -> None:
     both = [Target(f"urn:x:service:S:{n}", f"{UDN}::urn:x:service:S:{n}") for n in (1, 2)]
-    assert found(both, "urn:x:service:S:1") == [both[0]]
+    assert matching_targets(both, "urn:x:service:S:1") == [both[0]]
 
 
 # --- when ---

@@ -158,9 +158,9 @@ class DeviceMoved(NamedTuple):
 
 
 class DeviceEmbedded(NamedTuple):
-    """``device``, which has appeared, is embedded in ``root``, by the description of that. It is no
-    device of its own any more: its advertisements count for ``root``, which has its types too. When
-    it leaves, :class:`DeviceGone` names ``root``."""
+    """``device``, which has appeared, is embedded in ``root``, as the description of ``root`` says.
+    From now on the advertisements of ``device`` count for ``root``, which has its types too. When
+    ``device`` leaves, :class:`DeviceGone` names ``root``."""
 
     device: AdvertisedDevice
     root: AdvertisedDevice

@@ -9,8 +9,8 @@
 * A search is answered as :mod:`.search_answers` says. If answers are left out because too much
   would be sent, a set of ssdp:alive follows soon, which all control points hear.
 
-A set is spread over time, with the root device first. One message leaves by all addresses at once
-(UDA 2.0 §A.2.3).
+A *set* is one message for each target, the root device first, spread over time. Each message leaves
+by all addresses at once (UDA 2.0 §A.2.3).
 """
 
 from __future__ import annotations
@@ -35,32 +35,35 @@ SETS = 3
 no more than three (UDA 2.0 §1.2.2)."""
 
 GAP_SECONDS = 0.01
-"""Longest time between two messages of a set. A set is no burst, and a control point that collects
-it for a quarter of a second has most of it."""
+"""Longest time in seconds between two messages of a set. It is long enough that a set is no burst,
+and short enough that a control point that listens for a quarter of a second gets most of a set."""
 
 SET_SECONDS = 0.5
-"""Most seconds over which a set is spread that control points wait for."""
+"""Longest time in seconds over which a set of ssdp:alive is spread that tells something new."""
 
 REPEAT_SECONDS = (0.2, 0.4)
-"""Shortest and longest time between two sets (UDA 2.0 §1.2.2: "a few hundred milliseconds")."""
+"""Shortest and longest time in seconds between two sets (UDA 2.0 §1.2.2: "a few hundred
+milliseconds")."""
 
 UPDATE_SECONDS = 0.2
-"""Most seconds over which a set of ssdp:update is spread, before the new BOOTID is used. The time
-until it is repeated is half of that."""
+"""Longest time in seconds over which a set of ssdp:update is spread. It is sent twice, the second
+time after half of these seconds. Then the new BOOTID is used."""
 
 BYEBYE_SECONDS = 0.1
-"""Most seconds over which a set of ssdp:byebye is spread, and the time until it is repeated. The
-program waits for it when it ends."""
+"""Longest time in seconds over which a set of ssdp:byebye is spread, and the time until it is
+repeated. A program that ends waits for both sets."""
 
 REFRESH_PARTS = (0.25, 0.5)
 """The parts of max-age between which a set is repeated. If one set is lost, the next one still
 comes in time (UDA 2.0 §1.2.2)."""
 
 REFRESH_SECONDS = 5.0
-"""Most seconds over which a set is spread that repeats an earlier one, and an eighth of max-age."""
+"""Longest time in seconds over which a set is spread that only refreshes the announcements. It is
+at most an eighth of max-age."""
 
 _LATE_SECONDS = 0.05
-"""How far a set may catch up after a delay of the loop. More would be a burst."""
+"""Seconds of its schedule for which a set catches up after a delay of the loop. Messages of a
+longer delay would be a burst."""
 
 _ALIVE, _BYEBYE = AdvertisementKind.ALIVE, AdvertisementKind.BYEBYE
 _UPDATE = AdvertisementKind.UPDATE
@@ -74,7 +77,7 @@ class OutgoingMessage(NamedTuple):
     address: LocalAddress
     boot_id: int
     next_boot_id: int | None = None
-    """In an update, the BOOTID from then on."""
+    """In an ssdp:update, the BOOTID that will be used after it."""
     to: Endpoint | None = None
 
 
@@ -121,8 +124,9 @@ class Announcements:
         self._rise = rise
         self.boot_id = 0
         """BOOTID in announcements and search responses at present."""
-        self._risen = 0  # that of the next ssdp:alive
-        self._told: int | None = None  # that of the ssdp:update that was sent, until it is used
+        self._alive_boot_id = 0  # the BOOTID of the next set of ssdp:alive
+        # NEXTBOOTID of the ssdp:update that was sent, until that BOOTID is used.
+        self._update_boot_id: int | None = None
         self.ended = True
         """Whether nothing is left to be sent, after :meth:`end` or before :meth:`begin`."""
         self._ending = False
@@ -143,9 +147,9 @@ class Announcements:
     def begin(
         self, boot_id: int, addresses: Sequence[LocalAddress], now: float, *, byebye_first: bool
     ) -> None:
-        """The device joins the network. ``byebye_first``: it has left without a goodbye before, so
-        control points may have subscriptions that are void."""
-        self._risen = boot_id
+        """The device joins the network. ``byebye_first``: send ssdp:byebye first, because the
+        device has left without one. So control points learn that their subscriptions are void."""
+        self._alive_boot_id = boot_id
         self.ended = False
         self._addresses = tuple(addresses)
         self._changes = TokenBucket(
@@ -178,8 +182,8 @@ class Announcements:
             self.handle_deadline(now)
 
     def announce_again(self, now: float) -> None:
-        """A link of the device has its carrier back. Control points there may have come meanwhile,
-        or have forgotten the device. The BOOTID stays."""
+        """Announce the device again with the same BOOTID: a link has its carrier back. Meanwhile
+        control points may have come to that link, or may have forgotten the device."""
         if self.ended or self._ending or not self._announced or self._change_at is not None:
             return
         if all(each.kind is _ALIVE and each.next_boot_id is None for each in self._sets):
@@ -199,7 +203,8 @@ class Announcements:
             self._announce_instead(now)
 
     def end(self, now: float) -> None:
-        """The device leaves the network: say goodbye. It is over when :attr:`ended` is set."""
+        """The device leaves the network: send ssdp:byebye. :attr:`ended` is True when all is
+        sent."""
         if self.ended or self._ending:
             return
         self._ending = True
@@ -211,7 +216,7 @@ class Announcements:
         self.handle_deadline(now)
 
     def hasten_end(self) -> None:
-        """Say goodbye at once where that is still missing: there is no time for the schedule."""
+        """Send ssdp:byebye for each target at once, without the schedule, unless all is sent."""
         if self.ended:
             return
         self._sets.clear()
@@ -260,13 +265,14 @@ class Announcements:
     @property
     def heard_boot_id(self) -> int:
         """The BOOTID that control points have heard of last, by ssdp:alive or ssdp:update."""
-        return self._told or self.boot_id
+        return self._update_boot_id or self.boot_id
 
     # --- sets ---
 
     def _announce(self, now: float, *, byebye_first: bool = False) -> None:
-        """Announce the device on all addresses. No control point knows it at present."""
-        self._use(self._risen)
+        """Announce the device on all addresses, without ssdp:update: no control point knows it at
+        present."""
+        self._use(self._alive_boot_id)
         if not self._addresses:
             self._sets.clear()
             return
@@ -278,21 +284,24 @@ class Announcements:
         self._begin_sets(sets, now)
 
     def _announce_instead(self, now: float) -> None:
-        """Send the next set soon, if it is a repetition that waits for its time."""
+        """Send the next refreshing set now, instead of the answers that were left out. Other sets
+        are under way already."""
         at = max(now, self._instead_at)
         if len(self._sets) == 1 and self._sent == 0 and self._when > at:
             self._when = at
             self._instead_at = at + self._limits.announced_instead_seconds
 
     def _change(self, now: float) -> None:
-        """The addresses have changed: raise BOOTID, say so, and announce the device again."""
+        """The addresses have changed: raise BOOTID, send ssdp:update, then ssdp:alive."""
         assert self._changes is not None
         self._changes.spend(now)
-        self._use(self._told)
-        next_boot_id = self._risen = self._rise()
+        self._use(self._update_boot_id)
+        next_boot_id = self._alive_boot_id = self._rise()
         kept = self._announced & set(self._addresses)
         sets = []
-        if kept and next_boot_id < self.boot_id:  # it has begun anew; no update can say so
+        # NEXTBOOTID must be higher (UDA 2.0 §1.2.4). After the highest number there is no higher
+        # one.
+        if kept and next_boot_id < self.boot_id:
             sets = [_Set(_BYEBYE, 0.0, BYEBYE_SECONDS, kept)]
         elif kept and self._has_updates:
             sets = [
@@ -318,10 +327,10 @@ class Announcements:
             self._when = now + sets[0].delay
 
     def _use(self, boot_id: int | None) -> None:
-        """Use the BOOTID that control points have heard of, or that this set brings."""
+        """Use ``boot_id`` from now on; None: keep the present one."""
         if boot_id is not None:
             self.boot_id = boot_id
-        self._told = None
+        self._update_boot_id = None
 
     def _send_next(self, now: float) -> None:
         """Send the message of the next target of the present set."""
@@ -330,7 +339,7 @@ class Announcements:
             self._use(each.next_boot_id)
             self._announced = frozenset(self._addresses)
         next_boot_id = each.next_boot_id if each.kind is _UPDATE else None
-        self._told = next_boot_id or self._told
+        self._update_boot_id = next_boot_id or self._update_boot_id
         addresses = self._announced
         if each.kind is not _ALIVE:
             every = frozenset(self._addresses)  # for a goodbye

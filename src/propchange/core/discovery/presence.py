@@ -163,8 +163,8 @@ class Presence:
         """The description of ``device`` was read at ``url``. ``embedded`` are the UDNs of its
         embedded devices: their advertisements count for ``device`` from now on (CP-11).
 
-        Anybody can describe a device of somebody else as embedded in his own. So a device stays
-        its own if it announces itself as a root device at other locations."""
+        Anybody can describe another host's device as embedded. So a device that announces itself
+        as a root device at other locations stays a device of its own."""
         device.url = url
         self._root_of = {k: root for k, root in self._root_of.items() if root is not device}
         for udn in embedded:
@@ -267,7 +267,7 @@ class Presence:
             and advertisement.target == ROOT_DEVICE
             and advertisement.location not in (device.url, *device.locations)
         ):
-            # A root device is embedded in none, whatever a description says.
+            # A root device is not embedded, even if a description says so.
             del self._root_of[key]
             device = None
         if device is None:

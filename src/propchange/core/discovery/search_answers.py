@@ -1,8 +1,7 @@
-"""The answers of a root device to searches (UDA 2.0 §1.3.2, §1.3.3): which, to whom, and when.
+"""The answers of a root device to searches (UDA 2.0 §1.3.2, §1.3.3).
 
 Anybody can send a search with the address of a victim as its source. So only sources on the link
-are answered, and what they are sent is bounded in bytes: for one search, for one source, and in
-all.
+are answered, and the bytes of the answers are bounded: for one search, for one source, and in all.
 
 The headers TCPPORT.UPNP.ORG, CPFN.UPNP.ORG and CPUUID.UPNP.ORG of UDA 2.0 are ignored. Answering
 over TCP is optional, and would let a forged search open connections to a victim.
@@ -21,21 +20,21 @@ from propchange.core.local_addresses import LocalAddress
 from propchange.core.wire.messages import Endpoint
 
 EVERYTHING = "ssdp:all"
-"""The ST that all targets answer (UDA 2.0 §1.3.2)."""
+"""The ST of a search for all targets (UDA 2.0 §1.3.2)."""
 
 MX_MOST = 5
 """A longer MX counts as this one (UDA 2.0 §1.3.2)."""
 
 MX_PART = 0.8
-"""The part of MX in which the answers leave: they must arrive before the control point stops to
-listen."""
+"""The part of MX in which the answers leave, so that they arrive before the control point stops
+listening."""
 
 GAP_SECONDS = 0.01
-"""Longest time between two answers to one search."""
+"""Longest time in seconds between two answers to one search."""
 
 UNICAST_SECONDS = 0.5
-"""Most seconds over which the answers to a unicast search are spread. It wants them within a second
-(UDA 2.0 §1.3.3)."""
+"""Longest time in seconds over which the answers to a unicast search are spread. They must come
+within a second (UDA 2.0 §1.3.3)."""
 
 LOWEST_PORT = 1_024
 """The lowest source port that is answered. No control point searches from a port of a system
@@ -66,10 +65,10 @@ class Answer(NamedTuple):
     to: Endpoint
 
 
-def found(targets: Sequence[Target], wanted: str) -> list[Target]:
-    """The answers of ``targets`` to a search for ``wanted``. ST is the one of the search, and so is
-    the version in USN: a later version of a type is compatible with an earlier one. A UDN is found
-    in upper and lower case."""
+def matching_targets(targets: Sequence[Target], wanted: str) -> list[Target]:
+    """Those of ``targets`` that a search for ``wanted`` finds, as the answers name them: with the
+    ST of the search, and with its version of a type in USN, because a later version is compatible
+    with an earlier one. The case of a UDN does not matter."""
     if wanted == EVERYTHING:
         return list(targets)
     udn = udn_key(wanted)
@@ -84,8 +83,8 @@ def found(targets: Sequence[Target], wanted: str) -> list[Target]:
 
 
 def answering_address(own: Sequence[LocalAddress], source: Endpoint) -> LocalAddress | None:
-    """The one of ``own`` to answer ``source`` from: the one in its network. None: it is not on the
-    link, or no single host."""
+    """The address of ``own`` that is in the network of ``source``, to answer from. None: ``source``
+    is not on the link, or is no single host."""
     try:
         address = ip_address(source.host)
     except ValueError:
@@ -134,7 +133,7 @@ class SearchAnswers:
             return True
         if self._is_spent(source, now):
             return False
-        answers = found(self._targets, search.target)
+        answers = matching_targets(self._targets, search.target)
         mx = min(search.mx or 0, MX_MOST) if search.multicast else 1
         if not answers or self._is_repeated((address, source, search.target), mx, now):
             return True
@@ -170,7 +169,7 @@ class SearchAnswers:
     # --- bounds ---
 
     def _is_spent(self, source: Endpoint, now: float) -> bool:
-        """Whether there is no budget for one answer to ``source``."""
+        """Whether the budget of ``source``, or that of all sources, is too small for one answer."""
         budget = self._sources.get(source.host)
         if budget is None:
             if len(self._sources) >= self._limits.search_sources:

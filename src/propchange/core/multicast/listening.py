@@ -1,19 +1,19 @@
-"""The multicast events that a program wants, and what is found out before one is believed.
+"""Finds out more about the sender of a multicast event before the event is refused.
 
-:class:`.MulticastReception` believes the events of the services that it expects. A program may want
-the events of devices whose descriptions nobody has read yet, and a device may restart. So a
-datagram that the program wants, and that is not believed yet, is *held* for a few seconds
-(:class:`.HeldDatagrams`):
+:class:`.MulticastReception` believes the events of the services that it expects. But a program may
+want the events of devices whose descriptions are not read yet, and a device may restart. So a
+datagram that the program wants and that is not believed yet is *held* for a few seconds
+(:class:`.HeldDatagrams`). Meanwhile:
 
 - The description is read at the announced location that has the address of the datagram. If it
   contains the device, the address is one of the device, and the service is expected from then on.
 - If the BOOTID is not the one that this address has announced, the device is searched for. Its
   answer has its BOOTID. A forged BOOTID costs one search, within the token bucket of the device.
-- If discovery does not know the device yet, its announcement may be under way.
+- If discovery does not know the device yet, its announcement may come.
 
-After that a datagram is believed or refused. BOOTIDs are compared with those that the same address
-has announced: a host that announces another BOOTID in the name of a device does not change what is
-believed of the device's own address.
+After that a datagram is believed or refused. A BOOTID is compared with those that the same address
+has announced. So a host that announces a device of another host with another BOOTID does not make
+that device's own events unbelievable.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class MulticastListening:
         self._buckets: dict[str, TokenBucket] = {}
         self._others = TokenBucket(limits.other_datagrams, limits.other_datagram_seconds, 0.0)
         self._now = 0.0
-        self._retried: HeldDatagram | None = None
-        self._decides = False
+        self._retried: HeldDatagram | None = None  # it is being judged again
+        self._decides = False  # the time of the datagrams that are judged now is over
         reception.doubt = self._doubt
         reception.boot_ids = self._boot_ids
 
@@ -159,7 +159,8 @@ class MulticastListening:
         self._reception.receive(request)
 
     def _doubt(self, request: Request, message: MulticastMessage, reason: NotBelieved) -> bool:
-        """``request`` is not believed, for ``reason``. Returns whether it is held."""
+        """Hold ``request``, which is not believed, for ``reason``, and ask for what would show
+        more. Returns whether it is held."""
         source = request.peer
         if self._decides or source is None or not self._is_wanted(message):
             return False

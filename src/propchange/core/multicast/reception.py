@@ -2,9 +2,9 @@
 
 Any host of the network segment can send one. A datagram is accepted if it names a service that the
 application expects, comes from a known address of the device, and has the BOOTID that is recorded
-for the device. :mod:`.listening` finds out what is not known yet. Its values of variables without
-``multicast="yes"`` are dropped. Other datagrams are refused. Each pair of source and reason is
-reported once, and counted.
+for the device. Values of variables without ``multicast="yes"`` are dropped. Other datagrams are
+refused. Each pair of source and reason is reported once, and counted. :mod:`.listening` finds out
+more about a device before a datagram is refused.
 
 An event arrives several times: over each interface, and as retransmissions. It is reported once. A
 late event changes only the variables that no later event has changed. Missing events are reported.
@@ -112,7 +112,7 @@ class Numbering:
         self.highest: int | None = None
         # Bit n: whether the index ``highest - n`` has been seen.
         self._seen = 0
-        # The index that would show, after one behind the window, that the numbering began anew.
+        # The index after the last one that was behind the window.
         self._follows: int | None = None
 
     def index(self, seq: int) -> int:

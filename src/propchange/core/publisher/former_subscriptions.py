@@ -5,10 +5,9 @@ does not know of the move before it hears an announcement or renews, and until t
 its events. So a subscription of a former address ends step by step:
 
 1. Events are sent to it as before, from the address that the system chooses.
-2. Its renewal is answered 412, as for an unknown SID, now and later. So nobody keeps the grant of
-   an address that has gone, and the subscriber subscribes anew.
-3. Events are still sent to it until that new subscription is granted, so that none is missing in
-   between. It also ends, as every subscription, with its duration and by a 412 of the subscriber.
+2. Each renewal of it is answered 412, as for an unknown SID. So the subscriber subscribes anew.
+3. Events are still sent to it until the new subscription is granted, so that the subscriber misses
+   none. As every subscription, it also ends with its duration, and by a 412 of the subscriber.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from propchange.core.wire.messages import Endpoint, Request
 
 
 class FormerSubscriptions:
-    """The subscriptions whose renewal was refused for that reason. ``has_address`` returns whether
-    an address is one of this machine, whose port is ignored."""
+    """The subscriptions whose renewal was refused because their address has gone. ``has_address``
+    returns whether this machine has the address of an endpoint; the port is ignored."""
 
     def __init__(self, has_address: Callable[[Endpoint], bool]) -> None:
         self._has_address = has_address

@@ -231,8 +231,8 @@ def judge_subscribe_anew(
     own_hosts: Callable[[], Container[str]],
 ) -> NewSubscription | Renewal | Refusal:
     """As :func:`judge_subscribe`, but a SUBSCRIBE that is refused is judged once more if the
-    interface has other prefixes now. ``on_link`` returns those that were read before,
-    ``on_link_now`` those of now; both take an address of the interface."""
+    interface has got other prefixes. Both functions take an address of the interface: ``on_link``
+    returns the prefixes that were read before, ``on_link_now`` reads them again."""
     local = request.local
     known = () if local is None else on_link(local)
     verdict = judge_subscribe(request, policy, limits, known, own_hosts())
