@@ -564,7 +564,7 @@ class Limits:
     """Bytes of search responses per second to one address after that. Bounds what a victim on the
     link is sent."""
 
-    announced_instead_seconds: float = 5.0
+    announced_instead_seconds: float = 2.0
     """Seconds between two sets of announcements that are sent because answers to searches were left
     out, at least. In a flood of searches, a control point finds the device within this time. Bounds
     what a flood sends to the group."""
