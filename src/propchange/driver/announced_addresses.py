@@ -14,6 +14,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
@@ -223,7 +224,14 @@ class AnnouncedAddresses:
         self._received(data, source, (address,), False)
 
     def _take_from_group(self, link: _Link, data: bytes, source: Endpoint) -> None:
-        own = [address for address in self._own if _link_of(address) == link]
+        # A host may send to the link from an address that it has for the site.
+        on, group = link
+        version = ip_address(group.host).version
+        own = [
+            address
+            for address in self._own
+            if address.link == on and address.network.version == version
+        ]
         self._received(data, source, own, True)
 
 

@@ -70,7 +70,10 @@ def sending_socket(
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, _interface(address))
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
         else:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _interface(address))
+            # On Linux the option has the form of a membership, whose group is not used.
+            empty = bytes(4) if sys.platform == "linux" else b""
+            interface = empty + _interface(address)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, hops)
         if shared:
             share_port(sock)
@@ -114,7 +117,11 @@ def _interface(address: LocalAddress) -> bytes:
     """The interface of ``address``, as the socket options for multicast take it."""
     if address.network.version == 6:
         return (address.scope or address.interface_index).to_bytes(4, sys.byteorder)
-    return socket.inet_aton(address.host)
+    host = socket.inet_aton(address.host)
+    if sys.platform != "linux":
+        return host
+    # Several interfaces may have the same address, so Linux is told the number too.
+    return host + address.interface_index.to_bytes(4, sys.byteorder)
 
 
 def share_port(sock: socket.socket) -> None:
