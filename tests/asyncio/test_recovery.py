@@ -25,7 +25,7 @@ def having(point: ControlPoint, *hosts: str) -> None:
     """Have ``point`` see these addresses and no others."""
     ips = [SimpleNamespace(ip=host, network_prefix=8) for host in hosts]
     adapters = [SimpleNamespace(nice_name="eth0", index=7, ips=ips)]
-    point._driver.interfaces = Interfaces(adapters=lambda: adapters)
+    point._driver.addresses.interfaces = Interfaces(adapters=lambda: adapters)
 
 
 def causes(subscription: Any) -> list[Cause]:
@@ -94,7 +94,7 @@ async def test_addresses_that_cannot_be_read_are_told_and_looked_for_again(
 
     limits = Limits(address_seconds=0.05)
     async with raw_device() as device, ControlPoint(limits=limits) as point:
-        point._driver.interfaces = Interfaces(adapters=fails)
+        point._driver.addresses.interfaces = Interfaces(adapters=fails)
         async with point.subscribe_url(device.event_url):
             await until(lambda: "no netlink here" in caplog.text)
             having(point, "127.0.0.1")

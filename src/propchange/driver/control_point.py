@@ -35,7 +35,6 @@ from typing import Any, TypeVar
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress, usable_towards
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Event, Status, StatusChange
@@ -46,7 +45,7 @@ from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionVi
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
-from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
+from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery, SeenDevice
 from propchange.driver.listener import Listener
@@ -95,7 +94,6 @@ class SubscriberDriver:
         self.runtime = runtime
         self.limits = limits
         self.now = runtime.now
-        self.interfaces = interfaces
         self.history = ConnectionHistory(limits)
         self._logger = logger_named("propchange.subscriber")
         self.warnings = Warnings(self._logger, limits)
@@ -107,16 +105,14 @@ class SubscriberDriver:
             limits=limits,
             history=self.history,
         )
-        self._exclude = exclude
-        self._chosen = ChosenAddresses(interfaces, None, exclude)
-        """The addresses that are used. If :meth:`open` gets one address, see ``_source``."""
+        self.addresses = ControlPointAddresses(interfaces, exclude)
         self._requests = Requests(
             runtime,
             limits,
-            own=self._own_addresses,
+            own=self.addresses.known,
             other_hosts=other_hosts,
-            excluded=self._excludes,
-            source_of=self._source_of,
+            excluded=self.addresses.excludes,
+            source_of=self.addresses.source_towards,
         )
         self.documents = Documents(self._requests, policy)
         self.diagnoses = Diagnoses(self._requests, self.history, machine)
@@ -129,7 +125,7 @@ class SubscriberDriver:
             changed=self._queue_drain,
             off_link_locations=off_link_locations,
             limits=limits,
-            leaves_out=self._leaves_out,
+            leaves_out=self.addresses.leaves_out,
             search=search,
             tap=self._tap,
         )
@@ -141,7 +137,7 @@ class SubscriberDriver:
             cut=self.request_cut,
             wasted=self._connection_wasted,
             known=self._device_addresses,
-            excluded=self._excludes,
+            excluded=self.addresses.excludes,
         )
         self.tasks = Tasks(runtime)
         self.multicast = MulticastReceiving(
@@ -160,7 +156,6 @@ class SubscriberDriver:
         self._givers: dict[SubscriptionRecord, Endpoint | None] = {}
         self.addresses_due: float | None = None
         self.closed = False
-        self._source: Endpoint | None = None
         self._timer = Timer(
             runtime.call_later, limits, self._deadline, clock=runtime.now, jumped=self._jumped
         )
@@ -180,20 +175,15 @@ class SubscriberDriver:
         ``discovery`` also listen to announcements, and search for all devices; None: listen, and
         search for them only when the program wants to see devices. Raises ConnectionFailed if it
         cannot listen, ValueError if the interface is excluded."""
-        check_exclude(interface, self._exclude)
-        host = None if interface is None else self.interfaces.host_of(interface)
-        self._chosen = ChosenAddresses(
-            self.interfaces, interface if host is None else None, self._exclude
-        )
-        self._chosen.check()
+        host = self.addresses.choose(interface)
         try:
             await self.listener.open(host, ports)
         except OSError as error:
             raise ConnectionFailed(cannot_listen(host, ports, error)) from error
         self.port = self.port or self.listener.port
         if host is not None:
-            # From another address, CALLBACK would have an address without a listener.
-            self._source = self.documents.source = self.listener.endpoints[0]._replace(port=0)
+            source = self.listener.endpoints[0]._replace(port=0)
+            self.addresses.source = self.documents.source = source
         if discovery is False:
             self.discovery.leave_out()
         else:
@@ -202,8 +192,7 @@ class SubscriberDriver:
     @property
     def host(self) -> str:
         """The address that it listens on; if there are several, the one to advertise."""
-        host = self.listener.endpoints[0].host
-        return next(iter(self._chosen.by_rank()), host) if host in ("0.0.0.0", "::") else host
+        return self.addresses.advertised(self.listener.endpoints[0].host)
 
     def check_open(self) -> None:
         """Raise RuntimeError if the control point is closed or is being closed."""
@@ -346,8 +335,8 @@ class SubscriberDriver:
         return await self.diagnoses.diagnose(
             lambda: self.protocol.facts(record, self.now()),
             listening=self.listener.endpoints,
-            own=self._own_addresses,
-            source=self._source,
+            own=self.addresses.known,
+            source=self.addresses.source,
             giver=self._giver_of(record),
         )
 
@@ -356,12 +345,6 @@ class SubscriberDriver:
         if record in self._givers:
             return self._givers[record]
         return record.remote  # The subscription is closed: this is for its UNSUBSCRIBE.
-
-    def _own_addresses(self) -> tuple[LocalAddress, ...]:
-        try:
-            return self.interfaces.addresses()
-        except OSError:
-            return ()
 
     def _device_addresses(self) -> frozenset[str]:
         hosts = (record.device_host for record in self.protocol.subscriptions)
@@ -420,32 +403,11 @@ class SubscriberDriver:
             return
         self.addresses_due = now + self.limits.address_seconds
         try:
-            addresses = self.interfaces.refresh()
+            addresses, others = self.addresses.read()
         except OSError as error:
             self.warnings.warn("addresses", f"the addresses of this machine: {error}")
             return
-        others = tuple(filter(self._is_unused, addresses))
-        addresses = tuple(each for each in addresses if not self._is_unused(each))
         self.protocol.addresses_changed(addresses, now, others=others)
-
-    def _is_unused(self, address: LocalAddress) -> bool:
-        source = self._source
-        return self._leaves_out(address) or (source is not None and address.host != source.host)
-
-    def _leaves_out(self, address: LocalAddress) -> bool:
-        return not self._chosen.has(address)
-
-    def _excludes(self, local: Endpoint) -> bool:
-        return self._chosen.refuses(local)
-
-    def _source_of(self, device: Endpoint) -> Endpoint | None:
-        """The address to connect to ``device`` from: of its family and scope, if one interface was
-        chosen by its name; None for any."""
-        if not self._chosen.is_interface:
-            return None
-        usable = usable_towards(device.host, self._chosen.present())
-        same = (each for each in usable if not device.scope or each.scope in (0, device.scope))
-        return next((each.endpoint for each in same), None)
 
     # --- requests of the protocol ---
 
@@ -480,7 +442,7 @@ class SubscriberDriver:
         if request.kind is RequestKind.UNSUBSCRIBE:
             # Unanswered, it would delay the end of its subscription and close() for longer.
             seconds = min(seconds, self.limits.unsubscribe_seconds)
-        source = request.source or self._source
+        source = request.source or self.addresses.source
         answer = await self._requests.follow(
             request.url,
             build,
