@@ -15,7 +15,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.message import Datagram, MulticastMessage, MulticastScope
 from propchange.core.multicast.publication import MulticastPolicy
-from propchange.driver import multicast_sending
+from propchange.driver import memberships, multicast_sending
 from propchange.driver.multicast_sending import MulticastSending
 from propchange.driver.multicast_sockets import joined_sending_socket, joined_socket
 from tests.multicast import own_port
@@ -87,6 +87,7 @@ class Sending:
             memory, self._read, policy or MulticastPolicy(), replace(DEFAULT_LIMITS, **limits)
         )
         monkeypatch.setattr(multicast_sending, "joined_sending_socket", self._make)
+        monkeypatch.setattr(memberships, "joined_groups", lambda: None)
 
     def _read(self) -> list[LocalAddress]:
         if self.broken:

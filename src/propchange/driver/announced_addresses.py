@@ -21,6 +21,7 @@ from propchange.core.limits import Limits
 from propchange.core.local_addresses import KIND_RANK, InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.machine import temporary_addresses
+from propchange.driver.memberships import LostMemberships, membership
 from propchange.driver.multicast_sockets import (
     LINK_HOPS,
     SITE_HOPS,
@@ -88,7 +89,8 @@ class AnnouncedAddresses:
         self._limits = limits
         self._own: dict[LocalAddress, _Own] = {}
         self._leaving: dict[LocalAddress, _Own] = {}
-        self._groups: dict[_Link, Datagrams] = {}
+        self._groups: dict[_Link, tuple[LocalAddress, Datagrams]] = {}
+        self._memberships = LostMemberships()
         self._failures: dict[LocalAddress | _Link, int] = {}
         self._warnings = Warnings(_logger, limits)
 
@@ -121,6 +123,7 @@ class AnnouncedAddresses:
             if address not in self._own:
                 self._open(address)
         links = {_link_of(address) for address in self._own}
+        self._close_deaf()
         for address in self._own:
             self._join(address)
         self._failures = {
@@ -128,7 +131,15 @@ class AnnouncedAddresses:
         }
         for link in tuple(self._groups):
             if link not in links:
-                self._groups.pop(link).close()
+                self._groups.pop(link)[1].close()
+
+    def _close_deaf(self) -> None:
+        """Close the sockets of groups that receive nothing any more: they are opened anew."""
+        joined = {link: membership(link[1], address) for link, (address, _) in self._groups.items()}
+        lost = self._memberships.among(joined.values(), self._runtime.now())
+        for link, member in joined.items():
+            if member in lost:
+                self._groups.pop(link)[1].close()
 
     def close_gone(self) -> None:
         """Close the sockets of addresses that have gone."""
@@ -141,8 +152,8 @@ class AnnouncedAddresses:
         self._leaving.update(self._own)
         self._own.clear()
         self.close_gone()
-        for each in self._groups.values():
-            each.close()
+        for _, listening in self._groups.values():
+            listening.close()
         self._groups.clear()
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[LocalAddress, None]:
@@ -184,7 +195,8 @@ class AnnouncedAddresses:
             return
         try:
             sock = joined_socket(group_of(address), address)
-            self._groups[link] = self._read(sock, partial(self._take_from_group, link))
+            listening = self._read(sock, partial(self._take_from_group, link))
+            self._groups[link] = address, listening
         except OSError as error:
             where = f"{address.interface} (IPv{address.network.version})"
             self._fail(link, f"searches on {where} are not answered: {error}")

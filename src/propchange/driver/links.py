@@ -22,6 +22,7 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.carriers import Carriers
 from propchange.driver.machine import Interfaces, seconds_to_next_look
+from propchange.driver.memberships import LostMemberships, membership
 from propchange.driver.multicast_sockets import joined_socket, sending_socket
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Datagrams, Runtime
@@ -89,6 +90,9 @@ class Links:
         self._quiet = False
         self._sockets: dict[Link, _LinkSockets] = {}
         self._failed: set[Link] = set()
+        self._memberships = LostMemberships()
+        self._missed: set[Link] = set()
+        """Links on which nothing was heard for a while, until they are searched again."""
         self._again: set[Armed] = set()
         self._next_look: Armed | None = None
 
@@ -167,6 +171,7 @@ class Links:
             elif wanted[link].endpoint != sockets.address.endpoint:
                 self._close(link)
         self._failed &= wanted.keys()
+        self._close_deaf()
         for link, address in wanted.items():
             opened = self._sockets.get(link)
             if opened is None:
@@ -174,9 +179,28 @@ class Links:
             elif opened.listening is None:
                 self._listen_later(link, opened)
         returned = self._carriers.returned(wanted.values())
-        for (interface, _, _), sockets in self._sockets.items():
-            if interface in returned and not self._quiet:
+        for link, sockets in self._sockets.items():
+            missed = link in self._missed and sockets.listening is not None
+            if missed:
+                self._missed.discard(link)
+            if (missed or link[0] in returned) and not self._quiet:
                 self.search(EVERYTHING, sockets)
+
+    def _close_deaf(self) -> None:
+        """Close the group sockets that receive nothing any more: they are opened anew."""
+        joined = {
+            link: membership(_GROUPS[link[2]], each.address)
+            for link, each in self._sockets.items()
+            if each.listening is not None
+        }
+        lost = self._memberships.among(joined.values(), self._runtime.now())
+        for link, member in joined.items():
+            sockets = self._sockets[link]
+            if member in lost and sockets.listening is not None:
+                sockets.listening.close()
+                self._sockets[link] = sockets._replace(listening=None)
+                if lost[member]:
+                    self._missed.add(link)
 
     def _open(self, link: Link, address: LocalAddress) -> None:
         try:
@@ -229,6 +253,7 @@ class Links:
             _logger.log(logging.INFO if self._quiet else logging.WARNING, what)
 
     def _close(self, link: Link) -> None:
+        self._missed.discard(link)
         _, searching, listening = self._sockets.pop(link)
         searching.close()
         if listening is not None:

@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.message import MulticastScope
+from propchange.driver.memberships import LostMemberships, membership
 from propchange.driver.reporting import Warnings
 
 
@@ -44,9 +45,9 @@ def fits_scope(address: LocalAddress, scope: MulticastScope) -> bool:
 class MulticastPlaces(Generic[S]):
     """One socket for each place, opened and closed as interfaces come and go.
 
-    ``addresses`` reads the addresses to use; it raises OSError if that fails. ``open_socket`` makes
-    the socket of a scope at an address; it raises OSError. ``purpose`` is for the log: "multicast
-    events are not sent".
+    Each socket has joined the group of its scope. ``addresses`` reads the addresses to use; it
+    raises OSError if that fails. ``open_socket`` makes the socket of a scope at an address; it
+    raises OSError. ``purpose`` is for the log: "multicast events are not sent".
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class MulticastPlaces(Generic[S]):
         scopes: Iterable[MulticastScope],
         open_socket: Callable[[MulticastScope, LocalAddress], S],
         *,
+        clock: Callable[[], float],
         limits: Limits,
         warnings: Warnings,
         purpose: str,
@@ -62,7 +64,9 @@ class MulticastPlaces(Generic[S]):
         self._addresses = addresses
         self._scopes = tuple(scopes)
         self._open_socket = open_socket
+        self._clock = clock
         self._limits = limits
+        self._memberships = LostMemberships()
         self._warnings = warnings
         self._purpose = purpose
         self._failed: set[MulticastPlace] = set()
@@ -82,9 +86,21 @@ class MulticastPlaces(Generic[S]):
                 del self.sockets[place]
                 sock.close()
         self._failed &= wanted.keys()
+        self._close_deaf()
         for place, address in wanted.items():
             if place not in self.sockets:
                 self._open(place, address)
+
+    def _close_deaf(self) -> None:
+        """Close the sockets that have lost their membership: they are opened anew."""
+        joined = {
+            place: membership(place.scope.group, address)
+            for place, (address, _) in self.sockets.items()
+        }
+        lost = self._memberships.among(joined.values(), self._clock())
+        for place, member in joined.items():
+            if member in lost:
+                self.sockets.pop(place)[1].close()
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[MulticastPlace, LocalAddress]:
         """The address of each place. A place keeps its address, even if another address of the

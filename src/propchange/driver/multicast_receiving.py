@@ -132,6 +132,7 @@ class MulticastReceiving:
             discovery.usable_addresses,
             scopes,
             self._open,
+            clock=runtime.now,
             limits=limits,
             warnings=self._warnings,
             purpose="multicast events are not received",

@@ -43,6 +43,7 @@ class MulticastSending:
             addresses,
             policy.scopes,
             self._open,
+            clock=runtime.now,
             limits=limits,
             warnings=self._warnings,
             purpose="multicast events are not sent",

@@ -1,0 +1,112 @@
+"""The memberships of multicast groups that the system has dropped, although the sockets are open.
+
+The system keeps the members of a group for each interface. They go with the interface if it is made
+anew, and with its IPv6 if its MTU is below 1280 for a moment; some systems drop them with the last
+IPv4 address. The socket learns nothing of that and receives nothing any more. If the same name,
+number and address are back before the next look, nothing else tells.
+
+Linux shows the memberships of each interface. On other systems each socket is opened anew now and
+then.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Collection
+from math import inf
+from pathlib import Path
+from typing import NamedTuple
+
+from propchange.core.local_addresses import LocalAddress
+from propchange.core.wire.messages import Endpoint
+
+_TABLE_4, _TABLE_6 = Path("/proc/thread-self/net/igmp"), Path("/proc/thread-self/net/igmp6")
+
+
+SECONDS_ANEW = 60.0
+"""Seconds between two new sockets for a group whose membership the system does not show: it may
+have dropped it. Each new socket leaves the group and joins it, which routers and switches notice,
+so it is seldom."""
+
+
+class Membership(NamedTuple):
+    """A group that is joined on an interface: the number of the interface and the packed address
+    of the group."""
+
+    interface_index: int
+    group: bytes
+
+
+def membership(group: Endpoint, address: LocalAddress) -> Membership:
+    """The membership of a socket that has joined ``group`` at ``address``."""
+    family = socket.AF_INET6 if address.network.version == 6 else socket.AF_INET
+    return Membership(address.interface_index, socket.inet_pton(family, group.host))
+
+
+def joined_groups(*, four: Path = _TABLE_4, six: Path = _TABLE_6) -> frozenset[Membership] | None:
+    """The memberships of all programs on this machine. None if the system does not show them.
+    Raises OSError if they cannot be read now."""
+    joined: set[Membership] = set()
+    try:
+        lines = four.read_text("ascii", "replace").splitlines()[1:]
+    except (FileNotFoundError, PermissionError):
+        return None
+    index = 0
+    try:
+        for line in lines:
+            first, *_ = line.split()
+            if line.startswith("\t"):
+                joined.add(Membership(index, int(first, 16).to_bytes(4, sys.byteorder)))
+            else:
+                index = int(first)
+        try:
+            lines = six.read_text("ascii", "replace").splitlines()
+        except FileNotFoundError:  # a kernel without IPv6
+            lines = []
+        for line in lines:
+            number, _, group, *_ = line.split()
+            joined.add(Membership(int(number), bytes.fromhex(group)))
+    except (ValueError, OverflowError, PermissionError):
+        return None
+    return frozenset(joined)
+
+
+class LostMemberships:
+    """Tells which sockets have lost their membership. Call :meth:`among` at each look.
+
+    A membership that the system never shows counts as lost once, and then once in
+    :data:`SECONDS_ANEW`; so does every one where the system shows none at all, but for the
+    first time after these seconds.
+    """
+
+    def __init__(self) -> None:
+        self._lost_at: dict[Membership, float] = {}
+        """When each membership counts as lost if the system does not show it; minus infinity: the
+        system has shown it."""
+
+    def among(self, members: Collection[Membership], now: float) -> dict[Membership, bool]:
+        """Those of ``members`` whose sockets must be opened anew, each with whether the system has
+        shown it before. Close all these sockets first: one that is closed later takes the new
+        membership with it."""
+        if not members:
+            self._lost_at.clear()
+            return {}
+        try:
+            joined = joined_groups()
+        except OSError:  # no descriptor is left
+            return {}
+        lost_at: dict[Membership, float] = {}
+        lost: dict[Membership, bool] = {}
+        for member in members:
+            due = self._lost_at.get(member)
+            if joined is not None and member in joined:
+                due = -inf
+            elif joined is None and due in (None, -inf):
+                due = now + SECONDS_ANEW
+            elif due is None or now >= due:
+                lost[member] = due == -inf
+                due = now + SECONDS_ANEW
+            lost_at[member] = due
+        self._lost_at = lost_at
+        return lost
