@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 
-from propchange import ConnectionFailed, ControlPoint
+from propchange import ConnectionFailed, ControlPoint, Device, host
 from propchange.driver.sockets import cannot_listen
 
 
@@ -76,6 +78,18 @@ def test_ports_that_make_no_sense_are_refused_at_once(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         ControlPoint(port=ports)
+
+
+@pytest.mark.parametrize("port", ["8123", ("8123",), 81.5])
+def test_a_port_that_is_no_number_is_refused_at_once(port: Any) -> None:
+    for make in (partial(ControlPoint, port=port), partial(host, Device("x"), port=port)):
+        with pytest.raises(TypeError, match="is an int, such as 8123, not"):
+            make()
+
+
+def test_a_port_of_a_device_that_cannot_be_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="a port is from 0 to 65535, not 70000"):
+        host(Device("x"), port=70_000)
 
 
 def test_what_the_system_does_not_allow_is_told_in_words() -> None:

@@ -54,6 +54,8 @@ class HostedDeviceView:
         tap: Tap | None,
     ) -> None:
         check_device(device)
+        if not isinstance(port, int):
+            raise TypeError(f"a port is an int, such as 8123, not {port!r}")
         if not 0 <= port <= 65_535:
             raise ValueError(f"a port is from 0 to 65535, not {port}")
         self._runtime = runtime
@@ -73,7 +75,7 @@ class HostedDeviceView:
         self.device = device
         self._placed = place_device(device, udn or device.udn or _derive_udn(device, port))
         self.udn = self._placed.udn
-        self._multicast = multicast or MulticastPolicy()
+        self._multicast = MulticastPolicy.of(multicast)
         self._multicast.check(uda)
         self._interface = interface
         self._exclude = check_exclude(interface, exclude)

@@ -119,8 +119,11 @@ def choose_port_late(sock: socket.socket) -> None:
 
 def ports_of(port: int | Sequence[int]) -> Sequence[int]:
     """The ports that ``port`` means: one (0 for any that is free), or several such as a range.
-    Raises ValueError for ports that cannot be listened on."""
-    ports = (port,) if isinstance(port, int) else port
+    Raises ValueError for ports that cannot be listened on, TypeError for what is no port."""
+    given: Any = (port,) if isinstance(port, int) else port
+    if not isinstance(given, Sequence) or not all(isinstance(each, int) for each in given):
+        raise TypeError(f"a port is an int, such as 8123, not {port!r}")
+    ports: Sequence[int] = given
     if not ports:
         raise ValueError("a range of ports has at least one port")
     for each in (min(ports), max(ports)):

@@ -78,7 +78,7 @@ class Service(upnp.Service):
         if udn is not None:
             self._identity = ServiceIdentity(normal_udn(udn), self.service_type, self.service_id)
         self._boot_id = boot_id
-        self._multicast = multicast or MulticastPolicy()
+        self._multicast = MulticastPolicy.of(multicast)
         self._multicast.check((policy or DEFAULT_POLICY).uda)
         self._given_reactor = reactor
         self._policy = policy or DEFAULT_POLICY

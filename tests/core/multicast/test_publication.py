@@ -232,6 +232,18 @@ def test_uda_2_0_has_no_global_scope() -> None:
     Device(policy=PublisherPolicy(uda="2.0"), multicast=MulticastPolicy(scopes=BOTH))
 
 
+def test_what_is_no_policy_and_no_scope_is_refused() -> None:
+    policy = MulticastPolicy(retransmissions=2)
+    assert MulticastPolicy.of(policy) is policy
+    assert MulticastPolicy.of(None) == MulticastPolicy()
+    nonsense: Any = True
+    with pytest.raises(TypeError, match=r"multicast is a MulticastPolicy\(…\), not True"):
+        MulticastPolicy.of(nonsense)
+    nonsense = ["link"]
+    with pytest.raises(TypeError, match=r"a scope is one of MulticastScope\.IPV4, .*, not 'link'"):
+        MulticastPolicy(scopes=nonsense)
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

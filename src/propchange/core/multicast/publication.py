@@ -54,7 +54,7 @@ class MulticastPolicy:
     advertisements. Every message is sent ``retransmissions`` (0 to 10) more times, ``interval``
     seconds apart. ``hops`` (1 to 255) is the TTL over IPv4 and the hop limit over IPv6; None:
     2 over IPv4 and on the link, 10 in the site, 254 in the whole network (UDA 2.0 §4.2, §A.2; UDA
-    1.1 §A.2). Raises ValueError for other values.
+    1.1 §A.2). Raises ValueError for other values, TypeError for a scope that is no MulticastScope.
     """
 
     scopes: tuple[MulticastScope, ...] = (
@@ -67,6 +67,10 @@ class MulticastPolicy:
     hops: int | None = None
 
     def __post_init__(self) -> None:
+        for scope in self.scopes:
+            if not isinstance(scope, MulticastScope):
+                known = ", ".join(str(each) for each in MulticastScope)
+                raise TypeError(f"a scope is one of {known}, not {scope!r}")
         if not self.scopes or len(set(self.scopes)) < len(self.scopes):
             raise ValueError("multicast events go to at least one scope, and once to each")
         if not 0 <= self.retransmissions <= 10:
@@ -75,6 +79,15 @@ class MulticastPolicy:
             raise ValueError(f"an interval is a number of seconds above 0, not {self.interval}")
         if self.hops is not None and not 1 <= self.hops <= 255:
             raise ValueError(f"a TTL is from 1 to 255, not {self.hops}")
+
+    @classmethod
+    def of(cls, policy: MulticastPolicy | None) -> MulticastPolicy:
+        """``policy``, or the default one. Raises TypeError for anything else."""
+        if policy is None:
+            return cls()
+        if not isinstance(policy, MulticastPolicy):
+            raise TypeError(f"multicast is a MulticastPolicy(…), not {policy!r}")
+        return policy
 
     def check(self, uda: str) -> None:
         """Raises ValueError for a scope that version ``uda`` of the architecture does not have."""
