@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -34,6 +35,15 @@ def _start(program: str, path: Path) -> subprocess.Popen[str]:
 def test_code_for_both_sides_stands_within_the_first_forty_lines():
     head = "\n".join(README.splitlines()[:40])
     assert len(re.findall(r"```python\n(.*?)```", head, re.DOTALL)) == 2
+
+
+def test_the_front_page_is_short_and_links_to_pages_that_are_there():
+    assert len(README.splitlines()) <= 150
+    for target, heading in re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", README):
+        page = (ROOT / target).read_text()
+        headings = re.findall(r"(?m)^#+ (.*)$", page)
+        known = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+        assert not heading or heading in known, (target, heading)
 
 
 def test_the_two_programs_of_the_readme_run_against_each_other(tmp_path):
@@ -65,7 +75,7 @@ def test_the_two_commands_of_the_readme_are_targets_of_the_makefile():
 
 
 def test_the_table_of_where_to_change_what_names_files_and_names_that_are_there():
-    table = README.partition("## Where to change what")[2].partition("\n\n[")[0]
+    table = ARCHITECTURE.partition("## Where to change what")[2]
     rows = re.findall(r"(?m)^\| (.+?) \| (.+) \|$", table)[1:]
     assert len(rows) > 10
     for _, where in rows:
@@ -81,15 +91,14 @@ def test_the_table_of_where_to_change_what_names_files_and_names_that_are_there(
 
 
 def test_the_program_in_the_architecture_notes_runs(tmp_path):
-    notes = (ROOT / "docs" / "architecture.md").read_text()
-    (program,) = re.findall(r"```python\n(.*?)```", notes, re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", ARCHITECTURE, re.DOTALL)
     path = tmp_path / "link.py"
     path.write_text(program)
     subprocess.run([sys.executable, str(path)], check=True, timeout=20)
 
 
 def test_every_file_that_the_notes_name_is_there():
-    notes = (ROOT / "docs" / "architecture.md").read_text() + README
+    notes = ARCHITECTURE + README
     named = set(re.findall(r"`((?:core|http|upnp|asyncio)/[\w/]+\.py)`", notes))
     assert named
     assert not [name for name in named if not (ROOT / "src" / "propchange" / name).exists()]
