@@ -82,11 +82,11 @@ def test_the_device_of_the_file_is_set_by_lines_and_watched():
     ):
         running.callback(host.kill)
         url = json.loads(host.stdout.readline())["description_url"]
-        watch = subprocess.Popen([command, "watch", "--count", "5", url], **pipes)
+        watch = subprocess.Popen([command, "watch", "--count", "6", url], **pipes)
         running.enter_context(watch)
         running.callback(watch.kill)
         events = (line for line in map(json.loads, watch.stdout) if line["kind"] == "event")
-        initial = {event["service"]: event["changes"] for event in itertools.islice(events, 3)}
+        initial = {event["service"]: event["changes"] for event in itertools.islice(events, 4)}
         assert initial["RenderingControl"]["Volume"] == 10
         assert initial["AVTransport"]["TransportState"] == "STOPPED"
         assert initial["Amplifier"] == {"Temperature": 35.0, "Source": "radio"}

@@ -79,15 +79,17 @@ def test_no_cause_is_told_twice(play, played):
 @pytest.mark.parametrize(
     ("fault", "causes"),
     [
-        ((plays.goodbye, "libupnp", True), ["device-gone"]),
-        ((plays.lost_events, "libupnp", False), ["missed-event"]),
-        ((plays.our_address, "libupnp", False), ["address-lost"]),
+        # The time of the renewal may come before the goodbye is heard.
+        ((plays.goodbye, "libupnp", True), ("device-gone", "renewal-refused")),
+        ((plays.lost_events, "libupnp", False), ("missed-event",)),
+        ((plays.our_address, "libupnp", False), ("address-lost",)),
     ],
     ids=lambda given: given[0].__name__ if isinstance(given, tuple) else "",
 )
 def test_it_is_told_why(fault, causes, played):
     told = played[fault].told
-    assert [each.cause for each in told] == [*causes, "initial-event"]
+    assert told[0].cause in causes
+    assert told[-1].cause == "initial-event"
     assert [each.status for each in told] == ["resubscribing", "active"]
 
 
