@@ -45,6 +45,24 @@ async def test_a_silent_location_does_not_keep_the_others_waiting(driven: Any) -
     assert device.asked == ["a", "b", "c"]
 
 
+async def test_a_location_is_read_although_newer_ones_are_announced_all_the_time(
+    driven: Any,
+) -> None:
+    """As of a device that another host announces elsewhere, each time at another location."""
+    device = Device(dead="".join(f"/{number} " for number in range(99)))
+    changed = Signal(driven.runtime)
+
+    async def read_all() -> Any:
+        reads = LocationReads(driven.runtime, device.read, changed)
+        for number in range(10):
+            reads.begin([f"/{number + 1}", f"/{number}", "honest"])
+            await changed.wait(1)
+        await reads.close()
+        return reads.found
+
+    assert (await driven.run(read_all())).url == "honest"
+
+
 async def test_a_location_that_answers_is_the_only_one_that_is_asked(driven: Any) -> None:
     device = Device()
     assert (await driven.run(read_first(driven.runtime, "ab", device.read))).url == "a"

@@ -477,7 +477,8 @@ class Limits:
 
     locations_per_link: int = 4
     """Description URLs that are remembered of one device on one link, the latest ones. A host
-    with several addresses announces several in turn."""
+    with several addresses announces several in turn. Above that, one of the address that has
+    announced most of them is forgotten."""
 
     locations_per_reading: int = 16
     """Locations at which the description of one device is read until it is searched for again. A

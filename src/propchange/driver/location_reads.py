@@ -75,6 +75,7 @@ class LocationReads:
         self._read = read
         self._changed = changed
         self._tasks = Tasks(runtime)
+        self._given: dict[str, None] = {}
         self._tried: dict[str, bool] = {}  # location -> whether it is being read
         self._next_at = 0.0
         self.found: DeviceDescription | None = None
@@ -93,8 +94,12 @@ class LocationReads:
     def begin(self, locations: Iterable[str]) -> float:
         """Read the next of ``locations`` that was not tried, if its time has come. Returns the time
         to call this again; infinite if there is no further location."""
+        present = tuple(locations)
+        # The order in which they were first given. The newest one first would be that of a peer
+        # that announces one location after the other for a device of somebody else.
+        self._given = dict.fromkeys((*(u for u in self._given if u in present), *present))
         while len(self._tried) < self._most:
-            url = next((each for each in locations if each not in self._tried), None)
+            url = next((each for each in self._given if each not in self._tried), None)
             if url is None or self.found is not None:
                 return inf
             if self.busy and self._now() < self._next_at:

@@ -603,6 +603,22 @@ def test_few_locations_are_remembered_per_link_the_latest_ones() -> None:
     assert device.locations == tuple(urls[: -lan.limits.locations_per_link - 1 : -1])
 
 
+@pytest.mark.parametrize("boot_id", [7, None], ids=["restart", "same"])
+def test_a_host_that_announces_locations_of_another_s_device_does_not_hide_its_own(
+    boot_id: int | None,
+) -> None:
+    lan = LAN()
+    lan.announce(boot_id=1)
+    for number in range(100):
+        there = f"http://192.168.9.66:8000/{number}"
+        boot = boot_id and boot_id + number
+        lan.say(source="192.168.9.66", location=there, boot_id=boot)
+    device = lan.presence.device(UDN)
+    assert device is not None
+    assert URL in device.locations
+    assert len(device.locations) <= lan.limits.locations_per_link
+
+
 def test_a_failed_subscription_searches_and_tries_again_when_the_device_is_heard_of() -> None:
     lan = LAN()
     device = lan.follow()

@@ -33,12 +33,13 @@ class Identity:
 @dataclass(slots=True)
 class Heard:
     """The advertisements of a device on one link. ``locations`` are in the order in which they were
-    last heard. ``identities`` are by the host in the location. ``expires`` is a time. ``closed``:
-    this machine does not listen on the link any more."""
+    last heard, each with the address that has announced it first. ``identities`` are by the host in
+    the location. ``expires`` is a time. ``closed``: this machine does not listen on the link any
+    more."""
 
     expires: float = 0.0
     closed: bool = False
-    locations: dict[str, None] = field(default_factory=dict)
+    locations: dict[str, str] = field(default_factory=dict)
     identities: dict[str, Identity] = field(default_factory=dict)
 
 

@@ -23,12 +23,15 @@ bucket, before the LOCATION is believed (:class:`.DeviceMoved`).
 
 The devices per source address, and the types and locations per device, are capped. A further device
 displaces the oldest one whose description was not read. So a flood of forged devices displaces
-only forged devices, and none that its description confirms.
+only forged devices, and none that its description confirms. A further location of a device
+displaces one of the source that has announced most of them, so one host cannot hide where a device
+of another one is.
 """
 
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 
@@ -258,7 +261,7 @@ class Presence:
         if advertisement.kind is AdvertisementKind.UPDATE:
             if device is not None and device.is_present:
                 self._note_boot_id(device, source, advertisement.next_boot_id)
-                self._update(device, link, advertisement, now)
+                self._update(device, link, source, advertisement, now)
             return
         key = udn_key(advertisement.udn)
         if (
@@ -275,7 +278,7 @@ class Presence:
         if device is not None:
             device.source = device.source or source.host
             self._note_boot_id(device, source, advertisement.boot_id)
-            self._hear(device, link, advertisement, now)
+            self._hear(device, link, source, advertisement, now)
 
     def close_link(self, link: Hashable, now: float) -> None:
         """This machine does not listen on ``link`` any more: the interface has gone. No device can
@@ -355,7 +358,12 @@ class Presence:
         self._outcomes.log(AdvertisementIgnored(source.host, advertisement.udn, reason))
 
     def _hear(
-        self, device: AdvertisedDevice, link: Hashable, advertisement: Advertisement, now: float
+        self,
+        device: AdvertisedDevice,
+        link: Hashable,
+        source: Endpoint,
+        advertisement: Advertisement,
+        now: float,
     ) -> None:
         before = device.state
         device.state = PRESENCE.step(before, _I.HEARD)
@@ -369,7 +377,7 @@ class Presence:
             for other in device.links.values():
                 for identity in other.identities.values():
                     identity.boot_id = identity.nls = None
-            heard.locations.clear()
+            self._forget_locations(device, heard, source)
         identity = self._identity(heard, advertisement)
         if advertisement.boot_id is not None:
             identity.boot_id = advertisement.boot_id
@@ -377,7 +385,7 @@ class Presence:
             identity.nls = advertisement.nls
         self._extend(device, heard, advertisement, now)
         news = self._describe(device, advertisement)
-        moved = self._locate(heard, advertisement.location)
+        moved = self._locate(heard, advertisement.location, source)
         if news or moved or reboot or before is not _P.PRESENT:
             self._settle(device, now)
         self._deadlines.clear((device, _Timer.SEARCH))
@@ -390,7 +398,12 @@ class Presence:
         self._report_change(device, reboot, moved, advertisement)
 
     def _update(
-        self, device: AdvertisedDevice, link: Hashable, advertisement: Advertisement, now: float
+        self,
+        device: AdvertisedDevice,
+        link: Hashable,
+        source: Endpoint,
+        advertisement: Advertisement,
+        now: float,
     ) -> None:
         """Keep the state on the link that heard the update. On any other link, the new BOOTID
         counts as not announced (CP-10)."""
@@ -408,7 +421,7 @@ class Presence:
                 identity.boot_id = announced
         if advertisement.nls is not None:
             own.nls = advertisement.nls
-        moved = self._locate(heard, advertisement.location)
+        moved = self._locate(heard, advertisement.location, source)
         self._report_change(device, missed, moved, advertisement)
         if moved or missed:
             self._settle(device, now)
@@ -494,14 +507,25 @@ class Presence:
             del heard.identities[next(iter(heard.identities))]
         return identity
 
-    def _locate(self, heard: Heard, location: str) -> bool:
+    def _locate(self, heard: Heard, location: str, source: Endpoint) -> bool:
         """Store the location. Returns whether it is new on that link."""
-        new = location not in heard.locations
-        heard.locations.pop(location, None)
-        heard.locations[location] = None
+        announced_by = heard.locations.pop(location, "")
+        heard.locations[location] = announced_by or source.scoped_host
         if len(heard.locations) > self._limits.locations_per_link:
-            del heard.locations[next(iter(heard.locations))]
-        return new
+            counts = Counter(heard.locations.values())
+            most = max(counts.values())
+            oldest = next(url for url, by in heard.locations.items() if counts[by] == most)
+            del heard.locations[oldest]
+        return not announced_by
+
+    def _forget_locations(self, device: AdvertisedDevice, heard: Heard, source: Endpoint) -> None:
+        """Forget where a device was that seems to have restarted: of a device whose URL is known,
+        all locations, else those that ``source`` has announced. Another host may have forged it."""
+        if device.url:
+            heard.locations.clear()
+        for location, announced_by in tuple(heard.locations.items()):
+            if announced_by == source.scoped_host:
+                del heard.locations[location]
 
     # --- time ---
 
