@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import propchange.core
 from lab.programs import free_port
+from propchange.core.discovery.announcements import Announcements
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +101,26 @@ def test_the_program_in_the_architecture_notes_runs(tmp_path):
 
 def test_every_file_that_the_notes_name_is_there():
     notes = ARCHITECTURE + README
-    named = set(re.findall(r"`((?:core|http|upnp|asyncio)/[\w/]+\.py)`", notes))
+    rooms = "core|http|upnp|driver|asyncio|twisted|cohen3|cli"
+    named = set(re.findall(rf"`((?:{rooms})/[\w/]+\.py)`", notes))
     assert named
     assert not [name for name in named if not (ROOT / "src" / "propchange" / name).exists()]
+
+
+def test_every_name_that_the_notes_give_a_file_for_is_in_that_file():
+    named = re.findall(r"`([A-Z]\w+)` \(`([\w/]+\.py)`\)", ARCHITECTURE)
+    assert len(named) > 20
+    for name, file in named:
+        text = (ROOT / "src" / "propchange" / file).read_text()
+        assert re.search(rf"(?m)^class {name}\b", text), (name, file)
+
+
+def test_the_contract_in_the_notes_names_the_methods_of_each_protocol_object():
+    table = ARCHITECTURE.partition("## The contract of a protocol object")[2].partition("\n\n- ")[0]
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \| (.+) \|$", table)
+    assert len(rows) >= 5
+    classes = {**vars(propchange.core), "Announcements": Announcements}
+    for name, given, taken in rows:
+        methods = re.findall(r"`(\w+)`", given + taken)
+        assert methods
+        assert [each for each in methods if not hasattr(classes[name], each)] == [], name

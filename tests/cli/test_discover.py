@@ -18,8 +18,9 @@ import pytest
 
 from propchange import Device, Service, StateVariable, host
 from propchange.asyncio.remote import Sighting
-from propchange.cli.discover import _Devices, nothing_found
+from propchange.cli.discover import _Devices
 from propchange.cli.lines import DeviceLine, now
+from propchange.cli.options import nothing_found
 from propchange.cli.output import Writer
 from propchange.cli.terminal import TerminalLines
 from propchange.driver.discovery import SightingKind

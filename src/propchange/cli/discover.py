@@ -14,12 +14,16 @@ import click
 
 from propchange import ControlPoint, DeviceDescription, PropchangeError, Sighting, SightingKind
 from propchange.cli.exit_status import CommandFailed, run
-from propchange.cli.lines import DeviceLine, escape, now
+from propchange.cli.lines import DeviceLine, now
+from propchange.cli.options import (
+    exclude_option,
+    interface_option,
+    make_control_point,
+    nothing_found,
+    wanted_type,
+)
 from propchange.cli.output import LineFormat, Writer, output
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.driver.chosen_addresses import ChosenAddresses
-from propchange.driver.links import EVERYTHING
-from propchange.driver.machine import Interfaces
 
 _READERS = 128
 """Descriptions that are read at the same time. Many, so that forged devices at hosts that do not
@@ -34,16 +38,6 @@ sends a message for each of its types, often from several addresses."""
 
 _LAST_SECONDS = 3.0
 """How long the descriptions of the last devices may take after the end."""
-
-
-def wanted_type(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    """The value of ``--type``; None for all types. Raises click.BadParameter for a text that no
-    device can announce."""
-    if text is None or text == EVERYTHING:
-        return None
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise click.BadParameter("give a device type, a service type or a short name of one")
-    return text
 
 
 @click.command()
@@ -62,15 +56,8 @@ def wanted_type(_: click.Context, __: click.Parameter, text: str | None) -> str 
     "type, or a short name such as MediaRenderer or MediaRenderer:1.",
 )
 @click.option("--json", is_flag=True, help="Print JSON Lines, on a terminal too.")
-@click.option(
-    "--interface", metavar="I", help="Search from this interface only: a name or an address."
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="I",
-    help="Do not use the interface with this name. Can be repeated.",
-)
+@interface_option
+@exclude_option
 def discover(seconds: float, **options: Any) -> None:
     """Search for devices and print each of them.
 
@@ -98,21 +85,6 @@ async def _discover(
         writer.check()
         if not devices.number and not writer.ended.is_set():
             raise CommandFailed(nothing_found(seconds, type, control_point.discovery_links))
-
-
-def make_control_point(
-    *, interface: str | None, exclude: Sequence[str], **options: Any
-) -> ControlPoint:
-    """A control point with the options of a command. Prints a warning for each name of ``exclude``
-    that no interface has. Raises CommandFailed for options that cannot be used."""
-    try:
-        made = ControlPoint(interface=interface, exclude=exclude, **options)
-        chosen = ChosenAddresses(Interfaces(), interface, exclude)
-    except ValueError as error:
-        raise CommandFailed(str(error), status=2) from error
-    for problem in chosen.unknown_names() if exclude else ():
-        click.echo(f"propchange: {escape(problem)}", err=True)
-    return made
 
 
 class _Devices:
@@ -192,20 +164,3 @@ class _Devices:
 
 
 _NO_TIME = datetime.fromtimestamp(0, UTC)
-
-
-def nothing_found(seconds: float, type: str | None, addresses: tuple[str, ...]) -> str:
-    """Why no device was found within ``seconds``, from ``addresses``. 0 seconds: without a
-    limit."""
-    if not addresses:
-        return (
-            "no device can be found: no interface of this machine has an address from which "
-            "multicast can be sent"
-        )
-    device = "no device" if type is None else f"no device with the type {type}"
-    within = f" within {seconds:g} s" if seconds else ""
-    return (
-        f"{device} has answered{within} (searched from {', '.join(addresses)}). Check that the "
-        "device is on the same network and that a firewall lets UDP port 1900 through both ways; "
-        "multicast reaches neither the network of a container nor a guest Wi-Fi"
-    )

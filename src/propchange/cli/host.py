@@ -20,6 +20,7 @@ import propchange
 from propchange import HostedDevice
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import HostedLine, Source, escape, now
+from propchange.cli.options import exclude_option, interface_option
 from propchange.cli.output import LineFormat, Writer, output
 from propchange.cli.publisher_printer import PublisherPrinter
 from propchange.cli.standard_input import LINE_BYTES, lines_of
@@ -57,17 +58,8 @@ class HostOptions:
 
 @click.command()
 @click.argument("file", metavar="FILE.toml")
-@click.option(
-    "--interface",
-    metavar="I",
-    help="Use this interface only: a name or an address.",
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="I",
-    help="Do not use the interface with this name. Can be repeated.",
-)
+@interface_option
+@exclude_option
 @click.option(
     "--port",
     metavar="P",

@@ -13,12 +13,18 @@ from typing import Any, NamedTuple, TextIO
 import click
 
 from propchange import ControlPoint, StatusChange, Subscription
-from propchange.cli.discover import make_control_point, nothing_found, wanted_type
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line, source_members
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
+from propchange.cli.options import (
+    exclude_option,
+    interface_option,
+    make_control_point,
+    nothing_found,
+    wanted_type,
+)
 from propchange.cli.output import output, write_whole
 from propchange.cli.screen import Screen, can_draw
 from propchange.cli.targets import Finding, WatchTarget
@@ -112,17 +118,8 @@ def _ports(text: str) -> Sequence[int]:
     help="Say whether events arrive and, if not, why and what to do, with the facts. Then end. The "
     "exit status is 0 if events arrive, or if none are due.",
 )
-@click.option(
-    "--interface",
-    metavar="I",
-    help="Use this interface only: a name or an address.",
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="I",
-    help="Do not use the interface with this name. Can be repeated.",
-)
+@interface_option
+@exclude_option
 @click.option(
     "--port",
     metavar="P[-Q]",
