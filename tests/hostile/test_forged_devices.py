@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from propchange.core.limits import DEFAULT_LIMITS
@@ -84,3 +86,28 @@ async def test_forged_devices_neither_flood_a_host_nor_hide_a_device(point: Any)
                 each.addErrback(lambda _: None)
         if isinstance(looking, Deferred):
             looking.addErrback(lambda _: None)
+
+
+@pytest.mark.parametrize("sees_devices", [True, False])
+async def test_a_device_whose_goodbye_was_forged_is_searched_for_by_who_wants_to_see_it(
+    point: Any, sees_devices: bool
+) -> None:
+    searched: list[str] = []
+    limits = replace(DEFAULT_LIMITS, byebye_check_seconds=0.2)
+    async with point(discovery=False, search=searched.append, limits=limits) as (control_point, _):
+        announce(control_point, "uuid:raw", "http://127.0.0.77/d", "127.0.0.77")
+        sightings = control_point.devices() if sees_devices else None
+        presence = control_point._begun().discovery._presence
+        async with asyncio.timeout(10):
+            while not list(presence.devices):
+                await asyncio.sleep(0.02)
+        searched.clear()
+        control_point.receive_ssdp(
+            "NOTIFY * HTTP/1.1\r\nNT: upnp:rootdevice\r\nNTS: ssdp:byebye\r\n"
+            "USN: uuid:raw::upnp:rootdevice\r\n\r\n",
+            "127.0.0.66",
+            "127.0.0.1",
+        )
+        assert not list(presence.devices)
+        await asyncio.sleep(0.6)  # thrice the time until the search
+        assert searched == (["uuid:raw"] if sightings else [])

@@ -504,13 +504,14 @@ class Limits:
     burst of some dozens of datagrams, which UDA wants sent three times."""
 
     byebye_check_seconds: float = 2.0
-    """Seconds after its byebye when a followed device is searched for and its subscriptions are
-    checked: the byebye may be forged, or the device restarts at once. A device that leaves may
-    answer for about a second more."""
+    """Seconds after its byebye when a device is searched for and its subscriptions are checked: the
+    byebye may be forged, or the device restarts at once. A device that leaves may answer for about
+    a second more."""
 
     search_burst: int = 5
     """Searches for one device that may be sent at once (token bucket), and checks of its claimed
-    locations: anybody on the link can cause such a connection."""
+    locations: anybody on the link can cause such a connection. Also the devices that are each
+    searched for after a goodbye. If there are more, there is one search for all devices."""
 
     search_refill_seconds: float = 5.0
     """Seconds until the bucket has one more search. Also the shortest time between two attempts at

@@ -398,9 +398,11 @@ class Discovery:
                 for sightings in tuple(self._sightings):
                     sightings.join(device, root)
             case SearchWanted(device):
-                # Raised for a UDN that no header can carry.
-                with contextlib.suppress(ValueError):
-                    self._search_for(device.udn)
+                followed = device is not None and device.followers
+                if followed or self._sightings:
+                    # Raised for a UDN that no header can carry.
+                    with contextlib.suppress(ValueError):
+                        self._search_for(EVERYTHING if device is None else device.udn)
             case AdvertisementIgnored(source, udn, reason):
                 # An attacker can forge sources, so all but a few of them share a warning.
                 if source in self._doubtful or len(self._doubtful) < _DOUBTFUL_SOURCES:

@@ -244,7 +244,7 @@ def test_a_byebye_for_any_announced_target_means_that_the_device_is_gone(target:
     ]
     assert lan.say(BYEBYE, target=SERVICE) == []
     assert lan.known == []
-    assert lan.wait(10_000) == []
+    assert kinds(lan.wait(10_000)) == ["SearchWanted"]
 
 
 @pytest.mark.clause("CP-11")
@@ -548,6 +548,49 @@ def test_a_followed_device_that_was_not_heard_yet_is_searched_for() -> None:
     assert lan.presence.take_outcomes() == []
 
 
+def test_a_device_that_nobody_follows_is_searched_for_once_after_its_goodbye() -> None:
+    """The goodbye may be forged, and the next ssdp:alive a quarter of an hour away."""
+    lan = LAN()
+    lan.announce()
+    device = lan.presence.device(UDN)
+    assert kinds(lan.say(BYEBYE)) == ["DeviceGone"]
+    assert lan.wait(1.9) == []
+    assert lan.wait(0.2) == [SearchWanted(device)]
+    assert kinds(lan.announce()) == ["DeviceAppeared"]
+    lan.say(BYEBYE)
+    assert kinds(lan.announce()) == ["DeviceAppeared"]
+    assert lan.wait(100) == []
+
+
+def test_a_goodbye_of_a_device_that_was_not_reported_causes_no_search() -> None:
+    lan = LAN()
+    lan.say()
+    lan.say(BYEBYE)
+    assert lan.wait(100) == []
+
+
+def test_after_many_goodbyes_there_is_one_search_for_all_devices() -> None:
+    lan = LAN()
+    udns = many(30)
+    for udn in udns:
+        lan.say(udn=udn)
+    lan.wait(1)
+    for udn in udns:
+        lan.say(BYEBYE, udn=udn)
+    assert lan.wait(100) == [SearchWanted(None)]
+
+
+def test_however_often_goodbye_is_said_for_others_the_searches_are_rare() -> None:
+    lan = LAN()
+    outcomes: list[PresenceOutcome] = []
+    for number in range(300):
+        udn = f"uuid:{number}"
+        outcomes += [*lan.say(udn=udn), *lan.wait(0.5), *lan.say(BYEBYE, udn=udn)]
+    outcomes += lan.wait(100)
+    most = lan.limits.search_burst * (300 * 0.5 / lan.limits.search_refill_seconds + 1)
+    assert 1 <= kinds(outcomes).count("SearchWanted") <= most
+
+
 def test_a_device_that_is_back_by_itself_is_not_searched_for() -> None:
     lan = LAN()
     lan.follow()
@@ -617,6 +660,14 @@ def test_a_host_that_announces_locations_of_another_s_device_does_not_hide_its_o
     assert device is not None
     assert URL in device.locations
     assert len(device.locations) <= lan.limits.locations_per_link
+
+
+def test_a_followed_device_that_restarts_elsewhere_is_at_its_new_location_alone() -> None:
+    lan = LAN()
+    device = lan.follow()
+    lan.announce(boot_id=1)
+    lan.announce(boot_id=2, source="192.168.1.6", location=OTHER_URL)
+    assert device.locations == (OTHER_URL,)
 
 
 def test_a_failed_subscription_searches_and_tries_again_when_the_device_is_heard_of() -> None:

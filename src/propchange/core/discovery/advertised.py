@@ -168,9 +168,12 @@ class DeviceEmbedded(NamedTuple):
 
 
 class SearchWanted(NamedTuple):
-    """Send an M-SEARCH for this device on all links."""
+    """Send an M-SEARCH for this device on all links. None: for all devices.
 
-    device: AdvertisedDevice
+    If nobody follows the device, it has said goodbye. The search shows whether that was forged. It
+    is of use only to a program that wants to know all devices."""
+
+    device: AdvertisedDevice | None
 
 
 class AdvertisementIgnored(NamedTuple):

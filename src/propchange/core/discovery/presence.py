@@ -13,8 +13,9 @@ announced the new one. A device without BOOTID counts as rebooted if its network
 signature changes. The identities are kept per host of the location, since some devices run one
 stack per address.
 
-**Searches.** A followed device is searched for ``Limits.byebye_check_seconds`` after its byebye,
-and when a subscription fails. A token bucket per device bounds the searches.
+**Searches.** A device is searched for ``Limits.byebye_check_seconds`` after its byebye, and a
+followed one when a subscription fails. A token bucket per followed device bounds the searches, and
+:class:`.Goodbyes` those for the others.
 
 **Forgery.** Advertisements are not authenticated: anybody on a link can send one in the name of any
 device. So an outcome is a claim. The subscriber checks it by a renewal (:mod:`.checks`): a forged
@@ -60,6 +61,7 @@ from propchange.core.discovery.advertisement import (
     judge_location,
     udn_key,
 )
+from propchange.core.discovery.goodbyes import Goodbyes
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.outcomes import OutcomeQueue
@@ -125,6 +127,7 @@ class Presence:
         self._unconfirmed: dict[str, AdvertisedDevice] = {}
         self._followed = 0
         self._deadlines: Deadlines[tuple[AdvertisedDevice, _Timer]] = Deadlines()
+        self._goodbyes = Goodbyes(limits)
         self._outcomes: OutcomeQueue[PresenceOutcome] = OutcomeQueue(limits)
 
     # --- what the application wants ---
@@ -321,6 +324,7 @@ class Presence:
             self._ignore(source, advertisement, "too many devices are known already")
             return None
         device = AdvertisedDevice(advertisement.udn, source.host, limits, now)
+        self._goodbyes.heard(device.key)
         self._devices[device.key] = device
         self._count(device, 1)
         return device
@@ -452,6 +456,7 @@ class Presence:
         before = device.state
         device.state = PRESENCE.step(before, given)
         device.links.clear()
+        was_reported = device.reported
         device.reported = device.failed = False
         self._deadlines.clear((device, _Timer.EXPIRY))
         self._deadlines.clear((device, _Timer.SETTLE))
@@ -463,6 +468,8 @@ class Presence:
         else:
             self._count(device, -1)
             self._forget(device)
+            if was_reported and by is GoneBy.BYEBYE:
+                self._goodbyes.add(device, now)
 
     # --- the parts of an advertisement ---
 
@@ -541,10 +548,13 @@ class Presence:
                 self._search(device, now)
             else:
                 self._expire(device, now)
+        for wanted in self._goodbyes.take_due(now):
+            self._outcomes.append(SearchWanted(wanted))
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_deadline`. None: no deadline."""
-        return self._deadlines.next()
+        times = (self._deadlines.next(), self._goodbyes.next_deadline())
+        return min((time for time in times if time is not None), default=None)
 
     def _expire(self, device: AdvertisedDevice, now: float) -> None:
         expired = [link for link, heard in device.links.items() if heard.expires <= now]
