@@ -170,6 +170,23 @@ def test_without_its_extra_it_says_what_to_install(missing: str) -> None:
     )
 
 
+def test_without_twisted_its_room_says_what_to_install() -> None:
+    ran = run_script("import sys; sys.modules['twisted'] = None; import propchange.twisted")
+
+    assert ran.returncode == 1
+    assert ran.stderr.endswith(
+        "ModuleNotFoundError: propchange.twisted needs Twisted: pip install 'propchange[twisted]'\n"
+    )
+
+
+def test_the_package_runs_as_the_command() -> None:
+    command = [sys.executable, "-m", "propchange", "--version"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("propchange ")
+
+
 def test_any_other_missing_module_is_not_hidden() -> None:
     script = "import sys; sys.modules['httptools'] = None; import propchange.cli as c; c.main()"
     ran = run_script(script)

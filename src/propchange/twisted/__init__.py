@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+
+if importlib.util.find_spec("twisted") is None:
+    raise ModuleNotFoundError(
+        "propchange.twisted needs Twisted: pip install 'propchange[twisted]'", name="twisted"
+    )
+
 from propchange.driver.discovery import SightingKind
 from propchange.twisted.control_point import ControlPoint
 from propchange.twisted.host import HostedDevice, host

@@ -1,0 +1,5 @@
+"""``python -m propchange``: the command."""
+
+from propchange.cli import main
+
+main()
