@@ -128,7 +128,6 @@ PUBLIC = {
         MessageAbandoned
         MulticastEvent
         MulticastFilter
-        MulticastListening
         MulticastMerged
         MulticastMessage
         MulticastMissed
@@ -137,6 +136,7 @@ PUBLIC = {
         MulticastRefused
         MulticastScope
         MulticastTooLarge
+        MulticastVerification
         NotBelieved
         NotifyRefused
         OnLink

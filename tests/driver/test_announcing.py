@@ -356,8 +356,10 @@ async def test_a_device_without_a_network_is_closed_without_a_goodbye(
     async with announced(driven, tmp_path) as device:
         device.adapters.clear()
         device.announcing.start()
+        assert device.announcing.addresses == ()
         await driven.run(device.announcing.close())
         await driven.run(device.announcing.close())
+        assert device.announcing.boot_id > 0
 
 
 async def test_an_interface_for_containers_takes_no_place_of_a_network(

@@ -12,7 +12,6 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.multicast.listening import MulticastFilter
 from propchange.core.multicast.message import (
     Datagram,
     MulticastMessage,
@@ -21,6 +20,7 @@ from propchange.core.multicast.message import (
 )
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed, NotBelieved
+from propchange.core.multicast.verification import MulticastFilter
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.values.state_variables import StateVariable

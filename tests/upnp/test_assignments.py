@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from propchange.core.values.lastchange import parse_lastchange
 from propchange.core.values.state_variables import StateVariable
-from propchange.upnp.assignments import MOST_KEYS, Assignments, service_names
+from propchange.upnp.assignments import MOST_KEYS, Assignments, names_in_lines
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service
 from propchange.upnp.standard import RenderingControl
@@ -296,7 +296,7 @@ def test_a_line_of_junk_costs_linear_time(
 
 
 def test_two_services_of_one_name_have_their_serviceid_for_a_name(hosted: Hosted) -> None:
-    assert list(service_names(hosted.placed).values()) == [
+    assert list(names_in_lines(hosted.placed).values()) == [
         "Player",
         "RenderingControl",
         "urn:a-b:serviceId:Thermometer",

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
 from propchange.core.multicast.event_queue import MulticastQueue
-from propchange.core.multicast.listening import MulticastFilter
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
+from propchange.core.multicast.verification import MulticastFilter
 from propchange.driver.multicast_receiving import MakeDevice, MulticastStream
 from propchange.driver.remote import DescribedService
 from propchange.driver.runtime import Signal

@@ -27,7 +27,7 @@ from propchange.cli.standard_input import LINE_BYTES, lines_of
 from propchange.cli.terminal import TerminalLines
 from propchange.core.wire.refusals import UDA_VERSIONS
 from propchange.driver.reporting import logger_named
-from propchange.upnp.assignments import Assignments, service_names
+from propchange.upnp.assignments import Assignments, names_in_lines
 from propchange.upnp.device import place_device
 from propchange.upnp.device_file import BadDeviceFile, DeviceFile, read_device_file
 
@@ -194,7 +194,7 @@ def _begin(
 ) -> Assignments:
     """Print the URLs of ``hosted``, and a warning on ``errors`` if it sends no events."""
     placed = place_device(hosted.device, hosted.udn)
-    names, event_urls = service_names(placed), {}
+    names, event_urls = names_in_lines(placed), {}
     for service, name in names.items():
         if service.event_path:
             path = f"/{service.event_path}"

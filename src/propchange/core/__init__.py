@@ -27,12 +27,6 @@ from propchange.core.discovery.advertisement import Advertisement, Advertisement
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
-from propchange.core.multicast.listening import (
-    BootIdWanted,
-    DescriptionWanted,
-    MulticastFilter,
-    MulticastListening,
-)
 from propchange.core.multicast.message import (
     Datagram,
     MulticastMessage,
@@ -51,6 +45,12 @@ from propchange.core.multicast.reception import (
     MulticastReception,
     MulticastRefused,
     NotBelieved,
+)
+from propchange.core.multicast.verification import (
+    BootIdWanted,
+    DescriptionWanted,
+    MulticastFilter,
+    MulticastVerification,
 )
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import (
@@ -168,7 +168,6 @@ __all__ = [
     "MessageAbandoned",
     "MulticastEvent",
     "MulticastFilter",
-    "MulticastListening",
     "MulticastMerged",
     "MulticastMessage",
     "MulticastMissed",
@@ -177,6 +176,7 @@ __all__ = [
     "MulticastRefused",
     "MulticastScope",
     "MulticastTooLarge",
+    "MulticastVerification",
     "NotBelieved",
     "NotifyRefused",
     "OnLink",

@@ -2,9 +2,9 @@
 
 * While a program wants multicast events, there is one socket for each interface and scope
   (:class:`.MulticastPlaces`). It has joined the group, and leaves it when nobody wants events.
-* Each datagram goes to :class:`.MulticastListening`, which believes it, refuses it, or holds it and
-  wants a description or a search. This module reads the description, lets the reception of the
-  protocol expect the service, and searches.
+* Each datagram goes to :class:`.MulticastVerification`, which gives it to the reception, or holds
+  it and asks for a description or a search. This module reads the description, lets the reception
+  of the protocol expect the service, and searches.
 * The events are outcomes of the protocol. They go to each :class:`MulticastStream` that wants them.
 """
 
@@ -19,13 +19,13 @@ from typing import Any
 from propchange.core.discovery.advertisement import udn_key
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.multicast.listening import (
-    DescriptionWanted,
-    MulticastFilter,
-    MulticastListening,
-)
 from propchange.core.multicast.message import MulticastScope, ServiceIdentity
 from propchange.core.multicast.reception import ExpectedService, MulticastEvent, MulticastMissed
+from propchange.core.multicast.verification import (
+    DescriptionWanted,
+    MulticastFilter,
+    MulticastVerification,
+)
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.values.state_variables import check_level
 from propchange.core.wire.messages import Endpoint
@@ -125,7 +125,9 @@ class MulticastReceiving:
         self._changed = changed
         self._limits = limits
         self._warnings = Warnings(logger_named("propchange.subscriber"), limits)
-        self._listening = MulticastListening(self._reception, limits, discovery.device, locate)
+        self._verification = MulticastVerification(
+            self._reception, limits, discovery.device, locate
+        )
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         scopes = [each for each in MulticastScope if uda != "2.0" or each.name != "GLOBAL"]
         self.places = MulticastPlaces(
@@ -156,7 +158,7 @@ class MulticastReceiving:
         if not self._streams:
             self._look_again()
         self._streams[stream] = None
-        self._listening.want(stream._wanted)
+        self._verification.want(stream._wanted)
         if stream._services is None:
             self._discovery.search_all()
         for service, variables in expected:
@@ -192,7 +194,7 @@ class MulticastReceiving:
         if stream not in self._streams:
             return
         del self._streams[stream]
-        self._listening.unwant(stream._wanted)
+        self._verification.unwant(stream._wanted)
         expected = set(self._reception.expected)
         self._services = {
             each: service for each, service in self._services.items() if each in expected
@@ -244,33 +246,33 @@ class MulticastReceiving:
 
     def _take(self, data: bytes, source: Endpoint) -> None:
         now = self._runtime.now()
-        if not self._listening.admits(source, now):
+        if not self._verification.admits(source, now):
             return
         try:
             request = parse_datagram(data, self._limits, peer=source)
         except RemoteProtocolError as error:
             self._reception.unreadable(source, str(error))
         else:
-            self._listening.receive(request, now)
+            self._verification.receive(request, now)
         self._after()
 
     def heard(self, udn: str) -> None:
         """The device ``udn`` has announced itself."""
         if self._streams:
-            self._listening.heard(udn, self._runtime.now())
+            self._verification.heard(udn, self._runtime.now())
             self._after()
 
     def _deadline(self, now: float) -> None:
-        self._listening.handle_deadline(now)
+        self._verification.handle_deadline(now)
         self._after()
 
     def _after(self) -> None:
-        for wanted in self._listening.take_wanted():
+        for wanted in self._verification.take_wanted():
             if isinstance(wanted, DescriptionWanted):
                 self._tasks.start(self._describe(wanted))
             else:
                 self._runtime.call_soon(partial(self._discovery.ask, wanted.udn))
-        self._timer.set(self._listening.next_deadline())
+        self._timer.set(self._verification.next_deadline())
         self._changed()
 
     async def _describe(self, wanted: DescriptionWanted) -> None:
@@ -282,7 +284,7 @@ class MulticastReceiving:
             why = f"a multicast event of {wanted.udn} is not believed: {error}"
             self._warnings.warn(("multicast description", wanted.udn), why)
         finally:
-            self._listening.described(wanted, self._runtime.now(), found=found)
+            self._verification.described(wanted, self._runtime.now(), found=found)
         if self._streams:
             self._after()
 

@@ -25,6 +25,7 @@ _LINE = re.compile(rb"\r?\n")
 # UPnP gives their responses no body.
 _WITHOUT_BODY = frozenset({"NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE"})
 _REMEMBERED_BYTES = 1_024
+# Responses that connections share. Most subscribers answer with the same few.
 _KNOWN_RESPONSES = 16
 _INTERIM_RESPONSES = 16
 # A request is sent only after the last one was answered. So several responses at once are an attack

@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from propchange.core.multicast.listening import MulticastFilter
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
+from propchange.core.multicast.verification import MulticastFilter
 from propchange.driver.multicast_receiving import MakeDevice, MulticastStream
 from propchange.driver.remote import DescribedService
 from propchange.driver.reporting import logger_named

@@ -36,7 +36,7 @@ _TARGET = re.compile(
 )
 
 
-def service_names(device: PlacedDevice) -> dict[PlacedService, str]:
+def names_in_lines(device: PlacedDevice) -> dict[PlacedService, str]:
     """The name of each service in lines: the name in its type, or the serviceId where several
     services have that name."""
     services = list(device.all_services())
@@ -62,7 +62,7 @@ class Assignments:
     """Reads lines, and assigns to the services of ``device``."""
 
     def __init__(self, device: PlacedDevice) -> None:
-        self._names = service_names(device)
+        self._names = names_in_lines(device)
         # Each name that a service has, and the services with this name.
         self._services: dict[str, list[PlacedService]] = {}
         for placed, name in self._names.items():

@@ -3,8 +3,8 @@
 Any host of the network segment can send one. A datagram is accepted if it names a service that the
 application expects, comes from a known address of the device, and has the BOOTID that is recorded
 for the device. Values of variables without ``multicast="yes"`` are dropped. Other datagrams are
-refused. Each pair of source and reason is reported once, and counted. :mod:`.listening` finds out
-more about a device before a datagram is refused.
+refused. Each pair of source and reason is reported once, and counted. :mod:`.verification` finds
+out more about a device before a datagram is refused.
 
 An event arrives several times: over each interface, and as retransmissions. It is reported once. A
 late event changes only the variables that no later event has changed. Missing events are reported.

@@ -62,7 +62,7 @@ class MulticastFilter:
 class DescriptionWanted(NamedTuple):
     """Read the description at ``url``, whose host is the address ``source``. If it contains the
     service ``service_id`` of the device ``udn``, let the reception expect the service, with that
-    address among its sources. Then call :meth:`MulticastListening.described`."""
+    address among its sources. Then call :meth:`MulticastVerification.described`."""
 
     udn: str
     service_id: str
@@ -79,9 +79,10 @@ class BootIdWanted(NamedTuple):
 Wanted = DescriptionWanted | BootIdWanted
 
 
-class MulticastListening:
-    """Gives ``reception`` the datagrams that the program wants. ``device`` returns the advertised
-    device with a UDN, ``locate`` the endpoint that a URL names; it raises ValueError for others.
+class MulticastVerification:
+    """Gives ``reception`` the datagrams that the program wants, and holds those that are not
+    believed yet. ``device`` returns the advertised device with a UDN, ``locate`` the endpoint that
+    a URL names; it raises ValueError for others.
 
     After each input, take :meth:`take_wanted`, and set a timer for :meth:`next_deadline`.
     """

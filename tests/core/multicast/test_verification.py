@@ -14,13 +14,6 @@ from propchange.core.discovery.advertisement import Advertisement, Advertisement
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
-from propchange.core.multicast.listening import (
-    BootIdWanted,
-    DescriptionWanted,
-    MulticastFilter,
-    MulticastListening,
-    Wanted,
-)
 from propchange.core.multicast.message import MulticastMessage, MulticastScope, ServiceIdentity
 from propchange.core.multicast.reception import (
     MulticastEvent,
@@ -28,6 +21,13 @@ from propchange.core.multicast.reception import (
     MulticastReception,
     MulticastRefused,
     NotBelieved,
+)
+from propchange.core.multicast.verification import (
+    BootIdWanted,
+    DescriptionWanted,
+    MulticastFilter,
+    MulticastVerification,
+    Wanted,
 )
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.propertyset import format_propertyset
@@ -56,9 +56,11 @@ class ControlPoint:
         self.outcomes: list[MulticastOutcome] = []
         self.reception = MulticastReception(limits, self.outcomes.append)
         self.presence = Presence(limits=limits)
-        self.listening = MulticastListening(self.reception, limits, self.presence.device, locate)
+        self.verification = MulticastVerification(
+            self.reception, limits, self.presence.device, locate
+        )
         for each in wanted:
-            self.listening.want(each)
+            self.verification.want(each)
 
     def announce(
         self,
@@ -81,7 +83,7 @@ class ControlPoint:
         )
         on_link = (OnLink(ip_network("10.0.0.0/24")), OnLink(ip_network("fe80::/64"), 3))
         self.presence.receive(said, link="eth0", source=source, on_link=on_link, now=self.now)
-        self.listening.heard(udn, self.now)
+        self.verification.heard(udn, self.now)
 
     def receive(
         self,
@@ -98,12 +100,12 @@ class ControlPoint:
         message = MulticastMessage(usn, svcid, seq, level, boot_id, body)
         request = message.request(MulticastScope.IPV4)
         request.peer = source
-        self.listening.receive(request, self.now)
-        return self.listening.take_wanted()
+        self.verification.receive(request, self.now)
+        return self.verification.take_wanted()
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.listening.handle_deadline(self.now)
+        self.verification.handle_deadline(self.now)
 
     def describe(self, wanted: Wanted, *, found: bool = True, **options: Any) -> None:
         """The description at the wanted URL was read."""
@@ -114,7 +116,7 @@ class ControlPoint:
                 self.reception.add_source(DOOR.udn, wanted.source)
             else:
                 self.expect(sources=[wanted.source], **options)
-        self.listening.described(wanted, self.now, found=found)
+        self.verification.described(wanted, self.now, found=found)
 
     def expect(self, sources: Any = (DEVICE.host,)) -> None:
         self.reception.expect(DOOR, variables=["Bell"], sources=sources, convert={"Bell": int})
@@ -155,17 +157,17 @@ def test_the_first_event_of_a_device_waits_for_its_description() -> None:
     assert point.told() == [0, 1]
     assert point.receive(2) == []
     assert point.told() == [2]
-    assert point.listening.next_deadline() is None
+    assert point.verification.next_deadline() is None
 
 
 def test_an_event_waits_for_the_announcement_of_its_device() -> None:
     point = ControlPoint(ALL)
     assert point.receive(0) == []
-    assert point.listening.next_deadline() == 103.0
+    assert point.verification.next_deadline() == 103.0
     point.wait(1)
     point.announce(udn="uuid:another")
     point.announce()
-    (wanted,) = point.listening.take_wanted()
+    (wanted,) = point.verification.take_wanted()
     point.describe(wanted)
     assert point.told() == [0]
 
@@ -178,7 +180,7 @@ def test_an_event_of_a_device_that_does_not_announce_itself_is_refused_in_the_en
     assert point.told() == []
     point.wait(0.1)
     assert point.told() == [NotBelieved.UNKNOWN_SERVICE]
-    assert point.listening.next_deadline() is None
+    assert point.verification.next_deadline() is None
 
 
 @pytest.mark.clause("MC-23")
@@ -219,11 +221,11 @@ def test_a_description_that_comes_when_nobody_wants_events_any_more_does_nothing
     point = ControlPoint(ALL)
     point.announce()
     (wanted,) = point.receive(0)
-    point.listening.unwant(ALL)
-    assert point.listening.next_deadline() is None
+    point.verification.unwant(ALL)
+    assert point.verification.next_deadline() is None
     point.describe(wanted, found=False)
     assert point.told() == []
-    assert point.listening._reads == {}
+    assert point.verification._reads == {}
 
 
 # --- the addresses of a device ---
@@ -270,7 +272,7 @@ def test_a_device_that_restarts_is_believed_once_it_has_announced_its_boot_id(
     assert known.receive(0, boot_id=8) == [BootIdWanted("uuid:door")]
     assert known.told() == [5]
     known.announce(7)  # an answer from before
-    assert known.listening.take_wanted() == []
+    assert known.verification.take_wanted() == []
     assert known.told() == []
     known.announce(8)
     assert known.told() == [0]
@@ -365,11 +367,11 @@ def test_only_what_is_wanted_is_found_out_about(wanted: MulticastFilter, is_want
 
 def test_a_service_that_nobody_wants_any_more_is_not_expected(known: ControlPoint) -> None:
     door = MulticastFilter(service_type="Door")
-    known.listening.want(door)
-    known.listening.unwant(ALL)
+    known.verification.want(door)
+    known.verification.unwant(ALL)
     known.receive(0)
     assert known.told() == [0]
-    known.listening.unwant(door)
+    known.verification.unwant(door)
     assert known.reception.expected == ()
     known.receive(1)
     assert known.told() == [NotBelieved.UNKNOWN_SERVICE]
@@ -390,10 +392,10 @@ def test_any_number_of_forged_datagrams_fills_nothing(known: ControlPoint) -> No
         source = Endpoint(f"10.0.{number % 250}.{number // 250}", 5)
         usn = f"uuid:{number if number % 2 else 'door'}::urn:x:service:Door:1"
         asked += len(known.receive(number, source=source, usn=usn, boot_id=number))
-    held = known.listening._held
+    held = known.verification._held
     assert len(held) <= DEFAULT_LIMITS.held_datagrams
     assert asked <= 2
-    assert known.listening._reads.keys() <= {("uuid:door", DOOR.service_id, "10.0.0.1")}
+    assert known.verification._reads.keys() <= {("uuid:door", DOOR.service_id, "10.0.0.1")}
     known.receive(0)
     assert known.told()[-1] == 0
 
@@ -409,7 +411,7 @@ def test_forged_datagrams_of_unknown_devices_leave_room_for_one_that_is_known() 
 
 
 def admitted(point: ControlPoint, source: Endpoint, count: int) -> int:
-    return sum(point.listening.admits(source, point.now) for _ in range(count))
+    return sum(point.verification.admits(source, point.now) for _ in range(count))
 
 
 def test_a_flood_from_elsewhere_leaves_the_events_of_a_device_alone(known: ControlPoint) -> None:
@@ -429,17 +431,17 @@ def test_each_address_of_a_device_has_a_bucket_until_nobody_wants_events(
     known.reception.add_source(DOOR.udn, "fe80::1%3")
     most = DEFAULT_LIMITS.device_datagrams
     assert [admitted(known, each, 2 * most) for each in (DEVICE, SIX)] == [most, most]
-    known.listening.unwant(ALL)
-    assert known.listening._buckets == {}
+    known.verification.unwant(ALL)
+    assert known.verification._buckets == {}
     assert not known.reception.is_source(DEVICE)
 
 
 def test_a_device_that_is_described_meanwhile_gets_a_bucket_of_its_own() -> None:
     point = ControlPoint(ALL)
     admitted(point, STRANGER, 1_000)
-    assert not point.listening.admits(DEVICE, point.now)
+    assert not point.verification.admits(DEVICE, point.now)
     point.expect()
-    assert point.listening.admits(DEVICE, point.now)
+    assert point.verification.admits(DEVICE, point.now)
 
 
 @pytest.mark.clause("MC-16", "MC-19")
@@ -482,7 +484,7 @@ def test_one_host_does_not_take_the_room_of_all_others() -> None:
             assert isinstance(wanted, DescriptionWanted)
             identity = replace(DOOR, udn=wanted.udn)
             point.reception.expect(identity, variables=["Bell"], sources=[wanted.source])
-            point.listening.described(wanted, point.now, found=True)
+            point.verification.described(wanted, point.now, found=True)
             described += 1
     assert described == 3
     point.announce()
@@ -539,7 +541,7 @@ def test_whatever_happens_no_forged_event_is_told_and_the_next_true_one_is(
                 point.describe(each)
             else:
                 point.describe(each, found=False)
-            wanted.extend(point.listening.take_wanted())
+            wanted.extend(point.verification.take_wanted())
 
     for step in steps:
         match step:
@@ -568,15 +570,15 @@ def test_whatever_happens_no_forged_event_is_told_and_the_next_true_one_is(
             case "forged device":
                 usn = f"uuid:none::{DOOR.service_type}"
                 wanted.extend(point.receive(FORGED, usn=usn))
-        wanted.extend(point.listening.take_wanted())
+        wanted.extend(point.verification.take_wanted())
     assert FORGED not in point.told()
     # The device announces itself, what is asked for is answered, and an event follows.
     point.wait(60)
     point.announce(boot_id)
-    wanted.extend(point.listening.take_wanted())
+    wanted.extend(point.verification.take_wanted())
     describe_all()
     point.told()
     event()
     describe_all()
     assert point.told()[-1:] == [seq - 1]
-    assert point.listening.next_deadline() is None
+    assert point.verification.next_deadline() is None
