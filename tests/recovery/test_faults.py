@@ -80,9 +80,9 @@ def test_no_cause_is_told_twice(play, played):
     ("fault", "causes"),
     [
         # The time of the renewal may come before the goodbye is heard.
-        ((plays.goodbye, "libupnp", True), ("device-gone", "renewal-refused")),
-        ((plays.lost_events, "libupnp", False), ("missed-event",)),
-        ((plays.our_address, "libupnp", False), ("address-lost",)),
+        ((plays.goodbye, "libupnp", True), ["device-gone", "renewal-refused"]),
+        ((plays.lost_events, "libupnp", False), ["missed-event"]),
+        ((plays.our_address, "libupnp", False), ["address-lost"]),
     ],
     ids=lambda given: given[0].__name__ if isinstance(given, tuple) else "",
 )
