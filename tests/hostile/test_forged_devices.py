@@ -111,3 +111,13 @@ async def test_a_device_whose_goodbye_was_forged_is_searched_for_by_who_wants_to
         assert not list(presence.devices)
         await asyncio.sleep(0.6)  # thrice the time until the search
         assert searched == (["uuid:raw"] if sightings else [])
+        control_point.receive_ssdp(
+            "HTTP/1.1 200 OK\r\nST: uuid:raw\r\nUSN: uuid:raw\r\n"
+            "LOCATION: http://127.0.0.77/d\r\n\r\n",
+            "127.0.0.77",
+            "127.0.0.1",
+        )
+        async with asyncio.timeout(10):
+            while not list(presence.devices):
+                await asyncio.sleep(0.02)
+        assert all(each.is_root for each in presence.devices)

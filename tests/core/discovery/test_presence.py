@@ -556,7 +556,12 @@ def test_a_device_that_nobody_follows_is_searched_for_once_after_its_goodbye() -
     assert kinds(lan.say(BYEBYE)) == ["DeviceGone"]
     assert lan.wait(1.9) == []
     assert lan.wait(0.2) == [SearchWanted(device)]
-    assert kinds(lan.announce()) == ["DeviceAppeared"]
+    # The answer to a search for a UDN names nothing else.
+    lan.say(AdvertisementKind.RESPONSE, target=UDN)
+    (appeared,) = lan.wait(1)
+    assert isinstance(appeared, DeviceAppeared)
+    assert appeared.device.is_root
+    assert list(appeared.device.types) == [RENDERER, SERVICE]
     lan.say(BYEBYE)
     assert kinds(lan.announce()) == ["DeviceAppeared"]
     assert lan.wait(100) == []

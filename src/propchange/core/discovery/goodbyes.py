@@ -18,6 +18,7 @@ class Goodbyes:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._waiting: dict[str, tuple[AdvertisedDevice, float]] = {}
+        self._searched: dict[str, AdvertisedDevice] = {}  # in the last search
         self._all_at: float | None = None
         self._not_before = 0.0
 
@@ -29,9 +30,12 @@ class Goodbyes:
         elif self._all_at is None:
             self._all_at = due
 
-    def heard(self, key: str) -> None:
-        """The device with this key is back by itself."""
+    def heard(self, key: str) -> AdvertisedDevice | None:
+        """The device with this key announces itself. Returns what was known of it if it was
+        searched for: the answer to a search for a UDN names neither its types nor that it is a root
+        device."""
         self._waiting.pop(key, None)
+        return self._searched.pop(key, None)
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`take_due`. None: not before another goodbye."""
@@ -46,6 +50,7 @@ class Goodbyes:
         if deadline is None or deadline > now:
             return []
         self._not_before = now + self._limits.search_refill_seconds
+        self._searched.clear()
         if self._all_at is not None and self._all_at <= now:
             self._waiting.clear()
             self._all_at = None
@@ -53,4 +58,5 @@ class Goodbyes:
         due = [device for device, at in self._waiting.values() if at <= now]
         for device in due:
             del self._waiting[device.key]
+            self._searched[device.key] = device
         return list(due)

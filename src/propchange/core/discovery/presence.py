@@ -324,7 +324,10 @@ class Presence:
             self._ignore(source, advertisement, "too many devices are known already")
             return None
         device = AdvertisedDevice(advertisement.udn, source.host, limits, now)
-        self._goodbyes.heard(device.key)
+        before = self._goodbyes.heard(device.key)
+        if before is not None:
+            device.is_root = before.is_root
+            device.types.update(before.types)
         self._devices[device.key] = device
         self._count(device, 1)
         return device
