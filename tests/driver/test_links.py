@@ -8,6 +8,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import Any
 
 import ifaddr
@@ -271,6 +272,16 @@ def test_a_datagram_of_another_link_is_not_heard_on_this_one(scope: int, heard: 
     source = Endpoint("fe80::1" if scope else "fd00::1", 1900, scope)
     links._take(address, ALIVE, source)
     assert received == [source] * heard
+
+
+def test_a_link_local_address_is_shown_with_the_name_of_its_interface(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index, name = socket.if_nameindex()[0]
+    local = LocalAddress("fe80::2", index, ip_network("fe80::/64"), name, index)
+    links = links_of(None, list)
+    monkeypatch.setattr(links, "_sockets", {None: SimpleNamespace(address=local)})
+    assert links.addresses == (f"fe80::2%{name}",)
 
 
 @pytest.mark.parametrize(("zone", "name"), [("%eth1", "eth1"), ("%3", "eth1"), ("%2", "eth0")])

@@ -26,7 +26,7 @@ from propchange.driver.memberships import LostMemberships, membership
 from propchange.driver.multicast_sockets import joined_socket, sending_socket
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Datagrams, Runtime
-from propchange.driver.sockets import scoped_host
+from propchange.driver.sockets import zone_of
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
 
@@ -98,8 +98,12 @@ class Links:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The address on each link that it listens and searches from."""
-        return tuple(scoped_host(each.address.endpoint) for each in self._sockets.values())
+        """The address on each link that it listens and searches from, a link-local one with the
+        name of its interface."""
+        endpoints = (each.address.endpoint for each in self._sockets.values())
+        return tuple(
+            f"{each.host}%{zone_of(each.scope)}" if each.scope else each.host for each in endpoints
+        )
 
     @property
     def interfaces(self) -> tuple[str, ...]:
