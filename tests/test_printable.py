@@ -93,6 +93,8 @@ def made(kind: Any) -> Any:
             if "Status" in hint
             else Cause.REFUSED
             if "Cause" in hint
+            else {HOSTILE: HOSTILE}
+            if "Mapping" in hint
             else NotBelieved.UNREADABLE
             if "NotBelieved" in hint
             else True
