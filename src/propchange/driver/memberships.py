@@ -1,12 +1,12 @@
-"""The memberships of multicast groups that the system has dropped, although the sockets are open.
+"""Notices sockets that the system has taken out of their multicast group.
 
-The system keeps the members of a group for each interface. They go with the interface if it is made
-anew, and with its IPv6 if its MTU is below 1280 for a moment; some systems drop them with the last
-IPv4 address. The socket learns nothing of that and receives nothing any more. If the same name,
-number and address are back before the next look, nothing else tells.
+The system keeps the members of a group for each interface. It drops them when the interface is made
+anew, when the MTU of the interface is below 1280 for a moment (IPv6), and on some systems when the
+last IPv4 address goes. The socket stays open and receives nothing any more. If the interface has
+the same name, number and address at the next look, nothing but its memberships shows the change.
 
-Linux shows the memberships of each interface. On other systems each socket is opened anew now and
-then.
+Linux shows the memberships of each interface. On other systems each socket is opened anew once in
+:data:`SECONDS_ANEW`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from propchange.core.wire.messages import Endpoint
 
 _TABLE_4, _TABLE_6 = Path("/proc/thread-self/net/igmp"), Path("/proc/thread-self/net/igmp6")
 
-
 SECONDS_ANEW = 60.0
-"""Seconds between two new sockets for a group whose membership the system does not show: it may
-have dropped it. Each new socket leaves the group and joins it, which routers and switches notice,
-so it is seldom."""
+"""Seconds after which a socket is opened anew if the system does not show its membership, which may
+have been dropped. Routers and switches notice each socket that leaves the group and joins it again,
+so the time is long."""
 
 
 class Membership(NamedTuple):
@@ -73,11 +72,11 @@ def joined_groups(*, four: Path = _TABLE_4, six: Path = _TABLE_6) -> frozenset[M
 
 
 class LostMemberships:
-    """Tells which sockets have lost their membership. Call :meth:`among` at each look.
+    """Finds the memberships that were lost. Call :meth:`among` at each look.
 
-    A membership that the system never shows counts as lost once, and then once in
-    :data:`SECONDS_ANEW`; so does every one where the system shows none at all, but for the
-    first time after these seconds.
+    If the system shows others, but not a certain one, that counts as lost at once, and again once
+    in :data:`SECONDS_ANEW`. If the system shows none at all, each counts as lost once in
+    :data:`SECONDS_ANEW`.
     """
 
     def __init__(self) -> None:

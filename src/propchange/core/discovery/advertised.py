@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple
 
-from propchange.core.discovery.advertisement import udn_key
+from propchange.core.discovery.advertisement import Advertisement, udn_key
 from propchange.core.limits import Limits
 from propchange.core.subscriber.record import TokenBucket
+from propchange.core.wire.messages import Endpoint
 
 
 class PresenceState(enum.IntEnum):
@@ -41,6 +43,57 @@ class Heard:
     closed: bool = False
     locations: dict[str, str] = field(default_factory=dict)
     identities: dict[str, Identity] = field(default_factory=dict)
+
+    def identity_at(self, location: str) -> Identity | None:
+        """The identity at the host of ``location``; None: unknown."""
+        return self.identities.get(_host_of(location))
+
+    def add_identity(self, location: str, most: int) -> Identity:
+        """The identity at the host of ``location``, which may be new. If there are more than
+        ``most``, the oldest is forgotten."""
+        identity = self.identities.setdefault(_host_of(location), Identity())
+        if len(self.identities) > most:
+            del self.identities[next(iter(self.identities))]
+        return identity
+
+    def add_location(self, location: str, source: Endpoint, most: int) -> bool:
+        """Store a location that ``source`` has announced. Returns whether it is new. If there are
+        more than ``most``, one of the source that has announced most of them is forgotten."""
+        announced_by = self.locations.pop(location, "")
+        self.locations[location] = announced_by or source.scoped_host
+        if len(self.locations) > most:
+            counts = Counter(self.locations.values())
+            highest = max(counts.values())
+            oldest = next(url for url, by in self.locations.items() if counts[by] == highest)
+            del self.locations[oldest]
+        return not announced_by
+
+    def reboot_shown_by(self, advertisement: Advertisement) -> str:
+        """The reason why ``advertisement`` shows a reboot that was not announced; empty if it shows
+        none.
+
+        A device has one BOOTID. But some devices run a stack per address, each with a BOOTID of its
+        own: compare with the BOOTID at that address, if one is known.
+        """
+        own = self.identity_at(advertisement.location)
+        known = self.identities.values() if own is None else (own,)
+        befores = [each.boot_id for each in known if each.boot_id is not None]
+        boot_id, nls = advertisement.boot_id, advertisement.nls
+        if boot_id is not None and befores:
+            if boot_id in befores:
+                return ""
+            return f"its BOOTID is {boot_id} and was {befores[-1]}"
+        signatures = [each.nls for each in known if each.nls is not None]
+        changed = bool(signatures) and nls is not None and nls not in signatures
+        if boot_id is None and not befores and changed:
+            return "its network location signature is another one: its addresses have changed"
+        return ""
+
+
+def _host_of(location: str) -> str:
+    """The host of a judged location, with the brackets of IPv6."""
+    authority = location[len("http://") :].partition("/")[0].partition("?")[0]
+    return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
 
 
 @dataclass(slots=True, eq=False, repr=False)

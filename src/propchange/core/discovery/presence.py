@@ -32,7 +32,6 @@ of another one is.
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 
@@ -49,7 +48,6 @@ from propchange.core.discovery.advertised import (
     DeviceReturned,
     GoneBy,
     Heard,
-    Identity,
     PresenceOutcome,
     PresenceState,
     SearchWanted,
@@ -378,21 +376,22 @@ class Presence:
         heard.closed = False
         for other in [key for key, other in device.links.items() if other.closed]:
             del device.links[other]
-        reboot = _reboot(heard, advertisement)
+        reboot = heard.reboot_shown_by(advertisement)
         if reboot:
             # What it announces on other links, and from its other addresses, is no second one.
             for other in device.links.values():
                 for identity in other.identities.values():
                     identity.boot_id = identity.nls = None
             self._forget_locations(device, heard, source)
-        identity = self._identity(heard, advertisement)
+        most = self._limits.locations_per_link
+        identity = heard.add_identity(advertisement.location, most)
         if advertisement.boot_id is not None:
             identity.boot_id = advertisement.boot_id
         if advertisement.nls is not None:
             identity.nls = advertisement.nls
         self._extend(device, heard, advertisement, now)
         news = self._describe(device, advertisement)
-        moved = self._locate(heard, advertisement.location, source)
+        moved = heard.add_location(advertisement.location, source, most)
         if news or moved or reboot or before is not _P.PRESENT:
             self._settle(device, now)
         self._deadlines.clear((device, _Timer.SEARCH))
@@ -419,16 +418,17 @@ class Presence:
             return  # Its ssdp:alive on that link will have the same.
         announced = advertisement.next_boot_id
         # An update is sent two or three times: ignore the repetitions.
-        own = heard.identities.get(_host(advertisement.location))
+        own = heard.identity_at(advertisement.location)
         known = own is not None and own.boot_id == announced
-        missed = "" if known else _reboot(heard, advertisement)
-        own = self._identity(heard, advertisement)
+        missed = "" if known else heard.reboot_shown_by(advertisement)
+        most = self._limits.locations_per_link
+        own = heard.add_identity(advertisement.location, most)
         for identity in heard.identities.values():
             if identity is own or identity.boot_id == advertisement.boot_id:
                 identity.boot_id = announced
         if advertisement.nls is not None:
             own.nls = advertisement.nls
-        moved = self._locate(heard, advertisement.location, source)
+        moved = heard.add_location(advertisement.location, source, most)
         self._report_change(device, missed, moved, advertisement)
         if moved or missed:
             self._settle(device, now)
@@ -511,23 +511,6 @@ class Presence:
         device.types[announced] = None
         return True
 
-    def _identity(self, heard: Heard, advertisement: Advertisement) -> Identity:
-        identity = heard.identities.setdefault(_host(advertisement.location), Identity())
-        if len(heard.identities) > self._limits.locations_per_link:
-            del heard.identities[next(iter(heard.identities))]
-        return identity
-
-    def _locate(self, heard: Heard, location: str, source: Endpoint) -> bool:
-        """Store the location. Returns whether it is new on that link."""
-        announced_by = heard.locations.pop(location, "")
-        heard.locations[location] = announced_by or source.scoped_host
-        if len(heard.locations) > self._limits.locations_per_link:
-            counts = Counter(heard.locations.values())
-            most = max(counts.values())
-            oldest = next(url for url, by in heard.locations.items() if counts[by] == most)
-            del heard.locations[oldest]
-        return not announced_by
-
     def _forget_locations(self, device: AdvertisedDevice, heard: Heard, source: Endpoint) -> None:
         """Forget where a device was that seems to have restarted: of a device whose URL is known,
         all locations, else those that ``source`` has announced. Another host may have forged it."""
@@ -603,31 +586,3 @@ class Presence:
     def devices(self) -> Iterable[AdvertisedDevice]:
         """The devices that have appeared and not gone, in the order in which they were heard."""
         return [device for device in self._devices.values() if device.reported]
-
-
-def _host(location: str) -> str:
-    """The host of a judged location, with the brackets of IPv6."""
-    authority = location[len("http://") :].partition("/")[0].partition("?")[0]
-    return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
-
-
-def _reboot(heard: Heard, advertisement: Advertisement) -> str:
-    """The reason why an advertisement shows a reboot that was not announced; empty if it shows
-    none.
-
-    A device has one BOOTID. But some devices run a stack per address, each with a BOOTID of its
-    own: compare with the BOOTID at that address, if one is known.
-    """
-    own = heard.identities.get(_host(advertisement.location))
-    known = heard.identities.values() if own is None else (own,)
-    befores = [each.boot_id for each in known if each.boot_id is not None]
-    boot_id, nls = advertisement.boot_id, advertisement.nls
-    if boot_id is not None and befores:
-        if boot_id in befores:
-            return ""
-        return f"its BOOTID is {boot_id} and was {befores[-1]}"
-    signatures = [each.nls for each in known if each.nls is not None]
-    changed = bool(signatures) and nls is not None and nls not in signatures
-    if boot_id is None and not befores and changed:
-        return "its network location signature is another one: its addresses have changed"
-    return ""
