@@ -270,7 +270,7 @@ class ControlPointPlayer:
         }
         for name, ear, interface in (("seen", near, "eth0"), ("seen_elsewhere", far, "eth1")):
             # A link-local URL is of the link that it was announced on.
-            zone = f"%{interface}" if family != "IPv4" else ""
+            zone = f"%{interface}" if family == "IPv6" else ""
             url = self._names["location" if ear is near else "elsewhere"]
             self._names[name] = url.replace(ear.address.own, ear.address.own + zone)
         self._front = make(row, lane.lans.here.namespace)

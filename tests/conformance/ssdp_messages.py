@@ -51,7 +51,7 @@ class SsdpRow(Row):
     device first."""
 
     rule: str = ""
-    families: tuple[str, ...] = ("IPv4", "IPv6")
+    families: tuple[str, ...] = ("IPv4", "IPv6", "IPv6 of a site")
     follows: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 

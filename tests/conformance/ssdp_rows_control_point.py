@@ -66,6 +66,14 @@ SEARCHES = (
         ("CP-06",),
         (Hears(_SEARCH, _search("1.1"), hops=2),),
         rule="UDA 1.1 §1.3.2",
+        families=("IPv4", "IPv6"),
+    ),
+    SsdpRow(
+        "a search of a site passes ten routers at most",
+        ("CP-06",),
+        (Hears(_SEARCH, _search("1.1"), hops=10),),
+        rule="UDA 2.0 §A.2",
+        families=("IPv6 of a site",),
     ),
     SsdpRow(
         "a search goes to each network",

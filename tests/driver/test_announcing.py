@@ -17,11 +17,10 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import announced_addresses, carriers
-from propchange.driver.announced_addresses import group_of
 from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.boot_id import BootId
 from propchange.upnp.device import Device
-from propchange.upnp.ssdp import IPV4_GROUP
+from propchange.upnp.ssdp import IPV4_GROUP, group_of
 from tests.driver.announced_device import (
     ALIVE,
     BYEBYE,

@@ -60,16 +60,22 @@ def spoken_from(*adapters: ifaddr.Adapter) -> list[str]:
 
 
 @pytest.mark.clause("V6-10")
-def test_what_goes_to_the_link_leaves_from_the_link_local_address() -> None:
+def test_what_goes_to_the_link_leaves_from_there_and_what_goes_to_the_site_does_not() -> None:
     lan = adapter("eth0", 2, "192.168.1.5", "2001:db8::5", "fd00::5", "fe80::5", "fe80::6")
-    assert spoken_from(lan) == ["192.168.1.5", "fe80::5"]
+    assert spoken_from(lan) == ["192.168.1.5", "2001:db8::5", "fe80::5"]
 
 
 @pytest.mark.clause("V6-10")
-def test_a_link_without_a_link_local_address_is_not_spoken_to_over_ipv6() -> None:
-    assert spoken_from(adapter("eth0", 2, "192.168.1.5", "2001:db8::5", "fd00::5")) == [
-        "192.168.1.5"
-    ]
+def test_without_a_link_local_address_only_the_site_is_spoken_to_over_ipv6() -> None:
+    lan = adapter("eth0", 2, "192.168.1.5", "fd00::5", "2001:db8::5")
+    assert spoken_from(lan, adapter("lo", 1, "::1")) == ["192.168.1.5", "fd00::5"]
+    assert spoken_from(adapter("eth0", 2, "192.168.1.5")) == ["192.168.1.5"]
+
+
+def test_a_site_is_spoken_to_from_an_address_that_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_links, "temporary_addresses", lambda: frozenset({"fd00::5"}))
+    assert spoken_from(adapter("eth0", 2, "fd00::5", "fd00::6")) == ["fd00::6"]
+    assert spoken_from(adapter("eth0", 2, "fd00::5")) == ["fd00::5"]
 
 
 async def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(
@@ -159,10 +165,10 @@ async def test_devices_are_searched_where_another_program_has_the_port_for_itsel
     for _ in range(3):
         links.look()
     assert (links.addresses, searched) == (("127.0.0.1",), ["ssdp:all"])
-    assert caplog.text.count("no announcements are heard on lo (IPv4): ") == 1
+    assert caplog.text.count("no announcements are heard on lo (IPv4, 239.255.255.250): ") == 1
     monkeypatch.setattr(driver_links, "joined_socket", joined_socket)
     links.look()
-    assert links._sockets["lo", 1, 4].listening is not None
+    assert links._sockets["lo", 1, IPV4_GROUP].listening is not None
     links.close()
 
 
@@ -220,7 +226,7 @@ async def test_what_the_group_is_sent_is_received(
     peer.sendto(b"what is this", GROUP)
     await until(lambda: heard.advertisements and "what is this" in caplog.text)
     link, source, _, on_link = heard.advertisements[0]
-    assert (link, source) == (("lo", 1, 4), Endpoint(*peer.getsockname()))
+    assert (link, source) == (("lo", 1, IPV4_GROUP), Endpoint(*peer.getsockname()))
     assert on_link == (OnLink(ip_network("127.0.0.0/24")),)
     heard.links.close()
     heard.links.close()
@@ -293,6 +299,21 @@ def test_of_two_interfaces_with_one_link_local_address_the_zone_tells(
     monkeypatch.setattr(links, "_host", f"fe80::2{zone}")
     wanted = links.wanted(links._interfaces.addresses()).values()
     assert [address.interface for address in wanted] == [name]
+
+
+@pytest.mark.parametrize(
+    ("source", "heard"),
+    [("fd00::9", True), ("fd77::9", True), ("2a00:1::9", True), ("2a00:2::9", False)],
+)
+def test_of_a_site_no_address_of_the_internet_is_heard_that_is_not_on_the_link(
+    source: str, heard: bool
+) -> None:
+    received: list[Endpoint] = []
+    lan = adapter("eth0", 2, "fe80::5", "fd00::5", "2a00:1::5")
+    links = links_of(None, lambda: [lan], lambda link, source, *_: received.append(source))
+    address = LocalAddress("fd00::5", 0, ip_network("fd00::/64"), "eth0", 2)
+    links._take(address, ALIVE, Endpoint(source, 1900))
+    assert received == [Endpoint(source, 1900)] * heard
 
 
 class WithoutReaders(asyncio.SelectorEventLoop):

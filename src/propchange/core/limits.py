@@ -439,7 +439,7 @@ class Limits:
     """Bytes of one value that is kept of an advertisement: a USN, a LOCATION, a type."""
 
     discovery_links: int = 64
-    """Pairs of interface and address family on which discovery listens; two sockets each. A host
+    """Pairs of interface and group on which discovery listens; two sockets each. A host
     with many containers has more interfaces, but few of them lead to a network."""
 
     listening_addresses: int = 64

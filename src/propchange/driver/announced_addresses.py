@@ -31,7 +31,7 @@ from propchange.driver.multicast_sockets import (
 )
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Datagrams, Runtime
-from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, IPV6_SITE_LOCAL_GROUP
+from propchange.upnp.ssdp import IPV4_GROUP, IPV6_SITE_LOCAL_GROUP, group_of
 
 SEARCH_PORTS = (49_152, 65_535)
 """The lowest and the highest port that SEARCHPORT may name (UDA 2.0 §1.2.2)."""
@@ -58,13 +58,6 @@ class _Own(NamedTuple):
 
     socket: Datagrams
     search_port: int | None
-
-
-def group_of(address: LocalAddress) -> Endpoint:
-    """The group to which a device announces itself from ``address``."""
-    if address.network.version == 4:
-        return IPV4_GROUP
-    return IPV6_LINK_LOCAL_GROUP if address.scope else IPV6_SITE_LOCAL_GROUP
 
 
 class AnnouncedAddresses:

@@ -17,7 +17,7 @@ from propchange.core.discovery.announcements import Announcements, OutgoingMessa
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.announced_addresses import AnnouncedAddresses, group_of
+from propchange.driver.announced_addresses import AnnouncedAddresses
 from propchange.driver.boot_id import LARGEST_BOOT_ID, BootId
 from propchange.driver.carriers import Carriers
 from propchange.driver.machine import seconds_to_next_look
@@ -25,7 +25,13 @@ from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Runtime, Signal, Timer
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
-from propchange.upnp.ssdp import IPV4_GROUP, Announcement, announced_targets, read_search
+from propchange.upnp.ssdp import (
+    IPV4_GROUP,
+    Announcement,
+    announced_targets,
+    group_of,
+    read_search,
+)
 
 SHORTEST_MAX_AGE = 5
 """The shortest max-age in seconds. UDA recommends 1800 (UDA 2.0 §1.2.2)."""

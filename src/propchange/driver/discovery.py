@@ -249,6 +249,7 @@ class Discovery:
             policy,
             limits,
             leaves_out=leaves_out,
+            off_link=off_link_locations,
             gone=self._link_gone,
         )
         self._followed = FollowedDevices(

@@ -1,8 +1,9 @@
 """SSDP on the links of this machine: opens and closes their sockets, and searches.
 
-A link is an interface and an address family. Each link has two sockets. The group socket listens
-on port 1900, which it shares with every other program of this machine that listens to SSDP. The
-search socket sends M-SEARCH; the answers come to its own port, which no other program shares.
+A link is an interface and a group: that of IPv4, of the IPv6 link, or of the IPv6 site, which needs
+an address that is valid beyond the link (UDA 2.0 §A.2). Each link has two sockets. The group socket
+listens on port 1900, which it shares with every other program of this machine that listens to SSDP.
+The search socket sends M-SEARCH; the answers come to its own port, which no other program shares.
 """
 
 from __future__ import annotations
@@ -13,22 +14,37 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from propchange.core.discovery.advertisement import Advertisement
+from propchange.core.discovery.advertisement import Advertisement, comes_from_beyond
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.carriers import Carriers
-from propchange.driver.machine import Interfaces, seconds_to_next_look
+from propchange.driver.machine import (
+    Interfaces,
+    seconds_to_next_look,
+    temporary_addresses,
+)
 from propchange.driver.memberships import LostMemberships, membership
-from propchange.driver.multicast_sockets import joined_socket, sending_socket
+from propchange.driver.multicast_sockets import (
+    LINK_HOPS,
+    SITE_HOPS,
+    joined_socket,
+    sending_socket,
+)
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Datagrams, Runtime
 from propchange.driver.sockets import zone_of
 from propchange.errors import RemoteProtocolError
-from propchange.upnp.ssdp import IPV4_GROUP, IPV6_LINK_LOCAL_GROUP, read_datagram, search_request
+from propchange.upnp.ssdp import (
+    IPV6_SITE_LOCAL_GROUP,
+    group_of,
+    read_datagram,
+    search_request,
+)
 
 EVERYTHING = "ssdp:all"
 """The search target that all devices answer (UDA 2.0 §1.3.2)."""
@@ -36,10 +52,8 @@ EVERYTHING = "ssdp:all"
 _AGAIN_SECONDS = 0.4
 """Seconds until a search is sent again: a datagram may be lost (UDA 2.0 §1.3.2)."""
 
-_GROUPS = {4: IPV4_GROUP, 6: IPV6_LINK_LOCAL_GROUP}
-
-Link = tuple[str, int, int]
-"""The name and the number of an interface, and the IP version."""
+Link = tuple[str, int, Endpoint]
+"""The name and the number of an interface, and the group."""
 
 Received = Callable[[Link, Endpoint, Advertisement, Sequence[OnLink]], None]
 """Takes an advertisement: its link, its source, and the prefixes of the link."""
@@ -63,7 +77,8 @@ class Links:
     ``Limits.link_seconds``. On a new link, and on one whose carrier is back, it searches for all
     devices. Loopback is a link too: a device may be on this machine. ``policy`` gives the headers
     of a search that name the control point. ``leaves_out`` returns whether the link of an address
-    is not used. ``gone`` is called with each link that is there no more.
+    is not used. ``off_link`` hears devices that may be beyond the site. ``gone`` is called with
+    each link that is there no more.
     """
 
     def __init__(
@@ -75,6 +90,7 @@ class Links:
         limits: Limits,
         *,
         leaves_out: Callable[[LocalAddress], bool] = lambda _: False,
+        off_link: bool = False,
         gone: Callable[[Link], None] = lambda _: None,
     ) -> None:
         self._runtime = runtime
@@ -83,6 +99,7 @@ class Links:
         self._policy = policy
         self._limits = limits
         self._leaves_out = leaves_out
+        self._off_link = off_link
         self._gone = gone
         self._carriers = Carriers()
         self._warnings = Warnings(_logger, limits)
@@ -142,7 +159,7 @@ class Links:
 
         def send() -> None:
             for address, searching, _ in links:
-                group = _GROUPS[address.network.version]
+                group = group_of(address)
                 packet = search_request(target, self._policy, group=group).encode()
                 searching.send(packet, group._replace(scope=address.scope))
 
@@ -193,7 +210,7 @@ class Links:
     def _close_deaf(self) -> None:
         """Close the group sockets that receive nothing any more: they are opened anew."""
         joined = {
-            link: membership(_GROUPS[link[2]], each.address)
+            link: membership(link[2], each.address)
             for link, each in self._sockets.items()
             if each.listening is not None
         }
@@ -207,8 +224,9 @@ class Links:
                     self._missed.add(link)
 
     def _open(self, link: Link, address: LocalAddress) -> None:
+        hops = SITE_HOPS if link[2] is IPV6_SITE_LOCAL_GROUP else LINK_HOPS
         try:
-            searching = self._read(sending_socket(address), address)
+            searching = self._read(sending_socket(address, hops=hops), address)
         except OSError as error:
             self._fail(link, f"no discovery on {_name_of(link)}: {error}")
             return
@@ -236,7 +254,7 @@ class Links:
         """Join the group on ``link``. Returns None if another program has the port for itself:
         then devices are found by searches alone. Raises OSError if it cannot be joined."""
         try:
-            return self._read(joined_socket(_GROUPS[address.network.version], address), address)
+            return self._read(joined_socket(link[2], address), address)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -264,7 +282,7 @@ class Links:
             listening.close()
 
     def _take(self, address: LocalAddress, data: bytes, source: Endpoint) -> None:
-        if source.scope and source.scope != address.scope:
+        if source.scope and source.scope != (address.scope or address.interface_index):
             return  # From another link. The socket of that link receives it too.
         try:
             advertisement = read_datagram(data, self._limits)
@@ -272,16 +290,24 @@ class Links:
             _logger.debug("from %s: %s", source.host, error)
             return
         if advertisement is not None:
+            link = _link_of(address)
             on_link = self._interfaces.on_link_for(address.endpoint)
-            self._received(_link_of(address), source, advertisement, on_link)
+            of_site = link[2] is IPV6_SITE_LOCAL_GROUP
+            if of_site and not self._off_link and comes_from_beyond(source, on_link):
+                _logger.debug("from %s: it may be beyond the site", source.host)
+            else:
+                self._received(link, source, advertisement, on_link)
 
     def wanted(self, known: Sequence[LocalAddress]) -> dict[Link, LocalAddress]:
-        """One of the addresses ``known`` for each link: for IPv6 the link-local one, as its group
-        is link-local."""
+        """One of the addresses ``known`` for each link, of the scope of its group. Temporary ones
+        come last."""
         known = self.usable(known)
+        if sum(each.network.version == 6 and not each.scope for each in known) > 1:
+            temporary = temporary_addresses()
+            known = sorted(known, key=lambda each: each.host in temporary)
         links: dict[Link, LocalAddress] = {}
         for address in known:
-            if address.network.version == 6 and not address.scope:
+            if address.network.version == 6 and ip_address(address.host).is_loopback:
                 continue
             link = _link_of(address)
             sockets = self._sockets.get(link)
@@ -311,8 +337,9 @@ class Links:
 
 
 def _name_of(link: Link) -> str:
-    return f"{link[0]} (IPv{link[2]})"
+    version = 6 if ":" in link[2].host else 4
+    return f"{link[0]} (IPv{version}, {link[2].host})"
 
 
 def _link_of(address: LocalAddress) -> Link:
-    return (address.interface, address.interface_index, address.network.version)
+    return (address.interface, address.interface_index, group_of(address))

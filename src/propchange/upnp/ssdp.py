@@ -16,6 +16,7 @@ from typing import NamedTuple
 from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
 from propchange.core.discovery.search_answers import Search, Target
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint, HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
@@ -32,6 +33,15 @@ IPV6_LINK_LOCAL_GROUP = Endpoint("FF02::C", 1900)
 
 IPV6_SITE_LOCAL_GROUP = Endpoint("FF05::C", 1900)
 """The multicast group of a site over IPv6 (UDA 2.0 §A.3)."""
+
+
+def group_of(address: LocalAddress) -> Endpoint:
+    """The group to which a device announces itself from ``address``, and to which a control point
+    searches from it: over IPv6 that of the scope of the address (UDA 2.0 §A.2.3)."""
+    if address.network.version == 4:
+        return IPV4_GROUP
+    return IPV6_LINK_LOCAL_GROUP if address.scope else IPV6_SITE_LOCAL_GROUP
+
 
 MX_SECONDS = 2
 """Seconds over which devices spread their answers to a search (UDA 2.0 §1.3.2)."""

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from propchange.core.discovery.advertisement import judge_location
+from propchange.core.discovery.advertisement import comes_from_beyond, judge_location
 from propchange.core.local_addresses import OnLink
 from propchange.core.wire.messages import Endpoint
 
@@ -127,3 +127,20 @@ def test_no_other_host_announces_an_address_of_this_machine(url: str, off_link: 
         judge_location(url, source=DEVICE, on_link=LINK, own=own, off_link=off_link)
     here = Endpoint("127.0.0.1", 1900)
     assert judge_location(url, source=here, on_link=LINK, own=own, off_link=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "beyond"),
+    [
+        ("fd00::5", False),  # the site has several links
+        ("2001:db8::5", False),
+        ("fe80::5", False),
+        ("2a00:1::5", False),  # on the link
+        ("2a00:2::5", True),
+    ],
+)
+def test_a_global_address_that_is_not_on_the_link_may_be_beyond_the_site(
+    source: str, beyond: bool
+) -> None:
+    link = (*LINK, OnLink(ip_network("2a00:1::/64"), 3))
+    assert comes_from_beyond(Endpoint(source, 1900), link) is beyond

@@ -82,6 +82,17 @@ _URL = re.compile(
 )
 
 
+def comes_from_beyond(source: Endpoint, on_link: Sequence[OnLink]) -> bool:
+    """Whether what comes from ``source`` may come from beyond the site: ``source`` is a global
+    address that is not on the link, whose prefixes are ``on_link``.
+
+    A search to a site over IPv6 leaves from an address that the whole Internet may reach, and so
+    may its port. An advertisement from beyond the site is not to be believed. Unique local
+    addresses (fc00::/7) are those of the site: its routers let none in."""
+    address = parse_address(source.host)
+    return address.is_global and not any(address in network for network, _ in on_link)
+
+
 def judge_location(
     url: str,
     *,

@@ -1,7 +1,7 @@
 """The presence of devices, and what it means for the subscriptions to them. No I/O, no clock.
 
 **Presence.** A device is *present* until it says goodbye or all its advertisements have expired
-(UDA 2.0 §1.2.2, §1.2.3). A *link* is an interface with an address family. Each link counts
+(UDA 2.0 §1.2.2, §1.2.3). A *link* is an interface and a group. Each link counts
 separately: a goodbye on one link says nothing about the others (CP-11), and the device has gone
 when the last link has lost it. All advertisements of a root device, its embedded devices and its
 services count for the root device.
@@ -237,7 +237,7 @@ class Presence:
         own: Collection[str] = (),
     ) -> None:
         """``advertisement`` was received from ``source`` on ``link``: any key that stands for an
-        interface and an address family. ``on_link`` are the prefixes of that interface, ``own`` the
+        interface and a group. ``on_link`` are the prefixes of that interface, ``own`` the
         addresses of this machine."""
         device = self.device(advertisement.udn)
         if advertisement.kind is AdvertisementKind.BYEBYE:
