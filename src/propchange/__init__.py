@@ -14,7 +14,7 @@ from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
-from propchange.driver.discovery import SightingKind
+from propchange.driver.sightings import SightingKind
 from propchange.errors import (
     ConnectionFailed,
     DeliveryError,

@@ -19,7 +19,7 @@ from propchange.asyncio.remote import Sighting
 from propchange.core.discovery.advertised import AdvertisementIgnored
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
-from propchange.driver.discovery import SightingKind, Sightings
+from propchange.driver.sightings import SightingKind, Sightings
 from propchange.errors import TimedOut
 from tests.asyncio.announcing import Announcer
 

@@ -23,7 +23,7 @@ from propchange.cli.lines import DeviceLine, now
 from propchange.cli.options import nothing_found
 from propchange.cli.output import Writer
 from propchange.cli.terminal import TerminalLines
-from propchange.driver.discovery import SightingKind
+from propchange.driver.sightings import SightingKind
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from tests.asyncio.announcing import Announcer
 

@@ -19,15 +19,10 @@ from propchange.core.local_addresses import InterfaceKind
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.discovery import (
-    Discovery,
-    SeenDevice,
-    SightingKind,
-    Sightings,
-    _endpoint,
-)
+from propchange.driver.discovery import Discovery, _endpoint
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice
+from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
 from propchange.upnp.description import DeviceDescription
 from tests.asyncio.announcing import Announcer

@@ -10,7 +10,7 @@ import pytest
 
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.driver.discovery import SeenDevice, SightingKind, Sightings
+from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 
 APPEARED, CHANGED, GONE = SightingKind
 

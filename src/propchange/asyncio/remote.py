@@ -10,9 +10,9 @@ from propchange.asyncio.multicast import MulticastEvents
 from propchange.asyncio.subscription import Subscription
 from propchange.core.subscriber.events import Convert
 from propchange.core.values.state_variables import StateVariable
-from propchange.driver.discovery import SeenDevice
 from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
 from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.driver.sightings import SeenDevice
 from propchange.upnp.description import DeviceDescription
 
 

@@ -47,7 +47,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.diagnosing import Diagnoses
-from propchange.driver.discovery import Discovery, SeenDevice
+from propchange.driver.discovery import Discovery
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
@@ -55,6 +55,7 @@ from propchange.driver.remote import DescribedDevice, DescribedService, Document
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
+from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
 from propchange.errors import (
     ConnectionFailed,

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from propchange.driver.control_point import SubscriberDriver
-from propchange.driver.discovery import SeenDevice, Sightings
 from propchange.driver.links import EVERYTHING
+from propchange.driver.sightings import SeenDevice, Sightings
 
 S = TypeVar("S", bound=SeenDevice)
 

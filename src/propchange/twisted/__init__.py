@@ -9,7 +9,7 @@ if importlib.util.find_spec("twisted") is None:
         "propchange.twisted needs Twisted: pip install 'propchange[twisted]'", name="twisted"
     )
 
-from propchange.driver.discovery import SightingKind
+from propchange.driver.sightings import SightingKind
 from propchange.twisted.control_point import ControlPoint
 from propchange.twisted.host import HostedDevice, host
 from propchange.twisted.multicast import MulticastEvents

@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 
 from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.values.state_variables import StateVariable
-from propchange.driver.discovery import SeenDevice
 from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
 from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.driver.sightings import SeenDevice
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.subscription import Subscription
 from propchange.upnp.description import DeviceDescription
