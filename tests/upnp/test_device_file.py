@@ -225,6 +225,9 @@ BAD = {
     'name = "Any"\nservices = 5': "services: it is an array of tables: write [[services]]",
     'name = "Any"\nservices = [5]': "services: it is an array of tables: write [[services]]",
     'name = "Any"\n[services]': "services: it is an array of tables: write [[services]]",
+    'name = "Any"\n[[services]]\nstandard = "Dimming:1"\n[services.variables]': (
+        "services[0].variables: it is an array of tables: write [[services.variables]] above each"
+    ),
     'name = "Any"\n[[devices]]': "devices[0].name: it is missing",
     'name = "Any"\n[[devices]]\nname = "x"\nuda = "1.0"': "devices[0].uda: there is no such key",
     'name = "Any"\n[[services]]': "services[0].type: it is missing",

@@ -7,6 +7,7 @@ together, each with the path of its key, such as ``services[1].variables[0].mini
 
 from __future__ import annotations
 
+import re
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
@@ -43,6 +44,8 @@ _SERVICE_KEYS = ("standard", "type", "service_id", "without", "variables")
 _VALUES = ("initial", "minimum", "maximum", "step", "minimum_delta")
 _OPTIONS = (*_VALUES, "allowed", "evented", "minimum_interval", "multicast", "level", "channel")
 _VARIABLE_KEYS = ("name", "type", *_OPTIONS)
+
+_INDEX = re.compile(r"\[\d+\]")
 
 _DEPTH = 16
 """Devices in devices in devices. Two levels occur. Bounds the recursion."""
@@ -282,7 +285,8 @@ class _Reading:
         """The tables of the array ``key``, each with its path."""
         tables, at = table.get(key, []), _join(path, key)
         if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
-            self._add(at, f"it is an array of tables: write [[{at}]] above each")
+            header = _INDEX.sub("", at)
+            self._add(at, f"it is an array of tables: write [[{header}]] above each")
             return []
         return [(each, f"{at}[{number}]") for number, each in enumerate(tables)]
 
