@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import Any
 
 import pytest
@@ -25,6 +26,16 @@ async def test_nothing_is_sent_from_an_excluded_interface(point: Any, exclude: A
         with pytest.raises(ConnectionFailed, match=r"begins at 127\.0\.0\.1, an address that"):
             await result(cp.device(device.description_url))
         assert device.requests == []
+
+
+async def test_no_connection_leaves_from_an_excluded_interface(point: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with point(exclude=[LOOPBACK], discovery=False) as (cp, _):
+            with pytest.raises(ConnectionFailed, match=r"begins at 127\.0\.0\.1, an address that"):
+                await result(cp.device(f"http://127.0.0.1:{server.getsockname()[1]}/"))
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 async def test_nothing_is_taken_and_nobody_is_heard_on_an_excluded_interface(point: Any) -> None:

@@ -114,6 +114,7 @@ class SubscriberDriver:
             other_hosts=other_hosts,
             excluded=self.addresses.excludes,
             source_of=self.addresses.source_towards,
+            way_to=self.addresses.way_to,
         )
         self.documents = Documents(self._requests, policy)
         self.diagnoses = Diagnoses(self._requests, self.history, machine)

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from propchange.core.local_addresses import LocalAddress, usable_towards
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
-from propchange.driver.machine import Interfaces
+from propchange.driver.machine import Interfaces, source_towards
 
 
 class ControlPointAddresses:
@@ -79,6 +79,12 @@ class ControlPointAddresses:
         usable = usable_towards(device.host, self._chosen.present())
         same = (each for each in usable if not device.scope or each.scope in (0, device.scope))
         return next((each.endpoint for each in same), None)
+
+    def way_to(self, device: Endpoint) -> Endpoint | None:
+        """The address that the system would connect to ``device`` from, if some interfaces are
+        excluded. None: all are used, or there is no way."""
+        host = source_towards(device) if self._exclude else None
+        return None if host is None else Endpoint(host, 0, device.scope)
 
     def _is_used(self, address: LocalAddress) -> bool:
         one = self.source

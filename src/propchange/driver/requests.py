@@ -239,7 +239,8 @@ class Requests:
     ``own`` gives the addresses of this machine. ``other_hosts``: a URL that a device gave may lead
     to another host on its link (:func:`.judge_url_host`). ``excluded`` returns whether an address
     of this machine is not used: nothing is sent from it. ``source_of`` returns the address to
-    connect from to an endpoint, if the caller gives none; None: any.
+    connect from to an endpoint, if the caller gives none; None: any. ``way_to`` returns the address
+    that the system would choose then; None: it is not known before the connection is open.
     """
 
     def __init__(
@@ -251,6 +252,7 @@ class Requests:
         other_hosts: bool = False,
         excluded: Callable[[Endpoint], bool] = lambda _: False,
         source_of: Callable[[Endpoint], Endpoint | None] = lambda _: None,
+        way_to: Callable[[Endpoint], Endpoint | None] = lambda _: None,
     ) -> None:
         self.runtime = runtime
         self.limits = limits
@@ -259,6 +261,7 @@ class Requests:
         self._other_hosts = other_hosts
         self._excluded = excluded
         self._source_of = source_of
+        self._way_to = way_to
         self._open: dict[Exchange, None] = {}
         self._empty = Signal(runtime)
 
@@ -296,21 +299,22 @@ class Requests:
         failure: PropchangeError | None = None
         addresses = await self._addresses(named, source, seconds)
         for tried, endpoint in enumerate(addresses):
+            begin = source or self._source_of(endpoint)
             try:
                 if giver is not None:
                     self.judge(endpoint, giver)
+                self._check_way(named, begin or self._way_to(endpoint))
+            except ConnectionFailed as error:
+                failure = error
+                continue
             except ValueError as error:
                 failure = failure or DescriptionError(f"{named} is not asked: {error}")
                 continue
             exchange = self.exchange(endpoint, named)
             try:
                 left = max((until - self.runtime.now()) / (len(addresses) - tried), 0.001)
-                await exchange.connect(source or self._source_of(endpoint), left, within=seconds)
-                if self._excluded(exchange.local):
-                    raise ConnectionFailed(
-                        f"no connection to {named}: the way there begins at {exchange.local.host}, "
-                        "an address that is not to be used (interface=, exclude=)"
-                    )
+                await exchange.connect(begin, left, within=seconds)
+                self._check_way(named, exchange.local)
             except BaseException as error:
                 exchange.end()
                 if not isinstance(error, ConnectionFailed):
@@ -321,6 +325,15 @@ class Requests:
                 return exchange
         assert failure is not None
         raise failure
+
+    def _check_way(self, named: Endpoint, local: Endpoint | None) -> None:
+        """Raise ConnectionFailed if the way to ``named`` begins at ``local``, an excluded address
+        of this machine; None: not known yet."""
+        if local is not None and self._excluded(local):
+            raise ConnectionFailed(
+                f"no connection to {named}: the way there begins at {local.host}, "
+                "an address that is not to be used (interface=, exclude=)"
+            )
 
     async def _addresses(
         self, named: Endpoint, source: Endpoint | None, seconds: float
