@@ -5,13 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic
 
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.links import EVERYTHING
-from propchange.driver.sightings import SeenDevice, Sightings
-
-S = TypeVar("S", bound=SeenDevice)
+from propchange.driver.sightings import S, Sightings
 
 
 class ControlPointView(ABC, Generic[S]):
