@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.development_mode import IN_DEVELOPMENT, complaints
+
 pytestmark = pytest.mark.xdist_group("port 8123")
 
 ROOT = Path(__file__).parent.parent
@@ -21,7 +23,7 @@ EXAMPLES = ROOT / "examples"
 PORT = 8123
 """What the thermometer listens on. It is written there, so only one may run at a time."""
 
-WARNINGS = ("-X", "dev", "-W", "error")
+WARNINGS = ("-W", "error")
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def start():
 
     def start(name: str, *arguments: str) -> subprocess.Popen[str]:
         program = subprocess.Popen(
-            [sys.executable, *WARNINGS, str(EXAMPLES / name), *arguments],
+            [*IN_DEVELOPMENT, *WARNINGS, str(EXAMPLES / name), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -67,8 +69,8 @@ def test_the_watcher_prints_what_the_thermometer_does(start):
     )
     assert values[-1] == "31.0"
     # Everything is told: the thermometer leaves by itself, and without a word.
-    rest, complaints = thermometer.communicate(timeout=20)
-    assert (rest, complaints, thermometer.returncode) == ("", "", 0)
+    rest, errors = thermometer.communicate(timeout=20)
+    assert (rest, complaints(errors), thermometer.returncode) == ("", "", 0)
     assert watcher.poll() is None
 
 
@@ -99,10 +101,10 @@ def test_the_device_of_the_file_is_set_by_lines_and_watched():
 
 def test_the_watcher_says_when_there_is_no_device(start):
     watcher = start("watch.py", "http://127.0.0.1:1/description.xml")
-    printed, complaints = watcher.communicate(timeout=20)
+    printed, errors = watcher.communicate(timeout=20)
     assert printed == ""
     assert watcher.returncode == 1
-    assert complaints.splitlines()[-1].startswith("propchange.errors.ConnectionFailed: ")
+    assert complaints(errors).splitlines()[-1].startswith("propchange.errors.ConnectionFailed: ")
 
 
 def test_each_example_that_the_readme_prints_is_the_file():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from propchange import Device, Service, StateVariable, core, host
 from propchange.driver.runtime import Runtime
+from tests.development_mode import IN_DEVELOPMENT
 
 pytestmark = pytest.mark.slow
 
@@ -34,9 +34,9 @@ async def test_the_program_prints_events_and_unsubscribes(tmp_path: Path) -> Non
     thermometer = Thermometer()
     async with host(Device("Desk", services=[thermometer]), interface="127.0.0.1") as hosted:
         url = hosted.description_url.replace("/description.xml", "/Thermometer/event")
-        arguments = ("-X", "dev", "-W", "error", str(path), url)
+        arguments = ("-W", "error", str(path), url)
         program = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
+            *IN_DEVELOPMENT, *arguments, stdout=asyncio.subprocess.PIPE
         )
         assert program.stdout is not None
         lines = [await program.stdout.readline() for _ in range(2)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.development_mode import IN_DEVELOPMENT, complaints
 
 pytestmark = pytest.mark.slow
 
@@ -33,15 +34,16 @@ def test_the_program_runs_without_a_warning(program, tmp_path):
     path = tmp_path / "program.py"
     path.write_text(program)
     ran = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", str(path)],
+        [*IN_DEVELOPMENT, "-W", "error", str(path)],
         check=False,
         capture_output=True,
         text=True,
         timeout=30,
     )
     # What is told on purpose, such as a device that is not there, is no warning of Python's.
-    complaints = [line for line in ran.stderr.splitlines() if "Warning" in line or "Error" in line]
-    assert (ran.returncode, complaints) == (0, [])
+    lines = complaints(ran.stderr).splitlines()
+    assert [line for line in lines if "Warning" in line or "Error" in line] == []
+    assert ran.returncode == 0
 
 
 def test_the_pages_link_to_pages_that_are_there():

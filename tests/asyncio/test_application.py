@@ -9,7 +9,6 @@ import gc
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from propchange import ConnectionFailed, ControlPoint, Limits, Subscription
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.outcomes import Granted
+from tests.development_mode import IN_DEVELOPMENT, complaints
 
 pytestmark = pytest.mark.slow  # each counts what is left behind, at many moments
 
@@ -347,13 +347,13 @@ async def test_a_program_that_ends_with_everything_open_takes_leave_and_leaves_n
 ) -> None:
     async with raw_device() as device:
         program = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "dev", "-W", "error", "-c", _ABANDONED),
+            *(*IN_DEVELOPMENT, "-W", "error", "-c", _ABANDONED),
             *(device.event_url, how, loop),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         out, err = await asyncio.wait_for(program.communicate(), 20)
-        assert (out, err) == (b"ended\n", b"")
+        assert (out, complaints(err.decode())) == (b"ended\n", "")
         granted = {f"uuid:{number + 1}" for number in range(device.sids)}
         assert len(granted) == 2
         assert {m.fields["sid"] for m in device.of("UNSUBSCRIBE")} == granted
