@@ -149,6 +149,20 @@ async def test_a_device_is_announced_again_when_a_carrier_is_back(
         assert {each.boot_id for each in again} == {first.boot_id}
 
 
+async def test_a_carrier_that_comes_before_the_second_look_at_the_addresses_is_noticed(
+    driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: set[str] = set()
+    monkeypatch.setattr(carriers, "has_carrier", running.intersection)
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        await device.neighbour.many(1, ALIVE)
+        running |= {each.interface for each in device.announcing.addresses}
+        device.announcing.look()
+        async with asyncio.timeout(20):
+            await device.neighbour.many(12, ALIVE)  # 3 sets of 4 targets, after the first message
+
+
 async def test_a_device_is_announced_where_another_program_has_the_port_for_itself(
     driven: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

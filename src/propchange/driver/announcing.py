@@ -149,6 +149,7 @@ class Announcing:
         self._started = True
         number = self._boot_id.begin()
         self._follow()
+        self._carriers.returned(self.addresses)  # note those that have none
         self._announcements.begin(
             number, self.addresses, self._runtime.now(), byebye_first=self._boot_id.crashed
         )

@@ -885,6 +885,21 @@ def test_a_displaced_device_that_was_shown_is_gone() -> None:
     assert lan.say(udn="uuid:c") == []
 
 
+def test_a_device_that_a_flood_has_displaced_is_searched_for_after_it() -> None:
+    lan = LAN(limits=replace(DEFAULT_LIMITS, known_devices=20))
+    lan.announce()
+    outcomes = []
+    for number in range(200):
+        outcomes += lan.say(udn=f"uuid:{number}", source=f"192.168.2.{number}")
+        outcomes += lan.wait(0.5)
+    assert UDN in [each.device.udn for each in outcomes if isinstance(each, DeviceGone)]
+    searches = [each.device for each in outcomes if isinstance(each, SearchWanted)]
+    assert None in searches
+    assert len(searches) <= lan.limits.search_burst + 100 / lan.limits.search_refill_seconds
+    assert lan.wait(lan.limits.search_refill_seconds) == [SearchWanted(None)]
+    assert kinds(lan.announce()) == ["DeviceGone", "DeviceAppeared"]
+
+
 def test_a_device_that_was_followed_and_read_is_not_displaced_later() -> None:
     lan = LAN(limits=replace(DEFAULT_LIMITS, known_devices=1))
     device = lan.follow()

@@ -223,8 +223,8 @@ class DeviceEmbedded(NamedTuple):
 class SearchWanted(NamedTuple):
     """Send an M-SEARCH for this device on all links. None: for all devices.
 
-    If nobody follows the device, it has said goodbye. The search shows whether that was forged. It
-    is of use only to a program that wants to know all devices."""
+    If nobody follows the device, it has said goodbye or was displaced. The search shows whether it
+    is still there. It is of use only to a program that wants to know all devices."""
 
     device: AdvertisedDevice | None
 

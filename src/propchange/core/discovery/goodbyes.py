@@ -2,7 +2,8 @@
 
 Anybody on a link can send an ssdp:byebye in the name of any device, and the next ssdp:alive of that
 device may be a quarter of an hour away. So a device is searched for once after its goodbye: one
-that is still there answers. The searches are bounded for all devices together.
+that is still there answers. The same holds for a device that was displaced by others. The searches
+are bounded for all devices together.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Goodbyes:
         self._not_before = 0.0
 
     def add(self, device: AdvertisedDevice, now: float) -> None:
-        """``device`` has said goodbye."""
+        """``device`` has said goodbye, or was displaced."""
         due = now + self._limits.byebye_check_seconds
         if len(self._waiting) < self._limits.search_burst:
             self._waiting[device.key] = (device, due)

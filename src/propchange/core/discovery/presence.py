@@ -13,9 +13,9 @@ announced the new one. A device without BOOTID counts as rebooted if its network
 signature changes. The identities are kept per host of the location, since some devices run one
 stack per address.
 
-**Searches.** A device is searched for ``Limits.byebye_check_seconds`` after its byebye, and a
-followed one when a subscription fails. A token bucket per followed device bounds the searches, and
-:class:`.Goodbyes` those for the others.
+**Searches.** A device is searched for ``Limits.byebye_check_seconds`` after its byebye, or after
+another one has displaced it, and a followed one when a subscription fails. A token bucket per
+followed device bounds the searches, and :class:`.Goodbyes` those for the others.
 
 **Forgery.** Advertisements are not authenticated: anybody on a link can send one in the name of any
 device. So an outcome is a claim. The subscriber checks it by a renewal (:mod:`.checks`): a forged
@@ -312,12 +312,12 @@ class Presence:
         limits, of_source = self._limits, self._of_source.get(source.host, {})
         if len(of_source) >= limits.devices_per_source:
             others = (each for each in of_source.values() if not each.confirmed)
-            if not self._displace(next(others, None)):
+            if not self._displace(next(others, None), now):
                 reason = "too many devices announce themselves from there"
                 self._ignore(source, advertisement, reason)
                 return None
         elif len(self._devices) - self._followed >= limits.known_devices and not self._displace(
-            next(iter(self._unconfirmed.values()), None)
+            next(iter(self._unconfirmed.values()), None), now
         ):
             self._ignore(source, advertisement, "too many devices are known already")
             return None
@@ -343,7 +343,7 @@ class Presence:
         if not of_source:
             del self._of_source[device.source]
 
-    def _displace(self, device: AdvertisedDevice | None) -> bool:
+    def _displace(self, device: AdvertisedDevice | None, now: float) -> bool:
         """Forget ``device`` to make room for another. False if ``device`` is None."""
         if device is None:
             return False
@@ -352,6 +352,7 @@ class Presence:
         if device.reported:
             device.reported = False
             self._outcomes.append(DeviceGone(device, GoneBy.DISPLACED))
+            self._goodbyes.add(device, now)
         return True
 
     def _forget(self, device: AdvertisedDevice) -> None:
