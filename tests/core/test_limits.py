@@ -53,7 +53,14 @@ def test_the_times_that_uda_gives_are_the_defaults() -> None:
 @pytest.mark.parametrize("descriptors", [16, 64, 256, 1_024, 4_096, 1_048_576])
 def test_connections_fit_into_the_file_descriptors_of_the_process(descriptors: int) -> None:
     limits = DEFAULT_LIMITS.within(descriptors)
+    of_addresses = (
+        limits.listening_addresses  # a listener each
+        + 2 * limits.announced_addresses  # of the address and of its group
+        + 2 * limits.discovery_links  # one that listens, one that searches
+        + 2 * limits.multicast_places  # of a device and of a control point
+    )
     assert limits.connections + limits.delivery_connections <= descriptors * 7 // 8
+    assert of_addresses <= max(descriptors // 8, 7)
     assert limits.within(descriptors) == limits
     assert all(value > 0 for value in dataclasses.asdict(limits).values())
     assert limits.connections_per_address <= limits.connections
@@ -66,8 +73,18 @@ def test_connections_fit_into_the_file_descriptors_of_the_process(descriptors: i
 
 def test_limits_that_fit_stay_as_they_are() -> None:
     assert DEFAULT_LIMITS.within(20_000) is DEFAULT_LIMITS
-    few = dataclasses.replace(DEFAULT_LIMITS, delivery_connections=2, connections=4)
+    few = dataclasses.replace(
+        DEFAULT_LIMITS,
+        delivery_connections=2,
+        connections=4,
+        listening_addresses=1,
+        announced_addresses=1,
+        discovery_links=1,
+        multicast_places=1,
+    )
     assert few.within(64) is few
+    more = dataclasses.replace(few, discovery_links=2)
+    assert more.within(64) == few
 
 
 def test_each_subscription_may_have_a_delivery_connection() -> None:

@@ -7,6 +7,7 @@ import errno
 import socket
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.discovery.advertisement import Advertisement
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink
+from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink, interface_kind
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import carriers
@@ -76,6 +77,18 @@ def test_a_site_is_spoken_to_from_an_address_that_lasts(monkeypatch: pytest.Monk
     monkeypatch.setattr(driver_links, "temporary_addresses", lambda: frozenset({"fd00::5"}))
     assert spoken_from(adapter("eth0", 2, "fd00::5", "fd00::6")) == ["fd00::6"]
     assert spoken_from(adapter("eth0", 2, "fd00::5")) == ["fd00::5"]
+
+
+def test_the_cap_on_links_leaves_out_the_bridges_of_containers_first() -> None:
+    adapters = [adapter("docker0", 2, "172.17.0.1"), adapter("eth0", 3, "192.168.1.5")]
+    interfaces = Interfaces(
+        adapters=lambda: adapters,
+        kind_of=lambda name, _: interface_kind(name),
+    )
+    limits = replace(DEFAULT_LIMITS, discovery_links=1)
+    links = Links(None, interfaces, lambda *_: None, SubscriberPolicy(), limits)  # type: ignore[arg-type] # nothing is opened
+    (address,) = links.wanted(interfaces.addresses()).values()
+    assert address.host == "192.168.1.5"
 
 
 async def test_an_interface_that_appears_is_listened_on_and_one_that_goes_is_not(

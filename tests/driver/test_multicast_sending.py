@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import InterfaceKind, LocalAddress
 from propchange.core.multicast.message import Datagram, MulticastMessage, MulticastScope
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.driver import memberships, multicast_sending
@@ -182,6 +182,17 @@ def test_the_ttl_is_2_and_can_be_set(sending: Any) -> None:
     out = sending(*LAN, policy=MulticastPolicy(hops=5))
     out.sending.look()
     assert [sock.hops for sock in out.sockets] == [5, 5, 5]
+
+
+def test_the_cap_on_places_leaves_out_the_bridges_of_containers_first(sending: Any) -> None:
+    bridge = address("172.17.0.1/16", "docker0", 9)._replace(kind=InterfaceKind.BRIDGE)
+    out = sending(bridge, *OTHER, multicast_places=2)
+    out.sending.look()
+    assert [interface for interface, *_ in out.places] == ["eth1", "eth1"]
+    out.addresses.insert(0, LAN[0])
+    out.memory.advance(DEFAULT_LIMITS.link_seconds)
+    out.sending.look()
+    assert [interface for interface, *_ in out.places] == ["eth1", "eth1"]  # they are used already
 
 
 def test_an_interface_that_comes_is_sent_on_and_one_that_goes_is_not(sending: Any) -> None:

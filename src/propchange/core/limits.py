@@ -241,8 +241,9 @@ class Limits:
     assigns all the time."""
 
     multicast_places: int = 128
-    """Pairs of interface and scope that multicast events are sent on; one socket each. A host with
-    many containers has more interfaces, but few of them lead to a network."""
+    """Pairs of interface and scope that multicast events are sent on, or received; one socket each,
+    at most 1/64 of the file descriptors (:meth:`within`). A host with many containers has more
+    interfaces, but few of them lead to a network."""
 
     received_datagram_bytes: int = 65_535
     """Bytes of one datagram that is read: the maximum of UDP."""
@@ -439,12 +440,14 @@ class Limits:
     """Bytes of one value that is kept of an advertisement: a USN, a LOCATION, a type."""
 
     discovery_links: int = 64
-    """Pairs of interface and group on which discovery listens; two sockets each. A host
-    with many containers has more interfaces, but few of them lead to a network."""
+    """Pairs of interface and group on which discovery listens; two sockets each, at most 1/64 of
+    the file descriptors (:meth:`within`). A host with many containers has more interfaces, but few
+    of them lead to a network."""
 
     listening_addresses: int = 64
-    """Addresses of one chosen interface that a device listens on; one socket each. A hostile router
-    gives this machine as many addresses as the system takes: one for each prefix it announces."""
+    """Addresses of one chosen interface that a device listens on; one socket each, at most 1/64 of
+    the file descriptors (:meth:`within`). A hostile router gives this machine as many addresses as
+    the system takes: one for each prefix it announces."""
 
     known_devices: int = 1_024
     """Devices that are remembered and not followed, embedded ones included; about 2 kB each. A
@@ -527,8 +530,9 @@ class Limits:
     # --- announcing a device ---
 
     announced_addresses: int = 64
-    """Addresses from which a device announces itself; two sockets each. A host with many containers
-    has more, but few of them lead to a network. Bounds the datagrams of one set."""
+    """Addresses from which a device announces itself; two sockets each, at most 1/64 of the file
+    descriptors (:meth:`within`). A host with many containers has more, but few of them lead to a
+    network. Bounds the datagrams of one set."""
 
     link_seconds: float = 0.5
     """Seconds between two readings of the addresses of this machine (a quarter of a millisecond on
@@ -643,21 +647,35 @@ class Limits:
         return f"Limits({', '.join(changed)})"
 
     def within(self, descriptors: int) -> Limits:
-        """These limits, with caps on connections that fit into ``descriptors`` file descriptors.
+        """These limits, with caps on connections and on the sockets of addresses that fit into
+        ``descriptors`` file descriptors.
 
-        3/8 are for accepted connections and half for delivery connections. 1/8 is for everything
-        else: the program's files, listeners, discovery, requests to devices. The caps on a part of
-        the connections shrink with them. A cap that fits already does not change."""
+        3/8 are for accepted connections and half for delivery connections. The caps on a part of
+        the connections shrink with them. 7/64 are for the sockets of addresses: each of the four
+        caps is 1/64, and a device and a control point together have seven sockets for it. The rest
+        is for the program's files and for requests to devices. A cap that fits already does not
+        change."""
         accepted = max(descriptors * 3 // 8, 1)
         deliveries = max(descriptors // 2, 1)
+        places = max(descriptors // 64, 1)
+        of_addresses = {
+            name: min(getattr(self, name), places)
+            for name in (
+                "listening_addresses",
+                "announced_addresses",
+                "discovery_links",
+                "multicast_places",
+            )
+        }
+        fitting = replace(self, **of_addresses)
         if self.connections <= accepted and self.delivery_connections <= deliveries:
-            return self
+            return self if fitting == self else fitting
 
         def part(cap: int, whole: int, of: int, most: int) -> int:
             return max(min(cap, most * whole // of), 1)
 
         return replace(
-            self,
+            fitting,
             connections=min(self.connections, accepted),
             connections_per_address=part(self.connections_per_address, 2, 3, accepted),
             turned_away_connections=part(self.turned_away_connections, 1, 16, accepted),

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import KIND_RANK, InterfaceKind, LocalAddress
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.descriptors import fit
 from propchange.driver.machine import temporary_addresses
 from propchange.driver.memberships import LostMemberships, membership
 from propchange.driver.multicast_sockets import (
@@ -79,7 +80,7 @@ class AnnouncedAddresses:
         self._received = received
         self._serves = serves
         self._hops = hops
-        self._limits = limits
+        self._limits = fit(limits)
         self._own: dict[LocalAddress, _Own] = {}
         self._leaving: dict[LocalAddress, _Own] = {}
         self._groups: dict[_Link, tuple[LocalAddress, Datagrams]] = {}

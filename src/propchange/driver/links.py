@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import Advertisement, comes_from_beyond
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress, OnLink
+from propchange.core.local_addresses import KIND_RANK, LocalAddress, OnLink
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.carriers import Carriers
+from propchange.driver.descriptors import fit
 from propchange.driver.machine import (
     Interfaces,
     seconds_to_next_look,
@@ -97,7 +98,7 @@ class Links:
         self._interfaces = interfaces
         self._received = received
         self._policy = policy
-        self._limits = limits
+        self._limits = limits = fit(limits)
         self._leaves_out = leaves_out
         self._off_link = off_link
         self._gone = gone
@@ -299,22 +300,27 @@ class Links:
                 self._received(link, source, advertisement, on_link)
 
     def wanted(self, known: Sequence[LocalAddress]) -> dict[Link, LocalAddress]:
-        """One of the addresses ``known`` for each link, of the scope of its group. Temporary ones
-        come last."""
+        """One of the addresses ``known`` for each link, of the scope of its group, as many as the
+        cap allows: those of ordinary interfaces first, then those that are used already, then those
+        that are not temporary."""
         known = self.usable(known)
-        if sum(each.network.version == 6 and not each.scope for each in known) > 1:
-            temporary = temporary_addresses()
-            known = sorted(known, key=lambda each: each.host in temporary)
+        of_sites = sum(each.network.version == 6 and not each.scope for each in known)
+        temporary = temporary_addresses() if of_sites > 1 else frozenset()
+        used = {each.address.endpoint for each in self._sockets.values()}
         links: dict[Link, LocalAddress] = {}
-        for address in known:
+        for address in sorted(
+            known,
+            key=lambda each: (
+                KIND_RANK[each.kind],
+                each.endpoint not in used,
+                each.host in temporary,
+            ),
+        ):
             if address.network.version == 6 and ip_address(address.host).is_loopback:
                 continue
-            link = _link_of(address)
-            sockets = self._sockets.get(link)
-            if sockets is not None and sockets.address.endpoint == address.endpoint:
-                links[link] = address  # keep it, although another one may come first now
-            elif len(links) < self._limits.discovery_links:
-                links.setdefault(link, address)
+            if len(links) >= self._limits.discovery_links:
+                break
+            links.setdefault(_link_of(address), address)
         return links
 
     def usable(self, known: Sequence[LocalAddress]) -> Sequence[LocalAddress]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.chosen_addresses import ChosenAddresses
+from propchange.driver.descriptors import fit
 from propchange.driver.listener import Listener
 from propchange.driver.machine import seconds_to_next_look
 from propchange.driver.reporting import Warnings, logger_named
@@ -29,7 +30,7 @@ class ListeningAddresses:
         self._runtime = runtime
         self._listener = listener
         self._chosen = chosen
-        self._limits = limits
+        self._limits = fit(limits)
         self._tasks = Tasks(runtime)
         self._warnings = Warnings(logger_named("propchange.http"), limits)
         self._read_seconds = 0.0  # the time that the last reading took

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
+from operator import itemgetter
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import KIND_RANK, LocalAddress
 from propchange.core.multicast.message import MulticastScope
+from propchange.driver.descriptors import fit
 from propchange.driver.memberships import LostMemberships, membership
 from propchange.driver.reporting import Warnings
 
@@ -65,7 +67,7 @@ class MulticastPlaces(Generic[S]):
         self._scopes = tuple(scopes)
         self._open_socket = open_socket
         self._clock = clock
-        self._limits = limits
+        self._limits = fit(limits)
         self._memberships = LostMemberships()
         self._warnings = warnings
         self._purpose = purpose
@@ -103,9 +105,10 @@ class MulticastPlaces(Generic[S]):
                 self.sockets.pop(place)[1].close()
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[MulticastPlace, LocalAddress]:
-        """The address of each place. A place keeps its address, even if another address of the
+        """The address of each place, as many as the cap allows: those of ordinary interfaces first,
+        then those that are used already. A place keeps its address, even if another address of the
         place comes first in ``known``."""
-        wanted: dict[MulticastPlace, LocalAddress] = {}
+        found: list[tuple[int, bool, MulticastPlace, LocalAddress]] = []
         names: dict[int | str, str] = {}
         for scope in self._scopes:
             for address in known:
@@ -115,10 +118,13 @@ class MulticastPlaces(Generic[S]):
                 name = names.setdefault(number or address.interface, address.interface)
                 place = MulticastPlace(name, number, scope)
                 used = self.sockets.get(place)
-                if used is not None and used[0].endpoint == address.endpoint:
-                    wanted[place] = address
-                elif len(wanted) < self._limits.multicast_places:
-                    wanted.setdefault(place, address)
+                new = used is None or used[0].endpoint != address.endpoint
+                found.append((KIND_RANK[address.kind], new, place, address))
+        wanted: dict[MulticastPlace, LocalAddress] = {}
+        for *_, place, address in sorted(found, key=itemgetter(0, 1)):
+            if len(wanted) >= self._limits.multicast_places:
+                break
+            wanted.setdefault(place, address)
         return wanted
 
     def _open(self, place: MulticastPlace, address: LocalAddress) -> None:
