@@ -146,6 +146,21 @@ async def test_a_quiet_control_point_does_not_warn_where_discovery_is_not_possib
         assert bool(caplog.records) is not quiet
 
 
+async def test_an_ipv6_address_that_cannot_be_used_yet_is_warned_of_when_that_lasts(
+    driven: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    links = links_of(driven.runtime, lambda: [adapter("gone0", 9_999, "fe80::77")])
+    links.start(None)
+    for _ in range(6):
+        links.look()
+    assert caplog.messages == []
+    for _ in range(6):
+        links.look()
+    links.close()
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("no discovery on gone0 (IPv6")
+
+
 async def test_a_control_point_searches_again_where_a_carrier_is_back(
     driven: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,16 +32,13 @@ from propchange.driver.multicast_sockets import (
 )
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Datagrams, Runtime
+from propchange.driver.sockets import LOOKS_BEFORE_WARNING
 from propchange.upnp.ssdp import IPV4_GROUP, IPV6_SITE_LOCAL_GROUP, group_of
 
 SEARCH_PORTS = (49_152, 65_535)
 """The lowest and the highest port that SEARCHPORT may name (UDA 2.0 §1.2.2)."""
 
 _PORT_ATTEMPTS = 16
-
-_LOOKS_BEFORE_WARNING = 8
-"""Failures to open a socket before a warning is logged. An IPv6 address cannot be used in its first
-second or two, while the system checks that no other host has it."""
 
 SearchReceived = Callable[[bytes, Endpoint, Sequence[LocalAddress], bool], None]
 """Takes a datagram, its source, the addresses that it could be answered from, and whether it was
@@ -199,7 +196,7 @@ class AnnouncedAddresses:
 
     def _fail(self, key: LocalAddress | _Link, what: str) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        if failures == _LOOKS_BEFORE_WARNING:
+        if failures == LOOKS_BEFORE_WARNING:
             self._warnings.warn(("announcing", key), what)
 
     def _open_own(self, address: LocalAddress) -> _Own:

@@ -38,7 +38,7 @@ from propchange.driver.multicast_sockets import (
 )
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Armed, Datagrams, Runtime
-from propchange.driver.sockets import zone_of
+from propchange.driver.sockets import ADDRESS_GONE, LOOKS_BEFORE_WARNING, zone_of
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.ssdp import (
     IPV6_SITE_LOCAL_GROUP,
@@ -108,6 +108,7 @@ class Links:
         self._quiet = False
         self._sockets: dict[Link, _LinkSockets] = {}
         self._failed: set[Link] = set()
+        self._early: dict[Link, int] = {}  # failures in a row that are not logged yet
         self._memberships = LostMemberships()
         self._missed: set[Link] = set()
         """Links on which nothing was heard for a while, until they are searched again."""
@@ -193,6 +194,7 @@ class Links:
             elif wanted[link].endpoint != sockets.address.endpoint:
                 self._close(link)
         self._failed &= wanted.keys()
+        self._early = {link: number for link, number in self._early.items() if link in wanted}
         self._close_deaf()
         for link, address in wanted.items():
             opened = self._sockets.get(link)
@@ -229,8 +231,10 @@ class Links:
         try:
             searching = self._read(sending_socket(address, hops=hops), address)
         except OSError as error:
-            self._fail(link, f"no discovery on {_name_of(link)}: {error}")
+            if not self._is_early(address, link, error):
+                self._fail(link, f"no discovery on {_name_of(link)}: {error}")
             return
+        self._early.pop(link, None)
         try:
             listening = self._listen(link, address)
         except OSError as error:
@@ -268,6 +272,13 @@ class Links:
         except OSError:
             sock.close()
             raise
+
+    def _is_early(self, address: LocalAddress, link: Link, error: OSError) -> bool:
+        """Whether ``address``, which cannot be used, is perhaps a new one of IPv6."""
+        if address.network.version == 4 or error.errno not in ADDRESS_GONE:
+            return False
+        self._early[link] = self._early.get(link, 0) + 1
+        return self._early[link] < LOOKS_BEFORE_WARNING
 
     def _fail(self, link: Link, what: str) -> None:
         """Log ``what``, once until the link works again."""

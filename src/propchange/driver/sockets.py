@@ -30,6 +30,10 @@ ADDRESS_GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
 """Errors of a socket that is bound to an address which this machine does not have. All but the
 first one are for a link-local address whose interface has gone."""
 
+LOOKS_BEFORE_WARNING = 8
+"""Failures to open a socket before a warning is logged. An IPv6 address cannot be used in its first
+second or two, while the system checks that no other host has it."""
+
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
