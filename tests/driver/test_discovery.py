@@ -24,7 +24,7 @@ from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice
 from propchange.driver.sightings import SeenDevice, SightingKind, Sightings
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
-from propchange.upnp.description import DeviceDescription
+from propchange.upnp.description import DeviceDescription, ServiceDescription
 from tests.asyncio.announcing import Announcer
 from tests.driver.test_links import adapter
 
@@ -158,6 +158,36 @@ async def test_a_device_is_searched_for_until_it_is_found(
         assert bench.searched == [bench.udn]
         # As itself; the answer to one search names the location many times.
         assert bench.read == [HERE]
+
+
+async def test_ipv4_urls_in_a_description_wait_for_the_ipv4_location(
+    driven: Any, announcer: Announcer, until: Any
+) -> None:
+    """A device announces its addresses one after the other, and cannot be used over the first."""
+    six = "http://[::1]:1400/d.xml"
+
+    def alive(location: str) -> dict[str, str]:
+        usn = f"{bench.udn}::{TYPE}"
+        return {"NT": TYPE, "NTS": "ssdp:alive", "USN": usn, "LOCATION": location}
+
+    def describe(url: str) -> DeviceDescription:
+        problem = "it leads to another host" if url == six else ""
+        service = ServiceDescription(TYPE, "id", "", "", "", event_url_problem=problem)
+        return DeviceDescription(url, bench.udn, "Workbench", TYPE, services=(service,))
+
+    async with at(driven, announcer) as bench:
+        bench.describe = describe  # type: ignore[method-assign] # that is the test
+        bench.described = dict.fromkeys((six, HERE), bench.udn)
+        bench.discovery.receive(alive(six), "::1", "::1")
+        finding = asyncio.ensure_future(driven.run(bench.discovery.find(bench.udn, 20)))
+        await until(lambda: bench.read == [six])
+        bench.discovery.receive(alive(HERE), "127.0.0.1", "127.0.0.1")
+        assert (await finding).url == HERE
+        bench.described = {six: bench.udn}
+        # Without another location, it is used as it is.
+        bench.discovery.receive(alive(HERE) | {"NTS": "ssdp:byebye"}, "127.0.0.1", "127.0.0.1")
+        bench.discovery.receive(alive(six), "::1", "::1")
+        assert (await driven.run(bench.discovery.find(bench.udn, 20))).url == six
 
 
 async def test_a_device_that_is_not_found_is_told_with_what_was_heard(

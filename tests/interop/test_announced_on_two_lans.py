@@ -244,14 +244,13 @@ def test_a_device_of_the_command_is_found_at_once_and_goes_when_it_is_ended(
     lans: TwoLans, finders: list[Finder], start: Start, propchange_command: Path
 ) -> None:
     device = start(*lans.here.prefix, propchange_command, "host", "examples/renderer.toml")
-    url = device.read("description_url")["description_url"]
+    told = device.read("description_url")
     began = next(line.at for line in device.lines if "description_url" in line.told)
-    path = url.partition("://")[2].partition(":")[2]
-    udn = ""
+    path = told["description_url"].partition("://")[2].partition(":")[2]
+    udn = told["udn"]
     for finder in finders:
         for at in finder.at:
-            line = finder.seer.found(at, udn or None, since=began - 1)
-            udn = line.told["udn"]
+            line = finder.seer.found(at, udn, since=began - 1)
             assert any(location.endswith(path) for location in line.told["locations"])
             print(f"{finder.name}: found at {at} after {line.at - began:.2f} s")
     ended = time.monotonic()

@@ -418,7 +418,9 @@ class Discovery:
                 if reads.found is not None:
                     return reads.found
                 if reads.partial is not None and not reads.busy and due == inf:
-                    return reads.partial
+                    due = reads.partial_until
+                    if now() >= due:
+                        return reads.partial
                 if reads.failure is not None:
                     awaited.failure = str(reads.failure)
                 # The first search is only needed if no known location answers.
@@ -427,7 +429,8 @@ class Discovery:
                     self._search_for(udn)
                     search_at = now() + wait
                     wait = min(2 * wait, _LONGEST_WAIT)
-                    reads.again()
+                    if reads.partial is None:
+                        reads.again()
                     continue
                 due = min(due, search_at if searched else inf)
                 await awaited.heard.wait(None if due == inf else due - now())

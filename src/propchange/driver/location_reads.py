@@ -33,6 +33,11 @@ _NEXT_SECONDS = 0.25
 """Seconds until the next location is read while one is silent (RFC 8305 §5). Most devices answer
 sooner, so they are asked once."""
 
+_IPV4_SECONDS = 1.0
+"""Seconds for which a description that was read over IPv6, and whose event URLs cannot be used,
+waits for an IPv4 location of the device. Devices announce their addresses one after the other, and
+many write their IPv4 address into their URLs."""
+
 
 class BoundedReads:
     """Reads announced descriptions with ``read``, within a token bucket for each host."""
@@ -83,6 +88,8 @@ class LocationReads:
         self.partial: DeviceDescription | None = None
         """The first description with an event URL that cannot be used. That URL may lead to the
         device's address of the other IP version; read at that address, it can be used."""
+        self.partial_until = 0.0
+        """The time until which another location may be better than that of :attr:`partial`."""
         self.failure: Exception | None = None
         """The error of the location that failed first."""
 
@@ -124,6 +131,8 @@ class LocationReads:
             self.failure = self.failure or error
         else:
             if any(service.event_url_problem for service in found.all_services()):
+                if self.partial is None and urlsplit(url).netloc.startswith("["):
+                    self.partial_until = self._now() + _IPV4_SECONDS
                 self.partial = self.partial or found
             else:
                 self.found = self.found or found
