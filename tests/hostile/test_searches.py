@@ -14,6 +14,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
 from propchange.driver import announced_addresses
 from propchange.driver.multicast_sockets import sending_socket
+from propchange.upnp import ssdp
 from propchange.upnp.service import Service
 from propchange.upnp.ssdp import IPV4_GROUP
 from tests.driver.announced_device import ALIVE, LOOPBACK, RESPONSE, Announced, announced
@@ -32,7 +33,8 @@ def group(monkeypatch: pytest.MonkeyPatch) -> Endpoint:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("", 0))
         group = IPV4_GROUP._replace(port=probe.getsockname()[1])
-    monkeypatch.setattr(announced_addresses, "IPV4_GROUP", group)
+    for module in (ssdp, announced_addresses):
+        monkeypatch.setattr(module, "IPV4_GROUP", group)
     return group
 
 
