@@ -112,8 +112,10 @@ peers: ## the system packages and the C programs of the interop tests
 # What `coverage` has not run already: first what runs side by side, then what has the machine,
 # its network namespaces and the peers in them to itself.
 ALONE := tests/interop tests/recovery tests/compat
+# Most of them wait for sockets most of the time.
+WORKERS := 4
 suite: $(DEV_STAMP)
-	$(BIN)/python -m pytest -q -n auto --dist loadgroup --ignore=tests/core --ignore=tests/http \
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --ignore=tests/core --ignore=tests/http \
 		$(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,13 @@ from clauses import clauses_of, load_clauses
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.wire import Until, Wire
+
+if sys.platform != "win32":
+    import resource
+
+DESCRIPTORS = 20_000
+"""File descriptors of the process of tests, if the system allows that many. Many systems begin with
+1024, and the package fits its caps into what it has."""
 
 # A machine shared by several builds is slow now and then: no test fails for that.
 settings.register_profile(
@@ -54,6 +62,10 @@ def _unknown(ids: set[str]) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
     if unknown := _unknown(set(config.getoption("--clause"))):
         raise pytest.UsageError(f"--clause: docs/clauses.toml has no {unknown}")
 

@@ -10,12 +10,13 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from propchange import Device, host
+from propchange import ControlPoint, Device, Limits, host
 from propchange.cli.lines import Source
 from propchange.cli.targets import Names, WatchTarget, _is_at
 from propchange.driver.remote import DescribedDevice, DescribedService
@@ -363,9 +364,8 @@ def test_an_address_is_compared_as_an_address(text: str, location: str, is_there
 def test_an_address_where_nothing_announces_itself_is_said(
     announced: Any, propchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from propchange.core.limits import DEFAULT_LIMITS
-
-    monkeypatch.setattr(type(DEFAULT_LIMITS), "find_seconds", 0.3, raising=False)
+    brief = partialmethod(ControlPoint.__init__, limits=Limits(find_seconds=0.3))
+    monkeypatch.setattr(ControlPoint, "__init__", brief)
     ran = propchange(*HERE, "127.0.0.1:1")
 
     assert ran.status == 1

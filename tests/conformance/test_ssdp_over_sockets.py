@@ -25,7 +25,7 @@ from tests.interop.wire import enter
 
 pytestmark = pytest.mark.slow  # many seconds in all
 
-LANES = 8
+LANES = 12
 """Networks, and rows that are played at once."""
 
 Played = Callable[[SsdpRow, str], None]
