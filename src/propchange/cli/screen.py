@@ -33,7 +33,7 @@ the time that is spent on drawing thousands of rows."""
 # The alternate screen, without a cursor, and without wrapping: a character that is wider on the
 # terminal than here must not move the lines below it.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
-# A terminal without an alternate screen goes on where the table was.
+# The table is cleared first: a terminal without an alternate screen still shows it.
 _LEAVE = "\x1b[H\x1b[J\x1b[?7h\x1b[?25h\x1b[?1049l"
 _STOP_SECONDS = 1.0
 """Seconds for which the terminal may take the last text before Ctrl-Z stops the process."""

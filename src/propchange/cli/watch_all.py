@@ -59,8 +59,8 @@ _SERVICES_OF_DEVICE = 128
 30. Bounds a device that lists thousands."""
 
 _NAMES_KEPT = 4_096
-"""Devices whose names are remembered, to tell devices with one name apart. Then all are forgotten.
-Bounds the memory for devices that come and go without end."""
+"""Devices whose names are remembered, so that devices of the same name are told apart. Above that,
+all names are forgotten. Bounds the memory for devices that come and go without end."""
 
 _SERVICES_OF_HOST = 1_024
 """Services of one host that are watched, a quarter of those of a control point; a bridge has some
