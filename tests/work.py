@@ -22,11 +22,16 @@ def steps(call: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    was_collecting = gc.isenabled()
+    # A collection runs the finalizers of objects that other tests have left.
+    gc.disable()
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(before)
+        if was_collecting:
+            gc.enable()
     return count
 
 
