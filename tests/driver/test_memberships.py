@@ -70,30 +70,35 @@ def lost() -> LostMemberships:
     return LostMemberships()
 
 
+def _named(*members: Membership) -> dict[Membership, Membership]:
+    """The memberships, each as its own key."""
+    return {member: member for member in members}
+
+
 def test_one_that_the_system_has_shown_and_shows_no_more_is_lost(
     lost: LostMemberships, system: System
 ) -> None:
     system.says(SSDP, EVENTS)
-    assert lost.among([SSDP, EVENTS], 0) == {}
+    assert lost.among(_named(SSDP, EVENTS), 0) == {}
     system.says(EVENTS)
-    assert lost.among([SSDP, EVENTS], 1) == {SSDP: True}
+    assert lost.among(_named(SSDP, EVENTS), 1) == {SSDP: True}
     system.says(SSDP, EVENTS)
-    assert lost.among([SSDP, EVENTS], 2) == {}
+    assert lost.among(_named(SSDP, EVENTS), 2) == {}
     system.says(EVENTS)
-    assert lost.among([SSDP, EVENTS], 3) == {SSDP: True}
-    assert lost.among([EVENTS], 3) == {}
+    assert lost.among(_named(SSDP, EVENTS), 3) == {SSDP: True}
+    assert lost.among(_named(EVENTS), 3) == {}
 
 
 def test_one_that_is_lost_before_the_first_look_is_lost(
     lost: LostMemberships, system: System
 ) -> None:
-    assert lost.among([SSDP], 0) == {SSDP: False}
+    assert lost.among(_named(SSDP), 0) == {SSDP: False}
 
 
 def test_one_that_the_system_never_shows_is_opened_anew_once_and_then_seldom(
     lost: LostMemberships, system: System
 ) -> None:
-    looks = [bool(lost.among([SSDP], look / 2)) for look in range(300)]
+    looks = [bool(lost.among(_named(SSDP), look / 2)) for look in range(300)]
     assert [look / 2 for look, opened in enumerate(looks) if opened] == [0, 60, 120]
 
 
@@ -101,7 +106,7 @@ def test_where_the_system_shows_none_each_is_opened_anew_seldom(
     lost: LostMemberships, system: System
 ) -> None:
     system.joined = None
-    looks = [lost.among([SSDP], look / 2) for look in range(300)]
+    looks = [lost.among(_named(SSDP), look / 2) for look in range(300)]
     assert [look / 2 for look, opened in enumerate(looks) if opened] == [60, 120]
     assert looks[120] == {SSDP: False}
 
@@ -110,19 +115,19 @@ def test_nothing_is_lost_while_the_system_has_no_descriptor_left(
     lost: LostMemberships, system: System
 ) -> None:
     system.says(SSDP)
-    assert lost.among([SSDP], 0) == {}
+    assert lost.among(_named(SSDP), 0) == {}
     system.short = True
-    assert [lost.among([SSDP], second) for second in range(1, 200)] == [{}] * 199
+    assert [lost.among(_named(SSDP), second) for second in range(1, 200)] == [{}] * 199
 
 
 def test_nothing_is_read_and_remembered_of_sockets_that_are_no_more(
     lost: LostMemberships, system: System
 ) -> None:
-    assert lost.among([SSDP], 0) == {SSDP: False}
+    assert lost.among(_named(SSDP), 0) == {SSDP: False}
     system.short = True
-    assert lost.among([], 1) == {}
+    assert lost.among({}, 1) == {}
     system.short = False
-    assert lost.among([SSDP], 2) == {SSDP: False}
+    assert lost.among(_named(SSDP), 2) == {SSDP: False}
 
 
 # --- what the system says ---

@@ -127,10 +127,8 @@ class AnnouncedAddresses:
     def _close_deaf(self) -> None:
         """Close the sockets of groups that receive nothing any more: they are opened anew."""
         joined = {link: membership(link[1], address) for link, (address, _) in self._groups.items()}
-        lost = self._memberships.among(joined.values(), self._runtime.now())
-        for link, member in joined.items():
-            if member in lost:
-                self._groups.pop(link)[1].close()
+        for link in self._memberships.among(joined, self._runtime.now()):
+            self._groups.pop(link)[1].close()
 
     def close_gone(self) -> None:
         """Close the sockets of addresses that have gone."""

@@ -217,14 +217,13 @@ class Links:
             for link, each in self._sockets.items()
             if each.listening is not None
         }
-        lost = self._memberships.among(joined.values(), self._runtime.now())
-        for link, member in joined.items():
+        for link, was_shown in self._memberships.among(joined, self._runtime.now()).items():
             sockets = self._sockets[link]
-            if member in lost and sockets.listening is not None:
+            if sockets.listening is not None:
                 sockets.listening.close()
-                self._sockets[link] = sockets._replace(listening=None)
-                if lost[member]:
-                    self._missed.add(link)
+            self._sockets[link] = sockets._replace(listening=None)
+            if was_shown:
+                self._missed.add(link)
 
     def _open(self, link: Link, address: LocalAddress) -> None:
         hops = SITE_HOPS if link[2] is IPV6_SITE_LOCAL_GROUP else LINK_HOPS

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.wire.messages import Endpoint
+
+K = TypeVar("K")
 
 _TABLE_4, _TABLE_6 = Path("/proc/thread-self/net/igmp"), Path("/proc/thread-self/net/igmp6")
 
@@ -84,10 +86,14 @@ class LostMemberships:
         """When each membership counts as lost if the system does not show it; minus infinity: the
         system has shown it."""
 
-    def among(self, members: Collection[Membership], now: float) -> dict[Membership, bool]:
-        """Those of ``members`` whose sockets must be opened anew, each with whether the system has
-        shown it before. Close all these sockets first: one that is closed later takes the new
-        membership with it."""
+    def among(self, members: Mapping[K, Membership], now: float) -> dict[K, bool]:
+        """The keys of those of ``members`` whose sockets must be opened anew, each with whether the
+        system has shown its membership before. Close all these sockets first: one that is closed
+        later takes the new membership with it."""
+        lost = self._lost(frozenset(members.values()), now)
+        return {key: lost[member] for key, member in members.items() if member in lost}
+
+    def _lost(self, members: Collection[Membership], now: float) -> dict[Membership, bool]:
         if not members:
             self._lost_at.clear()
             return {}

@@ -99,10 +99,8 @@ class MulticastPlaces(Generic[S]):
             place: membership(place.scope.group, address)
             for place, (address, _) in self.sockets.items()
         }
-        lost = self._memberships.among(joined.values(), self._clock())
-        for place, member in joined.items():
-            if member in lost:
-                self.sockets.pop(place)[1].close()
+        for place in self._memberships.among(joined, self._clock()):
+            self.sockets.pop(place)[1].close()
 
     def _wanted(self, known: Sequence[LocalAddress]) -> dict[MulticastPlace, LocalAddress]:
         """The address of each place, as many as the cap allows: those of ordinary interfaces first,
