@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 
 import pytest
@@ -56,6 +58,9 @@ def test_the_docstring_draws_the_attributes_that_an_exception_adds() -> None:
         (errors.SubscriptionError("gone"), "gone"),
         (errors.SubscriptionRefused("http://h/e: 503", status=503), "http://h/e: 503"),
         (errors.SubscriptionLost("the device has restarted"), "the device has restarted"),
+        (errors.ActionError(701, "The door is blocked"), "701: The door is blocked"),
+        (errors.ActionError(402), "402: Invalid Args"),
+        (errors.ActionError(715), "715"),
         (errors.DeliveryError("no connection"), "no connection"),
         (errors.DescriptionError("no root element"), "no root element"),
         (errors.ConnectionFailed("no connection to h:80"), "no connection to h:80"),
@@ -73,3 +78,24 @@ def test_the_attributes_of_exceptions_are_what_was_given() -> None:
     assert (errors.ProtocolError("m").status, errors.ProtocolError("m").clause) == (0, "")
     assert errors.SubscriptionRefused("m", status=503).status == 503
     assert errors.SubscriptionLost("why").reason == "why"
+
+
+def test_an_action_error_has_a_code_and_a_description() -> None:
+    error = errors.ActionError(701, "line\nline")
+    assert (error.code, error.description) == (701, r"line\nline")
+    assert errors.ActionError(601).description == "Argument Value Out of Range"
+    assert errors.ActionError(899).description == ""
+
+
+def test_an_action_error_can_be_copied_and_pickled() -> None:
+    for again in (
+        copy.copy(errors.ActionError(701, "why")),
+        pickle.loads(pickle.dumps(errors.ActionError(701, "why"))),
+    ):
+        assert (again.code, again.description, str(again)) == (701, "why", "701: why")
+
+
+@pytest.mark.parametrize("code", ["701", None, True, 7.01])
+def test_the_code_of_an_action_error_is_an_int(code: object) -> None:
+    with pytest.raises(TypeError, match="is an int such as 701"):
+        errors.ActionError(code)  # type: ignore[arg-type]  # the error is the point

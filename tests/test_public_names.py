@@ -17,6 +17,9 @@ from propchange import errors
 
 PUBLIC = {
     "propchange": """
+        Action
+        ActionError
+        Argument
         Cause
         Change
         ConnectionFailed
@@ -56,6 +59,8 @@ PUBLIC = {
         SubscriptionRefused
         TimedOut
         Verdict
+        action
+        argument
         host
     """,
     "propchange.cohen3": """

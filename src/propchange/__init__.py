@@ -16,6 +16,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.sightings import SightingKind
 from propchange.errors import (
+    ActionError,
     ConnectionFailed,
     DeliveryError,
     DescriptionError,
@@ -28,11 +29,16 @@ from propchange.errors import (
     SubscriptionRefused,
     TimedOut,
 )
+from propchange.upnp.action_methods import action, argument
+from propchange.upnp.actions import Action, Argument
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
 
 __all__ = [
+    "Action",
+    "ActionError",
+    "Argument",
     "Cause",
     "Change",
     "ConnectionFailed",
@@ -72,5 +78,7 @@ __all__ = [
     "SubscriptionRefused",
     "TimedOut",
     "Verdict",
+    "action",
+    "argument",
     "host",
 ]

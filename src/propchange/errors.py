@@ -9,6 +9,7 @@
     ├── SubscriptionError
     │   ├── SubscriptionRefused(status)
     │   └── SubscriptionLost(reason)
+    ├── ActionError(code, description)  the device refused an action
     ├── DeliveryError
     ├── DescriptionError            a device or service document that cannot be used
     ├── ConnectionFailed            mapped from the operating system's errors
@@ -19,9 +20,13 @@ None of them inherits from an exception of a runtime or of a library.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from propchange.printable import printable
 
 __all__ = [
+    "ActionError",
     "ConnectionFailed",
     "DeliveryError",
     "DescriptionError",
@@ -34,6 +39,21 @@ __all__ = [
     "SubscriptionRefused",
     "TimedOut",
 ]
+
+ACTION_ERRORS: Mapping[int, str] = MappingProxyType(
+    {
+        401: "Invalid Action",
+        402: "Invalid Args",
+        501: "Action Failed",
+        600: "Argument Value Invalid",
+        601: "Argument Value Out of Range",
+        602: "Optional Action Not Implemented",
+        603: "Out of Memory",
+        604: "Human Intervention Required",
+        605: "String Argument Too Long",
+    }
+)
+"""The error codes of actions that UDA defines, with their descriptions (UDA 2.0 §3.2.2)."""
 
 
 class PropchangeError(Exception):
@@ -89,6 +109,27 @@ class SubscriptionLost(SubscriptionError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = printable(reason)
+
+
+class ActionError(PropchangeError):
+    """A device did not carry out an action; its answer is a UPnP error (UDA 2.0 §3.2.2).
+
+    ``code`` is the errorCode: 401 to 605 are those of UDA, 700 to 799 those of the standard of the
+    service, 800 to 899 the vendor's. ``description`` is the errorDescription, for people. If it is
+    empty, it is the description that UDA gives to the code, if any. A device raises it from the
+    method of an action; a control point raises it for the device's answer.
+    Raises ``TypeError`` for a code that is no int.
+    """
+
+    def __init__(self, code: int, description: str = "") -> None:
+        if isinstance(code, bool) or not isinstance(code, int):
+            raise TypeError(f"the code of an ActionError is an int such as 701, not {code!r}")
+        self.code = int(code)
+        self.description = printable(description or ACTION_ERRORS.get(code, ""))
+        super().__init__(self.code, self.description)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.description}" if self.description else str(self.code)
 
 
 class DeliveryError(PropchangeError):

@@ -12,7 +12,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.mending import problem
 from propchange.core.wire.xml import parse_tree
 from propchange.errors import DescriptionError
-from propchange.upnp.scpd import ServiceStateTable, parse_scpd
+from propchange.upnp.scpd import ServiceContents, parse_scpd
 from propchange.upnp.service import Service
 
 TYPE = "urn:example-org:service:Thermometer:1"
@@ -31,7 +31,7 @@ def built(service: Service, uda: str = "1.1") -> str:
     return service.scpd(uda).decode()
 
 
-def table(variables: str) -> ServiceStateTable:
+def table(variables: str) -> ServiceContents:
     return parse_scpd(
         f"<scpd xmlns='urn:schemas-upnp-org:service-1-0'><serviceStateTable>{variables}"
         "</serviceStateTable></scpd>".encode()

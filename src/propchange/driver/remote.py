@@ -214,8 +214,8 @@ class DescribedService:
                 raise DescriptionError(f"{self._called} has no service description")
             documents, url = self._driver.documents, self.description.scpd_url
             answer = await documents.read(url, giver=host or self.device.description.host)
-            table = parse_scpd(answer.response.body, self._driver.limits)
-            self._variables, self.problems = table
+            contents = parse_scpd(answer.response.body, self._driver.limits)
+            self._variables, self.problems = contents.variables, contents.problems
         return self._variables
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:

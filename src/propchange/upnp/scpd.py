@@ -17,6 +17,7 @@ from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
 from propchange.printable import printable
+from propchange.upnp.actions import Action
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
 _NAMESPACE = "urn:schemas-upnp-org:service-1-0"
@@ -60,11 +61,12 @@ def _add_variable(parts: list[str], variable: StateVariable[Any], uda: str) -> N
     parts.append("</stateVariable>")
 
 
-class ServiceStateTable(NamedTuple):
-    """The state variables of a service description, by name, in its order. ``problems`` has one
-    sentence for each kind of part that was dropped or read differently."""
+class ServiceContents(NamedTuple):
+    """The state variables and actions of a service description, by name, in its order. ``problems``
+    has one sentence for each kind of part that was dropped or read differently."""
 
     variables: Mapping[str, StateVariable[Any]]
+    actions: Mapping[str, Action]
     problems: tuple[str, ...]
 
 
@@ -96,7 +98,7 @@ class _Problems:
             yield f"{sentence}; likewise {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceStateTable:
+def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceContents:
     """Read the state variables of a service description leniently.
 
     A variable without ``sendEvents`` is evented (SCPD-01); yes/no, 1/0 and true/false are read
@@ -123,7 +125,7 @@ def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceState
         else:
             variables[name] = _parse_variable(name, element, problems)
     sentences = tuple(map(printable, (*mended, *problems.sentences())))
-    return ServiceStateTable(MappingProxyType(variables), sentences)
+    return ServiceContents(MappingProxyType(variables), MappingProxyType({}), sentences)
 
 
 def _parse_variable(name: str, element: Element, problems: _Problems) -> StateVariable[Any]:

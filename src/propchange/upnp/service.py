@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
+from propchange.upnp.action_methods import ActionMethod
+from propchange.upnp.actions import Action
 from propchange.upnp.batch import BROKEN_MESSAGE, Batch, is_inside
 from propchange.upnp.instances import (
     ABSENT,
@@ -29,6 +31,8 @@ from propchange.upnp.service_declaration import (
     default_service_id,
     is_misspelt,
 )
+
+R = TypeVar("R")
 
 OnAction = Callable[[Request], Response | Awaitable[Response]]
 
@@ -223,6 +227,27 @@ class Service:
     def variables(self) -> Mapping[str, StateVariable[Any]]:
         """Wire name -> state variable, in the order of their declaration."""
         return MappingProxyType(self.__variables)
+
+    @property
+    def actions(self) -> Mapping[str, Action]:
+        """Wire name -> action, as the service description lists them."""
+        return MappingProxyType({})
+
+    def missing_actions(self) -> tuple[str, ...]:
+        """The wire names of the required actions of the standard that nothing implements."""
+        return ()
+
+    def invoke(self, name: str, inputs: Mapping[str, Any]) -> Any:
+        """Run the action ``name`` with the values of its in arguments by wire name. The result is
+        what the method returns: an awaitable if it is an ``async def``. Raises
+        :exc:`.ActionError` 401 for an unknown action and 602 for one without a method."""
+        raise NotImplementedError
+
+    def call_action(
+        self, method: ActionMethod[Any, R], args: tuple[Any, ...], keywords: dict[str, Any], /
+    ) -> Awaitable[R]:
+        """For :class:`.ActionMethod`: run the method of this object."""
+        raise NotImplementedError
 
     @property
     def evented(self) -> tuple[str, ...]:

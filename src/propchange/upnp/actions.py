@@ -1,0 +1,186 @@
+"""Actions of a service: their arguments, and the conversion of values (UDA 2.0 §2.5, §3.1).
+
+An :class:`Action` is the same at both ends. The control point writes the in arguments and reads the
+out arguments; the device reads the in arguments and writes the out arguments. Writing is strict.
+A device reads strictly too, with the error codes of UDA; a control point reads leniently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal
+
+from propchange.core.values.data_types import shown
+from propchange.core.values.state_variables import StateVariable
+from propchange.errors import ACTION_ERRORS, ActionError
+
+
+class ErrorCode(IntEnum):
+    """The error codes of actions that UDA defines (UDA 2.0 §3.2.2)."""
+
+    INVALID_ACTION = 401
+    INVALID_ARGUMENTS = 402
+    ACTION_FAILED = 501
+    VALUE_INVALID = 600
+    VALUE_OUT_OF_RANGE = 601
+    NOT_IMPLEMENTED = 602
+    OUT_OF_MEMORY = 603
+    HUMAN_INTERVENTION_REQUIRED = 604
+    STRING_TOO_LONG = 605
+
+    @property
+    def words(self) -> str:
+        """The errorDescription that UDA gives to the code."""
+        return ACTION_ERRORS[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of an action. ``name`` is its name on the wire, ``variable`` the related state
+    variable, which has its data type, range and allowed values. ``retval``: the return value of the
+    action (UDA 2.0 §2.5)."""
+
+    name: str
+    direction: Literal["in", "out"]
+    variable: StateVariable[Any]
+    retval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """The description of an action: its name on the wire and its arguments, in their order."""
+
+    name: str
+    arguments: tuple[Argument, ...] = ()
+    inputs: tuple[Argument, ...] = field(init=False, repr=False, compare=False)
+    """The in arguments."""
+    outputs: tuple[Argument, ...] = field(init=False, repr=False, compare=False)
+    """The out arguments. If one is the retval, it is the first."""
+
+    def __post_init__(self) -> None:
+        for direction, attribute in (("in", "inputs"), ("out", "outputs")):
+            chosen = tuple(each for each in self.arguments if each.direction == direction)
+            object.__setattr__(self, attribute, chosen)
+
+    # --- control point ---
+
+    def write_inputs(self, values: Mapping[str, object]) -> dict[str, str]:
+        """The texts of the in arguments, by name, in the order of the description.
+
+        Raises TypeError for a missing or an unknown name and for a value of another kind,
+        ValueError for a value that the related variable does not allow. The messages name what
+        there is."""
+        self._check_names(values, self.inputs, "in")
+        return self._texts(values, self.inputs)
+
+    def read_outputs(self, texts: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The values of the out arguments of a device's answer, and one sentence for each problem.
+
+        A range is not checked. The value of a text that is not of the data type is None. A missing
+        argument is left out. An argument that the description does not have is kept, as text."""
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        left = dict(texts)
+        for argument in self.outputs:
+            if argument.name not in left:
+                problems.append(f"{self.name}: the out argument {argument.name} is missing")
+                continue
+            try:
+                values[argument.name] = argument.variable.parse(left.pop(argument.name))
+            except ValueError as error:
+                values[argument.name] = None
+                problems.append(f"{self.name}, out argument {argument.name}: {error}")
+        for name, text in left.items():
+            values[name] = text
+            problems.append(f"{self.name} has no out argument {shown(name)}; it was read as text")
+        return values, tuple(problems)
+
+    # --- device ---
+
+    def read_inputs(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """The values of the in arguments of a call, by name, in the order of the description.
+
+        Raises :exc:`.ActionError`: 402 for a missing or an unknown argument and for a text that is
+        not of the data type, 601 for a value outside of the range or the allowed values, 600 for a
+        number that is not a whole step (UDA 2.0 §3.2.2)."""
+        try:
+            self._check_names(texts, self.inputs, "in")
+        except TypeError as error:
+            raise ActionError(ErrorCode.INVALID_ARGUMENTS, str(error)) from None
+        return {each.name: self._read_input(each, texts[each.name]) for each in self.inputs}
+
+    def _read_input(self, argument: Argument, text: str) -> Any:
+        variable = argument.variable
+        try:
+            value = variable.parse(text)
+        except ValueError as error:
+            raise self._refused(ErrorCode.INVALID_ARGUMENTS, argument, error) from None
+        try:
+            return variable.check(value)
+        except ValueError as error:
+            code = ErrorCode.VALUE_OUT_OF_RANGE
+            if variable.allowed is None and _is_in_range(variable, value):
+                code = ErrorCode.VALUE_INVALID
+            raise self._refused(code, argument, error) from None
+
+    def _refused(self, code: ErrorCode, argument: Argument, error: ValueError) -> ActionError:
+        return ActionError(code, f"{code.words}: {argument.name}: {error}")
+
+    def write_outputs(self, result: object) -> dict[str, str]:
+        """The texts of the out arguments, by name, in the order of the description.
+
+        ``result`` is what the method of the action has returned: None without an out argument, the
+        value of a single one, or a mapping of names to values. Raises TypeError or ValueError for
+        a result that does not fit, which is a mistake of the device's author."""
+        outputs = self.outputs
+        if isinstance(result, Mapping):
+            values: Mapping[str, object] = result
+        elif len(outputs) == 1:
+            values = {outputs[0].name: result}
+        elif result is None:
+            values = {}
+        else:
+            wanted = f"a mapping of {_names(outputs)}" if outputs else "None"
+            raise TypeError(f"{self.name} must return {wanted}, not {shown(result)}")
+        self._check_names(values, outputs, "out")
+        return self._texts(values, outputs)
+
+    # --- both ---
+
+    def _check_names(
+        self, given: Mapping[str, object], arguments: tuple[Argument, ...], direction: str
+    ) -> None:
+        names = [argument.name for argument in arguments]
+        missing = [name for name in names if name not in given]
+        unknown = [name for name in given if name not in names]
+        if not missing and not unknown:
+            return
+        problems = []
+        if unknown:
+            problems.append(f"has no {direction} argument {', '.join(map(shown, unknown))}")
+        if missing:
+            problems.append(f"lacks the {direction} argument {', '.join(missing)}")
+        raise TypeError(f"{self.name} {' and '.join(problems)}; there are: {_names(arguments)}")
+
+    def _texts(
+        self, values: Mapping[str, object], arguments: tuple[Argument, ...]
+    ) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for argument in arguments:
+            variable = argument.variable
+            try:
+                texts[argument.name] = variable.format(variable.check(values[argument.name]))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{self.name}, argument {argument.name}: {error}") from None
+        return texts
+
+
+def _names(arguments: Iterable[Argument]) -> str:
+    return ", ".join(argument.name for argument in arguments) or "none"
+
+
+def _is_in_range(variable: StateVariable[Any], value: Any) -> bool:
+    minimum, maximum = variable.minimum, variable.maximum
+    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
