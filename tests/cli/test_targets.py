@@ -18,7 +18,7 @@ import pytest
 
 from propchange import ControlPoint, Device, Limits, host
 from propchange.cli.lines import Source
-from propchange.cli.targets import Names, WatchTarget, _is_at
+from propchange.cli.targets import Names, Target, _is_at
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.requests import locate
 from propchange.upnp.description import DeviceDescription, ServiceDescription
@@ -48,7 +48,7 @@ def objects(out: str, kind: str) -> list[dict[str, Any]]:
     ],
 )
 def test_an_argument_is_a_url_a_udn_or_an_address(text: str, kind: str) -> None:
-    target = WatchTarget(text)
+    target = Target(text)
     assert (target.is_udn, target.is_authority) == (kind == "udn", kind == "authority")
     assert target.is_searched is (kind != "url")
 
@@ -63,7 +63,7 @@ def test_an_argument_is_a_url_a_udn_or_an_address(text: str, kind: str) -> None:
     ],
 )
 def test_an_argument_has_a_name_before_there_is_a_description(text: str, source: Source) -> None:
-    assert WatchTarget(text).source == source
+    assert Target(text).source == source
 
 
 class Described(DescribedDevice[DescribedService]):

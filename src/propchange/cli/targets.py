@@ -1,12 +1,13 @@
-"""The targets of ``propchange watch``, which are URLs, UDNs and addresses, and how to find them."""
+"""The targets of ``watch`` and ``call``: URLs, UDNs and addresses, and how to find them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from propchange import (
@@ -46,8 +47,8 @@ longest."""
 
 
 @dataclass(frozen=True, slots=True)
-class WatchTarget:
-    """One argument of ``watch``: the URL of a description, an event URL, a UDN, or host:port."""
+class Target:
+    """The URL of a description, a UDN, or host:port; for ``watch`` also an event URL."""
 
     text: str
 
@@ -132,9 +133,9 @@ class Finding:
         self._names = Names()
         self._waiting: dict[Source, _Waiting] = {}
         # The targets that are tried as event URLs, and the errors of reading them as descriptions.
-        self._no_descriptions: dict[Source, tuple[WatchTarget, Exception]] = {}
+        self._no_descriptions: dict[Source, tuple[Target, Exception]] = {}
 
-    async def find(self, target: WatchTarget) -> Wanted:
+    async def find(self, target: Target) -> Wanted:
         """Subscriptions for ``target``.
 
         Raises CommandFailed or a PropchangeError with a sentence for the user, unless it waits."""
@@ -177,10 +178,10 @@ class Finding:
         await self._pause(target, neither)
         return await self.find(target)
 
-    def _waits(self, target: WatchTarget) -> bool:
+    def _waits(self, target: Target) -> bool:
         return target.is_udn if self._wait is None else self._wait
 
-    async def _pause(self, target: WatchTarget, reason: str) -> None:
+    async def _pause(self, target: Target, reason: str) -> None:
         """Print why ``target`` is not found, unless that was printed last, and wait."""
         waiting = self._waiting.setdefault(target.source, _Waiting(_FIRST_WAIT))
         if self._printer is not None and reason != waiting.said:
@@ -194,7 +195,7 @@ class Finding:
         """The limits of the control point."""
         return self._control_point.limits
 
-    async def find_persistent(self, target: WatchTarget) -> Wanted:
+    async def find_persistent(self, target: Target) -> Wanted:
         """Subscriptions for ``target`` that keep trying. A URL that cannot be read as a description
         is taken as an event URL, and its diagnosis gives the reason. Raises as :meth:`find`."""
         try:
@@ -209,20 +210,20 @@ class Finding:
             subscription = self._control_point.subscribe_url(target.text, wait=False)
             return [(target.source, subscription)]
 
-    def _check_no_services(self, target: WatchTarget, error: PropchangeError) -> None:
+    def _check_no_services(self, target: Target, error: PropchangeError) -> None:
         if self._services:
             raise CommandFailed(
                 f"--service needs the URL of a device description, and {target.text} is not "
                 f"the URL of a device description: {error}"
             ) from error
 
-    async def _described(self, target: WatchTarget, *, persistent: bool) -> Wanted:
+    async def _described(self, target: Target, *, persistent: bool) -> Wanted:
         """Subscriptions for the descriptions of ``target``."""
-        saying = asyncio.create_task(self._say_searching(target))
-        try:
-            devices = await self._devices(target)
-        finally:
-            saying.cancel()
+        say = None
+        # Later searches print why the one before has failed.
+        if self._printer is not None and target.source not in self._waiting:
+            say = partial(self._printer.status, target.source, "waiting")
+        devices = await find_devices(self._control_point, target, say)
         wanted: Wanted = []
         for device in devices:
             sources = self._names.of(device)
@@ -235,43 +236,55 @@ class Finding:
                     self._printer.problem(self._names.of_device(device), problem)
         return wanted
 
-    async def _say_searching(self, target: WatchTarget) -> None:
-        """Print that ``target`` is searched for, if that takes long. Later searches print why the
-        one before has failed."""
-        if self._printer is None or not target.is_searched or target.source in self._waiting:
-            return
-        await asyncio.sleep(_SILENT_SECONDS)
-        links = ", ".join(self._control_point.discovery_links)
-        reason = f"not heard of yet; it is searched for (from {links or 'no address'})"
-        self._printer.status(target.source, "waiting", reason)
 
-    async def _devices(self, target: WatchTarget) -> list[RemoteDevice]:
-        control_point = self._control_point
-        if target.is_udn:
-            return [await control_point.device(udn=target.text)]
-        if not target.is_authority:
-            if "://" not in target.text:
-                raise ValueError(
-                    f"{target.text!r} is no target: give the http URL of a description, an event "
-                    "URL, a UDN (uuid:…) or host:port"
-                )
-            return [await control_point.device(target.text)]
-        wanted = locate(f"http://{target.text}/")
-        found: dict[str, Sighting] = {}
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(control_point.limits.find_seconds) as limit:
-                async for sighting in control_point.devices():
-                    at = any(_is_at(wanted, each) for each in sighting.locations)
-                    if sighting.kind is not SightingKind.GONE and at:
-                        if not found:
-                            limit.reschedule(asyncio.get_running_loop().time() + _MORE_SECONDS)
-                        found[sighting.udn] = sighting
-        if not found:
-            raise TimedOut(
-                f"no device announces a description at {target.text}; give the URL of its "
-                "description, which propchange discover prints"
+async def find_devices(
+    control_point: ControlPoint, target: Target, say: Callable[[str], None] | None = None
+) -> list[RemoteDevice]:
+    """The root devices of ``target``: one, or for host:port all at this address. ``say`` is called
+    with a sentence if the search takes long.
+
+    Raises ValueError for a text that is no target, and as ``ControlPoint.device``."""
+    if not target.is_searched or say is None:
+        return await _devices(control_point, target)
+    saying = asyncio.create_task(_say_searching(control_point, say))
+    try:
+        return await _devices(control_point, target)
+    finally:
+        saying.cancel()
+
+
+async def _say_searching(control_point: ControlPoint, say: Callable[[str], None]) -> None:
+    await asyncio.sleep(_SILENT_SECONDS)
+    links = ", ".join(control_point.discovery_links)
+    say(f"not heard of yet; it is searched for (from {links or 'no address'})")
+
+
+async def _devices(control_point: ControlPoint, target: Target) -> list[RemoteDevice]:
+    if target.is_udn:
+        return [await control_point.device(udn=target.text)]
+    if not target.is_authority:
+        if "://" not in target.text:
+            raise ValueError(
+                f"{target.text!r} is no target: give the http URL of a description, a UDN (uuid:…) "
+                "or host:port"
             )
-        return [await sighting.device() for sighting in found.values()]
+        return [await control_point.device(target.text)]
+    wanted = locate(f"http://{target.text}/")
+    found: dict[str, Sighting] = {}
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(control_point.limits.find_seconds) as limit:
+            async for sighting in control_point.devices():
+                at = any(_is_at(wanted, each) for each in sighting.locations)
+                if sighting.kind is not SightingKind.GONE and at:
+                    if not found:
+                        limit.reschedule(asyncio.get_running_loop().time() + _MORE_SECONDS)
+                    found[sighting.udn] = sighting
+    if not found:
+        raise TimedOut(
+            f"no device announces a description at {target.text}; give the URL of its "
+            "description, which propchange discover prints"
+        )
+    return [await sighting.device() for sighting in found.values()]
 
 
 def _is_at(wanted: Endpoint, location: str) -> bool:
@@ -284,7 +297,7 @@ def _is_at(wanted: Endpoint, location: str) -> bool:
     return scoped(wanted, announced.scope) == announced
 
 
-def _may_be_event_url(target: WatchTarget, error: PropchangeError) -> bool:
+def _may_be_event_url(target: Target, error: PropchangeError) -> bool:
     """Whether ``target`` may be an event URL: ``error`` is about an answer of its host."""
     read = isinstance(error, DescriptionError | RemoteProtocolError | ConnectionFailed)
     return read and not target.is_searched and not isinstance(error.__cause__, OSError)

@@ -27,7 +27,7 @@ from propchange.cli.options import (
 )
 from propchange.cli.output import output, write_whole
 from propchange.cli.screen import Screen, can_draw
-from propchange.cli.targets import Finding, WatchTarget
+from propchange.cli.targets import Finding, Target
 from propchange.cli.terminal import TerminalLines
 from propchange.cli.watch_all import DeviceWatching
 from propchange.driver.sockets import ports_of
@@ -196,7 +196,7 @@ async def _watch(options: WatchOptions) -> None:
         return
     writer, form = output(sys.stdout, json=options.json, raw=options.raw, full=options.full)
     messages = options.raw and isinstance(form, TerminalLines)
-    targets = list(map(WatchTarget, dict.fromkeys(options.targets)))
+    targets = list(map(Target, dict.fromkeys(options.targets)))
     printer = EventPrinter(writer, form, count=options.count, messages=messages)
     searches = any(target.is_searched for target in targets) or None
     running = _control_point(options, discovery=searches, tap=printer.tap)
@@ -274,7 +274,7 @@ def _control_point(
 
 
 async def _diagnose(options: WatchOptions) -> None:
-    targets = list(map(WatchTarget, dict.fromkeys(options.targets)))
+    targets = list(map(Target, dict.fromkeys(options.targets)))
     searches = any(target.is_searched for target in targets) or None
     async with _control_point(options, discovery=searches) as control_point:
         finding = Finding(control_point, options.services, wait=False)
@@ -283,7 +283,7 @@ async def _diagnose(options: WatchOptions) -> None:
     write_diagnoses(sys.stdout, found, as_json=isinstance(form, JSONLines))
 
 
-async def _diagnose_target(finding: Finding, target: WatchTarget) -> Diagnosed:
+async def _diagnose_target(finding: Finding, target: Target) -> Diagnosed:
     wanted = await finding.find_persistent(target)
     limits = finding.limits
     # The time for a SUBSCRIBE and an initial event, and a second to spare.
