@@ -8,26 +8,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from propchange import DeviceDescription, Sighting, SightingKind
+from propchange import ActionError, DeviceDescription, Sighting, SightingKind, StateVariable
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import (
+    ActionLine,
+    AnswerLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    FaultLine,
     GrantedFor,
     HostedLine,
     ProblemLine,
+    ServiceLine,
     Source,
     StatusLine,
 )
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.subscriber.events import Change, Event, Status
+from propchange.upnp.actions import Action, Argument
 
 _ROOT = Path(__file__).parent.parent
 _PAGE = (_ROOT / "docs" / "json-lines.md").read_text("utf-8")
 _NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 _SOURCE = Source("Desk", "Lamp", "uuid:1")
+_BAKE = Action("Bake", (Argument("Ready", "out", StateVariable("boolean")),))
 
 
 def _members(heading: str) -> set[str]:
@@ -49,6 +55,10 @@ def _lines() -> dict[str, dict[str, Any]]:
         form.diagnosis(DiagnosisLine(_NOON, _SOURCE, diagnosis)),
         form.problem(ProblemLine(_NOON, _SOURCE, "x")),
         form.device(DeviceLine(_NOON, sighting, described, None)),
+        form.answer(AnswerLine(_NOON, _SOURCE, Action("Bake"), {})),
+        form.fault(FaultLine(_NOON, _SOURCE, "Bake", ActionError(701))),
+        form.action(ActionLine(_NOON, _SOURCE, _BAKE)),
+        form.service(ServiceLine(_NOON, _SOURCE, "x", ())),
         form.hosted(HostedLine(_NOON, "Desk", "uuid:1", ("http://192.0.2.7/",), {})),
     )
     return {line["kind"]: line for line in map(json.loads, lines)}
@@ -62,8 +72,12 @@ def test_the_page_has_the_members_of_each_line() -> None:
         ("status", "`status`"),
         ("diagnosis", "`diagnosis`"),
         ("problem", "`problem`"),
+        ("action", "`action`"),
+        ("service", "`service`"),
     ):
         assert set(lines.pop(kind)) == everywhere | _members(heading)
+    answered = set(lines.pop("answer")) | set(lines.pop("fault"))
+    assert answered == everywhere | _members("`answer` and `fault`")
     assert set(lines.pop("hosted")) == (everywhere - {"service", "service_id"}) | _members(
         "`hosted`"
     )
@@ -82,7 +96,8 @@ def test_the_page_has_each_status_of_host() -> None:
 
 def test_the_page_has_the_members_inside() -> None:
     lines = _lines()
-    for inside in (lines["status"]["grant"], lines["diagnosis"]["diagnosis"]):
+    (argument,) = lines["action"]["arguments"]
+    for inside in (lines["status"]["grant"], lines["diagnosis"]["diagnosis"], argument):
         for member in inside:
             assert f"`{member}`" in _PAGE
     for kind in (*lines, *(kind.value for kind in SightingKind)):

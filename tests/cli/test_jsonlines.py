@@ -2,12 +2,25 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 
+from propchange import ActionError, StateVariable
 from propchange.cli.jsonlines import JSONLines
-from propchange.cli.lines import EventLine, GrantedFor, ProblemLine, Source, StatusLine
+from propchange.cli.lines import (
+    ActionLine,
+    AnswerLine,
+    EventLine,
+    FaultLine,
+    GrantedFor,
+    ProblemLine,
+    ServiceLine,
+    Source,
+    StatusLine,
+)
 from propchange.core.subscriber.events import Change, Event
+from propchange.upnp.actions import Action, Argument
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
 SOURCE = Source("Workbench", "Thermometer", "uuid:d", "urn:x:serviceId:T")
@@ -149,3 +162,68 @@ def test_what_belongs_to_no_service_or_device_has_null() -> None:
 
 def test_nothing_stands_before_the_first_object() -> None:
     assert JSONLines().begin([SOURCE]) == ""
+
+
+OVEN = Source("Kitchen", "Oven", "uuid:1", "urn:x:serviceId:Oven")
+BAKE = Action(
+    "Bake",
+    (
+        Argument("Heat", "in", StateVariable("ui2", name="Temperature", maximum=300, step=5)),
+        Argument("Mode", "in", StateVariable("string", name="Mode", allowed=["air", "grill"])),
+        Argument("Price", "out", StateVariable("fixed.14.4", name="P", minimum=1), retval=True),
+        Argument("Ready", "out", StateVariable("boolean", name="Ready")),
+        Argument("Data", "out", StateVariable("bin.hex", name="Data")),
+    ),
+)
+
+
+def test_an_answer_has_the_out_arguments_as_json_or_as_on_the_wire() -> None:
+    values = {"Price": Decimal("2.5"), "Ready": True, "Data": b"\x00\xff", "More": "\x1b[2J"}
+    line = JSONLines().answer(AnswerLine(NOON, OVEN, BAKE, values))
+    assert "\x1b" not in line
+    assert json.loads(line) == {
+        "time": NOON.isoformat(timespec="milliseconds"),
+        "kind": "answer",
+        "device": "Kitchen",
+        "service": "Oven",
+        "udn": "uuid:1",
+        "service_id": "urn:x:serviceId:Oven",
+        "action": "Bake",
+        "arguments": {"Price": "2.5", "Ready": True, "Data": "00FF", "More": "\x1b[2J"},
+    }
+    unread = JSONLines().answer(AnswerLine(NOON, OVEN, BAKE, {"Ready": None}))
+    assert json.loads(unread)["arguments"] == {"Ready": None}
+
+
+def test_a_fault_has_its_code_and_its_description() -> None:
+    line = json.loads(JSONLines().fault(FaultLine(NOON, OVEN, "Bake", ActionError(701, "shut"))))
+    assert (line["action"], line["code"], line["description"]) == ("Bake", 701, "shut")
+
+
+def test_an_action_has_its_arguments_with_types_ranges_and_allowed_values() -> None:
+    line = json.loads(JSONLines().action(ActionLine(NOON, OVEN, BAKE)))
+    assert line["action"] == "Bake"
+    heat, mode, price, ready, _ = line["arguments"]
+    assert heat == {
+        "name": "Heat",
+        "direction": "in",
+        "retval": False,
+        "variable": "Temperature",
+        "type": "ui2",
+        "minimum": None,
+        "maximum": 300,
+        "step": 5,
+        "allowed": None,
+    }
+    assert mode["allowed"] == ["air", "grill"]
+    assert (price["direction"], price["retval"], price["minimum"]) == ("out", True, "1")
+    assert (ready["retval"], ready["type"]) == (False, "boolean")
+
+
+def test_a_service_has_the_names_of_its_actions_or_the_reason_for_none() -> None:
+    kind = "urn:example-org:service:Oven:1"
+    line = json.loads(JSONLines().service(ServiceLine(NOON, OVEN, kind, ("Bake", "Stop"))))
+    assert (line["service_type"], line["actions"]) == (kind, ["Bake", "Stop"])
+    assert line["problem"] is None
+    line = json.loads(JSONLines().service(ServiceLine(NOON, OVEN, kind, None, "gone")))
+    assert (line["actions"], line["problem"]) == (None, "gone")

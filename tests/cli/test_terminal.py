@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from propchange import DeviceDescription, Sighting, SightingKind
+from propchange import ActionError, DeviceDescription, Sighting, SightingKind, StateVariable
 from propchange.cli.lines import (
+    ActionLine,
+    AnswerLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    FaultLine,
     GrantedFor,
     HostedLine,
     ProblemLine,
+    ServiceLine,
     Source,
     StatusLine,
 )
@@ -25,6 +29,7 @@ from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import diagnose
 from propchange.core.subscriber.events import Change, Event, Status
 from propchange.core.wire.messages import Request
+from propchange.upnp.actions import Action, Argument
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 SOURCE = Source("Workbench", "Thermometer")
@@ -310,3 +315,60 @@ def test_a_hosted_device_has_its_urls_in_columns(form: TerminalLines) -> None:
         f"    Lamp         {url}/Lamp/event",
         f"    Thermometer  {url}/Thermometer/event",
     ]
+
+
+OVEN = Source("Kitchen", "Oven")
+BAKE = Action(
+    "Bake",
+    (
+        Argument("Heat", "in", StateVariable("ui2", minimum=30, maximum=300, step=5)),
+        Argument("Mode", "in", StateVariable("string", allowed=["hot air", "grill"])),
+        Argument("Note", "in", StateVariable("string")),
+        Argument("Ready", "out", StateVariable("boolean"), retval=True),
+        Argument("At", "out", StateVariable("dateTime.tz")),
+    ),
+)
+
+
+def test_an_action_is_printed_with_its_arguments_and_the_values_that_they_take(
+    form: TerminalLines,
+) -> None:
+    assert form.action(ActionLine(NOON, OVEN, BAKE)).splitlines() == [
+        "Bake",
+        "    in   Heat   ui2: from 30 to 300 in steps of 5",
+        "    in   Mode   string: hot air, grill",
+        "    in   Note   string",
+        "    out  Ready  boolean",
+        "    out  At     dateTime.tz",
+    ]
+    assert form.action(ActionLine(NOON, OVEN, Action("Stop"))) == "Stop\n"
+
+
+def test_a_service_is_printed_with_the_names_of_its_actions(form: TerminalLines) -> None:
+    kind = "urn:example-org:service:Oven:1"
+    there = form.service(ServiceLine(NOON, OVEN, kind, ("Bake", "Stop\x1b")))
+    assert there.splitlines() == [f"Oven  {kind}", "    Bake, Stop\\x1b"]
+    unread = form.service(ServiceLine(NOON, OVEN, kind, None, "no\nanswer"))
+    assert unread.splitlines() == [f"Oven  {kind}", "    no\\nanswer"]
+
+
+def test_each_out_argument_is_a_line_that_can_be_given_to_a_call(form: TerminalLines) -> None:
+    values = {"Ready": True, "At": NOON, "Heat\x1b": "a\n\u202eb=c", "Empty": ""}
+    assert form.answer(AnswerLine(NOON, OVEN, BAKE, values)).splitlines() == [
+        "Ready=true",
+        "At=2026-05-01T12:00:00.250000+00:00",
+        r"Heat\x1b=a\n\u202eb=c",
+        "Empty=",
+    ]
+    assert form.answer(AnswerLine(NOON, OVEN, BAKE, {})) == ""
+    long = form.answer(AnswerLine(NOON, OVEN, BAKE, {"X": "word " * 100}))
+    assert long == "X=" + "word " * 100 + "\n"
+
+
+def test_an_out_argument_that_does_not_fit_its_type_is_marked(form: TerminalLines) -> None:
+    line = form.answer(AnswerLine(NOON, OVEN, BAKE, {"Ready": None}))
+    assert line == "Ready=  (not of its declared type)\n"
+
+
+def test_a_fault_is_on_standard_error_only(form: TerminalLines) -> None:
+    assert form.fault(FaultLine(NOON, OVEN, "Bake", ActionError(701, "closed"))) == ""

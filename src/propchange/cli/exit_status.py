@@ -5,7 +5,9 @@ status    meaning
 ========  ==========================================================================
 0         The command did its work, or a signal ended a command that has no other end.
 1         The network or the device prevented it.
-2         The command line is wrong.
+2         The command line is wrong; of ``call`` also: the service has no such action, or the
+          action no such argument or value. Nothing was sent.
+3         The device answered ``call`` with a fault.
 128 + n   Signal n ended a command before its own end (``--count``, ``--seconds``):
           130 for SIGINT, 143 for SIGTERM.
 ========  ==========================================================================
@@ -23,7 +25,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from propchange import PropchangeError
+from propchange import ActionError, PropchangeError
 from propchange.cli.lines import escape
 
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -60,8 +62,12 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
                 print(text, end="", file=sys.stderr, flush=True)
-        return error.status if isinstance(error, CommandFailed) else 1
+        return error.status if isinstance(error, CommandFailed) else _status_of(error)
     return 128 + received if received and not endless else 0
+
+
+def _status_of(error: PropchangeError) -> int:
+    return 3 if isinstance(error, ActionError) else 1
 
 
 async def _until_signal(command: Coroutine[Any, Any, None]) -> int:

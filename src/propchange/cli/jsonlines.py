@@ -9,17 +9,23 @@ from datetime import datetime
 
 from propchange import Diagnosis
 from propchange.cli.lines import (
+    ActionLine,
+    AnswerLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    FaultLine,
     HostedLine,
     ProblemLine,
+    ServiceLine,
     Source,
     StatusLine,
     escape_json,
     named_changes,
+    plain,
     plain_value,
 )
+from propchange.upnp.actions import Argument
 from propchange.upnp.description import ServiceDescription
 
 
@@ -107,6 +113,43 @@ class JSONLines:
             }
         )
 
+    def service(self, line: ServiceLine) -> str:
+        """One object for the service and the names of its actions."""
+        return _object(
+            line.time,
+            "service",
+            line.source,
+            service_type=line.service_type,
+            actions=line.actions,
+            problem=line.problem,
+        )
+
+    def action(self, line: ActionLine) -> str:
+        """One object for the action and its arguments."""
+        arguments = [_argument_object(each) for each in line.action.arguments]
+        return _object(
+            line.time, "action", line.source, action=line.action.name, arguments=arguments
+        )
+
+    def answer(self, line: AnswerLine) -> str:
+        """One object for the answer to a call."""
+        arguments = dict(line.plain_values())
+        return _object(
+            line.time, "answer", line.source, action=line.action.name, arguments=arguments
+        )
+
+    def fault(self, line: FaultLine) -> str:
+        """One object for the fault that answers a call."""
+        error = line.error
+        return _object(
+            line.time,
+            "fault",
+            line.source,
+            action=line.action,
+            code=error.code,
+            description=error.description,
+        )
+
 
 def diagnosis_object(diagnosis: Diagnosis) -> dict[str, object]:
     """The members of ``diagnosis``, for JSON."""
@@ -141,6 +184,25 @@ def _service_object(name: str, service: ServiceDescription) -> dict[str, str | N
         "service_id": service.service_id or None,
         "service_type": service.service_type or None,
         "event_url": service.event_url or None,
+    }
+
+
+def _argument_object(argument: Argument) -> dict[str, object]:
+    variable = argument.variable
+
+    def value(limit: object) -> object:
+        return None if limit is None else plain(limit, variable.format(limit))
+
+    return {
+        "name": argument.name,
+        "direction": argument.direction,
+        "retval": argument.retval,
+        "variable": variable.name,
+        "type": variable.data_type.name,
+        "minimum": value(variable.minimum),
+        "maximum": value(variable.maximum),
+        "step": value(variable.step),
+        "allowed": variable.allowed,
     }
 
 

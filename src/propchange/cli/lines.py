@@ -10,12 +10,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from propchange import Change, DeviceDescription, Diagnosis, Event, Request, Sighting
+from propchange import (
+    ActionError,
+    Change,
+    DeviceDescription,
+    Diagnosis,
+    Event,
+    Request,
+    Sighting,
+)
 from propchange.printable import is_harmless, printable
+from propchange.upnp.actions import Action
 from propchange.upnp.description import ServiceDescription
 from propchange.upnp.service_names import ServiceNames
 
@@ -123,6 +132,54 @@ class HostedLine(NamedTuple):
     event_urls: dict[str, str]
 
 
+class ServiceLine(NamedTuple):
+    """A service that can be called. ``actions`` are the names of its actions; None if its service
+    description cannot be read, and ``problem`` says why."""
+
+    time: datetime
+    source: Source
+    service_type: str
+    actions: tuple[str, ...] | None
+    problem: str | None = None
+
+
+class ActionLine(NamedTuple):
+    """An action of a service, with its arguments."""
+
+    time: datetime
+    source: Source
+    action: Action
+
+
+class AnswerLine(NamedTuple):
+    """The answer to a call of ``action``. ``values`` are the out arguments, typed. A value that is
+    not of its declared type is None."""
+
+    time: datetime
+    source: Source
+    action: Action
+    values: Mapping[str, object]
+
+    def plain_values(self) -> Iterator[tuple[str, str | int | float | bool | None]]:
+        """The name of each out argument, and its value if JSON has the type of it, else its text on
+        the wire."""
+        variables = {each.name: each.variable for each in self.action.outputs}
+        for name, value in self.values.items():
+            if value is None or isinstance(value, str):
+                yield name, value
+            else:
+                yield name, plain(value, variables[name].format(value))
+
+
+class FaultLine(NamedTuple):
+    """The fault that a device answered a call with."""
+
+    time: datetime
+    source: Source
+    action: str
+    error: ActionError
+
+
 def now() -> datetime:
     """The time of a line, with this machine's offset from UTC."""
     return datetime.now().astimezone()
@@ -147,10 +204,14 @@ def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Cha
 def plain_value(change: Change) -> str | int | float | bool:
     """The value if JSON has its type, else the text as received: for times, binary data, UUIDs,
     infinities and a text that does not fit its declared type."""
-    value = change.value
+    return plain(change.value, change.text)
+
+
+def plain(value: object, text: str) -> str | int | float | bool:
+    """``value`` if JSON has its type, else ``text``, which is the value on the wire."""
     if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return change.text
+    return text
 
 
 # --- escaping ---

@@ -6,19 +6,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from propchange import Cause, Request, SightingKind
+from propchange import Cause, Request, SightingKind, StateVariable
 from propchange.cli.lines import (
+    ActionLine,
+    AnswerLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
+    FaultLine,
     HostedLine,
     ProblemLine,
+    ServiceLine,
     Source,
     StatusLine,
     escape,
@@ -185,6 +189,44 @@ class TerminalLines:
         indented = [text for each in below for text in self._hanging(Text("    "), each)]
         return self._rendered([Text(escape(line.device), "bold"), *indented])
 
+    def service(self, line: ServiceLine) -> str:
+        """The name and the type of the service. Below it, indented: the names of its actions."""
+        head = Text.assemble((escape(line.source.service), "bold"), "  ")
+        head.append(escape(line.service_type), "blue")
+        if line.actions is None:
+            below = Text(escape(line.problem or ""), "red")
+        else:
+            below = Text(escape(", ".join(line.actions)))
+        return self._rendered([head, *self._hanging(Text("    "), below)])
+
+    def action(self, line: ActionLine) -> str:
+        """The name of the action. Below it, indented: a line for each argument, with its type."""
+        lines = [Text(escape(line.action.name), "bold")]
+        arguments = [(escape(each.name), each) for each in line.action.arguments]
+        width = min(_WIDEST, max((cell_len(name) for name, _ in arguments), default=0))
+        for name, argument in arguments:
+            padded = name + " " * (width - cell_len(name))
+            start = Text.assemble((f"    {argument.direction:3}", "dim"), f"  {padded}  ")
+            values = Text(escape(_values_of(argument.variable)), "blue")
+            lines += self._hanging(start, values)
+        return self._rendered(lines)
+
+    def answer(self, line: AnswerLine) -> str:
+        """A line ``Name=value`` for each out argument. Values are not cut."""
+        lines = []
+        for name, value in line.plain_values():
+            text = Text.assemble((escape(name), "bold"), "=")
+            if value is None:
+                text.append("  (not of its declared type)", "dim")
+            else:
+                text.append(escape(value) if isinstance(value, str) else str(value).lower())
+            lines.append(text)
+        return self._rendered(lines) if lines else ""
+
+    def fault(self, line: FaultLine) -> str:
+        """Return nothing: standard error has the fault."""
+        return ""
+
     def _cut(self, value: Text, used: int) -> Text:
         """``value``, cut where a line with ``used`` further cells ends."""
         if not self._full:
@@ -251,6 +293,16 @@ def _wrapped(text: Text, room: int) -> list[Text]:
     for line in lines:
         line.rstrip()
     return lines
+
+
+def _values_of(variable: StateVariable[Any]) -> str:
+    """The values that an argument of ``variable`` takes, in words."""
+    kind = variable.data_type.name
+    if variable.allowed is not None:
+        return f"{kind}: {', '.join(map(str, variable.allowed))}"
+    limits = (("from", variable.minimum), ("to", variable.maximum), ("in steps of", variable.step))
+    words = [f"{word} {limit}" for word, limit in limits if limit is not None]
+    return f"{kind}: {' '.join(words)}" if words else kind
 
 
 def _message_lines(message: Request | None) -> list[Text]:

@@ -105,10 +105,11 @@ def _plain(value: object) -> object:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; was X meant?`` with the name of ``known`` that is most like ``name``; empty if none
-    is."""
-    near = get_close_matches(name, list(known), 1)
-    return f"; was {near[0]} meant?" if near else ""
+    """``; was X meant?`` with the name of ``known`` that is most like ``name``, in any case of
+    letters; empty if none is."""
+    lower = {each.lower(): each for each in known}
+    near = get_close_matches(name.lower(), lower, 1)
+    return f"; was {lower[near[0]]} meant?" if near else ""
 
 
 def _join(path: str, key: str) -> str:
