@@ -92,18 +92,18 @@ async def test_instances_and_channels_arrive_in_details_and_in_the_state() -> No
             told = {(c.variable, c.instance, c.channel): c.value for c in event.details[1:]}
             assert told[("Volume", 0, "LF")] == 20
             assert told[("Mute", 3, "Master")] is True
-            assert subscription.state[("Volume", 0, "LF")] == 20
-            assert subscription.state[("Mute", 3, "Master")] is True
+            assert subscription.full_state[("Volume", 0, "LF")] == 20
+            assert subscription.full_state[("Mute", 3, "Master")] is True
             assert subscription.values["Mute"] is False
         # Whoever comes later is told all of it at once.
         async with device["RenderingControl"].subscribe() as late:
             await anext(late)
-            assert late.state == subscription.state
+            assert late.full_state == subscription.full_state
             amplifier.remove_instance(3)
             await anext(late)
         async with device["RenderingControl"].subscribe() as last:
             await anext(last)
-            assert {instance for _, instance, _ in last.state} == {0}
+            assert {instance for _, instance, _ in last.full_state} == {0}
 
 
 @pytest.mark.clause("LC-01")

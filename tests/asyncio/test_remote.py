@@ -249,7 +249,7 @@ async def test_a_last_change_is_taken_apart_and_a_malformed_one_is_told(
             assert details["Volume", 0, "Master"] == 7
             assert details["Volume", 0, "LF"] == 3
             assert subscription.values["Volume"] == 7
-            assert subscription.state["Volume", 0, "LF"] == 3
+            assert subscription.full_state["Volume", 0, "LF"] == 3
             assert subscription.accepted is None
     told = [r for r in caplog.records if r.levelno == logging.WARNING and "/event (" in r.message]
     assert len(told) == 1

@@ -213,7 +213,7 @@ def test_instances_and_channels_arrive(begin: Begin, watch: Any) -> None:
     watching.event()
     lamp.write(b'{"Volume": 5, "Volume[0,LF]": 6, "Mute[1]": true}\n')
     watching.event()
-    state = watching.subscription.state
+    state = watching.subscription.full_state
     assert (state["Volume", 0, "Master"], state["Volume", 0, "LF"]) == (5, 6)
     assert state["Mute", 1, "Master"] is True
 

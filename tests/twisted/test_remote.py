@@ -45,7 +45,7 @@ def test_events_have_the_types_that_the_service_declares(device: Device) -> None
     assert device.notify(subscription, Temperature="20.5", Odd="x") == 200
     assert events[0].changes == {"Temperature": 20.5}
     assert subscription.values == {"Temperature": 20.5}
-    assert subscription.state == {("Temperature", None, None): 20.5}
+    assert subscription.full_state == {("Temperature", None, None): 20.5}
     assert [change.status for change in changes] == [Status.ACTIVE]
     assert subscription.service.device.udn == "uuid:workbench"
     assert (subscription.granted, subscription.merged) == (300, 0)

@@ -54,7 +54,7 @@ def test_a_granted_subscription_tells_its_state_and_how_long_it_lasts(link: Link
     assert standing.problems == ()
     assert standing.losses == 0
     assert standing.values == {"Temperature": "21"}
-    assert standing.state == {("Temperature", None, None): "21"}
+    assert standing.full_state == {("Temperature", None, None): "21"}
 
 
 def test_a_grant_that_is_overdue_has_no_time_left_and_an_infinite_one_never_ends(

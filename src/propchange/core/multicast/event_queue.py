@@ -8,6 +8,7 @@ from typing import Any
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
 from propchange.core.subscriber.event_queue import count_characters
+from propchange.core.subscriber.events import Changes
 
 _Item = MulticastEvent | MulticastMissed
 
@@ -91,7 +92,7 @@ def _merge(older: Any, newer: Any) -> _Item:
         details[change.variable] = kept
     merged = replace(
         newer,
-        changes={**older.changes, **newer.changes},
+        changes=Changes(older.changes | newer.changes),
         details=tuple(details.values()),
         merged=older.merged + newer.merged + 1,
         problems=tuple(dict.fromkeys((*older.problems, *newer.problems))),

@@ -26,7 +26,7 @@ from propchange.core.multicast.message import (
     hyphenated,
     read_multicast,
 )
-from propchange.core.subscriber.events import Change, Convert, read_changes
+from propchange.core.subscriber.events import Change, Changes, Convert, read_changes
 from propchange.core.wire.headers import LARGEST_SEQ
 from propchange.core.wire.messages import Endpoint, Request, canonical_host, parse_address
 from propchange.core.wire.propertyset import read_propertyset
@@ -65,7 +65,7 @@ class MulticastEvent:
     level: str
     seq: int
     source: Endpoint
-    changes: Mapping[str, object]
+    changes: Changes
     details: tuple[Change, ...]
     problems: tuple[str, ...] = ()
     merged: int = 0

@@ -7,9 +7,14 @@ their number.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from propchange.core.values.data_types import shown
+from propchange.core.values.state_variables import StateVariable
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 StateKey = tuple[str, int | None, str | None]
 """(variable, instance, channel). Instance and channel are None outside LastChange."""
@@ -26,6 +31,54 @@ def no_room(names: Sequence[str]) -> str:
     others = len(names) - _NAMES_SHOWN
     more = f" and {others} others" if others > 0 else ""
     return f"the values of the subscription have no room for {named}{more}"
+
+
+class Values(Mapping[str, Any]):
+    """The current state of a subscription, live and read-only: name on the wire -> typed value.
+
+    ``values[Thermometer.temperature]`` is the value by the variable that a class of the program
+    declares, with the type of the class; so are :meth:`get` and ``in``. It raises KeyError before
+    an event has brought the variable. If the device declares another data type whose values are of
+    another kind, it raises TypeError, and the value is in ``values["Temperature"]``.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self._values = values
+
+    @overload
+    def __getitem__(self, key: StateVariable[T], /) -> T: ...
+    @overload
+    def __getitem__(self, key: str, /) -> Any: ...
+    def __getitem__(self, key: StateVariable[Any] | str, /) -> Any:
+        """The value by the name on the wire, or by the variable of a class."""
+        if isinstance(key, StateVariable):
+            return key.typed(self._values[key.name])
+        return self._values[key]
+
+    def __contains__(self, key: object) -> bool:
+        return (key.name if isinstance(key, StateVariable) else key) in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def get(self, key: StateVariable[T], default: None = None, /) -> T | None: ...
+        @overload
+        def get(self, key: StateVariable[T], default: D, /) -> T | D: ...
+        @overload
+        def get(self, key: str, default: Any = None, /) -> Any: ...
+        def get(self, key: StateVariable[Any] | str, default: Any = None, /) -> Any:
+            """The value, or ``default`` without one. Raises TypeError as ``values[key]``."""
 
 
 class LargeValues:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.current_values import StateKey
-from propchange.core.subscriber.events import Change, Event, StatusChange
+from propchange.core.subscriber.events import Change, Changes, Event, StatusChange
 from propchange.core.values.lastchange import is_master
 
 _CHANGE_CHARACTERS = 256
@@ -119,7 +119,7 @@ class MergedEvent:
         """The result of :func:`count_characters` for all changes."""
         # In the order of the last change of each variable.
         self._details: OrderedDict[StateKey, Change] = OrderedDict()
-        self._changes: dict[str, object] = {}
+        self._changes = Changes()
         # Variable -> the key in the details that has its value.
         self._sources: dict[str, StateKey] = {}
         self._take(first, {})
@@ -133,7 +133,7 @@ class MergedEvent:
             # are still needed.
             before = self._details
             self._details = OrderedDict()
-            self._changes = {}
+            self._changes = Changes()
             self._sources = {}
             self.characters = self._left_out = 0
         self._newest = newer
@@ -146,7 +146,7 @@ class MergedEvent:
             self._leave_out()
 
     def _take(self, event: Event, before: dict[StateKey, Change]) -> None:
-        details, changes = self._details, event.changes
+        details, changes = self._details, event.changes.keys()
         for change in event.details:
             variable, _, _, instance, channel, _ = change
             key = variable, instance, channel
@@ -159,7 +159,7 @@ class MergedEvent:
             self.characters += count_characters((change,))
             if variable in changes and not instance and is_master(channel):
                 self._sources[variable] = key
-        self._changes.update(changes)
+        self._changes.update(event.changes)
 
     def _leave_out(self) -> None:
         key, change = self._details.popitem(last=False)

@@ -5,14 +5,65 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
+from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.headers import LARGEST_SEQ, next_seq
 
 Convert = Mapping[str, Callable[[str], object]]
 """Variable -> the function that makes a value of its text. The function raises ValueError for a
 text that does not fit the declared data type. Any other exception counts as a ValueError, so that
 an error of the program loses no event."""
+
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class Changes(dict[str, Any]):
+    """Variable -> typed value, of one event. A dict by the names on the wire.
+
+    ``changes[Thermometer.temperature]`` is the value by the variable that a class of the program
+    declares, with the type of the class; so are :meth:`get` and ``in``. It raises KeyError if the
+    event does not have the variable. If the device declares another data type whose values are of
+    another kind, it raises TypeError, and the value is in ``changes["Temperature"]``.
+    """
+
+    __slots__ = ()
+
+    # A name of the event is found by dict itself. The methods of Python below cost receiving
+    # nothing: what fills this dict calls none of them.
+
+    def __missing__(self, key: object) -> Any:
+        if isinstance(key, StateVariable):
+            return key.typed(self[key.name])
+        raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return dict.__contains__(self, key.name if isinstance(key, StateVariable) else key)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, key: StateVariable[T], /) -> T: ...
+        @overload
+        def __getitem__(self, key: str, /) -> Any: ...
+        def __getitem__(self, key: StateVariable[T] | str, /) -> Any:
+            """The value by the name on the wire, or by the variable of a class."""
+
+    @overload
+    def get(self, key: StateVariable[T], default: None = None, /) -> T | None: ...
+    @overload
+    def get(self, key: StateVariable[T], default: D, /) -> T | D: ...
+    @overload
+    def get(self, key: str, default: Any = None, /) -> Any: ...
+    def get(self, key: StateVariable[Any] | str, default: Any = None, /) -> Any:
+        """The value, or ``default`` if the event does not have the variable. Raises TypeError as
+        ``changes[key]``."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
 
 class Change(NamedTuple):
@@ -37,7 +88,7 @@ def read_changes(
     known: Mapping[str, object],
     *,
     undeclared: Collection[str] = (),
-) -> tuple[dict[str, object], list[Change]]:
+) -> tuple[Changes, list[Change]]:
     """The values that the (variable, text) ``pairs`` give, and all of them in detail.
 
     A text that does not fit its type, and a variable that ``convert`` does not have, are in the
@@ -45,7 +96,7 @@ def read_changes(
     ``convert``; their value is then the text. ``convert`` None: the value of each is its text.
     ``known`` are the values before.
     """
-    changes: dict[str, object] = {}
+    changes = Changes()
     details: list[Change] = []
     for name, text in pairs:
         value: object = text
@@ -68,7 +119,8 @@ class Event:
 
     ``subscription`` is the Subscription of the control point, or the SubscriptionRecord if the
     program calls the protocol itself.
-    ``changes`` maps variables to typed values; of a LastChange it has the values of InstanceID 0
+    ``changes`` maps variables to typed values, by the name on the wire or by the variable of a
+    class: see :class:`Changes`. Of a LastChange it has the values of InstanceID 0
     and the channel Master or none. ``details`` has everything: a LastChange as received, and behind
     it all values in it. ``is_initial``: this is the full state, after a subscription was granted.
     ``merged`` counts the events that were merged into this one because the application was behind.
@@ -80,7 +132,7 @@ class Event:
     subscription: Any
     sid: str
     seq: int | None
-    changes: Mapping[str, object]
+    changes: Changes
     details: tuple[Change, ...]
     _: KW_ONLY
     is_initial: bool = False

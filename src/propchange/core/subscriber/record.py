@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from math import inf
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from propchange.core.limits import Limits
@@ -16,6 +15,7 @@ from propchange.core.subscriber.current_values import (
     InstanceValues,
     LargeValues,
     StateKey,
+    Values,
     no_room,
 )
 from propchange.core.subscriber.events import (
@@ -159,6 +159,9 @@ class Advertised(NamedTuple):
     endpoint: Endpoint
     source: Endpoint | None
 
+
+# As ``in``, without the method of Changes: 70 of 125 ns.
+_has = dict.__contains__
 
 _UNREADABLE = 8
 """Sentences about one event that cannot be read in full. An attacker can cause any number."""
@@ -334,7 +337,7 @@ class SubscriptionRecord:
         convert = self.convert
         # GMediaRender's ConnectionManager sends a LastChange that it does not declare.
         changes, details = read_changes(pairs, convert, values, undeclared=("LastChange",))
-        if "LastChange" in changes:
+        if _has(changes, "LastChange"):
             problems = (*problems, *self._expand(changes, details, initial=initial))
         elif self.unreadable:
             self.unreadable, self.stale = (), ""
@@ -467,13 +470,14 @@ class SubscriptionView(ABC):
         """Seconds of the runtime's clock."""
 
     @property
-    def values(self) -> Mapping[str, Any]:
-        """The current state, live: variable -> typed value, as far as events have set it. Of a
-        LastChange: instance 0, the channel Master or none; :attr:`state` has all."""
-        return MappingProxyType(self.record.values)
+    def values(self) -> Values:
+        """The current state, live: variable -> typed value, as far as events have set it. The
+        variable is the name on the wire, or the variable of a class: see :class:`Values`. Of a
+        LastChange: instance 0, the channel Master or none; :attr:`full_state` has all."""
+        return Values(self.record.values)
 
     @property
-    def state(self) -> Mapping[StateKey, Any]:
+    def full_state(self) -> Mapping[StateKey, Any]:
         """The current state with all instances and channels of LastChange, a copy: (variable,
         instance, channel) -> typed value. Both are None for a variable outside LastChange."""
         return self.record.full_state

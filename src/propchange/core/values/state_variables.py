@@ -10,7 +10,18 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from dis import get_instructions
 from fractions import Fraction
-from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    Self,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 from uuid import UUID
 
 from propchange.core.values.data_types import DataType, shown
@@ -282,6 +293,13 @@ class StateVariable(Generic[T]):
     def __repr__(self) -> str:
         return f"<StateVariable {self._called} {self.data_type.name}>"
 
+    if TYPE_CHECKING:
+        # Two variables are equal if they are the same object. mypy takes a class that says so for
+        # one that may equal a name, and allows ``Thermometer.temperature in event.changes``.
+
+        def __eq__(self, other: object, /) -> bool: ...
+        def __hash__(self) -> int: ...
+
     def __set_name__(self, owner: type, attribute: str) -> None:
         if not self.name:
             self.name = wire_name(attribute)
@@ -348,6 +366,21 @@ class StateVariable(Generic[T]):
             return self.data_type.parse(text)
         except ValueError as error:
             raise self._error(str(error)) from None
+
+    def typed(self, value: object) -> T:
+        """A value that a device has sent, as a value of this variable. The device may declare
+        another data type: an int becomes a float or a Decimal if this variable has those. Range,
+        steps and allowed values are not checked. Raises TypeError for a value of another kind."""
+        if isinstance(value, self.data_type.python_type):
+            return value
+        try:
+            return self.data_type.convert(value)
+        except (TypeError, ValueError, ArithmeticError):
+            raise self._error(
+                f"the device has sent {shown(value)}, which does not fit {self.data_type.name}: "
+                f"its service description declares another data type, or cannot be read",
+                TypeError,
+            ) from None
 
     @property
     def _called(self) -> str:
