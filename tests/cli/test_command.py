@@ -207,6 +207,16 @@ def test_the_command_runs_without_uvloop(workbench: Any) -> None:
     assert '"initial": true' in ran.stdout
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e300"])
+@pytest.mark.parametrize("command", [["demo"], ["discover"], ["watch", "http://127.0.0.1:1/"]])
+def test_what_is_no_number_of_seconds_is_refused(
+    propchange: Any, command: list[str], seconds: str
+) -> None:
+    ran = propchange(*command, "--seconds", seconds)
+    assert (ran.status, ran.out) == (2, "")
+    assert "Invalid value for '--seconds'" in ran.err
+
+
 def test_the_version_is_told(propchange: Any) -> None:
     ran = propchange("--version")
 

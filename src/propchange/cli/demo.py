@@ -17,6 +17,7 @@ from propchange import ControlPoint, Device, HostedDevice, Service, StateVariabl
 from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import Source
+from propchange.cli.options import Seconds
 from propchange.cli.output import output
 from propchange.cli.targets import Names
 from propchange.driver.machine import Interfaces
@@ -74,7 +75,7 @@ class Playback(Service, type="urn:example-org:service:Playback:1"):
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     help="End after this many seconds. Without it, Ctrl-C ends the demo.",
 )
 @click.option(

@@ -16,6 +16,7 @@ from propchange import ControlPoint, DeviceDescription, PropchangeError, Sightin
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.options import (
+    Seconds,
     exclude_option,
     interface_option,
     make_control_point,
@@ -43,7 +44,7 @@ _LAST_SECONDS = 3.0
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=5.0,
     show_default=True,
     help="Listen for this many seconds. With 0, Ctrl-C ends the search.",

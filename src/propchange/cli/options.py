@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,27 @@ from propchange.cli.lines import escape
 from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.links import EVERYTHING
 from propchange.driver.machine import Interfaces
+
+_MOST_SECONDS = 31_536_000.0
+"""A year. Timers of some loops take no more than a few hundred."""
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds from 0 (with ``min_open``: above 0), at most a year. A FloatRange alone
+    lets ``nan`` through."""
+
+    def __init__(self, *, min_open: bool = False) -> None:
+        super().__init__(min=0, max=_MOST_SECONDS, min_open=min_open)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number. Raises click.BadParameter."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail("nan is no number of seconds", param, ctx)
+        return seconds
+
 
 interface_option = click.option(
     "--interface", metavar="I", help="Use this interface only: a name or an address."

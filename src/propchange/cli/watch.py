@@ -19,6 +19,7 @@ from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line, source_members
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
 from propchange.cli.options import (
+    Seconds,
     exclude_option,
     interface_option,
     make_control_point,
@@ -109,9 +110,7 @@ def _ports(text: str) -> Sequence[int]:
 @click.option(
     "--count", type=click.IntRange(min=1), help="End after this many events of all services."
 )
-@click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), help="End after this many seconds."
-)
+@click.option("--seconds", type=Seconds(min_open=True), help="End after this many seconds.")
 @click.option(
     "--diagnose",
     is_flag=True,
