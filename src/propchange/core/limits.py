@@ -316,7 +316,8 @@ class Limits:
     memory for descriptions that always have new names."""
 
     requests_per_device: int = 4
-    """Requests under way at once to one (address, port): small devices have few sockets."""
+    """Requests under way at once to one (address, port): small devices have few sockets. If they
+    are several, SUBSCRIBEs leave one to calls of actions, and calls leave one to SUBSCRIBEs."""
 
     initial_event_seconds: float = 5.0
     """How long after the answer to SUBSCRIBE the initial event may take before the status is

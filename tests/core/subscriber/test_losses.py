@@ -213,7 +213,7 @@ class Broken(Point):
             self.answer(request, sid=f"uuid:{len(self.asked)}")
             self.seq = 0
             self.event()
-        if self.protocol._requests.ready:
+        if self.protocol._requests.slots.ready:
             self.serve()
 
     def run(self, seconds: float, step: float = 1.0) -> None:

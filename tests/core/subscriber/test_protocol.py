@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.device_slots import CallTurn
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import (
@@ -141,7 +142,7 @@ def assert_nothing_is_left(point: ControlPoint) -> None:
     assert list(protocol.subscriptions) == []
     assert not len(protocol._timers)
     assert point.requests() == []
-    assert not protocol._requests._waiting
+    assert not any(each.waits for each in protocol._requests.slots._devices.values())
     assert not protocol._requests.outstanding
     assert not protocol._requests._parting
     assert not routing._paths
@@ -1355,7 +1356,7 @@ def test_a_runtime_that_takes_no_outcomes_loses_only_what_is_for_a_log() -> None
 
 @pytest.mark.parametrize("ended_by", ["response_received", "request_failed", "described"])
 def test_requests_to_one_host_and_port_wait_for_each_other(ended_by) -> None:
-    point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=2))
+    point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=3))
     urls = [f"http://10.0.0.1:8000/{number}" for number in range(5)]
     for url in urls:
         point.subscribe(url, describe_first=ended_by == "described", describable=True)
@@ -1379,6 +1380,26 @@ def test_requests_to_one_host_and_port_wait_for_each_other(ended_by) -> None:
     assert point.requests() == []
 
 
+def test_a_call_of_an_action_waits_for_a_slot_of_its_device_and_gives_it_back() -> None:
+    point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=1))
+    point.subscribe()
+    request = point.request(RequestKind.SUBSCRIBE)
+    turn = CallTurn(request.address)
+    assert not point.protocol.begin_call(turn)
+    assert point.requests() == []
+    assert point.protocol.take_turns() == []
+    point.answer(request)
+    assert point.protocol.changed
+    assert point.requests() == []
+    assert point.protocol.take_turns() == [turn]
+    assert point.protocol.take_turns() == []
+    point.subscribe()
+    assert point.requests() == []
+    point.protocol.end_call(turn)
+    assert point.protocol.changed
+    assert point.request(RequestKind.SUBSCRIBE)
+
+
 def test_a_request_that_is_overtaken_while_it_waits_is_not_handed_out() -> None:
     point = ControlPoint(limits=replace(DEFAULT_LIMITS, requests_per_device=1))
     first, second, third = (point.subscribe() for _ in range(3))
@@ -1393,7 +1414,7 @@ def test_a_request_that_is_overtaken_before_it_is_taken_leaves_nothing_behind() 
     point = ControlPoint()
     point.protocol.unsubscribe(point.subscribe(), point.now)
     assert point.requests() == []
-    assert point.protocol._requests._under_way == {}
+    assert point.protocol._requests.slots._devices == {}
 
 
 def test_an_ordinary_event_changes_neither_requests_nor_deadlines() -> None:

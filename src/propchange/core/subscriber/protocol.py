@@ -15,6 +15,7 @@ from propchange.core.multicast.reception import (
 from propchange.core.subscriber.callback_address import Sources, is_own
 from propchange.core.subscriber.checks import Claim, DeviceChecks
 from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.core.subscriber.device_slots import CallTurn
 from propchange.core.subscriber.event_reception import EventReception
 from propchange.core.subscriber.events import Cause, Convert, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
@@ -103,7 +104,7 @@ class SubscriberProtocol:
         """Whether there may be requests to take, or another deadline than :meth:`next_deadline`
         gave last. After an ordinary NOTIFY there are neither."""
         timers = self._timers.changed or self._checks.timers.changed
-        return timers or bool(self._requests.ready)
+        return timers or bool(self._requests.slots.ready)
 
     # --- what the application wants ---
 
@@ -194,9 +195,23 @@ class SubscriberProtocol:
 
     def take_requests(self) -> list[OutgoingRequest]:
         """The requests to send now: no more than ``Limits.requests_per_device`` at once to one
-        host and port. Each ends by :meth:`response_received`, :meth:`request_failed` or, for
-        DESCRIBE, :meth:`described`; then call this again."""
+        host and port, calls of actions included. Each ends by :meth:`response_received`,
+        :meth:`request_failed` or, for DESCRIBE, :meth:`described`; then call this again."""
         return self._requests.take()
+
+    def begin_call(self, turn: CallTurn) -> bool:
+        """Returns True if the call of an action may be sent at once. Else its turn comes later, by
+        :meth:`take_turns`. In both cases :meth:`end_call` ends it."""
+        return self._requests.slots.begin_call(turn)
+
+    def take_turns(self) -> list[CallTurn]:
+        """The calls to send now, whose turns have come. Call :meth:`take_requests` before."""
+        return self._requests.take_turns()
+
+    def end_call(self, turn: CallTurn) -> None:
+        """The call was answered, has failed, or was given up before its turn. Another request to
+        the device may leave then: see :attr:`changed`."""
+        self._requests.slots.end_call(turn)
 
     def response_received(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """``response`` answers ``request``; set ``request.remote`` before."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import enum
 import errno
 import string
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from propchange.core.limits import Limits
+from propchange.core.subscriber.device_slots import (
+    CallTurn,
+    DeviceAddress,
+    DeviceSlots,
+    device_address,
+)
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.timing import TimerKind, Timers
@@ -80,7 +85,7 @@ class OutgoingRequest:
     sid: str = ""
     source: Endpoint | None = None
     builder: Callable[[Endpoint], Request] | None = None
-    address: tuple[str, int] = field(init=False)
+    address: DeviceAddress = field(init=False)
     """The host and port of the first ``url``, by which requests to one device are counted."""
     local: Endpoint | None = None
     """The address it was sent from, without the port; None before it is built."""
@@ -90,8 +95,7 @@ class OutgoingRequest:
     has moved on; always True for an UNSUBSCRIBE."""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        self.address = (parts.hostname or "", parts.port or 80)
+        self.address = device_address(self.url)
 
     def build(self, local: Endpoint) -> Request:
         """The message, for a connection whose local address is ``local.host``, with the listener
@@ -251,9 +255,9 @@ def failure_of_errno(number: int | None, *, bound: bool) -> Failure:
 class RequestQueue:
     """The requests to devices: those that wait to be sent and those that are under way.
 
-    To one host and port ``Limits.requests_per_device`` are under way at once; the others wait, in
-    order. A redirect does not change the host and port. Each subscription waits for one answer at a
-    time, beside that to an UNSUBSCRIBE.
+    :class:`.DeviceSlots` says which leaves next, beside the calls of actions. A redirect does not
+    change the host and port. Each subscription waits for one answer at a time, beside that to an
+    UNSUBSCRIBE.
     """
 
     def __init__(self, policy: SubscriberPolicy, limits: Limits, timers: Timers) -> None:
@@ -265,12 +269,10 @@ class RequestQueue:
         # The last UNSUBSCRIBE of each that was not answered, and the SUBSCRIBE that waits for that.
         self._parting: dict[SubscriptionRecord, OutgoingRequest] = {}
         self._postponed: dict[SubscriptionRecord, OutgoingRequest] = {}
-        self._waiting: dict[tuple[str, int], deque[OutgoingRequest]] = {}
-        self._under_way: dict[tuple[str, int], set[OutgoingRequest]] = {}
         self._now = 0.0
-        self.ready: dict[tuple[str, int], None] = {}
-        """The addresses whose next request may leave, in order. Without any :meth:`take` has
-        nothing."""
+        self.slots: DeviceSlots[OutgoingRequest] = DeviceSlots(limits)
+        """The requests that wait for their turn and those that are under way."""
+        self._turns: list[CallTurn] = []
 
     def send(self, request: OutgoingRequest) -> None:
         """Queue ``request``, and wait for its answer. A SUBSCRIBE after an UNSUBSCRIBE leaves once
@@ -327,37 +329,24 @@ class RequestQueue:
 
     def _put(self, request: OutgoingRequest, now: float) -> None:
         self._now = now
-        self._waiting.setdefault(request.address, deque()).append(request)
-        self.ready[request.address] = None
+        self.slots.put(request)
 
     def take(self) -> list[OutgoingRequest]:
         """The requests to send now. Those that are no longer wanted are forgotten."""
-        taken: list[OutgoingRequest] = []
-        for address in self.ready:
-            waiting = self._waiting[address]
-            under_way = self._under_way.setdefault(address, set())
-            while waiting and len(under_way) < self._limits.requests_per_device:
-                request = waiting.popleft()
-                if request.wanted:
-                    if request.kind is not RequestKind.UNSUBSCRIBE:
-                        # Its token was spent when it was queued, perhaps long ago.
-                        request.subscription.bucket.count_from(self._now)
-                    under_way.add(request)
-                    taken.append(request)
-            if not waiting:
-                del self._waiting[address]
-            if not under_way:
-                del self._under_way[address]
-        self.ready.clear()
-        return taken
+        requests, turns = self.slots.take()
+        self._turns += turns
+        for request in requests:
+            if request.kind is not RequestKind.UNSUBSCRIBE:
+                # Its token was spent when it was queued, perhaps long ago.
+                request.subscription.bucket.count_from(self._now)
+        return requests
+
+    def take_turns(self) -> list[CallTurn]:
+        """The turns of calls that have come with :meth:`take`."""
+        turns, self._turns = self._turns, []
+        return turns
 
     def end(self, request: OutgoingRequest, now: float) -> None:
         """``request``, which was taken, has ended. Repeated calls do nothing."""
         self._now = now
-        under_way = self._under_way.get(request.address, set())
-        if request in under_way:
-            under_way.discard(request)
-            if not under_way:
-                del self._under_way[request.address]
-            if request.address in self._waiting:
-                self.ready[request.address] = None
+        self.slots.end(request)
