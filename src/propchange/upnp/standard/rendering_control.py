@@ -1,9 +1,16 @@
 """RenderingControl: the sound and picture of a renderer."""
 
+# A declared action has no body.
+# mypy: disable-error-code="empty-body"
+
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from propchange.core.values.lastchange import MASTER
 from propchange.core.values.state_variables import NumericOptions, StateVariable
+from propchange.upnp.action_methods import action
 from propchange.upnp.service import Service
 from propchange.upnp.standard.shared import argument_type, indirect
 
@@ -49,3 +56,154 @@ class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingCont
     )
     a_arg_type_instance_id = StateVariable("ui4", evented=False, name="A_ARG_TYPE_InstanceID")
     a_arg_type_preset_name = argument_type("PresetName", "FactoryDefaults InstallationDefaults")
+
+    @action(returns={"CurrentPresetNameList": preset_name_list}, declared="required")
+    def list_presets(self, instance_id: int) -> str:
+        """The names of the presets, a comma-separated list."""
+
+    @action(declared="required")
+    def select_preset(self, instance_id: int, preset_name: str) -> None:
+        """Set the variables to the values of a preset."""
+
+    @action(returns={"CurrentBrightness": brightness}, declared="optional")
+    def get_brightness(self, instance_id: int) -> int:
+        """The brightness."""
+
+    @action(declared="optional")
+    def set_brightness(self, instance_id: int, desired_brightness: int) -> None:
+        """Set the brightness."""
+
+    @action(returns={"CurrentContrast": contrast}, declared="optional")
+    def get_contrast(self, instance_id: int) -> int:
+        """The contrast."""
+
+    @action(declared="optional")
+    def set_contrast(self, instance_id: int, desired_contrast: int) -> None:
+        """Set the contrast."""
+
+    @action(returns={"CurrentSharpness": sharpness}, declared="optional")
+    def get_sharpness(self, instance_id: int) -> int:
+        """The sharpness."""
+
+    @action(declared="optional")
+    def set_sharpness(self, instance_id: int, desired_sharpness: int) -> None:
+        """Set the sharpness."""
+
+    @action(returns={"CurrentRedVideoGain": red_video_gain}, declared="optional")
+    def get_red_video_gain(self, instance_id: int) -> int:
+        """The gain of red."""
+
+    @action(declared="optional")
+    def set_red_video_gain(self, instance_id: int, desired_red_video_gain: int) -> None:
+        """Set the gain of red."""
+
+    @action(returns={"CurrentGreenVideoGain": green_video_gain}, declared="optional")
+    def get_green_video_gain(self, instance_id: int) -> int:
+        """The gain of green."""
+
+    @action(declared="optional")
+    def set_green_video_gain(self, instance_id: int, desired_green_video_gain: int) -> None:
+        """Set the gain of green."""
+
+    @action(returns={"CurrentBlueVideoGain": blue_video_gain}, declared="optional")
+    def get_blue_video_gain(self, instance_id: int) -> int:
+        """The gain of blue."""
+
+    @action(declared="optional")
+    def set_blue_video_gain(self, instance_id: int, desired_blue_video_gain: int) -> None:
+        """Set the gain of blue."""
+
+    @action(returns={"CurrentRedVideoBlackLevel": red_video_black_level}, declared="optional")
+    def get_red_video_black_level(self, instance_id: int) -> int:
+        """The least intensity of red."""
+
+    @action(declared="optional")
+    def set_red_video_black_level(
+        self, instance_id: int, desired_red_video_black_level: int
+    ) -> None:
+        """Set the least intensity of red."""
+
+    @action(returns={"CurrentGreenVideoBlackLevel": green_video_black_level}, declared="optional")
+    def get_green_video_black_level(self, instance_id: int) -> int:
+        """The least intensity of green."""
+
+    @action(declared="optional")
+    def set_green_video_black_level(
+        self, instance_id: int, desired_green_video_black_level: int
+    ) -> None:
+        """Set the least intensity of green."""
+
+    @action(returns={"CurrentBlueVideoBlackLevel": blue_video_black_level}, declared="optional")
+    def get_blue_video_black_level(self, instance_id: int) -> int:
+        """The least intensity of blue."""
+
+    @action(declared="optional")
+    def set_blue_video_black_level(
+        self, instance_id: int, desired_blue_video_black_level: int
+    ) -> None:
+        """Set the least intensity of blue."""
+
+    @action(returns={"CurrentColorTemperature": color_temperature}, declared="optional")
+    def get_color_temperature(self, instance_id: int) -> int:
+        """The colour quality of white."""
+
+    @action(declared="optional")
+    def set_color_temperature(self, instance_id: int, desired_color_temperature: int) -> None:
+        """Set the colour quality of white."""
+
+    @action(returns={"CurrentHorizontalKeystone": horizontal_keystone}, declared="optional")
+    def get_horizontal_keystone(self, instance_id: int) -> int:
+        """The horizontal compensation of distortion."""
+
+    @action(declared="optional")
+    def set_horizontal_keystone(self, instance_id: int, desired_horizontal_keystone: int) -> None:
+        """Set the horizontal compensation of distortion."""
+
+    @action(returns={"CurrentVerticalKeystone": vertical_keystone}, declared="optional")
+    def get_vertical_keystone(self, instance_id: int) -> int:
+        """The vertical compensation of distortion."""
+
+    @action(declared="optional")
+    def set_vertical_keystone(self, instance_id: int, desired_vertical_keystone: int) -> None:
+        """Set the vertical compensation of distortion."""
+
+    @action(returns={"CurrentMute": mute}, declared="optional")
+    def get_mute(self, instance_id: int, channel: str) -> bool:
+        """Whether the channel is muted."""
+
+    @action(declared="optional")
+    def set_mute(self, instance_id: int, channel: str, desired_mute: bool) -> None:
+        """Set whether the channel is muted."""
+
+    @action(returns={"CurrentVolume": volume}, declared="optional")
+    def get_volume(self, instance_id: int, channel: str) -> int:
+        """The volume of the channel."""
+
+    @action(declared="optional")
+    def set_volume(self, instance_id: int, channel: str, desired_volume: int) -> None:
+        """Set the volume of the channel."""
+
+    @action(name="GetVolumeDB", returns={"CurrentVolume": volume_db}, declared="optional")
+    def get_volume_db(self, instance_id: int, channel: str) -> int:
+        """The volume of the channel in 1/256 dB."""
+
+    @action(name="SetVolumeDB", arguments={"desired_volume": volume_db}, declared="optional")
+    def set_volume_db(self, instance_id: int, channel: str, desired_volume: int) -> None:
+        """Set the volume of the channel in 1/256 dB."""
+
+    @action(
+        name="GetVolumeDBRange",
+        returns={"MinValue": volume_db, "MaxValue": volume_db},
+    )
+    def get_volume_db_range(self, instance_id: int, channel: str) -> Mapping[str, Any]:
+        """The range of VolumeDB. This one is answered from the declaration of the variable."""
+        volume_db = self.variables["VolumeDB"]
+        return {"MinValue": volume_db.minimum, "MaxValue": volume_db.maximum}
+
+    @action(returns={"CurrentLoudness": loudness}, declared="optional")
+    def get_loudness(self, instance_id: int, channel: str) -> bool:
+        """Whether the loudness of the channel is on."""
+
+    @action(declared="optional")
+    def set_loudness(self, instance_id: int, channel: str, desired_loudness: bool) -> None:
+        """Set whether the loudness of the channel is on."""
