@@ -54,6 +54,11 @@ class Deadlines(Generic[K]):
     def __contains__(self, key: K) -> bool:
         return key in self._when
 
+    def get(self, key: K) -> float | None:
+        """The deadline of ``key``. None without one."""
+        entry = self._when.get(key)
+        return None if entry is None else entry[0]
+
     def next(self) -> float | None:
         """The earliest deadline. None without one."""
         heap, keys = self._heap, self._keys

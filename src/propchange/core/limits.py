@@ -222,6 +222,15 @@ class Limits:
     attempt_seconds: float = 30.0
     """How long one NOTIFY may take with its answer (UDA 2.0 §4.3.2)."""
 
+    held_event_seconds: float = 5.0
+    """Seconds that the event of an action waits for the answer to the action, at most. Later events
+    of the service wait behind it. An action that takes longer has told nobody yet that it has begun
+    (TRANSITIONING). Bounds how long a control point that calls slow actions delays events."""
+
+    unread_answer_seconds: float = 1.0
+    """Seconds that it waits once the action has ended. The answer leaves at once, unless its peer
+    does not read. Bounds how long a control point that does not read delays events."""
+
     message_seconds: float = 60.0
     """How long one message may take over all delivery URLs of a subscription. Then it is abandoned;
     its SEQ is not used again."""

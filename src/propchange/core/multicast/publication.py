@@ -9,9 +9,9 @@ some points open. These are the decisions:
 - An event that does not fit one datagram on every scope is split, in the order of the change. A
   variable that does not fit alone is sent by unicast only, with the outcome
   :class:`MulticastTooLarge`.
-- If the runtime does not call :meth:`MulticastPublication.take` for a while, at most
-  ``Limits.waiting_messages`` events per level wait. Further changes are merged into the last one.
-  A waiting event has no SEQ yet.
+- If the runtime does not call :meth:`MulticastPublication.take` for a while, or the service is held
+  (:mod:`propchange.core.publisher.event_holds`), at most ``Limits.waiting_messages`` events per
+  level wait. Further changes are merged into the last one. A waiting event has no SEQ yet.
 - A retransmission is the same message, with the same SEQ and BOOTID. Moderation does not count it
   (MC-24). A message with a former boot id is not sent again: receivers would refuse it.
 """
@@ -127,19 +127,22 @@ class _Waiting:
     service: MulticastService
     level: str
     texts: dict[str, str]
+    version: int
     updates: int = 1
 
 
 @dataclass(slots=True, eq=False)
 class MulticastService:
     """One service with multicast variables. ``levels`` maps variables to levels. ``seq`` is the SEQ
-    of its next event. Made by :meth:`MulticastPublication.service`."""
+    of its next event. Events of changes after the version ``held_after`` wait; None: no event
+    waits. Made by :meth:`MulticastPublication.service`."""
 
     path: str
     identity: ServiceIdentity
     levels: dict[str, str]
     merges: Mapping[str, Callable[[str, str], str]]
     seq: int = 0
+    held_after: int | None = None
     usn: str = field(init=False)
     waiting: dict[str, deque[_Waiting]] = field(init=False)
 
@@ -193,8 +196,11 @@ class MulticastPublication:
             check_level(level)
         return MulticastService(path, identity, dict(levels), merges)
 
-    def changed(self, service: MulticastService, changes: Mapping[str, str]) -> None:
-        """Queue the multicast variables among ``changes``, which were just evented."""
+    def changed(
+        self, service: MulticastService, changes: Mapping[str, str], version: int = 0
+    ) -> None:
+        """Queue the multicast variables among ``changes``, which were just evented. ``version`` is
+        the number of the change in the :class:`.Backlog` of the service."""
         by_level: dict[str, dict[str, str]] = {}
         for name, text in changes.items():
             level = service.levels.get(name)
@@ -203,7 +209,7 @@ class MulticastPublication:
         for level, texts in by_level.items():
             waiting = service.waiting[level]
             if len(waiting) < self._limits.waiting_messages:
-                event = _Waiting(service, level, texts)
+                event = _Waiting(service, level, texts, version)
                 waiting.append(event)
                 self._waiting.append(event)
                 continue
@@ -218,8 +224,12 @@ class MulticastPublication:
         """The datagrams to send now, in order. Those of one message follow each other."""
         messages = [*self._due]
         self._due.clear()
-        while self._waiting:
-            event = self._waiting.popleft()
+        waiting, self._waiting = self._waiting, deque()
+        for event in waiting:
+            held_after = event.service.held_after
+            if held_after is not None and event.version > held_after:
+                self._waiting.append(event)
+                continue
             event.service.waiting[event.level].popleft()
             for message in self._messages(event):
                 messages.append(message)

@@ -192,6 +192,8 @@ class Backlog:
         self._waiting = waiting
         self.head = 0
         """The version of the newest message; 0 before the first."""
+        self.held_after: int | None = None
+        """Newer versions than this one wait (:mod:`.event_holds`). None: no version waits."""
         self._log: dict[int, EventMessage] = {}
         self._cache: dict[tuple[int, int, frozenset[str] | None], EventMessage | None] = {}
         self._prune_above = 4 * waiting
@@ -242,10 +244,12 @@ class Backlog:
         and the version where merging begins, or None.
 
         ``merge_at`` is the third value that the previous call for this subscription returned,
-        None at first.
+        None at first. A merged message has all versions, also those that wait for the end of a
+        hold.
         """
         head = self.head
-        while cursor < head:
+        until = head if self.held_after is None else self.held_after
+        while cursor < until:
             if merge_at is None and head - cursor > self._waiting:
                 merge_at = cursor + self._waiting - 1
             if cursor == merge_at:
@@ -256,7 +260,7 @@ class Backlog:
             message = self._between(cursor - 1, cursor, wanted)
             if message is not None:
                 return message, cursor, merge_at
-        return None, cursor, None
+        return None, cursor, merge_at if cursor < head else None
 
     def _between(
         self, cursor: int, until: int, wanted: frozenset[str] | None

@@ -20,6 +20,7 @@ from propchange.core.multicast.publication import MulticastPolicy, MulticastPubl
 from propchange.core.outcomes import OutcomeQueue
 from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.delivery_share import origin_of
+from propchange.core.publisher.event_holds import EventHold, EventHolds
 from propchange.core.publisher.former_subscriptions import FormerSubscriptions
 from propchange.core.publisher.judge import (
     DELIVERED,
@@ -120,6 +121,7 @@ class PublisherProtocol:
         self._outcomes: OutcomeQueue[PublisherOutcome] = OutcomeQueue(limits)
         self._former = FormerSubscriptions(has_address)
         self._queue = DeliveryQueue(limits, self._outcomes.log, self._abandon)
+        self._holds = EventHolds(limits, self._queue.changed)
         multicast = multicast or MulticastPolicy()
         multicast.check(self._policy.uda)
         self._multicast = MulticastPublication(multicast, limits, boot_id, self._outcomes.log)
@@ -201,8 +203,34 @@ class PublisherProtocol:
         if backlog.overfull:
             backlog.prune(each.cursor for each in service.subscriptions.values())
         if service.multicast is not None:
-            self._multicast.changed(service.multicast, changes)
-        self._queue.changed(service)
+            self._multicast.changed(service.multicast, changes, backlog.head)
+        if backlog.held_after is None:
+            self._queue.changed(service)
+
+    def hold(self, path: str, now: float) -> EventHold:
+        """Let the messages of the service at ``path`` that are recorded from now on wait: an action
+        is about to change it. Call :meth:`hasten` when the action has ended, and :meth:`release`
+        when its answer has left or cannot leave. A hold ends by itself after
+        ``Limits.held_event_seconds`` (:mod:`.event_holds`). Raises KeyError for an unknown path.
+        """
+        self._now = now
+        return self._holds.begin(self._services[path], now)
+
+    def holds(self, hold: EventHold) -> bool:
+        """Whether ``hold`` has not ended."""
+        return hold in self._holds
+
+    def hasten(self, hold: EventHold, now: float) -> None:
+        """End ``hold`` after ``Limits.unread_answer_seconds`` at the latest: the action has ended,
+        and its answer is being written."""
+        self._now = now
+        self._holds.hasten(hold, now)
+
+    def release(self, hold: EventHold, now: float) -> None:
+        """End ``hold``: the answer has left, or cannot leave. Then drain :meth:`take_deliveries`
+        and :meth:`take_datagrams`. A hold that has ended is ignored."""
+        self._now = now
+        self._holds.end(hold)
 
     def add_silent(self, path: str) -> None:
         """Note that the service that would have the event URL ``path`` has no evented variables
@@ -455,6 +483,7 @@ class PublisherProtocol:
         pauses and attempts. Early and repeated calls do nothing."""
         self._now = now
         self._multicast.handle_deadline(now)
+        self._holds.handle_deadline(now)
         self._expire(now)
         self._queue.handle_deadline(now)
         while (subscription := self._owed.pop_due(now)) is not None:
@@ -479,6 +508,7 @@ class PublisherProtocol:
             self._expiry.next(),
             self._owed.next(),
             self._moderated.next(),
+            self._holds.next_deadline(),
             self._multicast.next_deadline(),
         ):
             if other is not None and (when is None or other < when):
@@ -518,6 +548,7 @@ class PublisherProtocol:
             and self._multicast.idle
             and not len(self._moderated)
             and not len(self._owed)
+            and not len(self._holds)
             and all(
                 subscription.state is PublisherState.QUIET or self._queue.postpones(subscription)
                 for subscription in self._subscriptions.values()

@@ -1,0 +1,99 @@
+"""Holds: the events of an action wait until its answer has been written.
+
+A control point that calls an action expects the answer first, and then the events of what the
+action changed. So the runtime begins a *hold* on a service when an action assigns to one of its
+variables, and releases it when the answer has left. Messages of the service that are recorded
+meanwhile wait, whoever has caused them: the last assignment stays the last value. Messages from
+before the hold are sent.
+
+A hold delays other subscribers, so it ends by itself. A message waits ``Limits.held_event_seconds``
+at most, however many holds there are, because only holds from before the message count. When the
+action has ended, its holds end within ``Limits.unread_answer_seconds``: its control point may not
+read the answer.
+
+Waiting messages are in the backlog of the service (:mod:`.backlog`) and need no other memory. A
+hold delays neither initial events, which have the present values, nor the merged message of a
+subscription that is already more than ``Limits.waiting_messages`` behind.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from propchange.core.deadlines import Deadlines
+from propchange.core.limits import Limits
+from propchange.core.publisher.records import PublishedService
+
+
+class EventHold:
+    """One hold. ``version`` is the newest message of ``service`` from before it."""
+
+    __slots__ = ("service", "version")
+
+    def __init__(self, service: PublishedService) -> None:
+        self.service = service
+        self.version = service.backlog.head
+
+
+class EventHolds:
+    """The holds of one publisher. ``freed`` is called with a service whose messages may be sent
+    again."""
+
+    def __init__(self, limits: Limits, freed: Callable[[PublishedService], None]) -> None:
+        self._limits = limits
+        self._freed = freed
+        # In the order of their beginning, so the first hold of a service has the lowest version.
+        self._holds: dict[PublishedService, OrderedDict[EventHold, None]] = {}
+        self._ends: Deadlines[EventHold] = Deadlines()
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def begin(self, service: PublishedService, now: float) -> EventHold:
+        """Let later messages of ``service`` wait for the end of a new hold."""
+        hold = EventHold(service)
+        self._holds.setdefault(service, OrderedDict())[hold] = None
+        self._ends.set(hold, now + self._limits.held_event_seconds)
+        self._apply(service)
+        return hold
+
+    def hasten(self, hold: EventHold, now: float) -> None:
+        """Note that the action of ``hold`` has ended and its answer is being written."""
+        when = now + self._limits.unread_answer_seconds
+        if (end := self._ends.get(hold)) is not None and when < end:
+            self._ends.set(hold, when)
+
+    def end(self, hold: EventHold) -> None:
+        """End ``hold``. Does nothing if it has ended by itself."""
+        if hold in self._ends:
+            self._ends.clear(hold)
+            self._remove(hold)
+
+    def __contains__(self, hold: EventHold) -> bool:
+        return hold in self._ends
+
+    def handle_deadline(self, now: float) -> None:
+        """End the holds whose time is over."""
+        while (hold := self._ends.pop_due(now)) is not None:
+            self._remove(hold)
+
+    def next_deadline(self) -> float | None:
+        """When to call :meth:`handle_deadline`; None without a hold."""
+        return self._ends.next()
+
+    def _remove(self, hold: EventHold) -> None:
+        service = hold.service
+        holds = self._holds[service]
+        del holds[hold]
+        if not holds:
+            del self._holds[service]
+        self._apply(service)
+        self._freed(service)
+
+    def _apply(self, service: PublishedService) -> None:
+        holds = self._holds.get(service)
+        version = next(iter(holds)).version if holds else None
+        service.backlog.held_after = version
+        if service.multicast is not None:
+            service.multicast.held_after = version
