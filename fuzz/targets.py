@@ -45,12 +45,13 @@ from propchange.core.wire.propertyset import (
 )
 from propchange.core.wire.urls import endpoint_of_url
 from propchange.core.wire.xml import parse_tree
-from propchange.errors import DescriptionError, RemoteProtocolError
+from propchange.errors import ActionError, DescriptionError, RemoteProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_request
 from propchange.http.datagrams import parse_datagram
 from propchange.upnp.description import DeviceDescription, parse_description
 from propchange.upnp.scpd import build_scpd, parse_scpd
 from propchange.upnp.service import Service
+from propchange.upnp.soap import build_answer, build_call, build_fault, parse_answer, parse_call
 from propchange.upnp.ssdp import read_datagram, read_message, read_search
 
 _ANNOUNCED = tuple(
@@ -251,6 +252,58 @@ def scpd(data: bytes) -> None:
         Service.from_scpd(data, type="urn:x:service:X:1")
 
 
+def soap_call(data: bytes) -> None:
+    """The body of a call. What is read can be written and means the same."""
+    try:
+        call = parse_call(data)
+    except RemoteProtocolError as error:
+        _check_400(error)
+        return
+    except ActionError as error:
+        _check_402(error)
+        return
+    assert all(call.problems)
+    assert call.action
+    assert len(call.texts) <= DEFAULT_LIMITS.action_arguments
+    with contextlib.suppress(ValueError):
+        # Names with the digits of a prefix alone cannot be written.
+        written = build_call(call.service_type, call.action, call.texts)
+        assert parse_call(written) == (*call[:3], ())
+
+
+def soap_answer(data: bytes) -> None:
+    """The body of an answer. The first byte says whether its status is 200 or 500."""
+    status = 500 if data[:1] < b"\x80" else 200
+    try:
+        answer = parse_answer(data[1:], status, "A")
+    except RemoteProtocolError:
+        return
+    except ActionError as error:
+        _check_fault(error)
+        return
+    assert status == 200
+    assert all(answer.problems)
+    with contextlib.suppress(ValueError):
+        written = build_answer("urn:x:service:X:1", "A", answer.texts)
+        assert parse_answer(written, 200, "A") == (answer.texts, ())
+
+
+def _check_402(error: ActionError) -> None:
+    """Check the code of the error of arguments that would have to be guessed."""
+    assert error.code == 402, error
+
+
+def _check_fault(error: ActionError) -> None:
+    """Check that the error can be written as a fault, which is read as an error of the same
+    code."""
+    code = None
+    try:
+        parse_answer(build_fault(error.code, error.description), 500, "A")
+    except ActionError as again:
+        code = again.code
+    assert code == error.code
+
+
 def advertisement(data: bytes) -> None:
     """An SSDP datagram, and its LOCATION or the answers to it."""
     with contextlib.suppress(RemoteProtocolError):
@@ -413,6 +466,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "lastchange": lastchange,
     "description": description,
     "scpd": scpd,
+    "soap_call": soap_call,
+    "soap_answer": soap_answer,
     "advertisement": advertisement,
     "multicast": multicast,
     "value": value,

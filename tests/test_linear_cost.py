@@ -43,6 +43,7 @@ from propchange.printable import printable
 from propchange.upnp.description import parse_description
 from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.service_names import ServiceNames
+from propchange.upnp.soap import parse_answer, parse_call, parse_soapaction
 from propchange.upnp.ssdp import read_datagram, read_search
 from tests.work import memory, seconds, steps
 
@@ -139,6 +140,7 @@ XML = {
 PROPERTYSET = '<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">{}</e:propertyset>'
 LASTCHANGE = f'<Event xmlns="{AVT}">{{}}</Event>'
 ROOT = '<root xmlns="urn:schemas-upnp-org:device-1-0">{}</root>'
+SOAP = '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>{}</s:Body></s:Envelope>'
 SCPD = '<scpd xmlns="urn:schemas-upnp-org:service-1-0">{}</scpd>'
 
 
@@ -175,6 +177,8 @@ READERS: dict[str, Read] = {
     "fold": lambda data: LastChangeFold(AVT)(text_of(data), text_of(data)),
     "description": describe,
     "scpd": lambda data: parse_scpd(data, UNLIMITED),
+    "soap call": lambda data: parse_call(data, UNLIMITED),
+    "soap answer": lambda data: parse_answer(data, 200, "A", UNLIMITED),
     "tree": lambda data: read_tree(data, UNLIMITED),
     "mending": mend,
 }
@@ -191,6 +195,12 @@ PLACES = {
     "event": [LASTCHANGE],
     "description": [ROOT.format("<device>{}</device>")],
     "scpd": [SCPD.format("<serviceStateTable>{}</serviceStateTable>")],
+    "soap call": ["{}", SOAP, SOAP.format("<u:A>{}</u:A>"), SOAP.format("<A><B>{}</B></A>")],
+    "soap answer": [
+        SOAP,
+        SOAP.format("<u:AResponse>{}</u:AResponse>"),
+        SOAP.format("<s:Fault><detail>{}</detail></s:Fault>"),
+    ],
     "tree": ["{}", "<a>{}</a>", "<a/>{}"],
     "mending": ["{}", "<a>{}</a>", "{}<a/>", "<a/>{}"],
 }
@@ -277,7 +287,26 @@ OF_ONE_READER: dict[str, dict[str, Shape]] = {
         ),
     },
 }
+ARGUMENTS: dict[str, Shape] = {
+    "arguments": repeated("<B#>1</B#>"),
+    "one argument often": repeated("<B>1</B>"),
+    "arguments of xml": repeated("<B#><c d='1'/></B#>"),
+    "arguments with text and xml": repeated("<B#>1<c/></B#>"),
+}
+OF_ONE_READER["soap call"] = {
+    name: around('<A xmlns="urn:a">', shape, "</A>") for name, shape in ARGUMENTS.items()
+}
+OF_ONE_READER["soap answer"] = {
+    **{name: around("<AResponse>", shape, "</AResponse>") for name, shape in ARGUMENTS.items()},
+    "answers": repeated("<AResponse><B>1</B></AResponse>"),
+    "faults": repeated("<Fault><errorCode>1</errorCode></Fault>"),
+    "a code of many digits": lambda size: f"<Fault><errorCode>{'1' * size}</errorCode></Fault>",
+    "details": around("<Fault>", repeated("<detail><errorCode/></detail>"), "</Fault>"),
+    "nested details": around("<Fault>", repeated("<a>" * 40 + "x" + "</a>" * 40), "</Fault>"),
+}
 OUTSIDE = {
+    "soap call": SOAP,
+    "soap answer": SOAP,
     "propertyset": PROPERTYSET,
     "lastchange": LASTCHANGE,
     "event": LASTCHANGE,
@@ -403,6 +432,7 @@ HEADER_VALUES: dict[str, Read] = {
     "sid": lambda value: parse_sid(value, UNLIMITED),
     "seq": parse_seq,
     "host": parse_host,
+    "soapaction": parse_soapaction,
     "url": lambda value: endpoint_of_url(value.decode("latin-1"), lambda name: 1),
     "event url": lambda value: http_url(value.decode("latin-1")),
     "redirect": lambda value: redirect_url(

@@ -36,7 +36,9 @@ from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.tolerance import TOLERANCES, Tolerance
 from propchange.core.values.data_types import data_type
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
+from propchange.errors import ActionError, RemoteProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_delivery, encode_response
+from propchange.upnp.soap import Call, parse_answer, parse_call, parse_soapaction
 
 VECTORS = Path(__file__).parent
 EXPECTED = {
@@ -91,6 +93,9 @@ SECTION_12 = {
     "events from another source address": ("subscriber", "foreign-source"),
 }
 """The list of section 12 of the clauses, and the row that each is."""
+
+REFUSALS = ("400", "402", "412")
+"""What a deviation is refused with: 402 is the code of a fault, the others are statuses."""
 
 _TOLD = ("SeqUnreliable", "ForeignSource", "Unreadable", "Mended")
 """The outcomes that a vector may expect, besides events."""
@@ -301,7 +306,66 @@ class Subscriber:
         }
 
 
-ROLES = {"publisher": Publisher, "subscriber": Subscriber}
+class Device:
+    """We have a service with actions; the peer is a control point."""
+
+    def __init__(self, expected: dict[str, Any], cut: Cut) -> None:
+        self.cut = cut
+        self.call: Call | None = None
+        self.soapaction: tuple[str, str] | None = None
+
+    def step(self, data: bytes | None, step: dict[str, Any]) -> int | None:
+        """Take what the peer sends; the status or the error code of our answer to it."""
+        assert data is not None
+        peer, local = Endpoint("10.77.0.2", 40000), Endpoint("10.77.0.1", 8000)
+        parser = RequestParser(DEFAULT_LIMITS, peer=peer, local=local)
+        (request,) = [request for piece in self.cut(data) for request in parser.feed(piece)]
+        self.soapaction = parse_soapaction(header(data, b"soapaction").encode("latin-1"))
+        try:
+            self.call = parse_call(request.body)
+        except RemoteProtocolError as error:
+            return error.status
+        except ActionError as error:
+            return error.code
+        return 200
+
+    def result(self) -> dict[str, Any]:
+        found = {} if self.call is None else self.call._asdict()
+        soapaction = list(self.soapaction or ())
+        problems = list(found.get("problems", ()))
+        return {**found, "problems": problems, "soapaction": soapaction}
+
+
+class ControlPoint:
+    """We call an action; the peer is a device."""
+
+    def __init__(self, expected: dict[str, Any], cut: Cut) -> None:
+        self.cut = cut
+        self.action = expected["action"]
+        self.found: dict[str, Any] = {}
+
+    def step(self, data: bytes | None, step: dict[str, Any]) -> int | None:
+        """Take the answer of the peer. It is not answered."""
+        assert data is not None
+        response = parse_response(data, "POST", self.cut)
+        try:
+            texts, problems = parse_answer(response.body, response.status, self.action)
+        except ActionError as error:
+            self.found = {"error": ["ActionError", error.code, error.description]}
+        else:
+            self.found = {"texts": texts, "problems": list(problems)}
+        return None
+
+    def result(self) -> dict[str, Any]:
+        return self.found
+
+
+ROLES: dict[str, Callable[[dict[str, Any], Cut], Any]] = {
+    "publisher": Publisher,
+    "subscriber": Subscriber,
+    "device": Device,
+    "control-point": ControlPoint,
+}
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -320,7 +384,7 @@ def test_a_peers_bytes_are_survived_or_accepted_as_the_table_says(name: str, cut
     result = exchange.result()
     assert {key: result[key] for key in expected["result"]} == expected["result"]
     # And this is what the table says.
-    if row.result in ("400", "412"):
+    if row.result in REFUSALS:
         assert not row.accepted
         assert int(row.result) in answers
     elif row.result == "as if TIMEOUT were absent":
@@ -355,12 +419,12 @@ def test_every_file_of_a_vector_is_played_and_has_an_origin(name: str) -> None:
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: f"{row.role}-{row.name}")
 def test_a_row_says_what_happens_and_where_it_comes_from(row: Tolerance) -> None:
-    assert row.role in ("publisher", "subscriber")
+    assert row.role in ROLES
     assert row.deviation
     assert row.result
     assert row.source
     # What is refused has a status, or is treated like something that is not there.
-    assert row.accepted or row.result in ("400", "412", "as if TIMEOUT were absent")
+    assert row.accepted or row.result in (*REFUSALS, "as if TIMEOUT were absent")
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if "switch" in EXPECTED[name]])

@@ -606,6 +606,10 @@ class Limits:
     ten to fifty times as long as reading, and up to 70 bytes of memory for each byte. Bounds the
     work for one document to 0.2 s and 18 MB."""
 
+    action_arguments: int = 128
+    """Arguments of one call or one answer of an action. The largest standard actions have about 20.
+    A call with more is answered with 402. Bounds the work for each argument of an unknown call."""
+
     variable_name_characters: int = 1_024
     """Characters of the name of a state variable, or of a variable and its channel in a LastChange.
     UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds the memory for the names of values: a device can

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-Role = Literal["publisher", "subscriber"]
+Role = Literal["publisher", "subscriber", "device", "control-point"]
+"""The side that reads a message: of eventing, the publisher or the subscriber; of actions, the
+device or the control point."""
 
 
 class Tolerance(NamedTuple):
@@ -34,6 +36,7 @@ class Tolerance(NamedTuple):
 
 
 _AS_ABSENT = "as if TIMEOUT were absent"
+_OF_ACTIONS: tuple[Role, ...] = ("device", "control-point")
 
 # fmt: off
 _ROWS: tuple[Tolerance, ...] = (
@@ -90,6 +93,48 @@ _ROWS: tuple[Tolerance, ...] = (
               "ignored", "XML-05"),
     Tolerance("xml-namespace", "subscriber", "a namespace that is not declared", True,
               "elements are read by their local names", "XML-07"),
+    # Calls of actions. A device never guesses an argument, so it does not read a replaced
+    # character or one of two texts. What is accepted is read as in an answer.
+    Tolerance("xml-encoding", "device", "bytes that are not of the declared encoding", False,
+              "400", "XML-10"),
+    Tolerance("xml-character", "device", "a character that XML cannot carry", False,
+              "400", "XML-04"),
+    *(
+        Tolerance(name, role, deviation, True, result, source)
+        for name, deviation, result, source in (
+            ("soap-case", "an element of SOAP in another case", "read", "UDA 2.0 §3.1.1"),
+            ("soap-namespace", "an element of SOAP in another namespace", "read",
+             "UDA 2.0 §3.1.1"),
+            ("soap-1.2", "an envelope of SOAP 1.2", "read as one of SOAP 1.1", "UDA 2.0 §3.1.1"),
+            ("soap-nested", "an argument that is XML instead of text", "read as its text",
+             "UDA 2.0 §3.1.1"),
+        )
+        for role in _OF_ACTIONS
+    ),
+    Tolerance("soap-envelope", "device", "a call without an envelope or a Body", False,
+              "400", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-second", "device", "several elements or no element in the Body", False,
+              "400", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-must-understand", "device", "a header that must be understood", False,
+              "400", "SOAP 1.1 §4.2.3"),
+    Tolerance("soap-repeated", "device", "an argument that occurs twice", False,
+              "402", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-mixed", "device", "an argument with text and elements", False,
+              "402", "UDA 2.0 §3.1.1"),
+    # Answers to calls, and faults.
+    Tolerance("soap-envelope", "control-point", "an answer without an envelope or a Body", True,
+              "read", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-empty", "control-point", "an answer without an element in its Body", True,
+              "read as an answer without arguments", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-second", "control-point", "a second element in the Body", True,
+              "ignored", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-response-name", "control-point",
+              "an answer that is not named after the action", True,
+              "read as the answer", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-repeated", "control-point", "an argument that occurs twice", True,
+              "the first is read", "UDA 2.0 §3.1.1"),
+    Tolerance("soap-mixed", "control-point", "an argument with text and elements", True,
+              "the text is read", "UDA 2.0 §3.1.1"),
 )
 # fmt: on
 

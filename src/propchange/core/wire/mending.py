@@ -25,7 +25,7 @@ from html.entities import name2codepoint
 from typing import TypeVar
 
 from propchange.core.limits import Limits
-from propchange.core.tolerance import TOLERANCES
+from propchange.core.tolerance import TOLERANCES, Role
 from propchange.core.wire.xml import (
     DOCTYPE_REFUSED,
     ENCODINGS,
@@ -87,10 +87,10 @@ _RAW_PIECE = re.compile(
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-def problem(name: str) -> str:
-    """The sentence for the deviation ``name`` of the table of tolerances. Raises MalformedXML if
-    the table does not accept the deviation."""
-    row = TOLERANCES["subscriber", name]
+def problem(name: str, role: Role = "subscriber") -> str:
+    """The sentence for the deviation ``name`` of the table of tolerances, for the side that reads
+    the document. Raises MalformedXML if the table does not accept the deviation."""
+    row = TOLERANCES[role, name]
     if not row.accepted:
         raise MalformedXML(row.deviation)
     return f"{row.deviation}: {row.result}"
