@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 from propchange.asyncio.multicast import MulticastEvents
 from propchange.asyncio.subscription import Subscription
@@ -14,10 +14,20 @@ from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_se
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice
 from propchange.upnp.description import DeviceDescription
+from propchange.upnp.remote_state import S, S_co
 
 
-class RemoteService(DescribedService):
-    """A service of a :class:`RemoteDevice`."""
+class RemoteService(DescribedService[S_co]):
+    """A service of a :class:`RemoteDevice`. ``device[Thermometer]`` is a
+    ``RemoteService[Thermometer]``: its subscriptions, and what they receive, have the types of the
+    class. ``device["Thermometer"]`` is a ``RemoteService[Service]``: the class is not known."""
+
+    def typed(self, service_class: type[S]) -> RemoteService[S]:
+        """This service, read by a class: for a service that ``device[Thermometer]`` does not find,
+        because the device has several of this type. Raises TypeError and LookupError as
+        ``device[Thermometer]``."""
+        service: RemoteService[S] = self._typed(service_class)
+        return service
 
     async def variables(self) -> Mapping[str, StateVariable[Any]]:
         """The state variables that the service description declares, by name. It is read once.
@@ -36,7 +46,7 @@ class RemoteService(DescribedService):
         wait: bool = True,
         duration: int | None = None,
         variables: Iterable[str] = (),
-    ) -> Subscription:
+    ) -> Subscription[S_co]:
         """A subscription to this service. Enter it with ``async with``. With ``wait`` entering
         returns once the subscription is granted; without, it returns at once. ``duration`` in
         seconds is what the device is asked for. ``variables`` names the wanted evented variables;
@@ -62,6 +72,12 @@ class RemoteService(DescribedService):
 class RemoteDevice(DescribedDevice[RemoteService]):
     """A root device with its embedded devices. Made by ``ControlPoint.device``.
 
+    ``device[Thermometer]`` is the service of a class: a subclass of :class:`propchange.Service`, as
+    the device's author writes it, or one of :mod:`propchange.upnp.standard`. The service has the
+    type of the class, in its version or a later one. Raises LookupError if there is none, if there
+    is an earlier version only, and if there are several: :meth:`RemoteService.typed` then takes one
+    of them. Raises TypeError for a class without a type.
+
     ``device["Thermometer"]`` is the service with this name: its type, its serviceId, the short name
     in either, its event URL, or the UDN of its device, a slash and one of the first three. Raises
     LookupError for an unknown name, with the names of all services, and for a name that several
@@ -69,6 +85,15 @@ class RemoteDevice(DescribedDevice[RemoteService]):
     """
 
     _service_type = RemoteService
+
+    @overload
+    def __getitem__(self, wanted: type[S], /) -> RemoteService[S]: ...
+    @overload
+    def __getitem__(self, wanted: str, /) -> RemoteService: ...
+    def __getitem__(self, wanted: type[S] | str, /) -> RemoteService[Any]:
+        """The service of a class, or with a name."""
+        service: RemoteService[Any] = super().__getitem__(wanted)
+        return service
 
     def multicast_events(self, *, level: str | Collection[str] | None = None) -> MulticastEvents:
         """The multicast events of all services of this device and its embedded devices, as

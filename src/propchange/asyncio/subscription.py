@@ -14,9 +14,10 @@ from propchange.core.subscriber.outcomes import Granted
 from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 from propchange.driver.runtime import Future, Signal, settle
+from propchange.upnp.remote_state import S_co
 
 
-class Subscription(DrivenSubscription):
+class Subscription(DrivenSubscription[S_co]):
     """One subscription. It is renewed and made again until it is closed.
 
     Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``. Enter it once, with
@@ -34,7 +35,7 @@ class Subscription(DrivenSubscription):
         self,
         driver: SubscriberDriver,
         event_url: str,
-        service: DescribedService | None = None,
+        service: DescribedService[S_co] | None = None,
         *,
         wait: bool,
         **options: Any,

@@ -31,7 +31,7 @@ import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import Limits
@@ -64,6 +64,7 @@ from propchange.errors import (
     SubscriptionRefused,
 )
 from propchange.upnp.description import DeviceDescription
+from propchange.upnp.remote_state import S_co
 
 D = TypeVar("D", bound=DescribedDevice[Any])
 
@@ -285,7 +286,7 @@ class SubscriberDriver:
 
     def subscribe(
         self,
-        subscription: DrivenSubscription,
+        subscription: DrivenSubscription[Any],
         event_url: str,
         *,
         wait: bool,
@@ -467,13 +468,13 @@ class SubscriberDriver:
         again = same_service(description, service.description)
         # If the types cannot be read now, those that were read before stay.
         host = description.host
-        anew = DescribedService(self, service.device, again)
+        anew = service._described_by(again)
         convert = await anew._read_conversions(host) or request.subscription.convert
         if request.subscription in self._givers:
             self._givers[request.subscription] = host
-        owes_event, service.problems = anew._owes_event, anew.problems
+        service._take_contents(anew)
         self.protocol.described(
-            request, again.event_url, convert, self.now(), owes_event=owes_event
+            request, again.event_url, convert, self.now(), owes_event=anew._owes_event
         )
 
     # --- outputs of the protocol ---
@@ -546,10 +547,10 @@ class SubscriberDriver:
         return "" if service is None else service.full_name
 
 
-class DrivenSubscription(SubscriptionView):
+class DrivenSubscription(SubscriptionView, Generic[S_co]):
     """A subscription of a driver, on either runtime."""
 
-    def __init__(self, driver: SubscriberDriver, service: DescribedService | None) -> None:
+    def __init__(self, driver: SubscriberDriver, service: DescribedService[S_co] | None) -> None:
         self._driver = driver
         self._record: SubscriptionRecord | None = None
         self.service = service

@@ -319,9 +319,8 @@ class MulticastReceiving:
         if any(each.identity == identity for each in self._reception.expected):
             self._reception.add_source(identity.udn, source)
             return
-        convert = {
-            name: variable.data_type.parse for name, variable in (service._variables or {}).items()
-        }
+        variables_read = service._variables.items()
+        convert = {name: variable.data_type.parse for name, variable in variables_read}
         expected = self._reception.expect(
             identity, variables=variables, sources=[source], convert=convert
         )

@@ -31,7 +31,9 @@ from propchange.upnp.description import (
     ServiceDescription,
     parse_description,
 )
-from propchange.upnp.scpd import parse_scpd
+from propchange.upnp.remote_state import S_co, type_of_class
+from propchange.upnp.scpd import ServiceContents, parse_scpd
+from propchange.upnp.service import Service
 from propchange.upnp.service_names import ServiceNames
 
 
@@ -145,20 +147,70 @@ class Documents:
         return await self.description(url, ())
 
 
-class DescribedService:
-    """A service of a :class:`DescribedDevice`. ``driver`` is that of the control point."""
+class DescribedService(Generic[S_co]):
+    """A service of a :class:`DescribedDevice`. ``driver`` is that of the control point.
+
+    ``service_class`` is the class that the program reads the service by; :class:`.Service` without
+    one. ``plain`` is then the same service without a class. It keeps what was read of it.
+    """
 
     def __init__(
-        self, driver: Any, device: DescribedDevice[Any], description: ServiceDescription
+        self,
+        driver: Any,
+        device: DescribedDevice[Any],
+        description: ServiceDescription,
+        service_class: type[Service] = Service,
+        plain: DescribedService[Service] | None = None,
     ) -> None:
         self._driver = driver
-        self._variables: Mapping[str, StateVariable[Any]] | None = None
-        self.problems: tuple[str, ...] = ()
-        """Sentences about what was mended or left out in the service description, once it was read.
-        ``description.problems`` of the device is about the device description."""
+        self._class = service_class
+        self._plain: DescribedService[Any] = self if plain is None else plain
+        self._description = description
+        self._contents: ServiceContents | None = None
+        self._with_classes: dict[type[Service], Any] = {}
         self.device = device
         """The device of this service."""
-        self.description = description
+
+    @property
+    def description(self) -> ServiceDescription:
+        """Its part of the description of the device."""
+        return self._plain._description
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Sentences about what was mended or left out in the service description, once it was read.
+        ``description.problems`` of the device is about the device description."""
+        contents = self._plain._contents
+        return () if contents is None else contents.problems
+
+    @property
+    def _variables(self) -> Mapping[str, StateVariable[Any]]:
+        """The variables of the service description; empty if it was not read."""
+        contents = self._plain._contents
+        return {} if contents is None else contents.variables
+
+    def _typed(self, service_class: type[Service]) -> Any:
+        """This service, read by ``service_class``, which is for services of its type."""
+        self.description.check_type(type_of_class(service_class), service_class.__name__)
+        return self._with_class(service_class)
+
+    def _with_class(self, service_class: type[Service]) -> Any:
+        """This service, read by ``service_class``: one object for each class."""
+        plain = self._plain
+        service = plain._with_classes.get(service_class)
+        if service is None:
+            make = type(self)
+            service = make(self._driver, self.device, self.description, service_class, plain)
+            plain._with_classes[service_class] = service
+        return service
+
+    def _described_by(self, description: ServiceDescription) -> DescribedService[S_co]:
+        """The same service in a description that was read again. Nothing of it was read yet."""
+        return DescribedService(self._driver, self.device, description, self._class)
+
+    def _take_contents(self, anew: DescribedService[Any]) -> None:
+        """Take the service description that ``anew``, the same service, has read."""
+        self._plain._contents = anew._contents or self._plain._contents
 
     @property
     def service_type(self) -> str:
@@ -196,8 +248,8 @@ class DescribedService:
     def _owes_event(self) -> bool:
         """False if the service description was read and declares no evented variable. The device
         then owes no initial event."""
-        variables = self._variables
-        return variables is None or any(each.evented for each in variables.values())
+        contents = self._plain._contents
+        return contents is None or any(each.evented for each in contents.variables.values())
 
     def _check_eventing(self) -> None:
         if not self.event_url:
@@ -206,23 +258,27 @@ class DescribedService:
                 raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
             raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
 
-    async def _read_variables(
-        self, host: Endpoint | None = None
-    ) -> Mapping[str, StateVariable[Any]]:
-        if self._variables is None:
+    async def _read_contents(self, host: Endpoint | None = None) -> ServiceContents:
+        """The service description. It is read once. ``host`` is the host of the description that
+        names it; None: that of the device.
+
+        Raises DescriptionError, ConnectionFailed or TimedOut."""
+        plain = self._plain
+        if plain._contents is None:
             if not self.description.scpd_url:
                 raise DescriptionError(f"{self._called} has no service description")
             documents, url = self._driver.documents, self.description.scpd_url
             answer = await documents.read(url, giver=host or self.device.description.host)
-            contents = parse_scpd(answer.response.body, self._driver.limits)
-            self._variables, self.problems = contents.variables, contents.problems
-        return self._variables
+            plain._contents = parse_scpd(answer.response.body, self._driver.limits)
+        return plain._contents
+
+    async def _read_variables(self) -> Mapping[str, StateVariable[Any]]:
+        return (await self._read_contents()).variables
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:
-        """The types of the variables, or None. ``host`` is the host of the description that names
-        the service description; None: that of the device."""
+        """The types of the variables, or None. ``host`` is that of :meth:`_read_contents`."""
         try:
-            variables = await self._read_variables(host)
+            variables = (await self._read_contents(host)).variables
         except (PropchangeError, ValueError) as error:
             self._driver.warnings.warn(
                 ("types", self.full_name),
@@ -240,26 +296,27 @@ class DescribedService:
         return f"{self.name} of {self.device.friendly_name!r} {self.full_name}"
 
 
-S = TypeVar("S", bound=DescribedService)
+R = TypeVar("R", bound=DescribedService[Any])
 
 ServiceKey = tuple[str, str, str, int]
 
 
-class DescribedDevice(Generic[S]):
+class DescribedDevice(Generic[R]):
     """A root device with its embedded devices. ``driver`` is that of the control point.
 
     ``device["Thermometer"]`` is the service with this name: its type, its serviceId, the short name
     in either, its event URL, or the UDN of its device, a slash and one of the first three. Raises
     LookupError for an unknown name, with the names of all services, and for a name that several
     services have, with names that tell them apart. :meth:`services_named` gives all of these.
+    ``device[Thermometer]`` is the service of a class: see :class:`propchange.RemoteDevice`.
     """
 
-    _service_type: type[S]
+    _service_type: type[R]
 
     def __init__(self, driver: Any, description: DeviceDescription) -> None:
         self._driver = driver
-        self._by_key: dict[ServiceKey, S] = {}
-        self.services: tuple[S, ...] = ()
+        self._by_key: dict[ServiceKey, R] = {}
+        self.services: tuple[R, ...] = ()
         self._relocate(description)
 
     @property
@@ -291,23 +348,30 @@ class DescribedDevice(Generic[S]):
             service = known.get(key)
             if service is None:
                 service = self._service_type(self._driver, self, described)
-            service.description = described
+            service._description = described
             self._by_key[key] = service
         self.services = tuple(self._by_key.values())
 
-    def services_named(self, name: str) -> tuple[S, ...]:
+    def services_named(self, name: str) -> tuple[R, ...]:
         """All services with this name, in the order of the description."""
         return self._of(self.description.services_named(name))
 
-    def __getitem__(self, name: str) -> S:
-        return self._of((self.description.service(name),))[0]
+    def __getitem__(self, wanted: Any, /) -> Any:
+        if isinstance(wanted, str):
+            return self._of((self.description.service(wanted),))[0]
+        service_type = type_of_class(wanted)
+        found = self.description.service_of_type(service_type, wanted.__name__)
+        return self._of((found,))[0]._with_class(wanted)
 
-    def _of(self, found: tuple[ServiceDescription, ...]) -> tuple[S, ...]:
+    def _of(self, found: tuple[ServiceDescription, ...]) -> tuple[R, ...]:
         wanted = set(map(id, found))
         return tuple(each for each in self.services if id(each.description) in wanted)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self.description
+    def __contains__(self, wanted: object) -> bool:
+        if isinstance(wanted, type):
+            fitting, _ = self._names.of_type(type_of_class(wanted))
+            return bool(fitting)
+        return wanted in self.description
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.friendly_name!r} {self.udn}>"

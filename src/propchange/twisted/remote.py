@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 from twisted.internet.defer import Deferred
 
@@ -16,10 +16,17 @@ from propchange.driver.sightings import SeenDevice
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.subscription import Subscription
 from propchange.upnp.description import DeviceDescription
+from propchange.upnp.remote_state import S, S_co
 
 
-class RemoteService(DescribedService):
-    """A service of a :class:`RemoteDevice`."""
+class RemoteService(DescribedService[S_co]):
+    """A service of a :class:`RemoteDevice`: as :class:`propchange.RemoteService`, with Deferreds
+    and functions that are called."""
+
+    def typed(self, service_class: type[S]) -> RemoteService[S]:
+        """This service, read by a class: as :meth:`propchange.RemoteService.typed`."""
+        service: RemoteService[S] = self._typed(service_class)
+        return service
 
     def variables(self) -> Deferred[Mapping[str, StateVariable[Any]]]:
         """The state variables that the service description declares, by name. It is read once.
@@ -40,7 +47,7 @@ class RemoteService(DescribedService):
         wait: bool = False,
         duration: int | None = None,
         variables: Iterable[str] = (),
-    ) -> Subscription:
+    ) -> Subscription[S_co]:
         """Subscribe to this service. Values have the types of the service description. The
         arguments are those of :meth:`ControlPoint.subscribe`.
 
@@ -73,10 +80,19 @@ class RemoteService(DescribedService):
 
 
 class RemoteDevice(DescribedDevice[RemoteService]):
-    """As :class:`propchange.RemoteDevice`: ``device["Thermometer"]`` is a service. Made by
-    ``ControlPoint.device``."""
+    """As :class:`propchange.RemoteDevice`: ``device[Thermometer]`` is the service of a class, and
+    ``device["Thermometer"]`` the service with a name. Made by ``ControlPoint.device``."""
 
     _service_type = RemoteService
+
+    @overload
+    def __getitem__(self, wanted: type[S], /) -> RemoteService[S]: ...
+    @overload
+    def __getitem__(self, wanted: str, /) -> RemoteService: ...
+    def __getitem__(self, wanted: type[S] | str, /) -> RemoteService[Any]:
+        """The service of a class, or with a name."""
+        service: RemoteService[Any] = super().__getitem__(wanted)
+        return service
 
     def multicast_events(
         self,

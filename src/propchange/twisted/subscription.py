@@ -13,11 +13,12 @@ from propchange.core.subscriber.outcomes import Granted
 from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
 from propchange.driver.remote import DescribedService
 from propchange.driver.reporting import logger_named
+from propchange.upnp.remote_state import S_co
 
 _logger = logger_named("propchange.subscriber")
 
 
-class Subscription(DrivenSubscription):
+class Subscription(DrivenSubscription[S_co]):
     """One subscription. It is renewed and made again until it is closed.
 
     Made by ``ControlPoint.subscribe`` and ``RemoteService.subscribe``. ``on_event`` and
@@ -30,14 +31,14 @@ class Subscription(DrivenSubscription):
         on_event: Callable[[Event], object],
         *,
         on_status: Callable[[StatusChange], object] | None,
-        service: DescribedService | None = None,
+        service: DescribedService[S_co] | None = None,
         wait: bool,
         **options: Any,
     ) -> None:
         super().__init__(driver, service)
         self.on_event = on_event
         self.on_status = on_status
-        self.when_granted: Deferred[Subscription] | None = Deferred() if wait else None
+        self.when_granted: Deferred[Subscription[S_co]] | None = Deferred() if wait else None
         """With ``wait``: fires with the subscription once it is granted, or fails with
         SubscriptionRefused or ConnectionFailed. Without ``wait``: None."""
         self.closed: Deferred[None] = Deferred()

@@ -123,6 +123,16 @@ class ServiceDescription:
             return parts[-2]
         return self.id_tail or self.service_type
 
+    def check_type(self, service_type: str, wanted_by: str) -> None:
+        """Raise LookupError unless this service has ``service_type``, the type of the class
+        ``wanted_by``, in this version or a later one."""
+        fitting, _ = ServiceNames((self,)).of_type(service_type)
+        if not fitting:
+            raise LookupError(
+                f"the class {wanted_by} is for {service_type} or a later version, "
+                f"and this service is {shown(self.service_type)}"
+            )
+
     @property
     def id_tail(self) -> str:
         """The part behind the last colon of the serviceId."""
@@ -204,6 +214,38 @@ class DeviceDescription(DeviceTree[ServiceDescription]):
         else:
             reason = f"{called} has no service {name!r}; there are: {_listed(names.short.values())}"
         raise KeyError(printable(reason))
+
+    def service_of_type(self, service_type: str, wanted_by: str) -> ServiceDescription:
+        """The one service of the tree with this type, in this version or a later one. ``wanted_by``
+        is the name of the class that has the type.
+
+        Raises LookupError if there is none, with the services that there are; if there is one in an
+        earlier version only; and if there are several, with names that tell them apart.
+        """
+        names = ServiceNames(self.all_services())
+        found, earlier = names.of_type(service_type)
+        if len(found) == 1:
+            return found[0]
+        called = self.friendly_name or self.url
+        if found:
+            first = names.telling(found[0])
+            reason = (
+                f"{called} has {len(found)} services for the class {wanted_by}; take one of them "
+                f"with device[{first!r}].typed({wanted_by}); they are: "
+                f"{_listed(map(names.telling, found))}"
+            )
+        elif earlier:
+            reason = (
+                f"the class {wanted_by} is for {service_type} or a later version; {called} has "
+                f"{_listed(dict.fromkeys(each.service_type for each in earlier))}, "
+                f"which needs a class of that version"
+            )
+        else:
+            reason = (
+                f"{called} has no service {service_type} for the class {wanted_by}; there are: "
+                f"{_listed(names.short.values())}"
+            )
+        raise LookupError(printable(reason))
 
     def __getitem__(self, name: str) -> ServiceDescription:
         return self.service(name)

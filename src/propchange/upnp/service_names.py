@@ -83,6 +83,18 @@ class ServiceNames(Generic[N]):
             service for service, offered, later in types if offered == wanted and later > version
         )
 
+    def of_type(self, service_type: str) -> tuple[tuple[N, ...], tuple[N, ...]]:
+        """The services with this type: those in this version or a later one, which does all that
+        an earlier one does (UDA 2.0 §2.3), and those in an earlier version."""
+        wanted, version = _split_version(service_type)
+        fitting: list[N] = []
+        earlier: list[N] = []
+        for service in self._services:
+            offered, present = _split_version(service.service_type)
+            if offered == wanted and present >= 0:
+                (fitting if present >= version else earlier).append(service)
+        return tuple(fitting), tuple(earlier)
+
     def telling(self, service: N) -> str:
         """The UDN and serviceId of ``service``; its shortest name if another service has these."""
         full = f"{service.udn}/{service.service_id}"
