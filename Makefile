@@ -109,15 +109,14 @@ peers: ## the system packages and the C programs of the interop tests
 	tools/install-peers
 	@! pkg-config --exists libupnp gupnp-1.6 gio-unix-2.0 || $(MAKE) -C tests/interop/peers
 
-# What `coverage` has not run already: first what runs side by side, then what has the machine,
-# its network namespaces and the peers in them to itself.
-ALONE := tests/interop tests/recovery tests/compat
-# Most of them wait for sockets most of the time.
+# What `coverage` has not run already. Most of these tests wait for sockets most of the time.
 WORKERS := 4
+# These have network namespaces, and fixtures for a whole file: each file stays with one worker.
+BY_FILE := tests/interop tests/recovery tests/compat
 suite: $(DEV_STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --ignore=tests/core --ignore=tests/http \
-		$(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS)
+		$(addprefix --ignore=,$(BY_FILE)) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(BY_FILE) $(PYTEST_ARGS)
 
 test: ## everything
 	$(MAKE) lint types layers conformance-check

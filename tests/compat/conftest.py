@@ -7,6 +7,7 @@ be built the tests skip and say why, and fail with CI=true.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -89,9 +90,12 @@ def cohen3_python() -> Path:
     pins = (COHEN3 / "requirements.txt").read_bytes() + SHIM.encode()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "propchange" / f"cohen3-{hashlib.sha256(pins).hexdigest()[:16]}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        build(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Several workers may want it at once: one builds, the others wait.
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            build(folder)
     return folder / "bin" / "python"
 
 
