@@ -24,15 +24,42 @@ _NAMESPACE = "urn:schemas-upnp-org:service-1-0"
 _FLAGS = {"yes": True, "1": True, "true": True, "no": False, "0": False, "false": False}
 
 
-def build_scpd(variables: Iterable[StateVariable[Any]], uda: str = "1.1") -> bytes:
-    """A service description with these state variables, as the architecture ``uda`` ("1.0",
-    "1.1" or "2.0") wants it. A variable that is evented through LastChange has
-    ``sendEvents="no"``. Raises ValueError for another ``uda``."""
-    parts = [DECLARATION, f'<scpd xmlns="{_NAMESPACE}">', spec_version(uda), "<serviceStateTable>"]
+def build_scpd(
+    variables: Iterable[StateVariable[Any]], actions: Iterable[Action] = (), uda: str = "1.1"
+) -> bytes:
+    """A service description with these state variables and actions, as the architecture ``uda``
+    ("1.0", "1.1" or "2.0") wants it. A variable that is evented through LastChange has
+    ``sendEvents="no"``. Without an action there is no actionList (UDA 2.0 §2.5). Raises ValueError
+    for another ``uda``."""
+    parts = [DECLARATION, f'<scpd xmlns="{_NAMESPACE}">', spec_version(uda)]
+    if actions := tuple(actions):
+        parts.append("<actionList>")
+        for action in actions:
+            _add_action(parts, action)
+        parts.append("</actionList>")
+    parts.append("<serviceStateTable>")
     for variable in variables:
         _add_variable(parts, variable, uda)
     parts.append("</serviceStateTable></scpd>\n")
     return "".join(parts).encode()
+
+
+def _add_action(parts: list[str], action: Action) -> None:
+    parts += ("<action>", text_element("name", action.name))
+    if action.arguments:
+        parts.append("<argumentList>")
+        # All in arguments are before the out arguments, and the retval is the first of these.
+        for argument in (*action.inputs, *action.outputs):
+            parts += (
+                "<argument>",
+                text_element("name", argument.name),
+                text_element("direction", argument.direction),
+                "<retval/>" if argument.retval else "",
+                text_element("relatedStateVariable", argument.variable.name),
+                "</argument>",
+            )
+        parts.append("</argumentList>")
+    parts.append("</action>")
 
 
 def _add_variable(parts: list[str], variable: StateVariable[Any], uda: str) -> None:

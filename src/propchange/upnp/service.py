@@ -12,8 +12,8 @@ from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
-from propchange.upnp.action_methods import ActionMethod
-from propchange.upnp.actions import Action
+from propchange.upnp.action_methods import ActionMethod, Returned
+from propchange.upnp.actions import Action, ErrorCode
 from propchange.upnp.batch import BROKEN_MESSAGE, Batch, is_inside
 from propchange.upnp.instances import (
     ABSENT,
@@ -25,7 +25,14 @@ from propchange.upnp.instances import (
     state_entries,
 )
 from propchange.upnp.scpd import build_scpd, parse_scpd
+from propchange.upnp.service_actions import (
+    ClassActions,
+    GivenActions,
+    ServiceActions,
+    class_actions,
+)
 from propchange.upnp.service_declaration import (
+    check_path,
     check_service_id,
     declared_variables,
     default_service_id,
@@ -74,14 +81,22 @@ class Service:
     automatically and evented at most once per 0.2 s; see :meth:`instance`. A subclass removes
     inherited variables with ``without=["Loudness", …]`` in its class line.
 
-    ``id`` is the serviceId. The default is derived from the type, and numbered if the device has
-    several services of that name. ``on_action`` answers the POSTs to the controlURL. It is a
-    function or, in a subclass, a method. It takes the :class:`propchange.Request` and returns a
-    :class:`propchange.Response` or an awaitable of one. None: every action is answered with UPnP
-    error 401.
+    Its actions are the methods with :func:`propchange.action`. ``actions`` has further functions,
+    without ``self``: a list of functions with ``@action``, or a mapping of names on the wire to
+    functions. They may implement actions that the class declares.
 
-    Raises ``TypeError`` without a type. Raises ``ValueError`` for a malformed type or id, for a
-    variable without a name, and for two variables with the same name.
+    ``id`` is the serviceId. The default is derived from the type, and numbered if the device has
+    several services of that name. ``event_path``, ``control_path`` and ``scpd_path`` are the paths
+    of the eventSubURL, the controlURL and the SCPDURL, such as ``"MediaServer/Queue/Event"``,
+    for control points that know the paths of one make. The default is derived from the serviceId.
+    The type, the serviceId and the paths can stand in the class line of a subclass.
+
+    ``on_action`` answers the POSTs to the controlURL, instead of the actions. It is a
+    function or, in a subclass, a method. It takes the :class:`propchange.Request` and returns a
+    :class:`propchange.Response` or an awaitable of one.
+
+    Raises ``TypeError`` without a type. Raises ``ValueError`` for a malformed type, id or path, for
+    a variable without a name, and for two variables with the same name.
     """
 
     on_action: OnAction | None = None
@@ -91,6 +106,12 @@ class Service:
     _class_without: ClassVar[frozenset[str]] = frozenset()
     _class_variables: ClassVar[Mapping[str, StateVariable[Any]]] = MappingProxyType({})
     _class_attributes: ClassVar[Mapping[str, StateVariable[Any]]] = MappingProxyType({})
+    _class_actions: ClassVar[ClassActions] = ClassActions()
+    _class_paths: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    _invalid_instance: ClassVar[int] = ErrorCode.VALUE_OUT_OF_RANGE
+    """The error code for an unknown InstanceID, of actions that answer themselves."""
+    _invalid_channel: ClassVar[int] = ErrorCode.VALUE_OUT_OF_RANGE
+    """As before, for a channel that the variable does not have."""
 
     def __init_subclass__(
         cls,
@@ -98,14 +119,20 @@ class Service:
         type: str | None = None,
         id: str | None = None,
         without: Iterable[str] = (),
+        event_path: str | None = None,
+        control_path: str | None = None,
+        scpd_path: str | None = None,
         **keywords: Any,
     ) -> None:
         super().__init_subclass__(**keywords)
+        without = tuple(without)
         if type is not None:
             default_service_id(type)
             cls._class_type = type
         if id is not None:
             cls._class_id = check_service_id(id)
+        paths = _paths(event_path, control_path, scpd_path)
+        cls._class_paths = MappingProxyType({**cls._class_paths, **paths})
         inherited = cls._class_variables
         unknown = [name for name in without if name not in inherited]
         if unknown:
@@ -118,14 +145,20 @@ class Service:
         cls._class_attributes = MappingProxyType(
             {name: each for name, each in attributes.items() if isinstance(each, StateVariable)}
         )
+        variables = cls._class_variables
+        cls._class_actions = class_actions(cls, variables, cls._class_without, _RESERVED)
 
     def __init__(
         self,
         *,
         type: str | None = None,
         variables: Iterable[StateVariable[Any]] = (),
+        actions: GivenActions = (),
         id: str | None = None,
         on_action: OnAction | None = None,
+        event_path: str | None = None,
+        control_path: str | None = None,
+        scpd_path: str | None = None,
     ) -> None:
         service_type = self._class_type if type is None else type
         if service_type is None:
@@ -156,6 +189,8 @@ class Service:
         self.__batch: Batch | None = None
         self.__broken_batches: list[Batch] = []
         self.__document: bytes | None = None
+        self.__paths = {**self._class_paths, **_paths(event_path, control_path, scpd_path)}
+        self.__actions = self.__make_actions(actions)
         if on_action is not None:
             self.on_action = on_action
 
@@ -165,18 +200,49 @@ class Service:
         document: bytes,
         *,
         type: str | None = None,
+        actions: GivenActions = (),
         id: str | None = None,
         on_action: OnAction | None = None,
+        event_path: str | None = None,
+        control_path: str | None = None,
+        scpd_path: str | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> Self:
-        """Make a service with the state variables of a service description (SCPD). The document is
-        served unchanged, with its actions.
+        """Make a service with the state variables and actions of a service description (SCPD). The
+        document is served unchanged.
 
-        Raises :exc:`.DescriptionError` for a document that cannot be used."""
-        variables = parse_scpd(document, limits).variables.values()
-        service = cls(type=type, variables=variables, id=id, on_action=on_action)
+        ``actions`` implement its actions, by their names: ``actions={"SetTarget": function}``. So
+        do the methods with ``@action`` of a subclass. The parameters have the names of the in
+        arguments, in any case and without underscores; or the function takes ``**arguments``. An
+        action that nothing implements is answered with UPnP error 602.
+
+        Raises :exc:`.DescriptionError` for a document that cannot be used, ValueError for a
+        function whose action is not in it, and TypeError for parameters that do not fit."""
+        contents = parse_scpd(document, limits)
+        service = cls(
+            type=type,
+            variables=contents.variables.values(),
+            id=id,
+            on_action=on_action,
+            event_path=event_path,
+            control_path=control_path,
+            scpd_path=scpd_path,
+        )
         service.__document = document
+        service.__actions = service.__make_actions(actions, contents.actions)
         return service
+
+    def __make_actions(
+        self, given: GivenActions, described: Mapping[str, Action] | None = None
+    ) -> ServiceActions:
+        return ServiceActions(
+            self._class_actions,
+            self.__variables,
+            given,
+            described,
+            invalid_instance=self._invalid_instance,
+            invalid_channel=self._invalid_channel,
+        )
 
     def __setattr__(self, name: str, value: object) -> None:
         variable = self._class_attributes.get(name)
@@ -220,8 +286,8 @@ class Service:
 
     def scpd(self, uda: str = "1.1") -> bytes:
         """The service description (SCPD): the document of :meth:`from_scpd`, or one made of the
-        variables, for the architecture ``uda`` ("1.0", "1.1" or "2.0")."""
-        return self.__document or build_scpd(self.__variables.values(), uda)
+        variables and actions, for the architecture ``uda`` ("1.0", "1.1" or "2.0")."""
+        return self.__document or build_scpd(self.__variables.values(), self.actions.values(), uda)
 
     @property
     def variables(self) -> Mapping[str, StateVariable[Any]]:
@@ -230,24 +296,47 @@ class Service:
 
     @property
     def actions(self) -> Mapping[str, Action]:
-        """Wire name -> action, as the service description lists them."""
-        return MappingProxyType({})
+        """Wire name -> action, as the service description lists them: the actions with a method,
+        and those of a standard that the values answer."""
+        return self.__actions.listed(self.on_action is not None)
+
+    def find_action(self, name: str) -> Action:
+        """The action ``name``. Raises :exc:`.ActionError` 401 for an unknown one, 602 for one
+        without a method (UDA 2.0 §3.2.2)."""
+        return self.__actions.find(name)
 
     def missing_actions(self) -> tuple[str, ...]:
-        """The wire names of the required actions of the standard that nothing implements."""
-        return ()
+        """The names of the required actions of the standard that nothing implements; none for a
+        service with ``on_action``."""
+        return () if self.on_action is not None else tuple(self.__actions.missing())
+
+    def check_actions(self) -> None:
+        """Raises ValueError if required actions are missing. It names them all, and says how to
+        implement one."""
+        if self.on_action is None:
+            self.__actions.check(f"{self.__class__.__name__} ({self.__type})")
 
     def invoke(self, name: str, inputs: Mapping[str, Any]) -> Any:
         """Run the action ``name`` with the values of its in arguments by wire name. The result is
-        what the method returns: an awaitable if it is an ``async def``. Raises
-        :exc:`.ActionError` 401 for an unknown action and 602 for one without a method."""
-        raise NotImplementedError
+        what the method returns: an awaitable if it is an ``async def``. Raises as
+        :meth:`find_action`, and what the method raises."""
+        return self.__actions.invoke(self, name, inputs)
 
     def call_action(
         self, method: ActionMethod[Any, R], args: tuple[Any, ...], keywords: dict[str, Any], /
     ) -> Awaitable[R]:
         """For :class:`.ActionMethod`: run the method of this object."""
-        raise NotImplementedError
+        if method.declared is None:
+            return method.run(self, args, keywords)
+        inputs = method.inputs_from(args, keywords)
+        result = self.__actions.invoke_declared(self, method, inputs)
+        return result if isinstance(result, Awaitable) else Returned(result)
+
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """The paths that were given: "event", "control" and "scpd" -> path without a slash in
+        front."""
+        return MappingProxyType(self.__paths)
 
     @property
     def evented(self) -> tuple[str, ...]:
@@ -551,6 +640,12 @@ class Service:
 
 
 _RESERVED = frozenset(name for name in dir(Service) if not name.startswith("__"))
+
+
+def _paths(event: str | None, control: str | None, scpd: str | None) -> dict[str, str]:
+    """The paths that were given, by what they are for."""
+    given = {"event": event, "control": control, "scpd": scpd}
+    return {name: check_path(path, name) for name, path in given.items() if path is not None}
 
 
 def _put(values: dict[Key, Any], changes: Mapping[Key, Any]) -> None:

@@ -32,6 +32,26 @@ def check_service_id(service_id: str) -> str:
     return service_id
 
 
+_PATH_SEGMENT = re.compile(r"[A-Za-z0-9._~!$'()*+,;=:@-]{1,255}")
+
+
+def check_path(path: str, what: str) -> str:
+    """``path`` without a slash in front. Raises ValueError if it cannot be the path of a URL of a
+    device; ``what`` says which."""
+    segments = path.removeprefix("/").split("/")
+    usable = all(_PATH_SEGMENT.fullmatch(each) and each.strip(".") for each in segments)
+    if not usable or len(path) > _PATH_CHARACTERS:
+        raise ValueError(
+            f"{path!r} cannot be the {what}_path: it is a path such as 'Light/{what}', without "
+            "a query, escapes, empty segments and segments of dots"
+        )
+    return "/".join(segments)
+
+
+_PATH_CHARACTERS = 512
+"""Characters of a path. Some control points keep URLs of 1,024 bytes, with the host in front."""
+
+
 def declared_variables(
     cls: type, without: frozenset[str], reserved: frozenset[str]
 ) -> dict[str, StateVariable[Any]]:
