@@ -245,8 +245,17 @@ def scpd(data: bytes) -> None:
         variable.format(variable.initial)
         with contextlib.suppress(ValueError):
             variable.parse("1")
-    again = parse_scpd(build_scpd(found.variables.values()))
+    assert len(found.actions) <= DEFAULT_LIMITS.actions_per_service
+    again = parse_scpd(build_scpd(found.variables.values(), found.actions.values()))
     assert list(again.variables) == list(found.variables)
+    assert list(again.actions) == list(found.actions)
+    for name, action in found.actions.items():
+        assert len(action.arguments) <= DEFAULT_LIMITS.action_arguments
+        written = [each.name for each in (*action.inputs, *action.outputs)]
+        assert [each.name for each in again.actions[name].arguments] == written
+        with contextlib.suppress(ActionError):
+            action.write_inputs(action.read_inputs({each.name: "1" for each in action.inputs}))
+        action.read_outputs(dict.fromkeys(written, "1"))
     with contextlib.suppress(ValueError):
         # No variables, or names that Python cannot give to attributes.
         Service.from_scpd(data, type="urn:x:service:X:1")

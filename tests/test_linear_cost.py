@@ -187,6 +187,24 @@ SERVICE = "<service><serviceType>a#</serviceType><SCPDURL>b</SCPDURL></service>"
 SERVICE_OF_ONE_NAME = "<service><serviceType>a</serviceType><SCPDURL>b#</SCPDURL></service>"
 STATE_VARIABLE = "<stateVariable><name>A#</name><dataType>string</dataType></stateVariable>"
 ALLOWED = repeated("<allowedValue>x#</allowedValue>")
+IN_ARGUMENT = (
+    "<argument><name>A#</name><direction>in</direction>"
+    "<relatedStateVariable>V#</relatedStateVariable></argument>"
+)
+ACTION = f"<action><name>A#</name><argumentList>{IN_ARGUMENT}</argumentList></action>"
+
+
+def in_actions(shape: Shape) -> Shape:
+    """The shape in the actionList of a service description."""
+    before = "</serviceStateTable><actionList>"
+    return around(before, shape, "</actionList><serviceStateTable>")
+
+
+def in_arguments(shape: Shape) -> Shape:
+    """The shape in the argumentList of an action."""
+    before = "<action><name>A</name><argumentList>"
+    return in_actions(around(before, shape, "</argumentList></action>"))
+
 
 # Reader -> where a shape stands in its document.
 PLACES = {
@@ -284,6 +302,18 @@ OF_ONE_READER: dict[str, dict[str, Shape]] = {
         ),
         "a default of many digits": lambda size: STATE_VARIABLE.replace("string", "r8").replace(
             "</stateVariable>", f"<defaultValue>{'9' * size}x</defaultValue></stateVariable>"
+        ),
+        "actions": in_actions(repeated(ACTION)),
+        "one action often": in_actions(repeated(ACTION.replace("#", ""))),
+        "actions without a name": in_actions(repeated("<action/>")),
+        "lists of actions": in_actions(repeated(f"{ACTION}</actionList><actionList>")),
+        "arguments": in_arguments(repeated(IN_ARGUMENT)),
+        "one argument often": in_arguments(repeated(IN_ARGUMENT.replace("#", ""))),
+        "arguments without a direction": in_arguments(
+            repeated("<argument><name>A#</name></argument>")
+        ),
+        "names of an argument": in_arguments(
+            around("<argument>", repeated("<name>A#</name>"), "</argument>")
         ),
     },
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,17 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.mending import problem
+from propchange.core.wire.messages import Response
 from propchange.core.wire.xml import parse_tree
 from propchange.errors import DescriptionError
-from propchange.upnp.scpd import ServiceContents, parse_scpd
+from propchange.upnp import standard
+from propchange.upnp.action_methods import action
+from propchange.upnp.actions import Action, Argument
+from propchange.upnp.scpd import ServiceContents, build_scpd, parse_scpd
 from propchange.upnp.service import Service
 
 TYPE = "urn:example-org:service:Thermometer:1"
+STANDARD = [getattr(standard, name) for name in standard.__all__]
 
 
 class Thermometer(Service, type=TYPE):
@@ -435,3 +441,202 @@ def test_a_service_description_with_two_readings_or_cut_off_is_refused() -> None
     for document in (whole[:-10], whole[:200] + "&", whole + "<scpd/>", "<!DOCTYPE a>" + whole):
         with pytest.raises(DescriptionError, match="the service description cannot be read"):
             parse_scpd(document.encode())
+
+
+# --- actions ---
+
+
+class Oven(Service, type=TYPE):
+    temperature = StateVariable("ui2", maximum=300)
+    door = StateVariable("string", allowed=["open", "closed"])
+
+    @action(name="X_Stop")
+    def stop(self) -> None: ...
+
+    @action(
+        arguments={"wanted": door},
+        returns={"NowDoor": door, "NowTemperature": temperature},
+        retval=True,
+    )
+    def move_door(self, wanted: str) -> dict[str, object]:
+        return {"NowDoor": wanted, "NowTemperature": 0}
+
+
+def test_a_service_description_lists_its_actions_before_its_variables() -> None:
+    document = built(Oven())
+    assert (
+        "<actionList><action><name>X_Stop</name></action><action><name>MoveDoor</name>"
+        "<argumentList>"
+        "<argument><name>Wanted</name><direction>in</direction>"
+        "<relatedStateVariable>Door</relatedStateVariable></argument>"
+        "<argument><name>NowDoor</name><direction>out</direction><retval/>"
+        "<relatedStateVariable>Door</relatedStateVariable></argument>"
+        "<argument><name>NowTemperature</name><direction>out</direction>"
+        "<relatedStateVariable>Temperature</relatedStateVariable></argument>"
+        "</argumentList></action></actionList><serviceStateTable>"
+    ) in document
+
+
+def test_in_arguments_are_listed_before_out_arguments() -> None:
+    door = StateVariable("string", name="Door")
+    mixed = Action("A", (Argument("O", "out", door), Argument("I", "in", door)))
+    read = parse_scpd(build_scpd([door], [mixed])).actions["A"]
+    assert [each.name for each in read.arguments] == ["I", "O"]
+
+
+def test_actions_are_written_and_read_again() -> None:
+    oven = Oven()
+    read = parse_scpd(oven.scpd())
+    assert read.problems == ()
+    assert list(read.actions) == ["X_Stop", "MoveDoor"]
+    for name, each in oven.actions.items():
+        assert argument_rows(read.actions[name]) == argument_rows(each)
+    for argument in read.actions["MoveDoor"].arguments:
+        assert argument.variable is read.variables[argument.variable.name]
+
+
+@pytest.mark.parametrize("standard", STANDARD)
+def test_the_actions_of_a_standard_are_written_and_read_again(standard: type[Service]) -> None:
+    service = standard(on_action=lambda request: Response(500))
+    read = parse_scpd(service.scpd())
+    assert read.problems == ()
+    assert {name: argument_rows(each) for name, each in read.actions.items()} == {
+        name: argument_rows(each) for name, each in service.actions.items()
+    }
+
+
+def argument_rows(action: Action) -> list[tuple[str, str, str, bool]]:
+    return [(a.name, a.direction, a.variable.name, a.retval) for a in action.arguments]
+
+
+def actions(content: str, limits: Limits = DEFAULT_LIMITS) -> ServiceContents:
+    return parse_scpd(
+        f"<scpd xmlns='urn:schemas-upnp-org:service-1-0'>{content}<serviceStateTable>"
+        "<stateVariable><name>Target</name><dataType>boolean</dataType></stateVariable>"
+        "</serviceStateTable></scpd>".encode(),
+        limits,
+    )
+
+
+def one_action(*arguments: str) -> ServiceContents:
+    return actions(
+        "<actionList><action><name>Do</name><argumentList>"
+        + "".join(f"<argument>{each}</argument>" for each in arguments)
+        + "</argumentList></action></actionList>"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "<actionList/>", "<actionList></actionList>"])
+def test_a_service_without_actions_is_read(content: str) -> None:
+    assert actions(content).actions == {}
+    assert actions(content).problems == ()
+
+
+TARGET = "<relatedStateVariable>Target</relatedStateVariable>"
+
+
+@pytest.mark.parametrize(
+    ("argument", "row", "problem"),
+    [
+        (
+            f"<name>A</name>{TARGET}",
+            ("A", "in", "Target", False),
+            "Do: there is no direction of A, which was read as in",
+        ),
+        (
+            f"<name>A</name><retval/>{TARGET}",
+            ("A", "out", "Target", True),
+            "Do: there is no direction of A, which was read as out",
+        ),
+        (
+            f"<name>A</name><direction>both</direction>{TARGET}",
+            ("A", "in", "Target", False),
+            "Do: 'both' is no direction of A, which was read as in",
+        ),
+        (f"<name>A</name><direction> OUT </direction>{TARGET}", ("A", "out", "Target", False), ""),
+        (
+            f"<name>A</name><direction>in</direction><retval/>{TARGET}",
+            ("A", "in", "Target", False),
+            "",
+        ),
+        (
+            "<name>A</name><direction>in</direction>",
+            ("A", "in", "A", False),
+            "Do: A lacks a related state variable, and is read as string",
+        ),
+        (
+            "<name>A</name><direction>in</direction><relatedStateVariable>B</relatedStateVariable>",
+            ("A", "in", "A", False),
+            "Do: A lacks its state variable 'B', and is read as string",
+        ),
+        (
+            f"<name>A</name><direction>in</direction>{TARGET.replace('Target', 'TARGET')}",
+            ("A", "in", "Target", False),
+            "",
+        ),
+    ],
+)
+def test_an_argument_is_read_leniently(
+    argument: str, row: tuple[str, str, str, bool], problem: str
+) -> None:
+    read = one_action(argument)
+    assert argument_rows(read.actions["Do"]) == [row]
+    assert read.problems == ((problem,) if problem else ())
+    related = read.actions["Do"].arguments[0].variable
+    assert related.data_type.name == ("boolean" if row[2] == "Target" else "string")
+
+
+def test_arguments_without_a_name_and_second_ones_are_dropped() -> None:
+    into, out = (f"<direction>{each}</direction>{TARGET}" for each in ("in", "out"))
+    read = one_action(
+        f"<name>A</name>{into}", f"<name>A</name>{into}", f"<name>A</name>{out}", into, "<name/>"
+    )
+    assert [row[:2] for row in argument_rows(read.actions["Do"])] == [("A", "in"), ("A", "out")]
+    assert read.problems == (
+        "Do: the second argument A was dropped",
+        "Do: an argument was dropped: '' cannot be the name of an XML element",
+    )
+
+
+def test_actions_without_a_name_and_second_ones_are_dropped() -> None:
+    read = actions(
+        "<actionList><action/><action><name>a b</name></action><action><name>Do</name></action>"
+        "<action><name>Do</name></action></actionList><actionList><action><name>Stop</name>"
+        "</action></actionList>"
+    )
+    assert list(read.actions) == ["Do", "Stop"]
+    assert read.problems == (
+        "an action was dropped: '' cannot be the name of an XML element; likewise 'a b'",
+        "the second action Do was dropped",
+    )
+
+
+def test_a_description_may_not_have_actions_without_end() -> None:
+    three = "".join(f"<action><name>A{number}</name></action>" for number in range(3))
+    read = actions(
+        f"<actionList>{three}</actionList>", replace(DEFAULT_LIMITS, actions_per_service=2)
+    )
+    assert list(read.actions) == ["A0", "A1"]
+    assert read.problems == ("A2 and all actions behind it were dropped: there are more than 2",)
+
+
+def test_an_action_may_not_have_arguments_without_end() -> None:
+    many = [
+        f"<name>A{number}</name><direction>in</direction>{TARGET}"
+        for number in range(DEFAULT_LIMITS.action_arguments + 2)
+    ]
+    read = one_action(*many)
+    assert len(read.actions["Do"].arguments) == DEFAULT_LIMITS.action_arguments
+    assert read.problems == ("Do: arguments beyond 128 were dropped",)
+
+
+def test_the_problems_of_many_actions_are_one_sentence() -> None:
+    each = f"<argumentList><argument><name>A</name>{TARGET}</argument></argumentList>"
+    read = actions(
+        "<actionList>"
+        + "".join(f"<action><name>Do{number}</name>{each}</action>" for number in range(3))
+        + "</actionList>"
+    )
+    assert read.problems == (
+        "Do0: there is no direction of A, which was read as in; likewise 'Do1', 'Do2'",
+    )

@@ -601,14 +601,19 @@ class Limits:
     xml_elements: int = 20_000
     """Elements in any document that a peer sends. A ContentDirectory SCPD has about 400."""
 
+    actions_per_service: int = 512
+    """Actions that are read from one service description; further ones are dropped. Large ones have
+    about 60. Bounds the memory for a description, and the list that an error names."""
+
     mended_bytes: int = 262_144
     """Bytes of a document that may be mended; a longer malformed document is refused. Mending takes
     ten to fifty times as long as reading, and up to 70 bytes of memory for each byte. Bounds the
     work for one document to 0.2 s and 18 MB."""
 
     action_arguments: int = 128
-    """Arguments of one call or one answer of an action. The largest standard actions have about 20.
-    A call with more is answered with 402. Bounds the work for each argument of an unknown call."""
+    """Arguments of one call or one answer of an action, and of one action of a service description.
+    The largest standard actions have about 20. A call with more is answered with 402. Bounds the
+    work for each argument of an unknown call."""
 
     variable_name_characters: int = 1_024
     """Characters of the name of a state variable, or of a variable and its channel in a LastChange.

@@ -1,14 +1,11 @@
-"""The service description (SCPD): the state variables of a service, both ways (UDA 2.0 §2.5).
-
-Actions are not described here. A service that was made from a document serves that document as it
-came, with its actions (:meth:`propchange.upnp.service.Service.scpd`).
-"""
+"""The service description (SCPD): the state variables and actions of a service, both ways (UDA 2.0
+§2.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.data_types import DataType, data_type, shown
@@ -17,7 +14,7 @@ from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
 from propchange.printable import printable
-from propchange.upnp.actions import Action
+from propchange.upnp.actions import Action, Argument
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
 _NAMESPACE = "urn:schemas-upnp-org:service-1-0"
@@ -98,19 +95,19 @@ class ServiceContents(NamedTuple):
 
 
 _MOST_NAMED = 8
-"""Variables that a problem names. The others are counted."""
+"""Variables or actions that a problem names. The others are counted."""
 
 
 class _Problems:
-    """The problems of state variables. Often each variable of a device has the same problem, so the
-    problems of one kind become one sentence."""
+    """The problems of state variables and actions. Often each variable of a device has the same
+    problem, so the problems of one kind become one sentence."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[str, dict[str, None]]] = {}
 
     def add(self, kind: str, name: str, sentence: str) -> None:
-        """Add ``sentence`` about the variable ``name``. The first sentence of a kind stands for
-        all of this kind."""
+        """Add ``sentence`` about the variable or action ``name``. The first sentence of a kind
+        stands for all of this kind."""
         self._kinds.setdefault(kind, (sentence, {}))[1][name] = None
 
     def sentences(self) -> Iterator[str]:
@@ -126,12 +123,18 @@ class _Problems:
 
 
 def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceContents:
-    """Read the state variables of a service description leniently.
+    """Read the state variables and actions of a service description leniently.
 
     A variable without ``sendEvents`` is evented (SCPD-01); yes/no, 1/0 and true/false are read
     in any case (SCPD-05), and so is the old child element ``sendEventsAttribute`` (SCPD-06). An
     unknown data type becomes string. A range, a list or a default value that does not fit the type
     is dropped, and so is a variable without a usable name or with the name of an earlier one.
+
+    An action or argument without a usable name, or with the name of an earlier one, is dropped, and
+    so are those beyond ``limits.actions_per_service`` and ``action_arguments``. An argument
+    without a direction is an in argument, unless it is the retval. An argument without a known
+    related state variable is read as string.
+
     Raises :exc:`DescriptionError` when the document is not a service description.
     """
     root, mended = parse_root(document, limits, "the service description", "scpd")
@@ -151,8 +154,105 @@ def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceConte
             problems.add("second", name, f"the second state variable {name} was dropped")
         else:
             variables[name] = _parse_variable(name, element, problems)
+    actions = _parse_actions(root, variables, limits, problems)
     sentences = tuple(map(printable, (*mended, *problems.sentences())))
-    return ServiceContents(MappingProxyType(variables), MappingProxyType({}), sentences)
+    return ServiceContents(MappingProxyType(variables), MappingProxyType(actions), sentences)
+
+
+def _parse_actions(
+    root: Element,
+    variables: Mapping[str, StateVariable[Any]],
+    limits: Limits,
+    problems: _Problems,
+) -> dict[str, Action]:
+    actions: dict[str, Action] = {}
+    in_any_case = {name.lower(): each for name, each in variables.items()}
+    for element in (each for listed in root.all("actionList") for each in listed.all("action")):
+        name = child_text(element, "name")
+        try:
+            check_variable_name(name, limits)
+        except ValueError as error:
+            problems.add("action", name, f"an action was dropped: {error}")
+            continue
+        if name in actions:
+            problems.add("second action", name, f"the second action {name} was dropped")
+        elif len(actions) == limits.actions_per_service:
+            most = limits.actions_per_service
+            problems.add(
+                "actions",
+                name,
+                f"{name} and all actions behind it were dropped: there are more than {most}",
+            )
+            break
+        else:
+            arguments = _Arguments(name, variables, in_any_case, limits, problems)
+            listed = element.find("argumentList")
+            for child in () if listed is None else listed.all("argument"):
+                arguments.add(child)
+            actions[name] = Action(name, tuple(arguments.read))
+    return actions
+
+
+class _Arguments:
+    """The arguments of the action ``action``, as they are read."""
+
+    def __init__(
+        self,
+        action: str,
+        variables: Mapping[str, StateVariable[Any]],
+        in_any_case: Mapping[str, StateVariable[Any]],
+        limits: Limits,
+        problems: _Problems,
+    ) -> None:
+        self.read: list[Argument] = []
+        self._action = action
+        self._variables = variables
+        self._in_any_case = in_any_case
+        self._limits = limits
+        self._problems = problems
+        self._known: set[tuple[str, str]] = set()
+
+    def add(self, element: Element) -> None:
+        """Read one argument, if it can be used."""
+        name = child_text(element, "name")
+        most = self._limits.action_arguments
+        if len(self.read) == most:
+            self._problem("arguments", f"arguments beyond {most} were dropped")
+            return
+        try:
+            check_variable_name(name, self._limits)
+        except ValueError as error:
+            self._problem("argument", f"an argument was dropped: {error}")
+            return
+        retval = element.find("retval") is not None
+        direction = self._direction(name, child_text(element, "direction").lower(), retval)
+        if (name, direction) in self._known:
+            self._problem("second argument", f"the second argument {name} was dropped")
+            return
+        self._known.add((name, direction))
+        variable = self._related(name, child_text(element, "relatedStateVariable"))
+        self.read.append(Argument(name, direction, variable, retval and direction == "out"))
+
+    def _direction(self, name: str, text: str, retval: bool) -> Literal["in", "out"]:
+        if text == "in":
+            return "in"
+        if text == "out":
+            return "out"
+        direction: Literal["in", "out"] = "out" if retval else "in"
+        given = f"{shown(text)} is no direction of" if text else "there is no direction of"
+        self._problem("direction", f"{given} {name}, which was read as {direction}")
+        return direction
+
+    def _related(self, name: str, related: str) -> StateVariable[Any]:
+        known = self._variables.get(related) or self._in_any_case.get(related.lower())
+        if known is not None:
+            return known
+        said = f"its state variable {shown(related)}" if related else "a related state variable"
+        self._problem("related", f"{name} lacks {said}, and is read as string")
+        return StateVariable("string", name=name, evented=False)
+
+    def _problem(self, kind: str, sentence: str) -> None:
+        self._problems.add(kind, self._action, f"{self._action}: {sentence}")
 
 
 def _parse_variable(name: str, element: Element, problems: _Problems) -> StateVariable[Any]:
