@@ -28,6 +28,7 @@ from propchange.errors import ConnectionFailed
 from propchange.twisted.host import host as twisted_host
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
+from propchange.upnp.standard import ConnectionManager, RenderingControl, SwitchPower
 from tests.asyncio.conftest import give_ask, raw_subscriber
 from tests.wire import Until
 
@@ -51,6 +52,24 @@ def test_what_is_no_device_is_told_what_is_wanted(host: Any) -> None:
         host(Device)  # a class
     with pytest.raises(TypeError, match="'Lamp' is not a Device"):
         host("Lamp")  # a name
+
+
+def test_a_device_that_lacks_required_actions_is_told_all_of_them(host: Any) -> None:
+    inner = Device("Inner", services=[RenderingControl()])
+    outer = Device("Outer", services=[SwitchPower(), ConnectionManager()], devices=[inner])
+    with pytest.raises(ValueError, match="required actions") as told:
+        host(outer)
+
+    text = str(told.value)
+    assert "SwitchPower (urn:schemas-upnp-org:service:SwitchPower:1) lacks" in text
+    assert ": SetTarget. Implement" in text
+    assert "@action\n    def set_target(self, new_target_value): ..." in text
+    assert ": SelectPreset. Implement" in text
+    assert "ConnectionManager" not in text
+
+
+def test_a_service_with_on_action_answers_for_itself(host: Any) -> None:
+    host(Device("Lamp", services=[SwitchPower(on_action=lambda request: Response(501))]))
 
 
 async def test_a_hosted_device_says_what_it_is(driven: Any, thermometer: Thermometer) -> None:

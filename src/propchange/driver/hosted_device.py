@@ -18,7 +18,7 @@ from propchange.driver.host import DeviceHost, Tap
 from propchange.driver.machine import Interfaces, product
 from propchange.driver.reporting import guarded, logger_named
 from propchange.driver.runtime import Runtime
-from propchange.upnp.device import Device, check_device, place_device
+from propchange.upnp.device import Device, check_actions, check_device, place_device
 
 
 class HostedDeviceView:
@@ -54,6 +54,7 @@ class HostedDeviceView:
         tap: Tap | None,
     ) -> None:
         check_device(device)
+        check_actions(device)
         if not isinstance(port, int):
             raise TypeError(f"a port is an int, such as 8123, not {port!r}")
         if not 0 <= port <= 65_535:

@@ -108,6 +108,19 @@ def check_device(device: object) -> None:
     raise TypeError(_is_not(device, Device))
 
 
+def check_actions(device: Device) -> None:
+    """Raises ValueError if services of ``device`` or its embedded devices lack actions that their
+    standards require. It names all of them."""
+    problems = []
+    for service in device.all_services():
+        try:
+            service.check_actions()
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
 _Part = TypeVar("_Part", Service, "Device")
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.action_methods import action, argument
+from propchange.upnp.instances import ServiceInstance
 from propchange.upnp.service import Service
-from propchange.upnp.standard.shared import argument_type, indirect
+from propchange.upnp.standard.shared import argument_type, called_instance, indirect
 
 _NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
 _MEDIA = (
@@ -29,6 +30,8 @@ class AVTransport(Service, type="urn:schemas-upnp-org:service:AVTransport:1"):
     A vendor may have further play speeds, media, modes and states: replace those variables.
     Metadata is DIDL-Lite, as text. Durations and times are ``H:MM:SS``.
     """
+
+    _invalid_instance = 718
 
     transport_state = indirect(
         "NO_MEDIA_PRESENT",
@@ -73,6 +76,11 @@ class AVTransport(Service, type="urn:schemas-upnp-org:service:AVTransport:1"):
     )
     a_arg_type_seek_target = argument_type("SeekTarget")
     a_arg_type_instance_id = StateVariable("ui4", evented=False, name="A_ARG_TYPE_InstanceID")
+
+    def check_instance(self, instance_id: int) -> ServiceInstance:
+        """The instance of a call, for a method that is an action. Raises :exc:`.ActionError`
+        718 if there is none of this number (AVTransport:1 §2.4)."""
+        return called_instance(self, instance_id, self._invalid_instance)
 
     @action(
         name="SetAVTransportURI",

@@ -10,9 +10,11 @@ from typing import Any
 
 from propchange.core.values.lastchange import MASTER
 from propchange.core.values.state_variables import NumericOptions, StateVariable
+from propchange.errors import ActionError
 from propchange.upnp.action_methods import action
+from propchange.upnp.instances import ServiceInstance
 from propchange.upnp.service import Service
-from propchange.upnp.standard.shared import argument_type, indirect
+from propchange.upnp.standard.shared import argument_type, called_instance, indirect
 
 _PERCENT: NumericOptions[int] = {"minimum": 0, "maximum": 100, "step": 1, "evented": "LastChange"}
 _KEYSTONE: NumericOptions[int] = {**_PERCENT, "minimum": -32_768, "maximum": 32_767}
@@ -26,6 +28,10 @@ class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingCont
     A vendor chooses the maxima; the default is 100. The standard requires PresetNameList only.
     ``volume_db`` is in 1/256 dB.
     """
+
+    _invalid_instance = 702
+    # RenderingControl:2 §2.4; version 1 has no code for it.
+    _invalid_channel = 703
 
     preset_name_list = indirect("FactoryDefaults")
     brightness = StateVariable("ui2", **_PERCENT)
@@ -56,6 +62,11 @@ class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingCont
     )
     a_arg_type_instance_id = StateVariable("ui4", evented=False, name="A_ARG_TYPE_InstanceID")
     a_arg_type_preset_name = argument_type("PresetName", "FactoryDefaults InstallationDefaults")
+
+    def check_instance(self, instance_id: int) -> ServiceInstance:
+        """The instance of a call, for a method that is an action. Raises :exc:`.ActionError`
+        702 if there is none of this number (RenderingControl:1 §2.4)."""
+        return called_instance(self, instance_id, self._invalid_instance)
 
     @action(returns={"CurrentPresetNameList": preset_name_list}, declared="required")
     def list_presets(self, instance_id: int) -> str:
@@ -197,6 +208,10 @@ class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingCont
     )
     def get_volume_db_range(self, instance_id: int, channel: str) -> Mapping[str, Any]:
         """The range of VolumeDB. This one is answered from the declaration of the variable."""
+        try:
+            self.check_instance(instance_id)["VolumeDB", channel]
+        except KeyError:
+            raise ActionError(self._invalid_channel, "Invalid Channel") from None
         volume_db = self.variables["VolumeDB"]
         return {"MinValue": volume_db.minimum, "MaxValue": volume_db.maximum}
 

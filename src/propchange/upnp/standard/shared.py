@@ -1,8 +1,11 @@
-"""Kinds of state variables that several standard services have."""
+"""What several standard services have: kinds of state variables, instances of a call."""
 
 from __future__ import annotations
 
 from propchange.core.values.state_variables import StateVariable
+from propchange.errors import ActionError
+from propchange.upnp.instances import ServiceInstance
+from propchange.upnp.service import Service
 
 
 def argument_type(name: str, allowed: str = "") -> StateVariable[str]:
@@ -21,3 +24,11 @@ def indirect(
     return StateVariable(
         "string", initial=initial, allowed=options, evented="LastChange", name=name
     )
+
+
+def called_instance(service: Service, instance_id: int, code: int) -> ServiceInstance:
+    """The instance ``instance_id``. Raises ActionError with ``code`` for an invalid one."""
+    try:
+        return service.instance(instance_id)
+    except LookupError:
+        raise ActionError(code, "Invalid InstanceID") from None
