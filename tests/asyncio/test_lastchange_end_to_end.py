@@ -12,7 +12,11 @@ import pytest
 from propchange import Change, ControlPoint, Device, Event, Limits, Subscription, host
 from propchange.core.values.lastchange import parse_lastchange
 from propchange.core.values.state_variables import StateVariable
-from propchange.upnp.standard import AVTransport, ContentDirectory, RenderingControl
+from propchange.upnp.simulated_services import (
+    SimulatedDirectory,
+    SimulatedRendering,
+    SimulatedTransport,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +24,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Amplifier(
-    RenderingControl,
+    SimulatedRendering,
     without=[
         *("Brightness", "Contrast", "Sharpness", "ColorTemperature"),
         *("RedVideoGain", "GreenVideoGain", "BlueVideoGain"),
@@ -110,7 +114,7 @@ async def test_instances_and_channels_arrive_in_details_and_in_the_state() -> No
 @pytest.mark.clause("LC-03")
 @pytest.mark.clause("LC-08")
 async def test_the_bytes_on_the_wire_are_those_of_the_standard(ask, raw_subscriber) -> None:
-    transport = AVTransport()
+    transport = SimulatedTransport()
     didl = '<DIDL-Lite><item id="1">A &amp; B</item></DIDL-Lite>'
     async with (
         raw_subscriber() as peer,
@@ -239,7 +243,7 @@ async def test_without_a_description_the_values_of_a_last_change_are_texts(raw_d
 
 @pytest.mark.clause("LC-12")
 async def test_a_media_server_tells_which_containers_have_changed() -> None:
-    directory = ContentDirectory()
+    directory = SimulatedDirectory()
     async with (
         host(Device("Server", services=[directory]), interface=LOOPBACK) as hosted,
         ControlPoint(interface=LOOPBACK) as point,

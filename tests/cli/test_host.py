@@ -178,7 +178,7 @@ def test_the_first_line_has_the_urls(begin: Begin) -> None:
 
 
 def test_a_device_that_sends_no_events_is_hosted_with_a_warning(begin: Begin) -> None:
-    hosting = begin('name = "Desk"\n[[services]]\nstandard = "SwitchPower:1"\nwithout = ["Status"]')
+    hosting = begin('name = "Desk"\n[[services]]\ntype = "urn:example-org:service:Mute:1"')
 
     assert hosting.first["event_urls"] == {}
     assert "no service of the device sends events" in hosting.complaint()

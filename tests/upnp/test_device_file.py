@@ -96,14 +96,16 @@ def test_devices_are_embedded_and_have_services_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("name", standard.__all__)
-def test_each_standard_service_has_the_variables_of_its_class(name: str) -> None:
+def test_each_standard_service_has_the_variables_of_its_class_and_its_actions(name: str) -> None:
     service = only_service(f'name = "Any"\n[[services]]\nstandard = "{name}:1"')
     declared = getattr(standard, name)()
 
     assert isinstance(service, type(declared))
     assert service.service_type == declared.service_type
     assert service.values == declared.values
-    assert service.scpd() == declared.scpd()
+    assert list(service.variables) == list(declared.variables)
+    assert set(service.actions) >= set(declared.actions) | set(declared.missing_actions())
+    assert service.missing_actions() == ()
 
 
 VALUES = [
@@ -245,6 +247,15 @@ BAD = {
     'name = "Any"\n[[services]]\nstandard = "Dimming:1"\nwithout = "RampTime"': (
         "services[0].without: a list of names of variables, not 'RampTime'"
     ),
+    'name = "Any"\n[[services]]\nstandard = "SwitchPower:1"\nwithout = ["Status"]': (
+        "services[0]: without leaves out variables of actions that the standard requires: GetStatus"
+    ),
+    'name = "Any"\n[[services]]\nstandard = "SwitchPower:1"\nactions = "yes"': (
+        "services[0].actions: it is true or false, not 'yes'"
+    ),
+    'name = "Any"\n[[services]]\nstandard = "SwitchPower:1"\nevent_path = "a?b"': (
+        "services[0].event_path: 'a?b' cannot be the event_path"
+    ),
     'name = "Any"\n[[services]]\ntype = "urn:a-b:service:X:1"\nservice_id = "a b"': (
         "services[0].service_id: 'a b' is not a serviceId"
     ),
@@ -345,6 +356,66 @@ def test_tables_that_are_nested_too_deep_are_refused() -> None:
 def test_any_text_is_a_device_or_a_bad_file(document: str) -> None:
     with contextlib.suppress(BadDeviceFile):
         assert isinstance(read_device_file(document), DeviceFile)
+
+
+OWN = """
+name = "Any"
+[[services]]
+type = "urn:example-org:service:Oven:1"
+actions = true
+[[services.variables]]
+name = "Temperature"
+type = "ui2"
+maximum = 300
+[[services.variables]]
+name = "Door-State"
+type = "string"
+"""
+
+
+def test_each_variable_of_an_own_service_has_a_set_and_a_get_action_if_wanted() -> None:
+    oven = only_service(OWN)
+    assert list(oven.actions) == [
+        *("SetTemperature", "GetTemperature", "SetDoor-State", "GetDoor-State")
+    ]
+    (taken,) = oven.actions["SetTemperature"].arguments
+    (given,) = oven.actions["GetTemperature"].arguments
+    assert (taken.name, taken.direction) == ("Temperature", "in")
+    assert (given.name, given.direction) == ("Temperature", "out")
+    assert taken.variable is given.variable is oven.variables["Temperature"]
+
+    oven.invoke("SetTemperature", {"Temperature": 200})
+    assert oven["Temperature"] == oven.invoke("GetTemperature", {}) == 200
+    oven.invoke("SetDoor-State", {"Door-State": "open"})
+    assert oven.invoke("GetDoor-State", {}) == "open"
+    assert not only_service(OWN.replace("actions = true", "")).actions
+
+
+def test_the_own_variable_of_a_standard_service_has_actions_too_if_wanted() -> None:
+    service = only_service("""
+        name = "Any"
+        [[services]]
+        standard = "SwitchPower:1"
+        actions = true
+        [[services.variables]]
+        name = "X_Colour"
+        type = "string"
+    """)
+    assert {"SetTarget", "GetStatus", "SetX_Colour", "GetX_Colour"} == set(service.actions) - {
+        "GetTarget"
+    }
+
+
+def test_the_paths_can_be_chosen() -> None:
+    service = only_service("""
+        name = "Any"
+        [[services]]
+        standard = "SwitchPower:1"
+        event_path = "/Lamp/Event"
+        control_path = "Lamp/Control"
+        scpd_path = "Lamp.xml"
+    """)
+    assert service.paths == {"event": "Lamp/Event", "control": "Lamp/Control", "scpd": "Lamp.xml"}
 
 
 def test_the_page_has_the_keys_of_each_table_and_no_others() -> None:

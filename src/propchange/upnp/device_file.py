@@ -10,19 +10,21 @@ from __future__ import annotations
 import re
 import tomllib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, NamedTuple
 
 from propchange.core.values.data_types import DataType, data_type, shown
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.refusals import UDA_VERSIONS
-from propchange.upnp import standard
+from propchange.upnp.action_methods import ActionMethod, action, argument
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
-from propchange.upnp.service_declaration import check_service_id, default_service_id
+from propchange.upnp.service_declaration import check_path, check_service_id, default_service_id
+from propchange.upnp.simulated_services import SIMULATED, setters
 
 Table = Mapping[str, Any]
 
@@ -40,7 +42,8 @@ _DEVICE_TEXTS = (
     "presentation_url",
 )
 _DEVICE_KEYS = ("name", *_DEVICE_TEXTS, "services", "devices")
-_SERVICE_KEYS = ("standard", "type", "service_id", "without", "variables")
+_PATHS = ("event_path", "control_path", "scpd_path")
+_SERVICE_KEYS = ("standard", "type", "service_id", "without", "actions", *_PATHS, "variables")
 _VALUES = ("initial", "minimum", "maximum", "step", "minimum_delta")
 _OPTIONS = (*_VALUES, "allowed", "evented", "minimum_interval", "multicast", "level", "channel")
 _VARIABLE_KEYS = ("name", "type", *_OPTIONS)
@@ -49,12 +52,6 @@ _INDEX = re.compile(r"\[\d+\]")
 
 _DEPTH = 16
 """Devices in devices in devices. Two levels occur. Bounds the recursion."""
-
-_STANDARD: Mapping[str, type[Service]] = {
-    ":".join(service().service_type.split(":")[-2:]): service
-    for service in (getattr(standard, name) for name in standard.__all__)
-}
-"""The standard services by name and version: ``RenderingControl:1``."""
 
 
 class BadDeviceFile(ValueError):
@@ -169,8 +166,17 @@ class _Reading:
         service_id = self._text(table, path, "service_id")
         if service_id is not None:
             self._try(_join(path, "service_id"), check_service_id, service_id)
+        paths: dict[str, str] = {}
+        for key in _PATHS:
+            given = self._text(table, path, key)
+            if given is not None:
+                paths[key] = given
+                self._try(_join(path, key), check_path, given, key.removesuffix("_path"))
         inherited = {} if base is None else dict(base().variables)
         without = self._without(table, path, inherited)
+        actions = table.get("actions", False)
+        if not isinstance(actions, bool):
+            self._add(_join(path, "actions"), f"it is true or false, not {shown(_plain(actions))}")
         variables: dict[str, StateVariable[Any]] = {}
         for each, at in self._tables(table, path, "variables"):
             variable = self._variable(each, at, inherited)
@@ -180,17 +186,20 @@ class _Reading:
                 variables[variable.name] = variable
         if len(self.problems) > before:
             return None
-        made = self._try(path, _make_service, base, service_type, service_id, without, variables)
+        kind = Service if base is None else _subclass(base, without, variables)
+        added = [variable for name, variable in variables.items() if name not in inherited]
+        options = {"type": service_type, "id": service_id, **paths}
+        made = self._try(path, _make_service, kind, added, actions, options)
         return made if isinstance(made, Service) else None
 
     def _standard(self, table: Table, path: str) -> type[Service] | None:
         name = self._text(table, path, "standard")
-        if name is None or name in _STANDARD:
-            return None if name is None else _STANDARD[name]
+        if name is None or name in SIMULATED:
+            return None if name is None else SIMULATED[name]
         self._add(
             _join(path, "standard"),
             f"{shown(name)} is none of the services that propchange declares: "
-            f"{', '.join(_STANDARD)}{nearest(name, _STANDARD)}",
+            f"{', '.join(SIMULATED)}{nearest(name, SIMULATED)}",
         )
         return None
 
@@ -308,27 +317,54 @@ def _changed(older: StateVariable[Any], options: Mapping[str, Any]) -> dict[str,
     return changed
 
 
-def _make_service(
-    base: type[Service] | None,
-    service_type: str | None,
-    service_id: str | None,
-    without: Iterable[str],
-    variables: Mapping[str, StateVariable[Any]],
-) -> Service:
-    """A service with these variables: of the standard ``base``, some of whose variables they
-    replace, or of ``service_type``."""
-    if base is None:
-        return Service(type=service_type, variables=variables.values(), id=service_id)
-    replaced = {
+def _subclass(
+    base: type[Service], without: Collection[str], variables: Mapping[str, StateVariable[Any]]
+) -> type[Service]:
+    """``base`` without the variables ``without``, with those of ``variables`` that have a name of
+    its own in their place, and with the actions that set its variables."""
+    attributes: dict[str, object] = {
         attribute: variables[declared.name]
         for attribute in dir(base)
         if isinstance(declared := getattr(base, attribute), StateVariable)
         and declared.name in variables
     }
-    own = types.new_class(
-        base.__name__, (base,), {"without": without}, lambda names: names.update(replaced)
+    attributes.update(setters(base, without))
+    own: type[Service] = types.new_class(
+        base.__name__, (base,), {"without": without}, lambda names: names.update(attributes)
     )
-    known = base().variables
-    added = [variable for name, variable in variables.items() if name not in known]
-    made: Service = own(variables=added, id=service_id)
-    return made
+    return own
+
+
+def _make_service(
+    kind: type[Service],
+    added: Iterable[StateVariable[Any]],
+    with_actions: bool,
+    options: Mapping[str, Any],
+) -> Service:
+    """A service of the class ``kind`` with the further variables ``added``. ``with_actions``: they
+    have actions SetName and GetName, whose argument has the name of the variable. ``options`` are
+    further arguments. Raises ValueError if an action that the standard requires lacks a
+    variable."""
+
+    def read(name: str) -> Any:
+        return service[name]
+
+    def assign(name: str, value: Any) -> None:
+        service[name] = value
+
+    actions: list[ActionMethod[..., Any]] = []
+    for variable in added if with_actions else ():
+        name = variable.name
+        arguments = {"value": argument(variable, name=name)}
+        actions += (
+            action(name=f"Set{name}", arguments=arguments)(partial(assign, name)),
+            action(name=f"Get{name}", returns=variable)(partial(read, name)),
+        )
+    service = kind(variables=added, actions=actions, **options)
+    missing = service.missing_actions()
+    if missing:
+        raise ValueError(
+            f"without leaves out variables of actions that the standard requires: "
+            f"{', '.join(missing)}"
+        )
+    return service

@@ -16,7 +16,7 @@ import sys
 from command_lines import commands, tell
 
 from propchange import Device, host
-from propchange.upnp.standard import AVTransport, RenderingControl
+from propchange.upnp.simulated_services import SimulatedRendering, SimulatedTransport
 
 RADIO = (
     '<DIDL-Lite xmlns:dc="http://purl.org/dc/elements/1.1/" '
@@ -29,7 +29,7 @@ RADIO = (
 
 
 async def main(address: str, duration: int = 60) -> None:
-    services = {"AVTransport": AVTransport(), "RenderingControl": RenderingControl()}
+    services = {"AVTransport": SimulatedTransport(), "RenderingControl": SimulatedRendering()}
     services["AVTransport"]["CurrentTrackMetaData"] = RADIO
     renderer = Device(
         "Kitchen - Sonos Play:1 Media Renderer",
