@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.cli.demo import Playback, Thermometer
+from propchange.cli.demo import Player, Sound, Thermometer
 from propchange.driver.machine import Interfaces
 
 pytestmark = pytest.mark.slow
@@ -21,19 +21,19 @@ PATIENCE = 15.0
 def test_the_demo_shows_the_events_of_both_devices_in_order(start: Any) -> None:
     demo = start("demo")
     hosted: dict[str, str] = {}
-    seqs: dict[str, list[int]] = {"Thermometer": [], "Media renderer": []}
+    seqs: dict[str, list[int]] = {"Thermometer": [], "AVTransport": [], "RenderingControl": []}
     while any(len(seen) < 3 for seen in seqs.values()):
         told = json.loads(demo.stdout.readline())
         if told.get("status") == "hosted":
             hosted[told["device"]] = told["reason"]
-        if "changes" in told:
-            seqs[told["device"]].append(told["seq"])
+        if "changes" in told and told["service"] in seqs:
+            seqs[told["service"]].append(told["seq"])
     demo.send_signal(signal.SIGINT)
     _, err = demo.communicate(timeout=PATIENCE)
 
     assert (demo.returncode, err) == (0, "")
     assert all(seen == list(range(len(seen))) for seen in seqs.values())
-    assert hosted.keys() == seqs.keys()
+    assert hosted.keys() == {"Thermometer", "Media renderer"}
     assert all(url.startswith("http://127.0.0.1:") for url in hosted.values())
 
 
@@ -79,14 +79,31 @@ def test_seconds_that_cannot_be_are_a_wrong_command_line(propchange: Any, second
 def test_everything_moves_and_stays_within_its_range(seed: int) -> None:
     seen: dict[str, set[object]] = {}
     randomness = random.Random(seed)
-    for service in (Thermometer(), Playback()):
+    for service in (Thermometer(), Player(), Sound()):
         for _ in range(200):
             service.step(randomness)
             for variable, value in service.values.items():
                 seen.setdefault(variable, set()).add(value)
 
-    assert all(len(values) > 1 for values in seen.values())
+    moving = ("Temperature", "Alarm", "CurrentTrack", "CurrentTrackMetaData", "Volume", "Mute")
+    assert all(len(seen[name]) > 1 for name in moving)
     assert all(-20 < value < 60 for value in seen["Temperature"])  # type: ignore[operator] # values are numbers here
+
+
+def test_what_a_control_point_has_done_stays() -> None:
+    player = Player()
+    player.invoke("Pause", {"InstanceID": 0})
+    before = dict(player.values)
+    for _ in range(20):
+        player.step(random.Random(1))
+    assert player.values == before
+    player.invoke(
+        "SetAVTransportURI", {"InstanceID": 0, "CurrentURI": "http://a", "CurrentURIMetaData": "b"}
+    )
+    player.invoke("Play", {"InstanceID": 0, "Speed": "1"})
+    for _ in range(20):
+        player.step(random.Random(1))
+    assert (player.current_track, player.current_track_meta_data) == (1, "b")
 
 
 def test_the_alarm_tells_that_it_is_too_warm() -> None:

@@ -21,10 +21,37 @@ from propchange.cli.options import Seconds
 from propchange.cli.output import output
 from propchange.cli.targets import Names
 from propchange.driver.machine import Interfaces
+from propchange.upnp.simulated_services import SimulatedRendering, SimulatedTransport
+from propchange.upnp.standard import ConnectionManager, RenderingControl
 
 _LOOPBACK = "127.0.0.1"
 
+_MODEL = "propchange demo"
+
+_STEP_SECONDS = 0.8
+
 _TRACKS = ("Clair de lune", "Gymnopédie No. 1", "The Lark Ascending", "Spiegel im Spiegel")
+
+
+_STATES = ("STOPPED", "PLAYING", "PAUSED_PLAYBACK", "NO_MEDIA_PRESENT")
+
+_PICTURE = [
+    name
+    for name in RenderingControl().variables
+    if name not in ("LastChange", "PresetNameList", "Mute", "Volume")
+    and not name.startswith("A_ARG_TYPE_")
+]
+
+
+def _metadata(title: str) -> str:
+    """The metadata of a track, in DIDL-Lite."""
+    return (
+        '<DIDL-Lite xmlns="urn:schemas-upnp-org:metadata-1-0/DIDL-Lite/" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        'xmlns:upnp="urn:schemas-upnp-org:metadata-1-0/upnp/">'
+        f'<item id="{title}" parentID="0" restricted="1"><dc:title>{title}</dc:title>'
+        "<upnp:class>object.item.audioItem.musicTrack</upnp:class></item></DIDL-Lite>"
+    )
 
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
@@ -41,35 +68,36 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
             self.alarm = self.temperature >= 23.0
 
 
-class Playback(Service, type="urn:example-org:service:Playback:1"):
-    """The track that a media renderer plays, and its volume."""
+class Player(SimulatedTransport):
+    """What the simulated media renderer plays."""
 
-    transport_state = StateVariable(
-        "string", initial="STOPPED", allowed=("STOPPED", "PLAYING", "PAUSED_PLAYBACK")
-    )
+    transport_state = StateVariable("string", initial="PLAYING", allowed=_STATES)
+    number_of_tracks = StateVariable("ui4", initial=len(_TRACKS))
     current_track = StateVariable("ui4", initial=1)
-    current_track_title = StateVariable("string", initial=_TRACKS[0])
-    volume = StateVariable("ui2", initial=30, minimum=0, maximum=100)
-    mute = StateVariable("boolean", initial=False)
+    current_track_meta_data = StateVariable("string", initial=_metadata(_TRACKS[0]))
 
     def step(self, randomness: random.Random) -> None:
-        """Press a random button of the remote control."""
-        pressed = randomness.choice(("louder", "softer", "mute", "pause", "next"))
-        if self.transport_state == "STOPPED":
-            self.transport_state = "PLAYING"
-        elif pressed in ("louder", "softer"):
-            by = randomness.randint(1, 8) * (1 if pressed == "louder" else -1)
-            self.volume = min(100, max(0, self.volume + by))
-        elif pressed == "mute":
-            self.mute = not self.mute
-        elif pressed == "pause":
-            playing = self.transport_state == "PLAYING"
-            self.transport_state = "PAUSED_PLAYBACK" if playing else "PLAYING"
-        else:
+        """Go to the next track, or stay, while it plays and has more than one."""
+        if self.transport_state == "PLAYING" and randomness.random() < 0.7:
+            track = self.current_track % self.number_of_tracks + 1
             with self.batch():
-                self.current_track = self.current_track % len(_TRACKS) + 1
-                self.current_track_title = _TRACKS[self.current_track - 1]
-                self.transport_state = "PLAYING"
+                self.current_track = track
+                if self.number_of_tracks == len(_TRACKS):
+                    self.current_track_meta_data = _metadata(_TRACKS[track - 1])
+
+
+class Sound(SimulatedRendering, without=_PICTURE):
+    """The volume of the simulated media renderer."""
+
+    volume = StateVariable("ui2", initial=30, minimum=0, maximum=100, step=1)
+
+    def step(self, randomness: random.Random) -> None:
+        """Turn the knob, or press the button that mutes."""
+        if randomness.random() < 0.3:
+            self.mute = not self.mute
+        else:
+            by = randomness.randint(1, 8) * randomness.choice((1, -1))
+            self.volume = min(100, max(0, self.volume + by))
 
 
 @click.command()
@@ -88,7 +116,8 @@ def demo(seconds: float | None, lan: bool) -> None:
     """Simulate two devices and print their events.
 
     A control point subscribes to a thermometer and a media renderer over real sockets of this
-    machine. If the output is not a terminal, demo prints JSON Lines, as watch does.
+    machine. The renderer obeys the actions of other control points, such as SetVolume and Pause. If
+    the output is not a terminal, demo prints JSON Lines, as watch does.
     """
     sys.exit(run(_demo(seconds, lan=lan), endless=seconds is None))
 
@@ -106,19 +135,35 @@ async def _demo(seconds: float | None, *, lan: bool) -> None:
         contextlib.AsyncExitStack() as running,
         ControlPoint(interface=address, tap=printer.tap) as control_point,
     ):
-        simulated = (("Thermometer", Thermometer(), 0.6), ("Media renderer", Playback(), 0.9))
-        printer.begin(Source(name, type(each).__name__) for name, each, _ in simulated)
+        thermometer, player, sound = Thermometer(), Player(), Sound()
+        manager = ConnectionManager()
+        manager.sink_protocol_info = "http-get:*:audio/mpeg:*"
+        devices = (
+            Device("Thermometer", services=[thermometer], model_name=_MODEL),
+            Device(
+                "Media renderer",
+                services=[player, sound, manager],
+                type="urn:schemas-upnp-org:device:MediaRenderer:1",
+                model_name=_MODEL,
+            ),
+        )
+        printer.begin(
+            Source(device.friendly_name, service.service_type.split(":")[3])
+            for device in devices
+            for service in device.services
+        )
         wanted: Wanted = []
         names = Names()
-        for name, service, interval in simulated:
-            device = Device(name, services=[service], model_name="propchange demo")
+        for device in devices:
             hosted = await running.enter_async_context(
                 host(device, interface=None if lan else address)
             )
             remote = await control_point.device(hosted.description_url)
             wanted += [(source, each.subscribe()) for each, source in names.of(remote).items()]
-            running.callback(asyncio.create_task(_simulate(service, interval, hosted)).cancel)
-            printer.status(Source(name, ""), "hosted", hosted.description_url)
+            printer.status(Source(device.friendly_name, ""), "hosted", hosted.description_url)
+            for service in (thermometer, player, sound):
+                if service in device.services:
+                    running.callback(asyncio.create_task(_simulate(service, hosted)).cancel)
 
         async def found() -> Wanted:
             return wanted
@@ -126,9 +171,9 @@ async def _demo(seconds: float | None, *, lan: bool) -> None:
         await printer.run([(Source("demo", ""), found())], seconds)
 
 
-async def _simulate(service: Thermometer | Playback, interval: float, hosted: HostedDevice) -> None:
+async def _simulate(service: Thermometer | Player | Sound, hosted: HostedDevice) -> None:
     await hosted.subscribed()
     randomness = random.Random()  # noqa: S311 - a simulation
     while True:
-        await asyncio.sleep(interval)
+        await asyncio.sleep(_STEP_SECONDS)
         service.step(randomness)
