@@ -22,6 +22,7 @@ PUBLIC = {
         Argument
         Cause
         Change
+        Changes
         ConnectionFailed
         ControlPoint
         DeliveryError
@@ -246,16 +247,16 @@ def test_the_room_exports_these_names_and_no_other(room):
 
 
 SUBSCRIPTION = """
-    accepted callback close diagnose event_url expires_in gaps granted last_event_at last_event_in
-    losses merged problems record renewals service sid state status status_cause status_reason
-    values
+    accepted callback close diagnose event_url expires_in full_state gaps granted last_event_at
+    last_event_in losses merged problems record renewals service sid state status status_cause
+    status_reason values
 """
 DEVICE = """
     description device_type friendly_name multicast_events services services_named udn url
 """
 SERVICE = """
-    conversions description device event_url full_name multicast_events name problems service_id
-    service_type subscribe unique_name variables
+    control conversions description device event_url full_name multicast_events name problems
+    service_id service_type subscribe typed unique_name variables
 """
 SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn

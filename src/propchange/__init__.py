@@ -11,7 +11,7 @@ from propchange.core.limits import Limits
 from propchange.core.multicast.message import MulticastScope
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
-from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
+from propchange.core.subscriber.events import Cause, Change, Changes, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.sightings import SightingKind
@@ -41,6 +41,7 @@ __all__ = [
     "Argument",
     "Cause",
     "Change",
+    "Changes",
     "ConnectionFailed",
     "ControlPoint",
     "DeliveryError",

@@ -52,6 +52,7 @@ from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
+from propchange.driver.remote_end import StateEnd
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
@@ -64,7 +65,8 @@ from propchange.errors import (
     SubscriptionRefused,
 )
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.remote_state import S_co
+from propchange.upnp.remote_state import S_co, remote_instance
+from propchange.upnp.service import Service
 
 D = TypeVar("D", bound=DescribedDevice[Any])
 
@@ -555,6 +557,27 @@ class DrivenSubscription(SubscriptionView, Generic[S_co]):
         self._record: SubscriptionRecord | None = None
         self.service = service
         """The service. None for a subscription to an event URL without a description."""
+        self._state: Any = None
+
+    @property
+    def state(self) -> S_co:
+        """The current state, live, as an object of the class of the service:
+        ``subscription.state.temperature``. Its ``@action`` methods call the device. Of a LastChange
+        the attributes are instance 0 and the channel Master or none.
+
+        Reading raises LookupError before an event has brought the variable, and for a variable that
+        the device does not have or does not event; TypeError if the device declares another data
+        type, whose values the class does not have. Attributes cannot be assigned: the state is the
+        device's. Nothing else of the class is there: methods and properties, and what ``__init__``
+        sets, are for the device's side, and raise AttributeError. Without a class,
+        ``state["Temperature"]`` is the value by the name on the wire."""
+        if self._state is None:
+            service = self.service
+            service_class = Service if service is None else service._class
+            end = StateEnd(service, service_class, self)
+            self._state = remote_instance(service_class, end)
+        state: S_co = self._state
+        return state
 
     @property
     def record(self) -> SubscriptionRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from propchange.core.discovery.advertisement import udn_key
@@ -16,6 +16,7 @@ from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
+from propchange.driver.remote_end import ControlEnd
 from propchange.driver.requests import (
     DOCUMENT_REDIRECTS,
     ELSEWHERE,
@@ -25,13 +26,15 @@ from propchange.driver.requests import (
     on_link_of,
 )
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
+from propchange.upnp.action_methods import ActionMethod
+from propchange.upnp.class_fit import ClassFit
 from propchange.upnp.description import (
     Base,
     DeviceDescription,
     ServiceDescription,
     parse_description,
 )
-from propchange.upnp.remote_state import S_co, type_of_class
+from propchange.upnp.remote_state import S_co, remote_instance, type_of_class
 from propchange.upnp.scpd import ServiceContents, parse_scpd
 from propchange.upnp.service import Service
 from propchange.upnp.service_names import ServiceNames
@@ -167,7 +170,9 @@ class DescribedService(Generic[S_co]):
         self._plain: DescribedService[Any] = self if plain is None else plain
         self._description = description
         self._contents: ServiceContents | None = None
+        self._fit = ClassFit(service_class)
         self._with_classes: dict[type[Service], Any] = {}
+        self._control: Any = None
         self.device = device
         """The device of this service."""
 
@@ -178,10 +183,32 @@ class DescribedService(Generic[S_co]):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Sentences about what was mended or left out in the service description, once it was read.
-        ``description.problems`` of the device is about the device description."""
+        """Sentences about what was mended or left out in the service description, and where it
+        differs from the class, once it was read. ``description.problems`` of the device is about
+        the device description."""
         contents = self._plain._contents
-        return () if contents is None else contents.problems
+        return (*(() if contents is None else contents.problems), *self._fit.problems)
+
+    @property
+    def control(self) -> S_co:
+        """An object of the class whose ``@action`` methods call the device. It has no values:
+        those are in the ``state`` of a subscription. ``await
+        device[SwitchPower].control.set_target(True)``."""
+        if self._control is None:
+            self._control = remote_instance(self._class, ControlEnd(self, self._class))
+        control: S_co = self._control
+        return control
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # ``device[SwitchPower].set_target(True)``, for a program without a type checker. The
+            # type of a service cannot have the methods of any class. ``control`` has them.
+            if name[:1] != "_" and isinstance(getattr(self._class, name, None), ActionMethod):
+                return getattr(self.control, name)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
+            )
 
     @property
     def _variables(self) -> Mapping[str, StateVariable[Any]]:
@@ -206,7 +233,9 @@ class DescribedService(Generic[S_co]):
 
     def _described_by(self, description: ServiceDescription) -> DescribedService[S_co]:
         """The same service in a description that was read again. Nothing of it was read yet."""
-        return DescribedService(self._driver, self.device, description, self._class)
+        anew = DescribedService[S_co](self._driver, self.device, description, self._class)
+        anew._fit = self._fit
+        return anew
 
     def _take_contents(self, anew: DescribedService[Any]) -> None:
         """Take the service description that ``anew``, the same service, has read."""
@@ -270,21 +299,32 @@ class DescribedService(Generic[S_co]):
             documents, url = self._driver.documents, self.description.scpd_url
             answer = await documents.read(url, giver=host or self.device.description.host)
             plain._contents = parse_scpd(answer.response.body, self._driver.limits)
+        self._compare(plain._contents)
         return plain._contents
+
+    def _compare(self, contents: ServiceContents) -> None:
+        """Compare the service description with the class. Warn of the differences, once."""
+        if self._fit.compare(contents):
+            problems = "; ".join(self._fit.problems)
+            kind = ("class", self.full_name, self._class.__name__)
+            self._driver.warnings.warn(kind, f"{self._called} does not fit its class: {problems}")
 
     async def _read_variables(self) -> Mapping[str, StateVariable[Any]]:
         return (await self._read_contents()).variables
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:
-        """The types of the variables, or None. ``host`` is that of :meth:`_read_contents`."""
+        """The types of the variables; those of the class if the service description cannot be
+        read; else None. ``host`` is that of :meth:`_read_contents`."""
         try:
             variables = (await self._read_contents(host)).variables
         except (PropchangeError, ValueError) as error:
+            declared = self._class._class_variables
+            said = f"have the types of {self._class.__name__}" if declared else "stay texts"
             self._driver.warnings.warn(
                 ("types", self.full_name),
-                f"the values of {self.name} stay texts ({self.full_name}): {error}",
+                f"the values of {self.name} {said} ({self.full_name}): {error}",
             )
-            return None
+            return {name: each.data_type.parse for name, each in declared.items()} or None
         return {name: variable.data_type.parse for name, variable in variables.items()}
 
     def __repr__(self) -> str:

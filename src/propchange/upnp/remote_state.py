@@ -221,10 +221,12 @@ class _DeviceSide:
         self._name = name
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
-        raise AttributeError(_unknown(owner, self._name))
+        # Python takes a TypeError of a special method, such as __len__, for one that is missing.
+        kind = TypeError if self._name.startswith("__") else AttributeError
+        raise kind(_unknown(owner, self._name))
 
 
-_KEPT = (StateVariable, ActionMethod, staticmethod, classmethod)
+_KEPT = (StateVariable, ActionMethod, staticmethod)
 
 
 def _remote_class(service_class: type[Service]) -> type:
