@@ -253,6 +253,35 @@ async def test_a_service_without_evented_variables_is_hosted_and_cannot_be_subsc
         assert subscriber.requests == []
 
 
+@pytest.mark.parametrize("evented", [True, False])
+async def test_a_service_has_the_paths_that_it_was_given(
+    hosting: Any, raw_subscriber: Any, ask: Any, evented: bool
+) -> None:
+    queue = Service(
+        type="urn:example-org:service:Queue:1",
+        variables=[StateVariable("ui1", name="Length", evented=evented)],
+        event_path="/MediaServer/Queue/Event",
+        control_path="MediaServer/Queue/Control",
+        scpd_path="/xml/Queue1.xml",
+    )
+    async with raw_subscriber() as subscriber, hosting(queue) as hosted:
+        text = (await ask(hosted.port, "GET /description.xml HTTP/1.1\nHOST: {host}")).body
+        assert b"<SCPDURL>/xml/Queue1.xml</SCPDURL>" in text
+        assert b"<controlURL>/MediaServer/Queue/Control</controlURL>" in text
+        assert (b"<eventSubURL>/MediaServer/Queue/Event</eventSubURL>" in text) is evented
+        scpd = await ask(hosted.port, "GET /xml/Queue1.xml HTTP/1.1\nHOST: {host}")
+        assert b"<name>Length</name>" in scpd.body
+        control = "GET /MediaServer/Queue/Control HTTP/1.1\nHOST: {host}"
+        assert (await ask(hosted.port, control)).status == 405
+        for path, status in (
+            ("/MediaServer/Queue/Event", 200 if evented else 404),
+            ("/Queue/event", 404),
+        ):
+            assert (await subscriber.subscribe(hosted.port, path)).status == status
+        if evented:
+            assert await subscriber.event() == (0, {"Length": "0"})
+
+
 # --- what the hosted device tells ---
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.device import Device, normal_udn, place_device
+from propchange.upnp.hosted_documents import DESCRIPTION_PATH
 from propchange.upnp.service import Service
 
 UDN = "uuid:4d696e69-444c-164e-9d41-001122334455"
@@ -158,6 +159,59 @@ def test_the_paths_of_a_service() -> None:
 def test_a_service_without_evented_variables_has_no_event_path() -> None:
     (mute,) = place_device(Device("x", services=[Mute()]), UDN).services
     assert mute.event_path == ""
+
+
+class Queue(
+    Service,
+    type="urn:example-org:service:Queue:1",
+    event_path="/Media/Queue/Event",
+    control_path="Media/Queue/Control",
+    scpd_path="xml/Queue1.xml",
+):
+    length = StateVariable("ui2")
+
+
+def test_a_service_has_the_paths_of_its_class_or_of_its_constructor() -> None:
+    class Long(Queue, event_path="Long/Event"):
+        pass
+
+    queues = [Queue(), Long(control_path="Long/Control", scpd_path="/Long.xml")]
+    first, second = place_device(Device("x", services=queues), UDN).services
+    assert first.paths == ("xml/Queue1.xml", "Media/Queue/Control", "Media/Queue/Event")
+    assert second.paths == ("Long.xml", "Long/Control", "Long/Event")
+    assert first.event_path == "Media/Queue/Event"
+
+
+@pytest.mark.clause("SUB-02")
+def test_a_path_makes_no_event_path_of_a_service_without_evented_variables() -> None:
+    (mute,) = place_device(Device("x", services=[Mute(event_path="a")]), UDN).services
+    assert (mute.event_path, mute.subscription_path) == ("", "a")
+
+
+@pytest.mark.clause("SUB-04")
+@pytest.mark.parametrize("given", ["Thermometer/event", "Thermometer/control"])
+def test_a_default_path_gives_way_to_one_that_was_given(given: str) -> None:
+    services = [Thermometer(), Queue(event_path=given)]
+    first, second = place_device(Device("x", services=services), UDN).services
+    assert first.segment == "Thermometer2"
+    assert second.event_path == given
+    (own,) = place_device(Device("x", services=[Thermometer(event_path=given)]), UDN).services
+    assert len(set(own.paths)) == 3
+
+
+@pytest.mark.clause("SUB-04")
+@pytest.mark.parametrize(
+    ("services", "owner"),
+    [
+        ([Queue(), Queue(id="urn:x:serviceId:Q2")], "<Queue urn:example-org:service:Queue:1>"),
+        ([Queue(event_path="a", control_path="/a")], "<Queue urn:example-org:service:Queue:1>"),
+        ([Queue(scpd_path=DESCRIPTION_PATH)], "the description of the device"),
+    ],
+)
+def test_no_two_urls_of_a_device_are_given_one_path(services: list[Service], owner: str) -> None:
+    inner = Device("Inner", services=services[1:])
+    with pytest.raises(ValueError, match=f"_path='.*' of <Queue.*> is the path of {owner} already"):
+        place_device(Device("x", services=services[:1], devices=[inner]), UDN)
 
 
 def test_embedded_devices_without_a_udn_derive_one_that_stays() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from propchange.upnp.service import Service
-from propchange.upnp.service_declaration import default_service_id, is_misspelt
+from propchange.upnp.service_declaration import check_path, default_service_id, is_misspelt
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,25 @@ def test_the_service_id_follows_from_the_type(service_type: str, service_id: str
     service = Service(type=service_type)
     assert service.service_id == service_id
     assert not service.has_own_id
+
+
+@pytest.mark.parametrize("path", ["a", "/a", "MediaRenderer/AVTransport/Event", "a.b~c/D_1/x,y=z"])
+def test_a_path_may_be_chosen(path: str) -> None:
+    assert check_path(path, "event") == path.removeprefix("/")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", "/", "a/", "//a", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a/...", "a?b", "a#b",
+        "a b", "a%2e", "http://h/a", "a\\b", "\u00e4", "a\n", "a&b", '"', "<", "a" * 600,
+    ],
+)  # fmt: skip
+def test_what_is_no_path_of_a_url_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be the event_path: it is a path such as"):
+        check_path(path, "event")
+
+
+def test_a_path_is_a_text() -> None:
+    with pytest.raises(TypeError, match="scpd_path is a str such as 'Light/scpd', not 3"):
+        check_path(3, "scpd")

@@ -432,7 +432,7 @@ class DeviceHost:
                 path = f"/{placed.event_path}" if placed.event_path else ""
                 self.publication.add(placed.service, path, placed.identity)
                 if not path:
-                    self.publication.protocol.add_silent(f"/{placed.segment}/event")
+                    self.publication.protocol.add_silent(f"/{placed.subscription_path}")
             await self._addresses.open(port)
         except BaseException:
             self.publication.stop()

@@ -140,9 +140,13 @@ def _is_not(given: object, kind: type) -> str:
     return f"{given!r} is not a {kind.__name__}"
 
 
+_DESCRIPTION_PATH = "description.xml"
+"""Where the host puts the description; a path that no service may have."""
+
+
 class PlacedService(NamedTuple):
     """A service with its identity in its root device. Its three paths are relative to a path that
-    the host chooses."""
+    the host chooses. They are those that the service gives, or made of ``segment``."""
 
     service: Service
     service_id: str
@@ -152,17 +156,27 @@ class PlacedService(NamedTuple):
     @property
     def scpd_path(self) -> str:
         """The path of the service description."""
-        return f"{self.segment}/scpd.xml"
+        return self.service.paths.get("scpd") or f"{self.segment}/scpd.xml"
 
     @property
     def control_path(self) -> str:
         """The path that actions are POSTed to."""
-        return f"{self.segment}/control"
+        return self.service.paths.get("control") or f"{self.segment}/control"
+
+    @property
+    def subscription_path(self) -> str:
+        """The path for SUBSCRIBE that the service would have with evented variables."""
+        return self.service.paths.get("event") or f"{self.segment}/event"
 
     @property
     def event_path(self) -> str:
         """The path for SUBSCRIBE; empty for a service without evented variables (SUB-02)."""
-        return f"{self.segment}/event" if self.service.evented else ""
+        return self.subscription_path if self.service.evented else ""
+
+    @property
+    def paths(self) -> tuple[str, str, str]:
+        """The three paths."""
+        return self.scpd_path, self.control_path, self.subscription_path
 
     @property
     def identity(self) -> ServiceIdentity | None:
@@ -196,21 +210,28 @@ def place_device(device: Device, udn: str) -> PlacedDevice:
 
     ``udn`` is the UDN of the root; ``device.udn`` is ignored. No two services have the same
     serviceId or path (SUB-04): a given serviceId stays, default ones are numbered from the second
-    on. An embedded device without a UDN gets one that is derived from ``udn`` and its position.
-    Raises ``ValueError`` if an embedded device has the UDN of the root.
+    on, and so are default paths. An embedded device without a UDN gets one that is derived from
+    ``udn`` and its position. Raises ``ValueError`` if an embedded device has the UDN of the root,
+    and for a given path that is given twice or is that of the description.
     """
     root_udn = normal_udn(udn)
     if any(embedded.udn == root_udn for embedded in device.all_devices() if embedded is not device):
         raise ValueError(f"an embedded device of {device!r} has the UDN of the root, {root_udn}")
     ids = _number_ids(device)
+    taken = _given_paths(device)
     segments: set[str] = set()
 
     def place(device: Device, udn: str, position: str) -> PlacedDevice:
         services = []
         for service in device.services:
             service_id = ids[id(service)]
-            segment = _free(_segment(service_id), segments)
-            services.append(PlacedService(service, service_id, segment, udn))
+            placed = PlacedService(service, service_id, "", udn)
+            while True:
+                placed = placed._replace(segment=_free(_segment(service_id), segments))
+                kinds = zip(("scpd", "control", "event"), placed.paths, strict=True)
+                if not any(path in taken for kind, path in kinds if kind not in service.paths):
+                    break
+            services.append(placed)
         devices = []
         for number, embedded in enumerate(device.devices, 1):
             place_of_it = f"{position}/{number}"
@@ -219,6 +240,21 @@ def place_device(device: Device, udn: str) -> PlacedDevice:
         return PlacedDevice(device, udn, tuple(services), tuple(devices))
 
     return place(device, root_udn, "")
+
+
+def _given_paths(root: Device) -> set[str]:
+    """The paths that the services of ``root`` give. Raises ValueError for one that is given twice
+    or cannot be had."""
+    owners = {_DESCRIPTION_PATH: "the description of the device"}
+    for service in root.all_services():
+        for kind, path in service.paths.items():
+            if path in owners:
+                raise ValueError(
+                    f"{kind}_path={path!r} of {service!r} is the path of {owners[path]} already: "
+                    "each URL of a device has its own path"
+                )
+            owners[path] = repr(service)
+    return set(owners)
 
 
 def _check_tree(root: Device) -> None:

@@ -36,8 +36,10 @@ _PATH_SEGMENT = re.compile(r"[A-Za-z0-9._~!$'()*+,;=:@-]{1,255}")
 
 
 def check_path(path: str, what: str) -> str:
-    """``path`` without a slash in front. Raises ValueError if it cannot be the path of a URL of a
-    device; ``what`` says which."""
+    """``path`` without a slash in front. Raises TypeError or ValueError if it cannot be the path of
+    a URL of a device; ``what`` says which."""
+    if not isinstance(path, str):
+        raise TypeError(f"{what}_path is a str such as 'Light/{what}', not {path!r}")
     segments = path.removeprefix("/").split("/")
     usable = all(_PATH_SEGMENT.fullmatch(each) and each.strip(".") for each in segments)
     if not usable or len(path) > _PATH_CHARACTERS:
