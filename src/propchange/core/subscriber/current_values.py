@@ -132,6 +132,11 @@ class InstanceValues:
         values = self._by_instance.get(key[1])
         return None if values is None else values.get(key)
 
+    def channels(self, name: str, instance: int | None) -> list[str | None]:
+        """The channels with a value of the variable ``name`` of ``instance``."""
+        values = self._by_instance.get(instance, {})
+        return [channel for variable, _, channel in values if variable == name]
+
     def put(self, key: StateKey, value: object, characters: int) -> bool:
         """Set ``key`` to ``value``, whose text has so many ``characters``. False if there is no
         room; the former value, which is out of date, is then removed."""

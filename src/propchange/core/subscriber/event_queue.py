@@ -181,4 +181,5 @@ class MergedEvent:
             merged=self._merged,
             left_out=self._left_out,
             problems=tuple(self._problems),
+            polled=newest.polled,
         )

@@ -126,7 +126,8 @@ class Event:
     ``merged`` counts the events that were merged into this one because the application was behind.
     ``left_out`` counts the variables for which a merged event had no room; the values of the
     subscription have them. ``problems`` has a sentence for each kind of deviation that was mended
-    in the message.
+    in the message. ``polled``: it is no message; the values were polled because no events come, see
+    ``poll`` of :meth:`propchange.RemoteService.subscribe`. Its ``seq`` is None.
     """
 
     subscription: Any
@@ -139,10 +140,12 @@ class Event:
     merged: int = 0
     left_out: int = 0
     problems: tuple[str, ...] = ()
+    polled: bool = False
 
     def __repr__(self) -> str:
         initial = " initial" if self.is_initial else ""
-        return f"<Event {self.seq}{initial} {dict(self.changes)}>"
+        number = "polled" if self.polled else self.seq
+        return f"<Event {number}{initial} {dict(self.changes)}>"
 
 
 class Status(enum.Enum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from propchange.core.limits import Limits
 from propchange.core.multicast.reception import (
     MulticastEvent,
     MulticastMissed,
@@ -12,6 +13,7 @@ from propchange.core.multicast.reception import (
 )
 from propchange.core.outcomes import OutcomeQueue
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
+from propchange.core.subscriber.polling import Polling
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
 from propchange.printable import printable
@@ -142,16 +144,24 @@ def _is_news(before: Cause | None, cause: Cause) -> bool:
 class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
     """The outcomes of a subscriber. Events and status changes are never dropped."""
 
-    __slots__ = ()
+    __slots__ = ("polling",)
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self.polling = Polling(self.append)
+        """The polling of values, which follows the status of each subscription."""
 
     def change_status(
         self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0
     ) -> None:
         """Set the status of ``record`` and append a StatusChange, unless nothing is new. Texts of
-        peers in ``reason`` are escaped."""
+        peers in ``reason`` are escaped. If the values are polled, ``reason`` says so."""
         reason = printable(reason)
-        if record.status is status and not _is_news(record.status_cause, cause):
+        begins = self.polling.follow(record, status, cause)
+        if record.status is status and not _is_news(record.status_cause, cause) and not begins:
             return
+        if record.polled:
+            reason += f"; the values are polled every {self.polling.interval(record):g} s"
         record.status = status
         record.status_cause = cause
         record.status_reason = reason

@@ -53,7 +53,8 @@ class SubscriberProtocol:
     """One listener, many subscriptions (UDA 2.0 §4.1.2 to §4.3.2).
 
     Every input takes ``now``, seconds of one monotonic clock. After each input the runtime calls
-    :meth:`take_outcomes` and, if :attr:`changed`, :meth:`take_requests` and :meth:`next_deadline`.
+    :meth:`take_outcomes` and, if :attr:`changed`, :meth:`take_requests`, ``polling.take`` and
+    :meth:`next_deadline`.
     It ends each request by :meth:`response_received`, :meth:`request_failed` or :meth:`described`,
     however late: only then does the next request to that device leave.
 
@@ -77,6 +78,8 @@ class SubscriberProtocol:
         # A dict for its order.
         self._records: dict[SubscriptionRecord, None] = {}
         self._outcomes = outcomes = SubscriberOutcomes(limits)
+        self.polling = outcomes.polling
+        """The polling of values while no events come."""
         self._history = history
         self._routing = NotifyRouting(policy, limits, new_token, outcomes.log, history)
         self.multicast = MulticastReception(limits, self._multicast_outcome)
@@ -103,8 +106,8 @@ class SubscriberProtocol:
     def changed(self) -> bool:
         """Whether there may be requests to take, or another deadline than :meth:`next_deadline`
         gave last. After an ordinary NOTIFY there are neither."""
-        timers = self._timers.changed or self._checks.timers.changed
-        return timers or bool(self._requests.slots.ready)
+        timers = self._timers.changed or self._checks.timers.changed or self.polling.timers.changed
+        return timers or bool(self._requests.slots.ready) or bool(self.polling.due)
 
     # --- what the application wants ---
 
@@ -121,6 +124,7 @@ class SubscriberProtocol:
         duration: int | None = None,
         variables: Iterable[str] = (),
         owes_event: bool = True,
+        poll_interval: float | None = None,
     ) -> SubscriptionRecord:
         """Begin a subscription to ``event_url`` (absolute).
 
@@ -132,6 +136,8 @@ class SubscriberProtocol:
         wanted one, in seconds. ``variables`` are the wanted ones, all if empty: STATEVAR, which
         needs UDA 2.0, and which a device may ignore (SUB-53). ``owes_event``: False if the service
         description declares no evented variable. A missing initial event is then no fault.
+        ``poll_interval``: seconds between polls of the values while no events come
+        (:mod:`.polling`); None: no polls.
 
         Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
         and for a variable that is no name, LocalProtocolError beyond
@@ -162,6 +168,8 @@ class SubscriberProtocol:
             owes_event=owes_event,
         )
         self._records[record] = None
+        if poll_interval is not None:
+            self.polling.add(record, poll_interval, now)
         self._renewal.subscribe(record, now)
         return record
 
@@ -172,6 +180,7 @@ class SubscriberProtocol:
         ``Limits.unsubscribe_seconds`` later."""
         if record.state in (_S.CLOSING, _S.CLOSED):
             return
+        self.polling.forget(record)
         if record.state in GRANTED:
             record.move(_I.UNSUBSCRIBE_SENT)
             self._renewal.give_back(record, now)
@@ -498,6 +507,7 @@ class SubscriberProtocol:
     def handle_deadline(self, now: float) -> None:
         """Do what is due at ``now``. Early and repeated calls do nothing."""
         self._checks.handle_deadline(now)
+        self.polling.handle_deadline(now)
         while (due := self._timers.pop_due(now)) is not None:
             record, timer = due
             if timer is TimerKind.PARTING:
@@ -525,8 +535,9 @@ class SubscriberProtocol:
 
     def next_deadline(self) -> float | None:
         """The latest time to call :meth:`handle_deadline`; None: there is no deadline."""
-        self._timers.changed = self._checks.timers.changed = False
-        deadlines = (self._timers.next(), self._checks.timers.next())
+        polls = self.polling.timers
+        self._timers.changed = self._checks.timers.changed = polls.changed = False
+        deadlines = (self._timers.next(), self._checks.timers.next(), polls.next())
         return min((when for when in deadlines if when is not None), default=None)
 
     # --- reading ---
@@ -571,6 +582,7 @@ class SubscriberProtocol:
 
     def _close(self, record: SubscriptionRecord, given: SubscriberInput) -> None:
         record.move(given)
+        self.polling.forget(record)
         self._requests.forget(record)
         self._routing.forget(record)
         self._routing.stop_waiting(record)

@@ -250,6 +250,8 @@ class SubscriptionRecord:
     """The unreadable parts of the last event, a sentence each."""
     problems: tuple[str, ...] = ()
     """A sentence for each kind of deviation that was mended in the events."""
+    polled: bool = False
+    """Whether its values are polled, because no events come."""
     stale: str = ""
     """The reason for which the last LastChange could not be read at all, so that its variables may
     be out of date. Empty if it was read."""
@@ -378,6 +380,21 @@ class SubscriptionRecord:
                 left_out.append(name)
                 values.pop(name, None)
         return left_out
+
+    def place_of(self, name: str) -> tuple[int | None, str | None]:
+        """The instance and the channel of the value of ``name``. Both are None if no LastChange has
+        brought the variable."""
+        channels = self.instances.channels(name, 0)
+        if not channels:
+            return None, None
+        return 0, next(filter(is_master, channels), "Master")
+
+    def take_polled(self, changes: Mapping[str, object], details: list[Change]) -> list[str]:
+        """Update ``values`` by polled values. Returns the variables without room."""
+        for variable, value, _, instance, channel, text in details:
+            if instance is not None:
+                self.instances.put((variable, instance, channel), value, len(text))
+        return self._keep(changes, details)
 
     def _expand(
         self, changes: dict[str, object], details: list[Change], *, initial: bool
@@ -508,6 +525,12 @@ class SubscriptionView(ABC):
         """A sentence for each kind of deviation that was mended in the events of this subscription.
         ``Event.problems`` has those of one event."""
         return self.record.problems
+
+    @property
+    def polled(self) -> bool:
+        """Whether the values are polled at the moment, because no events come: see ``poll`` of
+        ``subscribe``."""
+        return self.record.polled
 
     @property
     def sid(self) -> str:
