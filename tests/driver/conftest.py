@@ -142,6 +142,7 @@ class MemoryTransport:
         self.unwritten = 0
         self.unsent = 0
         self.unread = 0
+        self.readable = False
         self.closing = False
         self.endpoint = Endpoint(peer, port)
         call = self._call
@@ -155,6 +156,7 @@ class MemoryTransport:
             unwritten=lambda: self.unwritten,
             unsent=lambda: self.unsent,
             unread=lambda: self.unread,
+            readable=lambda: self.readable,
             exact_writing=lambda: call("exact_writing"),
             is_closing=lambda: self.closing,
             local=Endpoint("192.0.2.1", 80),

@@ -20,9 +20,10 @@ from propchange.core.subscriber.outcomes import Granted
 from propchange.core.wire.mending import problem
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.xml import escape_text
-from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
+from propchange.driver.control_point import DrivenSubscription, SubscriberDriver
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService
+from propchange.driver.requests import refusal_of
 from propchange.errors import ConnectionFailed, SubscriptionRefused
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]

@@ -12,8 +12,9 @@ import pytest
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.requests import Failure, authority_and_target
 from propchange.core.wire.messages import Endpoint, Request
+from propchange.driver.exchange import Exchange, words_of
 from propchange.driver.machine import Interfaces
-from propchange.driver.requests import Answer, Exchange, Requests, failure_of, words_of
+from propchange.driver.requests import Answer, Requests, failure_of
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from propchange.asyncio.multicast import MulticastEvents
 from propchange.asyncio.subscription import Subscription
@@ -13,8 +13,13 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice
+from propchange.upnp.action_methods import ActionMethod
+from propchange.upnp.actions import Action
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.remote_state import S, S_co
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class RemoteService(DescribedService[S_co]):
@@ -34,6 +39,52 @@ class RemoteService(DescribedService[S_co]):
 
         Raises DescriptionError, ConnectionFailed or TimedOut."""
         return await self._read_variables()
+
+    async def actions(self) -> Mapping[str, Action]:
+        """The actions that the service description declares, by name, each with its arguments. It
+        is read once, for :meth:`variables` too.
+
+        Raises DescriptionError, ConnectionFailed or TimedOut."""
+        return await self._read_actions()
+
+    @overload
+    async def call(
+        self,
+        action: str,
+        /,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - the error names it and its reason
+        **arguments: object,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def call(
+        self, action: ActionMethod[P, R], /, *args: P.args, **arguments: P.kwargs
+    ) -> R: ...
+
+    async def call(
+        self, action: str | ActionMethod[Any, Any], /, *args: Any, **arguments: Any
+    ) -> Any:
+        """Call an action of the device (UDA 2.0 §3). ``await service.call("SetVolume",
+        InstanceID=0, Channel="Master", DesiredVolume=30)`` has the names of the wire, and returns
+        the out arguments by name, each with the type of its state variable. ``timeout`` is the time
+        for the whole call in seconds; None: ``limits.request_seconds``, 30 s. ``await
+        service.call(SwitchPower.set_target, True)`` has the parameters of a method of a class, and
+        returns what the method returns.
+
+        The action runs once. Without an answer it may have run; the error says so.
+
+        Before anything is sent: raises LookupError for an action that the service description does
+        not have, TypeError for a missing or unknown argument and for a value of another kind,
+        ValueError for a value that is not allowed, DescriptionError without a usable description or
+        controlURL. Then: ActionError if the device answers with an error, with its code;
+        ConnectionFailed, TimedOut, RemoteProtocolError for an answer that cannot be read, with its
+        HTTP ``status`` if that is not 2xx.
+
+        Answers are read leniently, with a warning in the log. An out argument whose text is not of
+        its data type is None, and a missing one is left out; called by a method, both raise
+        RemoteProtocolError."""
+        return await self._call(action, args, arguments)
 
     async def conversions(self) -> Convert | None:
         """Variable -> function from text to typed value, for each declared variable. None if the

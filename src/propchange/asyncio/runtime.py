@@ -26,6 +26,7 @@ from propchange.driver.runtime import (
 from propchange.driver.sockets import (
     bind,
     endpoint_of,
+    readable,
     socket_address,
     socket_from,
     unread,
@@ -211,6 +212,9 @@ class _Transport:
 
     def unread(self) -> int:
         return unread(self._stream.get_extra_info("socket"))
+
+    def readable(self) -> bool:
+        return readable(self._stream.get_extra_info("socket"))
 
     def exact_writing(self) -> None:
         self._stream.set_write_buffer_limits(high=0)

@@ -11,8 +11,9 @@ from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.event_queue import EventQueue
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted
-from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
+from propchange.driver.control_point import DrivenSubscription, SubscriberDriver
 from propchange.driver.remote import DescribedService
+from propchange.driver.requests import refusal_of
 from propchange.driver.runtime import Future, Signal, settle
 from propchange.upnp.remote_state import S_co
 

@@ -328,6 +328,21 @@ class Limits:
     """Requests under way at once to one (address, port): small devices have few sockets. If they
     are several, SUBSCRIBEs leave one to calls of actions, and calls leave one to SUBSCRIBEs."""
 
+    kept_connections: int = 16
+    """Idle connections to devices that are kept for the next calls of actions. Above that, the
+    oldest is ended. Bounds the descriptors of a program that calls many devices."""
+
+    kept_connections_per_device: int = 2
+    """Those to one (address, port). Small devices have few sockets."""
+
+    kept_seconds: float = 2.0
+    """How long such a connection stays idle. Devices that end idle connections do so after 5 s or
+    more; a call that meets such an end fails, because it must not be sent twice."""
+
+    kept_seconds_while_others_wait: float = 0.02
+    """How long it stays idle while another request to the device is under way: a device that serves
+    one connection at a time answers that request only afterwards."""
+
     initial_event_seconds: float = 5.0
     """How long after the answer to SUBSCRIBE the initial event may take before the status is
     DEAF."""

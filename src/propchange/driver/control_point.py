@@ -45,6 +45,7 @@ from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionVi
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
+from propchange.driver.action_calls import ActionCalls
 from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
@@ -58,12 +59,7 @@ from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
 from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
-from propchange.errors import (
-    ConnectionFailed,
-    DescriptionError,
-    PropchangeError,
-    SubscriptionRefused,
-)
+from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.remote_state import S_co, remote_instance
 from propchange.upnp.service import Service
@@ -120,6 +116,15 @@ class SubscriberDriver:
             way_to=self.addresses.way_to,
         )
         self.documents = Documents(self._requests, policy)
+        self.calls = ActionCalls(
+            runtime,
+            self.protocol,
+            self._requests,
+            policy=policy,
+            changed=self._queue_drain,
+            source=lambda: self.addresses.source,
+            tap=self._tap,
+        )
         self.diagnoses = Diagnoses(self._requests, self.history, machine)
         self.discovery = Discovery(
             runtime,
@@ -216,6 +221,7 @@ class SubscriberDriver:
                 await closing
             return
         self._leaving = True
+        self.calls.close()
         async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
             ending.callback(self._wake_closers)
             ending.push_async_callback(self._requests.close)
@@ -497,6 +503,7 @@ class SubscriberDriver:
         if self.protocol.changed or self._timer.when is None:
             for request in self.protocol.take_requests():
                 self.tasks.start(self._run(request))
+            self.calls.begin(self.protocol.take_turns())
             deadlines = (self.protocol.next_deadline(), self.addresses_due)
             self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
@@ -603,19 +610,6 @@ class DrivenSubscription(SubscriptionView, Generic[S_co]):
     @abstractmethod
     def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
         """Take an outcome. The last one is CLOSED. Does not raise."""
-
-
-def refusal_of(change: StatusChange, event_url: str) -> PropchangeError | None:
-    """The error for a program that waits for the grant, if ``change`` means that no grant follows;
-    else None."""
-    if change.status is Status.CLOSED:
-        return ConnectionFailed(f"{event_url}: the subscription was closed before it was granted")
-    if change.status is not Status.REFUSED:
-        return None
-    reason = f"{event_url}: {change.reason}"
-    if change.http_status:
-        return SubscriptionRefused(reason, status=change.http_status)
-    return ConnectionFailed(reason)
 
 
 def _sentence(error: Exception) -> str:

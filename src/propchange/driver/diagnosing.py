@@ -20,8 +20,9 @@ from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.urls import scoped
+from propchange.driver.exchange import words_of
 from propchange.driver.machine import Machine
-from propchange.driver.requests import Requests, locate, words_of
+from propchange.driver.requests import Requests, locate
 from propchange.driver.runtime import Signal
 from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
 

@@ -16,6 +16,7 @@ from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
+from propchange.driver.action_calls import Callee, CallForm, call_seconds, explained
 from propchange.driver.remote_end import ControlEnd
 from propchange.driver.requests import (
     DOCUMENT_REDIRECTS,
@@ -25,8 +26,11 @@ from propchange.driver.requests import (
     locate,
     on_link_of,
 )
-from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError
+from propchange.driver.runtime import Future, settle
+from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError, TimedOut
+from propchange.printable import printable
 from propchange.upnp.action_methods import ActionMethod
+from propchange.upnp.actions import Action
 from propchange.upnp.class_fit import ClassFit
 from propchange.upnp.description import (
     Base,
@@ -61,16 +65,23 @@ class Documents:
         url: str,
         redirects: Collection[int] = DOCUMENT_REDIRECTS,
         giver: Endpoint | None = None,
+        seconds: float | None = None,
     ) -> Answer:
         """The answer with the document at ``url``, and its URL after redirects. ``giver`` is the
-        host that gave the URL, in a description; None: the program.
+        host that gave the URL, in a description; None: the program. It takes ``seconds`` at most,
+        ``Limits.request_seconds`` if None.
 
         Raises DescriptionError if the answer is not HTTP or has another status than 200, and if
         the URL may not be asked (:func:`.judge_url_host`); ConnectionFailed, TimedOut, and
         ValueError for a URL that is not http://."""
         try:
             answer = await self._requests.fetch(
-                url, headers=self._headers, source=self.source, redirects=redirects, giver=giver
+                url,
+                headers=self._headers,
+                source=self.source,
+                redirects=redirects,
+                seconds=seconds,
+                giver=giver,
             )
         except RemoteProtocolError as error:
             raise NoDocument(f"{url} was not answered in HTTP: {error}") from error
@@ -171,6 +182,7 @@ class DescribedService(Generic[S_co]):
         self._description = description
         self._contents: ServiceContents | None = None
         self._fit = ClassFit(service_class)
+        self._readers: list[Future[ServiceContents | Exception | None]] | None = None
         self._with_classes: dict[type[Service], Any] = {}
         self._control: Any = None
         self.device = device
@@ -287,20 +299,52 @@ class DescribedService(Generic[S_co]):
                 raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
             raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
 
-    async def _read_contents(self, host: Endpoint | None = None) -> ServiceContents:
-        """The service description. It is read once. ``host`` is the host of the description that
-        names it; None: that of the device.
+    async def _read_contents(
+        self, host: Endpoint | None = None, seconds: float | None = None
+    ) -> ServiceContents:
+        """The service description, which is read once. ``host`` is the host of the description that
+        names it; None: that of the device. Calls at the same time share one reading. It takes
+        ``seconds`` at most; None: ``Limits.request_seconds``.
 
         Raises DescriptionError, ConnectionFailed or TimedOut."""
-        plain = self._plain
-        if plain._contents is None:
+        plain, runtime = self._plain, self._driver.runtime
+        while plain._contents is None:
+            if plain._readers is None:
+                await plain._share_reading(host, seconds)
+                continue
+            reader: Future[ServiceContents | Exception | None] = runtime.future()
+            plain._readers.append(reader)
+            late = TimedOut(f"the service description was not read within {seconds} s")
+            alarm = seconds and runtime.call_later(seconds, partial(settle, reader, late))
+            try:
+                read = await reader
+            finally:
+                if alarm:
+                    alarm.cancel()
+            if isinstance(read, Exception):
+                raise read
+        self._compare(plain._contents)
+        return plain._contents
+
+    async def _share_reading(self, host: Endpoint | None, seconds: float | None) -> None:
+        """Read the service description, and give the readers the error if it cannot be read. None:
+        the reading was cancelled, and one of them reads it."""
+        outcome: Exception | None = None
+        self._readers = []
+        try:
             if not self.description.scpd_url:
                 raise DescriptionError(f"{self._called} has no service description")
             documents, url = self._driver.documents, self.description.scpd_url
-            answer = await documents.read(url, giver=host or self.device.description.host)
-            plain._contents = parse_scpd(answer.response.body, self._driver.limits)
-        self._compare(plain._contents)
-        return plain._contents
+            giver = host or self.device.description.host
+            answer = await documents.read(url, giver=giver, seconds=seconds)
+            self._contents = parse_scpd(answer.response.body, self._driver.limits)
+        except (PropchangeError, ValueError) as error:
+            outcome = error
+            raise
+        finally:
+            readers, self._readers = self._readers, None
+            for reader in readers:
+                settle(reader, outcome)
 
     def _compare(self, contents: ServiceContents) -> None:
         """Compare the service description with the class. Warn of the differences, once."""
@@ -311,6 +355,67 @@ class DescribedService(Generic[S_co]):
 
     async def _read_variables(self) -> Mapping[str, StateVariable[Any]]:
         return (await self._read_contents()).variables
+
+    async def _read_actions(self) -> Mapping[str, Action]:
+        return (await self._read_contents()).actions
+
+    async def _call(
+        self,
+        action: str | ActionMethod[Any, Any],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+    ) -> Any:
+        """Call an action, with its wire name and its arguments by their wire names, or by a method
+        of a class and its parameters."""
+        driver, now = self._driver, self._driver.now
+        driver.check_open()
+        method = action if isinstance(action, ActionMethod) else None
+        timeout = None if method is not None else keywords.pop("timeout", None)
+        if method is not None:
+            name, values = method.action.name, method.inputs_of(*args, **keywords)
+        elif isinstance(action, str):
+            if args:
+                raise TypeError(f"give the arguments of {action} by their names: Name=value")
+            name, values = action, keywords
+        else:
+            raise TypeError(f"an action is its name, or a method with @action, not {action!r}")
+        seconds = call_seconds(timeout, driver.limits)
+        until = now() + seconds
+        where = f"{name} of {self._called}"
+        try:
+            actions = (await self._read_contents(seconds=seconds)).actions
+        except PropchangeError as error:
+            raise explained(error, f"{where} (it was not sent)") from error
+        declared = actions.get(name)
+        if declared is None:
+            there = ", ".join(map(printable, actions)) or "none"
+            raise LookupError(f"{self._called} has no action {name!r}; there are: {there}")
+        texts = declared.write_inputs(values)
+        if not self.description.control_url:
+            problem = self.description.control_url_problem or "it has no controlURL"
+            raise DescriptionError(f"{where} cannot be called: {problem}")
+        answer, problems = await driver.calls.call(
+            Callee(
+                self._called,
+                self.service_type,
+                self.description.control_url,
+                self.device.description.host,
+                self.device._call_form,
+            ),
+            name,
+            texts,
+            until=until,
+            seconds=seconds,
+        )
+        outputs, mistakes = declared.read_outputs(answer)
+        for problem in (*problems, *mistakes):
+            key = ("answer", self.full_name, name, problem)
+            driver.warnings.warn(key, f"the answer to {where}: {problem}")
+        if method is None:
+            return outputs
+        if mistakes and any(outputs.get(each.name) is None for each in method.action.outputs):
+            raise RemoteProtocolError(f"{where}: {'; '.join(mistakes)}")
+        return method.result_of(outputs)
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:
         """The types of the variables; those of the class if the service description cannot be
@@ -357,6 +462,7 @@ class DescribedDevice(Generic[R]):
         self._driver = driver
         self._by_key: dict[ServiceKey, R] = {}
         self.services: tuple[R, ...] = ()
+        self._call_form = CallForm()
         self._relocate(description)
 
     @property

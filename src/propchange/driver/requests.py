@@ -1,22 +1,21 @@
-"""One request to a device: SUBSCRIBE, UNSUBSCRIBE, or GET for a document.
+"""One request to a device: SUBSCRIBE, UNSUBSCRIBE, GET for a document, or the call of an action.
 
-Each request has its own connection, directly to the device. The proxies of the environment are not
-used: through a proxy, a CALLBACK of this network would reach another network.
+Each request has its own connection, directly to the device; calls in a row share one. The proxies
+of the environment are not used: through a proxy, a CALLBACK of this network would reach another
+network.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, address_of
+from propchange.core.subscriber.events import Status, StatusChange
 from propchange.core.subscriber.requests import (
     REDIRECTS,
-    SHORTAGES,
     Failure,
     authority_and_target,
     failure_of_errno,
@@ -25,18 +24,18 @@ from propchange.core.subscriber.requests import (
 from propchange.core.url_hosts import is_here, judge_url_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response
 from propchange.core.wire.urls import endpoint_of_url, scoped, with_zone
-from propchange.driver.descriptors import DESCRIPTORS
+from propchange.driver.exchange import Exchange, words_of
 from propchange.driver.host_names import HostNames
-from propchange.driver.runtime import Armed, Future, Runtime, Signal, Transport, settle
+from propchange.driver.kept_connections import KeptConnections, Route
+from propchange.driver.runtime import Runtime, Signal
 from propchange.driver.sockets import zone_of
 from propchange.errors import (
     ConnectionFailed,
     DescriptionError,
     PropchangeError,
     RemoteProtocolError,
-    TimedOut,
+    SubscriptionRefused,
 )
-from propchange.http import ResponseParser, encode_request
 
 DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses with which devices redirect a GET."""
@@ -44,10 +43,6 @@ DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 ELSEWHERE = Endpoint("", 0)
 """An unknown host: the sender of an announcement that the program has received elsewhere."""
-
-
-def _rounded(seconds: float) -> str:
-    return f"{seconds:.1f}".removesuffix(".0") if seconds >= 1 else f"{seconds:.2g}"
 
 
 def locate(url: str) -> Endpoint:
@@ -81,6 +76,10 @@ def _some_interface() -> str:
     return next((name for name in names if name != "lo"), "eth0")
 
 
+class KeptConnectionBroke(ConnectionFailed):
+    """A connection that was kept from an earlier request has ended without an answer."""
+
+
 class Answer(NamedTuple):
     """A response, the URL that gave it after redirects, and the two ends of the connection.
     ``refused`` is the reason for which a redirect was not followed, else empty."""
@@ -90,146 +89,6 @@ class Answer(NamedTuple):
     local: Endpoint
     peer: Endpoint
     refused: str = ""
-
-
-class Exchange:
-    """A connection that carries one request to a device (a :class:`.Connection`).
-
-    Call :meth:`connect`, then :meth:`send`, and in the end :meth:`end`. ``local`` and ``peer`` are
-    the ends of the connection once it is open. ``endpoint`` has an IP literal; ``named`` is the
-    endpoint in the URL, for the texts of errors.
-    """
-
-    def __init__(self, requests: Requests, endpoint: Endpoint, named: Endpoint) -> None:
-        self._requests = requests
-        self._endpoint = endpoint
-        self._named = str(named) if named == endpoint else f"{named} ({endpoint.host})"
-        self._parser = ResponseParser(requests.limits)
-        self._connected: Future[Exception | None] = requests.runtime.future()
-        self._outcome: Future[Response | PropchangeError] = requests.runtime.future()
-        self._early: bytes | None = b""  # received before the request was sent; None after that
-        self._transport: Transport | None = None
-        self._attempt: Armed | None = None
-        self._alarm: Armed | None = None
-        self._taken = False  # the device has accepted the request, perhaps before it has read it
-        self.local = self.peer = endpoint
-
-    async def connect(
-        self, source: Endpoint | None, seconds: float, within: float | None = None
-    ) -> None:
-        """Connect within ``seconds``, from the address of ``source`` if given. The text of the
-        error names the time ``within`` for all addresses of a name; None: ``seconds``. Raises
-        ConnectionFailed, whose cause is the OSError."""
-        failed: Callable[[OSError], None] = partial(settle, self._connected)
-        try:
-            self._attempt = self._requests.runtime.connect(
-                self, self._endpoint, source=source, seconds=seconds, failed=failed
-            )
-            error = await self._connected
-        except (OSError, ValueError) as unusable:  # not a valid host
-            error = unusable
-        if isinstance(error, PropchangeError):
-            raise error
-        if error is not None:
-            cause = error if isinstance(error, OSError) else OSError(str(error))
-            if cause.errno in SHORTAGES:
-                DESCRIPTORS.short(cause, 1)  # so that the next attempt has a descriptor
-            whole = seconds if within is None else within
-            reason = words_of(cause) or f"no answer within {_rounded(whole)} s"
-            raise ConnectionFailed(f"no connection to {self._named}: {reason}") from cause
-
-    async def send(self, request: Request, seconds: float, within: float | None = None) -> Response:
-        """Send ``request`` and wait for the response, for ``seconds`` at most. The text of TimedOut
-        names the time ``within`` of the whole request; None: ``seconds``. Raises ConnectionFailed
-        if the connection breaks, TimedOut, and RemoteProtocolError if the answer is not HTTP."""
-        encoded = encode_request(request)
-        self._parser.expect(request.method)
-        if not self._outcome.done():
-            assert self._transport is not None
-            alarm = partial(self._time_out, seconds if within is None else within)
-            self._alarm = self._requests.runtime.call_later(max(seconds, 0.001), alarm)
-            self._transport.write(encoded)
-            early, self._early = self._early, None
-            if early:
-                self.data_received(early)
-        outcome = await self._outcome
-        if isinstance(outcome, Response):
-            return outcome
-        raise outcome
-
-    def end(self) -> None:
-        """End the connection, or the attempt to make it, now. What is unwritten of a request that
-        the device has accepted already has ``Limits.linger_seconds`` to leave."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        transport = self._transport
-        if transport is not None:
-            # Twisted aborts with a reset. Only a device that does not read needs that.
-            if not transport.unwritten():
-                transport.close()
-            elif self._taken and not transport.is_closing():
-                seconds = self._requests.limits.linger_seconds
-                self._alarm = self._requests.runtime.call_later(seconds, self.end)
-                transport.close()
-            else:
-                transport.abort()
-        elif self._attempt is not None:
-            self._attempt.cancel()
-            self._requests.gone(self)
-
-    def give_up(self) -> None:
-        """End the exchange. The coroutine that waits for it gets a ConnectionFailed."""
-        self.end()
-        settle(self._connected, self._lost("was given up"))
-
-    def _time_out(self, seconds: float) -> None:
-        within = f"within {_rounded(seconds)} s"
-        settle(self._outcome, TimedOut(f"{self._named} did not answer {within}"))
-
-    def _lost(self, how: str) -> ConnectionFailed:
-        error = ConnectionFailed(f"the connection to {self._named} {how}")
-        settle(self._outcome, error)
-        return error
-
-    # --- for the runtime ---
-
-    def connection_made(self, transport: Transport) -> None:
-        """The connection can be used."""
-        self._transport = transport
-        self.local, self.peer = transport.local, transport.peer
-        if self._connected.done():  # cancelled, or given up
-            transport.abort()
-        else:
-            self._connected.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the answer were received."""
-        if self._early is not None:
-            self._early += data
-        elif responses := self._parser.feed(data):
-            self._taken = 200 <= responses[0].status < 300
-            settle(self._outcome, responses[0])
-        elif self._parser.error is not None:
-            settle(self._outcome, self._parser.error)
-
-    def eof_received(self) -> bool:
-        """The device has ended its stream. An answer without a length is complete now."""
-        if (response := self._parser.end()) is not None:
-            settle(self._outcome, response)
-        self._lost("ended before the answer was whole")
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The connection has ended."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._lost(f"broke before the answer was whole: {error}" if error else "was closed")
-        self._requests.gone(self)
-
-    def pause_writing(self) -> None:
-        """Nothing to do: a request is one write."""
-
-    resume_writing = eof_sent = pause_writing
 
 
 class Requests:
@@ -262,6 +121,7 @@ class Requests:
         self._excluded = excluded
         self._source_of = source_of
         self._way_to = way_to
+        self.kept = KeptConnections(limits)
         self._open: dict[Exchange, None] = {}
         self._empty = Signal(runtime)
 
@@ -295,6 +155,7 @@ class Requests:
 
         Raises ConnectionFailed as :meth:`Exchange.connect`, and DescriptionError if the URL may not
         lead to any of the addresses. Nothing is sent to such an address."""
+        self.kept.end_to(named)
         until = self.runtime.now() + seconds
         failure: PropchangeError | None = None
         addresses = await self._addresses(named, source, seconds)
@@ -359,7 +220,9 @@ class Requests:
         source: Endpoint | None = None,
         redirects: Collection[int] = REDIRECTS,
         seconds: float | None = None,
+        within: float | None = None,
         giver: Endpoint | None = None,
+        kept_for: Callable[[], float] | None = None,
     ) -> Answer:
         """Connect to the host of ``url``, from the address of ``source`` if given, send
         ``build(url, local)``, where ``local`` is this end of the connection, and return the answer.
@@ -368,12 +231,15 @@ class Requests:
         device must lead where :meth:`judge` allows, and so must each redirect. Redirects with a
         status in ``redirects`` are followed, ``limits.redirects`` at most. A further redirect, or
         one that is not allowed, is returned as the answer. All of it takes ``seconds`` at most,
-        ``limits.request_seconds`` if None.
+        ``limits.request_seconds`` if None. The text of TimedOut names the time ``within``, if the
+        time began before. ``kept_for``: use an idle connection if there is one, and keep the
+        connection afterwards for the seconds that this function returns. None: the request has a
+        connection of its own.
 
         Raises ValueError for a URL that is not http and for a link-local one without a zone,
         DescriptionError for one that is not allowed, ConnectionFailed without a connection or if it
-        breaks, TimedOut, RemoteProtocolError if the answer is not HTTP, and the exceptions of
-        ``build``.
+        breaks (KeptConnectionBroke for one that was kept), TimedOut, RemoteProtocolError if the
+        answer is not HTTP, and the exceptions of ``build``.
         """
         named = locate(url)
         now = self.runtime.now
@@ -388,22 +254,30 @@ class Requests:
                 endpoint = endpoint if begins is None else scoped(endpoint, begins.scope)
                 _check_zone(url, endpoint)
             try:
-                exchange = await self.open(
-                    endpoint,
-                    source=source and source._replace(port=0),
-                    seconds=min(self.limits.connect_seconds, until - now()),
-                    giver=answer.peer if answer else giver,
-                )
+                route = Route(endpoint, answer.peer if answer else giver)
+                exchange = self._kept_exchange(route, source) if kept_for is not None else None
+                was_kept = exchange is not None
+                if exchange is None:
+                    exchange = await self.open(
+                        endpoint,
+                        source=source and source._replace(port=0),
+                        seconds=min(self.limits.connect_seconds, until - now()),
+                        giver=route.giver,
+                    )
             except DescriptionError as error:
                 if answer is None:
                     raise
                 return answer._replace(refused=f"the redirect is not followed: {error}")
             try:
                 response = await exchange.send(
-                    build(url, exchange.local), until - now(), within=seconds
+                    build(url, exchange.local), until - now(), within=within or seconds
                 )
-            finally:
+            except BaseException as error:
                 exchange.end()
+                if was_kept and isinstance(error, ConnectionFailed):
+                    raise KeptConnectionBroke(*error.args) from error
+                raise
+            self.kept.keep(exchange, route, 0.0 if kept_for is None else kept_for())
             answer = Answer(response, url, exchange.local, exchange.peer)
             led_to = redirect_url(url, response, redirects)
             if led_to is None:
@@ -417,6 +291,22 @@ class Requests:
         assert answer is not None
         return answer
 
+    def _kept_exchange(self, route: Route, source: Endpoint | None) -> Exchange | None:
+        """An idle connection for ``route``. It is judged as a new one would be: the addresses of
+        this machine may have changed."""
+        begin = source or self._source_of(route.named)
+
+        def allowed(exchange: Exchange) -> bool:
+            try:
+                if route.giver is not None:
+                    self.judge(exchange.peer, route.giver)
+                self._check_way(route.named, exchange.local)
+            except (ConnectionFailed, ValueError):
+                return False
+            return begin is None or begin.host == exchange.local.host
+
+        return self.kept.take(route, allowed)
+
     async def fetch(
         self,
         url: str,
@@ -424,6 +314,7 @@ class Requests:
         headers: HeaderPairs = (),
         source: Endpoint | None = None,
         redirects: Collection[int] = DOCUMENT_REDIRECTS,
+        seconds: float | None = None,
         giver: Endpoint | None = None,
     ) -> Answer:
         """GET a description or another document, as :meth:`follow` does, with the redirects that
@@ -434,7 +325,9 @@ class Requests:
             host = (b"HOST", authority.encode("ascii"))
             return Request("GET", target, (host, *headers, (b"CONNECTION", b"close")))
 
-        return await self.follow(url, build, source=source, redirects=redirects, giver=giver)
+        return await self.follow(
+            url, build, source=source, redirects=redirects, seconds=seconds, giver=giver
+        )
 
     def gone(self, exchange: Exchange) -> None:
         """For an exchange: its connection has ended."""
@@ -466,8 +359,14 @@ def failure_of(error: BaseException, source: Endpoint | None = None) -> Failure:
     return failure_of_errno(cause.errno, bound=source is not None)
 
 
-def words_of(error: OSError) -> str:
-    """The system's text for the error, without additions by a runtime or errno."""
-    if isinstance(error, socket.gaierror):
-        return error.strerror or str(error)
-    return os.strerror(error.errno) if error.errno else str(error)
+def refusal_of(change: StatusChange, event_url: str) -> PropchangeError | None:
+    """The error for a program that waits for the grant, if ``change`` means that no grant follows;
+    else None."""
+    if change.status is Status.CLOSED:
+        return ConnectionFailed(f"{event_url}: the subscription was closed before it was granted")
+    if change.status is not Status.REFUSED:
+        return None
+    reason = f"{event_url}: {change.reason}"
+    if change.http_status:
+        return SubscriptionRefused(reason, status=change.http_status)
+    return ConnectionFailed(reason)

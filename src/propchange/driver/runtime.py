@@ -89,6 +89,10 @@ class Transport(Protocol):
         """The number of bytes that were received and not given to ``data_received`` yet; 0 if the
         system does not say."""
 
+    def readable(self) -> bool:
+        """Whether the peer has sent bytes, or the end of its stream, that the connection was not
+        told of yet; False if the system does not say."""
+
     def exact_writing(self) -> object:
         """Call it after a write. It calls ``pause_writing`` if anything is unwritten, and
         ``resume_writing`` then follows only when nothing is. This may also apply to later

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import select
 import socket
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,19 @@ def unread(sock: Any) -> int:
     """The number of bytes that ``sock`` has received and that were not read yet; 0 if the system
     does not say."""
     return 0 if sys.platform == "win32" else _bytes_in(sock, termios.FIONREAD)
+
+
+def readable(sock: Any) -> bool:
+    """Whether ``sock``, a socket or a runtime's stand-in, has bytes or an end of the stream to
+    read; False if the system does not say."""
+    if sys.platform == "win32":
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _bytes_in(sock: Any, buffer: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from twisted.internet.defer import Deferred
 
@@ -15,8 +15,13 @@ from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.subscription import Subscription
+from propchange.upnp.action_methods import ActionMethod
+from propchange.upnp.actions import Action
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.remote_state import S, S_co
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class RemoteService(DescribedService[S_co]):
@@ -33,6 +38,30 @@ class RemoteService(DescribedService[S_co]):
 
         Fails with DescriptionError, ConnectionFailed or TimedOut."""
         return Deferred.fromCoroutine(self._read_variables())
+
+    def actions(self) -> Deferred[Mapping[str, Action]]:
+        """The actions that the service description declares, by name, each with its arguments. It
+        is read once, for :meth:`variables` too.
+
+        Fails with DescriptionError, ConnectionFailed or TimedOut."""
+        return Deferred.fromCoroutine(self._read_actions())
+
+    @overload
+    def call(
+        self, action: str, /, *, timeout: float | None = None, **arguments: object
+    ) -> Deferred[dict[str, Any]]: ...
+
+    @overload
+    def call(
+        self, action: ActionMethod[P, R], /, *args: P.args, **arguments: P.kwargs
+    ) -> Deferred[R]: ...
+
+    def call(
+        self, action: str | ActionMethod[Any, Any], /, *args: Any, **arguments: Any
+    ) -> Deferred[Any]:
+        """Call an action of the device, as :meth:`propchange.RemoteService.call`. The Deferred
+        fails with the exceptions that are named there."""
+        return Deferred.fromCoroutine(self._call(action, args, arguments))
 
     def conversions(self) -> Deferred[Convert | None]:
         """Variable -> function from text to typed value, for each declared variable. None if the

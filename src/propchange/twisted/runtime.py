@@ -29,7 +29,14 @@ from propchange.driver.runtime import (
     Datagrams,
     never_crowded,
 )
-from propchange.driver.sockets import bind, choose_port_late, scoped_host, unread, unsent
+from propchange.driver.sockets import (
+    bind,
+    choose_port_late,
+    readable,
+    scoped_host,
+    unread,
+    unsent,
+)
 
 T = TypeVar("T")
 
@@ -321,6 +328,10 @@ class Stream(TwistedProtocol):
     def unread(self) -> int:
         """See :meth:`.Transport.unread`."""
         return unread(self.transport)
+
+    def readable(self) -> bool:
+        """See :meth:`.Transport.readable`."""
+        return readable(self.transport)
 
     def exact_writing(self) -> None:
         """See :meth:`.Transport.exact_writing`."""

@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred, succeed
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted
-from propchange.driver.control_point import DrivenSubscription, SubscriberDriver, refusal_of
+from propchange.driver.control_point import DrivenSubscription, SubscriberDriver
 from propchange.driver.remote import DescribedService
 from propchange.driver.reporting import logger_named
+from propchange.driver.requests import refusal_of
 from propchange.upnp.remote_state import S_co
 
 _logger = logger_named("propchange.subscriber")

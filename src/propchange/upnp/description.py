@@ -103,8 +103,8 @@ def _add_device(parts: list[str], placed: PlacedDevice, prefix: str) -> None:
 class ServiceDescription:
     """A service in a device description. The URLs are absolute. ``event_url`` is empty if the
     service has no eventing (SUB-03), the others if the device gives none. A URL that cannot be used
-    is empty too; ``event_url_problem`` is then a sentence with the reason, for the event URL.
-    ``udn`` is the UDN of the device with this service."""
+    is empty too; ``event_url_problem`` and ``control_url_problem`` are then a sentence with the
+    reason. ``udn`` is the UDN of the device with this service."""
 
     service_type: str
     service_id: str
@@ -113,6 +113,7 @@ class ServiceDescription:
     event_url: str
     udn: str = ""
     event_url_problem: str = ""
+    control_url_problem: str = ""
 
     @property
     def name(self) -> str:
@@ -383,19 +384,25 @@ class _Reading:
         if not called:
             self.problems.append("a service without a serviceType and a serviceId was dropped")
             return None
-        known = len(self.problems)
-        judge = self.judge
-        event_url = self.absolute(element, "eventSubURL", called, judge)
-        problem = printable("".join(self.problems[known:]))
+        event_url, event_problem = self.explained(element, "eventSubURL", called)
+        scpd_url = self.absolute(element, "SCPDURL", called, self.judge)
+        control_url, control_problem = self.explained(element, "controlURL", called)
         return ServiceDescription(
             service_type=service_type,
             service_id=service_id,
-            scpd_url=self.absolute(element, "SCPDURL", called, judge),
-            control_url=self.absolute(element, "controlURL", called, judge),
+            scpd_url=scpd_url,
+            control_url=control_url,
             event_url=event_url,
             udn=udn,
-            event_url_problem=problem,
+            event_url_problem=event_problem,
+            control_url_problem=control_problem,
         )
+
+    def explained(self, element: Element, child: str, called: str) -> tuple[str, str]:
+        """An absolute URL, and the sentence with the reason if it cannot be used."""
+        known = len(self.problems)
+        url = self.absolute(element, child, called, self.judge)
+        return url, printable("".join(self.problems[known:]))
 
     def absolute(self, element: Element, child: str, called: str, judge: JudgeURL | None) -> str:
         text = child_text(element, child)

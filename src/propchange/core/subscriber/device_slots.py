@@ -146,6 +146,12 @@ class DeviceSlots(Generic[R]):
             device.calls_under_way.discard(turn)
             self._freed(turn.address, device)
 
+    def others_of(self, turn: CallTurn) -> int:
+        """The number of other requests to the device, under way or waiting, beside this call that
+        is under way."""
+        device = self._devices[turn.address]
+        return device.under_way - 1 + len(device.requests) + len(device.calls)
+
     def _device(self, address: DeviceAddress) -> _Device[R]:
         device = self._devices.get(address)
         if device is None:

@@ -217,6 +217,10 @@ class SubscriberProtocol:
         """The calls to send now, whose turns have come. Call :meth:`take_requests` before."""
         return self._requests.take_turns()
 
+    def others_of(self, turn: CallTurn) -> int:
+        """The number of other requests to the device of a call that is under way."""
+        return self._requests.slots.others_of(turn)
+
     def end_call(self, turn: CallTurn) -> None:
         """The call was answered, has failed, or was given up before its turn. Another request to
         the device may leave then: see :attr:`changed`."""
