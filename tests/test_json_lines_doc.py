@@ -13,6 +13,7 @@ from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import (
     ActionLine,
     AnswerLine,
+    CalledLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
@@ -58,6 +59,7 @@ def _lines() -> dict[str, dict[str, Any]]:
         form.answer(AnswerLine(_NOON, _SOURCE, Action("Bake"), {})),
         form.fault(FaultLine(_NOON, _SOURCE, "Bake", ActionError(701))),
         form.action(ActionLine(_NOON, _SOURCE, _BAKE)),
+        form.called(CalledLine(_NOON, _SOURCE, "192.0.2.7", "Bake", {}, {})),
         form.service(ServiceLine(_NOON, _SOURCE, "x", ())),
         form.hosted(HostedLine(_NOON, "Desk", "uuid:1", ("http://192.0.2.7/",), {})),
     )
@@ -74,6 +76,7 @@ def test_the_page_has_the_members_of_each_line() -> None:
         ("problem", "`problem`"),
         ("action", "`action`"),
         ("service", "`service`"),
+        ("called", "`called`"),
     ):
         assert set(lines.pop(kind)) == everywhere | _members(heading)
     answered = set(lines.pop("answer")) | set(lines.pop("fault"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from propchange import Request, Response
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import Source
 from propchange.cli.output import Writer
@@ -25,7 +26,11 @@ from propchange.core import (
     Subscribed,
     Unsubscribed,
 )
+from propchange.upnp.simulated_services import SimulatedRendering
+from propchange.upnp.soap import build_answer, build_call, build_fault
 
+CONTROL = "/RenderingControl/control"
+RENDERING = "urn:schemas-upnp-org:service:RenderingControl:1"
 PEER = Endpoint("192.0.2.7", 40_000)
 LAMP = Source("Lamp", "Switch", "uuid:d")
 SUBSCRIBED = Subscribed("uuid:s", "/Switch/event", ("http://192.0.2.7:5/",), PEER, 300)
@@ -56,7 +61,14 @@ def writer() -> Kept:
 def printer(writer: Kept) -> PublisherPrinter:
     printer = PublisherPrinter(writer, JSONLines())
     printer.sources["/Switch/event"] = LAMP
+    printer.controls[CONTROL] = LAMP, SimulatedRendering()
     return printer
+
+
+def called(name: str, **arguments: str) -> Request:
+    """A call of the action ``name``."""
+    body = build_call(RENDERING, name, arguments)
+    return Request("POST", f"{CONTROL}?a", (), body, peer=PEER)
 
 
 OUTCOMES = [
@@ -136,3 +148,71 @@ def test_the_sids_of_lost_outcomes_do_not_stay_for_ever(printer: PublisherPrinte
     for number in range(_SIDS_KEPT + 10):
         printer.tap(Subscribed(f"uuid:{number}", "/Switch/event", (), PEER, 300))
     assert len(printer._sids) == _SIDS_KEPT
+
+
+# --- calls ---
+
+
+def test_a_call_has_its_typed_arguments_and_its_answer(
+    printer: PublisherPrinter, writer: Kept
+) -> None:
+    printer.tap(called("GetVolume", InstanceID="0", Channel="Master"))
+    printer.tap(Response(200, (), build_answer(RENDERING, "GetVolume", {"CurrentVolume": "13"})))
+
+    (line,) = writer.lines
+    assert (line["kind"], line["action"], line["peer"]) == ("called", "GetVolume", "192.0.2.7")
+    assert (line["device"], line["service"]) == ("Lamp", "Switch")
+    assert line["arguments"] == {"InstanceID": 0, "Channel": "Master"}
+    assert line["results"] == {"CurrentVolume": 13}
+    assert (line["code"], line["description"], line["left_out"]) == (None, None, None)
+
+
+def test_a_fault_has_its_code_and_description(printer: PublisherPrinter, writer: Kept) -> None:
+    for name, texts in (("SelectPreset", {"InstanceID": "7x"}), ("Nonsense", {"A": "1"})):
+        printer.tap(called(name, **texts))
+        printer.tap(Response(500, (), build_fault(702, "Invalid InstanceID")))
+
+    preset, nonsense = writer.lines
+    assert (preset["code"], preset["description"]) == (702, "Invalid InstanceID")
+    assert (preset["arguments"], preset["results"]) == ({"InstanceID": "7x"}, None)
+    assert nonsense["arguments"] == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "response"),
+    [
+        (b"<html/>", Response(500, (), build_fault(402, "Invalid Args"))),
+        (build_call(RENDERING, "GetMute", {}), Response(415)),
+    ],
+)
+def test_a_request_to_a_control_url_that_is_no_call_is_refused(
+    printer: PublisherPrinter, writer: Kept, body: bytes, response: Response
+) -> None:
+    printer.tap(Request("POST", CONTROL, (), body, peer=PEER))
+    printer.tap(response)
+
+    (line,) = writer.lines
+    assert line["status"] == "refused"
+    told = f"192.0.2.7 was answered {response.status}: POST to the controlURL: "
+    assert line["reason"].startswith(told)
+
+
+def test_the_answer_to_another_request_is_not_taken_for_that_of_a_call(
+    printer: PublisherPrinter, writer: Kept
+) -> None:
+    printer.tap(Response(200))
+    printer.tap(Request("GET", "/description.xml", (), b"", peer=PEER))
+    printer.tap(Response(200))
+    assert writer.lines == []
+
+
+def test_a_flood_of_calls_is_not_printed_whole(printer: PublisherPrinter, writer: Kept) -> None:
+    answer = Response(200, (), build_answer(RENDERING, "SetMute", {}))
+    for _ in range(3_000):
+        printer.tap(called("SetMute"))
+        printer.tap(answer)
+    assert len(writer.lines) <= 1_100
+    writer.full, before = True, len(writer.lines)
+    printer.tap(called("SetMute"))
+    printer.tap(answer)
+    assert len(writer.lines) == before

@@ -13,6 +13,7 @@ from propchange import ActionError, DeviceDescription, Sighting, SightingKind, S
 from propchange.cli.lines import (
     ActionLine,
     AnswerLine,
+    CalledLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
@@ -368,6 +369,20 @@ def test_each_out_argument_is_a_line_that_can_be_given_to_a_call(form: TerminalL
 def test_an_out_argument_that_does_not_fit_its_type_is_marked(form: TerminalLines) -> None:
     line = form.answer(AnswerLine(NOON, OVEN, BAKE, {"Ready": None}))
     assert line == "Ready=  (not of its declared type)\n"
+
+
+def test_a_call_of_a_hosted_action_is_one_line(form: TerminalLines) -> None:
+    arguments = {"InstanceID": 0, "Mute": True, "Heat\x1b": "\x1b[31m", "Long": "x" * 100}
+    line = CalledLine(NOON, OVEN, "192.0.2.7", "Bake", arguments, {"Ready": False})
+    told = " ".join(form.called(line).split())
+    assert told.endswith(
+        r"called: Bake(InstanceID=0, Mute=true, Heat\x1b=\x1b[31m, "
+        f"Long={'x' * 59}…) by 192.0.2.7, answered Ready=false"
+    )
+    fault = CalledLine(NOON, OVEN, "192.0.2.7", "Bake", {}, None, ActionError(701, "closed"))
+    assert "called: Bake() by 192.0.2.7, answered 701: closed" in form.called(fault)
+    nothing = CalledLine(NOON, OVEN, "192.0.2.7", "Bake", {}, {}, None, " (3 more)")
+    assert form.called(nothing).rstrip().endswith("Bake() by 192.0.2.7 (3 more)")
 
 
 def test_a_fault_is_on_standard_error_only(form: TerminalLines) -> None:

@@ -91,7 +91,8 @@ def host(**options: Any) -> None:
 
     Lines of standard input set its variables: RenderingControl.Volume=13, or the JSON
     {"RenderingControl": {"Volume": 13, "Mute": true}}, which is one event with both. A line that is
-    wrong is answered on standard error and changes nothing.
+    wrong is answered on standard error and changes nothing. Control points can call its actions,
+    which change the variables.
 
     Prints the URL of the description and the event URLs, then what control points do: JSON Lines if
     the output is not a terminal. Ctrl-C ends the device.
@@ -196,12 +197,12 @@ def _begin(
     placed = place_device(hosted.device, hosted.udn)
     names, event_urls = names_in_lines(placed), {}
     for service, name in names.items():
+        source = Source(hosted.device.friendly_name, name, service.udn, service.service_id)
+        printer.controls[f"/{service.control_path}"] = source, service.service
         if service.event_path:
             path = f"/{service.event_path}"
             event_urls[name] = urljoin(hosted.description_url, path)
-            printer.sources[path] = Source(
-                hosted.device.friendly_name, name, service.udn, service.service_id
-            )
+            printer.sources[path] = source
     line = HostedLine(
         now(), hosted.device.friendly_name, hosted.udn, hosted.description_urls, event_urls
     )

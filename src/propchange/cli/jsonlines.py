@@ -11,6 +11,7 @@ from propchange import Diagnosis
 from propchange.cli.lines import (
     ActionLine,
     AnswerLine,
+    CalledLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
@@ -148,6 +149,22 @@ class JSONLines:
             action=line.action,
             code=error.code,
             description=error.description,
+        )
+
+    def called(self, line: CalledLine) -> str:
+        """One object for the call and its answer."""
+        error = line.error
+        return _object(
+            line.time,
+            "called",
+            line.source,
+            peer=line.peer,
+            action=line.action,
+            arguments=dict(line.arguments),
+            results=None if line.results is None else dict(line.results),
+            code=error and error.code,
+            description=error and error.description,
+            left_out=line.left_out.strip() or None,
         )
 
 

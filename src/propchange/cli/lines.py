@@ -180,6 +180,22 @@ class FaultLine(NamedTuple):
     error: ActionError
 
 
+class CalledLine(NamedTuple):
+    """A call of an action of a hosted device, and its answer. ``peer`` is the address of the
+    control point. ``arguments`` are the in arguments, ``results`` the out arguments; None for a
+    fault, which is ``error`` then. A value whose type JSON does not have is its text on the wire.
+    ``left_out`` says how many lines before it were left out; empty for none."""
+
+    time: datetime
+    source: Source
+    peer: str
+    action: str
+    arguments: Mapping[str, str | int | float | bool]
+    results: Mapping[str, str | int | float | bool] | None
+    error: ActionError | None = None
+    left_out: str = ""
+
+
 def now() -> datetime:
     """The time of a line, with this machine's offset from UTC."""
     return datetime.now().astimezone()

@@ -4,7 +4,7 @@ terminal has colours."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
@@ -16,6 +16,7 @@ from propchange import Cause, Request, SightingKind, StateVariable
 from propchange.cli.lines import (
     ActionLine,
     AnswerLine,
+    CalledLine,
     DeviceLine,
     DiagnosisLine,
     EventLine,
@@ -36,6 +37,9 @@ it."""
 
 _NARROWEST = 8
 """Least cells for a value or a sentence, on a narrow terminal too."""
+
+_ARGUMENT_CHARACTERS = 60
+"""Characters of the value of an argument, in the line of a call."""
 
 _WORD = re.compile(r"([^ ]++) *+")
 
@@ -223,6 +227,18 @@ class TerminalLines:
             lines.append(text)
         return self._rendered(lines) if lines else ""
 
+    def called(self, line: CalledLine) -> str:
+        """The line for a call: the action with its arguments, the control point, the answer."""
+        text = Text("called", "green" if line.error is None else "yellow")
+        text.append(f": {escape(line.action)}({_listed(line.arguments)})", "default")
+        text.append(f" by {line.peer}", "default")
+        if line.error is not None:
+            text.append(f", answered {escape(str(line.error))}", "default")
+        elif line.results:
+            text.append(f", answered {_listed(line.results)}", "default")
+        text.append(line.left_out, "default")
+        return self._rendered(self._sentence(line.time, line.source, text))
+
     def fault(self, line: FaultLine) -> str:
         """Return nothing: standard error has the fault."""
         return ""
@@ -303,6 +319,17 @@ def _values_of(variable: StateVariable[Any]) -> str:
     limits = (("from", variable.minimum), ("to", variable.maximum), ("in steps of", variable.step))
     words = [f"{word} {limit}" for word, limit in limits if limit is not None]
     return f"{kind}: {' '.join(words)}" if words else kind
+
+
+def _listed(values: Mapping[str, str | int | float | bool]) -> str:
+    """``values`` of arguments, escaped. A long text is cut, such as metadata."""
+    parts = []
+    for name, value in values.items():
+        text = escape(value) if isinstance(value, str) else str(value).lower()
+        if len(text) > _ARGUMENT_CHARACTERS:
+            text = f"{text[: _ARGUMENT_CHARACTERS - 1]}…"
+        parts.append(f"{escape(name)}={text}")
+    return ", ".join(parts)
 
 
 def _message_lines(message: Request | None) -> list[Text]:
