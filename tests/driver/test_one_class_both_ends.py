@@ -52,6 +52,12 @@ class Alarming(Thermometer):
     loudness = StateVariable("ui2")
 
 
+class Renderer(RenderingControl):
+    @action
+    def select_preset(self, instance_id: int, preset_name: str) -> None:
+        self.brightness = 1
+
+
 class Watching:
     """A subscription with its events, on either runtime."""
 
@@ -269,11 +275,10 @@ async def test_a_value_that_does_not_fit_its_type_never_becomes_none(
 async def test_instances_and_channels_of_a_lastchange_are_in_the_state(
     point: Any, until: Any
 ) -> None:
-    renderer = RenderingControl()
+    renderer = Renderer()
     renderer.volume = 13
     renderer.instance(0)["Volume", "LF"] = 7
     renderer.add_instance(2)["Mute"] = True
-    renderer.missing_actions = lambda: ()  # type: ignore[method-assign]  # only its events matter
     async with (
         host(Device("Bench", services=[renderer]), interface="127.0.0.1") as hosted,
         point() as (control_point, _),

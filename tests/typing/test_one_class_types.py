@@ -169,6 +169,14 @@ def find_on_twisted(device: propchange.twisted.RemoteDevice) -> None:
     assert text
 
 
+def subscribe_on_twisted(
+    point: propchange.twisted.ControlPoint, service: TwistedService[Thermometer]
+) -> None:
+    assert_type(point.subscribe(service, print), TwistedSubscription[Thermometer])
+    assert_type(point.subscribe("http://192.0.2.7/event", print), TwistedSubscription[Service])
+    assert_type(point.subscribe(service, print, wait=True).state.alarm, bool)
+
+
 def latest_on_twisted(subscription: TwistedSubscription[Thermometer]) -> float:
     return subscription.state.temperature
 

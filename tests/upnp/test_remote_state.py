@@ -323,3 +323,17 @@ def test_an_object_without_a_class_reads_by_name(end: End) -> None:
         _ = plain.temperature  # type: ignore[attr-defined]  # the error is the point
     with pytest.raises(TypeError, match="Temperature is the state of the device"):
         plain["Temperature"] = 5
+
+
+def test_a_class_of_the_twisted_front_has_no_reactor_and_no_publication_there(end: End) -> None:
+    from propchange.twisted import Service as TwistedService
+
+    class Kiln(TwistedService, type="urn:example-org:service:Oven:1"):
+        temperature = StateVariable("ui2")
+
+    kiln = remote_instance(Kiln, end)
+    assert isinstance(kiln, TwistedService)
+    assert kiln.temperature == 180
+    for name in ("resource", "listen", "subscriptions", "close", "receive_request", "_reactor"):
+        with pytest.raises(AttributeError, match=f"Kiln.{name} is for the device's side"):
+            getattr(kiln, name)

@@ -199,7 +199,10 @@ class DescribedService(Generic[S_co]):
         differs from the class, once it was read. ``description.problems`` of the device is about
         the device description."""
         contents = self._plain._contents
-        return (*(() if contents is None else contents.problems), *self._fit.problems)
+        if contents is None:
+            return self._fit.problems
+        self._compare(contents)
+        return (*contents.problems, *self._fit.problems)
 
     @property
     def control(self) -> S_co:

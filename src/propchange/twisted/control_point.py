@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 from twisted.internet.defer import Deferred
 
@@ -22,6 +22,7 @@ from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
 from propchange.twisted.runtime import Reactor, TwistedRuntime, result_of
 from propchange.twisted.subscription import Subscription
+from propchange.upnp.remote_state import S
 
 
 class ControlPoint(ControlPointView[Sighting]):
@@ -137,9 +138,35 @@ class ControlPoint(ControlPointView[Sighting]):
     def _begun(self) -> SubscriberDriver:
         return self._driver
 
+    @overload
     def subscribe(
         self,
-        to: str | RemoteService,
+        to: RemoteService[S],
+        on_event: Callable[[Event], object],
+        *,
+        on_status: Callable[[StatusChange], object] | None = ...,
+        wait: bool = ...,
+        duration: int | None = ...,
+        convert: Convert | None = ...,
+        device: Hashable = ...,
+        variables: Iterable[str] = ...,
+    ) -> Subscription[S]: ...
+    @overload
+    def subscribe(
+        self,
+        to: str,
+        on_event: Callable[[Event], object],
+        *,
+        on_status: Callable[[StatusChange], object] | None = ...,
+        wait: bool = ...,
+        duration: int | None = ...,
+        convert: Convert | None = ...,
+        device: Hashable = ...,
+        variables: Iterable[str] = ...,
+    ) -> Subscription: ...
+    def subscribe(
+        self,
+        to: str | RemoteService[Any],
         on_event: Callable[[Event], object],
         *,
         on_status: Callable[[StatusChange], object] | None = None,
@@ -148,7 +175,7 @@ class ControlPoint(ControlPointView[Sighting]):
         convert: Convert | None = None,
         device: Hashable = None,
         variables: Iterable[str] = (),
-    ) -> Subscription:
+    ) -> Subscription[Any]:
         """Subscribe to an event URL, or to a service of a :meth:`device`. The subscription is
         renewed, and made again after a gap, an expiry or a restart of the device. A service is
         found again by its description when the device moves. ``on_event`` is called with each

@@ -188,11 +188,18 @@ class ActionMethod(Generic[P, R]):
 
     def result_of(self, outputs: Mapping[str, Any]) -> R:
         """What the method returns, of the out arguments of a device's answer: None, the value, or
-        the mapping. Raises RemoteProtocolError if the value is missing."""
+        the mapping. The device may declare other data types: see :meth:`.StateVariable.typed`.
+
+        Raises RemoteProtocolError if the value is missing, TypeError if it is of another kind."""
         described = self.action.outputs
+        kinds = {each.name: each.variable for each in described}
+        outputs = {
+            name: kinds[name].typed(value) if name in kinds else value
+            for name, value in outputs.items()
+        }
         result: Any = None
         if len(described) > 1:
-            result = dict(outputs)
+            result = outputs
         elif described:
             name = described[0].name
             if name not in outputs:

@@ -241,7 +241,7 @@ def _remote_class(service_class: type[Service]) -> type:
         if name in vars(_RemoteState) or name in namespace:
             continue
         provider, member = _static(service_class, name)
-        if provider is object or isinstance(member, _KEPT):
+        if provider is object or isinstance(member, _KEPT) or name.startswith("__annot"):
             continue
         if name == "__del__":
             # An exception there would be printed.
