@@ -28,6 +28,7 @@ from propchange.errors import ConnectionFailed
 from propchange.twisted.host import host as twisted_host
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
+from propchange.upnp.soap import build_call
 from propchange.upnp.standard import ConnectionManager, RenderingControl, SwitchPower
 from tests.asyncio.conftest import give_ask, raw_subscriber
 from tests.wire import Until
@@ -568,7 +569,8 @@ async def test_actions_go_to_on_action_or_fail_with_upnp_error_401(
 ) -> None:
     action = 'POST /Thermometer/control HTTP/1.1\nHOST: {host}\nSOAPACTION: "a#b"'
     async with hosting(thermometer) as hosted:
-        fault = await ask(hosted.port, action, body=b"<a/>")
+        call = build_call("a", "b", {})
+        fault = await ask(hosted.port, f"{action}\nCONTENT-TYPE: text/xml", body=call)
         assert fault.status == 500
         assert b"<errorCode>401</errorCode>" in fault.body
 

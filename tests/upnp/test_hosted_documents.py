@@ -15,6 +15,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH, HostedDocuments
 from propchange.upnp.service import Service
+from propchange.upnp.soap import build_call
 
 LOCAL = Endpoint("10.0.0.1", 8123)
 HOST = (b"HOST", b"10.0.0.1:8123")
@@ -100,8 +101,15 @@ def test_the_documents_follow_the_version_of_the_architecture(
         assert f"{version.findtext('{*}major')}.{version.findtext('{*}minor')}" == uda
 
 
-def test_an_action_nobody_answers_is_upnp_error_401(service: Thermometer) -> None:
-    fault = answer(documents_of(service), request("POST", "/Thermometer/control"))
+def test_a_call_of_an_unknown_action_is_upnp_error_401(service: Thermometer) -> None:
+    headers = [
+        HOST,
+        (b"CONTENT-TYPE", b"text/xml"),
+        (b"SOAPACTION", b'"%b#Explode"' % service.service_type.encode()),
+    ]
+    body = build_call(service.service_type, "Explode", {})
+    call = Request("POST", "/Thermometer/control", headers, body, local=LOCAL)
+    fault = answer(documents_of(service), call)
     assert fault.status == 500
     assert b"EXT" in dict(fault.headers)
     root = ElementTree.fromstring(fault.body)
@@ -137,6 +145,14 @@ async def test_on_action_may_take_its_time(service: Thermometer) -> None:
 
 def test_a_control_url_takes_post_alone(service: Thermometer) -> None:
     refused = answer(documents_of(service), request("GET", "/Thermometer/control"))
+    assert refused.status == 405
+    assert refused.fields[b"allow"] == b"POST, M-POST"
+
+
+@pytest.mark.parametrize("method", ["GET", "M-POST"])
+def test_on_action_gets_post_alone(service: Thermometer, method: str) -> None:
+    service.on_action = lambda action: pytest.fail("on_action was called")
+    refused = answer(documents_of(service), request(method, "/Thermometer/control"))
     assert refused.status == 405
     assert refused.fields[b"allow"] == b"POST"
 

@@ -222,6 +222,19 @@ class Limits:
     attempt_seconds: float = 30.0
     """How long one NOTIFY may take with its answer (UDA 2.0 §4.3.2)."""
 
+    action_seconds: float = 29.0
+    """Seconds that the method of an action may take; then it is cancelled and answered with the
+    error 501. The answer must be there after 30 s, transmission included (UDA 2.0 §3.2.1). Bounds
+    how long a method that waits occupies its place."""
+
+    running_actions: int = 256
+    """Actions of one device that run at once, those of ``async def`` methods. Above that, a call is
+    answered with the error 501. Bounds the memory and the work of a flood of calls."""
+
+    running_actions_per_address: int = 32
+    """Those of them whose calls came from one IPv4 address or one IPv6 prefix of 64 bits, so that
+    one host cannot take all. A control point has a few."""
+
     held_event_seconds: float = 5.0
     """Seconds that the event of an action waits for the answer to the action, at most. Later events
     of the service wait behind it. An action that takes longer has told nobody yet that it has begun

@@ -35,12 +35,14 @@ from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.message import ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
+from propchange.core.publisher.event_holds import EventHold
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.driver.action_running import ActionRun, RunningActions, hold_until_answered
 from propchange.driver.announcing import NOT_ANNOUNCED, AnnouncementPolicy, Announcing
 from propchange.driver.boot_id import BootId
 from propchange.driver.chosen_addresses import ChosenAddresses
@@ -53,6 +55,7 @@ from propchange.driver.machine import Interfaces, has_address
 from propchange.driver.multicast_sending import MulticastSending
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
+from propchange.upnp.control import ActionCall
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH, HostedDocuments
 from propchange.upnp.service import Service
@@ -171,6 +174,22 @@ class Publication:
     def response_lost(self, response: Response) -> None:
         """The connection broke before the response had left."""
         self.protocol.response_lost(response, self.now())
+        self.queue_pump()
+
+    def hold(self, path: str, held: EventHold | None) -> EventHold:
+        """Let the later events of the service at ``path`` wait for the answer to an action. Returns
+        ``held`` if that hold has not ended."""
+        if held is not None and self.protocol.holds(held):
+            return held
+        return self.protocol.hold(path, self.now())
+
+    def hasten(self, held: EventHold) -> None:
+        """The action has ended, and its answer is being written."""
+        self.protocol.hasten(held, self.now())
+
+    def release(self, held: EventHold) -> None:
+        """The answer has left or cannot leave."""
+        self.protocol.release(held, self.now())
         self.queue_pump()
 
     def _delivery_ended(
@@ -320,6 +339,7 @@ class _Sink:
 
     def publish(self, changes: dict[str, str]) -> None:
         publication = self._publication
+        hold_until_answered(publication, self._path)
         publication.protocol.update(self._path, changes, publication.now())
         publication.queue_pump()
 
@@ -367,7 +387,8 @@ class DeviceHost:
         self._placed = placed
         self._tap = tap
         self._boot_id = BootId(placed.udn, announcing.state_directory)
-        self._documents = HostedDocuments(placed, policy, http_date)
+        self._documents = HostedDocuments(placed, policy, http_date, limits)
+        self._actions = RunningActions(runtime, self._documents.control, limits)
         self._pool = DeliveryPool(runtime, limits=limits)
         self.publication = Publication(
             runtime,
@@ -386,8 +407,8 @@ class DeviceHost:
             runtime,
             self._respond,
             limits=limits,
-            sent=self.publication.response_sent,
-            lost=self.publication.response_lost,
+            sent=self._sent,
+            lost=self._lost,
             headers=lambda: ((b"DATE", http_date()), server),
             known=self.publication.addresses,
             excluded=chosen.excludes,
@@ -467,6 +488,7 @@ class DeviceHost:
         async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
             ending.callback(self._end_closing)
             ending.push_async_callback(self._listener.close)
+            ending.push_async_callback(self._actions.close)
             ending.push_async_callback(self._addresses.close)
             ending.push_async_callback(self._pool.close)
             ending.callback(self._boot_id.end)
@@ -483,12 +505,26 @@ class DeviceHost:
         response = self._documents.respond(request)
         if response is None:
             response = self.publication.receive_request(request)
+        elif isinstance(response, ActionCall):
+            response = self._actions.run(response)
         if self._tap is None:
             return response
         if isinstance(response, Response):
             self._tap(response)
             return response
         return self._tapped(response, self._tap)
+
+    def _sent(self, response: Response) -> None:
+        if isinstance(response.receipt, ActionRun):
+            response.receipt.release()
+        else:
+            self.publication.response_sent(response)
+
+    def _lost(self, response: Response) -> None:
+        if isinstance(response.receipt, ActionRun):
+            response.receipt.release()
+        else:
+            self.publication.response_lost(response)
 
     async def _tapped(self, answer: Awaitable[Response], tap: Tap) -> Response:
         response = await answer

@@ -139,6 +139,14 @@ class Warnings:
 
     def warn(self, kind: Hashable, message: str) -> None:
         """Log ``message`` as a warning. Messages with equal ``kind`` are counted together."""
+        self._log_counted(logging.WARNING, kind, message)
+
+    def raised(self, kind: Hashable, message: str) -> None:
+        """Log ``message`` as an error. Counted as :meth:`warn`; the first one comes with the
+        exception that is handled and its traceback."""
+        self._log_counted(logging.ERROR, kind, message)
+
+    def _log_counted(self, level: int, kind: Hashable, message: str) -> None:
         count = self._counts.get(kind, 0) + 1
         if count == 1 and len(self._counts) >= self._limits.log_kinds:
             del self._counts[next(iter(self._counts))]
@@ -147,7 +155,8 @@ class Warnings:
             self.logger.debug("%s", message)
             return
         times = f" ({count} times so far)" if count > 1 else ""
-        self._log(logging.WARNING, kind, f"{message}{times}")
+        with_traceback = level == logging.ERROR and count == 1
+        self._log(level, kind, f"{message}{times}", exc_info=with_traceback)
 
     def info(self, kind: Hashable, message: str) -> None:
         """Log ``message`` on the info level. Repetitions are not counted."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable
 
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import HOST_MISSING, judge_host
+from propchange.upnp.control import ActionCall, Control
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.service import Service
@@ -15,16 +17,6 @@ from propchange.upnp.service import Service
 DESCRIPTION_PATH = "/description.xml"
 
 _XML = (b"CONTENT-TYPE", b'text/xml; charset="utf-8"')
-
-_INVALID_ACTION = (
-    b'<?xml version="1.0"?>\n'
-    b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
-    b's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body><s:Fault>'
-    b"<faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>"
-    b'<UPnPError xmlns="urn:schemas-upnp-org:control-1-0"><errorCode>401</errorCode>'
-    b"<errorDescription>Invalid Action</errorDescription></UPnPError>"
-    b"</detail></s:Fault></s:Body></s:Envelope>\n"
-)
 
 
 def _checked(given: object) -> Response:
@@ -42,10 +34,16 @@ class HostedDocuments:
     """The answers to GET, HEAD and POST for one placed device. The documents are made once."""
 
     def __init__(
-        self, placed: PlacedDevice, policy: PublisherPolicy, date: Callable[[], bytes]
+        self,
+        placed: PlacedDevice,
+        policy: PublisherPolicy,
+        date: Callable[[], bytes],
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._policy = policy
         self._date = date
+        self.control = Control(policy, date, limits)
+        """Makes the responses to calls."""
         self._documents = {DESCRIPTION_PATH: self._description(placed, None)}
         self._controls: dict[str, Service] = {}
         for service in placed.all_services():
@@ -65,30 +63,35 @@ class HostedDocuments:
             config_id=config_id,
         )
 
-    def respond(self, request: Request) -> Response | Awaitable[Response] | None:
-        """The answer, None when the request is not for a document or a controlURL."""
+    def respond(self, request: Request) -> Response | Awaitable[Response] | ActionCall | None:
+        """The answer, or the call of an action that is to be run. None when the request is not for
+        a document or a controlURL."""
         path = request.target.partition("?")[0]
-        document, service = self._documents.get(path), self._controls.get(path)
-        if document is None and service is None:
+        document = self._documents.get(path)
+        if document is not None:
+            return self._give(request, document)
+        service = self._controls.get(path)
+        if service is None:
             return None
+        if service.on_action is None:
+            return self.control.judge(request, service)
+        refusal = judge_host(request, self._policy.hosts)
+        if refusal is not None:
+            return self._answer(request, refusal.status, ())
+        if request.method != "POST":
+            return self._answer(request, 405, ((b"ALLOW", b"POST"),))
+        given: object = service.on_action(request)
+        return _awaited(given) if isinstance(given, Awaitable) else _checked(given)
+
+    def _give(self, request: Request, document: bytes) -> Response:
         refusal = judge_host(request, self._policy.hosts)
         # HTTP/1.0 needs no HOST. A browser always sends HOST, so no web page can read a document
         # this way.
-        if refusal is HOST_MISSING and request.http_version == "1.0" and document is not None:
-            refusal = None
-        if refusal is not None:
+        if refusal is not None and (refusal is not HOST_MISSING or request.http_version != "1.0"):
             return self._answer(request, refusal.status, ())
-        if document is not None:
-            if request.method not in ("GET", "HEAD"):
-                return self._answer(request, 405, ((b"ALLOW", b"GET, HEAD"),))
-            return self._answer(request, 200, (_XML,), document)
-        assert service is not None
-        if request.method != "POST":
-            return self._answer(request, 405, ((b"ALLOW", b"POST"),))
-        if service.on_action is not None:
-            given: object = service.on_action(request)
-            return _awaited(given) if isinstance(given, Awaitable) else _checked(given)
-        return self._answer(request, 500, (_XML, (b"EXT", b"")), _INVALID_ACTION)
+        if request.method not in ("GET", "HEAD"):
+            return self._answer(request, 405, ((b"ALLOW", b"GET, HEAD"),))
+        return self._answer(request, 200, (_XML,), document)
 
     def _answer(
         self, request: Request, status: int, headers: HeaderPairs, body: bytes = b""

@@ -1,0 +1,244 @@
+"""Runs the actions of hosted services.
+
+A ``def`` method runs at once, and its answer is written in the same turn of the loop. An ``async
+def`` method runs as a coroutine of the runtime, for ``Limits.action_seconds`` at most. Whatever the
+method raises, the control point has an answer: the :exc:`.ActionError` that was raised, or else 501
+without a word of the exception, which is logged. A method runs once for each request. It also runs
+to its end if the control point has gone.
+
+**Events.** The events of an action leave after its answer. :func:`hold_until_answered` is called
+before each event. A context variable says whether an action without an answer causes it, perhaps in
+a function or a coroutine that the action has started. Then the service is held until the answer has
+left (:mod:`propchange.core.publisher.event_holds`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from propchange.core.limits import Limits
+from propchange.core.publisher.event_holds import EventHold
+from propchange.core.wire.messages import Response, address_block
+from propchange.driver.reporting import Warnings, logger_named
+from propchange.driver.runtime import Future, Runtime, Tasks, settle
+from propchange.errors import ActionError
+from propchange.upnp.actions import ErrorCode
+from propchange.upnp.control import ActionCall, Control
+from propchange.upnp.service import Service
+
+
+class HeldPublication(Protocol):
+    """A publication that can hold the events of a service."""
+
+    def hold(self, path: str, held: EventHold | None) -> EventHold:
+        """Hold the service at the event URL ``path``. Returns ``held`` if that hold has not
+        ended."""
+
+    def hasten(self, held: EventHold) -> None:
+        """Note that the answer is being written."""
+
+    def release(self, held: EventHold) -> None:
+        """Note that the answer has left or cannot leave."""
+
+
+_running: ContextVar[ActionRun | None] = ContextVar("propchange_action", default=None)
+
+
+def hold_until_answered(publication: HeldPublication, path: str) -> None:
+    """Let the next event of the service at the event URL ``path`` wait if an action without an
+    answer causes it."""
+    run = _running.get()
+    if run is not None and not run.answered:
+        run.hold(publication, path)
+
+
+class ActionRun:
+    """One run of an action. It is the receipt of its response if events wait for that.
+
+    ``place`` is the block of addresses of its control point."""
+
+    __slots__ = ("_holds", "answered", "is_cancelled", "place")
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.answered = False
+        """Whether its response is made."""
+        self.is_cancelled = False
+        """Whether this side has cancelled its coroutine."""
+        self._holds: dict[tuple[HeldPublication, str], EventHold] = {}
+
+    def hold(self, publication: HeldPublication, path: str) -> None:
+        """Hold the service at the event URL ``path``."""
+        place = (publication, path)
+        self._holds[place] = publication.hold(path, self._holds.get(place))
+
+    def answer(self, response: Response) -> Response:
+        """Note that ``response`` is the answer, and return it. From then on nothing is held."""
+        self.answered = True
+        if self._holds:
+            response.receipt = self
+            for (publication, _), held in self._holds.items():
+                publication.hasten(held)
+        return response
+
+    def release(self) -> None:
+        """The answer has left or cannot leave: send the events."""
+        self.answered = True
+        holds, self._holds = self._holds, {}
+        for (publication, _), held in holds.items():
+            publication.release(held)
+
+
+class RunningActions:
+    """Runs calls, and bounds those that take time. In the end call :meth:`close`."""
+
+    def __init__(self, runtime: Runtime, control: Control, limits: Limits) -> None:
+        self._runtime = runtime
+        self._control = control
+        self._limits = limits
+        self._tasks = Tasks(runtime)
+        self._per_place: Counter[str] = Counter()
+        # Actions whose methods have returned an awaitable. The others end at once.
+        self._taking_time: set[tuple[Service, str]] = set()
+        self._unanswered: dict[Future[Response], Callable[[], None]] = {}
+        self._closing = False
+        self._warnings = Warnings(logger_named("propchange.publisher"), limits)
+
+    def run(self, call: ActionCall) -> Response | Awaitable[Response]:
+        """Run the action of ``call``. If the response has an :class:`ActionRun` as its ``receipt``,
+        call :meth:`ActionRun.release` when it has left or cannot leave."""
+        self._note_problems(call)
+        peer = call.request.peer
+        run = ActionRun("" if peer is None else address_block(peer.host))
+        if self._closing:
+            return self._refuse(call, "the device is leaving the network")
+        if (call.service, call.action.name) in self._taking_time and not self._has_room(run):
+            return self._refuse(call, "too many actions are running")
+        before = _running.set(run)
+        try:
+            result = call.service.invoke(call.action.name, call.inputs)
+            if isinstance(result, Awaitable):
+                return self._begin(call, run, result)
+            response = self._control.answer(call, result)
+        except (KeyboardInterrupt, SystemExit):
+            run.release()
+            raise
+        except BaseException as error:  # noqa: BLE001 - the code of an application may raise anything
+            response = self._failed(call, error)
+        finally:
+            _running.reset(before)
+        return run.answer(response)
+
+    async def close(self) -> None:
+        """Cancel the actions that run, answer them with 501, and wait until they have ended, for
+        ``Limits.linger_seconds`` at most."""
+        self._closing = True
+        for end in tuple(self._unanswered.values()):
+            end()
+        await self._tasks.ended(self._limits.linger_seconds)
+
+    # --- actions that take time ---
+
+    def _has_room(self, run: ActionRun) -> bool:
+        limits = self._limits
+        return (
+            len(self._tasks) < limits.running_actions
+            and self._per_place[run.place] < limits.running_actions_per_address
+        )
+
+    def _begin(
+        self, call: ActionCall, run: ActionRun, awaitable: Awaitable[Any]
+    ) -> Awaitable[Response]:
+        self._taking_time.add((call.service, call.action.name))
+        self._per_place[run.place] += 1
+        answer: Future[Response] = self._runtime.future()
+        task = self._tasks.start(self._finish(call, run, awaitable, answer))
+        if task.done():
+            return answer
+
+        def end(why: str = "the device is leaving the network") -> None:
+            run.is_cancelled = True
+            settle(answer, run.answer(self._refuse(call, why)))
+            task.cancel()
+
+        seconds = self._limits.action_seconds
+        alarm = self._runtime.call_later(seconds, lambda: end(f"it took more than {seconds:g} s"))
+
+        def ended(_: object) -> None:
+            alarm.cancel()
+            del self._unanswered[answer]
+
+        self._unanswered[answer] = end
+        task.add_done_callback(ended)
+        return answer
+
+    async def _finish(
+        self,
+        call: ActionCall,
+        run: ActionRun,
+        awaitable: Awaitable[Any],
+        answer: Future[Response],
+    ) -> None:
+        try:
+            response = self._control.answer(call, await awaitable)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the code of an application may raise anything
+            if run.is_cancelled:
+                self._warnings.logger.debug("%s ended: %r", _named(call), error)
+                return
+            response = self._failed(call, error)
+        finally:
+            self._leave(run.place)
+        if answer.done():  # nobody waits for it
+            run.release()
+        else:
+            settle(answer, run.answer(response))
+
+    def _leave(self, place: str) -> None:
+        self._per_place[place] -= 1
+        if not self._per_place[place]:
+            del self._per_place[place]
+
+    # --- failures ---
+
+    def _refuse(self, call: ActionCall, why: str) -> Response:
+        self._warnings.warn(
+            ("an action was refused", why, *_kind(call)),
+            f"{_named(call)} was answered with 501 to {_caller(call)}: {why}",
+        )
+        error = ActionError(ErrorCode.ACTION_FAILED, f"{ErrorCode.ACTION_FAILED.words}: {why}")
+        return self._control.fault(call.request, error)
+
+    def _failed(self, call: ActionCall, error: BaseException) -> Response:
+        """The response for ``error``, which the method has raised and which is being handled."""
+        if isinstance(error, ActionError):
+            return self._control.fault(call.request, error)
+        self._warnings.raised(
+            ("an action failed", *_kind(call), type(error)),
+            f"{_named(call)} failed, and {_caller(call)} was answered with 501: {error!r}",
+        )
+        return self._control.fault(call.request, ActionError(ErrorCode.ACTION_FAILED))
+
+    def _note_problems(self, call: ActionCall) -> None:
+        for problem in call.problems:
+            self._warnings.warn(
+                ("a call deviates", _caller(call), problem),
+                f"{_caller(call)} has called {call.action.name} with a deviation: {problem}",
+            )
+
+
+def _kind(call: ActionCall) -> tuple[str, str]:
+    return call.service.service_type, call.action.name
+
+
+def _named(call: ActionCall) -> str:
+    return f"the action {call.action.name} of {call.service!r}"
+
+
+def _caller(call: ActionCall) -> str:
+    peer = call.request.peer
+    return "an unknown peer" if peer is None else peer.host

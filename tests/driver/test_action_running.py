@@ -1,0 +1,486 @@
+"""Actions of hosted devices on each runtime, called by plain sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Response
+from propchange.driver.runtime import Signal
+from propchange.errors import ActionError
+from propchange.upnp.action_methods import action
+from propchange.upnp.device import Device
+from propchange.upnp.service import Service
+from propchange.upnp.soap import build_call, parse_answer
+from tests.asyncio.conftest import Message, raw_subscriber, read_message
+from tests.wire import Peer, Wire
+
+__all__ = ["raw_subscriber"]
+
+LIGHT = "urn:example-org:service:Light:1"
+
+
+class Light(Service, type=LIGHT):
+    """A light whose runtime the test gives. ``gate`` opens the slow actions."""
+
+    power = StateVariable("boolean", initial=False)
+    level = StateVariable("ui1", initial=0)
+    note = StateVariable("string", evented=False)
+
+    def __init__(self, runtime: Any) -> None:
+        super().__init__()
+        self.runtime = runtime
+        self.gate = Signal(runtime)
+        self.calls: list[str] = []
+
+    @action(returns=power)
+    def set_power(self, new_power: bool) -> bool:
+        self.calls.append("set_power")
+        before, self.power = self.power, new_power
+        return before
+
+    @action
+    async def set_level(self, level: int) -> None:
+        self.calls.append("set_level")
+        self._assign(level)
+        await self.gate.wait()
+        self.power = level > 0
+
+    def _assign(self, level: int) -> None:
+        self.level = level
+
+    @action
+    async def fade(self) -> None:
+        """Assigns in a coroutine that it starts."""
+
+        async def assign() -> None:
+            self.level += 1
+
+        await self.runtime.start(assign())
+        await self.gate.wait()
+
+    @action
+    def flash(self) -> None:
+        for number in range(1, 6):
+            self.level = number
+
+    @action
+    def both(self) -> None:
+        with self.batch():
+            self.level, self.power = 99, True
+
+    @action
+    def refuse(self) -> None:
+        self.level = 7
+        raise ActionError(701, "the lamp is broken & hot")
+
+    @action
+    def fail(self) -> None:
+        raise ZeroDivisionError("secret of the device")
+
+    @action
+    async def fail_slowly(self) -> None:
+        await self.gate.wait()
+        raise ZeroDivisionError("secret of the device")
+
+    @action
+    async def ignore_cancelling(self) -> None:
+        while not self.power:
+            with contextlib.suppress(BaseException):
+                await self.gate.wait()
+
+    @action(returns=level)
+    def lie(self) -> int:
+        return 1000
+
+
+class Caller:
+    """A control point with one connection."""
+
+    def __init__(self, peer: Peer, port: int) -> None:
+        self.peer = peer
+        self.port = port
+        self.reader = asyncio.StreamReader()
+        self._reading = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await self.peer.some():
+                self.reader.feed_data(data)
+        self.reader.feed_eof()
+
+    def request(self, name: str, **texts: str) -> bytes:
+        body = build_call(LIGHT, name, texts)
+        head = (
+            f"POST /Light/control HTTP/1.1\r\nHOST: 127.0.0.1:{self.port}\r\n"
+            f'CONTENT-TYPE: text/xml; charset="utf-8"\r\nSOAPACTION: "{LIGHT}#{name}"\r\n'
+            f"CONTENT-LENGTH: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    async def send(self, name: str, **texts: str) -> None:
+        await self.peer.send(self.request(name, **texts))
+
+    async def answer(self) -> Message:
+        return await asyncio.wait_for(read_message(self.reader), 20)
+
+    async def call(self, name: str, **texts: str) -> dict[str, str]:
+        await self.send(name, **texts)
+        return result(await self.answer(), name)
+
+    async def close(self) -> None:
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+
+def result(answer: Message, name: str) -> dict[str, str]:
+    return parse_answer(answer.body, answer.status, name).texts
+
+
+class House:
+    """A hosted light, a subscriber and a control point."""
+
+    def __init__(
+        self, light: Light, hosted: Any, subscriber: Any, dial: Callable[..., Any]
+    ) -> None:
+        self.light = light
+        self.hosted = hosted
+        self.subscriber = subscriber
+        self.dial = dial
+
+    async def events(self, count: int) -> list[dict[str, str]]:
+        return [(await asyncio.wait_for(self.subscriber.event(), 20))[1] for _ in range(count)]
+
+    async def no_event(self) -> None:
+        """No NOTIFY comes in some turns of the loop."""
+        await asyncio.sleep(0.1)
+        assert self.subscriber.arrived.empty()
+
+
+@pytest.fixture
+def house(driven: Any, raw_subscriber: Any) -> Any:
+    @contextlib.asynccontextmanager
+    async def house(
+        light: Light | None = None, tap: Any = None, **limits: Any
+    ) -> AsyncIterator[House]:
+        light = light or Light(driven.runtime)
+        device = Device("House", services=[light])
+        chosen = replace(DEFAULT_LIMITS, **limits)
+        wire = Wire()
+        callers: list[Caller] = []
+        async with (
+            raw_subscriber() as subscriber,
+            driven.host(device, interface="127.0.0.1", limits=chosen, tap=tap) as hosted,
+        ):
+
+            async def dial(**options: Any) -> Caller:
+                callers.append(Caller(await wire.dial(hosted.port, **options), hosted.port))
+                return callers[-1]
+
+            await subscriber.subscribe(hosted.port, "/Light/event")
+            await subscriber.event()
+            try:
+                yield House(light, hosted, subscriber, dial)
+            finally:
+                light.gate.set()
+                for caller in callers:
+                    await caller.close()
+        wire.close()
+
+    return house
+
+
+def order(house: House, tapped: list[object]) -> list[str]:
+    """The answers to actions and the deliveries, in the order in which they were made."""
+    names = {"Response": "answer", "Delivery": "event"}
+    relevant = [
+        each for each in tapped if getattr(each, "status", 0) in (200, 500) or hasattr(each, "seq")
+    ]
+    return [names[type(each).__name__] for each in relevant if type(each).__name__ in names]
+
+
+# --- answers and events ---
+
+
+async def test_a_method_runs_and_its_result_is_the_answer(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        assert await caller.call("SetPower", NewPower="1") == {"Power": "0"}
+        assert await caller.call("SetPower", NewPower="1") == {"Power": "1"}
+        assert home.light.calls == ["set_power", "set_power"]
+        assert await home.events(1) == [{"Power": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "events"),
+    [
+        ("SetPower", {"NewPower": "1"}, [{"Power": "1"}]),
+        ("Flash", {}, [{"Level": str(number)} for number in range(1, 6)]),
+        ("Both", {}, [{"Power": "1", "Level": "99"}]),
+        ("Refuse", {}, [{"Level": "7"}]),
+    ],
+)
+async def test_the_events_of_a_def_method_leave_after_its_answer(
+    house: Any, name: str, texts: dict[str, str], events: list[dict[str, str]]
+) -> None:
+    tapped: list[object] = []
+    async with house(tap=tapped.append) as home:
+        caller = await home.dial()
+        for _ in range(2):  # on one connection
+            tapped.clear()
+            home.light.power, home.light.level = False, 0
+            assert await home.hosted.drain(5)
+            while not home.subscriber.arrived.empty():
+                home.subscriber.arrived.get_nowait()
+            tapped.clear()
+            await caller.send(name, **texts)
+            got = await home.events(len(events))
+            # The answer was there when the first event was sent.
+            assert order(home, tapped) == ["answer", *["event"] * len(events)]
+            answer = await caller.answer()
+            assert answer.status == (500 if name == "Refuse" else 200)
+            assert sorted(map(str, map(sorted, map(dict.items, got)))) == sorted(
+                map(str, map(sorted, map(dict.items, events)))
+            )
+
+
+async def test_the_events_of_an_async_method_wait_for_its_answer_with_all_later_ones(
+    house: Any,
+) -> None:
+    tapped: list[object] = []
+    async with house(tap=tapped.append) as home:
+        caller = await home.dial()
+        for level in (5, 6):  # on one connection
+            home.light.power = False
+            assert await home.hosted.drain(5)
+            while not home.subscriber.arrived.empty():
+                home.subscriber.arrived.get_nowait()
+            tapped.clear()
+            await caller.send("SetLevel", Level=str(level))
+            await home.no_event()
+            assert home.light.level == level
+            home.light.level = 50 + level  # of somebody else
+            await home.no_event()
+            home.light.gate.set()
+            assert (await caller.answer()).status == 200
+            expected = [{"Level": str(level)}, {"Level": str(50 + level)}, {"Power": "1"}]
+            assert await home.events(3) == expected
+            assert order(home, tapped) == ["answer", "event", "event", "event"]
+
+
+async def test_an_assignment_in_a_coroutine_of_the_method_waits_too(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        await caller.send("Fade")
+        await home.no_event()
+        assert home.light.level == 1
+        home.light.gate.set()
+        assert (await caller.answer()).status == 200
+        assert await home.events(1) == [{"Level": "1"}]
+
+
+async def test_what_the_program_assigns_beside_a_finished_action_does_not_wait(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        await caller.call("SetPower", NewPower="1")
+        home.light.level = 9
+        assert await home.events(2) == [{"Power": "1"}, {"Level": "9"}]
+
+
+async def test_a_slow_action_does_not_keep_events_for_long(house: Any) -> None:
+    async with house(held_event_seconds=0.2) as home:
+        caller = await home.dial()
+        await caller.send("SetLevel", Level="5")
+        assert await home.events(1) == [{"Level": "5"}]
+        assert caller.reader._buffer == b""  # type: ignore[attr-defined] # the bytes so far
+        home.light.gate.set()
+        assert (await caller.answer()).status == 200
+        assert await home.events(1) == [{"Power": "1"}]
+
+
+async def test_a_control_point_that_has_gone_keeps_no_event(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        await caller.send("SetLevel", Level="5")
+        await home.no_event()
+        caller.peer.reset()
+        home.light.gate.set()
+        assert await home.events(2) == [{"Level": "5"}, {"Power": "1"}]
+        assert home.light.calls == ["set_level"]
+
+
+async def test_a_control_point_that_does_not_read_keeps_no_event(house: Any) -> None:
+    """Its answers fill the buffers, so that the last ones do not leave."""
+    async with house() as home:
+        other = await home.dial()
+        mute = await home.dial(receive_buffer=4096)
+        mute._reading.cancel()
+        flood = mute.request("SetPower", NewPower="1") * 20_000
+        mute.peer.sock.setblocking(False)
+        sending = asyncio.ensure_future(mute.peer.send(flood))
+        count = -1
+        while count < (count := len(home.light.calls)):
+            await asyncio.sleep(0.3)
+        assert count < 20_000  # it is not read any more
+        before = asyncio.get_running_loop().time()
+        assert await other.call("Flash") == {}
+        await home.events(5)
+        assert asyncio.get_running_loop().time() - before < 15
+        sending.cancel()
+
+
+# --- requests ---
+
+
+async def test_pipelined_calls_are_answered_in_their_order(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        await caller.peer.send(
+            caller.request("SetLevel", Level="1")
+            + caller.request("SetPower", NewPower="0")
+            + caller.request("Refuse")
+        )
+        await home.no_event()
+        assert home.light.calls == ["set_level"]
+        home.light.gate.set()
+        answers = [await caller.answer() for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 500]
+        assert result(answers[1], "SetPower") == {"Power": "1"}
+        assert home.light.calls == ["set_level", "set_power"]
+
+
+async def test_a_chunked_call_and_one_that_waits_for_100_are_run(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        head, _, body = caller.request("SetPower", NewPower="1").partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if b"LENGTH" not in line]
+        chunked = b"\r\n".join([*lines, b"TRANSFER-ENCODING: chunked"]) + b"\r\n\r\n"
+        await caller.peer.send(chunked + b"%x\r\n%b\r\n" % (len(body), body) + b"0\r\n\r\n")
+        assert result(await caller.answer(), "SetPower") == {"Power": "0"}
+        await caller.peer.send(head + b"\r\nEXPECT: 100-continue\r\n\r\n")
+        assert (await caller.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        await caller.peer.send(body)
+        assert result(await caller.answer(), "SetPower") == {"Power": "1"}
+
+
+async def test_a_call_over_http_1_0_is_answered_and_its_connection_ends(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        await caller.peer.send(caller.request("Flash").replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        assert (await caller.answer()).status == 200
+        assert await caller.reader.read() == b""
+        assert len(await home.events(5)) == 5
+
+
+# --- failures ---
+
+
+async def test_an_action_error_is_the_fault(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        with pytest.raises(ActionError) as caught:
+            await caller.call("Refuse")
+        assert (caught.value.code, caught.value.description) == (701, "the lamp is broken & hot")
+
+
+@pytest.mark.parametrize("name", ["Fail", "FailSlowly", "Lie"])
+async def test_an_exception_of_a_method_is_501_and_the_log_has_it_once(
+    house: Any, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        for _ in range(3):
+            await caller.send(name)
+            await asyncio.sleep(0.05)
+            home.light.gate.set()
+            answer = await caller.answer()
+            assert answer.status == 500
+            assert b"<errorCode>501</errorCode>" in answer.body
+            assert b"<errorDescription>Action Failed</errorDescription>" in answer.body
+            assert b"secret" not in answer.body
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert name in errors[0].getMessage()
+    if name != "Lie":
+        assert errors[0].exc_info is not None
+        assert "secret of the device" in errors[0].getMessage()
+
+
+async def test_an_action_that_takes_too_long_is_cancelled_and_501(
+    house: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(action_seconds=0.2) as home:
+        caller = await home.dial()
+        with pytest.raises(ActionError) as caught:
+            await caller.call("SetLevel", Level="5")
+        assert caught.value.code == 501
+        assert await home.events(1) == [{"Level": "5"}]
+        assert await caller.call("SetPower", NewPower="1") == {"Power": "0"}  # it did not go on
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "SetLevel" in line
+    assert "more than 0.2 s" in line
+    assert [r for r in caplog.records if r.levelno == logging.ERROR] == []
+
+
+async def test_an_action_that_ignores_its_cancelling_is_answered_all_the_same(house: Any) -> None:
+    async with house(action_seconds=0.1) as home:
+        caller = await home.dial()
+        with pytest.raises(ActionError):
+            await caller.call("IgnoreCancelling")
+        assert await caller.call("SetPower", NewPower="1") == {"Power": "0"}
+
+
+async def test_running_actions_are_bounded_for_each_peer_and_in_all(house: Any) -> None:
+    async with house(running_actions=3, running_actions_per_address=2) as home:
+        greedy = [await home.dial() for _ in range(3)]
+        await greedy[0].send("SetLevel", Level="1")
+        await greedy[1].send("SetLevel", Level="2")
+        await asyncio.sleep(0.1)
+        with pytest.raises(ActionError, match="too many actions are running") as caught:
+            await greedy[2].call("SetLevel", Level="3")
+        assert caught.value.code == 501
+        other = await home.dial(source="127.0.0.2")
+        await other.send("SetLevel", Level="4")
+        await asyncio.sleep(0.1)
+        third = await home.dial(source="127.0.0.3")
+        with pytest.raises(ActionError, match="too many"):
+            await third.call("SetLevel", Level="5")
+        # Methods that end at once need no place.
+        assert await greedy[2].call("SetPower", NewPower="0") == {"Power": "0"}
+        home.light.gate.set()
+        for caller in (greedy[0], greedy[1], other):
+            assert (await caller.answer()).status == 200
+        await third.send("SetLevel", Level="6")
+        await asyncio.sleep(0.1)
+        home.light.gate.set()
+        assert (await third.answer()).status == 200
+
+
+async def test_the_end_of_the_device_ends_its_actions_with_an_answer(house: Any) -> None:
+    async with house() as home:
+        caller = await home.dial()
+        await caller.send("SetLevel", Level="5")
+        await home.no_event()
+        await home.hosted.__aexit__(None, None, None)
+        assert b"<errorCode>501</errorCode>" in (await caller.answer()).body
+        home.light.gate.set()
+        await asyncio.sleep(0)
+        assert home.light.power is False  # the method has not gone on
+
+
+async def test_on_action_still_answers_by_itself(house: Any, driven: Any) -> None:
+    light = Light(driven.runtime)
+    light.on_action = lambda request: Response(200, ((b"CONTENT-LENGTH", b"2"),), b"ok")
+    async with house(light) as home:
+        caller = await home.dial()
+        await caller.send("SetPower", NewPower="1")
+        assert (await caller.answer()).body == b"ok"
+        assert home.light.calls == []
