@@ -105,6 +105,14 @@ async def call(service: RemoteService[Thermometer]) -> None:
     text: str = await control.measure()  # type: ignore[assignment]  # it returns a float
     assert text
     assert_type(Thermometer.set_alarm.action, Action)
+    # The same by the method, and by the names on the wire.
+    assert_type(await service.call(Thermometer.set_alarm, True), None)
+    assert_type(await service.call(Thermometer.measure, temperature=1.5), float)
+    assert_type(await service.call(SwitchPower.get_status), bool)
+    assert_type(await service.call("SetAlarm", Alarm=True, timeout=5), dict[str, Any])
+    await service.call(Thermometer.set_alarm)  # type: ignore[call-overload]  # it is missing
+    await service.call(Thermometer.set_alarm, "on")  # type: ignore[call-overload]  # it is a bool
+    await service.call(Thermometer.read_sensor)  # type: ignore[call-overload]  # it is no action
 
 
 async def use_the_standard_services(device: propchange.RemoteDevice) -> None:
@@ -163,6 +171,9 @@ def find_on_twisted(device: propchange.twisted.RemoteDevice) -> None:
     assert_type(subscription.values[Thermometer.temperature], float)
     called: Callable[[bool], Awaitable[None]] = service.control.set_alarm
     called(True)
+    assert_type(service.call(Thermometer.measure, 1.5), Deferred[float])
+    assert_type(service.call("Measure", Temperature=1.5), Deferred[dict[str, Any]])
+    service.call(Thermometer.set_alarm, "on")  # type: ignore[call-overload]  # it is a bool
     service.control.set_alarm("on")  # type: ignore[arg-type]  # it is a bool
     device[int]  # type: ignore[type-var]  # int is no service
     text: str = subscription.state.alarm  # type: ignore[assignment]  # it is a bool
