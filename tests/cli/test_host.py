@@ -24,7 +24,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from propchange import ControlPoint, Event, Subscription
+from propchange import ActionError, ControlPoint, Event, Subscription
 from propchange.cli.host import _is_loopback, _warnings_on
 from propchange.cli.output import Writer
 from tests.cli.conftest import PATIENCE, Loop
@@ -290,6 +290,63 @@ def test_the_output_says_what_control_points_do(begin: Begin, watch: Any) -> Non
     assert sid in lamp.until("delivered")["reason"]
     watching.close()
     assert sid in lamp.until("unsubscribed")["reason"]
+
+
+def test_the_renderer_of_the_examples_obeys_its_actions(
+    begin: Begin, watch: Any, loop: Loop
+) -> None:
+    renderer = begin(RENDERER.read_text())
+    url = renderer.first["description_url"]
+    sound, player = watch(url, "RenderingControl"), watch(url, "AVTransport")
+    assert sound.event().changes["Volume"] == 10
+    assert player.event().changes["TransportState"] == "STOPPED"
+
+    async def call(watching: Any, action: str, **arguments: Any) -> dict[str, Any]:
+        service = watching.subscription.service
+        return dict(await service.call(action, InstanceID=0, **arguments))
+
+    loop.run(call(sound, "SetVolume", Channel="Master", DesiredVolume=13))
+    assert sound.event().changes == {"Volume": 13}
+    loop.run(call(sound, "SetMute", Channel="Master", DesiredMute=True))
+    assert sound.event().changes == {"Mute": True}
+    assert loop.run(call(sound, "GetVolume", Channel="Master")) == {"CurrentVolume": 13}
+
+    uri = "http://192.0.2.1/a.flac"
+    loop.run(call(player, "SetAVTransportURI", CurrentURI=uri, CurrentURIMetaData="<DIDL-Lite/>"))
+    assert player.event().changes["AVTransportURI"] == uri
+    for action, state in (
+        ("Play", "PLAYING"),
+        ("Pause", "PAUSED_PLAYBACK"),
+        ("Stop", "STOPPED"),
+    ):
+        loop.run(call(player, action, **({"Speed": "1"} if action == "Play" else {})))
+        assert player.event().changes == {"TransportState": state}
+    loop.run(call(player, "Seek", Unit="REL_TIME", Target="0:01:00"))
+    assert loop.run(call(player, "GetPositionInfo"))["RelTime"] == "0:01:00"
+    assert renderer.end() == (0, "")
+
+
+def test_each_call_is_printed_with_its_answer(begin: Begin, watch: Any, loop: Loop) -> None:
+    lamp = begin(LAMP.replace(':Lamp:1"', ':Lamp:1"\nactions = true'))
+    service = watch(lamp.first["description_url"], "Lamp").subscription.service
+
+    loop.run(service.call("SetLevel", Level=13))
+    assert loop.run(service.call("GetLevel")) == {"Level": 13}
+    sound = watch(lamp.first["description_url"], "RenderingControl").subscription.service
+    with pytest.raises(ActionError, match="702"):
+        loop.run(sound.call("ListPresets", InstanceID=7))
+
+    calls = []
+    while len(calls) < 3:
+        line = lamp.line()
+        if line["kind"] == "called":
+            calls.append(line)
+    level, got, presets = calls
+    assert (level["device"], level["service"], level["peer"]) == ("Lamp", "Lamp", "127.0.0.1")
+    assert (level["action"], level["arguments"]) == ("SetLevel", {"Level": 13})
+    assert (level["results"], got["results"]) == ({}, {"Level": 13})
+    assert (presets["service"], presets["code"]) == ("RenderingControl", 702)
+    assert lamp.end() == (0, "")
 
 
 @pytest.mark.slow
