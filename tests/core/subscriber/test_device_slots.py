@@ -183,3 +183,15 @@ def test_one_device_does_not_wait_for_another() -> None:
     other = Asked("other", ("10.0.0.1", 8001))
     slots.put(other)
     assert slots.take() == ([other], [])
+
+
+def test_the_other_requests_to_the_device_of_a_call_are_counted() -> None:
+    slots = slots_of(3)
+    turn = CallTurn(DEVICE)
+    assert slots.begin_call(turn)
+    assert slots.others_of(turn) == 0
+    put(slots, 3)
+    assert slots.others_of(turn) == 3
+    slots.take()
+    queue_calls(slots, 2)
+    assert slots.others_of(turn) == 5

@@ -1393,8 +1393,10 @@ def test_a_call_of_an_action_waits_for_a_slot_of_its_device_and_gives_it_back() 
     assert point.requests() == []
     assert point.protocol.take_turns() == [turn]
     assert point.protocol.take_turns() == []
+    assert point.protocol.others_of(turn) == 0
     point.subscribe()
     assert point.requests() == []
+    assert point.protocol.others_of(turn) == 1
     point.protocol.end_call(turn)
     assert point.protocol.changed
     assert point.request(RequestKind.SUBSCRIBE)
