@@ -20,7 +20,8 @@ from propchange.core.subscriber.outcomes import Granted
 from propchange.core.wire.mending import problem
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.xml import escape_text
-from propchange.driver.control_point import DrivenSubscription, SubscriberDriver
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.requests import refusal_of

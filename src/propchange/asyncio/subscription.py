@@ -11,7 +11,8 @@ from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.event_queue import EventQueue
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted
-from propchange.driver.control_point import DrivenSubscription, SubscriberDriver
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.remote import DescribedService
 from propchange.driver.requests import refusal_of
 from propchange.driver.runtime import Future, Signal, settle
@@ -71,7 +72,8 @@ class Subscription(DrivenSubscription[S_co]):
         the same time, others wait.
 
         Raises RuntimeError before the subscription is entered."""
-        return await self._driver.diagnose(self.record)
+        diagnosis: Diagnosis = await self._driver.diagnose(self.record)
+        return diagnosis
 
     # --- entering and leaving ---
 

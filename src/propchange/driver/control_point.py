@@ -7,8 +7,8 @@
   and, if the protocol has changed, sends its requests and sets the timer to its next deadline. A
   NOTIFY is answered first. The drain follows at the next turn of the loop, once for all NOTIFY
   requests of this turn. So a slow application never delays an answer to a device.
-* The outcomes of one subscription go to its :class:`DrivenSubscription`, in the order in which they
-  happened. CLOSED is the last one. A subscription may call the driver, so that a second drain
+* The outcomes of one subscription go to its :class:`.DrivenSubscription`, in the order in which
+  they happened. CLOSED is the last one. A subscription may call the driver, so that a second drain
   begins inside the first. The second drain dispatches nothing: the first continues with the new
   outcomes.
 * Each request of the protocol runs as a coroutine of its own and ends in one of three inputs:
@@ -20,18 +20,15 @@
 * :meth:`SubscriberDriver.close` has two parts. First it sends UNSUBSCRIBE for every subscription
   and waits for the answers, ``Limits.unsubscribe_seconds`` at most. Then it ends everything that
   still runs, and each remaining subscription gets its CLOSED.
-
-:class:`DrivenSubscription` is the common base of the subscriptions of both runtimes.
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from abc import abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.limits import Limits
@@ -41,7 +38,7 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import DeviceChecked, Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
@@ -49,11 +46,11 @@ from propchange.driver.action_calls import ActionCalls
 from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
+from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
-from propchange.driver.remote import DescribedDevice, DescribedService, Documents, same_service
-from propchange.driver.remote_end import StateEnd
+from propchange.driver.remote import DescribedDevice, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
@@ -61,8 +58,6 @@ from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
 from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.remote_state import S_co, remote_instance
-from propchange.upnp.service import Service
 
 D = TypeVar("D", bound=DescribedDevice[Any])
 
@@ -554,62 +549,6 @@ class SubscriberDriver:
         subscription = None if record is None else self.subscriptions.get(record)
         service = None if subscription is None else subscription.service
         return "" if service is None else service.full_name
-
-
-class DrivenSubscription(SubscriptionView, Generic[S_co]):
-    """A subscription of a driver, on either runtime."""
-
-    def __init__(self, driver: SubscriberDriver, service: DescribedService[S_co] | None) -> None:
-        self._driver = driver
-        self._record: SubscriptionRecord | None = None
-        self.service = service
-        """The service. None for a subscription to an event URL without a description."""
-        self._state: Any = None
-
-    @property
-    def state(self) -> S_co:
-        """The current state, live, as an object of the class of the service:
-        ``subscription.state.temperature``. Its ``@action`` methods call the device. Of a LastChange
-        the attributes are instance 0 and the channel Master or none.
-
-        Reading raises LookupError before an event has brought the variable, and for a variable that
-        the device does not have or does not event; TypeError if the device declares another data
-        type, whose values the class does not have. Attributes cannot be assigned: the state is the
-        device's. Nothing else of the class is there: methods and properties, and what ``__init__``
-        sets, are for the device's side, and raise AttributeError. Without a class,
-        ``state["Temperature"]`` is the value by the name on the wire."""
-        if self._state is None:
-            service = self.service
-            service_class = Service if service is None else service._class
-            end = StateEnd(service, service_class, self)
-            self._state = remote_instance(service_class, end)
-        state: S_co = self._state
-        return state
-
-    @property
-    def record(self) -> SubscriptionRecord:
-        """The record of the protocol, which the outcomes for a ``tap`` name. Do not change it.
-        Raises RuntimeError before it subscribes."""
-        if self._record is None:
-            raise RuntimeError("not subscribed yet: use async with … as subscription")
-        return self._record
-
-    def _now(self) -> float:
-        return self._driver.now()
-
-    def __repr__(self) -> str:
-        service, record = self.service, self._record
-        called = self.event_url
-        if service is not None:
-            called = service._called
-        state = "not subscribed yet"
-        if record is not None:
-            state = " ".join(filter(None, (record.status.value, record.sid)))
-        return f"<{type(self).__name__} {called}: {state}>"
-
-    @abstractmethod
-    def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
-        """Take an outcome. The last one is CLOSED. Does not raise."""
 
 
 def _sentence(error: Exception) -> str:

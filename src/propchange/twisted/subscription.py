@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred, succeed
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted
-from propchange.driver.control_point import DrivenSubscription, SubscriberDriver
+from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.remote import DescribedService
 from propchange.driver.reporting import logger_named
 from propchange.driver.requests import refusal_of
